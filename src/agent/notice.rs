@@ -1,0 +1,62 @@
+//! What the agent has to say to people: logged at once, and sent with the heartbeat as an event.
+
+use std::fmt;
+
+/// How a notice is meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Severity {
+    /// A state changed.
+    Info,
+    /// It works, but somebody should look.
+    Warning,
+}
+
+/// The word for what happened, in the `CamelCase` of Kubernetes events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[allow(missing_docs)] // the names say it
+pub enum Reason {
+    Adopted,
+    BackOff,
+    ConfigurationApplied,
+    ConfigurationRejected,
+    EngineBack,
+    EngineMissing,
+    Failed,
+    Finished,
+    Flapping,
+    ImagePullFailed,
+    Inactive,
+    Removed,
+    Started,
+    Stopped,
+    Unsupported,
+}
+
+/// One thing worth saying, once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Notice {
+    /// Info or warning.
+    pub severity: Severity,
+    /// What kind of thing happened.
+    pub reason: Reason,
+    /// A sentence that names the workload, file or engine it is about, and why.
+    pub message: String,
+}
+
+impl Notice {
+    /// A state changed.
+    pub fn info(reason: Reason, message: impl Into<String>) -> Self {
+        Self { severity: Severity::Info, reason, message: message.into() }
+    }
+
+    /// It works, but somebody should look.
+    pub fn warning(reason: Reason, message: impl Into<String>) -> Self {
+        Self { severity: Severity::Warning, reason, message: message.into() }
+    }
+}
+
+impl fmt::Display for Notice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}: {}", self.reason, self.message)
+    }
+}

@@ -1,0 +1,124 @@
+//! What the agent asks of an engine, and what it hears back.
+
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use super::workload::{Engine, Workload, WorkloadId};
+
+/// Numbers orders in the order in which they were given; an [`Outcome`] carries its order's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Ticket(pub u64);
+
+/// One order to one engine. It is answered by exactly one [`Outcome`], within a time limit.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Order {
+    /// Who shall do it.
+    pub engine: Engine,
+    /// Comes back with the outcome.
+    pub ticket: Ticket,
+    /// What to do.
+    pub task: Task,
+}
+
+/// What an engine can do.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Task {
+    /// Tell all pods of this owner: [`Fact::Pods`].
+    List,
+    /// Get the workload's images as each container's pull policy says: [`Fact::Pulled`].
+    Pull(Arc<Workload>),
+    /// Make and start the workload's pod; nothing half-made stays behind on failure: [`Fact::Pod`].
+    Start(Arc<Workload>),
+    /// Tell all about one pod, and watch its processes from now on: [`Fact::Pod`] or [`Fact::Gone`].
+    Look(WorkloadId),
+    /// Stop the pod and remove it with what belongs to it alone: [`Fact::Gone`], also if there was none.
+    Remove {
+        /// Whose pod.
+        id: WorkloadId,
+        /// How long its containers may take to end after SIGTERM; at least a second.
+        grace: Duration,
+    },
+}
+
+/// The answer to one [`Order`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct Outcome {
+    /// Who answers.
+    pub engine: Engine,
+    /// Which order this answers.
+    pub ticket: Ticket,
+    /// What is true now, or why it could not be done.
+    pub result: Result<Fact, Failure>,
+}
+
+/// What is true after an order was carried out.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Fact {
+    /// All pods of this owner.
+    Pods(Vec<PodSummary>),
+    /// All images of the workload are here. Says which could not be pulled although one is present.
+    Pulled {
+        /// One sentence per image that could not be pulled, while an older one is here.
+        stale: Vec<String>,
+    },
+    /// One pod in full.
+    Pod(Pod),
+    /// There is no such pod (any more).
+    Gone,
+}
+
+/// Why an order could not be carried out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Failure {
+    /// The engine can't be reached or doesn't answer in time: says nothing about the workload.
+    Engine(String),
+    /// The engine answered, and it won't: the image is missing, the command not found, the port taken …
+    Workload(String),
+}
+
+/// A pod in a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PodSummary {
+    /// The pod's name.
+    pub id: WorkloadId,
+    /// The workload's name, from the pod's label.
+    pub workload: String,
+    /// Whether every container of it runs.
+    pub running: bool,
+}
+
+/// A pod in full: its containers in the order of the specification, without infra and init containers.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Pod {
+    /// The containers that exist.
+    pub containers: Vec<Container>,
+}
+
+/// A container of a pod.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Container {
+    /// Its name in the specification.
+    pub name: String,
+    /// What it does.
+    pub state: ContainerState,
+}
+
+/// What a container does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ContainerState {
+    /// It runs.
+    Running,
+    /// It ran, and ended.
+    Exited {
+        /// Its exit code; 128 + the signal that killed it.
+        code: i32,
+        /// When it ended, by the wall clock.
+        at: SystemTime,
+        /// How long it ran.
+        ran: Duration,
+    },
+    /// Neither runs nor ever ran, or is paused: in no state that a workload should be in.
+    Stuck(String),
+}

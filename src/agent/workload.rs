@@ -1,0 +1,256 @@
+//! What a workload is, once it has been read and found valid, and the id that its content gives it.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
+
+/// What runs a workload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Engine {
+    /// A pod on podman: root's, or the agent's user's.
+    Podman {
+        /// Without root's rights, on the user's own podman.
+        rootless: bool,
+    },
+}
+
+impl fmt::Display for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Engine::Podman { rootless: false } => "podman",
+            Engine::Podman { rootless: true } => "rootless podman",
+        })
+    }
+}
+
+/// `<name, cut to 50>-<12 hex digits>`: the same content has the same id in any process on any day.
+/// It is the pod's name as well, and so never longer than 63 characters.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct WorkloadId(Arc<str>);
+
+impl WorkloadId {
+    /// The id that a pod's name says; the caller knows from the pod's labels that it is one of ours.
+    pub fn from_pod_name(name: &str) -> Self {
+        Self(name.into())
+    }
+
+    /// As text: the pod's name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for WorkloadId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What shapes the running thing, and therefore the id. Profiles and schedule are not in it:
+/// changing them never restarts a pod.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Content {
+    /// The workload's name: a DNS-1123 label.
+    pub name: String,
+    /// Kubernetes' namespace; `default` when the author gave none.
+    pub namespace: String,
+    /// What runs it.
+    pub engine: Engine,
+    /// For the pod; the `podman/` prefix is stripped already.
+    pub labels: Vec<(String, String)>,
+    /// For the pod; the `podman/` prefix is stripped already.
+    pub annotations: Vec<(String, String)>,
+    /// The `ConfigMap` documents that the specification names.
+    pub config_maps: Vec<Value>,
+    /// The pod specification as its author wrote it.
+    pub specification: Value,
+}
+
+impl Content {
+    /// The hex SHA-256 over the content: sorted, by value, without what is empty. A server sends a manifest
+    /// through typed structures, which add empty objects and default protocols that change nothing.
+    pub fn hash(&self) -> String {
+        let pairs = |list: &[(String, String)]| -> Map<String, Value> {
+            list.iter().map(|(key, value)| (key.clone(), Value::from(value.as_str()))).collect()
+        };
+        let mut maps: Vec<String> = self
+            .config_maps
+            .iter()
+            .map(|map| {
+                json!([map["metadata"]["name"], canonical(&map["data"]), canonical(&map["binaryData"])])
+                    .to_string()
+            })
+            .collect();
+        maps.sort_unstable();
+        let whole = json!({
+            "name": self.name,
+            "namespace": self.namespace,
+            "engine": self.engine.to_string(),
+            "labels": pairs(&self.labels),
+            "annotations": pairs(&self.annotations),
+            "configmaps": maps,
+            "specification": canonical(&self.specification),
+        });
+        // serde_json keeps objects sorted by key
+        let mut text = String::with_capacity(64);
+        for byte in Sha256::digest(whole.to_string().as_bytes()) {
+            text.push(char::from(b"0123456789abcdef"[usize::from(byte >> 4)]));
+            text.push(char::from(b"0123456789abcdef"[usize::from(byte & 15)]));
+        }
+        text
+    }
+}
+
+/// The value without its nulls and empty parts, and without a port's default protocol.
+fn canonical(value: &Value) -> Value {
+    let is_empty = |value: &Value| match value {
+        Value::Null => true,
+        Value::Array(items) => items.is_empty(),
+        Value::Object(fields) => fields.is_empty(),
+        _ => false,
+    };
+    match value {
+        Value::Array(items) => items.iter().map(canonical).collect(),
+        Value::Object(fields) => {
+            let is_port = fields.contains_key("containerPort");
+            fields
+                .iter()
+                .filter(|(key, value)| !(is_port && *key == "protocol" && *value == "TCP"))
+                .map(|(key, value)| (key.clone(), canonical(value)))
+                .filter(|(_, value)| !is_empty(value))
+                .collect()
+        }
+        other => other.clone(),
+    }
+}
+
+/// What happens when a container of the pod ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum RestartPolicy {
+    /// Play the pod anew after any exit.
+    #[default]
+    Always,
+    /// Play the pod anew after an exit code that isn't 0.
+    OnFailure,
+    /// Leave it as it ended.
+    Never,
+}
+
+/// How long to wait before a failed workload is started again.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Backoff {
+    /// Always the same time.
+    Constant(Duration),
+    /// `initial * multiplier ^ failures`, moved at random by up to `randomization` of it, at most
+    /// [`Backoff::CAP`].
+    Exponential {
+        /// The first wait.
+        initial: Duration,
+        /// What each failure multiplies the wait by; at least 1.
+        multiplier: f64,
+        /// 0 to 1: how far the wait may be off its value, as a share of it.
+        randomization: f64,
+    },
+}
+
+impl Default for Backoff {
+    fn default() -> Self {
+        Self::Constant(Duration::from_secs(20))
+    }
+}
+
+/// A condition as a workload lists it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedCondition {
+    /// The condition's name in the device's profile.
+    pub name: String,
+    /// CPU time of the whole pod, in µs per 100,000 µs, while this condition holds.
+    pub cpu: Option<u64>,
+}
+
+/// A profile as a workload lists it: it holds while at least one of its listed conditions does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedProfile {
+    /// The profile's name on the device.
+    pub name: String,
+    /// At least one.
+    pub conditions: Vec<ListedCondition>,
+}
+
+/// A valid workload.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Workload {
+    /// From the content's hash.
+    pub id: WorkloadId,
+    /// The hash itself: 64 hex digits.
+    pub hash: String,
+    /// What shapes the pod.
+    pub content: Content,
+    /// What a container's end leads to.
+    pub restart: RestartPolicy,
+    /// How long to wait after a failure.
+    pub backoff: Backoff,
+    /// How long a container may take to end once it was asked to.
+    pub grace: Duration,
+    /// When to run; without it the workload is a service, which always runs.
+    pub cron: Option<String>,
+    /// Every one must hold for the workload to run; none: it always may.
+    pub profiles: Vec<ListedProfile>,
+}
+
+impl Workload {
+    /// The longest part of a name that an id shows.
+    const NAME_IN_ID: usize = 50;
+
+    /// Puts the parts together and gives the workload the id of its content.
+    pub fn new(content: Content) -> Self {
+        let hash = content.hash();
+        let shown: String = content.name.chars().take(Self::NAME_IN_ID).collect();
+        let id = WorkloadId(format!("{}-{}", shown.trim_end_matches('-'), &hash[..12]).into());
+        Self {
+            id,
+            hash,
+            content,
+            restart: RestartPolicy::default(),
+            backoff: Backoff::default(),
+            grace: Duration::from_secs(10),
+            cron: None,
+            profiles: Vec::new(),
+        }
+    }
+
+    /// The workload's name, by which people and servers know it.
+    pub fn name(&self) -> &str {
+        &self.content.name
+    }
+}
+
+/// A profile as the device defines it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Profile {
+    /// Its name.
+    pub name: String,
+    /// Its conditions.
+    pub conditions: Vec<Condition>,
+}
+
+/// A condition as the device defines it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Condition {
+    /// Its name, unique in its profile.
+    pub name: String,
+    /// The text of its expression, which may turn out not to parse.
+    pub expression: String,
+}
+
+/// Everything one source wants on this device.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Desired {
+    /// What the device defines.
+    pub profiles: Vec<Profile>,
+    /// What shall run; names are unique.
+    pub workloads: Vec<Arc<Workload>>,
+    /// Names of workloads that could not be understood this time: whatever they were before, they stay.
+    pub held: Vec<String>,
+}

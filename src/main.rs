@@ -1,0 +1,3 @@
+//! Arguments → settings → run; the only place with exit codes.
+
+fn main() {}

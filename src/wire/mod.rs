@@ -1,0 +1,7 @@
+//! Other people's formats. Raw serde structures become the agent's valid types here, and nothing else does:
+//! an error names the field and, in a file, the line.
+
+pub mod frames;
+pub mod manifest;
+pub mod pod;
+pub mod podman;
