@@ -1,15 +1,43 @@
 //! **Decides.** Events and the time come in, actions and the next deadline come out: no I/O, clock, thread or
 //! randomness here, so that every rule can be tested in microseconds.
+//!
+//! | rule | where |
+//! |---|---|
+//! | what an expression means | [`expression`] |
+//! | which conditions hold, given the metrics | [`profile`] |
+//! | what a workload is, and its id | [`workload`] |
+//! | how long to wait after a failure, when a cron slot comes | [`schedule`] |
+//! | what a container's end means | `verdict` |
+//! | from what is wanted to what is there | [`reconcile`] |
+//! | conditions that change too often | `flapping` |
+//! | engines that don't answer, and the full look | `engines` |
 
+mod engines;
 pub mod expression;
+mod flapping;
 pub mod notice;
 pub mod order;
 pub mod profile;
+pub mod reconcile;
+pub mod schedule;
+#[cfg(test)]
+pub(crate) mod tests;
 pub mod time;
+mod verdict;
 pub mod workload;
 
-use notice::Notice;
-use order::{Order, Outcome};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use engines::Engines;
+use notice::{Notice, Reason};
+use order::{Fact, Failure, Order, Outcome, PodSummary, Task, Ticket};
+use profile::{ConditionId, Conditions};
+use reconcile::{Phase, Tracked};
+use time::{Now, Wake};
 use workload::{Desired, Engine, WorkloadId};
 
 /// A metric's newest value, as somebody on the device posted it.
@@ -34,7 +62,7 @@ pub enum Event {
     Exited(Engine, WorkloadId),
     /// An order was carried out, or not.
     Done(Outcome),
-    /// Time passed, or an outside request to look again.
+    /// Time passed.
     Tick,
     /// The process was asked to end; workloads stay.
     Terminate,
@@ -49,4 +77,323 @@ pub enum Action {
     Order(Order),
     /// For people.
     Tell(Notice),
+    /// To be kept over a reboot: the workloads that finished and don't run again, with their exit codes.
+    Remember(Finished),
+}
+
+/// The workloads that finished and don't run again, with their exit codes.
+pub type Finished = BTreeMap<WorkloadId, i32>;
+
+/// What the agent is told once, when it starts.
+#[derive(Debug, Clone, Default)]
+pub struct Setup {
+    /// The engines of this device.
+    pub engines: Vec<Engine>,
+    /// Between two full looks at an engine (`workloads_monitoring_interval`).
+    pub interval: Duration,
+    /// A metric older than this is unset.
+    pub metrics_ttl: Option<Duration>,
+    /// What was last given to [`Action::Remember`].
+    pub finished: Finished,
+    /// Any number: what randomness is made of.
+    pub seed: u64,
+}
+
+/// The whole state of the agent.
+#[derive(Debug)]
+pub struct Agent {
+    conditions: Conditions,
+    engines: Engines,
+    /// By the workload's name.
+    tracked: BTreeMap<Arc<str>, Tracked>,
+    /// For each workload with profiles, the conditions of each; one that the device lacks never holds.
+    gates: BTreeMap<Arc<str>, Vec<Vec<ConditionId>>>,
+    /// The workloads that list a condition.
+    listed_by: BTreeMap<ConditionId, Vec<Arc<str>>>,
+    /// All that shall run is known, and orphans may go.
+    informed: bool,
+    /// What is wrong with the configuration, as told.
+    problems: BTreeSet<String>,
+    /// Workloads that something happened to.
+    dirty: BTreeSet<Arc<str>>,
+    deadlines: BTreeSet<(Duration, Arc<str>)>,
+    deadline_of: BTreeMap<Arc<str>, Duration>,
+    book: Book,
+}
+
+/// The orders given and the actions to give.
+#[derive(Debug, Default)]
+struct Book {
+    actions: Vec<Action>,
+    last: Ticket,
+    /// Whose orders are under way.
+    open: BTreeMap<Ticket, Arc<str>>,
+    finished: Finished,
+    finished_changed: bool,
+    seed: u64,
+}
+
+impl Book {
+    fn order(&mut self, engine: Engine, task: Task) -> Ticket {
+        self.last.0 += 1;
+        self.actions.push(Action::Order(Order { engine, ticket: self.last, task }));
+        self.last
+    }
+}
+
+/// What one workload sees of the rest while it is its turn.
+pub(crate) struct Turn<'a> {
+    now: Now,
+    book: &'a mut Book,
+    engines: &'a mut Engines,
+}
+
+impl Turn<'_> {
+    fn order(&mut self, name: &Arc<str>, engine: Engine, task: Task) -> Ticket {
+        let ticket = self.book.order(engine, task);
+        self.book.open.insert(ticket, name.clone());
+        ticket
+    }
+
+    fn tell(&mut self, notice: Notice) {
+        self.book.actions.push(Action::Tell(notice));
+    }
+
+    fn ready(&self, engine: Engine) -> bool {
+        self.engines.ready(engine)
+    }
+
+    /// Something could not be done for a workload, and it isn't the workload's turn to wait.
+    fn failed(&mut self, engine: Engine, what: &str, failure: &Failure) {
+        match failure {
+            Failure::Workload(cause) => self.tell(Notice::warning(Reason::Failed, format!("{what}: {cause}"))),
+            Failure::Engine(cause) => {
+                if self.engines.lost(engine, self.now.up) {
+                    let message = format!("{engine} doesn't answer; it is tried again: {cause}");
+                    self.tell(Notice::warning(Reason::EngineMissing, message));
+                }
+            }
+        }
+    }
+
+    fn finished(&mut self, id: &WorkloadId, code: i32) {
+        self.book.finished_changed |= self.book.finished.insert(id.clone(), code) != Some(code);
+    }
+
+    /// 0 to 1 (xorshift64): spreads retries, guards nothing.
+    fn random(&mut self) -> f64 {
+        let seed = &mut self.book.seed;
+        *seed = (*seed).max(1);
+        *seed ^= *seed << 13;
+        *seed ^= *seed >> 7;
+        *seed ^= *seed << 17;
+        (*seed >> 11) as f64 / (1u64 << 53) as f64
+    }
+}
+
+impl Agent {
+    /// An agent that knows nothing yet but its setup.
+    pub fn new(setup: Setup) -> Self {
+        Self {
+            conditions: Conditions::new(setup.metrics_ttl),
+            engines: Engines::new(&setup.engines, setup.interval),
+            tracked: BTreeMap::new(),
+            gates: BTreeMap::new(),
+            listed_by: BTreeMap::new(),
+            informed: false,
+            problems: BTreeSet::new(),
+            dirty: BTreeSet::new(),
+            deadlines: BTreeSet::new(),
+            deadline_of: BTreeMap::new(),
+            book: Book { finished: setup.finished, seed: setup.seed, ..Book::default() },
+        }
+    }
+
+    /// Takes in one event and says what to do now, and when to be called again at the latest.
+    pub fn decide(&mut self, event: Event, now: Now) -> (Vec<Action>, Wake) {
+        let mut changed = Vec::new();
+        match event {
+            Event::Metrics(samples) => self.conditions.set(&samples, now.up, &mut changed),
+            Event::Desired(desired) => self.want(desired, now),
+            Event::Notice(notice) => self.book.actions.push(Action::Tell(notice)),
+            Event::Exited(_, id) => self.exited(&id, now),
+            Event::Done(outcome) => self.done(outcome, now),
+            Event::Tick | Event::Terminate | Event::Reload => {}
+        }
+        self.conditions.expire(now.up, &mut changed);
+        for condition in changed {
+            if let Some(names) = self.listed_by.get(&condition) {
+                self.dirty.extend(names.iter().cloned());
+            }
+        }
+        self.advance(now);
+        for engine in self.engines.due(now.up) {
+            let ticket = self.book.order(engine, Task::List);
+            self.engines.asked(engine, ticket);
+        }
+        if std::mem::take(&mut self.book.finished_changed) {
+            self.book.actions.push(Action::Remember(self.book.finished.clone()));
+        }
+        let deadline = self.deadlines.first().map_or(Wake::Never, |(at, _)| Wake::At(*at));
+        let wake = deadline.earlier(self.engines.wake()).earlier(self.conditions.next_expiry());
+        (std::mem::take(&mut self.book.actions), wake)
+    }
+
+    /// Every workload name, and where its pod is.
+    pub fn phases(&self) -> impl Iterator<Item = (&str, Phase)> {
+        self.tracked.iter().map(|(name, tracked)| (&**name, tracked.phase))
+    }
+
+    /// The engines that don't answer.
+    pub fn missing_engines(&self) -> impl Iterator<Item = Engine> + '_ {
+        self.engines.missing()
+    }
+
+    fn advance(&mut self, now: Now) {
+        while let Some((at, _)) = self.deadlines.first()
+            && *at <= now.up
+            && let Some((_, name)) = self.deadlines.pop_first()
+        {
+            self.deadline_of.remove(&name);
+            self.dirty.insert(name);
+        }
+        if !self.informed {
+            return; // what runs may be wanted: nothing is touched before that is known
+        }
+        while let Some(name) = self.dirty.pop_first() {
+            let allowed = self.allowed(&name);
+            let Some(tracked) = self.tracked.get_mut(&name) else { continue };
+            let mut turn = Turn { now, book: &mut self.book, engines: &mut self.engines };
+            let wake = tracked.advance(allowed, &mut turn);
+            if tracked.is_over() {
+                self.tracked.remove(&name);
+            }
+            if let Some(at) = self.deadline_of.remove(&name) {
+                self.deadlines.remove(&(at, name.clone()));
+            }
+            if let Wake::At(at) = wake {
+                self.deadlines.insert((at, name.clone()));
+                self.deadline_of.insert(name, at);
+            }
+        }
+    }
+
+    /// Whether every profile that the workload lists has a condition that holds.
+    fn allowed(&self, name: &str) -> bool {
+        let gates = self.gates.get(name).map_or(&[][..], Vec::as_slice);
+        gates.iter().all(|profile| profile.iter().any(|condition| self.conditions.holds(*condition)))
+    }
+
+    fn want(&mut self, desired: Desired, now: Now) {
+        let mut problems = BTreeSet::new();
+        for error in self.conditions.define(&desired.profiles, now.up) {
+            problems.insert(error.to_string());
+        }
+        self.gates.clear();
+        self.listed_by.clear();
+        let held: BTreeSet<&str> = desired.held.iter().map(String::as_str).collect();
+        let mut wanted: BTreeMap<Arc<str>, _> = BTreeMap::new();
+        for workload in &desired.workloads {
+            wanted.insert(workload.name().into(), workload.clone());
+        }
+        for (name, tracked) in &mut self.tracked {
+            tracked.held = held.contains(&**name);
+            if let Some(old) = tracked.wanted()
+                && tracked.held
+            {
+                wanted.entry(name.clone()).or_insert_with(|| old.clone());
+            }
+        }
+        for name in held {
+            self.tracked.entry(name.into()).or_insert_with_key(|name| Tracked::new(name.clone())).held = true;
+        }
+        for (name, workload) in &wanted {
+            let mut gates = Vec::new();
+            for profile in &workload.profiles {
+                let mut gate = Vec::new();
+                for condition in &profile.conditions {
+                    let Some(id) = self.conditions.find(&profile.name, &condition.name) else {
+                        problems.insert(format!(
+                            "workload '{name}': the device has no condition '{}' in a profile '{}', so it is false",
+                            condition.name, profile.name
+                        ));
+                        continue;
+                    };
+                    gate.push(id);
+                    self.listed_by.entry(id).or_default().push(name.clone());
+                }
+                gates.push(gate);
+            }
+            self.gates.insert(name.clone(), gates);
+            self.tracked.entry(name.clone()).or_insert_with_key(|name| Tracked::new(name.clone()));
+        }
+        for problem in problems.difference(&self.problems) {
+            let notice = Notice::warning(Reason::ConfigurationRejected, problem.clone());
+            self.book.actions.push(Action::Tell(notice));
+        }
+        self.problems = problems;
+        let before = self.book.finished.len();
+        let ids: BTreeSet<&WorkloadId> = wanted.values().map(|workload| &workload.id).collect();
+        self.book.finished.retain(|id, _| ids.contains(id));
+        self.book.finished_changed |= self.book.finished.len() != before;
+        for (name, tracked) in &mut self.tracked {
+            let workload = wanted.get(name).cloned();
+            let finished = workload.as_ref().and_then(|workload| self.book.finished.get(&workload.id).copied());
+            let mut turn = Turn { now, book: &mut self.book, engines: &mut self.engines };
+            tracked.want(workload, finished, &mut turn);
+            self.dirty.insert(name.clone());
+        }
+        self.informed = true;
+    }
+
+    fn exited(&mut self, id: &WorkloadId, now: Now) {
+        let owner = self.tracked.iter_mut().find(|(_, tracked)| tracked.wanted().is_some_and(|it| it.id == *id));
+        if let Some((name, tracked)) = owner {
+            tracked.exited(id, now.up);
+            self.dirty.insert(name.clone());
+        }
+    }
+
+    fn done(&mut self, outcome: Outcome, now: Now) {
+        let Outcome { engine, ticket, result } = outcome;
+        if let Some(name) = self.book.open.remove(&ticket) {
+            if let Some(tracked) = self.tracked.get_mut(&name) {
+                let mut turn = Turn { now, book: &mut self.book, engines: &mut self.engines };
+                tracked.done(ticket, result, &mut turn);
+                self.dirty.insert(name);
+            }
+            return;
+        }
+        let tells = self.engines.listed(engine, ticket);
+        match result {
+            Ok(Fact::Pods(pods)) if tells => self.listed(engine, ticket, &pods, now),
+            Err(failure @ Failure::Engine(_)) | Err(failure @ Failure::Workload(_)) if tells => {
+                let (Failure::Engine(cause) | Failure::Workload(cause)) = failure;
+                let mut turn = Turn { now, book: &mut self.book, engines: &mut self.engines };
+                turn.failed(engine, "", &Failure::Engine(cause));
+            }
+            _ => {}
+        }
+    }
+
+    fn listed(&mut self, engine: Engine, ticket: Ticket, pods: &[PodSummary], now: Now) {
+        if self.engines.answered(engine, now.up) {
+            let notice = Notice::info(Reason::EngineBack, format!("{engine} answers again"));
+            self.book.actions.push(Action::Tell(notice));
+        }
+        let mut ids: BTreeMap<&str, Vec<&WorkloadId>> = BTreeMap::new();
+        for pod in pods {
+            ids.entry(&pod.workload).or_default().push(&pod.id);
+            let name = Arc::from(&*pod.workload);
+            let tracked = self.tracked.entry(name).or_insert_with_key(|name| Tracked::new(name.clone()));
+            let mut turn = Turn { now, book: &mut self.book, engines: &mut self.engines };
+            tracked.seen(ticket, engine, &pod.id, pod.running, &mut turn);
+        }
+        for (name, tracked) in &mut self.tracked {
+            let ids = ids.get(&**name).map_or(&[][..], Vec::as_slice);
+            let mut turn = Turn { now, book: &mut self.book, engines: &mut self.engines };
+            tracked.unseen(ticket, engine, ids, &mut turn);
+            self.dirty.insert(name.clone());
+        }
+    }
 }

@@ -154,6 +154,11 @@ pub enum Backoff {
     },
 }
 
+impl Backoff {
+    /// No wait is longer, and a run that was longer forgives all failures before it.
+    pub const CAP: Duration = Duration::from_secs(300);
+}
+
 impl Default for Backoff {
     fn default() -> Self {
         Self::Constant(Duration::from_secs(20))
@@ -202,6 +207,8 @@ pub struct Workload {
 impl Workload {
     /// The longest part of a name that an id shows.
     const NAME_IN_ID: usize = 50;
+    /// How long a container may take to end where its author says nothing.
+    pub const DEFAULT_GRACE: Duration = Duration::from_secs(10);
 
     /// Puts the parts together and gives the workload the id of its content.
     pub fn new(content: Content) -> Self {
@@ -214,7 +221,7 @@ impl Workload {
             content,
             restart: RestartPolicy::default(),
             backoff: Backoff::default(),
-            grace: Duration::from_secs(10),
+            grace: Self::DEFAULT_GRACE,
             cron: None,
             profiles: Vec::new(),
         }

@@ -9,3 +9,10 @@ pub mod podman;
 pub mod signals;
 pub mod state;
 pub mod unix;
+
+/// A thread of the agent: named, and with a stack that a small device can spare. None of them recurses deeply;
+/// what may (parsing) runs on the main thread or says so.
+pub(crate) fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
+    const STACK: usize = 128 * 1024;
+    std::thread::Builder::new().name(name.into()).stack_size(STACK).spawn(body).map(drop)
+}

@@ -1,1 +1,74 @@
-//! stub
+//! What the service manager hears: ready, alive, and a line for `systemctl status`.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use log::debug;
+use sd_notify::NotifyState;
+
+use crate::agent::{Agent, reconcile::Phase};
+
+/// The way to the service manager; without one, everything here does nothing.
+pub struct Notify {
+    watchdog: Option<Duration>,
+    status: String,
+}
+
+impl Notify {
+    /// Says that the agent is up.
+    pub fn ready() -> Self {
+        let notify = Self { watchdog: sd_notify::watchdog_enabled(), status: String::new() };
+        notify.send(NotifyState::Ready);
+        notify
+    }
+
+    /// The longest time that the loop may sleep for the watchdog's sake.
+    pub fn longest_sleep(&self) -> Option<Duration> {
+        self.watchdog.map(|limit| limit / 3)
+    }
+
+    /// The loop is alive: from here, and nowhere else, the watchdog is fed.
+    pub fn alive(&mut self, agent: &Agent) {
+        if self.watchdog.is_some() {
+            self.send(NotifyState::Watchdog);
+        }
+        if std::env::var_os("NOTIFY_SOCKET").is_none() {
+            return;
+        }
+        let status = summary(agent);
+        if status != self.status {
+            self.send(NotifyState::Status(&status));
+            self.status = status;
+        }
+    }
+
+    fn send(&self, state: NotifyState<'_>) {
+        if let Err(error) = sd_notify::notify(&[state]) {
+            debug!("failed to notify the service manager: {error}");
+        }
+    }
+}
+
+/// For example `3 workloads: 2 running, 1 waiting; podman doesn't answer`.
+fn summary(agent: &Agent) -> String {
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for (_, phase) in agent.phases() {
+        *counts.entry(word(phase)).or_default() += 1;
+    }
+    let total: usize = counts.values().sum();
+    let parts: Vec<String> = counts.iter().map(|(word, count)| format!("{count} {word}")).collect();
+    let mut text = format!("{total} workloads{}{}", if parts.is_empty() { "" } else { ": " }, parts.join(", "));
+    for engine in agent.missing_engines() {
+        text.push_str(&format!("; {engine} doesn't answer"));
+    }
+    text
+}
+
+fn word(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Running | Phase::Looking { adopting: false, .. } => "running",
+        Phase::Waiting { .. } => "waiting",
+        Phase::Finished { .. } => "finished",
+        Phase::Inactive | Phase::Stopping(_) => "stopped",
+        Phase::Unknown | Phase::Looking { adopting: true, .. } | Phase::Pulling(_) | Phase::Starting(_) => "starting",
+    }
+}

@@ -1,0 +1,156 @@
+//! When each engine is asked for its list of pods, and whether it answers.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use super::{order::Ticket, time::Wake, workload::Engine};
+
+/// How long an engine that doesn't answer is left alone, at most.
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
+
+/// The engines of this device.
+#[derive(Debug)]
+pub(super) struct Engines {
+    /// Between two full looks.
+    interval: Duration,
+    states: BTreeMap<Engine, State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// It has told which pods there are, and nothing went wrong since.
+    ready: bool,
+    /// It was told to people that it doesn't answer.
+    missed: bool,
+    /// In a row.
+    failures: u32,
+    listing: Option<Ticket>,
+    /// The list under way was asked for before something went wrong, and tells nothing any more.
+    void: bool,
+    list_at: Duration,
+}
+
+impl Engines {
+    pub(super) fn new(engines: &[Engine], interval: Duration) -> Self {
+        Self { interval, states: engines.iter().map(|engine| (*engine, State::default())).collect() }
+    }
+
+    /// Whether it may be given orders.
+    pub(super) fn ready(&self, engine: Engine) -> bool {
+        self.states.get(&engine).is_some_and(|state| state.ready)
+    }
+
+    /// The engines that don't answer.
+    pub(super) fn missing(&self) -> impl Iterator<Item = Engine> + '_ {
+        self.states.iter().filter(|(_, state)| state.missed).map(|(engine, _)| *engine)
+    }
+
+    /// It could not be asked: a list comes before anything else. Answers whether that is news.
+    pub(super) fn lost(&mut self, engine: Engine, now: Duration) -> bool {
+        let Some(state) = self.states.get_mut(&engine) else { return false };
+        state.ready = false;
+        state.void = state.listing.is_some();
+        let wait = match state.failures {
+            0 => Duration::ZERO,
+            many => Duration::from_secs(1 << (many - 1).min(5)).min(LONGEST_WAIT),
+        };
+        state.failures = state.failures.saturating_add(1);
+        state.list_at = now + wait;
+        // Once may be a restart of its service: the list that follows at once tells.
+        let news = state.failures > 1 && !state.missed;
+        state.missed |= news;
+        news
+    }
+
+    /// The outcome of a list has come. Answers whether it tells anything.
+    pub(super) fn listed(&mut self, engine: Engine, ticket: Ticket) -> bool {
+        let Some(state) = self.states.get_mut(&engine) else { return false };
+        let expected = state.listing == Some(ticket);
+        if expected {
+            state.listing = None;
+        }
+        expected && !std::mem::take(&mut state.void)
+    }
+
+    /// The list was whole. Answers whether the engine had been missed.
+    pub(super) fn answered(&mut self, engine: Engine, now: Duration) -> bool {
+        let Some(state) = self.states.get_mut(&engine) else { return false };
+        if state.ready {
+            state.failures = 0; // and not earlier: orders may fail although lists don't
+        }
+        state.ready = true;
+        state.list_at = now + self.interval;
+        std::mem::take(&mut state.missed)
+    }
+
+    /// The engines to ask now; [`asked`](Self::asked) must follow for each.
+    pub(super) fn due(&self, now: Duration) -> Vec<Engine> {
+        let due = |state: &State| state.listing.is_none() && state.list_at <= now;
+        self.states.iter().filter(|(_, state)| due(state)).map(|(engine, _)| *engine).collect()
+    }
+
+    pub(super) fn asked(&mut self, engine: Engine, ticket: Ticket) {
+        if let Some(state) = self.states.get_mut(&engine) {
+            state.listing = Some(ticket);
+        }
+    }
+
+    /// When the next list is due.
+    pub(super) fn wake(&self) -> Wake {
+        let waiting = self.states.values().filter(|state| state.listing.is_none());
+        waiting.map(|state| Wake::At(state.list_at)).min().unwrap_or(Wake::Never)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PODMAN: Engine = Engine::Podman { rootless: false };
+    const S: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn one_failure_is_looked_into_at_once_and_a_second_is_told_once() {
+        let mut engines = Engines::new(&[PODMAN], 60 * S);
+        assert!(!engines.answered(PODMAN, S));
+        assert!(!engines.lost(PODMAN, 10 * S));
+        assert_eq!((engines.ready(PODMAN), engines.wake()), (false, Wake::At(10 * S)));
+        assert!(engines.lost(PODMAN, 10 * S));
+        assert!(!engines.lost(PODMAN, 11 * S));
+        assert_eq!(engines.missing().collect::<Vec<_>>(), [PODMAN]);
+        assert!(engines.answered(PODMAN, 12 * S));
+        assert!(engines.ready(PODMAN));
+    }
+
+    #[test]
+    fn an_engine_that_stays_away_is_asked_ever_less_often_but_every_30_s() {
+        let mut engines = Engines::new(&[PODMAN], 60 * S);
+        let waits: Vec<_> = (0..9)
+            .map(|_| {
+                engines.lost(PODMAN, Duration::ZERO);
+                let Wake::At(at) = engines.wake() else { panic!() };
+                at.as_secs()
+            })
+            .collect();
+        assert_eq!(waits, [0, 1, 2, 4, 8, 16, 30, 30, 30]);
+    }
+
+    #[test]
+    fn a_list_is_asked_for_once_per_interval() {
+        let mut engines = Engines::new(&[PODMAN], 60 * S);
+        assert_eq!(engines.due(Duration::ZERO), [PODMAN]);
+        engines.asked(PODMAN, Ticket(1));
+        assert_eq!((engines.due(S), engines.wake()), (vec![], Wake::Never));
+        assert!(engines.listed(PODMAN, Ticket(1)));
+        engines.answered(PODMAN, 2 * S);
+        assert_eq!(engines.wake(), Wake::At(62 * S));
+    }
+
+    #[test]
+    fn a_list_asked_for_before_a_failure_tells_nothing() {
+        let mut engines = Engines::new(&[PODMAN], 60 * S);
+        engines.asked(PODMAN, Ticket(1));
+        engines.lost(PODMAN, S);
+        assert!(!engines.listed(PODMAN, Ticket(1)));
+        assert_eq!(engines.due(S), [PODMAN]);
+    }
+}

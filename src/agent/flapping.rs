@@ -1,0 +1,106 @@
+//! A workload whose conditions change too often rests for a while: starting and stopping pods without end
+//! would cost the device more than the workload itself.
+
+use std::time::Duration;
+
+use super::time::Wake;
+
+const WINDOW: Duration = Duration::from_secs(60);
+const CHANGES: usize = 5;
+const FIRST_REST: Duration = Duration::from_secs(30);
+const LONGEST_REST: Duration = Duration::from_secs(300);
+
+/// The recent changes of one workload's conditions. All times are since boot.
+#[derive(Debug, Default)]
+pub(super) struct Flapping {
+    allowed: Option<bool>,
+    changes: Vec<Duration>,
+    rest: Option<Rest>,
+    just_held: Option<Duration>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Rest {
+    until: Duration,
+    length: Duration,
+}
+
+impl Flapping {
+    /// Whether the workload may run, given that its profiles hold (`allowed`), and when to ask again.
+    pub(super) fn may_run(&mut self, allowed: bool, now: Duration) -> (bool, Wake) {
+        if self.allowed.replace(allowed).is_some_and(|before| before != allowed) {
+            self.changes.retain(|at| now.saturating_sub(*at) < WINDOW);
+            self.changes.push(now);
+            if self.changes.len() > CHANGES {
+                self.changes.clear();
+                self.hold(now);
+            }
+        }
+        match self.rest {
+            Some(rest) if now < rest.until => (false, Wake::At(rest.until)),
+            _ => (allowed, Wake::Never),
+        }
+    }
+
+    fn hold(&mut self, now: Duration) {
+        let length = match self.rest {
+            // It went on as soon as it was let go, or even while it rested.
+            Some(last) if now < last.until + LONGEST_REST => (last.length * 2).min(LONGEST_REST),
+            _ => FIRST_REST,
+        };
+        self.rest = Some(Rest { until: now + length, length });
+        self.just_held = Some(length);
+    }
+
+    /// How long it has to rest from now on; once after each time that it was found flapping.
+    pub(super) fn just_held(&mut self) -> Option<Duration> {
+        self.just_held.take()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn flip(flapping: &mut Flapping, times: u64, from: u64) -> (bool, Wake) {
+        let mut last = (false, Wake::Never);
+        for i in 0..times {
+            last = flapping.may_run(i % 2 == 0, Duration::from_secs(from + i));
+        }
+        last
+    }
+
+    #[test]
+    fn five_changes_in_a_minute_are_free_and_the_sixth_holds_it_for_30_s() {
+        let mut flapping = Flapping::default();
+        assert_eq!(flip(&mut flapping, 6, 0), (false, Wake::Never));
+        assert_eq!(flapping.may_run(true, Duration::from_secs(6)), (false, Wake::At(Duration::from_secs(36))));
+        assert_eq!(flapping.just_held(), Some(FIRST_REST));
+        assert_eq!(flapping.just_held(), None);
+        assert_eq!(flapping.may_run(true, Duration::from_secs(36)), (true, Wake::Never));
+    }
+
+    #[test]
+    fn who_goes_on_rests_twice_as_long_up_to_five_minutes() {
+        let mut flapping = Flapping::default();
+        let mut lengths = Vec::new();
+        let mut at = 0;
+        for _ in 0..6 {
+            flip(&mut flapping, 7, at);
+            at += 7;
+            let length = flapping.just_held().unwrap().as_secs();
+            lengths.push(length);
+            at += length;
+        }
+        assert_eq!(lengths, [30, 60, 120, 240, 300, 300]);
+    }
+
+    #[test]
+    fn slow_changes_are_never_held() {
+        let mut flapping = Flapping::default();
+        for i in 0..100 {
+            let allowed = i % 2 == 0;
+            assert_eq!(flapping.may_run(allowed, Duration::from_secs(i * 13)), (allowed, Wake::Never));
+        }
+    }
+}

@@ -1,0 +1,431 @@
+//! Each rule of reconciliation, named by its outcome.
+
+use super::*;
+
+#[test]
+fn a_workload_is_pulled_and_started_once_and_then_left_alone() {
+    let w = workload("w", 1);
+    let mut world = World::new();
+    world.want(&[&w]);
+    world.settle();
+    assert_eq!(world.took(), [format!("pull {}", w.id), format!("start {}", w.id)]);
+    assert_eq!(world.heard(), [Reason::Started]);
+    world.pass(3600 * S);
+    assert!(world.took().is_empty());
+}
+
+#[test]
+fn an_idle_agent_asks_for_one_list_a_minute_whatever_it_runs() {
+    let workloads: Vec<_> = (0..50).map(|i| workload(&format!("w{i}"), 1)).collect();
+    let mut world = World::running(&workloads.iter().collect::<Vec<_>>());
+    let before = world.agent.book.last.0;
+    world.pass(3600 * S);
+    assert_eq!(world.agent.book.last.0 - before, 60);
+}
+
+#[test]
+fn a_condition_that_turns_false_removes_the_pod_and_true_again_starts_it_at_once() {
+    let w = gated("w", "low");
+    let mut world = World::running(&[&w]); // x is nil
+    world.post("x", 5.0);
+    world.settle();
+    assert_eq!(world.took(), [format!("remove {}", w.id)]);
+    assert_eq!(world.heard(), [Reason::Inactive, Reason::Stopped]);
+    world.post("x", 2.0);
+    world.settle();
+    assert_eq!(world.took(), [format!("start {}", w.id)]);
+}
+
+#[test]
+fn a_condition_that_turns_true_again_ends_the_back_off() {
+    let w = gated("w", "low");
+    let mut world = World::running(&[&w]);
+    world.exit(&w.id, 1, S);
+    world.post("x", 5.0);
+    world.settle();
+    world.took();
+    world.post("x", None);
+    world.settle();
+    assert_eq!(world.took(), [format!("start {}", w.id)]);
+}
+
+#[test]
+fn a_workload_starts_only_if_each_profile_it_lists_has_a_condition_that_holds() {
+    let mut w = gated("w", "low");
+    let hot = vec![
+        ListedCondition { name: "very_hot".into(), cpu: None },
+        ListedCondition { name: "hot".into(), cpu: None },
+    ];
+    w.profiles.push(ListedProfile { name: "p".into(), conditions: hot });
+    let mut world = World::new();
+    world.want(&[&w]);
+    world.settle();
+    assert!(world.took().is_empty());
+    world.post("hot", 2.0);
+    world.settle();
+    assert_eq!(world.pods.len(), 1);
+}
+
+#[test]
+fn a_profile_or_condition_that_the_device_lacks_is_false_and_told_once() {
+    let (mut a, b) = (gated("a", "hott"), gated("b", "ho"));
+    a.profiles[0].name = "q".into();
+    let mut world = World::new();
+    world.want(&[&a, &b]);
+    world.post("hot", 500.0);
+    world.settle();
+    assert!(world.pods.is_empty());
+    assert_eq!(
+        world.said.iter().map(|notice| notice.message.as_str()).collect::<Vec<_>>(),
+        [
+            "workload 'a': the device has no condition 'hott' in a profile 'q', so it is false",
+            "workload 'b': the device has no condition 'ho' in a profile 'p', so it is false"
+        ]
+    );
+    world.said.clear();
+    world.want(&[&a, &b]);
+    assert!(world.heard().is_empty());
+}
+
+#[test]
+fn two_hundred_posts_at_once_and_then_one_more_end_in_the_right_state() {
+    let w = gated("w", "low");
+    let mut world = World::running(&[&w]);
+    for i in 0..200 {
+        world.post("x", f64::from(i % 7) + 10.0);
+    }
+    world.post("x", 1.0);
+    world.settle();
+    world.pass(S);
+    assert_eq!(world.pods.len(), 1);
+    assert_eq!(world.took(), [format!("remove {}", w.id), format!("start {}", w.id)]);
+}
+
+#[test]
+fn a_workload_whose_conditions_flap_rests_and_then_runs_again() {
+    let w = gated("w", "low");
+    let mut world = World::running(&[&w]);
+    for _ in 0..4 {
+        world.post("x", 9.0);
+        world.settle();
+        world.post("x", 1.0);
+        world.settle();
+        world.pass(S);
+    }
+    assert!(world.heard().contains(&Reason::Flapping));
+    assert!(world.pods.is_empty());
+    world.pass(30 * S);
+    assert_eq!(world.pods.len(), 1);
+}
+
+#[test]
+fn a_failed_workload_is_started_again_20_s_after_its_exit() {
+    let w = workload("w", 1);
+    let mut world = World::running(&[&w]);
+    world.exit(&w.id, 1, 2 * S);
+    assert_eq!(world.took(), [format!("look {}", w.id)]);
+    assert_eq!(world.said[0].message, "workload 'w': container 'a' ended with exit code 1 after 2 s; tried again in 20 s");
+    world.pass(20 * S - Duration::from_millis(1));
+    assert!(world.took().is_empty());
+    world.pass(S);
+    assert_eq!(world.took(), [format!("remove {}", w.id), format!("start {}", w.id)]);
+}
+
+#[test]
+fn an_exit_that_was_noticed_late_counts_from_when_it_happened() {
+    let w = workload("w", 1);
+    let mut world = World::new();
+    let ended = ContainerState::Exited { code: 1, at: world.now.utc - 15 * S, ran: S };
+    world.pods.insert(w.id.clone(), ("w".into(), ended, 1));
+    world.want(&[&w]);
+    world.settle();
+    world.pass(6 * S);
+    assert_eq!(world.took().last(), Some(&format!("start {}", w.id)));
+}
+
+#[test]
+fn a_workload_that_the_engine_refuses_is_retried_with_back_off_and_its_image_asked_for_again() {
+    let w = workload("w", 1);
+    let mut world = World::new();
+    world.want(&[&w]);
+    world.answer(); // the list
+    world.answer(); // the pull
+    world.broken = Some(Failure::Workload("port 80 is taken".into()));
+    world.settle();
+    assert_eq!(world.said.last().unwrap().message, "workload 'w': port 80 is taken; tried again in 20 s");
+    world.broken = None;
+    world.pass(21 * S);
+    assert_eq!(world.took()[2..], [format!("pull {}", w.id), format!("start {}", w.id)]);
+}
+
+#[test]
+fn an_image_that_cannot_be_pulled_is_said_and_tried_again() {
+    let w = workload("w", 1);
+    let mut world = World::new();
+    world.broken = Some(Failure::Workload("no such image".into()));
+    world.want(&[&w]);
+    world.settle();
+    assert_eq!(world.heard(), [Reason::ImagePullFailed]);
+    world.broken = None;
+    world.pass(21 * S);
+    assert_eq!(world.pods.len(), 1);
+}
+
+#[test]
+fn a_changed_manifest_pulls_while_the_old_pod_runs_and_then_replaces_it() {
+    let w = workload("w", 1);
+    let new = changed(&w);
+    let mut world = World::running(&[&w]);
+    world.want(&[&new]);
+    assert_eq!(world.took(), [format!("pull {}", new.id)]);
+    assert!(world.pods.contains_key(&w.id));
+    world.settle();
+    assert_eq!(world.took(), [format!("remove {}", w.id), format!("start {}", new.id)]);
+    assert_eq!(world.pods.keys().collect::<Vec<_>>(), [&new.id]);
+}
+
+#[test]
+fn a_new_image_that_cannot_be_pulled_leaves_the_old_pod_running() {
+    let w = workload("w", 1);
+    let mut world = World::running(&[&w]);
+    world.broken = Some(Failure::Workload("no such image".into()));
+    world.want(&[&changed(&w)]);
+    world.settle();
+    world.pass(100 * S);
+    assert!(world.pods.contains_key(&w.id));
+}
+
+#[test]
+fn going_back_to_the_old_manifest_before_the_new_one_started_keeps_the_old_pod() {
+    let w = workload("w", 1);
+    let mut world = World::running(&[&w]);
+    world.want(&[&changed(&w)]);
+    world.want(&[&w]);
+    world.settle();
+    assert!(world.took().iter().all(|order| !order.starts_with("remove") && !order.starts_with("start")));
+    assert!(world.pods.contains_key(&w.id));
+}
+
+#[test]
+fn a_change_in_the_middle_of_a_start_ends_with_one_pod_of_the_new_content() {
+    let w = workload("w", 1);
+    let new = changed(&w);
+    let mut world = World::new();
+    world.want(&[&w]);
+    world.answer(); // the list
+    world.answer(); // the pull; the start is under way
+    world.want(&[&new]);
+    world.settle();
+    assert_eq!(world.pods.keys().collect::<Vec<_>>(), [&new.id]);
+}
+
+#[test]
+fn changing_profiles_or_back_off_touches_no_pod() {
+    let w = workload("w", 1);
+    let mut world = World::running(&[&w]);
+    let mut gated = gated("w", "low");
+    gated.backoff = workload::Backoff::Constant(S);
+    assert_eq!(gated.id, w.id);
+    world.want(&[&gated]);
+    world.settle();
+    assert!(world.took().is_empty());
+    world.post("x", 5.0); // but it is in force
+    world.settle();
+    assert_eq!(world.took(), [format!("remove {}", w.id)]);
+}
+
+#[test]
+fn a_removed_workload_goes_and_an_emptied_directory_empties_the_device() {
+    let (a, b) = (workload("a", 1), workload("b", 1));
+    let mut world = World::running(&[&a, &b]);
+    world.want(&[&b]);
+    world.settle();
+    assert_eq!(world.pods.keys().collect::<Vec<_>>(), [&b.id]);
+    world.want(&[]);
+    world.settle();
+    assert!(world.pods.is_empty());
+    assert_eq!(world.agent.tracked.len(), 0);
+}
+
+#[test]
+fn nothing_is_removed_before_it_is_known_what_shall_run() {
+    let w = workload("w", 1);
+    let mut world = World::new();
+    world.pods.insert(w.id.clone(), ("w".into(), ContainerState::Running, 1));
+    world.happen(Event::Tick);
+    world.settle();
+    world.pass(600 * S);
+    assert!(world.took().is_empty());
+    world.want(&[]);
+    world.settle();
+    assert_eq!(world.took(), [format!("remove {}", w.id)]);
+}
+
+#[test]
+fn a_running_pod_is_adopted_without_a_restart_whether_the_list_or_the_manifest_comes_first() {
+    let w = workload("w", 1);
+    for list_first in [true, false] {
+        let mut world = World::new();
+        world.pods.insert(w.id.clone(), ("w".into(), ContainerState::Running, 1));
+        if list_first {
+            world.happen(Event::Tick);
+            world.settle();
+        }
+        world.want(&[&w]);
+        world.settle();
+        assert_eq!(world.took(), [format!("look {}", w.id)]);
+        assert_eq!(world.heard(), [Reason::Adopted]);
+    }
+}
+
+#[test]
+fn a_pod_that_an_interrupted_agent_half_made_is_made_anew_at_once() {
+    let w = workload("w", 2);
+    let mut world = World::new();
+    world.pods.insert(w.id.clone(), ("w".into(), ContainerState::Running, 1));
+    world.want(&[&w]);
+    world.settle();
+    assert_eq!(world.pods[&w.id].2, 2);
+    assert!(world.took().contains(&format!("remove {}", w.id)));
+}
+
+#[test]
+fn a_pod_of_ours_that_belongs_to_no_workload_is_removed() {
+    let (w, orphan) = (workload("w", 1), workload("orphan", 1));
+    let old = changed(&w);
+    let mut world = World::new();
+    for (id, name) in [(&w.id, "w"), (&orphan.id, "orphan"), (&old.id, "w")] {
+        world.pods.insert(id.clone(), (name.into(), ContainerState::Running, 1));
+    }
+    world.want(&[&w]);
+    world.settle();
+    assert_eq!(world.pods.keys().collect::<Vec<_>>(), [&w.id]);
+}
+
+#[test]
+fn what_could_not_be_understood_this_time_stays_as_it_was() {
+    let (a, b) = (workload("a", 1), workload("b", 1));
+    let mut world = World::running(&[&a]);
+    world.pods.insert(b.id.clone(), ("b".into(), ContainerState::Running, 1)); // from before this process
+    world.want_and_hold(&[], &["a", "b"]);
+    world.settle();
+    world.pass(120 * S);
+    assert_eq!(world.pods.len(), 2);
+    world.exit(&a.id, 1, S); // it is still looked after
+    world.pass(21 * S);
+    assert_eq!(world.pods[&a.id].1, ContainerState::Running);
+    world.want(&[]);
+    world.settle();
+    assert!(world.pods.is_empty());
+}
+
+#[test]
+fn a_pod_that_vanished_behind_the_agents_back_comes_back_after_the_back_off() {
+    let w = workload("w", 1);
+    let mut world = World::running(&[&w]);
+    world.pods.clear();
+    world.pass(61 * S); // the full look
+    assert_eq!(world.heard(), [Reason::BackOff]);
+    world.pass(20 * S);
+    assert_eq!(world.pods.len(), 1);
+}
+
+#[test]
+fn an_engine_that_is_gone_is_told_once_and_its_workloads_run_when_it_is_back() {
+    let w = workload("w", 1);
+    let mut world = World::new();
+    world.engine_gone = true;
+    world.want(&[&w]);
+    world.settle();
+    world.pass(600 * S);
+    assert_eq!(world.heard(), [Reason::EngineMissing]);
+    world.engine_gone = false;
+    world.pass(31 * S);
+    assert_eq!(world.heard(), [Reason::EngineBack, Reason::Started]);
+    assert_eq!(world.pods.len(), 1);
+}
+
+#[test]
+fn a_restart_of_the_engine_leaves_running_pods_alone() {
+    let w = workload("w", 1);
+    let mut world = World::running(&[&w]);
+    world.engine_gone = true;
+    world.pass(120 * S);
+    world.engine_gone = false;
+    world.pass(120 * S);
+    assert!(world.took().is_empty());
+    assert_eq!(world.heard(), [Reason::EngineMissing, Reason::EngineBack]);
+}
+
+#[test]
+fn a_never_workload_that_finished_does_not_run_again_after_a_reboot() {
+    let mut w = workload("w", 1);
+    w.restart = RestartPolicy::Never;
+    let mut world = World::running(&[&w]);
+    world.exit(&w.id, 3, S);
+    assert_eq!(world.heard(), [Reason::Finished]);
+    assert_eq!(world.remembered, Finished::from([(w.id.clone(), 3)]));
+    world.pass(600 * S);
+    assert_eq!(world.took(), [format!("look {}", w.id)]);
+    let mut rebooted = World::with(world.remembered.clone());
+    rebooted.want(&[&w]);
+    rebooted.settle();
+    assert!(rebooted.took().is_empty());
+    rebooted.want(&[]); // and it is forgotten with its workload
+    assert!(rebooted.remembered.is_empty());
+    rebooted.want(&[&w]);
+    rebooted.settle();
+    assert_eq!(rebooted.pods.len(), 1);
+}
+
+#[test]
+fn processes_that_end_while_the_engine_says_they_run_are_not_looked_at_in_a_hot_loop() {
+    let w = workload("w", 1);
+    let mut world = World::running(&[&w]);
+    for _ in 0..100 {
+        world.happen(Event::Exited(PODMAN, w.id.clone()));
+        world.settle();
+        world.pass(Duration::from_millis(10));
+    }
+    assert!(world.took().len() <= 3);
+}
+
+#[test]
+fn a_removal_that_fails_is_tried_again_after_5_s_and_not_whenever_something_happens() {
+    let w = gated("w", "low");
+    let mut world = World::running(&[&w]);
+    world.broken = Some(Failure::Workload("device or resource busy".into()));
+    world.post("x", 5.0);
+    world.settle();
+    for i in 0..20 {
+        world.post("x", 5.0 + f64::from(i));
+        world.settle();
+    }
+    assert_eq!(world.took().len(), 1);
+    world.broken = None;
+    world.pass(5 * S);
+    assert_eq!(world.took().len(), 1);
+    assert!(world.pods.is_empty());
+}
+
+#[test]
+fn the_same_content_has_the_same_id_whatever_the_order_and_the_empty_parts() {
+    let mut content = workload("w", 1).content;
+    content.labels = vec![("a".into(), "1".into()), ("b".into(), "2".into())];
+    content.specification = json!({"containers": [{"name": "c", "image": "i", "ports": [{"containerPort": 80}]}]});
+    let mut other = content.clone();
+    other.labels.reverse();
+    other.specification = json!({"containers": [{"image": "i", "resources": {}, "name": "c",
+        "ports": [{"protocol": "TCP", "containerPort": 80}]}], "nodeSelector": null});
+    assert_eq!(Workload::new(content.clone()).id, Workload::new(other).id);
+    content.labels[0].1 = "3".into();
+    let id = Workload::new(content).id;
+    assert_ne!(id, workload("w", 1).id);
+}
+
+#[test]
+fn a_long_name_is_cut_in_the_id_which_never_exceeds_a_host_name() {
+    let id = workload(&"n".repeat(63), 1).id;
+    assert_eq!(id.as_str().len(), 63);
+    assert!(id.as_str().starts_with(&format!("{}-", "n".repeat(50))));
+}

@@ -1,0 +1,141 @@
+//! Random lives of the agent: manifests that change, metrics, exits, pods that vanish, podman that fails or is
+//! gone, crashes of the agent itself. Whatever happened, nothing runs twice, and when the faults stop the
+//! device ends up as its configuration wants it.
+
+use super::*;
+
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, limit: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 % limit as u64) as usize
+    }
+
+    fn one_in(&mut self, limit: usize) -> bool {
+        self.below(limit) == 0
+    }
+}
+
+/// Three names, two contents each, gated or not.
+fn some_workload(random: &mut Random) -> Workload {
+    let name = ["a", "b", "c"][random.below(3)];
+    let mut workload = if random.one_in(2) { gated(name, "low") } else { workload(name, 1) };
+    if random.one_in(2) {
+        workload = changed(&workload);
+        workload.restart = RestartPolicy::OnFailure; // part of the content, as in a real specification
+    }
+    workload
+}
+
+fn some_pod(world: &World, random: &mut Random) -> Option<WorkloadId> {
+    let index = random.below(world.pods.len().max(1));
+    world.pods.keys().nth(index).cloned()
+}
+
+/// The agent dies: the orders under way are carried out, or lost; a new one starts.
+fn restart(world: &mut World, wanted: &[Workload], x: Option<f64>, random: &mut Random) {
+    while let Some(order) = world.orders.pop_front() {
+        let Task::Start(workload) = order.task else { continue };
+        if random.one_in(2) && !world.pods.values().any(|(name, ..)| name == workload.name()) {
+            let state = match random.below(2) {
+                0 => ContainerState::Running,
+                _ => ContainerState::Stuck("created".into()),
+            };
+            world.pods.insert(workload.id.clone(), (workload.name().into(), state, random.below(2)));
+        }
+    }
+    let fresh = World::with(world.remembered.clone());
+    world.agent = fresh.agent;
+    world.post("x", x); // the endpoint keeps what it was told
+    if random.one_in(2) {
+        world.happen(Event::Tick); // the list is quicker than the manifests
+    }
+    world.want(&wanted.iter().collect::<Vec<_>>());
+    world.happen(Event::Tick);
+}
+
+fn live(seed: u64) {
+    let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+    let mut world = World::new();
+    let mut wanted: Vec<Workload> = Vec::new();
+    let mut x = None;
+    for step in 0..150 {
+        let mark = world.log.len();
+        let dice = random.below(12);
+        let phases: Vec<_> = world.agent.phases().map(|(n, p)| format!("{n}:{p:?}")).collect();
+        world.log.insert(mark, format!("-- {step} dice {dice} {phases:?} pods {:?}", world.pods));
+        match dice {
+            0 | 1 => {
+                wanted = (0..random.below(4)).map(|_| some_workload(&mut random)).collect();
+                wanted.sort_by(|a, b| a.name().cmp(b.name()));
+                wanted.dedup_by(|a, b| a.name() == b.name());
+                world.want(&wanted.iter().collect::<Vec<_>>());
+            }
+            2 => {
+                x = [None, Some(1.0), Some(9.0)][random.below(3)];
+                world.post("x", x);
+            }
+            3 => {
+                if let Some(id) = some_pod(&world, &mut random) {
+                    let code = random.below(2) as i32;
+                    world.pods.get_mut(&id).unwrap().1 = ContainerState::Exited { code, at: world.now.utc, ran: S };
+                    world.happen(Event::Exited(PODMAN, id));
+                }
+            }
+            4 => {
+                if let Some(id) = some_pod(&world, &mut random) {
+                    world.pods.remove(&id); // `podman rm -f` behind the agent's back
+                }
+            }
+            5 => world.engine_gone = random.one_in(3),
+            6 => world.broken = random.one_in(3).then(|| Failure::Workload("no".into())),
+            7 if random.one_in(4) => restart(&mut world, &wanted, x, &mut random),
+            8 => {
+                let at = world.now.up + S * random.below(90) as u32;
+                world.step(at);
+                world.happen(Event::Tick);
+            }
+            _ if !world.orders.is_empty() => {
+                let nth = random.below(world.orders.len());
+                world.orders.swap(0, nth); // orders of different workloads end in any order
+                world.answer();
+            }
+            _ => {}
+        }
+        let touched = world.orders.iter().filter_map(|order| match &order.task {
+            Task::Start(workload) => Some(&workload.id),
+            Task::Look(id) | Task::Remove { id, .. } => Some(id),
+            Task::List | Task::Pull(_) => None,
+        });
+        let mut seen = BTreeSet::new();
+        for id in touched {
+            assert!(seen.insert(id), "seed {seed}: two orders for pod '{id}' at once");
+        }
+    }
+    (world.engine_gone, world.broken) = (false, None);
+    world.settle();
+    world.pass(20 * 60 * S);
+    let allowed = |workload: &&Workload| workload.profiles.is_empty() || x.is_none_or(|x| x < 3.0);
+    let finished = |workload: &&Workload| world.remembered.contains_key(&workload.id);
+    let ids: Vec<&WorkloadId> = wanted.iter().filter(allowed).filter(|w| !finished(w)).map(|w| &w.id).collect();
+    let running = world.pods.iter().filter(|(_, pod)| pod.1 == ContainerState::Running);
+    assert_eq!(running.map(|(id, _)| id).collect::<Vec<_>>(), ids, "seed {seed}: {:#?}", &world.log[world.log.len()-60..]);
+    let before = world.agent.book.last.0;
+    world.pass(600 * S);
+    assert_eq!(world.agent.book.last.0 - before, 10, "seed {seed}: it does not come to rest");
+    world.want(&[]);
+    world.settle();
+    world.pass(60 * S);
+    assert!(world.pods.is_empty(), "seed {seed}: an emptied configuration leaves {:?}", world.pods);
+}
+
+#[test]
+fn whatever_happened_the_device_ends_up_as_its_configuration_wants_it() {
+    let seeds = std::env::var("SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(400);
+    for seed in 1..=seeds {
+        live(seed);
+    }
+}

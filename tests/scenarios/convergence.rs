@@ -1,0 +1,161 @@
+//! Whatever happens to pods and engine, the device ends up as its manifests want it, and nothing waits for
+//! another workload.
+
+use crate::support::{Device, SLEEP, podman, proxy::Proxy, workload};
+
+/// Process ids in a container, as the host counts them.
+fn container_pid(name: &str) -> i32 {
+    let (_, inspect) = podman::call(&podman::socket(), "GET", &format!("containers/{name}/json"), "");
+    inspect["State"]["Pid"].as_i64().expect("a pid") as i32
+}
+
+fn retried(name: &str, script: &str, seconds: u32) -> serde_json::Value {
+    let mut workload = workload(name, script);
+    workload["spec"]["retry"] = serde_json::json!({"constantBackoff": {"periodSeconds": seconds}});
+    workload
+}
+
+#[test]
+fn a_crashing_workload_is_retried_after_its_back_off_and_not_by_podman() {
+    let Some(mut device) = Device::new("crash") else { return };
+    device.manifest("c.json", &retried("c", "exit 7", 2).to_string());
+    device.start();
+    device.wait_for("three crashes", || (device.log().matches("ended with exit code 7").count() >= 3).then_some(()));
+    let log = device.log();
+    assert!(log.contains("tried again in 2 s") || log.contains("tried again in 1 s"), "{log}");
+}
+
+#[test]
+fn a_container_killed_from_outside_is_noticed_at_once() {
+    let Some(mut device) = Device::new("killed") else { return };
+    device.manifest("k.json", &retried("k", SLEEP, 1).to_string());
+    device.start();
+    let before = device.wait_for_running(&["k"]);
+    let pid = rustix::process::Pid::from_raw(container_pid(&before[0].containers[0].0)).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+    device.wait_for_log("ended with exit code 137"); // long before the full look of the minute
+    let after = device.wait_for("a new pod", || Some(device.pods()).filter(|pods| pods.len() == 1 && pods[0].id != before[0].id));
+    assert_eq!(after[0].name, before[0].name);
+    device.wait_for_running(&["k"]);
+}
+
+#[test]
+fn a_workload_that_ends_well_under_on_failure_or_never_is_not_started_again() {
+    let Some(mut device) = Device::new("ends") else { return };
+    for (name, policy, code) in [("good", "OnFailure", 0), ("bad", "Never", 3)] {
+        let mut workload = retried(name, &format!("exit {code}"), 1);
+        workload["spec"]["pod"]["spec"]["restartPolicy"] = policy.into();
+        device.manifest(&format!("{name}.json"), &workload.to_string());
+    }
+    device.start();
+    device.wait_for_log("workload 'good' has finished with exit code 0");
+    device.wait_for_log("workload 'bad' has finished with exit code 3");
+    let before = device.pods();
+    // What would restart them is over when a later workload runs, dies and is back.
+    device.manifest("zz.json", &retried("zz", "sleep 1", 1).to_string());
+    device.wait_for("two runs", || (device.log().matches("container 'main' ended with exit code 0").count() >= 2).then_some(()));
+    let after: Vec<_> = device.pods().into_iter().filter(|pod| pod.workload != "zz").collect();
+    assert_eq!(before, after);
+}
+
+#[test]
+fn a_workload_that_cannot_start_is_reported_with_its_reason_leaves_nothing_and_runs_when_mended() {
+    let Some(mut device) = Device::new("reasons") else { return };
+    let broken = [
+        ("command", serde_json::json!({"command": ["/nope"]}), "/nope"),
+        ("image", serde_json::json!({"image": "localhost/no-such-image:1", "imagePullPolicy": "Never"}), "no-such-image"),
+    ];
+    for (name, fields, _) in &broken {
+        let mut workload = retried(name, SLEEP, 3);
+        for (field, value) in fields.as_object().unwrap() {
+            workload["spec"]["pod"]["spec"]["containers"][0][field] = value.clone();
+        }
+        device.manifest(&format!("{name}.json"), &workload.to_string());
+    }
+    device.start();
+    for (name, _, reason) in &broken {
+        device.wait_for("the reason", || {
+            device.log().lines().any(|line| line.contains(&format!("workload '{name}'")) && line.contains(reason)).then_some(())
+        });
+    }
+    device.wait_for_running(&[]);
+    for (name, ..) in &broken {
+        device.workload(name, SLEEP);
+    }
+    device.wait_for_running(&["command", "image"]);
+}
+
+#[test]
+fn a_slow_pull_a_slow_init_container_and_a_slow_stop_delay_nobody() {
+    let Some(mut device) = Device::new("slow") else { return };
+    let proxy_path = device.path("podman.sock");
+    let proxy = Proxy::start(&proxy_path, device.socket.clone());
+    device.socket = proxy_path;
+    let mut stubborn = workload("stubborn", "trap '' TERM; while :; do sleep 1; done");
+    stubborn["spec"]["pod"]["spec"]["terminationGracePeriodSeconds"] = 10.into();
+    device.manifest("stubborn.json", &stubborn.to_string());
+    device.start();
+    device.wait_for_running(&["stubborn"]);
+
+    proxy.hold("images/pull");
+    let mut puller = workload("puller", SLEEP);
+    puller["spec"]["pod"]["spec"]["containers"][0]["imagePullPolicy"] = "Always".into();
+    device.manifest("puller.json", &puller.to_string());
+    let mut slow = workload("slow-init", SLEEP);
+    slow["spec"]["pod"]["spec"]["initContainers"] = serde_json::json!([
+        {"name": "wait", "image": crate::support::IMAGE, "imagePullPolicy": "Never", "command": ["sleep", "8"]},
+    ]);
+    device.manifest("slow-init.json", &slow.to_string());
+    device.remove_manifest("stubborn.json");
+    device.wait_for("all three to be under way", || {
+        let asked = |part: &str| !proxy.requests(part).is_empty();
+        (asked("images/pull") && asked("/stop") && proxy.requests("play/kube").len() >= 2).then_some(())
+    });
+    device.workload("quick", SLEEP);
+    device.wait_for("the quick one to run while the others wait", || {
+        let pods = device.pods();
+        let status = |name: &str| pods.iter().find(|pod| pod.workload == name).map(|pod| pod.status.clone());
+        let quick = status("quick")? == "Running";
+        if quick {
+            assert_eq!(status("stubborn").as_deref(), Some("Running"), "the slow stop was over too early to show anything");
+            assert_ne!(status("slow-init").as_deref(), Some("Running"));
+            assert_eq!(status("puller"), None);
+        }
+        quick.then_some(())
+    });
+    proxy.release();
+    device.wait_for_running(&["puller", "quick", "slow-init"]);
+}
+
+#[test]
+fn an_engine_that_goes_away_and_comes_back_finds_the_same_pods() {
+    let Some(mut device) = Device::new("away-engine") else { return };
+    let proxy_path = device.path("podman.sock");
+    let real = device.socket.clone();
+    device.socket = proxy_path.clone();
+    device.workload("a", SLEEP);
+    device.start(); // no socket yet
+    device.wait_for_log("podman doesn't answer");
+    Proxy::start(&proxy_path, real);
+    device.wait_for_log("podman answers again");
+    device.wait_for_running(&["a"]);
+}
+
+#[test]
+fn a_pod_removed_behind_the_agents_back_comes_back() {
+    let Some(mut device) = Device::new("removed") else { return };
+    device.manifest("r.json", &retried("r", SLEEP, 1).to_string());
+    device.start();
+    let before = device.wait_for_running(&["r"]);
+    podman::remove(&podman::socket(), &before[0].name);
+    device.wait_for("a new pod", || Some(device.pods()).filter(|pods| pods.len() == 1 && pods[0].id != before[0].id));
+    device.wait_for_running(&["r"]);
+}
+
+#[test]
+fn in_another_pid_namespace_exits_are_noticed_by_podmans_events() {
+    let Some(mut device) = Device::new("namespace") else { return };
+    device.manifest("n.json", &retried("n", "sleep 2; exit 5", 1).to_string());
+    device.start_wrapped(&["unshare", "--pid", "--fork", "--kill-child", "--mount-proc", "--"]);
+    device.wait_for("two exits", || (device.log().matches("ended with exit code 5").count() >= 2).then_some(()));
+}

@@ -1,0 +1,4 @@
+mod adoption;
+mod convergence;
+mod process;
+mod standalone;
