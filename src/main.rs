@@ -1,3 +1,2 @@
-//! Arguments → settings → run; the only place with exit codes.
-
+//! s
 fn main() {}

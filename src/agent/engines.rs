@@ -61,6 +61,13 @@ impl Engines {
         news
     }
 
+    /// A full look is wanted now.
+    pub(super) fn ask(&mut self, engine: Engine, now: Duration) {
+        if let Some(state) = self.states.get_mut(&engine) {
+            state.list_at = now;
+        }
+    }
+
     /// The outcome of a list has come. Answers whether it tells anything.
     pub(super) fn listed(&mut self, engine: Engine, ticket: Ticket) -> bool {
         let Some(state) = self.states.get_mut(&engine) else { return false };

@@ -74,7 +74,10 @@ mod tests {
     fn five_changes_in_a_minute_are_free_and_the_sixth_holds_it_for_30_s() {
         let mut flapping = Flapping::default();
         assert_eq!(flip(&mut flapping, 6, 0), (false, Wake::Never));
-        assert_eq!(flapping.may_run(true, Duration::from_secs(6)), (false, Wake::At(Duration::from_secs(36))));
+        assert_eq!(
+            flapping.may_run(true, Duration::from_secs(6)),
+            (false, Wake::At(Duration::from_secs(36)))
+        );
         assert_eq!(flapping.just_held(), Some(FIRST_REST));
         assert_eq!(flapping.just_held(), None);
         assert_eq!(flapping.may_run(true, Duration::from_secs(36)), (true, Wake::Never));

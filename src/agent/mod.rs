@@ -7,6 +7,7 @@
 //! | which conditions hold, given the metrics | [`profile`] |
 //! | what a workload is, and its id | [`workload`] |
 //! | how long to wait after a failure, when a cron slot comes | [`schedule`] |
+//! | whether a cron slot has come | `slots` |
 //! | what a container's end means | `verdict` |
 //! | from what is wanted to what is there | [`reconcile`] |
 //! | conditions that change too often | `flapping` |
@@ -20,6 +21,7 @@ pub mod order;
 pub mod profile;
 pub mod reconcile;
 pub mod schedule;
+mod slots;
 #[cfg(test)]
 pub(crate) mod tests;
 pub mod time;
@@ -37,6 +39,7 @@ use notice::{Notice, Reason};
 use order::{Fact, Failure, Order, Outcome, PodSummary, Task, Ticket};
 use profile::{ConditionId, Conditions};
 use reconcile::{Phase, Tracked};
+pub use slots::NextSlot;
 use time::{Now, Wake};
 use workload::{Desired, Engine, WorkloadId};
 
@@ -85,7 +88,7 @@ pub enum Action {
 pub type Finished = BTreeMap<WorkloadId, i32>;
 
 /// What the agent is told once, when it starts.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Setup {
     /// The engines of this device.
     pub engines: Vec<Engine>,
@@ -95,6 +98,8 @@ pub struct Setup {
     pub metrics_ttl: Option<Duration>,
     /// What was last given to [`Action::Remember`].
     pub finished: Finished,
+    /// How the device's time zone reads a cron schedule.
+    pub next_slot: NextSlot,
     /// Any number: what randomness is made of.
     pub seed: u64,
 }
@@ -122,7 +127,7 @@ pub struct Agent {
 }
 
 /// The orders given and the actions to give.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Book {
     actions: Vec<Action>,
     last: Ticket,
@@ -130,6 +135,7 @@ struct Book {
     open: BTreeMap<Ticket, Arc<str>>,
     finished: Finished,
     finished_changed: bool,
+    next_slot: NextSlot,
     seed: u64,
 }
 
@@ -166,7 +172,9 @@ impl Turn<'_> {
     /// Something could not be done for a workload, and it isn't the workload's turn to wait.
     fn failed(&mut self, engine: Engine, what: &str, failure: &Failure) {
         match failure {
-            Failure::Workload(cause) => self.tell(Notice::warning(Reason::Failed, format!("{what}: {cause}"))),
+            Failure::Workload(cause) => {
+                self.tell(Notice::warning(Reason::Failed, format!("{what}: {cause}")))
+            }
             Failure::Engine(cause) => {
                 if self.engines.lost(engine, self.now.up) {
                     let message = format!("{engine} doesn't answer; it is tried again: {cause}");
@@ -178,6 +186,10 @@ impl Turn<'_> {
 
     fn finished(&mut self, id: &WorkloadId, code: i32) {
         self.book.finished_changed |= self.book.finished.insert(id.clone(), code) != Some(code);
+    }
+
+    fn forget(&mut self, id: &WorkloadId) {
+        self.book.finished_changed |= self.book.finished.remove(id).is_some();
     }
 
     /// 0 to 1 (xorshift64): spreads retries, guards nothing.
@@ -205,7 +217,15 @@ impl Agent {
             dirty: BTreeSet::new(),
             deadlines: BTreeSet::new(),
             deadline_of: BTreeMap::new(),
-            book: Book { finished: setup.finished, seed: setup.seed, ..Book::default() },
+            book: Book {
+                actions: Vec::new(),
+                last: Ticket::default(),
+                open: BTreeMap::new(),
+                finished: setup.finished,
+                finished_changed: false,
+                next_slot: setup.next_slot,
+                seed: setup.seed,
+            },
         }
     }
 
@@ -338,7 +358,8 @@ impl Agent {
         self.book.finished_changed |= self.book.finished.len() != before;
         for (name, tracked) in &mut self.tracked {
             let workload = wanted.get(name).cloned();
-            let finished = workload.as_ref().and_then(|workload| self.book.finished.get(&workload.id).copied());
+            let finished =
+                workload.as_ref().and_then(|workload| self.book.finished.get(&workload.id).copied());
             let mut turn = Turn { now, book: &mut self.book, engines: &mut self.engines };
             tracked.want(workload, finished, &mut turn);
             self.dirty.insert(name.clone());
@@ -347,7 +368,8 @@ impl Agent {
     }
 
     fn exited(&mut self, id: &WorkloadId, now: Now) {
-        let owner = self.tracked.iter_mut().find(|(_, tracked)| tracked.wanted().is_some_and(|it| it.id == *id));
+        let owner =
+            self.tracked.iter_mut().find(|(_, tracked)| tracked.wanted().is_some_and(|it| it.id == *id));
         if let Some((name, tracked)) = owner {
             tracked.exited(id, now.up);
             self.dirty.insert(name.clone());

@@ -21,10 +21,10 @@ use super::{
     flapping::Flapping,
     notice::{Notice, Reason},
     order::{Fact, Failure, Pod, Task, Ticket},
-    schedule,
+    slots::Slots,
     time::Wake,
     verdict::{Verdict, judge},
-    workload::{Backoff, Engine, Workload, WorkloadId},
+    workload::{Backoff, Engine, Schedule, Workload, WorkloadId},
 };
 
 /// After a removal that failed.
@@ -103,6 +103,7 @@ pub struct Tracked {
     /// The pod's removal failed: it isn't tried again before this time since boot.
     stop_after: Duration,
     flapping: Flapping,
+    slots: Slots,
     leaving: BTreeMap<WorkloadId, Leaving>,
     /// The last order of this workload: a list asked for before it says nothing.
     last: Ticket,
@@ -122,6 +123,7 @@ impl Tracked {
             look_at: None,
             stop_after: Duration::ZERO,
             flapping: Flapping::default(),
+            slots: Slots::default(),
             leaving: BTreeMap::new(),
             last: Ticket::default(),
         }
@@ -142,7 +144,16 @@ impl Tracked {
         if let (Some(old), Some(new)) = (&self.wanted, &wanted)
             && old.id == new.id
         {
-            self.wanted = wanted; // profiles or back-off may differ: never a reason to touch the pod
+            // Profiles or schedule may differ: never a reason to touch the pod.
+            let (same_kind, engine) = (old.is_service() == new.is_service(), new.content.engine);
+            self.wanted = wanted;
+            if !same_kind {
+                self.slots = Slots::default();
+                if matches!(self.phase, Phase::Finished { .. }) {
+                    self.phase = Phase::Unknown; // what was the end of a run may be a service's failure
+                    turn.engines.ask(engine, turn.now.up);
+                }
+            }
             return;
         }
         if let Some(old) = self.wanted.take() {
@@ -150,6 +161,7 @@ impl Tracked {
         }
         (self.pulled, self.failures, self.look_at, self.false_alarms) = (false, 0, None, 0);
         self.flapping = Flapping::default();
+        self.slots = Slots::default();
         self.wanted = wanted;
         let Some(new) = &self.wanted else { return };
         // Back to a content whose pod has not gone yet: it is the wanted one again.
@@ -178,14 +190,19 @@ impl Tracked {
             _ if self.present => Removal::Due(turn.now.up),
             _ => return,
         };
-        self.leaving.insert(
-            old.id.clone(),
-            Leaving { engine: old.content.engine, grace: old.grace, removal },
-        );
+        self.leaving
+            .insert(old.id.clone(), Leaving { engine: old.content.engine, grace: old.grace, removal });
     }
 
     /// A list asked for by `listed` shows this pod with the workload's name.
-    pub(super) fn seen(&mut self, listed: Ticket, engine: Engine, id: &WorkloadId, running: bool, turn: &mut Turn<'_>) {
+    pub(super) fn seen(
+        &mut self,
+        listed: Ticket,
+        engine: Engine,
+        id: &WorkloadId,
+        running: bool,
+        turn: &mut Turn<'_>,
+    ) {
         if listed < self.last {
             return; // something was ordered since: the list is older than what we know
         }
@@ -213,7 +230,13 @@ impl Tracked {
     }
 
     /// A list asked for by `listed` was whole, and shows no pod of `engine` but the `ids`.
-    pub(super) fn unseen(&mut self, listed: Ticket, engine: Engine, ids: &[&WorkloadId], turn: &mut Turn<'_>) {
+    pub(super) fn unseen(
+        &mut self,
+        listed: Ticket,
+        engine: Engine,
+        ids: &[&WorkloadId],
+        turn: &mut Turn<'_>,
+    ) {
         if listed < self.last {
             return;
         }
@@ -252,7 +275,9 @@ impl Tracked {
             pod.removal = Removal::Due(turn.now.up);
             return;
         }
-        if let Some((id, pod)) = self.leaving.iter_mut().find(|(_, pod)| pod.removal == Removal::UnderWay(ticket)) {
+        if let Some((id, pod)) =
+            self.leaving.iter_mut().find(|(_, pod)| pod.removal == Removal::UnderWay(ticket))
+        {
             match result {
                 Ok(Fact::Gone) => {
                     let id = id.clone();
@@ -273,18 +298,26 @@ impl Tracked {
             (Phase::Pulling(at), result) if at == ticket => match result {
                 Ok(Fact::Pulled { stale }) => {
                     for sentence in stale {
-                        turn.tell(Notice::warning(Reason::ImagePullFailed, format!("workload '{name}': {sentence}")));
+                        turn.tell(Notice::warning(
+                            Reason::ImagePullFailed,
+                            format!("workload '{name}': {sentence}"),
+                        ));
                     }
                     (self.pulled, self.phase) = (true, Phase::Inactive);
                 }
                 Ok(_) => self.phase = Phase::Inactive,
                 Err(Failure::Engine(cause)) => self.lost(engine, cause, turn),
-                Err(Failure::Workload(cause)) => self.failed_because(Reason::ImagePullFailed, &cause, turn.now.up, turn),
+                Err(Failure::Workload(cause)) => {
+                    self.failed_because(Reason::ImagePullFailed, &cause, turn.now.up, turn)
+                }
             },
             (Phase::Starting(at), result) if at == ticket => match result {
                 Ok(Fact::Pod(pod)) => {
                     self.present = true;
-                    turn.tell(Notice::info(Reason::Started, format!("workload '{name}' is started: pod '{}'", wanted.id)));
+                    turn.tell(Notice::info(
+                        Reason::Started,
+                        format!("workload '{name}' is started: pod '{}'", wanted.id),
+                    ));
                     self.judged(&wanted, &pod, false, turn);
                 }
                 Ok(_) => self.failed("its pod was gone as soon as it was made", turn.now.up, turn),
@@ -312,7 +345,11 @@ impl Tracked {
                 }
                 Err(Failure::Engine(cause)) => self.lost(engine, cause, turn),
                 Err(Failure::Workload(cause)) => {
-                    turn.failed(engine, &format!("failed to remove pod '{}'", wanted.id), &Failure::Workload(cause));
+                    turn.failed(
+                        engine,
+                        &format!("failed to remove pod '{}'", wanted.id),
+                        &Failure::Workload(cause),
+                    );
                     self.stop_after = turn.now.up + REMOVE_AGAIN;
                     self.phase = Phase::Waiting { until: self.stop_after };
                 }
@@ -327,7 +364,10 @@ impl Tracked {
         match judge(wanted, pod) {
             Verdict::Running => {
                 if adopting {
-                    turn.tell(Notice::info(Reason::Adopted, format!("workload '{name}' runs already: pod '{}'", wanted.id)));
+                    turn.tell(Notice::info(
+                        Reason::Adopted,
+                        format!("workload '{name}' runs already: pod '{}'", wanted.id),
+                    ));
                     self.false_alarms = 0;
                 } else if matches!(self.phase, Phase::Looking { .. }) {
                     self.false_alarms = self.false_alarms.saturating_add(1);
@@ -335,7 +375,10 @@ impl Tracked {
                 self.phase = Phase::Running;
             }
             Verdict::Finished { code } => {
-                turn.tell(Notice::info(Reason::Finished, format!("workload '{name}' has finished with exit code {code}")));
+                turn.tell(Notice::info(
+                    Reason::Finished,
+                    format!("workload '{name}' has finished with exit code {code}"),
+                ));
                 self.phase = Phase::Finished { code };
                 turn.finished(&wanted.id, code);
             }
@@ -348,7 +391,10 @@ impl Tracked {
             }
             Verdict::Broken { cause } if adopting => {
                 // An agent before this one was interrupted while it made the pod: no fault of the workload's.
-                turn.tell(Notice::warning(Reason::Failed, format!("workload '{name}': {cause}; its pod is made anew")));
+                turn.tell(Notice::warning(
+                    Reason::Failed,
+                    format!("workload '{name}': {cause}; its pod is made anew"),
+                ));
                 self.phase = Phase::Waiting { until: turn.now.up };
             }
             Verdict::Broken { cause } => self.failed(&cause, turn.now.up, turn),
@@ -369,16 +415,28 @@ impl Tracked {
     fn failed_because(&mut self, reason: Reason, cause: &str, at: Duration, turn: &mut Turn<'_>) {
         self.failures = self.failures.saturating_add(1);
         self.wait(at, turn);
-        if let Phase::Waiting { until } = self.phase {
-            let wait = until.saturating_sub(turn.now.up).as_secs_f32();
-            turn.tell(Notice::warning(reason, format!("workload '{}': {cause}; tried again in {wait:.0} s", self.name)));
-        }
+        let again = match self.phase {
+            Phase::Waiting { until } => {
+                format!("tried again in {:.0} s", until.saturating_sub(turn.now.up).as_secs_f32())
+            }
+            _ => "its next run is at its next slot".into(),
+        };
+        turn.tell(Notice::warning(reason, format!("workload '{}': {cause}; {again}", self.name)));
     }
 
+    /// Rests until the back-off is over, or for the next slot.
     fn wait(&mut self, at: Duration, turn: &mut Turn<'_>) {
-        let Some(wanted) = &self.wanted else { return };
-        let delay = schedule::delay(&wanted.backoff, self.failures.saturating_sub(1), turn.random());
-        self.phase = Phase::Waiting { until: at + delay };
+        let Some(wanted) = self.wanted.clone() else { return };
+        self.phase = match &wanted.schedule {
+            Schedule::Service(backoff) => {
+                let delay = backoff.delay(self.failures.saturating_sub(1), turn.random());
+                Phase::Waiting { until: at + delay }
+            }
+            Schedule::Cron(_) => {
+                self.slots.used();
+                Phase::Inactive
+            }
+        };
     }
 
     fn look(&mut self, adopting: bool, turn: &mut Turn<'_>) {
@@ -395,21 +453,27 @@ impl Tracked {
         if let Some(rest) = self.flapping.just_held() {
             turn.tell(Notice::warning(
                 Reason::Flapping,
-                format!("workload '{}': its conditions change too often; it rests for {} s", self.name, rest.as_secs()),
+                format!(
+                    "workload '{}': its conditions change too often; it rests for {} s",
+                    self.name,
+                    rest.as_secs()
+                ),
             ));
         }
         let wake = flap.earlier(self.advance_wanted(may_run, turn));
         let leave = match self.wanted {
             None => !self.held,
             // An old pod runs on until the images of the new one are here.
-            Some(_) => !may_run || self.pulled || matches!(self.phase, Phase::Running | Phase::Finished { .. }),
+            Some(_) => {
+                !may_run || self.pulled || matches!(self.phase, Phase::Running | Phase::Finished { .. })
+            }
         };
         if leave { wake.earlier(self.advance_leaving(turn)) } else { wake }
     }
 
-    fn advance_wanted(&mut self, may_run: bool, turn: &mut Turn<'_>) -> Wake {
+    fn advance_wanted(&mut self, mut may_run: bool, turn: &mut Turn<'_>) -> Wake {
         let Some(wanted) = self.wanted.clone() else { return Wake::Never };
-        let engine = wanted.content.engine;
+        let (engine, is_service) = (wanted.content.engine, wanted.is_service());
         if !may_run {
             self.failures = 0; // when it may run again it starts at once
         }
@@ -421,8 +485,19 @@ impl Tracked {
                 self.phase = Phase::Inactive;
             }
         }
+        let mut slot = Wake::Never;
+        if let Schedule::Cron(cron) = &wanted.schedule
+            && matches!(self.phase, Phase::Inactive | Phase::Finished { .. })
+        {
+            (may_run, slot) = self.slots.due(cron, may_run, turn.now, turn.book.next_slot);
+            if may_run && self.present {
+                self.phase = Phase::Waiting { until: turn.now.up }; // the pod of the last run goes first
+            } else if may_run {
+                self.phase = Phase::Inactive;
+            }
+        }
         if !turn.ready(engine) {
-            return Wake::Never; // a list will come
+            return slot; // a list will come
         }
         match self.phase {
             Phase::Running if !may_run => {
@@ -441,13 +516,18 @@ impl Tracked {
                 (self.last, self.phase) = (ticket, Phase::Pulling(ticket));
             }
             Phase::Inactive if may_run && self.leaving.is_empty() => {
+                turn.forget(&wanted.id);
                 let ticket = turn.order(&self.name, engine, Task::Start(wanted));
                 (self.last, self.phase, self.present) = (ticket, Phase::Starting(ticket), true);
                 self.false_alarms = 0;
+                if !is_service {
+                    self.slots.used();
+                    self.pulled = false; // the next run may find a newer image
+                }
             }
             _ => {}
         }
-        Wake::Never
+        slot
     }
 
     fn stop(&mut self, wanted: &Workload, turn: &mut Turn<'_>) -> Wake {

@@ -9,7 +9,8 @@ pub use cron::{Cron, CronError};
 use super::workload::Backoff;
 
 impl Backoff {
-    /// The longest wait that [`Exponential`](Self::Exponential) grows to.
+    /// The longest wait that [`Exponential`](Self::Exponential) grows to. A run that was longer forgives all
+    /// failures before it.
     pub const CAP: Duration = Duration::from_secs(300);
 
     /// How long to wait when `failures` others came right before this one; the first of a row comes after 0.

@@ -37,7 +37,9 @@ pub(super) enum Verdict {
 pub(super) fn judge(workload: &Workload, pod: &Pod) -> Verdict {
     let expected = workload.content.specification["containers"].as_array().map_or(0, Vec::len);
     if pod.containers.len() < expected {
-        return Verdict::Broken { cause: format!("its pod has {} of {expected} containers", pod.containers.len()) };
+        return Verdict::Broken {
+            cause: format!("its pod has {} of {expected} containers", pod.containers.len()),
+        };
     }
     let (mut running, mut first_code) = (false, 0);
     let mut failed: Option<(&str, i32, SystemTime, Duration)> = None;
@@ -49,6 +51,7 @@ pub(super) fn judge(workload: &Workload, pod: &Pod) -> Verdict {
             }
             &ContainerState::Exited { code, at, ran } => {
                 let again = match workload.restart {
+                    _ if !workload.is_service() => false, // the next slot does
                     RestartPolicy::Always => true,
                     RestartPolicy::OnFailure => code != 0,
                     RestartPolicy::Never => false,
@@ -65,7 +68,11 @@ pub(super) fn judge(workload: &Workload, pod: &Pod) -> Verdict {
     match failed {
         Some((name, code, at, ran)) => {
             let ran_s = ran.as_secs();
-            Verdict::Failed { cause: format!("container '{name}' ended with exit code {code} after {ran_s} s"), at, ran }
+            Verdict::Failed {
+                cause: format!("container '{name}' ended with exit code {code} after {ran_s} s"),
+                at,
+                ran,
+            }
         }
         None if running => Verdict::Running,
         None => Verdict::Finished { code: first_code },
@@ -87,10 +94,10 @@ mod tests {
     fn judged(restart: RestartPolicy, states: &[ContainerState]) -> Verdict {
         let mut workload = workload("w", states.len());
         workload.restart = restart;
-        let containers = states.iter().zip('a'..).map(|(state, name)| Container {
-            name: name.to_string(),
-            state: state.clone(),
-        });
+        let containers = states
+            .iter()
+            .zip('a'..)
+            .map(|(state, name)| Container { name: name.to_string(), state: state.clone() });
         judge(&workload, &Pod { containers: containers.collect() })
     }
 
@@ -119,7 +126,9 @@ mod tests {
     #[test]
     fn the_container_that_failed_first_speaks_for_the_pod() {
         let later = Exited { code: 9, at: ENDED + Duration::from_secs(1), ran: Duration::ZERO };
-        let Verdict::Failed { cause, .. } = judged(RestartPolicy::Always, &[later, exited(7)]) else { panic!() };
+        let Verdict::Failed { cause, .. } = judged(RestartPolicy::Always, &[later, exited(7)]) else {
+            panic!()
+        };
         assert_eq!(cause, "container 'b' ended with exit code 7 after 3 s");
     }
 
@@ -127,7 +136,10 @@ mod tests {
     fn a_half_made_pod_and_one_with_a_stuck_container_are_broken() {
         let Verdict::Broken { cause } = judge(&workload("w", 2), &Pod::default()) else { panic!() };
         assert_eq!(cause, "its pod has 0 of 2 containers");
-        let Verdict::Broken { cause } = judged(RestartPolicy::Never, &[Running, Stuck("created".into())]) else { panic!() };
+        let Verdict::Broken { cause } = judged(RestartPolicy::Never, &[Running, Stuck("created".into())])
+        else {
+            panic!()
+        };
         assert_eq!(cause, "container 'b' is created");
     }
 }

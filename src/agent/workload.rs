@@ -5,6 +5,8 @@ use std::{fmt, sync::Arc, time::Duration};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
+use super::schedule::Cron;
+
 /// What runs a workload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Engine {
@@ -154,14 +156,24 @@ pub enum Backoff {
     },
 }
 
-impl Backoff {
-    /// No wait is longer, and a run that was longer forgives all failures before it.
-    pub const CAP: Duration = Duration::from_secs(300);
-}
-
 impl Default for Backoff {
     fn default() -> Self {
         Self::Constant(Duration::from_secs(20))
+    }
+}
+
+/// When a workload runs: always, or at certain times; never both.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Schedule {
+    /// Always; after a failure again when the back-off is over.
+    Service(Backoff),
+    /// Once at each slot. What fails waits for the next one.
+    Cron(Cron),
+}
+
+impl Default for Schedule {
+    fn default() -> Self {
+        Self::Service(Backoff::default())
     }
 }
 
@@ -194,12 +206,10 @@ pub struct Workload {
     pub content: Content,
     /// What a container's end leads to.
     pub restart: RestartPolicy,
-    /// How long to wait after a failure.
-    pub backoff: Backoff,
+    /// When to run, and when to run again.
+    pub schedule: Schedule,
     /// How long a container may take to end once it was asked to.
     pub grace: Duration,
-    /// When to run; without it the workload is a service, which always runs.
-    pub cron: Option<String>,
     /// Every one must hold for the workload to run; none: it always may.
     pub profiles: Vec<ListedProfile>,
 }
@@ -220,11 +230,15 @@ impl Workload {
             hash,
             content,
             restart: RestartPolicy::default(),
-            backoff: Backoff::default(),
+            schedule: Schedule::default(),
             grace: Self::DEFAULT_GRACE,
-            cron: None,
             profiles: Vec::new(),
         }
+    }
+
+    /// Whether it shall always run, and not only at certain times.
+    pub fn is_service(&self) -> bool {
+        matches!(self.schedule, Schedule::Service(_))
     }
 
     /// The workload's name, by which people and servers know it.

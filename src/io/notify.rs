@@ -56,7 +56,8 @@ fn summary(agent: &Agent) -> String {
     }
     let total: usize = counts.values().sum();
     let parts: Vec<String> = counts.iter().map(|(word, count)| format!("{count} {word}")).collect();
-    let mut text = format!("{total} workloads{}{}", if parts.is_empty() { "" } else { ": " }, parts.join(", "));
+    let mut text =
+        format!("{total} workloads{}{}", if parts.is_empty() { "" } else { ": " }, parts.join(", "));
     for engine in agent.missing_engines() {
         text.push_str(&format!("; {engine} doesn't answer"));
     }
@@ -69,6 +70,8 @@ fn word(phase: Phase) -> &'static str {
         Phase::Waiting { .. } => "waiting",
         Phase::Finished { .. } => "finished",
         Phase::Inactive | Phase::Stopping(_) => "stopped",
-        Phase::Unknown | Phase::Looking { adopting: true, .. } | Phase::Pulling(_) | Phase::Starting(_) => "starting",
+        Phase::Unknown | Phase::Looking { adopting: true, .. } | Phase::Pulling(_) | Phase::Starting(_) => {
+            "starting"
+        }
     }
 }

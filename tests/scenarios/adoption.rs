@@ -45,7 +45,8 @@ fn killed_while_it_starts_and_changes_pods_it_ends_up_with_one_running_pod_each(
     let pods = device.wait_for_running(&["a", "b"]);
     for pod in pods {
         assert_eq!(pod.containers.len(), 1);
-        let said = device.wait_for("output", || Some(podman::logs(&pod.containers[0].0)).filter(|it| it.contains('\n')));
+        let said = device
+            .wait_for("output", || Some(podman::logs(&pod.containers[0].0)).filter(|it| it.contains('\n')));
         assert_eq!(said.trim_end(), "11");
     }
 }
@@ -94,7 +95,10 @@ fn pods_of_others_are_never_touched() {
     device.wait_for_running(&[]);
     let others = podman::pods(&podman::socket(), "somebody-else");
     podman::remove(&podman::socket(), &foreign);
-    assert_eq!(others.iter().map(|pod| (&*pod.name, &*pod.status)).collect::<Vec<_>>(), [(&*foreign, "Running")]);
+    assert_eq!(
+        others.iter().map(|pod| (&*pod.name, &*pod.status)).collect::<Vec<_>>(),
+        [(&*foreign, "Running")]
+    );
 }
 
 #[test]

@@ -20,7 +20,9 @@ fn a_crashing_workload_is_retried_after_its_back_off_and_not_by_podman() {
     let Some(mut device) = Device::new("crash") else { return };
     device.manifest("c.json", &retried("c", "exit 7", 2).to_string());
     device.start();
-    device.wait_for("three crashes", || (device.log().matches("ended with exit code 7").count() >= 3).then_some(()));
+    device.wait_for("three crashes", || {
+        (device.log().matches("ended with exit code 7").count() >= 3).then_some(())
+    });
     let log = device.log();
     assert!(log.contains("tried again in 2 s") || log.contains("tried again in 1 s"), "{log}");
 }
@@ -34,7 +36,9 @@ fn a_container_killed_from_outside_is_noticed_at_once() {
     let pid = rustix::process::Pid::from_raw(container_pid(&before[0].containers[0].0)).unwrap();
     rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
     device.wait_for_log("ended with exit code 137"); // long before the full look of the minute
-    let after = device.wait_for("a new pod", || Some(device.pods()).filter(|pods| pods.len() == 1 && pods[0].id != before[0].id));
+    let after = device.wait_for("a new pod", || {
+        Some(device.pods()).filter(|pods| pods.len() == 1 && pods[0].id != before[0].id)
+    });
     assert_eq!(after[0].name, before[0].name);
     device.wait_for_running(&["k"]);
 }
@@ -53,7 +57,9 @@ fn a_workload_that_ends_well_under_on_failure_or_never_is_not_started_again() {
     let before = device.pods();
     // What would restart them is over when a later workload runs, dies and is back.
     device.manifest("zz.json", &retried("zz", "sleep 1", 1).to_string());
-    device.wait_for("two runs", || (device.log().matches("container 'main' ended with exit code 0").count() >= 2).then_some(()));
+    device.wait_for("two runs", || {
+        (device.log().matches("container 'main' ended with exit code 0").count() >= 2).then_some(())
+    });
     let after: Vec<_> = device.pods().into_iter().filter(|pod| pod.workload != "zz").collect();
     assert_eq!(before, after);
 }
@@ -63,7 +69,11 @@ fn a_workload_that_cannot_start_is_reported_with_its_reason_leaves_nothing_and_r
     let Some(mut device) = Device::new("reasons") else { return };
     let broken = [
         ("command", serde_json::json!({"command": ["/nope"]}), "/nope"),
-        ("image", serde_json::json!({"image": "localhost/no-such-image:1", "imagePullPolicy": "Never"}), "no-such-image"),
+        (
+            "image",
+            serde_json::json!({"image": "localhost/no-such-image:1", "imagePullPolicy": "Never"}),
+            "no-such-image",
+        ),
     ];
     for (name, fields, _) in &broken {
         let mut workload = retried(name, SLEEP, 3);
@@ -75,7 +85,11 @@ fn a_workload_that_cannot_start_is_reported_with_its_reason_leaves_nothing_and_r
     device.start();
     for (name, _, reason) in &broken {
         device.wait_for("the reason", || {
-            device.log().lines().any(|line| line.contains(&format!("workload '{name}'")) && line.contains(reason)).then_some(())
+            device
+                .log()
+                .lines()
+                .any(|line| line.contains(&format!("workload '{name}'")) && line.contains(reason))
+                .then_some(())
         });
     }
     device.wait_for_running(&[]);
@@ -117,7 +131,11 @@ fn a_slow_pull_a_slow_init_container_and_a_slow_stop_delay_nobody() {
         let status = |name: &str| pods.iter().find(|pod| pod.workload == name).map(|pod| pod.status.clone());
         let quick = status("quick")? == "Running";
         if quick {
-            assert_eq!(status("stubborn").as_deref(), Some("Running"), "the slow stop was over too early to show anything");
+            assert_eq!(
+                status("stubborn").as_deref(),
+                Some("Running"),
+                "the slow stop was over too early to show anything"
+            );
             assert_ne!(status("slow-init").as_deref(), Some("Running"));
             assert_eq!(status("puller"), None);
         }
@@ -148,7 +166,9 @@ fn a_pod_removed_behind_the_agents_back_comes_back() {
     device.start();
     let before = device.wait_for_running(&["r"]);
     podman::remove(&podman::socket(), &before[0].name);
-    device.wait_for("a new pod", || Some(device.pods()).filter(|pods| pods.len() == 1 && pods[0].id != before[0].id));
+    device.wait_for("a new pod", || {
+        Some(device.pods()).filter(|pods| pods.len() == 1 && pods[0].id != before[0].id)
+    });
     device.wait_for_running(&["r"]);
 }
 
@@ -157,5 +177,7 @@ fn in_another_pid_namespace_exits_are_noticed_by_podmans_events() {
     let Some(mut device) = Device::new("namespace") else { return };
     device.manifest("n.json", &retried("n", "sleep 2; exit 5", 1).to_string());
     device.start_wrapped(&["unshare", "--pid", "--fork", "--kill-child", "--mount-proc", "--"]);
-    device.wait_for("two exits", || (device.log().matches("ended with exit code 5").count() >= 2).then_some(()));
+    device.wait_for("two exits", || {
+        (device.log().matches("ended with exit code 5").count() >= 2).then_some(())
+    });
 }

@@ -7,7 +7,8 @@ use crate::support::repository;
 fn agent(arguments: &[&str], environment: &[(&str, &str)]) -> (Output, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_device-worker-ng"));
     let output = command.args(arguments).env_clear().envs(environment.iter().copied()).output().unwrap();
-    let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    let said =
+        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
     (output, said)
 }
 
@@ -22,7 +23,10 @@ fn without_a_source_of_workloads_it_ends_with_78_and_names_both() {
 fn a_bad_value_and_an_unknown_key_end_with_78_and_name_key_source_and_value() {
     let (output, said) = agent(&[], &[("EDGE_DEVICE_MANIFESTS", "/tmp"), ("EDGE_DEVICE_LOG_LEVEL", "loud")]);
     assert_eq!(output.status.code(), Some(78), "{said}");
-    assert!(said.contains("LOG_LEVEL") && said.contains("EDGE_DEVICE_LOG_LEVEL") && said.contains("loud"), "{said}");
+    assert!(
+        said.contains("LOG_LEVEL") && said.contains("EDGE_DEVICE_LOG_LEVEL") && said.contains("loud"),
+        "{said}"
+    );
 
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("config.yaml");

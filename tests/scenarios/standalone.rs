@@ -41,7 +41,11 @@ fn posts_stop_and_start_a_gated_workload_and_leave_others_alone() {
 #[test]
 fn a_condition_sees_every_term_and_only_its_own_metric() {
     let Some(mut device) = Device::new("terms") else { return };
-    device.profiles(&[("all", "a > 1 && b > 1 && c > 1"), ("hot", "hot > 50"), ("very_hot", "very_hot > 50")]);
+    device.profiles(&[
+        ("all", "a > 1 && b > 1 && c > 1"),
+        ("hot", "hot > 50"),
+        ("very_hot", "very_hot > 50"),
+    ]);
     device.gated("three", "all");
     device.gated("hot", "hot");
     device.start();
@@ -107,7 +111,10 @@ fn a_document_that_breaks_is_reported_with_its_place_and_leaves_what_runs_alone(
 fn a_config_map_reaches_environment_and_files_and_two_workloads_with_the_same_names_share_nothing() {
     let Some(mut device) = Device::new("configmap") else { return };
     for name in ["one", "two"] {
-        let mut workload = workload(name, &format!("echo $TEXT $(cat /etc/cm/text) $(ls /data); touch /data/{name}; {SLEEP}"));
+        let mut workload = workload(
+            name,
+            &format!("echo $TEXT $(cat /etc/cm/text) $(ls /data); touch /data/{name}; {SLEEP}"),
+        );
         let spec = &mut workload["spec"]["pod"]["spec"];
         spec["containers"][0]["env"] = serde_json::json!([
             {"name": "TEXT", "valueFrom": {"configMapKeyRef": {"name": "words", "key": "text"}}},
@@ -118,10 +125,15 @@ fn a_config_map_reaches_environment_and_files_and_two_workloads_with_the_same_na
         spec["volumes"] = serde_json::json!([{"name": "cm", "configMap": {"name": "words"}}, {"name": "data", "emptyDir": {}}]);
         device.manifest(&format!("{name}.json"), &workload.to_string());
     }
-    device.manifest("words.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: words}\ndata: {text: good-morning}\n");
+    device.manifest(
+        "words.yaml",
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: words}\ndata: {text: good-morning}\n",
+    );
     device.start();
     for pod in device.wait_for_running(&["one", "two"]) {
-        let said = device.wait_for("output", || Some(podman::logs(&pod.containers[0].0)).filter(|text| text.contains('\n')));
+        let said = device.wait_for("output", || {
+            Some(podman::logs(&pod.containers[0].0)).filter(|text| text.contains('\n'))
+        });
         assert_eq!(said.trim_end(), "good-morning good-morning", "{pod:?}");
     }
 }
@@ -132,11 +144,13 @@ fn the_shipped_samples_run() {
     device.remove_manifest("device.json");
     for entry in std::fs::read_dir(repository("samples/manifests")).unwrap() {
         let path = entry.unwrap().path();
-        device.manifest(path.file_name().unwrap().to_str().unwrap(), &std::fs::read_to_string(&path).unwrap());
+        device
+            .manifest(path.file_name().unwrap().to_str().unwrap(), &std::fs::read_to_string(&path).unwrap());
     }
     device.start();
     device.wait_for_log("workload 'crashing': container 'unlucky' ended with exit code 3");
-    let names = |device: &Device| -> Vec<String> { device.pods().into_iter().map(|pod| pod.workload).collect() };
+    let names =
+        |device: &Device| -> Vec<String> { device.pods().into_iter().map(|pod| pod.workload).collect() };
     device.wait_for("all three", || (names(&device) == ["always-on", "crashing", "gated"]).then_some(()));
     device.post("x", 5);
     device.wait_for("the gated one to stop", || (!names(&device).contains(&"gated".into())).then_some(()));

@@ -109,7 +109,8 @@ impl Device {
     }
 
     fn command(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_device-worker-ng"));
+        let binary = std::env::var_os("DWNG_BINARY").unwrap_or(env!("CARGO_BIN_EXE_device-worker-ng").into());
+        let mut command = Command::new(binary);
         command
             .env_clear()
             .env("EDGE_DEVICE_MANIFESTS", self.manifests())
@@ -187,7 +188,8 @@ impl Device {
         self.wait_for(&what, || {
             let pods = self.pods();
             let all_run = pods.iter().all(|pod| pod.status == "Running");
-            (all_run && pods.iter().map(|pod| pod.workload.as_str()).eq(workloads.iter().copied())).then_some(pods)
+            (all_run && pods.iter().map(|pod| pod.workload.as_str()).eq(workloads.iter().copied()))
+                .then_some(pods)
         })
     }
 
@@ -202,7 +204,11 @@ impl Device {
     /// There was none within a minute: prints the agent's log and the pods.
     pub fn wait_for<T>(&self, what: &str, probe: impl FnMut() -> Option<T>) -> T {
         poll(probe).unwrap_or_else(|| {
-            panic!("waited in vain for {what}\n--- pods: {:#?}\n--- log of the agent:\n{}", self.pods(), self.log())
+            panic!(
+                "waited in vain for {what}\n--- pods: {:#?}\n--- log of the agent:\n{}",
+                self.pods(),
+                self.log()
+            )
         })
     }
 }
@@ -241,7 +247,9 @@ pub fn post(port: u16, body: &str) -> Option<u16> {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
     stream.set_read_timeout(Some(Duration::from_secs(10))).ok()?;
     let length = body.len();
-    let head = format!("POST /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n");
+    let head = format!(
+        "POST /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n"
+    );
     stream.write_all(format!("{head}{body}").as_bytes()).ok()?;
     let mut answer = String::new();
     let _ = stream.read_to_string(&mut answer);
@@ -277,7 +285,9 @@ pub fn pss_kib(pid: u32) -> u64 {
 pub fn children(pid: u32) -> Vec<u32> {
     let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
     let lists = tasks.filter_map(|task| fs::read_to_string(task.path().join("children")).ok());
-    lists.flat_map(|list| list.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>()).collect()
+    lists
+        .flat_map(|list| list.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>())
+        .collect()
 }
 
 /// The path of a file of the repository.

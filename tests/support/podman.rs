@@ -62,7 +62,8 @@ pub fn remove(socket: &Path, name: &str) {
 
 /// What a container has printed.
 pub fn logs(container: &str) -> String {
-    let (_, bytes) = raw(&socket(), "GET", &format!("containers/{container}/logs?stdout=true&stderr=true"), "");
+    let (_, bytes) =
+        raw(&socket(), "GET", &format!("containers/{container}/logs?stdout=true&stderr=true"), "");
     // 8 bytes of frame head: stream, length
     let mut text = String::new();
     let mut rest = &bytes[..];
@@ -93,7 +94,8 @@ fn raw(socket: &Path, method: &str, path: &str, body: &str) -> (u16, Vec<u8>) {
     if talk().is_err() {
         return (0, Vec::new());
     }
-    let end = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n").unwrap_or(answer.len().saturating_sub(4));
+    let end =
+        answer.windows(4).position(|bytes| bytes == b"\r\n\r\n").unwrap_or(answer.len().saturating_sub(4));
     let status = String::from_utf8_lossy(&answer[..end]).split(' ').nth(1).and_then(|code| code.parse().ok());
     (status.unwrap_or(0), answer.split_off((end + 4).min(answer.len())))
 }
@@ -104,5 +106,15 @@ fn text(value: &Value) -> String {
 
 fn filter(key: &str, value: &str) -> String {
     let json = serde_json::json!({key: [value]}).to_string();
-    json.bytes().map(|byte| if byte.is_ascii_alphanumeric() { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
+    json.bytes()
+        .map(
+            |byte| {
+                if byte.is_ascii_alphanumeric() {
+                    char::from(byte).to_string()
+                } else {
+                    format!("%{byte:02X}")
+                }
+            },
+        )
+        .collect()
 }

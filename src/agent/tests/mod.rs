@@ -36,6 +36,10 @@ pub(crate) fn workload(name: &str, containers: usize) -> Workload {
     })
 }
 
+fn next_slot(cron: &schedule::Cron, after: SystemTime) -> Option<SystemTime> {
+    cron.next(&chrono::DateTime::<chrono::Utc>::from(after)).map(SystemTime::from)
+}
+
 fn gated(name: &str, condition: &str) -> Workload {
     let mut workload = workload(name, 1);
     let conditions = vec![ListedCondition { name: condition.into(), cpu: None }];
@@ -75,9 +79,16 @@ impl World {
     }
 
     fn with(finished: Finished) -> Self {
-        let setup =
-            Setup { engines: vec![PODMAN], interval: 60 * S, metrics_ttl: None, finished, seed: 1 };
-        let condition = |name: &str, expression: &str| Condition { name: name.into(), expression: expression.into() };
+        let setup = Setup {
+            engines: vec![PODMAN],
+            interval: 60 * S,
+            metrics_ttl: None,
+            finished,
+            next_slot,
+            seed: 1,
+        };
+        let condition =
+            |name: &str, expression: &str| Condition { name: name.into(), expression: expression.into() };
         Self {
             agent: Agent::new(setup),
             now: Now { up: 1000 * S, utc: SystemTime::UNIX_EPOCH + 1_000_000 * S },
@@ -140,7 +151,8 @@ impl World {
         let order = self.orders.pop_front().expect("an order");
         let running = |pods: &BTreeMap<WorkloadId, (String, ContainerState, usize)>, id: &WorkloadId| {
             pods.get(id).map_or(Ok(Fact::Gone), |(_, state, count)| {
-                let containers = ('a'..).take(*count).map(|name| Container { name: name.into(), state: state.clone() });
+                let containers =
+                    ('a'..).take(*count).map(|name| Container { name: name.into(), state: state.clone() });
                 Ok(Fact::Pod(Pod { containers: containers.collect() }))
             })
         };
@@ -160,9 +172,14 @@ impl World {
             (Task::Pull(_), _) => Ok(Fact::Pulled { stale: Vec::new() }),
             (Task::Start(workload), _) => {
                 let same_name = |(name, ..): &&(String, ContainerState, usize)| name == workload.name();
-                assert!(!self.pods.values().any(|pod| same_name(&pod)), "two pods of workload '{}'", workload.name());
+                assert!(
+                    !self.pods.values().any(|pod| same_name(&pod)),
+                    "two pods of workload '{}'",
+                    workload.name()
+                );
                 let count = workload.content.specification["containers"].as_array().unwrap().len();
-                self.pods.insert(workload.id.clone(), (workload.name().into(), ContainerState::Running, count));
+                self.pods
+                    .insert(workload.id.clone(), (workload.name().into(), ContainerState::Running, count));
                 running(&self.pods, &workload.id)
             }
             (Task::Look(id), _) => running(&self.pods, id),
@@ -232,4 +249,3 @@ impl World {
         world
     }
 }
-

@@ -124,7 +124,10 @@ fn a_failed_workload_is_started_again_20_s_after_its_exit() {
     let mut world = World::running(&[&w]);
     world.exit(&w.id, 1, 2 * S);
     assert_eq!(world.took(), [format!("look {}", w.id)]);
-    assert_eq!(world.said[0].message, "workload 'w': container 'a' ended with exit code 1 after 2 s; tried again in 20 s");
+    assert_eq!(
+        world.said[0].message,
+        "workload 'w': container 'a' ended with exit code 1 after 2 s; tried again in 20 s"
+    );
     world.pass(20 * S - Duration::from_millis(1));
     assert!(world.took().is_empty());
     world.pass(S);
@@ -224,7 +227,7 @@ fn changing_profiles_or_back_off_touches_no_pod() {
     let w = workload("w", 1);
     let mut world = World::running(&[&w]);
     let mut gated = gated("w", "low");
-    gated.backoff = workload::Backoff::Constant(S);
+    gated.schedule = workload::Schedule::Service(workload::Backoff::Constant(S));
     assert_eq!(gated.id, w.id);
     world.want(&[&gated]);
     world.settle();
@@ -378,6 +381,94 @@ fn a_never_workload_that_finished_does_not_run_again_after_a_reboot() {
     assert_eq!(rebooted.pods.len(), 1);
 }
 
+fn hourly(name: &str) -> Workload {
+    let schedule = workload::Schedule::Cron(schedule::Cron::parse("0 * * * *").unwrap());
+    Workload { schedule, ..workload(name, 1) }
+}
+
+#[test]
+fn a_cron_workload_runs_once_a_slot_and_keeps_its_finished_pod_until_the_next() {
+    let w = hourly("w");
+    let mut world = World::new(); // 13:46:40
+    world.want(&[&w]);
+    world.settle();
+    world.pass(799 * S);
+    assert!(world.took().is_empty());
+    world.pass(S);
+    assert_eq!(world.took(), [format!("pull {}", w.id), format!("start {}", w.id)]);
+    world.exit(&w.id, 4, 5 * S);
+    assert_eq!(world.remembered[&w.id], 4);
+    world.took();
+    world.pass(3599 * S);
+    assert!(world.took().is_empty() && world.pods.contains_key(&w.id), "neither retried nor removed");
+    world.pass(S);
+    assert_eq!(
+        world.took(),
+        [format!("remove {}", w.id), format!("pull {}", w.id), format!("start {}", w.id)]
+    );
+    world.pass(2 * 3600 * S);
+    assert!(world.took().is_empty(), "none while one runs");
+}
+
+#[test]
+fn a_cron_run_that_cannot_start_waits_for_the_next_slot() {
+    let w = hourly("w");
+    let mut world = World::new();
+    world.want(&[&w]);
+    world.settle();
+    world.broken = Some(Failure::Workload("no such image".into()));
+    world.pass(900 * S);
+    assert_eq!(world.took().len(), 1);
+    world.broken = None;
+    world.pass(3499 * S);
+    assert!(world.took().is_empty());
+    world.pass(100 * S);
+    assert_eq!(world.pods.len(), 1);
+}
+
+#[test]
+fn a_cron_run_found_by_a_new_agent_goes_on_and_a_finished_one_is_not_repeated() {
+    let w = hourly("w");
+    for finished in [false, true] {
+        let mut world =
+            World::with(if finished { Finished::from([(w.id.clone(), 0)]) } else { Finished::new() });
+        let state = match finished {
+            true => ContainerState::Exited { code: 0, at: world.now.utc - 10 * S, ran: S },
+            false => ContainerState::Running,
+        };
+        world.pods.insert(w.id.clone(), ("w".into(), state, 1));
+        world.want(&[&w]);
+        world.settle();
+        world.pass(60 * S);
+        assert!(world.took().iter().all(|order| order.starts_with("look")));
+        world.pass(3600 * S);
+        let ran_again = world.took().contains(&format!("start {}", w.id));
+        assert_eq!(ran_again, finished);
+    }
+}
+
+#[test]
+fn a_cron_workload_that_becomes_a_service_runs_and_the_other_way_round_goes_on() {
+    let cron = hourly("w");
+    let service = workload("w", 1);
+    let mut world = World::new();
+    world.want(&[&cron]);
+    world.settle();
+    world.want(&[&service]);
+    world.settle();
+    assert_eq!(world.pods.len(), 1);
+    world.took();
+    world.want(&[&cron]);
+    world.settle();
+    world.pass(7200 * S);
+    assert!(world.took().is_empty());
+    world.exit(&cron.id, 0, S);
+    world.want(&[&service]);
+    world.settle();
+    world.pass(120 * S);
+    assert_eq!(world.pods[&cron.id].1, ContainerState::Running);
+}
+
 #[test]
 fn processes_that_end_while_the_engine_says_they_run_are_not_looked_at_in_a_hot_loop() {
     let w = workload("w", 1);
@@ -412,7 +503,8 @@ fn a_removal_that_fails_is_tried_again_after_5_s_and_not_whenever_something_happ
 fn the_same_content_has_the_same_id_whatever_the_order_and_the_empty_parts() {
     let mut content = workload("w", 1).content;
     content.labels = vec![("a".into(), "1".into()), ("b".into(), "2".into())];
-    content.specification = json!({"containers": [{"name": "c", "image": "i", "ports": [{"containerPort": 80}]}]});
+    content.specification =
+        json!({"containers": [{"name": "c", "image": "i", "ports": [{"containerPort": 80}]}]});
     let mut other = content.clone();
     other.labels.reverse();
     other.specification = json!({"containers": [{"image": "i", "resources": {}, "name": "c",

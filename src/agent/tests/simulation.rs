@@ -63,10 +63,8 @@ fn live(seed: u64) {
     let mut wanted: Vec<Workload> = Vec::new();
     let mut x = None;
     for step in 0..150 {
-        let mark = world.log.len();
         let dice = random.below(12);
-        let phases: Vec<_> = world.agent.phases().map(|(n, p)| format!("{n}:{p:?}")).collect();
-        world.log.insert(mark, format!("-- {step} dice {dice} {phases:?} pods {:?}", world.pods));
+        world.log.push(format!("-- step {step}, dice {dice}"));
         match dice {
             0 | 1 => {
                 wanted = (0..random.below(4)).map(|_| some_workload(&mut random)).collect();
@@ -81,7 +79,8 @@ fn live(seed: u64) {
             3 => {
                 if let Some(id) = some_pod(&world, &mut random) {
                     let code = random.below(2) as i32;
-                    world.pods.get_mut(&id).unwrap().1 = ContainerState::Exited { code, at: world.now.utc, ran: S };
+                    world.pods.get_mut(&id).unwrap().1 =
+                        ContainerState::Exited { code, at: world.now.utc, ran: S };
                     world.happen(Event::Exited(PODMAN, id));
                 }
             }
@@ -120,9 +119,10 @@ fn live(seed: u64) {
     world.pass(20 * 60 * S);
     let allowed = |workload: &&Workload| workload.profiles.is_empty() || x.is_none_or(|x| x < 3.0);
     let finished = |workload: &&Workload| world.remembered.contains_key(&workload.id);
-    let ids: Vec<&WorkloadId> = wanted.iter().filter(allowed).filter(|w| !finished(w)).map(|w| &w.id).collect();
+    let ids: Vec<&WorkloadId> =
+        wanted.iter().filter(allowed).filter(|w| !finished(w)).map(|w| &w.id).collect();
     let running = world.pods.iter().filter(|(_, pod)| pod.1 == ContainerState::Running);
-    assert_eq!(running.map(|(id, _)| id).collect::<Vec<_>>(), ids, "seed {seed}: {:#?}", &world.log[world.log.len()-60..]);
+    assert_eq!(running.map(|(id, _)| id).collect::<Vec<_>>(), ids, "seed {seed}: {:#?}", world.log);
     let before = world.agent.book.last.0;
     world.pass(600 * S);
     assert_eq!(world.agent.book.last.0 - before, 10, "seed {seed}: it does not come to rest");
@@ -134,7 +134,7 @@ fn live(seed: u64) {
 
 #[test]
 fn whatever_happened_the_device_ends_up_as_its_configuration_wants_it() {
-    let seeds = std::env::var("SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(400);
+    let seeds = std::env::var("SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(200);
     for seed in 1..=seeds {
         live(seed);
     }

@@ -1,0 +1,266 @@
+//! `make bench`: what the agent costs, and how quick it is, with real podman. Prints a table and writes JSON to
+//! the file that `DWNG_BENCH_JSON` names. Figures are for comparing two builds on one machine.
+
+#![allow(clippy::disallowed_methods, dead_code)]
+
+#[path = "mod.rs"]
+mod support;
+
+use std::{
+    fs,
+    io::{BufRead, BufReader, Read, Write},
+    net::TcpStream,
+    os::unix::fs::MetadataExt,
+    thread,
+    time::{Duration, Instant},
+};
+
+use serde_json::{Map, Value, json};
+use support::{Device, IMAGE, SLEEP, children, podman, proxy::Proxy, pss_kib, workload};
+
+struct Report(Map<String, Value>);
+
+impl Report {
+    fn add(&mut self, name: &str, value: impl Into<Value>, unit: &str) {
+        let value = value.into();
+        println!("{name:<64} {value:>12} {unit}");
+        self.0.insert(format!("{name} [{unit}]"), value);
+    }
+}
+
+fn main() {
+    if std::env::var_os("PODMAN_SOCKET").is_none() {
+        eprintln!("skipped: bench (no private podman; `make bench` brings one)");
+        return;
+    }
+    let mut report = Report(Map::new());
+    let binary = std::env::var("DWNG_BINARY").expect("DWNG_BINARY: the binary to measure");
+    report.add("binary", fs::metadata(&binary).expect("the binary").size(), "bytes");
+    footprint(&mut report);
+    first_action(&mut report);
+    posts(&mut report);
+    save_to_running(&mut report);
+    post_to_stop(&mut report);
+    if let Some(file) = std::env::var_os("DWNG_BENCH_JSON") {
+        fs::write(&file, serde_json::to_string_pretty(&report.0).unwrap() + "\n").unwrap();
+    }
+}
+
+fn device(name: &str) -> (Device, Proxy) {
+    let mut device = Device::new(name).expect("podman");
+    let path = device.path("podman.sock");
+    let proxy = Proxy::start(&path, device.socket.clone());
+    device.socket = path;
+    (device, proxy)
+}
+
+fn round(value: f64, digits: i32) -> f64 {
+    let scale = 10f64.powi(digits);
+    (value * scale).round() / scale
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+/// CPU time in nanoseconds, by the scheduler's account: user and kernel, all threads.
+fn cpu_ns(pid: u32) -> u64 {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    tasks
+        .filter_map(|task| fs::read_to_string(task.path().join("schedstat")).ok()?.split(' ').next()?.parse::<u64>().ok())
+        .sum()
+}
+
+fn threads(pid: u32) -> usize {
+    fs::read_dir(format!("/proc/{pid}/task")).map_or(0, Iterator::count)
+}
+
+/// The podman service: whoever else was started by this sandbox with these words.
+fn podman_service() -> Option<u32> {
+    fs::read_dir("/proc").ok()?.flatten().find_map(|entry| {
+        let command = fs::read_to_string(entry.path().join("cmdline")).ok()?;
+        command.starts_with("podman\0system\0service").then(|| entry.file_name().to_str()?.parse().ok())?
+    })
+}
+
+/// Memory and threads with 0, 10 and 50 workloads; the idle minute with 50.
+fn footprint(report: &mut Report) {
+    let (mut device, proxy) = device("footprint");
+    device.start();
+    device.post("x", 1);
+    let mut names = Vec::new();
+    for count in [0, 10, 50] {
+        while names.len() < count {
+            let name = format!("w{:02}", names.len());
+            device.workload(&name, SLEEP);
+            names.push(name);
+        }
+        device.wait_for_running(&names.iter().map(String::as_str).collect::<Vec<_>>());
+        thread::sleep(Duration::from_secs(3));
+        let pid = device.pid();
+        report.add(&format!("PSS of agent and receiver, {count} workloads"), pss_kib(pid), "KiB");
+        let receivers = children(pid);
+        let all = threads(pid) + receivers.iter().map(|pid| threads(*pid)).sum::<usize>();
+        report.add(&format!("threads of agent and receiver, {count} workloads"), all, "");
+    }
+    let pids: Vec<u32> = std::iter::once(device.pid()).chain(children(device.pid())).collect();
+    let service = podman_service();
+    let cpu = || (pids.iter().map(|pid| cpu_ns(*pid)).sum::<u64>(), service.map_or(0, cpu_ns));
+    let (before, requests) = (cpu(), proxy.requests("").len());
+    thread::sleep(Duration::from_secs(60));
+    let after = cpu();
+    let percent = |ns: u64| round(ns as f64 / 60e9 * 100.0, 4);
+    report.add("CPU over an idle minute, 50 workloads", percent(after.0 - before.0), "% of a core");
+    report.add("CPU of podman's service over the same minute", percent(after.1 - before.1), "% of a core");
+    report.add("podman requests over the same minute", proxy.requests("").len() - requests, "");
+}
+
+/// From the start of the process to its first request to podman, and to the adoption of a running pod.
+fn first_action(report: &mut Report) {
+    let (mut device, proxy) = device("first");
+    device.workload("a", SLEEP);
+    device.start();
+    device.wait_for_running(&["a"]);
+    let mut first = Vec::new();
+    for _ in 0..10 {
+        device.kill();
+        let before = proxy.requests("").len();
+        let start = Instant::now();
+        device.start();
+        let at = support::poll(|| proxy.requests("").get(before).map(|(at, _)| *at)).expect("a request");
+        first.push((at - start).as_secs_f64() * 1e3);
+    }
+    report.add("start to the first request to podman, median", round(median(first), 2), "ms");
+}
+
+/// Posts per second with 8 clients that keep their connections.
+fn posts(report: &mut Report) {
+    let (mut device, _proxy) = device("posts");
+    device.start();
+    device.post("x", 1);
+    let port = device.port;
+    const SECONDS: u64 = 5;
+    let end = Instant::now() + Duration::from_secs(SECONDS);
+    let clients: Vec<_> = (0..8)
+        .map(|client| {
+            thread::spawn(move || {
+                let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+                stream.set_nodelay(true).unwrap();
+                let mut answers = BufReader::new(stream.try_clone().unwrap());
+                let mut count = 0u64;
+                while Instant::now() < end {
+                    let body = format!(r#"{{"name":"m{client}","value":{count}}}"#);
+                    let length = body.len();
+                    write!(stream, "POST /metrics HTTP/1.1\r\nHost: l\r\nContent-Length: {length}\r\n\r\n{body}").unwrap();
+                    let (mut line, mut length) = (String::new(), 0);
+                    answers.read_line(&mut line).unwrap();
+                    assert!(line.contains(" 200 "), "{line}");
+                    while line != "\r\n" {
+                        line.clear();
+                        answers.read_line(&mut line).unwrap();
+                        if let Some(value) = line.to_lowercase().strip_prefix("content-length:") {
+                            length = value.trim().parse().unwrap();
+                        }
+                    }
+                    answers.read_exact(&mut vec![0; length]).unwrap();
+                    count += 1;
+                }
+                count
+            })
+        })
+        .collect();
+    let total: u64 = clients.into_iter().map(|client| client.join().unwrap()).sum();
+    report.add("posts answered with 200, 8 clients", total / SECONDS, "per second");
+    report.add("PSS of agent and receiver after the posts", pss_kib(device.pid()), "KiB");
+}
+
+/// From a manifest's save to the running pod, beside a bare play of the same pod.
+fn save_to_running(report: &mut Report) {
+    let (mut device, proxy) = device("save");
+    device.start();
+    device.post("x", 1);
+    let (mut agent, mut bare) = (Vec::new(), Vec::new());
+    for round in 0..8 {
+        let name = format!("s{round}");
+        let start = Instant::now();
+        device.workload(&name, SLEEP);
+        // Running is when the play is answered: podman's own word, without polling it.
+        let log = format!("workload '{name}' is started");
+        device.wait_for_log(&log);
+        agent.push(start.elapsed().as_secs_f64() * 1e3);
+        let mut spec = workload("x", SLEEP)["spec"]["pod"]["spec"].clone();
+        spec["restartPolicy"] = "Never".into();
+        let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": format!("bare{round}")}, "spec": spec});
+        let start = Instant::now();
+        let (status, answer) = podman::call(&podman::socket(), "POST", "play/kube", &pod.to_string());
+        bare.push(start.elapsed().as_secs_f64() * 1e3);
+        assert_eq!(status, 200, "{answer}");
+        podman::remove(&podman::socket(), &format!("bare{round}"));
+    }
+    drop(proxy);
+    let (agent, bare) = (median(agent), median(bare));
+    report.add("manifest saved to pod running, median", round(agent, 1), "ms");
+    report.add("the same pod by a bare play, median", round(bare, 1), "ms");
+    report.add("ratio of the two", round(agent / bare, 2), "");
+}
+
+/// From a post to the stop request on podman's socket, while a pull, a play with a slow init container and
+/// another workload's ten-second stop are under way.
+fn post_to_stop(report: &mut Report) {
+    const WORKLOADS: usize = 25;
+    let (mut device, proxy) = device("latency");
+    let names: Vec<String> = (0..WORKLOADS).map(|i| format!("m{i:02}")).collect();
+    let expressions: Vec<String> = names.iter().map(|name| format!("{name} < 5 || {name} == nil")).collect();
+    let conditions: Vec<_> = names.iter().zip(&expressions).map(|(name, text)| (name.as_str(), text.as_str())).collect();
+    device.profiles(&conditions);
+    for name in &names {
+        device.gated(name, name);
+    }
+    device.start();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    device.wait_for_running(&names);
+
+    proxy.hold("images/pull");
+    let mut puller = workload("zz-puller", SLEEP);
+    puller["spec"]["pod"]["spec"]["containers"][0]["imagePullPolicy"] = "Always".into();
+    device.manifest("zz-puller.json", &puller.to_string());
+    let mut slow = workload("zz-slow", SLEEP);
+    slow["spec"]["pod"]["spec"]["initContainers"] =
+        json!([{"name": "wait", "image": IMAGE, "imagePullPolicy": "Never", "command": ["sleep", "100"]}]);
+    device.manifest("zz-slow.json", &slow.to_string());
+    let mut stubborn = workload("zz-stubborn", "trap '' TERM; while :; do sleep 1; done");
+    stubborn["spec"]["pod"]["spec"]["terminationGracePeriodSeconds"] = 10.into();
+
+    let mut waits = Vec::new();
+    for _ in 0..2 {
+        device.manifest("zz-stubborn.json", &stubborn.to_string());
+        device.wait_for("the stubborn one", || {
+            device.pods().iter().any(|pod| pod.workload == "zz-stubborn" && pod.status == "Running").then_some(())
+        });
+        device.remove_manifest("zz-stubborn.json");
+        support::poll(|| proxy.requests("/stop?").iter().any(|(_, line)| line.contains("stubborn")).then_some(()));
+        for name in &names {
+            let path = format!("pods/{name}-");
+            let stops = || proxy.requests("/stop?").into_iter().filter(|(_, line)| line.contains(&path));
+            let before = stops().count();
+            let start = Instant::now();
+            assert_eq!(device.post(name, 9), 200);
+            let at = support::poll(|| stops().nth(before).map(|(at, _)| at)).expect("a stop request");
+            waits.push((at - start).as_secs_f64() * 1e3);
+            thread::sleep(Duration::from_millis(50));
+        }
+        for name in &names {
+            device.post(name, 1);
+        }
+        device.wait_for("all to run again", || {
+            let pods = device.pods();
+            let running = |name: &&str| pods.iter().any(|pod| pod.workload == *name && pod.status == "Running");
+            names.iter().all(|name| running(&name)).then_some(())
+        });
+    }
+    proxy.release();
+    waits.sort_by(f64::total_cmp);
+    report.add("post to podman's stop request, p50", round(waits[waits.len() / 2], 2), "ms");
+    report.add("post to podman's stop request, p99", round(waits[(waits.len() * 99).div_ceil(100) - 1], 2), "ms");
+}
