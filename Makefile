@@ -12,6 +12,8 @@ BINARY       ?= $(firstword $(wildcard $(STATIC_BINARY) target/release/$(NAME)) 
 
 SUPPORT = tests/support
 IMAGE   = target/test-image.tar
+# cargo runs every test binary by this: as root, next to a private podman.
+WITH_PODMAN = --config "target.'cfg(unix)'.runner = ['$(CURDIR)/$(SUPPORT)/test-runner']"
 
 # A Rust that rustup installed a minute ago is found without logging in again.
 export PATH := $(PATH):$(HOME)/.cargo/bin
@@ -28,13 +30,13 @@ demo: ## Watch real pods start and stop by posted metrics, on a podman of its ow
 test: ## Run the whole suite, against real podman
 	$(SUPPORT)/install-needs test
 	$(SUPPORT)/test-image $(IMAGE)
-	DWNG_REQUIRE_PODMAN=1 cargo test --locked \
-	  --config "target.'cfg(unix)'.runner = ['$(CURDIR)/$(SUPPORT)/test-runner']"
+	DWNG_REQUIRE_PODMAN=1 cargo test --locked $(WITH_PODMAN)
 
-bench: static ## Measure size, memory, latency and throughput; results also go to bench.json
+bench: static ## Measure size, memory, latency and throughput; the figures also go to bench.json
 	$(SUPPORT)/install-needs test
 	$(SUPPORT)/test-image $(IMAGE)
-	$(SUPPORT)/bench $(STATIC_BINARY) bench.json
+	DWNG_BINARY=$(CURDIR)/$(STATIC_BINARY) DWNG_BENCH_JSON=$(CURDIR)/bench.json \
+	  cargo bench --locked --bench bench $(WITH_PODMAN)
 
 check: ## Formatting, lints and documentation; warnings are errors
 	cargo fmt --check
