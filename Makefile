@@ -1,0 +1,74 @@
+# `make` alone says what there is.
+PREFIX  ?= /usr/local
+DESTDIR ?=
+UNITDIR ?= /lib/systemd/system
+CONFDIR ?= /etc/device-worker-ng
+
+NAME          = device-worker-ng
+STATIC_TARGET = $(shell uname -m)-unknown-linux-musl
+STATIC_BINARY = target/$(STATIC_TARGET)/release/$(NAME)
+# What `make install` installs.
+BINARY       ?= $(firstword $(wildcard $(STATIC_BINARY) target/release/$(NAME)) target/release/$(NAME))
+
+SUPPORT = tests/support
+IMAGE   = target/test-image.tar
+# cargo runs every test binary by this: as root, next to a private podman.
+WITH_PODMAN = --config "target.'cfg(unix)'.runner = ['$(CURDIR)/$(SUPPORT)/test-runner']"
+
+# A Rust that rustup installed a minute ago is found without logging in again.
+export PATH := $(PATH):$(HOME)/.cargo/bin
+
+.DEFAULT_GOAL = help
+.PHONY: help demo test bench check build static vendor install uninstall clean
+
+help: ## Say what there is
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+
+demo: ## Watch real pods start and stop by posted metrics, on a podman of its own (a minute)
+	@$(SUPPORT)/demo
+
+test: ## Run the whole suite, against real podman
+	$(SUPPORT)/install-needs test
+	$(SUPPORT)/test-image $(IMAGE)
+	DWNG_REQUIRE_PODMAN=1 cargo test --locked $(WITH_PODMAN)
+
+bench: static ## Measure size, memory, latency and throughput; the figures also go to bench.json
+	$(SUPPORT)/install-needs test
+	$(SUPPORT)/test-image $(IMAGE)
+	DWNG_BINARY=$(CURDIR)/$(STATIC_BINARY) DWNG_BENCH_JSON=$(CURDIR)/bench.json \
+	  cargo bench --locked --bench bench $(WITH_PODMAN)
+
+check: ## Formatting, lints and documentation; warnings are errors
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- -D warnings
+	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps
+
+build: ## Build the release binary: target/release/device-worker-ng
+	cargo build --locked --release
+
+static: ## Build the release binary that needs no libraries, for any Linux of this architecture
+	$(SUPPORT)/install-needs static
+	@if command -v rustup >/dev/null; then rustup target add $(STATIC_TARGET); fi
+	CC_$(subst -,_,$(STATIC_TARGET))=musl-gcc cargo build --locked --release --target $(STATIC_TARGET)
+
+vendor: ## Copy the dependencies to vendor/, so that it builds without a network
+	mkdir -p .cargo
+	cargo vendor --locked vendor >.cargo/config.toml
+
+install: ## Install what was built (PREFIX=/usr/local, DESTDIR=); keeps an existing configuration
+	@test -x $(BINARY) || { echo "$(BINARY) is missing: run 'make build' or 'make static' first" >&2; exit 1; }
+	install -D -m 0755 $(BINARY) $(DESTDIR)$(PREFIX)/bin/$(NAME)
+	install -d -m 0755 $(DESTDIR)$(UNITDIR)
+	sed 's|/usr/local/bin|$(PREFIX)/bin|' systemd/$(NAME).service >$(DESTDIR)$(UNITDIR)/$(NAME).service
+	chmod 0644 $(DESTDIR)$(UNITDIR)/$(NAME).service
+	install -d -m 0750 $(DESTDIR)$(CONFDIR) $(DESTDIR)$(CONFDIR)/manifests
+	install -m 0644 config.yaml.sample $(DESTDIR)$(CONFDIR)/config.yaml.sample
+	test -e $(DESTDIR)$(CONFDIR)/config.yaml || \
+	  install -m 0640 config.yaml.sample $(DESTDIR)$(CONFDIR)/config.yaml
+
+uninstall: ## Remove what install put there, but for the configuration
+	rm -f $(DESTDIR)$(PREFIX)/bin/$(NAME) $(DESTDIR)$(UNITDIR)/$(NAME).service
+	rm -f $(DESTDIR)$(CONFDIR)/config.yaml.sample
+
+clean: ## Remove what was built
+	cargo clean
