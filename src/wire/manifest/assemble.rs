@@ -1,0 +1,142 @@
+//! From valid documents to what shall run on this device.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use super::{
+    Broken, Document, Finding, Problem, Severity,
+    resource::{ConfigMap, Device, Resource, WorkloadManifest},
+    yaml::Field,
+};
+use crate::agent::workload::{Content, Desired, Workload};
+
+/// Chooses what is meant for this device, and puts workloads and their `ConfigMap`s together.
+///
+/// The documents come in the order in which they count: the first of two with the same name is taken. `broken`
+/// are the documents that could not be read, whose workloads are held.
+pub fn assemble(documents: &[&Document], broken: &[Broken], device_id: &str) -> (Desired, Vec<Problem>) {
+    let mut problems = Vec::new();
+    let unique = without_duplicates(documents, &mut problems);
+    let mut devices = Vec::new();
+    let mut maps = BTreeMap::new();
+    for document in &unique {
+        match &document.resource {
+            Resource::Device(device) => devices.push((*document, device)),
+            Resource::ConfigMap(map) => {
+                maps.insert((map.namespace.as_str(), map.name.as_str()), map);
+            }
+            Resource::Workload(_) => {}
+        }
+    }
+    let device = this_device(&devices, device_id, &mut problems);
+    let mut desired = Desired {
+        profiles: device.map(|device| device.profiles.clone()).unwrap_or_default(),
+        ..Desired::default()
+    };
+    for document in unique {
+        let Resource::Workload(manifest) = &document.resource else { continue };
+        if !is_for(manifest, device, device_id) {
+            continue;
+        }
+        match finish(manifest, &maps) {
+            Ok(workload) => desired.workloads.push(Arc::new(workload)),
+            Err(finding) => {
+                desired.held.push(manifest.content.name.clone());
+                problems.push(document.problem(Severity::Error, finding));
+            }
+        }
+    }
+    let known: BTreeSet<&str> = desired.workloads.iter().map(|workload| workload.name()).collect();
+    let broken_names = broken.iter().filter_map(|broken| match broken {
+        Broken::Workload(name) if !known.contains(name.as_str()) => Some(name.clone()),
+        _ => None,
+    });
+    desired.held.extend(broken_names);
+    desired.held.sort_unstable();
+    desired.held.dedup();
+    (desired, problems)
+}
+
+/// The first document of every resource.
+fn without_duplicates<'a>(documents: &[&'a Document], problems: &mut Vec<Problem>) -> Vec<&'a Document> {
+    let mut first: BTreeMap<_, &Document> = BTreeMap::new();
+    let mut unique = Vec::new();
+    for document in documents {
+        let key @ (kind, _, name) = document.key();
+        if let Some(first) = first.get(&key) {
+            let message = format!("{kind} `{name}` has no effect: {} defines it first", first.place());
+            let finding = Finding { field: Field::from(["metadata", "name"]), message };
+            problems.push(document.problem(Severity::Error, finding));
+        } else {
+            first.insert(key, document);
+            unique.push(*document);
+        }
+    }
+    unique
+}
+
+/// The `EdgeDevice` that is this one: by name, or because there is no other.
+fn this_device<'a>(
+    devices: &[(&Document, &'a Device)],
+    device_id: &str,
+    problems: &mut Vec<Problem>,
+) -> Option<&'a Device> {
+    match devices {
+        [] => None,
+        [(_, only)] => Some(only),
+        [(first, _), ..] => {
+            let named = devices.iter().find(|(_, device)| device.name == device_id);
+            if named.is_none() {
+                let message = format!(
+                    "none of the {} EdgeDevices is named `{device_id}` as this device is: it has no profiles",
+                    devices.len()
+                );
+                let finding = Finding { field: Field::from(["metadata", "name"]), message };
+                problems.push(first.problem(Severity::Error, finding));
+            }
+            named.map(|(_, device)| *device)
+        }
+    }
+}
+
+/// As the server chooses: a named device before a selector. Here, where every manifest was put onto this very
+/// device, a workload that names neither is for it.
+fn is_for(manifest: &WorkloadManifest, device: Option<&Device>, device_id: &str) -> bool {
+    let none = BTreeMap::new();
+    match (&manifest.device, &manifest.selector) {
+        (Some(name), _) => name == device_id || device.is_some_and(|device| device.name == *name),
+        (None, Some(selector)) => selector.matches(device.map_or(&none, |device| &device.labels)),
+        (None, None) => true,
+    }
+}
+
+/// The workload with the `ConfigMap`s that it names.
+fn finish(
+    manifest: &WorkloadManifest,
+    maps: &BTreeMap<(&str, &str), &ConfigMap>,
+) -> Result<Workload, Finding> {
+    let namespace = manifest.content.namespace.as_str();
+    let mut used = BTreeMap::new();
+    for reference in &manifest.config_maps {
+        if let Some(map) = maps.get(&(namespace, reference.name.as_str())) {
+            used.insert(reference.name.as_str(), map);
+        } else if !reference.optional {
+            let message = format!("there is no ConfigMap `{}` in namespace `{namespace}`", reference.name);
+            return Err(Finding { field: reference.field.then("name"), message });
+        }
+    }
+    let content = Content {
+        config_maps: used.into_values().map(|map| map.whole.clone()).collect(),
+        ..manifest.content.clone()
+    };
+    Ok(Workload {
+        restart: manifest.restart,
+        backoff: manifest.backoff,
+        grace: manifest.grace,
+        cron: manifest.cron.clone(),
+        profiles: manifest.profiles.clone(),
+        ..Workload::new(content)
+    })
+}

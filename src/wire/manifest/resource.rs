@@ -1,0 +1,325 @@
+//! The resources a person writes, from JSON to valid types. Their shapes are those of Flotta's custom resource
+//! definitions (`management.project-flotta.io/v1alpha1`).
+
+use std::{collections::BTreeMap, time::Duration};
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::{
+    Finding,
+    names::{Label, Subdomain},
+    pod::{ConfigMapUse, Pod},
+    profiles::{DeviceProfiles, WorkloadProfile},
+    select::Selector,
+    timing::Retry,
+    yaml::{Field, Step},
+};
+use crate::agent::workload::{Backoff, Content, Engine, ListedProfile, Profile, RestartPolicy};
+
+/// A valid document.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Resource {
+    Device(Device),
+    Workload(Box<WorkloadManifest>),
+    ConfigMap(ConfigMap),
+}
+
+/// What this agent uses of an `EdgeDevice`.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Device {
+    pub(super) name: String,
+    pub(super) labels: BTreeMap<String, String>,
+    pub(super) profiles: Vec<Profile>,
+}
+
+/// An `EdgeWorkload`, which becomes a workload once its `ConfigMap`s are found.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct WorkloadManifest {
+    pub(super) device: Option<String>,
+    pub(super) selector: Option<Selector>,
+    /// Still without the `ConfigMap`s.
+    pub(super) content: Content,
+    pub(super) restart: RestartPolicy,
+    pub(super) grace: Duration,
+    pub(super) backoff: Backoff,
+    pub(super) cron: Option<String>,
+    pub(super) profiles: Vec<ListedProfile>,
+    pub(super) config_maps: Vec<ConfigMapUse>,
+}
+
+/// A `ConfigMap`, kept whole for podman.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct ConfigMap {
+    pub(super) name: String,
+    pub(super) namespace: String,
+    pub(super) whole: Value,
+}
+
+/// Kind and name, as far as a document says them: known of broken documents too.
+pub(super) fn identity(document: &Value) -> (Option<&str>, Option<&str>) {
+    (document["kind"].as_str(), document["metadata"]["name"].as_str())
+}
+
+/// Reads a document, and says what in it has no effect; nothing comes of a `Secret`, whose content is not kept.
+pub(super) fn read(document: Value) -> Result<(Option<Resource>, Vec<Finding>), Finding> {
+    let kind = document["kind"].as_str().ok_or_else(|| Finding::new(["kind"], "is missing"))?;
+    let expected = match kind {
+        "EdgeDevice" | "EdgeWorkload" => "management.project-flotta.io/v1alpha1",
+        "ConfigMap" | "Secret" => "v1",
+        other => {
+            let known = "EdgeDevice, EdgeWorkload and ConfigMap";
+            return Err(Finding::new(["kind"], format!("`{other}` is unknown here: {known} are known")));
+        }
+    };
+    match document["apiVersion"].as_str() {
+        Some(version) if version == expected => {}
+        Some(other) => {
+            return Err(Finding::new(
+                ["apiVersion"],
+                format!("must be `{expected}` for this kind, not `{other}`"),
+            ));
+        }
+        None => return Err(Finding::new(["apiVersion"], format!("is missing: write `{expected}`"))),
+    }
+    let (resource, findings) = match kind {
+        "EdgeDevice" => read_device(&document)?,
+        "EdgeWorkload" => read_workload(document)?,
+        "ConfigMap" => read_config_map(document)?,
+        _ => {
+            let message = "Secrets are not supported yet: it has no effect";
+            return Ok((None, vec![Finding::new(["kind"], message)]));
+        }
+    };
+    Ok((Some(resource), findings))
+}
+
+/// Deserializes a document; the findings are the fields that nothing knows.
+fn typed<'de, T: Deserialize<'de>>(
+    document: &'de Value,
+    left: &[&str],
+) -> Result<(T, Vec<Finding>), Finding> {
+    let mut unknown = Vec::new();
+    let mut track = serde_path_to_error::Track::new();
+    let tracked = serde_path_to_error::Deserializer::new(document, &mut track);
+    let result = serde_ignored::deserialize(tracked, |path| unknown.push(ignored_field(&path)));
+    let value = result.map_err(|error: serde_json::Error| Finding {
+        field: tracked_field(&track.path()),
+        message: error.to_string(),
+    })?;
+    let is_known = |field: &str| {
+        let is_below = |known: &&str| {
+            field.strip_prefix(known).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+        };
+        left.iter().chain(&COMMON).any(|known| is_below(known))
+    };
+    unknown.retain(|field| !is_known(&field.to_string()));
+    let findings = unknown
+        .into_iter()
+        .map(|field| Finding { field, message: "unknown field: it has no effect".to_owned() })
+        .collect();
+    Ok((value, findings))
+}
+
+/// Fields of every resource that are legal and say nothing to this agent.
+const COMMON: [&str; 17] = [
+    "apiVersion",
+    "kind",
+    "status",
+    "metadata.annotations",
+    "metadata.creationTimestamp",
+    "metadata.deletionGracePeriodSeconds",
+    "metadata.deletionTimestamp",
+    "metadata.finalizers",
+    "metadata.generateName",
+    "metadata.generation",
+    "metadata.labels",
+    "metadata.managedFields",
+    "metadata.namespace",
+    "metadata.ownerReferences",
+    "metadata.resourceVersion",
+    "metadata.selfLink",
+    "metadata.uid",
+];
+
+fn ignored_field(path: &serde_ignored::Path<'_>) -> Field {
+    use serde_ignored::Path;
+    match path {
+        Path::Root => Field::default(),
+        Path::Seq { parent, index } => ignored_field(parent).then(*index),
+        Path::Map { parent, key } => ignored_field(parent).then(key.as_str()),
+        Path::Some { parent } | Path::NewtypeStruct { parent } | Path::NewtypeVariant { parent } => {
+            ignored_field(parent)
+        }
+    }
+}
+
+fn tracked_field(path: &serde_path_to_error::Path) -> Field {
+    use serde_path_to_error::Segment;
+    let steps = path.iter().filter_map(|segment| match segment {
+        Segment::Seq { index } => Some(Step::Index(*index)),
+        Segment::Map { key } => Some(Step::Key(key.clone())),
+        Segment::Enum { .. } | Segment::Unknown => None,
+    });
+    Field(steps.collect())
+}
+
+#[derive(Deserialize)]
+struct Metadata<Name> {
+    name: Name,
+    namespace: Option<Label>,
+    labels: Option<BTreeMap<String, String>>,
+    annotations: Option<BTreeMap<String, String>>,
+}
+
+fn namespace(given: Option<Label>) -> String {
+    given.map_or_else(|| "default".to_owned(), |name| name.0)
+}
+
+#[derive(Deserialize)]
+struct DeviceDocument {
+    metadata: Metadata<Subdomain>,
+    #[serde(default)]
+    spec: Option<DeviceSpec>,
+}
+
+#[derive(Deserialize, Default)]
+struct DeviceSpec {
+    profiles: Option<DeviceProfiles>,
+    heartbeat: Option<Heartbeat>,
+}
+
+/// The model's README draws the profiles one level too deep: here.
+#[derive(Deserialize)]
+struct Heartbeat {
+    profiles: Option<DeviceProfiles>,
+}
+
+fn read_device(document: &Value) -> Result<(Resource, Vec<Finding>), Finding> {
+    const LEFT: [&str; 8] = [
+        "spec.heartbeat.hardwareProfile",
+        "spec.heartbeat.periodSeconds",
+        "spec.logCollection",
+        "spec.metrics",
+        "spec.mounts",
+        "spec.osInformation",
+        "spec.requestTime",
+        "spec.storage",
+    ];
+    let (DeviceDocument { metadata, spec }, mut findings) = typed(document, &LEFT)?;
+    let spec = spec.unwrap_or_default();
+    let profiles = match (spec.profiles, spec.heartbeat.and_then(|heartbeat| heartbeat.profiles)) {
+        (Some(profiles), Some(_)) => {
+            let message = "has no effect beside `spec.profiles`";
+            findings.push(Finding::new(["spec", "heartbeat", "profiles"], message));
+            profiles.0
+        }
+        (Some(profiles), None) | (None, Some(profiles)) => profiles.0,
+        (None, None) => Vec::new(),
+    };
+    let labels = metadata.labels.unwrap_or_default();
+    Ok((Resource::Device(Device { name: metadata.name.0, labels, profiles }), findings))
+}
+
+#[derive(Deserialize)]
+struct WorkloadDocument {
+    metadata: Metadata<Label>,
+    spec: WorkloadSpec,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct WorkloadSpec {
+    #[serde(rename = "type")]
+    _kind: Kind,
+    device: Option<String>,
+    device_selector: Option<Selector>,
+    pod: Template,
+    cron: Option<String>,
+    rootless: Option<bool>,
+    retry: Option<Retry>,
+    profiles: Option<Vec<WorkloadProfile>>,
+    image_registries: Option<Value>,
+}
+
+#[derive(Deserialize)]
+struct Template {
+    spec: Pod,
+}
+
+#[derive(Deserialize)]
+#[serde(try_from = "String")]
+struct Kind;
+
+impl TryFrom<String> for Kind {
+    type Error = String;
+
+    fn try_from(kind: String) -> Result<Self, String> {
+        match kind.as_str() {
+            "pod" => Ok(Self),
+            "k8s" => Err("`k8s` is not supported yet: only `pod` is".to_owned()),
+            other => Err(format!("must be `pod`, not `{other}`")),
+        }
+    }
+}
+
+fn read_workload(mut document: Value) -> Result<(Resource, Vec<Finding>), Finding> {
+    const LEFT: [&str; 4] = ["spec.data", "spec.logCollection", "spec.metrics", "spec.pod.spec"];
+    let (WorkloadDocument { metadata, spec }, mut findings) = typed(&document, &LEFT)?;
+    let pod_field = Field::from(["spec", "pod", "spec"]);
+    spec.pod.spec.check(&pod_field)?;
+    let cron = spec.cron.filter(|cron| !cron.trim().is_empty());
+    if cron.is_some() && spec.retry.is_some() {
+        findings.push(Finding::new(["spec", "retry"], "has no effect beside `spec.cron`"));
+    }
+    if spec.image_registries.is_some() {
+        let message = "credentials are not supported yet: images are pulled without them";
+        findings.push(Finding::new(["spec", "imageRegistries"], message));
+    }
+    let manifest = WorkloadManifest {
+        device: spec.device.filter(|name| !name.is_empty()),
+        selector: spec.device_selector,
+        restart: spec.pod.spec.restart(),
+        grace: spec.pod.spec.grace(),
+        config_maps: spec.pod.spec.config_maps(&pod_field),
+        backoff: spec.retry.map(|retry| retry.0).unwrap_or_default(),
+        cron,
+        profiles: spec.profiles.unwrap_or_default().into_iter().map(|profile| profile.0).collect(),
+        content: Content {
+            name: metadata.name.0,
+            namespace: namespace(metadata.namespace),
+            engine: Engine::Podman { rootless: spec.rootless.unwrap_or(false) },
+            labels: for_the_pod(metadata.labels),
+            annotations: for_the_pod(metadata.annotations),
+            config_maps: Vec::new(),
+            specification: document["spec"]["pod"]["spec"].take(),
+        },
+    };
+    Ok((Resource::Workload(Box::new(manifest)), findings))
+}
+
+/// Only what carries the `podman/` prefix reaches the pod, and without it: as the server does it.
+fn for_the_pod(pairs: Option<BTreeMap<String, String>>) -> Vec<(String, String)> {
+    let stripped = pairs.into_iter().flatten().filter_map(|(key, value)| {
+        let key = key.strip_prefix("podman/").filter(|key| !key.is_empty())?;
+        Some((key.to_owned(), value))
+    });
+    stripped.collect()
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ConfigMapDocument {
+    metadata: Metadata<Subdomain>,
+    // read only to be checked: podman gets the document as it is
+    #[serde(rename = "data")]
+    _data: Option<BTreeMap<String, String>>,
+    #[serde(rename = "binaryData")]
+    _binary_data: Option<BTreeMap<String, String>>,
+}
+
+fn read_config_map(document: Value) -> Result<(Resource, Vec<Finding>), Finding> {
+    let (ConfigMapDocument { metadata, .. }, findings) = typed(&document, &["immutable"])?;
+    let (name, namespace) = (metadata.name.0, namespace(metadata.namespace));
+    Ok((Resource::ConfigMap(ConfigMap { name, namespace, whole: document }), findings))
+}

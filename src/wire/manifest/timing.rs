@@ -1,0 +1,96 @@
+//! How long to wait before a workload is started again.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use crate::agent::workload::Backoff;
+
+/// `spec.retry`. The resource definition has whole numbers only; fractions do no harm.
+#[derive(Debug, Deserialize)]
+#[serde(try_from = "RetryFields")]
+pub(super) struct Retry(pub(super) Backoff);
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RetryFields {
+    constant_backoff: Option<Constant>,
+    exponential_backoff: Option<Exponential>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Constant {
+    period_seconds: Seconds,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Exponential {
+    initial_interval_seconds: Seconds,
+    multiplier: Option<Multiplier>,
+    randomization_factor: Option<Share>,
+}
+
+impl TryFrom<RetryFields> for Retry {
+    type Error = &'static str;
+
+    fn try_from(fields: RetryFields) -> Result<Self, Self::Error> {
+        match (fields.constant_backoff, fields.exponential_backoff) {
+            (Some(_), Some(_)) => Err("has both `constantBackoff` and `exponentialBackoff`: one is allowed"),
+            (Some(constant), None) => Ok(Self(Backoff::Constant(constant.period_seconds.0))),
+            (None, Some(exponential)) => Ok(Self(Backoff::Exponential {
+                initial: exponential.initial_interval_seconds.0,
+                multiplier: exponential.multiplier.map_or(2.0, |multiplier| multiplier.0),
+                randomization: exponential.randomization_factor.map_or(0.0, |share| share.0),
+            })),
+            (None, None) => Ok(Self(Backoff::default())),
+        }
+    }
+}
+
+/// More than nothing, at most a day.
+#[derive(Deserialize)]
+#[serde(try_from = "f64")]
+struct Seconds(Duration);
+
+impl TryFrom<f64> for Seconds {
+    type Error = String;
+
+    fn try_from(seconds: f64) -> Result<Self, String> {
+        if (0.1..=86_400.0).contains(&seconds) {
+            return Ok(Self(Duration::from_secs_f64(seconds)));
+        }
+        Err(format!("must be from 0.1 to 86400 seconds, not {seconds}"))
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(try_from = "f64")]
+struct Multiplier(f64);
+
+impl TryFrom<f64> for Multiplier {
+    type Error = String;
+
+    fn try_from(factor: f64) -> Result<Self, String> {
+        if (1.0..=100.0).contains(&factor) {
+            return Ok(Self(factor));
+        }
+        Err(format!("must be from 1 to 100, not {factor}"))
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(try_from = "f64")]
+struct Share(f64);
+
+impl TryFrom<f64> for Share {
+    type Error = String;
+
+    fn try_from(share: f64) -> Result<Self, String> {
+        if (0.0..=1.0).contains(&share) {
+            return Ok(Self(share));
+        }
+        Err(format!("is a share of the wait, from 0 to 1 (0.5 moves it by up to half), not {share}"))
+    }
+}
