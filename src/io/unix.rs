@@ -1,1 +1,204 @@
-//! stub
+//! HTTP over a unix socket: how `ureq` reaches podman.
+
+use std::{
+    fmt,
+    io::{self, Read, Write},
+    net::{Ipv4Addr, SocketAddr},
+    os::unix::net::UnixStream,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use rustix::net::{
+    AddressFamily, SocketAddrUnix, SocketFlags, SocketType,
+    sockopt::{self, Timeout},
+};
+use ureq::{
+    Agent, Error,
+    config::Config,
+    http::Uri,
+    unversioned::{
+        resolver::{ResolvedSocketAddrs, Resolver},
+        transport::{Buffers, ConnectionDetails, Connector, LazyBuffers, NextTimeout, Transport},
+    },
+};
+
+/// A client whose every request goes to this socket, on a connection of its own: whatever the address in
+/// the request says.
+///
+/// A request has to bring its time limit (`timeout_global`). Answers of any status are answers, not errors.
+pub fn agent(socket: &Path) -> Agent {
+    let config = Agent::config_builder()
+        .http_status_as_error(false)
+        .max_redirects(0)
+        .proxy(None)
+        .user_agent(concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION")))
+        .input_buffer_size(8 * 1024)
+        .output_buffer_size(8 * 1024)
+        .build();
+    Agent::with_parts(config, UnixConnector(socket.into()), Nowhere)
+}
+
+/// Opens connections to one socket.
+#[derive(Debug)]
+struct UnixConnector(PathBuf);
+
+impl Connector for UnixConnector {
+    type Out = UnixTransport;
+
+    fn connect(&self, details: &ConnectionDetails, _: Option<()>) -> Result<Option<UnixTransport>, Error> {
+        let limit = details.timeout.not_zero();
+        let stream = connect(&self.0, limit.map(|limit| *limit)).map_err(|error| match error.kind() {
+            io::ErrorKind::WouldBlock => Error::Timeout(details.timeout.reason),
+            _ => Error::Io(error),
+        })?;
+        let buffers =
+            LazyBuffers::new(details.config.input_buffer_size(), details.config.output_buffer_size());
+        Ok(Some(UnixTransport { stream, buffers }))
+    }
+}
+
+/// Waits at most `limit` for a place in the listener's queue; `WouldBlock` when there was none.
+fn connect(path: &Path, limit: Option<Duration>) -> io::Result<UnixStream> {
+    let socket =
+        rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+    // unix(7) knows no connect that goes on in the background: the send timeout is what bounds it
+    sockopt::set_socket_timeout(&socket, Timeout::Send, limit)?;
+    rustix::net::connect(&socket, &SocketAddrUnix::new(path)?)?;
+    Ok(socket.into())
+}
+
+struct UnixTransport {
+    stream: UnixStream,
+    buffers: LazyBuffers,
+}
+
+/// What a read or write made of the socket's own time limit.
+fn name_timeout(error: io::Error, timeout: NextTimeout) -> Error {
+    match error.kind() {
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => Error::Timeout(timeout.reason),
+        _ => Error::Io(error),
+    }
+}
+
+impl Transport for UnixTransport {
+    fn buffers(&mut self) -> &mut dyn Buffers {
+        &mut self.buffers
+    }
+
+    fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), Error> {
+        let timeout = timeout.for_write();
+        self.stream.set_write_timeout(timeout.not_zero().map(|limit| *limit))?;
+        self.stream.write_all(&self.buffers.output()[..amount]).map_err(|error| name_timeout(error, timeout))
+    }
+
+    fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, Error> {
+        let timeout = timeout.for_read();
+        self.stream.set_read_timeout(timeout.not_zero().map(|limit| *limit))?;
+        let buffer = self.buffers.input_append_buf();
+        let amount = loop {
+            // the kernel doesn't restart a read with a time limit that a signal interrupted
+            match self.stream.read(buffer) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                result => break result.map_err(|error| name_timeout(error, timeout))?,
+            }
+        };
+        self.buffers.input_appended(amount);
+        Ok(amount > 0)
+    }
+
+    /// Never, so that no connection is kept for later: one that podman closes meanwhile would fail a
+    /// request, and a new one costs microseconds.
+    fn is_open(&mut self) -> bool {
+        false
+    }
+}
+
+impl fmt::Debug for UnixTransport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("UnixTransport")
+    }
+}
+
+/// `ureq` wants an address before it connects; nobody looks at it.
+#[derive(Debug)]
+struct Nowhere;
+
+impl Resolver for Nowhere {
+    fn resolve(&self, _: &Uri, _: &Config, _: NextTimeout) -> Result<ResolvedSocketAddrs, Error> {
+        let mut addresses = self.empty();
+        addresses.push(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)));
+        Ok(addresses)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{os::unix::net::UnixListener, thread};
+
+    use super::*;
+
+    fn answer_once(listener: &UnixListener, answer: &[u8]) -> String {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut head = Vec::new();
+        let mut byte = [0];
+        while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte).unwrap() == 1 {
+            head.push(byte[0]);
+        }
+        stream.write_all(answer).unwrap();
+        String::from_utf8(head).unwrap()
+    }
+
+    fn socket() -> (tempfile::TempDir, PathBuf, UnixListener) {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("s");
+        let listener = UnixListener::bind(&path).unwrap();
+        (dir, path, listener)
+    }
+
+    #[test]
+    fn every_request_has_a_connection_of_its_own_and_a_404_is_an_answer() {
+        let (_dir, path, listener) = socket();
+        let server = thread::spawn(move || {
+            answer_once(&listener, b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+            answer_once(&listener, b"HTTP/1.1 404 Not Found\r\nContent-Length: 4\r\n\r\ngone")
+        });
+        let agent = agent(&path);
+        let get = |path: &str| agent.get(format!("http://podman{path}")).call().unwrap();
+        assert_eq!(get("/a").into_body().read_to_string().unwrap(), "ok");
+        let second = get("/b");
+        assert_eq!(second.status(), 404);
+        assert_eq!(second.into_body().read_to_string().unwrap(), "gone");
+        assert!(server.join().unwrap().starts_with("GET /b HTTP/1.1\r\n"));
+    }
+
+    #[test]
+    fn a_silent_server_ends_in_a_timeout() {
+        let (_dir, path, listener) = socket();
+        let limit = Some(Duration::from_millis(50));
+        let error = agent(&path).get("http://d/").config().timeout_global(limit).build().call().unwrap_err();
+        assert!(matches!(error, Error::Timeout(_)), "{error}");
+        drop(listener);
+    }
+
+    #[test]
+    fn a_full_queue_ends_in_a_timeout() {
+        let (_dir, path, listener) = socket();
+        rustix::net::listen(&listener, 0).unwrap();
+        let mut waiting = Vec::new();
+        let error = loop {
+            match connect(&path, Some(Duration::from_millis(20))) {
+                Ok(stream) => waiting.push(stream),
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+        drop(listener);
+    }
+
+    #[test]
+    fn nobody_listening_is_an_io_error() {
+        let error = agent(Path::new("/nonexistent/s")).get("http://d/").call().unwrap_err();
+        assert!(matches!(&error, Error::Io(io) if io.kind() == io::ErrorKind::NotFound), "{error}");
+    }
+}

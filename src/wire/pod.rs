@@ -1,1 +1,172 @@
-//! stub
+//! A workload becomes what podman plays: the specification as its author wrote it, also the parts that the
+//! agent knows nothing about, except for the rewrites here. There are no others.
+//!
+//! podman shares the names of volumes host-wide, and calls the volume of an `emptyDir`, a `ConfigMap` or a claim
+//! just like it. So these names become the workload's own: two workloads never see each other's files.
+
+use std::path::Path;
+
+use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
+
+use crate::agent::workload::{Workload, WorkloadId};
+
+/// The label with the content's hash, cut to 32 digits.
+pub const HASH_LABEL: &str = "project-flotta.io";
+/// The label that says which agent a pod belongs to: [`owner`].
+pub const OWNER_LABEL: &str = "project-flotta.io/owner";
+/// The label with the workload's name.
+pub const WORKLOAD_LABEL: &str = "project-flotta.io/workload";
+
+/// `<this>/<container>` bounds the number of a container's processes.
+const PIDS_LIMIT: &str = "io.podman.annotations.pids-limit";
+/// What bounds it when the author doesn't: as many as podman gives a container that it runs on its own.
+const DEFAULT_PIDS_LIMIT: &str = "2048";
+/// Whether init containers run at each start of a pod, and stay; ours run once, as a pod is started once.
+const INIT_CONTAINER_TYPE: &str = "io.podman.annotations.init.container.type";
+
+/// Whose pods these are: the same for one device and state directory, another for any other.
+pub fn owner(device_id: &str, state_dir: &Path) -> String {
+    let mut hash = Sha256::new();
+    hash.update(device_id.as_bytes());
+    hash.update([0]);
+    hash.update(state_dir.as_os_str().as_encoded_bytes());
+    hash.finalize()[..8].iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// What all names begin with that the pod doesn't share with any other: those of its volumes, but for claims.
+pub fn own_prefix(id: &WorkloadId) -> String {
+    // no name of Kubernetes has an underscore, so that no other name can look like this one
+    format!("{id}_")
+}
+
+/// The annotation that bounds the number of this container's processes.
+pub fn pids_limit_annotation(container: &str) -> String {
+    format!("{PIDS_LIMIT}/{container}")
+}
+
+/// The documents to play: the `ConfigMap`s, then the pod. Each is JSON, which is YAML, too, and leaves no
+/// doubt about what is a string.
+pub fn documents(workload: &Workload, owner: &str, device_id: &str) -> String {
+    let names = Names { own: own_prefix(&workload.id), claims: format!("{}_", workload.name()) };
+    let mut body = String::new();
+    for map in &workload.content.config_maps {
+        let mut map = map.clone();
+        names.own(map.pointer_mut("/metadata/name"));
+        body.push_str(&map.to_string());
+        body.push_str("\n---\n");
+    }
+    body.push_str(&pod(workload, owner, device_id, &names).to_string());
+    body.push('\n');
+    body
+}
+
+fn pod(workload: &Workload, owner: &str, device_id: &str, names: &Names) -> Value {
+    let content = &workload.content;
+    let mut spec = content.specification.clone();
+    if let Some(fields) = spec.as_object_mut() {
+        // the agent restarts: podman's own restarts know no back-off and no end
+        fields.insert("restartPolicy".into(), "Never".into());
+    }
+    let mut annotations = strings(&content.annotations);
+    annotations.remove(INIT_CONTAINER_TYPE);
+    for volume in items(&mut spec, "volumes") {
+        names.volume(volume);
+    }
+    let empty_dirs: Vec<Value> = content.specification["volumes"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter(|volume| volume.get("emptyDir").is_some())
+        .map(|volume| volume["name"].clone())
+        .collect();
+    for list in ["initContainers", "containers"] {
+        for container in items(&mut spec, list) {
+            if let Some(name) = container["name"].as_str() {
+                let limit = annotations.entry(pids_limit_annotation(name));
+                limit.or_insert_with(|| DEFAULT_PIDS_LIMIT.into());
+            }
+            names.container(container, &empty_dirs);
+            rewrite_container(container, device_id);
+        }
+    }
+    let mut labels = strings(&content.labels);
+    labels.insert(HASH_LABEL.into(), workload.hash.get(..32).unwrap_or(&workload.hash).into());
+    labels.insert(OWNER_LABEL.into(), owner.into());
+    labels.insert(WORKLOAD_LABEL.into(), workload.name().into());
+    json!({
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": { "name": workload.id.as_str(), "labels": labels, "annotations": annotations },
+        "spec": spec,
+    })
+}
+
+fn rewrite_container(container: &mut Value, device_id: &str) {
+    let Some(fields) = container.as_object_mut() else { return };
+    // pulled already, as the author's policy says; and a device without network boots
+    fields.insert("imagePullPolicy".into(), "Never".into());
+    // podman would act on them by itself, and kill the pod
+    for probe in ["livenessProbe", "readinessProbe", "startupProbe"] {
+        fields.remove(probe);
+    }
+    let env = fields.entry("env").or_insert(Value::Null);
+    if env.is_null() {
+        *env = json!([]);
+    }
+    if let Some(env) = env.as_array_mut() {
+        env.retain(|variable| variable["name"] != "DEVICE_ID");
+        env.push(json!({ "name": "DEVICE_ID", "value": device_id }));
+    }
+}
+
+/// How the workload's own names begin.
+struct Names {
+    /// For what goes with the pod.
+    own: String,
+    /// For what outlives it: claims keep their data when the workload's content changes.
+    claims: String,
+}
+
+impl Names {
+    fn own(&self, name: Option<&mut Value>) {
+        prepend(&self.own, name);
+    }
+
+    fn volume(&self, volume: &mut Value) {
+        if volume.get("emptyDir").is_some() {
+            self.own(volume.get_mut("name"));
+        }
+        self.own(volume.pointer_mut("/configMap/name"));
+        prepend(&self.claims, volume.pointer_mut("/persistentVolumeClaim/claimName"));
+    }
+
+    fn container(&self, container: &mut Value, empty_dirs: &[Value]) {
+        for mount in items(container, "volumeMounts") {
+            if empty_dirs.contains(&mount["name"]) {
+                self.own(mount.get_mut("name"));
+            }
+        }
+        for source in items(container, "envFrom") {
+            self.own(source.pointer_mut("/configMapRef/name"));
+        }
+        for variable in items(container, "env") {
+            self.own(variable.pointer_mut("/valueFrom/configMapKeyRef/name"));
+        }
+    }
+}
+
+fn prepend(prefix: &str, name: Option<&mut Value>) {
+    if let Some(Value::String(name)) = name {
+        name.insert_str(0, prefix);
+    }
+}
+
+/// The members of a list; none if it isn't one, which is podman's to complain about.
+fn items<'a>(value: &'a mut Value, list: &str) -> impl Iterator<Item = &'a mut Value> {
+    value.get_mut(list).and_then(Value::as_array_mut).into_iter().flatten()
+}
+
+fn strings(pairs: &[(String, String)]) -> Map<String, Value> {
+    pairs.iter().map(|(key, value)| (key.clone(), value.as_str().into())).collect()
+}

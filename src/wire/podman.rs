@@ -1,1 +1,344 @@
-//! stub
+//! What podman's API answers, as far as the agent reads it. Versions 4 and 5 differ in what they leave out or
+//! send as `null`, so only what nothing can be done without is required.
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, SystemTime},
+};
+
+use serde::{Deserialize, Deserializer};
+
+use crate::agent::order::ContainerState;
+
+/// A Go list or map that is empty comes as `null`.
+fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(from: D) -> Result<T, D::Error> {
+    Option::<T>::deserialize(from).map(Option::unwrap_or_default)
+}
+
+/// The body of a refusal.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Refusal {
+    /// The innermost error.
+    pub cause: String,
+    /// The error with everything around it.
+    pub message: String,
+}
+
+/// A pod, of `pods/json`.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct ListedPod {
+    /// Its name.
+    pub name: String,
+    /// The id of the container that only holds its namespaces.
+    #[serde(default)]
+    pub infra_id: String,
+    /// Of the pod.
+    #[serde(default, deserialize_with = "or_default")]
+    pub labels: BTreeMap<String, String>,
+    /// With the infra container.
+    #[serde(default, deserialize_with = "or_default")]
+    pub containers: Vec<ListedContainer>,
+}
+
+impl ListedPod {
+    /// Whether it has containers, and all of them run.
+    pub fn runs(&self) -> bool {
+        let mut containers = self.containers.iter().filter(|container| container.id != self.infra_id);
+        containers.next().is_some_and(ListedContainer::runs) && containers.all(ListedContainer::runs)
+    }
+}
+
+/// A container in a list of pods.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct ListedContainer {
+    id: String,
+    #[serde(default)]
+    status: String,
+}
+
+impl ListedContainer {
+    fn runs(&self) -> bool {
+        self.status == "running"
+    }
+}
+
+/// A pod in full, of `pods/NAME/json`.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct InspectedPod {
+    /// Of the pod.
+    #[serde(default, deserialize_with = "or_default")]
+    pub labels: BTreeMap<String, String>,
+    #[serde(default, rename = "InfraContainerID")]
+    infra_id: String,
+    #[serde(default, deserialize_with = "or_default")]
+    containers: Vec<PodContainer>,
+}
+
+impl InspectedPod {
+    /// Its containers, without the one that only holds its namespaces.
+    pub fn containers(&self) -> impl Iterator<Item = &PodContainer> {
+        self.containers.iter().filter(|container| container.id != self.infra_id)
+    }
+}
+
+/// A container in a pod's inspection.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct PodContainer {
+    /// 64 hex digits.
+    pub id: String,
+    /// `<pod>-<name in the specification>`
+    #[serde(default)]
+    pub name: String,
+    /// As in [`State::status`].
+    #[serde(default)]
+    pub state: String,
+}
+
+/// A container in full, of `containers/ID/json`.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct InspectedContainer {
+    /// RFC 3339; a pod's containers are created in the order of its specification.
+    #[serde(default)]
+    pub created: String,
+    /// What it does.
+    pub state: State,
+    #[serde(default)]
+    host_config: HostConfig,
+    #[serde(default)]
+    config: Config,
+}
+
+impl InspectedContainer {
+    /// The annotation's value.
+    pub fn annotation(&self, key: &str) -> Option<&str> {
+        self.config.annotations.as_ref()?.get(key).map(String::as_str)
+    }
+
+    /// How many processes it may have; 0 or less: as many as it likes.
+    pub fn pids_limit(&self) -> i64 {
+        self.host_config.pids_limit.unwrap_or(0)
+    }
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+struct HostConfig {
+    pids_limit: Option<i64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+struct Config {
+    annotations: Option<BTreeMap<String, String>>,
+}
+
+/// What a container does, in its inspection.
+#[derive(Debug, Default, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+pub struct State {
+    /// `created`, `initialized`, `running`, `stopping`, `stopped`, `exited`, `paused`, `removing`, `unknown`.
+    pub status: String,
+    /// Of its first process, as podman sees it; 0 once that has ended.
+    pub pid: i32,
+    /// Of the process that waits for it.
+    pub conmon_pid: i32,
+    /// Meaningless before it has ended.
+    pub exit_code: i32,
+    /// RFC 3339; year 1 if it never was.
+    pub started_at: String,
+    /// RFC 3339; year 1 if it never was.
+    pub finished_at: String,
+    /// Empty when the process isn't there, although podman may still call the container running.
+    pub cgroup_path: String,
+}
+
+impl State {
+    /// Whether podman says that its process is alive.
+    pub fn runs(&self) -> bool {
+        // stopping: it was asked to end, and hasn't yet
+        matches!(self.status.as_str(), "running" | "stopping")
+    }
+
+    /// In the agent's words.
+    pub fn meaning(&self) -> ContainerState {
+        if self.runs() {
+            return ContainerState::Running;
+        }
+        let times = (parse_time(&self.started_at), parse_time(&self.finished_at));
+        match (self.status.as_str(), times) {
+            ("exited" | "stopped", (Some(started), Some(at))) => ContainerState::Exited {
+                code: self.exit_code,
+                at,
+                // the clock may have been set while it ran
+                ran: at.duration_since(started).unwrap_or_default(),
+            },
+            ("exited" | "stopped", _) => ContainerState::Stuck("it never ran".into()),
+            (status, _) => ContainerState::Stuck(format!("it is {status}")),
+        }
+    }
+}
+
+/// The answer to `play/kube`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+pub struct Played {
+    #[serde(deserialize_with = "or_default")]
+    pods: Vec<PlayedPod>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+struct PlayedPod {
+    #[serde(deserialize_with = "or_default")]
+    container_errors: Vec<String>,
+}
+
+impl Played {
+    /// Why containers did not start: the status of the answer is 200 all the same.
+    pub fn errors(&self) -> impl Iterator<Item = &str> {
+        self.pods.iter().flat_map(|pod| &pod.container_errors).map(String::as_str)
+    }
+}
+
+/// A volume in a list.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Volume {
+    /// Its name.
+    pub name: String,
+}
+
+/// A line of what `images/pull` answers: with status 200 even when it fails.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct PullProgress {
+    /// Why it failed; empty while it goes on.
+    pub error: String,
+    /// The image's id, in the last line of a pull that went well.
+    pub id: String,
+}
+
+/// A line of `events`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct ContainerEvent {
+    /// The container's.
+    pub id: String,
+    /// Nanoseconds since 1970.
+    #[serde(rename = "timeNano")]
+    pub time_nano: u64,
+}
+
+/// Reads `2026-11-23T03:42:24.920935592Z`, with any offset; `None` for another text and for Go's zero time,
+/// year 1, which says "never".
+pub fn parse_time(text: &str) -> Option<SystemTime> {
+    let number = |from: usize, to: usize| -> Option<i64> {
+        let digits = text.get(from..to)?;
+        digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok())?
+    };
+    let (year, month, day) = (number(0, 4)?, number(5, 7)?, number(8, 10)?);
+    let (hour, minute, second) = (number(11, 13)?, number(14, 16)?, number(17, 19)?);
+    let marks = text.as_bytes();
+    if marks[4] != b'-' || marks[7] != b'-' || marks[10] != b'T' || marks[13] != b':' || marks[16] != b':' {
+        return None;
+    }
+    if !(1..=12).contains(&month) || !(1..=31).contains(&day) || hour > 23 || minute > 59 || second > 60 {
+        return None;
+    }
+
+    let rest = &text[19..];
+    let fraction: &str = rest.strip_prefix('.').map_or("", |rest| {
+        &rest[..rest.bytes().position(|byte| !byte.is_ascii_digit()).unwrap_or(rest.len())]
+    });
+    let nanos = fraction.bytes().chain(std::iter::repeat(b'0')).take(9);
+    let nanos = nanos.fold(0, |sum, digit| sum * 10 + u32::from(digit - b'0'));
+    let zone = 19 + fraction.len() + usize::from(!fraction.is_empty());
+    let offset = match (text.get(zone..zone + 1)?, text.len() - zone) {
+        ("Z", 1) => 0,
+        (sign @ ("+" | "-"), 6) => {
+            let east = number(zone + 1, zone + 3)? * 3600 + number(zone + 4, zone + 6)? * 60;
+            if sign == "-" { -east } else { east }
+        }
+        _ => return None,
+    };
+
+    // days since 1970 by Howard Hinnant's days_from_civil: years begin in March, so that leap days come last
+    let year = if month <= 2 { year - 1 } else { year };
+    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+    let days = year * 365 + year / 4 - year / 100 + year / 400 + day_of_year - 719_468;
+    let seconds = days * 86_400 + hour * 3600 + minute * 60 + second - offset;
+    SystemTime::UNIX_EPOCH.checked_add(Duration::new(u64::try_from(seconds).ok()?, nanos))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn unix(text: &str) -> Option<f64> {
+        parse_time(text).map(|time| time.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs_f64())
+    }
+
+    #[test]
+    fn times_are_read_with_fraction_and_offset() {
+        assert_eq!(unix("1970-01-01T00:00:00Z"), Some(0.0));
+        assert_eq!(unix("2026-11-23T03:42:24.5Z"), Some(1_795_405_344.5));
+        assert_eq!(unix("2026-11-23T04:42:24.5+01:00"), Some(1_795_405_344.5));
+        assert_eq!(unix("2026-11-22T22:12:24.500000000-05:30"), Some(1_795_405_344.5));
+        assert_eq!(unix("2024-02-29T23:59:59Z"), Some(1_709_251_199.0));
+        assert_eq!(unix("2000-03-01T00:00:00Z"), Some(951_868_800.0));
+    }
+
+    #[test]
+    fn what_is_no_time_is_none() {
+        for text in ["", "0001-01-01T00:00:00Z", "2026-11-23", "2026-11-23T03:42:24", "2026-13-23T03:42:24Z"]
+        {
+            assert_eq!(unix(text), None, "{text}");
+        }
+        for text in ["2026-11-23T03:42:24+1:00", "2026-11-23T03:42:24.Zä", "ä026-11-23T03:42:24Z"] {
+            assert_eq!(unix(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_pod_runs_when_all_but_the_infra_container_do() {
+        let pod = |containers: &str| -> ListedPod {
+            serde_json::from_str(&format!(
+                r#"{{"Name":"p","InfraId":"i","Labels":null,"Containers":{containers},"New":{{"x":1}}}}"#
+            ))
+            .unwrap()
+        };
+        let infra = r#"{"Id":"i","Status":"running"}"#;
+        assert!(pod(&format!(r#"[{infra},{{"Id":"a","Status":"running"}}]"#)).runs());
+        assert!(pod(r#"[{"Id":"i","Status":"exited"},{"Id":"a","Status":"running"}]"#).runs());
+        assert!(
+            !pod(&format!(r#"[{infra},{{"Id":"a","Status":"running"}},{{"Id":"b","Status":"exited"}}]"#))
+                .runs()
+        );
+        assert!(!pod(&format!("[{infra}]")).runs());
+        assert!(!pod("null").runs());
+    }
+
+    #[test]
+    fn a_container_that_never_started_has_not_ended_well() {
+        let state = |status: &str, started: &str| State {
+            status: status.into(),
+            started_at: started.into(),
+            finished_at: "2026-11-23T03:42:25Z".into(),
+            ..State::default()
+        };
+        let never = "0001-01-01T00:00:00Z";
+        assert!(matches!(state("created", never).meaning(), ContainerState::Stuck(_)));
+        assert!(matches!(state("exited", never).meaning(), ContainerState::Stuck(_)));
+        let ContainerState::Exited { code: 0, ran, .. } = state("exited", "2026-11-23T03:42:24Z").meaning()
+        else {
+            panic!("not exited");
+        };
+        assert_eq!(ran, Duration::from_secs(1));
+    }
+}

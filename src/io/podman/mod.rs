@@ -1,1 +1,140 @@
-//! stub
+//! Carries out orders on one podman, over its API socket.
+//!
+//! Each order has a short-lived thread of its own, so that no slow pull, play or stop holds up another order.
+//! What is asked of podman in which sequence is in `tasks`, pulls are in `images`, requests in `api`.
+
+mod api;
+mod deaths;
+mod images;
+mod tasks;
+
+use std::{
+    collections::VecDeque,
+    io,
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::PathBuf,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    thread,
+};
+
+use crossbeam_channel::Sender;
+
+use self::tasks::{Done, Tasks};
+use crate::agent::{
+    Event,
+    order::{Failure, Order, Outcome, Task},
+    workload::Engine,
+};
+
+/// For one order: ureq and serde need half of it.
+const STACK: usize = 128 * 1024;
+
+/// Which podman, and as whom.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// What orders and events call it.
+    pub engine: Engine,
+    /// Its API socket; need not exist yet.
+    pub socket: PathBuf,
+    /// Whose pods are ours: [`owner`](crate::wire::pod::owner).
+    pub owner: String,
+    /// Told to every container.
+    pub device_id: String,
+}
+
+/// One podman.
+pub struct Podman {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    engine: Engine,
+    events: Sender<Event>,
+    tasks: Tasks,
+    lanes: Mutex<[Lane; 4]>,
+}
+
+/// Orders of one kind: up to a number of them run at once, the others wait for their turn.
+struct Lane {
+    places: usize,
+    waiting: VecDeque<Order>,
+}
+
+impl Lane {
+    const fn new(places: usize) -> Self {
+        Self { places, waiting: VecDeque::new() }
+    }
+}
+
+const fn lane_of(task: &Task) -> usize {
+    match task {
+        Task::List | Task::Look(_) => 0,
+        Task::Pull(_) => 1,
+        Task::Start(_) => 2,
+        Task::Remove { .. } => 3,
+    }
+}
+
+impl Podman {
+    /// Gets ready; podman itself is not asked for anything. Errors if there is no thread to be had.
+    pub fn start(config: Config, events: Sender<Event>) -> io::Result<Self> {
+        let engine = config.engine;
+        let tasks = Tasks::start(config, events.clone())?;
+        // looks, pulls, plays, removals: these wait longest, and are the last that should have to queue
+        let lanes = Mutex::new([Lane::new(32), Lane::new(8), Lane::new(32), Lane::new(256)]);
+        Ok(Self { shared: Arc::new(Shared { engine, events, tasks, lanes }) })
+    }
+
+    /// Takes the order, and never blocks. Its outcome comes as an [`Event::Done`]; or at once, from here, if
+    /// no thread can be started to carry it out.
+    #[must_use = "an outcome that comes from here comes from nowhere else"]
+    pub fn submit(&self, order: Order) -> Option<Outcome> {
+        let lane = lane_of(&order.task);
+        {
+            let mut lanes = self.shared.lanes();
+            if lanes[lane].places == 0 {
+                lanes[lane].waiting.push_back(order);
+                return None;
+            }
+            lanes[lane].places -= 1;
+        }
+        let (engine, ticket) = (order.engine, order.ticket);
+        let shared = Arc::clone(&self.shared);
+        let thread = thread::Builder::new().name("podman".into()).stack_size(STACK);
+        let error = thread.spawn(move || shared.work(lane, order)).err()?;
+        self.shared.lanes()[lane].places += 1;
+        let failure = Failure::Engine(format!("failed to start a thread for podman: {error}"));
+        Some(Outcome { engine, ticket, result: Err(failure) })
+    }
+}
+
+impl Shared {
+    fn lanes(&self) -> MutexGuard<'_, [Lane; 4]> {
+        self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Carries out an order, and then what waited for this one's place.
+    fn work(&self, lane: usize, mut order: Order) {
+        loop {
+            self.carry_out(&order);
+            let mut lanes = self.lanes();
+            match lanes[lane].waiting.pop_front() {
+                Some(next) => order = next,
+                None => {
+                    lanes[lane].places += 1;
+                    return;
+                }
+            }
+        }
+    }
+
+    fn carry_out(&self, order: &Order) {
+        let done = catch_unwind(AssertUnwindSafe(|| self.tasks.carry_out(&order.task)));
+        let Done { result, running } =
+            done.unwrap_or_else(|_| Done::from(Err(Failure::Engine("a thread for podman panicked".into()))));
+        let outcome = Outcome { engine: self.engine, ticket: order.ticket, result };
+        // held until the outcome is told, so that no exit overtakes it
+        let _quiet = running.map(|(pod, processes)| self.tasks.exits().watch(&pod, processes));
+        let _ = self.events.send(Event::Done(outcome)); // nobody listens: the agent ends
+    }
+}

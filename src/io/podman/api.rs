@@ -1,0 +1,180 @@
+//! Requests to podman's API: each with a time limit and a bounded answer.
+
+use std::{
+    io::{BufRead, BufReader, Read},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use serde::de::DeserializeOwned;
+use ureq::{Agent, Body, http};
+
+use crate::{agent::order::Failure, io::unix, wire::podman::Refusal};
+
+/// The version of the API that is asked for: podman 4 and 5 both speak it.
+const BASE: &str = "http://podman/v4.0.0/libpod/";
+/// The longest answer that is read, in bytes: a list of a thousand pods is a megabyte.
+const MAX_ANSWER: u64 = 8 << 20;
+/// The longest line of an answer that comes line by line, in bytes.
+const MAX_LINE: u64 = 64 << 10;
+
+/// What is asked, as the query of an address.
+pub(super) type Query<'a> = &'a [(&'a str, &'a str)];
+
+/// podman's API on one socket.
+pub(super) struct Client {
+    agent: Agent,
+    socket: PathBuf,
+}
+
+/// podman answered.
+pub(super) struct Answer {
+    pub(super) status: u16,
+    body: Vec<u8>,
+}
+
+impl Answer {
+    /// Whether it was done, or had been done before.
+    pub(super) fn is_success(&self) -> bool {
+        matches!(self.status, 200..=299 | 304)
+    }
+
+    pub(super) fn is_missing(&self) -> bool {
+        self.status == 404
+    }
+
+    /// The content of an answer that says yes.
+    pub(super) fn json<T: DeserializeOwned>(&self) -> Result<T, Error> {
+        if !self.is_success() {
+            return Err(self.refusal());
+        }
+        serde_json::from_slice(&self.body)
+            .map_err(|error| Error::Broken(format!("failed to understand podman's answer: {error}")))
+    }
+
+    /// Nothing, if the answer says yes.
+    pub(super) fn done(&self) -> Result<(), Error> {
+        if self.is_success() { Ok(()) } else { Err(self.refusal()) }
+    }
+
+    fn refusal(&self) -> Error {
+        match serde_json::from_slice(&self.body) {
+            Ok(Refusal { message, .. }) if !message.is_empty() => Error::Refused(message),
+            _ => Error::Broken(format!("podman answered with status {}", self.status)),
+        }
+    }
+}
+
+/// podman didn't do it.
+pub(super) enum Error {
+    /// It says why.
+    Refused(String),
+    /// It can't be reached, or what it says makes no sense.
+    Broken(String),
+    /// It didn't answer in time.
+    Late(String),
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Refused(reason) => Self::Workload(reason),
+            Error::Broken(reason) | Error::Late(reason) => Self::Engine(reason),
+        }
+    }
+}
+
+impl Client {
+    pub(super) fn new(socket: &Path) -> Self {
+        Self { agent: unix::agent(socket), socket: socket.into() }
+    }
+
+    pub(super) fn get(&self, path: &str, query: Query, limit: Duration) -> Result<Answer, Error> {
+        let request = self.agent.get(format!("{BASE}{path}")).query_pairs(query.iter().copied());
+        self.read(request.config().timeout_global(Some(limit)).build().call())
+    }
+
+    pub(super) fn delete(&self, path: &str, query: Query, limit: Duration) -> Result<Answer, Error> {
+        let request = self.agent.delete(format!("{BASE}{path}")).query_pairs(query.iter().copied());
+        self.read(request.config().timeout_global(Some(limit)).build().call())
+    }
+
+    /// The body is `application/yaml`, as which JSON passes, too.
+    pub(super) fn post(
+        &self,
+        path: &str,
+        query: Query,
+        body: &str,
+        limit: Duration,
+    ) -> Result<Answer, Error> {
+        self.read(self.post_raw(path, query, body, limit))
+    }
+
+    fn post_raw(
+        &self,
+        path: &str,
+        query: Query,
+        body: &str,
+        limit: Duration,
+    ) -> Result<http::Response<Body>, ureq::Error> {
+        let request = self.agent.post(format!("{BASE}{path}")).query_pairs(query.iter().copied());
+        // podman takes a body of a form's type for parameters, and then misses it
+        let request = request.content_type("application/yaml");
+        request.config().timeout_global(Some(limit)).build().send(body)
+    }
+
+    /// Posts, and hands each line of a good answer to `line` as it comes.
+    pub(super) fn post_lines(
+        &self,
+        path: &str,
+        query: Query,
+        limit: Duration,
+        line: impl FnMut(&[u8]),
+    ) -> Result<(), Error> {
+        let response = self.post_raw(path, query, "", limit).map_err(|error| self.unreachable(error))?;
+        if !response.status().is_success() {
+            return self.read(Ok(response))?.done();
+        }
+        self.lines(response, line)
+    }
+
+    /// Gets an answer without end, and hands each line to `line` as it comes; returns when podman hangs up.
+    pub(super) fn follow(&self, path: &str, query: Query, line: impl FnMut(&[u8])) -> Result<(), Error> {
+        let request = self.agent.get(format!("{BASE}{path}")).query_pairs(query.iter().copied());
+        // no limit: podman says nothing at all, not even a status, before the first event
+        let response = request.call().map_err(|error| self.unreachable(error))?;
+        if !response.status().is_success() {
+            return self.read(Ok(response))?.done();
+        }
+        self.lines(response, line)
+    }
+
+    fn lines(&self, response: http::Response<Body>, mut line: impl FnMut(&[u8])) -> Result<(), Error> {
+        let mut reader = BufReader::with_capacity(2048, response.into_body().into_reader());
+        let mut buffer = Vec::new();
+        loop {
+            buffer.clear();
+            let read = reader.by_ref().take(MAX_LINE).read_until(b'\n', &mut buffer);
+            match read.map_err(|error| self.unreachable(error.into()))? {
+                0 => return Ok(()),
+                _ => line(&buffer),
+            }
+        }
+    }
+
+    fn read(&self, result: Result<http::Response<Body>, ureq::Error>) -> Result<Answer, Error> {
+        let response = result.map_err(|error| self.unreachable(error))?;
+        let status = response.status().as_u16();
+        let body = response.into_body().into_with_config().limit(MAX_ANSWER).read_to_vec();
+        Ok(Answer { status, body: body.map_err(|error| self.unreachable(error))? })
+    }
+
+    fn unreachable(&self, error: ureq::Error) -> Error {
+        let socket = self.socket.display();
+        match error {
+            ureq::Error::Timeout(_) => Error::Late(format!("podman at '{socket}' didn't answer in time")),
+            ureq::Error::Io(error) => Error::Broken(format!("failed to reach podman at '{socket}': {error}")),
+            error => Error::Broken(format!("failed to talk to podman at '{socket}': {error}")),
+        }
+    }
+}

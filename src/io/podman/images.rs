@@ -1,0 +1,138 @@
+//! Gets a workload's images, as each container's pull policy says.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use serde_json::Value;
+
+use super::api::{Client, Error};
+use crate::{
+    agent::{order::Failure, workload::Workload},
+    wire::podman::PullProgress,
+};
+
+const CHECK_LIMIT: Duration = Duration::from_secs(30);
+/// For one image. There is no limit on silence: podman says nothing while a large layer comes in.
+const PULL_LIMIT: Duration = Duration::from_secs(30 * 60);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Policy {
+    Always,
+    IfNotPresent,
+    Never,
+}
+
+/// Gets all images. Says in a sentence each which could not be pulled although an older one is here.
+pub(super) fn pull(client: &Client, workload: &Workload) -> Result<Vec<String>, Failure> {
+    let mut stale = Vec::new();
+    for (image, policy) in images(&workload.content.specification) {
+        if !is_reference(image) {
+            return Err(Failure::Workload(format!("'{image}' is no name of an image")));
+        }
+        let exists = client.get(&format!("images/{image}/exists"), &[], CHECK_LIMIT)?;
+        if !exists.is_missing() {
+            exists.done()?;
+        }
+        let is_here = exists.is_success();
+        match policy {
+            Policy::IfNotPresent | Policy::Never if is_here => {}
+            Policy::Never => {
+                let reason = format!("image '{image}' is not here, and its pull policy is Never");
+                return Err(Failure::Workload(reason));
+            }
+            Policy::Always | Policy::IfNotPresent => match pull_one(client, image) {
+                Ok(()) => {}
+                Err(Error::Refused(cause)) if is_here => {
+                    stale.push(format!(
+                        "failed to pull image '{image}', so the one that is here is used: {cause}"
+                    ));
+                }
+                Err(Error::Refused(cause)) => {
+                    return Err(Failure::Workload(format!("failed to pull image '{image}': {cause}")));
+                }
+                Err(error) => return Err(error.into()),
+            },
+        }
+    }
+    Ok(stale)
+}
+
+fn pull_one(client: &Client, image: &str) -> Result<(), Error> {
+    let mut end = PullProgress::default();
+    client.post_lines("images/pull", &[("reference", image), ("policy", "always")], PULL_LIMIT, |line| {
+        end = serde_json::from_slice(line).unwrap_or_default();
+    })?;
+    match (end.error.trim(), end.id.as_str()) {
+        ("", "") => Err(Error::Broken("podman hung up in the middle of a pull".into())),
+        ("", _) => Ok(()),
+        (error, _) => Err(Error::Refused(error.into())),
+    }
+}
+
+/// Every image once for each policy that containers have for it, `Always` first.
+fn images(specification: &Value) -> BTreeSet<(&str, Policy)> {
+    let containers =
+        ["initContainers", "containers"].into_iter().filter_map(|list| specification[list].as_array());
+    containers
+        .flatten()
+        .filter_map(|container| {
+            let image = container["image"].as_str()?;
+            Some((image, policy(image, container["imagePullPolicy"].as_str())))
+        })
+        .collect()
+}
+
+/// What Kubernetes makes of it: without a policy, what has no fixed tag is looked for each time.
+fn policy(image: &str, written: Option<&str>) -> Policy {
+    let name = image.rsplit('/').next().unwrap_or(image);
+    match written {
+        Some("Always") => Policy::Always,
+        Some("Never") => Policy::Never,
+        Some("IfNotPresent") => Policy::IfNotPresent,
+        _ if name.contains('@') => Policy::IfNotPresent,
+        _ if !name.contains(':') || name.ends_with(":latest") => Policy::Always,
+        _ => Policy::IfNotPresent,
+    }
+}
+
+/// Whether it can stand in an address, as every name of an image can.
+fn is_reference(image: &str) -> bool {
+    let is_fine = |byte: u8| byte.is_ascii_alphanumeric() || b"._-:/@+".contains(&byte);
+    !image.is_empty() && image.bytes().all(is_fine)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn without_a_policy_only_a_floating_tag_is_pulled_always() {
+        for (image, expected) in [
+            ("quay.io/a/b", Policy::Always),
+            ("localhost:5000/b", Policy::Always),
+            ("b:latest", Policy::Always),
+            ("localhost:5000/b:1", Policy::IfNotPresent),
+            ("b@sha256:00ff", Policy::IfNotPresent),
+        ] {
+            assert_eq!(policy(image, None), expected, "{image}");
+        }
+        assert_eq!(policy("b:latest", Some("Never")), Policy::Never);
+    }
+
+    #[test]
+    fn an_image_that_two_containers_share_is_asked_for_once() {
+        let one = json!({ "image": "b:1" });
+        let specification = json!({ "containers": [one, one, {}, 5], "initContainers": [one] });
+        assert_eq!(images(&specification).len(), 1);
+        assert_eq!(images(&json!("nonsense")).len(), 0);
+    }
+
+    #[test]
+    fn what_could_break_out_of_an_address_is_no_image() {
+        assert!(is_reference("quay.io/a/b:1.2_x@sha256:00ff"));
+        for image in ["", "a b", "a?x=1", "a#b", "a\r\nb", "a%2e"] {
+            assert!(!is_reference(image), "{image}");
+        }
+    }
+}

@@ -1,0 +1,277 @@
+//! What each order asks of podman, in which sequence, and what its answers mean.
+
+use std::{io, sync::Arc, time::Duration};
+
+use crossbeam_channel::Sender;
+use serde_json::json;
+
+use super::{
+    Config,
+    api::{Client, Error},
+    deaths::{Deaths, Listener},
+    images,
+};
+use crate::{
+    agent::{
+        Event,
+        order::{Container, ContainerState, Fact, Failure, Pod, PodSummary, Task},
+        workload::{Workload, WorkloadId},
+    },
+    io::exits::{Exits, Process, Unwatchable},
+    wire::{
+        pod::{self, OWNER_LABEL, WORKLOAD_LABEL},
+        podman::{InspectedContainer, InspectedPod, ListedPod, Played, PodContainer, Volume, parse_time},
+    },
+};
+
+/// For what podman does at once.
+const LIMIT: Duration = Duration::from_secs(30);
+/// For a play, which ends when the init containers have.
+const PLAY_LIMIT: Duration = Duration::from_secs(120);
+/// For the containers of a pod that could not be made.
+const SHORT_GRACE: Duration = Duration::from_secs(1);
+/// podman drops the older half of a container's log beyond this. (Its journal has limits of its own.)
+const LOG_LIMIT: &str = "max-size=10mb";
+
+/// Knows how to carry out orders, and who we are.
+pub(super) struct Tasks {
+    client: Arc<Client>,
+    owner: String,
+    device_id: String,
+    exits: Exits,
+    deaths: Deaths,
+}
+
+/// An order's result, and the processes to watch from now on.
+pub(super) struct Done {
+    pub(super) result: Result<Fact, Failure>,
+    pub(super) running: Option<(WorkloadId, Vec<Process>)>,
+}
+
+impl From<Result<Fact, Failure>> for Done {
+    fn from(result: Result<Fact, Failure>) -> Self {
+        Self { result, running: None }
+    }
+}
+
+/// A container as it was found.
+struct Seen {
+    container: Container,
+    /// If it runs.
+    process: Option<Process>,
+    inspected: InspectedContainer,
+}
+
+impl Tasks {
+    pub(super) fn start(config: Config, events: Sender<Event>) -> io::Result<Self> {
+        let Config { engine, socket, owner, device_id } = config;
+        let client = Arc::new(Client::new(&socket));
+        let exits = Exits::start(engine, events.clone())?;
+        let listener =
+            Listener { engine, client: client.clone(), owner: owner.clone(), exits: exits.clone(), events };
+        Ok(Self { client, owner, device_id, exits, deaths: Deaths::new(listener) })
+    }
+
+    pub(super) fn exits(&self) -> &Exits {
+        &self.exits
+    }
+
+    pub(super) fn carry_out(&self, task: &Task) -> Done {
+        let seen = match task {
+            Task::List => return self.list().into(),
+            Task::Pull(workload) => {
+                return images::pull(&self.client, workload).map(|stale| Fact::Pulled { stale }).into();
+            }
+            Task::Remove { id, grace } => return self.remove(id, *grace).map(|()| Fact::Gone).into(),
+            Task::Look(id) => self.look(id).map(|seen| (id, seen)),
+            Task::Start(workload) => self.start_pod(workload).map(|seen| (&workload.id, seen)),
+        };
+        match seen {
+            Ok((id, Some(seen))) => {
+                let (containers, processes): (_, Vec<_>) =
+                    seen.into_iter().map(|seen| (seen.container, seen.process)).unzip();
+                let running = Some((id.clone(), processes.into_iter().flatten().collect()));
+                Done { result: Ok(Fact::Pod(Pod { containers })), running }
+            }
+            Ok((id, None)) => {
+                self.exits.forget(id);
+                Ok(Fact::Gone).into()
+            }
+            Err(failure) => Err(failure).into(),
+        }
+    }
+
+    fn list(&self) -> Result<Fact, Failure> {
+        let filters = json!({ "label": [format!("{OWNER_LABEL}={}", self.owner)] }).to_string();
+        let pods: Vec<ListedPod> = self.client.get("pods/json", &[("filters", &filters)], LIMIT)?.json()?;
+        let summary = |mut pod: ListedPod| PodSummary {
+            id: WorkloadId::from_pod_name(&pod.name),
+            running: pod.runs(),
+            workload: pod.labels.remove(WORKLOAD_LABEL).unwrap_or_default(),
+        };
+        Ok(Fact::Pods(pods.into_iter().map(summary).collect()))
+    }
+
+    /// The pod, if there is one; a failure if it is somebody else's.
+    fn inspect(&self, id: &WorkloadId) -> Result<Option<InspectedPod>, Failure> {
+        let answer = self.client.get(&format!("pods/{id}/json"), &[], LIMIT)?;
+        if answer.is_missing() {
+            return Ok(None);
+        }
+        let pod: InspectedPod = answer.json()?;
+        match pod.labels.get(OWNER_LABEL) {
+            Some(owner) if *owner == self.owner => Ok(Some(pod)),
+            _ => Err(Failure::Workload(format!("a pod named '{id}' is here that isn't this agent's"))),
+        }
+    }
+
+    fn look(&self, id: &WorkloadId) -> Result<Option<Vec<Seen>>, Failure> {
+        let Some(pod) = self.inspect(id)? else { return Ok(None) };
+        let mut containers = Vec::new();
+        for listed in pod.containers() {
+            containers.extend(self.look_at(id, listed)?);
+        }
+        // podman lists them by id, and made them in the order of the specification
+        containers.sort_by_key(|seen| parse_time(&seen.inspected.created));
+        Ok(Some(containers))
+    }
+
+    /// One container; nothing if it is gone.
+    fn look_at(&self, id: &WorkloadId, listed: &PodContainer) -> Result<Option<Seen>, Failure> {
+        let mut may_have_ended = true;
+        loop {
+            let answer = self.client.get(&format!("containers/{}/json", listed.id), &[], LIMIT)?;
+            if answer.is_missing() {
+                return Ok(None);
+            }
+            let inspected: InspectedContainer = answer.json()?;
+            let now = &inspected.state;
+            let (state, process) = if !now.runs() {
+                (now.meaning(), None)
+            } else {
+                match Process::open(&listed.id, now.pid, now.conmon_pid) {
+                    Ok(process) => (ContainerState::Running, Some(process)),
+                    Err(_) if may_have_ended => {
+                        // since podman looked, that is
+                        may_have_ended = false;
+                        continue;
+                    }
+                    // somebody killed its conmon, and so podman never learns that it has ended
+                    Err(Unwatchable::Gone) if now.cgroup_path.is_empty() => {
+                        (ContainerState::Stuck("its process is gone, and podman doesn't know".into()), None)
+                    }
+                    Err(_) => {
+                        self.deaths.listen(&now.started_at);
+                        (ContainerState::Running, Some(Process::elsewhere(&listed.id)))
+                    }
+                }
+            };
+            let container = Container { name: short_name(id, listed).into(), state };
+            return Ok(Some(Seen { container, process, inspected }));
+        }
+    }
+
+    fn start_pod(&self, workload: &Workload) -> Result<Option<Vec<Seen>>, Failure> {
+        let id = &workload.id;
+        let mut played = self.play(workload);
+        if matches!(&played, Err(Error::Refused(reason)) if reason.contains("already exists")) {
+            // ours from a play that was cut off; or else this fails, and leaves it alone
+            self.remove(id, SHORT_GRACE)?;
+            played = self.play(workload);
+        }
+        if let Err(error) = played {
+            let removed = self.remove(id, SHORT_GRACE);
+            return Err(match (error, removed) {
+                (Error::Refused(reason), _) => Failure::Workload(reason),
+                // podman is well, so it must be the workload that takes so long
+                (Error::Late(_), Ok(())) => {
+                    let limit = PLAY_LIMIT.as_secs();
+                    Failure::Workload(format!(
+                        "not started within {limit} s: its init containers take too long"
+                    ))
+                }
+                (error, _) => error.into(),
+            });
+        }
+        let seen = self.look(id)?;
+        for seen in seen.iter().flatten() {
+            self.limit_pids(id, seen);
+        }
+        Ok(seen)
+    }
+
+    fn play(&self, workload: &Workload) -> Result<(), Error> {
+        let body = pod::documents(workload, &self.owner, &self.device_id);
+        let answer = self.client.post("play/kube", &[("logOptions", LOG_LIMIT)], &body, PLAY_LIMIT)?;
+        let played: Played = answer.json()?;
+        // a container that didn't start is a success to podman
+        let mut errors: Vec<String> = played.errors().map(str::to_owned).collect();
+        if errors.is_empty() {
+            return Ok(());
+        }
+        if let Ok(Some(pod)) = self.inspect(&workload.id) {
+            for container in pod.containers() {
+                let name = short_name(&workload.id, container);
+                errors.iter_mut().for_each(|error| *error = error.replace(&container.id, name));
+            }
+        }
+        Err(Error::Refused(errors.join("; ")))
+    }
+
+    /// Does what podman 4 doesn't on its own: see to the annotation that bounds the number of processes.
+    fn limit_pids(&self, id: &WorkloadId, seen: &Seen) {
+        let name = &seen.container.name;
+        let wanted = seen.inspected.annotation(&pod::pids_limit_annotation(name));
+        let wanted = wanted.and_then(|limit| limit.parse().ok()).filter(|limit: &i64| *limit > 0);
+        let (Some(limit), true) = (wanted, seen.process.is_some() && seen.inspected.pids_limit() <= 0) else {
+            return;
+        };
+        let body = json!({ "pids": { "limit": limit } }).to_string();
+        let answer = self.client.post(&format!("containers/{id}-{name}/update"), &[], &body, LIMIT);
+        // no reason to fail: rootless podman can't where cgroups aren't delegated
+        if let Err(Error::Refused(why) | Error::Broken(why) | Error::Late(why)) =
+            answer.and_then(|answer| answer.done())
+        {
+            log::debug!("failed to bound the processes of container '{name}' in '{id}': {why}");
+        }
+    }
+
+    fn remove(&self, id: &WorkloadId, grace: Duration) -> Result<(), Failure> {
+        if let Some(pod) = self.inspect(id)? {
+            self.exits.forget(id);
+            if pod.containers().any(|container| matches!(container.state.as_str(), "running" | "paused")) {
+                // podman takes 0 for its own 10 s; and a stop before the removal is faster than a removal by force
+                let seconds = grace.as_secs().max(1).to_string();
+                let limit = grace.saturating_add(LIMIT);
+                self.client.post(&format!("pods/{id}/stop"), &[("t", &seconds)], "", limit)?;
+            }
+            let query = [("force", "true"), ("timeout", "0")];
+            let answer = self.client.delete(&format!("pods/{id}"), &query, LIMIT)?;
+            if !answer.is_missing() {
+                answer.done()?;
+            }
+        }
+        self.exits.forget(id);
+        self.remove_volumes(id)
+    }
+
+    /// Those of the pod's `ConfigMap`s stay behind when it goes.
+    fn remove_volumes(&self, id: &WorkloadId) -> Result<(), Failure> {
+        let filters = json!({ "name": [format!("^{}", pod::own_prefix(id))] }).to_string();
+        let volumes: Option<Vec<Volume>> =
+            self.client.get("volumes/json", &[("filters", &filters)], LIMIT)?.json()?;
+        for Volume { name } in volumes.into_iter().flatten() {
+            let answer = self.client.delete(&format!("volumes/{name}"), &[], LIMIT)?;
+            if !answer.is_missing() {
+                answer.done()?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The container's name in the specification.
+fn short_name<'a>(id: &WorkloadId, container: &'a PodContainer) -> &'a str {
+    let name = &container.name;
+    name.strip_prefix(id.as_str()).and_then(|name| name.strip_prefix('-')).unwrap_or(name)
+}

@@ -1,0 +1,1 @@
+//! Ends of processes are noticed at once, and podman is left alone otherwise.

@@ -1,0 +1,1 @@
+//! Slow orders don't hold up others.

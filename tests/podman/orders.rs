@@ -1,0 +1,244 @@
+//! Start, look, list, remove, and what stays behind when they fail.
+
+use std::sync::Arc;
+
+use device_worker_ng::agent::{
+    order::{Fact, Failure, Task},
+    workload::WorkloadId,
+};
+use serde_json::json;
+
+use crate::bed::{Bed, OBEDIENT, container, socket, states, workload, workload_with};
+
+fn refused(result: Result<Fact, Failure>) -> String {
+    match result {
+        Err(Failure::Workload(reason)) => reason,
+        other => panic!("{other:?} instead of a refusal"),
+    }
+}
+
+#[test]
+fn a_pod_starts_is_seen_and_goes() {
+    let Some(socket) = socket("a_pod_starts_is_seen_and_goes") else { return };
+    let bed = Bed::new(socket);
+    let workload = workload(
+        "whole",
+        json!({
+            "initContainers": [container("zero", "true")],
+            "containers": [container("two", OBEDIENT), container("one", OBEDIENT)],
+        }),
+    );
+    assert_eq!(bed.order(Task::Look(workload.id.clone())), Ok(Fact::Gone));
+    assert_eq!(bed.order(Task::Pull(workload.clone())), Ok(Fact::Pulled { stale: vec![] }));
+    assert_eq!(states(&bed.start(&workload)), ["two running", "one running"]);
+    assert_eq!(states(&bed.look(&workload)), ["two running", "one running"]);
+    let listed = bed.list();
+    assert_eq!(listed.len(), 1);
+    assert_eq!(
+        (&listed[0].id, listed[0].workload.as_str(), listed[0].running),
+        (&workload.id, "whole", true)
+    );
+
+    let inspected = bed.ask(&format!("containers/{}-one/json", workload.id));
+    assert_eq!(inspected["HostConfig"]["LogConfig"]["Size"], "10MB");
+    assert_eq!(inspected["HostConfig"]["RestartPolicy"]["Name"], "no");
+    assert!(inspected["Config"]["Env"].as_array().unwrap().contains(&json!("DEVICE_ID=dev1")));
+    assert_eq!(inspected["Config"]["Labels"]["app"], "whole");
+    let pid = &inspected["State"]["Pid"];
+    assert_eq!(pids_limit(pid.as_i64().unwrap()), Some("2048\n".into()));
+
+    assert_eq!(bed.remove(&workload), Ok(Fact::Gone));
+    assert_eq!(bed.remove(&workload), Ok(Fact::Gone));
+    assert_eq!(bed.remains(&workload.id), [""; 0]);
+    assert_eq!(bed.list(), []);
+}
+
+/// What the kernel says of the process's cgroup, of either version.
+fn pids_limit(pid: i64) -> Option<String> {
+    let groups = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
+    let path = |line: &str| -> Option<String> {
+        let mut fields = line.splitn(3, ':').skip(1);
+        match (fields.next()?, fields.next()?) {
+            ("pids", path) => Some(format!("/sys/fs/cgroup/pids{path}/pids.max")),
+            ("", path) => Some(format!("/sys/fs/cgroup{path}/pids.max")),
+            _ => None,
+        }
+    };
+    groups.lines().filter_map(path).find_map(|path| std::fs::read_to_string(path).ok())
+}
+
+#[test]
+fn a_container_that_cannot_start_is_named_and_leaves_nothing() {
+    let Some(socket) = socket("a_container_that_cannot_start_is_named_and_leaves_nothing") else { return };
+    let bed = Bed::new(socket);
+    let workload = workload_with(
+        "nope",
+        json!({
+            "containers": [
+                container("fine", OBEDIENT),
+                { "name": "bad", "image": "localhost/busybox:test", "command": ["/nope"],
+                  "volumeMounts": [{ "name": "conf", "mountPath": "/conf" }, { "name": "data", "mountPath": "/d" }] },
+            ],
+            "volumes": [{ "name": "conf", "configMap": { "name": "cm" } }, { "name": "data", "emptyDir": {} }],
+        }),
+        vec![
+            json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "cm" }, "data": { "k": "v" } }),
+        ],
+    );
+    let reason = refused(bed.order(Task::Start(workload.clone())));
+    eprintln!("{reason}");
+    assert!(reason.contains("container 'bad'") && reason.contains("/nope"), "{reason}");
+    assert_eq!(bed.remains(&workload.id), [""; 0]);
+}
+
+#[test]
+fn a_missing_image_is_named_and_leaves_nothing() {
+    let Some(socket) = socket("a_missing_image_is_named_and_leaves_nothing") else { return };
+    let bed = Bed::new(socket);
+    let mut missing = container("b", "true");
+    missing["image"] = "localhost/missing:1".into();
+    let workload = workload("missing", json!({ "containers": [container("a", OBEDIENT), missing] }));
+    for task in [Task::Pull(workload.clone()), Task::Start(workload.clone())] {
+        let reason = refused(bed.order(task));
+        eprintln!("{reason}");
+        assert!(reason.contains("localhost/missing:1"), "{reason}");
+    }
+    assert_eq!(bed.remains(&workload.id), [""; 0]);
+}
+
+#[test]
+fn a_failed_pull_of_a_present_image_is_told_and_no_failure() {
+    let Some(socket) = socket("a_failed_pull_of_a_present_image_is_told_and_no_failure") else { return };
+    let bed = Bed::new(socket);
+    let mut always = container("a", "true");
+    always["imagePullPolicy"] = "Always".into();
+    let workload = workload("stale", json!({ "containers": [always] }));
+    let Ok(Fact::Pulled { stale }) = bed.order(Task::Pull(workload)) else { panic!("not pulled") };
+    assert_eq!(stale.len(), 1);
+    eprintln!("{}", stale[0]);
+    assert!(stale[0].contains("localhost/busybox:test"), "{stale:?}");
+}
+
+#[test]
+fn a_half_made_pod_of_ours_is_made_anew() {
+    let Some(socket) = socket("a_half_made_pod_of_ours_is_made_anew") else { return };
+    let bed = Bed::new(socket);
+    let workload = workload("half", json!({ "containers": [container("a", OBEDIENT)] }));
+    bed.play(&format!(
+        r#"{{"apiVersion":"v1","kind":"Pod","metadata":{{"name":"{}","labels":{{"project-flotta.io/owner":"{}"}}}},
+            "spec":{{"containers":[{{"name":"other","image":"localhost/busybox:test","imagePullPolicy":"Never","command":["false"]}}]}}}}"#,
+        workload.id, bed.owner
+    ));
+    assert_eq!(states(&bed.start(&workload)), ["a running"]);
+}
+
+#[test]
+fn a_foreign_pod_is_refused_and_stays() {
+    let Some(socket) = socket("a_foreign_pod_is_refused_and_stays") else { return };
+    let theirs = Bed::new(socket.clone());
+    let ours = Bed::new(socket);
+    let workload = workload("foreign", json!({ "containers": [container("a", OBEDIENT)] }));
+    theirs.start(&workload);
+    let before = ours.state(&workload.id, "a");
+    for task in [
+        Task::Start(workload.clone()),
+        Task::Look(workload.id.clone()),
+        Task::Remove { id: workload.id.clone(), grace: std::time::Duration::from_secs(1) },
+    ] {
+        let reason = refused(ours.order(task));
+        assert!(reason.contains(workload.id.as_str()), "{reason}");
+    }
+    assert_eq!(ours.list(), []);
+    assert_eq!(ours.state(&workload.id, "a"), before);
+    assert_eq!(states(&theirs.look(&workload)), ["a running"]);
+}
+
+#[test]
+fn two_workloads_with_the_same_volume_names_do_not_see_each_other() {
+    let Some(socket) = socket("two_workloads_with_the_same_volume_names_do_not_see_each_other") else {
+        return;
+    };
+    let bed = Bed::new(socket);
+    let make = |name: &str| {
+        let mut init = container("i", "echo $DEVICE_ID > /d/init");
+        let mut main = container(
+            "a",
+            &format!(
+                "echo {name} >> /d/me; echo {name} >> /p/me; cat /d/me /d/init /c/k; echo $K; {OBEDIENT}"
+            ),
+        );
+        let mounts = json!([
+            { "name": "data", "mountPath": "/d" },
+            { "name": "conf", "mountPath": "/c" },
+            { "name": "claim", "mountPath": "/p" },
+        ]);
+        init["volumeMounts"] = mounts.clone();
+        main["volumeMounts"] = mounts;
+        main["env"] =
+            json!([{ "name": "K", "valueFrom": { "configMapKeyRef": { "name": "cm", "key": "k" } } }]);
+        workload_with(
+            name,
+            json!({
+                "initContainers": [init],
+                "containers": [main],
+                "volumes": [
+                    { "name": "data", "emptyDir": {} },
+                    { "name": "conf", "configMap": { "name": "cm" } },
+                    { "name": "claim", "persistentVolumeClaim": { "claimName": "keep" } },
+                ],
+            }),
+            vec![
+                json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "cm" }, "data": { "k": format!("of {name}\n") } }),
+            ],
+        )
+    };
+    let (one, two) = (make("one"), make("two"));
+    bed.start(&one);
+    bed.start(&two);
+    for (workload, expected) in [(&one, "one\ndev1\nof one\nof one\n"), (&two, "two\ndev1\nof two\nof two\n")]
+    {
+        assert_eq!(log(&bed, &workload.id, "a", expected.len()).trim_end(), expected.trim_end());
+        assert_eq!(bed.remove(workload), Ok(Fact::Gone));
+        assert_eq!(bed.remains(&workload.id), [""; 0]);
+    }
+    // what was claimed outlives the pod, and is nobody else's
+    let volumes = bed.ask("volumes/json").to_string();
+    assert!(volumes.contains("\"one_keep\"") && volumes.contains("\"two_keep\""), "{volumes}");
+}
+
+/// What the container wrote so far, once it is that long.
+fn log(bed: &Bed, id: &WorkloadId, container: &str, length: usize) -> String {
+    for _ in 0..100 {
+        let path =
+            bed.ask(&format!("containers/{id}-{container}/json"))["HostConfig"]["LogConfig"]["Path"].clone();
+        let log = std::fs::read_to_string(path.as_str().unwrap()).unwrap();
+        // `time stdout F text`
+        let text: String = log
+            .lines()
+            .filter_map(|line| line.splitn(4, ' ').nth(3))
+            .map(|line| format!("{line}\n"))
+            .collect();
+        if text.len() >= length {
+            return text;
+        }
+        std::thread::park_timeout(std::time::Duration::from_millis(50));
+    }
+    panic!("container '{container}' says nothing");
+}
+
+#[test]
+fn a_missing_podman_is_the_engines_failure() {
+    let dir = tempfile::tempdir().unwrap();
+    let bed = std::mem::ManuallyDrop::new(Bed::new(dir.path().join("no.sock")));
+    let workload = workload("x", json!({ "containers": [] }));
+    for task in [
+        Task::List,
+        Task::Look(workload.id.clone()),
+        Task::Start(workload.clone()),
+        Task::Pull(Arc::clone(&workload)),
+    ] {
+        let result = bed.order(task.clone());
+        let expects_podman = !matches!(task, Task::Pull(_)); // no container, no image, nothing to ask
+        assert_eq!(matches!(result, Err(Failure::Engine(_))), expects_podman, "{task:?}: {result:?}");
+    }
+}
