@@ -10,7 +10,10 @@ use super::{
     resource::{ConfigMap, Device, Resource, WorkloadManifest},
     yaml::Field,
 };
-use crate::agent::workload::{Content, Desired, Workload};
+use crate::agent::{
+    schedule::Cron,
+    workload::{Content, Desired, Schedule, Workload},
+};
 
 /// Chooses what is meant for this device, and puts workloads and their `ConfigMap`s together.
 ///
@@ -131,11 +134,17 @@ fn finish(
         config_maps: used.into_values().map(|map| map.whole.clone()).collect(),
         ..manifest.content.clone()
     };
+    let schedule = match manifest.cron.as_deref().map(Cron::parse) {
+        None => Schedule::Service(manifest.backoff),
+        Some(Ok(cron)) => Schedule::Cron(cron),
+        Some(Err(error)) => {
+            return Err(Finding { field: Field::from(["spec", "cron"]), message: error.to_string() });
+        }
+    };
     Ok(Workload {
         restart: manifest.restart,
-        backoff: manifest.backoff,
+        schedule,
         grace: manifest.grace,
-        cron: manifest.cron.clone(),
         profiles: manifest.profiles.clone(),
         ..Workload::new(content)
     })

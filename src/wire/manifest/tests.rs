@@ -6,7 +6,10 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
-use crate::agent::workload::{Backoff, Desired, Engine, RestartPolicy, Workload};
+use crate::agent::{
+    schedule::Cron,
+    workload::{Backoff, Desired, Engine, RestartPolicy, Schedule, Workload},
+};
 
 fn read(text: &str) -> Contents {
     Contents::read(&Arc::from("f.yaml"), text.as_bytes())
@@ -60,8 +63,8 @@ fn a_small_workload_gets_the_defaults() {
     assert_eq!(workload.content.namespace, "default");
     assert_eq!(workload.content.engine, Engine::Podman { rootless: false });
     assert_eq!(workload.content.specification, json!({"containers": [{"name": "c", "image": "i"}]}));
-    assert_eq!((workload.restart, workload.backoff), (RestartPolicy::Always, Backoff::default()));
-    assert_eq!((workload.grace, workload.cron), (Duration::from_secs(10), None));
+    assert_eq!((workload.restart, workload.schedule), (RestartPolicy::Always, Schedule::default()));
+    assert_eq!(workload.grace, Duration::from_secs(10));
     assert!(workload.profiles.is_empty());
 }
 
@@ -95,7 +98,7 @@ spec:
     assert_eq!(workload.content.namespace, "prod");
     assert_eq!(workload.content.labels, [("team".into(), "red".into())]);
     assert_eq!(workload.content.annotations, [("note".into(), "hi".into())]);
-    assert_eq!(workload.cron.as_deref(), Some("*/5 * * * *"));
+    assert_eq!(workload.schedule, Schedule::Cron(Cron::parse("*/5 * * * *").unwrap()));
     assert_eq!((workload.restart, workload.grace), (RestartPolicy::OnFailure, Duration::from_secs(1)));
     assert_eq!(workload.content.specification["unknownToUs"], json!([1, 2.5, true, null]));
     let listed: Vec<_> = workload
@@ -126,7 +129,10 @@ fn profiles_cron_and_retry_leave_the_id_alone() {
 
 #[test]
 fn retry_becomes_a_back_off() {
-    let backoff = |retry: &str| only(&workload("a", &format!("retry: {retry}"))).backoff;
+    let backoff = |retry: &str| match only(&workload("a", &format!("retry: {retry}"))).schedule {
+        Schedule::Service(backoff) => backoff,
+        cron @ Schedule::Cron(_) => panic!("{cron:?}"),
+    };
     assert_eq!(backoff("{}"), Backoff::default());
     assert_eq!(backoff("{constantBackoff: {periodSeconds: 3}}"), Backoff::Constant(Duration::from_secs(3)));
     let exponential =
@@ -368,7 +374,7 @@ fn an_optional_config_map_may_be_missing_and_an_unused_one_changes_nothing() {
 fn the_first_of_two_with_one_name_wins_and_both_places_are_named() {
     let text = workload("a", "cron: '1 * * * *'") + &workload("a", "cron: '2 * * * *'");
     let (desired, problems) = assembled(&text);
-    assert_eq!(desired.workloads[0].cron.as_deref(), Some("1 * * * *"));
+    assert_eq!(desired.workloads[0].schedule, Schedule::Cron(Cron::parse("1 * * * *").unwrap()));
     assert_eq!(
         problems,
         [
