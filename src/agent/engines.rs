@@ -61,6 +61,11 @@ impl Engines {
         news
     }
 
+    /// It is used from now on.
+    pub(super) fn add(&mut self, engine: Engine, now: Duration) {
+        self.states.entry(engine).or_insert_with(|| State { list_at: now, ..State::default() });
+    }
+
     /// A full look is wanted now.
     pub(super) fn ask(&mut self, engine: Engine, now: Duration) {
         if let Some(state) = self.states.get_mut(&engine) {

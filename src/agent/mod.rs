@@ -90,7 +90,7 @@ pub type Finished = BTreeMap<WorkloadId, i32>;
 /// What the agent is told once, when it starts.
 #[derive(Debug, Clone)]
 pub struct Setup {
-    /// The engines of this device.
+    /// The engines of this device, as far as is known; others are added when a workload wants them.
     pub engines: Vec<Engine>,
     /// Between two full looks at an engine (`workloads_monitoring_interval`).
     pub interval: Duration,
@@ -229,6 +229,13 @@ impl Agent {
         }
     }
 
+    /// Takes in the metrics that an earlier process was given, each with its time since boot.
+    pub fn restore(&mut self, metrics: &[(Sample, Duration)]) {
+        for (sample, posted) in metrics {
+            self.conditions.set(std::slice::from_ref(sample), *posted, &mut Vec::new());
+        }
+    }
+
     /// Takes in one event and says what to do now, and when to be called again at the latest.
     pub fn decide(&mut self, event: Event, now: Now) -> (Vec<Action>, Wake) {
         let mut changed = Vec::new();
@@ -346,6 +353,7 @@ impl Agent {
             }
             self.gates.insert(name.clone(), gates);
             self.tracked.entry(name.clone()).or_insert_with_key(|name| Tracked::new(name.clone()));
+            self.engines.add(workload.content.engine, now.up);
         }
         for problem in problems.difference(&self.problems) {
             let notice = Notice::warning(Reason::ConfigurationRejected, problem.clone());
