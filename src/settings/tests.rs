@@ -37,7 +37,7 @@ impl World {
         }
     }
 
-    fn from_file(&self, text: &str) -> Result<Settings, String> {
+    fn load_file(&self, text: &str) -> Result<Settings, String> {
         let file = self.file(text);
         match self.load(&["--config", &file], &[])? {
             Invocation::Run(settings) => Ok(*settings),
@@ -94,9 +94,9 @@ fn neither_server_nor_manifests_is_an_error_that_names_both() {
 #[test]
 fn an_unknown_key_is_an_error_that_names_key_source_and_value() {
     let world = World::new();
-    let error = world.from_file("MANIFESTS: /m\n\nMANFESTS: /x\n").unwrap_err();
+    let error = world.load_file("MANIFESTS: /m\n\nMANFESTS: /x\n").unwrap_err();
     assert!(error.contains("config.yaml': line 3: MANFESTS, '/x': there is no such setting"), "{error}");
-    let error = world.from_file("manifests: /m\n").unwrap_err();
+    let error = world.load_file("manifests: /m\n").unwrap_err();
     assert!(error.contains("(write MANIFESTS)"), "{error}");
     let error = world.load(&[], &[MANIFESTS, ("EDGE_DEVICE_SERVR", "x")]).unwrap_err();
     assert!(error.contains("EDGE_DEVICE_SERVR, 'x': there is no such setting"), "{error}");
@@ -138,7 +138,7 @@ fn a_bad_value_is_an_error_that_names_key_source_and_value() {
         let error = world.load(&[], &[MANIFESTS, (&variable, value)]).unwrap_err();
         assert!(error.starts_with(&format!("setting {key}, '{value}' from {variable}: ")), "{error}");
     }
-    let error = world.from_file("MANIFESTS: /m\nLOG_LEVEL: loud\n").unwrap_err();
+    let error = world.load_file("MANIFESTS: /m\nLOG_LEVEL: loud\n").unwrap_err();
     assert!(
         error.starts_with("setting LOG_LEVEL, 'loud' from ") && error.contains("config.yaml:2: must be"),
         "{error}"
@@ -149,14 +149,14 @@ fn a_bad_value_is_an_error_that_names_key_source_and_value() {
 fn good_values_are_understood() {
     let world = World::new();
     let listen = |text: &str| {
-        list(&world.from_file(&format!("MANIFESTS: /m\nMETRICS_LISTEN: {text}")).unwrap().metrics_listen)
+        list(&world.load_file(&format!("MANIFESTS: /m\nMETRICS_LISTEN: {text}")).unwrap().metrics_listen)
     };
     assert_eq!(listen("0.0.0.0:1"), "0.0.0.0:1");
     assert_eq!(listen("\"[::1]:2, unix:/a/b\""), "[::1]:2, unix:/a/b");
     assert_eq!(listen("[127.0.0.1:1, 'unix:/x', 127.0.0.1:1]"), "127.0.0.1:1, unix:/x");
     assert_eq!(listen("localhost:80"), "127.0.0.1:80, [::1]:80");
     let ttl =
-        |text: &str| world.from_file(&format!("MANIFESTS: /m\nMETRICS_TTL: {text}")).unwrap().metrics_ttl;
+        |text: &str| world.load_file(&format!("MANIFESTS: /m\nMETRICS_TTL: {text}")).unwrap().metrics_ttl;
     let seconds = |seconds| Some(Duration::from_secs(seconds));
     assert_eq!(
         ["none", "7", "30s", "5m", "1h"].map(ttl),
@@ -167,7 +167,7 @@ fn good_values_are_understood() {
     {
         assert_eq!(world.settings(&["--server", url], &[]).server.as_deref(), Some(url));
     }
-    let id = world.from_file("MANIFESTS: /m\nDEVICE_ID: 0012\n").unwrap().device_id;
+    let id = world.load_file("MANIFESTS: /m\nDEVICE_ID: 0012\n").unwrap().device_id;
     assert_eq!(id, "0012", "a text that looks like a number stays as it is written");
 }
 
@@ -181,11 +181,11 @@ fn a_file_that_is_no_settings_is_an_error_and_an_empty_one_says_nothing() {
         ("LOG_LEVEL: info\nLOG_LEVEL: info", "LOG_LEVEL is given twice"),
         ("LOG_LEVEL: info\n---\nLOG_LEVEL: info", "more than one document"),
     ] {
-        let error = world.from_file(text).unwrap_err();
+        let error = world.load_file(text).unwrap_err();
         assert!(error.contains("config.yaml") && error.contains(part), "{text}: {error}");
     }
     for text in ["", "# nothing\n", "---\n", "MANIFESTS:\nLOG_LEVEL: ''\n"] {
-        assert!(world.from_file(text).unwrap_err().contains("neither MANIFESTS nor SERVER"), "{text}");
+        assert!(world.load_file(text).unwrap_err().contains("neither MANIFESTS nor SERVER"), "{text}");
     }
     let bytes = world.file(b"LOG_LEVEL: \xff");
     assert!(world.load(&["--config", &bytes], &[]).unwrap_err().contains("UTF-8"));
@@ -237,7 +237,7 @@ fn check_help_and_version_are_asked_for_by_flags() {
 
 #[test]
 fn the_sample_works_as_it_is() {
-    let settings = World::new().from_file(SAMPLE).unwrap();
+    let settings = World::new().load_file(SAMPLE).unwrap();
     let given: Vec<_> = settings.listing.iter().filter(|setting| setting.source != Source::Default).collect();
     assert_eq!(given.len(), 1);
     assert_eq!(settings.manifests, Some("/etc/device-worker-ng/manifests".into()));
@@ -251,7 +251,7 @@ fn the_sample_explains_every_key_and_works_with_all_of_them() {
         .map(|line| line.strip_prefix('#').filter(|rest| is_key(rest)).unwrap_or(line))
         .flat_map(|line| [line, "\n"])
         .collect();
-    let settings = World::new().from_file(&uncommented).unwrap();
+    let settings = World::new().load_file(&uncommented).unwrap();
     for setting in &settings.listing {
         assert_ne!(setting.source, Source::Default, "{} is not in the sample", setting.key);
         let default = keys::find(setting.key).unwrap().default;
