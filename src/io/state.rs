@@ -1,1 +1,246 @@
-//! stub
+//! What must survive: small named files in the state directory, each with a checksum and its previous generation.
+//!
+//! A file is `<64 hex digits of SHA-256>\n<content>`. It is replaced by renaming a synced one over it, so a power
+//! cut leaves the old or the new content; should a disk tear it all the same, the previous generation is used.
+
+use std::{
+    fmt::{self, Write as _},
+    fs::{self, DirBuilder, File, OpenOptions, Permissions},
+    io::{self, ErrorKind, Read, Write},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
+    path::{Path, PathBuf},
+};
+
+use log::warn;
+use sha2::{Digest, Sha256};
+
+/// Nothing that the agent keeps is larger; what is, was not written by it.
+const LARGEST: u64 = 64 << 20;
+const CHECKSUM: usize = 64;
+
+/// The files of one directory, which belongs to the agent alone.
+#[derive(Debug, Clone)]
+pub struct Store {
+    dir: PathBuf,
+}
+
+/// Why something can't be kept.
+#[derive(Debug)]
+pub struct StoreError {
+    path: PathBuf,
+    cause: io::Error,
+}
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "failed to write '{}': {}", self.path.display(), self.cause)
+    }
+}
+
+impl std::error::Error for StoreError {}
+
+impl Store {
+    /// The directory is made, with its parents, when something is first kept: a device whose disk can't be
+    /// written still runs.
+    pub fn new(dir: impl Into<PathBuf>) -> Self {
+        Self { dir: dir.into() }
+    }
+
+    /// What was last kept under this name, or before that if the newest is damaged; damage is logged.
+    pub fn load(&self, name: &str) -> Option<Vec<u8>> {
+        let newest = self.dir.join(name);
+        match read(&newest) {
+            Ok(content) => return Some(content),
+            Err(Damage::Missing) => {}
+            Err(Damage::Other(cause)) => warn!("failed to read '{}': {cause}", newest.display()),
+        }
+        let previous = self.previous(name);
+        match read(&previous) {
+            Ok(content) => {
+                warn!("using '{}' instead", previous.display());
+                Some(content)
+            }
+            Err(Damage::Missing) => None,
+            Err(Damage::Other(cause)) => {
+                warn!("failed to read '{}': {cause}", previous.display());
+                None
+            }
+        }
+    }
+
+    /// Keeps the content, durably when this returns. The disk is left alone when it has the content already.
+    ///
+    /// # Errors
+    /// The disk is full, read-only or broken; what was kept before is still there.
+    pub fn save(&self, name: &str, content: &[u8]) -> Result<(), StoreError> {
+        let path = self.dir.join(name);
+        let kept = read(&path);
+        if kept.as_ref().is_ok_and(|kept| kept == content) {
+            return Ok(());
+        }
+        let replace = || -> io::Result<()> {
+            self.make_dir()?;
+            let new = self.dir.join(format!("{name}.new"));
+            let mut file =
+                OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+            file.write_all(format!("{}\n", checksum(content)).as_bytes())?;
+            file.write_all(content)?;
+            file.sync_all()?;
+            if kept.is_ok() {
+                self.keep_previous(name, &path)?;
+            }
+            fs::rename(&new, &path)?;
+            File::open(&self.dir)?.sync_all()
+        };
+        replace().map_err(|cause| StoreError { path, cause })
+    }
+
+    /// By a link, so that the newest is never missing; filesystems without links get a rename.
+    fn keep_previous(&self, name: &str, path: &Path) -> io::Result<()> {
+        let previous = self.previous(name);
+        match fs::remove_file(&previous) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        fs::hard_link(path, &previous).or_else(|_| fs::rename(path, &previous))
+    }
+
+    fn previous(&self, name: &str) -> PathBuf {
+        self.dir.join(format!("{name}.previous"))
+    }
+
+    /// systemd and hasty people make it readable for everybody.
+    fn make_dir(&self) -> io::Result<()> {
+        DirBuilder::new().recursive(true).mode(0o700).create(&self.dir)?;
+        if fs::metadata(&self.dir)?.permissions().mode() & 0o077 != 0 {
+            fs::set_permissions(&self.dir, Permissions::from_mode(0o700))?;
+        }
+        Ok(())
+    }
+}
+
+enum Damage {
+    Missing,
+    Other(String),
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, Damage> {
+    let mut bytes = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(LARGEST + 1).read_to_end(&mut bytes));
+    match read {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Err(Damage::Missing),
+        Err(error) => return Err(Damage::Other(error.to_string())),
+        Ok(_) => {}
+    }
+    let is_whole = bytes.len() as u64 <= LARGEST
+        && bytes.get(CHECKSUM) == Some(&b'\n')
+        && bytes[..CHECKSUM] == *checksum(&bytes[CHECKSUM + 1..]).as_bytes();
+    if !is_whole {
+        return Err(Damage::Other("its checksum doesn't match: it is damaged".to_owned()));
+    }
+    bytes.drain(..=CHECKSUM);
+    Ok(bytes)
+}
+
+fn checksum(content: &[u8]) -> String {
+    let mut text = String::with_capacity(CHECKSUM);
+    for byte in Sha256::digest(content) {
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::MetadataExt;
+
+    use super::*;
+
+    fn store() -> (tempfile::TempDir, Store) {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::new(dir.path().join("a/b"));
+        (dir, store)
+    }
+
+    #[test]
+    fn what_was_saved_is_loaded_and_nothing_else() {
+        let (_dir, store) = store();
+        assert_eq!(store.load("x"), None);
+        for content in [&b"one"[..], b"", b"two\n\0\xff"] {
+            store.save("x", content).unwrap();
+            assert_eq!(store.load("x").as_deref(), Some(content));
+        }
+        assert_eq!(store.load("y"), None);
+    }
+
+    #[test]
+    fn any_damage_brings_the_previous_generation_back() {
+        let (_dir, store) = store();
+        store.save("x", b"old").unwrap();
+        store.save("x", b"new").unwrap();
+        let path = store.dir.join("x");
+        let whole = fs::read(&path).unwrap();
+        let mut damages: Vec<Vec<u8>> = (0..whole.len()).map(|length| whole[..length].to_vec()).collect();
+        damages.extend((0..whole.len()).map(|at| {
+            let mut flipped = whole.clone();
+            flipped[at] ^= 1;
+            flipped
+        }));
+        for damage in damages {
+            fs::write(&path, &damage).unwrap();
+            assert_eq!(store.load("x").as_deref(), Some(&b"old"[..]), "{damage:?}");
+        }
+        fs::remove_file(&path).unwrap();
+        assert_eq!(store.load("x").as_deref(), Some(&b"old"[..]));
+    }
+
+    #[test]
+    fn a_damaged_generation_never_replaces_a_good_one() {
+        let (_dir, store) = store();
+        store.save("x", b"good").unwrap();
+        store.save("x", b"bad").unwrap();
+        fs::write(store.dir.join("x"), b"torn").unwrap();
+        store.save("x", b"newest").unwrap();
+        fs::write(store.dir.join("x"), b"torn again").unwrap();
+        assert_eq!(store.load("x").as_deref(), Some(&b"good"[..]));
+    }
+
+    #[test]
+    fn the_same_content_is_not_written_again() {
+        let (_dir, store) = store();
+        store.save("x", b"one").unwrap();
+        let inode = || fs::metadata(store.dir.join("x")).unwrap().ino();
+        let before = inode();
+        store.save("x", b"one").unwrap();
+        assert_eq!(inode(), before);
+        store.save("x", b"two").unwrap();
+        assert_ne!(inode(), before);
+    }
+
+    #[test]
+    fn only_the_owner_can_read() {
+        let (dir, store) = store();
+        fs::create_dir(dir.path().join("a")).unwrap();
+        fs::create_dir(&store.dir).unwrap();
+        fs::set_permissions(&store.dir, Permissions::from_mode(0o755)).unwrap();
+        store.save("x", b"one").unwrap();
+        store.save("x", b"two").unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(&store.dir), 0o700);
+        assert_eq!((mode(&store.dir.join("x")), mode(&store.dir.join("x.previous"))), (0o600, 0o600));
+    }
+
+    #[test]
+    fn a_disk_that_takes_nothing_is_an_error_that_names_the_file() {
+        let (dir, _) = store();
+        fs::write(dir.path().join("file"), "").unwrap();
+        let error = Store::new(dir.path().join("file/sub")).save("x", b"one").unwrap_err().to_string();
+        assert!(error.starts_with("failed to write '") && error.contains("file/sub/x': "), "{error}");
+        // every write to /dev/full says that the disk is full
+        let full = Store::new(dir.path().join("full"));
+        full.save("x", b"one").unwrap();
+        std::os::unix::fs::symlink("/dev/full", full.dir.join("x.new")).unwrap();
+        assert!(full.save("x", b"two").unwrap_err().to_string().contains("No space left"));
+        assert_eq!(full.load("x").as_deref(), Some(&b"one"[..]));
+    }
+}

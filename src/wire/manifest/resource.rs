@@ -111,7 +111,7 @@ fn typed<'de, T: Deserialize<'de>>(
         let is_below = |known: &&str| {
             field.strip_prefix(known).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
         };
-        left.iter().chain(&COMMON).any(|known| is_below(known))
+        left.iter().chain(&COMMON).any(is_below)
     };
     unknown.retain(|field| !is_known(&field.to_string()));
     let findings = unknown

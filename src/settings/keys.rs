@@ -1,0 +1,91 @@
+//! Every setting in one table: it serves reading, `--help`, and the test of `config.yaml.sample`.
+
+use std::fmt::Write;
+
+/// A setting's name and what people need to know of it.
+#[derive(Debug)]
+pub(crate) struct Key {
+    /// In the file; with `EDGE_DEVICE_` before it, in the environment.
+    pub(crate) name: &'static str,
+    /// Without its dashes.
+    pub(crate) flag: Option<&'static str>,
+    /// For people.
+    pub(crate) default: &'static str,
+    /// What it does, in one line.
+    pub(crate) doc: &'static str,
+}
+
+const fn key(name: &'static str, default: &'static str, doc: &'static str) -> Key {
+    Key { name, flag: None, default, doc }
+}
+
+const fn flag(name: &'static str, flag: &'static str, default: &'static str, doc: &'static str) -> Key {
+    Key { name, flag: Some(flag), default, doc }
+}
+
+/// In the order in which people read them.
+pub(crate) const KEYS: [Key; 18] = [
+    key("MANIFESTS", "none", "directory of EdgeDevice, EdgeWorkload and ConfigMap files; watched"),
+    key("DEVICE_ID", "/etc/machine-id", "this device's name: lower-case DNS-1123"),
+    flag("LOG_LEVEL", "log-level", "info", "error, warn, info, debug or trace"),
+    key(
+        "METRICS_LISTEN",
+        "127.0.0.1:8080, [::1]:8080",
+        "where metrics are posted to: IP:PORT or unix:/PATH, one or a list",
+    ),
+    key("METRICS_TTL", "none", "how long a posted value counts: seconds, or 30s, 5m, 1h"),
+    key(
+        "STATE_DIR",
+        "/var/lib/device-worker-ng",
+        "what must survive a reboot; not root: $XDG_STATE_HOME/device-worker-ng",
+    ),
+    key(
+        "RUNTIME_DIR",
+        "/run/device-worker-ng",
+        "what need not survive one; not root: $XDG_RUNTIME_DIR/device-worker-ng",
+    ),
+    key("PODMAN_SOCKET", "/run/podman/podman.sock", "API socket of the podman that isn't rootless"),
+    key("XDG_RUNTIME_DIR", "$XDG_RUNTIME_DIR", "rootless podman listens in podman/podman.sock under it"),
+    flag("SERVER", "server", "none", "the edge API's URL, https only"),
+    key("SERVER_NAME", "the host of SERVER", "the name that the server's certificate must carry"),
+    flag("CA_ROOT", "ca-root", "none", "PEM file: whom to trust as the edge API's CA"),
+    flag("CERT", "cert", "none", "PEM file: the bootstrap certificate"),
+    flag("KEY", "key", "none", "PEM file: the bootstrap certificate's key"),
+    flag("NAMESPACE", "namespace", "default", "the namespace on the server that this device enrols into"),
+    key("PROXY", "none", "the proxy's URL; proxies named in the environment are ignored"),
+    key("KUBECONFIG", "none", "the Kubernetes client's configuration, for workloads of type k8s"),
+    key("GRACEFUL_SHUTDOWN", "none", "accepted for older configurations; has no effect"),
+];
+
+/// The key of this name.
+pub(crate) fn find(name: &str) -> Option<&'static Key> {
+    KEYS.iter().find(|key| key.name == name)
+}
+
+/// What `--help` prints.
+pub(super) fn help() -> String {
+    let mut text = format!(
+        "{}\n\nUsage: device-worker-ng --config FILE [--check]\n\nOptions:\n",
+        env!("CARGO_PKG_DESCRIPTION")
+    );
+    let mut option = |left: &str, right: &str| {
+        let _ = writeln!(text, "  {left:<18} {right}");
+    };
+    option("--config FILE", "read the settings of this YAML file");
+    option("--check", "print what settings and manifests mean, and whether they are good; change nothing");
+    for key in &KEYS {
+        if let Some(flag) = key.flag {
+            option(&format!("--{flag} VALUE"), &format!("set {}", key.name));
+        }
+    }
+    option("--help", "print this");
+    option("--version", "print the version");
+    text.push_str(
+        "\nSettings, by flag, else as EDGE_DEVICE_<name> in the environment, else by name in the file:\n",
+    );
+    for key in &KEYS {
+        let _ = writeln!(text, "  {:<18} {} [{}]", key.name, key.doc, key.default);
+    }
+    text.push_str("\nMANIFESTS or SERVER must be given. Settings that can't be used: exit code 78.\n");
+    text
+}

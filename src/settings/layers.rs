@@ -1,0 +1,205 @@
+//! Where a setting's text comes from: flags over the environment over the file.
+
+use std::{
+    collections::BTreeMap,
+    ffi::OsString,
+    fmt,
+    fs::File,
+    io::Read,
+    path::{Path, PathBuf},
+};
+
+use serde::{
+    Deserialize, Deserializer,
+    de::{Error, MapAccess, SeqAccess, Visitor},
+};
+
+use super::{
+    SettingsError,
+    keys::{self, Key},
+};
+use crate::wire::manifest::yaml::{self, Field};
+
+const PREFIX: &str = "EDGE_DEVICE_";
+const LARGEST_FILE: u64 = 1 << 20;
+
+/// Where a setting was given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// On the command line.
+    Flag(&'static str),
+    /// In the environment.
+    Environment(&'static str),
+    /// In the settings' file.
+    File {
+        /// As `--config` names it.
+        path: PathBuf,
+        /// From 1.
+        line: usize,
+    },
+    /// Nowhere.
+    Default,
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Flag(flag) => write!(f, "--{flag}"),
+            Self::Environment(key) => write!(f, "{PREFIX}{key}"),
+            Self::File { path, line } => write!(f, "{}:{line}", path.display()),
+            Self::Default => f.write_str("default"),
+        }
+    }
+}
+
+/// A setting's text, and where it was given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Given {
+    pub(super) items: Vec<String>,
+    pub(super) source: Source,
+}
+
+/// What was given for each key. An empty text counts as not given, as with the model.
+#[derive(Debug, Default)]
+pub(super) struct Layers(BTreeMap<&'static str, Given>);
+
+impl Layers {
+    pub(super) fn get(&self, key: &str) -> Option<&Given> {
+        self.0.get(key)
+    }
+
+    /// Puts another layer's values over these.
+    pub(super) fn cover(&mut self, upper: Layers) {
+        self.0.extend(upper.0);
+    }
+
+    pub(super) fn add(&mut self, key: &'static Key, mut items: Vec<String>, source: Source) {
+        items.retain(|item| !item.trim().is_empty());
+        if !items.is_empty() {
+            self.0.insert(key.name, Given { items, source });
+        }
+    }
+
+    pub(super) fn environment(
+        variables: impl IntoIterator<Item = (OsString, OsString)>,
+    ) -> Result<Self, SettingsError> {
+        let mut layer = Self::default();
+        for (name, value) in variables {
+            let Some(key) = name.to_str().and_then(|name| name.strip_prefix(PREFIX)) else { continue };
+            let fault = |cause: &str| {
+                let value = value.to_string_lossy();
+                SettingsError(format!("environment variable {PREFIX}{key}, '{value}': {cause}"))
+            };
+            let known = keys::find(key).ok_or_else(|| fault("there is no such setting (see --help)"))?;
+            let text = value.to_str().ok_or_else(|| fault("is not UTF-8"))?;
+            layer.add(known, vec![text.to_owned()], Source::Environment(known.name));
+        }
+        Ok(layer)
+    }
+
+    pub(super) fn file(path: &Path) -> Result<Self, SettingsError> {
+        let fault = |cause: String| SettingsError(format!("settings file '{}': {cause}", path.display()));
+        let mut text = String::new();
+        let read = File::open(path).and_then(|file| file.take(LARGEST_FILE + 1).read_to_string(&mut text));
+        read.map_err(|error| fault(error.to_string()))?;
+        if text.len() as u64 > LARGEST_FILE {
+            return Err(fault(format!("is larger than {LARGEST_FILE} bytes")));
+        }
+        let mut layer = Self::default();
+        if yaml::documents(text.as_bytes()).is_empty() {
+            return Ok(layer);
+        }
+        let pairs: Pairs = serde_yaml::from_str(&text).map_err(|error| fault(error.to_string()))?;
+        for (name, items) in pairs.0 {
+            let line = yaml::line_of(&text, &Field::from([name.as_str()]));
+            let Some(known) = keys::find(&name) else {
+                let hint = match keys::find(&name.to_uppercase()) {
+                    Some(known) => format!("write {}", known.name),
+                    None => "see --help".to_owned(),
+                };
+                let value = items.join(", ");
+                return Err(fault(format!(
+                    "line {line}: {name}, '{value}': there is no such setting ({hint})"
+                )));
+            };
+            layer.add(known, items, Source::File { path: path.to_owned(), line });
+        }
+        Ok(layer)
+    }
+}
+
+/// A file's settings in their order, as the texts that were written: `DEVICE_ID: 0012` keeps its zeros.
+struct Pairs(Vec<(String, Vec<String>)>);
+
+impl<'de> Deserialize<'de> for Pairs {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Mapping;
+
+        impl<'de> Visitor<'de> for Mapping {
+            type Value = Pairs;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("settings, `KEY: value`")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Pairs, A::Error> {
+                let mut pairs: Vec<(String, Vec<String>)> = Vec::new();
+                while let Some(key) = access.next_key::<String>()? {
+                    if pairs.iter().any(|(seen, _)| *seen == key) {
+                        return Err(A::Error::custom(format_args!("{key} is given twice")));
+                    }
+                    if pairs.len() > keys::KEYS.len() {
+                        return Err(A::Error::custom("more settings than there are"));
+                    }
+                    let items = if key == "METRICS_LISTEN" {
+                        access.next_value::<Items>()?.0
+                    } else {
+                        access.next_value::<Option<String>>()?.into_iter().collect()
+                    };
+                    pairs.push((key, items));
+                }
+                Ok(Pairs(pairs))
+            }
+        }
+
+        deserializer.deserialize_map(Mapping)
+    }
+}
+
+/// One text, or a list of them.
+struct Items(Vec<String>);
+
+impl<'de> Deserialize<'de> for Items {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct OneOrMany;
+
+        impl<'de> Visitor<'de> for OneOrMany {
+            type Value = Items;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a text or a list of texts")
+            }
+
+            fn visit_unit<E: Error>(self) -> Result<Items, E> {
+                Ok(Items(Vec::new()))
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<Items, E> {
+                Ok(Items(vec![text.to_owned()]))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Items, A::Error> {
+                let mut items = Vec::new();
+                while let Some(item) = access.next_element()? {
+                    if items.len() == 16 {
+                        return Err(A::Error::custom("at most 16 items"));
+                    }
+                    items.push(item);
+                }
+                Ok(Items(items))
+            }
+        }
+
+        deserializer.deserialize_any(OneOrMany)
+    }
+}

@@ -1,0 +1,352 @@
+//! Settings: flags > environment > file > defaults, every value checked before anything starts.
+
+pub(crate) mod keys;
+mod layers;
+mod value;
+
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::BTreeMap,
+    ffi::OsString,
+    fmt,
+    fs::File,
+    io::Read,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+pub use layers::Source;
+use layers::{Given, Layers};
+pub use value::ListenAddress;
+
+/// What the command line asks for.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Invocation {
+    /// Run the agent.
+    Run(Box<Settings>),
+    /// Say what settings and manifests mean.
+    Check(Box<Settings>),
+    /// Print this, and be done.
+    Print(String),
+}
+
+/// What the defaults depend on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Host {
+    /// The effective user; root's directories are others than a user's.
+    pub uid: u32,
+    /// The file that names the machine.
+    pub machine_id: PathBuf,
+}
+
+impl Host {
+    /// The one this process runs on.
+    pub fn this() -> Self {
+        Self { uid: rustix::process::geteuid().as_raw(), machine_id: "/etc/machine-id".into() }
+    }
+}
+
+/// Everything that can be set, valid.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settings {
+    /// This device's name, lower-case DNS-1123.
+    pub device_id: String,
+    /// What to log.
+    pub log_level: log::LevelFilter,
+    /// The directory of manifests.
+    pub manifests: Option<PathBuf>,
+    /// Where to listen for metrics; at least one.
+    pub metrics_listen: Vec<ListenAddress>,
+    /// How long a metric counts; `None`: until the next post.
+    pub metrics_ttl: Option<Duration>,
+    /// What must survive a reboot.
+    pub state_dir: PathBuf,
+    /// What must survive the process, but no reboot.
+    pub runtime_dir: PathBuf,
+    /// The API socket of the podman that isn't rootless.
+    pub podman_socket: PathBuf,
+    /// The API socket of the user's own podman.
+    pub rootless_podman_socket: PathBuf,
+    /// The edge API's URL: `https`, with a host.
+    pub server: Option<String>,
+    /// The name in the server's certificate, when it isn't the host of `server`.
+    pub server_name: Option<String>,
+    /// Whom to trust as the server's CA: a PEM file.
+    pub ca_root: Option<PathBuf>,
+    /// The bootstrap certificate: a PEM file.
+    pub cert: Option<PathBuf>,
+    /// Its key: a PEM file.
+    pub key: Option<PathBuf>,
+    /// The namespace to enrol into.
+    pub namespace: String,
+    /// The proxy's URL.
+    pub proxy: Option<String>,
+    /// The Kubernetes client's configuration.
+    pub kubeconfig: Option<PathBuf>,
+    /// Each setting as it is in force, for people.
+    pub listing: Vec<Setting>,
+}
+
+/// A setting as it is in force.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Setting {
+    /// Its key.
+    pub key: &'static str,
+    /// Its value; `none` when there is none.
+    pub value: String,
+    /// Where it was given.
+    pub source: Source,
+}
+
+/// Why the settings can't be used: names key, source and value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SettingsError(String);
+
+impl fmt::Display for SettingsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for SettingsError {}
+
+impl Settings {
+    /// Reads the command line (without the program's name), the environment, and the file that `--config` names.
+    ///
+    /// # Errors
+    /// The first thing that can't be used: an unknown flag, variable or key, a bad value, an unreadable file;
+    /// or that neither `SERVER` nor `MANIFESTS` is given.
+    pub fn load(
+        args: impl IntoIterator<Item = OsString>,
+        environment: impl IntoIterator<Item = (OsString, OsString)>,
+        host: &Host,
+    ) -> Result<Invocation, SettingsError> {
+        let command = match Command::parse(args)? {
+            Ok(command) => command,
+            Err(text) => return Ok(Invocation::Print(text)),
+        };
+        let environment: BTreeMap<OsString, OsString> = environment.into_iter().collect();
+        let mut layers = match &command.config {
+            Some(path) => Layers::file(path)?,
+            None => Layers::default(),
+        };
+        layers.cover(Layers::environment(environment.clone())?);
+        layers.cover(command.flags);
+        let mut reader = Reader { layers, environment, listing: Vec::new() };
+        let settings = Box::new(reader.settings(host)?);
+        Ok(if command.check { Invocation::Check(settings) } else { Invocation::Run(settings) })
+    }
+}
+
+/// The command line.
+#[derive(Default)]
+struct Command {
+    config: Option<PathBuf>,
+    check: bool,
+    flags: Layers,
+}
+
+impl Command {
+    /// The inner error is no error: it is what shall be printed instead of anything else.
+    fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Result<Self, String>, SettingsError> {
+        use lexopt::Arg;
+        let fault = |error: lexopt::Error| SettingsError(format!("command line: {error} (see --help)"));
+        let mut parser = lexopt::Parser::from_args(args);
+        let mut command = Self::default();
+        while let Some(arg) = parser.next().map_err(fault)? {
+            match arg {
+                Arg::Long("help") | Arg::Short('h') => return Ok(Err(keys::help())),
+                Arg::Long("version") | Arg::Short('V') => {
+                    return Ok(Err(concat!("device-worker-ng ", env!("CARGO_PKG_VERSION"), "\n").to_owned()));
+                }
+                Arg::Long("check") => command.check = true,
+                Arg::Long("config") => command.config = Some(parser.value().map_err(fault)?.into()),
+                Arg::Long(flag) => {
+                    let Some(key) = keys::KEYS.iter().find(|key| key.flag == Some(flag)) else {
+                        return Err(fault(arg.unexpected()));
+                    };
+                    let value = parser.value().map_err(fault)?;
+                    let text =
+                        value.into_string().map_err(|bad| fault(lexopt::Error::NonUnicodeValue(bad)))?;
+                    command.flags.add(key, vec![text], Source::Flag(key.flag.unwrap_or_default()));
+                }
+                _ => return Err(fault(arg.unexpected())),
+            }
+        }
+        Ok(Ok(command))
+    }
+}
+
+/// Takes one key after the other, and notes what is in force.
+struct Reader {
+    layers: Layers,
+    environment: BTreeMap<OsString, OsString>,
+    listing: Vec<Setting>,
+}
+
+impl Reader {
+    fn settings(&mut self, host: &Host) -> Result<Settings, SettingsError> {
+        let is_root = host.uid == 0;
+        let manifests = self.path("MANIFESTS")?;
+        let device_id = match self.text("DEVICE_ID", value::device_id)? {
+            Some(id) => id,
+            None => self.default("DEVICE_ID", machine_id(&host.machine_id)?),
+        };
+        let log_level = self.text("LOG_LEVEL", value::log_level)?;
+        let log_level = log_level.unwrap_or_else(|| {
+            self.default("LOG_LEVEL", "info".to_owned());
+            log::LevelFilter::Info
+        });
+        let metrics_listen = match self.take("METRICS_LISTEN", value::listen)? {
+            Some(addresses) => addresses,
+            None => ListenAddress::defaults(),
+        };
+        self.show("METRICS_LISTEN", &list(&metrics_listen));
+        let metrics_ttl = self.text("METRICS_TTL", value::ttl)?.flatten();
+        let xdg_runtime_dir = match self.path("XDG_RUNTIME_DIR")? {
+            Some(path) => path,
+            None => {
+                let named = self.variable("XDG_RUNTIME_DIR");
+                self.default_path(
+                    "XDG_RUNTIME_DIR",
+                    named.unwrap_or_else(|| format!("/run/user/{}", host.uid).into()),
+                )
+            }
+        };
+        let state_dir = match self.path("STATE_DIR")? {
+            Some(path) => path,
+            None if is_root => self.default_path("STATE_DIR", "/var/lib/device-worker-ng".into()),
+            None => {
+                let home = || self.variable("HOME").map(|home| home.join(".local/state"));
+                let base = self.variable("XDG_STATE_HOME").or_else(home).ok_or_else(|| {
+                    SettingsError(
+                        "STATE_DIR is not given, and neither XDG_STATE_HOME nor HOME is set".to_owned(),
+                    )
+                })?;
+                self.default_path("STATE_DIR", base.join("device-worker-ng"))
+            }
+        };
+        let runtime_dir = match self.path("RUNTIME_DIR")? {
+            Some(path) => path,
+            None if is_root => self.default_path("RUNTIME_DIR", "/run/device-worker-ng".into()),
+            None => self.default_path("RUNTIME_DIR", xdg_runtime_dir.join("device-worker-ng")),
+        };
+        let podman_socket = match self.path("PODMAN_SOCKET")? {
+            Some(path) => path,
+            None => self.default_path("PODMAN_SOCKET", "/run/podman/podman.sock".into()),
+        };
+        let server = self.text("SERVER", value::server)?;
+        let server_name = self.text("SERVER_NAME", value::host_name)?;
+        let (ca_root, cert, key) = (self.path("CA_ROOT")?, self.path("CERT")?, self.path("KEY")?);
+        let namespace = match self.text("NAMESPACE", value::namespace)? {
+            Some(name) => name,
+            None => self.default("NAMESPACE", "default".to_owned()),
+        };
+        let proxy = self.text("PROXY", value::proxy)?;
+        let kubeconfig = self.path("KUBECONFIG")?;
+        self.text("GRACEFUL_SHUTDOWN", |_| Ok(()))?;
+        if manifests.is_none() && server.is_none() {
+            return Err(SettingsError(
+                "neither MANIFESTS nor SERVER is given: nothing says what to run (see --help)".to_owned(),
+            ));
+        }
+        let position = |setting: &Setting| keys::KEYS.iter().position(|key| key.name == setting.key);
+        self.listing.sort_by_key(position);
+        Ok(Settings {
+            device_id,
+            log_level,
+            manifests,
+            metrics_listen,
+            metrics_ttl,
+            state_dir,
+            runtime_dir,
+            podman_socket,
+            rootless_podman_socket: xdg_runtime_dir.join("podman/podman.sock"),
+            server,
+            server_name,
+            ca_root,
+            cert,
+            key,
+            namespace,
+            proxy,
+            kubeconfig,
+            listing: std::mem::take(&mut self.listing),
+        })
+    }
+
+    /// The key's value, if it was given.
+    fn take<T>(
+        &mut self,
+        key: &'static str,
+        parse: impl FnOnce(&[String]) -> Result<T, String>,
+    ) -> Result<Option<T>, SettingsError> {
+        let Some(Given { items, source }) = self.layers.get(key) else {
+            self.listing.push(Setting { key, value: "none".to_owned(), source: Source::Default });
+            return Ok(None);
+        };
+        let value = items.join(", ");
+        let parsed = parse(items)
+            .map_err(|cause| SettingsError(format!("setting {key}, '{value}' from {source}: {cause}")))?;
+        self.listing.push(Setting { key, value, source: source.clone() });
+        Ok(Some(parsed))
+    }
+
+    fn text<T>(
+        &mut self,
+        key: &'static str,
+        parse: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Result<Option<T>, SettingsError> {
+        self.take(key, |items| parse(items.first().map_or("", |item| item.trim())))
+    }
+
+    fn path(&mut self, key: &'static str) -> Result<Option<PathBuf>, SettingsError> {
+        self.text(key, |text| Ok(text.into()))
+    }
+
+    fn variable(&self, name: &str) -> Option<PathBuf> {
+        self.environment.get(std::ffi::OsStr::new(name)).filter(|value| !value.is_empty()).map(PathBuf::from)
+    }
+
+    /// Corrects what the listing says of a key.
+    fn show(&mut self, key: &str, value: &str) {
+        if let Some(setting) = self.listing.iter_mut().find(|setting| setting.key == key) {
+            value.clone_into(&mut setting.value);
+        }
+    }
+
+    fn default(&mut self, key: &str, value: String) -> String {
+        self.show(key, &value);
+        value
+    }
+
+    fn default_path(&mut self, key: &str, path: PathBuf) -> PathBuf {
+        self.show(key, &path.display().to_string());
+        path
+    }
+}
+
+fn list(addresses: &[ListenAddress]) -> String {
+    let texts: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+    texts.join(", ")
+}
+
+/// systemd's name of the machine: 32 hex digits. An image that never booted says `uninitialized` instead.
+fn machine_id(path: &Path) -> Result<String, SettingsError> {
+    let fault = |cause: &str| {
+        SettingsError(format!(
+            "DEVICE_ID is not given, and '{}' can't take its place: {cause}",
+            path.display()
+        ))
+    };
+    let mut text = String::new();
+    let read = File::open(path).and_then(|file| file.take(64).read_to_string(&mut text));
+    read.map_err(|error| fault(&error.to_string()))?;
+    let id = text.trim();
+    let is_digit = |byte: &u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(byte);
+    if id.len() == 32 && id.as_bytes().iter().all(is_digit) {
+        return Ok(id.to_owned());
+    }
+    Err(fault("it does not hold 32 lower-case hex digits"))
+}

@@ -1,0 +1,261 @@
+//! Settings by their outcome.
+
+use std::io::Write;
+
+use super::*;
+
+const SAMPLE: &str = include_str!("../../config.yaml.sample");
+
+struct World {
+    dir: tempfile::TempDir,
+    host: Host,
+}
+
+impl World {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let machine_id = dir.path().join("machine-id");
+        std::fs::write(&machine_id, "0123456789abcdef0123456789abcdef\n").unwrap();
+        Self { dir, host: Host { uid: 0, machine_id } }
+    }
+
+    fn file(&self, text: impl AsRef<[u8]>) -> String {
+        let path = self.dir.path().join("config.yaml");
+        File::create(&path).unwrap().write_all(text.as_ref()).unwrap();
+        path.to_str().unwrap().to_owned()
+    }
+
+    fn load(&self, args: &[&str], environment: &[(&str, &str)]) -> Result<Invocation, String> {
+        let environment = environment.iter().map(|(name, value)| (name.into(), value.into()));
+        Settings::load(args.iter().map(OsString::from), environment, &self.host).map_err(|e| e.to_string())
+    }
+
+    fn settings(&self, args: &[&str], environment: &[(&str, &str)]) -> Settings {
+        match self.load(args, environment) {
+            Ok(Invocation::Run(settings)) => *settings,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn load_file(&self, text: &str) -> Result<Settings, String> {
+        let file = self.file(text);
+        match self.load(&["--config", &file], &[])? {
+            Invocation::Run(settings) => Ok(*settings),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+const MANIFESTS: (&str, &str) = ("EDGE_DEVICE_MANIFESTS", "/m");
+
+#[test]
+fn the_environment_alone_is_enough_and_the_rest_has_defaults() {
+    let settings = World::new().settings(&[], &[MANIFESTS]);
+    assert_eq!(settings.manifests, Some("/m".into()));
+    assert_eq!(settings.device_id, "0123456789abcdef0123456789abcdef");
+    assert_eq!(settings.log_level, log::LevelFilter::Info);
+    assert_eq!(list(&settings.metrics_listen), "127.0.0.1:8080, [::1]:8080");
+    assert_eq!(settings.metrics_ttl, None);
+    assert_eq!(settings.state_dir, Path::new("/var/lib/device-worker-ng"));
+    assert_eq!(settings.runtime_dir, Path::new("/run/device-worker-ng"));
+    assert_eq!(settings.podman_socket, Path::new("/run/podman/podman.sock"));
+    assert_eq!(settings.rootless_podman_socket, Path::new("/run/user/0/podman/podman.sock"));
+    assert_eq!(settings.namespace, "default");
+    assert_eq!(settings.listing.len(), keys::KEYS.len());
+}
+
+#[test]
+fn a_flag_wins_over_the_environment_and_the_environment_over_the_file() {
+    let world = World::new();
+    let file = world.file("MANIFESTS: /m\nNAMESPACE: file\n");
+    let namespace = |args: &[&str], environment: &[(&str, &str)]| {
+        let args = [&["--config", file.as_str()], args].concat();
+        let settings = world.settings(&args, environment);
+        let shown = settings.listing.iter().find(|setting| setting.key == "NAMESPACE").unwrap().clone();
+        assert_eq!(shown.value, settings.namespace);
+        (settings.namespace, shown.source.to_string())
+    };
+    let environment = [("EDGE_DEVICE_NAMESPACE", "env")];
+    assert_eq!(namespace(&["--namespace=flag"], &environment), ("flag".into(), "--namespace".into()));
+    assert_eq!(namespace(&["--namespace", "flag"], &[]), ("flag".into(), "--namespace".into()));
+    assert_eq!(namespace(&[], &environment), ("env".into(), "EDGE_DEVICE_NAMESPACE".into()));
+    assert_eq!(namespace(&[], &[]), ("file".into(), format!("{file}:2")));
+    assert_eq!(namespace(&[], &[("EDGE_DEVICE_NAMESPACE", "")]).0, "file", "empty is not given");
+}
+
+#[test]
+fn neither_server_nor_manifests_is_an_error_that_names_both() {
+    let error = World::new().load(&[], &[]).unwrap_err();
+    assert!(error.contains("MANIFESTS") && error.contains("SERVER"), "{error}");
+    let settings = World::new().settings(&["--server", "https://a:8043"], &[]);
+    assert_eq!(settings.server.as_deref(), Some("https://a:8043"));
+}
+
+#[test]
+fn an_unknown_key_is_an_error_that_names_key_source_and_value() {
+    let world = World::new();
+    let error = world.load_file("MANIFESTS: /m\n\nMANFESTS: /x\n").unwrap_err();
+    assert!(error.contains("config.yaml': line 3: MANFESTS, '/x': there is no such setting"), "{error}");
+    let error = world.load_file("manifests: /m\n").unwrap_err();
+    assert!(error.contains("(write MANIFESTS)"), "{error}");
+    let error = world.load(&[], &[MANIFESTS, ("EDGE_DEVICE_SERVR", "x")]).unwrap_err();
+    assert!(error.contains("EDGE_DEVICE_SERVR, 'x': there is no such setting"), "{error}");
+    let error = world.load(&["--srver", "x"], &[MANIFESTS]).unwrap_err();
+    assert!(error.contains("'--srver'"), "{error}");
+    for args in [&["run"][..], &["--config"], &["--check=yes"], &["-x"]] {
+        assert!(world.load(args, &[MANIFESTS]).is_err(), "{args:?}");
+    }
+}
+
+#[test]
+fn a_bad_value_is_an_error_that_names_key_source_and_value() {
+    let world = World::new();
+    for (key, value) in [
+        ("LOG_LEVEL", "loud"),
+        ("LOG_LEVEL", "off"),
+        ("DEVICE_ID", "Pi"),
+        ("DEVICE_ID", "a b"),
+        ("SERVER", "http://edge:8043"),
+        ("SERVER", "edge:8043"),
+        ("SERVER", "https://"),
+        ("SERVER", "https://edge:port"),
+        ("SERVER", "https://edge:99999"),
+        ("SERVER", "https://user:secret@edge"),
+        ("SERVER_NAME", "a/b"),
+        ("PROXY", "ftp://x"),
+        ("NAMESPACE", "A"),
+        ("METRICS_LISTEN", ":8080"),
+        ("METRICS_LISTEN", "127.0.0.1"),
+        ("METRICS_LISTEN", "unix:relative"),
+        ("METRICS_LISTEN", ","),
+        ("METRICS_TTL", "0"),
+        ("METRICS_TTL", "-1"),
+        ("METRICS_TTL", "5d"),
+        ("METRICS_TTL", "1.5s"),
+        ("METRICS_TTL", "99999999999"),
+    ] {
+        let variable = format!("EDGE_DEVICE_{key}");
+        let error = world.load(&[], &[MANIFESTS, (&variable, value)]).unwrap_err();
+        assert!(error.starts_with(&format!("setting {key}, '{value}' from {variable}: ")), "{error}");
+    }
+    let error = world.load_file("MANIFESTS: /m\nLOG_LEVEL: loud\n").unwrap_err();
+    assert!(
+        error.starts_with("setting LOG_LEVEL, 'loud' from ") && error.contains("config.yaml:2: must be"),
+        "{error}"
+    );
+}
+
+#[test]
+fn good_values_are_understood() {
+    let world = World::new();
+    let listen = |text: &str| {
+        list(&world.load_file(&format!("MANIFESTS: /m\nMETRICS_LISTEN: {text}")).unwrap().metrics_listen)
+    };
+    assert_eq!(listen("0.0.0.0:1"), "0.0.0.0:1");
+    assert_eq!(listen("\"[::1]:2, unix:/a/b\""), "[::1]:2, unix:/a/b");
+    assert_eq!(listen("[127.0.0.1:1, 'unix:/x', 127.0.0.1:1]"), "127.0.0.1:1, unix:/x");
+    assert_eq!(listen("localhost:80"), "127.0.0.1:80, [::1]:80");
+    let ttl =
+        |text: &str| world.load_file(&format!("MANIFESTS: /m\nMETRICS_TTL: {text}")).unwrap().metrics_ttl;
+    let seconds = |seconds| Some(Duration::from_secs(seconds));
+    assert_eq!(
+        ["none", "7", "30s", "5m", "1h"].map(ttl),
+        [None, seconds(7), seconds(30), seconds(300), seconds(3600)]
+    );
+    for url in
+        ["https://edge", "https://edge:8043/", "https://10.0.0.1:8043", "https://[::1]:8043", "https://[::1]"]
+    {
+        assert_eq!(world.settings(&["--server", url], &[]).server.as_deref(), Some(url));
+    }
+    let id = world.load_file("MANIFESTS: /m\nDEVICE_ID: 0012\n").unwrap().device_id;
+    assert_eq!(id, "0012", "a text that looks like a number stays as it is written");
+}
+
+#[test]
+fn a_file_that_is_no_settings_is_an_error_and_an_empty_one_says_nothing() {
+    let world = World::new();
+    for (text, part) in [
+        ("- a", "expected settings"),
+        ("a: b: c", "mapping values are not allowed"),
+        ("LOG_LEVEL: {a: b}", "line 1"),
+        ("LOG_LEVEL: info\nLOG_LEVEL: info", "LOG_LEVEL is given twice"),
+        ("LOG_LEVEL: info\n---\nLOG_LEVEL: info", "more than one document"),
+    ] {
+        let error = world.load_file(text).unwrap_err();
+        assert!(error.contains("config.yaml") && error.contains(part), "{text}: {error}");
+    }
+    for text in ["", "# nothing\n", "---\n", "MANIFESTS:\nLOG_LEVEL: ''\n"] {
+        assert!(world.load_file(text).unwrap_err().contains("neither MANIFESTS nor SERVER"), "{text}");
+    }
+    let bytes = world.file(b"LOG_LEVEL: \xff");
+    assert!(world.load(&["--config", &bytes], &[]).unwrap_err().contains("UTF-8"));
+    let missing = world.load(&["--config", "/nowhere/c.yaml"], &[]).unwrap_err();
+    assert!(missing.contains("settings file '/nowhere/c.yaml'"), "{missing}");
+    let endless = world.load(&["--config", "/dev/zero"], &[]).unwrap_err();
+    assert!(endless.contains("is larger than"), "{endless}");
+}
+
+#[test]
+fn a_users_directories_are_not_roots() {
+    let mut world = World::new();
+    world.host.uid = 1000;
+    let xdg = [MANIFESTS, ("XDG_RUNTIME_DIR", "/run/me"), ("XDG_STATE_HOME", "/s"), ("HOME", "/h")];
+    let settings = world.settings(&[], &xdg);
+    assert_eq!(settings.state_dir, Path::new("/s/device-worker-ng"));
+    assert_eq!(settings.runtime_dir, Path::new("/run/me/device-worker-ng"));
+    assert_eq!(settings.rootless_podman_socket, Path::new("/run/me/podman/podman.sock"));
+    let settings = world.settings(&[], &[MANIFESTS, ("HOME", "/h"), ("EDGE_DEVICE_XDG_RUNTIME_DIR", "/own")]);
+    assert_eq!(settings.state_dir, Path::new("/h/.local/state/device-worker-ng"));
+    assert_eq!(settings.runtime_dir, Path::new("/own/device-worker-ng"));
+    assert!(world.load(&[], &[MANIFESTS]).unwrap_err().contains("STATE_DIR"));
+}
+
+#[test]
+fn a_machine_id_that_names_no_machine_is_an_error() {
+    let world = World::new();
+    for text in ["", "uninitialized\n", "0123456789ABCDEF0123456789ABCDEF\n"] {
+        std::fs::write(&world.host.machine_id, text).unwrap();
+        assert!(world.load(&[], &[MANIFESTS]).unwrap_err().contains("DEVICE_ID is not given"), "{text}");
+    }
+    std::fs::remove_file(&world.host.machine_id).unwrap();
+    assert!(world.load(&[], &[MANIFESTS]).is_err());
+    assert_eq!(world.settings(&[], &[MANIFESTS, ("EDGE_DEVICE_DEVICE_ID", "pi")]).device_id, "pi");
+}
+
+#[test]
+fn check_help_and_version_are_asked_for_by_flags() {
+    let world = World::new();
+    assert!(matches!(world.load(&["--check"], &[MANIFESTS]), Ok(Invocation::Check(_))));
+    let Ok(Invocation::Print(help)) = world.load(&["--help"], &[]) else { panic!() };
+    for key in &keys::KEYS {
+        assert!(help.contains(key.name) && help.contains(key.doc), "{}", key.name);
+    }
+    assert!(help.lines().all(|line| line.chars().count() <= 120), "{help}");
+    let version = concat!("device-worker-ng ", env!("CARGO_PKG_VERSION"), "\n");
+    assert_eq!(world.load(&["--version"], &[]), Ok(Invocation::Print(version.to_owned())));
+}
+
+#[test]
+fn the_sample_works_as_it_is() {
+    let settings = World::new().load_file(SAMPLE).unwrap();
+    let given: Vec<_> = settings.listing.iter().filter(|setting| setting.source != Source::Default).collect();
+    assert_eq!(given.len(), 1);
+    assert_eq!(settings.manifests, Some("/etc/device-worker-ng/manifests".into()));
+}
+
+#[test]
+fn the_sample_explains_every_key_and_works_with_all_of_them() {
+    let is_key = |line: &str| line.starts_with(|c: char| c.is_ascii_uppercase()) || line.starts_with("  - ");
+    let uncommented: String = SAMPLE
+        .lines()
+        .map(|line| line.strip_prefix('#').filter(|rest| is_key(rest)).unwrap_or(line))
+        .flat_map(|line| [line, "\n"])
+        .collect();
+    let settings = World::new().load_file(&uncommented).unwrap();
+    for setting in &settings.listing {
+        assert_ne!(setting.source, Source::Default, "{} is not in the sample", setting.key);
+        let default = keys::find(setting.key).unwrap().default;
+        let is_value = !default.contains(['$', ' ']) && !["none", "/etc/machine-id"].contains(&default);
+        assert!(!is_value || setting.value == default, "{} shows another default", setting.key);
+    }
+}

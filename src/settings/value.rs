@@ -1,0 +1,148 @@
+//! The text of a setting becomes a value, or a sentence that says what is allowed.
+
+use std::{
+    fmt,
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    path::PathBuf,
+    time::Duration,
+};
+
+use crate::wire::manifest::names::is_dns_subdomain;
+
+/// Where to listen for metrics.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ListenAddress {
+    /// An IP address and a port; port 0 takes any that is free.
+    Tcp(SocketAddr),
+    /// A unix socket.
+    Unix(PathBuf),
+}
+
+impl fmt::Display for ListenAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+impl ListenAddress {
+    /// The loopback on the README's port.
+    pub(super) fn defaults() -> Vec<Self> {
+        vec![Self::Tcp((Ipv4Addr::LOCALHOST, 8080).into()), Self::Tcp((Ipv6Addr::LOCALHOST, 8080).into())]
+    }
+}
+
+/// A list of addresses, its items perhaps lists themselves, with commas. `localhost` stands for both loopbacks.
+pub(super) fn listen(items: &[String]) -> Result<Vec<ListenAddress>, String> {
+    let mut addresses = Vec::new();
+    let all = items.iter().flat_map(|item| item.split(',')).map(str::trim).filter(|item| !item.is_empty());
+    for item in all {
+        let named = item.strip_prefix("localhost:").and_then(|port| port.parse::<u16>().ok());
+        let mut add = |address: ListenAddress| {
+            if !addresses.contains(&address) {
+                addresses.push(address);
+            }
+        };
+        if let Some(port) = named {
+            add(ListenAddress::Tcp((Ipv4Addr::LOCALHOST, port).into()));
+            add(ListenAddress::Tcp((Ipv6Addr::LOCALHOST, port).into()));
+        } else if let Some(path) = item.strip_prefix("unix:") {
+            // what the kernel's sockaddr_un takes
+            if !path.starts_with('/') || path.len() > 107 {
+                return Err(format!("`{item}`: a unix socket is unix:/PATH, its path at most 107 bytes"));
+            }
+            add(ListenAddress::Unix(path.into()));
+        } else {
+            let address = item.parse();
+            add(ListenAddress::Tcp(address.map_err(|_| {
+                format!("`{item}` must be IP:PORT ([::1]:8080 for IPv6), localhost:PORT or unix:/PATH")
+            })?));
+        }
+    }
+    match addresses.len() {
+        0 => Err("must name an address".to_owned()),
+        1..=16 => Ok(addresses),
+        _ => Err("at most 16 addresses".to_owned()),
+    }
+}
+
+/// `none`, or a time: seconds when it has no unit.
+pub(super) fn ttl(text: &str) -> Result<Option<Duration>, String> {
+    if text == "none" {
+        return Ok(None);
+    }
+    let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
+    let factor = match unit {
+        "" | "s" => Some(1),
+        "m" => Some(60),
+        "h" => Some(3600),
+        _ => None,
+    };
+    let seconds = number.parse::<u32>().ok().zip(factor).map(|(number, factor)| u64::from(number) * factor);
+    match seconds {
+        Some(seconds @ 1..) => Ok(Some(Duration::from_secs(seconds))),
+        _ => Err("must be `none`, or a whole number of at least 1: seconds, or with s, m or h".to_owned()),
+    }
+}
+
+pub(super) fn log_level(text: &str) -> Result<log::LevelFilter, String> {
+    match text.parse() {
+        Ok(level) if level != log::LevelFilter::Off => Ok(level),
+        _ => Err("must be error, warn, info, debug or trace".to_owned()),
+    }
+}
+
+pub(super) fn device_id(text: &str) -> Result<String, String> {
+    if is_dns_subdomain(text) {
+        return Ok(text.to_owned());
+    }
+    Err("must be lower-case DNS-1123: lower-case letters, digits, inner hyphens and inner dots".to_owned())
+}
+
+pub(super) fn namespace(text: &str) -> Result<String, String> {
+    if crate::wire::manifest::names::is_dns_label(text) {
+        return Ok(text.to_owned());
+    }
+    Err("must be a lower-case DNS-1123 label: letters, digits and inner hyphens, at most 63".to_owned())
+}
+
+/// An `https` URL with a host; no credentials, which would end up in logs.
+pub(super) fn server(text: &str) -> Result<String, String> {
+    url(text, &["https"])
+        .map_err(|cause| format!("must be an https URL like https://edge.example:8043: {cause}"))
+}
+
+/// As [`server`], and `http` too.
+pub(super) fn proxy(text: &str) -> Result<String, String> {
+    url(text, &["http", "https"])
+        .map_err(|cause| format!("must be a proxy's URL like http://proxy.example:3128: {cause}"))
+}
+
+fn url(text: &str, schemes: &[&str]) -> Result<String, String> {
+    let uri: ureq::http::Uri = text.parse().map_err(|error| format!("{error}"))?;
+    let scheme = uri.scheme_str().unwrap_or_default();
+    if !schemes.contains(&scheme) {
+        return Err(format!("its scheme must be {}", schemes.join(" or ")));
+    }
+    let authority = uri.authority().map(|authority| authority.as_str()).unwrap_or_default();
+    if authority.contains('@') {
+        return Err("it must not carry a user name or password".to_owned());
+    }
+    // `http` reads a port that is no number, or too large, as none
+    let has_bad_port = uri.port().is_none() && !authority.ends_with(']') && authority.contains(':')
+        || uri.port().is_some_and(|port| port.as_u16() == 0);
+    if uri.host().unwrap_or_default().is_empty() || has_bad_port {
+        return Err("it names no host, or no port from 1 to 65535".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
+pub(super) fn host_name(text: &str) -> Result<String, String> {
+    let lower = text.to_ascii_lowercase();
+    if is_dns_subdomain(&lower) || text.parse::<std::net::IpAddr>().is_ok() {
+        return Ok(text.to_owned());
+    }
+    Err("must be a host name or an IP address".to_owned())
+}
