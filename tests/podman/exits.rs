@@ -16,7 +16,7 @@ use std::{
 use crossbeam_channel::RecvTimeoutError;
 use device_worker_ng::agent::{
     Event,
-    order::{Container, ContainerState},
+    order::{Container, ContainerState, Task},
     workload::Workload,
 };
 use serde_json::json;
@@ -116,6 +116,56 @@ fn a_removed_pod_is_forgotten_and_holds_no_descriptor() {
     bed.remove(&workload).unwrap();
     assert_eq!(watches(&state["Pid"]) + watches(&state["ConmonPid"]), 0);
     nothing(&bed, Duration::from_millis(500));
+}
+
+#[test]
+fn an_agent_in_another_pid_namespace_hears_of_exits_by_events() {
+    let name = "an_agent_in_another_pid_namespace_hears_of_exits_by_events";
+    let Some(socket) = socket(name) else { return };
+    if std::env::var_os("ELSEWHERE").is_none() {
+        // this very test again, where no process of podman can be seen
+        let mut there = Command::new("unshare");
+        there.args(["--pid", "--fork", "--kill-child", "--mount-proc"]).arg(std::env::current_exe().unwrap());
+        let output =
+            there.args(["--exact", &format!("exits::{name}")]).env("ELSEWHERE", "1").output().unwrap();
+        let text =
+            format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success() && text.contains("1 passed"), "{text}");
+        return;
+    }
+    let bed = Bed::new(socket);
+    let first = workload("far", json!({ "containers": [container("a", "sleep 2; exit 7")] }));
+    let second = workload(
+        "farther",
+        json!({ "containers": [container("a", "sleep 4; exit 8"), container("b", OBEDIENT)] }),
+    );
+    let ticket = bed.submit(Task::Start(first.clone()));
+    // said once, at the first pod
+    let (mut notices, mut outcomes) = (0, 0);
+    for event in
+        [&bed.events, &bed.events].map(|events| events.recv_timeout(Duration::from_secs(30)).unwrap())
+    {
+        match event {
+            Event::Notice(_) => notices += 1,
+            Event::Done(outcome) if outcome.ticket == ticket => outcomes += 1,
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!((notices, outcomes), (1, 1));
+    let ticket = bed.submit(Task::Start(second.clone()));
+    let mut events = Vec::new();
+    for _ in 0..3 {
+        match bed.events.recv_timeout(Duration::from_secs(30)).unwrap() {
+            Event::Done(outcome) if outcome.ticket == ticket => events.push("second started".to_owned()),
+            Event::Exited(_, id) if id == first.id => events.push("first exited".to_owned()),
+            Event::Exited(_, id) if id == second.id => events.push("second exited".to_owned()),
+            other => events.push(format!("{other:?}")),
+        }
+    }
+    events.sort_unstable();
+    assert_eq!(events, ["first exited", "second exited", "second started"]);
+    assert_eq!(states(&bed.look(&first)), ["a exited 7"]);
+    assert_eq!(states(&bed.look(&second)), ["a exited 8", "b running"]);
 }
 
 /// How many of this process's descriptors stand for that process.
