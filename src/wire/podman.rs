@@ -72,8 +72,9 @@ pub struct InspectedPod {
     /// Of the pod.
     #[serde(default, deserialize_with = "or_default")]
     pub labels: BTreeMap<String, String>,
+    /// The id of the container that only holds its namespaces.
     #[serde(default, rename = "InfraContainerID")]
-    infra_id: String,
+    pub infra_id: String,
     #[serde(default, deserialize_with = "or_default")]
     containers: Vec<PodContainer>,
 }
@@ -201,8 +202,8 @@ struct PlayedPod {
 
 impl Played {
     /// Why containers did not start: the status of the answer is 200 all the same.
-    pub fn errors(&self) -> impl Iterator<Item = &str> {
-        self.pods.iter().flat_map(|pod| &pod.container_errors).map(String::as_str)
+    pub fn errors(self) -> Vec<String> {
+        self.pods.into_iter().flat_map(|pod| pod.container_errors).collect()
     }
 }
 
@@ -233,6 +234,32 @@ pub struct ContainerEvent {
     /// Nanoseconds since 1970.
     #[serde(rename = "timeNano")]
     pub time_nano: u64,
+}
+
+/// podman's reasons for a failed play in one sentence, without the parts that say nothing.
+pub fn plain(reasons: &[String]) -> String {
+    const BEFORE: [&str; 7] = [
+        "playing YAML file: ",
+        "playing kube YAML file: ",
+        "starting ",
+        "unable to read YAML as Kube Pod: ",
+        "error unmarshaling JSON: ",
+        "while decoding JSON: ",
+        "json: ",
+    ];
+    let mut sentences: Vec<String> = Vec::new();
+    for mut reason in reasons.iter().map(String::as_str) {
+        for noise in BEFORE {
+            reason = reason.strip_prefix(noise).unwrap_or(reason);
+        }
+        // crun's own words stand before it
+        reason = reason.split(": OCI runtime").next().unwrap_or(reason);
+        let is_consequence = reason.contains(": a dependency of container ");
+        if !is_consequence || reasons.len() == 1 {
+            sentences.push(reason.replace("crun: ", "").replace("runc: ", ""));
+        }
+    }
+    sentences.join("; ")
 }
 
 /// Reads `2026-11-23T03:42:24.920935592Z`, with any offset; `None` for another text and for Go's zero time,
@@ -340,5 +367,18 @@ mod tests {
             panic!("not exited");
         };
         assert_eq!(ran, Duration::from_secs(1));
+    }
+
+    #[test]
+    fn reasons_are_cut_to_what_they_say() {
+        let not_found = "starting container eb8d: crun: executable file `/nope` not found in $PATH: No such file \
+                         or directory: OCI runtime attempted to invoke a command that was not found";
+        let dependency = "starting container d217: a dependency of container d217 failed to start";
+        assert_eq!(
+            plain(&[dependency.into(), not_found.into()]),
+            "container eb8d: executable file `/nope` not found in $PATH: No such file or directory"
+        );
+        assert_eq!(plain(&["playing YAML file: a:1: image not known".into()]), "a:1: image not known");
+        assert_eq!(plain(&[dependency.into()]), &dependency["starting ".len()..]);
     }
 }

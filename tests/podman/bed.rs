@@ -24,11 +24,11 @@ use device_worker_ng::{
 };
 use serde_json::{Value, json};
 
-pub const ENGINE: Engine = Engine::Podman { rootless: false };
+pub(crate) const ENGINE: Engine = Engine::Podman { rootless: false };
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Where podman listens; says that the test is skipped if nobody told.
-pub fn socket(test: &str) -> Option<PathBuf> {
+pub(crate) fn socket(test: &str) -> Option<PathBuf> {
     let socket = std::env::var_os("PODMAN_SOCKET").map(PathBuf::from);
     if socket.is_none() {
         // past the test harness, which keeps what a passing test prints to itself
@@ -41,70 +41,70 @@ pub fn socket(test: &str) -> Option<PathBuf> {
 }
 
 /// An executor with an owner of its own.
-pub struct Bed {
-    pub podman: Podman,
-    pub events: Receiver<Event>,
-    pub owner: String,
+pub(crate) struct Bed {
+    pub(crate) podman: Podman,
+    pub(crate) events: Receiver<Event>,
+    pub(crate) owner: String,
     socket: PathBuf,
 }
 
 static NEXT: AtomicU64 = AtomicU64::new(1);
 
 impl Bed {
-    pub fn new(socket: PathBuf) -> Self {
+    pub(crate) fn new(socket: PathBuf) -> Self {
         let owner = format!("test-{}-{}", process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         Self::with_owner(socket, owner)
     }
 
-    pub fn with_owner(socket: PathBuf, owner: String) -> Self {
+    pub(crate) fn with_owner(socket: PathBuf, owner: String) -> Self {
         let (sender, events) = unbounded();
         let config =
             Config { engine: ENGINE, socket: socket.clone(), owner: owner.clone(), device_id: "dev1".into() };
         Self { podman: Podman::start(config, sender).unwrap(), events, owner, socket }
     }
 
-    pub fn submit(&self, task: Task) -> Ticket {
+    pub(crate) fn submit(&self, task: Task) -> Ticket {
         let ticket = Ticket(NEXT.fetch_add(1, Ordering::Relaxed));
         assert_eq!(self.podman.submit(Order { engine: ENGINE, ticket, task }), None);
         ticket
     }
 
     /// The next outcome; fails when something else comes first.
-    pub fn outcome(&self) -> Outcome {
+    pub(crate) fn outcome(&self) -> Outcome {
         match self.events.recv_timeout(PATIENCE).expect("no outcome") {
             Event::Done(outcome) => outcome,
             other => panic!("{other:?} instead of an outcome"),
         }
     }
 
-    pub fn order(&self, task: Task) -> Result<Fact, Failure> {
+    pub(crate) fn order(&self, task: Task) -> Result<Fact, Failure> {
         let ticket = self.submit(task);
         let outcome = self.outcome();
         assert_eq!(outcome.ticket, ticket);
         outcome.result
     }
 
-    pub fn start(&self, workload: &Arc<Workload>) -> Pod {
+    pub(crate) fn start(&self, workload: &Arc<Workload>) -> Pod {
         pod(self.order(Task::Start(workload.clone())))
     }
 
-    pub fn look(&self, workload: &Workload) -> Pod {
+    pub(crate) fn look(&self, workload: &Workload) -> Pod {
         pod(self.order(Task::Look(workload.id.clone())))
     }
 
-    pub fn list(&self) -> Vec<PodSummary> {
+    pub(crate) fn list(&self) -> Vec<PodSummary> {
         match self.order(Task::List) {
             Ok(Fact::Pods(pods)) => pods,
             other => panic!("{other:?} instead of pods"),
         }
     }
 
-    pub fn remove(&self, workload: &Workload) -> Result<Fact, Failure> {
+    pub(crate) fn remove(&self, workload: &Workload) -> Result<Fact, Failure> {
         self.order(Task::Remove { id: workload.id.clone(), grace: Duration::from_secs(1) })
     }
 
     /// Asks podman behind the executor's back.
-    pub fn ask(&self, path: &str) -> Value {
+    pub(crate) fn ask(&self, path: &str) -> Value {
         let answer = unix::agent(&self.socket)
             .get(format!("http://d/v4.0.0/libpod/{path}"))
             .config()
@@ -116,7 +116,7 @@ impl Bed {
     }
 
     /// Plays behind the executor's back.
-    pub fn play(&self, documents: &str) {
+    pub(crate) fn play(&self, documents: &str) {
         let answer = unix::agent(&self.socket)
             .post("http://d/v4.0.0/libpod/play/kube")
             .content_type("application/yaml")
@@ -129,12 +129,12 @@ impl Bed {
     }
 
     /// The state of a container as podman tells it.
-    pub fn state(&self, id: &WorkloadId, container: &str) -> Value {
+    pub(crate) fn state(&self, id: &WorkloadId, container: &str) -> Value {
         self.ask(&format!("containers/{id}-{container}/json"))["State"].clone()
     }
 
     /// The names of everything that podman has of the pod.
-    pub fn remains(&self, id: &WorkloadId) -> Vec<String> {
+    pub(crate) fn remains(&self, id: &WorkloadId) -> Vec<String> {
         let mut names = Vec::new();
         for path in ["pods/json", "containers/json?all=true", "volumes/json"] {
             for thing in self.ask(path).as_array().into_iter().flatten() {
@@ -158,7 +158,7 @@ impl Drop for Bed {
     }
 }
 
-pub fn pod(result: Result<Fact, Failure>) -> Pod {
+pub(crate) fn pod(result: Result<Fact, Failure>) -> Pod {
     match result {
         Ok(Fact::Pod(pod)) => pod,
         other => panic!("{other:?} instead of a pod"),
@@ -166,7 +166,7 @@ pub fn pod(result: Result<Fact, Failure>) -> Pod {
 }
 
 /// Names and states, as text that is easy to compare: `main running`, `main exited 7`.
-pub fn states(pod: &Pod) -> Vec<String> {
+pub(crate) fn states(pod: &Pod) -> Vec<String> {
     let state = |state: &ContainerState| match state {
         ContainerState::Running => "running".into(),
         ContainerState::Exited { code, .. } => format!("exited {code}"),
@@ -176,15 +176,15 @@ pub fn states(pod: &Pod) -> Vec<String> {
 }
 
 /// A container of the test image that runs this shell command.
-pub fn container(name: &str, command: &str) -> Value {
+pub(crate) fn container(name: &str, command: &str) -> Value {
     json!({ "name": name, "image": "localhost/busybox:test", "command": ["sh", "-c", command] })
 }
 
-pub fn workload(name: &str, specification: Value) -> Arc<Workload> {
+pub(crate) fn workload(name: &str, specification: Value) -> Arc<Workload> {
     workload_with(name, specification, vec![])
 }
 
-pub fn workload_with(name: &str, specification: Value, config_maps: Vec<Value>) -> Arc<Workload> {
+pub(crate) fn workload_with(name: &str, specification: Value, config_maps: Vec<Value>) -> Arc<Workload> {
     Arc::new(Workload::new(Content {
         name: name.into(),
         namespace: "default".into(),
@@ -197,4 +197,4 @@ pub fn workload_with(name: &str, specification: Value, config_maps: Vec<Value>) 
 }
 
 /// Ends at once when it is asked to.
-pub const OBEDIENT: &str = "trap 'exit 0' TERM; while true; do sleep 0.1; done";
+pub(crate) const OBEDIENT: &str = "trap 'exit 0' TERM; while true; do sleep 0.1; done";

@@ -8,6 +8,8 @@
 //! | [`exits`] | ends of processes are noticed at once, and podman is left alone otherwise |
 //! | [`lanes`] | slow orders don't hold up others |
 
+#![allow(clippy::unwrap_used, clippy::expect_used)] // a failing helper is a failing test
+
 mod bed;
 mod exits;
 mod lanes;

@@ -20,7 +20,9 @@ use crate::{
     io::exits::{Exits, Process, Unwatchable},
     wire::{
         pod::{self, OWNER_LABEL, WORKLOAD_LABEL},
-        podman::{InspectedContainer, InspectedPod, ListedPod, Played, PodContainer, Volume, parse_time},
+        podman::{
+            InspectedContainer, InspectedPod, ListedPod, Played, PodContainer, Volume, parse_time, plain,
+        },
     },
 };
 
@@ -203,19 +205,25 @@ impl Tasks {
     fn play(&self, workload: &Workload) -> Result<(), Error> {
         let body = pod::documents(workload, &self.owner, &self.device_id);
         let answer = self.client.post("play/kube", &[("logOptions", LOG_LIMIT)], &body, PLAY_LIMIT)?;
-        let played: Played = answer.json()?;
-        // a container that didn't start is a success to podman
-        let mut errors: Vec<String> = played.errors().map(str::to_owned).collect();
-        if errors.is_empty() {
-            return Ok(());
-        }
-        if let Ok(Some(pod)) = self.inspect(&workload.id) {
+        let reasons = match answer.json::<Played>() {
+            // a container that didn't start is a success to podman
+            Ok(played) => played.errors(),
+            Err(Error::Refused(reason)) => vec![reason],
+            Err(error) => return Err(error),
+        };
+        if reasons.is_empty() { Ok(()) } else { Err(Error::Refused(self.explain(&workload.id, reasons))) }
+    }
+
+    /// Says it in names that the workload's author gave.
+    fn explain(&self, id: &WorkloadId, reasons: Vec<String>) -> String {
+        let mut reason = plain(&reasons).replace(&pod::own_prefix(id), "");
+        if let Ok(Some(pod)) = self.inspect(id) {
             for container in pod.containers() {
-                let name = short_name(&workload.id, container);
-                errors.iter_mut().for_each(|error| *error = error.replace(&container.id, name));
+                reason = reason.replace(&container.id, &format!("'{}'", short_name(id, container)));
             }
+            reason = reason.replace(&pod.infra_id, "of the pod itself");
         }
-        Err(Error::Refused(errors.join("; ")))
+        reason
     }
 
     /// Does what podman 4 doesn't on its own: see to the annotation that bounds the number of processes.
