@@ -1,4 +1,5 @@
 mod adoption;
+mod architecture;
 mod convergence;
 mod process;
 mod standalone;

@@ -1,0 +1,58 @@
+//! The house stays as the crate's documentation draws it.
+
+use std::{fs, path::Path};
+
+use crate::support::repository;
+
+fn sources(directory: &Path, found: &mut Vec<(String, String)>) {
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            sources(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            let name = path.strip_prefix(repository("")).unwrap().to_str().unwrap().to_string();
+            found.push((name, fs::read_to_string(&path).unwrap()));
+        }
+    }
+}
+
+fn all() -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    sources(&repository("src"), &mut found);
+    assert!(found.len() > 30, "where are the sources?");
+    found
+}
+
+#[test]
+fn dependencies_point_one_way() {
+    let rules: [(&str, &[&str]); 4] = [
+        (
+            "src/agent",
+            &["crate::io", "crate::wire", "crate::run", "crate::settings", "crate::check", "std::fs", "std::net",
+              "std::thread", "std::process", "std::os", "rustix::", "ureq::", "crossbeam"],
+        ),
+        ("src/wire", &["crate::io", "crate::run", "crate::check", "std::net", "std::thread", "rustix::", "ureq::"]),
+        ("src/io", &["crate::run", "crate::check"]),
+        ("src/settings", &["crate::io", "crate::run", "crate::check", "crate::wire"]),
+    ];
+    let mut wrong = Vec::new();
+    for (file, text) in all() {
+        for (directory, forbidden) in rules {
+            let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+            for line in code.filter(|_| file.starts_with(directory)) {
+                wrong.extend(forbidden.iter().filter(|word| line.contains(**word)).map(|word| format!("{file}: {word}")));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn every_file_says_what_lives_there_and_stays_short() {
+    for (file, text) in all() {
+        assert!(text.starts_with("//! "), "{file} does not open with what lives there");
+        let lines = text.lines().count();
+        let tests = file.contains("tests");
+        assert!(lines <= if tests { 700 } else { 450 }, "{file} has {lines} lines");
+    }
+}
