@@ -117,11 +117,12 @@ impl Host {
             let number = value.strip_prefix("Some(")?.strip_suffix(')')?;
             Some((name.to_owned(), number.parse().unwrap()))
         };
-        self.says("metrics are taken at");
+        let mut lines = self.says("metrics are taken at");
         // Both streams are read by threads of their own: a post of ours comes after what was remembered.
         let mark = format!("mark{}", self.pid().as_raw_nonzero());
         eventually("a post", Duration::from_secs(2), || (self.mark(&mark) == Some(200)).then_some(()));
-        self.says(&format!("posted {mark}")).iter().filter_map(parse).collect()
+        lines.extend(self.says(&format!("posted {mark}")));
+        lines.iter().filter_map(parse).collect()
     }
 
     fn mark(&self, name: &str) -> Option<u16> {
@@ -137,8 +138,9 @@ impl Host {
 
     /// Resident bytes of a process.
     pub(crate) fn memory(pid: Pid) -> usize {
-        let statm = std::fs::read_to_string(format!("/proc/{}/statm", pid.as_raw_nonzero())).unwrap();
-        statm.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * rustix::param::page_size()
+        let status = std::fs::read_to_string(format!("/proc/{}/status", pid.as_raw_nonzero())).unwrap();
+        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        resident.trim().trim_end_matches(" kB").parse::<usize>().unwrap() * 1024
     }
 }
 
@@ -180,9 +182,13 @@ pub(crate) fn exchange(address: SocketAddr, request: &str) -> io::Result<(u16, S
     answer(&mut stream)
 }
 
-/// Reads one answer.
+/// Reads the only answer that can be there.
 pub(crate) fn answer(stream: &mut impl Read) -> io::Result<(u16, String)> {
-    let mut stream = BufReader::new(stream);
+    read_answer(&mut BufReader::new(stream))
+}
+
+/// Reads one answer of several.
+pub(crate) fn read_answer(stream: &mut impl BufRead) -> io::Result<(u16, String)> {
     let mut head = String::new();
     while !head.ends_with("\r\n\r\n") {
         if stream.read_line(&mut head)? == 0 {

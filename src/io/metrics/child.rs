@@ -119,3 +119,53 @@ fn private_lanes(directory: &Path) -> io::Result<(UnixListener, Vec<UnixStream>)
     std::fs::remove_file(&name)?;
     Ok((listener, lanes?))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::agent::Sample;
+
+    /// A child, and what it says to the agent.
+    fn child() -> (Child, UnixStream) {
+        let (posts, says) = UnixStream::pair().unwrap();
+        posts.set_nonblocking(true).unwrap();
+        let control = posts.try_clone().unwrap();
+        let process = Command::new("sleep").arg("60").spawn().unwrap();
+        (Child { process, posts, control, inbox: Vec::new() }, says)
+    }
+
+    #[test]
+    fn posts_that_arrive_in_pieces_are_taken_when_they_are_whole() {
+        let (mut child, mut says) = child();
+        let post = Post { id: 9, samples: vec![Sample { name: "a".into(), value: Some(1.0) }] };
+        let mut bytes = Vec::new();
+        post.write(&mut bytes);
+        post.write(&mut bytes);
+        says.write_all(&bytes[..bytes.len() - 1]).unwrap();
+        assert_eq!(child.receive().unwrap(), [post.clone()]);
+        assert_eq!(child.receive().unwrap(), []);
+        says.write_all(&bytes[bytes.len() - 1..]).unwrap();
+        assert_eq!(child.receive().unwrap(), [post]);
+    }
+
+    #[test]
+    fn a_receiver_that_sends_garbage_or_takes_no_answers_is_given_up() {
+        let (mut garbler, mut says) = child();
+        says.write_all(&[0xff; 64]).unwrap();
+        garbler.receive().unwrap_err();
+        let (mut deaf, _says) = child();
+        (0..10_000).try_for_each(|_| deaf.answer(&[0; 1000])).unwrap_err();
+        let (mut gone, says) = child();
+        drop(says);
+        gone.receive().unwrap_err();
+    }
+
+    #[test]
+    fn a_receiver_does_not_outlive_its_value() {
+        let (child, _says) = child();
+        let path = format!("/proc/{}", child.process.id());
+        assert!(Path::new(&path).exists());
+        drop(child);
+        assert!(!Path::new(&path).exists(), "not even as a zombie");
+    }
+}

@@ -8,9 +8,12 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
 
 /// The first wait after an address could not be bound, and the longest.
 const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(10));
@@ -104,9 +107,14 @@ fn bind(listen: &Listen) -> io::Result<OwnedFd> {
 /// Removes the socket file that an earlier agent left; one that somebody listens on stays, and so does a file
 /// that is no socket.
 fn remove_stale(path: &Path) -> io::Result<()> {
-    let socket = fs::symlink_metadata(path).is_ok_and(|file| file.file_type().is_socket());
-    match UnixStream::connect(path) {
-        Err(error) if socket && error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path),
+    if !fs::symlink_metadata(path).is_ok_and(|file| file.file_type().is_socket()) {
+        return Ok(());
+    }
+    // Without blocking: a listener whose backlog is full would let us wait for ever.
+    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+    let probe = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    match connect(&probe, &SocketAddrUnix::new(path)?) {
+        Err(Errno::CONNREFUSED) => fs::remove_file(path),
         _ => Ok(()),
     }
 }

@@ -194,7 +194,7 @@ impl Store {
     fn forget_expired(&mut self, now: Duration) {
         if let Some(ttl) = self.ttl {
             let staged = &self.staged;
-            let fresh = |name: &String, at| {
+            let fresh = |name: &String, at: u64| {
                 staged.contains_key(name) || now.as_secs() < at.saturating_add(ttl.as_secs())
             };
             let before = self.values.len();
