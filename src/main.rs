@@ -1,2 +1,118 @@
-//! s
-fn main() {}
+//! Arguments → settings → run; the only place with exit codes.
+
+use std::{
+    env,
+    ffi::OsString,
+    io::{self, Write},
+    os::unix::process::CommandExt,
+    path::PathBuf,
+    process::{Command, ExitCode},
+};
+
+use device_worker_ng::{
+    check,
+    io::metrics::{self, receiver},
+    run::{self, End},
+    settings::{Host, Invocation, Settings, SettingsError},
+};
+use log::{LevelFilter, error, info};
+use simplelog::{ConfigBuilder, WriteLogger};
+
+/// What `sysexits.h` calls EX_CONFIG: systemd is told not to restart after it.
+const CONFIGURATION: u8 = 78;
+/// The hidden subcommand of the metrics endpoint's own process.
+const RECEIVER: &str = metrics::SUBCOMMAND;
+
+fn main() -> ExitCode {
+    end_on_panic();
+    let arguments: Vec<OsString> = env::args_os().skip(1).collect();
+    if let [subcommand, level] = &arguments[..]
+        && subcommand == RECEIVER
+    {
+        log_to_stderr(level.to_string_lossy().parse().unwrap_or(LevelFilter::Info));
+        return finish(receiver::run().map_err(|error| format!("failed to receive metrics: {error}")));
+    }
+    match settings(&arguments) {
+        Ok(Invocation::Print(text)) => {
+            // Whoever closes the pipe early has seen enough.
+            let _ = io::stdout().write_all(text.as_bytes());
+            ExitCode::SUCCESS
+        }
+        Ok(Invocation::Check(settings)) => match check::check(&settings, &mut io::stdout()) {
+            Ok(true) => ExitCode::SUCCESS,
+            Ok(false) | Err(_) => ExitCode::from(CONFIGURATION),
+        },
+        Ok(Invocation::Run(settings)) => {
+            log_to_stderr(settings.log_level);
+            serve(&settings, &arguments)
+        }
+        Err(error) => {
+            eprintln!("device-worker-ng: {error}");
+            ExitCode::from(CONFIGURATION)
+        }
+    }
+}
+
+fn settings(arguments: &[OsString]) -> Result<Invocation, SettingsError> {
+    Settings::load(arguments.iter().cloned(), env::vars_os(), &Host::this())
+}
+
+fn serve(settings: &Settings, arguments: &[OsString]) -> ExitCode {
+    // Settings that turn out bad change nothing: the agent goes on with those that it has.
+    let usable = || settings_again(arguments);
+    match run::run(settings, &usable) {
+        Ok(End::Terminated) => ExitCode::SUCCESS,
+        Ok(End::Reload) => again(arguments),
+        Err(error) => finish(Err(error)),
+    }
+}
+
+fn settings_again(arguments: &[OsString]) -> Result<(), String> {
+    match settings(arguments) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// Starts the binary anew in this process: settings are read in one way only, and running pods are adopted. A
+/// binary that was upgraded meanwhile is the one that starts.
+fn again(arguments: &[OsString]) -> ExitCode {
+    let path = env::current_exe().unwrap_or_else(|_| PathBuf::from("/proc/self/exe"));
+    let path = path.to_string_lossy().trim_end_matches(" (deleted)").to_string();
+    info!("starting again to read the settings");
+    let error = Command::new(&path).args(arguments).exec();
+    finish(Err(format!("failed to start '{path}' again: {error}")))
+}
+
+fn finish(result: Result<(), String>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            error!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn log_to_stderr(level: LevelFilter) {
+    let mut config = ConfigBuilder::new();
+    config.add_filter_allow_str("device_worker_ng").set_target_level(LevelFilter::Off);
+    config.set_thread_level(LevelFilter::Off).set_location_level(LevelFilter::Off);
+    if env::var_os("JOURNAL_STREAM").is_some() {
+        config.set_time_level(LevelFilter::Off); // the journal has its own
+    } else {
+        config.set_time_format_rfc3339();
+    }
+    if WriteLogger::init(level, config.build(), io::stderr()).is_err() {
+        eprintln!("device-worker-ng: there is a logger already");
+    }
+}
+
+/// No thread ends alone: half an agent would be worse than a restart.
+fn end_on_panic() {
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        report(panic);
+        std::process::abort();
+    }));
+}

@@ -1,1 +1,220 @@
-//! stub
+//! What the metrics receiver and the agent say to each other over their socket pair.
+//!
+//! ```text
+//! post:  length u32 │ id u32 │ { name length u8 │ name │ 0, or 1 and an f64 }*     receiver → agent
+//! ack:   id u32 │ verdict u8                                                       agent → receiver
+//! ```
+//!
+//! Numbers are little-endian. The receiver parses foreign bytes and may be somebody else's by now, so a post
+//! is checked again here, with the rules that the receiver itself applies.
+
+use crate::agent::Sample;
+
+/// The longest name, in bytes.
+pub const MAX_NAME: usize = 128;
+/// The most samples in a post: more than 64 KiB of JSON can hold.
+const MAX_SAMPLES: usize = 4096;
+/// The longest post, in bytes after its length; always shorter than the JSON that it was.
+const MAX_POST: usize = 64 * 1024;
+
+/// Samples that are stored all or not at all, and the number to acknowledge them by.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Post {
+    /// Unique among the posts in flight.
+    pub id: u32,
+    /// As posted, oldest first.
+    pub samples: Vec<Sample>,
+}
+
+/// What became of a post.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// It outlives the agent.
+    Stored = 0,
+    /// There would be too many names.
+    TooManyNames = 1,
+    /// The disk is full, or broken.
+    NotStored = 2,
+}
+
+/// These bytes were not written by a sound receiver.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Malformed(&'static str);
+
+impl std::fmt::Display for Malformed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "malformed frame: {}", self.0)
+    }
+}
+
+impl std::error::Error for Malformed {}
+
+/// Whether an expression could mention this name: `[A-Za-z_%][A-Za-z0-9_%]*`, but for `nil`.
+///
+/// # Errors
+/// The reason, to be read after the name.
+pub fn check_name(name: &str) -> Result<(), &'static str> {
+    let letter = |b: u8| b.is_ascii_alphabetic() || b == b'_' || b == b'%';
+    match name.as_bytes() {
+        [] => Err("is empty"),
+        long if long.len() > MAX_NAME => Err("is longer than 128 bytes"),
+        b"nil" => Err("means 'unset'"),
+        [first, rest @ ..] if letter(*first) && rest.iter().all(|&b| letter(b) || b.is_ascii_digit()) => {
+            Ok(())
+        }
+        _ => Err("is not of letters, digits, '_' and '%', with no digit in front"),
+    }
+}
+
+impl Post {
+    /// Appends the frame to `out`.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        let start = out.len();
+        out.extend([0; 4]);
+        out.extend(self.id.to_le_bytes());
+        for Sample { name, value } in &self.samples {
+            out.push(name.len() as u8);
+            out.extend(name.as_bytes());
+            out.push(u8::from(value.is_some()));
+            out.extend(value.iter().flat_map(|v| v.to_le_bytes()));
+        }
+        let length = (out.len() - start - 4) as u32;
+        out[start..start + 4].copy_from_slice(&length.to_le_bytes());
+    }
+
+    /// Takes the next frame off `bytes`; `None`: it isn't whole yet.
+    ///
+    /// # Errors
+    /// [`Malformed`] when it can't become a valid post.
+    pub fn take(bytes: &mut &[u8]) -> Result<Option<Self>, Malformed> {
+        let Some((length, rest)) = bytes.split_first_chunk() else { return Ok(None) };
+        let length = u32::from_le_bytes(*length) as usize;
+        if length > MAX_POST {
+            return Err(Malformed("too long"));
+        }
+        let Some((mut frame, rest)) = rest.split_at_checked(length) else { return Ok(None) };
+        *bytes = rest;
+        let id = u32::from_le_bytes(take(&mut frame)?);
+        let mut samples = Vec::new();
+        while !frame.is_empty() {
+            if samples.len() == MAX_SAMPLES {
+                return Err(Malformed("too many samples"));
+            }
+            samples.push(take_sample(&mut frame)?);
+        }
+        Ok(Some(Self { id, samples }))
+    }
+}
+
+fn take_sample(frame: &mut &[u8]) -> Result<Sample, Malformed> {
+    let [length] = take(frame)?;
+    let (name, rest) = frame.split_at_checked(length.into()).ok_or(Malformed("ends in a name"))?;
+    *frame = rest;
+    let name = str::from_utf8(name).map_err(|_| Malformed("name is not text"))?;
+    check_name(name).map_err(Malformed)?;
+    let value = match take(frame)? {
+        [0] => None,
+        [1] => Some(f64::from_le_bytes(take(frame)?)),
+        _ => return Err(Malformed("neither set nor unset")),
+    };
+    if value.is_some_and(|v| !v.is_finite()) {
+        return Err(Malformed("value is not finite"));
+    }
+    Ok(Sample { name: name.to_owned(), value })
+}
+
+fn take<const N: usize>(frame: &mut &[u8]) -> Result<[u8; N], Malformed> {
+    let (head, rest) = frame.split_first_chunk().ok_or(Malformed("ends early"))?;
+    *frame = rest;
+    Ok(*head)
+}
+
+/// Appends the acknowledgement of a post to `out`.
+pub fn write_ack(id: u32, verdict: Verdict, out: &mut Vec<u8>) {
+    out.extend(id.to_le_bytes());
+    out.push(verdict as u8);
+}
+
+/// Reads an acknowledgement.
+#[must_use]
+pub fn read_ack([a, b, c, d, verdict]: [u8; 5]) -> (u32, Verdict) {
+    let verdict = match verdict {
+        0 => Verdict::Stored,
+        1 => Verdict::TooManyNames,
+        _ => Verdict::NotStored,
+    };
+    (u32::from_le_bytes([a, b, c, d]), verdict)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn sample(name: &str, value: Option<f64>) -> Sample {
+        Sample { name: name.into(), value }
+    }
+
+    #[test]
+    fn posts_come_out_as_they_went_in_and_a_half_one_waits() {
+        let posts = [
+            Post { id: 7, samples: vec![sample("cpu", Some(20.5)), sample("%x_1", None)] },
+            Post { id: u32::MAX, samples: vec![] },
+        ];
+        let mut bytes = Vec::new();
+        posts.iter().for_each(|p| p.write(&mut bytes));
+        for cut in 0..bytes.len() {
+            let mut rest = &bytes[..cut];
+            let mut seen = Vec::new();
+            while let Some(post) = Post::take(&mut rest).unwrap() {
+                seen.push(post);
+            }
+            assert_eq!(seen, posts[..seen.len()]);
+            assert!(seen.len() < 2);
+        }
+        let mut rest = &bytes[..];
+        assert_eq!(Post::take(&mut rest).unwrap().unwrap(), posts[0]);
+        assert_eq!(Post::take(&mut rest).unwrap().unwrap(), posts[1]);
+        assert!(rest.is_empty());
+    }
+
+    #[test]
+    fn what_a_sound_receiver_never_sends_is_malformed() {
+        let refused = |samples: Vec<Sample>| {
+            let mut bytes = Vec::new();
+            Post { id: 1, samples }.write(&mut bytes);
+            Post::take(&mut &bytes[..]).is_err()
+        };
+        assert!(refused(vec![sample("a", Some(f64::NAN))]));
+        assert!(refused(vec![sample("a", Some(f64::INFINITY))]));
+        assert!(refused(vec![sample("nil", Some(1.0))]));
+        assert!(refused(vec![sample("1a", None)]));
+        assert!(refused(vec![sample(&"a".repeat(129), None)]));
+        assert!(refused(vec![sample("a", None); MAX_SAMPLES + 1]));
+        assert!(!refused(vec![sample(&"a".repeat(128), None)]));
+        assert!(Post::take(&mut &[0xff, 0xff, 0xff, 0xff][..]).is_err());
+    }
+
+    #[test]
+    fn acks_come_out_as_they_went_in() {
+        for verdict in [Verdict::Stored, Verdict::TooManyNames, Verdict::NotStored] {
+            let mut bytes = Vec::new();
+            write_ack(0x0102_0304, verdict, &mut bytes);
+            assert_eq!(read_ack(bytes.try_into().unwrap()), (0x0102_0304, verdict));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_a_valid_post_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+            let framed = [&(bytes.len() as u32).to_le_bytes()[..], &bytes].concat();
+            let mut rest = &framed[..];
+            if let Ok(Some(post)) = Post::take(&mut rest) {
+                prop_assert!(post.samples.iter().all(|s| check_name(&s.name).is_ok()));
+                let mut again = Vec::new();
+                post.write(&mut again);
+                prop_assert_eq!(again, framed);
+            }
+        }
+    }
+}

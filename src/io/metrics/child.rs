@@ -1,0 +1,171 @@
+//! The receiver as the agent sees it: a process that nothing is believed of.
+
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{self, Command, Stdio};
+
+use rustix::fs::{CWD, Mode, OFlags};
+
+use super::descriptors;
+use crate::wire::frames::Post;
+
+/// The hidden subcommand that [`run`](super::receiver::run)s the receiver; the log level comes after it.
+pub const SUBCOMMAND: &str = "receive-metrics";
+/// How many requests tiny_http works on at once: as many as its thread pool keeps threads for.
+pub(super) const LANES: usize = 4;
+/// `nobody`, on every distribution.
+const NOBODY: u32 = 65534;
+/// In bytes: for tiny_http's threads, which it starts without saying how large.
+const STACK: &str = "65536";
+/// The most bytes taken before they are worked on.
+const INBOX: usize = 128 * 1024;
+
+/// A receiver that lives as long as this value.
+pub(super) struct Child {
+    process: process::Child,
+    posts: UnixStream,
+    control: UnixStream,
+    inbox: Vec<u8>,
+}
+
+impl Child {
+    /// Starts a receiver: it reads posts from no address yet.
+    pub(super) fn start(directory: &Path) -> io::Result<Self> {
+        let (posts, stdin) = UnixStream::pair()?;
+        let (control, controlled) = UnixStream::pair()?;
+        let (private, lanes) = private_lanes(directory)?;
+        // The link follows to the very program that runs, even when an upgrade has replaced the file since.
+        let mut command = Command::new("/proc/self/exe");
+        command.args([SUBCOMMAND, log::max_level().as_str()]).current_dir("/");
+        command.env_clear().env("RUST_MIN_STACK", STACK).stdin(Stdio::from(OwnedFd::from(stdin)));
+        if rustix::process::geteuid().is_root() {
+            // With the user, std drops the supplementary groups.
+            command.uid(NOBODY).gid(NOBODY);
+        }
+        let child = Self { process: command.spawn()?, posts, control, inbox: Vec::new() };
+        let mut descriptors = vec![controlled.as_fd(), private.as_fd()];
+        descriptors.extend(lanes.iter().map(AsFd::as_fd));
+        descriptors::send(&child.posts, &descriptors)?;
+        child.posts.set_nonblocking(true)?;
+        child.control.set_nonblocking(true)?;
+        Ok(child)
+    }
+
+    /// Hands a listener down.
+    pub(super) fn listen(&self, listener: &OwnedFd) -> io::Result<()> {
+        descriptors::send(&self.control, &[listener.as_fd()])
+    }
+
+    /// What becomes readable when there are posts, or when the receiver is gone.
+    pub(super) fn posts(&self) -> &UnixStream {
+        &self.posts
+    }
+
+    /// Takes all the posts that have arrived whole.
+    ///
+    /// # Errors
+    /// The receiver is gone, or sent what a sound one doesn't.
+    pub(super) fn receive(&mut self) -> io::Result<Vec<Post>> {
+        let mut chunk = [0; 8 * 1024];
+        while self.inbox.len() < INBOX {
+            match self.posts.read(&mut chunk) {
+                Ok(0) => return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it ended")),
+                Ok(n) => self.inbox.extend(&chunk[..n]),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let mut rest = &self.inbox[..];
+        let mut posts = Vec::new();
+        while let Some(post) = Post::take(&mut rest).map_err(io::Error::other)? {
+            posts.push(post);
+        }
+        let taken = self.inbox.len() - rest.len();
+        self.inbox.drain(..taken);
+        self.inbox.shrink_to(chunk.len());
+        Ok(posts)
+    }
+
+    /// Sends acknowledgements.
+    ///
+    /// # Errors
+    /// Also when they don't fit into the socket: a sound receiver has only a few posts in flight.
+    pub(super) fn answer(&mut self, acks: &[u8]) -> io::Result<()> {
+        self.posts.write_all(acks)
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        // It may have closed the pair and live on. Killed, it leaves nothing that could be waited for in vain.
+        _ = self.process.kill();
+        _ = self.process.wait();
+    }
+}
+
+/// tiny_http serves only what it accepts itself. So it gets a listener whose every connection exists already,
+/// and whose name is gone: nobody else can ever connect to it.
+fn private_lanes(directory: &Path) -> io::Result<(UnixListener, Vec<UnixStream>)> {
+    let directory = rustix::fs::openat(CWD, directory, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
+    // Through the descriptor, as a socket's path may not be longer than 107 bytes.
+    let name = format!("/proc/self/fd/{}/lanes", directory.as_raw_fd());
+    _ = std::fs::remove_file(&name);
+    let listener = UnixListener::bind(&name)?;
+    let lanes: io::Result<_> = (0..LANES).map(|_| UnixStream::connect(&name)).collect();
+    std::fs::remove_file(&name)?;
+    Ok((listener, lanes?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::agent::Sample;
+
+    /// A child, and what it says to the agent.
+    fn child() -> (Child, UnixStream) {
+        let (posts, says) = UnixStream::pair().unwrap();
+        posts.set_nonblocking(true).unwrap();
+        let control = posts.try_clone().unwrap();
+        let process = Command::new("sleep").arg("60").spawn().unwrap();
+        (Child { process, posts, control, inbox: Vec::new() }, says)
+    }
+
+    #[test]
+    fn posts_that_arrive_in_pieces_are_taken_when_they_are_whole() {
+        let (mut child, mut says) = child();
+        let post = Post { id: 9, samples: vec![Sample { name: "a".into(), value: Some(1.0) }] };
+        let mut bytes = Vec::new();
+        post.write(&mut bytes);
+        post.write(&mut bytes);
+        says.write_all(&bytes[..bytes.len() - 1]).unwrap();
+        assert_eq!(child.receive().unwrap(), [post.clone()]);
+        assert_eq!(child.receive().unwrap(), []);
+        says.write_all(&bytes[bytes.len() - 1..]).unwrap();
+        assert_eq!(child.receive().unwrap(), [post]);
+    }
+
+    #[test]
+    fn a_receiver_that_sends_garbage_or_takes_no_answers_is_given_up() {
+        let (mut garbler, mut says) = child();
+        says.write_all(&[0xff; 64]).unwrap();
+        garbler.receive().unwrap_err();
+        let (mut deaf, _says) = child();
+        (0..10_000).try_for_each(|_| deaf.answer(&[0; 1000])).unwrap_err();
+        let (mut gone, says) = child();
+        drop(says);
+        gone.receive().unwrap_err();
+    }
+
+    #[test]
+    fn a_receiver_does_not_outlive_its_value() {
+        let (child, _says) = child();
+        let path = format!("/proc/{}", child.process.id());
+        assert!(Path::new(&path).exists());
+        drop(child);
+        assert!(!Path::new(&path).exists(), "not even as a zombie");
+    }
+}

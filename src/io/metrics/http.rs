@@ -1,0 +1,199 @@
+//! As much of HTTP/1 as stands between a stranger and tiny_http: where a request ends, and what of it goes on.
+//!
+//! A request is written anew for tiny_http from what was understood here, so both can't see different things.
+//! Of the headers only `Content-Length` and `Origin` go on: nothing behind the gate asks for others.
+
+use httparse::Status;
+
+/// In bytes, request line included.
+pub(super) const MAX_HEAD: usize = 8 * 1024;
+/// In bytes.
+pub(super) const MAX_BODY: usize = 64 * 1024;
+/// A few more than browsers send.
+const MAX_HEADERS: usize = 64;
+
+/// A request whose head is complete.
+#[derive(Debug, PartialEq)]
+pub(super) struct Request {
+    /// The head for tiny_http.
+    pub(super) head: Vec<u8>,
+    /// In bytes, as the client counts them.
+    pub(super) head_length: usize,
+    /// In bytes.
+    pub(super) body_length: usize,
+    /// Whether another request may follow on this connection.
+    pub(super) keep_alive: bool,
+    /// Whether the client holds the body back until it is asked for it.
+    pub(super) expects_continue: bool,
+    /// Whether the answer has no body, whatever length it names.
+    pub(super) bodiless_answer: bool,
+}
+
+/// An answer that is given at the gate, and ends the connection.
+#[derive(Debug, PartialEq)]
+pub(super) struct Refusal(pub(super) &'static str, pub(super) &'static str);
+
+impl Refusal {
+    pub(super) fn answer(&self) -> Vec<u8> {
+        let Self(status, reason) = self;
+        let length = reason.len() + 1;
+        format!(
+            "HTTP/1.1 {status}\r\nContent-Type: text/plain\r\nContent-Length: {length}\r\n\
+             Connection: close\r\n\r\n{reason}\n"
+        )
+        .into_bytes()
+    }
+}
+
+const TOO_LARGE: Refusal = Refusal("431 Request Header Fields Too Large", "the head may have 8 KiB");
+const BAD_LENGTH: Refusal = Refusal("400 Bad Request", "Content-Length is not one number");
+
+/// Reads the head of a request; `None`: it isn't whole yet.
+pub(super) fn parse(bytes: &[u8]) -> Result<Option<Request>, Refusal> {
+    let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
+    let mut request = httparse::Request::new(&mut headers);
+    let head_length = match request.parse(bytes) {
+        Ok(Status::Complete(length)) if length <= MAX_HEAD => length,
+        Ok(Status::Partial) if bytes.len() < MAX_HEAD => return Ok(None),
+        Ok(_) | Err(httparse::Error::TooManyHeaders) => return Err(TOO_LARGE),
+        Err(_) => return Err(Refusal("400 Bad Request", "not an HTTP/1 request")),
+    };
+    let (Some(method), Some(target), Some(version)) = (request.method, request.path, request.version) else {
+        return Err(Refusal("400 Bad Request", "not an HTTP/1 request"));
+    };
+    if !target.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(Refusal("400 Bad Request", "the target is not ASCII"));
+    }
+    let mut length = None;
+    let (mut origin, mut keep_alive, mut expects_continue) = (false, version == 1, false);
+    for header in request.headers.iter() {
+        match header.name.to_ascii_lowercase().as_str() {
+            "content-length" if length.is_some() => return Err(BAD_LENGTH),
+            "content-length" => length = Some(content_length(header.value)?),
+            "transfer-encoding" => return Err(Refusal("411 Length Required", "send a Content-Length")),
+            "expect" if header.value.eq_ignore_ascii_case(b"100-continue") => expects_continue = true,
+            "expect" => return Err(Refusal("417 Expectation Failed", "only 100-continue is known")),
+            "connection" => {
+                keep_alive &= !header.value.to_ascii_lowercase().windows(5).any(|w| w == b"close")
+            }
+            "origin" => origin = true,
+            _ => {}
+        }
+    }
+    let body_length = length.unwrap_or(0);
+    let origin = if origin { "Origin: some\r\n" } else { "" };
+    let head =
+        format!("{method} {target} HTTP/1.1\r\nContent-Length: {body_length}\r\n{origin}\r\n").into_bytes();
+    let bodiless_answer = method == "HEAD";
+    Ok(Some(Request { head, head_length, body_length, keep_alive, expects_continue, bodiless_answer }))
+}
+
+fn content_length(value: &[u8]) -> Result<usize, Refusal> {
+    let digits =
+        str::from_utf8(value).ok().filter(|v| !v.is_empty() && v.bytes().all(|b| b.is_ascii_digit()));
+    // What doesn't fit into a number is too large as well.
+    let length = digits.ok_or(BAD_LENGTH)?.parse().unwrap_or(usize::MAX);
+    if length > MAX_BODY {
+        Err(Refusal("413 Content Too Large", "a body may have 64 KiB"))
+    } else {
+        Ok(length)
+    }
+}
+
+/// How long an answer of tiny_http is; `None`: its head isn't whole yet.
+///
+/// # Errors
+/// It is no answer.
+pub(super) fn answer_length(bytes: &[u8], bodiless: bool) -> Result<Option<usize>, httparse::Error> {
+    let mut headers = [httparse::EMPTY_HEADER; 16];
+    let mut response = httparse::Response::new(&mut headers);
+    let Status::Complete(head) = response.parse(bytes)? else { return Ok(None) };
+    let named = response.headers.iter().find(|header| header.name.eq_ignore_ascii_case("content-length"));
+    let body = named.and_then(|header| str::from_utf8(header.value).ok()?.parse().ok());
+    Ok(Some(head + if bodiless { 0 } else { body.unwrap_or(0) }))
+}
+
+/// Adds to an answer that it is the last one on its connection.
+pub(super) fn close_after(answer: &mut Vec<u8>) {
+    if let Some(end) = answer.windows(2).position(|pair| pair == b"\r\n") {
+        answer.splice(end..end, *b"\r\nConnection: close");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(head: &str) -> &'static str {
+        parse(head.as_bytes()).unwrap_err().0
+    }
+
+    fn lengths(values: &[&str]) -> Result<Option<Request>, Refusal> {
+        let headers: String = values.iter().map(|value| format!("Content-Length: {value}\r\n")).collect();
+        parse(format!("POST /metrics HTTP/1.1\r\n{headers}\r\n").as_bytes())
+    }
+
+    #[test]
+    fn a_request_goes_on_with_what_was_understood_only() {
+        let head = "-H /metrics HTTP/1.1\r\nHost: x\r\nTE: chunked\r\nUpgrade: h2c\r\nConnection: Upgrade\r\n\
+                    Content-Length: 007\r\n\r\n";
+        let request = parse(head.as_bytes()).unwrap().unwrap();
+        assert_eq!(request.head, b"-H /metrics HTTP/1.1\r\nContent-Length: 7\r\n\r\n");
+        assert_eq!((request.head_length, request.body_length, request.keep_alive), (head.len(), 7, true));
+        for end in 0..head.len() {
+            assert_eq!(parse(&head.as_bytes()[..end]), Ok(None));
+        }
+    }
+
+    #[test]
+    fn an_origin_goes_on_without_its_bytes() {
+        let request = parse(b"POST / HTTP/1.1\r\nORIGIN: \xff\r\n\r\n").unwrap().unwrap();
+        assert_eq!(request.head, b"POST / HTTP/1.1\r\nContent-Length: 0\r\nOrigin: some\r\n\r\n");
+    }
+
+    #[test]
+    fn a_length_is_one_number_of_at_most_64_kib() {
+        assert_eq!(lengths(&["65536"]).unwrap().unwrap().body_length, 65536);
+        for large in ["65537", "100000000000", "18446744073709551615", "99999999999999999999999999"] {
+            assert!(lengths(&[large]).unwrap_err().0.starts_with("413"), "{large}");
+        }
+        for bad in ["-1", "+1", "", "1,1", "0x10", "1 1", "1_0"] {
+            assert!(lengths(&[bad]).unwrap_err().0.starts_with("400"), "{bad}");
+        }
+        assert!(lengths(&["1", "1"]).unwrap_err().0.starts_with("400"));
+    }
+
+    #[test]
+    fn what_is_dangerous_is_refused_by_its_proper_status() {
+        assert!(refused("POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n").starts_with("411"));
+        assert!(refused("POST / HTTP/1.1\r\nExpect: tea\r\n\r\n").starts_with("417"));
+        assert!(refused(&format!("GET / HTTP/1.1\r\nX: {}", "x".repeat(MAX_HEAD))).starts_with("431"));
+        assert!(refused(&format!("GET / HTTP/1.1\r\n{}\r\n", "x: y\r\n".repeat(65))).starts_with("431"));
+        assert!(refused(&"\r\n".repeat(MAX_HEAD)).starts_with("431"));
+        for odd in
+            ["GET / HTTP/2.0\r\n\r\n", "GET /\r\n\r\n", "\x16\x03\x01", "GET / HTTP/1.1\r\n a: b\r\n\r\n"]
+        {
+            assert!(refused(odd).starts_with("400"), "{odd:?}");
+        }
+        assert!(refused("GET /\u{e9} HTTP/1.1\r\n\r\n").starts_with("400"));
+    }
+
+    #[test]
+    fn the_connection_stays_only_when_both_want_it() {
+        let keeps = |head: &str| parse(head.as_bytes()).unwrap().unwrap().keep_alive;
+        assert!(keeps("GET / HTTP/1.1\r\n\r\n"));
+        assert!(!keeps("GET / HTTP/1.1\r\nConnection: TE, Close\r\n\r\n"));
+        assert!(!keeps("GET / HTTP/1.0\r\n\r\n"));
+    }
+
+    #[test]
+    fn an_answer_ends_where_its_length_says() {
+        let answer = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 5\r\n\r\nhello";
+        assert_eq!(answer_length(answer, false), Ok(Some(answer.len())));
+        assert_eq!(answer_length(answer, true), Ok(Some(answer.len() - 5)));
+        assert_eq!(answer_length(&answer[..20], false), Ok(None));
+        let mut last = answer.to_vec();
+        close_after(&mut last);
+        assert!(last.starts_with(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length"));
+    }
+}

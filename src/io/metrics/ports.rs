@@ -1,0 +1,120 @@
+//! The addresses that metrics are posted to: bound by the agent, handed down to every receiver that it starts.
+//!
+//! A listener stays open while a receiver is replaced, so a post that comes meanwhile waits in its backlog.
+
+use std::fmt;
+use std::fs::{self, Permissions};
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
+
+/// The first wait after an address could not be bound, and the longest.
+const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(10));
+/// Failures that are nobody's business: the receiver of an agent that was killed needs a moment to let go.
+const UNSAID: u32 = 3;
+/// How many connections the kernel keeps for a receiver that is being started.
+const BACKLOG: i32 = 1024;
+
+/// Where to listen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Listen {
+    /// An address and port.
+    Tcp(SocketAddr),
+    /// A socket file, to be mounted into pods. It is made anew at each start of the agent: mount its directory.
+    Unix(PathBuf),
+}
+
+impl fmt::Display for Listen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// One address, bound or yet to be bound.
+pub(super) struct Port {
+    listen: Listen,
+    listener: Option<OwnedFd>,
+    failures: u32,
+    next: Duration,
+}
+
+impl Port {
+    pub(super) fn new(listen: Listen) -> Self {
+        Self { listen, listener: None, failures: 0, next: Duration::ZERO }
+    }
+
+    pub(super) fn listener(&self) -> Option<&OwnedFd> {
+        self.listener.as_ref()
+    }
+
+    /// When to try to bind again, in time since boot; `None`: it is bound.
+    pub(super) fn deadline(&self) -> Option<Duration> {
+        self.listener.is_none().then_some(self.next)
+    }
+
+    /// Binds the address if that is due; `true`: there is a new listener.
+    pub(super) fn bind(&mut self, now: Duration) -> bool {
+        if self.listener.is_some() || now < self.next {
+            return false;
+        }
+        match bind(&self.listen) {
+            Ok(listener) => {
+                log::info!("metrics are taken at {}", self.listen);
+                self.listener = Some(listener);
+                self.failures = 0;
+                true
+            }
+            Err(error) => {
+                let (first, longest) = RETRY;
+                self.next = now + first.saturating_mul(1 << self.failures.min(8)).min(longest);
+                self.failures += 1;
+                if self.failures == UNSAID {
+                    log::warn!("failed to listen on '{}': {error}; trying on", self.listen);
+                }
+                false
+            }
+        }
+    }
+}
+
+fn bind(listen: &Listen) -> io::Result<OwnedFd> {
+    let listener = match listen {
+        Listen::Tcp(address) => OwnedFd::from(TcpListener::bind(address)?),
+        Listen::Unix(path) => {
+            remove_stale(path)?;
+            let listener = UnixListener::bind(path)?;
+            // Anybody who can reach the file may post, as anybody on this machine may by TCP: the processes of
+            // the pods that it is mounted into run as any user.
+            fs::set_permissions(path, Permissions::from_mode(0o666))?;
+            listener.into()
+        }
+    };
+    rustix::net::listen(&listener, BACKLOG)?;
+    rustix::io::ioctl_fionbio(&listener, true)?;
+    Ok(listener)
+}
+
+/// Removes the socket file that an earlier agent left; one that somebody listens on stays, and so does a file
+/// that is no socket.
+fn remove_stale(path: &Path) -> io::Result<()> {
+    if !fs::symlink_metadata(path).is_ok_and(|file| file.file_type().is_socket()) {
+        return Ok(());
+    }
+    // Without blocking: a listener whose backlog is full would let us wait for ever.
+    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+    let probe = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    match connect(&probe, &SocketAddrUnix::new(path)?) {
+        Err(Errno::CONNREFUSED) => fs::remove_file(path),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,129 @@
+//! The receiver process: what it may do, and its threads.
+//!
+//! The gate passes whole requests to tiny_http; `posts` reads them and asks the agent to store what they say;
+//! `acks` answers them as the agent did. The process ends with the agent's end of the socket pair, which is all
+//! that can be relied on: the parent-death signal follows a thread, and is cleared by a change of user.
+
+use std::io::{self, Read, Write};
+use std::os::fd::AsFd;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+
+use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
+use rustix::thread::set_no_new_privs;
+use tiny_http::{Header, Method, Request, Response, Server};
+
+use super::gate::Gate;
+use super::{descriptors, post, store};
+use crate::wire::frames::{Post, Verdict, read_ack};
+
+/// In bytes, stacks included.
+const MEMORY: u64 = 16 * 1024 * 1024;
+/// Connections, listeners, lanes, and what tiny_http duplicates.
+const DESCRIPTORS: u64 = 400;
+const STACK: usize = 64 * 1024;
+
+/// Requests that wait for the agent's word; never more than there are lanes.
+type Pending = Arc<Mutex<Vec<(u32, Request)>>>;
+
+/// Receives posts until the agent is gone; standard input is one end of its socket pair.
+///
+/// # Errors
+/// Something that the agent cures by starting another receiver.
+pub fn run() -> io::Result<()> {
+    confine()?;
+    let agent = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
+    let Some(descriptors) = descriptors::receive(&agent)? else { return Ok(()) };
+    let mut descriptors = descriptors.into_iter();
+    let (Some(control), Some(private)) = (descriptors.next(), descriptors.next()) else {
+        return Err(io::Error::other("started by hand: this is a part of the agent"));
+    };
+    let server = Server::from_listener(UnixListener::from(private), None).map_err(io::Error::other)?;
+    let pending = Pending::default();
+    let (acks, waiting) = (agent.try_clone()?, pending.clone());
+    let thread = |name: &str| thread::Builder::new().name(name.into()).stack_size(STACK);
+    thread("acks").spawn(move || answer_acknowledged(acks, &waiting))?;
+    thread("posts").spawn(move || take_posts(&server, agent, &pending))?;
+    Gate::new(control, descriptors)?.run()
+}
+
+/// Gives up what parsing foreign bytes doesn't need. No RLIMIT_NPROC: it counts everything of `nobody`'s.
+fn confine() -> io::Result<()> {
+    set_no_new_privs(true)?;
+    set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
+    for (resource, most) in [(Resource::Core, 0), (Resource::Nofile, DESCRIPTORS), (Resource::Data, MEMORY)] {
+        setrlimit(resource, Rlimit { current: Some(most), maximum: Some(most) })?;
+    }
+    Ok(())
+}
+
+fn take_posts(server: &Server, mut agent: UnixStream, pending: &Pending) {
+    let mut frame = Vec::new();
+    for (id, mut request) in (0..u32::MAX).cycle().zip(server.incoming_requests()) {
+        match read(&mut request) {
+            Ok(post) => {
+                frame.clear();
+                Post { id, samples: post }.write(&mut frame);
+                lock(pending).push((id, request));
+                // A failure means that the agent is gone: the gate sees it too, and ends the process.
+                _ = agent.write_all(&frame);
+            }
+            Err(refusal) => respond(request, refusal),
+        }
+    }
+}
+
+type Answer = (u16, String);
+
+fn read(request: &mut Request) -> Result<Vec<crate::agent::Sample>, Answer> {
+    // Browsers send it with whatever a foreign page posts: no web page flips workloads.
+    if request.headers().iter().any(|header| header.field.equiv("Origin")) {
+        return Err((403, "posts from web pages are refused".into()));
+    }
+    if request.url().split('?').next() != Some("/metrics") {
+        return Err((404, "metrics are posted to /metrics".into()));
+    }
+    // Any method with a body is a post: `curl -X -H …`, as printed in many a README, has the method `-H`.
+    let length = request.body_length().unwrap_or(0);
+    if length == 0 && *request.method() != Method::Post {
+        return Err((405, "metrics are posted".into()));
+    }
+    let mut body = Vec::with_capacity(length);
+    request.as_reader().read_to_end(&mut body).map_err(|error| (400, error.to_string()))?;
+    post::read(&body).map_err(|reason| (400, reason))
+}
+
+fn answer_acknowledged(mut agent: UnixStream, pending: &Pending) {
+    let mut ack = [0; 5];
+    while agent.read_exact(&mut ack).is_ok() {
+        let (id, verdict) = read_ack(ack);
+        let mut waiting = lock(pending);
+        let request = waiting.iter().position(|(of, _)| *of == id).map(|at| waiting.swap_remove(at).1);
+        drop(waiting);
+        let answer = match verdict {
+            Verdict::Stored => (200, String::new()),
+            Verdict::TooManyNames => (400, format!("there are {} names already", store::MAX_NAMES)),
+            Verdict::NotStored => (503, "the agent could not store it".into()),
+        };
+        if let Some(request) = request {
+            respond(request, answer);
+        }
+    }
+}
+
+fn respond(request: Request, (status, reason): Answer) {
+    let reason = if reason.is_empty() { reason } else { reason + "\n" };
+    let mut response = Response::from_string(reason).with_status_code(status);
+    if status == 405
+        && let Ok(allow) = Header::from_bytes("Allow", "POST")
+    {
+        response.add_header(allow);
+    }
+    // The gate holds the other end, and sees it closed.
+    _ = request.respond(response);
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

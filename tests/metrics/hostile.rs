@@ -1,0 +1,151 @@
+//! The attacks that end a bare tiny_http, or fill it up.
+
+use std::io::Write;
+use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
+use std::time::Duration;
+
+use rustix::net::sockopt::set_socket_linger;
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::support::{Host, answer, eventually, exchange, free_port, now, post};
+
+/// Two MiB, the issue's bound for the agent; the receiver holds it too.
+const GROWTH: usize = 2 * 1024 * 1024;
+
+struct Target {
+    host: Host,
+    receiver: Pid,
+    before: [usize; 2],
+    address: SocketAddr,
+}
+
+impl Target {
+    fn new(directory: &Path) -> Self {
+        let address = free_port();
+        let host = Host::ready(directory, address);
+        for value in 0..200 {
+            assert_eq!(post(address, &format!(r#"{{"name":"a","value":{value}}}"#)).unwrap().0, 200);
+        }
+        let receiver = host.receiver().unwrap();
+        let before = [host.pid(), receiver].map(Host::memory);
+        Self { host, receiver, before, address }
+    }
+
+    /// The same two processes, no larger, and a post works.
+    fn is_unharmed(&self) {
+        let start = now();
+        assert_eq!(post(self.address, r#"{"name":"after","value":1}"#).unwrap().0, 200);
+        assert!(now() - start < Duration::from_secs(2));
+        assert_eq!(self.host.receiver(), Some(self.receiver), "the receiver was replaced");
+        let after = [self.host.pid(), self.receiver].map(Host::memory);
+        for (after, before) in after.into_iter().zip(self.before) {
+            assert!(after < before + GROWTH, "{before} bytes grew to {after}");
+        }
+    }
+}
+
+#[test]
+fn a_thousand_half_open_connections_keep_nobody_out() {
+    let directory = tempfile::tempdir().unwrap();
+    let target = Target::new(directory.path());
+    let half: Vec<_> = (0..1000)
+        .map(|n| {
+            let mut stream = TcpStream::connect(target.address).unwrap();
+            // Some say nothing, some stop in the head, some in a large body. The gate may have dropped it.
+            _ = match n % 3 {
+                0 => Ok(()),
+                1 => stream.write_all(b"POST /metrics HTTP/1.1\r\nContent-"),
+                _ => stream.write_all(
+                    format!("POST / HTTP/1.1\r\nContent-Length: 65536\r\n\r\n{}", "x".repeat(60_000))
+                        .as_bytes(),
+                ),
+            };
+            stream
+        })
+        .collect();
+    target.is_unharmed();
+    drop(half);
+    target.is_unharmed();
+}
+
+#[test]
+fn an_endless_header_is_refused_early() {
+    let directory = tempfile::tempdir().unwrap();
+    let target = Target::new(directory.path());
+    let mut stream = TcpStream::connect(target.address).unwrap();
+    stream.write_all(b"POST /metrics HTTP/1.1\r\nX: ").unwrap();
+    let chunk = [b'x'; 65_536];
+    // 64 MiB; the gate stops listening at some point.
+    let sent = (0..1024).take_while(|_| stream.write_all(&chunk).is_ok()).count();
+    target.is_unharmed();
+    if sent == 1024 {
+        assert_eq!(answer(&mut stream).unwrap().0, 431);
+    }
+}
+
+#[test]
+fn absurd_lengths_are_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let target = Target::new(directory.path());
+    for (length, status) in [("100000000000", 413), ("18446744073709551615", 413), ("-1", 400), ("1e9", 400)]
+    {
+        let request = format!("POST /metrics HTTP/1.1\r\nContent-Length: {length}\r\n\r\n{{}}");
+        assert_eq!(exchange(target.address, &request).unwrap().0, status, "{length}");
+    }
+    target.is_unharmed();
+}
+
+#[test]
+fn resets_before_the_accept_are_survived() {
+    let directory = tempfile::tempdir().unwrap();
+    let target = Target::new(directory.path());
+    let reset = |_| {
+        let mut stream = TcpStream::connect(target.address).unwrap();
+        stream.write_all(b"POST /metrics HTTP/1.1\r\n\r\n").unwrap();
+        set_socket_linger(&stream, Some(Duration::ZERO)).unwrap();
+    };
+    // Stopped, it can't be quicker than the reset.
+    kill_process(target.receiver, Signal::STOP).unwrap();
+    (0..500).for_each(reset);
+    kill_process(target.receiver, Signal::CONT).unwrap();
+    (0..500).for_each(reset);
+    target.is_unharmed();
+}
+
+#[test]
+fn garbage_and_clients_that_never_read_are_survived() {
+    let directory = tempfile::tempdir().unwrap();
+    let target = Target::new(directory.path());
+    for garbage in
+        ["\0\0\0\0\r\n\r\n", "\u{16}\u{3}\u{1}\u{2}\0", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "\n\n\n \n\n"]
+    {
+        assert_eq!(exchange(target.address, garbage).unwrap().0, 400, "{garbage:?}");
+    }
+    for target_ in ["/\u{e9}", "/metrics\u{7f}", "*"] {
+        let request = format!("POST {target_} HTTP/1.1\r\nContent-Length: 2\r\n\r\n{{}}");
+        assert!([400, 404].contains(&exchange(target.address, &request).unwrap().0), "{target_:?}");
+    }
+    let mut deaf = TcpStream::connect(target.address).unwrap();
+    deaf.set_write_timeout(Some(Duration::from_millis(300))).unwrap();
+    let requests = "GET /metrics HTTP/1.1\r\n\r\n".repeat(1000);
+    while deaf.write_all(requests.as_bytes()).is_ok() {}
+    target.is_unharmed();
+}
+
+#[test]
+fn the_receiver_is_nobody_and_ends_with_its_agent() {
+    let directory = tempfile::tempdir().unwrap();
+    let target = Target::new(directory.path());
+    let path = format!("/proc/{}/status", target.receiver.as_raw_nonzero());
+    let status = std::fs::read_to_string(&path).unwrap();
+    if rustix::process::geteuid().is_root() {
+        assert!(
+            status.contains("Uid:\t65534\t65534\t65534\t65534")
+                && status.contains("CapEff:\t0000000000000000")
+        );
+    }
+    assert!(status.contains("NoNewPrivs:\t1"));
+    target.host.kill();
+    eventually("its end", Duration::from_secs(2), || (!Path::new(&path).exists()).then_some(()));
+}
