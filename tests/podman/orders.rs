@@ -45,7 +45,9 @@ fn a_pod_starts_is_seen_and_goes() {
     assert!(inspected["Config"]["Env"].as_array().unwrap().contains(&json!("DEVICE_ID=dev1")));
     assert_eq!(inspected["Config"]["Labels"]["app"], "whole");
     let pid = &inspected["State"]["Pid"];
-    assert_eq!(pids_limit(pid.as_i64().unwrap()), Some("2048\n".into()));
+    if !bed.lacks_cgroups() {
+        assert_eq!(pids_limit(pid.as_i64().unwrap()), Some("2048\n".into()));
+    }
 
     assert_eq!(bed.remove(&workload), Ok(Fact::Gone));
     assert_eq!(bed.remove(&workload), Ok(Fact::Gone));
