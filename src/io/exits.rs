@@ -247,3 +247,100 @@ impl Shared {
 fn now() -> Duration {
     Duration::try_from(clock_gettime(ClockId::Boottime)).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::process::{Child, Command, Stdio};
+
+    use crossbeam_channel::{Receiver, unbounded};
+
+    use super::*;
+
+    const ENGINE: Engine = Engine::Podman { rootless: false };
+    const SOON: Duration = Duration::from_millis(150);
+    const PATIENCE: Duration = Duration::from_secs(3);
+
+    /// A process that lives until it is told to end, and a descriptor for it.
+    fn process() -> (Child, OwnedFd) {
+        let child = Command::new("cat").stdin(Stdio::piped()).spawn().unwrap();
+        let pid = Pid::from_child(&child);
+        (child, pidfd_open(pid, PidfdFlags::empty()).unwrap())
+    }
+
+    fn end(mut child: Child) {
+        drop(child.stdin.take());
+        child.wait().unwrap();
+    }
+
+    fn watch(own: OwnedFd, conmon: OwnedFd) -> (Exits, WorkloadId, Receiver<Event>) {
+        let (sender, events) = unbounded();
+        let exits = Exits::start(ENGINE, sender).unwrap();
+        let pod = WorkloadId::from_pod_name("p");
+        let process =
+            Process { container: "c".into(), own: Some(own), conmon: Some(conmon), elsewhere: false };
+        drop(exits.watch(&pod, vec![process]));
+        (exits, pod, events)
+    }
+
+    #[test]
+    fn an_exit_is_told_once_and_only_after_the_clean_up() {
+        let ((own, own_fd), (conmon, conmon_fd)) = (process(), process());
+        let (_exits, pod, events) = watch(own_fd, conmon_fd);
+        end(own);
+        assert!(events.recv_timeout(SOON).is_err());
+        end(conmon);
+        assert_eq!(events.recv_timeout(PATIENCE), Ok(Event::Exited(ENGINE, pod)));
+        assert!(events.recv_timeout(SOON).is_err());
+    }
+
+    #[test]
+    fn a_lost_conmon_is_no_exit() {
+        let ((own, own_fd), (conmon, conmon_fd)) = (process(), process());
+        let (_exits, pod, events) = watch(own_fd, conmon_fd);
+        end(conmon);
+        assert!(events.recv_timeout(SOON).is_err());
+        end(own);
+        assert_eq!(events.recv_timeout(PATIENCE), Ok(Event::Exited(ENGINE, pod)));
+    }
+
+    #[test]
+    fn a_clean_up_that_hangs_is_waited_for_until_its_deadline() {
+        let (conmon, fd) = process();
+        let process = Process { container: "c".into(), own: None, conmon: Some(fd), elsewhere: false };
+        let by = Duration::from_secs(9);
+        let watched = Watched { number: 0, process, ended_by: Some(by) };
+        assert!(!watched.has_ended(by - SOON));
+        assert!(watched.has_ended(by));
+        end(conmon);
+    }
+
+    #[test]
+    fn no_exit_overtakes_what_was_found() {
+        let ((own, own_fd), (conmon, conmon_fd)) = (process(), process());
+        let (exits, pod, events) = watch(own_fd, conmon_fd);
+        let ((other, other_fd), (its_conmon, its_conmon_fd)) = (process(), process());
+        let process = Process {
+            container: "d".into(),
+            own: Some(other_fd),
+            conmon: Some(its_conmon_fd),
+            elsewhere: false,
+        };
+        let quiet = exits.watch(&pod, vec![process]);
+        [own, conmon, other, its_conmon].into_iter().for_each(end);
+        assert!(events.recv_timeout(SOON).is_err());
+        drop(quiet);
+        assert_eq!(events.recv_timeout(PATIENCE), Ok(Event::Exited(ENGINE, pod)));
+        assert!(events.recv_timeout(SOON).is_err(), "the former registration was replaced");
+    }
+
+    #[test]
+    fn a_process_of_somebody_else_is_not_taken_for_a_container() {
+        let (child, _fd) = process();
+        let pid = Pid::from_child(&child).as_raw_pid();
+        let container = "5d1e1494c66b1979cb5c9d8ebb667ff2537e3c305d303fa3c6a9723ba8cdb038";
+        assert_eq!(Process::open(container, pid, pid).unwrap_err(), Unwatchable::Unknown);
+        end(child);
+        assert_eq!(Process::open(container, pid, pid).unwrap_err(), Unwatchable::Gone);
+        assert_eq!(Process::open(container, 0, 0).unwrap_err(), Unwatchable::Gone);
+    }
+}

@@ -318,6 +318,17 @@ mod tests {
     }
 
     #[test]
+    fn a_deep_specification_fits_an_orders_stack() {
+        let mut deep = json!({});
+        for _ in 0..64 {
+            deep = json!({ "x": [deep] });
+        }
+        let workload = workload(json!({ "containers": [], "deep": deep }), vec![]);
+        let order = std::thread::Builder::new().stack_size(256 * 1024);
+        order.spawn(move || documents(&workload, "me", "dev1").len()).unwrap().join().unwrap();
+    }
+
+    #[test]
     fn an_owner_is_one_device_with_one_state_directory() {
         let one = owner("dev1", Path::new("/a"));
         assert_eq!((one.len(), one == owner("dev1", Path::new("/a"))), (16, true));

@@ -128,6 +128,12 @@ impl Bed {
         assert_eq!(answer.status(), 200, "{:?}", answer.into_body().read_to_string());
     }
 
+    /// Whether this podman has no cgroups of its own: a user's, on a machine with cgroups of version 1.
+    pub(crate) fn lacks_cgroups(&self) -> bool {
+        let host = &self.ask("info")["host"];
+        host["security"]["rootless"] == true && host["cgroupVersion"] == "v1"
+    }
+
     /// The state of a container as podman tells it.
     pub(crate) fn state(&self, id: &WorkloadId, container: &str) -> Value {
         self.ask(&format!("containers/{id}-{container}/json"))["State"].clone()

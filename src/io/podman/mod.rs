@@ -26,8 +26,9 @@ use crate::agent::{
     workload::Engine,
 };
 
-/// For one order: ureq and serde need half of it.
-const STACK: usize = 128 * 1024;
+/// For one order: what a specification takes that is nested as deeply as a manifest may be, in a debug build.
+/// Pages that are never touched cost nothing.
+const STACK: usize = 256 * 1024;
 
 /// Which podman, and as whom.
 #[derive(Debug, Clone)]

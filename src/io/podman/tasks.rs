@@ -221,7 +221,9 @@ impl Tasks {
             for container in pod.containers() {
                 reason = reason.replace(&container.id, &format!("'{}'", short_name(id, container)));
             }
-            reason = reason.replace(&pod.infra_id, "of the pod itself");
+            if !pod.infra_id.is_empty() {
+                reason = reason.replace(&format!("container {}", pod.infra_id), "the pod");
+            }
         }
         reason
     }
