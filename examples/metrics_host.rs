@@ -5,7 +5,8 @@
 use std::io::{self, Write};
 
 use device_worker_ng::agent::{Event, Sample};
-use device_worker_ng::io::metrics::{self, Config, Listen};
+use device_worker_ng::io::metrics::{self, Config};
+use device_worker_ng::settings::ListenAddress;
 
 fn main() -> io::Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -15,8 +16,8 @@ fn main() -> io::Result<()> {
         return metrics::receiver::run();
     }
     let listen = |text: &String| match text.strip_prefix("unix:") {
-        Some(path) => Ok(Listen::Unix(path.into())),
-        None => text.parse().map(Listen::Tcp).map_err(io::Error::other),
+        Some(path) => Ok(ListenAddress::Unix(path.into())),
+        None => text.parse().map(ListenAddress::Tcp).map_err(io::Error::other),
     };
     let listen = arguments[1..].iter().map(listen).collect::<io::Result<_>>()?;
     let config = Config { listen, directory: arguments[0].clone().into(), ttl: None };

@@ -4,7 +4,7 @@ use std::{
     collections::{BTreeMap, VecDeque},
     fs::File,
     io,
-    os::unix::fs::DirBuilderExt,
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
     time::{Duration, SystemTime},
 };
@@ -14,6 +14,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use log::{debug, error, info, warn};
 use rustix::{
     fs::{FlockOperation, flock},
+    io::Errno,
     time::{ClockId, clock_gettime},
 };
 
@@ -61,8 +62,6 @@ pub enum End {
 /// A directory can't be made or is another agent's, or a thread can't be started.
 pub fn run(settings: &Settings, reload: &dyn Fn() -> Result<(), String>) -> Result<End, String> {
     info!("device-worker-ng {} on device '{}'", env!("CARGO_PKG_VERSION"), settings.device_id);
-    make_directory(&settings.state_dir)?;
-    make_directory(&settings.runtime_dir)?;
     let _lock = lock(&settings.state_dir)?;
     let (events, inbox) = bounded(EVENTS);
     let failed = |what: &str, error: &dyn std::fmt::Display| format!("failed to start {what}: {error}");
@@ -211,25 +210,29 @@ fn seed(device_id: &str) -> u64 {
     device_id.bytes().fold(start.as_nanos() as u64, |seed, byte| seed.wrapping_mul(31).wrapping_add(byte.into()))
 }
 
-fn make_directory(path: &Path) -> Result<(), String> {
-    std::fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(path)
-        .map_err(|error| format!("failed to make directory '{}': {error}", path.display()))
-}
-
-/// Two agents with one state directory would take each other's pods for their own.
-fn lock(state_dir: &Path) -> Result<File, String> {
+/// Two agents with one state directory would take each other's pods for their own. A directory that can't be
+/// written is no reason not to run workloads.
+///
+/// # Errors
+/// Another agent holds the lock.
+fn lock(state_dir: &Path) -> Result<Option<File>, String> {
     let path = state_dir.join("lock");
-    let failed = |error: io::Error| format!("failed to lock '{}': {error}", path.display());
-    let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(failed)?;
-    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(file),
-        Err(rustix::io::Errno::WOULDBLOCK) => {
-            Err(format!("another device-worker-ng uses the state directory '{}'", state_dir.display()))
+    let open = || {
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(state_dir)?;
+        let file = File::options().create(true).truncate(false).write(true).mode(0o600).open(&path)?;
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(Some(file)),
+            Err(Errno::WOULDBLOCK) => Ok(None),
+            Err(error) => Err(io::Error::from(error)),
         }
-        Err(error) => Err(failed(error.into())),
+    };
+    match open() {
+        Ok(Some(file)) => Ok(Some(file)),
+        Ok(None) => Err(format!("another device-worker-ng uses the state directory '{}'", state_dir.display())),
+        Err(error) => {
+            warn!("failed to lock '{}': {error}; nothing will be kept over a restart", path.display());
+            Ok(None)
+        }
     }
 }
 

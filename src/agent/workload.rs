@@ -2,6 +2,7 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
@@ -28,7 +29,7 @@ impl fmt::Display for Engine {
 
 /// `<name, cut to 50>-<12 hex digits>`: the same content has the same id in any process on any day.
 /// It is the pod's name as well, and so never longer than 63 characters.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct WorkloadId(Arc<str>);
 
 impl WorkloadId {

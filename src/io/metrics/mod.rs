@@ -36,10 +36,10 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::agent::{Event, Sample};
+use crate::settings::ListenAddress;
 use crate::wire::frames::{Post, Verdict, write_ack};
 use child::Child;
 pub use child::SUBCOMMAND;
-pub use ports::Listen;
 use ports::Port;
 use store::Store;
 
@@ -52,7 +52,7 @@ const SETTLED: Duration = Duration::from_secs(5);
 #[derive(Debug, Clone)]
 pub struct Config {
     /// Where to listen.
-    pub listen: Vec<Listen>,
+    pub listen: Vec<ListenAddress>,
     /// Where the values are kept; made with mode 0700 if missing.
     pub directory: PathBuf,
     /// When a value expires after its post; `None`: never.

@@ -2,18 +2,19 @@
 //!
 //! A listener stays open while a receiver is replaced, so a post that comes meanwhile waits in its backlog.
 
-use std::fmt;
 use std::fs::{self, Permissions};
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::TcpListener;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
+
+use crate::settings::ListenAddress;
 
 /// The first wait after an address could not be bound, and the longest.
 const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(10));
@@ -22,34 +23,16 @@ const UNSAID: u32 = 3;
 /// How many connections the kernel keeps for a receiver that is being started.
 const BACKLOG: i32 = 1024;
 
-/// Where to listen.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Listen {
-    /// An address and port.
-    Tcp(SocketAddr),
-    /// A socket file, to be mounted into pods. It is made anew at each start of the agent: mount its directory.
-    Unix(PathBuf),
-}
-
-impl fmt::Display for Listen {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Tcp(address) => address.fmt(f),
-            Self::Unix(path) => write!(f, "unix:{}", path.display()),
-        }
-    }
-}
-
 /// One address, bound or yet to be bound.
 pub(super) struct Port {
-    listen: Listen,
+    listen: ListenAddress,
     listener: Option<OwnedFd>,
     failures: u32,
     next: Duration,
 }
 
 impl Port {
-    pub(super) fn new(listen: Listen) -> Self {
+    pub(super) fn new(listen: ListenAddress) -> Self {
         Self { listen, listener: None, failures: 0, next: Duration::ZERO }
     }
 
@@ -87,10 +70,10 @@ impl Port {
     }
 }
 
-fn bind(listen: &Listen) -> io::Result<OwnedFd> {
+fn bind(listen: &ListenAddress) -> io::Result<OwnedFd> {
     let listener = match listen {
-        Listen::Tcp(address) => OwnedFd::from(TcpListener::bind(address)?),
-        Listen::Unix(path) => {
+        ListenAddress::Tcp(address) => OwnedFd::from(TcpListener::bind(address)?),
+        ListenAddress::Unix(path) => {
             remove_stale(path)?;
             let listener = UnixListener::bind(path)?;
             // Anybody who can reach the file may post, as anybody on this machine may by TCP: the processes of
