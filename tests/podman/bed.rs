@@ -1,6 +1,7 @@
 //! Orders, and what is asked of podman beside the executor.
 
 use std::{
+    io::{self, Write},
     path::PathBuf,
     process,
     sync::{
@@ -31,13 +32,14 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) fn socket(test: &str) -> Option<PathBuf> {
     let socket = std::env::var_os("PODMAN_SOCKET").map(PathBuf::from);
     if socket.is_none() {
-        // past the test harness, which keeps what a passing test prints to itself
-        let _ = std::io::Write::write_all(
-            &mut std::io::stderr(),
-            format!("skipped: {test} (PODMAN_SOCKET names no podman)\n").as_bytes(),
-        );
+        skip(test, "PODMAN_SOCKET names no podman");
     }
     socket
+}
+
+/// Says so past the test harness, which keeps what a passing test prints to itself.
+pub(crate) fn skip(test: &str, why: &str) {
+    let _ = writeln!(io::stderr(), "skipped: {test} ({why})");
 }
 
 /// An executor with an owner of its own.

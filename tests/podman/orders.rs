@@ -8,7 +8,7 @@ use device_worker_ng::agent::{
 };
 use serde_json::json;
 
-use crate::bed::{Bed, OBEDIENT, container, socket, states, workload, workload_with};
+use crate::bed::{Bed, OBEDIENT, container, skip, socket, states, workload, workload_with};
 
 fn refused(result: Result<Fact, Failure>) -> String {
     match result {
@@ -88,7 +88,6 @@ fn a_container_that_cannot_start_is_named_and_leaves_nothing() {
         ],
     );
     let reason = refused(bed.order(Task::Start(workload.clone())));
-    eprintln!("{reason}");
     assert!(reason.contains("container 'bad'") && reason.contains("/nope"), "{reason}");
     assert_eq!(bed.remains(&workload.id), [""; 0]);
 }
@@ -134,7 +133,6 @@ fn a_missing_image_is_named_and_leaves_nothing() {
     let workload = workload("missing", json!({ "containers": [container("a", OBEDIENT), missing] }));
     for task in [Task::Pull(workload.clone()), Task::Start(workload.clone())] {
         let reason = refused(bed.order(task));
-        eprintln!("{reason}");
         assert!(reason.contains("localhost/missing:1"), "{reason}");
     }
     assert_eq!(bed.remains(&workload.id), [""; 0]);
@@ -149,7 +147,6 @@ fn a_failed_pull_of_a_present_image_is_told_and_no_failure() {
     let workload = workload("stale", json!({ "containers": [always] }));
     let Ok(Fact::Pulled { stale }) = bed.order(Task::Pull(workload)) else { panic!("not pulled") };
     assert_eq!(stale.len(), 1);
-    eprintln!("{}", stale[0]);
     assert!(stale[0].contains("localhost/busybox:test"), "{stale:?}");
 }
 
@@ -158,8 +155,7 @@ fn an_image_comes_from_a_registry() {
     let name = "an_image_comes_from_a_registry";
     let Some(socket) = socket(name) else { return };
     let Ok(image) = std::env::var("REGISTRY_IMAGE") else {
-        eprintln!("skipped: {name} (REGISTRY_IMAGE names no image that podman may pull)");
-        return;
+        return skip(name, "REGISTRY_IMAGE names no image that podman may pull");
     };
     let bed = Bed::new(socket);
     let mut remote = container("a", OBEDIENT);
