@@ -5,6 +5,7 @@ pub mod expression;
 pub mod notice;
 pub mod order;
 pub mod profile;
+pub mod schedule;
 pub mod time;
 pub mod workload;
 

@@ -1,1 +1,282 @@
-//! stub
+//! The device's profiles: which of their conditions hold, given the newest value of each metric.
+//!
+//! A metric leads to the conditions that mention it, so that a post costs what it touches and nothing else.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    error, fmt, mem,
+    sync::Arc,
+    time::Duration,
+};
+
+use super::{
+    Sample,
+    expression::{Expression, ExpressionError, Slot},
+    time::Wake,
+    workload::{self, Profile},
+};
+
+#[cfg(test)]
+mod tests;
+
+/// How many metrics are kept that no condition mentions. The endpoint refuses more names than this.
+pub const MAX_METRICS: usize = 4096;
+
+/// Names a condition until the next [`Conditions::define`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ConditionId(u32);
+
+impl ConditionId {
+    fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// The metrics, and the conditions over them.
+#[derive(Debug, Default)]
+pub struct Conditions {
+    /// How old a value may get; without it, any age.
+    ttl: Option<Duration>,
+    /// Every metric that has a value or that a condition mentions.
+    metrics: BTreeMap<Arc<str>, Metric>,
+    /// With a time to live: when each value was posted, oldest first.
+    ages: BTreeSet<(Duration, Arc<str>)>,
+    /// By slot, and only for what conditions mention: the value, NaN for nil.
+    values: Vec<f64>,
+    /// By slot: whom to ask again when the value changes.
+    mentions: Vec<Vec<ConditionId>>,
+    /// By id.
+    conditions: Vec<Condition>,
+    ids: BTreeMap<Arc<str>, BTreeMap<Arc<str>, ConditionId>>,
+    /// Waiting to be asked again, each once; kept for its memory.
+    touched: Vec<ConditionId>,
+    #[cfg(test)]
+    evaluations: usize,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Metric {
+    /// NaN for nil.
+    value: f64,
+    /// Since boot.
+    posted: Duration,
+    /// Where the conditions look for it, if one mentions it.
+    slot: Option<Slot>,
+}
+
+/// A condition that the device defines.
+#[derive(Debug)]
+pub struct Condition {
+    /// The profile it belongs to.
+    pub profile: Arc<str>,
+    /// Its name in the profile.
+    pub name: Arc<str>,
+    /// Its expression; with an error it never holds.
+    pub expression: Result<Expression, ExpressionError>,
+    /// Whether it holds now.
+    pub holds: bool,
+    is_touched: bool,
+}
+
+impl Conditions {
+    /// No metrics and no conditions yet. A metric that was posted `ttl` ago is nil again; without it, never.
+    pub fn new(ttl: Option<Duration>) -> Self {
+        Self { ttl, ..Self::default() }
+    }
+
+    /// Replaces what was defined before, and evaluates all of it once. Metrics keep their values, those too
+    /// that nothing mentioned until now. All [`ConditionId`]s from before are void.
+    ///
+    /// What can't be used is told: a condition whose expression doesn't parse never holds, and of two with the
+    /// same name the first counts.
+    pub fn define(&mut self, profiles: &[Profile], now: Duration) -> Vec<ConditionError> {
+        self.expire(now, &mut Vec::new());
+        self.metrics.retain(|_, metric| {
+            metric.slot = None;
+            !metric.value.is_nan()
+        });
+        self.values.clear();
+        self.mentions.clear();
+        self.conditions.clear();
+        self.ids.clear();
+
+        let mut errors = Vec::new();
+        for profile in profiles {
+            let profile_name: Arc<str> = profile.name.as_str().into();
+            if self.ids.contains_key(&profile_name) {
+                errors.push(ConditionError::Profile(profile_name));
+                continue;
+            }
+            let mut ids = BTreeMap::new();
+            for workload::Condition { name, expression } in &profile.conditions {
+                let name: Arc<str> = name.as_str().into();
+                if ids.contains_key(&name) {
+                    errors.push(ConditionError::Name(profile_name.clone(), name));
+                    continue;
+                }
+                let id = self.add(profile_name.clone(), name.clone(), expression);
+                if let Err(error) = &self.conditions[id.index()].expression {
+                    let names = (profile_name.clone(), name.clone());
+                    errors.push(ConditionError::Expression(names.0, names.1, error.clone()));
+                }
+                ids.insert(name, id);
+            }
+            self.ids.insert(profile_name, ids);
+        }
+        errors
+    }
+
+    fn add(&mut self, profile: Arc<str>, name: Arc<str>, expression: &str) -> ConditionId {
+        let expression = Expression::compile(expression, &mut |metric| {
+            slot_of(&mut self.metrics, &mut self.values, &mut self.mentions, metric)
+        });
+        let id = ConditionId(u32::try_from(self.conditions.len()).unwrap_or(u32::MAX));
+        for Slot(slot) in expression.iter().flat_map(Expression::slots) {
+            self.mentions[*slot as usize].push(id);
+        }
+        self.conditions.push(Condition { profile, name, expression, holds: false, is_touched: false });
+        self.evaluate(id);
+        id
+    }
+
+    /// Takes in what was posted, oldest first, and pushes each condition that holds now and didn't, or the
+    /// other way round. Only conditions that mention a metric whose value changed are looked at, once each.
+    pub fn set(&mut self, samples: &[Sample], now: Duration, changed: &mut Vec<ConditionId>) {
+        for sample in samples {
+            self.put(&sample.name, sample.value.unwrap_or(f64::NAN), now);
+        }
+        self.evaluate_touched(changed);
+    }
+
+    /// Makes metrics nil that are too old by now; pushes like [`set`](Self::set).
+    pub fn expire(&mut self, now: Duration, changed: &mut Vec<ConditionId>) {
+        while matches!(self.next_expiry(), Wake::At(at) if at <= now) {
+            let Some((_, name)) = self.ages.pop_first() else { break };
+            self.put(&name, f64::NAN, now);
+        }
+        self.evaluate_touched(changed);
+    }
+
+    /// When [`expire`](Self::expire) has something to do next.
+    pub fn next_expiry(&self) -> Wake {
+        match (self.ttl, self.ages.first()) {
+            (Some(ttl), Some((posted, _))) => Wake::At(posted.saturating_add(ttl)),
+            _ => Wake::Never,
+        }
+    }
+
+    /// The condition with exactly this name in the profile with exactly this name.
+    pub fn find(&self, profile: &str, condition: &str) -> Option<ConditionId> {
+        self.ids.get(profile)?.get(condition).copied()
+    }
+
+    /// Whether the condition holds.
+    pub fn holds(&self, id: ConditionId) -> bool {
+        self.conditions.get(id.index()).is_some_and(|condition| condition.holds)
+    }
+
+    /// All that is defined, in the order of its definition.
+    pub fn iter(&self) -> impl Iterator<Item = &Condition> {
+        self.conditions.iter()
+    }
+
+    /// Stores a value, and touches the conditions that it may change.
+    fn put(&mut self, name: &str, value: f64, now: Duration) {
+        let (name, mut metric) = match self.metrics.get_key_value(name) {
+            Some((name, metric)) => (name.clone(), *metric),
+            // what is mentioned has its place already, so strangers can't take it away
+            None if value.is_nan() || self.metrics.len() >= MAX_METRICS + self.values.len() => return,
+            None => (name.into(), Metric { value: f64::NAN, posted: now, slot: None }),
+        };
+        if self.ttl.is_some() {
+            self.ages.remove(&(metric.posted, name.clone()));
+            if !value.is_nan() {
+                self.ages.insert((now, name.clone()));
+            }
+        }
+        let is_new = value != metric.value && !(value.is_nan() && metric.value.is_nan());
+        if let (true, Some(Slot(slot))) = (is_new, metric.slot) {
+            self.values[slot as usize] = value;
+            for id in &self.mentions[slot as usize] {
+                let condition = &mut self.conditions[id.index()];
+                if !mem::replace(&mut condition.is_touched, true) {
+                    self.touched.push(*id);
+                }
+            }
+        }
+        if value.is_nan() && metric.slot.is_none() {
+            self.metrics.remove(&name);
+        } else {
+            (metric.value, metric.posted) = (value, now);
+            self.metrics.insert(name, metric);
+        }
+    }
+
+    fn evaluate_touched(&mut self, changed: &mut Vec<ConditionId>) {
+        let mut touched = mem::take(&mut self.touched);
+        for id in touched.drain(..) {
+            if self.evaluate(id) {
+                changed.push(id);
+            }
+        }
+        self.touched = touched;
+    }
+
+    /// Says whether it holds now and didn't, or the other way round.
+    fn evaluate(&mut self, id: ConditionId) -> bool {
+        #[cfg(test)]
+        (self.evaluations += 1);
+        let condition = &mut self.conditions[id.index()];
+        condition.is_touched = false;
+        let holds = condition.expression.as_ref().is_ok_and(|expression| expression.holds(&self.values));
+        mem::replace(&mut condition.holds, holds) != holds
+    }
+}
+
+/// Where conditions find the metric; a new place if none mentioned it before.
+fn slot_of(
+    metrics: &mut BTreeMap<Arc<str>, Metric>,
+    values: &mut Vec<f64>,
+    mentions: &mut Vec<Vec<ConditionId>>,
+    name: &str,
+) -> Slot {
+    let unset = Metric { value: f64::NAN, posted: Duration::ZERO, slot: None };
+    let metric = metrics.entry(name.into()).or_insert(unset);
+    *metric.slot.get_or_insert_with(|| {
+        values.push(metric.value);
+        mentions.push(Vec::new());
+        Slot(u32::try_from(values.len() - 1).unwrap_or(u32::MAX))
+    })
+}
+
+/// What can't be used of a definition. Names the profile and, but for the first, the condition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ConditionError {
+    /// There is another profile of this name before it.
+    Profile(Arc<str>),
+    /// There is another condition of this name before it.
+    Name(Arc<str>, Arc<str>),
+    /// The expression doesn't parse.
+    Expression(Arc<str>, Arc<str>, ExpressionError),
+}
+
+impl fmt::Display for ConditionError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Profile(profile) => {
+                write!(f, "the device defines the profile '{profile}' twice: only the first one counts")
+            }
+            Self::Name(profile, name) => {
+                write!(
+                    f,
+                    "the profile '{profile}' defines the condition '{name}' twice: only the first one counts"
+                )
+            }
+            Self::Expression(profile, name, error) => {
+                write!(f, "failed to read the condition '{name}' of the profile '{profile}': {error}")
+            }
+        }
+    }
+}
+
+impl error::Error for ConditionError {}

@@ -1,0 +1,77 @@
+//! When a workload runs: how long to wait after a failure, and at which times by its cron schedule.
+
+mod cron;
+
+use std::time::Duration;
+
+pub use cron::{Cron, CronError};
+
+use super::workload::Backoff;
+
+impl Backoff {
+    /// The longest wait that [`Exponential`](Self::Exponential) grows to.
+    pub const CAP: Duration = Duration::from_secs(300);
+
+    /// How long to wait when `failures` others came right before this one; the first of a row comes after 0.
+    /// `random`, from 0 to 1, chooses from what the randomization allows.
+    pub fn delay(&self, failures: u32, random: f64) -> Duration {
+        match *self {
+            Self::Constant(period) => period,
+            Self::Exponential { initial, multiplier, randomization } => {
+                let cap = Self::CAP.as_secs_f64();
+                let factor = multiplier.powi(i32::try_from(failures).unwrap_or(i32::MAX)).min(f64::MAX);
+                // capped before it is moved too: many who fail for long must not come all at once
+                let middle = (initial.as_secs_f64() * factor).min(cap);
+                let moved = middle * (1.0 + randomization * (2.0 * random - 1.0));
+                Duration::try_from_secs_f64(moved.clamp(0.0, cap)).unwrap_or(Self::CAP)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn exponential(initial: u64, multiplier: f64, randomization: f64) -> Backoff {
+        Backoff::Exponential { initial: SECOND * initial as u32, multiplier, randomization }
+    }
+
+    #[test]
+    fn a_constant_back_off_is_constant() {
+        for failures in [0, 1, u32::MAX] {
+            assert_eq!(Backoff::default().delay(failures, 0.9), SECOND * 20);
+        }
+        assert_eq!(Backoff::Constant(SECOND * 3600).delay(0, 0.0), SECOND * 3600, "the author's word");
+    }
+
+    #[test]
+    fn an_exponential_back_off_grows_to_five_minutes() {
+        let waits: Vec<_> = (0..6).map(|n| exponential(10, 2.0, 0.0).delay(n, 0.3).as_secs()).collect();
+        assert_eq!(waits, [10, 20, 40, 80, 160, 300]);
+        assert_eq!(exponential(10, 2.0, 0.0).delay(u32::MAX, 0.0), Backoff::CAP);
+        assert_eq!(exponential(1000, 1.0, 0.0).delay(0, 0.0), Backoff::CAP);
+        assert_eq!(exponential(0, 2.0, 0.5).delay(u32::MAX, 0.5), Duration::ZERO);
+    }
+
+    #[test]
+    fn chance_moves_it_to_both_sides_but_not_past_the_cap() {
+        let waits =
+            |failures| [0.0, 0.5, 1.0].map(|r| exponential(10, 2.0, 0.5).delay(failures, r).as_secs());
+        assert_eq!(waits(0), [5, 10, 15]);
+        assert_eq!(waits(40), [150, 300, 300]);
+    }
+
+    #[test]
+    fn absurd_parameters_do_not_panic() {
+        for value in [f64::NAN, f64::INFINITY, -1e300, 0.0] {
+            for failures in [0, 1, u32::MAX] {
+                assert!(exponential(1, value, 0.5).delay(failures, 0.1) <= Backoff::CAP);
+                assert!(exponential(1, 2.0, value).delay(failures, 0.1) <= Backoff::CAP);
+                assert!(exponential(1, 2.0, 0.5).delay(failures, value) <= Backoff::CAP);
+            }
+        }
+    }
+}
