@@ -12,7 +12,7 @@ use super::{
     pod::{ConfigMapUse, Pod},
     profiles::{DeviceProfiles, WorkloadProfile},
     select::Selector,
-    timing::Retry,
+    timing::{CronText, Retry},
     yaml::{Field, Step},
 };
 use crate::agent::workload::{Backoff, Content, Engine, ListedProfile, Profile, RestartPolicy};
@@ -235,7 +235,7 @@ struct WorkloadSpec {
     device: Option<String>,
     device_selector: Option<Selector>,
     pod: Template,
-    cron: Option<String>,
+    cron: Option<CronText>,
     rootless: Option<bool>,
     retry: Option<Retry>,
     profiles: Option<Vec<WorkloadProfile>>,
@@ -268,7 +268,10 @@ fn read_workload(mut document: Value) -> Result<(Resource, Vec<Finding>), Findin
     let (WorkloadDocument { metadata, spec }, mut findings) = typed(&document, &LEFT)?;
     let pod_field = Field::from(["spec", "pod", "spec"]);
     spec.pod.spec.check(&pod_field)?;
-    let cron = spec.cron.filter(|cron| !cron.trim().is_empty());
+    let CronText { text: cron, has_backslash } = spec.cron.unwrap_or_default();
+    if has_backslash {
+        findings.push(Finding::new(["spec", "cron"], "`\\` is taken for `/`"));
+    }
     if cron.is_some() && spec.retry.is_some() {
         findings.push(Finding::new(["spec", "retry"], "has no effect beside `spec.cron`"));
     }

@@ -378,6 +378,20 @@ fn the_first_of_two_with_one_name_wins_and_both_places_are_named() {
 }
 
 #[test]
+fn a_bad_schedule_is_an_error_and_a_doubtful_one_a_warning() {
+    let (desired, problems) = assembled(&workload("a", "cron: '61 * * * *'"));
+    assert_eq!(desired.held, ["a"]);
+    assert!(problems[0].starts_with("f.yaml, document 1, line 9: spec.cron: "), "{problems:?}");
+    let (desired, problems) = assembled(&workload("a", r"cron: '*\1 * * * *'"));
+    assert_eq!(desired.workloads[0].cron.as_deref(), Some(r"*\1 * * * *"));
+    assert_eq!(problems, [r"f.yaml, document 1, line 9: spec.cron: `\` is taken for `/`"]);
+    let (desired, problems) =
+        assembled(&workload("a", "cron: '* * * * *'\nretry: {constantBackoff: {periodSeconds: 1}}"));
+    assert_eq!(names(&desired), ["a"]);
+    assert_eq!(problems, ["f.yaml, document 1, line 10: spec.retry: has no effect beside `spec.cron`"]);
+}
+
+#[test]
 fn merge_keys_and_anchors_work_everywhere() {
     let text = "
 apiVersion: management.project-flotta.io/v1alpha1

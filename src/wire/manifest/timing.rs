@@ -1,10 +1,30 @@
-//! How long to wait before a workload is started again.
+//! When a workload runs, and how long to wait before it is started again.
 
 use std::time::Duration;
 
 use serde::Deserialize;
 
-use crate::agent::workload::Backoff;
+use crate::agent::{schedule::Cron, workload::Backoff};
+
+/// `spec.cron`: a valid schedule, or none when it is empty.
+#[derive(Debug, Default, Deserialize)]
+#[serde(try_from = "String")]
+pub(super) struct CronText {
+    pub(super) text: Option<String>,
+    pub(super) has_backslash: bool,
+}
+
+impl TryFrom<String> for CronText {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        if text.trim().is_empty() {
+            return Ok(Self::default());
+        }
+        let cron = Cron::parse(&text).map_err(|error| error.to_string())?;
+        Ok(Self { has_backslash: cron.has_backslash(), text: Some(text) })
+    }
+}
 
 /// `spec.retry`. The resource definition has whole numbers only; fractions do no harm.
 #[derive(Debug, Deserialize)]
