@@ -34,14 +34,14 @@ fn main() -> ExitCode {
     }
     match settings(&arguments) {
         Ok(Invocation::Print(text)) => {
-            // Whoever closes the pipe early has seen enough.
-            let _ = io::stdout().write_all(text.as_bytes());
+            print(&text);
             ExitCode::SUCCESS
         }
-        Ok(Invocation::Check(settings)) => match check::check(&settings, &mut io::stdout()) {
-            Ok(true) => ExitCode::SUCCESS,
-            Ok(false) | Err(_) => ExitCode::from(CONFIGURATION),
-        },
+        Ok(Invocation::Check(settings)) => {
+            let report = check::check(&settings);
+            print(&report.text);
+            if report.is_good { ExitCode::SUCCESS } else { ExitCode::from(CONFIGURATION) }
+        }
         Ok(Invocation::Run(settings)) => {
             log_to_stderr(settings.log_level);
             serve(&settings, &arguments)
@@ -51,6 +51,11 @@ fn main() -> ExitCode {
             ExitCode::from(CONFIGURATION)
         }
     }
+}
+
+fn print(text: &str) {
+    // Whoever closes the pipe early has seen enough.
+    let _ = io::stdout().write_all(text.as_bytes());
 }
 
 fn settings(arguments: &[OsString]) -> Result<Invocation, SettingsError> {

@@ -135,6 +135,8 @@ struct Book {
     open: BTreeMap<Ticket, Arc<str>>,
     finished: Finished,
     finished_changed: bool,
+    /// Not all that shall run is known: a pod of ours that seems to belong to nothing may be wanted.
+    partial: bool,
     next_slot: NextSlot,
     seed: u64,
 }
@@ -223,6 +225,7 @@ impl Agent {
                 open: BTreeMap::new(),
                 finished: setup.finished,
                 finished_changed: false,
+                partial: false,
                 next_slot: setup.next_slot,
                 seed: setup.seed,
             },
@@ -324,7 +327,7 @@ impl Agent {
             wanted.insert(workload.name().into(), workload.clone());
         }
         for (name, tracked) in &mut self.tracked {
-            tracked.held = held.contains(&**name);
+            tracked.held = held.contains(&**name) || (desired.partial && !wanted.contains_key(name));
             if let Some(old) = tracked.wanted()
                 && tracked.held
             {
@@ -372,6 +375,7 @@ impl Agent {
             tracked.want(workload, finished, &mut turn);
             self.dirty.insert(name.clone());
         }
+        self.book.partial = desired.partial;
         self.informed = true;
     }
 

@@ -462,7 +462,7 @@ impl Tracked {
         }
         let wake = flap.earlier(self.advance_wanted(may_run, turn));
         let leave = match self.wanted {
-            None => !self.held,
+            None => !self.held && !turn.book.partial,
             // An old pod runs on until the images of the new one are here.
             Some(_) => {
                 !may_run || self.pulled || matches!(self.phase, Phase::Running | Phase::Finished { .. })

@@ -25,7 +25,8 @@ pub struct Cron {
     times: saffron::Cron,
     /// Where both day fields must match, which saffron can't: the weekdays, Sunday first.
     weekdays: Option<Set>,
-    has_backslash: bool,
+    /// As its author wrote it.
+    text: Box<str>,
 }
 
 impl Cron {
@@ -62,12 +63,12 @@ impl Cron {
         };
         let lists = format!("{minute} {hour} {days} {month} {weekdays}");
         let times = lists.parse().map_err(|_| CronError(format!("the sets {lists} are refused")))?;
-        Ok(Self { times, weekdays: filter, has_backslash: text.contains('\\') })
+        Ok(Self { times, weekdays: filter, text: text.trim().into() })
     }
 
     /// Whether a `\` was taken for `/`: its author should hear of it.
     pub fn has_backslash(&self) -> bool {
-        self.has_backslash
+        self.text.contains('\\')
     }
 
     /// The first time after `after`, on the wall clock of its time zone; `None` if there is none, as with
@@ -89,6 +90,12 @@ impl Cron {
                 return Some(time);
             }
         }
+    }
+}
+
+impl fmt::Display for Cron {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
     }
 }
 

@@ -71,6 +71,8 @@ struct World {
     broken: Option<Failure>,
     /// The engine does not answer at all.
     engine_gone: bool,
+    /// Part of the configuration can't be read.
+    partial: bool,
 }
 
 impl World {
@@ -108,6 +110,7 @@ impl World {
             }],
             broken: None,
             engine_gone: false,
+            partial: false,
         }
     }
 
@@ -139,7 +142,7 @@ impl World {
     fn want_and_hold(&mut self, workloads: &[&Workload], held: &[&str]) {
         let workloads = workloads.iter().map(|workload| Arc::new((*workload).clone())).collect();
         let held = held.iter().map(ToString::to_string).collect();
-        self.happen(Event::Desired(Desired { profiles: self.profiles.clone(), workloads, held }));
+        self.happen(Event::Desired(Desired { profiles: self.profiles.clone(), workloads, held, partial: self.partial }));
     }
 
     fn post(&mut self, name: &str, value: impl Into<Option<f64>>) {

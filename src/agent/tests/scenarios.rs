@@ -323,6 +323,22 @@ fn what_could_not_be_understood_this_time_stays_as_it_was() {
 }
 
 #[test]
+fn nothing_goes_while_a_part_of_what_shall_run_cannot_be_read() {
+    let (a, b, c) = (workload("a", 1), workload("b", 1), workload("c", 1));
+    let mut world = World::running(&[&a]);
+    world.pods.insert(b.id.clone(), ("b".into(), ContainerState::Running, 1)); // from before this process
+    world.partial = true;
+    world.want(&[&c]);
+    world.settle();
+    world.pass(120 * S);
+    assert_eq!(world.pods.len(), 3);
+    world.partial = false;
+    world.want(&[&c]);
+    world.settle();
+    assert_eq!(world.pods.keys().collect::<Vec<_>>(), [&c.id]);
+}
+
+#[test]
 fn a_pod_that_vanished_behind_the_agents_back_comes_back_after_the_back_off() {
     let w = workload("w", 1);
     let mut world = World::running(&[&w]);

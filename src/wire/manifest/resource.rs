@@ -12,10 +12,13 @@ use super::{
     pod::{ConfigMapUse, Pod},
     profiles::{DeviceProfiles, WorkloadProfile},
     select::Selector,
-    timing::Retry,
+    timing::{CronField, Retry},
     yaml::{Field, Step},
 };
-use crate::agent::workload::{Backoff, Content, Engine, ListedProfile, Profile, RestartPolicy};
+use crate::agent::{
+    schedule::Cron,
+    workload::{Content, Engine, ListedProfile, Profile, RestartPolicy, Schedule},
+};
 
 /// A valid document.
 #[derive(Debug, Clone, PartialEq)]
@@ -31,6 +34,8 @@ pub(super) struct Device {
     pub(super) name: String,
     pub(super) labels: BTreeMap<String, String>,
     pub(super) profiles: Vec<Profile>,
+    /// Where they stand.
+    pub(super) profiles_at: Field,
 }
 
 /// An `EdgeWorkload`, which becomes a workload once its `ConfigMap`s are found.
@@ -42,8 +47,7 @@ pub(super) struct WorkloadManifest {
     pub(super) content: Content,
     pub(super) restart: RestartPolicy,
     pub(super) grace: Duration,
-    pub(super) backoff: Backoff,
-    pub(super) cron: Option<String>,
+    pub(super) schedule: Schedule,
     pub(super) profiles: Vec<ListedProfile>,
     pub(super) config_maps: Vec<ConfigMapUse>,
 }
@@ -208,17 +212,23 @@ fn read_device(document: &Value) -> Result<(Resource, Vec<Finding>), Finding> {
     ];
     let (DeviceDocument { metadata, spec }, mut findings) = typed(document, &LEFT)?;
     let spec = spec.unwrap_or_default();
-    let profiles = match (spec.profiles, spec.heartbeat.and_then(|heartbeat| heartbeat.profiles)) {
-        (Some(profiles), Some(_)) => {
-            let message = "has no effect beside `spec.profiles`";
-            findings.push(Finding::new(["spec", "heartbeat", "profiles"], message));
-            profiles.0
-        }
-        (Some(profiles), None) | (None, Some(profiles)) => profiles.0,
-        (None, None) => Vec::new(),
-    };
-    let labels = metadata.labels.unwrap_or_default();
-    Ok((Resource::Device(Device { name: metadata.name.0, labels, profiles }), findings))
+    let (above, below) = (Field::from(["spec", "profiles"]), Field::from(["spec", "heartbeat", "profiles"]));
+    let (profiles, profiles_at) =
+        match (spec.profiles, spec.heartbeat.and_then(|heartbeat| heartbeat.profiles)) {
+            (Some(profiles), below_too) => {
+                if below_too.is_some() {
+                    findings.push(Finding {
+                        field: below,
+                        message: "has no effect beside `spec.profiles`".to_owned(),
+                    });
+                }
+                (profiles.0, above)
+            }
+            (None, Some(profiles)) => (profiles.0, below),
+            (None, None) => (Vec::new(), above),
+        };
+    let (name, labels) = (metadata.name.0, metadata.labels.unwrap_or_default());
+    Ok((Resource::Device(Device { name, labels, profiles, profiles_at }), findings))
 }
 
 #[derive(Deserialize)]
@@ -235,7 +245,7 @@ struct WorkloadSpec {
     device: Option<String>,
     device_selector: Option<Selector>,
     pod: Template,
-    cron: Option<String>,
+    cron: Option<CronField>,
     rootless: Option<bool>,
     retry: Option<Retry>,
     profiles: Option<Vec<WorkloadProfile>>,
@@ -268,7 +278,10 @@ fn read_workload(mut document: Value) -> Result<(Resource, Vec<Finding>), Findin
     let (WorkloadDocument { metadata, spec }, mut findings) = typed(&document, &LEFT)?;
     let pod_field = Field::from(["spec", "pod", "spec"]);
     spec.pod.spec.check(&pod_field)?;
-    let cron = spec.cron.filter(|cron| !cron.trim().is_empty());
+    let cron = spec.cron.and_then(|cron| cron.0);
+    if cron.as_ref().is_some_and(Cron::has_backslash) {
+        findings.push(Finding::new(["spec", "cron"], "`\\` is taken for `/`"));
+    }
     if cron.is_some() && spec.retry.is_some() {
         findings.push(Finding::new(["spec", "retry"], "has no effect beside `spec.cron`"));
     }
@@ -282,8 +295,10 @@ fn read_workload(mut document: Value) -> Result<(Resource, Vec<Finding>), Findin
         restart: spec.pod.spec.restart(),
         grace: spec.pod.spec.grace(),
         config_maps: spec.pod.spec.config_maps(&pod_field),
-        backoff: spec.retry.map(|retry| retry.0).unwrap_or_default(),
-        cron,
+        schedule: match cron {
+            Some(cron) => Schedule::Cron(cron),
+            None => Schedule::Service(spec.retry.map(|retry| retry.0).unwrap_or_default()),
+        },
         profiles: spec.profiles.unwrap_or_default().into_iter().map(|profile| profile.0).collect(),
         content: Content {
             name: metadata.name.0,

@@ -1,10 +1,26 @@
-//! How long to wait before a workload is started again.
+//! When a workload runs, and how long to wait before it is started again.
 
 use std::time::Duration;
 
 use serde::Deserialize;
 
-use crate::agent::workload::Backoff;
+use crate::agent::{schedule::Cron, workload::Backoff};
+
+/// `spec.cron`: a valid schedule, or none when it is empty.
+#[derive(Debug, Deserialize)]
+#[serde(try_from = "String")]
+pub(super) struct CronField(pub(super) Option<Cron>);
+
+impl TryFrom<String> for CronField {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        if text.trim().is_empty() {
+            return Ok(Self(None));
+        }
+        Cron::parse(&text).map(|cron| Self(Some(cron))).map_err(|error| error.to_string())
+    }
+}
 
 /// `spec.retry`. The resource definition has whole numbers only; fractions do no harm.
 #[derive(Debug, Deserialize)]

@@ -1,0 +1,246 @@
+//! What the files of a directory say, as far as it is known: from themselves, or from when they were last good.
+
+use std::{
+    collections::BTreeMap,
+    fs::{self, File, Metadata},
+    io::{self, ErrorKind, Read},
+    os::unix::fs::{MetadataExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use crate::{
+    agent::workload::Desired,
+    wire::manifest::{Broken, Contents, Document, Problem, Source, assemble, expression_problems},
+};
+
+const LARGEST_FILE: u64 = 1 << 20;
+const MOST_BYTES: u64 = 16 << 20;
+const MOST_FILES: usize = 1_000;
+
+/// Whether a file of this name is read: not what is hidden, and not what editors leave beside it.
+pub(super) fn is_manifest(name: &str) -> bool {
+    let is_known = |extension: &str| matches!(extension, "yaml" | "yml" | "json");
+    !name.starts_with(['.', '#']) && name.rsplit_once('.').is_some_and(|(_, extension)| is_known(extension))
+}
+
+/// A directory of manifests.
+#[derive(Debug)]
+pub(super) struct Folder {
+    dir: PathBuf,
+    /// Sorted by name: of two resources with one name, the first counts.
+    files: BTreeMap<String, Known>,
+    /// Files that were never read yet, because somebody is writing them.
+    is_waiting: bool,
+    /// The first file that is one too many.
+    refused: Option<Problem>,
+}
+
+/// A file, as it was last read.
+#[derive(Debug, Default)]
+struct Known {
+    /// `None`: not read by this process, or not readable.
+    stamp: Option<Stamp>,
+    /// What counts: the newest good version of every document.
+    documents: Vec<Document>,
+    /// It was read without an error once, so `documents` are all it ever said.
+    was_whole: bool,
+    broken: Vec<Broken>,
+    problems: Vec<Problem>,
+}
+
+/// Changes whenever the file does; the change time can't be set by anybody.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Stamp {
+    device: u64,
+    inode: u64,
+    size: u64,
+    changed: (i64, i64),
+}
+
+impl Stamp {
+    fn of(metadata: &Metadata) -> Self {
+        Self {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            size: metadata.len(),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+        }
+    }
+}
+
+impl Folder {
+    /// Knows nothing yet.
+    pub(super) fn new(dir: PathBuf) -> Self {
+        Self { dir, files: BTreeMap::new(), is_waiting: false, refused: None }
+    }
+
+    /// Takes in what [`Folder::kept`] gave, perhaps in an earlier life. What this version doesn't understand any
+    /// more is left out.
+    pub(super) fn remember(&mut self, kept: &[u8]) -> Result<(), serde_json::Error> {
+        let files: BTreeMap<String, Vec<Source>> = serde_json::from_slice(kept)?;
+        for (name, sources) in files {
+            let file = Arc::from(name.as_str());
+            let mut contents = Contents::default();
+            for source in sources {
+                contents.read_document(&file, source);
+            }
+            let was_whole = contents.broken.is_empty();
+            self.files.insert(name, Known { documents: contents.documents, was_whole, ..Known::default() });
+        }
+        Ok(())
+    }
+
+    /// The last good version of every file that was good once.
+    pub(super) fn kept(&self) -> Result<Vec<u8>, serde_json::Error> {
+        let sources = |known: &Known| known.documents.iter().map(|d| d.source().clone()).collect();
+        let whole = self.files.iter().filter(|(_, known)| known.was_whole);
+        let files: BTreeMap<&str, Vec<Source>> =
+            whole.map(|(name, known)| (name.as_str(), sources(known))).collect();
+        serde_json::to_vec(&files)
+    }
+
+    /// Reads what changed since the last time, but for files that somebody `is_writing`: those stay as they were.
+    /// Says whether anything changed.
+    ///
+    /// # Errors
+    /// The directory itself can't be read: everything stays as it was.
+    pub(super) fn sync(&mut self, is_writing: &dyn Fn(&str) -> bool) -> io::Result<bool> {
+        let found = list(&self.dir)?;
+        let before = self.files.len();
+        self.files.retain(|name, _| found.contains_key(name));
+        let mut has_changed = self.files.len() < before;
+        (self.is_waiting, self.refused) = (false, None);
+        let mut bytes: u64 =
+            self.files.values().filter_map(|known| known.stamp).map(|stamp| stamp.size).sum();
+        for (name, metadata) in found {
+            let is_new = !self.files.contains_key(&name);
+            if is_writing(&name) {
+                self.is_waiting |= is_new;
+                continue;
+            }
+            let stamp = metadata.as_ref().ok().map(Stamp::of);
+            let before = self.files.get(&name).and_then(|known| known.stamp);
+            if stamp.is_some() && stamp == before {
+                continue;
+            }
+            let file: Arc<str> = Arc::from(name.as_str());
+            if is_new && self.files.len() >= MOST_FILES {
+                let message = format!("is one too many: at most {MOST_FILES} files are read");
+                self.refused = Some(Problem::file(&file, message));
+                continue;
+            }
+            has_changed = true;
+            let others = bytes - before.map_or(0, |stamp| stamp.size);
+            let read = metadata.and_then(|metadata| {
+                if metadata.len() <= LARGEST_FILE && others + metadata.len() > MOST_BYTES {
+                    return Err(io::Error::other(format!("all files together may have {MOST_BYTES} bytes")));
+                }
+                read(&self.dir.join(&name))
+            });
+            let known = self.files.entry(name).or_default();
+            match read {
+                Ok(content) => {
+                    bytes = others + stamp.map_or(0, |stamp| stamp.size);
+                    known.take(Contents::read(&file, &content));
+                    known.stamp = stamp;
+                }
+                Err(cause) => {
+                    bytes = others;
+                    known.fail(Problem::file(&file, format!("can't be read: {cause}")));
+                }
+            }
+        }
+        Ok(has_changed)
+    }
+
+    /// What the files say all together, and what is wrong with them.
+    pub(super) fn assemble(&self, device_id: &str) -> (Desired, Vec<Problem>) {
+        let documents = self.documents();
+        let broken: Vec<Broken> =
+            self.files.values().flat_map(|known| known.broken.iter().cloned()).collect();
+        let (mut desired, found) = assemble(&documents, &broken, device_id);
+        let is_unknown = |known: &Known| !known.was_whole && known.broken.contains(&Broken::Other);
+        desired.partial = self.is_waiting || self.files.values().any(is_unknown);
+        let mut problems: Vec<Problem> =
+            self.files.values().flat_map(|known| known.problems.iter().cloned()).collect();
+        problems.extend(found);
+        problems.extend(self.refused.clone());
+        (desired, problems)
+    }
+
+    pub(super) fn expression_problems(&self, device_id: &str) -> Vec<Problem> {
+        expression_problems(&self.documents(), device_id)
+    }
+
+    fn documents(&self) -> Vec<&Document> {
+        self.files.values().flat_map(|known| &known.documents).collect()
+    }
+
+    pub(super) fn file_count(&self) -> usize {
+        self.files.len()
+    }
+}
+
+impl Known {
+    /// The new version counts. Where a document of it is broken, nobody knows which of the old ones it was, so all
+    /// old ones that the new version doesn't define stay.
+    fn take(&mut self, contents: Contents) {
+        let Contents { mut documents, broken, problems } = contents;
+        if broken.is_empty() {
+            self.was_whole = true;
+        } else {
+            let is_gone = |old: &Document| documents.iter().all(|new| new.key() != old.key());
+            let stay: Vec<Document> = self.documents.iter().filter(|old| is_gone(old)).cloned().collect();
+            documents.extend(stay);
+        }
+        (self.documents, self.broken, self.problems) = (documents, broken, problems);
+    }
+
+    /// Everything stays as it was, and the file is tried again at the next opportunity.
+    fn fail(&mut self, problem: Problem) {
+        self.stamp = None;
+        self.broken = vec![Broken::Other];
+        self.problems = vec![problem];
+    }
+}
+
+/// The directory's manifests, and what is known of each: links are followed.
+fn list(dir: &Path) -> io::Result<BTreeMap<String, io::Result<Metadata>>> {
+    let mut found = BTreeMap::new();
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if !is_manifest(&name) {
+            continue;
+        }
+        match fs::metadata(entry.path()) {
+            Ok(metadata) if !metadata.is_file() => continue,
+            // gone since it was listed; a link to nothing is still there
+            Err(error) if error.kind() == ErrorKind::NotFound && entry.path().symlink_metadata().is_err() => {
+            }
+            metadata => {
+                found.insert(name, metadata);
+            }
+        }
+        if found.len() > 10 * MOST_FILES {
+            return Err(io::Error::other(format!("it holds more than {} files", 10 * MOST_FILES)));
+        }
+    }
+    Ok(found)
+}
+
+/// Without waiting, should the file turn out to be a pipe by now.
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let nonblocking = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or_default();
+    let file = File::options().read(true).custom_flags(nonblocking).open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other("it is no regular file"));
+    }
+    let mut content = Vec::new();
+    file.take(LARGEST_FILE + 1).read_to_end(&mut content)?;
+    if content.len() as u64 > LARGEST_FILE {
+        return Err(io::Error::other(format!("it is larger than {LARGEST_FILE} bytes")));
+    }
+    Ok(content)
+}

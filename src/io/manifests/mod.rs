@@ -1,0 +1,232 @@
+//! The directory of manifests: watched, read when it changes, told of once.
+//!
+//! `folder` knows what the files say, `watch` when to look again. What the files last said is kept in the
+//! state directory, so that neither a broken file nor an unreadable directory changes what runs.
+
+mod folder;
+#[cfg(test)]
+mod tests;
+mod watch;
+
+use std::{
+    collections::BTreeSet,
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+    thread,
+    time::Duration,
+};
+
+use crossbeam_channel::{SendError, Sender};
+use log::debug;
+
+use super::state::Store;
+use crate::{
+    agent::{
+        Event,
+        notice::{Notice, Reason},
+        workload::Desired,
+    },
+    wire::manifest::{Problem, STACK, Severity},
+};
+use folder::Folder;
+use watch::{Watch, now};
+
+/// Editors and package managers write several files in a row: wait for silence this long …
+const SILENCE: Duration = Duration::from_millis(50);
+/// … but not longer than this.
+const LONGEST_UNREST: Duration = Duration::from_millis(500);
+/// inotify doesn't see what a link leads to.
+const RESCAN: Duration = Duration::from_secs(60);
+/// How long to wait before a directory that can't be watched is tried again: doubled up to the second.
+const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
+/// The name under which the last good version is kept.
+const KEPT: &str = "manifests";
+
+/// Reads the directory once, without watching or keeping anything.
+///
+/// # Errors
+/// The directory can't be read.
+pub fn read_once(dir: &Path, device_id: &str) -> io::Result<Snapshot> {
+    let mut folder = Folder::new(dir.to_owned());
+    folder.sync(&|_| false)?;
+    let (desired, mut problems) = folder.assemble(device_id);
+    problems.extend(folder.expression_problems(device_id));
+    problems.sort();
+    Ok(Snapshot { desired, problems, files: folder.file_count() })
+}
+
+/// What a directory says.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Snapshot {
+    /// What shall be on this device.
+    pub desired: Desired,
+    /// What is wrong, expressions included, by file and line.
+    pub problems: Vec<Problem>,
+    /// How many files were read.
+    pub files: usize,
+}
+
+/// The thread that watches the directory.
+#[derive(Debug)]
+pub struct Manifests {
+    folder: Folder,
+    dir: PathBuf,
+    device_id: String,
+    store: Store,
+    events: Sender<Event>,
+    /// Whether everything that the directory says is known, from itself or from the store.
+    is_known: bool,
+    told: Option<Desired>,
+    complaints: BTreeSet<Problem>,
+    store_complaint: Option<String>,
+}
+
+impl Manifests {
+    /// Starts the thread. It tells of what the directory says as soon as it was read, and then of every change;
+    /// it ends when nobody listens any more.
+    ///
+    /// # Errors
+    /// The thread can't be started.
+    pub fn start(dir: PathBuf, store: Store, device_id: String, events: Sender<Event>) -> io::Result<()> {
+        let mut manifests = Self {
+            folder: Folder::new(dir.clone()),
+            dir,
+            device_id,
+            store,
+            events,
+            is_known: false,
+            told: None,
+            complaints: BTreeSet::new(),
+            store_complaint: None,
+        };
+        let thread = thread::Builder::new().name("manifests".to_owned()).stack_size(STACK);
+        thread.spawn(move || {
+            manifests.remember();
+            if manifests.run().is_err() {
+                debug!("nobody listens to manifests any more");
+            }
+        })?;
+        Ok(())
+    }
+
+    fn remember(&mut self) {
+        let Some(kept) = self.store.load(KEPT) else { return };
+        match self.folder.remember(&kept) {
+            Ok(()) => self.is_known = true,
+            Err(error) => debug!("kept manifests of another version are not used: {error}"),
+        }
+    }
+
+    fn run(&mut self) -> Result<(), SendError<Event>> {
+        let mut watch = None;
+        let mut retry = RETRY.0;
+        loop {
+            // the watch comes first, so that no change falls between it and the look
+            let watched = match watch.take().filter(Watch::is_current) {
+                Some(watch) => Ok(watch),
+                None => Watch::new(&self.dir),
+            };
+            let is_writing = |name: &str| watched.as_ref().is_ok_and(|watch| watch.is_writing(name));
+            let read = self.folder.sync(&is_writing);
+            self.tell(read, watched.as_ref().err().map(|error| io::Error::from(*error)))?;
+            let Ok(mut present) = watched else {
+                let _ = watch::wait(&mut [], now() + retry);
+                retry = RETRY.1.min(retry * 2);
+                continue;
+            };
+            retry = RETRY.0;
+            if until_change(&mut present).is_ok() {
+                watch = Some(present);
+            }
+        }
+    }
+
+    /// Tells of what changed; both errors are about the directory itself.
+    fn tell(&mut self, read: io::Result<bool>, unwatched: Option<io::Error>) -> Result<(), SendError<Event>> {
+        let (desired, mut problems) = self.folder.assemble(&self.device_id);
+        let dir: Arc<str> = Arc::from(self.dir.to_string_lossy());
+        self.is_known |= read.is_ok();
+        match (read, unwatched) {
+            (Err(cause), _) => {
+                let stay = if self.is_known { "what it said before stays" } else { "waiting for it" };
+                problems.push(Problem::file(&dir, format!("can't be read: {cause}; {stay}")));
+            }
+            (Ok(_), Some(cause)) => {
+                let message = format!("can't be watched: {cause}; it is read every {} s", RETRY.1.as_secs());
+                problems.push(Problem { severity: Severity::Warning, ..Problem::file(&dir, message) });
+            }
+            (Ok(has_changed), None) if has_changed || self.store_complaint.is_some() => self.keep()?,
+            (Ok(_), None) => {}
+        }
+        self.complain(problems)?;
+        if self.is_known && self.told.as_ref() != Some(&desired) {
+            let count = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
+            let (workloads, profiles) = (desired.workloads.len(), desired.profiles.len());
+            let all = format!("{}, {}", count(workloads, "workload"), count(profiles, "profile"));
+            let message = format!("'{dir}' asks for {all}");
+            self.events.send(Event::Notice(Notice::info(Reason::ConfigurationApplied, message)))?;
+            self.events.send(Event::Desired(desired.clone()))?;
+            self.told = Some(desired);
+        }
+        Ok(())
+    }
+
+    /// Each problem once, and each file once when nothing is wrong with it any more.
+    fn complain(&mut self, problems: Vec<Problem>) -> Result<(), SendError<Event>> {
+        let problems: BTreeSet<Problem> = problems.into_iter().collect();
+        for problem in problems.difference(&self.complaints) {
+            let reason = match problem.severity {
+                Severity::Error => Reason::ConfigurationRejected,
+                Severity::Warning => Reason::ConfigurationApplied,
+            };
+            self.events.send(Event::Notice(Notice::warning(reason, problem.to_string())))?;
+        }
+        let files = |problems: &BTreeSet<Problem>| -> BTreeSet<Arc<str>> {
+            problems.iter().map(|problem| problem.file.clone()).collect()
+        };
+        for file in files(&self.complaints).difference(&files(&problems)) {
+            let message = format!("{file}: nothing is wrong with it any more");
+            self.events.send(Event::Notice(Notice::info(Reason::ConfigurationApplied, message)))?;
+        }
+        self.complaints = problems;
+        Ok(())
+    }
+
+    /// Keeps the last good version for the next start.
+    fn keep(&mut self) -> Result<(), SendError<Event>> {
+        let kept = self.folder.kept().map_err(|error| error.to_string());
+        let saved = kept.and_then(|kept| self.store.save(KEPT, &kept).map_err(|error| error.to_string()));
+        let complaint = saved.err();
+        if let Some(complaint) = complaint.as_ref().filter(|_| complaint != self.store_complaint) {
+            self.events.send(Event::Notice(Notice::warning(Reason::Failed, complaint.clone())))?;
+        }
+        self.store_complaint = complaint;
+        Ok(())
+    }
+}
+
+/// Waits until it is time to look again: after a change and a little silence, when a writer takes too long, or
+/// after a minute. An error: the directory must be watched anew.
+fn until_change(watch: &mut Watch) -> rustix::io::Result<()> {
+    let rescan = now() + RESCAN;
+    // when the first and the last change were seen
+    let mut unrest: Option<(Duration, Duration)> = None;
+    loop {
+        let quiet = unrest.map(|(first, last)| (last + SILENCE).min(first + LONGEST_UNREST));
+        let deadline = [quiet, watch.deadline(), Some(rescan)].into_iter().flatten().min().unwrap_or(rescan);
+        let seen = watch.wait(deadline)?;
+        if seen.lost {
+            return Err(rustix::io::Errno::NOENT);
+        }
+        let now = now();
+        if seen.change {
+            unrest = Some((unrest.map_or(now, |(first, _)| first), now));
+        }
+        let is_quiet = quiet.is_some_and(|quiet| quiet <= now) && !seen.change;
+        let is_unbearable = unrest.is_some_and(|(first, _)| first + LONGEST_UNREST <= now);
+        if watch.give_up(now) || is_quiet || is_unbearable || rescan <= now {
+            return Ok(());
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! Notices that a directory's files change, by inotify, and which of them are being written.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    mem::MaybeUninit,
+    os::{fd::OwnedFd, unix::fs::MetadataExt},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags},
+    io::{Errno, Result},
+    time::{ClockId, clock_gettime},
+};
+
+use super::folder::is_manifest;
+
+/// A writer that holds a file open longer is not waited for.
+const LONGEST_WRITE: Duration = Duration::from_secs(5);
+
+/// Time since some start, for deadlines.
+pub(super) fn now() -> Duration {
+    let now = clock_gettime(ClockId::Monotonic);
+    Duration::new(now.tv_sec.try_into().unwrap_or_default(), now.tv_nsec.try_into().unwrap_or_default())
+}
+
+/// A watched directory.
+#[derive(Debug)]
+pub(super) struct Watch {
+    inotify: OwnedFd,
+    dir: PathBuf,
+    identity: Option<(u64, u64)>,
+    /// Files that were changed and not closed since, and when that began.
+    writing: BTreeMap<String, Duration>,
+}
+
+/// What was seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Seen {
+    /// Files came, went or were closed after writing.
+    pub(super) change: bool,
+    /// The directory itself went or was replaced: watch anew.
+    pub(super) lost: bool,
+}
+
+impl Watch {
+    pub(super) fn new(dir: &Path) -> Result<Self> {
+        let inotify = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?;
+        let files = WatchFlags::CREATE | WatchFlags::MODIFY | WatchFlags::CLOSE_WRITE | WatchFlags::ATTRIB;
+        let names = WatchFlags::MOVED_FROM | WatchFlags::MOVED_TO | WatchFlags::DELETE;
+        let itself = WatchFlags::DELETE_SELF | WatchFlags::MOVE_SELF | WatchFlags::ONLYDIR;
+        inotify::add_watch(&inotify, dir, files | names | itself)?;
+        Ok(Self { inotify, dir: dir.to_owned(), identity: identity(dir), writing: BTreeMap::new() })
+    }
+
+    /// Whether the path leads to the same directory still: a link to it may point elsewhere by now.
+    pub(super) fn is_current(&self) -> bool {
+        self.identity == identity(&self.dir)
+    }
+
+    pub(super) fn is_writing(&self, name: &str) -> bool {
+        self.writing.contains_key(name)
+    }
+
+    /// When the first of the present writers is not waited for any longer.
+    pub(super) fn deadline(&self) -> Option<Duration> {
+        self.writing.values().min().map(|since| *since + LONGEST_WRITE)
+    }
+
+    /// Gives up on writers that take too long; whether there was one.
+    pub(super) fn give_up(&mut self, now: Duration) -> bool {
+        let before = self.writing.len();
+        self.writing.retain(|_, since| now < *since + LONGEST_WRITE);
+        self.writing.len() < before
+    }
+
+    /// Waits for something to see, at most until `deadline`.
+    pub(super) fn wait(&mut self, deadline: Duration) -> Result<Seen> {
+        if !wait(&mut [PollFd::new(&self.inotify, PollFlags::IN)], deadline)? {
+            return Ok(Seen::default());
+        }
+        let now = now();
+        let mut seen = Seen::default();
+        let mut buffer = [MaybeUninit::uninit(); 2048];
+        let mut reader = inotify::Reader::new(&self.inotify, &mut buffer);
+        loop {
+            let event = match reader.next() {
+                Ok(event) => event,
+                Err(Errno::WOULDBLOCK) => return Ok(seen),
+                Err(error) => return Err(error),
+            };
+            let flags = event.events();
+            if flags.contains(ReadFlags::QUEUE_OVERFLOW) {
+                self.writing.clear();
+                seen.change = true;
+            }
+            let gone =
+                ReadFlags::IGNORED | ReadFlags::UNMOUNT | ReadFlags::DELETE_SELF | ReadFlags::MOVE_SELF;
+            seen.lost |= flags.intersects(gone);
+            let Some(name) = event.file_name().map(|name| name.to_string_lossy()) else { continue };
+            // Kubernetes replaces a whole ConfigMap directory by moving its link `..data`
+            if name.starts_with("..") {
+                seen.change = true;
+            }
+            if !is_manifest(&name) {
+                continue;
+            }
+            let begins = flags.contains(ReadFlags::MODIFY)
+                || flags.contains(ReadFlags::CREATE) && will_be_closed(&self.dir.join(&*name));
+            if begins {
+                self.writing.entry(name.into_owned()).or_insert(now);
+            } else {
+                if !flags.contains(ReadFlags::ATTRIB) {
+                    self.writing.remove(&*name);
+                }
+                seen.change = true;
+            }
+        }
+    }
+}
+
+/// Whether a new name is that of a file which its maker has open: not so for links of either sort.
+fn will_be_closed(path: &Path) -> bool {
+    path.symlink_metadata().is_ok_and(|metadata| metadata.is_file() && metadata.nlink() == 1)
+}
+
+fn identity(dir: &Path) -> Option<(u64, u64)> {
+    fs::metadata(dir).ok().map(|metadata| (metadata.dev(), metadata.ino()))
+}
+
+/// Waits until something is there to read, or until the deadline: then `false`.
+pub(super) fn wait(files: &mut [PollFd<'_>], deadline: Duration) -> Result<bool> {
+    loop {
+        // rounded up to milliseconds, as the kernel may do the opposite and make this a busy loop
+        let left = deadline.saturating_sub(now()) + Duration::from_millis(1);
+        let left = Timespec { tv_sec: left.as_secs().cast_signed(), tv_nsec: left.subsec_nanos() as _ };
+        match poll(files, Some(&left)) {
+            Err(Errno::INTR) => {}
+            result => return result.map(|ready| ready > 0),
+        }
+    }
+}
