@@ -1,1 +1,179 @@
-//! stub
+//! `--check`: says what settings and manifests mean, and touches nothing.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write,
+    sync::Arc,
+};
+
+use crate::{
+    agent::{
+        expression::{Expression, Slot},
+        workload::{Backoff, Desired, ListedProfile, Profile, RestartPolicy, Workload},
+    },
+    io::manifests::{Snapshot, read_once},
+    settings::Settings,
+    wire::manifest::{Problem, Severity},
+};
+
+/// What was understood.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    /// For people.
+    pub text: String,
+    /// Whether the agent can do all that is asked for; warnings don't count.
+    pub is_good: bool,
+}
+
+/// Reads the manifests that the settings name, and reports on both.
+pub fn check(settings: &Settings) -> Report {
+    let mut text = String::from("Settings\n");
+    for setting in &settings.listing {
+        line(&mut text, &format!("  {:<18} {}  ({})", setting.key, setting.value, setting.source));
+    }
+    let Some(dir) = &settings.manifests else {
+        text.push_str("\nNo manifests: MANIFESTS is not given.\n");
+        return Report { text, is_good: true };
+    };
+    let snapshot = read_once(dir, &settings.device_id).unwrap_or_else(|cause| {
+        let file = Arc::from(dir.to_string_lossy());
+        let problems = vec![Problem::file(&file, format!("can't be read: {cause}"))];
+        Snapshot { desired: Desired::default(), problems, files: 0 }
+    });
+    let Snapshot { desired, problems, files } = snapshot;
+    device(&mut text, &settings.device_id, &desired.profiles);
+    workloads(&mut text, &desired);
+    let doubts = undefined(&desired);
+    if !problems.is_empty() || !doubts.is_empty() {
+        text.push_str("\nProblems\n");
+    }
+    for problem in &problems {
+        let word = if problem.severity == Severity::Error { "error" } else { "warning" };
+        line(&mut text, &format!("  {word}: {}", problem.to_string().replace('\n', "\n  ")));
+    }
+    for doubt in &doubts {
+        line(&mut text, &format!("  warning: {doubt}"));
+    }
+    let errors = problems.iter().filter(|problem| problem.severity == Severity::Error).count();
+    let warnings = problems.len() - errors + doubts.len();
+    let counts = [
+        count(desired.workloads.len(), "workload"),
+        count(desired.profiles.len(), "profile"),
+        count(files, "file"),
+        count(errors, "error"),
+        count(warnings, "warning"),
+    ];
+    let [workloads, profiles, files, errors_text, warnings] = counts;
+    line(&mut text, &format!("\n{workloads} and {profiles} from {files}: {errors_text}, {warnings}."));
+    Report { text, is_good: errors == 0 }
+}
+
+fn line(text: &mut String, content: &str) {
+    let _ = writeln!(text, "{content}");
+}
+
+fn count(n: usize, what: &str) -> String {
+    format!("{n} {what}{}", if n == 1 { "" } else { "s" })
+}
+
+fn device(text: &mut String, id: &str, profiles: &[Profile]) {
+    line(text, &format!("\nDevice {id}"));
+    if profiles.is_empty() {
+        line(text, "  no profiles");
+    }
+    for profile in profiles {
+        line(text, &format!("  profile {}", profile.name));
+        let names = profile.conditions.iter().map(|condition| condition.name.chars().count());
+        let width = names.max().unwrap_or_default();
+        for condition in &profile.conditions {
+            let shown = match Expression::compile(&condition.expression, &mut |_| Slot(0)) {
+                Ok(expression) => expression.to_string(),
+                Err(_) => "never: it can't be understood, see below".to_owned(),
+            };
+            line(text, &format!("    {:<width$}  {shown}", condition.name));
+        }
+    }
+}
+
+fn workloads(text: &mut String, desired: &Desired) {
+    text.push_str("\nWorkloads\n");
+    if desired.workloads.is_empty() {
+        line(text, "  none");
+    }
+    for workload in &desired.workloads {
+        line(text, &format!("  {}", workload.id));
+        let mut row = |left: &str, right: &str| line(text, &format!("    {left:<12} {right}"));
+        row("engine", &workload.content.engine.to_string());
+        row("runs", &schedule(workload));
+        for profile in &workload.profiles {
+            row("while", &listed(profile));
+        }
+        let names = workload.content.config_maps.iter().filter_map(|map| map["metadata"]["name"].as_str());
+        let names: Vec<&str> = names.collect();
+        if !names.is_empty() {
+            row("config maps", &names.join(", "));
+        }
+    }
+    if !desired.held.is_empty() {
+        line(text, &format!("  held back: {}", desired.held.join(", ")));
+    }
+}
+
+fn schedule(workload: &Workload) -> String {
+    if let Some(cron) = &workload.cron {
+        return format!("at `{cron}`");
+    }
+    let wait = match workload.backoff {
+        Backoff::Constant(wait) => format!("after {} s", wait.as_secs_f64()),
+        Backoff::Exponential { initial, multiplier, randomization } => {
+            let first = initial.as_secs_f64();
+            let most = Backoff::CAP.as_secs();
+            let spread = randomization * 100.0;
+            format!("after {first} s, each time × {multiplier} up to {most} s, ± {spread} %")
+        }
+    };
+    match workload.restart {
+        RestartPolicy::Always => format!("always; again {wait}"),
+        RestartPolicy::OnFailure => format!("until it ends well; after a failure again {wait}"),
+        RestartPolicy::Never => "once".to_owned(),
+    }
+}
+
+fn listed(profile: &ListedProfile) -> String {
+    let conditions: Vec<String> = profile
+        .conditions
+        .iter()
+        .map(|condition| match condition.cpu {
+            Some(cpu) => format!("{} (at most {} % of a core)", condition.name, cpu as f64 / 1000.0),
+            None => condition.name.clone(),
+        })
+        .collect();
+    format!("{}: {}", profile.name, conditions.join(" or "))
+}
+
+/// What workloads list and the device doesn't define: false, and always so.
+fn undefined(desired: &Desired) -> Vec<String> {
+    let defined: BTreeMap<&str, BTreeSet<&str>> = desired
+        .profiles
+        .iter()
+        .map(|profile| (profile.name.as_str(), profile.conditions.iter().map(|c| c.name.as_str()).collect()))
+        .collect();
+    let mut doubts = Vec::new();
+    for workload in &desired.workloads {
+        for profile in &workload.profiles {
+            let name = workload.name();
+            let Some(conditions) = defined.get(profile.name.as_str()) else {
+                doubts.push(format!("workload `{name}`: the device has no profile `{}`", profile.name));
+                continue;
+            };
+            let missing = profile.conditions.iter().filter(|c| !conditions.contains(c.name.as_str()));
+            doubts.extend(missing.map(|condition| {
+                format!("workload `{name}`: profile `{}` has no condition `{}`", profile.name, condition.name)
+            }));
+        }
+    }
+    doubts
+}
+
+#[cfg(test)]
+mod tests;

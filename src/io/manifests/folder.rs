@@ -11,7 +11,7 @@ use std::{
 
 use crate::{
     agent::workload::Desired,
-    wire::manifest::{Broken, Contents, Document, Problem, Source, assemble},
+    wire::manifest::{Broken, Contents, Document, Problem, Source, assemble, expression_problems},
 };
 
 const LARGEST_FILE: u64 = 1 << 20;
@@ -156,7 +156,7 @@ impl Folder {
 
     /// What the files say all together, and what is wrong with them.
     pub(super) fn assemble(&self, device_id: &str) -> (Desired, Vec<Problem>) {
-        let documents: Vec<&Document> = self.files.values().flat_map(|known| &known.documents).collect();
+        let documents = self.documents();
         let broken: Vec<Broken> =
             self.files.values().flat_map(|known| known.broken.iter().cloned()).collect();
         let (mut desired, found) = assemble(&documents, &broken, device_id);
@@ -167,6 +167,14 @@ impl Folder {
         problems.extend(found);
         problems.extend(self.refused.clone());
         (desired, problems)
+    }
+
+    pub(super) fn expression_problems(&self, device_id: &str) -> Vec<Problem> {
+        expression_problems(&self.documents(), device_id)
+    }
+
+    fn documents(&self) -> Vec<&Document> {
+        self.files.values().flat_map(|known| &known.documents).collect()
     }
 
     pub(super) fn file_count(&self) -> usize {

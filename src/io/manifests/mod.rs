@@ -1,6 +1,6 @@
 //! The directory of manifests: watched, read when it changes, told of once.
 //!
-//! [`folder`] knows what the files say, [`watch`] when to look again. What the files last said is kept in the
+//! `folder` knows what the files say, `watch` when to look again. What the files last said is kept in the
 //! state directory, so that neither a broken file nor an unreadable directory changes what runs.
 
 mod folder;
@@ -50,7 +50,9 @@ const KEPT: &str = "manifests";
 pub fn read_once(dir: &Path, device_id: &str) -> io::Result<Snapshot> {
     let mut folder = Folder::new(dir.to_owned());
     folder.sync(&|_| false)?;
-    let (desired, problems) = folder.assemble(device_id);
+    let (desired, mut problems) = folder.assemble(device_id);
+    problems.extend(folder.expression_problems(device_id));
+    problems.sort();
     Ok(Snapshot { desired, problems, files: folder.file_count() })
 }
 
@@ -59,7 +61,7 @@ pub fn read_once(dir: &Path, device_id: &str) -> io::Result<Snapshot> {
 pub struct Snapshot {
     /// What shall be on this device.
     pub desired: Desired,
-    /// What is wrong.
+    /// What is wrong, expressions included, by file and line.
     pub problems: Vec<Problem>,
     /// How many files were read.
     pub files: usize,

@@ -10,7 +10,10 @@ use super::{
     resource::{ConfigMap, Device, Resource, WorkloadManifest},
     yaml::Field,
 };
-use crate::agent::workload::{Content, Desired, Workload};
+use crate::agent::{
+    expression::{Expression, Slot},
+    workload::{Content, Desired, Workload},
+};
 
 /// Chooses what is meant for this device, and puts workloads and their `ConfigMap`s together.
 ///
@@ -30,7 +33,7 @@ pub fn assemble(documents: &[&Document], broken: &[Broken], device_id: &str) -> 
             Resource::Workload(_) => {}
         }
     }
-    let device = this_device(&devices, device_id, &mut problems);
+    let device = this_device(&devices, device_id, &mut problems).map(|(_, device)| device);
     let mut desired = Desired {
         profiles: device.map(|device| device.profiles.clone()).unwrap_or_default(),
         ..Desired::default()
@@ -59,6 +62,32 @@ pub fn assemble(documents: &[&Document], broken: &[Broken], device_id: &str) -> 
     (desired, problems)
 }
 
+/// What is wrong with the expressions of this device's conditions. Such a condition never holds; the rest of its
+/// document counts.
+pub fn expression_problems(documents: &[&Document], device_id: &str) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    let unique = without_duplicates(documents, &mut Vec::new());
+    let devices: Vec<_> = unique
+        .into_iter()
+        .filter_map(|document| match &document.resource {
+            Resource::Device(device) => Some((document, device)),
+            _ => None,
+        })
+        .collect();
+    let Some((document, device)) = this_device(&devices, device_id, &mut Vec::new()) else { return problems };
+    for (index, profile) in device.profiles.iter().enumerate() {
+        let conditions = device.profiles_at.then(index).then("conditions");
+        for (index, condition) in profile.conditions.iter().enumerate() {
+            if let Err(error) = Expression::compile(&condition.expression, &mut |_| Slot(0)) {
+                let field = conditions.then(index).then("expression");
+                let finding = Finding { field, message: error.to_string() };
+                problems.push(document.problem(Severity::Error, finding));
+            }
+        }
+    }
+    problems
+}
+
 /// The first document of every resource.
 fn without_duplicates<'a>(documents: &[&'a Document], problems: &mut Vec<Problem>) -> Vec<&'a Document> {
     let mut first: BTreeMap<_, &Document> = BTreeMap::new();
@@ -79,13 +108,13 @@ fn without_duplicates<'a>(documents: &[&'a Document], problems: &mut Vec<Problem
 
 /// The `EdgeDevice` that is this one: by name, or because there is no other.
 fn this_device<'a>(
-    devices: &[(&Document, &'a Device)],
+    devices: &[(&'a Document, &'a Device)],
     device_id: &str,
     problems: &mut Vec<Problem>,
-) -> Option<&'a Device> {
+) -> Option<(&'a Document, &'a Device)> {
     match devices {
         [] => None,
-        [(_, only)] => Some(only),
+        [only] => Some(*only),
         [(first, _), ..] => {
             let named = devices.iter().find(|(_, device)| device.name == device_id);
             if named.is_none() {
@@ -96,7 +125,7 @@ fn this_device<'a>(
                 let finding = Finding { field: Field::from(["metadata", "name"]), message };
                 problems.push(first.problem(Severity::Error, finding));
             }
-            named.map(|(_, device)| *device)
+            named.copied()
         }
     }
 }

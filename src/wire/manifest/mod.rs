@@ -20,12 +20,14 @@ mod tests;
 
 use std::{fmt, sync::Arc};
 
-pub use assemble::assemble;
+pub use assemble::{assemble, expression_problems};
 use resource::Resource;
 use yaml::{Chunk, Field};
 
 /// More documents in a file than this are taken for an accident.
 const MOST_DOCUMENTS: usize = 1_000;
+/// More warnings about a document than this help nobody, and finding the line of each takes its time.
+const MOST_WARNINGS: usize = 20;
 
 /// The stack that reading takes: `serde_yaml` goes 128 levels deep. Only what is used becomes memory.
 pub const STACK: usize = 1 << 20;
@@ -244,8 +246,13 @@ impl Contents {
         };
         match resource::read(value) {
             Ok((resource, findings)) => {
-                let warnings = findings.into_iter();
+                let more = findings.len().saturating_sub(MOST_WARNINGS);
+                let warnings = findings.into_iter().take(MOST_WARNINGS);
                 self.problems.extend(warnings.map(|f| source.problem(file, Severity::Warning, f)));
+                if more > 0 {
+                    let finding = Finding::new([], format!("{more} more things have no effect"));
+                    self.problems.push(source.problem(file, Severity::Warning, finding));
+                }
                 if let Some(resource) = resource {
                     self.documents.push(Document { file: file.clone(), source, resource });
                 }

@@ -31,6 +31,8 @@ pub(super) struct Device {
     pub(super) name: String,
     pub(super) labels: BTreeMap<String, String>,
     pub(super) profiles: Vec<Profile>,
+    /// Where they stand.
+    pub(super) profiles_at: Field,
 }
 
 /// An `EdgeWorkload`, which becomes a workload once its `ConfigMap`s are found.
@@ -208,17 +210,23 @@ fn read_device(document: &Value) -> Result<(Resource, Vec<Finding>), Finding> {
     ];
     let (DeviceDocument { metadata, spec }, mut findings) = typed(document, &LEFT)?;
     let spec = spec.unwrap_or_default();
-    let profiles = match (spec.profiles, spec.heartbeat.and_then(|heartbeat| heartbeat.profiles)) {
-        (Some(profiles), Some(_)) => {
-            let message = "has no effect beside `spec.profiles`";
-            findings.push(Finding::new(["spec", "heartbeat", "profiles"], message));
-            profiles.0
-        }
-        (Some(profiles), None) | (None, Some(profiles)) => profiles.0,
-        (None, None) => Vec::new(),
-    };
-    let labels = metadata.labels.unwrap_or_default();
-    Ok((Resource::Device(Device { name: metadata.name.0, labels, profiles }), findings))
+    let (above, below) = (Field::from(["spec", "profiles"]), Field::from(["spec", "heartbeat", "profiles"]));
+    let (profiles, profiles_at) =
+        match (spec.profiles, spec.heartbeat.and_then(|heartbeat| heartbeat.profiles)) {
+            (Some(profiles), below_too) => {
+                if below_too.is_some() {
+                    findings.push(Finding {
+                        field: below,
+                        message: "has no effect beside `spec.profiles`".to_owned(),
+                    });
+                }
+                (profiles.0, above)
+            }
+            (None, Some(profiles)) => (profiles.0, below),
+            (None, None) => (Vec::new(), above),
+        };
+    let (name, labels) = (metadata.name.0, metadata.labels.unwrap_or_default());
+    Ok((Resource::Device(Device { name, labels, profiles, profiles_at }), findings))
 }
 
 #[derive(Deserialize)]

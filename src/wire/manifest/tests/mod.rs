@@ -1,5 +1,8 @@
 //! Manifests by their outcome.
 
+mod assembled;
+mod text;
+
 use std::{sync::Arc, time::Duration};
 
 use proptest::prelude::*;
@@ -278,6 +281,14 @@ fn an_unknown_field_is_a_warning_with_its_line_and_a_known_one_is_not() {
 }
 
 #[test]
+fn of_many_unknown_fields_only_some_are_listed() {
+    let many: String = (0..50_000).map(|number| format!("x{number}: 1\n")).collect();
+    let found = problems(&workload("a", &many));
+    assert_eq!(found.len(), 21);
+    assert_eq!(found[20], "f.yaml, document 1, line 2: 49980 more things have no effect");
+}
+
+#[test]
 fn profiles_are_read_from_both_places() {
     let profiles = "profiles: [{name: p, conditions: [{name: c, expression: cpu > 5}]}]";
     for text in [format!("spec: {{{profiles}}}"), format!("spec: {{heartbeat: {{{profiles}}}}}")] {
@@ -304,80 +315,6 @@ fn a_bad_cpu_limit_is_an_error() {
 }
 
 #[test]
-fn workloads_are_chosen_by_device_and_labels() {
-    let workloads = [
-        workload("mine", "device: pi"),
-        workload("other", "device: po"),
-        workload("labels", "deviceSelector: {matchLabels: {site: roof}}"),
-        workload("elsewhere", "deviceSelector: {matchLabels: {site: cellar}}"),
-        workload("both", "device: pi\ndeviceSelector: {matchLabels: {site: cellar}}"),
-        workload("neither", ""),
-    ]
-    .concat();
-    assert_eq!(names(&assembled(&workloads).0), ["mine", "both", "neither"]);
-    let with_device = device("pi", "") + &workloads;
-    assert_eq!(names(&assembled(&with_device).0), ["mine", "labels", "both", "neither"]);
-    let single = device("any-name", "") + &workload("a", "device: any-name") + &workload("b", "device: pi");
-    assert_eq!(names(&assembled(&single).0), ["a", "b"]);
-}
-
-#[test]
-fn of_several_devices_the_one_with_this_name_counts() {
-    let profile = |name: &str| format!("spec: {{profiles: [{{name: {name}}}]}}");
-    let two = device("po", &profile("p1")) + &device("pi", &profile("p2"));
-    let (desired, problems) = assembled(&two);
-    assert_eq!((desired.profiles[0].name.as_str(), problems), ("p2", vec![]));
-    let (desired, problems) = assembled(&two.replace("name: pi", "name: pe"));
-    assert!(desired.profiles.is_empty());
-    assert!(problems[0].contains("none of the 2 EdgeDevices is named `pi`"), "{problems:?}");
-}
-
-#[test]
-fn every_use_of_a_config_map_is_found() {
-    let uses = |container: &str, rest: &str| {
-        let text = workload("a", "").replace("image: i", &format!("image: i, {container}"));
-        text.replace("containers:", &format!("{rest} containers:"))
-    };
-    for text in [
-        uses("env: [{name: A, valueFrom: {configMapKeyRef: {name: m, key: k}}}]", ""),
-        uses("envFrom: [{configMapRef: {name: m}}]", ""),
-        uses("", "volumes: [{name: v, configMap: {name: m}}],"),
-        uses("", "volumes: [{name: v, projected: {sources: [{configMap: {name: m}}]}}],"),
-        uses("", "initContainers: [{name: d, image: i, envFrom: [{configMapRef: {name: m}}]}],"),
-    ] {
-        let (desired, problems) = assembled(&text);
-        assert_eq!((names(&desired), desired.held.clone()), (vec![], vec!["a".to_owned()]), "{text}");
-        assert!(problems[0].contains("there is no ConfigMap `m` in namespace `default`"), "{problems:?}");
-        let found = only(&(text.clone() + &config_map("m", "1")));
-        assert_eq!(found.content.config_maps.len(), 1);
-        let changed = only(&(text + &config_map("m", "2")));
-        assert_ne!(found.id, changed.id, "a changed ConfigMap makes another pod");
-    }
-}
-
-#[test]
-fn an_optional_config_map_may_be_missing_and_an_unused_one_changes_nothing() {
-    let text = workload("a", "")
-        .replace("image: i", "image: i, envFrom: [{configMapRef: {name: m, optional: true}}]");
-    let without = only(&text);
-    assert!(without.content.config_maps.is_empty());
-    assert_eq!(without.id, only(&(text + &config_map("unused", "1"))).id);
-}
-
-#[test]
-fn the_first_of_two_with_one_name_wins_and_both_places_are_named() {
-    let text = workload("a", "cron: '1 * * * *'") + &workload("a", "cron: '2 * * * *'");
-    let (desired, problems) = assembled(&text);
-    assert_eq!(desired.workloads[0].cron.as_deref(), Some("1 * * * *"));
-    assert_eq!(
-        problems,
-        [
-            "f.yaml, document 2, line 14: metadata.name: EdgeWorkload `a` has no effect: f.yaml, line 3 defines it first"
-        ]
-    );
-}
-
-#[test]
 fn a_bad_schedule_is_an_error_and_a_doubtful_one_a_warning() {
     let (desired, problems) = assembled(&workload("a", "cron: '61 * * * *'"));
     assert_eq!(desired.held, ["a"]);
@@ -392,99 +329,12 @@ fn a_bad_schedule_is_an_error_and_a_doubtful_one_a_warning() {
 }
 
 #[test]
-fn merge_keys_and_anchors_work_everywhere() {
-    let text = "
-apiVersion: management.project-flotta.io/v1alpha1
-kind: EdgeWorkload
-metadata: {name: a}
-spec:
-  type: pod
-  pod:
-    spec:
-      containers:
-      - &base {name: one, image: i, args: [x]}
-      - {<<: *base, name: two}
-      - {<<: [{image: j}, *base], name: three}
-";
-    let containers = &only(text).content.specification["containers"];
-    assert_eq!(containers[1], json!({"name": "two", "image": "i", "args": ["x"]}));
-    assert_eq!(containers[2], json!({"name": "three", "image": "j", "args": ["x"]}));
-}
-
-#[test]
-fn keys_that_are_no_strings_or_stand_twice_are_errors() {
-    let found = problems("kind: ConfigMap\ndata:\n  8080: x\n");
-    assert!(found[0].contains("line 3") && found[0].contains("a key that is a string"), "{found:?}");
-    let found = problems("kind: ConfigMap\ndata:\n  a: x\n  a: y\n");
-    assert!(found[0].contains("line 4") && found[0].contains("`a` stands here twice"), "{found:?}");
-}
-
-#[test]
-fn aliases_that_would_fill_the_memory_are_refused() {
-    let long = "x".repeat(10_000);
-    let text = format!("a: &a {long}\nb: [{}]\n", "*a,".repeat(10_000));
-    let found = problems(&text);
-    assert!(found[0].contains("aliases make it too large"), "{}", &found[0][..200.min(found[0].len())]);
-}
-
-#[test]
-fn marker_lines_cut_the_stream_and_empty_parts_do_not_count() {
-    let cut = |text: &'static str| -> Vec<(usize, usize, &str)> {
-        let chunks = yaml::documents(text.as_bytes());
-        chunks.iter().map(|c| (c.number, c.lines_before, std::str::from_utf8(c.text).unwrap())).collect()
-    };
-    assert_eq!(
-        cut("\u{feff}# x\n---\na: 1\n--- # y\n\n---\nb: 2"),
-        [(1, 1, "---\na: 1\n"), (2, 5, "---\nb: 2")]
-    );
-    assert_eq!(cut("%YAML 1.1\n---\na: 1\n...\nb: 2\n"), [(1, 1, "---\na: 1\n"), (2, 4, "b: 2\n")]);
-    assert_eq!(cut("a: |\n  ---\n  x\n----\n"), [(1, 0, "a: |\n  ---\n  x\n----\n")]);
-    assert_eq!(cut("a\r\n---\r\nb\r\n"), [(1, 0, "a\r\n"), (2, 1, "---\r\nb\r\n")]);
-    assert_eq!(cut("--- {a: 1}\n"), [(1, 0, "--- {a: 1}\n")]);
-    assert_eq!(cut(""), []);
-}
-
-#[test]
-fn json_is_read_as_well() {
-    let text = "{\n\t\"apiVersion\": \"v1\",\n\t\"kind\": \"ConfigMap\",\n\t\"metadata\": {\"name\": \"m\"},\n\t\
-                \"data\": {\"a\": \"\\u00e4\\/\\n\"}\n}";
-    let contents = read(text);
-    assert_eq!(contents.problems, []);
-    let Resource::ConfigMap(map) = &contents.documents[0].resource else { panic!() };
-    assert_eq!(map.whole["data"]["a"], "ä/\n");
-}
-
-#[test]
 fn a_kept_document_reads_the_same_again() {
     let file: Arc<str> = Arc::from("f.yaml");
     let contents = read(&format!("# first\n{}", workload("a", "crom: 1")));
     let mut again = Contents::default();
     again.read_document(&file, contents.documents[0].source().clone());
     assert_eq!(again, contents);
-}
-
-#[test]
-fn too_many_documents_are_refused_as_a_whole() {
-    let contents = read(&"---\na\n".repeat(1001));
-    assert_eq!(contents.problems[0].to_string(), "f.yaml: has 1001 documents: at most 1000 are read");
-    assert_eq!(contents.broken, [Broken::Other]);
-}
-
-#[test]
-fn deep_nesting_is_an_error_at_once_and_within_the_stack_of_the_manifests_thread() {
-    let ways = [
-        format!("a: {}", "[".repeat(1 << 20)),
-        format!("a: {}1{}", "[".repeat(900), "]".repeat(900)),
-        format!("a: {}1{}", "[".repeat(120), "]".repeat(120)),
-        format!("a: [{}", "{a: ".repeat(120)),
-        format!("{}1", "- ".repeat(100_000)),
-    ];
-    let thread = std::thread::Builder::new().stack_size(super::STACK).spawn(move || {
-        for text in ways {
-            assert_eq!(read(&text).problems.len(), 1);
-        }
-    });
-    thread.unwrap().join().unwrap();
 }
 
 /// Valid text with a few bytes changed: comes further in than noise does.

@@ -1,0 +1,119 @@
+//! `--check` by what it prints.
+
+use std::{ffi::OsString, fs};
+
+use super::*;
+use crate::settings::{Host, Invocation};
+
+const DEVICE: &str = "\
+apiVersion: management.project-flotta.io/v1alpha1
+kind: EdgeDevice
+metadata: {name: pi}
+spec:
+  profiles:
+  - name: perf
+    conditions:
+    - {name: low, expression: x<3%||x==nil}
+    - {name: middle, expression: (cpu>5)&&cpu<=90.50%}
+    - {name: bad, expression: cpu >}
+";
+
+const WORKLOADS: &str = "\
+apiVersion: management.project-flotta.io/v1alpha1
+kind: EdgeWorkload
+metadata: {name: web}
+spec:
+  type: pod
+  retry: {exponentialBackoff: {initialIntervalSeconds: 2, multiplier: 3, randomizationFactor: 0.5}}
+  profiles:
+  - {name: perf, conditions: [{name: low, cpu: 50000}, middle]}
+  - {name: power, conditions: [ok]}
+  pod: {spec: {containers: [{name: c, image: i, envFrom: [{configMapRef: {name: m}}]}]}}
+---
+apiVersion: management.project-flotta.io/v1alpha1
+kind: EdgeWorkload
+metadata: {name: night}
+spec: {type: pod, rootless: true, cron: 0 3 * * *, pod: {spec: {containers: [{name: c, image: i}]}}}
+---
+apiVersion: management.project-flotta.io/v1alpha1
+kind: EdgeWorkload
+metadata: {name: once}
+spec:
+  type: pod
+  retries: 5
+  pod: {spec: {restartPolicy: Never, containers: [{name: c}]}}
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: m}
+data: {k: v}
+";
+
+fn settings(dir: &std::path::Path) -> Settings {
+    let args = ["--check", "--log-level=debug"].map(OsString::from);
+    let environment = [
+        ("EDGE_DEVICE_MANIFESTS", dir.to_str().unwrap()),
+        ("EDGE_DEVICE_DEVICE_ID", "pi"),
+        ("XDG_RUNTIME_DIR", "/run/user/0"),
+    ];
+    let environment = environment.map(|(name, value)| (OsString::from(name), OsString::from(value)));
+    let host = Host { uid: 0, machine_id: "/nowhere".into() };
+    match Settings::load(args, environment, &host).unwrap() {
+        Invocation::Check(settings) => *settings,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn without_settings(report: &Report) -> &str {
+    report.text.split_once("\n\n").unwrap().1
+}
+
+#[test]
+fn everything_that_was_understood_and_everything_that_was_not_is_printed() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("device.yaml"), DEVICE).unwrap();
+    fs::write(dir.path().join("workloads.yaml"), WORKLOADS).unwrap();
+    let report = check(&settings(dir.path()));
+    assert!(!report.is_good);
+    assert_eq!(report.text.replace(dir.path().to_str().unwrap(), "/m"), include_str!("expected.txt"));
+}
+
+#[test]
+fn warnings_alone_are_good() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("w.yaml"), WORKLOADS.replace("{name: c}", "{name: c, image: i}")).unwrap();
+    let report = check(&settings(dir.path()));
+    assert!(report.is_good, "{}", report.text);
+    assert!(
+        report.text.ends_with("\n3 workloads and 0 profiles from 1 file: 0 errors, 3 warnings.\n"),
+        "{}",
+        report.text
+    );
+}
+
+#[test]
+fn an_empty_directory_is_good_and_a_missing_one_is_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let report = check(&settings(dir.path()));
+    assert!(report.is_good);
+    let expected = "Device pi\n  no profiles\n\nWorkloads\n  none\n\n0 workloads and 0 profiles from 0 files: \
+                    0 errors, 0 warnings.\n";
+    assert_eq!(without_settings(&report), expected);
+    let report = check(&settings(&dir.path().join("missing")));
+    assert!(
+        !report.is_good && report.text.contains("missing: can't be read: No such file"),
+        "{}",
+        report.text
+    );
+}
+
+#[test]
+fn nothing_is_touched() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("w.yaml"), WORKLOADS).unwrap();
+    let mut settings = settings(dir.path());
+    settings.state_dir = dir.path().join("state");
+    settings.runtime_dir = dir.path().join("run");
+    check(&settings);
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+}

@@ -1,0 +1,90 @@
+//! YAML as text: streams, keys, aliases, nesting.
+
+use super::*;
+
+#[test]
+fn marker_lines_cut_the_stream_and_empty_parts_do_not_count() {
+    let cut = |text: &'static str| -> Vec<(usize, usize, &str)> {
+        let chunks = yaml::documents(text.as_bytes());
+        chunks.iter().map(|c| (c.number, c.lines_before, std::str::from_utf8(c.text).unwrap())).collect()
+    };
+    assert_eq!(
+        cut("\u{feff}# x\n---\na: 1\n--- # y\n\n---\nb: 2"),
+        [(1, 1, "---\na: 1\n"), (2, 5, "---\nb: 2")]
+    );
+    assert_eq!(cut("%YAML 1.1\n---\na: 1\n...\nb: 2\n"), [(1, 1, "---\na: 1\n"), (2, 4, "b: 2\n")]);
+    assert_eq!(cut("a: |\n  ---\n  x\n----\n"), [(1, 0, "a: |\n  ---\n  x\n----\n")]);
+    assert_eq!(cut("a\r\n---\r\nb\r\n"), [(1, 0, "a\r\n"), (2, 1, "---\r\nb\r\n")]);
+    assert_eq!(cut("--- {a: 1}\n"), [(1, 0, "--- {a: 1}\n")]);
+    assert_eq!(cut(""), []);
+}
+
+#[test]
+fn aliases_that_would_fill_the_memory_are_refused() {
+    let long = "x".repeat(10_000);
+    let text = format!("a: &a {long}\nb: [{}]\n", "*a,".repeat(10_000));
+    let found = problems(&text);
+    assert!(found[0].contains("aliases make it too large"), "{}", &found[0][..200.min(found[0].len())]);
+}
+
+#[test]
+fn keys_that_are_no_strings_or_stand_twice_are_errors() {
+    let found = problems("kind: ConfigMap\ndata:\n  8080: x\n");
+    assert!(found[0].contains("line 3") && found[0].contains("a key that is a string"), "{found:?}");
+    let found = problems("kind: ConfigMap\ndata:\n  a: x\n  a: y\n");
+    assert!(found[0].contains("line 4") && found[0].contains("`a` stands here twice"), "{found:?}");
+}
+
+#[test]
+fn merge_keys_and_anchors_work_everywhere() {
+    let text = "
+apiVersion: management.project-flotta.io/v1alpha1
+kind: EdgeWorkload
+metadata: {name: a}
+spec:
+  type: pod
+  pod:
+    spec:
+      containers:
+      - &base {name: one, image: i, args: [x]}
+      - {<<: *base, name: two}
+      - {<<: [{image: j}, *base], name: three}
+";
+    let containers = &only(text).content.specification["containers"];
+    assert_eq!(containers[1], json!({"name": "two", "image": "i", "args": ["x"]}));
+    assert_eq!(containers[2], json!({"name": "three", "image": "j", "args": ["x"]}));
+}
+
+#[test]
+fn json_is_read_as_well() {
+    let text = "{\n\t\"apiVersion\": \"v1\",\n\t\"kind\": \"ConfigMap\",\n\t\"metadata\": {\"name\": \"m\"},\n\t\
+                \"data\": {\"a\": \"\\u00e4\\/\\n\"}\n}";
+    let contents = read(text);
+    assert_eq!(contents.problems, []);
+    let Resource::ConfigMap(map) = &contents.documents[0].resource else { panic!() };
+    assert_eq!(map.whole["data"]["a"], "ä/\n");
+}
+
+#[test]
+fn too_many_documents_are_refused_as_a_whole() {
+    let contents = read(&"---\na\n".repeat(1001));
+    assert_eq!(contents.problems[0].to_string(), "f.yaml: has 1001 documents: at most 1000 are read");
+    assert_eq!(contents.broken, [Broken::Other]);
+}
+
+#[test]
+fn deep_nesting_is_an_error_at_once_and_within_the_stack_of_the_manifests_thread() {
+    let ways = [
+        format!("a: {}", "[".repeat(1 << 20)),
+        format!("a: {}1{}", "[".repeat(900), "]".repeat(900)),
+        format!("a: {}1{}", "[".repeat(120), "]".repeat(120)),
+        format!("a: [{}", "{a: ".repeat(120)),
+        format!("{}1", "- ".repeat(100_000)),
+    ];
+    let thread = std::thread::Builder::new().stack_size(STACK).spawn(move || {
+        for text in ways {
+            assert_eq!(read(&text).problems.len(), 1);
+        }
+    });
+    thread.unwrap().join().unwrap();
+}
