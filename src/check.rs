@@ -120,9 +120,11 @@ fn workloads(text: &mut String, desired: &Desired) {
 }
 
 fn schedule(workload: &Workload) -> String {
-    let wait = match &workload.schedule {
+    let backoff = match &workload.schedule {
         Schedule::Cron(cron) => return format!("at `{cron}`"),
-        Schedule::Service(backoff) => match backoff {
+        Schedule::Service(backoff) => backoff,
+    };
+    let wait = match backoff {
         Backoff::Constant(wait) => format!("after {} s", wait.as_secs_f64()),
         Backoff::Exponential { initial, multiplier, randomization } => {
             let first = initial.as_secs_f64();
@@ -130,7 +132,6 @@ fn schedule(workload: &Workload) -> String {
             let spread = randomization * 100.0;
             format!("after {first} s, each time × {multiplier} up to {most} s, ± {spread} %")
         }
-        },
     };
     match workload.restart {
         RestartPolicy::Always => format!("always; again {wait}"),

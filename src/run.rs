@@ -83,7 +83,8 @@ pub fn run(settings: &Settings, reload: &dyn Fn() -> Result<(), String>) -> Resu
         directory: settings.runtime_dir.clone(),
         ttl: settings.metrics_ttl,
     };
-    let known = metrics::start(endpoint, events.clone()).map_err(|error| failed("the metrics endpoint", &error))?;
+    let known =
+        metrics::start(endpoint, events.clone()).map_err(|error| failed("the metrics endpoint", &error))?;
     agent.restore(&known);
     if let Some(directory) = &settings.manifests {
         Manifests::start(directory.clone(), state, settings.device_id.clone(), events)
@@ -207,7 +208,9 @@ fn tell(notice: &Notice) {
 /// Different devices retry at different times; it need not be hard to guess.
 fn seed(device_id: &str) -> u64 {
     let start = now().utc.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    device_id.bytes().fold(start.as_nanos() as u64, |seed, byte| seed.wrapping_mul(31).wrapping_add(byte.into()))
+    device_id
+        .bytes()
+        .fold(start.as_nanos() as u64, |seed, byte| seed.wrapping_mul(31).wrapping_add(byte.into()))
 }
 
 /// Two agents with one state directory would take each other's pods for their own. A directory that can't be
@@ -228,7 +231,9 @@ fn lock(state_dir: &Path) -> Result<Option<File>, String> {
     };
     match open() {
         Ok(Some(file)) => Ok(Some(file)),
-        Ok(None) => Err(format!("another device-worker-ng uses the state directory '{}'", state_dir.display())),
+        Ok(None) => {
+            Err(format!("another device-worker-ng uses the state directory '{}'", state_dir.display()))
+        }
         Err(error) => {
             warn!("failed to lock '{}': {error}; nothing will be kept over a restart", path.display());
             Ok(None)
@@ -251,7 +256,9 @@ fn keep(state: Store) -> io::Result<Sender<Finished>> {
         while let Ok(finished) = inbox.recv() {
             let finished = inbox.try_iter().last().unwrap_or(finished);
             let saved = serde_json::to_vec(&finished).map_err(|error| error.to_string());
-            if let Err(error) = saved.and_then(|bytes| state.save(FINISHED, &bytes).map_err(|error| error.to_string())) {
+            if let Err(error) =
+                saved.and_then(|bytes| state.save(FINISHED, &bytes).map_err(|error| error.to_string()))
+            {
                 error!("failed to store the list of finished workloads: {error}");
             }
         }

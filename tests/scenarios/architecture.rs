@@ -28,10 +28,26 @@ fn dependencies_point_one_way() {
     let rules: [(&str, &[&str]); 4] = [
         (
             "src/agent",
-            &["crate::io", "crate::wire", "crate::run", "crate::settings", "crate::check", "std::fs", "std::net",
-              "std::thread", "std::process", "std::os", "rustix::", "ureq::", "crossbeam"],
+            &[
+                "crate::io",
+                "crate::wire",
+                "crate::run",
+                "crate::settings",
+                "crate::check",
+                "std::fs",
+                "std::net",
+                "std::thread",
+                "std::process",
+                "std::os",
+                "rustix::",
+                "ureq::",
+                "crossbeam",
+            ],
         ),
-        ("src/wire", &["crate::io", "crate::run", "crate::check", "std::net", "std::thread", "rustix::", "ureq::"]),
+        (
+            "src/wire",
+            &["crate::io", "crate::run", "crate::check", "std::net", "std::thread", "rustix::", "ureq::"],
+        ),
         ("src/io", &["crate::run", "crate::check"]),
         ("src/settings", &["crate::io", "crate::run", "crate::check", "crate::wire"]),
     ];
@@ -40,7 +56,12 @@ fn dependencies_point_one_way() {
         for (directory, forbidden) in rules {
             let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
             for line in code.filter(|_| file.starts_with(directory)) {
-                wrong.extend(forbidden.iter().filter(|word| line.contains(**word)).map(|word| format!("{file}: {word}")));
+                wrong.extend(
+                    forbidden
+                        .iter()
+                        .filter(|word| line.contains(**word))
+                        .map(|word| format!("{file}: {word}")),
+                );
             }
         }
     }

@@ -68,7 +68,9 @@ fn median(mut values: Vec<f64>) -> f64 {
 fn cpu_ns(pid: u32) -> u64 {
     let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
     tasks
-        .filter_map(|task| fs::read_to_string(task.path().join("schedstat")).ok()?.split(' ').next()?.parse::<u64>().ok())
+        .filter_map(|task| {
+            fs::read_to_string(task.path().join("schedstat")).ok()?.split(' ').next()?.parse::<u64>().ok()
+        })
         .sum()
 }
 
@@ -152,7 +154,11 @@ fn posts(report: &mut Report) {
                 while Instant::now() < end {
                     let body = format!(r#"{{"name":"m{client}","value":{count}}}"#);
                     let length = body.len();
-                    write!(stream, "POST /metrics HTTP/1.1\r\nHost: l\r\nContent-Length: {length}\r\n\r\n{body}").unwrap();
+                    write!(
+                        stream,
+                        "POST /metrics HTTP/1.1\r\nHost: l\r\nContent-Length: {length}\r\n\r\n{body}"
+                    )
+                    .unwrap();
                     let (mut line, mut length) = (String::new(), 0);
                     answers.read_line(&mut line).unwrap();
                     assert!(line.contains(" 200 "), "{line}");
@@ -212,7 +218,8 @@ fn post_to_stop(report: &mut Report) {
     let (mut device, proxy) = device("latency");
     let names: Vec<String> = (0..WORKLOADS).map(|i| format!("m{i:02}")).collect();
     let expressions: Vec<String> = names.iter().map(|name| format!("{name} < 5 || {name} == nil")).collect();
-    let conditions: Vec<_> = names.iter().zip(&expressions).map(|(name, text)| (name.as_str(), text.as_str())).collect();
+    let conditions: Vec<_> =
+        names.iter().zip(&expressions).map(|(name, text)| (name.as_str(), text.as_str())).collect();
     device.profiles(&conditions);
     for name in &names {
         device.gated(name, name);
@@ -236,10 +243,16 @@ fn post_to_stop(report: &mut Report) {
     for _ in 0..2 {
         device.manifest("zz-stubborn.json", &stubborn.to_string());
         device.wait_for("the stubborn one", || {
-            device.pods().iter().any(|pod| pod.workload == "zz-stubborn" && pod.status == "Running").then_some(())
+            device
+                .pods()
+                .iter()
+                .any(|pod| pod.workload == "zz-stubborn" && pod.status == "Running")
+                .then_some(())
         });
         device.remove_manifest("zz-stubborn.json");
-        support::poll(|| proxy.requests("/stop?").iter().any(|(_, line)| line.contains("stubborn")).then_some(()));
+        support::poll(|| {
+            proxy.requests("/stop?").iter().any(|(_, line)| line.contains("stubborn")).then_some(())
+        });
         for name in &names {
             let path = format!("pods/{name}-");
             let stops = || proxy.requests("/stop?").into_iter().filter(|(_, line)| line.contains(&path));
@@ -255,12 +268,17 @@ fn post_to_stop(report: &mut Report) {
         }
         device.wait_for("all to run again", || {
             let pods = device.pods();
-            let running = |name: &&str| pods.iter().any(|pod| pod.workload == *name && pod.status == "Running");
+            let running =
+                |name: &&str| pods.iter().any(|pod| pod.workload == *name && pod.status == "Running");
             names.iter().all(|name| running(&name)).then_some(())
         });
     }
     proxy.release();
     waits.sort_by(f64::total_cmp);
     report.add("post to podman's stop request, p50", round(waits[waits.len() / 2], 2), "ms");
-    report.add("post to podman's stop request, p99", round(waits[(waits.len() * 99).div_ceil(100) - 1], 2), "ms");
+    report.add(
+        "post to podman's stop request, p99",
+        round(waits[(waits.len() * 99).div_ceil(100) - 1], 2),
+        "ms",
+    );
 }

@@ -142,7 +142,12 @@ impl World {
     fn want_and_hold(&mut self, workloads: &[&Workload], held: &[&str]) {
         let workloads = workloads.iter().map(|workload| Arc::new((*workload).clone())).collect();
         let held = held.iter().map(ToString::to_string).collect();
-        self.happen(Event::Desired(Desired { profiles: self.profiles.clone(), workloads, held, partial: self.partial }));
+        self.happen(Event::Desired(Desired {
+            profiles: self.profiles.clone(),
+            workloads,
+            held,
+            partial: self.partial,
+        }));
     }
 
     fn post(&mut self, name: &str, value: impl Into<Option<f64>>) {

@@ -291,7 +291,7 @@ fn of_many_unknown_fields_only_some_are_listed() {
     let many: String = (0..50_000).map(|number| format!("x{number}: 1\n")).collect();
     let found = problems(&workload("a", &many));
     assert_eq!(found.len(), 21);
-    assert_eq!(found[20], "f.yaml, document 1, line 1: 49980 more things have no effect");
+    assert_eq!(found[20], "f.yaml, document 1, line 2: 49980 more things have no effect");
 }
 
 #[test]
