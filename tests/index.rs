@@ -11,5 +11,7 @@
 //! Tests that need podman are skipped by name where there is none; `make test` brings a private one, and then
 //! a skip is a failure.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, unreachable_pub)] // a failing helper is a failing test
+
 mod scenarios;
 mod support;

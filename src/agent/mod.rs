@@ -9,17 +9,21 @@
 //! | how long to wait after a failure, when a cron slot comes | [`schedule`] |
 //! | whether a cron slot has come | `slots` |
 //! | what a container's end means | `verdict` |
-//! | from what is wanted to what is there | [`reconcile`] |
+//! | where a workload's pod can be | [`phase`] |
+//! | from what is wanted to what is there | `reconcile` |
+//! | pods that shall go | `leaving` |
 //! | conditions that change too often | `flapping` |
 //! | engines that don't answer, and the full look | `engines` |
 
 mod engines;
 pub mod expression;
 mod flapping;
+mod leaving;
 pub mod notice;
 pub mod order;
+pub mod phase;
 pub mod profile;
-pub mod reconcile;
+mod reconcile;
 pub mod schedule;
 mod slots;
 #[cfg(test)]
@@ -37,8 +41,9 @@ use std::{
 use engines::Engines;
 use notice::{Notice, Reason};
 use order::{Fact, Failure, Order, Outcome, PodSummary, Task, Ticket};
+use phase::Phase;
 use profile::{ConditionId, Conditions};
-use reconcile::{Phase, Tracked};
+use reconcile::Tracked;
 pub use slots::NextSlot;
 use time::{Now, Wake};
 use workload::{Desired, Engine, WorkloadId};

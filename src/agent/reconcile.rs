@@ -1,88 +1,25 @@
-//! One workload, from what is wanted to what is there: the phases and their edges.
+//! One workload, from what is wanted to what is there: the edges between its [`Phase`]s.
 //!
-//! ```text
-//!            list: none             images here        containers run
-//!  Unknown ───────────► Inactive ──► Pulling ──► Inactive ──► Starting ──► Running ──┐
-//!     │ list: a pod        ▲  ▲         │ no image             │ won't       │        │ ended, as its
-//!     ▼                    │  │         ▼                      ▼             │ failed │ policy wants
-//!  Looking ─► Running      │  └────── Waiting ◄────────────────┴─────────────┘        ▼
-//!          ─► Waiting      │            │ time's up, a pod is there                Finished
-//!          ─► Finished     └─ Stopping ◄┴── its conditions don't hold (from Running, Waiting)
-//! ```
-//!
-//! A phase with a [`Ticket`] has an order under way, and nothing else is asked for this workload until its
-//! outcome is here. Pods that belong to earlier contents of the workload, or to no workload at all, are
-//! *leaving*: they stay until their successor's images are here, and their successor starts when they are gone.
+//! Pods that belong to earlier contents of the workload, or to no workload at all, are *leaving*: they stay
+//! until their successor's images are here, and their successor starts when they are gone.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use super::{
     Turn,
     flapping::Flapping,
+    leaving::{Leaving, REMOVE_AGAIN, Removal},
     notice::{Notice, Reason},
     order::{Fact, Failure, Pod, Task, Ticket},
+    phase::Phase,
     slots::Slots,
     time::Wake,
     verdict::{Verdict, judge},
     workload::{Backoff, Engine, Schedule, Workload, WorkloadId},
 };
 
-/// After a removal that failed.
-const REMOVE_AGAIN: Duration = Duration::from_secs(5);
-
-/// Where the pod of the wanted content is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Phase {
-    /// The engine has not told yet whether there is a pod.
-    Unknown,
-    /// There is a pod, and it is being looked at. `adopting`: it was there before this process.
-    Looking {
-        /// The order under way.
-        ticket: Ticket,
-        /// Whether the pod was found rather than started by this process.
-        adopting: bool,
-    },
-    /// There is no pod.
-    Inactive,
-    /// The images are on their way; an earlier content's pod may run meanwhile.
-    Pulling(Ticket),
-    /// The pod is being made.
-    Starting(Ticket),
-    /// Every container runs, or ended as its policy wants.
-    Running,
-    /// It failed, and is started again at this time since boot.
-    Waiting {
-        /// Since boot.
-        until: Duration,
-    },
-    /// The pod is being stopped and removed.
-    Stopping(Ticket),
-    /// Every container ended, and the policy wants no restart.
-    Finished {
-        /// The first exit code that isn't 0, or 0.
-        code: i32,
-    },
-}
-
-/// A pod that shall go.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Leaving {
-    engine: Engine,
-    grace: Duration,
-    removal: Removal,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Removal {
-    /// Not before this time since boot.
-    Due(Duration),
-    /// An order from when the pod was still wanted has to come to its end.
-    After(Ticket),
-    UnderWay(Ticket),
-}
-
 /// All that is known of one workload name.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Tracked {
     name: Arc<str>,
     /// What shall run; `None` when everything of this name is leaving.
@@ -104,29 +41,14 @@ pub struct Tracked {
     stop_after: Duration,
     flapping: Flapping,
     slots: Slots,
-    leaving: BTreeMap<WorkloadId, Leaving>,
+    leaving: Leaving,
     /// The last order of this workload: a list asked for before it says nothing.
     last: Ticket,
 }
 
 impl Tracked {
     pub(super) fn new(name: Arc<str>) -> Self {
-        Self {
-            name,
-            wanted: None,
-            held: false,
-            phase: Phase::Unknown,
-            present: false,
-            pulled: false,
-            failures: 0,
-            false_alarms: 0,
-            look_at: None,
-            stop_after: Duration::ZERO,
-            flapping: Flapping::default(),
-            slots: Slots::default(),
-            leaving: BTreeMap::new(),
-            last: Ticket::default(),
-        }
+        Self { name, ..Self::default() }
     }
 
     /// What shall run.
@@ -165,15 +87,15 @@ impl Tracked {
         self.wanted = wanted;
         let Some(new) = &self.wanted else { return };
         // Back to a content whose pod has not gone yet: it is the wanted one again.
-        let back = self.leaving.get(&new.id).is_some_and(|old| matches!(old.removal, Removal::Due(_)));
+        let back = matches!(self.leaving.removal(&new.id), Some(Removal::Due(_)));
         if back {
-            self.leaving.remove(&new.id);
+            self.leaving.take_back(&new.id);
         }
         self.present = back;
         self.phase = match finished {
             Some(code) => Phase::Finished { code },
             // Its pod is on its way out: it starts when that is over.
-            None if self.leaving.contains_key(&new.id) => Phase::Inactive,
+            None if self.leaving.removal(&new.id).is_some() => Phase::Inactive,
             None if turn.ready(new.content.engine) && !back => Phase::Inactive,
             None => Phase::Unknown,
         };
@@ -190,8 +112,7 @@ impl Tracked {
             _ if self.present => Removal::Due(turn.now.up),
             _ => return,
         };
-        self.leaving
-            .insert(old.id.clone(), Leaving { engine: old.content.engine, grace: old.grace, removal });
+        self.leaving.add(old, removal);
     }
 
     /// A list asked for by `listed` shows this pod with the workload's name.
@@ -207,18 +128,16 @@ impl Tracked {
             return; // something was ordered since: the list is older than what we know
         }
         let is_wanted = self.wanted.as_ref().is_some_and(|it| it.id == *id && it.content.engine == engine);
-        match self.leaving.get(id) {
+        match self.leaving.removal(id) {
             // Wanted again before its removal began.
-            Some(Leaving { removal: Removal::Due(_), .. }) if is_wanted && self.phase == Phase::Unknown => {
-                self.leaving.remove(id);
+            Some(Removal::Due(_)) if is_wanted && self.phase == Phase::Unknown => {
+                self.leaving.take_back(id);
             }
             Some(_) => return,
             None => {}
         }
         if !is_wanted {
-            let grace = Workload::DEFAULT_GRACE;
-            let removal = Removal::Due(turn.now.up);
-            self.leaving.entry(id.clone()).or_insert(Leaving { engine, grace, removal });
+            self.leaving.add_found(id, engine, turn.now.up);
             return;
         }
         self.present = true;
@@ -240,9 +159,7 @@ impl Tracked {
         if listed < self.last {
             return;
         }
-        self.leaving.retain(|id, pod| {
-            pod.engine != engine || !matches!(pod.removal, Removal::Due(_)) || ids.contains(&id)
-        });
+        self.leaving.unseen(engine, ids);
         let Some(wanted) = self.wanted.clone() else { return };
         if wanted.content.engine != engine || ids.contains(&&wanted.id) {
             return;
@@ -271,27 +188,7 @@ impl Tracked {
 
     /// The outcome of one of this workload's orders.
     pub(super) fn done(&mut self, ticket: Ticket, result: Result<Fact, Failure>, turn: &mut Turn<'_>) {
-        if let Some(pod) = self.leaving.values_mut().find(|pod| pod.removal == Removal::After(ticket)) {
-            pod.removal = Removal::Due(turn.now.up);
-            return;
-        }
-        if let Some((id, pod)) =
-            self.leaving.iter_mut().find(|(_, pod)| pod.removal == Removal::UnderWay(ticket))
-        {
-            match result {
-                Ok(Fact::Gone) => {
-                    let id = id.clone();
-                    self.leaving.remove(&id);
-                    turn.tell(Notice::info(Reason::Removed, format!("pod '{id}' is gone")));
-                }
-                Ok(_) => pod.removal = Removal::Due(turn.now.up),
-                Err(failure) => {
-                    pod.removal = Removal::Due(turn.now.up + REMOVE_AGAIN);
-                    turn.failed(pod.engine, &format!("failed to remove pod '{id}'"), &failure);
-                }
-            }
-            return;
-        }
+        let Some(result) = self.leaving.done(ticket, result, turn) else { return };
         let Some(wanted) = self.wanted.clone() else { return };
         let (name, engine) = (self.name.clone(), wanted.content.engine);
         match (self.phase, result) {
@@ -468,7 +365,12 @@ impl Tracked {
                 !may_run || self.pulled || matches!(self.phase, Phase::Running | Phase::Finished { .. })
             }
         };
-        if leave { wake.earlier(self.advance_leaving(turn)) } else { wake }
+        if !leave {
+            return wake;
+        }
+        let (last, leaving) = self.leaving.advance(&self.name, turn);
+        self.last = last.unwrap_or(self.last);
+        wake.earlier(leaving)
     }
 
     fn advance_wanted(&mut self, mut may_run: bool, turn: &mut Turn<'_>) -> Wake {
@@ -538,21 +440,5 @@ impl Tracked {
         let ticket = turn.order(&self.name, wanted.content.engine, task);
         (self.last, self.phase) = (ticket, Phase::Stopping(ticket));
         Wake::Never
-    }
-
-    fn advance_leaving(&mut self, turn: &mut Turn<'_>) -> Wake {
-        let mut wake = Wake::Never;
-        for (id, pod) in &mut self.leaving {
-            let Removal::Due(at) = pod.removal else { continue };
-            if turn.now.up < at {
-                wake = wake.earlier(Wake::At(at));
-            } else if turn.ready(pod.engine) {
-                let task = Task::Remove { id: id.clone(), grace: pod.grace };
-                let ticket = turn.order(&self.name, pod.engine, task);
-                pod.removal = Removal::UnderWay(ticket);
-                self.last = ticket;
-            }
-        }
-        wake
     }
 }

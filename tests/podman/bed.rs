@@ -185,7 +185,7 @@ pub(crate) fn states(pod: &Pod) -> Vec<String> {
 
 /// A container of the test image that runs this shell command.
 pub(crate) fn container(name: &str, command: &str) -> Value {
-    json!({ "name": name, "image": "localhost/busybox:test", "command": ["sh", "-c", command] })
+    json!({ "name": name, "image": "localhost/device-worker-ng-demo:1", "command": ["sh", "-c", command] })
 }
 
 pub(crate) fn workload(name: &str, specification: Value) -> Arc<Workload> {

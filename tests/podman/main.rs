@@ -1,5 +1,5 @@
 //! The podman executor on a real podman: the one whose socket `PODMAN_SOCKET` names, with an image
-//! `localhost/busybox:test` in it. Without that variable each test says that it was skipped.
+//! `localhost/device-worker-ng-demo:1` in it. Without that variable each test says that it was skipped.
 //!
 //! | module | what it shows |
 //! |---|---|

@@ -78,7 +78,7 @@ fn a_container_that_cannot_start_is_named_and_leaves_nothing() {
         json!({
             "containers": [
                 container("fine", OBEDIENT),
-                { "name": "bad", "image": "localhost/busybox:test", "command": ["/nope"],
+                { "name": "bad", "image": "localhost/device-worker-ng-demo:1", "command": ["/nope"],
                   "volumeMounts": [{ "name": "conf", "mountPath": "/conf" }, { "name": "data", "mountPath": "/d" }] },
             ],
             "volumes": [{ "name": "conf", "configMap": { "name": "cm" } }, { "name": "data", "emptyDir": {} }],
@@ -147,7 +147,7 @@ fn a_failed_pull_of_a_present_image_is_told_and_no_failure() {
     let workload = workload("stale", json!({ "containers": [always] }));
     let Ok(Fact::Pulled { stale }) = bed.order(Task::Pull(workload)) else { panic!("not pulled") };
     assert_eq!(stale.len(), 1);
-    assert!(stale[0].contains("localhost/busybox:test"), "{stale:?}");
+    assert!(stale[0].contains("localhost/device-worker-ng-demo:1"), "{stale:?}");
 }
 
 #[test]
@@ -173,7 +173,7 @@ fn a_half_made_pod_of_ours_is_made_anew() {
     let workload = workload("half", json!({ "containers": [container("a", OBEDIENT)] }));
     bed.play(&format!(
         r#"{{"apiVersion":"v1","kind":"Pod","metadata":{{"name":"{}","labels":{{"project-flotta.io/owner":"{}"}}}},
-            "spec":{{"containers":[{{"name":"other","image":"localhost/busybox:test","imagePullPolicy":"Never","command":["false"]}}]}}}}"#,
+            "spec":{{"containers":[{{"name":"other","image":"localhost/device-worker-ng-demo:1","imagePullPolicy":"Never","command":["false"]}}]}}}}"#,
         workload.id, bed.owner
     ));
     assert_eq!(states(&bed.start(&workload)), ["a running"]);

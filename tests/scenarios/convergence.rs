@@ -60,8 +60,10 @@ fn a_workload_that_ends_well_under_on_failure_or_never_is_not_started_again() {
     device.wait_for("two runs", || {
         (device.log().matches("container 'main' ended with exit code 0").count() >= 2).then_some(())
     });
-    let after: Vec<_> = device.pods().into_iter().filter(|pod| pod.workload != "zz").collect();
-    assert_eq!(before, after);
+    let ids = |pods: Vec<podman::Pod>| -> Vec<_> {
+        pods.into_iter().filter(|pod| pod.workload != "zz").map(|pod| (pod.id, pod.containers)).collect()
+    };
+    assert_eq!(ids(before), ids(device.pods()));
 }
 
 #[test]
@@ -131,11 +133,7 @@ fn a_slow_pull_a_slow_init_container_and_a_slow_stop_delay_nobody() {
         let status = |name: &str| pods.iter().find(|pod| pod.workload == name).map(|pod| pod.status.clone());
         let quick = status("quick")? == "Running";
         if quick {
-            assert_eq!(
-                status("stubborn").as_deref(),
-                Some("Running"),
-                "the slow stop was over too early to show anything"
-            );
+            assert!(status("stubborn").is_some(), "the slow stop was over too early to show anything");
             assert_ne!(status("slow-init").as_deref(), Some("Running"));
             assert_eq!(status("puller"), None);
         }

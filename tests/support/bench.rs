@@ -1,7 +1,7 @@
 //! `make bench`: what the agent costs, and how quick it is, with real podman. Prints a table and writes JSON to
 //! the file that `DWNG_BENCH_JSON` names. Figures are for comparing two builds on one machine.
 
-#![allow(clippy::disallowed_methods, dead_code)]
+#![allow(clippy::disallowed_methods, clippy::unwrap_used, clippy::expect_used, unreachable_pub, dead_code)]
 
 #[path = "mod.rs"]
 mod support;
@@ -16,7 +16,7 @@ use std::{
 };
 
 use serde_json::{Map, Value, json};
-use support::{Device, IMAGE, SLEEP, children, podman, proxy::Proxy, pss_kib, workload};
+use support::{Device, IMAGE, SLEEP, podman, proxy::Proxy, workload};
 
 struct Report(Map<String, Value>);
 
@@ -62,6 +62,25 @@ fn round(value: f64, digits: i32) -> f64 {
 fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values[values.len() / 2]
+}
+
+/// Proportional set size of a process and its children, in KiB.
+fn pss_kib(pid: u32) -> u64 {
+    let of = |pid: u32| -> u64 {
+        let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
+        let line = text.lines().find(|line| line.starts_with("Pss:"));
+        line.and_then(|line| line.split_whitespace().nth(1)?.parse().ok()).unwrap_or(0)
+    };
+    of(pid) + children(pid).into_iter().map(of).sum::<u64>()
+}
+
+/// The direct children of a process.
+fn children(pid: u32) -> Vec<u32> {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let lists = tasks.filter_map(|task| fs::read_to_string(task.path().join("children")).ok());
+    lists
+        .flat_map(|list| list.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>())
+        .collect()
 }
 
 /// CPU time in nanoseconds, by the scheduler's account: user and kernel, all threads.
@@ -270,7 +289,7 @@ fn post_to_stop(report: &mut Report) {
             let pods = device.pods();
             let running =
                 |name: &&str| pods.iter().any(|pod| pod.workload == *name && pod.status == "Running");
-            names.iter().all(|name| running(&name)).then_some(())
+            names.iter().all(running).then_some(())
         });
     }
     proxy.release();

@@ -165,11 +165,6 @@ impl Device {
         self.end(rustix::process::Signal::KILL);
     }
 
-    /// Whether the agent runs still.
-    pub fn is_alive(&mut self) -> bool {
-        matches!(self.agent.as_mut().map(|agent| agent.try_wait()), Some(Ok(None)))
-    }
-
     /// Posts a metric until it is answered, and returns the status code.
     pub fn post(&self, name: &str, value: impl serde::Serialize) -> u16 {
         let body = serde_json::json!({"name": name, "value": value}).to_string();
@@ -269,25 +264,6 @@ pub fn poll<T>(mut probe: impl FnMut() -> Option<T>) -> Option<T> {
         }
         std::thread::sleep(Duration::from_millis(10));
     }
-}
-
-/// Proportional set size of a process and its children, in KiB.
-pub fn pss_kib(pid: u32) -> u64 {
-    let of = |pid: u32| -> u64 {
-        let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
-        let line = text.lines().find(|line| line.starts_with("Pss:"));
-        line.and_then(|line| line.split_whitespace().nth(1)?.parse().ok()).unwrap_or(0)
-    };
-    of(pid) + children(pid).into_iter().map(of).sum::<u64>()
-}
-
-/// The direct children of a process.
-pub fn children(pid: u32) -> Vec<u32> {
-    let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
-    let lists = tasks.filter_map(|task| fs::read_to_string(task.path().join("children")).ok());
-    lists
-        .flat_map(|list| list.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>())
-        .collect()
 }
 
 /// The path of a file of the repository.

@@ -1,6 +1,7 @@
 //! Just enough of podman's API to see what an agent did, written apart from the agent's own client.
 
 use std::{
+    collections::BTreeMap,
     io::{Read, Write},
     os::unix::net::UnixStream,
     path::{Path, PathBuf},
@@ -18,39 +19,37 @@ pub struct Pod {
     pub workload: String,
     pub name: String,
     pub id: String,
+    /// `Running` if all its containers run, otherwise the state of one that doesn't.
     pub status: String,
     /// Names, ids and start times of its containers, infra apart.
     pub containers: Vec<(String, String, i64)>,
 }
 
-/// All pods of an owner, sorted by workload.
+/// All pods of an owner that have a container, sorted by workload. (podman's list of pods would wait for a pod
+/// that is being stopped.)
 pub fn pods(socket: &Path, owner: &str) -> Vec<Pod> {
     let label = format!("project-flotta.io/owner={owner}");
-    let list = call(socket, "GET", &format!("pods/json?filters={}", filter("label", &label)), "").1;
-    let mut pods: Vec<Pod> = list
-        .as_array()
-        .into_iter()
-        .flatten()
-        .map(|pod| {
-            let name = text(&pod["Name"]);
-            let query = format!("containers/json?all=true&filters={}", filter("pod", &name));
-            let containers = call(socket, "GET", &query, "").1;
-            let containers = containers.as_array().cloned().unwrap_or_default();
-            let mut containers: Vec<_> = containers
-                .iter()
-                .filter(|container| container["IsInfra"] != true)
-                .map(|it| (text(&it["Names"][0]), text(&it["Id"]), it["StartedAt"].as_i64().unwrap_or(0)))
-                .collect();
-            containers.sort();
-            Pod {
-                workload: text(&pod["Labels"]["project-flotta.io/workload"]),
-                name,
-                id: text(&pod["Id"]),
-                status: text(&pod["Status"]),
-                containers,
-            }
-        })
-        .collect();
+    let list =
+        call(socket, "GET", &format!("containers/json?all=true&filters={}", filter("label", &label)), "").1;
+    let mut pods: BTreeMap<String, Pod> = BTreeMap::new();
+    for container in list.as_array().into_iter().flatten() {
+        let pod = pods.entry(text(&container["Pod"])).or_insert_with(|| Pod {
+            workload: text(&container["Labels"]["project-flotta.io/workload"]),
+            name: text(&container["PodName"]),
+            id: text(&container["Pod"]),
+            status: "Running".into(),
+            containers: Vec::new(),
+        });
+        if container["State"] != "running" {
+            pod.status = text(&container["State"]);
+        }
+        let started = container["StartedAt"].as_i64().unwrap_or(0);
+        pod.containers.push((text(&container["Names"][0]), text(&container["Id"]), started));
+    }
+    let mut pods: Vec<Pod> = pods.into_values().collect();
+    for pod in &mut pods {
+        pod.containers.sort();
+    }
     pods.sort_by(|a, b| a.workload.cmp(&b.workload));
     pods
 }

@@ -1,3 +1,5 @@
+//! The language by example, and against a naive evaluator.
+
 use std::{fmt::Write as _, thread};
 
 use proptest::prelude::*;

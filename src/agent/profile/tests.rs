@@ -1,3 +1,5 @@
+//! Conditions and metrics by their outcome.
+
 use super::*;
 
 const NOW: Duration = Duration::from_secs(1000);

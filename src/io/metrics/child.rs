@@ -142,7 +142,7 @@ mod tests {
         post.write(&mut bytes);
         post.write(&mut bytes);
         says.write_all(&bytes[..bytes.len() - 1]).unwrap();
-        assert_eq!(child.receive().unwrap(), [post.clone()]);
+        assert_eq!(child.receive().unwrap(), std::slice::from_ref(&post));
         assert_eq!(child.receive().unwrap(), []);
         says.write_all(&bytes[bytes.len() - 1..]).unwrap();
         assert_eq!(child.receive().unwrap(), [post]);

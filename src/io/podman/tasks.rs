@@ -1,6 +1,10 @@
 //! What each order asks of podman, in which sequence, and what its answers mean.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{
+    io,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use crossbeam_channel::Sender;
 use serde_json::json;
@@ -40,6 +44,8 @@ pub(super) struct Tasks {
     client: Arc<Client>,
     owner: String,
     device_id: String,
+    /// The graces of the stops under way: podman's list of pods, and a look at one of these, waits for them.
+    graces: Mutex<Vec<Duration>>,
     exits: Exits,
     deaths: Deaths,
 }
@@ -71,7 +77,7 @@ impl Tasks {
         let exits = Exits::start(engine, events.clone())?;
         let listener =
             Listener { engine, client: client.clone(), owner: owner.clone(), exits: exits.clone(), events };
-        Ok(Self { client, owner, device_id, exits, deaths: Deaths::new(listener) })
+        Ok(Self { client, owner, device_id, graces: Mutex::default(), exits, deaths: Deaths::new(listener) })
     }
 
     pub(super) fn exits(&self) -> &Exits {
@@ -105,7 +111,8 @@ impl Tasks {
 
     fn list(&self) -> Result<Fact, Failure> {
         let filters = json!({ "label": [format!("{OWNER_LABEL}={}", self.owner)] }).to_string();
-        let pods: Vec<ListedPod> = self.client.get("pods/json", &[("filters", &filters)], LIMIT)?.json()?;
+        let pods: Vec<ListedPod> =
+            self.client.get("pods/json", &[("filters", &filters)], self.patience())?.json()?;
         let summary = |mut pod: ListedPod| PodSummary {
             id: WorkloadId::from_pod_name(&pod.name),
             running: pod.runs(),
@@ -116,7 +123,7 @@ impl Tasks {
 
     /// The pod, if there is one; a failure if it is somebody else's.
     fn inspect(&self, id: &WorkloadId) -> Result<Option<InspectedPod>, Failure> {
-        let answer = self.client.get(&format!("pods/{id}/json"), &[], LIMIT)?;
+        let answer = self.client.get(&format!("pods/{id}/json"), &[], self.patience())?;
         if answer.is_missing() {
             return Ok(None);
         }
@@ -253,7 +260,14 @@ impl Tasks {
                 // podman takes 0 for its own 10 s; and a stop before the removal is faster than a removal by force
                 let seconds = grace.as_secs().max(1).to_string();
                 let limit = grace.saturating_add(LIMIT);
-                self.client.post(&format!("pods/{id}/stop"), &[("t", &seconds)], "", limit)?;
+                self.graces().push(grace);
+                let stopped = self.client.post(&format!("pods/{id}/stop"), &[("t", &seconds)], "", limit);
+                let mut graces = self.graces();
+                if let Some(place) = graces.iter().position(|other| *other == grace) {
+                    graces.swap_remove(place);
+                }
+                drop(graces);
+                stopped?;
             }
             let query = [("force", "true"), ("timeout", "0")];
             let answer = self.client.delete(&format!("pods/{id}"), &query, LIMIT)?;
@@ -263,6 +277,15 @@ impl Tasks {
         }
         self.exits.forget(id);
         self.remove_volumes(id)
+    }
+
+    fn graces(&self) -> MutexGuard<'_, Vec<Duration>> {
+        self.graces.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The time limit of what may have to wait for a stop that is under way.
+    fn patience(&self) -> Duration {
+        LIMIT.saturating_add(self.graces().iter().max().copied().unwrap_or_default())
     }
 
     /// Those of the pod's `ConfigMap`s stay behind when it goes.

@@ -1,3 +1,5 @@
+//! Crontabs by example, across clock changes, and against a walk minute by minute.
+
 use chrono::{DateTime, Datelike, Duration, NaiveDateTime, TimeDelta, TimeZone, Timelike, Utc};
 use chrono_tz::{Australia, Europe, Tz};
 use proptest::prelude::*;
