@@ -157,6 +157,8 @@ mod tests {
         (0..10_000).try_for_each(|_| deaf.answer(&[0; 1000])).unwrap_err();
         let (mut gone, says) = child();
         drop(says);
+        // A process that another test is just starting may hold a copy for a moment: wait for the end.
+        gone.posts.set_nonblocking(false).unwrap();
         gone.receive().unwrap_err();
     }
 

@@ -285,6 +285,12 @@ fn read_workload(mut document: Value) -> Result<(Resource, Vec<Finding>), Findin
     if cron.is_some() && spec.retry.is_some() {
         findings.push(Finding::new(["spec", "retry"], "has no effect beside `spec.cron`"));
     }
+    let profiles: Vec<ListedProfile> =
+        spec.profiles.unwrap_or_default().into_iter().map(|profile| profile.0).collect();
+    if profiles.iter().flat_map(|profile| &profile.conditions).any(|condition| condition.cpu.is_some()) {
+        let message = "CPU limits of conditions are not supported yet: they have no effect";
+        findings.push(Finding::new(["spec", "profiles"], message));
+    }
     if spec.image_registries.is_some() {
         let message = "credentials are not supported yet: images are pulled without them";
         findings.push(Finding::new(["spec", "imageRegistries"], message));
@@ -299,7 +305,7 @@ fn read_workload(mut document: Value) -> Result<(Resource, Vec<Finding>), Findin
             Some(cron) => Schedule::Cron(cron),
             None => Schedule::Service(spec.retry.map(|retry| retry.0).unwrap_or_default()),
         },
-        profiles: spec.profiles.unwrap_or_default().into_iter().map(|profile| profile.0).collect(),
+        profiles,
         content: Content {
             name: metadata.name.0,
             namespace: namespace(metadata.namespace),
