@@ -36,7 +36,7 @@ bench: static ## Measure size, memory, latency and throughput; the figures also 
 	$(SUPPORT)/install-needs test
 	$(SUPPORT)/test-image $(IMAGE)
 	DWNG_BINARY=$(CURDIR)/$(STATIC_BINARY) DWNG_BENCH_JSON=$(CURDIR)/bench.json \
-	  cargo bench --locked --bench bench $(WITH_PODMAN)
+	  cargo bench --locked --bench bench $(WITH_PODMAN) -- $(PARTS)
 
 check: ## Formatting, lints and documentation; warnings are errors
 	cargo fmt --check

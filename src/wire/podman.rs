@@ -29,6 +29,8 @@ pub struct Refusal {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct ListedPod {
+    /// podman's own for it: never used twice.
+    pub id: Box<str>,
     /// Its name.
     pub name: String,
     /// The id of the container that only holds its namespaces.
@@ -69,6 +71,8 @@ impl ListedContainer {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct InspectedPod {
+    /// podman's own for it: never used twice.
+    pub id: Box<str>,
     /// Of the pod.
     #[serde(default, deserialize_with = "or_default")]
     pub labels: BTreeMap<String, String>,

@@ -1,4 +1,4 @@
-//! `make bench`: what the agent costs, and how quick it is, with real podman. Prints a table and writes JSON to
+//! `make bench` (or `make bench PARTS=posts`): what the agent costs, and how quick it is, with real podman. Prints a table and writes JSON to
 //! the file that `DWNG_BENCH_JSON` names. Figures are for comparing two builds on one machine.
 
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, clippy::expect_used, unreachable_pub, dead_code)]
@@ -36,11 +36,19 @@ fn main() {
     let mut report = Report(Map::new());
     let binary = std::env::var("DWNG_BINARY").expect("DWNG_BINARY: the binary to measure");
     report.add("binary", fs::metadata(&binary).expect("the binary").size(), "bytes");
-    footprint(&mut report);
-    first_action(&mut report);
-    posts(&mut report);
-    save_to_running(&mut report);
-    post_to_stop(&mut report);
+    let parts: [(&str, fn(&mut Report)); 5] = [
+        ("footprint", footprint),
+        ("first_action", first_action),
+        ("posts", posts),
+        ("save_to_running", save_to_running),
+        ("post_to_stop", post_to_stop),
+    ];
+    let only: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
+    for (name, measure) in parts {
+        if only.is_empty() || only.iter().any(|part| part == name) {
+            measure(&mut report);
+        }
+    }
     if let Some(file) = std::env::var_os("DWNG_BENCH_JSON") {
         fs::write(&file, serde_json::to_string_pretty(&report.0).unwrap() + "\n").unwrap();
     }
@@ -261,19 +269,17 @@ fn post_to_stop(report: &mut Report) {
     let mut waits = Vec::new();
     for _ in 0..2 {
         device.manifest("zz-stubborn.json", &stubborn.to_string());
-        device.wait_for("the stubborn one", || {
-            device
-                .pods()
-                .iter()
-                .any(|pod| pod.workload == "zz-stubborn" && pod.status == "Running")
-                .then_some(())
+        let stubborn = device.wait_for("the stubborn one", || {
+            let mut pods = device.pods().into_iter();
+            pods.find(|pod| pod.workload == "zz-stubborn" && pod.status == "Running")
         });
         device.remove_manifest("zz-stubborn.json");
-        support::poll(|| {
-            proxy.requests("/stop?").iter().any(|(_, line)| line.contains("stubborn")).then_some(())
-        });
+        let stop = format!("pods/{}/stop?", stubborn.id);
+        support::poll(|| (!proxy.requests(&stop).is_empty()).then_some(())).expect("a stop request");
+        let pods = device.pods();
         for name in &names {
-            let path = format!("pods/{name}-");
+            let pod = pods.iter().find(|pod| pod.workload == *name).expect("a pod");
+            let path = format!("pods/{}/", pod.id);
             let stops = || proxy.requests("/stop?").into_iter().filter(|(_, line)| line.contains(&path));
             let before = stops().count();
             let start = Instant::now();

@@ -1,6 +1,7 @@
 //! What each order asks of podman, in which sequence, and what its answers mean.
 
 use std::{
+    collections::BTreeMap,
     io,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -44,6 +45,8 @@ pub(super) struct Tasks {
     client: Arc<Client>,
     owner: String,
     device_id: String,
+    /// podman's own ids of the pods that were seen to be ours: these can be stopped without another look.
+    ours: Mutex<BTreeMap<WorkloadId, Box<str>>>,
     /// The graces of the stops under way: podman's list of pods, and a look at one of these, waits for them.
     graces: Mutex<Vec<Duration>>,
     exits: Exits,
@@ -77,7 +80,15 @@ impl Tasks {
         let exits = Exits::start(engine, events.clone())?;
         let listener =
             Listener { engine, client: client.clone(), owner: owner.clone(), exits: exits.clone(), events };
-        Ok(Self { client, owner, device_id, graces: Mutex::default(), exits, deaths: Deaths::new(listener) })
+        Ok(Self {
+            client,
+            owner,
+            device_id,
+            ours: Mutex::default(),
+            graces: Mutex::default(),
+            exits,
+            deaths: Deaths::new(listener),
+        })
     }
 
     pub(super) fn exits(&self) -> &Exits {
@@ -113,6 +124,8 @@ impl Tasks {
         let filters = json!({ "label": [format!("{OWNER_LABEL}={}", self.owner)] }).to_string();
         let pods: Vec<ListedPod> =
             self.client.get("pods/json", &[("filters", &filters)], self.patience())?.json()?;
+        *lock(&self.ours) =
+            pods.iter().map(|pod| (WorkloadId::from_pod_name(&pod.name), pod.id.clone())).collect();
         let summary = |mut pod: ListedPod| PodSummary {
             id: WorkloadId::from_pod_name(&pod.name),
             running: pod.runs(),
@@ -129,7 +142,10 @@ impl Tasks {
         }
         let pod: InspectedPod = answer.json()?;
         match pod.labels.get(OWNER_LABEL) {
-            Some(owner) if *owner == self.owner => Ok(Some(pod)),
+            Some(owner) if *owner == self.owner => {
+                lock(&self.ours).insert(id.clone(), pod.id.clone());
+                Ok(Some(pod))
+            }
             _ => Err(Failure::Workload(format!("a pod named '{id}' is here that isn't this agent's"))),
         }
     }
@@ -254,38 +270,51 @@ impl Tasks {
     }
 
     fn remove(&self, id: &WorkloadId, grace: Duration) -> Result<(), Failure> {
-        if let Some(pod) = self.inspect(id)? {
-            self.exits.forget(id);
-            if pod.containers().any(|container| matches!(container.state.as_str(), "running" | "paused")) {
-                // podman takes 0 for its own 10 s; and a stop before the removal is faster than a removal by force
-                let seconds = grace.as_secs().max(1).to_string();
-                let limit = grace.saturating_add(LIMIT);
-                self.graces().push(grace);
-                let stopped = self.client.post(&format!("pods/{id}/stop"), &[("t", &seconds)], "", limit);
-                let mut graces = self.graces();
-                if let Some(place) = graces.iter().position(|other| *other == grace) {
-                    graces.swap_remove(place);
-                }
-                drop(graces);
-                stopped?;
-            }
-            let query = [("force", "true"), ("timeout", "0")];
-            let answer = self.client.delete(&format!("pods/{id}"), &query, LIMIT)?;
-            if !answer.is_missing() {
-                answer.done()?;
-            }
+        self.exits.forget(id);
+        let known = lock(&self.ours).remove(id);
+        // A known id may be out of date: then the name tells.
+        if !known.is_some_and(|pod| self.remove_pod(&pod, grace).is_ok_and(|found| found))
+            && let Some(pod) = self.inspect(id)?
+        {
+            self.remove_pod(&pod.id, grace)?;
         }
         self.exits.forget(id);
+        lock(&self.ours).remove(id);
         self.remove_volumes(id)
     }
 
-    fn graces(&self) -> MutexGuard<'_, Vec<Duration>> {
-        self.graces.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Whether there was such a pod.
+    fn remove_pod(&self, pod: &str, grace: Duration) -> Result<bool, Failure> {
+        self.stop(pod, grace)?;
+        let answer =
+            self.client.delete(&format!("pods/{pod}"), &[("force", "true"), ("timeout", "0")], LIMIT)?;
+        if answer.is_missing() {
+            return Ok(false);
+        }
+        answer.done()?;
+        Ok(true)
+    }
+
+    /// Nothing to a pod that doesn't run. A stop before the removal is faster than a removal by force; what it
+    /// can't stop, that can.
+    fn stop(&self, pod: &str, grace: Duration) -> Result<(), Failure> {
+        // podman takes 0 for its own 10 s
+        let seconds = grace.as_secs().max(1).to_string();
+        lock(&self.graces).push(grace);
+        let limit = grace.saturating_add(LIMIT);
+        let stopped = self.client.post(&format!("pods/{pod}/stop"), &[("t", &seconds)], "", limit);
+        let mut graces = lock(&self.graces);
+        if let Some(place) = graces.iter().position(|other| *other == grace) {
+            graces.swap_remove(place);
+        }
+        drop(graces);
+        stopped?;
+        Ok(())
     }
 
     /// The time limit of what may have to wait for a stop that is under way.
     fn patience(&self) -> Duration {
-        LIMIT.saturating_add(self.graces().iter().max().copied().unwrap_or_default())
+        LIMIT.saturating_add(lock(&self.graces).iter().max().copied().unwrap_or_default())
     }
 
     /// Those of the pod's `ConfigMap`s stay behind when it goes.
@@ -301,6 +330,10 @@ impl Tasks {
         }
         Ok(())
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The container's name in the specification.
