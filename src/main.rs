@@ -85,7 +85,7 @@ fn again(arguments: &[OsString]) -> ExitCode {
     let path = env::current_exe().unwrap_or_else(|_| PathBuf::from("/proc/self/exe"));
     let path = path.to_string_lossy().trim_end_matches(" (deleted)").to_string();
     info!("starting again to read the settings");
-    let error = Command::new(&path).args(arguments).exec();
+    let error = Command::new(&path).args(arguments).envs([metrics::left_receivers()]).exec();
     finish(Err(format!("failed to start '{path}' again: {error}")))
 }
 

@@ -56,8 +56,8 @@ fn summary(agent: &Agent) -> String {
     }
     let total: usize = counts.values().sum();
     let parts: Vec<String> = counts.iter().map(|(word, count)| format!("{count} {word}")).collect();
-    let mut text =
-        format!("{total} workloads{}{}", if parts.is_empty() { "" } else { ": " }, parts.join(", "));
+    let (s, colon) = (if total == 1 { "" } else { "s" }, if parts.is_empty() { "" } else { ": " });
+    let mut text = format!("{total} workload{s}{colon}{}", parts.join(", "));
     for engine in agent.missing_engines() {
         text.push_str(&format!("; {engine} doesn't answer"));
     }

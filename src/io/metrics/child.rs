@@ -8,6 +8,7 @@ use std::path::Path;
 use std::process::{self, Command, Stdio};
 
 use rustix::fs::{CWD, Mode, OFlags};
+use rustix::process::{Pid, WaitOptions, waitpid};
 
 use super::descriptors;
 use crate::wire::frames::Post;
@@ -105,6 +106,31 @@ impl Drop for Child {
         _ = self.process.kill();
         _ = self.process.wait();
     }
+}
+
+/// Tells a process that takes this one's place by `exec` which receivers it inherits.
+const LEFT: &str = "DEVICE_WORKER_NG_RECEIVERS";
+
+/// What to put into the environment of a program that takes this one's place: it has to wait for the receivers
+/// that end when it begins.
+pub fn left_receivers() -> (&'static str, String) {
+    let tasks = std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
+    let lists = tasks.filter_map(|task| std::fs::read_to_string(task.path().join("children")).ok());
+    (LEFT, lists.collect())
+}
+
+/// Waits for the receivers of the program whose place this one took: nobody else can.
+///
+/// # Errors
+/// No thread could be started.
+pub(super) fn reap_left() -> io::Result<()> {
+    let Ok(left) = std::env::var(LEFT) else { return Ok(()) };
+    crate::io::spawn("reaper", move || {
+        for pid in left.split_whitespace().filter_map(|pid| Pid::from_raw(pid.parse().ok()?)) {
+            // They end because their socket pair did. What isn't a child of ours is an error at once.
+            _ = waitpid(Some(pid), WaitOptions::empty());
+        }
+    })
 }
 
 /// tiny_http serves only what it accepts itself. So it gets a listener whose every connection exists already,

@@ -39,7 +39,7 @@ use crate::agent::{Event, Sample};
 use crate::settings::ListenAddress;
 use crate::wire::frames::{Post, Verdict, write_ack};
 use child::Child;
-pub use child::SUBCOMMAND;
+pub use child::{SUBCOMMAND, left_receivers};
 use ports::Port;
 use store::Store;
 
@@ -67,6 +67,7 @@ pub struct Config {
 /// # Errors
 /// No thread could be started.
 pub fn start(config: Config, events: Sender<Event>) -> io::Result<Vec<(Sample, Duration)>> {
+    child::reap_left()?;
     let store = Store::open(&config.directory, config.ttl, since_boot());
     let posted = store.posted();
     let endpoint = Endpoint {
