@@ -18,6 +18,8 @@ use std::{
 use serde_json::{Map, Value, json};
 use support::{Device, IMAGE, SLEEP, podman, proxy::Proxy, workload};
 
+type Part = (&'static str, fn(&mut Report));
+
 struct Report(Map<String, Value>);
 
 impl Report {
@@ -36,7 +38,7 @@ fn main() {
     let mut report = Report(Map::new());
     let binary = std::env::var("DWNG_BINARY").expect("DWNG_BINARY: the binary to measure");
     report.add("binary", fs::metadata(&binary).expect("the binary").size(), "bytes");
-    let parts: [(&str, fn(&mut Report)); 5] = [
+    let parts: [Part; 5] = [
         ("footprint", footprint),
         ("first_action", first_action),
         ("posts", posts),
