@@ -1,6 +1,6 @@
 //! Manifests become pods.
 
-use crate::support::{Device, SLEEP, podman, repository, workload};
+use crate::support::{Device, SLEEP, http, podman, poll, repository, workload};
 
 #[test]
 fn a_saved_manifest_becomes_a_pod_a_changed_one_replaces_it_and_a_removed_one_takes_it_away() {
@@ -66,17 +66,17 @@ fn two_hundred_posts_at_once_and_then_one_more_end_in_the_right_state() {
     device.gated("picky", "low");
     device.start();
     device.wait_for_running(&["picky"]);
-    let port = device.port;
+    let address = device.address();
     let posts: Vec<_> = (0..200)
         .map(|i| {
             std::thread::spawn(move || {
                 let body = format!(r#"{{"name":"x","value":{}}}"#, 100 + i);
-                crate::support::poll(|| crate::support::post(port, &body).filter(|status| *status == 200))
+                poll(|| http::post(address, &body).ok().filter(|answer| answer.0 == 200))
             })
         })
         .collect();
     for post in posts {
-        assert_eq!(post.join().unwrap(), Some(200));
+        assert!(post.join().unwrap().is_some());
     }
     device.wait_for_running(&[]);
     assert_eq!(device.post("x", 1), 200);
