@@ -164,7 +164,7 @@ fn a_port_in_use_is_reported_once_and_taken_when_it_is_free() {
 fn an_agent_that_does_not_answer_costs_a_503_and_comes_back() {
     let device = taking("deaf");
     assert_eq!(device.post("a", 1), 200);
-    device.signal(Signal::STOP);
+    device.freeze();
     let start = Instant::now();
     assert_eq!(post(device.address(), r#"{"name":"a","value":2}"#).unwrap().0, 503);
     assert!((4..20).contains(&start.elapsed().as_secs()));
@@ -177,7 +177,7 @@ fn a_post_while_the_receiver_is_replaced_waits_instead_of_failing() {
     let mut device = taking("waits");
     let (address, receiver) = (device.address(), device.receiver().unwrap());
     // Stopped, the agent can't start another one before the post is there.
-    device.signal(Signal::STOP);
+    device.freeze();
     kill_process(receiver, Signal::KILL).unwrap();
     poll(|| (!is_alive(receiver.as_raw_nonzero().get() as u32)).then_some(())).unwrap();
     let mut stream = connect(address).unwrap();

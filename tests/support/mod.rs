@@ -221,6 +221,14 @@ impl Device {
         kill_process(Pid::from_child(self.agent.as_ref().expect("it runs")), signal).unwrap();
     }
 
+    /// SIGSTOP, until every thread has stopped.
+    pub fn freeze(&self) {
+        self.signal(Signal::STOP);
+        let tasks = || fs::read_dir(format!("/proc/{}/task", self.pid())).unwrap().flatten();
+        let is_stopped = |task: fs::DirEntry| state(&task.path()) == Some('T');
+        self.wait_for("the agent to stop", || tasks().all(is_stopped).then_some(()));
+    }
+
     /// Waits for the end that comes without being asked for, or after a signal.
     pub fn ended(&mut self) -> ExitStatus {
         let mut agent = self.agent.take().expect("it runs");
@@ -345,8 +353,12 @@ pub fn children(pid: u32) -> Vec<u32> {
 
 /// Whether there is such a process, and more of it than its exit code.
 pub fn is_alive(pid: u32) -> bool {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    stat.rsplit_once(") ").is_some_and(|(_, fields)| !fields.starts_with(['Z', 'X']))
+    state(Path::new(&format!("/proc/{pid}"))).is_some_and(|state| !"ZX".contains(state))
+}
+
+/// The state of a process or thread by its directory in `/proc`: a letter of proc(5).
+fn state(directory: &Path) -> Option<char> {
+    fs::read_to_string(directory.join("stat")).ok()?.rsplit_once(") ")?.1.chars().next()
 }
 
 pub fn pause(milliseconds: u64) {
