@@ -27,10 +27,13 @@ help: ## Say what there is
 demo: ## Watch real pods start and stop by posted metrics, on a podman of its own (a minute)
 	@$(SUPPORT)/demo
 
+# Tests wait more than they work.
+TEST_THREADS = $(shell echo $$((2 * $$(nproc))))
+
 test: ## Run the whole suite, against real podman
 	$(SUPPORT)/install-needs test
 	$(SUPPORT)/test-image $(IMAGE)
-	DWNG_REQUIRE_PODMAN=1 cargo test --locked $(WITH_PODMAN)
+	DWNG_REQUIRE_PODMAN=1 RUST_TEST_THREADS=$${RUST_TEST_THREADS:-$(TEST_THREADS)} cargo test --locked $(WITH_PODMAN)
 
 bench: static ## Measure size, memory, latency and throughput; the figures also go to bench.json
 	$(SUPPORT)/install-needs test

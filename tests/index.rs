@@ -1,17 +1,23 @@
 //! The agent as its users meet it: the real binary, real files, real podman.
 //!
-//! | file | what it shows |
+//! | module | what it shows |
 //! |---|---|
-//! | `standalone` | manifests become pods: added, changed, broken, removed; conditions stop and start them |
-//! | `adoption` | the agent dies and comes back: the same pods run |
-//! | `convergence` | pods that crash, vanish or are killed; engines that go away; nothing waits for another |
-//! | `process` | settings, exit codes, signals, `--check` |
-//! | `support` | a device for a test, podman's API, a proxy that holds requests back |
+//! | [`scenarios::standalone`] | manifests become pods: added, changed, broken, removed; conditions stop and start them |
+//! | [`scenarios::adoption`] | the agent dies and comes back: the same pods run |
+//! | [`scenarios::convergence`] | pods that crash, vanish or are killed; engines that go away; nothing waits for another |
+//! | [`scenarios::process`] | settings, exit codes, signals, `--check` |
+//! | [`scenarios::architecture`] | the house stays as it is drawn |
+//! | [`metrics`] | the endpoint: what whoever posts is promised, the attacks on it, kills of both processes |
+//! | [`podman`] | the executor by itself: orders, exits, lanes |
+//! | [`support`] | a device for a test, podman's API, a proxy that holds requests back, a client of the endpoint |
 //!
 //! Tests that need podman are skipped by name where there is none; `make test` brings a private one, and then
 //! a skip is a failure.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, unreachable_pub)] // a failing helper is a failing test
+// Tests measure and wait, and a failing helper is a failing test.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::disallowed_methods, unreachable_pub)]
 
+mod metrics;
+mod podman;
 mod scenarios;
 mod support;

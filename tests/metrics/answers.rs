@@ -1,33 +1,57 @@
 //! What whoever posts is promised.
 
-use std::io::Write;
-use std::net::{TcpListener, TcpStream};
-use std::os::unix::fs::PermissionsExt;
-use std::os::unix::net::{UnixListener, UnixStream};
-use std::process::Command;
-use std::time::Duration;
+use std::{
+    io::{BufReader, Write},
+    net::TcpListener,
+    os::unix::{
+        fs::PermissionsExt,
+        net::{UnixListener, UnixStream},
+    },
+    process::Command,
+    thread,
+    time::Instant,
+};
 
 use rustix::process::{Signal, kill_process};
 
-use crate::support::{Host, answer, exchange, free_port, now, post, read_answer};
+use super::{remembered, taking};
+use crate::support::{
+    Device, free_port,
+    http::{answer, connect, exchange, post, read_answer, request},
+    is_alive, poll, repository, skip,
+};
 
-#[test]
-fn the_readme_s_command_works_as_printed() {
-    let (directory, address) = (tempfile::tempdir().unwrap(), free_port());
-    let host = Host::ready(directory.path(), address);
-    let printed = r#"curl -X -H "Content-Type: application/json" -v -d '{"value":20,"name":"cpu"}' http://localhost:8080/metrics"#;
-    let command = printed.replace(":8080", &format!(":{}", address.port()));
-    let output = Command::new("sh").args(["-c", &command]).output().unwrap();
+const PRINTED: &str = r#"curl -X -H "Content-Type: application/json" -v -d '{"value":20,"name":"cpu"}' http://localhost:8080/metrics"#;
+
+fn works(command: &str, device: &mut Device) {
+    let output = Command::new("sh").args(["-c", command]).output().unwrap();
     let talk = String::from_utf8_lossy(&output.stderr);
     assert!(talk.contains("> -H /metrics HTTP/1.1") && talk.contains("< HTTP/1.1 200 OK"), "{talk}");
     assert!(output.stdout.is_empty());
-    host.says("posted cpu Some(20.0)");
+    assert_eq!(remembered(device), [("cpu".to_owned(), 20.0)].into());
+}
+
+#[test]
+fn the_readme_s_command_works_as_printed() {
+    let readme = std::fs::read_to_string(repository("README.md")).unwrap();
+    assert!(readme.lines().any(|line| line == PRINTED), "the README prints another command");
+    let mut device = taking("readme");
+    works(&PRINTED.replace(":8080", &format!(":{}", device.port)), &mut device);
+    if ["127.0.0.1:8080", "[::1]:8080"].iter().any(|address| TcpListener::bind(address).is_err()) {
+        return skip("only its second half: port 8080 is in use");
+    }
+    let mut device = Device::without_podman("readme-8080");
+    device.config(&["METRICS_LISTEN"], "");
+    device.start();
+    device.wait_for_log("metrics are taken at 127.0.0.1:8080");
+    device.wait_for_log("metrics are taken at [::1]:8080");
+    works(PRINTED, &mut device);
 }
 
 #[test]
 fn every_request_gets_the_status_that_it_deserves() {
-    let (directory, address) = (tempfile::tempdir().unwrap(), free_port());
-    let host = Host::ready(directory.path(), address);
+    let mut device = taking("statuses");
+    let address = device.address();
     let with = |method: &str, target: &str, headers: &str, body: &str| {
         let length = body.len();
         let head =
@@ -74,19 +98,16 @@ fn every_request_gets_the_status_that_it_deserves() {
     assert_eq!(with("POST", "/metrics", "", r#"{"name":"one_more","value":1}"#).0, 400);
 
     // What was refused was not applied, not even in part.
-    let said = host.says("posted o94 ").join("\n");
-    assert!(!["posted c ", "posted d ", "posted o95 "].iter().any(|refused| said.contains(refused)));
+    let remembered = remembered(&mut device);
+    assert_eq!((remembered.len(), remembered.contains_key("o94")), (4096, true));
+    assert!(!["a", "c", "d", "o95", "one_more"].iter().any(|refused| remembered.contains_key(*refused)));
 }
 
 #[test]
 fn a_connection_serves_many_posts_also_in_one_go_and_with_expectations() {
-    let (directory, address) = (tempfile::tempdir().unwrap(), free_port());
-    let host = Host::ready(directory.path(), address);
-    let mut stream = TcpStream::connect(address).unwrap();
-    let request = |value: u32| {
-        let body = format!(r#"{{"name":"a","value":{value}}}"#);
-        format!("POST /metrics HTTP/1.1\r\nContent-Length: {}\r\n\r\n{body}", body.len())
-    };
+    let mut device = taking("kept");
+    let mut stream = connect(device.address()).unwrap();
+    let request = |value: u32| request(&format!(r#"{{"name":"a","value":{value}}}"#));
     for value in 10..20 {
         stream.write_all(request(value).as_bytes()).unwrap();
         assert_eq!(answer(&mut stream).unwrap().0, 200);
@@ -95,7 +116,7 @@ fn a_connection_serves_many_posts_also_in_one_go_and_with_expectations() {
     let head =
         "POST /metrics HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 22\r\nConnection: close\r\n\r\n";
     stream.write_all(head.as_bytes()).unwrap();
-    let mut stream = std::io::BufReader::new(stream);
+    let mut stream = BufReader::new(stream);
     for _ in 20..30 {
         assert_eq!(read_answer(&mut stream).unwrap().0, 200);
     }
@@ -103,77 +124,84 @@ fn a_connection_serves_many_posts_also_in_one_go_and_with_expectations() {
     stream.get_mut().write_all(br#"{"name":"a","value":5}"#).unwrap();
     assert_eq!(read_answer(&mut stream).unwrap().0, 200);
     assert!(read_answer(&mut stream).is_err(), "closed as asked");
-    host.says("posted a Some(5.0)");
+    assert_eq!(remembered(&mut device)["a"], 5.0);
 }
 
 #[test]
 fn ipv6_and_unix_sockets_take_posts_and_a_stale_file_is_replaced() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("metrics.sock");
+    let mut device = Device::without_podman("addresses");
+    let (path, six) = (device.path("metrics.sock"), format!("[::1]:{}", device.port));
     drop(UnixListener::bind(&path).unwrap());
-    let six = format!("[::1]:{}", free_port().port());
-    let host = Host::start(&directory.path().join("run"), &[six.clone(), format!("unix:{}", path.display())]);
-    host.says("metrics are taken at unix:");
+    device.set("METRICS_LISTEN", format!("{six}, unix:{}", path.display()));
+    device.start();
+    device.wait_for_log("metrics are taken at unix:");
     assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o666);
     assert_eq!(post(six.parse().unwrap(), r#"{"name":"six","value":6}"#).unwrap().0, 200);
     let mut stream = UnixStream::connect(&path).unwrap();
-    stream
-        .write_all(b"POST /metrics HTTP/1.1\r\nContent-Length: 22\r\n\r\n{\"name\":\"u\",\"value\":1}")
-        .unwrap();
+    stream.write_all(request(r#"{"name":"u","value":1}"#).as_bytes()).unwrap();
     assert_eq!(answer(&mut stream).unwrap().0, 200);
-    host.says("posted u Some(1.0)");
+    assert_eq!(remembered(&mut device), [("six".to_owned(), 6.0), ("u".to_owned(), 1.0)].into());
 }
 
 #[test]
 fn a_port_in_use_is_reported_once_and_taken_when_it_is_free() {
-    let directory = tempfile::tempdir().unwrap();
-    let other = TcpListener::bind("127.0.0.1:0").unwrap();
-    let (taken, free) = (other.local_addr().unwrap(), free_port());
-    let host = Host::start(directory.path(), &[taken.to_string(), free.to_string()]);
-    host.says(&format!("metrics are taken at {free}"));
-    host.says(&format!("failed to listen on '{taken}': Address already in use"));
+    let mut device = Device::without_podman("in-use");
+    let (taken, free) = (device.address(), ([127, 0, 0, 1], free_port()).into());
+    let other = TcpListener::bind(taken).unwrap();
+    device.set("METRICS_LISTEN", format!("{taken}, {free}"));
+    device.start();
+    device.wait_for_log(&format!("metrics are taken at {free}"));
+    let complaint = format!("failed to listen on '{taken}': Address already in use");
+    device.wait_for_log(&complaint);
     assert_eq!(post(free, r#"{"name":"a","value":1}"#).unwrap().0, 200);
     drop(other);
-    let said = host.says(&format!("metrics are taken at {taken}"));
-    assert!(!said.iter().any(|line| line.contains("failed")));
+    device.wait_for_log(&format!("metrics are taken at {taken}"));
+    assert_eq!(device.log().matches(&complaint).count(), 1);
     assert_eq!(post(taken, r#"{"name":"b","value":1}"#).unwrap().0, 200);
 }
 
 #[test]
 fn an_agent_that_does_not_answer_costs_a_503_and_comes_back() {
-    let (directory, address) = (tempfile::tempdir().unwrap(), free_port());
-    let host = Host::ready(directory.path(), address);
-    assert_eq!(post(address, r#"{"name":"a","value":1}"#).unwrap().0, 200);
-    kill_process(host.pid(), Signal::STOP).unwrap();
-    let start = now();
-    let late = std::thread::spawn(move || post(address, r#"{"name":"a","value":2}"#).unwrap().0);
-    assert_eq!(late.join().unwrap(), 503);
-    assert!((4..8).contains(&(now() - start).as_secs()));
-    kill_process(host.pid(), Signal::CONT).unwrap();
-    let start = now();
-    assert_eq!(post(address, r#"{"name":"a","value":3}"#).unwrap().0, 200);
-    assert!(now() - start < Duration::from_secs(1));
+    let device = taking("deaf");
+    assert_eq!(device.post("a", 1), 200);
+    device.freeze();
+    let start = Instant::now();
+    assert_eq!(post(device.address(), r#"{"name":"a","value":2}"#).unwrap().0, 503);
+    assert!((4..20).contains(&start.elapsed().as_secs()));
+    device.signal(Signal::CONT);
+    assert_eq!(post(device.address(), r#"{"name":"a","value":3}"#).unwrap().0, 200);
+}
+
+#[test]
+fn a_post_while_the_receiver_is_replaced_waits_instead_of_failing() {
+    let mut device = taking("waits");
+    let (address, receiver) = (device.address(), device.receiver().unwrap());
+    // Stopped, the agent can't start another one before the post is there.
+    device.freeze();
+    kill_process(receiver, Signal::KILL).unwrap();
+    poll(|| (!is_alive(receiver.as_raw_nonzero().get() as u32)).then_some(())).unwrap();
+    let mut stream = connect(address).unwrap();
+    stream.write_all(request(r#"{"name":"a","value":7}"#).as_bytes()).unwrap();
+    device.signal(Signal::CONT);
+    assert_eq!(answer(&mut stream).unwrap().0, 200);
+    assert_ne!(device.receiver(), Some(receiver));
+    assert_eq!(remembered(&mut device)["a"], 7.0);
 }
 
 #[test]
 fn eight_clients_at_once_are_served() {
-    let (directory, address) = (tempfile::tempdir().unwrap(), free_port());
-    let _host = Host::ready(directory.path(), address);
-    let start = now();
+    let mut device = taking("eight");
+    let address = device.address();
     let client = move |name: u32| {
-        let mut stream = TcpStream::connect(address).unwrap();
-        let mut posts = 0;
-        while now() - start < Duration::from_secs(1) {
-            let body = format!(r#"{{"name":"c{name}","value":{posts}}}"#);
-            let head = format!("POST /metrics HTTP/1.1\r\nContent-Length: {}\r\n\r\n", body.len());
-            stream.write_all((head + &body).as_bytes()).unwrap();
+        let mut stream = connect(address).unwrap();
+        for value in 0..100 {
+            stream
+                .write_all(request(&format!(r#"{{"name":"c{name}","value":{value}}}"#)).as_bytes())
+                .unwrap();
             assert_eq!(answer(&mut stream).unwrap().0, 200);
-            posts += 1;
         }
-        posts
     };
-    let clients: Vec<_> = (0..8).map(|name| std::thread::spawn(move || client(name))).collect();
-    let posts: u32 = clients.into_iter().map(|client| client.join().unwrap()).sum();
-    println!("{posts} posts in a second with 8 clients that keep their connections");
-    assert!(posts > 0);
+    let clients: Vec<_> = (0..8).map(|name| thread::spawn(move || client(name))).collect();
+    clients.into_iter().for_each(|client| client.join().unwrap());
+    assert_eq!(remembered(&mut device), (0..8).map(|name| (format!("c{name}"), 99.0)).collect());
 }

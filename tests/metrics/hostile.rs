@@ -1,57 +1,71 @@
 //! The attacks that end a bare tiny_http, or fill it up.
 
-use std::io::Write;
-use std::net::{SocketAddr, TcpStream};
-use std::path::Path;
-use std::time::Duration;
+use std::{
+    io::Write,
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
 
-use rustix::net::sockopt::set_socket_linger;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::{
+    net::sockopt::set_socket_linger,
+    process::{Pid, Signal, kill_process},
+};
 
-use crate::support::{Host, answer, eventually, exchange, free_port, now, post};
+use super::taking;
+use crate::support::{
+    Device,
+    http::{answer, connect, exchange, post},
+    is_alive, poll,
+};
 
-/// Two MiB, the issue's bound for the agent; the receiver holds it too.
+/// In bytes: how much agent and receiver together may grow.
 const GROWTH: usize = 2 * 1024 * 1024;
 
 struct Target {
-    host: Host,
+    device: Device,
     receiver: Pid,
-    before: [usize; 2],
+    before: usize,
     address: SocketAddr,
 }
 
 impl Target {
-    fn new(directory: &Path) -> Self {
-        let address = free_port();
-        let host = Host::ready(directory, address);
+    fn new(name: &str) -> Self {
+        let device = taking(name);
         for value in 0..200 {
-            assert_eq!(post(address, &format!(r#"{{"name":"a","value":{value}}}"#)).unwrap().0, 200);
+            assert_eq!(device.post("a", value), 200);
         }
-        let receiver = host.receiver().unwrap();
-        let before = [host.pid(), receiver].map(Host::memory);
-        Self { host, receiver, before, address }
+        let receiver = device.receiver().unwrap();
+        let before = resident(&device, receiver);
+        Self { receiver, before, address: device.address(), device }
     }
 
     /// The same two processes, no larger, and a post works.
     fn is_unharmed(&self) {
-        let start = now();
+        let start = Instant::now();
         assert_eq!(post(self.address, r#"{"name":"after","value":1}"#).unwrap().0, 200);
-        assert!(now() - start < Duration::from_secs(2));
-        assert_eq!(self.host.receiver(), Some(self.receiver), "the receiver was replaced");
-        let after = [self.host.pid(), self.receiver].map(Host::memory);
-        for (after, before) in after.into_iter().zip(self.before) {
-            assert!(after < before + GROWTH, "{before} bytes grew to {after}");
-        }
+        assert!(start.elapsed() < Duration::from_secs(2), "a post took {:?}", start.elapsed());
+        assert_eq!(self.device.receiver(), Some(self.receiver), "the receiver was replaced");
+        let (before, after) = (self.before, resident(&self.device, self.receiver));
+        assert!(after < before + GROWTH, "{before} bytes grew to {after}");
     }
+}
+
+/// Resident bytes of agent and receiver.
+fn resident(device: &Device, receiver: Pid) -> usize {
+    let of = |pid: i32| {
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        resident.trim().trim_end_matches(" kB").parse::<usize>().unwrap() * 1024
+    };
+    of(device.pid() as i32) + of(receiver.as_raw_nonzero().get())
 }
 
 #[test]
 fn a_thousand_half_open_connections_keep_nobody_out() {
-    let directory = tempfile::tempdir().unwrap();
-    let target = Target::new(directory.path());
+    let target = Target::new("half-open");
     let half: Vec<_> = (0..1000)
         .map(|n| {
-            let mut stream = TcpStream::connect(target.address).unwrap();
+            let mut stream = connect(target.address).unwrap();
             // Some say nothing, some stop in the head, some in a large body. The gate may have dropped it.
             _ = match n % 3 {
                 0 => Ok(()),
@@ -71,9 +85,8 @@ fn a_thousand_half_open_connections_keep_nobody_out() {
 
 #[test]
 fn an_endless_header_is_refused_early() {
-    let directory = tempfile::tempdir().unwrap();
-    let target = Target::new(directory.path());
-    let mut stream = TcpStream::connect(target.address).unwrap();
+    let target = Target::new("header");
+    let mut stream = connect(target.address).unwrap();
     stream.write_all(b"POST /metrics HTTP/1.1\r\nX: ").unwrap();
     let chunk = [b'x'; 65_536];
     // 64 MiB; the gate stops listening at some point.
@@ -86,8 +99,7 @@ fn an_endless_header_is_refused_early() {
 
 #[test]
 fn absurd_lengths_are_refused() {
-    let directory = tempfile::tempdir().unwrap();
-    let target = Target::new(directory.path());
+    let target = Target::new("lengths");
     for (length, status) in [("100000000000", 413), ("18446744073709551615", 413), ("-1", 400), ("1e9", 400)]
     {
         let request = format!("POST /metrics HTTP/1.1\r\nContent-Length: {length}\r\n\r\n{{}}");
@@ -98,10 +110,9 @@ fn absurd_lengths_are_refused() {
 
 #[test]
 fn resets_before_the_accept_are_survived() {
-    let directory = tempfile::tempdir().unwrap();
-    let target = Target::new(directory.path());
+    let target = Target::new("resets");
     let reset = |_| {
-        let mut stream = TcpStream::connect(target.address).unwrap();
+        let mut stream = connect(target.address).unwrap();
         stream.write_all(b"POST /metrics HTTP/1.1\r\n\r\n").unwrap();
         set_socket_linger(&stream, Some(Duration::ZERO)).unwrap();
     };
@@ -115,8 +126,7 @@ fn resets_before_the_accept_are_survived() {
 
 #[test]
 fn garbage_and_clients_that_never_read_are_survived() {
-    let directory = tempfile::tempdir().unwrap();
-    let target = Target::new(directory.path());
+    let target = Target::new("garbage");
     for garbage in
         ["\0\0\0\0\r\n\r\n", "\u{16}\u{3}\u{1}\u{2}\0", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "\n\n\n \n\n"]
     {
@@ -126,7 +136,7 @@ fn garbage_and_clients_that_never_read_are_survived() {
         let request = format!("POST {target_} HTTP/1.1\r\nContent-Length: 2\r\n\r\n{{}}");
         assert!([400, 404].contains(&exchange(target.address, &request).unwrap().0), "{target_:?}");
     }
-    let mut deaf = TcpStream::connect(target.address).unwrap();
+    let mut deaf = connect(target.address).unwrap();
     deaf.set_write_timeout(Some(Duration::from_millis(300))).unwrap();
     let requests = "GET /metrics HTTP/1.1\r\n\r\n".repeat(1000);
     while deaf.write_all(requests.as_bytes()).is_ok() {}
@@ -135,10 +145,9 @@ fn garbage_and_clients_that_never_read_are_survived() {
 
 #[test]
 fn the_receiver_is_nobody_and_ends_with_its_agent() {
-    let directory = tempfile::tempdir().unwrap();
-    let target = Target::new(directory.path());
-    let path = format!("/proc/{}/status", target.receiver.as_raw_nonzero());
-    let status = std::fs::read_to_string(&path).unwrap();
+    let mut target = Target::new("nobody");
+    let pid = target.receiver.as_raw_nonzero().get() as u32;
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     if rustix::process::geteuid().is_root() {
         assert!(
             status.contains("Uid:\t65534\t65534\t65534\t65534")
@@ -146,6 +155,6 @@ fn the_receiver_is_nobody_and_ends_with_its_agent() {
         );
     }
     assert!(status.contains("NoNewPrivs:\t1"));
-    target.host.kill();
-    eventually("its end", Duration::from_secs(2), || (!Path::new(&path).exists()).then_some(()));
+    target.device.kill();
+    assert_eq!(poll(|| (!is_alive(pid)).then_some(())), Some(()), "it lives on");
 }

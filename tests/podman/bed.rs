@@ -1,7 +1,6 @@
 //! Orders, and what is asked of podman beside the executor.
 
 use std::{
-    io::{self, Write},
     path::PathBuf,
     process,
     sync::{
@@ -18,29 +17,14 @@ use device_worker_ng::{
         order::{ContainerState, Fact, Failure, Order, Outcome, Pod, PodSummary, Task, Ticket},
         workload::{Content, Engine, Workload, WorkloadId},
     },
-    io::{
-        podman::{Config, Podman},
-        unix,
-    },
+    io::podman::{Config, Podman},
 };
 use serde_json::{Value, json};
 
+use crate::support::{IMAGE, podman, podman_or_skip};
+
 pub(crate) const ENGINE: Engine = Engine::Podman { rootless: false };
 const PATIENCE: Duration = Duration::from_secs(60);
-
-/// Where podman listens; says that the test is skipped if nobody told.
-pub(crate) fn socket(test: &str) -> Option<PathBuf> {
-    let socket = std::env::var_os("PODMAN_SOCKET").map(PathBuf::from);
-    if socket.is_none() {
-        skip(test, "PODMAN_SOCKET names no podman");
-    }
-    socket
-}
-
-/// Says so past the test harness, which keeps what a passing test prints to itself.
-pub(crate) fn skip(test: &str, why: &str) {
-    let _ = writeln!(io::stderr(), "skipped: {test} ({why})");
-}
 
 /// An executor with an owner of its own.
 pub(crate) struct Bed {
@@ -53,12 +37,14 @@ pub(crate) struct Bed {
 static NEXT: AtomicU64 = AtomicU64::new(1);
 
 impl Bed {
-    pub(crate) fn new(socket: PathBuf) -> Self {
-        let owner = format!("test-{}-{}", process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-        Self::with_owner(socket, owner)
+    /// `None` without podman.
+    pub(crate) fn new() -> Option<Self> {
+        Some(Self::at(podman_or_skip()?))
     }
 
-    pub(crate) fn with_owner(socket: PathBuf, owner: String) -> Self {
+    /// On the podman that listens there.
+    pub(crate) fn at(socket: PathBuf) -> Self {
+        let owner = format!("test-{}-{}", process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let (sender, events) = unbounded();
         let config =
             Config { engine: ENGINE, socket: socket.clone(), owner: owner.clone(), device_id: "dev1".into() };
@@ -107,27 +93,7 @@ impl Bed {
 
     /// Asks podman behind the executor's back.
     pub(crate) fn ask(&self, path: &str) -> Value {
-        let answer = unix::agent(&self.socket)
-            .get(format!("http://d/v4.0.0/libpod/{path}"))
-            .config()
-            .timeout_global(Some(PATIENCE))
-            .build()
-            .call()
-            .unwrap();
-        serde_json::from_str(&answer.into_body().read_to_string().unwrap()).unwrap()
-    }
-
-    /// Plays behind the executor's back.
-    pub(crate) fn play(&self, documents: &str) {
-        let answer = unix::agent(&self.socket)
-            .post("http://d/v4.0.0/libpod/play/kube")
-            .content_type("application/yaml")
-            .config()
-            .timeout_global(Some(PATIENCE))
-            .build()
-            .send(documents)
-            .unwrap();
-        assert_eq!(answer.status(), 200, "{:?}", answer.into_body().read_to_string());
+        podman::call(&self.socket, "GET", path, "").1
     }
 
     /// Whether this podman has no cgroups of its own: a user's, on a machine with cgroups of version 1.
@@ -185,7 +151,7 @@ pub(crate) fn states(pod: &Pod) -> Vec<String> {
 
 /// A container of the test image that runs this shell command.
 pub(crate) fn container(name: &str, command: &str) -> Value {
-    json!({ "name": name, "image": "localhost/device-worker-ng-demo:1", "command": ["sh", "-c", command] })
+    json!({ "name": name, "image": IMAGE, "command": ["sh", "-c", command] })
 }
 
 pub(crate) fn workload(name: &str, specification: Value) -> Arc<Workload> {
@@ -203,6 +169,3 @@ pub(crate) fn workload_with(name: &str, specification: Value, config_maps: Vec<V
         specification,
     }))
 }
-
-/// Ends at once when it is asked to.
-pub(crate) const OBEDIENT: &str = "trap 'exit 0' TERM; while true; do sleep 0.1; done";

@@ -5,13 +5,12 @@ use std::time::{Duration, Instant};
 use device_worker_ng::agent::order::{Fact, Task};
 use serde_json::json;
 
-use crate::bed::{Bed, OBEDIENT, container, pod, socket, states, workload};
+use super::bed::{Bed, container, pod, states, workload};
+use crate::support::SLEEP;
 
 #[test]
-#[allow(clippy::disallowed_methods)] // measures
 fn a_slow_stop_and_a_slow_play_do_not_delay_another_start() {
-    let Some(socket) = socket("a_slow_stop_and_a_slow_play_do_not_delay_another_start") else { return };
-    let bed = Bed::new(socket);
+    let Some(bed) = Bed::new() else { return };
     let deaf = workload(
         "deaf",
         json!({ "containers": [container("a", "trap '' TERM; while true; do sleep 1; done")] }),
@@ -20,10 +19,10 @@ fn a_slow_stop_and_a_slow_play_do_not_delay_another_start() {
         "slow",
         json!({
             "initContainers": [container("i", "sleep 6")],
-            "containers": [container("a", OBEDIENT)],
+            "containers": [container("a", SLEEP)],
         }),
     );
-    let quick = workload("quick", json!({ "containers": [container("a", OBEDIENT)] }));
+    let quick = workload("quick", json!({ "containers": [container("a", SLEEP)] }));
     bed.start(&deaf);
     let began = Instant::now();
     let stop = bed.submit(Task::Remove { id: deaf.id.clone(), grace: Duration::from_secs(10) });
@@ -43,8 +42,7 @@ fn a_slow_stop_and_a_slow_play_do_not_delay_another_start() {
 
 #[test]
 fn more_orders_than_places_are_all_answered_once() {
-    let Some(socket) = socket("more_orders_than_places_are_all_answered_once") else { return };
-    let bed = Bed::new(socket);
+    let Some(bed) = Bed::new() else { return };
     let mut asked: Vec<_> = (0..100).map(|_| bed.submit(Task::List)).collect();
     let mut answered: Vec<_> = (0..100).map(|_| bed.outcome().ticket).collect();
     asked.sort_unstable();

@@ -2,13 +2,11 @@
 
 use std::sync::Arc;
 
-use device_worker_ng::agent::{
-    order::{Fact, Failure, Task},
-    workload::WorkloadId,
-};
+use device_worker_ng::agent::order::{Fact, Failure, Task};
 use serde_json::json;
 
-use crate::bed::{Bed, OBEDIENT, container, skip, socket, states, workload, workload_with};
+use super::bed::{Bed, container, states, workload, workload_with};
+use crate::support::{IMAGE, SLEEP, podman, poll, skip};
 
 fn refused(result: Result<Fact, Failure>) -> String {
     match result {
@@ -19,13 +17,12 @@ fn refused(result: Result<Fact, Failure>) -> String {
 
 #[test]
 fn a_pod_starts_is_seen_and_goes() {
-    let Some(socket) = socket("a_pod_starts_is_seen_and_goes") else { return };
-    let bed = Bed::new(socket);
+    let Some(bed) = Bed::new() else { return };
     let workload = workload(
         "whole",
         json!({
             "initContainers": [container("zero", "true")],
-            "containers": [container("two", OBEDIENT), container("one", OBEDIENT)],
+            "containers": [container("two", SLEEP), container("one", SLEEP)],
         }),
     );
     assert_eq!(bed.order(Task::Look(workload.id.clone())), Ok(Fact::Gone));
@@ -71,14 +68,13 @@ fn pids_limit(pid: i64) -> Option<String> {
 
 #[test]
 fn a_container_that_cannot_start_is_named_and_leaves_nothing() {
-    let Some(socket) = socket("a_container_that_cannot_start_is_named_and_leaves_nothing") else { return };
-    let bed = Bed::new(socket);
+    let Some(bed) = Bed::new() else { return };
     let workload = workload_with(
         "nope",
         json!({
             "containers": [
-                container("fine", OBEDIENT),
-                { "name": "bad", "image": "localhost/device-worker-ng-demo:1", "command": ["/nope"],
+                container("fine", SLEEP),
+                { "name": "bad", "image": IMAGE, "command": ["/nope"],
                   "volumeMounts": [{ "name": "conf", "mountPath": "/conf" }, { "name": "data", "mountPath": "/d" }] },
             ],
             "volumes": [{ "name": "conf", "configMap": { "name": "cm" } }, { "name": "data", "emptyDir": {} }],
@@ -94,13 +90,10 @@ fn a_container_that_cannot_start_is_named_and_leaves_nothing() {
 
 #[test]
 fn a_failing_init_container_is_named_with_its_code_and_leaves_nothing() {
-    let Some(socket) = socket("a_failing_init_container_is_named_with_its_code_and_leaves_nothing") else {
-        return;
-    };
-    let bed = Bed::new(socket);
+    let Some(bed) = Bed::new() else { return };
     let workload = workload(
         "init",
-        json!({ "initContainers": [container("first", "exit 7")], "containers": [container("a", OBEDIENT)] }),
+        json!({ "initContainers": [container("first", "exit 7")], "containers": [container("a", SLEEP)] }),
     );
     let reason = refused(bed.order(Task::Start(workload.clone())));
     assert_eq!(reason, "init container 'first' exited with code 7");
@@ -109,9 +102,8 @@ fn a_failing_init_container_is_named_with_its_code_and_leaves_nothing() {
 
 #[test]
 fn a_taken_port_is_named_and_leaves_nothing() {
-    let Some(socket) = socket("a_taken_port_is_named_and_leaves_nothing") else { return };
-    let bed = Bed::new(socket);
-    let mut greedy = container("a", OBEDIENT);
+    let Some(bed) = Bed::new() else { return };
+    let mut greedy = container("a", SLEEP);
     greedy["ports"] = json!([{ "containerPort": 80, "hostPort": 3999 }]);
     let first = workload("first", json!({ "containers": [greedy] }));
     let second = workload("second", json!({ "containers": [greedy] }));
@@ -126,11 +118,10 @@ fn a_taken_port_is_named_and_leaves_nothing() {
 
 #[test]
 fn a_missing_image_is_named_and_leaves_nothing() {
-    let Some(socket) = socket("a_missing_image_is_named_and_leaves_nothing") else { return };
-    let bed = Bed::new(socket);
+    let Some(bed) = Bed::new() else { return };
     let mut missing = container("b", "true");
     missing["image"] = "localhost/missing:1".into();
-    let workload = workload("missing", json!({ "containers": [container("a", OBEDIENT), missing] }));
+    let workload = workload("missing", json!({ "containers": [container("a", SLEEP), missing] }));
     for task in [Task::Pull(workload.clone()), Task::Start(workload.clone())] {
         let reason = refused(bed.order(task));
         assert!(reason.contains("localhost/missing:1"), "{reason}");
@@ -140,25 +131,22 @@ fn a_missing_image_is_named_and_leaves_nothing() {
 
 #[test]
 fn a_failed_pull_of_a_present_image_is_told_and_no_failure() {
-    let Some(socket) = socket("a_failed_pull_of_a_present_image_is_told_and_no_failure") else { return };
-    let bed = Bed::new(socket);
+    let Some(bed) = Bed::new() else { return };
     let mut always = container("a", "true");
     always["imagePullPolicy"] = "Always".into();
     let workload = workload("stale", json!({ "containers": [always] }));
     let Ok(Fact::Pulled { stale }) = bed.order(Task::Pull(workload)) else { panic!("not pulled") };
     assert_eq!(stale.len(), 1);
-    assert!(stale[0].contains("localhost/device-worker-ng-demo:1"), "{stale:?}");
+    assert!(stale[0].contains(IMAGE), "{stale:?}");
 }
 
 #[test]
 fn an_image_comes_from_a_registry() {
-    let name = "an_image_comes_from_a_registry";
-    let Some(socket) = socket(name) else { return };
+    let Some(bed) = Bed::new() else { return };
     let Ok(image) = std::env::var("REGISTRY_IMAGE") else {
-        return skip(name, "REGISTRY_IMAGE names no image that podman may pull");
+        return skip("REGISTRY_IMAGE names no image that podman may pull");
     };
-    let bed = Bed::new(socket);
-    let mut remote = container("a", OBEDIENT);
+    let mut remote = container("a", SLEEP);
     remote["image"] = image.as_str().into();
     remote["imagePullPolicy"] = "Always".into();
     let workload = workload("remote", json!({ "containers": [remote] }));
@@ -168,23 +156,22 @@ fn an_image_comes_from_a_registry() {
 
 #[test]
 fn a_half_made_pod_of_ours_is_made_anew() {
-    let Some(socket) = socket("a_half_made_pod_of_ours_is_made_anew") else { return };
-    let bed = Bed::new(socket);
-    let workload = workload("half", json!({ "containers": [container("a", OBEDIENT)] }));
-    bed.play(&format!(
-        r#"{{"apiVersion":"v1","kind":"Pod","metadata":{{"name":"{}","labels":{{"project-flotta.io/owner":"{}"}}}},
-            "spec":{{"containers":[{{"name":"other","image":"localhost/device-worker-ng-demo:1","imagePullPolicy":"Never","command":["false"]}}]}}}}"#,
-        workload.id, bed.owner
-    ));
+    let Some(bed) = Bed::new() else { return };
+    let workload = workload("half", json!({ "containers": [container("a", SLEEP)] }));
+    let half = json!({
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": { "name": workload.id.as_str(), "labels": { "project-flotta.io/owner": bed.owner } },
+        "spec": { "containers": [{ "name": "other", "image": IMAGE, "imagePullPolicy": "Never", "command": ["false"] }] },
+    });
+    let (status, answer) = podman::call(&podman::socket(), "POST", "play/kube", &half.to_string());
+    assert_eq!(status, 200, "{answer}");
     assert_eq!(states(&bed.start(&workload)), ["a running"]);
 }
 
 #[test]
 fn a_foreign_pod_is_refused_and_stays() {
-    let Some(socket) = socket("a_foreign_pod_is_refused_and_stays") else { return };
-    let theirs = Bed::new(socket.clone());
-    let ours = Bed::new(socket);
-    let workload = workload("foreign", json!({ "containers": [container("a", OBEDIENT)] }));
+    let (Some(theirs), Some(ours)) = (Bed::new(), Bed::new()) else { return };
+    let workload = workload("foreign", json!({ "containers": [container("a", SLEEP)] }));
     theirs.start(&workload);
     let before = ours.state(&workload.id, "a");
     for task in [
@@ -202,17 +189,12 @@ fn a_foreign_pod_is_refused_and_stays() {
 
 #[test]
 fn two_workloads_with_the_same_volume_names_do_not_see_each_other() {
-    let Some(socket) = socket("two_workloads_with_the_same_volume_names_do_not_see_each_other") else {
-        return;
-    };
-    let bed = Bed::new(socket);
+    let Some(bed) = Bed::new() else { return };
     let make = |name: &str| {
         let mut init = container("i", "echo $DEVICE_ID > /d/init");
         let mut main = container(
             "a",
-            &format!(
-                "echo {name} >> /d/me; echo {name} >> /p/me; cat /d/me /d/init /c/k; echo $K; {OBEDIENT}"
-            ),
+            &format!("echo {name} >> /d/me; echo {name} >> /p/me; cat /d/me /d/init /c/k; echo $K; {SLEEP}"),
         );
         let mounts = json!([
             { "name": "data", "mountPath": "/d" },
@@ -244,7 +226,9 @@ fn two_workloads_with_the_same_volume_names_do_not_see_each_other() {
     bed.start(&two);
     for (workload, expected) in [(&one, "one\ndev1\nof one\nof one\n"), (&two, "two\ndev1\nof two\nof two\n")]
     {
-        assert_eq!(log(&bed, &workload.id, "a", expected.len()).trim_end(), expected.trim_end());
+        let container = format!("{}-a", workload.id);
+        let said = poll(|| Some(podman::logs(&container)).filter(|said| said.len() >= expected.len()));
+        assert_eq!(said.as_deref(), Some(expected));
         assert_eq!(bed.remove(workload), Ok(Fact::Gone));
         assert_eq!(bed.remains(&workload.id), [""; 0]);
     }
@@ -253,30 +237,10 @@ fn two_workloads_with_the_same_volume_names_do_not_see_each_other() {
     assert!(volumes.contains("\"one_keep\"") && volumes.contains("\"two_keep\""), "{volumes}");
 }
 
-/// What the container wrote so far, once it is that long.
-fn log(bed: &Bed, id: &WorkloadId, container: &str, length: usize) -> String {
-    for _ in 0..100 {
-        let path =
-            bed.ask(&format!("containers/{id}-{container}/json"))["HostConfig"]["LogConfig"]["Path"].clone();
-        let log = std::fs::read_to_string(path.as_str().unwrap()).unwrap();
-        // `time stdout F text`
-        let text: String = log
-            .lines()
-            .filter_map(|line| line.splitn(4, ' ').nth(3))
-            .map(|line| format!("{line}\n"))
-            .collect();
-        if text.len() >= length {
-            return text;
-        }
-        std::thread::park_timeout(std::time::Duration::from_millis(50));
-    }
-    panic!("container '{container}' says nothing");
-}
-
 #[test]
 fn a_missing_podman_is_the_engines_failure() {
     let dir = tempfile::tempdir().unwrap();
-    let bed = std::mem::ManuallyDrop::new(Bed::new(dir.path().join("no.sock")));
+    let bed = std::mem::ManuallyDrop::new(Bed::at(dir.path().join("no.sock")));
     let workload = workload("x", json!({ "containers": [] }));
     for task in [
         Task::List,

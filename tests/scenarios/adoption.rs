@@ -2,7 +2,7 @@
 
 use rustix::process::Signal;
 
-use crate::support::{Device, SLEEP, podman, workload};
+use crate::support::{Device, SLEEP, pause, podman, workload};
 
 #[test]
 fn killed_at_any_moment_fifty_times_it_finds_the_same_pods_and_neither_doubles_nor_loses_one() {
@@ -23,9 +23,7 @@ fn killed_at_any_moment_fifty_times_it_finds_the_same_pods_and_neither_doubles_n
     device.kill();
     device.start();
     device.wait_for("all three to be adopted", || {
-        let log = device.log();
-        let since = log.rfind("on device").unwrap_or(0);
-        (log[since..].matches("runs already").count() == names.len()).then_some(())
+        (device.log().matches("runs already").count() == names.len()).then_some(())
     });
     assert_eq!(device.pods(), before);
 }
@@ -113,9 +111,4 @@ fn metric_values_survive_the_agent() {
     device.workload("zz-last", SLEEP);
     device.start();
     device.wait_for_running(&["zz-last"]); // and not the picky one
-}
-
-#[allow(clippy::disallowed_methods)]
-fn pause(milliseconds: u64) {
-    std::thread::sleep(std::time::Duration::from_millis(milliseconds));
 }

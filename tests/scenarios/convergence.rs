@@ -104,9 +104,7 @@ fn a_workload_that_cannot_start_is_reported_with_its_reason_leaves_nothing_and_r
 #[test]
 fn a_slow_pull_a_slow_init_container_and_a_slow_stop_delay_nobody() {
     let Some(mut device) = Device::new("slow") else { return };
-    let proxy_path = device.path("podman.sock");
-    let proxy = Proxy::start(&proxy_path, device.socket.clone());
-    device.socket = proxy_path;
+    let proxy = device.behind_proxy();
     let mut stubborn = workload("stubborn", "trap '' TERM; while :; do sleep 1; done");
     stubborn["spec"]["pod"]["spec"]["terminationGracePeriodSeconds"] = 10.into();
     device.manifest("stubborn.json", &stubborn.to_string());
@@ -174,8 +172,19 @@ fn a_pod_removed_behind_the_agents_back_comes_back() {
 fn in_another_pid_namespace_exits_are_noticed_by_podmans_events() {
     let Some(mut device) = Device::new("namespace") else { return };
     device.manifest("n.json", &retried("n", "sleep 2; exit 5", 1).to_string());
+    let mut two = retried("two", "sleep 3; exit 6", 1);
+    let containers = two["spec"]["pod"]["spec"]["containers"].as_array_mut().unwrap();
+    containers.push(containers[0].clone());
+    (containers[1]["name"], containers[1]["command"]) =
+        ("other".into(), serde_json::json!(["sh", "-c", SLEEP]));
+    device.manifest("two.json", &two.to_string());
     device.start_wrapped(&["unshare", "--pid", "--fork", "--kill-child", "--mount-proc", "--"]);
-    device.wait_for("two exits", || {
-        (device.log().matches("ended with exit code 5").count() >= 2).then_some(())
+    device.wait_for("two exits of each", || {
+        let log = device.log();
+        [5, 6]
+            .iter()
+            .all(|code| log.matches(&format!("ended with exit code {code}")).count() >= 2)
+            .then_some(())
     });
+    assert_eq!(device.log().matches("listening to its events instead").count(), 1);
 }

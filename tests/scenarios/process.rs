@@ -1,8 +1,14 @@
-//! The process itself: settings, exit codes, `--check`.
+//! The process itself: settings, exit codes, signals, `--check`.
 
-use std::process::{Command, Output};
+use std::{
+    fs,
+    net::TcpStream,
+    process::{Command, Output},
+};
 
-use crate::support::repository;
+use rustix::process::Signal;
+
+use crate::support::{Device, SLEEP, children, free_port, repository};
 
 fn agent(arguments: &[&str], environment: &[(&str, &str)]) -> (Output, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_device-worker-ng"));
@@ -63,4 +69,53 @@ fn help_and_version_are_there() {
     assert!(output.status.success() && said.contains("--config"), "{said}");
     let (output, said) = agent(&["--version"], &[]);
     assert!(output.status.success() && said.contains(env!("CARGO_PKG_VERSION")), "{said}");
+}
+
+#[test]
+fn a_second_agent_with_the_same_state_directory_refuses_to_start() {
+    let mut first = Device::without_podman("first");
+    first.start_taking_metrics();
+    let mut second = Device::without_podman("second");
+    second.set("STATE_DIR", first.state_dir().display().to_string());
+    second.start();
+    assert_eq!(second.ended().code(), Some(1));
+    let refusal =
+        format!("another device-worker-ng uses the state directory '{}'", first.state_dir().display());
+    assert!(second.log().contains(&refusal), "{}", second.log());
+    assert_eq!(first.post("x", 1), 200);
+    first.kill();
+    second.start_taking_metrics();
+}
+
+#[test]
+fn sighup_reads_the_settings_again_and_bad_ones_change_nothing() {
+    let Some(mut device) = Device::new("sighup") else { return };
+    let listen = |port: u16| format!("METRICS_LISTEN: 127.0.0.1:{port}\n");
+    let file = device.config(&["METRICS_LISTEN"], &listen(device.port));
+    device.workload("a", SLEEP);
+    device.start();
+    let before = device.wait_for_running(&["a"]);
+    assert_eq!(device.post("x", 1), 200);
+
+    let old = device.address();
+    device.port = free_port();
+    fs::write(&file, listen(device.port)).unwrap();
+    device.signal(Signal::HUP);
+    assert_eq!(device.post("x", 1), 200);
+    device.wait_for_log("runs already");
+    assert_eq!(device.pods(), before);
+    device.wait_for("the old port to be given up", || TcpStream::connect(old).is_err().then_some(()));
+
+    fs::write(&file, "METRICS_LISTEN: everywhere\n").unwrap();
+    device.signal(Signal::HUP);
+    device.wait_for_log("failed to read the settings again");
+    let log = device.log();
+    let complaint = log.lines().find(|line| line.contains("failed to read the settings again")).unwrap();
+    for part in ["METRICS_LISTEN", "config.yaml", "everywhere"] {
+        assert!(complaint.contains(part), "'{part}' is missing in: {complaint}");
+    }
+    assert_eq!(device.post("x", 1), 200);
+    assert_eq!(log.matches("starting again to read the settings").count(), 1);
+    assert_eq!(device.pods(), before);
+    assert_eq!(children(device.pid()).len(), 1, "one receiver");
 }

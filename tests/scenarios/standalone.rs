@@ -1,6 +1,13 @@
 //! Manifests become pods.
 
-use crate::support::{Device, SLEEP, podman, repository, workload};
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use serde_json::json;
+
+use crate::support::{Device, SLEEP, http, podman, poll, repository, workload};
 
 #[test]
 fn a_saved_manifest_becomes_a_pod_a_changed_one_replaces_it_and_a_removed_one_takes_it_away() {
@@ -66,17 +73,17 @@ fn two_hundred_posts_at_once_and_then_one_more_end_in_the_right_state() {
     device.gated("picky", "low");
     device.start();
     device.wait_for_running(&["picky"]);
-    let port = device.port;
+    let address = device.address();
     let posts: Vec<_> = (0..200)
         .map(|i| {
             std::thread::spawn(move || {
                 let body = format!(r#"{{"name":"x","value":{}}}"#, 100 + i);
-                crate::support::poll(|| crate::support::post(port, &body).filter(|status| *status == 200))
+                poll(|| http::post(address, &body).ok().filter(|answer| answer.0 == 200))
             })
         })
         .collect();
     for post in posts {
-        assert_eq!(post.join().unwrap(), Some(200));
+        assert!(post.join().unwrap().is_some());
     }
     device.wait_for_running(&[]);
     assert_eq!(device.post("x", 1), 200);
@@ -116,13 +123,14 @@ fn a_config_map_reaches_environment_and_files_and_two_workloads_with_the_same_na
             &format!("echo $TEXT $(cat /etc/cm/text) $(ls /data); touch /data/{name}; {SLEEP}"),
         );
         let spec = &mut workload["spec"]["pod"]["spec"];
-        spec["containers"][0]["env"] = serde_json::json!([
+        spec["containers"][0]["env"] = json!([
             {"name": "TEXT", "valueFrom": {"configMapKeyRef": {"name": "words", "key": "text"}}},
         ]);
-        spec["containers"][0]["volumeMounts"] = serde_json::json!([
+        spec["containers"][0]["volumeMounts"] = json!([
             {"name": "cm", "mountPath": "/etc/cm"}, {"name": "data", "mountPath": "/data"},
         ]);
-        spec["volumes"] = serde_json::json!([{"name": "cm", "configMap": {"name": "words"}}, {"name": "data", "emptyDir": {}}]);
+        spec["volumes"] =
+            json!([{"name": "cm", "configMap": {"name": "words"}}, {"name": "data", "emptyDir": {}}]);
         device.manifest(&format!("{name}.json"), &workload.to_string());
     }
     device.manifest(
@@ -154,4 +162,90 @@ fn the_shipped_samples_run() {
     device.wait_for("all three", || (names(&device) == ["always-on", "crashing", "gated"]).then_some(()));
     device.post("x", 5);
     device.wait_for("the gated one to stop", || (!names(&device).contains(&"gated".into())).then_some(()));
+}
+
+#[test]
+fn a_value_that_is_older_than_its_time_to_live_is_unset() {
+    let Some(mut device) = Device::new("ttl") else { return };
+    device.set("METRICS_TTL", "2s");
+    device.gated("picky", "low");
+    device.start();
+    let before = device.wait_for_running(&["picky"]);
+    let posted = Instant::now();
+    assert_eq!(device.post("x", 99), 200);
+    // `x == nil` holds again: nobody has posted a lower value.
+    device.wait_for("another pod", || {
+        Some(device.pods()).filter(|pods| pods.len() == 1 && pods[0].id != before[0].id)
+    });
+    assert!(posted.elapsed() >= Duration::from_secs(2), "{}", device.log());
+    device.wait_for_running(&["picky"]);
+}
+
+#[test]
+fn a_container_posts_through_a_mounted_unix_socket() {
+    let Some(mut device) = Device::new("mounted") else { return };
+    let directory = device.path("sockets");
+    std::fs::create_dir(&directory).unwrap();
+    device.set("METRICS_LISTEN", format!("unix:{}/metrics.sock", directory.display()));
+    device.gated("picky", "low");
+    device.start();
+    device.wait_for_running(&["picky"]);
+    // busybox can't talk to unix sockets: the machine's own curl does, with its libraries
+    let body = r#"{"name":"x","value":99}"#;
+    let script = format!(
+        "curl=\"/usr/bin/curl -fsS --unix-socket /metrics/metrics.sock\"
+         until $curl -d '{body}' http://localhost/metrics; do sleep 1; done; {SLEEP}"
+    );
+    let mut poster = workload("poster", &script);
+    let spec = &mut poster["spec"]["pod"]["spec"];
+    let shared =
+        [(directory.to_str().unwrap(), "/metrics"), ("/usr", "/usr"), ("/lib", "/lib"), ("/lib64", "/lib64")];
+    let (volumes, mounts): (Vec<_>, Vec<_>) = (shared.iter().enumerate())
+        .filter(|(_, (host, _))| Path::new(host).exists())
+        .map(|(n, (host, inside))| {
+            let name = format!("v{n}");
+            (json!({"name": name, "hostPath": {"path": host}}), json!({"name": name, "mountPath": inside}))
+        })
+        .unzip();
+    (spec["volumes"], spec["containers"][0]["volumeMounts"]) = (volumes.into(), mounts.into());
+    device.manifest("poster.json", &poster.to_string());
+    device.wait_for_running(&["poster"]);
+}
+
+#[test]
+fn a_directory_that_vanishes_leaves_the_pods_and_is_read_when_it_is_back() {
+    let Some(mut device) = Device::new("vanishes") else { return };
+    let (here, away) = (device.manifests(), device.path("away"));
+    device.workload("a", SLEEP);
+    device.start();
+    let before = device.wait_for_running(&["a"]);
+    std::fs::rename(&here, &away).unwrap();
+    device.wait_for_log("what it said before stays");
+    assert_eq!(device.pods(), before);
+    // The same holds for an agent that starts meanwhile.
+    device.kill();
+    device.start();
+    device.wait_for_log("what it said before stays");
+    device.wait_for_log("runs already");
+    assert_eq!(device.pods(), before);
+    std::fs::rename(&away, &here).unwrap();
+    device.workload("later", SLEEP);
+    let after = device.wait_for_running(&["a", "later"]);
+    assert_eq!(before[0], after[0]);
+}
+
+#[test]
+fn what_editors_leave_beside_a_file_is_no_manifest() {
+    let Some(mut device) = Device::new("editors") else { return };
+    device.start();
+    device.wait_for_log("asks for 0 workloads");
+    for name in
+        [".a.yaml.swp", ".b.yaml", "c.yaml~", "#d.yaml#", ".#e.yaml", "4913", "f.yaml.tmp", "g.json.bak"]
+    {
+        let text = workload(&format!("from-{}", name.len()), SLEEP).to_string();
+        std::fs::write(device.manifests().join(name), text).unwrap();
+    }
+    device.workload("zz-last", SLEEP);
+    device.wait_for_running(&["zz-last"]);
+    assert!(!device.log().contains("asks for 2"), "{}", device.log());
 }

@@ -16,7 +16,7 @@ use std::{
 };
 
 use serde_json::{Map, Value, json};
-use support::{Device, IMAGE, SLEEP, podman, proxy::Proxy, workload};
+use support::{Device, IMAGE, SLEEP, children, podman, proxy::Proxy, workload};
 
 type Part = (&'static str, fn(&mut Report));
 
@@ -58,9 +58,7 @@ fn main() {
 
 fn device(name: &str) -> (Device, Proxy) {
     let mut device = Device::new(name).expect("podman");
-    let path = device.path("podman.sock");
-    let proxy = Proxy::start(&path, device.socket.clone());
-    device.socket = path;
+    let proxy = device.behind_proxy();
     (device, proxy)
 }
 
@@ -82,15 +80,6 @@ fn pss_kib(pid: u32) -> u64 {
         line.and_then(|line| line.split_whitespace().nth(1)?.parse().ok()).unwrap_or(0)
     };
     of(pid) + children(pid).into_iter().map(of).sum::<u64>()
-}
-
-/// The direct children of a process.
-fn children(pid: u32) -> Vec<u32> {
-    let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
-    let lists = tasks.filter_map(|task| fs::read_to_string(task.path().join("children")).ok());
-    lists
-        .flat_map(|list| list.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>())
-        .collect()
 }
 
 /// CPU time in nanoseconds, by the scheduler's account: user and kernel, all threads.

@@ -1,19 +1,23 @@
 //! A device for a test: directories of its own, the real binary, real podman. When something expected does
 //! not come, the test says what it waited for and prints the agent's log.
 
+pub mod http;
 pub mod podman;
 pub mod proxy;
 
 use std::{
+    collections::BTreeMap,
     fs,
-    io::{Read, Write},
-    net::{TcpListener, TcpStream},
-    os::unix::process::ExitStatusExt,
+    io::{self, Write},
+    net::{SocketAddr, TcpListener},
     path::{Path, PathBuf},
-    process::{Child, Command, ExitStatus, Stdio},
+    process::{self, Child, Command, ExitStatus, Stdio},
+    sync::atomic::{AtomicU16, Ordering},
+    thread,
     time::{Duration, Instant},
 };
 
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 /// The image that `tests/support/test-image` makes: busybox.
@@ -22,13 +26,20 @@ pub const IMAGE: &str = "localhost/device-worker-ng-demo:1";
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The socket of a podman that tests may use, or `None` after saying by name which test was skipped.
-pub fn podman_or_skip(test: &str) -> Option<PathBuf> {
+pub fn podman_or_skip() -> Option<PathBuf> {
     if let Some(socket) = std::env::var_os("PODMAN_SOCKET") {
         return Some(socket.into());
     }
-    assert!(std::env::var_os("DWNG_REQUIRE_PODMAN").is_none(), "{test}: there is no podman to test with");
-    eprintln!("skipped: {test} (no private podman; `make test` brings one)");
+    assert!(std::env::var_os("DWNG_REQUIRE_PODMAN").is_none(), "there is no podman to test with");
+    skip("no private podman; `make test` brings one");
     None
+}
+
+/// Says by name which test is skipped.
+pub fn skip(why: &str) {
+    // Past the harness, which keeps to itself what a passing test prints. It names its threads by their tests.
+    let test = thread::current();
+    let _ = writeln!(io::stderr(), "skipped: {} ({why})", test.name().unwrap_or("a test"));
 }
 
 /// One device: its manifests, its state, and the agent while it runs.
@@ -38,20 +49,78 @@ pub struct Device {
     pub port: u16,
     /// Where the agent believes podman to be.
     pub socket: PathBuf,
+    /// The podman that pods are looked for in; `None`: this device has none.
+    podman: Option<PathBuf>,
+    settings: BTreeMap<&'static str, String>,
+    arguments: Vec<String>,
     agent: Option<Child>,
+    /// Where the present agent's part of the log begins.
+    mark: usize,
 }
 
 impl Device {
     /// A device without any manifest but its own. `None` without podman.
-    pub fn new(test: &str) -> Option<Self> {
-        let socket = podman_or_skip(test)?;
+    pub fn new(name: &str) -> Option<Self> {
+        let socket = podman_or_skip()?;
+        let mut device = Self::without_podman(name);
+        (device.socket, device.podman) = (socket.clone(), Some(socket));
+        Some(device)
+    }
+
+    /// A device whose agent finds no podman.
+    pub fn without_podman(name: &str) -> Self {
         let directory = tempfile::Builder::new().prefix("dwng-").tempdir().unwrap();
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let id = format!("{}-{port}", test.replace('_', "-").chars().take(40).collect::<String>());
-        let device = Self { directory, id, port, socket, agent: None };
+        let port = free_port();
+        let path = |name: &str| directory.path().join(name).display().to_string();
+        let id = format!("{}-{port}", name.replace('_', "-").chars().take(40).collect::<String>());
+        let settings = [
+            ("MANIFESTS", path("manifests")),
+            ("STATE_DIR", path("state")),
+            ("RUNTIME_DIR", path("run")),
+            ("METRICS_LISTEN", format!("127.0.0.1:{port}")),
+            ("DEVICE_ID", id.clone()),
+            ("LOG_LEVEL", "debug".into()),
+        ];
+        let device = Self {
+            socket: directory.path().join("no-podman.sock"),
+            directory,
+            id,
+            port,
+            podman: None,
+            settings: settings.into(),
+            arguments: Vec::new(),
+            agent: None,
+            mark: 0,
+        };
         fs::create_dir(device.manifests()).unwrap();
         device.profiles(&[("low", "x<3% || x == nil")]);
-        Some(device)
+        device
+    }
+
+    /// Gives a setting in the environment of the next agent.
+    pub fn set(&mut self, key: &'static str, value: impl Into<String>) {
+        self.settings.insert(key, value.into());
+    }
+
+    /// The next agent has these settings from a file, with this text, instead of the environment.
+    pub fn config(&mut self, keys: &[&'static str], text: &str) -> PathBuf {
+        keys.iter().for_each(|key| drop(self.settings.remove(key)));
+        let file = self.path("config.yaml");
+        fs::write(&file, text).unwrap();
+        self.arguments = vec!["--config".into(), file.display().to_string()];
+        file
+    }
+
+    /// Puts a proxy between the next agent and podman.
+    pub fn behind_proxy(&mut self) -> proxy::Proxy {
+        let path = self.path("podman.sock");
+        let target = std::mem::replace(&mut self.socket, path);
+        proxy::Proxy::start(&self.socket, target)
+    }
+
+    /// Where metrics are posted to.
+    pub fn address(&self) -> SocketAddr {
+        ([127, 0, 0, 1], self.port).into()
     }
 
     pub fn manifests(&self) -> PathBuf {
@@ -66,8 +135,12 @@ impl Device {
         self.directory.path().join(name)
     }
 
-    /// The agent's log so far.
+    /// What the present agent, or the last one, has logged so far.
     pub fn log(&self) -> String {
+        self.whole_log().split_off(self.mark)
+    }
+
+    fn whole_log(&self) -> String {
         fs::read_to_string(self.path("log")).unwrap_or_default()
     }
 
@@ -111,16 +184,9 @@ impl Device {
     fn command(&self) -> Command {
         let binary = std::env::var_os("DWNG_BINARY").unwrap_or(env!("CARGO_BIN_EXE_device-worker-ng").into());
         let mut command = Command::new(binary);
-        command
-            .env_clear()
-            .env("EDGE_DEVICE_MANIFESTS", self.manifests())
-            .env("EDGE_DEVICE_STATE_DIR", self.state_dir())
-            .env("EDGE_DEVICE_RUNTIME_DIR", self.path("run"))
-            .env("EDGE_DEVICE_METRICS_LISTEN", format!("127.0.0.1:{}", self.port))
-            .env("EDGE_DEVICE_DEVICE_ID", &self.id)
-            .env("EDGE_DEVICE_PODMAN_SOCKET", &self.socket)
-            .env("EDGE_DEVICE_LOG_LEVEL", "debug")
-            .stdin(Stdio::null());
+        command.args(&self.arguments).env_clear().stdin(Stdio::null());
+        command.envs(self.settings.iter().map(|(key, value)| (format!("EDGE_DEVICE_{key}"), value)));
+        command.env("EDGE_DEVICE_PODMAN_SOCKET", &self.socket);
         command
     }
 
@@ -132,13 +198,14 @@ impl Device {
     /// Starts the agent as the last arguments of another command.
     pub fn start_wrapped(&mut self, wrapper: &[&str]) {
         assert!(self.agent.is_none(), "it runs already");
+        self.mark = self.whole_log().len();
         let log = fs::File::options().create(true).append(true).open(self.path("log")).unwrap();
         let plain = self.command();
         let mut command = match wrapper {
             [] => plain,
             [program, arguments @ ..] => {
                 let mut command = Command::new(program);
-                command.args(arguments).arg(plain.get_program()).stdin(Stdio::null());
+                command.args(arguments).arg(plain.get_program()).args(plain.get_args()).stdin(Stdio::null());
                 command.envs(plain.get_envs().filter_map(|(key, value)| Some((key, value?))));
                 command
             }
@@ -150,31 +217,57 @@ impl Device {
         self.agent.as_ref().expect("it runs").id()
     }
 
-    /// Sends a signal and waits for the end.
-    pub fn end(&mut self, signal: rustix::process::Signal) -> ExitStatus {
+    pub fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(self.agent.as_ref().expect("it runs")), signal).unwrap();
+    }
+
+    /// SIGSTOP, until every thread has stopped.
+    pub fn freeze(&self) {
+        self.signal(Signal::STOP);
+        let tasks = || fs::read_dir(format!("/proc/{}/task", self.pid())).unwrap().flatten();
+        let is_stopped = |task: fs::DirEntry| state(&task.path()) == Some('T');
+        self.wait_for("the agent to stop", || tasks().all(is_stopped).then_some(()));
+    }
+
+    /// Waits for the end that comes without being asked for, or after a signal.
+    pub fn ended(&mut self) -> ExitStatus {
         let mut agent = self.agent.take().expect("it runs");
-        let pid = rustix::process::Pid::from_child(&agent);
-        rustix::process::kill_process(pid, signal).unwrap();
-        let status = self.wait_for("the agent to end", || agent.try_wait().unwrap());
-        assert!(status.code().is_some() || status.signal().is_some());
-        status
+        self.wait_for("the agent to end", || agent.try_wait().unwrap())
+    }
+
+    /// Sends a signal and waits for the end.
+    pub fn end(&mut self, signal: Signal) -> ExitStatus {
+        self.signal(signal);
+        self.ended()
     }
 
     /// `kill -9`.
     pub fn kill(&mut self) {
-        self.end(rustix::process::Signal::KILL);
+        self.end(Signal::KILL);
+    }
+
+    /// Starts the agent, and waits until it takes metrics.
+    pub fn start_taking_metrics(&mut self) {
+        self.start();
+        self.wait_for_log("metrics are taken at");
+    }
+
+    /// The process that receives metrics, if there is one now.
+    pub fn receiver(&self) -> Option<Pid> {
+        children(self.pid()).first().and_then(|pid| Pid::from_raw(*pid as i32))
     }
 
     /// Posts a metric until it is answered, and returns the status code.
     pub fn post(&self, name: &str, value: impl serde::Serialize) -> u16 {
         let body = serde_json::json!({"name": name, "value": value}).to_string();
-        self.wait_for("an answer of the metrics endpoint", || post(self.port, &body))
+        let post = || http::post(self.address(), &body).ok();
+        self.wait_for("an answer of the metrics endpoint", post).0
     }
 
     /// The pods of this device, by workload.
     pub fn pods(&self) -> Vec<podman::Pod> {
-        let owner = device_worker_ng::wire::pod::owner(&self.id, &self.state_dir());
-        podman::pods(&podman::socket(), &owner)
+        let Some(podman) = &self.podman else { return Vec::new() };
+        podman::pods(podman, &device_worker_ng::wire::pod::owner(&self.id, &self.state_dir()))
     }
 
     /// Waits until exactly these workloads have a running pod, and returns the pods by name of the workload.
@@ -202,7 +295,7 @@ impl Device {
             panic!(
                 "waited in vain for {what}\n--- pods: {:#?}\n--- log of the agent:\n{}",
                 self.pods(),
-                self.log()
+                self.whole_log()
             )
         })
     }
@@ -214,8 +307,8 @@ impl Drop for Device {
             let _ = agent.kill();
             let _ = agent.wait();
         }
-        for pod in self.pods() {
-            podman::remove(&podman::socket(), &pod.name);
+        for (pod, podman) in self.pods().iter().zip(self.podman.iter().cycle()) {
+            podman::remove(podman, &pod.name);
         }
     }
 }
@@ -237,22 +330,42 @@ pub fn workload(name: &str, script: &str) -> serde_json::Value {
     })
 }
 
-/// One post, and the status code of its answer; `None` when there is none.
-pub fn post(port: u16, body: &str) -> Option<u16> {
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
-    stream.set_read_timeout(Some(Duration::from_secs(10))).ok()?;
-    let length = body.len();
-    let head = format!(
-        "POST /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n"
-    );
-    stream.write_all(format!("{head}{body}").as_bytes()).ok()?;
-    let mut answer = String::new();
-    let _ = stream.read_to_string(&mut answer);
-    answer.split(' ').nth(1)?.parse().ok()
+/// A port of this test's own: below those that clients get, who could take it before the agent does.
+pub fn free_port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let first = (process::id() as u16).wrapping_mul(97);
+    loop {
+        let port = 10_000 + first.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % 20_000;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+}
+
+/// The direct children of a process that have not ended.
+pub fn children(pid: u32) -> Vec<u32> {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let lists: String =
+        tasks.filter_map(|task| fs::read_to_string(task.path().join("children")).ok()).collect();
+    let pids = lists.split_whitespace().filter_map(|pid| pid.parse().ok());
+    pids.filter(|pid| is_alive(*pid)).collect()
+}
+
+/// Whether there is such a process, and more of it than its exit code.
+pub fn is_alive(pid: u32) -> bool {
+    state(Path::new(&format!("/proc/{pid}"))).is_some_and(|state| !"ZX".contains(state))
+}
+
+/// The state of a process or thread by its directory in `/proc`: a letter of proc(5).
+fn state(directory: &Path) -> Option<char> {
+    fs::read_to_string(directory.join("stat")).ok()?.rsplit_once(") ")?.1.chars().next()
+}
+
+pub fn pause(milliseconds: u64) {
+    thread::sleep(Duration::from_millis(milliseconds));
 }
 
 /// Asks every 10 ms, for a minute.
-#[allow(clippy::disallowed_methods)]
 pub fn poll<T>(mut probe: impl FnMut() -> Option<T>) -> Option<T> {
     let deadline = Instant::now() + PATIENCE;
     loop {
@@ -262,7 +375,7 @@ pub fn poll<T>(mut probe: impl FnMut() -> Option<T>) -> Option<T> {
         if Instant::now() > deadline {
             return None;
         }
-        std::thread::sleep(Duration::from_millis(10));
+        pause(10);
     }
 }
 

@@ -19,7 +19,7 @@ use rustix::{
 use super::folder::is_manifest;
 
 /// A writer that holds a file open longer is not waited for.
-const LONGEST_WRITE: Duration = Duration::from_secs(5);
+const LONGEST_WRITE: Duration = Duration::from_secs(if cfg!(test) { 2 } else { 5 });
 
 /// Time since some start, for deadlines.
 pub(super) fn now() -> Duration {

@@ -239,8 +239,13 @@ fn crons() -> impl Strategy<Value = PlainCron> {
         .prop_map(|(minute, hour, day, month, weekday)| PlainCron([minute, hour, day, month, weekday]))
 }
 
+/// `PROPTEST_CASES` asks for more than what is quick.
+fn cases(quick: u32) -> u32 {
+    std::env::var("PROPTEST_CASES").map_or(quick, |cases| cases.parse().unwrap())
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(3000))]
+    #![proptest_config(ProptestConfig::with_cases(cases(600)))]
 
     #[test]
     fn it_agrees_with_a_walk_over_every_minute(plain in crons(), start in 0..4 * 365 * 86_400_i64) {

@@ -289,10 +289,10 @@ fn an_unknown_field_is_a_warning_with_its_line_and_a_known_one_is_not() {
 
 #[test]
 fn of_many_unknown_fields_only_some_are_listed() {
-    let many: String = (0..50_000).map(|number| format!("x{number}: 1\n")).collect();
+    let many: String = (0..5_000).map(|number| format!("x{number}: 1\n")).collect();
     let found = problems(&workload("a", &many));
     assert_eq!(found.len(), 21);
-    assert_eq!(found[20], "f.yaml, document 1, line 2: 49980 more things have no effect");
+    assert_eq!(found[20], "f.yaml, document 1, line 2: 4980 more things have no effect");
 }
 
 #[test]
