@@ -340,7 +340,7 @@ mod tests {
     fn a_pod_runs_when_all_but_the_infra_container_do() {
         let pod = |containers: &str| -> ListedPod {
             serde_json::from_str(&format!(
-                r#"{{"Name":"p","InfraId":"i","Labels":null,"Containers":{containers},"New":{{"x":1}}}}"#
+                r#"{{"Id":"0","Name":"p","InfraId":"i","Labels":null,"Containers":{containers},"New":{{"x":1}}}}"#
             ))
             .unwrap()
         };
