@@ -36,11 +36,7 @@ fn a_container_killed_from_outside_is_noticed_at_once() {
     let pid = rustix::process::Pid::from_raw(container_pid(&before[0].containers[0].0)).unwrap();
     rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
     device.wait_for_log("ended with exit code 137"); // long before the full look of the minute
-    let after = device.wait_for("a new pod", || {
-        Some(device.pods()).filter(|pods| pods.len() == 1 && pods[0].id != before[0].id)
-    });
-    assert_eq!(after[0].name, before[0].name);
-    device.wait_for_running(&["k"]);
+    assert_eq!(device.wait_for_another(&before[0]).name, before[0].name);
 }
 
 #[test]
@@ -162,10 +158,7 @@ fn a_pod_removed_behind_the_agents_back_comes_back() {
     device.start();
     let before = device.wait_for_running(&["r"]);
     podman::remove(&podman::socket(), &before[0].name);
-    device.wait_for("a new pod", || {
-        Some(device.pods()).filter(|pods| pods.len() == 1 && pods[0].id != before[0].id)
-    });
-    device.wait_for_running(&["r"]);
+    device.wait_for_another(&before[0]);
 }
 
 #[test]

@@ -281,6 +281,14 @@ impl Device {
         })
     }
 
+    /// Waits until the only pod is another one than this, and runs.
+    pub fn wait_for_another(&self, before: &podman::Pod) -> podman::Pod {
+        self.wait_for("another pod to run", || match &self.pods()[..] {
+            [pod] if pod.id != before.id && pod.status == "Running" => Some(pod.clone()),
+            _ => None,
+        })
+    }
+
     /// Waits until the log says this.
     pub fn wait_for_log(&self, text: &str) {
         self.wait_for(&format!("the log to say '{text}'"), || self.log().contains(text).then_some(()));

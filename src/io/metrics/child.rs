@@ -122,6 +122,8 @@ fn private_lanes(directory: &Path) -> io::Result<(UnixListener, Vec<UnixStream>)
 
 #[cfg(test)]
 mod tests {
+    use rustix::event::{PollFd, PollFlags};
+
     use super::*;
     use crate::agent::Sample;
 
@@ -157,6 +159,8 @@ mod tests {
         (0..10_000).try_for_each(|_| deaf.answer(&[0; 1000])).unwrap_err();
         let (mut gone, says) = child();
         drop(says);
+        // Whatever another test is just starting holds a copy of `says` until its exec.
+        rustix::event::poll(&mut [PollFd::new(gone.posts(), PollFlags::IN)], None).unwrap();
         gone.receive().unwrap_err();
     }
 
