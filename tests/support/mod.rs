@@ -39,7 +39,8 @@ pub fn podman_or_skip() -> Option<PathBuf> {
 pub fn skip(why: &str) {
     // Past the harness, which keeps to itself what a passing test prints. It names its threads by their tests.
     let test = thread::current();
-    let _ = writeln!(io::stderr(), "skipped: {} ({why})", test.name().unwrap_or("a test"));
+    let line = format!("skipped: {} ({why})\n", test.name().unwrap_or("a test"));
+    let _ = io::stderr().write_all(line.as_bytes()); // in one piece
 }
 
 /// One device: its manifests, its state, and the agent while it runs.
@@ -323,6 +324,34 @@ impl Drop for Device {
 
 /// A container that runs until it is told to end.
 pub const SLEEP: &str = "trap 'exit 0' TERM; while :; do sleep 3600 & wait; done";
+
+/// What containers wait for until the test opens it.
+pub struct Gate(TempDir);
+
+impl Gate {
+    /// Ends when the gate is open.
+    pub const WAIT: &str = "until [ -e /gate/open ]; do sleep 0.1; done";
+
+    pub fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    pub fn open(&self) {
+        fs::write(self.0.path().join("open"), "").unwrap();
+    }
+
+    /// Puts it into every container of a pod's specification.
+    pub fn mount(&self, specification: &mut serde_json::Value) {
+        specification["volumes"] = serde_json::json!([{"name": "gate", "hostPath": {"path": self.0.path()}}]);
+        for kind in ["initContainers", "containers"] {
+            for container in
+                specification.get_mut(kind).and_then(|it| it.as_array_mut()).into_iter().flatten()
+            {
+                container["volumeMounts"] = serde_json::json!([{"name": "gate", "mountPath": "/gate"}]);
+            }
+        }
+    }
+}
 
 /// A workload of one busybox container.
 pub fn workload(name: &str, script: &str) -> serde_json::Value {
