@@ -175,7 +175,7 @@ fn an_agent_that_does_not_answer_costs_a_503_and_comes_back() {
 #[test]
 fn a_post_while_the_receiver_is_replaced_waits_instead_of_failing() {
     let mut device = taking("waits");
-    let (address, receiver) = (device.address(), device.receiver().unwrap());
+    let (address, receiver) = (device.address(), device.wait_for("a receiver", || device.receiver()));
     // Stopped, the agent can't start another one before the post is there.
     device.freeze();
     kill_process(receiver, Signal::KILL).unwrap();

@@ -1,7 +1,7 @@
 //! Whatever happens to pods and engine, the device ends up as its manifests want it, and nothing waits for
 //! another workload.
 
-use crate::support::{Device, SLEEP, podman, proxy::Proxy, workload};
+use crate::support::{Device, Gate, SLEEP, podman, proxy::Proxy, workload};
 
 /// Process ids in a container, as the host counts them.
 fn container_pid(name: &str) -> i32 {
@@ -36,11 +36,7 @@ fn a_container_killed_from_outside_is_noticed_at_once() {
     let pid = rustix::process::Pid::from_raw(container_pid(&before[0].containers[0].0)).unwrap();
     rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
     device.wait_for_log("ended with exit code 137"); // long before the full look of the minute
-    let after = device.wait_for("a new pod", || {
-        Some(device.pods()).filter(|pods| pods.len() == 1 && pods[0].id != before[0].id)
-    });
-    assert_eq!(after[0].name, before[0].name);
-    device.wait_for_running(&["k"]);
+    assert_eq!(device.wait_for_another(&before[0]).name, before[0].name);
 }
 
 #[test]
@@ -105,8 +101,11 @@ fn a_workload_that_cannot_start_is_reported_with_its_reason_leaves_nothing_and_r
 fn a_slow_pull_a_slow_init_container_and_a_slow_stop_delay_nobody() {
     let Some(mut device) = Device::new("slow") else { return };
     let proxy = device.behind_proxy();
-    let mut stubborn = workload("stubborn", "trap '' TERM; while :; do sleep 1; done");
-    stubborn["spec"]["pod"]["spec"]["terminationGracePeriodSeconds"] = 10.into();
+    let gate = Gate::new();
+    let mut stubborn = workload("stubborn", &format!("trap '' TERM; {}", Gate::WAIT));
+    let spec = &mut stubborn["spec"]["pod"]["spec"];
+    spec["terminationGracePeriodSeconds"] = 60.into();
+    gate.mount(spec);
     device.manifest("stubborn.json", &stubborn.to_string());
     device.start();
     device.wait_for_running(&["stubborn"]);
@@ -116,9 +115,11 @@ fn a_slow_pull_a_slow_init_container_and_a_slow_stop_delay_nobody() {
     puller["spec"]["pod"]["spec"]["containers"][0]["imagePullPolicy"] = "Always".into();
     device.manifest("puller.json", &puller.to_string());
     let mut slow = workload("slow-init", SLEEP);
-    slow["spec"]["pod"]["spec"]["initContainers"] = serde_json::json!([
-        {"name": "wait", "image": crate::support::IMAGE, "imagePullPolicy": "Never", "command": ["sleep", "8"]},
-    ]);
+    let spec = &mut slow["spec"]["pod"]["spec"];
+    spec["initContainers"] = spec["containers"].clone();
+    spec["initContainers"][0]["name"] = "wait".into();
+    spec["initContainers"][0]["command"][2] = Gate::WAIT.into();
+    gate.mount(spec);
     device.manifest("slow-init.json", &slow.to_string());
     device.remove_manifest("stubborn.json");
     device.wait_for("all three to be under way", || {
@@ -138,6 +139,7 @@ fn a_slow_pull_a_slow_init_container_and_a_slow_stop_delay_nobody() {
         quick.then_some(())
     });
     proxy.release();
+    gate.open();
     device.wait_for_running(&["puller", "quick", "slow-init"]);
 }
 
@@ -162,10 +164,7 @@ fn a_pod_removed_behind_the_agents_back_comes_back() {
     device.start();
     let before = device.wait_for_running(&["r"]);
     podman::remove(&podman::socket(), &before[0].name);
-    device.wait_for("a new pod", || {
-        Some(device.pods()).filter(|pods| pods.len() == 1 && pods[0].id != before[0].id)
-    });
-    device.wait_for_running(&["r"]);
+    device.wait_for_another(&before[0]);
 }
 
 #[test]

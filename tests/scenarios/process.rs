@@ -8,7 +8,7 @@ use std::{
 
 use rustix::process::Signal;
 
-use crate::support::{Device, SLEEP, children, free_port, repository};
+use crate::support::{Device, SLEEP, all_children, free_port, repository};
 
 fn agent(arguments: &[&str], environment: &[(&str, &str)]) -> (Output, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_device-worker-ng"));
@@ -117,5 +117,6 @@ fn sighup_reads_the_settings_again_and_bad_ones_change_nothing() {
     assert_eq!(device.post("x", 1), 200);
     assert_eq!(log.matches("starting again to read the settings").count(), 1);
     assert_eq!(device.pods(), before);
-    assert_eq!(children(device.pid()).len(), 1, "one receiver");
+    device
+        .wait_for("one receiver, and no dead one", || (all_children(device.pid()).len() == 1).then_some(()));
 }

@@ -18,10 +18,7 @@ fn a_saved_manifest_becomes_a_pod_a_changed_one_replaces_it_and_a_removed_one_ta
     let first = device.wait_for_running(&["hello"]);
     assert!(first[0].name.starts_with("hello-"), "{first:?}");
     device.workload("hello", &format!("echo changed; {SLEEP}"));
-    device.wait_for("another pod", || {
-        let pods = device.pods();
-        (pods.len() == 1 && pods[0].name != first[0].name && pods[0].status == "Running").then_some(())
-    });
+    assert_ne!(device.wait_for_another(&first[0]).name, first[0].name);
     device.remove_manifest("hello.json");
     device.wait_for_running(&[]);
 }
@@ -174,11 +171,8 @@ fn a_value_that_is_older_than_its_time_to_live_is_unset() {
     let posted = Instant::now();
     assert_eq!(device.post("x", 99), 200);
     // `x == nil` holds again: nobody has posted a lower value.
-    device.wait_for("another pod", || {
-        Some(device.pods()).filter(|pods| pods.len() == 1 && pods[0].id != before[0].id)
-    });
+    device.wait_for_another(&before[0]);
     assert!(posted.elapsed() >= Duration::from_secs(2), "{}", device.log());
-    device.wait_for_running(&["picky"]);
 }
 
 #[test]

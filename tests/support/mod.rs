@@ -39,7 +39,8 @@ pub fn podman_or_skip() -> Option<PathBuf> {
 pub fn skip(why: &str) {
     // Past the harness, which keeps to itself what a passing test prints. It names its threads by their tests.
     let test = thread::current();
-    let _ = writeln!(io::stderr(), "skipped: {} ({why})", test.name().unwrap_or("a test"));
+    let line = format!("skipped: {} ({why})\n", test.name().unwrap_or("a test"));
+    let _ = io::stderr().write_all(line.as_bytes()); // in one piece
 }
 
 /// One device: its manifests, its state, and the agent while it runs.
@@ -281,6 +282,14 @@ impl Device {
         })
     }
 
+    /// Waits until the only pod is another one than this, and runs.
+    pub fn wait_for_another(&self, before: &podman::Pod) -> podman::Pod {
+        self.wait_for("another pod to run", || match &self.pods()[..] {
+            [pod] if pod.id != before.id && pod.status == "Running" => Some(pod.clone()),
+            _ => None,
+        })
+    }
+
     /// Waits until the log says this.
     pub fn wait_for_log(&self, text: &str) {
         self.wait_for(&format!("the log to say '{text}'"), || self.log().contains(text).then_some(()));
@@ -316,6 +325,34 @@ impl Drop for Device {
 /// A container that runs until it is told to end.
 pub const SLEEP: &str = "trap 'exit 0' TERM; while :; do sleep 3600 & wait; done";
 
+/// What containers wait for until the test opens it.
+pub struct Gate(TempDir);
+
+impl Gate {
+    /// Ends when the gate is open.
+    pub const WAIT: &str = "until [ -e /gate/open ]; do sleep 0.1; done";
+
+    pub fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    pub fn open(&self) {
+        fs::write(self.0.path().join("open"), "").unwrap();
+    }
+
+    /// Puts it into every container of a pod's specification.
+    pub fn mount(&self, specification: &mut serde_json::Value) {
+        specification["volumes"] = serde_json::json!([{"name": "gate", "hostPath": {"path": self.0.path()}}]);
+        for kind in ["initContainers", "containers"] {
+            for container in
+                specification.get_mut(kind).and_then(|it| it.as_array_mut()).into_iter().flatten()
+            {
+                container["volumeMounts"] = serde_json::json!([{"name": "gate", "mountPath": "/gate"}]);
+            }
+        }
+    }
+}
+
 /// A workload of one busybox container.
 pub fn workload(name: &str, script: &str) -> serde_json::Value {
     serde_json::json!({
@@ -344,11 +381,15 @@ pub fn free_port() -> u16 {
 
 /// The direct children of a process that have not ended.
 pub fn children(pid: u32) -> Vec<u32> {
+    all_children(pid).into_iter().filter(|pid| is_alive(*pid)).collect()
+}
+
+/// The direct children of a process, with those that it has not waited for.
+pub fn all_children(pid: u32) -> Vec<u32> {
     let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
     let lists: String =
         tasks.filter_map(|task| fs::read_to_string(task.path().join("children")).ok()).collect();
-    let pids = lists.split_whitespace().filter_map(|pid| pid.parse().ok());
-    pids.filter(|pid| is_alive(*pid)).collect()
+    lists.split_whitespace().filter_map(|pid| pid.parse().ok()).collect()
 }
 
 /// Whether there is such a process, and more of it than its exit code.

@@ -148,6 +148,8 @@ fn private_lanes(directory: &Path) -> io::Result<(UnixListener, Vec<UnixStream>)
 
 #[cfg(test)]
 mod tests {
+    use rustix::event::{PollFd, PollFlags};
+
     use super::*;
     use crate::agent::Sample;
 
@@ -183,8 +185,8 @@ mod tests {
         (0..10_000).try_for_each(|_| deaf.answer(&[0; 1000])).unwrap_err();
         let (mut gone, says) = child();
         drop(says);
-        // A process that another test is just starting may hold a copy for a moment: wait for the end.
-        gone.posts.set_nonblocking(false).unwrap();
+        // Whatever another test is just starting holds a copy of `says` until its exec.
+        rustix::event::poll(&mut [PollFd::new(gone.posts(), PollFlags::IN)], None).unwrap();
         gone.receive().unwrap_err();
     }
 
