@@ -20,7 +20,7 @@ use super::{
 
 /// All that is known of one workload name.
 #[derive(Debug, Default)]
-pub struct Tracked {
+pub(super) struct Tracked {
     name: Arc<str>,
     /// What shall run; `None` when everything of this name is leaving.
     wanted: Option<Arc<Workload>>,
@@ -52,7 +52,7 @@ impl Tracked {
     }
 
     /// What shall run.
-    pub fn wanted(&self) -> Option<&Arc<Workload>> {
+    pub(super) fn wanted(&self) -> Option<&Arc<Workload>> {
         self.wanted.as_ref()
     }
 
