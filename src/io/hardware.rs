@@ -2,13 +2,13 @@
 //!
 //! | part | where |
 //! |---|---|
-//! | reading within bounds | [`tree`] |
-//! | processors and memory | [`processor`] |
-//! | boot mode, vendor, host name | [`machine`] |
-//! | disks | [`disks`] |
-//! | network interfaces, their addresses | [`interfaces`], [`addresses`] |
-//! | graphics | [`graphics`] |
-//! | device nodes, mounted file systems | [`nodes`], [`mounts`] |
+//! | reading within bounds | `tree` |
+//! | processors and memory | `processor` |
+//! | boot mode, vendor, host name | `machine` |
+//! | disks | `disks` |
+//! | network interfaces, their addresses | `interfaces`, `addresses` |
+//! | graphics | `graphics` |
+//! | device nodes, mounted file systems | `nodes`, `mounts` |
 //!
 //! Nothing here fails: a file that is missing, garbled or not allowed leaves its own field out.
 

@@ -199,6 +199,8 @@ pub struct Mount {
 }
 
 /// What differs, field by field at the top level; what isn't known any more is left out. `None` if nothing does.
+///
+/// Flotta's operator replaces all that it knew by what one heartbeat brings: to it a part says that the rest is gone.
 pub fn changed(old: &Hardware, new: &Hardware) -> Option<Hardware> {
     fn news<T: PartialEq + Clone>(old: &Option<T>, new: &Option<T>) -> Option<T> {
         new.as_ref().filter(|_| old != new).cloned()

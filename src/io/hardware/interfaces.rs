@@ -1,6 +1,7 @@
-//! Network interfaces of the machine, not those of its containers.
+//! Network interfaces of the machine, not those of its containers: what is hardware, what is built upon hardware,
+//! and the way out.
 
-use std::net::IpAddr;
+use std::{collections::BTreeSet, net::IpAddr};
 
 use super::{
     addresses::Address,
@@ -9,24 +10,29 @@ use super::{
 use crate::wire::hardware::Interface;
 
 const NET: &str = "sys/class/net";
-/// A VLAN on a bridge on a bond on a card is the deepest that makes sense; also ends a circle.
+/// A VLAN on a bridge on a bond on a card is the deepest that makes sense.
 const STOREYS: usize = 4;
 
 pub(super) fn interfaces(tree: &Tree, addresses: &[Address]) -> Option<Vec<Interface>> {
     let names = tree.names(NET)?;
-    let exits = default_routes(tree);
-    let own = names.into_iter().filter(|name| exits.contains(name) || is_hardware(tree, name, STOREYS));
-    Some(own.take(PARTS).map(|name| interface(tree, name, addresses)).collect())
+    let mut own: BTreeSet<String> =
+        default_routes(tree).into_iter().filter(|name| names.contains(name)).collect();
+    own.extend(names.iter().filter(|name| tree.has(&format!("{NET}/{name}/device"))).cloned());
+    let below: Vec<Vec<String>> = names.iter().map(|name| below(tree, name)).collect();
+    for _ in 1..STOREYS {
+        for (name, below) in names.iter().zip(&below) {
+            if below.iter().any(|it| own.contains(it)) {
+                own.insert(name.clone());
+            }
+        }
+    }
+    Some(own.into_iter().take(PARTS).map(|name| interface(tree, name, addresses)).collect())
 }
 
-/// Something real, or built upon something real, as a bond, a bridge or a VLAN is.
-fn is_hardware(tree: &Tree, name: &str, storeys: usize) -> bool {
-    if tree.has(&format!("{NET}/{name}/device")) {
-        return true;
-    }
-    let entries = if storeys > 0 { tree.names(&format!("{NET}/{name}")) } else { None };
-    let mut lower = entries.iter().flatten().filter_map(|entry| entry.strip_prefix("lower_"));
-    lower.any(|lower| is_hardware(tree, lower, storeys - 1))
+/// What a bond, a bridge or a VLAN is built upon.
+fn below(tree: &Tree, name: &str) -> Vec<String> {
+    let entries = tree.names(&format!("{NET}/{name}")).unwrap_or_default();
+    entries.iter().filter_map(|entry| entry.strip_prefix("lower_")).map(str::to_owned).collect()
 }
 
 /// A modem's `ppp0` or a container's `eth0` has no device below it, and yet is the way out.

@@ -24,8 +24,9 @@ pub(super) fn boot(tree: &Tree) -> Option<Boot> {
 
 /// PXELINUX adds `BOOTIF=01-` and the interface's address to the kernel's arguments.
 fn pxe_interface(tree: &Tree) -> Option<String> {
-    let arguments = tree.line("proc/cmdline")?;
-    let address = arguments.split(' ').find_map(|it| it.strip_prefix("BOOTIF=01-"))?.replace('-', ":");
+    let arguments = tree.text("proc/cmdline")?;
+    let address =
+        arguments.split_whitespace().find_map(|it| it.strip_prefix("BOOTIF=01-"))?.replace('-', ":");
     let is_it = |name: &String| {
         tree.line(&format!("sys/class/net/{name}/address"))
             .is_some_and(|it| it.eq_ignore_ascii_case(&address))
