@@ -153,6 +153,7 @@ fn events_to_actions(
         for action in actions {
             match action {
                 Action::Order(order) => waiting.extend(engines.submit(order).map(Event::Done)),
+                Action::Call(_) => {}
                 Action::Tell(notice) => tell(&notice),
                 Action::Remember(finished) => {
                     if memory.send(finished).is_err() {

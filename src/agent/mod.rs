@@ -15,6 +15,7 @@
 //! | conditions that change too often | `flapping` |
 //! | engines that don't answer, and the full look | `engines` |
 
+pub mod call;
 mod engines;
 pub mod expression;
 mod flapping;
@@ -38,6 +39,7 @@ use std::{
     time::Duration,
 };
 
+use call::{Answer, Call, CallFailure, CallKind};
 use engines::Engines;
 use notice::{Notice, Reason};
 use order::{Fact, Failure, Order, Outcome, PodSummary, Task, Ticket};
@@ -70,6 +72,8 @@ pub enum Event {
     Exited(Engine, WorkloadId),
     /// An order was carried out, or not.
     Done(Outcome),
+    /// A call to the edge API was answered, or not.
+    Answered(CallKind, Result<Answer, CallFailure>),
     /// Time passed.
     Tick,
     /// The process was asked to end; workloads stay.
@@ -83,6 +87,8 @@ pub enum Event {
 pub enum Action {
     /// For an engine.
     Order(Order),
+    /// For the edge API.
+    Call(Call),
     /// For people.
     Tell(Notice),
     /// To be kept over a reboot: the workloads that finished and don't run again, with their exit codes.
@@ -253,7 +259,7 @@ impl Agent {
             Event::Notice(notice) => self.book.actions.push(Action::Tell(notice)),
             Event::Exited(_, id) => self.exited(&id, now),
             Event::Done(outcome) => self.done(outcome, now),
-            Event::Tick | Event::Terminate | Event::Reload => {}
+            Event::Answered(..) | Event::Tick | Event::Terminate | Event::Reload => {}
         }
         self.conditions.expire(now.up, &mut changed);
         for condition in changed {

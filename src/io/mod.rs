@@ -2,6 +2,7 @@
 //! into [`Event`](crate::agent::Event)s and knows nothing about decisions.
 
 pub mod exits;
+pub mod hardware;
 pub mod manifests;
 pub mod metrics;
 pub mod notify;

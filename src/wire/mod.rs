@@ -2,6 +2,7 @@
 //! an error names the field and, in a file, the line.
 
 pub mod frames;
+pub mod hardware;
 pub mod manifest;
 pub mod pod;
 pub mod podman;

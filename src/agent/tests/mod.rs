@@ -129,6 +129,7 @@ impl World {
                     }
                     self.orders.push_back(order);
                 }
+                Action::Call(_) => {}
                 Action::Tell(notice) => self.said.push(notice),
                 Action::Remember(finished) => self.remembered = finished,
             }

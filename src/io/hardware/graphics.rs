@@ -1,0 +1,69 @@
+//! Graphics processors: on PCI, or part of a small board's chip.
+
+use super::tree::{PARTS, Tree};
+use crate::wire::hardware::Gpu;
+
+const PCI: &str = "sys/bus/pci/devices";
+const DRM: &str = "sys/class/drm";
+/// PCI's base class of display controllers.
+const DISPLAY: &str = "0x03";
+
+pub(super) fn gpus(tree: &Tree) -> Option<Vec<Gpu>> {
+    let (cards, chips) = (tree.names(PCI), tree.names(DRM));
+    if cards.is_none() && chips.is_none() {
+        return None;
+    }
+    let cards = cards.into_iter().flatten().filter_map(|address| card(tree, address));
+    let mut gpus: Vec<Gpu> = cards.take(PARTS).collect();
+    for name in chips.into_iter().flatten() {
+        let gpu = chip(tree, &name).filter(|gpu| !gpus.contains(gpu) && gpus.len() < PARTS);
+        gpus.extend(gpu);
+    }
+    Some(gpus)
+}
+
+fn card(tree: &Tree, address: String) -> Option<Gpu> {
+    let line = |file: &str| tree.line(&format!("{PCI}/{address}/{file}"));
+    if !line("class")?.starts_with(DISPLAY) {
+        return None;
+    }
+    let id = |file| line(file).map(|id| id.trim_start_matches("0x").to_owned());
+    let vendor_id = id("vendor");
+    Some(Gpu {
+        vendor: vendor_id.as_deref().and_then(vendor).map(str::to_owned),
+        vendor_id,
+        name: None, // takes a data base of 1.4 MB
+        device_id: id("device"),
+        address: Some(address),
+    })
+}
+
+/// Source: pci.ids.
+fn vendor(id: &str) -> Option<&'static str> {
+    match id {
+        "1002" => Some("Advanced Micro Devices, Inc. [AMD/ATI]"),
+        "102b" => Some("Matrox Electronics Systems Ltd."),
+        "10de" => Some("NVIDIA Corporation"),
+        "1234" => Some("QEMU"), // not registered
+        "15ad" => Some("VMware"),
+        "1a03" => Some("ASPEED Technology, Inc."),
+        "1af4" => Some("Red Hat, Inc."),
+        "1b36" => Some("Red Hat, Inc."),
+        "8086" => Some("Intel Corporation"),
+        _ => None,
+    }
+}
+
+/// A `cardN` that the device tree describes, like "brcm,bcm2711-vc5".
+fn chip(tree: &Tree, name: &str) -> Option<Gpu> {
+    name.strip_prefix("card")?.parse::<u32>().ok()?; // cardN-HDMI-A-1 is a connector
+    let uevent = tree.text(&format!("{DRM}/{name}/device/uevent"))?;
+    let compatible = uevent.lines().find_map(|line| line.strip_prefix("OF_COMPATIBLE_0="))?;
+    let (vendor, name_of_chip) = compatible.split_once(',')?;
+    Some(Gpu {
+        vendor: super::tree::clean(vendor),
+        name: super::tree::clean(name_of_chip),
+        address: tree.target(&format!("{DRM}/{name}/device")),
+        ..Gpu::default()
+    })
+}
