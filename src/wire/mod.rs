@@ -3,5 +3,6 @@
 
 pub mod frames;
 pub mod manifest;
+pub mod message;
 pub mod pod;
 pub mod podman;
