@@ -2,10 +2,12 @@
 //! into [`Event`](crate::agent::Event)s and knows nothing about decisions.
 
 pub mod exits;
+pub mod identity;
 pub mod manifests;
 pub mod metrics;
 pub mod notify;
 pub mod podman;
+pub mod server;
 pub mod signals;
 pub mod state;
 pub mod unix;
