@@ -26,6 +26,8 @@ use log::warn;
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, PKCS_ECDSA_P256_SHA256};
 use rustls::RootCertStore;
 
+#[cfg(test)]
+pub(crate) use self::certificate::Facts;
 pub(crate) use self::{certificate::Stamp, clock::Clock, pem::Pair};
 use super::state::Store;
 

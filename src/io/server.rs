@@ -90,21 +90,24 @@ struct Shared {
 impl Server {
     /// Gets ready; nothing is asked yet.
     pub fn start(config: Config, events: Sender<Event>) -> Self {
-        let target = Target::new(&config.url, config.name, config.proxy);
-        let vault = Vault {
-            state: config.state.clone(),
-            device_id: config.device_id,
-            ca_root: config.ca_root,
-            cert: config.cert,
-            key: config.key,
-        };
+        let target = Target::new(&config.url, config.name.clone(), config.proxy.clone());
+        Self::with_target(target, config, events)
+    }
+
+    fn with_target(target: Target, config: Config, events: Sender<Event>) -> Self {
         let turn = bounded(1);
         let _ = turn.0.send(());
         let shared = Shared {
             target,
             namespace: config.namespace,
-            vault,
-            clock: Arc::new(Clock::load(config.state)),
+            clock: Arc::new(Clock::load(config.state.clone())),
+            vault: Vault {
+                state: config.state,
+                device_id: config.device_id,
+                ca_root: config.ca_root,
+                cert: config.cert,
+                key: config.key,
+            },
             events,
             client: Mutex::new(None),
             turn,
