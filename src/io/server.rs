@@ -9,6 +9,7 @@
 
 mod client;
 mod failure;
+mod memory;
 mod tls;
 
 #[cfg(test)]
@@ -28,13 +29,13 @@ use serde_json::Value;
 
 use self::client::{Client, Target};
 use super::{
-    identity::{Clock, Identity, Vault},
+    identity::{self, Clock, Identity, Vault},
     state::Store,
 };
 use crate::{
     agent::{
         Event,
-        call::{Answer, Call, CallFailure, CallKind, Hardware},
+        call::{Answer, Call, CallFailure, CallKind, Hardware, Remembered},
     },
     wire::{
         manifest,
@@ -66,6 +67,15 @@ pub struct Config {
     pub key: Option<PathBuf>,
     /// Where the device's own pair is kept.
     pub state: Store,
+}
+
+/// What an earlier process left behind, as far as it is kept here. YAML is read: on a stack for that.
+pub fn remembered(state: &Store, device_id: &str) -> Remembered {
+    Remembered {
+        certificate: identity::remembered(state, device_id),
+        configuration: memory::load(state, device_id),
+        disconnected: false,
+    }
 }
 
 /// The edge API.
@@ -160,6 +170,7 @@ impl Shared {
             Call::Configuration => {
                 let body = self.ask(call)?;
                 let found = message::configuration(&body, &self.vault.device_id).map_err(nonsense)?;
+                memory::keep(&self.vault.state, &found);
                 Ok(Answer::Configured(Box::new(found.meaning)))
             }
             Call::Control => {

@@ -174,7 +174,7 @@ impl<'a> Event<'a> {
             reason: format!("{:?}", notice.reason),
             message: match message.len() {
                 0..=Self::LONGEST => message.into(),
-                _ => format!("{}…", &message[..message.floor_char_boundary(Self::LONGEST - 3)]).into(),
+                _ => format!("{}…", cut(message, Self::LONGEST - 3)).into(),
             },
             kind: match notice.severity {
                 Severity::Info => "info",
@@ -182,6 +182,12 @@ impl<'a> Event<'a> {
             },
         }
     }
+}
+
+/// The whole characters of a text within its first bytes.
+pub(crate) fn cut(text: &str, bytes: usize) -> &str {
+    let ends = text.char_indices().map(|(start, character)| start + character.len_utf8());
+    &text[..ends.take_while(|end| *end <= bytes).last().unwrap_or(0)]
 }
 
 /// What this agent looks at in an answer.

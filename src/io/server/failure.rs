@@ -7,7 +7,7 @@ use rustls::{AlertDescription, CertificateError, pki_types::UnixTime};
 use ureq::Error;
 
 use super::client::Client;
-use crate::{agent::call::CallFailure, io::identity::Stamp};
+use crate::{agent::call::CallFailure, io::identity::Stamp, wire::message::cut};
 
 /// Of what a server says besides its status, in bytes.
 const LONGEST: usize = 200;
@@ -64,8 +64,7 @@ fn wait(text: &str, now: SystemTime) -> Option<Duration> {
 fn line(body: &[u8]) -> String {
     let text = String::from_utf8_lossy(&body[..body.len().min(4 * LONGEST)]);
     let line = text.trim().lines().next().unwrap_or_default();
-    let line = &line[..line.floor_char_boundary(LONGEST)];
-    line.chars().filter(|c| !c.is_control()).collect()
+    cut(line, LONGEST).chars().filter(|c| !c.is_control()).collect()
 }
 
 /// Which certificate was shown, and what is wrong with it as far as this device can tell.

@@ -13,12 +13,9 @@ use serde_json::json;
 
 use self::peer::{Authority, Peer, Reply};
 use super::*;
-use crate::{
-    agent::{
-        call::Heartbeat,
-        notice::{Notice, Reason},
-    },
-    io::identity,
+use crate::agent::{
+    call::Heartbeat,
+    notice::{Notice, Reason},
 };
 
 /// A device with a bootstrap certificate, and the server it talks to.
@@ -438,4 +435,40 @@ fn message_ids_are_random_uuids() {
     assert_ne!(one, two);
     assert_eq!((one.len(), &one[14..15]), (36, "4"));
     assert!("89ab".contains(&one[19..20]), "{one}");
+}
+
+#[test]
+fn the_last_good_configuration_is_there_after_a_restart_and_written_only_when_it_changed() {
+    let of = |version: &str, specification: &str| {
+        let workload = json!({"name": "web", "specification": specification});
+        Reply::ok(json!({"content": {"device_id": "dev", "version": version, "workloads": [workload]}}))
+    };
+    const GOOD: &str = "containers: [{name: a, image: busybox}]";
+    let scene = Scene::new(move |request| match request.heard_before {
+        0 => of("1", GOOD),
+        1 => of("2", GOOD),
+        2 => of("3", "containers: ["),
+        3 => of("4", "containers: [{name: a, image: alpine}]"),
+        _ => Reply::Status(200, "", "<html>".into()),
+    });
+    let (device, state) = (scene.server(), Store::new(scene.path("state")));
+    let written = || fs::read(scene.path("state/configuration")).unwrap();
+    let image = || {
+        let kept = remembered(&state, "dev").configuration.unwrap();
+        assert_eq!(kept.problems, Vec::<String>::new());
+        kept.desired.workloads[0].content.specification["containers"][0]["image"].clone()
+    };
+    assert_eq!(remembered(&state, "dev"), Remembered::default());
+    device.call(Call::Configuration).unwrap();
+    let before = written();
+    device.call(Call::Configuration).unwrap();
+    assert_eq!(written(), before, "a version alone is no change");
+    let Ok(Answer::Configured(broken)) = device.call(Call::Configuration) else { panic!() };
+    assert_eq!(broken.desired.held, ["web"]);
+    assert_eq!(image(), "busybox", "of a broken workload the last good one is kept");
+    device.call(Call::Configuration).unwrap();
+    assert_eq!(image(), "alpine");
+    device.failure(Call::Configuration);
+    assert_eq!(image(), "alpine");
+    assert_eq!(remembered(&state, "renamed").configuration, None);
 }
