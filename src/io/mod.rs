@@ -3,10 +3,12 @@
 
 pub mod exits;
 pub mod hardware;
+pub mod identity;
 pub mod manifests;
 pub mod metrics;
 pub mod notify;
 pub mod podman;
+pub mod server;
 pub mod signals;
 pub mod state;
 pub mod unix;

@@ -4,5 +4,6 @@
 pub mod frames;
 pub mod hardware;
 pub mod manifest;
+pub mod message;
 pub mod pod;
 pub mod podman;

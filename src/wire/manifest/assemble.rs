@@ -142,7 +142,7 @@ fn is_for(manifest: &WorkloadManifest, device: Option<&Device>, device_id: &str)
 }
 
 /// The workload with the `ConfigMap`s that it names.
-fn finish(
+pub(in crate::wire) fn finish(
     manifest: &WorkloadManifest,
     maps: &BTreeMap<(&str, &str), &ConfigMap>,
 ) -> Result<Workload, Finding> {

@@ -6,13 +6,13 @@
 //!
 //! A document is valid as a whole or broken as a whole; each says where and why, and none takes another down.
 
-mod assemble;
+pub(in crate::wire) mod assemble;
 pub mod names;
-mod pod;
-mod profiles;
-mod resource;
+pub(in crate::wire) mod pod;
+pub(in crate::wire) mod profiles;
+pub(in crate::wire) mod resource;
 mod select;
-mod timing;
+pub(in crate::wire) mod timing;
 pub(crate) mod yaml;
 
 #[cfg(test)]
@@ -90,13 +90,13 @@ impl fmt::Display for Problem {
 
 /// What is wrong with a field of a document.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Finding {
-    field: Field,
-    message: String,
+pub(in crate::wire) struct Finding {
+    pub(in crate::wire) field: Field,
+    pub(in crate::wire) message: String,
 }
 
 impl Finding {
-    fn new<const N: usize>(path: [&str; N], message: impl Into<String>) -> Self {
+    pub(in crate::wire) fn new<const N: usize>(path: [&str; N], message: impl Into<String>) -> Self {
         Self { field: Field::from(path), message: message.into() }
     }
 }

@@ -15,7 +15,7 @@ use crate::agent::workload::RestartPolicy;
 /// would find the mistake as well, but it has no line to show.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Pod {
+pub(in crate::wire) struct Pod {
     containers: Vec<Container>,
     init_containers: Option<Vec<Container>>,
     restart_policy: Option<Restart>,
@@ -51,12 +51,14 @@ struct Variable {
 #[serde(rename_all = "camelCase")]
 struct ValueFrom {
     config_map_key_ref: Option<Reference>,
+    secret_key_ref: Option<Reference>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Variables {
     config_map_ref: Option<Reference>,
+    secret_ref: Option<Reference>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -65,7 +67,14 @@ struct Volume {
     #[serde(rename = "name")]
     _name: Label,
     config_map: Option<Reference>,
+    secret: Option<SecretVolume>,
     projected: Option<Projected>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct SecretVolume {
+    secret_name: Subdomain,
 }
 
 #[derive(Debug, Deserialize)]
@@ -77,6 +86,7 @@ struct Projected {
 #[serde(rename_all = "camelCase")]
 struct ProjectedSource {
     config_map: Option<Reference>,
+    secret: Option<Reference>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -106,6 +116,13 @@ impl TryFrom<i64> for Grace {
             _ => Err(format!("must be from 0 to 86400 seconds, not {seconds}")),
         }
     }
+}
+
+/// What a [`Reference`] refers to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    ConfigMap,
+    Secret,
 }
 
 /// A `ConfigMap` that the specification names.
@@ -150,33 +167,60 @@ impl Pod {
     /// Every use of a `ConfigMap`, in the order in which they are written.
     pub(super) fn config_maps(&self, at: &Field) -> Vec<ConfigMapUse> {
         let mut uses = Vec::new();
-        let mut add = |reference: &Option<Reference>, field: &dyn Fn() -> Field| {
-            if let Some(Reference { name, optional }) = reference {
+        self.visit(at, &mut |kind, Reference { name, optional }, field| {
+            if kind == Kind::ConfigMap {
                 let optional = optional.unwrap_or(false);
-                uses.push(ConfigMapUse { name: name.0.clone(), optional, field: field() });
+                uses.push(ConfigMapUse { name: name.0.clone(), optional, field });
+            }
+        });
+        uses
+    }
+
+    /// The first use of a `Secret`: its name, and where it is named.
+    pub(in crate::wire) fn secret(&self, at: &Field) -> Option<(String, Field)> {
+        let mut first = None;
+        self.visit(at, &mut |kind, reference, field| {
+            if kind == Kind::Secret {
+                first.get_or_insert((reference.name.0.clone(), field));
+            }
+        });
+        first
+    }
+
+    fn visit(&self, at: &Field, visit: &mut dyn FnMut(Kind, &Reference, Field)) {
+        let mut add = |kind, reference: &Option<Reference>, field: &Field, key: &str| {
+            if let Some(reference) = reference {
+                visit(kind, reference, field.then(key));
             }
         };
         for (container, field) in self.all_containers(at) {
             for (index, variable) in container.env.iter().flatten().enumerate() {
                 if let Some(from) = &variable.value_from {
-                    let field = || field.then("env").then(index).then("valueFrom").then("configMapKeyRef");
-                    add(&from.config_map_key_ref, &field);
+                    let field = field.then("env").then(index).then("valueFrom");
+                    add(Kind::ConfigMap, &from.config_map_key_ref, &field, "configMapKeyRef");
+                    add(Kind::Secret, &from.secret_key_ref, &field, "secretKeyRef");
                 }
             }
             for (index, variables) in container.env_from.iter().flatten().enumerate() {
-                add(&variables.config_map_ref, &|| field.then("envFrom").then(index).then("configMapRef"));
+                let field = field.then("envFrom").then(index);
+                add(Kind::ConfigMap, &variables.config_map_ref, &field, "configMapRef");
+                add(Kind::Secret, &variables.secret_ref, &field, "secretRef");
             }
         }
         for (index, volume) in self.volumes.iter().flatten().enumerate() {
             let field = at.then("volumes").then(index);
-            add(&volume.config_map, &|| field.then("configMap"));
+            add(Kind::ConfigMap, &volume.config_map, &field, "configMap");
+            if let Some(SecretVolume { secret_name }) = &volume.secret {
+                let reference = Reference { name: secret_name.clone(), optional: None };
+                add(Kind::Secret, &Some(reference), &field, "secret");
+            }
             let sources = volume.projected.iter().flat_map(|projected| &projected.sources).flatten();
             for (index, source) in sources.enumerate() {
-                let field = || field.then("projected").then("sources").then(index).then("configMap");
-                add(&source.config_map, &field);
+                let field = field.then("projected").then("sources").then(index);
+                add(Kind::ConfigMap, &source.config_map, &field, "configMap");
+                add(Kind::Secret, &source.secret, &field, "secret");
             }
         }
-        uses
     }
 
     fn all_containers(&self, at: &Field) -> impl Iterator<Item = (&Container, Field)> {

@@ -40,7 +40,7 @@ pub(super) struct Device {
 
 /// An `EdgeWorkload`, which becomes a workload once its `ConfigMap`s are found.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct WorkloadManifest {
+pub(in crate::wire) struct WorkloadManifest {
     pub(super) device: Option<String>,
     pub(super) selector: Option<Selector>,
     /// Still without the `ConfigMap`s.
@@ -54,8 +54,8 @@ pub(super) struct WorkloadManifest {
 
 /// A `ConfigMap`, kept whole for podman.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct ConfigMap {
-    pub(super) name: String,
+pub(in crate::wire) struct ConfigMap {
+    pub(in crate::wire) name: String,
     pub(super) namespace: String,
     pub(super) whole: Value,
 }
@@ -89,7 +89,10 @@ pub(super) fn read(document: Value) -> Result<(Option<Resource>, Vec<Finding>), 
     let (resource, findings) = match kind {
         "EdgeDevice" => read_device(&document)?,
         "EdgeWorkload" => read_workload(document)?,
-        "ConfigMap" => read_config_map(document)?,
+        "ConfigMap" => {
+            let (map, findings) = read_config_map(document)?;
+            (Resource::ConfigMap(map), findings)
+        }
         _ => {
             let message = "Secrets are not supported yet: it has no effect";
             return Ok((None, vec![Finding::new(["kind"], message)]));
@@ -99,7 +102,7 @@ pub(super) fn read(document: Value) -> Result<(Option<Resource>, Vec<Finding>), 
 }
 
 /// Deserializes a document; the findings are the fields that nothing knows.
-fn typed<'de, T: Deserialize<'de>>(
+pub(in crate::wire) fn typed<'de, T: Deserialize<'de>>(
     document: &'de Value,
     left: &[&str],
 ) -> Result<(T, Vec<Finding>), Finding> {
@@ -276,36 +279,10 @@ impl TryFrom<String> for Kind {
 fn read_workload(mut document: Value) -> Result<(Resource, Vec<Finding>), Finding> {
     const LEFT: [&str; 4] = ["spec.data", "spec.logCollection", "spec.metrics", "spec.pod.spec"];
     let (WorkloadDocument { metadata, spec }, mut findings) = typed(&document, &LEFT)?;
-    let pod_field = Field::from(["spec", "pod", "spec"]);
-    spec.pod.spec.check(&pod_field)?;
-    let cron = spec.cron.and_then(|cron| cron.0);
-    if cron.as_ref().is_some_and(Cron::has_backslash) {
-        findings.push(Finding::new(["spec", "cron"], "`\\` is taken for `/`"));
-    }
-    if cron.is_some() && spec.retry.is_some() {
-        findings.push(Finding::new(["spec", "retry"], "has no effect beside `spec.cron`"));
-    }
-    let profiles: Vec<ListedProfile> =
-        spec.profiles.unwrap_or_default().into_iter().map(|profile| profile.0).collect();
-    if profiles.iter().flat_map(|profile| &profile.conditions).any(|condition| condition.cpu.is_some()) {
-        let message = "CPU limits of conditions are not supported yet: they have no effect";
-        findings.push(Finding::new(["spec", "profiles"], message));
-    }
     if spec.image_registries.is_some() {
-        let message = "credentials are not supported yet: images are pulled without them";
-        findings.push(Finding::new(["spec", "imageRegistries"], message));
+        findings.push(Finding::new(["spec", "imageRegistries"], NO_CREDENTIALS));
     }
-    let manifest = WorkloadManifest {
-        device: spec.device.filter(|name| !name.is_empty()),
-        selector: spec.device_selector,
-        restart: spec.pod.spec.restart(),
-        grace: spec.pod.spec.grace(),
-        config_maps: spec.pod.spec.config_maps(&pod_field),
-        schedule: match cron {
-            Some(cron) => Schedule::Cron(cron),
-            None => Schedule::Service(spec.retry.map(|retry| retry.0).unwrap_or_default()),
-        },
-        profiles,
+    let parts = Parts {
         content: Content {
             name: metadata.name.0,
             namespace: namespace(metadata.namespace),
@@ -315,8 +292,74 @@ fn read_workload(mut document: Value) -> Result<(Resource, Vec<Finding>), Findin
             config_maps: Vec::new(),
             specification: document["spec"]["pod"]["spec"].take(),
         },
+        pod: spec.pod.spec,
+        cron: spec.cron,
+        retry: spec.retry,
+        profiles: spec.profiles,
+    };
+    let at = Field::from(["spec"]);
+    let manifest = parts.manifest(&at, &at.then("pod").then("spec"), &mut findings)?;
+    let manifest = WorkloadManifest {
+        device: spec.device.filter(|name| !name.is_empty()),
+        selector: spec.device_selector,
+        ..manifest
     };
     Ok((Resource::Workload(Box::new(manifest)), findings))
+}
+
+/// What becomes of `imageRegistries`.
+pub(in crate::wire) const NO_CREDENTIALS: &str =
+    "credentials are not supported yet: images are pulled without them";
+
+/// What every source says of a workload.
+pub(in crate::wire) struct Parts {
+    /// Still without the `ConfigMap`s.
+    pub(in crate::wire) content: Content,
+    pub(in crate::wire) pod: Pod,
+    pub(in crate::wire) cron: Option<CronField>,
+    pub(in crate::wire) retry: Option<Retry>,
+    pub(in crate::wire) profiles: Option<Vec<WorkloadProfile>>,
+}
+
+impl Parts {
+    /// Checks what the shapes alone don't say. `at` is where schedule and retry stand, `pod_at` where the
+    /// specification does.
+    pub(in crate::wire) fn manifest(
+        self,
+        at: &Field,
+        pod_at: &Field,
+        findings: &mut Vec<Finding>,
+    ) -> Result<WorkloadManifest, Finding> {
+        self.pod.check(pod_at)?;
+        let cron = self.cron.and_then(|cron| cron.0);
+        let mut warn = |field, message: &str| {
+            findings.push(Finding { field: at.then(field), message: message.to_owned() });
+        };
+        if cron.as_ref().is_some_and(Cron::has_backslash) {
+            warn("cron", "`\\` is taken for `/`");
+        }
+        if cron.is_some() && self.retry.is_some() {
+            warn("retry", &format!("has no effect beside `{}`", at.then("cron")));
+        }
+        let profiles: Vec<ListedProfile> =
+            self.profiles.unwrap_or_default().into_iter().map(|profile| profile.0).collect();
+        if profiles.iter().flat_map(|profile| &profile.conditions).any(|condition| condition.cpu.is_some()) {
+            warn("profiles", "CPU limits of conditions are not supported yet: they have no effect");
+        }
+        Ok(WorkloadManifest {
+            device: None,
+            selector: None,
+            restart: self.pod.restart(),
+            grace: self.pod.grace(),
+            config_maps: self.pod.config_maps(pod_at),
+            schedule: match cron {
+                Some(cron) => Schedule::Cron(cron),
+                None => Schedule::Service(self.retry.map(|retry| retry.0).unwrap_or_default()),
+            },
+            profiles,
+            content: self.content,
+        })
+    }
 }
 
 /// Only what carries the `podman/` prefix reaches the pod, and without it: as the server does it.
@@ -339,8 +382,8 @@ struct ConfigMapDocument {
     _binary_data: Option<BTreeMap<String, String>>,
 }
 
-fn read_config_map(document: Value) -> Result<(Resource, Vec<Finding>), Finding> {
+pub(in crate::wire) fn read_config_map(document: Value) -> Result<(ConfigMap, Vec<Finding>), Finding> {
     let (ConfigMapDocument { metadata, .. }, findings) = typed(&document, &["immutable"])?;
     let (name, namespace) = (metadata.name.0, namespace(metadata.namespace));
-    Ok((Resource::ConfigMap(ConfigMap { name, namespace, whole: document }), findings))
+    Ok((ConfigMap { name, namespace, whole: document }, findings))
 }

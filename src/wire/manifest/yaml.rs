@@ -61,6 +61,11 @@ fn is_empty(part: &[u8]) -> bool {
 /// Names the place within `text`, and what is wrong there: syntax, a key that is no string or stands twice,
 /// a number that JSON doesn't know, a tag, too deep a nesting, or aliases that make too much of it.
 pub(crate) fn parse(text: &str) -> Result<Value, serde_yaml::Error> {
+    parse_within(text, &Cell::new(LARGEST_DOCUMENT))
+}
+
+/// As [`parse`], for many documents that together may not grow beyond a budget in bytes.
+pub(crate) fn parse_within(text: &str, budget: &Cell<usize>) -> Result<Value, serde_yaml::Error> {
     let mut open = 0_usize;
     for byte in text.bytes() {
         match byte {
@@ -72,7 +77,7 @@ pub(crate) fn parse(text: &str) -> Result<Value, serde_yaml::Error> {
             return Err(serde_yaml::Error::custom("too many brackets are open at once"));
         }
     }
-    Json(&Cell::new(LARGEST_DOCUMENT)).deserialize(serde_yaml::Deserializer::from_str(text))
+    Json(budget).deserialize(serde_yaml::Deserializer::from_str(text))
 }
 
 /// Builds a JSON value, and counts down what it may still take.

@@ -1,0 +1,177 @@
+//! Who this device is to the edge API: its key and certificate, and whom it trusts.
+//!
+//! | file | what it is |
+//! |---|---|
+//! | `CA_ROOT` | the only CAs that are trusted; read |
+//! | `CERT`, `KEY` | the bootstrap pair, shared by many devices; read |
+//! | `STATE_DIR/identity` | the device's own pair: key and certificate in one file, so that they change as one |
+//! | `STATE_DIR/identity-next` | the pair that is to follow it, until it was tried |
+//!
+//! A new key is on disk before the server hears of it, and its certificate before it is tried: once the server
+//! has signed one it takes the bootstrap certificate no more, and nobody should have to come to the device.
+
+mod certificate;
+mod clock;
+mod pem;
+
+#[cfg(test)]
+mod tests;
+
+use std::{
+    path::PathBuf,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use log::warn;
+use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, PKCS_ECDSA_P256_SHA256};
+use rustls::RootCertStore;
+
+#[cfg(test)]
+pub(crate) use self::certificate::Facts;
+pub(crate) use self::{certificate::Stamp, clock::Clock, pem::Pair};
+use super::state::Store;
+
+const OWN: &str = "identity";
+const NEXT: &str = "identity-next";
+/// Stands before the PEM, whose readers skip it.
+const RECEIVED: &str = "received ";
+
+/// The files that say who this device is.
+#[derive(Debug, Clone)]
+pub(crate) struct Vault {
+    pub(crate) state: Store,
+    /// What the server must call this device.
+    pub(crate) device_id: String,
+    pub(crate) ca_root: Option<PathBuf>,
+    pub(crate) cert: Option<PathBuf>,
+    pub(crate) key: Option<PathBuf>,
+}
+
+/// A pair, and where it comes from.
+#[derive(Debug, Clone)]
+pub(crate) struct Identity {
+    pub(crate) pair: Pair,
+    /// When the device got it; none for the bootstrap pair.
+    pub(crate) received: Option<SystemTime>,
+    /// For people.
+    pub(crate) origin: &'static str,
+}
+
+/// A new key and the request for its certificate.
+pub(crate) struct Application {
+    key: String,
+    /// PEM of the CSR.
+    pub(crate) request: String,
+}
+
+/// Since when the device has a usable certificate of its own, and until when it is valid.
+pub fn remembered(state: &Store, device_id: &str) -> Option<(SystemTime, SystemTime)> {
+    let vault =
+        Vault { state: state.clone(), device_id: device_id.to_owned(), ca_root: None, cert: None, key: None };
+    let own = vault.own()?;
+    Some((own.received?, own.pair.facts.not_after))
+}
+
+impl Vault {
+    /// The device's own pair. One that can't be used is as good as none, and is logged.
+    pub(crate) fn own(&self) -> Option<Identity> {
+        self.kept(OWN).map_err(|cause| warn!("the device's own certificate is not used: {cause}")).ok()?
+    }
+
+    /// A pair that came but was not tried to the end, because the process or the device ended.
+    pub(crate) fn next(&self) -> Option<Identity> {
+        let next = self.state.load(NEXT)?;
+        if self.state.load(OWN).is_some_and(|own| own == next) {
+            return None;
+        }
+        self.understand(&next).ok() // mostly the key of an application that came to nothing
+    }
+
+    /// The pair that devices share before they have one.
+    pub(crate) fn bootstrap(&self) -> Result<Identity, String> {
+        let (Some(cert), Some(key)) = (&self.cert, &self.key) else {
+            return Err(
+                "the device has no certificate yet, and CERT and KEY don't name one to ask with".into()
+            );
+        };
+        let read = (pem::read(key)?, pem::read(cert)?);
+        let pair = Pair::read(&read.0, &pem::quoted(key), &read.1, &pem::quoted(cert))?;
+        Ok(Identity { pair, received: None, origin: "the bootstrap certificate" })
+    }
+
+    /// Whom to trust.
+    pub(crate) fn roots(&self) -> Result<RootCertStore, String> {
+        let path = self.ca_root.as_ref();
+        pem::roots(path.ok_or("CA_ROOT names no file, so there is no CA to trust")?)
+    }
+
+    /// Makes a new key, and writes it down: so that nothing is asked for that the disk has no room for.
+    /// An own pair may be followed by one that lives in memory only: it will do for asking again.
+    pub(crate) fn apply(&self) -> Result<Application, String> {
+        let application = Application::new(&self.device_id)
+            .map_err(|error| format!("failed to make a key and a certificate request: {error}"))?;
+        match self.state.save(NEXT, application.key.as_bytes()) {
+            Ok(()) => {}
+            Err(error) if self.own().is_some() => warn!("{error}"),
+            Err(error) => return Err(error.to_string()),
+        }
+        Ok(application)
+    }
+
+    /// Takes in the certificate that the server made of an application.
+    pub(crate) fn receive(
+        &self,
+        application: &Application,
+        certificate: &str,
+        now: SystemTime,
+    ) -> Result<Identity, String> {
+        let seconds = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let text = format!("{RECEIVED}{seconds}\n{}{certificate}", application.key);
+        let identity = self.understand(text.as_bytes())?;
+        if let Err(error) = self.state.save(NEXT, text.as_bytes()) {
+            warn!("{error}"); // it can still be used until the agent ends
+        }
+        Ok(identity)
+    }
+
+    /// Puts the next pair, which was found good, into the old one's place.
+    pub(crate) fn promote(&self) {
+        let next = self.state.load(NEXT).filter(|next| self.understand(next).is_ok());
+        let saved = next.map_or(Ok(()), |next| self.state.save(OWN, &next));
+        if let Err(error) = saved {
+            warn!("{error}; the new certificate is used until the agent ends");
+        }
+    }
+
+    fn kept(&self, name: &str) -> Result<Option<Identity>, String> {
+        self.state.load(name).map(|text| self.understand(&text)).transpose()
+    }
+
+    fn understand(&self, text: &[u8]) -> Result<Identity, String> {
+        let from = "the device's own pair";
+        let pair = Pair::read(text, from, text, from)?;
+        match &pair.facts.common_name {
+            Some(name) if *name == self.device_id => {}
+            Some(name) => {
+                return Err(format!("it was made for '{name}', and this device is '{}'", self.device_id));
+            }
+            None => return Err("it does not say for whom it was made".to_owned()),
+        }
+        let line = text.split(|byte| *byte == b'\n').next().and_then(|line| std::str::from_utf8(line).ok());
+        let received = line.and_then(|line| clock::time(line.strip_prefix(RECEIVED)?));
+        let received = received.unwrap_or(pair.facts.not_before);
+        Ok(Identity { pair, received: Some(received), origin: "the device's own certificate" })
+    }
+}
+
+impl Application {
+    /// EC P-256: the server takes nothing that isn't ECDSA.
+    fn new(device_id: &str) -> Result<Self, rcgen::Error> {
+        let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
+        let mut params = CertificateParams::default();
+        params.distinguished_name = DistinguishedName::new();
+        params.distinguished_name.push(DnType::CommonName, device_id);
+        let request = params.serialize_request(&key)?.pem()?;
+        Ok(Self { key: key.serialize_pem(), request })
+    }
+}

@@ -1,0 +1,124 @@
+//! Keys, certificates and CAs from PEM, with sentences for what people do to such files.
+
+use std::{fs::File, io::Read, path::Path, sync::Arc};
+
+use log::warn;
+use rustls::{
+    RootCertStore,
+    crypto::ring,
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+    sign::CertifiedKey,
+};
+
+use super::certificate::Facts;
+
+/// More than any PEM file of keys and certificates, in bytes.
+const LARGEST: u64 = 1 << 20;
+
+/// A key, and certificates that match it.
+#[derive(Debug, Clone)]
+pub(crate) struct Pair {
+    pub(crate) certified: Arc<CertifiedKey>,
+    pub(crate) facts: Facts,
+}
+
+impl Pair {
+    /// Each text may hold both. `key_from` and `certificate_from` name them in errors.
+    pub(super) fn read(
+        key: &[u8],
+        key_from: &str,
+        certificate: &[u8],
+        certificate_from: &str,
+    ) -> Result<Self, String> {
+        let certificates = certificates(certificate, certificate_from)?;
+        let Some(first) = certificates.first() else {
+            return Err(format!("{certificate_from} holds no certificate"));
+        };
+        let facts = Facts::read(first)
+            .ok_or_else(|| format!("the first certificate in {certificate_from} is no X.509 certificate"))?;
+        let der = PrivateKeyDer::from_pem_slice(key).map_err(|error| match error {
+            _ if is_encrypted(key) => {
+                format!("the key in {key_from} is encrypted, and nobody is there to enter its password")
+            }
+            rustls::pki_types::pem::Error::NoItemsFound => format!("{key_from} holds no private key"),
+            error => format!("the key in {key_from} can't be read: {}", plain(&error)),
+        })?;
+        if is_encrypted(key) {
+            return Err(format!(
+                "the key in {key_from} is encrypted, and nobody is there to enter its password"
+            ));
+        }
+        let signer = ring::default_provider().key_provider.load_private_key(der).map_err(|_| {
+            format!(
+                "the key in {key_from} can't be used: EC P-256 and P-384, RSA of 2048 bits and more, and \
+                 Ed25519 can"
+            )
+        })?;
+        let certified = CertifiedKey::new(certificates, signer);
+        match certified.keys_match() {
+            Ok(()) => Ok(Self { certified: Arc::new(certified), facts }),
+            Err(rustls::Error::InconsistentKeys(_)) => {
+                Err(format!("the key in {key_from} is not that of the certificate in {certificate_from}"))
+            }
+            Err(error) => Err(format!("the certificate in {certificate_from} can't be used: {error}")),
+        }
+    }
+}
+
+/// Whom to trust, and nobody else.
+pub(super) fn roots(path: &Path) -> Result<RootCertStore, String> {
+    let name = quoted(path);
+    let certificates = certificates(&read(path)?, &name)?;
+    let mut roots = RootCertStore::empty();
+    let count = certificates.len();
+    let (good, bad) = roots.add_parsable_certificates(certificates);
+    match (good, bad) {
+        (0, 0) => Err(format!("{name} holds no certificate, so there is no CA to trust")),
+        (0, _) => Err(format!("none of the {count} certificates in {name} can be used as a CA")),
+        (_, 0) => Ok(roots),
+        _ => {
+            warn!("{bad} of the {count} certificates in {name} can't be used as a CA");
+            Ok(roots)
+        }
+    }
+}
+
+fn certificates(pem: &[u8], from: &str) -> Result<Vec<CertificateDer<'static>>, String> {
+    if pem.trim_ascii().is_empty() {
+        return Err(format!("{from} is empty"));
+    }
+    let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
+    all.map_err(|error| format!("{from} is no valid PEM: {}", plain(&error)))
+}
+
+/// Either as PKCS#8, or as OpenSSL did it before.
+fn is_encrypted(pem: &[u8]) -> bool {
+    let has = |text: &[u8]| pem.windows(text.len()).any(|window| window == text);
+    has(b"ENCRYPTED PRIVATE KEY") || has(b"Proc-Type: 4,ENCRYPTED")
+}
+
+/// The parser's own words quote the file, where a key may stand.
+fn plain(error: &rustls::pki_types::pem::Error) -> &'static str {
+    use rustls::pki_types::pem::Error;
+    match error {
+        Error::MissingSectionEnd { .. } => "a section has no end: the file may be torn",
+        Error::IllegalSectionStart { .. } => "a section has no proper start",
+        Error::Base64Decode(_) => "a section is no base64",
+        Error::SectionTooLarge => "a section is too large",
+        _ => "it can't be parsed",
+    }
+}
+
+pub(super) fn read(path: &Path) -> Result<Vec<u8>, String> {
+    let mut bytes = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(LARGEST + 1).read_to_end(&mut bytes));
+    match read {
+        Err(error) => Err(format!("failed to read {}: {error}", quoted(path))),
+        Ok(_) if bytes.len() as u64 > LARGEST => Err(format!("{} is larger than 1 MiB", quoted(path))),
+        Ok(_) => Ok(bytes),
+    }
+}
+
+pub(super) fn quoted(path: &Path) -> String {
+    format!("'{}'", path.display())
+}

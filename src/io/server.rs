@@ -1,0 +1,317 @@
+//! The conversation with the edge API: carries out one [`Call`] at a time of each kind, over mutual TLS.
+//!
+//! ```text
+//! Call ─ wire/message ─► Request ─ client ─► ureq ─ tls ─► server
+//! Event::Answered ◄─ wire/message ◄─ body, or a CallFailure from failure
+//! ```
+//!
+//! Each call has a short-lived thread of its own, so that one that is slow holds up no other for long.
+
+mod client;
+mod failure;
+mod memory;
+mod tls;
+
+#[cfg(test)]
+mod tests;
+
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    thread,
+    time::Duration,
+};
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+use log::warn;
+use rustls::crypto::ring;
+use serde_json::Value;
+
+use self::client::{Client, Target};
+use super::{
+    identity::{self, Clock, Identity, Vault},
+    state::Store,
+};
+use crate::{
+    agent::{
+        Event,
+        call::{Answer, Call, CallFailure, CallKind, Hardware, Remembered},
+    },
+    wire::{
+        manifest,
+        message::{self, Header},
+    },
+};
+
+/// A call waits this long for the one before it, because they can share its connection; then it goes its own way.
+const TURN: Duration = Duration::from_secs(2);
+
+/// Where the edge API is, and who this device is to it.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// `https://host:port`.
+    pub url: String,
+    /// The name in the server's certificate, if it isn't the host of the URL.
+    pub name: Option<String>,
+    /// The URL of an http proxy.
+    pub proxy: Option<String>,
+    /// This device's name.
+    pub device_id: String,
+    /// The namespace to enrol into.
+    pub namespace: String,
+    /// Whom to trust: a PEM file.
+    pub ca_root: Option<PathBuf>,
+    /// The bootstrap certificate: a PEM file.
+    pub cert: Option<PathBuf>,
+    /// Its key: a PEM file.
+    pub key: Option<PathBuf>,
+    /// Where the device's own pair is kept.
+    pub state: Store,
+}
+
+/// What an earlier process left behind, as far as it is kept here. YAML is read: on a stack for that.
+pub fn remembered(state: &Store, device_id: &str) -> Remembered {
+    Remembered {
+        certificate: identity::remembered(state, device_id),
+        configuration: memory::load(state, device_id),
+        disconnected: false,
+    }
+}
+
+/// The edge API.
+pub struct Server {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    target: Target,
+    namespace: String,
+    vault: Vault,
+    clock: Arc<Clock>,
+    events: Sender<Event>,
+    /// In the identity of this device; made when first needed, and again when it was not trusted: files change.
+    client: Mutex<Option<Arc<Client>>>,
+    /// Holds one token: whose turn it is.
+    turn: (Sender<()>, Receiver<()>),
+    /// What the server knows of the hardware.
+    told: Mutex<Option<Value>>,
+}
+
+impl Server {
+    /// Gets ready; nothing is asked yet.
+    pub fn start(config: Config, events: Sender<Event>) -> Self {
+        let target = Target::new(&config.url, config.name.clone(), config.proxy.clone());
+        Self::with_target(target, config, events)
+    }
+
+    fn with_target(target: Target, config: Config, events: Sender<Event>) -> Self {
+        let turn = bounded(1);
+        let _ = turn.0.send(());
+        let shared = Shared {
+            target,
+            namespace: config.namespace,
+            clock: Arc::new(Clock::load(config.state.clone())),
+            vault: Vault {
+                state: config.state,
+                device_id: config.device_id,
+                ca_root: config.ca_root,
+                cert: config.cert,
+                key: config.key,
+            },
+            events,
+            client: Mutex::new(None),
+            turn,
+            told: Mutex::new(None),
+        };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// Takes the call, and never blocks. Its answer comes as an [`Event::Answered`]; or at once, from here, if no
+    /// thread can be started for it.
+    #[must_use = "an answer that comes from here comes from nowhere else"]
+    pub fn submit(&self, call: Call) -> Option<Event> {
+        let shared = Arc::clone(&self.shared);
+        let kind = kind_of(&call);
+        // a configuration is as deep as a manifest may be
+        let thread = thread::Builder::new().name("server".into()).stack_size(manifest::STACK);
+        let error = thread.spawn(move || shared.carry_out(&call)).err()?;
+        let failure = CallFailure::Local(format!("failed to start a thread for the server: {error}"));
+        Some(Event::Answered(kind, Err(failure)))
+    }
+}
+
+fn kind_of(call: &Call) -> CallKind {
+    match call {
+        Call::Enrol => CallKind::Enrol,
+        Call::Register => CallKind::Register,
+        Call::Heartbeat(_) => CallKind::Heartbeat,
+        Call::Configuration => CallKind::Configuration,
+        Call::Control => CallKind::Control,
+    }
+}
+
+impl Shared {
+    fn carry_out(&self, call: &Call) {
+        let (put, take) = &self.turn;
+        let token = take.recv_timeout(TURN);
+        let result = self.answer(call);
+        if token.is_ok() {
+            let _ = put.try_send(());
+        }
+        let _ = self.events.send(Event::Answered(kind_of(call), result)); // nobody listens: the agent ends
+    }
+
+    fn answer(&self, call: &Call) -> Result<Answer, CallFailure> {
+        let nonsense = |cause| CallFailure::Nonsense(format!("the answer of '{}' {cause}", self.target.url));
+        match call {
+            Call::Register => self.register(),
+            Call::Enrol => self.introduce(call, "").map(|_| Answer::Enrolled),
+            Call::Heartbeat(_) => self.ask(call).map(|_| Answer::Beaten),
+            Call::Configuration => {
+                let body = self.ask(call)?;
+                let found = message::configuration(&body, &self.vault.device_id).map_err(nonsense)?;
+                memory::keep(&self.vault.state, &found);
+                Ok(Answer::Configured(Box::new(found.meaning)))
+            }
+            Call::Control => {
+                let disconnect = message::disconnects(&self.ask(call)?).map_err(nonsense)?;
+                Ok(Answer::Controlled { disconnect })
+            }
+        }
+    }
+
+    /// Asks as who this device is now.
+    fn ask(&self, call: &Call) -> Result<Vec<u8>, CallFailure> {
+        let client = self.client()?;
+        self.ask_as(&client, call, "")
+    }
+
+    fn ask_as(
+        &self,
+        client: &Client,
+        call: &Call,
+        certificate_request: &str,
+    ) -> Result<Vec<u8>, CallFailure> {
+        let hardware = self.hardware(call);
+        let header = Header {
+            device: &self.vault.device_id,
+            namespace: &self.namespace,
+            message_id: &message_id()?,
+            sent: self.clock.now(),
+        };
+        let request = message::request(call, header, hardware.as_ref(), certificate_request)
+            .map_err(|error| CallFailure::Local(format!("failed to write a message: {error}")))?;
+        // an event that is told twice happened twice, as far as the server knows
+        let may_repeat = !matches!(call, Call::Heartbeat(beat) if !beat.events.is_empty());
+        let result = client.call(&request, may_repeat);
+        match &result {
+            Ok(_) if hardware.is_some() => *lock(&self.told) = hardware,
+            Err(CallFailure::Untrusted(_) | CallFailure::Refused { status: 401 | 403, .. }) => {
+                *lock(&self.client) = None;
+            }
+            _ => {}
+        }
+        result
+    }
+
+    /// Asks for something that the bootstrap certificate is good for as well: the device's own may be of a CA
+    /// that the server knows no more.
+    fn introduce(&self, call: &Call, certificate_request: &str) -> Result<Vec<u8>, CallFailure> {
+        let client = self.client()?;
+        let result = self.ask_as(&client, call, certificate_request);
+        if let Err(CallFailure::Refused { status: 401, .. }) = &result
+            && client.identity.received.is_some()
+            && let Ok(bootstrap) = self.vault.bootstrap()
+        {
+            let again = self.ask_as(&self.client_of(bootstrap)?, call, certificate_request);
+            return again.or(result);
+        }
+        result
+    }
+
+    fn register(&self) -> Result<Answer, CallFailure> {
+        if let Some(next) = self.vault.next() {
+            match self.adopt(next) {
+                Err(CallFailure::Refused { .. } | CallFailure::Untrusted(_)) => {} // asked for anew
+                result => return result,
+            }
+        }
+        let application = self.vault.apply().map_err(CallFailure::Local)?;
+        let body = self.introduce(&Call::Register, &application.request)?;
+        let next = message::certificate(&body)
+            .and_then(|certificate| self.vault.receive(&application, &certificate, self.clock.now()));
+        self.adopt(next.map_err(|cause| {
+            CallFailure::Nonsense(format!("the answer of '{}' to a registration: {cause}", self.target.url))
+        })?)
+    }
+
+    /// Tries a pair, and makes it the device's own if the server takes it.
+    fn adopt(&self, next: Identity) -> Result<Answer, CallFailure> {
+        let (not_before, expires) = (next.pair.facts.not_before, next.pair.facts.not_after);
+        let client = self.client_of(next)?;
+        match self.ask_as(&client, &Call::Control, "") {
+            // a device that was deleted meanwhile: the pair is good all the same
+            Ok(_) | Err(CallFailure::Refused { status: 404, .. }) => {}
+            Err(failure) => return Err(failure),
+        }
+        self.clock.saw(not_before);
+        self.vault.promote();
+        *lock(&self.client) = Some(Arc::new(client));
+        Ok(Answer::Registered { expires })
+    }
+
+    fn client(&self) -> Result<Arc<Client>, CallFailure> {
+        if let Some(client) = &*lock(&self.client) {
+            return Ok(client.clone());
+        }
+        let identity = self.vault.own().map_or_else(|| self.vault.bootstrap(), Ok);
+        let client = Arc::new(self.client_of(identity.map_err(CallFailure::Local)?)?);
+        if let Some(fault) = client.identity.pair.facts.fault(self.clock.now()) {
+            warn!("{} {fault}", client.identity.origin); // it may still do for registering
+        }
+        *lock(&self.client) = Some(client.clone());
+        Ok(client)
+    }
+
+    fn client_of(&self, identity: Identity) -> Result<Client, CallFailure> {
+        let roots = self.vault.roots().map_err(CallFailure::Local)?;
+        Client::new(&self.target, roots, self.vault.ca_root.clone(), identity, self.clock.clone())
+            .map_err(CallFailure::Local)
+    }
+
+    /// The hardware that goes with a call. The server forgets what it isn't told again, so that a change is told
+    /// by telling everything.
+    fn hardware(&self, call: &Call) -> Option<Value> {
+        let wanted = match call {
+            Call::Enrol | Call::Register => Hardware::Full,
+            Call::Heartbeat(beat) => beat.hardware,
+            Call::Configuration | Call::Control => Hardware::Left,
+        };
+        match wanted {
+            Hardware::Left => None,
+            Hardware::Full => inventory(),
+            Hardware::Delta => inventory().filter(|now| lock(&self.told).as_ref() != Some(now)),
+        }
+    }
+}
+
+/// Stands in for the inventory of the hardware.
+fn inventory() -> Option<Value> {
+    let name = rustix::system::uname();
+    Some(serde_json::json!({ "hostname": name.nodename().to_string_lossy() }))
+}
+
+/// A random UUID (RFC 9562, version 4).
+fn message_id() -> Result<String, CallFailure> {
+    let mut bytes = [0; 16];
+    let filled = ring::default_provider().secure_random.fill(&mut bytes);
+    filled.map_err(|_| CallFailure::Local("the system has no random numbers".to_owned()))?;
+    let random = u128::from_be_bytes(bytes);
+    let random = random & !(0xf << 76 | 0x3 << 62) | 0x4 << 76 | 0x2 << 62;
+    let hex = format!("{random:032x}");
+    Ok([&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-"))
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,474 @@
+//! Against a real TLS server that speaks as the edge API does.
+
+mod peer;
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::{Mutex, atomic::Ordering},
+    time::SystemTime,
+};
+
+use serde_json::json;
+
+use self::peer::{Authority, Peer, Reply};
+use super::*;
+use crate::agent::{
+    call::Heartbeat,
+    notice::{Notice, Reason},
+};
+
+/// A device with a bootstrap certificate, and the server it talks to.
+struct Scene {
+    ca: Authority,
+    dir: tempfile::TempDir,
+    peer: Peer,
+}
+
+impl Scene {
+    /// The server's certificate names `project-flotta.io` and loopback, as Flotta's does.
+    fn new(answer: impl Fn(&peer::Request) -> Reply + Send + Sync + 'static) -> Self {
+        let ca = Authority::new();
+        let peer = Peer::start(ca.server(&["project-flotta.io", "127.0.0.1"]), ca.root(), answer);
+        Self::with(ca, peer)
+    }
+
+    fn with(ca: Authority, peer: Peer) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let scene = Self { ca, dir, peer };
+        fs::write(scene.path("ca.pem"), scene.ca.pem()).unwrap();
+        let (cert, key) = scene.ca.client("register");
+        fs::write(scene.path("cert.pem"), cert).unwrap();
+        fs::write(scene.path("key.pem"), key).unwrap();
+        scene
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn server(&self) -> Device {
+        self.server_of(|_| {})
+    }
+
+    fn server_of(&self, change: impl FnOnce(&mut Config)) -> Device {
+        let mut config = Config {
+            url: self.peer.url(),
+            name: None,
+            proxy: None,
+            device_id: "dev".into(),
+            namespace: "default".into(),
+            ca_root: Some(self.path("ca.pem")),
+            cert: Some(self.path("cert.pem")),
+            key: Some(self.path("key.pem")),
+            state: Store::new(self.path("state")),
+        };
+        change(&mut config);
+        let (events, inbox) = bounded(16);
+        let mut target = Target::new(&config.url, config.name.clone(), config.proxy.clone());
+        target.limit = Duration::from_millis(800);
+        Device { server: Server::with_target(target, config, events), inbox }
+    }
+}
+
+struct Device {
+    server: Server,
+    inbox: Receiver<Event>,
+}
+
+impl Device {
+    fn call(&self, call: Call) -> Result<Answer, CallFailure> {
+        let kind = kind_of(&call);
+        assert_eq!(self.server.submit(call), None);
+        match self.inbox.recv_timeout(Duration::from_secs(20)).unwrap() {
+            Event::Answered(answered, result) if answered == kind => result,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn failure(&self, call: Call) -> CallFailure {
+        self.call(call).unwrap_err()
+    }
+}
+
+fn beat(events: Vec<Notice>) -> Call {
+    let (version, workloads, hardware) = ("7".to_owned(), Vec::new(), Hardware::Left);
+    Call::Heartbeat(Heartbeat { degraded: false, version, workloads, events, hardware })
+}
+
+/// As the edge API answers a device that was let in.
+fn flotta(ca: &Authority) -> impl Fn(&peer::Request) -> Reply + Send + Sync + 'static {
+    let ca = ca.clone();
+    move |request| match (request.path(), request.directive()) {
+        ("/data/dev/out", "enrolment") => Reply::status(208),
+        ("/data/dev/out", "registration") => {
+            let csr = request.body["content"]["certificate_request"].as_str().unwrap();
+            Reply::ok(json!({"content": {"certificate": ca.sign(csr, "dev")}}))
+        }
+        ("/data/dev/out", "heartbeat") if request.client == "dev" => Reply::ok(json!({})),
+        ("/data/dev/out", "heartbeat") => Reply::status(403),
+        ("/control/dev/in", _) if request.client == "dev" => Reply::status(200),
+        ("/data/dev/in", _) if request.client == "dev" => {
+            Reply::ok(json!({"content": {"device_id": "dev", "version": "1", "workloads": []}}))
+        }
+        _ => Reply::status(401),
+    }
+}
+
+fn registered() -> (Scene, Device) {
+    let ca = Authority::new();
+    let peer = Peer::start(ca.server(&["127.0.0.1"]), ca.root(), flotta(&ca));
+    let scene = Scene::with(ca, peer);
+    let device = scene.server();
+    assert!(matches!(device.call(Call::Register), Ok(Answer::Registered { .. })));
+    (scene, device)
+}
+
+#[test]
+fn a_device_enrols_and_registers_with_the_bootstrap_pair_and_goes_on_with_its_own() {
+    let ca = Authority::new();
+    let peer = Peer::start(ca.server(&["127.0.0.1"]), ca.root(), flotta(&ca));
+    let scene = Scene::with(ca, peer);
+    let bootstrap =
+        |path: &Path| (fs::read(path.join("cert.pem")).unwrap(), fs::read(path.join("key.pem")).unwrap());
+    let before = bootstrap(scene.dir.path());
+    let device = scene.server();
+    assert_eq!(device.call(Call::Enrol), Ok(Answer::Enrolled));
+    assert!(matches!(device.failure(Call::Configuration), CallFailure::Refused { status: 401, .. }));
+    let Ok(Answer::Registered { expires }) = device.call(Call::Register) else { panic!() };
+    assert_eq!(device.call(beat(Vec::new())), Ok(Answer::Beaten));
+    assert!(matches!(device.call(Call::Configuration), Ok(Answer::Configured(_))));
+    assert_eq!(device.call(Call::Control), Ok(Answer::Controlled { disconnect: false }));
+    assert_eq!(bootstrap(scene.dir.path()), before);
+    let (received, until) = identity::remembered(&Store::new(scene.path("state")), "dev").unwrap();
+    assert!(until == expires && received > SystemTime::UNIX_EPOCH);
+
+    // a renewal, and a restarted agent: both as itself
+    assert!(matches!(device.call(Call::Register), Ok(Answer::Registered { .. })));
+    assert_eq!(scene.server().call(beat(Vec::new())), Ok(Answer::Beaten));
+    let heard = scene.peer.heard();
+    let who: Vec<_> = heard.iter().map(|request| (request.directive(), &*request.client)).collect();
+    assert_eq!(who[0], ("enrolment", "register"));
+    assert_eq!(who[2], ("registration", "register"));
+    assert_eq!(who[7], ("registration", "dev"));
+    let posts = heard.iter().filter(|request| request.method == "POST");
+    assert!(posts.clone().all(|post| post.content_type == "application/json"), "{heard:?}");
+    assert!(posts.clone().all(|post| post.body["message_id"].as_str().unwrap().len() == 36));
+}
+
+#[test]
+fn calls_share_one_connection() {
+    let (scene, device) = registered();
+    let before = scene.peer.connections.load(Ordering::Relaxed);
+    for _ in 0..5 {
+        assert_eq!(device.call(beat(Vec::new())), Ok(Answer::Beaten));
+        assert!(device.call(Call::Configuration).is_ok());
+    }
+    assert_eq!(scene.peer.connections.load(Ordering::Relaxed), before);
+}
+
+#[test]
+fn a_pair_that_came_before_a_crash_is_tried_before_another_is_asked_for() {
+    let ca = Authority::new();
+    let answer = flotta(&ca);
+    let refuse = Arc::new(Mutex::new(true));
+    let refusing = refuse.clone();
+    let peer = Peer::start(ca.server(&["127.0.0.1"]), ca.root(), move |request| {
+        match request.path() == "/control/dev/in" && *refusing.lock().unwrap() {
+            true => Reply::Reset,
+            false => answer(request),
+        }
+    });
+    let scene = Scene::with(ca, peer);
+    assert!(matches!(scene.server().failure(Call::Register), CallFailure::Unreachable(_)));
+    assert_eq!(identity::remembered(&Store::new(scene.path("state")), "dev"), None);
+    *refuse.lock().unwrap() = false;
+    assert!(matches!(scene.server().call(Call::Register), Ok(Answer::Registered { .. })));
+    let heard = scene.peer.heard();
+    assert_eq!(heard.iter().filter(|request| request.directive() == "registration").count(), 1);
+    assert!(identity::remembered(&Store::new(scene.path("state")), "dev").is_some());
+}
+
+#[test]
+fn a_pair_that_the_server_refuses_never_takes_the_old_ones_place() {
+    let ca = Authority::new();
+    let (answer, good) = (flotta(&ca), Arc::new(Mutex::new(true)));
+    let is_good = good.clone();
+    let peer = Peer::start(ca.server(&["127.0.0.1"]), ca.root(), move |request| {
+        match request.path() == "/control/dev/in" && !*is_good.lock().unwrap() {
+            true => Reply::status(401),
+            false => answer(request),
+        }
+    });
+    let scene = Scene::with(ca, peer);
+    let device = scene.server();
+    device.call(Call::Register).unwrap();
+    let own = || fs::read(scene.path("state/identity")).unwrap();
+    let before = own();
+    *good.lock().unwrap() = false;
+    assert!(matches!(device.failure(Call::Register), CallFailure::Refused { status: 401, .. }));
+    assert_eq!(own(), before);
+    assert_eq!(device.call(beat(Vec::new())), Ok(Answer::Beaten));
+}
+
+#[test]
+fn a_server_that_does_not_know_the_devices_ca_any_more_is_shown_the_bootstrap_certificate() {
+    let ca = Authority::new();
+    let answer = flotta(&ca);
+    let peer = Peer::start(ca.server(&["127.0.0.1"]), ca.root(), move |request| {
+        let is_new = request.heard_before > 1;
+        match request.client == "dev" && request.directive() == "registration" && is_new {
+            true => Reply::status(401),
+            false => answer(request),
+        }
+    });
+    let scene = Scene::with(ca, peer);
+    let device = scene.server();
+    device.call(Call::Register).unwrap();
+    assert!(matches!(device.call(Call::Register), Ok(Answer::Registered { .. })));
+    let heard = scene.peer.heard();
+    let who: Vec<_> =
+        heard.iter().filter(|it| it.directive() == "registration").map(|it| &*it.client).collect();
+    assert_eq!(who, ["register", "dev", "register"]);
+}
+
+#[test]
+fn a_status_that_says_no_is_handed_on() {
+    let scene = Scene::new(|request| match request.heard_before {
+        0 => Reply::Status(503, "Retry-After: 7\r\n", "busy\nvery".into()),
+        1 => Reply::status(404),
+        2 => Reply::Status(500, "", "{\"message\":\"x\"}".into()),
+        3 => Reply::Status(302, "Location: https://127.0.0.1:1/\r\n", String::new()),
+        _ => Reply::status(403),
+    });
+    let device = scene.server();
+    let refused = |status, message: &str, retry_after| CallFailure::Refused {
+        status,
+        message: message.into(),
+        retry_after,
+    };
+    assert_eq!(device.failure(Call::Enrol), refused(503, "busy", Some(Duration::from_secs(7))));
+    assert_eq!(device.failure(Call::Register), refused(404, "", None));
+    assert_eq!(device.failure(Call::Configuration), refused(500, "{\"message\":\"x\"}", None));
+    assert_eq!(device.failure(Call::Control), refused(302, "", None));
+    let message = "the server doesn't accept the bootstrap certificate";
+    assert_eq!(device.failure(beat(Vec::new())), refused(403, message, None));
+}
+
+#[test]
+fn bad_answers_end_in_time_and_in_an_error() {
+    for (reply, expected) in [
+        (Reply::Truncated, "Unreachable"),
+        (Reply::Reset, "Unreachable"),
+        (Reply::Drip, "Unreachable"),
+        (Reply::Silence, "Unreachable"),
+        (Reply::Status(200, "", "<html>".into()), "Nonsense"),
+        (Reply::Status(200, "", String::new()), "Nonsense"),
+        (Reply::Status(200, "", " ".repeat(9 << 20)), "Nonsense"),
+        (Reply::Raw("SSH-2.0-OpenSSH\r\n\r\n"), "Nonsense"),
+    ] {
+        let name = format!("{reply:?}");
+        let name = &name[..name.len().min(40)];
+        let scene = Scene::new(move |_| reply.clone());
+        let failure = format!("{:?}", scene.server().failure(Call::Configuration));
+        assert!(failure.starts_with(expected), "{name}: {failure}");
+    }
+}
+
+#[test]
+fn a_connection_that_was_closed_meanwhile_is_opened_again_but_no_event_is_told_twice() {
+    // answered, then the next request on the same connection is met by its end
+    let scene = Scene::new(|request| match (request.number_on_connection, request.path()) {
+        (0, "/control/dev/in") => Reply::status(200),
+        (0, _) => Reply::ok(json!({})),
+        _ => Reply::Reset,
+    });
+    let device = scene.server();
+    for _ in 0..3 {
+        assert_eq!(device.call(Call::Control), Ok(Answer::Controlled { disconnect: false }));
+        assert_eq!(device.call(beat(Vec::new())), Ok(Answer::Beaten));
+    }
+    assert!(device.call(Call::Control).is_ok());
+    let event = Notice::info(Reason::Started, "web runs");
+    let before = scene.peer.heard().len();
+    assert!(matches!(device.failure(beat(vec![event])), CallFailure::Unreachable(_)));
+    assert_eq!(scene.peer.heard().len(), before + 1);
+}
+
+fn distrust(server: peer::Certificate, change: impl FnOnce(&Scene, &mut Config)) -> String {
+    let ca = Authority::new();
+    let server = match server {
+        peer::Certificate::Of(names, years) => ca.server_for(&names, years),
+        peer::Certificate::OfAnother => Authority::new().server(&["127.0.0.1"]),
+    };
+    let scene = Scene::with(ca.clone(), Peer::start(server, ca.root(), |_| Reply::status(200)));
+    match scene.server_of(|config| change(&scene, config)).failure(Call::Control) {
+        CallFailure::Untrusted(sentence) => sentence,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_server_that_cannot_be_trusted_is_named_with_the_cause() {
+    use peer::Certificate::{Of, OfAnother};
+    let loopback = || vec!["127.0.0.1"];
+    let names = vec!["project-flotta.io", "::1"];
+    let sentence = distrust(Of(names, None), |_, _| {});
+    assert!(
+        sentence.contains("for project-flotta.io, ") && sentence.contains(" and not for 127.0.0.1"),
+        "{sentence}"
+    );
+    let sentence = distrust(Of(loopback(), None), |_, config| config.name = Some("edge.example".into()));
+    assert!(sentence.contains("is for 127.0.0.1, and not for edge.example: see SERVER_NAME"), "{sentence}");
+    let sentence = distrust(OfAnother, |_, _| {});
+    assert!(sentence.contains("not signed by a CA in '") && sentence.contains("ca.pem'"), "{sentence}");
+    let sentence = distrust(Of(loopback(), Some((2019, 2020))), |_, _| {});
+    assert!(sentence.contains("expired on 2020-01-01T00:00:00Z, and the clock reads 20"), "{sentence}");
+    let sentence = distrust(Of(loopback(), Some((2090, 2099))), |_, _| {});
+    assert!(sentence.contains("not valid before 2090-01-01T00:00:00Z, and the clock reads 20"), "{sentence}");
+}
+
+#[test]
+fn a_server_that_does_not_trust_the_device_is_named_with_the_cause() {
+    let stranger = Authority::new();
+    let sentence = distrust(peer::Certificate::Of(vec!["127.0.0.1"], None), |scene, config| {
+        let (cert, key) = stranger.client("register");
+        fs::write(scene.path("other.pem"), cert + &key).unwrap();
+        config.cert = Some(scene.path("other.pem"));
+        config.key = Some(scene.path("other.pem"));
+    });
+    assert!(sentence.contains("doesn't accept the bootstrap certificate (alert "), "{sentence}");
+    let sentence = distrust(peer::Certificate::Of(vec!["127.0.0.1"], None), |scene, config| {
+        let (cert, key) = scene.ca.client_for("register", Some((2019, 2020)));
+        fs::write(scene.path("old.pem"), cert + &key).unwrap();
+        config.cert = Some(scene.path("old.pem"));
+        config.key = Some(scene.path("old.pem"));
+    });
+    assert!(sentence.contains("which expired on 2020-01-01T00:00:00Z, and the clock reads"), "{sentence}");
+}
+
+#[test]
+fn the_name_to_verify_need_not_be_the_host() {
+    let scene = Scene::new(|_| Reply::status(200));
+    let device = scene.server_of(|config| config.name = Some("project-flotta.io".into()));
+    assert_eq!(device.call(Call::Control), Ok(Answer::Controlled { disconnect: false }));
+    assert_eq!(scene.peer.heard()[0].asked_for.as_deref(), Some("project-flotta.io"));
+}
+
+#[test]
+fn files_that_cannot_be_used_are_said_and_looked_at_again() {
+    let scene = Scene::new(|_| Reply::status(200));
+    let good = fs::read(scene.path("ca.pem")).unwrap();
+    fs::write(scene.path("ca.pem"), "").unwrap();
+    let device = scene.server();
+    let CallFailure::Local(sentence) = device.failure(Call::Control) else { panic!() };
+    assert!(sentence.ends_with("ca.pem' is empty"), "{sentence}");
+    fs::write(scene.path("ca.pem"), good).unwrap();
+    assert!(device.call(Call::Control).is_ok());
+    let device = scene.server_of(|config| config.key = Some("/nonexistent".into()));
+    assert!(matches!(device.failure(Call::Enrol), CallFailure::Local(_)));
+    let device = scene.server_of(|config| config.proxy = Some("https://127.0.0.1:1".into()));
+    assert!(matches!(device.failure(Call::Control), CallFailure::Unreachable(_) | CallFailure::Local(_)));
+}
+
+#[test]
+fn nobody_there_or_nobody_who_speaks_tls_is_an_error() {
+    let scene = Scene::new(|_| Reply::status(200));
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let device = scene.server_of(|config| config.url = format!("https://{closed}"));
+    let CallFailure::Unreachable(sentence) = device.failure(Call::Control) else { panic!() };
+    assert!(sentence.contains("Connection refused") && sentence.contains(&closed.to_string()), "{sentence}");
+    let plain = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("https://{}", plain.local_addr().unwrap());
+    thread::spawn(move || {
+        let (mut stream, _) = plain.accept().unwrap();
+        std::io::Write::write_all(&mut stream, b"HTTP/1.1 400 Bad Request\r\n\r\n").unwrap();
+        let _ = std::io::Read::read(&mut stream, &mut [0; 1024]);
+    });
+    let CallFailure::Untrusted(sentence) = scene.server_of(|config| config.url = url).failure(Call::Control)
+    else {
+        panic!()
+    };
+    assert!(sentence.contains("doesn't speak TLS"), "{sentence}");
+}
+
+#[test]
+fn a_slow_call_holds_up_no_other_for_long() {
+    let scene = Scene::new(|request| match request.path() {
+        "/data/dev/in" => Reply::Silence,
+        _ => Reply::status(200),
+    });
+    let device = scene.server();
+    assert_eq!(device.server.submit(Call::Configuration), None);
+    assert_eq!(device.server.submit(Call::Control), None);
+    let mut kinds = Vec::new();
+    for _ in 0..2 {
+        let Event::Answered(kind, result) = device.inbox.recv_timeout(Duration::from_secs(20)).unwrap()
+        else {
+            panic!()
+        };
+        kinds.push((kind, result.is_ok()));
+    }
+    kinds.sort();
+    assert_eq!(kinds, [(CallKind::Configuration, false), (CallKind::Control, true)]);
+}
+
+#[test]
+fn hardware_goes_along_when_asked_for_and_again_only_when_it_changed() {
+    let scene = Scene::new(|_| Reply::ok(json!({})));
+    let device = scene.server();
+    let beat = |hardware| match beat(Vec::new()) {
+        Call::Heartbeat(beat) => Call::Heartbeat(Heartbeat { hardware, ..beat }),
+        other => other,
+    };
+    for hardware in [Hardware::Delta, Hardware::Delta, Hardware::Full, Hardware::Left] {
+        device.call(beat(hardware)).unwrap();
+    }
+    let heard = scene.peer.heard();
+    let told: Vec<_> = heard.iter().map(|request| !request.body["content"]["hardware"].is_null()).collect();
+    assert_eq!(told, [true, false, true, false]);
+}
+
+#[test]
+fn message_ids_are_random_uuids() {
+    let (one, two) = (message_id().unwrap(), message_id().unwrap());
+    assert_ne!(one, two);
+    assert_eq!((one.len(), &one[14..15]), (36, "4"));
+    assert!("89ab".contains(&one[19..20]), "{one}");
+}
+
+#[test]
+fn the_last_good_configuration_is_there_after_a_restart_and_written_only_when_it_changed() {
+    let of = |version: &str, specification: &str| {
+        let workload = json!({"name": "web", "specification": specification});
+        Reply::ok(json!({"content": {"device_id": "dev", "version": version, "workloads": [workload]}}))
+    };
+    const GOOD: &str = "containers: [{name: a, image: busybox}]";
+    let scene = Scene::new(move |request| match request.heard_before {
+        0 => of("1", GOOD),
+        1 => of("2", GOOD),
+        2 => of("3", "containers: ["),
+        3 => of("4", "containers: [{name: a, image: alpine}]"),
+        _ => Reply::Status(200, "", "<html>".into()),
+    });
+    let (device, state) = (scene.server(), Store::new(scene.path("state")));
+    let written = || fs::read(scene.path("state/configuration")).unwrap();
+    let image = || {
+        let kept = remembered(&state, "dev").configuration.unwrap();
+        assert_eq!(kept.problems, Vec::<String>::new());
+        kept.desired.workloads[0].content.specification["containers"][0]["image"].clone()
+    };
+    assert_eq!(remembered(&state, "dev"), Remembered::default());
+    device.call(Call::Configuration).unwrap();
+    let before = written();
+    device.call(Call::Configuration).unwrap();
+    assert_eq!(written(), before, "a version alone is no change");
+    let Ok(Answer::Configured(broken)) = device.call(Call::Configuration) else { panic!() };
+    assert_eq!(broken.desired.held, ["web"]);
+    assert_eq!(image(), "busybox", "of a broken workload the last good one is kept");
+    device.call(Call::Configuration).unwrap();
+    assert_eq!(image(), "alpine");
+    device.failure(Call::Configuration);
+    assert_eq!(image(), "alpine");
+    assert_eq!(remembered(&state, "renamed").configuration, None);
+}

@@ -1,0 +1,98 @@
+//! Mutual TLS for `ureq`: its own connector verifies the host of the URL, and this agent may have to verify
+//! another name. Besides, errors come out here as what they are.
+
+use std::{
+    fmt,
+    io::{self, Read, Write},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use rustls::{ClientConfig, ClientConnection, StreamOwned, pki_types::ServerName};
+use ureq::{
+    Error,
+    http::uri::Authority,
+    unversioned::transport::{
+        Buffers, ConnectionDetails, Connector, LazyBuffers, NextTimeout, Transport, TransportAdapter,
+    },
+};
+
+/// Makes a connection to the server one of TLS.
+#[derive(Debug)]
+pub(super) struct TlsConnector {
+    pub(super) config: Arc<ClientConfig>,
+    /// What is verified, and sent as SNI unless it is an address.
+    pub(super) name: ServerName<'static>,
+    /// The server's host and port, as in its URL.
+    pub(super) authority: Authority,
+    /// How many connections there have been.
+    pub(super) count: Arc<AtomicUsize>,
+}
+
+impl<In: Transport> Connector<In> for TlsConnector {
+    type Out = Box<dyn Transport>;
+
+    fn connect(&self, details: &ConnectionDetails, chained: Option<In>) -> Result<Option<Self::Out>, Error> {
+        let Some(transport) = chained else { return Ok(None) };
+        if !details.needs_tls() {
+            return Ok(Some(Box::new(transport))); // on the way to a proxy
+        }
+        if details.uri.authority() != Some(&self.authority) {
+            return Err(Error::Tls("the proxy named by PROXY must be an http:// one"));
+        }
+        self.count.fetch_add(1, Ordering::Relaxed);
+        let mut conn =
+            ClientConnection::new(self.config.clone(), self.name.clone()).map_err(io::Error::other)?;
+        let mut sock = TransportAdapter::new(transport.boxed(), details.current_time.clone());
+        sock.set_timeout(details.timeout);
+        conn.complete_io(&mut sock)?;
+        let buffers =
+            LazyBuffers::new(details.config.input_buffer_size(), details.config.output_buffer_size());
+        Ok(Some(Box::new(TlsTransport { buffers, stream: StreamOwned { conn, sock } })))
+    }
+}
+
+struct TlsTransport {
+    buffers: LazyBuffers,
+    stream: StreamOwned<ClientConnection, TransportAdapter>,
+}
+
+impl Transport for TlsTransport {
+    fn buffers(&mut self) -> &mut dyn Buffers {
+        &mut self.buffers
+    }
+
+    fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), Error> {
+        self.stream.sock.set_timeout(timeout);
+        let Err(error) = self.stream.write_all(&self.buffers.output()[..amount]) else { return Ok(()) };
+        // A server that doesn't like the certificate says so after its part of the handshake, and hangs up:
+        // what it said is still to be read, and tells more than that the pipe is broken.
+        match self.stream.read(&mut [0]) {
+            Err(said) if said.get_ref().is_some_and(|cause| cause.is::<rustls::Error>()) => Err(said.into()),
+            _ => Err(error.into()),
+        }
+    }
+
+    fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, Error> {
+        self.stream.sock.set_timeout(timeout);
+        let amount = self.stream.read(self.buffers.input_append_buf())?;
+        self.buffers.input_appended(amount);
+        Ok(amount > 0)
+    }
+
+    fn is_open(&mut self) -> bool {
+        self.stream.sock.get_mut().is_open()
+    }
+
+    fn is_tls(&self) -> bool {
+        true
+    }
+}
+
+impl fmt::Debug for TlsTransport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TlsTransport")
+    }
+}

@@ -1,0 +1,227 @@
+//! What the edge API is told and what it answers: Flotta's message envelope and the contents in it.
+//!
+//! Everything heard is parsed leniently: any field can be missing or null, and what can't be used is said in a
+//! sentence. What an answer of which status means is the caller's affair.
+
+mod configuration;
+
+#[cfg(test)]
+mod tests;
+
+use std::{borrow::Cow, time::SystemTime};
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+pub use configuration::{Configuration, configuration};
+
+use crate::agent::{
+    call::{Call, Heartbeat, WorkloadStatus},
+    notice::{Notice, Severity},
+};
+
+/// Where the API's paths start.
+pub const BASE: &str = "/api/flotta-management/v1";
+
+/// Who says something, and when.
+#[derive(Debug, Clone, Copy)]
+pub struct Header<'a> {
+    /// This device's id.
+    pub device: &'a str,
+    /// The namespace on the server into which this device enrols.
+    pub namespace: &'a str,
+    /// Tells this message from all others: a UUID.
+    pub message_id: &'a str,
+    /// The time of sending.
+    pub sent: SystemTime,
+}
+
+/// A request to the edge API: a POST if it has a body, otherwise a GET.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    /// After [`BASE`].
+    pub path: String,
+    /// JSON.
+    pub body: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Envelope<'a, Content> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    message_id: &'a str,
+    directive: &'static str,
+    version: u32,
+    sent: String,
+    content: Content,
+}
+
+#[derive(Serialize)]
+struct Enrolment<'a> {
+    // without this field the server drops the connection
+    features: Features<'a>,
+    target_namespace: &'a str,
+}
+
+#[derive(Serialize)]
+struct Features<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hardware: Option<&'a Value>,
+}
+
+#[derive(Serialize)]
+struct Registration<'a> {
+    certificate_request: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hardware: Option<&'a Value>,
+}
+
+#[derive(Serialize)]
+struct Status<'a> {
+    status: &'static str,
+    version: &'a str,
+    workloads: Vec<Workload<'a>>,
+    events: Vec<Event<'a>>,
+    // an empty structure would overwrite what the server knows
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hardware: Option<&'a Value>,
+}
+
+#[derive(Serialize)]
+struct Workload<'a> {
+    name: &'a str,
+    status: &'static str,
+}
+
+#[derive(Serialize)]
+struct Event<'a> {
+    reason: String,
+    message: Cow<'a, str>,
+    #[serde(rename = "type")]
+    kind: &'static str,
+}
+
+/// The request for a call. `certificate_request` is the PEM of a CSR, for [`Call::Register`] only.
+///
+/// # Errors
+/// What `serde_json` can't write, which nothing here is.
+pub fn request(
+    call: &Call,
+    header: Header<'_>,
+    hardware: Option<&Value>,
+    certificate_request: &str,
+) -> Result<Request, serde_json::Error> {
+    let Header { device, namespace, .. } = header;
+    let body = match call {
+        Call::Configuration => {
+            return Ok(Request { path: format!("/data/{device}/in"), body: None });
+        }
+        Call::Control => {
+            return Ok(Request { path: format!("/control/{device}/in"), body: None });
+        }
+        Call::Enrol => {
+            let content = Enrolment { features: Features { hardware }, target_namespace: namespace };
+            header.envelope("enrolment", content)?
+        }
+        Call::Register => header.envelope("registration", Registration { certificate_request, hardware })?,
+        Call::Heartbeat(beat) => header.envelope("heartbeat", Status::of(beat, hardware))?,
+    };
+    Ok(Request { path: format!("/data/{device}/out"), body: Some(body) })
+}
+
+impl Header<'_> {
+    fn envelope(self, directive: &'static str, content: impl Serialize) -> Result<String, serde_json::Error> {
+        let sent = DateTime::<Utc>::from(self.sent).to_rfc3339_opts(SecondsFormat::Secs, true);
+        let kind = "data";
+        serde_json::to_string(&Envelope {
+            kind,
+            message_id: self.message_id,
+            directive,
+            version: 1,
+            sent,
+            content,
+        })
+    }
+}
+
+impl<'a> Status<'a> {
+    fn of(beat: &'a Heartbeat, hardware: Option<&'a Value>) -> Self {
+        let status = |status| match status {
+            WorkloadStatus::Deploying => "deploying",
+            WorkloadStatus::Running => "running",
+            WorkloadStatus::Crashed => "crashed",
+            WorkloadStatus::Stopped => "stopped",
+        };
+        let workload = |(name, at): &'a (String, _)| Workload { name, status: status(*at) };
+        Self {
+            status: if beat.degraded { "degraded" } else { "up" },
+            version: &beat.version,
+            workloads: beat.workloads.iter().map(workload).collect(),
+            events: beat.events.iter().map(Event::of).collect(),
+            hardware,
+        }
+    }
+}
+
+impl<'a> Event<'a> {
+    /// What Kubernetes takes as an event's message, in bytes.
+    const LONGEST: usize = 1024;
+
+    fn of(notice: &'a Notice) -> Self {
+        let message = &notice.message;
+        Self {
+            reason: format!("{:?}", notice.reason),
+            message: match message.len() {
+                0..=Self::LONGEST => message.into(),
+                _ => format!("{}…", cut(message, Self::LONGEST - 3)).into(),
+            },
+            kind: match notice.severity {
+                Severity::Info => "info",
+                Severity::Warning => "warn",
+            },
+        }
+    }
+}
+
+/// The whole characters of a text within its first bytes.
+pub(crate) fn cut(text: &str, bytes: usize) -> &str {
+    let ends = text.char_indices().map(|(start, character)| start + character.len_utf8());
+    &text[..ends.take_while(|end| *end <= bytes).last().unwrap_or(0)]
+}
+
+/// What this agent looks at in an answer.
+#[derive(Deserialize)]
+struct Answer {
+    content: Option<Value>,
+}
+
+impl Answer {
+    fn content(body: &[u8]) -> Result<Value, String> {
+        let answer: Self = serde_json::from_slice(body).map_err(|error| format!("is no message: {error}"))?;
+        answer.content.ok_or_else(|| "is a message without content".to_owned())
+    }
+}
+
+/// The certificate in the answer to a registration, as PEM.
+///
+/// # Errors
+/// What makes no sense in it.
+pub fn certificate(body: &[u8]) -> Result<String, String> {
+    match Answer::content(body)?["certificate"].as_str() {
+        Some(pem) if !pem.is_empty() => Ok(pem.to_owned()),
+        _ => Err("has no content.certificate".to_owned()),
+    }
+}
+
+/// Whether a control message says that this device was unregistered. No body means that there is no message.
+///
+/// # Errors
+/// What makes no sense in it.
+pub fn disconnects(body: &[u8]) -> Result<bool, String> {
+    if body.trim_ascii().is_empty() {
+        return Ok(false);
+    }
+    let answer: Answer = serde_json::from_slice(body).map_err(|error| format!("is no message: {error}"))?;
+    Ok(answer.content.is_some_and(|content| content["command"] == "disconnect"))
+}
