@@ -86,6 +86,8 @@ impl World {
             interval: 60 * S,
             metrics_ttl: None,
             finished,
+            manifests: true,
+            server: None,
             next_slot,
             seed: 1,
         };
@@ -129,7 +131,7 @@ impl World {
                     }
                     self.orders.push_back(order);
                 }
-                Action::Call(_) => {}
+                Action::Call(_) | Action::StoreConfiguration(_) | Action::Disconnect => {}
                 Action::Tell(notice) => self.said.push(notice),
                 Action::Remember(finished) => self.remembered = finished,
             }

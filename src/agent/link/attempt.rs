@@ -1,0 +1,74 @@
+//! One kind of call, made again and again: when next.
+
+use std::time::Duration;
+
+use super::super::{call::CallFailure, random::Random, time::Wake};
+
+/// The longest back-off.
+const LONGEST_WAIT: Duration = Duration::from_secs(300);
+/// The shortest: chance must not make a loop of it.
+const SHORTEST_WAIT: Duration = Duration::from_secs(1);
+/// A server that asks for more patience gets this much.
+const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(3600);
+
+/// When a call is made next, and how often it failed in a row. All times are since boot.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Attempt {
+    pub(super) at: Wake,
+    failures: u32,
+}
+
+impl Attempt {
+    pub(super) const NEVER: Self = Self { at: Wake::Never, failures: 0 };
+
+    /// The first one: at any time within `spread`.
+    pub(super) fn within(spread: Duration, now: Duration, random: &mut Random) -> Self {
+        Self { at: Wake::At(now + spread.mul_f64(random.share())), failures: 0 }
+    }
+
+    /// As if it had failed `failures` times.
+    pub(super) fn after(failures: u32, first: Duration, now: Duration, random: &mut Random) -> Self {
+        let wait = failures.checked_sub(1).map_or(Duration::ZERO, |before| back_off(first, before, random));
+        Self { at: Wake::At(now + wait), failures }
+    }
+
+    /// It went well: again after the period, give or take a tenth.
+    pub(super) fn good(&mut self, period: Duration, now: Duration, random: &mut Random) {
+        self.failures = 0;
+        self.at = Wake::At(now.saturating_add(period.mul_f64(0.9 + 0.2 * random.share())));
+    }
+
+    /// It failed: again at any time up to `first`, twice that after the next failure, and so on. Where the
+    /// server says how long to wait, that comes before it.
+    pub(super) fn failed(
+        &mut self,
+        first: Duration,
+        failure: &CallFailure,
+        now: Duration,
+        random: &mut Random,
+    ) {
+        let asked = match failure {
+            CallFailure::Refused { retry_after, .. } => retry_after.unwrap_or_default(),
+            _ => Duration::ZERO,
+        };
+        self.at = Wake::At(now + asked.min(LONGEST_RETRY_AFTER) + back_off(first, self.failures, random));
+        self.failures = self.failures.saturating_add(1);
+    }
+
+    /// The period is shorter now: what waited for the old one comes by the new one.
+    pub(super) fn sooner(&mut self, period: Duration, now: Duration, random: &mut Random) {
+        if self.failures == 0 {
+            self.at = self.at.earlier(Self::within(period, now, random).at);
+        }
+    }
+
+    pub(super) fn not_before(&mut self, at: Duration) {
+        self.at = self.at.max(Wake::At(at));
+    }
+}
+
+/// Full jitter: what failed together comes again spread over all of the wait, not at its end.
+fn back_off(first: Duration, failures: u32, random: &mut Random) -> Duration {
+    let longest = first.saturating_mul(1 << failures.min(16)).min(LONGEST_WAIT);
+    longest.mul_f64(random.share()).max(SHORTEST_WAIT)
+}
