@@ -39,6 +39,8 @@ use troubles::Troubles;
 const PERIOD: Duration = Duration::from_secs(60);
 /// A shorter one would be an attack on both sides.
 const SHORTEST_PERIOD: Duration = Duration::from_secs(1);
+/// With a longer one nobody could call the device back.
+const LONGEST_PERIOD: Duration = Duration::from_secs(86_400);
 /// What the first wait after a failed enrolment or registration is at most; also how far the first contacts of
 /// devices that were switched on together are spread.
 const FIRST_WAIT: Duration = Duration::from_secs(10);
@@ -113,15 +115,13 @@ impl Linked {
 impl Link {
     /// The link as an earlier process left it. Nothing is said before a random part of the period is over.
     pub(super) fn start(remembered: &Remembered, now: Now, random: &mut Random) -> Self {
-        let period = remembered.configuration.as_ref().map_or(PERIOD, |it| it.period.max(SHORTEST_PERIOD));
+        let period = remembered.configuration.as_ref().map_or(PERIOD, |it| bounded(it.period));
         let first = Attempt::within(FIRST_WAIT, now.up, random);
         let state = match remembered.certificate {
             _ if remembered.disconnected => State::Disconnected,
             None => State::Enrolling(first),
-            // A clock that is behind the day of receipt knows less than that day says.
-            Some((since, until)) if now.utc.max(since) >= until => {
-                State::Registering { attempt: first, patience: 1 }
-            }
+            // With a clock that is behind it doesn't look ended: a 401 will tell.
+            Some((_, until)) if now.utc >= until => State::Registering { attempt: first, patience: 1 },
             Some((since, until)) => {
                 let spread = period.min(PERIOD);
                 let mut linked = Linked::new(spread, spread, now.up, random);
@@ -148,7 +148,7 @@ impl Link {
 
     /// How often to call from now on.
     pub(super) fn set_period(&mut self, period: Duration, now: Duration, random: &mut Random) {
-        let period = period.max(SHORTEST_PERIOD);
+        let period = bounded(period);
         if std::mem::replace(&mut self.period, period) != period
             && let State::Linked(linked) = &mut self.state
         {
@@ -351,6 +351,10 @@ impl Link {
         self.enter(State::Disconnected);
         Notice::warning(Reason::Disconnected, "the server unregistered this device; its workloads go")
     }
+}
+
+fn bounded(period: Duration) -> Duration {
+    period.clamp(SHORTEST_PERIOD, LONGEST_PERIOD)
 }
 
 impl Linked {

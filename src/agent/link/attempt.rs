@@ -72,3 +72,32 @@ fn back_off(first: Duration, failures: u32, random: &mut Random) -> Duration {
     let longest = first.saturating_mul(1 << failures.min(16)).min(LONGEST_WAIT);
     longest.mul_f64(random.share()).max(SHORTEST_WAIT)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const S: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn waits_spread_over_all_of_a_limit_that_doubles_up_to_five_minutes() {
+        let mut random = Random::new(7);
+        for (failures, limit) in [(0, 10), (1, 20), (4, 160), (5, 300), (u32::MAX, 300)] {
+            let waits: Vec<_> = (0..1000).map(|_| back_off(10 * S, failures, &mut random)).collect();
+            let limit = S * limit;
+            assert!(waits.iter().all(|wait| (S..=limit).contains(wait)));
+            let mean = waits.iter().sum::<Duration>() / 1000;
+            assert!(mean > limit * 9 / 20 && mean < limit * 11 / 20, "{failures}: {mean:?}");
+        }
+    }
+
+    #[test]
+    fn retry_after_is_a_least_wait_that_a_shorter_period_does_not_cut() {
+        let mut random = Random::new(7);
+        let mut attempt = Attempt::NEVER;
+        let busy = CallFailure::Refused { status: 503, message: String::new(), retry_after: Some(600 * S) };
+        attempt.failed(60 * S, &busy, S, &mut random);
+        attempt.sooner(5 * S, S, &mut random);
+        assert!(attempt.at > Wake::At(601 * S) && attempt.at <= Wake::At(661 * S));
+    }
+}

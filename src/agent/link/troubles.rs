@@ -89,3 +89,36 @@ fn sentence(kind: CallKind, failure: &CallFailure) -> (Option<CallKind>, Notice)
         CallFailure::Local(cause) => failed(cause.clone()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use CallKind::{Configuration, Heartbeat};
+
+    fn told(troubles: &mut Troubles, kind: CallKind, result: Result<Answer, CallFailure>) -> Vec<Reason> {
+        troubles.heard(kind, &result).iter().map(|notice| notice.reason).collect()
+    }
+
+    #[test]
+    fn an_outage_is_over_when_every_kind_of_call_got_through() {
+        let mut troubles = Troubles::default();
+        let away = || Err(CallFailure::Unreachable("timed out".into()));
+        assert_eq!(told(&mut troubles, Configuration, away()), [Reason::ServerMissing]);
+        assert_eq!(told(&mut troubles, Heartbeat, away()), []);
+        assert_eq!(told(&mut troubles, Heartbeat, Ok(Answer::Beaten)), []);
+        assert_eq!(told(&mut troubles, Configuration, away()), [], "it never got better");
+        let no = Err(CallFailure::Nonsense("no JSON".into()));
+        assert_eq!(told(&mut troubles, Configuration, no), [Reason::ServerBack, Reason::Failed]);
+    }
+
+    #[test]
+    fn a_cause_that_was_over_is_told_again() {
+        let mut troubles = Troubles::default();
+        let full = || Err(CallFailure::Local("the disk is full".into()));
+        for _ in 0..3 {
+            assert_eq!(told(&mut troubles, Heartbeat, full()), [Reason::Failed]);
+            assert_eq!(told(&mut troubles, Heartbeat, full()), []);
+            assert_eq!(told(&mut troubles, Heartbeat, Ok(Answer::Beaten)), []);
+        }
+    }
+}

@@ -9,6 +9,8 @@ use super::{
 pub(super) struct Edge {
     /// Instead of any answer.
     pub(super) broken: Option<CallFailure>,
+    /// Only this kind of call is broken.
+    pub(super) only: Option<CallKind>,
     /// Whether a person, or nobody, approves what asks to be let in.
     pub(super) approves: bool,
     /// Somebody asked to be let in.
@@ -37,6 +39,7 @@ impl Default for Edge {
     fn default() -> Self {
         Self {
             broken: None,
+            only: None,
             approves: true,
             asked: false,
             known: false,
@@ -92,7 +95,9 @@ impl Edge {
 
     pub(super) fn answer(&mut self, call: &Call, now: Now) -> Result<Answer, CallFailure> {
         self.came.push((kind(call), now.up));
-        if let Some(failure) = &self.broken {
+        if let Some(failure) = &self.broken
+            && self.only.is_none_or(|only| only == kind(call))
+        {
             return Err(failure.clone());
         }
         let clock = now.utc + self.ahead;

@@ -13,6 +13,7 @@ const HOUR: Duration = Duration::from_secs(3600);
 fn linked(workloads: &[&Workload]) -> World {
     let mut world = World::managed(Remembered::default());
     world.edge.configuration = configuration("1", workloads);
+    world.edge.configuration.monitoring_interval = Some(300 * S);
     world.pass(200 * S);
     world.settle();
     assert_eq!(world.pods.len(), workloads.len(), "{:?}", world.said);
@@ -106,6 +107,12 @@ fn a_new_period_counts_at_once() {
     let since = world.now.up;
     world.pass(60 * S);
     assert!(world.edge.count(CallKind::Heartbeat, since) < 70);
+    world.edge.configuration.period = Duration::MAX;
+    world.edge.configuration.monitoring_interval = Some(DAY);
+    world.pass(10 * S);
+    let since = world.now.up;
+    world.pass(10 * DAY);
+    assert!((9..=11).contains(&world.edge.count(CallKind::Heartbeat, since)));
 }
 
 #[test]
@@ -247,22 +254,39 @@ fn certificates_of_one_second_are_renewed_every_10_s_at_most() {
 #[test]
 fn a_renewal_that_fails_is_tried_again_and_the_link_goes_on() {
     let mut world = linked(&[]);
-    let since = world.now.up;
-    for _ in 0..25 * 60 * 24 {
-        world.step(world.now.up + 60 * S);
-        world.happen(Event::Tick);
-        while let Some(call) = world.calls.front() {
-            let renews = edge::kind(call) == CallKind::Register;
-            world.edge.broken = renews.then(|| CallFailure::Local("the disk is full".into()));
-            world.call();
-        }
-        world.settle();
-    }
-    assert!(world.edge.count(CallKind::Register, since) > 1000);
-    assert_eq!(world.heard(), [Reason::Failed]);
+    world.edge.broken = Some(CallFailure::Local("the disk is full".into()));
+    world.edge.only = Some(CallKind::Register);
+    world.edge.configuration.period = HOUR;
+    world.edge.configuration.monitoring_interval = Some(DAY);
+    world.pass(25 * DAY);
+    let tries: Vec<_> =
+        world.edge.came.iter().filter(|call| call.0 == CallKind::Register).map(|call| call.1).collect();
+    assert!((1500..4500).contains(&tries.len()), "{} in five days", tries.len());
+    assert!(tries.windows(2).all(|pair| pair[1] - pair[0] >= 10 * S));
+    assert_eq!(world.heard(), [Reason::ConfigurationApplied, Reason::Failed]);
     world.edge.broken = None;
     world.pass(400 * S);
     assert_eq!(world.heard(), [Reason::Registered]);
+}
+
+#[test]
+fn a_wall_clock_that_is_set_past_two_thirds_of_the_life_renews_at_once_but_10_s_after_the_last() {
+    for (waited, renewed) in [(0, 0), (60, 1)] {
+        let mut world = World::managed(Remembered::default());
+        while world.kept.certificate.is_none() {
+            world.pass(S);
+        }
+        world.pass(S * waited);
+        world.edge.came.clear();
+        world.now.utc += 25 * DAY;
+        world.happen(Event::Tick);
+        world.pass(3 * S);
+        assert_eq!(world.edge.count(CallKind::Register, Duration::ZERO), renewed);
+        world.pass(10 * S);
+        world.happen(Event::Tick);
+        world.settle();
+        assert_eq!(world.edge.count(CallKind::Register, Duration::ZERO), 1);
+    }
 }
 
 #[test]
@@ -341,15 +365,44 @@ fn a_deleted_device_keeps_what_runs_says_so_once_and_asks_to_be_let_in_again() {
 }
 
 #[test]
-fn one_404_is_not_believed() {
+fn a_refusal_now_and_then_is_not_believed() {
     let mut world = linked(&[]);
-    world.edge.broken = Some(refused(404));
-    while world.edge.came.is_empty() {
-        world.pass(S);
+    for status in [401, 404, 403, 404, 401, 401, 404, 404] {
+        world.edge.broken = Some(refused(status));
+        let before = world.edge.came.len();
+        while world.edge.came.len() == before {
+            world.step(world.now.up + S);
+            world.happen(Event::Tick);
+            if !world.calls.is_empty() {
+                world.call();
+            }
+            world.edge.broken = (world.edge.came.len() == before).then(|| refused(status));
+        }
+        world.pass(300 * S);
     }
-    world.edge.broken = None;
-    world.pass(HOUR);
     assert_eq!(world.edge.count(CallKind::Enrol, Duration::ZERO), 0);
+    assert_eq!(world.edge.count(CallKind::Register, Duration::ZERO), 0);
+}
+
+#[test]
+fn a_late_answer_to_an_earlier_link_says_nothing_about_this_one() {
+    let mut world = linked(&[]);
+    while world.calls.len() < 3 {
+        world.step(world.now.up + S);
+        world.happen(Event::Tick);
+    }
+    world.calls.clear();
+    for kind in [CallKind::Configuration, CallKind::Control] {
+        world.happen(Event::Answered(kind, Err(refused(401))));
+    }
+    world.pass(2 * S);
+    assert_eq!(world.heard(), [Reason::Failed, Reason::Failed, Reason::Unauthorized, Reason::Registered]);
+    world.happen(Event::Answered(CallKind::Heartbeat, Err(refused(404))));
+    world.happen(Event::Tick);
+    assert_eq!(world.calls.iter().map(edge::kind).collect::<Vec<_>>(), [CallKind::Heartbeat]);
+    world.calls.clear();
+    world.happen(Event::Answered(CallKind::Heartbeat, Err(refused(404))));
+    assert!(!world.heard().contains(&Reason::Unknown));
 }
 
 #[test]
@@ -415,7 +468,7 @@ fn a_heartbeat_says_how_each_of_the_servers_workloads_is() {
 fn a_missing_engine_or_a_full_disk_degrades_the_device_and_is_told_once() {
     let mut world = linked(&[&workload("w", 1)]);
     world.engine_gone = true;
-    world.pass(200 * S);
+    world.pass(500 * S);
     assert!(world.edge.beats.last().unwrap().degraded);
     world.engine_gone = false;
     world.pass(200 * S);
@@ -478,6 +531,10 @@ fn hardware_is_sent_whole_once_then_what_changed_once_an_hour_and_not_at_all_if_
     let sent: Vec<_> =
         world.edge.beats.iter().map(|beat| beat.hardware).filter(|it| *it != Hardware::Left).collect();
     assert_eq!(sent, [Hardware::Full, Hardware::Delta, Hardware::Delta]);
+    world.edge.configuration.hardware = Hardware::Full;
+    world.edge.beats.clear();
+    world.pass(140 * S);
+    assert!(world.edge.beats.iter().any(|beat| beat.hardware == Hardware::Full), "what is asked anew");
 }
 
 fn hourly(name: &str) -> Workload {

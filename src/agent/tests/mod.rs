@@ -250,6 +250,14 @@ impl World {
         self.happen(Event::Answered(edge::kind(&call), result));
     }
 
+    /// The server does as the oldest call asks, and nobody hears of it.
+    fn lose_answer(&mut self) {
+        let call = self.calls.pop_front().expect("a call");
+        let _ = self.edge.answer(&call, self.now);
+        let failure = CallFailure::Unreachable("reset by peer".into());
+        self.happen(Event::Answered(edge::kind(&call), Err(failure)));
+    }
+
     /// Lets podman and the server do all they were told, without time passing.
     fn settle(&mut self) {
         for _ in 0..1000 {

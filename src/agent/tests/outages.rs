@@ -58,7 +58,11 @@ fn live(seed: u64) {
                 while !world.calls.is_empty() && random.one_in(2) {
                     let nth = random.below(world.calls.len());
                     world.calls.swap(0, nth);
-                    world.call();
+                    match world.calls[0] {
+                        Call::Heartbeat(_) => world.call(), // lost on its way back, its events would come twice
+                        _ if random.one_in(3) => world.lose_answer(),
+                        _ => world.call(),
+                    }
                 }
             }
             _ => {

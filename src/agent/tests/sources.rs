@@ -124,6 +124,20 @@ fn a_workload_the_server_sent_broken_stays_as_it_was() {
     let beat = world.edge.beats.last().unwrap();
     assert_eq!(beat.workloads.iter().map(|it| &*it.0).collect::<Vec<_>>(), ["a", "c"]);
     assert!(beat.degraded, "nobody ever understood 'c'");
+    world.edge.configuration.problems.push("workload 'c': no name".into());
+    world.pass(66 * S);
+    assert_eq!(world.heard(), [Reason::ConfigurationRejected, Reason::ConfigurationApplied]);
+}
+
+#[test]
+fn a_crashed_workload_of_a_manifest_degrades_the_device_too() {
+    let own = workload("own", 1);
+    let mut world = both(known(&[]));
+    world.want(&[&own]);
+    world.broken = Some(Failure::Workload("no such image".into()));
+    world.pass(140 * S);
+    let beat = world.edge.beats.last().unwrap();
+    assert!(beat.degraded && beat.workloads.is_empty());
 }
 
 #[test]
@@ -185,9 +199,9 @@ fn the_server_sets_how_often_engines_are_looked_at_but_not_to_a_loop() {
     let mut world = both(known(&[]));
     world.want(&[]);
     world.pass(100 * S);
-    for (asked, expected) in [(Some(300 * S), 12), (Some(Duration::ZERO), 360), (None, 60)] {
+    for (asked, expected) in [(Some(7200 * S), 0), (Some(Duration::ZERO), 360), (None, 60)] {
         world.edge.configuration.monitoring_interval = asked;
-        world.pass(400 * S);
+        world.pass(140 * S);
         let before = world.agent.book.last.0;
         world.pass(3600 * S);
         assert_eq!(world.agent.book.last.0 - before, expected);
