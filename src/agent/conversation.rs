@@ -8,6 +8,7 @@ use super::{
     heartbeat::{Reporter, status},
     link::Link,
     notice::{Notice, Reason},
+    sources::Source,
     time::{Now, Wake},
     workload::Desired,
 };
@@ -100,7 +101,7 @@ impl Agent {
 
     /// Makes the calls that are due, and says when the next is.
     pub(super) fn converse(&mut self, now: Now) -> Wake {
-        let Some(server) = &mut self.server else { return Wake::Never };
+        let Some(mut server) = self.server.take() else { return Wake::Never };
         if server.link.talks() {
             for action in &self.book.actions {
                 if let Action::Tell(notice) = action {
@@ -109,42 +110,37 @@ impl Agent {
             }
         }
         for kind in server.link.due(now) {
-            let call = match kind {
+            self.book.actions.push(Action::Call(match kind {
                 CallKind::Enrol => Call::Enrol,
                 CallKind::Register => Call::Register,
+                CallKind::Heartbeat => Call::Heartbeat(self.heartbeat(&mut server, now.up)),
                 CallKind::Configuration => Call::Configuration,
                 CallKind::Control => Call::Control,
-                CallKind::Heartbeat => match self.heartbeat(now.up) {
-                    Some(heartbeat) => Call::Heartbeat(heartbeat),
-                    None => continue,
-                },
-            };
-            self.book.actions.push(Action::Call(call));
+            }));
         }
-        self.server.as_ref().map_or(Wake::Never, |server| server.link.wake())
+        let wake = server.link.wake();
+        self.server = Some(server);
+        wake
     }
 
-    fn heartbeat(&mut self, now: Duration) -> Option<Heartbeat> {
-        let crashed = self.tracked.values().any(|it| status(it) == WorkloadStatus::Crashed);
-        let missing = self.engines.missing().next().is_some();
-        let names = self.sources.server.iter().flat_map(|source| source.names());
+    fn heartbeat(&self, server: &mut Server, now: Duration) -> Heartbeat {
+        let names = self.sources.server.iter().flat_map(Source::names);
         let workloads: Vec<_> = names
             .map(|(name, understood)| match self.tracked.get(name) {
                 Some(tracked) if understood => (name.to_string(), status(tracked)),
                 _ => (name.to_string(), WorkloadStatus::Crashed),
             })
             .collect();
-        let refused = workloads.iter().any(|(_, status)| *status == WorkloadStatus::Crashed);
-        let server = self.server.as_mut()?;
-        let hardware = server.configuration.as_ref().map(|it| it.hardware).unwrap_or_default();
-        let (events, hardware) = server.reporter.take(hardware, now);
-        Some(Heartbeat {
-            degraded: crashed || refused || missing || self.store_broken.is_some(),
-            version: server.configuration.as_ref().map(|it| it.version.clone()).unwrap_or_default(),
-            workloads,
-            events,
-            hardware,
-        })
+        let own = self.tracked.values().map(status); // those of manifests too
+        let mut statuses = workloads.iter().map(|(_, status)| *status).chain(own);
+        let degraded = statuses.any(|status| status == WorkloadStatus::Crashed)
+            || self.engines.missing().next().is_some()
+            || self.store_broken.is_some();
+        let configuration = server.configuration.as_ref();
+        let version = configuration.map(|it| it.version.clone()).unwrap_or_default();
+        let wanted = configuration.map(|it| it.hardware).unwrap_or_default();
+        let (events, hardware) = server.reporter.take(wanted, now);
+        Heartbeat { degraded, version, workloads, events, hardware }
     }
 
     /// The state directory could be written, or not.

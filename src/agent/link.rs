@@ -1,14 +1,14 @@
 //! The link to the edge API: which calls are made, and when.
 //!
 //! ```text
-//!  no certificate              200, 208                  a certificate            one is remembered
-//!  ──────────────► Enrolling ───────────► Registering ─────────────────► Linked ◄─────────────────
-//!                    ▲   ▲                  │ ▲    ▲                      │ │ │
-//!                    │   └ 404, each tenth ─┘ │    └────── 401 twice ─────┘ │ │
-//!                    │      one it had ended, │                             │ │
-//!                    │           remembered ──┘                             │ │
-//!                    └───────── 404 twice: the device was deleted ──────────┘ │
-//!                                              disconnect, from any state ────┴──► Disconnected
+//!  no certificate              200, 208                 a certificate          one is remembered
+//!  ──────────────► Enrolling ───────────► Registering ───────────────► Linked ◄─────────────────
+//!                   ▲    ▲                │  ▲    ▲                   │ │  │
+//!                   │    └── 404, the ────┘  │    └──── 401 twice ────┘ │  │
+//!                   │        tenth           │ one is remembered        │  │
+//!                   │                        │ that has ended           │  │
+//!                   └────── 404 twice: the device was deleted ──────────┘  │
+//!                                                disconnect, in any state ─┴──► Disconnected
 //! ```
 //!
 //! In `Linked` heartbeats, configuration, control messages and the certificate's renewal each go at their own
@@ -335,7 +335,7 @@ impl Link {
         self.enter(State::Enrolling(attempt));
         let message = "the server doesn't know this device any more; what it runs stays, and it asks to be let \
                        in again";
-        Notice::warning(Reason::Unknown, message)
+        Notice::warning(Reason::DeviceUnknown, message)
     }
 
     /// A link that brought nothing makes the next one slower.

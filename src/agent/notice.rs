@@ -20,6 +20,7 @@ pub enum Reason {
     BackOff,
     ConfigurationApplied,
     ConfigurationRejected,
+    DeviceUnknown,
     Disconnected,
     EngineBack,
     EngineMissing,
@@ -38,7 +39,6 @@ pub enum Reason {
     StateNotKept,
     Stopped,
     Unauthorized,
-    Unknown,
     Unsupported,
 }
 

@@ -2,6 +2,7 @@
 //! jumps to whatever comes next. Nothing here sleeps.
 
 mod edge;
+mod fleet;
 mod link;
 mod outages;
 mod scenarios;
