@@ -75,6 +75,8 @@ pub fn run(settings: &Settings, reload: &dyn Fn() -> Result<(), String>) -> Resu
         interval: INTERVAL,
         metrics_ttl: settings.metrics_ttl,
         finished,
+        manifests: settings.manifests.is_some(),
+        server: None,
         next_slot,
         seed: seed(&settings.device_id),
     });
@@ -153,7 +155,7 @@ fn events_to_actions(
         for action in actions {
             match action {
                 Action::Order(order) => waiting.extend(engines.submit(order).map(Event::Done)),
-                Action::Call(_) => {}
+                Action::Call(_) | Action::StoreConfiguration(_) | Action::Disconnect => {}
                 Action::Tell(notice) => tell(&notice),
                 Action::Remember(finished) => {
                     if memory.send(finished).is_err() {

@@ -2,7 +2,10 @@
 //! kind under way; `io/server` does it, within a time limit, and answers each by exactly one
 //! [`Event::Answered`](super::Event::Answered).
 
-use std::time::{Duration, SystemTime};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use super::{notice::Notice, workload::Desired};
 
@@ -106,6 +109,20 @@ pub struct ServerConfiguration {
     pub hardware: Hardware,
     /// Between two full looks at the engines, if the server says so.
     pub monitoring_interval: Option<Duration>,
+    /// The answer's body, as it came: to be stored, and read again by the next process.
+    pub raw: Arc<[u8]>,
+}
+
+impl ServerConfiguration {
+    /// Whether nothing differs but what changes without cause.
+    pub(super) fn asks_the_same(&self, other: &Self) -> bool {
+        let Self { version: _, raw: _, desired, problems, period, hardware, monitoring_interval } = self;
+        *desired == other.desired
+            && *problems == other.problems
+            && *period == other.period
+            && *hardware == other.hardware
+            && *monitoring_interval == other.monitoring_interval
+    }
 }
 
 /// Why a call failed.

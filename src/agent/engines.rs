@@ -6,12 +6,16 @@ use super::{order::Ticket, time::Wake, workload::Engine};
 
 /// How long an engine that doesn't answer is left alone, at most.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
+/// A full look costs the engine far more than the agent.
+const SHORTEST_INTERVAL: Duration = Duration::from_secs(10);
 
 /// The engines of this device.
 #[derive(Debug)]
 pub(super) struct Engines {
     /// Between two full looks.
     interval: Duration,
+    /// The same, where no server says otherwise.
+    own_interval: Duration,
     states: BTreeMap<Engine, State>,
 }
 
@@ -31,7 +35,16 @@ struct State {
 
 impl Engines {
     pub(super) fn new(engines: &[Engine], interval: Duration) -> Self {
-        Self { interval, states: engines.iter().map(|engine| (*engine, State::default())).collect() }
+        let states = engines.iter().map(|engine| (*engine, State::default())).collect();
+        Self { interval, own_interval: interval, states }
+    }
+
+    /// Between two full looks from now on: what a server asks for, or the agent's own.
+    pub(super) fn set_interval(&mut self, asked: Option<Duration>, now: Duration) {
+        self.interval = asked.map_or(self.own_interval, |asked| asked.max(SHORTEST_INTERVAL));
+        for state in self.states.values_mut() {
+            state.list_at = state.list_at.min(now.saturating_add(self.interval));
+        }
     }
 
     /// Whether it may be given orders.
@@ -90,7 +103,7 @@ impl Engines {
             state.failures = 0; // and not earlier: orders may fail although lists don't
         }
         state.ready = true;
-        state.list_at = now + self.interval;
+        state.list_at = now.saturating_add(self.interval);
         std::mem::take(&mut state.missed)
     }
 

@@ -14,19 +14,29 @@
 //! | pods that shall go | `leaving` |
 //! | conditions that change too often | `flapping` |
 //! | engines that don't answer, and the full look | `engines` |
+//! | several sources made one | `sources` |
+//! | which calls are made to the edge API, and when | `link` |
+//! | what its answers lead to | `conversation` |
+//! | what a heartbeat says | `heartbeat` |
 
+mod book;
 pub mod call;
+mod conversation;
 mod engines;
 pub mod expression;
 mod flapping;
+mod heartbeat;
 mod leaving;
+mod link;
 pub mod notice;
 pub mod order;
 pub mod phase;
 pub mod profile;
+mod random;
 mod reconcile;
 pub mod schedule;
 mod slots;
+mod sources;
 #[cfg(test)]
 pub(crate) mod tests;
 pub mod time;
@@ -39,7 +49,9 @@ use std::{
     time::Duration,
 };
 
-use call::{Answer, Call, CallFailure, CallKind};
+use book::{Book, Turn};
+use call::{Answer, Call, CallFailure, CallKind, Remembered};
+use conversation::Server;
 use engines::Engines;
 use notice::{Notice, Reason};
 use order::{Fact, Failure, Order, Outcome, PodSummary, Task, Ticket};
@@ -47,6 +59,7 @@ use phase::Phase;
 use profile::{ConditionId, Conditions};
 use reconcile::Tracked;
 pub use slots::NextSlot;
+use sources::{Merged, Source, Sources};
 use time::{Now, Wake};
 use workload::{Desired, Engine, WorkloadId};
 
@@ -74,6 +87,8 @@ pub enum Event {
     Done(Outcome),
     /// A call to the edge API was answered, or not.
     Answered(CallKind, Result<Answer, CallFailure>),
+    /// What was to be kept over a restart was written, or could not be.
+    Stored(Result<(), String>),
     /// Time passed.
     Tick,
     /// The process was asked to end; workloads stay.
@@ -93,6 +108,11 @@ pub enum Action {
     Tell(Notice),
     /// To be kept over a reboot: the workloads that finished and don't run again, with their exit codes.
     Remember(Finished),
+    /// To be kept over a reboot: the configuration that is applied now, as the server wrote it.
+    StoreConfiguration(Arc<[u8]>),
+    /// The server unregistered this device. To be kept over a reboot ([`Remembered::disconnected`]); the device's
+    /// identity and the stored configuration are to be forgotten.
+    Disconnect,
 }
 
 /// The workloads that finished and don't run again, with their exit codes.
@@ -109,6 +129,10 @@ pub struct Setup {
     pub metrics_ttl: Option<Duration>,
     /// What was last given to [`Action::Remember`].
     pub finished: Finished,
+    /// Whether there is a directory of manifests: nothing goes as an orphan before it was read.
+    pub manifests: bool,
+    /// What an earlier process left behind of its conversation with the edge API; `None`: there is no server.
+    pub server: Option<Remembered>,
     /// How the device's time zone reads a cron schedule.
     pub next_slot: NextSlot,
     /// Any number: what randomness is made of.
@@ -126,8 +150,12 @@ pub struct Agent {
     gates: BTreeMap<Arc<str>, Vec<Vec<ConditionId>>>,
     /// The workloads that list a condition.
     listed_by: BTreeMap<ConditionId, Vec<Arc<str>>>,
-    /// All that shall run is known, and orphans may go.
-    informed: bool,
+    sources: Sources,
+    server: Option<Server>,
+    /// Taken up with the first event.
+    remembered: Option<Remembered>,
+    /// Why nothing can be kept over a restart, as told.
+    store_broken: Option<String>,
     /// What is wrong with the configuration, as told.
     problems: BTreeSet<String>,
     /// Workloads that something happened to.
@@ -135,85 +163,6 @@ pub struct Agent {
     deadlines: BTreeSet<(Duration, Arc<str>)>,
     deadline_of: BTreeMap<Arc<str>, Duration>,
     book: Book,
-}
-
-/// The orders given and the actions to give.
-#[derive(Debug)]
-struct Book {
-    actions: Vec<Action>,
-    last: Ticket,
-    /// Whose orders are under way.
-    open: BTreeMap<Ticket, Arc<str>>,
-    finished: Finished,
-    finished_changed: bool,
-    /// Not all that shall run is known: a pod of ours that seems to belong to nothing may be wanted.
-    partial: bool,
-    next_slot: NextSlot,
-    seed: u64,
-}
-
-impl Book {
-    fn order(&mut self, engine: Engine, task: Task) -> Ticket {
-        self.last.0 += 1;
-        self.actions.push(Action::Order(Order { engine, ticket: self.last, task }));
-        self.last
-    }
-}
-
-/// What one workload sees of the rest while it is its turn.
-pub(crate) struct Turn<'a> {
-    now: Now,
-    book: &'a mut Book,
-    engines: &'a mut Engines,
-}
-
-impl Turn<'_> {
-    fn order(&mut self, name: &Arc<str>, engine: Engine, task: Task) -> Ticket {
-        let ticket = self.book.order(engine, task);
-        self.book.open.insert(ticket, name.clone());
-        ticket
-    }
-
-    fn tell(&mut self, notice: Notice) {
-        self.book.actions.push(Action::Tell(notice));
-    }
-
-    fn ready(&self, engine: Engine) -> bool {
-        self.engines.ready(engine)
-    }
-
-    /// Something could not be done for a workload, and it isn't the workload's turn to wait.
-    fn failed(&mut self, engine: Engine, what: &str, failure: &Failure) {
-        match failure {
-            Failure::Workload(cause) => {
-                self.tell(Notice::warning(Reason::Failed, format!("{what}: {cause}")))
-            }
-            Failure::Engine(cause) => {
-                if self.engines.lost(engine, self.now.up) {
-                    let message = format!("{engine} doesn't answer; it is tried again: {cause}");
-                    self.tell(Notice::warning(Reason::EngineMissing, message));
-                }
-            }
-        }
-    }
-
-    fn finished(&mut self, id: &WorkloadId, code: i32) {
-        self.book.finished_changed |= self.book.finished.insert(id.clone(), code) != Some(code);
-    }
-
-    fn forget(&mut self, id: &WorkloadId) {
-        self.book.finished_changed |= self.book.finished.remove(id).is_some();
-    }
-
-    /// 0 to 1 (xorshift64): spreads retries, guards nothing.
-    fn random(&mut self) -> f64 {
-        let seed = &mut self.book.seed;
-        *seed = (*seed).max(1);
-        *seed ^= *seed << 13;
-        *seed ^= *seed >> 7;
-        *seed ^= *seed << 17;
-        (*seed >> 11) as f64 / (1u64 << 53) as f64
-    }
 }
 
 impl Agent {
@@ -225,21 +174,18 @@ impl Agent {
             tracked: BTreeMap::new(),
             gates: BTreeMap::new(),
             listed_by: BTreeMap::new(),
-            informed: false,
+            sources: Sources {
+                server: setup.server.as_ref().map(|_| Source::default()),
+                manifests: setup.manifests.then(Source::default),
+            },
+            server: None,
+            remembered: setup.server,
+            store_broken: None,
             problems: BTreeSet::new(),
             dirty: BTreeSet::new(),
             deadlines: BTreeSet::new(),
             deadline_of: BTreeMap::new(),
-            book: Book {
-                actions: Vec::new(),
-                last: Ticket::default(),
-                open: BTreeMap::new(),
-                finished: setup.finished,
-                finished_changed: false,
-                partial: false,
-                next_slot: setup.next_slot,
-                seed: setup.seed,
-            },
+            book: Book::new(setup.finished, setup.next_slot, setup.seed),
         }
     }
 
@@ -252,14 +198,22 @@ impl Agent {
 
     /// Takes in one event and says what to do now, and when to be called again at the latest.
     pub fn decide(&mut self, event: Event, now: Now) -> (Vec<Action>, Wake) {
+        if let Some(remembered) = self.remembered.take() {
+            self.resume(remembered, now);
+        }
         let mut changed = Vec::new();
         match event {
             Event::Metrics(samples) => self.conditions.set(&samples, now.up, &mut changed),
-            Event::Desired(desired) => self.want(desired, now),
-            Event::Notice(notice) => self.book.actions.push(Action::Tell(notice)),
+            Event::Desired(desired) => {
+                self.sources.manifests.get_or_insert_default().read(desired, Vec::new());
+                self.want(now);
+            }
+            Event::Notice(notice) => self.book.tell(notice),
             Event::Exited(_, id) => self.exited(&id, now),
             Event::Done(outcome) => self.done(outcome, now),
-            Event::Answered(..) | Event::Tick | Event::Terminate | Event::Reload => {}
+            Event::Answered(kind, result) => self.answered(kind, result, now),
+            Event::Stored(result) => self.stored(result),
+            Event::Tick | Event::Terminate | Event::Reload => {}
         }
         self.conditions.expire(now.up, &mut changed);
         for condition in changed {
@@ -277,6 +231,7 @@ impl Agent {
         }
         let deadline = self.deadlines.first().map_or(Wake::Never, |(at, _)| Wake::At(*at));
         let wake = deadline.earlier(self.engines.wake()).earlier(self.conditions.next_expiry());
+        let wake = wake.earlier(self.converse(now));
         (std::mem::take(&mut self.book.actions), wake)
     }
 
@@ -298,7 +253,7 @@ impl Agent {
             self.deadline_of.remove(&name);
             self.dirty.insert(name);
         }
-        if !self.informed {
+        if !self.sources.any_known() {
             return; // what runs may be wanted: nothing is touched before that is known
         }
         while let Some(name) = self.dirty.pop_first() {
@@ -325,28 +280,16 @@ impl Agent {
         gates.iter().all(|profile| profile.iter().any(|condition| self.conditions.holds(*condition)))
     }
 
-    fn want(&mut self, desired: Desired, now: Now) {
-        let mut problems = BTreeSet::new();
-        for error in self.conditions.define(&desired.profiles, now.up) {
+    /// What shall run may have changed.
+    fn want(&mut self, now: Now) {
+        let Merged { profiles, workloads: wanted, held, mut problems } = self.sources.merged();
+        for error in self.conditions.define(&profiles, now.up) {
             problems.insert(error.to_string());
         }
         self.gates.clear();
         self.listed_by.clear();
-        let held: BTreeSet<&str> = desired.held.iter().map(String::as_str).collect();
-        let mut wanted: BTreeMap<Arc<str>, _> = BTreeMap::new();
-        for workload in &desired.workloads {
-            wanted.insert(workload.name().into(), workload.clone());
-        }
-        for (name, tracked) in &mut self.tracked {
-            tracked.held = held.contains(&**name) || (desired.partial && !wanted.contains_key(name));
-            if let Some(old) = tracked.wanted()
-                && tracked.held
-            {
-                wanted.entry(name.clone()).or_insert_with(|| old.clone());
-            }
-        }
-        for name in held {
-            self.tracked.entry(name.into()).or_insert_with_key(|name| Tracked::new(name.clone())).held = true;
+        for name in held.iter().chain(wanted.keys()) {
+            self.tracked.entry(name.clone()).or_insert_with_key(|name| Tracked::new(name.clone()));
         }
         for (name, workload) in &wanted {
             let mut gates = Vec::new();
@@ -366,19 +309,21 @@ impl Agent {
                 gates.push(gate);
             }
             self.gates.insert(name.clone(), gates);
-            self.tracked.entry(name.clone()).or_insert_with_key(|name| Tracked::new(name.clone()));
             self.engines.add(workload.content.engine, now.up);
         }
         for problem in problems.difference(&self.problems) {
-            let notice = Notice::warning(Reason::ConfigurationRejected, problem.clone());
-            self.book.actions.push(Action::Tell(notice));
+            self.book.tell(Notice::warning(Reason::ConfigurationRejected, problem.clone()));
         }
         self.problems = problems;
-        let before = self.book.finished.len();
-        let ids: BTreeSet<&WorkloadId> = wanted.values().map(|workload| &workload.id).collect();
-        self.book.finished.retain(|id, _| ids.contains(id));
-        self.book.finished_changed |= self.book.finished.len() != before;
+        self.book.partial = !self.sources.all_known();
+        if !self.book.partial && held.is_empty() {
+            let before = self.book.finished.len();
+            let ids: BTreeSet<&WorkloadId> = wanted.values().map(|workload| &workload.id).collect();
+            self.book.finished.retain(|id, _| ids.contains(id));
+            self.book.finished_changed |= self.book.finished.len() != before;
+        }
         for (name, tracked) in &mut self.tracked {
+            tracked.held = held.contains(name);
             let workload = wanted.get(name).cloned();
             let finished =
                 workload.as_ref().and_then(|workload| self.book.finished.get(&workload.id).copied());
@@ -386,8 +331,6 @@ impl Agent {
             tracked.want(workload, finished, &mut turn);
             self.dirty.insert(name.clone());
         }
-        self.book.partial = desired.partial;
-        self.informed = true;
     }
 
     fn exited(&mut self, id: &WorkloadId, now: Now) {
@@ -423,8 +366,7 @@ impl Agent {
 
     fn listed(&mut self, engine: Engine, ticket: Ticket, pods: &[PodSummary], now: Now) {
         if self.engines.answered(engine, now.up) {
-            let notice = Notice::info(Reason::EngineBack, format!("{engine} answers again"));
-            self.book.actions.push(Action::Tell(notice));
+            self.book.tell(Notice::info(Reason::EngineBack, format!("{engine} answers again")));
         }
         let mut ids: BTreeMap<&str, Vec<&WorkloadId>> = BTreeMap::new();
         for pod in pods {

@@ -31,8 +31,12 @@ pub(super) struct Tracked {
     present: bool,
     /// Whether the images of the wanted content are known to be here.
     pulled: bool,
+    /// Its conditions allow it, and it doesn't rest from their flapping.
+    pub(super) may_run: bool,
+    /// It was wanted by this process, and isn't any more: its pods are no riddle.
+    dismissed: bool,
     /// Failures in a row.
-    failures: u32,
+    pub(super) failures: u32,
     /// Exits that turned out to be none, in a row: how long to wait before believing the next one.
     false_alarms: u32,
     /// When to look at the running pod again.
@@ -80,6 +84,7 @@ impl Tracked {
         }
         if let Some(old) = self.wanted.take() {
             self.leave(&old, turn);
+            self.dismissed = true;
         }
         (self.pulled, self.failures, self.look_at, self.false_alarms) = (false, 0, None, 0);
         self.flapping = Flapping::default();
@@ -347,6 +352,7 @@ impl Tracked {
     /// Does all that can be done now, and says when it wants to be asked again. `allowed`: its profiles hold.
     pub(super) fn advance(&mut self, allowed: bool, turn: &mut Turn<'_>) -> Wake {
         let (may_run, flap) = self.flapping.may_run(allowed, turn.now.up);
+        self.may_run = may_run;
         if let Some(rest) = self.flapping.just_held() {
             turn.tell(Notice::warning(
                 Reason::Flapping,
@@ -359,7 +365,7 @@ impl Tracked {
         }
         let wake = flap.earlier(self.advance_wanted(may_run, turn));
         let leave = match self.wanted {
-            None => !self.held && !turn.book.partial,
+            None => !self.held && (self.dismissed || !turn.book.partial),
             // An old pod runs on until the images of the new one are here.
             Some(_) => {
                 !may_run || self.pulled || matches!(self.phase, Phase::Running | Phase::Finished { .. })

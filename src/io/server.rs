@@ -10,6 +10,7 @@
 mod client;
 mod failure;
 mod memory;
+pub use memory::NAME as CONFIGURATION;
 mod tls;
 
 #[cfg(test)]
@@ -29,13 +30,14 @@ use serde_json::Value;
 
 use self::client::{Client, Target};
 use super::{
+    hardware,
     identity::{self, Clock, Identity, Vault},
     state::Store,
 };
 use crate::{
     agent::{
         Event,
-        call::{Answer, Call, CallFailure, CallKind, Hardware, Remembered},
+        call::{Answer, Call, CallFailure, CallKind, Hardware, Remembered, ServerConfiguration},
     },
     wire::{
         manifest,
@@ -170,8 +172,8 @@ impl Shared {
             Call::Configuration => {
                 let body = self.ask(call)?;
                 let found = message::configuration(&body, &self.vault.device_id).map_err(nonsense)?;
-                memory::keep(&self.vault.state, &found);
-                Ok(Answer::Configured(Box::new(found.meaning)))
+                let raw = memory::to_keep(&self.vault.state, &found);
+                Ok(Answer::Configured(Box::new(ServerConfiguration { raw, ..found.meaning })))
             }
             Call::Control => {
                 let disconnect = message::disconnects(&self.ask(call)?).map_err(nonsense)?;
@@ -295,10 +297,8 @@ impl Shared {
     }
 }
 
-/// Stands in for the inventory of the hardware.
 fn inventory() -> Option<Value> {
-    let name = rustix::system::uname();
-    Some(serde_json::json!({ "hostname": name.nodename().to_string_lossy() }))
+    serde_json::to_value(hardware::inventory()).ok()
 }
 
 /// A random UUID (RFC 9562, version 4).

@@ -1,8 +1,13 @@
 //! The core's rules as scenarios: a small world with a podman that does as it is told, and a clock that
 //! jumps to whatever comes next. Nothing here sleeps.
 
+mod edge;
+mod fleet;
+mod link;
+mod outages;
 mod scenarios;
 mod simulation;
+mod sources;
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -10,9 +15,11 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use edge::Edge;
 use serde_json::json;
 
 use super::{
+    call::ServerConfiguration,
     order::{Container, ContainerState, Pod},
     workload::{Condition, Content, ListedCondition, ListedProfile, Profile, RestartPolicy, Workload},
     *,
@@ -73,6 +80,11 @@ struct World {
     engine_gone: bool,
     /// Part of the configuration can't be read.
     partial: bool,
+    /// Not answered yet.
+    calls: VecDeque<Call>,
+    edge: Edge,
+    /// What the state directory keeps of the conversation.
+    kept: Remembered,
 }
 
 impl World {
@@ -81,18 +93,35 @@ impl World {
     }
 
     fn with(finished: Finished) -> Self {
-        let setup = Setup {
+        Self::setup(finished, true, None)
+    }
+
+    /// With a server, and what an earlier process heard from it.
+    fn managed(kept: Remembered) -> Self {
+        let mut world = Self::setup(Finished::new(), false, Some(kept.clone()));
+        world.kept = kept;
+        world.happen(Event::Tick);
+        world
+    }
+
+    fn agent(finished: Finished, manifests: bool, server: Option<Remembered>, seed: u64) -> Agent {
+        Agent::new(Setup {
             engines: vec![PODMAN],
             interval: 60 * S,
             metrics_ttl: None,
             finished,
+            manifests,
+            server,
             next_slot,
-            seed: 1,
-        };
+            seed,
+        })
+    }
+
+    fn setup(finished: Finished, manifests: bool, server: Option<Remembered>) -> Self {
         let condition =
             |name: &str, expression: &str| Condition { name: name.into(), expression: expression.into() };
         Self {
-            agent: Agent::new(setup),
+            agent: Self::agent(finished, manifests, server, 1),
             now: Now { up: 1000 * S, utc: SystemTime::UNIX_EPOCH + 1_000_000 * S },
             wake: Wake::Never,
             orders: VecDeque::new(),
@@ -111,6 +140,9 @@ impl World {
             broken: None,
             engine_gone: false,
             partial: false,
+            calls: VecDeque::new(),
+            edge: Edge::default(),
+            kept: Remembered::default(),
         }
     }
 
@@ -129,9 +161,18 @@ impl World {
                     }
                     self.orders.push_back(order);
                 }
-                Action::Call(_) => {}
-                Action::Tell(notice) => self.said.push(notice),
+                Action::Call(call) => {
+                    let kind = edge::kind(&call);
+                    assert!(self.calls.iter().all(|it| edge::kind(it) != kind), "two calls of {kind:?}");
+                    self.calls.push_back(call);
+                }
+                Action::Tell(notice) => {
+                    self.edge.told(&notice);
+                    self.said.push(notice);
+                }
                 Action::Remember(finished) => self.remembered = finished,
+                Action::StoreConfiguration(raw) => self.kept.configuration = self.edge.read(&raw),
+                Action::Disconnect => self.kept = Remembered { disconnected: true, ..Default::default() },
             }
         }
     }
@@ -200,26 +241,49 @@ impl World {
         self.happen(Event::Done(Outcome { engine: order.engine, ticket: order.ticket, result }));
     }
 
-    /// Lets podman do all it was told, without time passing.
+    /// Makes the oldest call, as the edge API would answer it.
+    fn call(&mut self) {
+        let call = self.calls.pop_front().expect("a call");
+        let result = self.edge.answer(&call, self.now);
+        if let Ok(Answer::Registered { expires }) = result {
+            self.kept.certificate = Some((self.now.utc, expires));
+        }
+        self.happen(Event::Answered(edge::kind(&call), result));
+    }
+
+    /// The server does as the oldest call asks, and nobody hears of it.
+    fn lose_answer(&mut self) {
+        let call = self.calls.pop_front().expect("a call");
+        let _ = self.edge.answer(&call, self.now);
+        let failure = CallFailure::Unreachable("reset by peer".into());
+        self.happen(Event::Answered(edge::kind(&call), Err(failure)));
+    }
+
+    /// Lets podman and the server do all they were told, without time passing.
     fn settle(&mut self) {
         for _ in 0..1000 {
-            if self.orders.is_empty() {
+            if !self.calls.is_empty() {
+                self.call();
+            } else if self.orders.is_empty() {
                 return;
+            } else {
+                self.answer();
             }
-            self.answer();
         }
         panic!("it never settles: {:?}", self.log);
     }
 
     /// Lets time pass, waking the agent when it asks for it.
     fn pass(&mut self, time: Duration) {
+        self.settle();
         let end = self.now.up + time;
-        for _ in 0..10_000 {
-            let at = match self.wake {
-                Wake::At(at) if at <= end => at.max(self.now.up),
-                _ => break,
-            };
-            self.step(at);
+        let mut idle = 0;
+        while let Wake::At(at) = self.wake
+            && at <= end
+        {
+            idle = if at > self.now.up { 0 } else { idle + 1 };
+            assert!(idle < 10, "a busy loop: {:?}", self.log);
+            self.step(at.max(self.now.up));
             self.happen(Event::Tick);
             self.settle();
         }
@@ -240,6 +304,16 @@ impl World {
 
     fn took(&mut self) -> Vec<String> {
         std::mem::take(&mut self.log)
+    }
+
+    /// The agent's process ends, and a new one starts.
+    fn restart(&mut self) {
+        self.orders.clear();
+        self.calls.clear();
+        let seed = self.now.up.as_nanos() as u64;
+        self.agent = Self::agent(self.remembered.clone(), false, Some(self.kept.clone()), seed);
+        self.edge.restarted();
+        self.happen(Event::Tick);
     }
 
     fn heard(&mut self) -> Vec<Reason> {

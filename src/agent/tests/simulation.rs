@@ -4,17 +4,21 @@
 
 use super::*;
 
-struct Random(u64);
+pub(super) struct Random(u64);
 
 impl Random {
-    fn below(&mut self, limit: usize) -> usize {
+    pub(super) fn new(seed: u64) -> Self {
+        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+    }
+
+    pub(super) fn below(&mut self, limit: usize) -> usize {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
         (self.0 % limit as u64) as usize
     }
 
-    fn one_in(&mut self, limit: usize) -> bool {
+    pub(super) fn one_in(&mut self, limit: usize) -> bool {
         self.below(limit) == 0
     }
 }
@@ -58,7 +62,7 @@ fn restart(world: &mut World, wanted: &[Workload], x: Option<f64>, random: &mut 
 }
 
 fn live(seed: u64) {
-    let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+    let mut random = Random::new(seed);
     let mut world = World::new();
     let mut wanted: Vec<Workload> = Vec::new();
     let mut x = None;

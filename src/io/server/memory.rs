@@ -1,5 +1,7 @@
 //! The last good configuration, for a device that starts without a network.
 
+use std::sync::Arc;
+
 use log::warn;
 use serde_json::{Value, json};
 
@@ -9,17 +11,16 @@ use crate::{
     wire::message::{self, Configuration},
 };
 
-const NAME: &str = "configuration";
+/// The name under which a [`ServerConfiguration::raw`] is kept in the state directory.
+pub const NAME: &str = "configuration";
 
-/// Writes the configuration down, if it says something new.
-pub(super) fn keep(state: &Store, configuration: &Configuration) {
-    let kept = state.load(NAME).and_then(|bytes| serde_json::from_slice::<Value>(&bytes).ok());
-    let content = kept.as_ref().map(|kept| &kept["content"]);
-    if let Some(content) = configuration.worth_keeping(content)
-        && let Err(error) = state.save(NAME, json!({ "content": content }).to_string().as_bytes())
-    {
-        warn!("{error}"); // it is still carried out
-    }
+/// What is to be kept of a configuration once it is applied: this, but what was kept before of each workload that
+/// could not be understood this time.
+pub(super) fn to_keep(state: &Store, configuration: &Configuration) -> Arc<[u8]> {
+    let before = || serde_json::from_slice::<Value>(&state.load(NAME)?).ok();
+    let before = if configuration.meaning.desired.held.is_empty() { None } else { before() };
+    let content = configuration.to_keep(before.as_ref().map(|kept| &kept["content"]));
+    json!({ "content": content }).to_string().into_bytes().into()
 }
 
 /// What was written down. The same device may have another name by now.

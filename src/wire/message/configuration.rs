@@ -42,11 +42,10 @@ pub struct Configuration {
 
 impl Configuration {
     /// What shall be there after a restart: this content, but what was kept before of each workload that could
-    /// not be understood this time. Nothing, if that is what is kept already; the version changes without cause
-    /// and doesn't count.
-    pub fn worth_keeping(&self, kept: Option<&Value>) -> Option<Value> {
+    /// not be understood this time.
+    pub fn to_keep(&self, before: Option<&Value>) -> Value {
         let mut content = self.content.clone();
-        let before = kept.and_then(|kept| kept["workloads"].as_array()).map_or(&[][..], Vec::as_slice);
+        let before = before.and_then(|before| before["workloads"].as_array()).map_or(&[][..], Vec::as_slice);
         for workload in content["workloads"].as_array_mut().into_iter().flatten() {
             let name = workload["name"].as_str().unwrap_or_default();
             if self.meaning.desired.held.iter().any(|held| held == name)
@@ -55,13 +54,8 @@ impl Configuration {
                 *workload = before.clone();
             }
         }
-        let is_same = kept.is_some_and(|kept| without_version(kept) == without_version(&content));
-        (!is_same).then_some(content)
+        content
     }
-}
-
-fn without_version(content: &Value) -> Vec<(&String, &Value)> {
-    content.as_object().into_iter().flatten().filter(|(key, _)| *key != "version").collect()
 }
 
 /// Understands the answer to a request for the configuration. One bad workload or profile is skipped with a
@@ -111,6 +105,7 @@ pub fn configuration(body: &[u8], device: &str) -> Result<Configuration, String>
     }
     let heartbeat = &settings["heartbeat"];
     let meaning = ServerConfiguration {
+        raw: Arc::default(),
         version: match &content["version"] {
             Value::String(version) => version.clone(),
             Value::Number(version) => version.to_string(),

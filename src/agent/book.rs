@@ -1,0 +1,105 @@
+//! The orders given and the actions to give, and what one workload sees of them while it is its turn.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use super::{
+    Action, Finished,
+    engines::Engines,
+    notice::{Notice, Reason},
+    order::{Failure, Order, Task, Ticket},
+    random::Random,
+    slots::NextSlot,
+    time::Now,
+    workload::{Engine, WorkloadId},
+};
+
+/// The orders given and the actions to give.
+#[derive(Debug)]
+pub(super) struct Book {
+    pub(super) actions: Vec<Action>,
+    pub(super) last: Ticket,
+    /// Whose orders are under way.
+    pub(super) open: BTreeMap<Ticket, Arc<str>>,
+    pub(super) finished: Finished,
+    pub(super) finished_changed: bool,
+    /// Not all that shall run is known: a pod of ours that seems to belong to nothing may be wanted.
+    pub(super) partial: bool,
+    pub(super) next_slot: NextSlot,
+    pub(super) random: Random,
+}
+
+impl Book {
+    pub(super) fn new(finished: Finished, next_slot: NextSlot, seed: u64) -> Self {
+        Self {
+            actions: Vec::new(),
+            last: Ticket::default(),
+            open: BTreeMap::new(),
+            finished,
+            finished_changed: false,
+            partial: false,
+            next_slot,
+            random: Random::new(seed),
+        }
+    }
+
+    pub(super) fn order(&mut self, engine: Engine, task: Task) -> Ticket {
+        self.last.0 += 1;
+        self.actions.push(Action::Order(Order { engine, ticket: self.last, task }));
+        self.last
+    }
+
+    pub(super) fn tell(&mut self, notice: Notice) {
+        self.actions.push(Action::Tell(notice));
+    }
+}
+
+/// What one workload sees of the rest while it is its turn.
+pub(super) struct Turn<'a> {
+    pub(super) now: Now,
+    pub(super) book: &'a mut Book,
+    pub(super) engines: &'a mut Engines,
+}
+
+impl Turn<'_> {
+    pub(super) fn order(&mut self, name: &Arc<str>, engine: Engine, task: Task) -> Ticket {
+        let ticket = self.book.order(engine, task);
+        self.book.open.insert(ticket, name.clone());
+        ticket
+    }
+
+    pub(super) fn tell(&mut self, notice: Notice) {
+        self.book.tell(notice);
+    }
+
+    pub(super) fn ready(&self, engine: Engine) -> bool {
+        self.engines.ready(engine)
+    }
+
+    /// Something could not be done for a workload, and it isn't the workload's turn to wait.
+    pub(super) fn failed(&mut self, engine: Engine, what: &str, failure: &Failure) {
+        match failure {
+            Failure::Workload(cause) => {
+                self.tell(Notice::warning(Reason::Failed, format!("{what}: {cause}")))
+            }
+            Failure::Engine(cause) => {
+                if self.engines.lost(engine, self.now.up) {
+                    let message = format!("{engine} doesn't answer; it is tried again: {cause}");
+                    self.tell(Notice::warning(Reason::EngineMissing, message));
+                }
+            }
+        }
+    }
+
+    pub(super) fn finished(&mut self, id: &WorkloadId, code: i32) {
+        self.book.finished_changed |= self.book.finished.insert(id.clone(), code) != Some(code);
+    }
+
+    pub(super) fn forget(&mut self, id: &WorkloadId) {
+        self.book.finished_changed |= self.book.finished.remove(id).is_some();
+    }
+
+    /// 0 to 1: spreads retries.
+    pub(super) fn random(&mut self) -> f64 {
+        self.book.random.share()
+    }
+}

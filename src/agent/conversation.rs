@@ -1,0 +1,160 @@
+//! What the agent makes of the edge API's answers, and what it has to say to it.
+
+use std::time::Duration;
+
+use super::{
+    Action, Agent,
+    call::{Answer, Call, CallFailure, CallKind, Heartbeat, Remembered, ServerConfiguration, WorkloadStatus},
+    heartbeat::{Reporter, status},
+    link::Link,
+    notice::{Notice, Reason},
+    sources::Source,
+    time::{Now, Wake},
+    workload::Desired,
+};
+
+/// The edge API, as the agent sees it.
+#[derive(Debug)]
+pub(super) struct Server {
+    link: Link,
+    reporter: Reporter,
+    /// What is applied.
+    configuration: Option<Box<ServerConfiguration>>,
+}
+
+impl Agent {
+    /// Takes up what an earlier process left, before anything is said to anybody.
+    pub(super) fn resume(&mut self, remembered: Remembered, now: Now) {
+        let link = Link::start(&remembered, now, &mut self.book.random);
+        let talks = link.talks();
+        self.server = Some(Server { link, reporter: Reporter::default(), configuration: None });
+        if !talks {
+            self.no_workloads(now);
+        } else if let Some(configuration) = remembered.configuration {
+            self.apply(configuration, now);
+        }
+    }
+
+    /// A call was answered, or not.
+    pub(super) fn answered(&mut self, kind: CallKind, result: Result<Answer, CallFailure>, now: Now) {
+        let Some(server) = &mut self.server else { return };
+        let talked = server.link.talks();
+        if kind == CallKind::Heartbeat {
+            match &result {
+                Ok(_) => server.reporter.arrived(now.up),
+                Err(_) => server.reporter.lost(),
+            }
+        }
+        for notice in server.link.answered(kind, &result, now, &mut self.book.random) {
+            self.book.tell(notice);
+        }
+        if talked && !server.link.talks() {
+            self.book.actions.push(Action::Disconnect);
+            self.no_workloads(now);
+        } else if talked && let Ok(Answer::Configured(configuration)) = result {
+            self.configured(configuration, now);
+        }
+    }
+
+    /// Only another content does anything; the version alone is just sent back.
+    fn configured(&mut self, mut configuration: Box<ServerConfiguration>, now: Now) {
+        let Some(server) = &mut self.server else { return };
+        let raw = std::mem::take(&mut configuration.raw);
+        match &mut server.configuration {
+            Some(old) if old.asks_the_same(&configuration) => {
+                old.version = configuration.version;
+                return;
+            }
+            _ => {}
+        }
+        self.book.actions.push(Action::StoreConfiguration(raw));
+        let message = format!(
+            "the configuration of version '{}' is applied: {} workloads",
+            configuration.version,
+            configuration.desired.workloads.len()
+        );
+        self.apply(configuration, now);
+        self.book.tell(Notice::info(Reason::ConfigurationApplied, message));
+    }
+
+    fn apply(&mut self, configuration: Box<ServerConfiguration>, now: Now) {
+        let Some(server) = &mut self.server else { return };
+        server.link.set_period(configuration.period, now.up, &mut self.book.random);
+        if server.configuration.as_ref().is_some_and(|old| old.hardware != configuration.hardware) {
+            server.reporter.hardware_unknown();
+        }
+        self.engines.set_interval(configuration.monitoring_interval, now.up);
+        let source = self.sources.server.get_or_insert_default();
+        source.read(configuration.desired.clone(), configuration.problems.clone());
+        server.configuration = Some(configuration);
+        self.want(now);
+    }
+
+    /// The device doesn't belong to the server any more: all that came from there goes.
+    fn no_workloads(&mut self, now: Now) {
+        let Some(server) = &mut self.server else { return };
+        (server.configuration, server.reporter) = (None, Reporter::default());
+        self.engines.set_interval(None, now.up);
+        self.sources.server.get_or_insert_default().read(Desired::default(), Vec::new());
+        self.want(now);
+    }
+
+    /// Makes the calls that are due, and says when the next is.
+    pub(super) fn converse(&mut self, now: Now) -> Wake {
+        let Some(mut server) = self.server.take() else { return Wake::Never };
+        if server.link.talks() {
+            for action in &self.book.actions {
+                if let Action::Tell(notice) = action {
+                    server.reporter.add(notice);
+                }
+            }
+        }
+        for kind in server.link.due(now) {
+            self.book.actions.push(Action::Call(match kind {
+                CallKind::Enrol => Call::Enrol,
+                CallKind::Register => Call::Register,
+                CallKind::Heartbeat => Call::Heartbeat(self.heartbeat(&mut server, now.up)),
+                CallKind::Configuration => Call::Configuration,
+                CallKind::Control => Call::Control,
+            }));
+        }
+        let wake = server.link.wake();
+        self.server = Some(server);
+        wake
+    }
+
+    fn heartbeat(&self, server: &mut Server, now: Duration) -> Heartbeat {
+        let names = self.sources.server.iter().flat_map(Source::names);
+        let workloads: Vec<_> = names
+            .map(|(name, understood)| match self.tracked.get(name) {
+                Some(tracked) if understood => (name.to_string(), status(tracked)),
+                _ => (name.to_string(), WorkloadStatus::Crashed),
+            })
+            .collect();
+        let own = self.tracked.values().map(status); // those of manifests too
+        let mut statuses = workloads.iter().map(|(_, status)| *status).chain(own);
+        let degraded = statuses.any(|status| status == WorkloadStatus::Crashed)
+            || self.engines.missing().next().is_some()
+            || self.store_broken.is_some();
+        let configuration = server.configuration.as_ref();
+        let version = configuration.map(|it| it.version.clone()).unwrap_or_default();
+        let wanted = configuration.map(|it| it.hardware).unwrap_or_default();
+        let (events, hardware) = server.reporter.take(wanted, now);
+        Heartbeat { degraded, version, workloads, events, hardware }
+    }
+
+    /// The state directory could be written, or not.
+    pub(super) fn stored(&mut self, result: Result<(), String>) {
+        let broken = result.err();
+        if broken == self.store_broken {
+            return;
+        }
+        self.book.tell(match &broken {
+            Some(cause) => {
+                Notice::warning(Reason::StateNotKept, format!("nothing is kept over a restart: {cause}"))
+            }
+            None => Notice::info(Reason::StateKept, "the state directory can be written again"),
+        });
+        self.store_broken = broken;
+    }
+}

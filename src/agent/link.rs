@@ -1,0 +1,399 @@
+//! The link to the edge API: which calls are made, and when.
+//!
+//! ```text
+//!  no certificate              200, 208                 a certificate          one is remembered
+//!  ──────────────► Enrolling ───────────► Registering ───────────────► Linked ◄─────────────────
+//!                   ▲    ▲                │  ▲    ▲                   │ │  │
+//!                   │    └── 404, the ────┘  │    └──── 401 twice ────┘ │  │
+//!                   │        tenth           │ one is remembered        │  │
+//!                   │                        │ that has ended           │  │
+//!                   └────── 404 twice: the device was deleted ──────────┘  │
+//!                                                disconnect, in any state ─┴──► Disconnected
+//! ```
+//!
+//! In `Linked` heartbeats, configuration, control messages and the certificate's renewal each go at their own
+//! pace; elsewhere there is one call at a time. What runs on the device depends on none of it.
+//!
+//! All waits are in time since boot, which never steps. Only a certificate's times are the wall clock's: it is
+//! renewed when two thirds of its time have passed by either clock, and if the wall clock makes no sense, the
+//! server's 401 tells what it would have told.
+
+mod attempt;
+mod troubles;
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, SystemTime},
+};
+
+use super::{
+    call::{Answer, CallFailure, CallKind, Remembered},
+    notice::{Notice, Reason},
+    random::Random,
+    time::{Now, Wake},
+};
+use attempt::Attempt;
+use troubles::Troubles;
+
+/// The period where no configuration was heard yet.
+const PERIOD: Duration = Duration::from_secs(60);
+/// A shorter one would be an attack on both sides.
+const SHORTEST_PERIOD: Duration = Duration::from_secs(1);
+/// With a longer one nobody could call the device back.
+const LONGEST_PERIOD: Duration = Duration::from_secs(86_400);
+/// What the first wait after a failed enrolment or registration is at most; also how far the first contacts of
+/// devices that were switched on together are spread.
+const FIRST_WAIT: Duration = Duration::from_secs(10);
+/// After a step that went well, the next one comes within this.
+const SOON: Duration = Duration::from_secs(1);
+/// Between two certificates, at least.
+const BETWEEN_RENEWALS: Duration = Duration::from_secs(10);
+/// Registrations answered by 404, until the device asks to be let in again: its request may be lost.
+const PATIENCE: u32 = 10;
+
+/// The link, and the calls under way.
+#[derive(Debug)]
+pub(super) struct Link {
+    state: State,
+    /// Counts the changes of state: the answer to a call of an earlier state says nothing about this one.
+    epoch: u32,
+    /// With the epoch that each was made in.
+    under_way: BTreeMap<CallKind, u32>,
+    troubles: Troubles,
+    /// Between two calls of a kind, while linked.
+    period: Duration,
+    /// Links in a row that no good answer came by: how slow to be with the next.
+    vain: u32,
+    /// When this process received a certificate.
+    certified: Option<Duration>,
+}
+
+#[derive(Debug)]
+enum State {
+    /// The device asks to be let in.
+    Enrolling(Attempt),
+    /// The device asks for a certificate.
+    Registering {
+        attempt: Attempt,
+        /// How many more times 404 means that nobody has approved yet.
+        patience: u32,
+    },
+    /// The device has a certificate that should do.
+    Linked(Linked),
+    /// The server unregistered the device: nothing is said any more.
+    Disconnected,
+}
+
+#[derive(Debug)]
+struct Linked {
+    heartbeat: Attempt,
+    configuration: Attempt,
+    control: Attempt,
+    renewal: Attempt,
+    /// When the wall clock says so, the renewal is due too.
+    renewal_utc: Option<SystemTime>,
+    /// 401 and 403 in a row. A heartbeat doesn't interrupt the row: it passes with an expired certificate.
+    unauthorized: u32,
+    /// 404 in a row.
+    unknown: u32,
+    /// The certificate was seen to do.
+    proven: bool,
+}
+
+impl Linked {
+    fn attempt(&mut self, kind: CallKind) -> Option<&mut Attempt> {
+        match kind {
+            CallKind::Heartbeat => Some(&mut self.heartbeat),
+            CallKind::Configuration => Some(&mut self.configuration),
+            CallKind::Control => Some(&mut self.control),
+            CallKind::Register => Some(&mut self.renewal),
+            CallKind::Enrol => None,
+        }
+    }
+}
+
+impl Link {
+    /// The link as an earlier process left it. Nothing is said before a random part of the period is over.
+    pub(super) fn start(remembered: &Remembered, now: Now, random: &mut Random) -> Self {
+        let period = remembered.configuration.as_ref().map_or(PERIOD, |it| bounded(it.period));
+        let first = Attempt::within(FIRST_WAIT, now.up, random);
+        let state = match remembered.certificate {
+            _ if remembered.disconnected => State::Disconnected,
+            None => State::Enrolling(first),
+            // With a clock that is behind it doesn't look ended: a 401 will tell.
+            Some((_, until)) if now.utc >= until => State::Registering { attempt: first, patience: 1 },
+            Some((since, until)) => {
+                let spread = period.min(PERIOD);
+                let mut linked = Linked::new(spread, spread, now.up, random);
+                let passed = now.utc.duration_since(since).unwrap_or_default();
+                linked.renew(since, until, passed, now.up, random);
+                State::Linked(linked)
+            }
+        };
+        Self {
+            state,
+            epoch: 0,
+            under_way: BTreeMap::new(),
+            troubles: Troubles::default(),
+            period,
+            vain: 0,
+            certified: None,
+        }
+    }
+
+    /// Whether the device still talks to the server.
+    pub(super) fn talks(&self) -> bool {
+        !matches!(self.state, State::Disconnected)
+    }
+
+    /// How often to call from now on.
+    pub(super) fn set_period(&mut self, period: Duration, now: Duration, random: &mut Random) {
+        let period = bounded(period);
+        if std::mem::replace(&mut self.period, period) != period
+            && let State::Linked(linked) = &mut self.state
+        {
+            for attempt in [&mut linked.heartbeat, &mut linked.configuration, &mut linked.control] {
+                attempt.sooner(period, now, random);
+            }
+        }
+    }
+
+    /// The calls to make now. They are taken for made.
+    pub(super) fn due(&mut self, now: Now) -> Vec<CallKind> {
+        if let State::Linked(linked) = &mut self.state
+            && self.certified.is_none_or(|at| now.up >= at + BETWEEN_RENEWALS)
+            && linked.renewal_utc.take_if(|at| *at <= now.utc).is_some()
+        {
+            linked.renewal.at = linked.renewal.at.earlier(Wake::At(now.up));
+        }
+        let mut due = Vec::new();
+        for (kind, wake) in self.attempts() {
+            if matches!(wake, Wake::At(at) if at <= now.up) && !self.under_way.contains_key(&kind) {
+                self.under_way.insert(kind, self.epoch);
+                due.push(kind);
+            }
+        }
+        due
+    }
+
+    /// When the next call is due.
+    pub(super) fn wake(&self) -> Wake {
+        let waiting = self.attempts().into_iter().filter(|(kind, _)| !self.under_way.contains_key(kind));
+        waiting.map(|(_, wake)| wake).min().unwrap_or(Wake::Never)
+    }
+
+    fn attempts(&self) -> [(CallKind, Wake); 4] {
+        let mut attempts = [(CallKind::Enrol, Wake::Never); 4];
+        match &self.state {
+            State::Enrolling(attempt) => attempts[0] = (CallKind::Enrol, attempt.at),
+            State::Registering { attempt, .. } => attempts[0] = (CallKind::Register, attempt.at),
+            State::Linked(linked) => {
+                attempts = [
+                    (CallKind::Heartbeat, linked.heartbeat.at),
+                    (CallKind::Configuration, linked.configuration.at),
+                    (CallKind::Control, linked.control.at),
+                    (CallKind::Register, linked.renewal.at),
+                ];
+            }
+            State::Disconnected => {}
+        }
+        attempts
+    }
+
+    /// A call was answered, or not. Says what people should know.
+    pub(super) fn answered(
+        &mut self,
+        kind: CallKind,
+        result: &Result<Answer, CallFailure>,
+        now: Now,
+        random: &mut Random,
+    ) -> Vec<Notice> {
+        let epoch = self.under_way.remove(&kind);
+        if !self.talks() {
+            return Vec::new();
+        }
+        let mut notices = self.troubles.heard(kind, result);
+        notices.extend(match result {
+            Ok(Answer::Controlled { disconnect: true }) => Some(self.disconnected()),
+            // A certificate is good news in any state.
+            Ok(Answer::Registered { expires }) => Some(self.registered(*expires, now, random)),
+            _ if epoch != Some(self.epoch) => None,
+            Ok(_) => {
+                self.good(kind, now.up, random);
+                None
+            }
+            Err(failure) => self.failed(kind, failure, now.up, random),
+        });
+        notices
+    }
+
+    fn good(&mut self, kind: CallKind, now: Duration, random: &mut Random) {
+        match &mut self.state {
+            State::Enrolling(attempt) if kind == CallKind::Enrol => {
+                let attempt = *attempt;
+                self.enrolled(attempt, now, random);
+            }
+            State::Linked(linked) => {
+                linked.unknown = 0;
+                if kind != CallKind::Heartbeat {
+                    (linked.unauthorized, linked.proven, self.vain) = (0, true, 0);
+                }
+                if let Some(attempt) = linked.attempt(kind) {
+                    attempt.good(self.period, now, random);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn failed(
+        &mut self,
+        kind: CallKind,
+        failure: &CallFailure,
+        now: Duration,
+        random: &mut Random,
+    ) -> Option<Notice> {
+        let status = match failure {
+            CallFailure::Refused { status, .. } => *status,
+            _ => 0,
+        };
+        match &mut self.state {
+            State::Enrolling(attempt) => attempt.failed(FIRST_WAIT, failure, now, random),
+            State::Registering { attempt, patience } => {
+                attempt.failed(FIRST_WAIT, failure, now, random);
+                *patience = patience.saturating_sub(u32::from(status == 404));
+                if *patience == 0 {
+                    let attempt = *attempt;
+                    self.enrol_again(attempt);
+                }
+            }
+            State::Linked(linked) => {
+                let first = if kind == CallKind::Register { FIRST_WAIT } else { self.period };
+                let attempt = linked.attempt(kind)?;
+                attempt.failed(first, failure, now, random);
+                if kind == CallKind::Register {
+                    attempt.not_before(now + BETWEEN_RENEWALS);
+                }
+                linked.unauthorized += u32::from(matches!(status, 401 | 403));
+                linked.unknown += u32::from(status == 404);
+                if linked.unauthorized >= 2 {
+                    return Some(self.unauthorized(now, random));
+                }
+                if linked.unknown >= 2 {
+                    return Some(self.deleted(now, random));
+                }
+            }
+            State::Disconnected => {}
+        }
+        None
+    }
+
+    fn enter(&mut self, state: State) {
+        self.state = state;
+        self.epoch = self.epoch.wrapping_add(1);
+    }
+
+    /// Enrolling → Registering: the request is stored, or the device exists. Registering tells which.
+    fn enrolled(&mut self, mut attempt: Attempt, now: Duration, random: &mut Random) {
+        attempt.at = Attempt::within(SOON, now, random).at;
+        self.enter(State::Registering { attempt, patience: PATIENCE });
+    }
+
+    /// Registering → Enrolling, at the pace that the registrations had.
+    fn enrol_again(&mut self, attempt: Attempt) {
+        self.enter(State::Enrolling(attempt));
+    }
+
+    /// Any state → Linked; in Linked this was the renewal.
+    fn registered(&mut self, expires: SystemTime, now: Now, random: &mut Random) -> Notice {
+        let is_renewal = matches!(self.state, State::Linked(_));
+        if !is_renewal {
+            self.enter(State::Linked(Linked::new(SOON, self.period.min(PERIOD), now.up, random)));
+        }
+        self.certified = Some(now.up);
+        if let State::Linked(linked) = &mut self.state {
+            linked.unauthorized = 0;
+            linked.renew(now.utc, expires, Duration::ZERO, now.up, random);
+        }
+        let what =
+            if is_renewal { "the device's certificate is renewed" } else { "the device is registered" };
+        Notice::info(Reason::Registered, what)
+    }
+
+    /// Linked → Registering, with the present certificate.
+    fn unauthorized(&mut self, now: Duration, random: &mut Random) -> Notice {
+        let mut attempt = self.after_link(now, random);
+        attempt.not_before(self.certified.map_or(now, |at| at + BETWEEN_RENEWALS));
+        self.enter(State::Registering { attempt, patience: 1 });
+        let message = "the server doesn't accept the device's certificate; the device registers again";
+        Notice::warning(Reason::Unauthorized, message)
+    }
+
+    /// Linked → Enrolling.
+    fn deleted(&mut self, now: Duration, random: &mut Random) -> Notice {
+        let attempt = self.after_link(now, random);
+        self.enter(State::Enrolling(attempt));
+        let message = "the server doesn't know this device any more; what it runs stays, and it asks to be let \
+                       in again";
+        Notice::warning(Reason::DeviceUnknown, message)
+    }
+
+    /// A link that brought nothing makes the next one slower.
+    fn after_link(&mut self, now: Duration, random: &mut Random) -> Attempt {
+        if matches!(&self.state, State::Linked(linked) if !linked.proven) {
+            self.vain = self.vain.saturating_add(1);
+        }
+        Attempt::after(self.vain, FIRST_WAIT, now, random)
+    }
+
+    /// Any state → Disconnected.
+    fn disconnected(&mut self) -> Notice {
+        self.enter(State::Disconnected);
+        Notice::warning(Reason::Disconnected, "the server unregistered this device; its workloads go")
+    }
+}
+
+fn bounded(period: Duration) -> Duration {
+    period.clamp(SHORTEST_PERIOD, LONGEST_PERIOD)
+}
+
+impl Linked {
+    /// The configuration and a heartbeat within `first`, the rest spread over `spread`.
+    fn new(first: Duration, spread: Duration, now: Duration, random: &mut Random) -> Self {
+        Self {
+            heartbeat: Attempt::within(first, now, random),
+            configuration: Attempt::within(first, now, random),
+            control: Attempt::within(spread, now, random),
+            renewal: Attempt::NEVER,
+            renewal_utc: None,
+            unauthorized: 0,
+            unknown: 0,
+            proven: false,
+        }
+    }
+
+    /// Plans the renewal of a certificate of which `passed` has passed. One that seems to have ended when it
+    /// came tells that the wall clock is wrong, and nothing else: a 401 will tell.
+    fn renew(
+        &mut self,
+        since: SystemTime,
+        until: SystemTime,
+        passed: Duration,
+        now: Duration,
+        random: &mut Random,
+    ) {
+        (self.renewal, self.renewal_utc) = (Attempt::NEVER, None);
+        let Ok(life) = until.duration_since(since) else { return };
+        if life.is_zero() {
+            return;
+        }
+        // Devices that were approved together need not come together.
+        let two_thirds = life.mul_f64(2.0 / 3.0 * (0.95 + 0.1 * random.share())).max(BETWEEN_RENEWALS);
+        let left = two_thirds.saturating_sub(passed);
+        self.renewal.at = match left {
+            Duration::ZERO => Attempt::within(FIRST_WAIT, now, random).at,
+            left => Wake::At(now.saturating_add(left)),
+        };
+        self.renewal_utc = since.checked_add(two_thirds).filter(|_| !left.is_zero());
+    }
+}

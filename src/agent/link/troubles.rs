@@ -1,0 +1,124 @@
+//! What was said of calls that failed: each cause once, until it is over.
+
+use std::collections::BTreeSet;
+
+use super::super::{
+    call::{Answer, CallFailure, CallKind},
+    notice::{Notice, Reason},
+};
+
+/// Sentences that may vary with every try are bounded until one try goes well.
+const MOST_SENTENCES: usize = 16;
+
+/// What was said and isn't over yet.
+#[derive(Debug, Default)]
+pub(super) struct Troubles {
+    /// The kinds of call that found nobody to talk to when they were last made.
+    unheard: BTreeSet<CallKind>,
+    /// The sentences, with the kind of call that each is about; none: about the way to the server.
+    told: BTreeSet<(Option<CallKind>, String)>,
+}
+
+impl Troubles {
+    /// Takes in how a call ended; what is news is to be told.
+    pub(super) fn heard(&mut self, kind: CallKind, result: &Result<Answer, CallFailure>) -> Vec<Notice> {
+        let mut notices = Vec::new();
+        match result {
+            Err(CallFailure::Unreachable(_) | CallFailure::Untrusted(_)) => {
+                self.unheard.insert(kind);
+            }
+            Err(CallFailure::Local(_)) => {}
+            Ok(_) | Err(CallFailure::Refused { .. } | CallFailure::Nonsense(_)) => {
+                self.unheard.remove(&kind);
+                if self.unheard.is_empty() && self.over(None) {
+                    notices.push(Notice::info(Reason::ServerBack, "the edge API answers again"));
+                }
+            }
+        }
+        let Err(failure) = result else {
+            self.over(Some(kind));
+            return notices;
+        };
+        let (about, notice) = sentence(kind, failure);
+        if self.told.len() < MOST_SENTENCES && self.told.insert((about, notice.message.clone())) {
+            notices.push(notice);
+        }
+        notices
+    }
+
+    /// Says whether there was anything.
+    fn over(&mut self, about: Option<CallKind>) -> bool {
+        let before = self.told.len();
+        self.told.retain(|(other, _)| *other != about);
+        self.told.len() < before
+    }
+}
+
+fn sentence(kind: CallKind, failure: &CallFailure) -> (Option<CallKind>, Notice) {
+    let what = match kind {
+        CallKind::Enrol => "enrol the device",
+        CallKind::Register => "register the device",
+        CallKind::Heartbeat => "send a heartbeat",
+        CallKind::Configuration => "get the configuration",
+        CallKind::Control => "get control messages",
+    };
+    let failed = |cause: String| {
+        let message = format!("failed to {what}: {cause}; it is tried again");
+        (Some(kind), Notice::warning(Reason::Failed, message))
+    };
+    match failure {
+        CallFailure::Unreachable(cause) => {
+            let message = format!("the edge API can't be reached; it is tried again: {cause}");
+            (None, Notice::warning(Reason::ServerMissing, message))
+        }
+        CallFailure::Untrusted(cause) => {
+            let message = format!("no trusted connection to the edge API; it is tried again: {cause}");
+            (None, Notice::warning(Reason::ServerMissing, message))
+        }
+        CallFailure::Refused { status: 404, .. } if kind == CallKind::Register => {
+            let message = "the device waits to be approved on the server";
+            (Some(kind), Notice::info(Reason::AwaitingApproval, message))
+        }
+        CallFailure::Refused { status, message, .. } if message.is_empty() => {
+            failed(format!("the server answers {status}"))
+        }
+        CallFailure::Refused { status, message, .. } => {
+            failed(format!("the server answers {status}: {message}"))
+        }
+        CallFailure::Nonsense(cause) => failed(format!("the server's answer makes no sense: {cause}")),
+        CallFailure::Local(cause) => failed(cause.clone()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use CallKind::{Configuration, Heartbeat};
+
+    fn told(troubles: &mut Troubles, kind: CallKind, result: Result<Answer, CallFailure>) -> Vec<Reason> {
+        troubles.heard(kind, &result).iter().map(|notice| notice.reason).collect()
+    }
+
+    #[test]
+    fn an_outage_is_over_when_every_kind_of_call_got_through() {
+        let mut troubles = Troubles::default();
+        let away = || Err(CallFailure::Unreachable("timed out".into()));
+        assert_eq!(told(&mut troubles, Configuration, away()), [Reason::ServerMissing]);
+        assert_eq!(told(&mut troubles, Heartbeat, away()), []);
+        assert_eq!(told(&mut troubles, Heartbeat, Ok(Answer::Beaten)), []);
+        assert_eq!(told(&mut troubles, Configuration, away()), [], "it never got better");
+        let no = Err(CallFailure::Nonsense("no JSON".into()));
+        assert_eq!(told(&mut troubles, Configuration, no), [Reason::ServerBack, Reason::Failed]);
+    }
+
+    #[test]
+    fn a_cause_that_was_over_is_told_again() {
+        let mut troubles = Troubles::default();
+        let full = || Err(CallFailure::Local("the disk is full".into()));
+        for _ in 0..3 {
+            assert_eq!(told(&mut troubles, Heartbeat, full()), [Reason::Failed]);
+            assert_eq!(told(&mut troubles, Heartbeat, full()), []);
+            assert_eq!(told(&mut troubles, Heartbeat, Ok(Answer::Beaten)), []);
+        }
+    }
+}

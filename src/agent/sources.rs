@@ -1,0 +1,104 @@
+//! Where workloads come from: the edge API and a directory of manifests, made one. The server wins a
+//! workload's and a profile's name. What a source could not say this time stays as it was, for that source
+//! alone: what one can't read keeps nothing alive that the other removed.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use super::workload::{Desired, Profile, Workload};
+
+/// The sources that the settings name.
+#[derive(Debug, Default)]
+pub(super) struct Sources {
+    pub(super) server: Option<Source>,
+    pub(super) manifests: Option<Source>,
+}
+
+/// What one source wants, as far as it is known.
+#[derive(Debug, Default)]
+pub(super) struct Source {
+    /// It was read in this process, from itself or from what it said last.
+    known: bool,
+    partial: bool,
+    profiles: Vec<Profile>,
+    /// What shall run, names that are held at their last good version among them.
+    workloads: BTreeMap<Arc<str>, Arc<Workload>>,
+    /// Names that were never understood: their pods stay, if there are any.
+    held: BTreeSet<Arc<str>>,
+    /// Sentences about parts that were skipped.
+    problems: Vec<String>,
+}
+
+/// What all sources want together.
+#[derive(Debug, Default)]
+pub(super) struct Merged {
+    pub(super) profiles: Vec<Profile>,
+    pub(super) workloads: BTreeMap<Arc<str>, Arc<Workload>>,
+    pub(super) held: BTreeSet<Arc<str>>,
+    pub(super) problems: BTreeSet<String>,
+}
+
+impl Source {
+    /// The source was read.
+    pub(super) fn read(&mut self, desired: Desired, problems: Vec<String>) {
+        let before = std::mem::take(&mut self.workloads);
+        for workload in desired.workloads {
+            self.workloads.insert(workload.name().into(), workload);
+        }
+        self.held = desired.held.iter().map(|name| name.as_str().into()).collect();
+        for (name, workload) in before {
+            if desired.partial || self.held.contains(&name) {
+                self.workloads.entry(name).or_insert(workload);
+            }
+        }
+        self.held.retain(|name| !self.workloads.contains_key(name));
+        (self.known, self.partial) = (true, desired.partial);
+        (self.profiles, self.problems) = (desired.profiles, problems);
+    }
+
+    /// The names of what this source wants, and whether each is understood.
+    pub(super) fn names(&self) -> impl Iterator<Item = (&Arc<str>, bool)> {
+        let held = self.held.iter().map(|name| (name, false));
+        self.workloads.keys().map(|name| (name, true)).chain(held)
+    }
+}
+
+impl Sources {
+    fn all(&self) -> impl Iterator<Item = &Source> {
+        self.server.iter().chain(&self.manifests)
+    }
+
+    /// Something is known of what shall run.
+    pub(super) fn any_known(&self) -> bool {
+        self.all().any(|source| source.known)
+    }
+
+    /// Everything is known that shall run.
+    pub(super) fn all_known(&self) -> bool {
+        self.all().all(|source| source.known && !source.partial)
+    }
+
+    pub(super) fn merged(&self) -> Merged {
+        let mut merged = Merged::default();
+        for source in self.all() {
+            let defined: BTreeSet<String> = merged.profiles.iter().map(|it| it.name.clone()).collect();
+            let others = source.profiles.iter().filter(|profile| !defined.contains(&profile.name));
+            merged.profiles.extend(others.cloned());
+            for (name, workload) in &source.workloads {
+                if merged.workloads.contains_key(name) {
+                    merged.problems.insert(format!(
+                        "workload '{name}': both the server and a manifest define it; the server's counts"
+                    ));
+                } else {
+                    merged.workloads.insert(name.clone(), workload.clone());
+                }
+            }
+            merged.held.extend(source.held.iter().cloned());
+            merged.problems.extend(source.problems.iter().cloned());
+        }
+        merged.held.retain(|name| !merged.workloads.contains_key(name));
+        merged
+    }
+}
