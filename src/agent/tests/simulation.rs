@@ -138,7 +138,7 @@ fn live(seed: u64) {
 
 #[test]
 fn whatever_happened_the_device_ends_up_as_its_configuration_wants_it() {
-    let seeds = std::env::var("SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(120);
+    let seeds = std::env::var("SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(80);
     for seed in 1..=seeds {
         live(seed);
     }
