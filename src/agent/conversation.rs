@@ -63,6 +63,9 @@ impl Agent {
         match &mut server.configuration {
             Some(old) if old.asks_the_same(&configuration) => {
                 old.version = configuration.version;
+                if self.store_broken.is_some() {
+                    self.book.actions.push(Action::StoreConfiguration(raw)); // perhaps it can be kept now
+                }
                 return;
             }
             _ => {}

@@ -161,6 +161,11 @@ impl Edge {
         self.stored.get(version).cloned().map(Box::new)
     }
 
+    /// Which calls came.
+    pub(super) fn kinds(&self) -> Vec<CallKind> {
+        self.came.iter().map(|(kind, _)| *kind).collect()
+    }
+
     /// How many calls of this kind came since this time since boot.
     pub(super) fn count(&self, kind: CallKind, since: Duration) -> usize {
         self.came.iter().filter(|(other, at)| *other == kind && *at >= since).count()
@@ -169,4 +174,20 @@ impl Edge {
     pub(super) fn all_since(&self, since: Duration) -> usize {
         self.came.iter().filter(|(_, at)| *at >= since).count()
     }
+}
+
+/// A device that is linked, and has the server's configuration with these workloads.
+pub(super) fn linked(workloads: &[&Workload]) -> World {
+    let mut world = World::managed(Remembered::default());
+    world.edge.configuration = configuration("1", workloads);
+    world.edge.configuration.monitoring_interval = Some(300 * S);
+    world.pass(200 * S);
+    world.settle();
+    assert_eq!(world.pods.len(), workloads.len(), "{:?}", world.said);
+    world.pass(200 * S); // what was told of that has arrived
+    world.edge.came.clear();
+    world.edge.beats.clear();
+    world.took();
+    world.said.clear();
+    world
 }

@@ -1,10 +1,12 @@
 //! The core's rules as scenarios: a small world with a podman that does as it is told, and a clock that
 //! jumps to whatever comes next. Nothing here sleeps.
 
+mod certificates;
 mod edge;
 mod fleet;
 mod link;
 mod outages;
+mod reports;
 mod scenarios;
 mod simulation;
 mod sources;

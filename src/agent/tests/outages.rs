@@ -95,7 +95,7 @@ fn live(seed: u64) {
 
 #[test]
 fn whatever_the_server_does_the_device_is_linked_again_and_runs_what_it_was_last_told() {
-    let seeds = std::env::var("SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(60);
+    let seeds = std::env::var("SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(30);
     for seed in 1..=seeds {
         live(seed);
     }

@@ -181,6 +181,21 @@ fn a_changed_configuration_is_applied_told_once_and_stored() {
 }
 
 #[test]
+fn a_configuration_that_could_not_be_stored_is_stored_when_the_disk_takes_it() {
+    let mut world = both(known(&[]));
+    world.want(&[]);
+    world.edge.configuration = configuration("2", &[&workload("w", 1)]);
+    world.pass(140 * S);
+    world.kept.configuration = None;
+    world.happen(Event::Stored(Err("no space left on device".into())));
+    world.pass(66 * S);
+    assert_eq!(world.kept.configuration.take().unwrap().version, "2");
+    world.happen(Event::Stored(Ok(())));
+    world.pass(140 * S);
+    assert!(world.kept.configuration.is_none(), "once is enough");
+}
+
+#[test]
 fn a_disconnect_leaves_what_manifests_want() {
     let (server, own, shared) = (workload("server", 1), workload("own", 1), workload("shared", 1));
     let mut world = both(known(&[&server, &shared]));
