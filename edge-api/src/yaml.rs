@@ -95,10 +95,14 @@ fn scalar(text: &str) -> String {
     const WORDS: [&str; 10] = ["y", "n", "yes", "no", "on", "off", "true", "false", "null", "nan"];
     let letter = |c: char| c.is_ascii_alphabetic() || c == '_' || c == '/';
     let fine = |c: char| letter(c) || c.is_ascii_digit() || "-.=+,@ ".contains(c);
+    // `-c` and `--option` are words, `200m` and `64Mi` quantities; `-` and `64` are something else.
+    let head = text.strip_prefix("--").or_else(|| text.strip_prefix('-')).unwrap_or(text);
+    let number = text.trim_end_matches(|c: char| "mkKMGTi".contains(c));
+    let quantity = number.len() < text.len() && number.bytes().all(|byte| byte.is_ascii_digit());
     // `localhost/image:1`: a colon within a word is part of it
     let words =
         text.split(':').all(|part| !part.is_empty() && !part.starts_with(' ') && !part.ends_with(' '));
-    let bare = text.starts_with(letter)
+    let bare = (head.starts_with(letter) || quantity)
         && words
         && text.chars().all(|c| fine(c) || c == ':')
         && !WORDS.contains(&text.to_ascii_lowercase().as_str());
@@ -155,6 +159,20 @@ mod tests {
             ":a",
             "=",
             "/bin/sh -c",
+            "-c",
+            "--x",
+            "---",
+            "-",
+            "-1",
+            "-.inf",
+            "200m",
+            "64Mi",
+            "m",
+            "64",
+            "1i",
+            "0k",
+            "1.5m",
+            "--",
             "x\n---\ny\n",
             "true",
             "NaN",
