@@ -16,6 +16,7 @@ mod faults;
 mod journal;
 mod manifests;
 mod server;
+mod socket;
 mod tls;
 mod yaml;
 

@@ -16,7 +16,6 @@ use hyper_util::{
     server::conn::auto,
 };
 use serde_json::Value;
-use socket2::{SockRef, Socket};
 use time::OffsetDateTime;
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -30,6 +29,7 @@ use crate::{
     edge::{Door, Edge},
     faults::Trouble,
     journal::Entry,
+    socket::{Ending, Socket},
 };
 
 type Body = BoxBody<Bytes, io::Error>;
@@ -93,15 +93,15 @@ async fn connection(
     number: u64,
     mut door: watch::Receiver<Door>,
 ) -> Result<()> {
-    let socket = Arc::new(SockRef::from(&stream).try_clone()?);
     stream.set_nodelay(true)?;
     if *door.borrow_and_update() == Door::Silent {
         // (a client that gives up is noticed when the door changes: that will do)
         let _ = door.changed().await;
         return Ok(());
     }
+    let ending = Ending::default();
     let config = Arc::clone(&edge.state().tls);
-    let handshake = timeout(HANDSHAKE, TlsAcceptor::from(config).accept(stream));
+    let handshake = timeout(HANDSHAKE, TlsAcceptor::from(config).accept(Socket::new(stream, ending.clone())));
     let tls = tokio::select! {
         done = handshake => done.context("no handshake in time")?.context("the handshake failed")?,
         _ = door.changed() => return Ok(()),
@@ -113,21 +113,17 @@ async fn connection(
         .and_then(|chain| chain.first())
         .map_or(Arc::default(), |der| der.as_ref().into());
     let service = service_fn(|request| {
-        let (edge, socket, certificate) = (Arc::clone(edge), Arc::clone(&socket), Arc::clone(&certificate));
-        async move { handle(&edge, &socket, number, &certificate, request).await }
+        let (edge, ending, certificate) = (Arc::clone(edge), ending.clone(), Arc::clone(&certificate));
+        async move { handle(&edge, &ending, number, &certificate, request).await }
     });
     let http = auto::Builder::new(TokioExecutor::new());
     tokio::select! {
         // A device that goes away in mid-sentence is nothing to talk about.
         _ = http.serve_connection(TokioIo::new(tls), service) => {}
-        _ = door.changed() => reset(&socket),
+        // (within: `select!` drops the other branch, and the socket, before it comes to an arm's body)
+        () = async { drop(door.changed().await); ending.reset() } => {}
     }
     Ok(())
-}
-
-/// Closing it resets the connection from now on: the other side sees `ECONNRESET`, not an end.
-fn reset(socket: &Socket) {
-    let _ = socket.set_linger(Some(Duration::ZERO));
 }
 
 /// One request: read, misbehave or answer, note.
@@ -136,7 +132,7 @@ fn reset(socket: &Socket) {
 /// Ends the connection without an answer.
 async fn handle(
     edge: &Arc<Edge>,
-    socket: &Socket,
+    ending: &Ending,
     connection: u64,
     certificate: &[u8],
     request: hyper::Request<Incoming>,
@@ -193,7 +189,7 @@ async fn handle(
         }
         Some(Trouble::Reset) => {
             note(0, &Value::Null);
-            reset(socket);
+            ending.reset();
             return Err(io::ErrorKind::ConnectionReset.into());
         }
         Some(Trouble::Stall) => {
@@ -217,12 +213,12 @@ async fn handle(
     if status == 0 {
         return Err(io::ErrorKind::ConnectionAborted.into());
     }
-    spoil(socket, trouble, status, bytes)
+    spoil(ending, trouble, status, bytes)
 }
 
 /// The answer, made wrong.
 fn spoil(
-    socket: &Socket,
+    ending: &Ending,
     trouble: Option<Trouble>,
     status: u16,
     bytes: Option<Bytes>,
@@ -235,7 +231,7 @@ fn spoil(
     let bytes = bytes.unwrap_or_default();
     Ok(match trouble {
         Some(Trouble::Lost) => {
-            reset(socket);
+            ending.reset();
             return Err(io::ErrorKind::ConnectionReset.into());
         }
         Some(Trouble::Truncated) => respond(status, kind, full(bytes.slice(..bytes.len() / 2))),

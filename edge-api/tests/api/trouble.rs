@@ -41,8 +41,10 @@ fn answers_go_wrong_in_every_way() {
     assert_eq!(get("empty").unwrap().text, "");
     assert_eq!(get("huge").unwrap().text.len(), 64 << 20);
     get("cut").unwrap_err();
-    get("reset").unwrap_err();
-    get("lost").unwrap_err();
+    for fault in ["reset", "lost"] {
+        let error = get(fault).unwrap_err().to_string();
+        assert!(error.contains("reset by peer"), "{fault}: {error}");
+    }
     let began = Instant::now();
     get("slow=300").unwrap();
     assert!(began.elapsed() >= Duration::from_millis(300));
@@ -65,6 +67,22 @@ fn a_stall_lasts_until_it_is_cleared() {
         bed.tell("clear");
         stalled.join().unwrap().unwrap_err();
         assert!(began.elapsed() < Duration::from_secs(2), "before the client's own limit");
+    });
+    assert_eq!(client.control("one").status, 200);
+}
+
+#[test]
+fn a_hangup_resets_who_is_waiting() {
+    let (bed, client) = linked();
+    bed.tell("fault stall times=1");
+    std::thread::scope(|scope| {
+        let stalled = scope.spawn(|| client.get("/control/one/in"));
+        while bed.log().last().unwrap()["trouble"] != "stall" {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        bed.tell("hangup");
+        let error = stalled.join().unwrap().unwrap_err().to_string();
+        assert!(error.contains("reset by peer"), "{error}");
     });
     assert_eq!(client.control("one").status, 200);
 }
