@@ -162,6 +162,13 @@ fn sec1(pkcs8: &[u8]) -> Result<String> {
     Ok(inner.to_pem(LineEnding::LF)?)
 }
 
+/// How long a certificate is valid, in seconds from now; up to ten years, either way.
+pub(crate) fn life(text: &str) -> Result<i64, String> {
+    const MOST: i64 = 3650 * 86400;
+    let seconds = text.parse().ok().filter(|seconds| (-MOST..=MOST).contains(seconds));
+    seconds.ok_or_else(|| format!("expected a number of seconds from -{MOST} to {MOST}"))
+}
+
 /// Valid from one day back, as the real ones are.
 fn parameters(names: &[(DnType, &str)], seconds: i64) -> CertificateParams {
     let mut params = CertificateParams::default();

@@ -10,7 +10,7 @@ use tokio::{
 };
 
 use crate::{
-    authority::Flaw,
+    authority::{self, Flaw},
     devices::Stage,
     edge::{Door, Edge},
     tls,
@@ -151,7 +151,7 @@ fn obey(edge: &Edge, line: &str) -> Result<String> {
         "disconnect" => state.devices.advance(argument, Stage::Leaving)?,
         "delete" => state.devices.delete(argument)?,
         "certificate-seconds" => {
-            state.certificate_seconds = argument.parse().context("expected a number of seconds")?;
+            state.certificate_seconds = authority::life(argument).map_err(|error| anyhow!(error))?;
         }
         "server-certificate" => {
             let flaw = match argument {

@@ -20,7 +20,7 @@ mod socket;
 mod tls;
 mod yaml;
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc};
 
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
@@ -67,7 +67,8 @@ pub(crate) struct Serve {
     #[arg(long, default_value = "auto")]
     approve: Approval,
     /// How long a device's certificate is valid from now on; not more than 0: it has ended already
-    #[arg(long, value_name = "N", default_value_t = 30 * 86400, allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", default_value = "2592000", allow_negative_numbers = true,
+        value_parser = authority::life)]
     certificate_seconds: i64,
     /// A label of every device, beside those of its EdgeDevice manifest; may be repeated
     #[arg(long = "label", value_name = "KEY=VALUE", value_parser = label)]
@@ -89,10 +90,17 @@ fn label(text: &str) -> Result<(String, String), String> {
 }
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<()> {
-    match Command::parse().action {
+async fn main() -> ExitCode {
+    let done = match Command::parse().action {
         Action::Tell { dir, command } => control::tell(&dir, &command.join(" ")).await,
         Action::Serve(serve) => run(serve).await,
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("dev-edge-api: {error:#}");
+            ExitCode::FAILURE
+        }
     }
 }
 
