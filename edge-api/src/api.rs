@@ -1,7 +1,7 @@
 //! The edge API's answers, status by status. A 401, 403 or 404 has no body, as the real ones haven't.
 
 use serde_json::{Value, json};
-use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+use time::{OffsetDateTime, macros::format_description};
 use uuid::Uuid;
 
 use crate::{
@@ -266,13 +266,12 @@ fn control(edge: &Edge, id: &str) -> Answer {
 }
 
 fn envelope_of(kind: &str, content: Value) -> Value {
-    let now = OffsetDateTime::now_utc();
-    // Milliseconds, as Go's strfmt has them.
-    let now = now.replace_millisecond(now.millisecond()).unwrap_or(now);
+    // Always three digits, as Go's strfmt has them.
+    let format = format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
     json!({
         "content": content,
         "message_id": Uuid::new_v4().to_string(),
-        "sent": now.format(&Rfc3339).unwrap_or_default(),
+        "sent": OffsetDateTime::now_utc().format(format).unwrap_or_default(),
         "type": kind,
         "version": 1,
     })
