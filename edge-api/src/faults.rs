@@ -58,6 +58,13 @@ pub(crate) struct Fault {
     times: Option<u32>,
 }
 
+impl Fault {
+    /// What it is, as it was written: `503`, `slow=300`.
+    pub(crate) fn kind(&self) -> &str {
+        self.text.split_whitespace().next().unwrap_or_default()
+    }
+}
+
 impl FromStr for Fault {
     type Err = String;
 
@@ -145,20 +152,20 @@ impl Faults {
     }
 
     /// The one for this request, counted.
-    pub(crate) fn take(&mut self, call: Call, device: &str) -> Option<Trouble> {
+    pub(crate) fn take(&mut self, call: Call, device: &str) -> Option<Fault> {
         let at = self.0.iter().position(|fault| {
             fault.call.is_none_or(|only| only == call)
                 && fault.device.as_deref().is_none_or(|only| only == device)
                 && fault.times != Some(0)
         })?;
         let fault = &mut self.0[at];
-        let trouble = fault.trouble.clone();
+        let taken = fault.clone();
         if let Some(left) = &mut fault.times {
             *left -= 1;
             if *left == 0 {
                 self.0.remove(at);
             }
         }
-        Some(trouble)
+        Some(taken)
     }
 }

@@ -31,7 +31,7 @@ pub(crate) struct Entry<'a> {
     /// Bytes of its body.
     pub(crate) body: usize,
     /// How the server misbehaved.
-    pub(crate) trouble: Option<String>,
+    pub(crate) trouble: Option<&'a str>,
     /// The posted message's content.
     pub(crate) content: &'a Value,
     /// Of the configuration that was the answer.
@@ -79,7 +79,7 @@ impl Journal {
             return;
         }
         let Entry { device, call, status, .. } = entry;
-        let trouble = entry.trouble.as_ref().map(|trouble| format!(" ({trouble})")).unwrap_or_default();
+        let trouble = entry.trouble.map(|trouble| format!(" ({trouble})")).unwrap_or_default();
         let line = format!("{device} {call} {status}{trouble}{}", details(entry));
         if matches!(call, Call::Configuration | Call::Control) {
             let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);

@@ -27,7 +27,7 @@ use tokio_rustls::TlsAcceptor;
 use crate::{
     api::{self, Answer, Target},
     edge::{Door, Edge},
-    faults::Trouble,
+    faults::{Fault, Trouble},
     journal::Entry,
     socket::{Ending, Socket},
 };
@@ -160,7 +160,7 @@ async fn handle(
         message: serde_json::from_slice(&body).ok(),
     };
     let call = request.call();
-    let trouble = edge.state().faults.take(call, id);
+    let fault = edge.state().faults.take(call, id);
     let note = |status: u16, answer: &Value| {
         let posted =
             request.message.as_ref().filter(|_| matches!(target, Target::DataOut | Target::ControlOut));
@@ -172,13 +172,13 @@ async fn handle(
             status,
             head,
             body: body.len(),
-            trouble: trouble.as_ref().map(|trouble| format!("{trouble:?}").to_lowercase()),
+            trouble: fault.as_ref().map(Fault::kind),
             content: posted.map_or(&Value::Null, |message| &message["content"]),
             version: answer["content"]["version"].as_str(),
             answer,
         });
     };
-    match &trouble {
+    match fault.as_ref().map(|fault| &fault.trouble) {
         Some(Trouble::Status { status, retry_after }) => {
             note(*status, &Value::Null);
             let mut response = respond(*status, None, full(Bytes::new()));
@@ -213,7 +213,7 @@ async fn handle(
     if status == 0 {
         return Err(io::ErrorKind::ConnectionAborted.into());
     }
-    spoil(ending, trouble, status, bytes)
+    spoil(ending, fault.map(|fault| fault.trouble), status, bytes)
 }
 
 /// The answer, made wrong.
