@@ -19,16 +19,19 @@ WITH_PODMAN = --config "target.'cfg(unix)'.runner = ['$(CURDIR)/$(SUPPORT)/test-
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
 .DEFAULT_GOAL = help
-.PHONY: help demo test bench check build static vendor install uninstall clean
+.PHONY: help demo demo-edge test bench check build static vendor install uninstall clean
 
 help: ## Say what there is
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
 
 demo: ## Watch real pods start and stop by posted metrics, on a podman of its own (a minute)
 	@$(SUPPORT)/demo
 
 # Tests wait more than they work.
 TEST_THREADS = $(shell echo $$((2 * $$(nproc))))
+
+demo-edge: ## The same from an edge API for development: enrol, register, run pods, lose the server
+	@$(SUPPORT)/demo-edge
 
 test: ## Run the whole suite, against real podman
 	$(SUPPORT)/install-needs test
@@ -75,3 +78,4 @@ uninstall: ## Remove what install put there, but for the configuration
 
 clean: ## Remove what was built
 	cargo clean
+	cargo clean --manifest-path edge-api/Cargo.toml

@@ -1,0 +1,278 @@
+//! The edge API's answers, status by status. A 401, 403 or 404 has no body, as the real ones haven't.
+
+use serde_json::{Value, json};
+use time::{OffsetDateTime, macros::format_description};
+use uuid::Uuid;
+
+use crate::{
+    authority::{BOOTSTRAP_NAME, Caller},
+    configuration,
+    devices::{Approval, Stage},
+    edge::{Edge, State},
+    faults::Call,
+};
+
+const BASE: &str = "/api/flotta-management/v1/";
+
+/// What the request line asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Target {
+    DataIn,
+    DataOut,
+    ControlIn,
+    ControlOut,
+    /// A path that is none.
+    Nowhere,
+    /// A path that is one, by another method.
+    WrongMethod,
+}
+
+/// Target and device id.
+pub(crate) fn target<'a>(method: &str, path: &'a str) -> (Target, &'a str) {
+    let parts: Vec<&str> = path.strip_prefix(BASE).unwrap_or_default().split('/').collect();
+    let (wanted, target, id) = match parts[..] {
+        ["data", id, "in"] => ("GET", Target::DataIn, id),
+        ["data", id, "out"] => ("POST", Target::DataOut, id),
+        ["control", id, "in"] => ("GET", Target::ControlIn, id),
+        ["control", id, "out"] => ("POST", Target::ControlOut, id),
+        _ => return (Target::Nowhere, ""),
+    };
+    if method == wanted { (target, id) } else { (Target::WrongMethod, id) }
+}
+
+/// A request, read whole.
+pub(crate) struct Request<'a> {
+    pub(crate) target: Target,
+    pub(crate) id: &'a str,
+    /// None: a certificate of another CA.
+    pub(crate) caller: Option<Caller>,
+    pub(crate) content_type: &'a str,
+    /// The body, if it is JSON.
+    pub(crate) message: Option<Value>,
+}
+
+impl Request<'_> {
+    pub(crate) fn call(&self) -> Call {
+        let directive = self.message.as_ref().and_then(|message| message["directive"].as_str());
+        match (self.target, directive) {
+            (Target::DataIn, _) => Call::Configuration,
+            (Target::ControlIn, _) => Call::Control,
+            (Target::DataOut, Some("enrolment")) => Call::Enrol,
+            (Target::DataOut, Some("registration")) => Call::Register,
+            (Target::DataOut, Some("heartbeat")) => Call::Heartbeat,
+            _ => Call::Other,
+        }
+    }
+
+    fn is_from(&self, name: &str) -> bool {
+        self.caller.as_ref().is_some_and(|caller| caller.name == name)
+    }
+
+    /// The server compares with the lower-cased id.
+    fn is_own(&self) -> bool {
+        self.is_from(&self.id.to_lowercase())
+    }
+}
+
+/// What comes back.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Answer {
+    Status(u16),
+    Json(u16, Value),
+    /// None: the real one crashes over such a request, and drops the connection.
+    Dropped,
+}
+
+impl Answer {
+    fn fault(status: u16, message: impl Into<Value>) -> Self {
+        Self::Json(status, json!({"code": status, "message": message.into()}))
+    }
+
+    pub(crate) fn status(&self) -> u16 {
+        match self {
+            Self::Status(status) | Self::Json(status, _) => *status,
+            Self::Dropped => 0,
+        }
+    }
+}
+
+/// Does what was asked, as far as the asker may.
+pub(crate) fn answer(edge: &Edge, request: &Request<'_>) -> Answer {
+    let Some(caller) = &request.caller else { return Answer::Status(401) };
+    match request.target {
+        Target::Nowhere => Answer::fault(404, "there is no such path"),
+        Target::WrongMethod => Answer::fault(405, "there is no such method for this path"),
+        Target::DataIn | Target::ControlIn if caller.expired || request.is_from(BOOTSTRAP_NAME) => {
+            Answer::Status(401)
+        }
+        Target::DataIn | Target::ControlIn if !request.is_own() => Answer::Status(403),
+        Target::DataIn => configuration(edge, request.id),
+        Target::ControlIn => control(edge, request.id),
+        Target::DataOut | Target::ControlOut => match envelope(request) {
+            Ok(_) if request.target == Target::ControlOut => {
+                Answer::Status(if request.is_own() { 200 } else { 403 })
+            }
+            Ok(message) => posted(edge, request, message),
+            Err(answer) => answer,
+        },
+    }
+}
+
+/// The message posted, checked as the framework does it before any handler sees it.
+fn envelope<'a>(request: &'a Request<'_>) -> Result<&'a Value, Answer> {
+    if request.content_type.split(';').next().map(str::trim) != Some("application/json") {
+        return Err(Answer::fault(415, "unsupported media type, only application/json is allowed"));
+    }
+    let Some(message) = request.message.as_ref().filter(|message| message.is_object()) else {
+        return Err(Answer::fault(400, "parsing message body from \"\" failed"));
+    };
+    let types = ["connection-status", "command", "event", "data"];
+    match &message["type"] {
+        Value::Null => Ok(message),
+        Value::String(kind) if types.contains(&kind.as_str()) => Ok(message),
+        _ => Err(Answer::fault(422, "type in body should be one of [connection-status command event data]")),
+    }
+}
+
+fn posted(edge: &Edge, request: &Request<'_>, message: &Value) -> Answer {
+    let content = &message["content"];
+    let state = &mut *edge.state();
+    let result = match request.call() {
+        Call::Enrol => enrol(edge, state, request.id, content),
+        Call::Register => register(edge, state, request, message),
+        _ if !request.is_own() => Ok(Answer::Status(403)),
+        Call::Heartbeat => Ok(heartbeat(state, request.id, content)),
+        _ => Ok(Answer::Status(400)),
+    };
+    result.unwrap_or_else(|error| {
+        edge.journal.say(&format!("{}: {error:#}", request.id));
+        Answer::Status(500)
+    })
+}
+
+fn enrol(edge: &Edge, state: &mut State, id: &str, content: &Value) -> anyhow::Result<Answer> {
+    let stage = state.devices.get(id).map(|device| device.stage);
+    match stage {
+        // Like the cluster, which refuses an object of such a name.
+        _ if !is_name(id) => return Ok(Answer::Status(400)),
+        Some(Stage::Refused) => return Ok(Answer::Status(400)),
+        None if content["features"].is_null() => return Ok(Answer::Dropped),
+        None => {
+            state.devices.ask(id, content["target_namespace"].as_str().unwrap_or("default"))?;
+            if state.approval == Approval::Ask {
+                edge.journal.say(&format!("{id} asks to be let in: type 'approve {id}' or 'refuse {id}'"));
+            }
+        }
+        Some(_) => {}
+    }
+    // Approval is another program's work there: the request itself never hears of it.
+    state.devices.settle(id, state.approval)?;
+    Ok(Answer::Status(if stage.is_some_and(Stage::exists) { 208 } else { 200 }))
+}
+
+/// Lower-case DNS-1123.
+fn is_name(id: &str) -> bool {
+    let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    id.len() <= 253
+        && id.split('.').all(|part| {
+            !part.is_empty() && part.chars().all(inner) && !part.starts_with('-') && !part.ends_with('-')
+        })
+}
+
+fn register(
+    edge: &Edge,
+    state: &mut State,
+    request: &Request<'_>,
+    message: &Value,
+) -> anyhow::Result<Answer> {
+    state.devices.settle(request.id, state.approval)?;
+    let Some(device) = state.devices.get(request.id).filter(|device| device.stage.exists()) else {
+        return Ok(Answer::Status(404));
+    };
+    if device.stage != Stage::Approved && !request.is_own() {
+        return Ok(Answer::Status(500));
+    }
+    let csr = message["content"]["certificate_request"].as_str().unwrap_or_default();
+    let signed = edge.authority.sign(csr, request.id, &device.namespace, state.certificate_seconds);
+    let certificate = match signed {
+        Ok(certificate) => certificate,
+        Err(error) => {
+            edge.journal.say(&format!("{}: {error:#}", request.id));
+            return Ok(Answer::Status(400));
+        }
+    };
+    if device.stage == Stage::Approved {
+        state.devices.advance(request.id, Stage::Registered)?;
+    } else {
+        state.devices.patch(request.id);
+    }
+    let content = json!({"certificate": certificate});
+    Ok(Answer::Json(
+        200,
+        json!({"content": content, "directive": "registration", "message_id": message["message_id"]}),
+    ))
+}
+
+fn heartbeat(state: &mut State, id: &str, content: &Value) -> Answer {
+    if !content.is_object() {
+        return Answer::Status(400);
+    }
+    if !state.devices.get(id).is_some_and(|device| device.stage.exists()) {
+        return Answer::Status(404);
+    }
+    state.devices.patch(id);
+    Answer::Status(200)
+}
+
+fn configuration(edge: &Edge, id: &str) -> Answer {
+    let state = &mut *edge.state();
+    match state.manifests.refresh() {
+        Ok(true) => state.devices.patch_all(),
+        Ok(false) => {}
+        Err(error) => edge.journal.say(&format!("the manifests stay as they were: {error:#}")),
+    }
+    let Some(device) = state.devices.get(id).filter(|device| device.stage.exists()) else {
+        return Answer::Status(404);
+    };
+    let device = configuration::Device {
+        id,
+        namespace: &device.namespace,
+        version: device.version,
+        leaving: device.stage == Stage::Leaving,
+        labels: &edge.labels,
+        period: edge.period,
+    };
+    match configuration::assemble(&state.manifests, &device) {
+        Ok(content) => {
+            let mut message = envelope_of("data", content);
+            message["directive"] = "device".into();
+            Answer::Json(200, message)
+        }
+        Err(error) => {
+            edge.journal.say(&format!("{id}: {error:#}"));
+            Answer::Status(500)
+        }
+    }
+}
+
+fn control(edge: &Edge, id: &str) -> Answer {
+    match edge.state().devices.get(id).map(|device| device.stage) {
+        Some(Stage::Leaving) => {
+            Answer::Json(200, envelope_of("command", json!({"arguments": null, "command": "disconnect"})))
+        }
+        Some(stage) if stage.exists() => Answer::Status(200),
+        _ => Answer::Status(404),
+    }
+}
+
+fn envelope_of(kind: &str, content: Value) -> Value {
+    // Always three digits, as Go's strfmt has them.
+    let format = format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
+    json!({
+        "content": content,
+        "message_id": Uuid::new_v4().to_string(),
+        "sent": OffsetDateTime::now_utc().format(format).unwrap_or_default(),
+        "type": kind,
+        "version": 1,
+    })
+}

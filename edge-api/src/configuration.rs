@@ -1,0 +1,302 @@
+//! From manifests to a device's configuration, field by field as the edge API does it. Values are passed on as they
+//! are written, bad ones too: what a device makes of them is worth a test.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::{Result, bail};
+use base64::prelude::{BASE64_STANDARD, Engine as _};
+use serde_json::{Map, Value, json};
+
+use crate::{manifests::Manifests, yaml};
+
+/// Of whom the configuration is.
+pub(crate) struct Device<'a> {
+    pub(crate) id: &'a str,
+    pub(crate) namespace: &'a str,
+    pub(crate) version: u64,
+    /// It is being deleted: no workloads any more.
+    pub(crate) leaving: bool,
+    /// Beside those of its manifest.
+    pub(crate) labels: &'a [(String, String)],
+    /// Seconds between heartbeats where the manifest has none.
+    pub(crate) period: i64,
+}
+
+/// The `content` of the answer.
+///
+/// # Errors
+/// A ConfigMap or Secret that a workload needs is missing: the edge API answers 500 then.
+pub(crate) fn assemble(manifests: &Manifests, device: &Device<'_>) -> Result<Value> {
+    let resource = manifests.get("EdgeDevice", device.id);
+    let mut labels: BTreeMap<&str, &str> =
+        device.labels.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+    labels.extend(strings(&resource["metadata"]["labels"]));
+    let mut content = Fields::new();
+    content.put("configuration", configuration(&resource["spec"], device.period));
+    content.put("device_id", device.id);
+    content.put("version", device.version.to_string());
+    if !device.leaving {
+        let chosen: Vec<&Value> = manifests
+            .all("EdgeWorkload")
+            .filter(|workload| is_for(&workload["spec"], device.id, &labels))
+            .collect();
+        let workloads: Result<Vec<Value>> =
+            chosen.iter().map(|resource| workload(manifests, resource, device.namespace)).collect();
+        // Go's `omitempty`: an empty list is no field at all.
+        content.put("workloads", workloads?);
+        content.put("secrets", secrets(manifests, &chosen)?);
+    }
+    Ok(content.into())
+}
+
+/// As the cluster does: neither a device nor a selector is nobody, an empty selector everybody.
+fn is_for(spec: &Value, id: &str, labels: &BTreeMap<&str, &str>) -> bool {
+    if let Some(device) = spec["device"].as_str().filter(|name| !name.is_empty()) {
+        return device == id;
+    }
+    let selector = &spec["deviceSelector"];
+    let matches = |rule: &Value| {
+        let value = labels.get(rule["key"].as_str().unwrap_or_default());
+        let listed = value.is_some_and(|value| items(&rule["values"]).iter().any(|item| item == value));
+        match rule["operator"].as_str() {
+            Some("In") => listed,
+            Some("NotIn") => !listed,
+            Some("Exists") => value.is_some(),
+            Some("DoesNotExist") => value.is_none(),
+            _ => false,
+        }
+    };
+    selector.is_object()
+        && strings(&selector["matchLabels"]).all(|(key, value)| labels.get(key) == Some(&value))
+        && items(&selector["matchExpressions"]).iter().all(matches)
+}
+
+fn configuration(spec: &Value, period: i64) -> Value {
+    let heartbeat = &spec["heartbeat"];
+    // The model's README draws the profiles below `heartbeat`.
+    let profiles = if spec["profiles"].is_null() { &heartbeat["profiles"] } else { &spec["profiles"] };
+    let mounts: Vec<Value> = items(&spec["mounts"])
+        .iter()
+        .map(|mount| renamed(mount, &["device", "folder:directory", "type", "options"]))
+        .collect();
+    let mut all = Fields::new();
+    all.put(
+        "heartbeat",
+        json!({
+            "hardware_profile": renamed(&heartbeat["hardwareProfile"], &["include", "scope"]),
+            "period_seconds": if heartbeat["periodSeconds"].is_null() { json!(period) } else { heartbeat["periodSeconds"].clone() },
+        }),
+    );
+    all.put("metrics", json!({"receiver": {"request_num_samples": 30000, "timeout_seconds": 10}}));
+    all.keep("mounts", mounts);
+    let os = [
+        "commitID:commit_id",
+        "hostedObjectsURL:hosted_objects_url",
+        "automaticallyUpgrade:automatically_upgrade",
+    ];
+    all.put("os", renamed(&spec["osInformation"], &os));
+    all.keep("profiles", items(profiles).to_vec());
+    all.into()
+}
+
+fn workload(manifests: &Manifests, resource: &Value, namespace: &str) -> Result<Value> {
+    let (metadata, spec) = (&resource["metadata"], &resource["spec"]);
+    let mut pod = spec["pod"]["spec"].clone();
+    complete(&mut pod);
+    let mut all = Fields::new();
+    all.put("annotations", podman(&metadata["annotations"]));
+    all.put("configmaps", config_maps(manifests, &pod)?);
+    all.put("cron", spec["cron"].clone());
+    all.put("data", spec["data"].clone());
+    all.put("imageRegistries", registries(manifests, &spec["imageRegistries"])?);
+    all.put("kind", spec["type"].clone());
+    all.put("labels", podman(&metadata["labels"]));
+    all.put("log_collection", spec["logCollection"].clone());
+    all.put("name", metadata["name"].clone());
+    all.put("namespace", namespace);
+    all.keep("profiles", items(&spec["profiles"]).iter().map(profile).collect::<Vec<_>>());
+    all.put("retry", retry(&spec["retry"]));
+    all.put("rootless", spec["rootless"].clone());
+    all.put("specification", yaml::write(&pod));
+    Ok(all.into())
+}
+
+/// A container without resources is written with empty ones: they are no pointer in Go.
+fn complete(pod: &mut Value) {
+    for kind in ["containers", "initContainers"] {
+        for container in pod.get_mut(kind).and_then(Value::as_array_mut).into_iter().flatten() {
+            if let Some(container) = container.as_object_mut() {
+                container.entry("resources").or_insert_with(|| json!({}));
+            }
+        }
+    }
+}
+
+fn profile(profile: &Value) -> Value {
+    let conditions: Vec<Value> = items(&profile["conditions"])
+        .iter()
+        .map(|condition| match condition {
+            Value::String(name) => json!({"name": name}),
+            // A plain number is wrapped, as the edge API's own structure has it.
+            Value::Object(given) if given.get("cpu").is_some_and(Value::is_number) => {
+                json!({"name": given.get("name"), "cpu": {"cpu": given.get("cpu")}})
+            }
+            other => other.clone(),
+        })
+        .collect();
+    json!({"name": profile["name"], "conditions": conditions})
+}
+
+fn retry(spec: &Value) -> Value {
+    for backoff in ["constantBackoff", "exponentialBackoff"] {
+        if let Value::Object(given) = &spec[backoff] {
+            let mut all = given.clone();
+            all.insert("backoff".to_owned(), backoff.into());
+            return all.into();
+        }
+    }
+    Value::Null
+}
+
+/// The content of the docker configuration in the Secret.
+fn registries(manifests: &Manifests, spec: &Value) -> Result<Value> {
+    let Some(name) = spec["secretRef"]["name"].as_str() else { return Ok(Value::Null) };
+    let secret = manifests.get("Secret", name);
+    let key = ".dockerconfigjson";
+    let text = match (&secret["stringData"][key], &secret["data"][key]) {
+        (Value::String(text), _) => text.clone(),
+        (_, Value::String(encoded)) => {
+            String::from_utf8_lossy(&BASE64_STANDARD.decode(encoded)?).into_owned()
+        }
+        _ => bail!("the Secret '{name}' with {key}, for a registry, is missing"),
+    };
+    Ok(json!({"authFile": text}))
+}
+
+/// Those that containers and volumes name, whole.
+fn config_maps(manifests: &Manifests, pod: &Value) -> Result<Vec<Value>> {
+    let mut names = references(pod, "configMapRef", "configMapKeyRef");
+    for volume in items(&pod["volumes"]) {
+        let reference = &volume["configMap"];
+        names.extend(reference["name"].as_str().map(|name| (name.to_owned(), is_optional(reference))));
+    }
+    let mut texts = Vec::new();
+    for (name, optional) in wanted(names) {
+        let map = manifests.get("ConfigMap", &name);
+        if map.is_null() {
+            if optional {
+                continue;
+            }
+            bail!("the ConfigMap '{name}' is missing");
+        }
+        let mut all = Fields::new();
+        all.put("apiVersion", "v1");
+        all.put("binaryData", map["binaryData"].clone());
+        all.put("data", map["data"].clone());
+        all.put("kind", "ConfigMap");
+        all.keep("metadata", json!({"creationTimestamp": null, "name": name}));
+        texts.push(yaml::write(&all.into()).into());
+    }
+    Ok(texts)
+}
+
+/// Those that containers name; the edge API doesn't look at volumes for these.
+fn secrets(manifests: &Manifests, workloads: &[&Value]) -> Result<Vec<Value>> {
+    let pods = workloads.iter().map(|workload| &workload["spec"]["pod"]["spec"]);
+    let mut all = Vec::new();
+    for (name, optional) in wanted(pods.flat_map(|pod| references(pod, "secretRef", "secretKeyRef"))) {
+        let secret = manifests.get("Secret", &name);
+        if secret.is_null() {
+            if optional {
+                continue;
+            }
+            bail!("the Secret '{name}' is missing");
+        }
+        let mut data: BTreeMap<&str, String> =
+            strings(&secret["data"]).map(|(key, encoded)| (key, encoded.to_owned())).collect();
+        data.extend(strings(&secret["stringData"]).map(|(key, text)| (key, BASE64_STANDARD.encode(text))));
+        all.push(json!({"data": serde_json::to_string(&data)?, "name": name}));
+    }
+    Ok(all)
+}
+
+/// Names in `env` and `envFrom`, and whether each may be missing.
+fn references(pod: &Value, from: &str, key: &str) -> Vec<(String, bool)> {
+    let mut names = Vec::new();
+    for container in items(&pod["containers"]).iter().chain(items(&pod["initContainers"])) {
+        let whole = items(&container["envFrom"]).iter().map(|source| &source[from]);
+        let single = items(&container["env"]).iter().map(|variable| &variable["valueFrom"][key]);
+        for reference in whole.chain(single) {
+            names.extend(reference["name"].as_str().map(|name| (name.to_owned(), is_optional(reference))));
+        }
+    }
+    names
+}
+
+/// Each once; it may be missing only if nobody minds.
+fn wanted(names: impl IntoIterator<Item = (String, bool)>) -> BTreeMap<String, bool> {
+    let names: BTreeSet<(String, bool)> = names.into_iter().collect();
+    // `false` sorts first: the reverse lets it win.
+    names.into_iter().rev().collect()
+}
+
+fn is_optional(reference: &Value) -> bool {
+    reference["optional"] == true
+}
+
+/// Those with the `podman/` prefix, without it.
+fn podman(map: &Value) -> Value {
+    let stripped = strings(map).filter_map(|(key, value)| Some((key.strip_prefix("podman/")?, value)));
+    stripped.map(|(key, value)| (key.to_owned(), Value::from(value))).collect::<Map<_, _>>().into()
+}
+
+/// The listed fields; `old:new` takes another name on the way.
+fn renamed(from: &Value, fields: &[&str]) -> Value {
+    let mut all = Fields::new();
+    for field in fields {
+        let (old, new) = field.split_once(':').unwrap_or((field, field));
+        all.put(new, from[old].clone());
+    }
+    all.into()
+}
+
+fn items(value: &Value) -> &[Value] {
+    value.as_array().map_or(&[], Vec::as_slice)
+}
+
+fn strings(value: &Value) -> impl Iterator<Item = (&str, &str)> {
+    value.as_object().into_iter().flatten().filter_map(|(key, value)| Some((key.as_str(), value.as_str()?)))
+}
+
+/// An object as Go writes it: with `omitempty` for almost every field.
+struct Fields(Map<String, Value>);
+
+impl Fields {
+    fn new() -> Self {
+        Self(Map::new())
+    }
+
+    fn put(&mut self, key: &str, value: impl Into<Value>) {
+        let value = value.into();
+        let empty = match &value {
+            Value::Null | Value::Bool(false) => true,
+            Value::String(text) => text.is_empty(),
+            Value::Array(items) => items.is_empty(),
+            Value::Object(map) => map.is_empty(),
+            _ => false,
+        };
+        if !empty {
+            self.keep(key, value);
+        }
+    }
+
+    fn keep(&mut self, key: &str, value: impl Into<Value>) {
+        self.0.insert(key.to_owned(), value.into());
+    }
+}
+
+impl From<Fields> for Value {
+    fn from(fields: Fields) -> Self {
+        Self::Object(fields.0)
+    }
+}

@@ -1,0 +1,142 @@
+//! A Flotta edge API for development: it serves the manifests of a directory to any number of devices over mutual
+//! TLS, shows what they say, and misbehaves when told to.
+//!
+//! ```text
+//! server ── TLS, one task per connection ──► faults ──► api ──► devices, configuration ◄── manifests
+//! control ─ commands: the terminal, a socket ─┘                     └──► journal: stdout, --log-json
+//! ```
+
+mod api;
+mod authority;
+mod configuration;
+mod control;
+mod devices;
+mod edge;
+mod faults;
+mod journal;
+mod manifests;
+mod server;
+mod socket;
+mod tls;
+mod yaml;
+
+use std::{net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc};
+
+use anyhow::{Context, Result};
+use clap::{Parser, Subcommand};
+
+use crate::{devices::Approval, edge::Edge};
+
+#[derive(Parser)]
+#[command(version, about)]
+struct Command {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Subcommand)]
+enum Action {
+    /// Serve manifests to devices until interrupted
+    #[command(after_help = control::HELP)]
+    Serve(Serve),
+    /// Send a command to a running server, and print its answer
+    #[command(after_help = control::HELP)]
+    Tell {
+        /// The server's --dir
+        dir: PathBuf,
+        /// The command and its arguments
+        #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+        command: Vec<String>,
+    },
+}
+
+/// How to serve.
+#[derive(clap::Args)]
+pub(crate) struct Serve {
+    /// Directory of EdgeDevice, EdgeWorkload, ConfigMap and Secret manifests; read again when it changes
+    #[arg(long, value_name = "DIR")]
+    manifests: PathBuf,
+    /// Where CA, bootstrap certificate, known devices and the control socket are kept, and found again at the next
+    /// start [default: a new directory below the temporary one]
+    #[arg(long, value_name = "DIR")]
+    dir: Option<PathBuf>,
+    /// Address to listen on; port 0 takes a free one, which is printed
+    #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:8043")]
+    listen: SocketAddr,
+    /// Whether unknown devices are let in: auto, ask (on the terminal), never, after=SECONDS
+    #[arg(long, default_value = "auto")]
+    approve: Approval,
+    /// How long a device's certificate is valid from now on; not more than 0: it has ended already
+    #[arg(long, value_name = "N", default_value = "2592000", allow_negative_numbers = true,
+        value_parser = authority::life)]
+    certificate_seconds: i64,
+    /// A label of every device, beside those of its EdgeDevice manifest; may be repeated
+    #[arg(long = "label", value_name = "KEY=VALUE", value_parser = label)]
+    labels: Vec<(String, String)>,
+    /// Heartbeat period of devices whose manifest gives none
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    period: i64,
+    /// Append one JSON object per request to this file
+    #[arg(long, value_name = "FILE")]
+    log_json: Option<PathBuf>,
+    /// Print no requests: for hundreds of devices
+    #[arg(long)]
+    quiet: bool,
+}
+
+fn label(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("a label is written KEY=VALUE")?;
+    Ok((key.to_owned(), value.to_owned()))
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    let done = match Command::parse().action {
+        Action::Tell { dir, command } => control::tell(&dir, &command.join(" ")).await,
+        Action::Serve(serve) => run(serve).await,
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("dev-edge-api: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(serve: Serve) -> Result<()> {
+    let listen = serve.listen;
+    let edge = Arc::new(Edge::open(serve)?);
+    let listener = server::bind(listen).await.with_context(|| format!("failed to listen on {listen}"))?;
+    let address = listener.local_addr()?;
+    let dir = edge.dir().display();
+    println!("listening: https://{address}");
+    println!("directory: {dir}");
+    println!("  ca.pem, bootstrap.pem, bootstrap.key   for CA_ROOT, CERT and KEY of a device");
+    println!("  control.sock                           for: dev-edge-api tell {dir} help");
+    let served = server::serve(Arc::clone(&edge), listener, address);
+    let controlled = control::listen(Arc::clone(&edge));
+    let ended = tokio::select! {
+        result = served => result,
+        result = controlled => result,
+        () = control::terminal(Arc::clone(&edge)) => Ok(()),
+        () = interrupted() => Ok(()),
+    };
+    let _ = std::fs::remove_file(edge.control_socket());
+    // The terminal's reader is a thread that can't be interrupted: don't wait for it.
+    match ended {
+        Ok(()) => std::process::exit(0),
+        Err(error) => Err(error),
+    }
+}
+
+async fn interrupted() {
+    use tokio::signal::unix::{SignalKind, signal};
+    match signal(SignalKind::terminate()) {
+        Ok(mut terminate) => tokio::select! {
+            _ = tokio::signal::ctrl_c() => (),
+            _ = terminate.recv() => (),
+        },
+        Err(_) => drop(tokio::signal::ctrl_c().await),
+    }
+}

@@ -1,0 +1,216 @@
+//! A running edge API, and devices to talk to it.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    path::Path,
+    process::{Child, Command, Stdio},
+    sync::Arc,
+    time::Duration,
+};
+
+use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256, SignatureAlgorithm};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use ureq::{
+    Agent,
+    tls::{Certificate, ClientCert, PrivateKey, RootCerts, TlsConfig},
+};
+
+const BINARY: &str = env!("CARGO_BIN_EXE_dev-edge-api");
+
+/// One server; it ends with this.
+pub(crate) struct Bed {
+    pub(crate) dir: TempDir,
+    pub(crate) url: String,
+    server: Child,
+}
+
+/// Certificate and key, PEM.
+#[derive(Clone)]
+pub(crate) struct Identity {
+    pub(crate) certificate: String,
+    pub(crate) key: String,
+}
+
+impl Bed {
+    pub(crate) fn start(options: &[&str]) -> Self {
+        let dir = TempDir::new().unwrap();
+        fs::create_dir(dir.path().join("manifests")).unwrap();
+        Self::start_in(dir, options)
+    }
+
+    fn start_in(dir: TempDir, options: &[&str]) -> Self {
+        let mut server = Command::new(BINARY)
+            .args(["serve", "--listen", "127.0.0.1:0", "--manifests"])
+            .arg(dir.path().join("manifests"))
+            .arg("--dir")
+            .arg(dir.path().join("edge"))
+            .arg("--log-json")
+            .arg(dir.path().join("log.json"))
+            .args(options)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(server.stdout.take().unwrap()).lines();
+        let first = lines.next().unwrap().unwrap();
+        // Nobody reads on: it must not end by that, but neither must the pipe fill.
+        std::thread::spawn(move || lines.for_each(drop));
+        let url = first.strip_prefix("listening: ").unwrap().to_owned();
+        Self { dir, url, server }
+    }
+
+    /// The same directory, another process.
+    pub(crate) fn restart(mut self) -> Self {
+        self.server.kill().unwrap();
+        self.server.wait().unwrap();
+        let dir = std::mem::replace(&mut self.dir, TempDir::new().unwrap());
+        Self::start_in(dir, &[])
+    }
+
+    pub(crate) fn edge(&self) -> std::path::PathBuf {
+        self.dir.path().join("edge")
+    }
+
+    pub(crate) fn write(&self, name: &str, text: &str) {
+        fs::write(self.dir.path().join("manifests").join(name), text).unwrap();
+    }
+
+    /// A command that works.
+    pub(crate) fn tell(&self, command: &str) -> String {
+        let output =
+            Command::new(BINARY).arg("tell").arg(self.edge()).args(command.split(' ')).output().unwrap();
+        assert!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    pub(crate) fn log(&self) -> Vec<Value> {
+        let text = fs::read_to_string(self.dir.path().join("log.json")).unwrap();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    pub(crate) fn bootstrap(&self) -> Identity {
+        let read = |name: &str| fs::read_to_string(self.edge().join(name)).unwrap();
+        Identity { certificate: read("bootstrap.pem"), key: read("bootstrap.key") }
+    }
+
+    pub(crate) fn client(&self, identity: &Identity) -> Client {
+        self.client_as(Some(identity))
+    }
+
+    pub(crate) fn client_as(&self, identity: Option<&Identity>) -> Client {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let ca = fs::read(self.edge().join("ca.pem")).unwrap();
+        let identity = identity.map(|identity| {
+            let certificate = Certificate::from_pem(identity.certificate.as_bytes()).unwrap();
+            ClientCert::new_with_certs(&[certificate], PrivateKey::from_pem(identity.key.as_bytes()).unwrap())
+        });
+        let tls = TlsConfig::builder()
+            .root_certs(RootCerts::Specific(Arc::new(vec![Certificate::from_pem(&ca).unwrap()])))
+            .client_cert(identity)
+            .build();
+        let config = Agent::config_builder()
+            .tls_config(tls)
+            .proxy(None)
+            .http_status_as_error(false)
+            .timeout_global(Some(Duration::from_secs(5)));
+        Client { agent: config.build().into(), base: format!("{}/api/flotta-management/v1", self.url) }
+    }
+
+    /// Enrolled and registered.
+    pub(crate) fn device(&self, id: &str) -> Identity {
+        let client = self.client(&self.bootstrap());
+        client.enrol(id);
+        self.registered(&client, id)
+    }
+
+    /// With a new certificate, by whatever this client has now.
+    pub(crate) fn registered(&self, client: &Client, id: &str) -> Identity {
+        let (csr, key) = request(&PKCS_ECDSA_P256_SHA256);
+        let answer = client.register(id, &csr);
+        assert_eq!(answer.status, 200, "{}", answer.text);
+        Identity { certificate: answer.json()["content"]["certificate"].as_str().unwrap().to_owned(), key }
+    }
+}
+
+impl Drop for Bed {
+    fn drop(&mut self) {
+        let _ = self.server.kill();
+        let _ = self.server.wait();
+    }
+}
+
+/// A CSR and its key, PEM.
+pub(crate) fn request(algorithm: &'static SignatureAlgorithm) -> (String, String) {
+    let key = KeyPair::generate_for(algorithm).unwrap();
+    let csr = CertificateParams::new(["elsewhere".to_owned()]).unwrap().serialize_request(&key).unwrap();
+    (csr.pem().unwrap(), key.serialize_pem())
+}
+
+/// HTTP with one identity.
+pub(crate) struct Client {
+    agent: Agent,
+    base: String,
+}
+
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) retry_after: Option<String>,
+    pub(crate) text: String,
+}
+
+impl Answer {
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+}
+
+impl Client {
+    pub(crate) fn get(&self, path: &str) -> Result<Answer, ureq::Error> {
+        read(self.agent.get(format!("{}{path}", self.base)).call()?)
+    }
+
+    pub(crate) fn post(&self, path: &str, kind: &str, body: &str) -> Result<Answer, ureq::Error> {
+        read(self.agent.post(format!("{}{path}", self.base)).content_type(kind).send(body)?)
+    }
+
+    pub(crate) fn say(&self, id: &str, directive: &str, content: Value) -> Result<Answer, ureq::Error> {
+        let message = json!({"type": "data", "message_id": "1", "directive": directive, "content": content});
+        self.post(&format!("/data/{id}/out"), "application/json", &message.to_string())
+    }
+
+    pub(crate) fn enrol(&self, id: &str) -> u16 {
+        self.say(id, "enrolment", json!({"features": {}, "target_namespace": "default"})).unwrap().status
+    }
+
+    pub(crate) fn register(&self, id: &str, csr: &str) -> Answer {
+        self.say(id, "registration", json!({"certificate_request": csr})).unwrap()
+    }
+
+    pub(crate) fn beat(&self, id: &str) -> u16 {
+        self.say(id, "heartbeat", json!({"status": "up", "version": "1"})).unwrap().status
+    }
+
+    pub(crate) fn configuration(&self, id: &str) -> Answer {
+        self.get(&format!("/data/{id}/in")).unwrap()
+    }
+
+    pub(crate) fn control(&self, id: &str) -> Answer {
+        self.get(&format!("/control/{id}/in")).unwrap()
+    }
+}
+
+fn read(mut response: ureq::http::Response<ureq::Body>) -> Result<Answer, ureq::Error> {
+    let retry_after = response.headers().get("retry-after").map(|value| value.to_str().unwrap().to_owned());
+    let text = response.body_mut().with_config().limit(100 << 20).read_to_string()?;
+    Ok(Answer { status: response.status().as_u16(), retry_after, text })
+}
+
+/// openssl is what nobody can argue with.
+pub(crate) fn openssl(arguments: &[&str], file: &Path) -> String {
+    let output = Command::new("openssl").args(arguments).arg("-in").arg(file).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}

@@ -1,0 +1,168 @@
+//! Who may call what, and what comes back: the table of the edge API, row by row.
+
+use rcgen::{
+    CertificateParams, DnType, Issuer, KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PKCS_ED25519,
+};
+use serde_json::json;
+
+use crate::bed::{Bed, Identity, openssl, request};
+
+/// A certificate that says it is `name`'s, by a CA that nobody knows.
+fn foreign(name: &str) -> Identity {
+    let ca_key = KeyPair::generate().unwrap();
+    let mut ca = CertificateParams::default();
+    ca.distinguished_name = rcgen::DistinguishedName::new();
+    ca.distinguished_name.push(DnType::OrganizationName, "flotta-operator");
+    let key = KeyPair::generate().unwrap();
+    let mut params = CertificateParams::default();
+    params.distinguished_name.push(DnType::CommonName, name);
+    let certificate = params.signed_by(&key, &Issuer::new(ca, ca_key)).unwrap().pem();
+    Identity { certificate, key: key.serialize_pem() }
+}
+
+#[test]
+fn each_certificate_may_do_what_the_table_says() {
+    let bed = Bed::start(&[]);
+    let (one, two) = (bed.device("one"), bed.device("two"));
+    bed.tell("certificate-seconds -5");
+    let expired = bed.registered(&bed.client(&one), "one");
+    let expired_two = bed.registered(&bed.client(&two), "two");
+    bed.tell("certificate-seconds 60");
+    //                         enrol register beat configuration control, of "one"
+    let table = [
+        ("its own", &one, [208, 200, 200, 200, 200]),
+        ("its own, expired", &expired, [208, 200, 200, 401, 401]),
+        ("the bootstrap one", &bed.bootstrap(), [208, 500, 403, 401, 401]),
+        ("another device's", &two, [208, 500, 403, 403, 403]),
+        ("another device's, expired", &expired_two, [208, 500, 403, 401, 401]),
+        ("of another CA", &foreign("one"), [401, 401, 401, 401, 401]),
+    ];
+    for (whose, identity, expected) in table {
+        let client = bed.client(identity);
+        let (csr, _) = request(&PKCS_ECDSA_P256_SHA256);
+        let statuses = [
+            client.enrol("one"),
+            client.register("one", &csr).status,
+            client.beat("one"),
+            client.configuration("one").status,
+            client.control("one").status,
+        ];
+        assert_eq!(statuses, expected, "{whose}");
+    }
+    assert_eq!(bed.client(&foreign("one")).control("one").text, "", "a 401 has no body");
+}
+
+#[test]
+fn without_a_certificate_the_handshake_fails() {
+    let error = Bed::start(&[]).client_as(None).get("/control/one/in").unwrap_err();
+    assert!(format!("{error:?}").contains("CertificateRequired"), "{error:?}");
+}
+
+#[test]
+fn a_device_is_let_in_step_by_step() {
+    let bed = Bed::start(&["--approve", "never"]);
+    let client = bed.client(&bed.bootstrap());
+    let (csr, _) = request(&PKCS_ECDSA_P256_SHA256);
+    assert_eq!(client.register("one", &csr).status, 404, "not enrolled");
+    assert_eq!(client.enrol("one"), 200);
+    assert_eq!(client.enrol("one"), 200, "still waiting");
+    assert_eq!(client.register("one", &csr).status, 404, "not approved");
+    bed.tell("approve one");
+    assert_eq!(client.enrol("one"), 208);
+    assert_eq!(client.register("one", &csr).status, 200);
+    assert_eq!(client.register("one", &csr).status, 500, "registered, by the bootstrap certificate");
+    assert_eq!(client.enrol("two"), 200);
+    bed.tell("refuse two");
+    assert_eq!(client.enrol("two"), 400);
+    assert_eq!(client.enrol("Three"), 400, "no name for a resource");
+}
+
+#[test]
+fn approval_can_take_its_time() {
+    let bed = Bed::start(&["--approve", "after=1"]);
+    let client = bed.client(&bed.bootstrap());
+    let (csr, _) = request(&PKCS_ECDSA_P256_SHA256);
+    client.enrol("one");
+    let mut statuses = Vec::new();
+    while statuses.last() != Some(&200) && statuses.len() < 100 {
+        statuses.push(client.register("one", &csr).status);
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    assert_eq!((statuses.first(), statuses.last()), (Some(&404), Some(&200)), "{statuses:?}");
+}
+
+#[test]
+fn messages_that_make_no_sense_are_refused() {
+    let bed = Bed::start(&[]);
+    let client = bed.client(&bed.device("one"));
+    let status = |kind, body| client.post("/data/one/out", kind, body).unwrap().status;
+    let json = "application/json";
+    assert_eq!(status("text/plain", r#"{"directive":"heartbeat","content":{}}"#), 415);
+    assert_eq!(status(json, "{"), 400);
+    assert_eq!(status(json, r#"{"directive":"dance"}"#), 400);
+    assert_eq!(status(json, r#"{"directive":"heartbeat","content":7}"#), 400);
+    assert_eq!(status(json, r#"{"type":"letter","directive":"heartbeat","content":{}}"#), 422);
+    assert_eq!(status("application/json; charset=utf-8", r#"{"directive":"heartbeat","content":{}}"#), 200);
+    assert_eq!(client.get("/data/one/out").unwrap().status, 405);
+    assert_eq!(client.get("/data/one").unwrap().status, 404);
+    client.say("new", "enrolment", json!({})).expect_err("without features the connection is dropped");
+}
+
+#[test]
+fn only_ecdsa_requests_are_signed() {
+    let bed = Bed::start(&[]);
+    let client = bed.client(&bed.bootstrap());
+    client.enrol("one");
+    assert_eq!(client.register("one", "").status, 400);
+    assert_eq!(client.register("one", &request(&PKCS_ED25519).0).status, 400);
+    let (csr, _) = request(&PKCS_ECDSA_P256_SHA256);
+    let middle = csr.len() / 2;
+    let broken = format!("{}A{}", &csr[..middle], &csr[middle + 1..]);
+    assert_eq!(client.register("one", &broken).status, 400, "not signed by its own key");
+    assert_eq!(client.register("one", &request(&PKCS_ECDSA_P384_SHA384).0).status, 200);
+}
+
+#[test]
+fn certificates_are_as_the_real_ones() {
+    let bed = Bed::start(&["--certificate-seconds", "3600"]);
+    let one = bed.dir.path().join("one.pem");
+    std::fs::write(&one, bed.device("one").certificate).unwrap();
+    let about = openssl(&["x509", "-noout", "-subject", "-nameopt", "RFC2253"], &one);
+    assert_eq!(about.trim(), "subject=OU=default,CN=one");
+    let ca = openssl(&["x509", "-noout", "-subject"], &bed.edge().join("ca.pem"));
+    assert!(!ca.contains("CN"), "{ca}");
+    assert!(bed.bootstrap().key.starts_with("-----BEGIN EC PRIVATE KEY-----"));
+    openssl(&["ec", "-check", "-noout"], &bed.edge().join("bootstrap.key"));
+    let register = openssl(&["x509", "-noout", "-subject"], &bed.edge().join("bootstrap.pem"));
+    assert!(register.contains("CN = register") || register.contains("CN=register"), "{register}");
+}
+
+#[test]
+fn a_device_that_is_disconnected_is_told_so_and_one_deleted_is_unknown() {
+    let bed = Bed::start(&[]);
+    bed.write("w.yaml", "kind: EdgeWorkload\nmetadata: {name: w}\nspec: {device: one}\n");
+    let client = bed.client(&bed.device("one"));
+    assert_eq!(client.control("one").text, "");
+    assert!(client.configuration("one").json()["content"]["workloads"].is_array());
+    bed.tell("disconnect one");
+    assert_eq!(client.control("one").json()["content"], json!({"command": "disconnect", "arguments": null}));
+    assert_eq!(client.configuration("one").json()["content"]["workloads"], json!(null));
+    bed.tell("delete one");
+    assert_eq!(client.control("one").status, 404);
+    assert_eq!(client.configuration("one").status, 404);
+    assert_eq!(client.beat("one"), 404);
+}
+
+#[test]
+fn a_restarted_server_knows_its_devices() {
+    let bed = Bed::start(&[]);
+    let one = bed.device("one");
+    let version = |bed: &Bed| {
+        bed.client(&one).configuration("one").json()["content"]["version"].as_str().unwrap().to_owned()
+    };
+    let before = version(&bed);
+    let bed = bed.restart();
+    assert_eq!(version(&bed), before);
+    assert_eq!(bed.client(&one).beat("one"), 200);
+    assert_ne!(version(&bed), before, "each status patch is a new version");
+}
