@@ -20,7 +20,7 @@ use rustix::{
 
 use crate::{
     agent::{
-        Action, Agent, Event, Finished, Setup,
+        Action, Agent, Event, Setup,
         notice::{Notice, Severity},
         order::{Failure, Order, Outcome},
         schedule::Cron,
@@ -28,10 +28,12 @@ use crate::{
         workload::Engine,
     },
     io::{
+        keeper::{self, Keeper, Note},
         manifests::Manifests,
         metrics,
         notify::Notify,
         podman::{self, Podman},
+        server::{self, Server},
         signals,
         state::Store,
     },
@@ -44,8 +46,6 @@ const EVENTS: usize = 256;
 const INTERVAL: Duration = Duration::from_secs(60);
 /// The loop looks at the clock at least this often: suspended time moves deadlines unseen.
 const LONGEST_SLEEP: Duration = Duration::from_secs(60);
-/// The name of what [`Action::Remember`] stores.
-const FINISHED: &str = "finished";
 /// Why the loop ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
@@ -67,16 +67,16 @@ pub fn run(settings: &Settings, reload: &dyn Fn() -> Result<(), String>) -> Resu
     let failed = |what: &str, error: &dyn std::fmt::Display| format!("failed to start {what}: {error}");
     signals::start(events.clone()).map_err(|error| failed("signal handling", &error))?;
     let state = Store::new(&settings.state_dir);
-    let finished = remembered(&state);
-    let memory = keep(state.clone()).map_err(|error| failed("the state writer", &error))?;
-    let mut engines = Engines::new(settings, events.clone());
+    let keeper = Keeper::start(state.clone(), events.clone())
+        .map_err(|error| failed("the keeper of state", &error))?;
+    let engines = Engines::new(settings, events.clone());
     let mut agent = Agent::new(Setup {
         engines: engines.present(),
         interval: INTERVAL,
         metrics_ttl: settings.metrics_ttl,
-        finished,
+        finished: keeper::finished(&state),
         manifests: settings.manifests.is_some(),
-        server: None,
+        server: settings.server.as_ref().map(|_| server::remembered(&state, &settings.device_id)),
         next_slot,
         seed: seed(&settings.device_id),
     });
@@ -88,12 +88,51 @@ pub fn run(settings: &Settings, reload: &dyn Fn() -> Result<(), String>) -> Resu
     let known =
         metrics::start(endpoint, events.clone()).map_err(|error| failed("the metrics endpoint", &error))?;
     agent.restore(&known);
+    let server = settings.server.as_ref().map(|url| {
+        let config = server::Config {
+            url: url.clone(),
+            name: settings.server_name.clone(),
+            proxy: settings.proxy.clone(),
+            device_id: settings.device_id.clone(),
+            namespace: settings.namespace.clone(),
+            ca_root: settings.ca_root.clone(),
+            cert: settings.cert.clone(),
+            key: settings.key.clone(),
+            state: state.clone(),
+        };
+        Server::start(config, events.clone())
+    });
     if let Some(directory) = &settings.manifests {
         Manifests::start(directory.clone(), state, settings.device_id.clone(), events)
             .map_err(|error| failed("the manifest watcher", &error))?;
     }
-    let end = events_to_actions(&mut agent, &inbox, &mut engines, &memory, reload);
-    Ok(end)
+    let mut workers = Workers { engines, server, keeper };
+    Ok(events_to_actions(&mut agent, &inbox, &mut workers, reload))
+}
+
+/// Who carries out actions.
+struct Workers {
+    engines: Engines,
+    server: Option<Server>,
+    keeper: Keeper,
+}
+
+impl Workers {
+    /// Never blocks. An event that comes from here comes from nowhere else.
+    fn carry_out(&mut self, action: Action) -> Option<Event> {
+        match action {
+            Action::Order(order) => return self.engines.submit(order).map(Event::Done),
+            Action::Call(call) => return self.server.as_ref().and_then(|server| server.submit(call)),
+            Action::Tell(notice) => tell(&notice),
+            Action::Remember(finished) => self.keeper.keep(Note::Finished(finished)),
+            Action::StoreConfiguration(raw) => self.keeper.keep(Note::Configuration(raw)),
+            Action::Disconnect => {
+                self.server.iter().for_each(Server::forget);
+                self.keeper.keep(Note::Disconnected);
+            }
+        }
+        None
+    }
 }
 
 /// The engines, each started when it is first needed.
@@ -143,8 +182,7 @@ impl Engines {
 fn events_to_actions(
     agent: &mut Agent,
     inbox: &Receiver<Event>,
-    engines: &mut Engines,
-    memory: &Sender<Finished>,
+    workers: &mut Workers,
     reload: &dyn Fn() -> Result<(), String>,
 ) -> End {
     let mut notify = Notify::ready();
@@ -152,18 +190,7 @@ fn events_to_actions(
     loop {
         let event = waiting.pop_front().unwrap_or(Event::Tick);
         let (actions, wake) = agent.decide(event, now());
-        for action in actions {
-            match action {
-                Action::Order(order) => waiting.extend(engines.submit(order).map(Event::Done)),
-                Action::Call(_) | Action::StoreConfiguration(_) | Action::Disconnect => {}
-                Action::Tell(notice) => tell(&notice),
-                Action::Remember(finished) => {
-                    if memory.send(finished).is_err() {
-                        error!("the state writer has ended");
-                    }
-                }
-            }
-        }
+        waiting.extend(actions.into_iter().filter_map(|action| workers.carry_out(action)));
         notify.alive(agent);
         if !waiting.is_empty() {
             continue;
@@ -242,29 +269,4 @@ fn lock(state_dir: &Path) -> Result<Option<File>, String> {
             Ok(None)
         }
     }
-}
-
-fn remembered(state: &Store) -> Finished {
-    let Some(bytes) = state.load(FINISHED) else { return Finished::new() };
-    serde_json::from_slice(&bytes).unwrap_or_else(|error| {
-        warn!("failed to read the list of finished workloads: {error}");
-        Finished::new()
-    })
-}
-
-/// Writes on a thread of its own: a slow disk must not hold up the loop. Only the newest counts.
-fn keep(state: Store) -> io::Result<Sender<Finished>> {
-    let (sender, inbox) = bounded::<Finished>(EVENTS);
-    crate::io::spawn("state", move || {
-        while let Ok(finished) = inbox.recv() {
-            let finished = inbox.try_iter().last().unwrap_or(finished);
-            let saved = serde_json::to_vec(&finished).map_err(|error| error.to_string());
-            if let Err(error) =
-                saved.and_then(|bytes| state.save(FINISHED, &bytes).map_err(|error| error.to_string()))
-            {
-                error!("failed to store the list of finished workloads: {error}");
-            }
-        }
-    })?;
-    Ok(sender)
 }

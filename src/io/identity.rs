@@ -29,7 +29,7 @@ use rustls::RootCertStore;
 #[cfg(test)]
 pub(crate) use self::certificate::Facts;
 pub(crate) use self::{certificate::Stamp, clock::Clock, pem::Pair};
-use super::state::Store;
+use super::state::{Store, StoreError};
 
 const OWN: &str = "identity";
 const NEXT: &str = "identity-next";
@@ -70,6 +70,15 @@ pub fn remembered(state: &Store, device_id: &str) -> Option<(SystemTime, SystemT
         Vault { state: state.clone(), device_id: device_id.to_owned(), ca_root: None, cert: None, key: None };
     let own = vault.own()?;
     Some((own.received?, own.pair.facts.not_after))
+}
+
+/// Forgets the device's own pair; the bootstrap one isn't ours.
+///
+/// # Errors
+/// The state directory can't be written.
+pub fn forget(state: &Store) -> Result<(), StoreError> {
+    state.remove(NEXT)?;
+    state.remove(OWN)
 }
 
 impl Vault {

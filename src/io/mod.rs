@@ -4,6 +4,7 @@
 pub mod exits;
 pub mod hardware;
 pub mod identity;
+pub mod keeper;
 pub mod manifests;
 pub mod metrics;
 pub mod notify;

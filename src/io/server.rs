@@ -32,6 +32,7 @@ use self::client::{Client, Target};
 use super::{
     hardware,
     identity::{self, Clock, Identity, Vault},
+    keeper,
     state::Store,
 };
 use crate::{
@@ -76,7 +77,7 @@ pub fn remembered(state: &Store, device_id: &str) -> Remembered {
     Remembered {
         certificate: identity::remembered(state, device_id),
         configuration: memory::load(state, device_id),
-        disconnected: false,
+        disconnected: keeper::is_disconnected(state),
     }
 }
 
@@ -126,6 +127,11 @@ impl Server {
             told: Mutex::new(None),
         };
         Self { shared: Arc::new(shared) }
+    }
+
+    /// Forgets who this device is: the next call comes from a stranger.
+    pub fn forget(&self) {
+        *lock(&self.shared.client) = None;
     }
 
     /// Takes the call, and never blocks. Its answer comes as an [`Event::Answered`]; or at once, from here, if no

@@ -95,6 +95,21 @@ impl Store {
         replace().map_err(|cause| StoreError { path, cause })
     }
 
+    /// Keeps nothing under this name any more.
+    ///
+    /// # Errors
+    /// What is there can't be removed.
+    pub fn remove(&self, name: &str) -> Result<(), StoreError> {
+        // The newest last: until then it is what counts.
+        for path in [self.previous(name), self.dir.join(name)] {
+            match fs::remove_file(&path) {
+                Err(cause) if cause.kind() != ErrorKind::NotFound => return Err(StoreError { path, cause }),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
     /// By a link, so that the newest is never missing; filesystems without links get a rename.
     fn keep_previous(&self, name: &str, path: &Path) -> io::Result<()> {
         let previous = self.previous(name);
