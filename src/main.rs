@@ -11,7 +11,11 @@ use std::{
 
 use device_worker_ng::{
     check,
-    io::metrics::{self, receiver},
+    io::{
+        keeper,
+        metrics::{self, receiver},
+        state::Store,
+    },
     run::{self, End},
     settings::{Host, Invocation, Settings, SettingsError},
 };
@@ -41,6 +45,10 @@ fn main() -> ExitCode {
             let report = check::check(&settings);
             print(&report.text);
             if report.is_good { ExitCode::SUCCESS } else { ExitCode::from(CONFIGURATION) }
+        }
+        Ok(Invocation::Register(settings)) => {
+            log_to_stderr(settings.log_level);
+            finish(keeper::reconnect(&Store::new(&settings.state_dir)))
         }
         Ok(Invocation::Run(settings)) => {
             log_to_stderr(settings.log_level);

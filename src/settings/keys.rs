@@ -65,7 +65,7 @@ pub(crate) fn find(name: &str) -> Option<&'static Key> {
 /// What `--help` prints.
 pub(super) fn help() -> String {
     let mut text = format!(
-        "{}\n\nUsage: device-worker-ng --config FILE [--check]\n\nOptions:\n",
+        "{}\n\nUsage: device-worker-ng --config FILE [--check | register]\n\nOptions:\n",
         env!("CARGO_PKG_DESCRIPTION")
     );
     let mut option = |left: &str, right: &str| {
@@ -73,6 +73,7 @@ pub(super) fn help() -> String {
     };
     option("--config FILE", "read the settings of this YAML file");
     option("--check", "print what settings and manifests mean, and whether they are good; change nothing");
+    option("register", "let a device that the server unregistered ask to be let in again at the next start");
     for key in &KEYS {
         if let Some(flag) = key.flag {
             option(&format!("--{flag} VALUE"), &format!("set {}", key.name));

@@ -28,6 +28,8 @@ pub enum Invocation {
     Run(Box<Settings>),
     /// Say what settings and manifests mean.
     Check(Box<Settings>),
+    /// Let a device that the server unregistered ask to be let in again.
+    Register(Box<Settings>),
     /// Print this, and be done.
     Print(String),
 }
@@ -136,7 +138,11 @@ impl Settings {
         layers.cover(command.flags);
         let mut reader = Reader { layers, environment, listing: Vec::new() };
         let settings = Box::new(reader.settings(host)?);
-        Ok(if command.check { Invocation::Check(settings) } else { Invocation::Run(settings) })
+        Ok(match (command.check, command.register) {
+            (true, _) => Invocation::Check(settings),
+            (_, true) => Invocation::Register(settings),
+            _ => Invocation::Run(settings),
+        })
     }
 }
 
@@ -145,6 +151,7 @@ impl Settings {
 struct Command {
     config: Option<PathBuf>,
     check: bool,
+    register: bool,
     flags: Layers,
 }
 
@@ -162,6 +169,7 @@ impl Command {
                     return Ok(Err(concat!("device-worker-ng ", env!("CARGO_PKG_VERSION"), "\n").to_owned()));
                 }
                 Arg::Long("check") => command.check = true,
+                Arg::Value(word) if word == "register" => command.register = true,
                 Arg::Long("config") => command.config = Some(parser.value().map_err(fault)?.into()),
                 Arg::Long(flag) => {
                     let Some(key) = keys::KEYS.iter().find(|key| key.flag == Some(flag)) else {
