@@ -27,16 +27,18 @@ help: ## Say what there is
 demo: ## Watch real pods start and stop by posted metrics, on a podman of its own (a minute)
 	@$(SUPPORT)/demo
 
-# Tests wait more than they work.
-TEST_THREADS = $(shell echo $$((2 * $$(nproc))))
-
 demo-edge: ## The same from an edge API for development: enrol, register, run pods, lose the server
 	@$(SUPPORT)/demo-edge
+
+# Tests wait more than they work.
+TEST_THREADS = $(shell echo $$((2 * $$(nproc))))
+EDGE_API     = --locked --manifest-path edge-api/Cargo.toml
 
 test: ## Run the whole suite, against real podman
 	$(SUPPORT)/install-needs test
 	$(SUPPORT)/test-image $(IMAGE)
 	DWNG_REQUIRE_PODMAN=1 RUST_TEST_THREADS=$${RUST_TEST_THREADS:-$(TEST_THREADS)} cargo test --locked $(WITH_PODMAN)
+	cargo test $(EDGE_API)
 
 bench: static ## Measure size, memory, latency and throughput; the figures also go to bench.json
 	$(SUPPORT)/install-needs test
@@ -46,7 +48,9 @@ bench: static ## Measure size, memory, latency and throughput; the figures also 
 
 check: ## Formatting, lints and documentation; warnings are errors
 	cargo fmt --check
+	cargo fmt --check --manifest-path edge-api/Cargo.toml
 	cargo clippy --locked --all-targets -- -D warnings
+	cargo clippy $(EDGE_API) --all-targets -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps
 
 build: ## Build the release binary: target/release/device-worker-ng
@@ -59,7 +63,7 @@ static: ## Build the release binary that needs no libraries, for any Linux of th
 
 vendor: ## Copy the dependencies to vendor/, so that it builds without a network
 	mkdir -p .cargo
-	cargo vendor --locked vendor >.cargo/config.toml
+	cargo vendor --locked --sync edge-api/Cargo.toml vendor >.cargo/config.toml
 
 install: ## Install what was built (PREFIX=/usr/local, DESTDIR=); keeps an existing configuration
 	@test -x $(BINARY) || { echo "$(BINARY) is missing: run 'make build' or 'make static' first" >&2; exit 1; }

@@ -9,7 +9,7 @@
 //!
 //! ```text
 //!  signals ───┐                                       ┌─► podman        a thread an order ─┐
-//!  metrics ───┤ Event    ┌──────────────────────────┐ │                                    │
+//!  metrics ───┤ Event    ┌──────────────────────────┐ ├─► edge API      a thread a call   ─┤
 //!  manifests ─┼─bounded─►│ run: receive until the   │─┼─► state directory                  │
 //!  exits ─────┤          │ deadline → decide → send │ │                                    │
 //!  outcomes ──┘          └──────────────────────────┘ └─► log, service manager             │
@@ -26,7 +26,7 @@
 //! | [`settings`] | flags, environment, file and defaults become one valid [`Settings`](settings::Settings) |
 //! | [`run`] | the loop: the only place that reads clocks, spawns the long-lived threads and owns channels |
 //! | [`agent`] | **decides**: no I/O, no clock, no thread, no randomness |
-//! | [`wire`] | other people's formats: manifests, pods, podman's answers |
+//! | [`wire`] | other people's formats: manifests, messages, pods, podman's answers |
 //! | [`io`] | **acts**: files, sockets, processes, signals |
 //! | [`check`] | `--check`: says what was understood, and touches nothing |
 //!

@@ -50,11 +50,11 @@ impl Target {
     }
 }
 
-/// Resident bytes of agent and receiver.
+/// Resident bytes of agent and receiver that are their own: code that is read in for the first time isn't.
 fn resident(device: &Device, receiver: Pid) -> usize {
     let of = |pid: i32| {
         let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        let resident = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap();
         resident.trim().trim_end_matches(" kB").parse::<usize>().unwrap() * 1024
     };
     of(device.pid() as i32) + of(receiver.as_raw_nonzero().get())

@@ -1,3 +1,5 @@
+//! Pairs, keys and clocks by their outcome.
+
 use std::{
     fs,
     os::unix::fs::PermissionsExt,

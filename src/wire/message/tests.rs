@@ -1,3 +1,5 @@
+//! Messages by their outcome.
+
 use std::time::{Duration, UNIX_EPOCH};
 
 use serde_json::json;
