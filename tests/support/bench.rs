@@ -230,9 +230,9 @@ fn save_to_running(report: &mut Report) {
 }
 
 /// From a post to the stop request on podman's socket, while a pull, a play with a slow init container and
-/// another workload's ten-second stop are under way.
+/// another workload's stop that waits for its grace are under way.
 fn post_to_stop(report: &mut Report) {
-    const WORKLOADS: usize = 25;
+    const WORKLOADS: usize = 50;
     let (mut device, proxy) = device("latency");
     let names: Vec<String> = (0..WORKLOADS).map(|i| format!("m{i:02}")).collect();
     let expressions: Vec<String> = names.iter().map(|name| format!("{name} < 5 || {name} == nil")).collect();
@@ -254,17 +254,18 @@ fn post_to_stop(report: &mut Report) {
     slow["spec"]["pod"]["spec"]["initContainers"] =
         json!([{"name": "wait", "image": IMAGE, "imagePullPolicy": "Never", "command": ["sleep", "100"]}]);
     device.manifest("zz-slow.json", &slow.to_string());
-    let mut stubborn = workload("zz-stubborn", "trap '' TERM; while :; do sleep 1; done");
-    stubborn["spec"]["pod"]["spec"]["terminationGracePeriodSeconds"] = 10.into();
-
     let mut waits = Vec::new();
-    for _ in 0..2 {
-        device.manifest("zz-stubborn.json", &stubborn.to_string());
+    for round in 0..2 {
+        let name = format!("zz-stubborn-{round}");
+        let mut stubborn = workload(&name, "trap '' TERM; while :; do sleep 1; done");
+        stubborn["spec"]["pod"]["spec"]["terminationGracePeriodSeconds"] = 60.into();
+        let file = format!("{name}.json");
+        device.manifest(&file, &stubborn.to_string());
         let stubborn = device.wait_for("the stubborn one", || {
             let mut pods = device.pods().into_iter();
-            pods.find(|pod| pod.workload == "zz-stubborn" && pod.status == "Running")
+            pods.find(|pod| pod.workload == name && pod.status == "Running")
         });
-        device.remove_manifest("zz-stubborn.json");
+        device.remove_manifest(&file);
         let stop = format!("pods/{}/stop?", stubborn.id);
         support::poll(|| (!proxy.requests(&stop).is_empty()).then_some(())).expect("a stop request");
         let pods = device.pods();
@@ -277,7 +278,9 @@ fn post_to_stop(report: &mut Report) {
             assert_eq!(device.post(name, 9), 200);
             let at = support::poll(|| stops().nth(before).map(|(at, _)| at)).expect("a stop request");
             waits.push((at - start).as_secs_f64() * 1e3);
-            thread::sleep(Duration::from_millis(50));
+            // What podman does for this one must not be measured with the next.
+            let gone = format!("workload '{name}': its pod is gone");
+            device.wait_for(&gone, || (device.log().matches(&gone).count() > round).then_some(()));
         }
         for name in &names {
             device.post(name, 1);

@@ -46,6 +46,8 @@ pub fn skip(why: &str) {
 /// One device: its manifests, its state, and the agent while it runs.
 pub struct Device {
     directory: TempDir,
+    /// What is in memory on a real device too: the runtime directory, and the log on its way to the journal.
+    _memory: TempDir,
     pub id: String,
     pub port: u16,
     /// Where the agent believes podman to be.
@@ -71,6 +73,12 @@ impl Device {
     /// A device whose agent finds no podman.
     pub fn without_podman(name: &str) -> Self {
         let directory = tempfile::Builder::new().prefix("dwng-").tempdir().unwrap();
+        let memory = if Path::new("/dev/shm").is_dir() { "/dev/shm".into() } else { std::env::temp_dir() };
+        let memory = tempfile::Builder::new().prefix("dwng-").tempdir_in(memory).unwrap();
+        for name in ["run", "log"] {
+            std::os::unix::fs::symlink(memory.path().join(name), directory.path().join(name)).unwrap();
+        }
+        fs::create_dir(memory.path().join("run")).unwrap();
         let port = free_port();
         let path = |name: &str| directory.path().join(name).display().to_string();
         let id = format!("{}-{port}", name.replace('_', "-").chars().take(40).collect::<String>());
@@ -85,6 +93,7 @@ impl Device {
         let device = Self {
             socket: directory.path().join("no-podman.sock"),
             directory,
+            _memory: memory,
             id,
             port,
             podman: None,
