@@ -1,3 +1,5 @@
+//! Real files: keys and certificates as openssl writes them, and what people and crashes do to them.
+
 use std::{
     fs,
     os::unix::fs::PermissionsExt,

@@ -1,3 +1,5 @@
+//! What the server says, as it was seen on the wire, and what it must never make of a device.
+
 use std::time::{Duration, UNIX_EPOCH};
 
 use serde_json::json;
