@@ -1,4 +1,4 @@
-//! Pairs, keys and clocks by their outcome.
+//! Real files: keys and certificates as openssl writes them, and what people and crashes do to them.
 
 use std::{
     fs,

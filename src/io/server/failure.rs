@@ -81,9 +81,7 @@ fn tls(error: &rustls::Error, client: &Client) -> String {
     match error {
         Error::InvalidCertificate(cause) => certificate(cause, client),
         Error::AlertReceived(alert) => match alert {
-            AlertDescription::ProtocolVersion => {
-                "the server wants another version of TLS than 1.2 or 1.3".into()
-            }
+            AlertDescription::ProtocolVersion => "the server doesn't speak TLS 1.3".into(),
             AlertDescription::UnrecognisedName => "the server doesn't know the name: see SERVER_NAME".into(),
             alert => format!("the server doesn't accept {} (alert {alert:?})", credentials(client)),
         },

@@ -14,7 +14,7 @@ use serde_json::json;
 use self::peer::{Authority, Peer, Reply};
 use super::*;
 use crate::agent::{
-    call::Heartbeat,
+    call::{Heartbeat, WorkloadStatus},
     notice::{Notice, Reason},
 };
 
@@ -165,6 +165,17 @@ fn calls_share_one_connection() {
         assert!(device.call(Call::Configuration).is_ok());
     }
     assert_eq!(scene.peer.connections.load(Ordering::Relaxed), before);
+}
+
+#[test]
+fn a_heartbeat_of_ten_workloads_fits_into_a_kibibyte() {
+    let (scene, device) = registered();
+    let workloads = (0..10).map(|n| (format!("workld-{n}"), WorkloadStatus::Deploying)).collect();
+    let version = "1234567890".to_owned();
+    let (events, hardware) = (Vec::new(), Hardware::Left);
+    device.call(Call::Heartbeat(Heartbeat { degraded: true, version, workloads, events, hardware })).unwrap();
+    let size = scene.peer.heard().last().unwrap().size;
+    assert!(size <= 1024, "{size} bytes");
 }
 
 #[test]

@@ -8,11 +8,11 @@
 
 pub(in crate::wire) mod assemble;
 pub mod names;
-pub(in crate::wire) mod pod;
-pub(in crate::wire) mod profiles;
+mod pod;
+mod profiles;
 pub(in crate::wire) mod resource;
 mod select;
-pub(in crate::wire) mod timing;
+mod timing;
 pub(crate) mod yaml;
 
 #[cfg(test)]
@@ -96,7 +96,7 @@ pub(in crate::wire) struct Finding {
 }
 
 impl Finding {
-    pub(in crate::wire) fn new<const N: usize>(path: [&str; N], message: impl Into<String>) -> Self {
+    fn new<const N: usize>(path: [&str; N], message: impl Into<String>) -> Self {
         Self { field: Field::from(path), message: message.into() }
     }
 }

@@ -21,7 +21,7 @@ fn is_label_of_any_length(name: &str) -> bool {
 /// A DNS-1123 label: what workloads and containers are named by.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
-pub(in crate::wire) struct Label(pub(in crate::wire) String);
+pub(super) struct Label(pub(super) String);
 
 impl TryFrom<String> for Label {
     type Error = String;
@@ -57,7 +57,7 @@ impl TryFrom<String> for Subdomain {
 /// A text in which something stands.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
-pub(in crate::wire) struct Filled(pub(in crate::wire) String);
+pub(super) struct Filled(pub(super) String);
 
 impl TryFrom<String> for Filled {
     type Error = &'static str;

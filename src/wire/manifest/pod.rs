@@ -15,7 +15,7 @@ use crate::agent::workload::RestartPolicy;
 /// would find the mistake as well, but it has no line to show.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(in crate::wire) struct Pod {
+pub(super) struct Pod {
     containers: Vec<Container>,
     init_containers: Option<Vec<Container>>,
     restart_policy: Option<Restart>,
@@ -177,7 +177,7 @@ impl Pod {
     }
 
     /// The first use of a `Secret`: its name, and where it is named.
-    pub(in crate::wire) fn secret(&self, at: &Field) -> Option<(String, Field)> {
+    pub(super) fn secret(&self, at: &Field) -> Option<(String, Field)> {
         let mut first = None;
         self.visit(at, &mut |kind, reference, field| {
             if kind == Kind::Secret {

@@ -16,7 +16,7 @@ use crate::agent::workload::{Condition, ListedCondition, ListedProfile, Profile}
 pub(super) struct DeviceProfiles(pub(super) Vec<Profile>);
 
 #[derive(Deserialize)]
-pub(in crate::wire) struct DeviceProfile {
+struct DeviceProfile {
     name: Filled,
     conditions: Option<DeviceConditions>,
 }
@@ -37,14 +37,11 @@ impl TryFrom<Vec<DeviceProfile>> for DeviceProfiles {
 
     fn try_from(profiles: Vec<DeviceProfile>) -> Result<Self, String> {
         unique(profiles.iter().map(|profile| &profile.name.0))?;
-        Ok(Self(profiles.into_iter().map(Profile::from).collect()))
-    }
-}
-
-impl From<DeviceProfile> for Profile {
-    fn from(profile: DeviceProfile) -> Self {
-        let conditions = profile.conditions.map(|conditions| conditions.0).unwrap_or_default();
-        Self { name: profile.name.0, conditions }
+        let valid = profiles.into_iter().map(|profile| Profile {
+            name: profile.name.0,
+            conditions: profile.conditions.map(|conditions| conditions.0).unwrap_or_default(),
+        });
+        Ok(Self(valid.collect()))
     }
 }
 
@@ -68,7 +65,7 @@ fn unique<'a>(mut names: impl Iterator<Item = &'a String>) -> Result<(), String>
 /// A profile as an `EdgeWorkload` lists it.
 #[derive(Debug, Deserialize)]
 #[serde(try_from = "WorkloadProfileFields")]
-pub(in crate::wire) struct WorkloadProfile(pub(in crate::wire) ListedProfile);
+pub(super) struct WorkloadProfile(pub(super) ListedProfile);
 
 #[derive(Deserialize)]
 struct WorkloadProfileFields {

@@ -30,10 +30,10 @@ pub(super) enum Resource {
 
 /// What this agent uses of an `EdgeDevice`.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Device {
+pub(in crate::wire) struct Device {
     pub(super) name: String,
     pub(super) labels: BTreeMap<String, String>,
-    pub(super) profiles: Vec<Profile>,
+    pub(in crate::wire) profiles: Vec<Profile>,
     /// Where they stand.
     pub(super) profiles_at: Field,
 }
@@ -44,7 +44,7 @@ pub(in crate::wire) struct WorkloadManifest {
     pub(super) device: Option<String>,
     pub(super) selector: Option<Selector>,
     /// Still without the `ConfigMap`s.
-    pub(super) content: Content,
+    pub(in crate::wire) content: Content,
     pub(super) restart: RestartPolicy,
     pub(super) grace: Duration,
     pub(super) schedule: Schedule,
@@ -87,8 +87,14 @@ pub(super) fn read(document: Value) -> Result<(Option<Resource>, Vec<Finding>), 
         None => return Err(Finding::new(["apiVersion"], format!("is missing: write `{expected}`"))),
     }
     let (resource, findings) = match kind {
-        "EdgeDevice" => read_device(&document)?,
-        "EdgeWorkload" => read_workload(document)?,
+        "EdgeDevice" => {
+            let (device, findings) = read_device(&document)?;
+            (Resource::Device(device), findings)
+        }
+        "EdgeWorkload" => {
+            let (manifest, findings) = read_workload(document)?;
+            (Resource::Workload(Box::new(manifest)), findings)
+        }
         "ConfigMap" => {
             let (map, findings) = read_config_map(document)?;
             (Resource::ConfigMap(map), findings)
@@ -102,7 +108,7 @@ pub(super) fn read(document: Value) -> Result<(Option<Resource>, Vec<Finding>), 
 }
 
 /// Deserializes a document; the findings are the fields that nothing knows.
-pub(in crate::wire) fn typed<'de, T: Deserialize<'de>>(
+fn typed<'de, T: Deserialize<'de>>(
     document: &'de Value,
     left: &[&str],
 ) -> Result<(T, Vec<Finding>), Finding> {
@@ -202,7 +208,7 @@ struct Heartbeat {
     profiles: Option<DeviceProfiles>,
 }
 
-fn read_device(document: &Value) -> Result<(Resource, Vec<Finding>), Finding> {
+pub(in crate::wire) fn read_device(document: &Value) -> Result<(Device, Vec<Finding>), Finding> {
     const LEFT: [&str; 8] = [
         "spec.heartbeat.hardwareProfile",
         "spec.heartbeat.periodSeconds",
@@ -231,7 +237,7 @@ fn read_device(document: &Value) -> Result<(Resource, Vec<Finding>), Finding> {
             (None, None) => (Vec::new(), above),
         };
     let (name, labels) = (metadata.name.0, metadata.labels.unwrap_or_default());
-    Ok((Resource::Device(Device { name, labels, profiles, profiles_at }), findings))
+    Ok((Device { name, labels, profiles, profiles_at }, findings))
 }
 
 #[derive(Deserialize)]
@@ -276,13 +282,45 @@ impl TryFrom<String> for Kind {
     }
 }
 
-fn read_workload(mut document: Value) -> Result<(Resource, Vec<Finding>), Finding> {
+pub(in crate::wire) fn read_workload(
+    mut document: Value,
+) -> Result<(WorkloadManifest, Vec<Finding>), Finding> {
     const LEFT: [&str; 4] = ["spec.data", "spec.logCollection", "spec.metrics", "spec.pod.spec"];
     let (WorkloadDocument { metadata, spec }, mut findings) = typed(&document, &LEFT)?;
-    if spec.image_registries.is_some() {
-        findings.push(Finding::new(["spec", "imageRegistries"], NO_CREDENTIALS));
+    let pod_field = Field::from(["spec", "pod", "spec"]);
+    spec.pod.spec.check(&pod_field)?;
+    if let Some((name, field)) = spec.pod.spec.secret(&pod_field) {
+        let message = format!("needs the Secret `{name}`, and Secrets are not supported yet");
+        return Err(Finding { field, message });
     }
-    let parts = Parts {
+    let cron = spec.cron.and_then(|cron| cron.0);
+    if cron.as_ref().is_some_and(Cron::has_backslash) {
+        findings.push(Finding::new(["spec", "cron"], "`\\` is taken for `/`"));
+    }
+    if cron.is_some() && spec.retry.is_some() {
+        findings.push(Finding::new(["spec", "retry"], "has no effect beside `spec.cron`"));
+    }
+    if spec.image_registries.is_some() {
+        let message = "credentials are not supported yet: images are pulled without them";
+        findings.push(Finding::new(["spec", "imageRegistries"], message));
+    }
+    let profiles: Vec<ListedProfile> =
+        spec.profiles.unwrap_or_default().into_iter().map(|profile| profile.0).collect();
+    if profiles.iter().flat_map(|profile| &profile.conditions).any(|condition| condition.cpu.is_some()) {
+        let message = "CPU limits of conditions are not supported yet: they have no effect";
+        findings.push(Finding::new(["spec", "profiles"], message));
+    }
+    let manifest = WorkloadManifest {
+        device: spec.device.filter(|name| !name.is_empty()),
+        selector: spec.device_selector,
+        restart: spec.pod.spec.restart(),
+        grace: spec.pod.spec.grace(),
+        config_maps: spec.pod.spec.config_maps(&pod_field),
+        schedule: match cron {
+            Some(cron) => Schedule::Cron(cron),
+            None => Schedule::Service(spec.retry.map(|retry| retry.0).unwrap_or_default()),
+        },
+        profiles,
         content: Content {
             name: metadata.name.0,
             namespace: namespace(metadata.namespace),
@@ -292,74 +330,8 @@ fn read_workload(mut document: Value) -> Result<(Resource, Vec<Finding>), Findin
             config_maps: Vec::new(),
             specification: document["spec"]["pod"]["spec"].take(),
         },
-        pod: spec.pod.spec,
-        cron: spec.cron,
-        retry: spec.retry,
-        profiles: spec.profiles,
     };
-    let at = Field::from(["spec"]);
-    let manifest = parts.manifest(&at, &at.then("pod").then("spec"), &mut findings)?;
-    let manifest = WorkloadManifest {
-        device: spec.device.filter(|name| !name.is_empty()),
-        selector: spec.device_selector,
-        ..manifest
-    };
-    Ok((Resource::Workload(Box::new(manifest)), findings))
-}
-
-/// What becomes of `imageRegistries`.
-pub(in crate::wire) const NO_CREDENTIALS: &str =
-    "credentials are not supported yet: images are pulled without them";
-
-/// What every source says of a workload.
-pub(in crate::wire) struct Parts {
-    /// Still without the `ConfigMap`s.
-    pub(in crate::wire) content: Content,
-    pub(in crate::wire) pod: Pod,
-    pub(in crate::wire) cron: Option<CronField>,
-    pub(in crate::wire) retry: Option<Retry>,
-    pub(in crate::wire) profiles: Option<Vec<WorkloadProfile>>,
-}
-
-impl Parts {
-    /// Checks what the shapes alone don't say. `at` is where schedule and retry stand, `pod_at` where the
-    /// specification does.
-    pub(in crate::wire) fn manifest(
-        self,
-        at: &Field,
-        pod_at: &Field,
-        findings: &mut Vec<Finding>,
-    ) -> Result<WorkloadManifest, Finding> {
-        self.pod.check(pod_at)?;
-        let cron = self.cron.and_then(|cron| cron.0);
-        let mut warn = |field, message: &str| {
-            findings.push(Finding { field: at.then(field), message: message.to_owned() });
-        };
-        if cron.as_ref().is_some_and(Cron::has_backslash) {
-            warn("cron", "`\\` is taken for `/`");
-        }
-        if cron.is_some() && self.retry.is_some() {
-            warn("retry", &format!("has no effect beside `{}`", at.then("cron")));
-        }
-        let profiles: Vec<ListedProfile> =
-            self.profiles.unwrap_or_default().into_iter().map(|profile| profile.0).collect();
-        if profiles.iter().flat_map(|profile| &profile.conditions).any(|condition| condition.cpu.is_some()) {
-            warn("profiles", "CPU limits of conditions are not supported yet: they have no effect");
-        }
-        Ok(WorkloadManifest {
-            device: None,
-            selector: None,
-            restart: self.pod.restart(),
-            grace: self.pod.grace(),
-            config_maps: self.pod.config_maps(pod_at),
-            schedule: match cron {
-                Some(cron) => Schedule::Cron(cron),
-                None => Schedule::Service(self.retry.map(|retry| retry.0).unwrap_or_default()),
-            },
-            profiles,
-            content: self.content,
-        })
-    }
+    Ok((manifest, findings))
 }
 
 /// Only what carries the `podman/` prefix reaches the pod, and without it: as the server does it.

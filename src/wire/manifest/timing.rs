@@ -9,7 +9,7 @@ use crate::agent::{schedule::Cron, workload::Backoff};
 /// `spec.cron`: a valid schedule, or none when it is empty.
 #[derive(Debug, Deserialize)]
 #[serde(try_from = "String")]
-pub(in crate::wire) struct CronField(pub(in crate::wire) Option<Cron>);
+pub(super) struct CronField(pub(super) Option<Cron>);
 
 impl TryFrom<String> for CronField {
     type Error = String;
@@ -25,7 +25,7 @@ impl TryFrom<String> for CronField {
 /// `spec.retry`. The resource definition has whole numbers only; fractions do no harm.
 #[derive(Debug, Deserialize)]
 #[serde(try_from = "RetryFields")]
-pub(in crate::wire) struct Retry(pub(in crate::wire) Backoff);
+pub(super) struct Retry(pub(super) Backoff);
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -57,58 +57,13 @@ impl TryFrom<RetryFields> for Retry {
             (Some(constant), None) => Ok(Self(Backoff::Constant(constant.period_seconds.0))),
             (None, Some(exponential)) => Ok(Self(Backoff::Exponential {
                 initial: exponential.initial_interval_seconds.0,
-                multiplier: exponential.multiplier.map_or(DEFAULT_MULTIPLIER, |multiplier| multiplier.0),
+                multiplier: exponential.multiplier.map_or(2.0, |multiplier| multiplier.0),
                 randomization: exponential.randomization_factor.map_or(0.0, |share| share.0),
             })),
             (None, None) => Ok(Self(Backoff::default())),
         }
     }
 }
-
-/// The edge API's `retry`: flat, with its kind in a field. A 0 is Go's way of saying nothing.
-#[derive(Debug, Deserialize)]
-#[serde(try_from = "FlatRetryFields")]
-pub(in crate::wire) struct FlatRetry(pub(in crate::wire) Retry);
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct FlatRetryFields {
-    backoff: Option<String>,
-    period_seconds: Option<f64>,
-    initial_interval_seconds: Option<f64>,
-    multiplier: Option<f64>,
-    randomization_factor: Option<f64>,
-}
-
-impl TryFrom<FlatRetryFields> for FlatRetry {
-    type Error = String;
-
-    fn try_from(fields: FlatRetryFields) -> Result<Self, String> {
-        let given = |number: Option<f64>| number.filter(|number| *number != 0.0);
-        let seconds = |number| given(number).map(Seconds::try_from).transpose();
-        let backoff = match fields.backoff.as_deref() {
-            Some("exponentialBackoff") => Backoff::Exponential {
-                initial: seconds(fields.initial_interval_seconds)?.map_or(DEFAULT_WAIT, |wait| wait.0),
-                multiplier: match given(fields.multiplier) {
-                    Some(factor) => Multiplier::try_from(factor)?.0,
-                    None => DEFAULT_MULTIPLIER,
-                },
-                randomization: Share::try_from(fields.randomization_factor.unwrap_or(0.0))?.0,
-            },
-            None | Some("" | "constantBackoff") => {
-                Backoff::Constant(seconds(fields.period_seconds)?.map_or(DEFAULT_WAIT, |wait| wait.0))
-            }
-            Some(other) => {
-                return Err(format!("must be constantBackoff or exponentialBackoff, not `{other}`"));
-            }
-        };
-        Ok(Self(Retry(backoff)))
-    }
-}
-
-/// Where the author says how, but not how long.
-const DEFAULT_WAIT: Duration = Duration::from_secs(20);
-const DEFAULT_MULTIPLIER: f64 = 2.0;
 
 /// More than nothing, at most a day.
 #[derive(Deserialize)]

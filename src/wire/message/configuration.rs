@@ -2,23 +2,17 @@
 
 use std::{cell::Cell, collections::BTreeMap, sync::Arc, time::Duration};
 
-use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::Answer;
 use crate::{
     agent::{
         call::{Hardware, ServerConfiguration},
-        workload::{Content, Desired, Engine, Profile, Workload},
+        workload::{Desired, Profile, Workload},
     },
     wire::manifest::{
-        Finding, assemble,
-        names::Label,
-        pod::Pod,
-        profiles::{DeviceProfile, WorkloadProfile},
-        resource::{self, Parts},
-        timing::{CronField, FlatRetry},
-        yaml::{self, Field},
+        Finding, assemble, resource,
+        yaml::{self, Field, Step},
     },
 };
 
@@ -28,6 +22,8 @@ const LARGEST: usize = 32 << 20;
 const MOST: usize = 1_000;
 /// Where the server says nothing of a period, or 0.
 const PERIOD: Duration = Duration::from_secs(60);
+/// Seconds before a workload is started again, where its back-off has no initial interval.
+const DEFAULT_WAIT: u64 = 20;
 /// Longer periods than this are cut: a typing mistake must not silence a device for years.
 const LONGEST_PERIOD: Duration = Duration::from_secs(86_400);
 
@@ -143,97 +139,107 @@ fn seconds(value: &Value) -> Option<Duration> {
 fn profiles(list: &[Value], problems: &mut Vec<String>) -> Vec<Profile> {
     let mut profiles = Vec::new();
     for (index, value) in list.iter().enumerate() {
-        match resource::typed::<DeviceProfile>(value, &[]) {
-            Ok((profile, _)) => profiles.push(profile.into()),
+        let device = json!({"metadata": {"name": "device"}, "spec": {"profiles": [value]}});
+        match resource::read_device(&device) {
+            Ok((device, _)) => profiles.extend(device.profiles),
             Err(finding) => {
                 let subject = match value["name"].as_str() {
                     Some(name) => format!("profile '{name}'"),
                     None => format!("profiles[{index}]"),
                 };
-                problems.push(format!("{subject} is skipped: {}", sentence(&finding)));
+                problems.push(format!("{subject} is skipped: {}", below(3, &finding)));
             }
         }
     }
     profiles
 }
 
-#[derive(Deserialize)]
-struct WorkloadMessage {
-    name: Label,
-    kind: Option<String>,
-    namespace: Option<String>,
-    labels: Option<BTreeMap<String, String>>,
-    annotations: Option<BTreeMap<String, String>>,
-    specification: String,
-    configmaps: Option<Vec<String>>,
-    cron: Option<CronField>,
-    rootless: Option<bool>,
-    retry: Option<FlatRetry>,
-    profiles: Option<Vec<WorkloadProfile>>,
-    // as any value: an error about it must not quote what may be a password
-    #[serde(rename = "imageRegistries")]
-    image_registries: Option<Value>,
-}
-
+/// Reads a workload by way of the manifest that says the same: one shape to check, and one id whatever the source.
 fn workload(value: &Value, budget: &Cell<usize>, warn: &mut dyn FnMut(&str)) -> Result<Workload, String> {
-    let (message, _) =
-        resource::typed::<WorkloadMessage>(value, &[]).map_err(|finding| sentence(&finding))?;
-    match message.kind.as_deref() {
-        None | Some("" | "pod") => {}
-        Some("k8s") => return Err("its kind `k8s` is not supported yet: only `pod` is".to_owned()),
-        Some(other) => return Err(format!("its kind must be `pod`, not `{other}`")),
-    }
-    let text = &message.specification;
-    let within = |finding: &Finding| {
-        format!("specification, line {}: {}", yaml::line_of(text, &finding.field), sentence(finding))
-    };
+    let text = value["specification"].as_str().ok_or("specification: is no text")?;
     let specification =
         yaml::parse_within(text, budget).map_err(|error| format!("specification: {error}"))?;
-    let (pod, _) = resource::typed::<Pod>(&specification, &[]).map_err(|finding| within(&finding))?;
-    let root = Field::default();
-    if let Some((name, field)) = pod.secret(&root) {
-        let message = format!("needs the Secret `{name}`, and Secrets are not supported yet");
-        return Err(within(&Finding { field, message }));
+    let say = |finding: &Finding| match finding.field.0.strip_prefix(&*steps(["spec", "pod", "spec"])) {
+        Some(steps) => {
+            let line = yaml::line_of(text, &Field(steps.to_vec()));
+            format!("specification, line {line}: {}", below(3, finding))
+        }
+        None => below(1, finding),
+    };
+    let mut document = json!({
+        "metadata": {
+            "name": value["name"],
+            "labels": prefixed(&value["labels"]),
+            "annotations": prefixed(&value["annotations"]),
+        },
+        "spec": {
+            "type": match value["kind"].as_str() {
+                None | Some("") => "pod",
+                Some(kind) => kind,
+            },
+            "cron": value["cron"],
+            "rootless": value["rootless"],
+            "retry": retry(&value["retry"])?,
+            "profiles": value["profiles"],
+            "pod": {"spec": specification},
+        },
+    });
+    if value["namespace"] != "" {
+        document["metadata"]["namespace"] = value["namespace"].clone();
     }
-    if message.image_registries.is_some_and(|registries| !registries["authFile"].is_null()) {
-        warn(&format!("imageRegistries: {}", resource::NO_CREDENTIALS));
+    if !value["imageRegistries"]["authFile"].is_null() {
+        // not its content, which nothing here has a use for: no error can quote it
+        document["spec"]["imageRegistries"] = json!({});
     }
-    let namespace = message.namespace.filter(|name| !name.is_empty()).unwrap_or_else(|| "default".into());
+    let (manifest, findings) = resource::read_workload(document).map_err(|finding| say(&finding))?;
+    for finding in &findings {
+        warn(&say(finding));
+    }
     let mut maps = BTreeMap::new();
-    for (index, text) in message.configmaps.iter().flatten().enumerate() {
+    for (index, text) in list(value, &["configmaps"])?.iter().enumerate() {
+        let text = text.as_str().ok_or_else(|| format!("configmaps[{index}]: is no text"))?;
         let document = yaml::parse_within(text, budget);
         let document = document.map_err(|error| format!("configmaps[{index}]: {error}"))?;
         let (map, _) = resource::read_config_map(document)
-            .map_err(|finding| format!("configmaps[{index}]: {}", sentence(&finding)))?;
+            .map_err(|finding| format!("configmaps[{index}]: {}", below(0, &finding)))?;
         maps.insert(map.name.clone(), map);
     }
-    let parts = Parts {
-        content: Content {
-            name: message.name.0,
-            namespace: namespace.clone(),
-            engine: Engine::Podman { rootless: message.rootless.unwrap_or(false) },
-            labels: message.labels.into_iter().flatten().collect(),
-            annotations: message.annotations.into_iter().flatten().collect(),
-            config_maps: Vec::new(),
-            specification,
-        },
-        pod,
-        cron: message.cron,
-        retry: message.retry.map(|retry| retry.0),
-        profiles: message.profiles,
-    };
-    let mut findings = Vec::new();
-    let manifest = parts.manifest(&root, &root, &mut findings).map_err(|finding| within(&finding))?;
-    for finding in findings {
-        warn(&sentence(&finding));
-    }
     // they were chosen for this workload, whatever namespace they name
-    let maps = maps.iter().map(|(name, map)| ((namespace.as_str(), name.as_str()), map)).collect();
-    assemble::finish(&manifest, &maps).map_err(|finding| within(&finding))
+    let namespace = manifest.content.namespace.as_str();
+    let maps = maps.iter().map(|(name, map)| ((namespace, name.as_str()), map)).collect();
+    assemble::finish(&manifest, &maps).map_err(|finding| say(&finding))
 }
 
-fn sentence(finding: &Finding) -> String {
-    match finding.field.to_string() {
+/// As a person writes what shall reach the pod; the server has stripped the prefix.
+fn prefixed(pairs: &Value) -> Value {
+    let Some(pairs) = pairs.as_object() else { return pairs.clone() };
+    pairs.iter().map(|(key, value)| (format!("podman/{key}"), value.clone())).collect()
+}
+
+/// As a person writes it: with its kind as a key. A 0 is Go's way of saying nothing.
+fn retry(flat: &Value) -> Result<Value, String> {
+    let given = |key: &str| Some(flat[key].clone()).filter(|value| !value.is_null() && *value != 0);
+    match flat["backoff"].as_str() {
+        Some("exponentialBackoff") => Ok(json!({"exponentialBackoff": {
+            "initialIntervalSeconds": given("initialIntervalSeconds").unwrap_or(DEFAULT_WAIT.into()),
+            "multiplier": given("multiplier"),
+            "randomizationFactor": flat["randomizationFactor"],
+        }})),
+        None | Some("" | "constantBackoff") => Ok(match given("periodSeconds") {
+            Some(seconds) => json!({"constantBackoff": {"periodSeconds": seconds}}),
+            None => Value::Null,
+        }),
+        Some(other) => Err(format!("retry: must be constantBackoff or exponentialBackoff, not `{other}`")),
+    }
+}
+
+fn steps<const N: usize>(keys: [&str; N]) -> Vec<Step> {
+    keys.map(Step::from).into()
+}
+
+/// The finding in a sentence, its field without the first steps, which nobody but this file took.
+fn below(steps: usize, finding: &Finding) -> String {
+    match Field(finding.field.0.iter().skip(steps).cloned().collect()).to_string() {
         field if field.is_empty() => finding.message.clone(),
         field => format!("{field}: {}", finding.message),
     }

@@ -1,4 +1,4 @@
-//! Messages by their outcome.
+//! What the server says, as it was seen on the wire, and what it must never make of a device.
 
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -166,10 +166,10 @@ fn one_bad_workload_or_profile_is_skipped_and_the_rest_applied() {
         "workload 'text' is left as it is: specification: ",
         "workload 'empty' is left as it is: specification, line 3: containers[0].image: must not be empty",
         "workload 'typed' is left as it is: cron: ",
-        "workload 'kube' is left as it is: its kind `k8s` is not supported yet",
+        "workload 'kube' is left as it is: type: `k8s` is not supported yet",
         "workload 'good' is there twice",
         "workload 'Not A Name' is left as it is: name: ",
-        "workloads[7] is left as it is: missing field `name`",
+        "workloads[7] is left as it is: name: ",
         "workloads[8] is left as it is: ",
     ];
     assert_eq!(configuration.problems.len(), expected.len(), "{:#?}", configuration.problems);
@@ -251,7 +251,11 @@ fn retry_is_flat_and_a_zero_says_nothing() {
     let expected = Backoff::Exponential { initial, multiplier: 2.0, randomization: 0.5 };
     assert_eq!(schedule(exponential), Schedule::Service(expected));
     let bad = with_workload(json!({"retry": {"backoff": "constantBackoff", "periodSeconds": -1}}));
-    assert!(bad.problems[0].contains("retry: must be from 0.1 to 86400"), "{:?}", bad.problems);
+    assert!(
+        bad.problems[0].contains("retry.constantBackoff.periodSeconds: must be from 0.1 to 86400"),
+        "{:?}",
+        bad.problems
+    );
 }
 
 #[test]

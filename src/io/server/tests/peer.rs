@@ -103,6 +103,8 @@ pub(super) struct Request {
     pub(super) client: String,
     /// The name in the client's SNI.
     pub(super) asked_for: Option<String>,
+    /// Of head and body, in bytes.
+    pub(super) size: usize,
     pub(super) heard_before: usize,
     pub(super) number_on_connection: usize,
 }
@@ -240,10 +242,10 @@ fn read(stream: &mut BufReader<Stream>) -> Option<Request> {
     stream.read_line(&mut line).ok()?;
     let mut words = line.split(' ').map(str::to_owned);
     let (method, path) = (words.next()?, words.next()?);
-    let (mut length, mut content_type) = (0, String::new());
+    let (mut length, mut content_type, mut size) = (0, String::new(), line.len());
     loop {
         let mut line = String::new();
-        stream.read_line(&mut line).ok()?;
+        size += stream.read_line(&mut line).ok()?;
         match line.trim_end().split_once(": ") {
             Some((name, value)) if name.eq_ignore_ascii_case("content-length") => {
                 length = value.parse().ok()?
@@ -266,6 +268,7 @@ fn read(stream: &mut BufReader<Stream>) -> Option<Request> {
         body: serde_json::from_slice(&body).unwrap_or_default(),
         client: facts.common_name?,
         asked_for: conn.server_name().map(str::to_owned),
+        size: size + length,
         heard_before: 0,
         number_on_connection: 0,
     })
