@@ -15,7 +15,6 @@ use log::{debug, error, info, warn};
 use rustix::{
     fs::{FlockOperation, flock},
     io::Errno,
-    time::{ClockId, clock_gettime},
 };
 
 use crate::{
@@ -34,7 +33,7 @@ use crate::{
         notify::Notify,
         podman::{self, Podman},
         server::{self, Server},
-        signals,
+        signals, since_boot,
         state::Store,
     },
     settings::Settings,
@@ -59,7 +58,7 @@ pub enum End {
 /// read again.
 ///
 /// # Errors
-/// A directory can't be made or is another agent's, or a thread can't be started.
+/// The state directory is another agent's, or a thread can't be started.
 pub fn run(settings: &Settings, reload: &dyn Fn() -> Result<(), String>) -> Result<End, String> {
     info!("device-worker-ng {} on device '{}'", env!("CARGO_PKG_VERSION"), settings.device_id);
     let _lock = lock(&settings.state_dir)?;
@@ -189,9 +188,10 @@ fn events_to_actions(
     let mut waiting = VecDeque::from([Event::Tick]);
     loop {
         let event = waiting.pop_front().unwrap_or(Event::Tick);
-        let (actions, wake) = agent.decide(event, now());
+        let present = now();
+        let (actions, wake) = agent.decide(event, present);
         waiting.extend(actions.into_iter().filter_map(|action| workers.carry_out(action)));
-        notify.alive(agent);
+        notify.alive(agent, present.up);
         if !waiting.is_empty() {
             continue;
         }
@@ -217,9 +217,7 @@ fn events_to_actions(
 /// The present. Nobody else asks.
 #[allow(clippy::disallowed_methods)]
 fn now() -> Now {
-    let boot = clock_gettime(ClockId::Boottime);
-    let up = Duration::new(boot.tv_sec.try_into().unwrap_or(0), boot.tv_nsec.try_into().unwrap_or(0));
-    Now { up, utc: SystemTime::now() }
+    Now { up: since_boot(), utc: SystemTime::now() }
 }
 
 /// The device's local time is what `TZ` or `/etc/localtime` says.

@@ -25,6 +25,19 @@ pub enum Call {
     Control,
 }
 
+impl Call {
+    /// Which call it is.
+    pub fn kind(&self) -> CallKind {
+        match self {
+            Self::Enrol => CallKind::Enrol,
+            Self::Register => CallKind::Register,
+            Self::Heartbeat(_) => CallKind::Heartbeat,
+            Self::Configuration => CallKind::Configuration,
+            Self::Control => CallKind::Control,
+        }
+    }
+}
+
 /// Which call an answer is to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[allow(missing_docs)] // as in `Call`

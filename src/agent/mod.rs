@@ -162,6 +162,8 @@ pub struct Agent {
     dirty: BTreeSet<Arc<str>>,
     deadlines: BTreeSet<(Duration, Arc<str>)>,
     deadline_of: BTreeMap<Arc<str>, Duration>,
+    /// See [`revision`](Self::revision).
+    revision: u64,
     book: Book,
 }
 
@@ -185,6 +187,7 @@ impl Agent {
             dirty: BTreeSet::new(),
             deadlines: BTreeSet::new(),
             deadline_of: BTreeMap::new(),
+            revision: 0,
             book: Book::new(setup.finished, setup.next_slot, setup.seed),
         }
     }
@@ -202,6 +205,9 @@ impl Agent {
             self.resume(remembered, now);
         }
         let mut changed = Vec::new();
+        if !matches!(event, Event::Metrics(_) | Event::Tick) {
+            self.revision += 1;
+        }
         match event {
             Event::Metrics(samples) => self.conditions.set(&samples, now.up, &mut changed),
             Event::Desired(desired) => {
@@ -235,6 +241,11 @@ impl Agent {
         (std::mem::take(&mut self.book.actions), wake)
     }
 
+    /// Another number when phases or missing engines may have changed.
+    pub fn revision(&self) -> u64 {
+        self.revision
+    }
+
     /// Every workload name, and where its pod is.
     pub fn phases(&self) -> impl Iterator<Item = (&str, Phase)> {
         self.tracked.iter().map(|(name, tracked)| (&**name, tracked.phase))
@@ -253,6 +264,7 @@ impl Agent {
             self.deadline_of.remove(&name);
             self.dirty.insert(name);
         }
+        self.revision += u64::from(!self.dirty.is_empty());
         if !self.sources.any_known() {
             return; // what runs may be wanted: nothing is touched before that is known
         }

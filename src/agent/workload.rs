@@ -96,13 +96,14 @@ impl Content {
             "specification": canonical(&self.specification),
         });
         // serde_json keeps objects sorted by key
-        let mut text = String::with_capacity(64);
-        for byte in Sha256::digest(whole.to_string().as_bytes()) {
-            text.push(char::from(b"0123456789abcdef"[usize::from(byte >> 4)]));
-            text.push(char::from(b"0123456789abcdef"[usize::from(byte & 15)]));
-        }
-        text
+        hex(&Sha256::digest(whole.to_string().as_bytes()))
     }
+}
+
+/// Two lower-case digits a byte.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    let digit = |value: u8| char::from(b"0123456789abcdef"[usize::from(value)]);
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
 /// The value without its nulls and empty parts, and without a port's default protocol.

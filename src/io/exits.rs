@@ -11,7 +11,7 @@ use std::{
     collections::HashMap,
     fs, io,
     os::fd::OwnedFd,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
     thread,
     time::Duration,
 };
@@ -21,9 +21,9 @@ use rustix::{
     buffer::spare_capacity,
     event::{Timespec, epoll},
     process::{Pid, PidfdFlags, pidfd_open},
-    time::{ClockId, clock_gettime},
 };
 
+use super::{lock, since_boot};
 use crate::agent::{
     Event,
     workload::{Engine, WorkloadId},
@@ -191,7 +191,7 @@ impl Exits {
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, Pods> {
-        self.pods.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.pods)
     }
 
     fn tell(&self, pod: WorkloadId) {
@@ -203,7 +203,7 @@ impl Shared {
         let mut deadline: Option<Duration> = None;
         loop {
             let timeout = deadline.map(|deadline| {
-                Timespec::try_from(deadline.saturating_sub(now()))
+                Timespec::try_from(deadline.saturating_sub(since_boot()))
                     .unwrap_or(Timespec { tv_sec: 5, tv_nsec: 0 })
             });
             fired.clear();
@@ -223,7 +223,7 @@ impl Shared {
     /// Takes out the pods of which a process has ended for good, and says when to look again at the latest.
     fn sort_out(&self, fired: &[epoll::Event]) -> (Vec<WorkloadId>, Option<Duration>) {
         let mut pods = self.lock();
-        let now = now();
+        let now = since_boot();
         for event in fired {
             let data = event.data.u64();
             let Some(watched) = pods.watched.values_mut().flatten().find(|one| one.number == data / 2) else {
@@ -241,11 +241,6 @@ impl Shared {
         let next = pods.watched.values().flatten().filter_map(|one| one.ended_by).min();
         (ended, next)
     }
-}
-
-/// Since boot.
-fn now() -> Duration {
-    Duration::try_from(clock_gettime(ClockId::Boottime)).unwrap_or_default()
 }
 
 #[cfg(test)]

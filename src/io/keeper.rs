@@ -3,13 +3,13 @@
 
 use std::{
     io,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
 };
 
 use crossbeam_channel::{Sender, bounded};
 use log::warn;
 
-use super::{identity, server, state::Store};
+use super::{identity, lock, server, state::Store};
 use crate::agent::{Event, Finished};
 
 const FINISHED: &str = "finished";
@@ -43,7 +43,7 @@ impl Keeper {
         let shared = Arc::clone(&notes);
         super::spawn("keeper", move || {
             while woken.recv().is_ok() {
-                let notes = std::mem::take(&mut *shared.lock().unwrap_or_else(PoisonError::into_inner));
+                let notes = std::mem::take(&mut *lock(&shared));
                 for note in notes {
                     if events.send(Event::Stored(write(&state, &note))).is_err() {
                         return;
@@ -56,7 +56,7 @@ impl Keeper {
 
     /// Takes the note, and never blocks.
     pub fn keep(&self, note: Note) {
-        let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut notes = lock(&self.notes);
         notes.retain(|older| std::mem::discriminant(older) != std::mem::discriminant(&note));
         notes.push(note);
         let _ = self.wake.try_send(()); // full: it is awake

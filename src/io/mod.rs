@@ -14,9 +14,27 @@ pub mod signals;
 pub mod state;
 pub mod unix;
 
+use std::{
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use rustix::time::{ClockId, clock_gettime};
+
 /// A thread of the agent: named, and with a stack that a small device can spare. None of them recurses deeply;
 /// what may (parsing) runs on the main thread or says so.
 pub(crate) fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
     const STACK: usize = 128 * 1024;
     std::thread::Builder::new().name(name.into()).stack_size(STACK).spawn(body).map(drop)
+}
+
+/// Since boot, suspended time included: for the waits on processes and clients.
+pub(crate) fn since_boot() -> Duration {
+    let time = clock_gettime(ClockId::Boottime);
+    Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec as u32)
+}
+
+/// The value behind a mutex, also after a thread that held it panicked, which ends the process anyway.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

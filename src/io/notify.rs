@@ -10,13 +10,25 @@ use crate::agent::{Agent, phase::Phase};
 /// The way to the service manager; without one, everything here does nothing.
 pub struct Notify {
     watchdog: Option<Duration>,
+    /// When it was last fed, since boot.
+    fed: Duration,
+    /// Whether anybody reads the status line.
+    has_reader: bool,
     status: String,
+    /// Of the agent, when the status line was last made.
+    revision: u64,
 }
 
 impl Notify {
     /// Says that the agent is up.
     pub fn ready() -> Self {
-        let notify = Self { watchdog: sd_notify::watchdog_enabled(), status: String::new() };
+        let notify = Self {
+            watchdog: sd_notify::watchdog_enabled(),
+            fed: Duration::ZERO,
+            has_reader: std::env::var_os("NOTIFY_SOCKET").is_some(),
+            status: String::new(),
+            revision: 0,
+        };
         notify.send(NotifyState::Ready);
         notify
     }
@@ -26,14 +38,18 @@ impl Notify {
         self.watchdog.map(|limit| limit / 3)
     }
 
-    /// The loop is alive: from here, and nowhere else, the watchdog is fed.
-    pub fn alive(&mut self, agent: &Agent) {
-        if self.watchdog.is_some() {
+    /// The loop is alive at this time since boot: from here, and nowhere else, the watchdog is fed. Thousands of
+    /// posts a second are no reason to tell it as often.
+    pub fn alive(&mut self, agent: &Agent, now: Duration) {
+        // With the longest sleep after it, this is half of the limit.
+        if self.watchdog.is_some_and(|limit| now.saturating_sub(self.fed) >= limit / 6) {
+            self.fed = now;
             self.send(NotifyState::Watchdog);
         }
-        if std::env::var_os("NOTIFY_SOCKET").is_none() {
+        if !self.has_reader || self.revision == agent.revision() {
             return;
         }
+        self.revision = agent.revision();
         let status = summary(agent);
         if status != self.status {
             self.send(NotifyState::Status(&status));

@@ -18,7 +18,7 @@ mod tests;
 
 use std::{
     path::PathBuf,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex},
     thread,
     time::Duration,
 };
@@ -32,13 +32,13 @@ use self::client::{Client, Target};
 use super::{
     hardware,
     identity::{self, Clock, Identity, Vault},
-    keeper,
+    keeper, lock,
     state::Store,
 };
 use crate::{
     agent::{
         Event,
-        call::{Answer, Call, CallFailure, CallKind, Hardware, Remembered, ServerConfiguration},
+        call::{Answer, Call, CallFailure, Hardware, Remembered, ServerConfiguration},
     },
     wire::{
         manifest,
@@ -139,22 +139,12 @@ impl Server {
     #[must_use = "an answer that comes from here comes from nowhere else"]
     pub fn submit(&self, call: Call) -> Option<Event> {
         let shared = Arc::clone(&self.shared);
-        let kind = kind_of(&call);
+        let kind = call.kind();
         // a configuration is as deep as a manifest may be
         let thread = thread::Builder::new().name("server".into()).stack_size(manifest::STACK);
         let error = thread.spawn(move || shared.carry_out(&call)).err()?;
         let failure = CallFailure::Local(format!("failed to start a thread for the server: {error}"));
         Some(Event::Answered(kind, Err(failure)))
-    }
-}
-
-fn kind_of(call: &Call) -> CallKind {
-    match call {
-        Call::Enrol => CallKind::Enrol,
-        Call::Register => CallKind::Register,
-        Call::Heartbeat(_) => CallKind::Heartbeat,
-        Call::Configuration => CallKind::Configuration,
-        Call::Control => CallKind::Control,
     }
 }
 
@@ -166,7 +156,7 @@ impl Shared {
         if token.is_ok() {
             let _ = put.try_send(());
         }
-        let _ = self.events.send(Event::Answered(kind_of(call), result)); // nobody listens: the agent ends
+        let _ = self.events.send(Event::Answered(call.kind(), result)); // nobody listens: the agent ends
     }
 
     fn answer(&self, call: &Call) -> Result<Answer, CallFailure> {
@@ -316,8 +306,4 @@ fn message_id() -> Result<String, CallFailure> {
     let random = random & !(0xf << 76 | 0x3 << 62) | 0x4 << 76 | 0x2 << 62;
     let hex = format!("{random:032x}");
     Ok([&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-"))
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

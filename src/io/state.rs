@@ -4,7 +4,7 @@
 //! cut leaves the old or the new content; should a disk tear it all the same, the previous generation is used.
 
 use std::{
-    fmt::{self, Write as _},
+    fmt,
     fs::{self, DirBuilder, File, OpenOptions, Permissions},
     io::{self, ErrorKind, Read, Write},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
@@ -13,6 +13,8 @@ use std::{
 
 use log::warn;
 use sha2::{Digest, Sha256};
+
+use crate::agent::workload::hex;
 
 /// Nothing that the agent keeps is larger; what is, was not written by it.
 const LARGEST: u64 = 64 << 20;
@@ -158,11 +160,7 @@ fn read(path: &Path) -> Result<Vec<u8>, Damage> {
 }
 
 fn checksum(content: &[u8]) -> String {
-    let mut text = String::with_capacity(CHECKSUM);
-    for byte in Sha256::digest(content) {
-        let _ = write!(text, "{byte:02x}");
-    }
-    text
+    hex(&Sha256::digest(content))
 }
 
 #[cfg(test)]

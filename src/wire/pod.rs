@@ -9,7 +9,7 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::agent::workload::{Workload, WorkloadId};
+use crate::agent::workload::{Workload, WorkloadId, hex};
 
 /// The label with the content's hash, cut to 32 digits.
 pub const HASH_LABEL: &str = "project-flotta.io";
@@ -31,7 +31,7 @@ pub fn owner(device_id: &str, state_dir: &Path) -> String {
     hash.update(device_id.as_bytes());
     hash.update([0]);
     hash.update(state_dir.as_os_str().as_encoded_bytes());
-    hash.finalize()[..8].iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&hash.finalize()[..8])
 }
 
 /// What all names begin with that the pod doesn't share with any other: those of its volumes, but for claims.

@@ -148,7 +148,7 @@ fn a_clock_years_ahead_does_not_renew_without_end() {
                     world.kept.certificate = Some((wrong, expires));
                 }
                 world.now.utc = wrong;
-                world.happen(Event::Answered(edge::kind(&call), result));
+                world.happen(Event::Answered(call.kind(), result));
                 world.now.utc = real;
             }
             world.now.utc = wrong;

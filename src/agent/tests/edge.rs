@@ -56,16 +56,6 @@ impl Default for Edge {
     }
 }
 
-pub(super) fn kind(call: &Call) -> CallKind {
-    match call {
-        Call::Enrol => CallKind::Enrol,
-        Call::Register => CallKind::Register,
-        Call::Heartbeat(_) => CallKind::Heartbeat,
-        Call::Configuration => CallKind::Configuration,
-        Call::Control => CallKind::Control,
-    }
-}
-
 pub(super) fn configuration(version: &str, workloads: &[&Workload]) -> ServerConfiguration {
     let workloads = workloads.iter().map(|workload| Arc::new((*workload).clone())).collect();
     ServerConfiguration {
@@ -94,9 +84,9 @@ impl Edge {
     }
 
     pub(super) fn answer(&mut self, call: &Call, now: Now) -> Result<Answer, CallFailure> {
-        self.came.push((kind(call), now.up));
+        self.came.push((call.kind(), now.up));
         if let Some(failure) = &self.broken
-            && self.only.is_none_or(|only| only == kind(call))
+            && self.only.is_none_or(|only| only == call.kind())
         {
             return Err(failure.clone());
         }

@@ -106,12 +106,11 @@ fn a_slow_configuration_holds_up_no_heartbeat_and_nothing_is_asked_twice() {
     for _ in 0..600 {
         world.step(world.now.up + S);
         world.happen(Event::Tick);
-        let Some(index) = world.calls.iter().position(|call| edge::kind(call) != CallKind::Configuration)
-        else {
+        let Some(index) = world.calls.iter().position(|call| call.kind() != CallKind::Configuration) else {
             continue;
         };
         world.calls.swap(0, index);
-        beats += usize::from(edge::kind(&world.calls[0]) == CallKind::Heartbeat);
+        beats += usize::from(world.calls[0].kind() == CallKind::Heartbeat);
         world.call();
     }
     assert_eq!(world.calls.len(), 1);
@@ -230,7 +229,7 @@ fn a_late_answer_to_an_earlier_link_says_nothing_about_this_one() {
     assert_eq!(world.heard(), [Reason::Failed, Reason::Failed, Reason::Unauthorized, Reason::Registered]);
     world.happen(Event::Answered(CallKind::Heartbeat, Err(refused(404))));
     world.happen(Event::Tick);
-    assert_eq!(world.calls.iter().map(edge::kind).collect::<Vec<_>>(), [CallKind::Heartbeat]);
+    assert_eq!(world.calls.iter().map(Call::kind).collect::<Vec<_>>(), [CallKind::Heartbeat]);
     world.calls.clear();
     world.happen(Event::Answered(CallKind::Heartbeat, Err(refused(404))));
     assert!(!world.heard().contains(&Reason::DeviceUnknown));
@@ -265,7 +264,7 @@ fn a_configuration_that_comes_after_the_disconnect_is_not_applied() {
         world.step(world.now.up + S);
         world.happen(Event::Tick);
     }
-    world.calls.make_contiguous().sort_by_key(|call| edge::kind(call) != CallKind::Control);
+    world.calls.make_contiguous().sort_by_key(|call| call.kind() != CallKind::Control);
     world.settle();
     assert!(world.pods.is_empty());
     assert!(world.kept.disconnected && world.kept.configuration.is_none());

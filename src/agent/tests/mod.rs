@@ -164,8 +164,8 @@ impl World {
                     self.orders.push_back(order);
                 }
                 Action::Call(call) => {
-                    let kind = edge::kind(&call);
-                    assert!(self.calls.iter().all(|it| edge::kind(it) != kind), "two calls of {kind:?}");
+                    let kind = call.kind();
+                    assert!(self.calls.iter().all(|it| it.kind() != kind), "two calls of {kind:?}");
                     self.calls.push_back(call);
                 }
                 Action::Tell(notice) => {
@@ -250,7 +250,7 @@ impl World {
         if let Ok(Answer::Registered { expires }) = result {
             self.kept.certificate = Some((self.now.utc, expires));
         }
-        self.happen(Event::Answered(edge::kind(&call), result));
+        self.happen(Event::Answered(call.kind(), result));
     }
 
     /// The server does as the oldest call asks, and nobody hears of it.
@@ -258,7 +258,7 @@ impl World {
         let call = self.calls.pop_front().expect("a call");
         let _ = self.edge.answer(&call, self.now);
         let failure = CallFailure::Unreachable("reset by peer".into());
-        self.happen(Event::Answered(edge::kind(&call), Err(failure)));
+        self.happen(Event::Answered(call.kind(), Err(failure)));
     }
 
     /// Lets podman and the server do all they were told, without time passing.

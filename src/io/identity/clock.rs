@@ -1,7 +1,7 @@
 //! The time by which certificates are judged: a device without a battery boots in 1970.
 
 use std::{
-    sync::{Mutex, PoisonError},
+    sync::Mutex,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -9,6 +9,7 @@ use log::warn;
 use rustix::time::{ClockId, clock_gettime};
 use rustls::{pki_types::UnixTime, time_provider::TimeProvider};
 
+use crate::io::lock;
 use crate::io::state::Store;
 
 /// The name of what is kept: seconds since 1970.
@@ -37,14 +38,14 @@ impl Clock {
     }
 
     pub(crate) fn now(&self) -> SystemTime {
-        let newest = self.seen.lock().unwrap_or_else(PoisonError::into_inner).newest;
+        let newest = lock(&self.seen).newest;
         system().max(built()).max(newest)
     }
 
     /// Takes in a time that somebody trustworthy vouches for. Not just any reading of the system's clock: one
     /// that once ran years ahead would make every certificate look expired for ever.
     pub(crate) fn saw(&self, time: SystemTime) {
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut seen = lock(&self.seen);
         seen.newest = seen.newest.max(time);
         if seen.newest.duration_since(seen.kept).is_ok_and(|ahead| ahead >= STEP) {
             let seconds = seen.newest.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();

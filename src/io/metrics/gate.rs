@@ -15,7 +15,8 @@ use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, Shutdown, SocketFlags, accept_with, recv, send, shutdown};
 
 use super::http::{self, Refusal, Request};
-use super::{descriptors, since_boot, until};
+use super::{descriptors, until};
+use crate::io::since_boot;
 
 /// Clients at once.
 const MAX_CLIENTS: usize = 256;

@@ -33,9 +33,9 @@ use std::time::Duration;
 
 use crossbeam_channel::Sender;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::time::{ClockId, clock_gettime};
 
 use crate::agent::{Event, Sample};
+use crate::io::since_boot;
 use crate::settings::ListenAddress;
 use crate::wire::frames::{Post, Verdict, write_ack};
 use child::Child;
@@ -83,12 +83,6 @@ pub fn start(config: Config, events: Sender<Event>) -> io::Result<Vec<(Sample, D
     };
     thread::Builder::new().name("metrics".into()).stack_size(64 * 1024).spawn(move || endpoint.run())?;
     Ok(posted)
-}
-
-/// `CLOCK_BOOTTIME`, for the waits on other processes.
-fn since_boot() -> Duration {
-    let time = clock_gettime(ClockId::Boottime);
-    Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec as u32)
 }
 
 /// How long to wait in `poll`; `None`: for ever.

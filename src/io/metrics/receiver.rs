@@ -7,7 +7,7 @@
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread;
 
 use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
@@ -16,6 +16,7 @@ use tiny_http::{Header, Method, Request, Response, Server};
 
 use super::gate::Gate;
 use super::{descriptors, post, store};
+use crate::io::lock;
 use crate::wire::frames::{Post, Verdict, read_ack};
 
 /// In bytes, stacks included.
@@ -122,8 +123,4 @@ fn respond(request: Request, (status, reason): Answer) {
     }
     // The gate holds the other end, and sees it closed.
     _ = request.respond(response);
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

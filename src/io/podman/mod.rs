@@ -13,13 +13,14 @@ use std::{
     io,
     panic::{AssertUnwindSafe, catch_unwind},
     path::PathBuf,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
     thread,
 };
 
 use crossbeam_channel::Sender;
 
 use self::tasks::{Done, Tasks};
+use super::lock;
 use crate::agent::{
     Event,
     order::{Failure, Order, Outcome, Task},
@@ -111,7 +112,7 @@ impl Podman {
 
 impl Shared {
     fn lanes(&self) -> MutexGuard<'_, [Lane; 4]> {
-        self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.lanes)
     }
 
     /// Carries out an order, and then what waited for this one's place.

@@ -14,7 +14,7 @@ use serde_json::json;
 use self::peer::{Authority, Peer, Reply};
 use super::*;
 use crate::agent::{
-    call::{Heartbeat, WorkloadStatus},
+    call::{CallKind, Heartbeat, WorkloadStatus},
     notice::{Notice, Reason},
 };
 
@@ -78,7 +78,7 @@ struct Device {
 
 impl Device {
     fn call(&self, call: Call) -> Result<Answer, CallFailure> {
-        let kind = kind_of(&call);
+        let kind = call.kind();
         assert_eq!(self.server.submit(call), None);
         match self.inbox.recv_timeout(Duration::from_secs(20)).unwrap() {
             Event::Answered(answered, result) if answered == kind => result,
