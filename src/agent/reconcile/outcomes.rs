@@ -1,0 +1,171 @@
+//! What an order's outcome leads to.
+
+use std::time::Duration;
+
+use super::Tracked;
+use crate::agent::{
+    Turn,
+    leaving::REMOVE_AGAIN,
+    notice::{Notice, Reason},
+    order::{Fact, Failure, Pod, Ticket},
+    phase::Phase,
+    verdict::{Verdict, judge},
+    workload::{Backoff, Engine, Schedule, Workload},
+};
+
+impl Tracked {
+    /// The outcome of one of this workload's orders.
+    pub(in crate::agent) fn done(
+        &mut self,
+        ticket: Ticket,
+        result: Result<Fact, Failure>,
+        turn: &mut Turn<'_>,
+    ) {
+        let Some(result) = self.leaving.done(ticket, result, turn) else { return };
+        let Some(wanted) = self.wanted.clone() else { return };
+        let (name, engine) = (self.name.clone(), wanted.content.engine);
+        match (self.phase, result) {
+            (Phase::Pulling(at), result) if at == ticket => match result {
+                Ok(Fact::Pulled { stale }) => {
+                    for sentence in stale {
+                        turn.tell(Notice::warning(
+                            Reason::ImagePullFailed,
+                            format!("workload '{name}': {sentence}"),
+                        ));
+                    }
+                    (self.pulled, self.phase) = (true, Phase::Inactive);
+                }
+                Ok(_) => self.phase = Phase::Inactive,
+                Err(Failure::Engine(cause)) => self.lost(engine, cause, turn),
+                Err(Failure::Workload(cause)) => {
+                    self.failed_because(Reason::ImagePullFailed, &cause, turn.now.up, turn)
+                }
+            },
+            (Phase::Starting(at), result) if at == ticket => match result {
+                Ok(Fact::Pod(pod)) => {
+                    self.present = true;
+                    turn.tell(Notice::info(
+                        Reason::Started,
+                        format!("workload '{name}' is started: pod '{}'", wanted.id),
+                    ));
+                    self.judged(&wanted, &pod, false, turn);
+                }
+                Ok(_) => self.failed("its pod was gone as soon as it was made", turn.now.up, turn),
+                Err(Failure::Engine(cause)) => self.lost(engine, cause, turn),
+                Err(Failure::Workload(cause)) => {
+                    // Perhaps an image was removed behind our back: ask for it again.
+                    (self.present, self.pulled) = (false, false);
+                    self.failed(&cause, turn.now.up, turn);
+                }
+            },
+            (Phase::Looking { ticket: at, adopting }, result) if at == ticket => match result {
+                Ok(Fact::Pod(pod)) => self.judged(&wanted, &pod, adopting, turn),
+                Ok(_) if adopting => (self.present, self.phase) = (false, Phase::Inactive),
+                Ok(_) => {
+                    self.present = false;
+                    self.failed("its pod is gone", turn.now.up, turn);
+                }
+                Err(Failure::Engine(cause)) => self.lost(engine, cause, turn),
+                Err(Failure::Workload(cause)) => self.failed(&cause, turn.now.up, turn),
+            },
+            (Phase::Stopping(at), result) if at == ticket => match result {
+                Ok(_) => {
+                    (self.present, self.phase) = (false, Phase::Inactive);
+                    turn.tell(Notice::info(Reason::Stopped, format!("workload '{name}': its pod is gone")));
+                }
+                Err(Failure::Engine(cause)) => self.lost(engine, cause, turn),
+                Err(Failure::Workload(cause)) => {
+                    turn.failed(
+                        engine,
+                        &format!("failed to remove pod '{}'", wanted.id),
+                        &Failure::Workload(cause),
+                    );
+                    self.stop_after = turn.now.up + REMOVE_AGAIN;
+                    self.phase = Phase::Waiting { until: self.stop_after };
+                }
+            },
+            _ => {}
+        }
+    }
+
+    /// Takes the wanted pod for what its containers say.
+    fn judged(&mut self, wanted: &Workload, pod: &Pod, adopting: bool, turn: &mut Turn<'_>) {
+        let name = self.name.clone();
+        match judge(wanted, pod) {
+            Verdict::Running => {
+                if adopting {
+                    turn.tell(Notice::info(
+                        Reason::Adopted,
+                        format!("workload '{name}' runs already: pod '{}'", wanted.id),
+                    ));
+                    self.false_alarms = 0;
+                } else if matches!(self.phase, Phase::Looking { .. }) {
+                    self.false_alarms = self.false_alarms.saturating_add(1);
+                }
+                self.phase = Phase::Running;
+            }
+            Verdict::Finished { code } => {
+                turn.tell(Notice::info(
+                    Reason::Finished,
+                    format!("workload '{name}' has finished with exit code {code}"),
+                ));
+                self.phase = Phase::Finished { code };
+                turn.finished(&wanted.id, code);
+            }
+            Verdict::Failed { cause, at, ran } => {
+                if ran >= Backoff::CAP {
+                    self.failures = 0;
+                }
+                let since = turn.now.utc.duration_since(at).unwrap_or_default();
+                self.failed(&cause, turn.now.up.saturating_sub(since), turn);
+            }
+            Verdict::Broken { cause } if adopting => {
+                // An agent before this one was interrupted while it made the pod: no fault of the workload's.
+                turn.tell(Notice::warning(
+                    Reason::Failed,
+                    format!("workload '{name}': {cause}; its pod is made anew"),
+                ));
+                self.phase = Phase::Waiting { until: turn.now.up };
+            }
+            Verdict::Broken { cause } => self.failed(&cause, turn.now.up, turn),
+        }
+    }
+
+    /// The engine could not be asked: what is there must be seen again before anything else is done.
+    fn lost(&mut self, engine: Engine, cause: String, turn: &mut Turn<'_>) {
+        self.phase = Phase::Unknown;
+        turn.failed(engine, &format!("workload '{}'", self.name), &Failure::Engine(cause));
+    }
+
+    pub(super) fn failed(&mut self, cause: &str, at: Duration, turn: &mut Turn<'_>) {
+        self.failed_because(Reason::BackOff, cause, at, turn);
+    }
+
+    /// A failure at this time since boot: the wait for the next try counts from there.
+    fn failed_because(&mut self, reason: Reason, cause: &str, at: Duration, turn: &mut Turn<'_>) {
+        self.failures = self.failures.saturating_add(1);
+        self.wait(at, turn);
+        let again = match self.phase {
+            Phase::Waiting { until } => {
+                format!("tried again in {:.0} s", until.saturating_sub(turn.now.up).as_secs_f32())
+            }
+            _ => "its next run is at its next slot".into(),
+        };
+        turn.tell(Notice::warning(reason, format!("workload '{}': {cause}; {again}", self.name)));
+    }
+
+    /// Rests until the back-off is over, or for the next slot.
+    pub(super) fn wait(&mut self, at: Duration, turn: &mut Turn<'_>) {
+        let Some(wanted) = self.wanted.clone() else { return };
+        self.phase = match &wanted.schedule {
+            Schedule::Service(backoff) => {
+                let delay = backoff.delay(self.failures.saturating_sub(1), turn.random());
+                Phase::Waiting { until: at + delay }
+            }
+            Schedule::Cron(_) => {
+                self.slots.used();
+                Phase::Inactive
+            }
+        };
+    }
+}

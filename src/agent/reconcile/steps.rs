@@ -1,0 +1,120 @@
+//! What a workload does next: the orders it gives, and when it wants to be asked again.
+
+use super::Tracked;
+use crate::agent::{
+    Turn,
+    notice::{Notice, Reason},
+    order::Task,
+    phase::Phase,
+    time::Wake,
+    workload::{Schedule, Workload},
+};
+
+impl Tracked {
+    pub(super) fn look(&mut self, adopting: bool, turn: &mut Turn<'_>) {
+        let Some(wanted) = &self.wanted else { return };
+        self.look_at = None;
+        let ticket = turn.order(&self.name, wanted.content.engine, Task::Look(wanted.id.clone()));
+        self.last = ticket;
+        self.phase = Phase::Looking { ticket, adopting };
+    }
+
+    /// Does all that can be done now, and says when it wants to be asked again. `allowed`: its profiles hold.
+    pub(in crate::agent) fn advance(&mut self, allowed: bool, turn: &mut Turn<'_>) -> Wake {
+        let (may_run, flap) = self.flapping.may_run(allowed, turn.now.up);
+        self.may_run = may_run;
+        if let Some(rest) = self.flapping.just_held() {
+            turn.tell(Notice::warning(
+                Reason::Flapping,
+                format!(
+                    "workload '{}': its conditions change too often; it rests for {} s",
+                    self.name,
+                    rest.as_secs()
+                ),
+            ));
+        }
+        let wake = flap.earlier(self.advance_wanted(may_run, turn));
+        let leave = match self.wanted {
+            None => !self.held && (self.dismissed || !turn.book.partial),
+            // An old pod runs on until the images of the new one are here.
+            Some(_) => {
+                !may_run || self.pulled || matches!(self.phase, Phase::Running | Phase::Finished { .. })
+            }
+        };
+        if !leave {
+            return wake;
+        }
+        let (last, leaving) = self.leaving.advance(&self.name, turn);
+        self.last = last.unwrap_or(self.last);
+        wake.earlier(leaving)
+    }
+
+    fn advance_wanted(&mut self, mut may_run: bool, turn: &mut Turn<'_>) -> Wake {
+        let Some(wanted) = self.wanted.clone() else { return Wake::Never };
+        let (engine, is_service) = (wanted.content.engine, wanted.is_service());
+        if !may_run {
+            self.failures = 0; // when it may run again it starts at once
+        }
+        if let Phase::Waiting { until } = self.phase {
+            if may_run && turn.now.up < until {
+                return Wake::At(until);
+            }
+            if !self.present {
+                self.phase = Phase::Inactive;
+            }
+        }
+        let mut slot = Wake::Never;
+        if let Schedule::Cron(cron) = &wanted.schedule
+            && matches!(self.phase, Phase::Inactive | Phase::Finished { .. })
+        {
+            (may_run, slot) = self.slots.due(cron, may_run, turn.now, turn.book.next_slot);
+            if may_run && self.present {
+                self.phase = Phase::Waiting { until: turn.now.up }; // the pod of the last run goes first
+            } else if may_run {
+                self.phase = Phase::Inactive;
+            }
+        }
+        if !turn.ready(engine) {
+            return slot; // a list will come
+        }
+        match self.phase {
+            Phase::Running if !may_run => {
+                let message = format!("workload '{}' is stopped: its profiles don't hold", self.name);
+                turn.tell(Notice::info(Reason::Inactive, message));
+                return self.stop(&wanted, turn);
+            }
+            Phase::Running => match self.look_at {
+                Some(at) if turn.now.up < at => return Wake::At(at),
+                Some(_) => self.look(false, turn),
+                None => {}
+            },
+            Phase::Waiting { .. } => return self.stop(&wanted, turn),
+            Phase::Inactive if may_run && !self.pulled => {
+                let ticket = turn.order(&self.name, engine, Task::Pull(wanted));
+                (self.last, self.phase) = (ticket, Phase::Pulling(ticket));
+            }
+            Phase::Inactive if may_run && self.leaving.is_empty() => {
+                turn.forget(&wanted.id);
+                let ticket = turn.order(&self.name, engine, Task::Start(wanted));
+                (self.last, self.phase, self.present) = (ticket, Phase::Starting(ticket), true);
+                self.false_alarms = 0;
+                if !is_service {
+                    self.slots.used();
+                    self.pulled = false; // the next run may find a newer image
+                }
+            }
+            _ => {}
+        }
+        slot
+    }
+
+    fn stop(&mut self, wanted: &Workload, turn: &mut Turn<'_>) -> Wake {
+        if turn.now.up < self.stop_after {
+            return Wake::At(self.stop_after);
+        }
+        let task = Task::Remove { id: wanted.id.clone(), grace: wanted.grace };
+        let ticket = turn.order(&self.name, wanted.content.engine, task);
+        (self.last, self.phase) = (ticket, Phase::Stopping(ticket));
+        Wake::Never
+    }
+}
