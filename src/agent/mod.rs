@@ -13,6 +13,7 @@
 //! | from what is wanted to what is there | `reconcile` |
 //! | pods that shall go | `leaving` |
 //! | conditions that change too often | `flapping` |
+//! | how much CPU time a pod may have | [`limit`] |
 //! | engines that don't answer, and the full look | `engines` |
 //! | several sources made one | `sources` |
 //! | which calls are made to the edge API, and when | `link` |
@@ -27,6 +28,7 @@ pub mod expression;
 mod flapping;
 mod heartbeat;
 mod leaving;
+pub mod limit;
 mod link;
 pub mod notice;
 pub mod order;
@@ -53,6 +55,7 @@ use book::{Book, Turn};
 use call::{Answer, Call, CallFailure, CallKind, Remembered};
 use conversation::Server;
 use engines::Engines;
+use limit::CpuLimit;
 use notice::{Notice, Reason};
 use order::{Fact, Failure, Order, Outcome, PodSummary, Task, Ticket};
 use phase::Phase;
@@ -118,6 +121,15 @@ pub enum Action {
 /// The workloads that finished and don't run again, with their exit codes.
 pub type Finished = BTreeMap<WorkloadId, i32>;
 
+/// What a workload's profiles say at this moment.
+#[derive(Debug, Clone, Copy)]
+struct Gate {
+    /// Every profile has a condition that holds.
+    is_open: bool,
+    /// The smallest limit that a condition which holds gives.
+    cpu: CpuLimit,
+}
+
 /// What the agent is told once, when it starts.
 #[derive(Debug, Clone)]
 pub struct Setup {
@@ -146,8 +158,9 @@ pub struct Agent {
     engines: Engines,
     /// By the workload's name.
     tracked: BTreeMap<Arc<str>, Tracked>,
-    /// For each workload with profiles, the conditions of each; one that the device lacks never holds.
-    gates: BTreeMap<Arc<str>, Vec<Vec<ConditionId>>>,
+    /// For each workload with profiles, the conditions of each, with the CPU limit that each gives; one that the
+    /// device lacks never holds.
+    gates: BTreeMap<Arc<str>, Vec<Vec<(ConditionId, CpuLimit)>>>,
     /// The workloads that list a condition.
     listed_by: BTreeMap<ConditionId, Vec<Arc<str>>>,
     sources: Sources,
@@ -269,10 +282,10 @@ impl Agent {
             return; // what runs may be wanted: nothing is touched before that is known
         }
         while let Some(name) = self.dirty.pop_first() {
-            let allowed = self.allowed(&name);
+            let gate = self.gate(&name);
             let Some(tracked) = self.tracked.get_mut(&name) else { continue };
             let mut turn = Turn { now, book: &mut self.book, engines: &mut self.engines };
-            let wake = tracked.advance(allowed, &mut turn);
+            let wake = tracked.advance(gate, &mut turn);
             if tracked.is_over() {
                 self.tracked.remove(&name);
             }
@@ -286,10 +299,15 @@ impl Agent {
         }
     }
 
-    /// Whether every profile that the workload lists has a condition that holds.
-    fn allowed(&self, name: &str) -> bool {
-        let gates = self.gates.get(name).map_or(&[][..], Vec::as_slice);
-        gates.iter().all(|profile| profile.iter().any(|condition| self.conditions.holds(*condition)))
+    /// What the profiles that the workload lists say.
+    fn gate(&self, name: &str) -> Gate {
+        let mut gate = Gate { is_open: true, cpu: None };
+        for profile in self.gates.get(name).into_iter().flatten() {
+            let holding = || profile.iter().filter(|(condition, _)| self.conditions.holds(*condition));
+            gate.is_open &= holding().next().is_some();
+            gate.cpu = holding().filter_map(|(_, cpu)| *cpu).chain(gate.cpu).min();
+        }
+        gate
     }
 
     /// What shall run may have changed.
@@ -315,7 +333,7 @@ impl Agent {
                         ));
                         continue;
                     };
-                    gate.push(id);
+                    gate.push((id, condition.cpu));
                     self.listed_by.entry(id).or_default().push(name.clone());
                 }
                 gates.push(gate);

@@ -5,7 +5,10 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use super::workload::{Engine, Workload, WorkloadId};
+use super::{
+    limit::CpuLimit,
+    workload::{Engine, Workload, WorkloadId},
+};
 
 /// Numbers orders in the order in which they were given; an [`Outcome`] carries its order's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -33,6 +36,13 @@ pub enum Task {
     Start(Arc<Workload>),
     /// Tell all about one pod, and watch its processes from now on: [`Fact::Pod`] or [`Fact::Gone`].
     Look(WorkloadId),
+    /// Bound the CPU time of a running pod as a whole, or free it: [`Fact::Limited`], once that was read back.
+    Limit {
+        /// Whose pod.
+        id: WorkloadId,
+        /// From now on.
+        cpu: CpuLimit,
+    },
     /// Stop the pod and remove it with what belongs to it alone: [`Fact::Gone`], also if there was none.
     Remove {
         /// Whose pod.
@@ -65,6 +75,8 @@ pub enum Fact {
     },
     /// One pod in full.
     Pod(Pod),
+    /// The limit is what it was ordered to be.
+    Limited,
     /// There is no such pod (any more).
     Gone,
 }
@@ -94,6 +106,8 @@ pub struct PodSummary {
 pub struct Pod {
     /// The containers that exist.
     pub containers: Vec<Container>,
+    /// The limit of the pod as a whole; `None` also where it can't be read.
+    pub cpu: CpuLimit,
 }
 
 /// A container of a pod.

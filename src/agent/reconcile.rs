@@ -12,6 +12,7 @@ use super::{
     Turn,
     flapping::Flapping,
     leaving::{Leaving, Removal},
+    limit::Limit,
     order::Ticket,
     phase::Phase,
     slots::Slots,
@@ -44,6 +45,7 @@ pub(super) struct Tracked {
     /// The pod's removal failed: it isn't tried again before this time since boot.
     stop_after: Duration,
     flapping: Flapping,
+    limit: Limit,
     slots: Slots,
     leaving: Leaving,
     /// The last order of this workload: a list asked for before it says nothing.
@@ -88,6 +90,7 @@ impl Tracked {
         }
         (self.pulled, self.failures, self.look_at, self.false_alarms) = (false, 0, None, 0);
         self.flapping = Flapping::default();
+        self.limit = Limit::default();
         self.slots = Slots::default();
         self.wanted = wanted;
         let Some(new) = &self.wanted else { return };

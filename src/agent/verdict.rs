@@ -98,7 +98,7 @@ mod tests {
             .iter()
             .zip('a'..)
             .map(|(state, name)| Container { name: name.to_string(), state: state.clone() });
-        judge(&workload, &Pod { containers: containers.collect() })
+        judge(&workload, &Pod { containers: containers.collect(), cpu: None })
     }
 
     #[test]

@@ -79,6 +79,9 @@ pub struct InspectedPod {
     /// The id of the container that only holds its namespaces.
     #[serde(default, rename = "InfraContainerID")]
     pub infra_id: String,
+    /// Below a mount of control groups.
+    #[serde(default)]
+    pub cgroup_path: String,
     #[serde(default, deserialize_with = "or_default")]
     containers: Vec<PodContainer>,
 }
@@ -108,6 +111,9 @@ pub struct PodContainer {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct InspectedContainer {
+    /// 64 hex digits.
+    #[serde(default)]
+    pub id: String,
     /// RFC 3339; a pod's containers are created in the order of its specification.
     #[serde(default)]
     pub created: String,
@@ -129,12 +135,22 @@ impl InspectedContainer {
     pub fn pids_limit(&self) -> i64 {
         self.host_config.pids_limit.unwrap_or(0)
     }
+
+    /// Its own CPU time in µs per 100,000 µs, if it was given a limit.
+    pub fn cpu_limit(&self) -> Option<u64> {
+        let HostConfig { cpu_period, cpu_quota, .. } = self.host_config;
+        let quota = u64::try_from(cpu_quota?).ok().filter(|quota| *quota > 0)?;
+        let period = cpu_period.filter(|period| *period > 0).unwrap_or(100_000);
+        Some(quota.saturating_mul(100_000) / period)
+    }
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "PascalCase")]
 struct HostConfig {
     pids_limit: Option<i64>,
+    cpu_period: Option<u64>,
+    cpu_quota: Option<i64>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -6,6 +6,7 @@ use super::Tracked;
 use crate::agent::{
     Turn,
     leaving::REMOVE_AGAIN,
+    limit::CpuLimit,
     notice::{Notice, Reason},
     order::{Fact, Failure, Pod, Ticket},
     phase::Phase,
@@ -24,6 +25,9 @@ impl Tracked {
         let Some(result) = self.leaving.done(ticket, result, turn) else { return };
         let Some(wanted) = self.wanted.clone() else { return };
         let (name, engine) = (self.name.clone(), wanted.content.engine);
+        if let Some(limit) = self.limit.is_over(ticket) {
+            return self.limited(engine, limit, result, turn);
+        }
         match (self.phase, result) {
             (Phase::Pulling(at), result) if at == ticket => match result {
                 Ok(Fact::Pulled { stale }) => {
@@ -88,9 +92,32 @@ impl Tracked {
         }
     }
 
+    /// The pod's CPU limit was applied, or not.
+    fn limited(
+        &mut self,
+        engine: Engine,
+        limit: CpuLimit,
+        result: Result<Fact, Failure>,
+        turn: &mut Turn<'_>,
+    ) {
+        match result {
+            // no event: metrics can move it as often as they are posted
+            Ok(Fact::Limited) => self.limit.applied(limit),
+            Ok(_) => {} // the pod is gone: its processes' end tells
+            Err(Failure::Workload(cause)) => {
+                if self.limit.refused(limit) {
+                    let message = format!("workload '{}': its CPU can't be limited here: {cause}", self.name);
+                    turn.tell(Notice::warning(Reason::Unsupported, message));
+                }
+            }
+            Err(failure @ Failure::Engine(_)) => turn.failed(engine, "", &failure),
+        }
+    }
+
     /// Takes the wanted pod for what its containers say.
     fn judged(&mut self, wanted: &Workload, pod: &Pod, adopting: bool, turn: &mut Turn<'_>) {
         let name = self.name.clone();
+        self.limit.found(pod.cpu);
         match judge(wanted, pod) {
             Verdict::Running => {
                 if adopting {

@@ -2,7 +2,7 @@
 
 use super::Tracked;
 use crate::agent::{
-    Turn,
+    Gate, Turn,
     notice::{Notice, Reason},
     order::Task,
     phase::Phase,
@@ -19,9 +19,10 @@ impl Tracked {
         self.phase = Phase::Looking { ticket, adopting };
     }
 
-    /// Does all that can be done now, and says when it wants to be asked again. `allowed`: its profiles hold.
-    pub(in crate::agent) fn advance(&mut self, allowed: bool, turn: &mut Turn<'_>) -> Wake {
-        let (may_run, flap) = self.flapping.may_run(allowed, turn.now.up);
+    /// Does all that can be done now, and says when it wants to be asked again. `gate`: what
+    /// its profiles say.
+    pub(in crate::agent) fn advance(&mut self, gate: Gate, turn: &mut Turn<'_>) -> Wake {
+        let (may_run, flap) = self.flapping.may_run(gate.is_open, turn.now.up);
         self.may_run = may_run;
         if let Some(rest) = self.flapping.just_held() {
             turn.tell(Notice::warning(
@@ -33,7 +34,7 @@ impl Tracked {
                 ),
             ));
         }
-        let wake = flap.earlier(self.advance_wanted(may_run, turn));
+        let wake = flap.earlier(self.advance_wanted(Gate { is_open: may_run, ..gate }, turn));
         let leave = match self.wanted {
             None => !self.held && (self.dismissed || !turn.book.partial),
             // An old pod runs on until the images of the new one are here.
@@ -49,7 +50,8 @@ impl Tracked {
         wake.earlier(leaving)
     }
 
-    fn advance_wanted(&mut self, mut may_run: bool, turn: &mut Turn<'_>) -> Wake {
+    fn advance_wanted(&mut self, gate: Gate, turn: &mut Turn<'_>) -> Wake {
+        let mut may_run = gate.is_open;
         let Some(wanted) = self.wanted.clone() else { return Wake::Never };
         let (engine, is_service) = (wanted.content.engine, wanted.is_service());
         if !may_run {
@@ -86,6 +88,11 @@ impl Tracked {
             Phase::Running => match self.look_at {
                 Some(at) if turn.now.up < at => return Wake::At(at),
                 Some(_) => self.look(false, turn),
+                None if self.limit.wants(gate.cpu) => {
+                    let task = Task::Limit { id: wanted.id.clone(), cpu: gate.cpu };
+                    let ticket = turn.order(&self.name, engine, task);
+                    self.limit.ordered(ticket, gate.cpu);
+                }
                 None => {}
             },
             Phase::Waiting { .. } => return self.stop(&wanted, turn),

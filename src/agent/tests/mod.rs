@@ -4,6 +4,7 @@
 mod certificates;
 mod edge;
 mod fleet;
+mod limits;
 mod link;
 mod outages;
 mod reports;
@@ -75,6 +76,8 @@ struct World {
     remembered: Finished,
     /// What runs on the engine, or is there in another state.
     pods: BTreeMap<WorkloadId, (String, ContainerState, usize)>,
+    /// The CPU limits of pods.
+    limits: BTreeMap<WorkloadId, u64>,
     profiles: Vec<Profile>,
     /// What each order but a list is answered with, instead of success.
     broken: Option<Failure>,
@@ -131,6 +134,7 @@ impl World {
             said: Vec::new(),
             remembered: Finished::new(),
             pods: BTreeMap::new(),
+            limits: BTreeMap::new(),
             profiles: vec![Profile {
                 name: "p".into(),
                 conditions: vec![
@@ -159,6 +163,7 @@ impl World {
                         Task::Pull(workload) => self.log.push(format!("pull {}", workload.id)),
                         Task::Start(workload) => self.log.push(format!("start {}", workload.id)),
                         Task::Look(id) => self.log.push(format!("look {id}")),
+                        Task::Limit { id, cpu } => self.log.push(format!("limit {id} {cpu:?}")),
                         Task::Remove { id, .. } => self.log.push(format!("remove {id}")),
                     }
                     self.orders.push_back(order);
@@ -201,11 +206,12 @@ impl World {
     /// Carries out the oldest order, as podman would.
     fn answer(&mut self) {
         let order = self.orders.pop_front().expect("an order");
+        let cpu = |id: &WorkloadId| self.limits.get(id).copied();
         let running = |pods: &BTreeMap<WorkloadId, (String, ContainerState, usize)>, id: &WorkloadId| {
             pods.get(id).map_or(Ok(Fact::Gone), |(_, state, count)| {
                 let containers =
                     ('a'..).take(*count).map(|name| Container { name: name.into(), state: state.clone() });
-                Ok(Fact::Pod(Pod { containers: containers.collect() }))
+                Ok(Fact::Pod(Pod { containers: containers.collect(), cpu: cpu(id) }))
             })
         };
         let result = match (&order.task, &self.broken) {
@@ -235,8 +241,15 @@ impl World {
                 running(&self.pods, &workload.id)
             }
             (Task::Look(id), _) => running(&self.pods, id),
+            (Task::Limit { id, .. }, _) if !self.pods.contains_key(id) => Ok(Fact::Gone),
+            (Task::Limit { id, cpu }, _) => {
+                self.limits.remove(id);
+                self.limits.extend(cpu.map(|cpu| (id.clone(), cpu)));
+                Ok(Fact::Limited)
+            }
             (Task::Remove { id, .. }, _) => {
                 self.pods.remove(id);
+                self.limits.remove(id);
                 Ok(Fact::Gone)
             }
         };

@@ -4,6 +4,7 @@
 //! What is asked of podman in which sequence is in `tasks`, pulls are in `images`, requests in `api`.
 
 mod api;
+mod cgroup;
 mod deaths;
 mod images;
 mod tasks;
@@ -70,7 +71,7 @@ impl Lane {
 
 const fn lane_of(task: &Task) -> usize {
     match task {
-        Task::List | Task::Look(_) => 0,
+        Task::List | Task::Look(_) | Task::Limit { .. } => 0,
         Task::Pull(_) => 1,
         Task::Start(_) => 2,
         Task::Remove { .. } => 3,

@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     io,
+    path::PathBuf,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -13,6 +14,7 @@ use serde_json::json;
 use super::{
     Config,
     api::{Client, Error},
+    cgroup::{Cgroup, LimitError},
     deaths::{Deaths, Listener},
     images,
 };
@@ -20,6 +22,7 @@ use crate::io::lock;
 use crate::{
     agent::{
         Event,
+        limit::CpuLimit,
         order::{Container, ContainerState, Fact, Failure, Pod, PodSummary, Task},
         workload::{Workload, WorkloadId},
     },
@@ -44,10 +47,13 @@ const LOG_LIMIT: &str = "max-size=10mb";
 /// Knows how to carry out orders, and who we are.
 pub(super) struct Tasks {
     client: Arc<Client>,
+    socket: PathBuf,
     owner: String,
     device_id: String,
     /// podman's own ids of the pods that were seen to be ours: these can be stopped without another look.
     ours: Mutex<BTreeMap<WorkloadId, Box<str>>>,
+    /// Where the pods that were looked at have their control groups.
+    cgroups: Mutex<BTreeMap<WorkloadId, Cgroup>>,
     /// The graces of the stops under way: podman's list of pods, and a look at one of these, waits for them.
     graces: Mutex<Vec<Duration>>,
     exits: Exits,
@@ -83,9 +89,11 @@ impl Tasks {
             Listener { engine, client: client.clone(), owner: owner.clone(), exits: exits.clone(), events };
         Ok(Self {
             client,
+            socket,
             owner,
             device_id,
             ours: Mutex::default(),
+            cgroups: Mutex::default(),
             graces: Mutex::default(),
             exits,
             deaths: Deaths::new(listener),
@@ -102,6 +110,7 @@ impl Tasks {
             Task::Pull(workload) => {
                 return images::pull(&self.client, workload).map(|stale| Fact::Pulled { stale }).into();
             }
+            Task::Limit { id, cpu } => return self.limit(id, *cpu).into(),
             Task::Remove { id, grace } => return self.remove(id, *grace).map(|()| Fact::Gone).into(),
             Task::Look(id) => self.look(id).map(|seen| (id, seen)),
             Task::Start(workload) => self.start_pod(workload).map(|seen| (&workload.id, seen)),
@@ -111,7 +120,8 @@ impl Tasks {
                 let (containers, processes): (_, Vec<_>) =
                     seen.into_iter().map(|seen| (seen.container, seen.process)).unzip();
                 let running = Some((id.clone(), processes.into_iter().flatten().collect()));
-                Done { result: Ok(Fact::Pod(Pod { containers })), running }
+                let cpu = lock(&self.cgroups).get(id).and_then(Cgroup::cpu);
+                Done { result: Ok(Fact::Pod(Pod { containers, cpu })), running }
             }
             Ok((id, None)) => {
                 self.exits.forget(id);
@@ -145,6 +155,9 @@ impl Tasks {
         match pod.labels.get(OWNER_LABEL) {
             Some(owner) if *owner == self.owner => {
                 lock(&self.ours).insert(id.clone(), pod.id.clone());
+                if let Some(cgroup) = Cgroup::find(&pod.cgroup_path, &self.socket) {
+                    lock(&self.cgroups).insert(id.clone(), cgroup);
+                }
                 Ok(Some(pod))
             }
             _ => Err(Failure::Workload(format!("a pod named '{id}' is here that isn't this agent's"))),
@@ -270,6 +283,22 @@ impl Tasks {
         }
     }
 
+    /// Bounds the CPU time of a whole pod; podman is asked only where it has to be.
+    fn limit(&self, id: &WorkloadId, cpu: CpuLimit) -> Result<Fact, Failure> {
+        let known = lock(&self.cgroups).get(id).cloned();
+        let cgroup = match known {
+            None if self.inspect(id)?.is_none() => return Ok(Fact::Gone),
+            None => lock(&self.cgroups).get(id).cloned(),
+            known => known,
+        };
+        let own = || {
+            let seen = self.look(id).ok().flatten().into_iter().flatten();
+            seen.map(|seen| (seen.inspected.id.clone(), seen.inspected.cpu_limit())).collect()
+        };
+        let limited = cgroup.ok_or(LimitError::Missing).and_then(|cgroup| cgroup.limit(cpu, &own));
+        limited.map(|()| Fact::Limited).map_err(|error| Failure::Workload(error.to_string()))
+    }
+
     fn remove(&self, id: &WorkloadId, grace: Duration) -> Result<(), Failure> {
         self.exits.forget(id);
         let known = lock(&self.ours).remove(id);
@@ -281,6 +310,7 @@ impl Tasks {
         }
         self.exits.forget(id);
         lock(&self.ours).remove(id);
+        lock(&self.cgroups).remove(id);
         self.remove_volumes(id)
     }
 

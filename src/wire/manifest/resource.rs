@@ -306,10 +306,6 @@ pub(in crate::wire) fn read_workload(
     }
     let profiles: Vec<ListedProfile> =
         spec.profiles.unwrap_or_default().into_iter().map(|profile| profile.0).collect();
-    if profiles.iter().flat_map(|profile| &profile.conditions).any(|condition| condition.cpu.is_some()) {
-        let message = "CPU limits of conditions are not supported yet: they have no effect";
-        findings.push(Finding::new(["spec", "profiles"], message));
-    }
     let manifest = WorkloadManifest {
         device: spec.device.filter(|name| !name.is_empty()),
         selector: spec.device_selector,

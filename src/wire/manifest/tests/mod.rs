@@ -46,8 +46,7 @@ fn config_map(name: &str, value: &str) -> String {
 }
 
 fn only(text: &str) -> Workload {
-    let (desired, mut problems) = assembled(text);
-    problems.retain(|problem| !problem.contains("CPU limits"));
+    let (desired, problems) = assembled(text);
     assert_eq!(problems, Vec::<String>::new());
     assert_eq!(desired.workloads.len(), 1);
     Workload::clone(&desired.workloads[0])
