@@ -74,6 +74,7 @@ pub fn run(settings: &Settings, reload: &dyn Fn() -> Result<(), String>) -> Resu
         interval: INTERVAL,
         metrics_ttl: settings.metrics_ttl,
         finished: keeper::finished(&state),
+        fallbacks: keeper::fallbacks(&state),
         manifests: settings.manifests.is_some(),
         server: settings.server.as_ref().map(|_| server::remembered(&state, &settings.device_id)),
         next_slot,
@@ -124,6 +125,7 @@ impl Workers {
             Action::Call(call) => return self.server.as_ref().and_then(|server| server.submit(call)),
             Action::Tell(notice) => tell(&notice),
             Action::Remember(finished) => self.keeper.keep(Note::Finished(finished)),
+            Action::RememberFallbacks(fallbacks) => self.keeper.keep(Note::Fallbacks(fallbacks)),
             Action::StoreConfiguration(raw) => self.keeper.keep(Note::Configuration(raw)),
             Action::Disconnect => {
                 self.server.iter().for_each(Server::forget);

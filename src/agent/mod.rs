@@ -14,6 +14,7 @@
 //! | pods that shall go | `leaving` |
 //! | conditions that change too often | `flapping` |
 //! | how much CPU time a pod may have | [`limit`] |
+//! | updates that don't come up | [`update`] |
 //! | engines that don't answer, and the full look | `engines` |
 //! | several sources made one | `sources` |
 //! | which calls are made to the edge API, and when | `link` |
@@ -42,6 +43,7 @@ mod sources;
 #[cfg(test)]
 pub(crate) mod tests;
 pub mod time;
+pub mod update;
 mod verdict;
 pub mod workload;
 
@@ -64,6 +66,7 @@ use reconcile::Tracked;
 pub use slots::NextSlot;
 use sources::{Merged, Source, Sources};
 use time::{Now, Wake};
+use update::Fallbacks;
 use workload::{Desired, Engine, WorkloadId};
 
 /// A metric's newest value, as somebody on the device posted it.
@@ -111,6 +114,8 @@ pub enum Action {
     Tell(Notice),
     /// To be kept over a reboot: the workloads that finished and don't run again, with their exit codes.
     Remember(Finished),
+    /// To be kept over a reboot: what workloads return to whose updates don't come up.
+    RememberFallbacks(Fallbacks),
     /// To be kept over a reboot: the configuration that is applied now, as the server wrote it.
     StoreConfiguration(Arc<[u8]>),
     /// The server unregistered this device. To be kept over a reboot ([`Remembered::disconnected`]); the device's
@@ -141,6 +146,8 @@ pub struct Setup {
     pub metrics_ttl: Option<Duration>,
     /// What was last given to [`Action::Remember`].
     pub finished: Finished,
+    /// What was last given to [`Action::RememberFallbacks`].
+    pub fallbacks: Fallbacks,
     /// Whether there is a directory of manifests: nothing goes as an orphan before it was read.
     pub manifests: bool,
     /// What an earlier process left behind of its conversation with the edge API; `None`: there is no server.
@@ -201,7 +208,7 @@ impl Agent {
             deadlines: BTreeSet::new(),
             deadline_of: BTreeMap::new(),
             revision: 0,
-            book: Book::new(setup.finished, setup.next_slot, setup.seed),
+            book: Book::new(setup.finished, setup.fallbacks, setup.next_slot, setup.seed),
         }
     }
 
@@ -247,6 +254,9 @@ impl Agent {
         }
         if std::mem::take(&mut self.book.finished_changed) {
             self.book.actions.push(Action::Remember(self.book.finished.clone()));
+        }
+        if std::mem::take(&mut self.book.fallbacks_changed) {
+            self.book.actions.push(Action::RememberFallbacks(self.book.fallbacks.clone()));
         }
         let deadline = self.deadlines.first().map_or(Wake::Never, |(at, _)| Wake::At(*at));
         let wake = deadline.earlier(self.engines.wake()).earlier(self.conditions.next_expiry());
@@ -339,27 +349,24 @@ impl Agent {
                 gates.push(gate);
             }
             self.gates.insert(name.clone(), gates);
-            self.engines.add(workload.content.engine, now.up);
         }
         for problem in problems.difference(&self.problems) {
             self.book.tell(Notice::warning(Reason::ConfigurationRejected, problem.clone()));
         }
         self.problems = problems;
         self.book.partial = !self.sources.all_known();
-        if !self.book.partial && held.is_empty() {
-            let before = self.book.finished.len();
-            let ids: BTreeSet<&WorkloadId> = wanted.values().map(|workload| &workload.id).collect();
-            self.book.finished.retain(|id, _| ids.contains(id));
-            self.book.finished_changed |= self.book.finished.len() != before;
-        }
         for (name, tracked) in &mut self.tracked {
             tracked.held = held.contains(name);
-            let workload = wanted.get(name).cloned();
-            let finished =
-                workload.as_ref().and_then(|workload| self.book.finished.get(&workload.id).copied());
             let mut turn = Turn { now, book: &mut self.book, engines: &mut self.engines };
-            tracked.want(workload, finished, &mut turn);
+            tracked.want(wanted.get(name).cloned(), &mut turn);
+            if let Some(workload) = tracked.wanted() {
+                self.engines.add(workload.content.engine, now.up);
+            }
             self.dirty.insert(name.clone());
+        }
+        if !self.book.partial && held.is_empty() {
+            let wanted = self.tracked.values().filter_map(Tracked::wanted);
+            self.book.forget_all_but(&wanted.map(|workload| &workload.id).collect());
         }
     }
 

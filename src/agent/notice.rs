@@ -32,6 +32,7 @@ pub enum Reason {
     Inactive,
     Registered,
     Removed,
+    RolledBack,
     ServerBack,
     ServerMissing,
     Started,

@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use super::schedule::Cron;
 
 /// What runs a workload.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Engine {
     /// A pod on podman: root's, or the agent's user's.
     Podman {
@@ -52,7 +52,7 @@ impl fmt::Display for WorkloadId {
 
 /// What shapes the running thing, and therefore the id. Profiles and schedule are not in it:
 /// changing them never restarts a pod.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Content {
     /// The workload's name: a DNS-1123 label.
     pub name: String,
@@ -130,7 +130,7 @@ fn canonical(value: &Value) -> Value {
 }
 
 /// What happens when a container of the pod ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum RestartPolicy {
     /// Play the pod anew after any exit.
     #[default]

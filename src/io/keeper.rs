@@ -10,9 +10,13 @@ use crossbeam_channel::{Sender, bounded};
 use log::warn;
 
 use super::{identity, lock, server, state::Store};
-use crate::agent::{Event, Finished};
+use crate::{
+    agent::{Event, Finished, update::Fallbacks},
+    wire::fallback,
+};
 
 const FINISHED: &str = "finished";
+const FALLBACKS: &str = "fallbacks";
 const DISCONNECTED: &str = "disconnected";
 
 /// Something to write down.
@@ -20,6 +24,8 @@ const DISCONNECTED: &str = "disconnected";
 pub enum Note {
     /// The workloads that finished and don't run again.
     Finished(Finished),
+    /// What workloads return to whose updates don't come up.
+    Fallbacks(Fallbacks),
     /// The server's configuration that is applied now.
     Configuration(Arc<[u8]>),
     /// The server unregistered this device: its identity and configuration are forgotten.
@@ -69,6 +75,11 @@ fn write(state: &Store, note: &Note) -> Result<(), String> {
             let bytes = serde_json::to_vec(finished).map_err(|error| error.to_string())?;
             state.save(FINISHED, &bytes)
         }
+        Note::Fallbacks(fallbacks) if fallbacks.is_empty() => state.remove(FALLBACKS),
+        Note::Fallbacks(fallbacks) => {
+            let bytes = fallback::to_bytes(fallbacks).map_err(|error| error.to_string())?;
+            state.save(FALLBACKS, &bytes)
+        }
         Note::Configuration(raw) => state.save(server::CONFIGURATION, raw),
         Note::Disconnected => state.save(DISCONNECTED, b"by the server").and_then(|()| {
             identity::forget(state)?;
@@ -84,6 +95,15 @@ pub fn finished(state: &Store) -> Finished {
     serde_json::from_slice(&bytes).unwrap_or_else(|error| {
         warn!("failed to read the list of finished workloads: {error}");
         Finished::new()
+    })
+}
+
+/// What workloads return to whose updates don't come up.
+pub fn fallbacks(state: &Store) -> Fallbacks {
+    let Some(bytes) = state.load(FALLBACKS) else { return Fallbacks::new() };
+    fallback::from_bytes(&bytes).unwrap_or_else(|error| {
+        warn!("failed to read what updates are taken back to: {error}");
+        Fallbacks::new()
     })
 }
 

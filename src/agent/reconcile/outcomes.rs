@@ -130,6 +130,10 @@ impl Tracked {
                     self.false_alarms = self.false_alarms.saturating_add(1);
                 }
                 self.phase = Phase::Running;
+                self.trial.runs(turn.now.up);
+                if adopting && turn.book.is_on_trial(&self.name) {
+                    self.trial.begin(turn.now.up);
+                }
             }
             Verdict::Finished { code } => {
                 turn.tell(Notice::info(
@@ -140,6 +144,7 @@ impl Tracked {
                 turn.finished(&wanted.id, code);
             }
             Verdict::Failed { cause, at, ran } => {
+                self.trial.ran(ran);
                 if ran >= Backoff::CAP {
                     self.failures = 0;
                 }
@@ -161,6 +166,7 @@ impl Tracked {
     /// The engine could not be asked: what is there must be seen again before anything else is done.
     fn lost(&mut self, engine: Engine, cause: String, turn: &mut Turn<'_>) {
         self.phase = Phase::Unknown;
+        self.trial.suspend();
         turn.failed(engine, &format!("workload '{}'", self.name), &Failure::Engine(cause));
     }
 
@@ -171,6 +177,7 @@ impl Tracked {
     /// A failure at this time since boot: the wait for the next try counts from there.
     fn failed_because(&mut self, reason: Reason, cause: &str, at: Duration, turn: &mut Turn<'_>) {
         self.failures = self.failures.saturating_add(1);
+        self.trial.ran(Duration::ZERO);
         self.wait(at, turn);
         let again = match self.phase {
             Phase::Waiting { until } => {

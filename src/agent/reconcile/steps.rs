@@ -7,6 +7,7 @@ use crate::agent::{
     order::Task,
     phase::Phase,
     time::Wake,
+    update::{DEADLINE, Fallback, Progress},
     workload::{Schedule, Workload},
 };
 
@@ -22,6 +23,7 @@ impl Tracked {
     /// Does all that can be done now, and says when it wants to be asked again. `gate`: what
     /// its profiles say.
     pub(in crate::agent) fn advance(&mut self, gate: Gate, turn: &mut Turn<'_>) -> Wake {
+        let update = self.judge_update(turn);
         let (may_run, flap) = self.flapping.may_run(gate.is_open, turn.now.up);
         self.may_run = may_run;
         if let Some(rest) = self.flapping.just_held() {
@@ -34,7 +36,7 @@ impl Tracked {
                 ),
             ));
         }
-        let wake = flap.earlier(self.advance_wanted(Gate { is_open: may_run, ..gate }, turn));
+        let wake = flap.earlier(update).earlier(self.advance_wanted(Gate { is_open: may_run, ..gate }, turn));
         let leave = match self.wanted {
             None => !self.held && (self.dismissed || !turn.book.partial),
             // An old pod runs on until the images of the new one are here.
@@ -50,12 +52,39 @@ impl Tracked {
         wake.earlier(leaving)
     }
 
+    /// Takes an update back whose time is over, and says when to ask again.
+    fn judge_update(&mut self, turn: &mut Turn<'_>) -> Wake {
+        let progress = self.trial.progress(self.phase, turn.now.up);
+        if !turn.book.is_on_trial(&self.name) {
+            return Wake::Never;
+        }
+        match (progress, self.wanted.clone(), turn.book.fallbacks.get(&self.name).cloned()) {
+            (Progress::Open(wake), ..) => return wake,
+            (Progress::Failed, Some(wanted), Some(fallback)) => {
+                let message = format!(
+                    "workload '{}': its update has not come up within {} s, so what ran before returns; this \
+                     content isn't tried again until it changes",
+                    self.name,
+                    DEADLINE.as_secs()
+                );
+                turn.tell(Notice::warning(Reason::RolledBack, message));
+                let good = fallback.instead_of(&wanted);
+                let failed = Some(wanted.id.clone());
+                turn.book.fall_back(&self.name, Some(Fallback { failed, ..fallback }));
+                self.replace(Some(good), turn);
+            }
+            _ => turn.book.fall_back(&self.name, None),
+        }
+        Wake::Never
+    }
+
     fn advance_wanted(&mut self, gate: Gate, turn: &mut Turn<'_>) -> Wake {
         let mut may_run = gate.is_open;
         let Some(wanted) = self.wanted.clone() else { return Wake::Never };
         let (engine, is_service) = (wanted.content.engine, wanted.is_service());
         if !may_run {
             self.failures = 0; // when it may run again it starts at once
+            self.trial.suspend();
         }
         if let Phase::Waiting { until } = self.phase {
             if may_run && turn.now.up < until {
@@ -102,6 +131,9 @@ impl Tracked {
             }
             Phase::Inactive if may_run && self.leaving.is_empty() => {
                 turn.forget(&wanted.id);
+                if turn.book.is_on_trial(&self.name) {
+                    self.trial.begin(turn.now.up);
+                }
                 let ticket = turn.order(&self.name, engine, Task::Start(wanted));
                 (self.last, self.phase, self.present) = (ticket, Phase::Starting(ticket), true);
                 self.false_alarms = 0;

@@ -11,6 +11,7 @@ mod reports;
 mod scenarios;
 mod simulation;
 mod sources;
+mod updates;
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -74,6 +75,7 @@ struct World {
     log: Vec<String>,
     said: Vec<Notice>,
     remembered: Finished,
+    fallbacks: Fallbacks,
     /// What runs on the engine, or is there in another state.
     pods: BTreeMap<WorkloadId, (String, ContainerState, usize)>,
     /// The CPU limits of pods.
@@ -81,6 +83,8 @@ struct World {
     profiles: Vec<Profile>,
     /// What each order but a list is answered with, instead of success.
     broken: Option<Failure>,
+    /// No pod can be started.
+    unstartable: bool,
     /// The engine does not answer at all.
     engine_gone: bool,
     /// Part of the configuration can't be read.
@@ -109,12 +113,19 @@ impl World {
         world
     }
 
-    fn agent(finished: Finished, manifests: bool, server: Option<Remembered>, seed: u64) -> Agent {
+    fn agent(
+        finished: Finished,
+        fallbacks: Fallbacks,
+        manifests: bool,
+        server: Option<Remembered>,
+        seed: u64,
+    ) -> Agent {
         Agent::new(Setup {
             engines: vec![PODMAN],
             interval: 60 * S,
             metrics_ttl: None,
             finished,
+            fallbacks,
             manifests,
             server,
             next_slot,
@@ -126,13 +137,14 @@ impl World {
         let condition =
             |name: &str, expression: &str| Condition { name: name.into(), expression: expression.into() };
         Self {
-            agent: Self::agent(finished, manifests, server, 1),
+            agent: Self::agent(finished, Fallbacks::new(), manifests, server, 1),
             now: Now { up: 1000 * S, utc: SystemTime::UNIX_EPOCH + 1_000_000 * S },
             wake: Wake::Never,
             orders: VecDeque::new(),
             log: Vec::new(),
             said: Vec::new(),
             remembered: Finished::new(),
+            fallbacks: Fallbacks::new(),
             pods: BTreeMap::new(),
             limits: BTreeMap::new(),
             profiles: vec![Profile {
@@ -144,6 +156,7 @@ impl World {
                 ],
             }],
             broken: None,
+            unstartable: false,
             engine_gone: false,
             partial: false,
             calls: VecDeque::new(),
@@ -178,6 +191,7 @@ impl World {
                     self.said.push(notice);
                 }
                 Action::Remember(finished) => self.remembered = finished,
+                Action::RememberFallbacks(fallbacks) => self.fallbacks = fallbacks,
                 Action::StoreConfiguration(raw) => self.kept.configuration = self.edge.read(&raw),
                 Action::Disconnect => self.kept = Remembered { disconnected: true, ..Default::default() },
             }
@@ -228,6 +242,7 @@ impl World {
             )),
             (_, Some(failure)) => Err(failure.clone()),
             (Task::Pull(_), _) => Ok(Fact::Pulled { stale: Vec::new() }),
+            (Task::Start(_), _) if self.unstartable => Err(Failure::Workload("no such command".into())),
             (Task::Start(workload), _) => {
                 let same_name = |(name, ..): &&(String, ContainerState, usize)| name == workload.name();
                 assert!(
@@ -326,7 +341,8 @@ impl World {
         self.orders.clear();
         self.calls.clear();
         let seed = self.now.up.as_nanos() as u64;
-        self.agent = Self::agent(self.remembered.clone(), false, Some(self.kept.clone()), seed);
+        let (finished, fallbacks) = (self.remembered.clone(), self.fallbacks.clone());
+        self.agent = Self::agent(finished, fallbacks, false, Some(self.kept.clone()), seed);
         self.edge.restarted();
         self.happen(Event::Tick);
     }

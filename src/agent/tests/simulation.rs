@@ -51,8 +51,8 @@ fn restart(world: &mut World, wanted: &[Workload], x: Option<f64>, random: &mut 
             world.pods.insert(workload.id.clone(), (workload.name().into(), state, random.below(2)));
         }
     }
-    let fresh = World::with(world.remembered.clone());
-    world.agent = fresh.agent;
+    let (finished, fallbacks) = (world.remembered.clone(), world.fallbacks.clone());
+    world.agent = World::agent(finished, fallbacks, true, None, 1);
     world.post("x", x); // the endpoint keeps what it was told
     if random.one_in(2) {
         world.happen(Event::Tick); // the list is quicker than the manifests
@@ -123,10 +123,13 @@ fn live(seed: u64) {
     world.pass(20 * 60 * S);
     let allowed = |workload: &&Workload| workload.profiles.is_empty() || x.is_none_or(|x| x < 3.0);
     let finished = |workload: &&Workload| world.remembered.contains_key(&workload.id);
-    let ids: Vec<&WorkloadId> =
-        wanted.iter().filter(allowed).filter(|w| !finished(w)).map(|w| &w.id).collect();
+    let content = |w: &Workload| match world.fallbacks.get(w.name()) {
+        Some(it) if it.failed.as_ref() == Some(&w.id) => it.good.id.clone(),
+        _ => w.id.clone(),
+    };
+    let ids: Vec<WorkloadId> = wanted.iter().filter(allowed).filter(|w| !finished(w)).map(content).collect();
     let running = world.pods.iter().filter(|(_, pod)| pod.1 == ContainerState::Running);
-    assert_eq!(running.map(|(id, _)| id).collect::<Vec<_>>(), ids, "seed {seed}: {:#?}", world.log);
+    assert_eq!(running.map(|(id, _)| id.clone()).collect::<Vec<_>>(), ids, "seed {seed}: {:#?}", world.log);
     let before = world.agent.book.last.0;
     world.pass(600 * S);
     assert_eq!(world.agent.book.last.0 - before, 10, "seed {seed}: it does not come to rest");

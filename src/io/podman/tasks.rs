@@ -52,8 +52,8 @@ pub(super) struct Tasks {
     device_id: String,
     /// podman's own ids of the pods that were seen to be ours: these can be stopped without another look.
     ours: Mutex<BTreeMap<WorkloadId, Box<str>>>,
-    /// Where the pods that were looked at have their control groups.
-    cgroups: Mutex<BTreeMap<WorkloadId, Cgroup>>,
+    /// The control groups of the pods that were looked at, and the CPU limit that each shall have.
+    cgroups: Mutex<BTreeMap<WorkloadId, (Cgroup, CpuLimit)>>,
     /// The graces of the stops under way: podman's list of pods, and a look at one of these, waits for them.
     graces: Mutex<Vec<Duration>>,
     exits: Exits,
@@ -120,7 +120,7 @@ impl Tasks {
                 let (containers, processes): (_, Vec<_>) =
                     seen.into_iter().map(|seen| (seen.container, seen.process)).unzip();
                 let running = Some((id.clone(), processes.into_iter().flatten().collect()));
-                let cpu = lock(&self.cgroups).get(id).and_then(Cgroup::cpu);
+                let cpu = lock(&self.cgroups).get(id).and_then(|(cgroup, _)| cgroup.cpu());
                 Done { result: Ok(Fact::Pod(Pod { containers, cpu })), running }
             }
             Ok((id, None)) => {
@@ -135,6 +135,7 @@ impl Tasks {
         let filters = json!({ "label": [format!("{OWNER_LABEL}={}", self.owner)] }).to_string();
         let pods: Vec<ListedPod> =
             self.client.get("pods/json", &[("filters", &filters)], self.patience())?.json()?;
+        self.keep_limits();
         *lock(&self.ours) =
             pods.iter().map(|pod| (WorkloadId::from_pod_name(&pod.name), pod.id.clone())).collect();
         let summary = |mut pod: ListedPod| PodSummary {
@@ -156,7 +157,11 @@ impl Tasks {
             Some(owner) if *owner == self.owner => {
                 lock(&self.ours).insert(id.clone(), pod.id.clone());
                 if let Some(cgroup) = Cgroup::find(&pod.cgroup_path, &self.socket) {
-                    lock(&self.cgroups).insert(id.clone(), cgroup);
+                    let mut cgroups = lock(&self.cgroups);
+                    if cgroups.get(id).is_none_or(|(known, _)| *known != cgroup) {
+                        let cpu = cgroup.cpu();
+                        cgroups.insert(id.clone(), (cgroup, cpu));
+                    }
                 }
                 Ok(Some(pod))
             }
@@ -295,8 +300,22 @@ impl Tasks {
             let seen = self.look(id).ok().flatten().into_iter().flatten();
             seen.map(|seen| (seen.inspected.id.clone(), seen.inspected.cpu_limit())).collect()
         };
-        let limited = cgroup.ok_or(LimitError::Missing).and_then(|cgroup| cgroup.limit(cpu, &own));
-        limited.map(|()| Fact::Limited).map_err(|error| Failure::Workload(error.to_string()))
+        let limited = cgroup.ok_or(LimitError::Missing).and_then(|(cgroup, _)| cgroup.limit(cpu, &own));
+        limited.map_err(|error| Failure::Workload(error.to_string()))?;
+        if let Some((_, kept)) = lock(&self.cgroups).get_mut(id) {
+            *kept = cpu;
+        }
+        Ok(Fact::Limited)
+    }
+
+    /// systemd knows nothing of these limits, and takes them back whenever its units are loaded anew.
+    fn keep_limits(&self) {
+        for (id, (cgroup, cpu)) in lock(&self.cgroups).iter() {
+            if cpu.is_some() && cgroup.cpu() != *cpu {
+                let kept = cgroup.limit(*cpu, &Vec::new);
+                log::debug!("pod '{id}' had lost its CPU limit: {kept:?}");
+            }
+        }
     }
 
     fn remove(&self, id: &WorkloadId, grace: Duration) -> Result<(), Failure> {
