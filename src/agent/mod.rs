@@ -25,6 +25,7 @@ mod book;
 pub mod call;
 mod conversation;
 mod engines;
+mod events;
 pub mod expression;
 mod flapping;
 mod heartbeat;
@@ -54,77 +55,20 @@ use std::{
 };
 
 use book::{Book, Turn};
-use call::{Answer, Call, CallFailure, CallKind, Remembered};
+use call::Remembered;
 use conversation::Server;
 use engines::Engines;
+pub use events::{Action, Event, Finished, Sample, Setup};
 use limit::CpuLimit;
 use notice::{Notice, Reason};
-use order::{Fact, Failure, Order, Outcome, PodSummary, Task, Ticket};
+use order::{Fact, Failure, Outcome, PodSummary, Task, Ticket};
 use phase::Phase;
 use profile::{ConditionId, Conditions};
 use reconcile::Tracked;
 pub use slots::NextSlot;
 use sources::{Merged, Source, Sources};
 use time::{Now, Wake};
-use update::Fallbacks;
-use workload::{Desired, Engine, WorkloadId};
-
-/// A metric's newest value, as somebody on the device posted it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Sample {
-    /// A name that an expression can mention.
-    pub name: String,
-    /// Finite; `None` unsets the metric.
-    pub value: Option<f64>,
-}
-
-/// Something happened.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Event {
-    /// Metrics were posted, oldest first.
-    Metrics(Vec<Sample>),
-    /// The manifests were read anew, and what they ask for has changed.
-    Desired(Desired),
-    /// A source or a worker has something to say.
-    Notice(Notice),
-    /// A process of this pod ended.
-    Exited(Engine, WorkloadId),
-    /// An order was carried out, or not.
-    Done(Outcome),
-    /// A call to the edge API was answered, or not.
-    Answered(CallKind, Result<Answer, CallFailure>),
-    /// What was to be kept over a restart was written, or could not be.
-    Stored(Result<(), String>),
-    /// Time passed.
-    Tick,
-    /// The process was asked to end; workloads stay.
-    Terminate,
-    /// The settings shall be read again.
-    Reload,
-}
-
-/// Something to do.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Action {
-    /// For an engine.
-    Order(Order),
-    /// For the edge API.
-    Call(Call),
-    /// For people.
-    Tell(Notice),
-    /// To be kept over a reboot: the workloads that finished and don't run again, with their exit codes.
-    Remember(Finished),
-    /// To be kept over a reboot: what workloads return to whose updates don't come up.
-    RememberFallbacks(Fallbacks),
-    /// To be kept over a reboot: the configuration that is applied now, as the server wrote it.
-    StoreConfiguration(Arc<[u8]>),
-    /// The server unregistered this device. To be kept over a reboot ([`Remembered::disconnected`]); the device's
-    /// identity and the stored configuration are to be forgotten.
-    Disconnect,
-}
-
-/// The workloads that finished and don't run again, with their exit codes.
-pub type Finished = BTreeMap<WorkloadId, i32>;
+use workload::{Engine, WorkloadId};
 
 /// What a workload's profiles say at this moment.
 #[derive(Debug, Clone, Copy)]
@@ -133,29 +77,6 @@ struct Gate {
     is_open: bool,
     /// The smallest limit that a condition which holds gives.
     cpu: CpuLimit,
-}
-
-/// What the agent is told once, when it starts.
-#[derive(Debug, Clone)]
-pub struct Setup {
-    /// The engines of this device, as far as is known; others are added when a workload wants them.
-    pub engines: Vec<Engine>,
-    /// Between two full looks at an engine (`workloads_monitoring_interval`).
-    pub interval: Duration,
-    /// A metric older than this is unset.
-    pub metrics_ttl: Option<Duration>,
-    /// What was last given to [`Action::Remember`].
-    pub finished: Finished,
-    /// What was last given to [`Action::RememberFallbacks`].
-    pub fallbacks: Fallbacks,
-    /// Whether there is a directory of manifests: nothing goes as an orphan before it was read.
-    pub manifests: bool,
-    /// What an earlier process left behind of its conversation with the edge API; `None`: there is no server.
-    pub server: Option<Remembered>,
-    /// How the device's time zone reads a cron schedule.
-    pub next_slot: NextSlot,
-    /// Any number: what randomness is made of.
-    pub seed: u64,
 }
 
 /// The whole state of the agent.

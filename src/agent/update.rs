@@ -1,7 +1,7 @@
 //! Updates that don't come up are taken back: the content that ran before returns, and the one that failed isn't
 //! tried again until it changes.
 //!
-//! A content has come up when all its containers ran for [`SETTLED`], or ended well. Pulling its images doesn't
+//! A content has come up when all its containers ran for 10 s, or ended well. Pulling its images doesn't
 //! count: until they are here the old pod runs. Neither does a time when its conditions don't hold or its engine
 //! doesn't answer.
 

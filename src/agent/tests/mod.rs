@@ -23,9 +23,12 @@ use edge::Edge;
 use serde_json::json;
 
 use super::{
-    call::ServerConfiguration,
-    order::{Container, ContainerState, Pod},
-    workload::{Condition, Content, ListedCondition, ListedProfile, Profile, RestartPolicy, Workload},
+    call::{Answer, Call, CallFailure, CallKind, ServerConfiguration},
+    order::{Container, ContainerState, Order, Pod},
+    update::Fallbacks,
+    workload::{
+        Condition, Content, Desired, ListedCondition, ListedProfile, Profile, RestartPolicy, Workload,
+    },
     *,
 };
 
