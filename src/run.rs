@@ -75,6 +75,7 @@ pub fn run(settings: &Settings, reload: &dyn Fn() -> Result<(), String>) -> Resu
         metrics_ttl: settings.metrics_ttl,
         finished: keeper::finished(&state),
         fallbacks: keeper::fallbacks(&state),
+        images: keeper::images(&state),
         manifests: settings.manifests.is_some(),
         server: settings.server.as_ref().map(|_| server::remembered(&state, &settings.device_id)),
         next_slot,
@@ -126,6 +127,7 @@ impl Workers {
             Action::Tell(notice) => tell(&notice),
             Action::Remember(finished) => self.keeper.keep(Note::Finished(finished)),
             Action::RememberFallbacks(fallbacks) => self.keeper.keep(Note::Fallbacks(fallbacks)),
+            Action::RememberImages(images) => self.keeper.keep(Note::Images(images)),
             Action::StoreConfiguration(raw) => self.keeper.keep(Note::Configuration(raw)),
             Action::Disconnect => {
                 self.server.iter().for_each(Server::forget);

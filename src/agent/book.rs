@@ -6,8 +6,9 @@ use std::{
 };
 
 use super::{
-    Action, Finished,
+    Action, Finished, Setup,
     engines::Engines,
+    images::Images,
     notice::{Notice, Reason},
     order::{Failure, Order, Task, Ticket},
     random::Random,
@@ -26,6 +27,7 @@ pub(super) struct Book {
     pub(super) open: BTreeMap<Ticket, Arc<str>>,
     pub(super) finished: Finished,
     pub(super) finished_changed: bool,
+    pub(super) images: Images,
     pub(super) fallbacks: Fallbacks,
     pub(super) fallbacks_changed: bool,
     /// Not all that shall run is known: a pod of ours that seems to belong to nothing may be wanted.
@@ -35,18 +37,19 @@ pub(super) struct Book {
 }
 
 impl Book {
-    pub(super) fn new(finished: Finished, fallbacks: Fallbacks, next_slot: NextSlot, seed: u64) -> Self {
+    pub(super) fn new(setup: &mut Setup) -> Self {
         Self {
             actions: Vec::new(),
             last: Ticket::default(),
             open: BTreeMap::new(),
-            finished,
+            finished: std::mem::take(&mut setup.finished),
             finished_changed: false,
-            fallbacks,
+            images: Images::new(std::mem::take(&mut setup.images)),
+            fallbacks: std::mem::take(&mut setup.fallbacks),
             fallbacks_changed: false,
             partial: false,
-            next_slot,
-            random: Random::new(seed),
+            next_slot: setup.next_slot,
+            random: Random::new(setup.seed),
         }
     }
 
@@ -67,6 +70,7 @@ impl Book {
             None => drop(self.fallbacks.remove(name)),
         }
         self.fallbacks_changed = true;
+        self.images.look();
     }
 
     /// Whether this workload's content has something to return to, should it not come up.

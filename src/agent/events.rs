@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use super::{
     call::{Answer, Call, CallFailure, CallKind, Remembered},
+    images::Pulled,
     notice::Notice,
     order::{Order, Outcome},
     slots::NextSlot,
@@ -58,6 +59,8 @@ pub enum Action {
     Remember(Finished),
     /// To be kept over a reboot: what workloads return to whose updates don't come up.
     RememberFallbacks(Fallbacks),
+    /// To be kept over a reboot: the images that the agent pulled.
+    RememberImages(Pulled),
     /// To be kept over a reboot: the configuration that is applied now, as the server wrote it.
     StoreConfiguration(Arc<[u8]>),
     /// The server unregistered this device. To be kept over a reboot ([`Remembered::disconnected`]); the device's
@@ -81,6 +84,8 @@ pub struct Setup {
     pub finished: Finished,
     /// What was last given to [`Action::RememberFallbacks`].
     pub fallbacks: Fallbacks,
+    /// What was last given to [`Action::RememberImages`].
+    pub images: Pulled,
     /// Whether there is a directory of manifests: nothing goes as an orphan before it was read.
     pub manifests: bool,
     /// What an earlier process left behind of its conversation with the edge API; `None`: there is no server.

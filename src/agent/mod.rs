@@ -15,6 +15,7 @@
 //! | conditions that change too often | `flapping` |
 //! | how much CPU time a pod may have | [`limit`] |
 //! | updates that don't come up | [`update`] |
+//! | images that nothing needs any more | [`images`] |
 //! | engines that don't answer, and the full look | `engines` |
 //! | several sources made one | `sources` |
 //! | which calls are made to the edge API, and when | `link` |
@@ -29,6 +30,7 @@ mod events;
 pub mod expression;
 mod flapping;
 mod heartbeat;
+pub mod images;
 mod leaving;
 pub mod limit;
 mod link;
@@ -110,7 +112,8 @@ pub struct Agent {
 
 impl Agent {
     /// An agent that knows nothing yet but its setup.
-    pub fn new(setup: Setup) -> Self {
+    pub fn new(mut setup: Setup) -> Self {
+        let book = Book::new(&mut setup);
         Self {
             conditions: Conditions::new(setup.metrics_ttl),
             engines: Engines::new(&setup.engines, setup.interval),
@@ -129,7 +132,7 @@ impl Agent {
             deadlines: BTreeSet::new(),
             deadline_of: BTreeMap::new(),
             revision: 0,
-            book: Book::new(setup.finished, setup.fallbacks, setup.next_slot, setup.seed),
+            book,
         }
     }
 
@@ -178,6 +181,12 @@ impl Agent {
         }
         if std::mem::take(&mut self.book.fallbacks_changed) {
             self.book.actions.push(Action::RememberFallbacks(self.book.fallbacks.clone()));
+        }
+        if self.book.images.is_due() {
+            self.discard_images();
+        }
+        if let Some(images) = self.book.images.changed() {
+            self.book.actions.push(Action::RememberImages(images));
         }
         let deadline = self.deadlines.first().map_or(Wake::Never, |(at, _)| Wake::At(*at));
         let wake = deadline.earlier(self.engines.wake()).earlier(self.conditions.next_expiry());
@@ -230,6 +239,22 @@ impl Agent {
         }
     }
 
+    /// Orders the removal of images that nothing needs any more.
+    fn discard_images(&mut self) {
+        let is_moving = |tracked: &Tracked| tracked.held || tracked.is_leaving();
+        if self.book.partial || !self.sources.any_known() || self.tracked.values().any(is_moving) {
+            return; // what is needed isn't known, or is about to change: another look will come
+        }
+        let wanted = self.tracked.values().filter_map(Tracked::wanted);
+        let kept = self.book.fallbacks.values().map(|it| &it.good);
+        let contents = wanted.chain(kept).map(|workload| &workload.content);
+        let used = contents.flat_map(|it| it.images().map(|image| (it.engine, image.to_owned()))).collect();
+        for image in self.book.images.unused(&used) {
+            let ticket = self.book.order(image.0, Task::Discard(image.1.clone()));
+            self.book.images.ordered(ticket, image);
+        }
+    }
+
     /// What the profiles that the workload lists say.
     fn gate(&self, name: &str) -> Gate {
         let mut gate = Gate { is_open: true, cpu: None };
@@ -276,6 +301,7 @@ impl Agent {
         }
         self.problems = problems;
         self.book.partial = !self.sources.all_known();
+        self.book.images.look();
         for (name, tracked) in &mut self.tracked {
             tracked.held = held.contains(name);
             let mut turn = Turn { now, book: &mut self.book, engines: &mut self.engines };
@@ -308,6 +334,9 @@ impl Agent {
                 tracked.done(ticket, result, &mut turn);
                 self.dirty.insert(name);
             }
+            return;
+        }
+        if self.book.images.done(ticket, matches!(result, Ok(Fact::Gone))) {
             return;
         }
         let tells = self.engines.listed(engine, ticket);

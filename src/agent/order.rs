@@ -6,6 +6,7 @@ use std::{
 };
 
 use super::{
+    images::Fetched,
     limit::CpuLimit,
     workload::{Engine, Workload, WorkloadId},
 };
@@ -43,6 +44,8 @@ pub enum Task {
         /// From now on.
         cpu: CpuLimit,
     },
+    /// Remove an image that no container uses: [`Fact::Gone`], also if there was none.
+    Discard(String),
     /// Stop the pod and remove it with what belongs to it alone: [`Fact::Gone`], also if there was none.
     Remove {
         /// Whose pod.
@@ -70,6 +73,8 @@ pub enum Fact {
     Pods(Vec<PodSummary>),
     /// All images of the workload are here. Says which could not be pulled although one is present.
     Pulled {
+        /// The images that came in.
+        fetched: Vec<Fetched>,
         /// One sentence per image that could not be pulled, while an older one is here.
         stale: Vec<String>,
     },
@@ -77,7 +82,7 @@ pub enum Fact {
     Pod(Pod),
     /// The limit is what it was ordered to be.
     Limited,
-    /// There is no such pod (any more).
+    /// There is no such pod, or image (any more).
     Gone,
 }
 

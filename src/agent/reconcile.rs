@@ -64,6 +64,11 @@ impl Tracked {
         self.wanted.as_ref()
     }
 
+    /// Whether pods of it are on their way out.
+    pub(super) fn is_leaving(&self) -> bool {
+        !self.leaving.is_empty()
+    }
+
     /// Whether nothing is left to know or do.
     pub(super) fn is_over(&self) -> bool {
         self.wanted.is_none() && self.leaving.is_empty() && !self.held

@@ -71,6 +71,17 @@ pub struct Content {
 }
 
 impl Content {
+    /// The containers of the specification, init containers too.
+    pub fn containers(&self) -> impl Iterator<Item = &Value> {
+        let lists = ["initContainers", "containers"].into_iter();
+        lists.filter_map(|list| self.specification[list].as_array()).flatten()
+    }
+
+    /// The images that it needs, some perhaps more than once.
+    pub fn images(&self) -> impl Iterator<Item = &str> {
+        self.containers().filter_map(|container| container["image"].as_str())
+    }
+
     /// The hex SHA-256 over the content: sorted, by value, without what is empty. A server sends a manifest
     /// through typed structures, which add empty objects and default protocols that change nothing.
     pub fn hash(&self) -> String {

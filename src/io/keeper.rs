@@ -11,12 +11,13 @@ use log::warn;
 
 use super::{identity, lock, server, state::Store};
 use crate::{
-    agent::{Event, Finished, update::Fallbacks},
+    agent::{Event, Finished, images::Pulled, update::Fallbacks},
     wire::fallback,
 };
 
 const FINISHED: &str = "finished";
 const FALLBACKS: &str = "fallbacks";
+const IMAGES: &str = "images";
 const DISCONNECTED: &str = "disconnected";
 
 /// Something to write down.
@@ -26,6 +27,8 @@ pub enum Note {
     Finished(Finished),
     /// What workloads return to whose updates don't come up.
     Fallbacks(Fallbacks),
+    /// The images that the agent pulled.
+    Images(Pulled),
     /// The server's configuration that is applied now.
     Configuration(Arc<[u8]>),
     /// The server unregistered this device: its identity and configuration are forgotten.
@@ -75,6 +78,10 @@ fn write(state: &Store, note: &Note) -> Result<(), String> {
             let bytes = serde_json::to_vec(finished).map_err(|error| error.to_string())?;
             state.save(FINISHED, &bytes)
         }
+        Note::Images(images) => {
+            let bytes = serde_json::to_vec(images).map_err(|error| error.to_string())?;
+            state.save(IMAGES, &bytes)
+        }
         Note::Fallbacks(fallbacks) if fallbacks.is_empty() => state.remove(FALLBACKS),
         Note::Fallbacks(fallbacks) => {
             let bytes = fallback::to_bytes(fallbacks).map_err(|error| error.to_string())?;
@@ -104,6 +111,15 @@ pub fn fallbacks(state: &Store) -> Fallbacks {
     fallback::from_bytes(&bytes).unwrap_or_else(|error| {
         warn!("failed to read what updates are taken back to: {error}");
         Fallbacks::new()
+    })
+}
+
+/// The images that the agent pulled.
+pub fn images(state: &Store) -> Pulled {
+    let Some(bytes) = state.load(IMAGES) else { return Pulled::new() };
+    serde_json::from_slice(&bytes).unwrap_or_else(|error| {
+        warn!("failed to read the list of pulled images: {error}");
+        Pulled::new()
     })
 }
 

@@ -245,6 +245,14 @@ pub struct PullProgress {
     pub id: String,
 }
 
+/// An image, of `images/NAME/json`.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct InspectedImage {
+    /// podman's own for it.
+    pub id: String,
+}
+
 /// A line of `events`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]

@@ -22,6 +22,9 @@ impl Tracked {
         result: Result<Fact, Failure>,
         turn: &mut Turn<'_>,
     ) {
+        if result == Ok(Fact::Gone) {
+            turn.book.images.look();
+        }
         let Some(result) = self.leaving.done(ticket, result, turn) else { return };
         let Some(wanted) = self.wanted.clone() else { return };
         let (name, engine) = (self.name.clone(), wanted.content.engine);
@@ -30,7 +33,10 @@ impl Tracked {
         }
         match (self.phase, result) {
             (Phase::Pulling(at), result) if at == ticket => match result {
-                Ok(Fact::Pulled { stale }) => {
+                Ok(Fact::Pulled { fetched, stale }) => {
+                    for image in fetched {
+                        turn.book.images.fetched(engine, image);
+                    }
                     for sentence in stale {
                         turn.tell(Notice::warning(
                             Reason::ImagePullFailed,

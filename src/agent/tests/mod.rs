@@ -4,6 +4,7 @@
 mod certificates;
 mod edge;
 mod fleet;
+mod images;
 mod limits;
 mod link;
 mod outages;
@@ -24,6 +25,7 @@ use serde_json::json;
 
 use super::{
     call::{Answer, Call, CallFailure, CallKind, ServerConfiguration},
+    images::{Fetched, Pulled},
     order::{Container, ContainerState, Order, Pod},
     update::Fallbacks,
     workload::{
@@ -79,6 +81,9 @@ struct World {
     said: Vec<Notice>,
     remembered: Finished,
     fallbacks: Fallbacks,
+    pulled: Pulled,
+    /// The images that come in with each pull.
+    fetched: Vec<Fetched>,
     /// What runs on the engine, or is there in another state.
     pods: BTreeMap<WorkloadId, (String, ContainerState, usize)>,
     /// The CPU limits of pods.
@@ -129,6 +134,7 @@ impl World {
             metrics_ttl: None,
             finished,
             fallbacks,
+            images: Pulled::new(),
             manifests,
             server,
             next_slot,
@@ -148,6 +154,8 @@ impl World {
             said: Vec::new(),
             remembered: Finished::new(),
             fallbacks: Fallbacks::new(),
+            pulled: Pulled::new(),
+            fetched: Vec::new(),
             pods: BTreeMap::new(),
             limits: BTreeMap::new(),
             profiles: vec![Profile {
@@ -179,6 +187,7 @@ impl World {
                         Task::Pull(workload) => self.log.push(format!("pull {}", workload.id)),
                         Task::Start(workload) => self.log.push(format!("start {}", workload.id)),
                         Task::Look(id) => self.log.push(format!("look {id}")),
+                        Task::Discard(image) => self.log.push(format!("discard {image}")),
                         Task::Limit { id, cpu } => self.log.push(format!("limit {id} {cpu:?}")),
                         Task::Remove { id, .. } => self.log.push(format!("remove {id}")),
                     }
@@ -195,6 +204,7 @@ impl World {
                 }
                 Action::Remember(finished) => self.remembered = finished,
                 Action::RememberFallbacks(fallbacks) => self.fallbacks = fallbacks,
+                Action::RememberImages(images) => self.pulled = images,
                 Action::StoreConfiguration(raw) => self.kept.configuration = self.edge.read(&raw),
                 Action::Disconnect => self.kept = Remembered { disconnected: true, ..Default::default() },
             }
@@ -244,7 +254,9 @@ impl World {
                     .collect(),
             )),
             (_, Some(failure)) => Err(failure.clone()),
-            (Task::Pull(_), _) => Ok(Fact::Pulled { stale: Vec::new() }),
+            (Task::Pull(_), _) => {
+                Ok(Fact::Pulled { fetched: self.fetched.drain(..).collect(), stale: Vec::new() })
+            }
             (Task::Start(_), _) if self.unstartable => Err(Failure::Workload("no such command".into())),
             (Task::Start(workload), _) => {
                 let same_name = |(name, ..): &&(String, ContainerState, usize)| name == workload.name();
@@ -259,6 +271,7 @@ impl World {
                 running(&self.pods, &workload.id)
             }
             (Task::Look(id), _) => running(&self.pods, id),
+            (Task::Discard(_), _) => Ok(Fact::Gone),
             (Task::Limit { id, .. }, _) if !self.pods.contains_key(id) => Ok(Fact::Gone),
             (Task::Limit { id, cpu }, _) => {
                 self.limits.remove(id);

@@ -72,7 +72,7 @@ impl Lane {
 const fn lane_of(task: &Task) -> usize {
     match task {
         Task::List | Task::Look(_) | Task::Limit { .. } => 0,
-        Task::Pull(_) => 1,
+        Task::Pull(_) | Task::Discard(_) => 1,
         Task::Start(_) => 2,
         Task::Remove { .. } => 3,
     }

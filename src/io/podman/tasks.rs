@@ -108,8 +108,9 @@ impl Tasks {
         let seen = match task {
             Task::List => return self.list().into(),
             Task::Pull(workload) => {
-                return images::pull(&self.client, workload).map(|stale| Fact::Pulled { stale }).into();
+                return images::pull(&self.client, workload).into();
             }
+            Task::Discard(image) => return images::discard(&self.client, image).into(),
             Task::Limit { id, cpu } => return self.limit(id, *cpu).into(),
             Task::Remove { id, grace } => return self.remove(id, *grace).map(|()| Fact::Gone).into(),
             Task::Look(id) => self.look(id).map(|seen| (id, seen)),
