@@ -50,7 +50,7 @@ use std::{
 };
 
 use book::{Book, Turn};
-use call::{Answer, Call, CallFailure, CallKind, Remembered};
+use call::{Answer, Call, CallFailure, CallKind, Remembered, Unheard};
 use conversation::Server;
 use engines::Engines;
 use notice::{Notice, Reason};
@@ -88,13 +88,24 @@ pub enum Event {
     /// A call to the edge API was answered, or not.
     Answered(CallKind, Result<Answer, CallFailure>),
     /// What was to be kept over a restart was written, or could not be.
-    Stored(Result<(), String>),
+    Stored(Kept, Result<(), String>),
     /// Time passed.
     Tick,
     /// The process was asked to end; workloads stay.
     Terminate,
     /// The settings shall be read again.
     Reload,
+}
+
+/// What is to be kept over a restart: the parts that can fail on their own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kept {
+    /// What actions ask for.
+    State,
+    /// The device's key and certificate.
+    Identity,
+    /// What the server has not heard.
+    Unheard,
 }
 
 /// Something to do.
@@ -110,8 +121,10 @@ pub enum Action {
     Remember(Finished),
     /// To be kept over a reboot: the configuration that is applied now, as the server wrote it.
     StoreConfiguration(Arc<[u8]>),
+    /// To be kept over a restart of the agent, best in memory: what the server has not heard.
+    KeepUnheard(Unheard),
     /// The server unregistered this device. To be kept over a reboot ([`Remembered::disconnected`]); the device's
-    /// identity and the stored configuration are to be forgotten.
+    /// identity, the stored configuration and what it has not heard are to be forgotten.
     Disconnect,
 }
 
@@ -154,8 +167,8 @@ pub struct Agent {
     server: Option<Server>,
     /// Taken up with the first event.
     remembered: Option<Remembered>,
-    /// Why nothing can be kept over a restart, as told.
-    store_broken: Option<String>,
+    /// Why something can't be kept over a restart, as told.
+    store_broken: BTreeMap<Kept, String>,
     /// What is wrong with the configuration, as told.
     problems: BTreeSet<String>,
     /// Workloads that something happened to.
@@ -182,7 +195,7 @@ impl Agent {
             },
             server: None,
             remembered: setup.server,
-            store_broken: None,
+            store_broken: BTreeMap::new(),
             problems: BTreeSet::new(),
             dirty: BTreeSet::new(),
             deadlines: BTreeSet::new(),
@@ -218,7 +231,7 @@ impl Agent {
             Event::Exited(_, id) => self.exited(&id, now),
             Event::Done(outcome) => self.done(outcome, now),
             Event::Answered(kind, result) => self.answered(kind, result, now),
-            Event::Stored(result) => self.stored(result),
+            Event::Stored(what, result) => self.stored(what, result),
             Event::Tick | Event::Terminate | Event::Reload => {}
         }
         self.conditions.expire(now.up, &mut changed);

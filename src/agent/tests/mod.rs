@@ -87,6 +87,8 @@ struct World {
     edge: Edge,
     /// What the state directory keeps of the conversation.
     kept: Remembered,
+    /// How often what the server has not heard was to be written.
+    writes: usize,
 }
 
 impl World {
@@ -145,6 +147,7 @@ impl World {
             calls: VecDeque::new(),
             edge: Edge::default(),
             kept: Remembered::default(),
+            writes: 0,
         }
     }
 
@@ -173,6 +176,10 @@ impl World {
                     self.said.push(notice);
                 }
                 Action::Remember(finished) => self.remembered = finished,
+                Action::KeepUnheard(unheard) => {
+                    self.kept.unheard = unheard;
+                    self.writes += 1;
+                }
                 Action::StoreConfiguration(raw) => self.kept.configuration = self.edge.read(&raw),
                 Action::Disconnect => self.kept = Remembered { disconnected: true, ..Default::default() },
             }
@@ -314,7 +321,6 @@ impl World {
         self.calls.clear();
         let seed = self.now.up.as_nanos() as u64;
         self.agent = Self::agent(self.remembered.clone(), false, Some(self.kept.clone()), seed);
-        self.edge.restarted();
         self.happen(Event::Tick);
     }
 
