@@ -175,16 +175,15 @@ fn linked(report: &mut Report) {
 /// server that the network doesn't lead to.
 fn unplugged(report: &mut Report) {
     const STARTS: usize = 20;
-    let names = ["a".to_owned()];
     let (mut standalone, proxy) = device("standalone");
-    standalone.workload("a", SLEEP);
+    standalone.workload("s", SLEEP);
     standalone.start();
-    standalone.wait_for_running(&["a"]);
-    let Some((mut linked, linked_proxy, edge)) = managed("unplugged", &names) else { return };
+    standalone.wait_for_running(&["s"]);
+    let Some((mut linked, linked_proxy, edge)) = managed("unplugged", &["u".to_owned()]) else { return };
     let state = linked.state_dir();
     linked.wait_for("the configuration to be kept", || state.join("configuration").exists().then_some(()));
     drop(edge); // from now on its port refuses
-    let play = |device: &mut Device, proxy: &Proxy| {
+    let play = |device: &mut Device, proxy: &Proxy, workload: &str| {
         device.kill();
         for pod in device.pods() {
             podman::remove(&podman::socket(), &pod.name);
@@ -194,15 +193,15 @@ fn unplugged(report: &mut Report) {
         device.start();
         let at =
             support::poll(|| proxy.requests("play/kube").get(before).map(|(at, _)| *at)).expect("a play");
-        device.wait_for_running(&["a"]);
+        device.wait_for_running(&[workload]);
         (at - start).as_secs_f64() * 1e3
     };
     let mut times: [Vec<f64>; 3] = Default::default();
     for _ in 0..STARTS {
-        times[0].push(play(&mut standalone, &proxy));
-        times[1].push(play(&mut linked, &linked_proxy));
+        times[0].push(play(&mut standalone, &proxy, "s"));
+        times[1].push(play(&mut linked, &linked_proxy, "u"));
         let refuses = linked.set("SERVER", "https://192.0.2.1:8043"); // nobody's, by RFC 5737
-        times[2].push(play(&mut linked, &linked_proxy));
+        times[2].push(play(&mut linked, &linked_proxy, "u"));
         linked.set("SERVER", refuses.expect("the edge API's"));
     }
     for (how, times) in ["standalone", "the server refuses", "no network"].into_iter().zip(times) {
