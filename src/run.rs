@@ -27,14 +27,13 @@ use crate::{
         workload::Engine,
     },
     io::{
-        keeper::{self, Keeper, Note},
+        keeper::{self, Keeper, Note, Stores},
         manifests::Manifests,
         metrics,
         notify::Notify,
         podman::{self, Podman},
         server::{self, Server},
         signals, since_boot,
-        state::Store,
     },
     settings::Settings,
 };
@@ -65,8 +64,9 @@ pub fn run(settings: &Settings, reload: &dyn Fn() -> Result<(), String>) -> Resu
     let (events, inbox) = bounded(EVENTS);
     let failed = |what: &str, error: &dyn std::fmt::Display| format!("failed to start {what}: {error}");
     signals::start(events.clone()).map_err(|error| failed("signal handling", &error))?;
-    let state = Store::new(&settings.state_dir);
-    let keeper = Keeper::start(state.clone(), events.clone())
+    let stores = Stores::new(&settings.state_dir, &settings.runtime_dir);
+    let state = stores.state.clone();
+    let keeper = Keeper::start(stores.clone(), events.clone())
         .map_err(|error| failed("the keeper of state", &error))?;
     let engines = Engines::new(settings, events.clone());
     let mut agent = Agent::new(Setup {
@@ -77,7 +77,7 @@ pub fn run(settings: &Settings, reload: &dyn Fn() -> Result<(), String>) -> Resu
         fallbacks: keeper::fallbacks(&state),
         images: keeper::images(&state),
         manifests: settings.manifests.is_some(),
-        server: settings.server.as_ref().map(|_| server::remembered(&state, &settings.device_id)),
+        server: settings.server.as_ref().map(|_| server::remembered(&stores, &settings.device_id)),
         next_slot,
         seed: seed(&settings.device_id),
     });
@@ -108,7 +108,9 @@ pub fn run(settings: &Settings, reload: &dyn Fn() -> Result<(), String>) -> Resu
             .map_err(|error| failed("the manifest watcher", &error))?;
     }
     let mut workers = Workers { engines, server, keeper };
-    Ok(events_to_actions(&mut agent, &inbox, &mut workers, reload))
+    let end = events_to_actions(&mut agent, &inbox, &mut workers, reload);
+    workers.keeper.end();
+    Ok(end)
 }
 
 /// Who carries out actions.
@@ -129,6 +131,7 @@ impl Workers {
             Action::RememberFallbacks(fallbacks) => self.keeper.keep(Note::Fallbacks(fallbacks)),
             Action::RememberImages(images) => self.keeper.keep(Note::Images(images)),
             Action::StoreConfiguration(raw) => self.keeper.keep(Note::Configuration(raw)),
+            Action::KeepUnheard(unheard) => self.keeper.keep(Note::Unheard(unheard)),
             Action::Disconnect => {
                 self.server.iter().for_each(Server::forget);
                 self.keeper.keep(Note::Disconnected);

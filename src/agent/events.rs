@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use super::{
-    call::{Answer, Call, CallFailure, CallKind, Remembered},
+    call::{Answer, Call, CallFailure, CallKind, Remembered, Unheard},
     images::Pulled,
     notice::Notice,
     order::{Order, Outcome},
@@ -37,13 +37,24 @@ pub enum Event {
     /// A call to the edge API was answered, or not.
     Answered(CallKind, Result<Answer, CallFailure>),
     /// What was to be kept over a restart was written, or could not be.
-    Stored(Result<(), String>),
+    Stored(Kept, Result<(), String>),
     /// Time passed.
     Tick,
     /// The process was asked to end; workloads stay.
     Terminate,
     /// The settings shall be read again.
     Reload,
+}
+
+/// What is to be kept over a restart: the parts that can fail on their own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kept {
+    /// What actions ask for.
+    State,
+    /// The device's key and certificate.
+    Identity,
+    /// What the server has not heard.
+    Unheard,
 }
 
 /// Something to do.
@@ -63,8 +74,10 @@ pub enum Action {
     RememberImages(Pulled),
     /// To be kept over a reboot: the configuration that is applied now, as the server wrote it.
     StoreConfiguration(Arc<[u8]>),
+    /// To be kept over a restart of the agent, best in memory: what the server has not heard.
+    KeepUnheard(Unheard),
     /// The server unregistered this device. To be kept over a reboot ([`Remembered::disconnected`]); the device's
-    /// identity and the stored configuration are to be forgotten.
+    /// identity, the stored configuration and what it has not heard are to be forgotten.
     Disconnect,
 }
 

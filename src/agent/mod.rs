@@ -60,7 +60,7 @@ use book::{Book, Turn};
 use call::Remembered;
 use conversation::Server;
 use engines::Engines;
-pub use events::{Action, Event, Finished, Sample, Setup};
+pub use events::{Action, Event, Finished, Kept, Sample, Setup};
 use limit::CpuLimit;
 use notice::{Notice, Reason};
 use order::{Fact, Failure, Outcome, PodSummary, Task, Ticket};
@@ -97,8 +97,8 @@ pub struct Agent {
     server: Option<Server>,
     /// Taken up with the first event.
     remembered: Option<Remembered>,
-    /// Why nothing can be kept over a restart, as told.
-    store_broken: Option<String>,
+    /// Why something can't be kept over a restart, as told.
+    store_broken: BTreeMap<Kept, String>,
     /// What is wrong with the configuration, as told.
     problems: BTreeSet<String>,
     /// Workloads that something happened to.
@@ -126,7 +126,7 @@ impl Agent {
             },
             server: None,
             remembered: setup.server,
-            store_broken: None,
+            store_broken: BTreeMap::new(),
             problems: BTreeSet::new(),
             dirty: BTreeSet::new(),
             deadlines: BTreeSet::new(),
@@ -162,7 +162,7 @@ impl Agent {
             Event::Exited(_, id) => self.exited(&id, now),
             Event::Done(outcome) => self.done(outcome, now),
             Event::Answered(kind, result) => self.answered(kind, result, now),
-            Event::Stored(result) => self.stored(result),
+            Event::Stored(what, result) => self.stored(what, result),
             Event::Tick | Event::Terminate | Event::Reload => {}
         }
         self.conditions.expire(now.up, &mut changed);

@@ -1,5 +1,6 @@
 mod adoption;
 mod architecture;
 mod convergence;
+mod events;
 mod process;
 mod standalone;

@@ -1,6 +1,7 @@
 //! A device for a test: directories of its own, the real binary, real podman. When something expected does
 //! not come, the test says what it waited for and prints the agent's log.
 
+pub mod edge;
 pub mod http;
 pub mod podman;
 pub mod proxy;
@@ -107,9 +108,14 @@ impl Device {
         device
     }
 
-    /// Gives a setting in the environment of the next agent.
-    pub fn set(&mut self, key: &'static str, value: impl Into<String>) {
-        self.settings.insert(key, value.into());
+    /// Gives a setting in the environment of the next agent; returns what it was.
+    pub fn set(&mut self, key: &'static str, value: impl Into<String>) -> Option<String> {
+        self.settings.insert(key, value.into())
+    }
+
+    /// Gives no such setting to the next agent.
+    pub fn unset(&mut self, key: &'static str) {
+        self.settings.remove(key);
     }
 
     /// The next agent has these settings from a file, with this text, instead of the environment.

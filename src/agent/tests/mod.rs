@@ -102,6 +102,8 @@ struct World {
     edge: Edge,
     /// What the state directory keeps of the conversation.
     kept: Remembered,
+    /// How often what the server has not heard was to be written.
+    writes: usize,
 }
 
 impl World {
@@ -173,6 +175,7 @@ impl World {
             calls: VecDeque::new(),
             edge: Edge::default(),
             kept: Remembered::default(),
+            writes: 0,
         }
     }
 
@@ -205,6 +208,10 @@ impl World {
                 Action::Remember(finished) => self.remembered = finished,
                 Action::RememberFallbacks(fallbacks) => self.fallbacks = fallbacks,
                 Action::RememberImages(images) => self.pulled = images,
+                Action::KeepUnheard(unheard) => {
+                    self.kept.unheard = unheard;
+                    self.writes += 1;
+                }
                 Action::StoreConfiguration(raw) => self.kept.configuration = self.edge.read(&raw),
                 Action::Disconnect => self.kept = Remembered { disconnected: true, ..Default::default() },
             }
@@ -359,7 +366,6 @@ impl World {
         let seed = self.now.up.as_nanos() as u64;
         let (finished, fallbacks) = (self.remembered.clone(), self.fallbacks.clone());
         self.agent = Self::agent(finished, fallbacks, false, Some(self.kept.clone()), seed);
-        self.edge.restarted();
         self.happen(Event::Tick);
     }
 
