@@ -37,7 +37,10 @@ EDGE_API     = --locked --manifest-path edge-api/Cargo.toml
 test: ## Run the whole suite, against real podman
 	$(SUPPORT)/install-needs test
 	$(SUPPORT)/test-image $(IMAGE)
-	DWNG_REQUIRE_PODMAN=1 RUST_TEST_THREADS=$${RUST_TEST_THREADS:-$(TEST_THREADS)} cargo test --locked $(WITH_PODMAN)
+	cargo build $(EDGE_API)
+	DWNG_REQUIRE_PODMAN=1 DWNG_EDGE_API=$(CURDIR)/edge-api/target/debug/dev-edge-api \
+	  RUST_TEST_THREADS=$${RUST_TEST_THREADS:-$(TEST_THREADS)} \
+	  cargo test --locked $(WITH_PODMAN)
 	cargo test $(EDGE_API)
 
 bench: static ## Measure size, memory, latency and throughput; the figures also go to bench.json

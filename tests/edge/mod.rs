@@ -1,0 +1,58 @@
+//! The real agent and the development edge API, with real podman: what both sides see when all goes well, and
+//! when the device, its disk, its clockwork of certificates, the network or the server don't.
+//!
+//! | variable | default | |
+//! |---|---|---|
+//! | `EDGE_KILLS` | 20 | `kill -9` that often |
+//! | `CERTIFICATE_SECONDS`, `CERTIFICATE_MINUTES` | 15, 1 | the life of a certificate, and for how long they are renewed |
+//! | `CHAOS_SECONDS`, `CHAOS_SEED` | 60, random | how long everything fails, and in which order |
+
+mod certificates;
+mod kills;
+
+use std::{
+    fmt::Debug,
+    str::FromStr,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use crate::support::{Device, edge::Edge};
+
+/// A device that knows its workloads from this edge API alone.
+fn device_of(edge: &Edge, name: &str) -> Option<Device> {
+    let mut device = Device::new(name)?;
+    device.unset("MANIFESTS");
+    device.talk_to(edge);
+    Some(device)
+}
+
+/// A number from the environment.
+fn knob<T: FromStr<Err: Debug>>(name: &str, default: T) -> T {
+    std::env::var(name).map_or(default, |text| text.parse().unwrap())
+}
+
+/// Seconds since 1970, by the clock that records are noted by.
+fn now() -> f64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64()
+}
+
+/// Chance that a seed repeats (splitmix64).
+struct Dice(u64);
+
+impl Dice {
+    fn new() -> Self {
+        Self(now().to_bits())
+    }
+
+    /// One of `0..sides`.
+    fn roll(&mut self, sides: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (mixed ^ (mixed >> 31)) % sides
+    }
+
+    fn pick<'a, T: ?Sized>(&mut self, all: &[&'a T]) -> &'a T {
+        all[self.roll(all.len() as u64) as usize]
+    }
+}
