@@ -8,11 +8,13 @@ fn certificates_are_renewed_in_time_and_no_heartbeat_is_late_for_it() {
     const PERIOD: f64 = 2.0;
     let life: u64 = knob("CERTIFICATE_SECONDS", 15);
     let seconds = (knob("CERTIFICATE_MINUTES", 1.0) * 60.0) as u64;
-    let Some(edge) = Edge::start(&["--certificate-seconds", &life.to_string(), "--period", "2"]) else { return };
+    let Some(edge) = Edge::start(&["--certificate-seconds", &life.to_string(), "--period", "2"]) else {
+        return;
+    };
     let Some(mut device) = device_of(&edge, "renewal") else { return };
-    edge.workload(&device, "steady", SLEEP);
+    edge.workload(&device, "renewed", SLEEP);
     device.start();
-    let before = device.wait_for_running(&["steady"]);
+    let before = device.wait_for_running(&["renewed"]);
     let mark = edge.mark();
     pause(seconds * 1000);
     let records = edge.since(mark);

@@ -50,7 +50,9 @@ struct Tally {
 
 #[test]
 fn a_killed_agent_comes_back_registered_with_whole_files_and_the_same_pods() {
-    let Some(edge) = Edge::start(&["--certificate-seconds", "30", "--period", "1", "--quiet"]) else { return };
+    let Some(edge) = Edge::start(&["--certificate-seconds", "30", "--period", "1", "--quiet"]) else {
+        return;
+    };
     let kills: u64 = knob("EDGE_KILLS", 20);
     let tallies: Vec<Tally> = thread::scope(|scope| {
         let start = |n| {
@@ -123,12 +125,12 @@ fn rounds(edge: &Edge, n: u64, rounds: u64) -> Option<Tally> {
 }
 
 fn moment(is_fresh: bool, dice: &mut Dice) -> Moment {
-    match dice.roll(4) {
+    match dice.roll(6) {
         0 => Moment::After(dice.roll(1500)),
         1 => Moment::Call(if is_fresh { dice.pick(&["enrol", "register"]) } else { "configuration" }),
         2 => Moment::Call(if is_fresh { "register" } else { dice.pick(&["register", "heartbeat"]) }),
         // a fresh device writes its lock, its key, its pair twice, the clock and the configuration
-        _ => Moment::Change(1 + dice.roll(if is_fresh { 40 } else { 6 })),
+        _ => Moment::Change(1 + dice.roll(if is_fresh { 40 } else { 9 })),
     }
 }
 
@@ -143,10 +145,12 @@ fn wait_for(moment: &Moment, edge: &Edge, device: &mut Device, mark: usize, is_f
         Moment::After(milliseconds) => pause(milliseconds),
         Moment::Change(number) => {
             changes.wait_for(number, deadline);
-            thread::sleep(Duration::from_micros(dice.roll(2000)));
+            // files are written within a millisecond, and a kill takes a tenth of that
+            thread::sleep(Duration::from_micros(dice.roll(2) * dice.roll(500)));
         }
         Moment::Call(call) => {
-            while edge.find(device, mark, |record| record.call == call).is_none() && Instant::now() < deadline {
+            while edge.find(device, mark, |record| record.call == call).is_none() && Instant::now() < deadline
+            {
                 pause(1);
             }
             thread::sleep(Duration::from_micros(dice.roll(20_000)));

@@ -8,7 +8,12 @@
 //! | `CHAOS_SECONDS`, `CHAOS_SEED` | 60, random | how long everything fails, and in which order |
 
 mod certificates;
+mod chaos;
+mod disk;
 mod kills;
+mod linking;
+mod outages;
+mod sources;
 
 use std::{
     fmt::Debug,
@@ -16,7 +21,10 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use crate::support::{Device, edge::Edge};
+use crate::support::{
+    Device,
+    edge::{Edge, Record},
+};
 
 /// A device that knows its workloads from this edge API alone.
 fn device_of(edge: &Edge, name: &str) -> Option<Device> {
@@ -54,5 +62,18 @@ impl Dice {
 
     fn pick<'a, T: ?Sized>(&mut self, all: &[&'a T]) -> &'a T {
         all[self.roll(all.len() as u64) as usize]
+    }
+}
+
+trait Beats {
+    /// The device's heartbeats that were taken in since a mark, answered or not.
+    fn beats(&self, device: &Device, mark: usize) -> Vec<Record>;
+}
+
+impl Beats for Edge {
+    fn beats(&self, device: &Device, mark: usize) -> Vec<Record> {
+        let mut records = self.since(mark);
+        records.retain(|it| it.device == device.id && it.call == "heartbeat" && it.status == 200);
+        records
     }
 }

@@ -199,7 +199,13 @@ impl Edge {
     }
 
     /// Waits for such a request of the device.
-    pub fn wait_for(&self, device: &Device, mark: usize, what: &str, is_it: impl Fn(&Record) -> bool) -> Record {
+    pub fn wait_for(
+        &self,
+        device: &Device,
+        mark: usize,
+        what: &str,
+        is_it: impl Fn(&Record) -> bool,
+    ) -> Record {
         device.wait_for(what, || self.find(device, mark, &is_it))
     }
 

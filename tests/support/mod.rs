@@ -207,6 +207,18 @@ impl Device {
         command
     }
 
+    /// Runs the binary as this device's, with these arguments too, to its end.
+    pub fn run(&self, arguments: &[&str]) -> process::Output {
+        self.command().args(arguments).output().unwrap()
+    }
+
+    /// Removes all pods of this device, as a reboot does.
+    pub fn lose_pods(&self) {
+        for (pod, podman) in self.pods().iter().zip(self.podman.iter().cycle()) {
+            podman::remove(podman, &pod.name);
+        }
+    }
+
     /// Starts the agent. It need not be ready for anything when this returns.
     pub fn start(&mut self) {
         self.start_wrapped(&[]);
@@ -337,9 +349,7 @@ impl Drop for Device {
             let _ = agent.kill();
             let _ = agent.wait();
         }
-        for (pod, podman) in self.pods().iter().zip(self.podman.iter().cycle()) {
-            podman::remove(podman, &pod.name);
-        }
+        self.lose_pods();
     }
 }
 
