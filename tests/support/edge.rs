@@ -114,6 +114,10 @@ impl Edge {
         }
     }
 
+    pub fn runs(&self) -> bool {
+        self.server.is_some()
+    }
+
     /// `kill -9`.
     pub fn kill(&mut self) {
         let mut server = self.server.take().expect("it runs");
