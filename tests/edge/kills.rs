@@ -12,15 +12,23 @@ use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags},
 };
+use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use super::{Dice, device_of, knob};
-use crate::support::{Device, SLEEP, edge::Edge, pause};
+use crate::support::{
+    Device, SLEEP,
+    edge::{Edge, for_device},
+    pause, workload,
+};
 
 /// Devices that are killed at the same time.
 const DEVICES: u64 = 4;
 /// A moment that doesn't come is not waited for any longer: a device without a certificate calls within 10 s.
 const LONGEST: Duration = Duration::from_secs(12);
+
+/// Bytes of a workload that never runs: what is written down takes a while.
+const LARGE: usize = 1 << 20;
 
 /// When to kill.
 #[derive(Debug)]
@@ -72,8 +80,11 @@ fn rounds(edge: &Edge, n: u64, rounds: u64) -> Option<Tally> {
     let mut dice = Dice::new();
     println!("seed of {}: {}", device.id, dice.0);
     let mut tally = Tally::default();
-    edge.profiles(&device, &[("low", "x < 0")]);
+    edge.profiles(&device, &[("never", "x < 0")]);
     edge.workload(&device, &format!("steady-{n}"), SLEEP);
+    let mut large = workload(&format!("large-{n}"), &"#".repeat(LARGE));
+    large["spec"]["profiles"] = json!([{"name": "p", "conditions": ["never"]}]);
+    edge.manifest(&format!("large-{n}.json"), &for_device(&device, large));
     device.start();
     let before = device.wait_for_running(&[&format!("steady-{n}")]);
     edge.wait_for_running(&device, 0, &format!("steady-{n}"));
@@ -87,7 +98,7 @@ fn rounds(edge: &Edge, n: u64, rounds: u64) -> Option<Tally> {
         fs::create_dir_all(device.state_dir()).unwrap();
         let mark = edge.mark();
         let expression = format!("x < {round}");
-        edge.profiles(&device, &[("low", &expression)]); // no reason to touch a pod
+        edge.profiles(&device, &[("never", &expression)]); // no reason to touch a pod
         let moment = moment(is_fresh, &mut dice);
         wait_for(&moment, edge, &mut device, mark, is_fresh, &mut dice);
         device.kill();
@@ -145,8 +156,7 @@ fn wait_for(moment: &Moment, edge: &Edge, device: &mut Device, mark: usize, is_f
         Moment::After(milliseconds) => pause(milliseconds),
         Moment::Change(number) => {
             changes.wait_for(number, deadline);
-            // files are written within a millisecond, and a kill takes a tenth of that
-            thread::sleep(Duration::from_micros(dice.roll(2) * dice.roll(500)));
+            thread::sleep(Duration::from_micros(dice.roll(2) * dice.roll(2000)));
         }
         Moment::Call(call) => {
             while edge.find(device, mark, |record| record.call == call).is_none() && Instant::now() < deadline
@@ -206,7 +216,7 @@ fn check_files(device: &Device, moment: &Moment, tally: &mut Tally) {
         let (sum, content) = bytes.split_at(bytes.len().min(64));
         let content = content.strip_prefix(b"\n").unwrap_or_default();
         let digest = Sha256::digest(content).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-        assert!(sum == digest.as_bytes(), "{moment:?} tore '{name}': {bytes:?}");
+        assert!(sum == digest.as_bytes(), "{moment:?} tore '{name}'");
     }
     tally.writing += u64::from(names.iter().any(|name| name.ends_with(".new")));
     let next = fs::read_to_string(device.state_dir().join("identity-next")).unwrap_or_default();

@@ -12,9 +12,9 @@ fn the_server_wins_a_name_and_what_moves_to_it_is_not_restarted() {
     let (here, there) = (format!("echo here; {SLEEP}"), format!("echo there; {SLEEP}"));
     device.workload("contested", &here);
     device.workload("moves", SLEEP);
-    device.workload("both-local", SLEEP);
+    device.workload("local-of-both", SLEEP);
     device.start();
-    let before = device.wait_for_running(&["contested", "both-local", "moves"]);
+    let before = device.wait_for_running(&["contested", "local-of-both", "moves"]);
 
     edge.workload(&device, "contested", &there);
     edge.workload(&device, "moves", SLEEP);
@@ -29,15 +29,15 @@ fn the_server_wins_a_name_and_what_moves_to_it_is_not_restarted() {
     is_told("workload 'contested': both");
     is_told("workload 'moves': both");
     device.wait_for("the server's pod", || (device.pods().first()?.id != before[0].id).then_some(()));
-    let servers = device.wait_for_running(&["contested", "both-local", "moves"]);
+    let servers = device.wait_for_running(&["contested", "local-of-both", "moves"]);
     assert_eq!(servers[1..], before[1..]);
     device.remove_manifest("moves.json"); // now it is the server's alone
-    device.workload("both-last", SLEEP);
-    let four = device.wait_for_running(&["contested", "both-last", "both-local", "moves"]);
+    device.workload("last-of-both", SLEEP);
+    let four = device.wait_for_running(&["contested", "last-of-both", "local-of-both", "moves"]);
     assert_eq!([&four[0], &four[2], &four[3]], [&servers[0], &servers[1], &servers[2]]);
     let mark = edge.mark();
     edge.wait_for(&device, mark, "a heartbeat about the server's workloads", |it| {
-        it.workload("moves") == Some("running") && it.workload("both-local").is_none()
+        it.workload("moves") == Some("running") && it.workload("local-of-both").is_none()
     });
 
     // Without the server its workloads belong to nobody; a name it had won is the manifest's.
@@ -47,7 +47,7 @@ fn the_server_wins_a_name_and_what_moves_to_it_is_not_restarted() {
     device.kill();
     device.start();
     device.wait_for("the manifest's pod", || (device.pods().first()?.id != servers[0].id).then_some(()));
-    let alone = device.wait_for_running(&["contested", "both-last", "both-local"]);
+    let alone = device.wait_for_running(&["contested", "last-of-both", "local-of-both"]);
     assert_eq!(alone[0].name, before[0].name);
     assert_eq!(alone[1..], four[1..3]);
 
@@ -56,7 +56,7 @@ fn the_server_wins_a_name_and_what_moves_to_it_is_not_restarted() {
     device.talk_to(&edge);
     device.kill();
     device.start();
-    let again = device.wait_for_running(&["contested", "both-last", "both-local", "moves"]);
+    let again = device.wait_for_running(&["contested", "last-of-both", "local-of-both", "moves"]);
     device.wait_for("the server's pod", || (device.pods().first()?.name == servers[0].name).then_some(()));
     assert_eq!(again[1..3], alone[1..]);
 }
