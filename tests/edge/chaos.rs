@@ -16,7 +16,9 @@ use crate::support::{
 
 /// Seconds between the edge API's note of a request and the device's receipt of the answer, at most.
 const ANSWERED: f64 = 0.5;
-/// What this has to come to an end in: back-offs that grew meanwhile, a workload that flipped too often.
+/// A workload that flips more often is held at rest.
+const BETWEEN_FLIPS: Duration = Duration::from_secs(15);
+/// What this has to come to an end in, with back-offs that grew meanwhile.
 const PATIENCE: Duration = Duration::from_secs(180);
 
 /// From when to when each of the cuts was made, that answers under way may have fallen victim to.
@@ -48,14 +50,15 @@ fn survive(edge: &mut Edge, device: &mut Device, trouble: &mut dyn FnMut(&mut Ed
 
     let mut cuts = Cuts::new();
     let end = Instant::now() + Duration::from_secs(knob("CHAOS_SECONDS", 60));
-    let (mut version, mut flips) = (0, 0);
+    let (mut version, mut flips, mut flipped) = (0, 0, Instant::now());
     while Instant::now() < end {
         trouble(edge, &mut dice, &mut cuts);
         if dice.roll(3) == 0 {
             version += 1;
             edge.workload(device, "changing", &format!("echo version {version}; {SLEEP}"));
         }
-        if dice.roll(8) == 0 {
+        if flipped.elapsed() > BETWEEN_FLIPS {
+            flipped = Instant::now();
             flips += 1;
             device.post("x", flips % 2 * 5);
         }
