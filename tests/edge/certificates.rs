@@ -7,7 +7,7 @@ use crate::support::{SLEEP, edge::Edge, pause};
 fn certificates_are_renewed_in_time_and_no_heartbeat_is_late_for_it() {
     const PERIOD: f64 = 2.0;
     let life: u64 = knob("CERTIFICATE_SECONDS", 15);
-    let seconds = (knob("CERTIFICATE_MINUTES", 1.0) * 60.0) as u64;
+    let seconds = (knob("CERTIFICATE_MINUTES", 0.75) * 60.0) as u64;
     let Some(edge) = Edge::start(&["--certificate-seconds", &life.to_string(), "--period", "2"]) else {
         return;
     };

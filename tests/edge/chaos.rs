@@ -49,7 +49,7 @@ fn survive(edge: &mut Edge, device: &mut Device, trouble: &mut dyn FnMut(&mut Ed
     let (threads, memory) = (settled_threads(device), anonymous_kib(device));
 
     let mut cuts = Cuts::new();
-    let end = Instant::now() + Duration::from_secs(knob("CHAOS_SECONDS", 60));
+    let end = Instant::now() + Duration::from_secs(knob("CHAOS_SECONDS", 45));
     let (mut version, mut flips, mut flipped) = (0, 0, Instant::now());
     while Instant::now() < end {
         trouble(edge, &mut dice, &mut cuts);

@@ -23,7 +23,7 @@ use crate::support::{
 };
 
 /// Devices that are killed at the same time.
-const DEVICES: u64 = 4;
+const DEVICES: u64 = 5;
 /// A moment that doesn't come is not waited for any longer: a device without a certificate calls within 10 s.
 const LONGEST: Duration = Duration::from_secs(12);
 

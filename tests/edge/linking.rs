@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{Beats, device_of};
+use super::{Beats, device_of, linked};
 use crate::support::{
     SLEEP,
     edge::{Edge, for_device},
@@ -43,11 +43,7 @@ fn a_stranger_is_let_in_runs_its_pods_and_tells_each_event_once() {
 #[test]
 fn answers_that_make_no_sense_touch_nothing_and_an_empty_list_is_an_order() {
     let Some(edge) = Edge::start(&["--period", "1"]) else { return };
-    let Some(mut device) = device_of(&edge, "answers") else { return };
-    edge.workload(&device, "answered", SLEEP);
-    device.start();
-    let before = device.wait_for_running(&["answered"]);
-    edge.wait_for_running(&device, 0, "answered");
+    let Some((device, before)) = linked(&edge, "answers", "answered") else { return };
     for trouble in ["500", "503", "404", "401", "html", "empty", "truncated", "types", "cut", "huge"] {
         let mark = edge.mark();
         edge.tell(&format!("fault {trouble} call=configuration times=1"));
@@ -103,11 +99,7 @@ fn answers_that_make_no_sense_touch_nothing_and_an_empty_list_is_an_order() {
 #[test]
 fn a_device_that_was_deleted_keeps_its_pods_and_asks_to_be_let_in_again() {
     let Some(edge) = Edge::start(&["--period", "1"]) else { return };
-    let Some(mut device) = device_of(&edge, "deleted") else { return };
-    edge.workload(&device, "orphaned", SLEEP);
-    device.start();
-    let before = device.wait_for_running(&["orphaned"]);
-    edge.wait_for_running(&device, 0, "orphaned");
+    let Some((device, before)) = linked(&edge, "deleted", "orphaned") else { return };
     let mark = edge.mark();
     edge.tell(&format!("delete {}", device.id));
     edge.wait_for(&device, mark, "a 404", |it| it.status == 404);

@@ -4,8 +4,8 @@
 //! | variable | default | |
 //! |---|---|---|
 //! | `EDGE_KILLS` | 20 | `kill -9` that often |
-//! | `CERTIFICATE_SECONDS`, `CERTIFICATE_MINUTES` | 15, 1 | the life of a certificate, and for how long they are renewed |
-//! | `CHAOS_SECONDS`, `CHAOS_SEED` | 60, random | how long everything fails, and in which order |
+//! | `CERTIFICATE_SECONDS`, `CERTIFICATE_MINUTES` | 15, 0.75 | the life of a certificate, and for how long they are renewed |
+//! | `CHAOS_SECONDS`, `CHAOS_SEED` | 45, random | how long everything fails, and in which order |
 
 mod certificates;
 mod chaos;
@@ -22,8 +22,9 @@ use std::{
 };
 
 use crate::support::{
-    Device,
+    Device, SLEEP,
     edge::{Edge, Record},
+    podman::Pod,
 };
 
 /// A device that knows its workloads from this edge API alone.
@@ -32,6 +33,16 @@ fn device_of(edge: &Edge, name: &str) -> Option<Device> {
     device.unset("MANIFESTS");
     device.talk_to(edge);
     Some(device)
+}
+
+/// Such a device whose only workload runs, as the edge API knows.
+fn linked(edge: &Edge, name: &str, workload: &str) -> Option<(Device, Vec<Pod>)> {
+    let mut device = device_of(edge, name)?;
+    edge.workload(&device, workload, SLEEP);
+    device.start();
+    let pods = device.wait_for_running(&[workload]);
+    edge.wait_for_running(&device, 0, workload);
+    Some((device, pods))
 }
 
 /// A number from the environment.

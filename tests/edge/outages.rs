@@ -4,7 +4,7 @@ use std::fs;
 
 use rustix::process::Signal;
 
-use super::device_of;
+use super::{device_of, linked};
 use crate::support::{Device, SLEEP, edge::Edge};
 
 /// As after a reboot: no agent, no pods.
@@ -65,11 +65,7 @@ fn a_device_without_its_ca_boots_runs_its_workloads_says_why_and_links_when_the_
 #[test]
 fn a_device_whose_server_is_away_boots_runs_its_workloads_and_tells_later_what_happened() {
     let Some(mut edge) = Edge::start(&["--period", "1"]) else { return };
-    let Some(mut device) = device_of(&edge, "no-server") else { return };
-    edge.workload(&device, "without-server", SLEEP);
-    device.start();
-    device.wait_for_running(&["without-server"]);
-    edge.wait_for_running(&device, 0, "without-server");
+    let Some((mut device, _)) = linked(&edge, "no-server", "without-server") else { return };
     for door in ["refuse", "silent", "killed"] {
         match door {
             "killed" => edge.kill(),
