@@ -38,14 +38,16 @@ test: ## Run the whole suite, against real podman
 	$(SUPPORT)/install-needs test
 	$(SUPPORT)/test-image $(IMAGE)
 	cargo build $(EDGE_API)
-	DWNG_REQUIRE_PODMAN=1 RUST_TEST_THREADS=$${RUST_TEST_THREADS:-$(TEST_THREADS)} cargo test --locked $(WITH_PODMAN)
+	DWNG_REQUIRE_PODMAN=1 DWNG_EDGE_API=$(CURDIR)/edge-api/target/debug/dev-edge-api \
+	  RUST_TEST_THREADS=$${RUST_TEST_THREADS:-$(TEST_THREADS)} \
+	  cargo test --locked $(WITH_PODMAN)
 	cargo test $(EDGE_API)
 
 bench: static ## Measure size, memory, latency and throughput; the figures also go to bench.json
 	$(SUPPORT)/install-needs test
 	$(SUPPORT)/test-image $(IMAGE)
 	cargo build $(EDGE_API)
-	DWNG_BINARY=$(CURDIR)/$(STATIC_BINARY) DWNG_BENCH_JSON=$(CURDIR)/bench.json \
+	DWNG_BINARY=$(CURDIR)/$(STATIC_BINARY) DWNG_EDGE_API=$(CURDIR)/edge-api/target/debug/dev-edge-api DWNG_BENCH_JSON=$(CURDIR)/bench.json \
 	  cargo bench --locked --bench bench $(WITH_PODMAN) -- $(PARTS)
 
 check: ## Formatting, lints and documentation; warnings are errors

@@ -261,7 +261,13 @@ impl Link {
             State::Enrolling(attempt) => attempt.failed(FIRST_WAIT, failure, now, random),
             State::Registering { attempt, patience } => {
                 attempt.failed(FIRST_WAIT, failure, now, random);
-                *patience = patience.saturating_sub(u32::from(status == 404));
+                match status {
+                    404 => *patience = patience.saturating_sub(1),
+                    // The server has registered this device, and wants a certificate that this side never got:
+                    // somebody has to delete it there, and then it must ask to be let in again.
+                    500 => *patience = 1,
+                    _ => {}
+                }
                 if *patience == 0 {
                     let attempt = *attempt;
                     self.enrol_again(attempt);

@@ -1,6 +1,5 @@
 mod adoption;
 mod architecture;
 mod convergence;
-mod events;
 mod process;
 mod standalone;

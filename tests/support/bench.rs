@@ -17,7 +17,13 @@ use std::{
 };
 
 use serde_json::{Map, Value, json};
-use support::{Device, IMAGE, SLEEP, children, edge::Edge, podman, proxy::Proxy, workload};
+use support::{
+    Device, IMAGE, SLEEP, children,
+    edge::{Edge, Record},
+    podman,
+    proxy::Proxy,
+    workload,
+};
 
 type Part = (&'static str, fn(&mut Report));
 
@@ -142,12 +148,12 @@ fn footprint(report: &mut Report) {
 /// A device of the development edge API, with a workload of each of these names.
 fn managed(name: &str, workloads: &[String]) -> Option<(Device, Proxy, Edge)> {
     let (mut device, proxy) = device(name);
+    let edge = Edge::start(&["--period", "1"])?;
     for name in workloads {
-        let mut workload = workload(name, SLEEP);
-        workload["spec"]["device"] = device.id.clone().into();
-        device.manifest(&format!("{name}.json"), &workload.to_string());
+        edge.workload(&device, name, SLEEP);
     }
-    let edge = Edge::start(&mut device, 1)?;
+    device.unset("MANIFESTS");
+    device.talk_to(&edge);
     device.start();
     device.wait_for_running(&workloads.iter().map(String::as_str).collect::<Vec<_>>());
     Some((device, proxy, edge))
@@ -158,16 +164,20 @@ fn linked(report: &mut Report) {
     let names: Vec<String> = (0..10).map(|n| format!("w{n:02}")).collect();
     let Some((device, _proxy, edge)) = managed("linked", &names) else { return };
     assert_eq!(device.post("x", 1), 200);
-    let before = edge.heard("heartbeat").len();
-    device.wait_for("heartbeats", || (edge.heard("heartbeat").len() > before + 5).then_some(()));
-    let beats = edge.heard("heartbeat");
-    let all_run = |beat: &&Value| beat["content"]["workloads"].as_array().is_some_and(|it| it.len() == 10);
+    let mark = edge.mark();
+    let beats = || {
+        let mut records = edge.since(mark);
+        records.retain(|it| it.is_good("heartbeat"));
+        records
+    };
+    device.wait_for("heartbeats", || (beats().len() > 5).then_some(()));
+    let beats = beats();
+    let all_run = |beat: &&Record| beat.content["workloads"].as_array().is_some_and(|it| it.len() == 10);
     let last = beats.iter().rev().find(all_run).expect("a heartbeat of ten workloads");
-    let connections: BTreeSet<u64> =
-        beats[before..].iter().filter_map(|it| it["connection"].as_u64()).collect();
+    let connections: BTreeSet<u64> = beats.iter().map(|it| it.connection).collect();
     report.add("PSS of agent and receiver, 10 workloads, linked", pss_kib(device.pid()), "KiB");
     report.add("TLS connections of the last heartbeats", connections.len(), "");
-    let size = last["head"].as_u64().unwrap_or(0) + last["body"].as_u64().unwrap_or(0);
+    let size = last.head + last.body;
     report.add("a heartbeat of 10 workloads, head and body", size, "bytes");
 }
 

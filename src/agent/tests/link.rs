@@ -43,6 +43,19 @@ fn a_device_nobody_approves_asks_for_days_ever_more_slowly_and_says_so_once() {
 }
 
 #[test]
+fn a_device_whose_certificate_was_lost_on_the_way_asks_to_be_let_in_as_soon_as_it_is_deleted() {
+    let mut world = World::managed(Remembered::default());
+    (world.edge.broken, world.edge.only) = (Some(refused(500)), Some(CallKind::Register));
+    world.pass(HOUR);
+    let since = world.now.up;
+    world.edge.known = false; // somebody deleted it, and lets it in when it asks
+    (world.edge.broken, world.edge.only) = (None, None);
+    world.pass(302 * S + 302 * S);
+    assert_eq!(world.edge.count(CallKind::Enrol, since), 1);
+    assert_eq!(world.heard().last(), Some(&Reason::ConfigurationApplied));
+}
+
+#[test]
 fn a_registered_device_does_not_register_again_when_it_restarts() {
     let mut world = linked(&[]);
     world.restart();
