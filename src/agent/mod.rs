@@ -13,6 +13,7 @@
 //! | from what is wanted to what is there | `reconcile` |
 //! | pods that shall go | `leaving` |
 //! | conditions that change too often | `flapping` |
+//! | whether containers are well | [`health`] |
 //! | engines that don't answer, and the full look | `engines` |
 //! | several sources made one | `sources` |
 //! | which calls are made to the edge API, and when | `link` |
@@ -25,6 +26,7 @@ mod conversation;
 mod engines;
 pub mod expression;
 mod flapping;
+pub mod health;
 mod heartbeat;
 mod leaving;
 mod link;

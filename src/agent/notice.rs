@@ -39,6 +39,7 @@ pub enum Reason {
     StateNotKept,
     Stopped,
     Unauthorized,
+    Unhealthy,
     Unsupported,
 }
 

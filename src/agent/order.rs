@@ -5,7 +5,10 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use super::workload::{Engine, Workload, WorkloadId};
+use super::{
+    health::Probe,
+    workload::{Engine, Workload, WorkloadId},
+};
 
 /// Numbers orders in the order in which they were given; an [`Outcome`] carries its order's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -40,6 +43,15 @@ pub enum Task {
         /// How long its containers may take to end after SIGTERM; at least a second.
         grace: Duration,
     },
+    /// Ask a container whether it is well: [`Fact::Probed`]. A failure to ask says nothing about it.
+    Probe {
+        /// Whose pod.
+        id: WorkloadId,
+        /// The container's name in the specification.
+        container: String,
+        /// What to ask, and for how long.
+        probe: Arc<Probe>,
+    },
 }
 
 /// The answer to one [`Order`].
@@ -67,6 +79,13 @@ pub enum Fact {
     Pod(Pod),
     /// There is no such pod (any more).
     Gone,
+    /// A container was asked.
+    Probed {
+        /// Whether it is well.
+        healthy: bool,
+        /// Why not, in a few words.
+        output: String,
+    },
 }
 
 /// Why an order could not be carried out.

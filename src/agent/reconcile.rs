@@ -4,6 +4,7 @@
 //! until their successor's images are here, and their successor starts when they are gone.
 
 mod outcomes;
+mod probes;
 mod steps;
 
 use std::{sync::Arc, time::Duration};
@@ -11,6 +12,7 @@ use std::{sync::Arc, time::Duration};
 use super::{
     Turn,
     flapping::Flapping,
+    health::Health,
     leaving::{Leaving, Removal},
     order::Ticket,
     phase::Phase,
@@ -44,6 +46,7 @@ pub(super) struct Tracked {
     /// The pod's removal failed: it isn't tried again before this time since boot.
     stop_after: Duration,
     flapping: Flapping,
+    health: Health,
     slots: Slots,
     leaving: Leaving,
     /// The last order of this workload: a list asked for before it says nothing.
@@ -88,6 +91,7 @@ impl Tracked {
         }
         (self.pulled, self.failures, self.look_at, self.false_alarms) = (false, 0, None, 0);
         self.flapping = Flapping::default();
+        self.health = Health::default();
         self.slots = Slots::default();
         self.wanted = wanted;
         let Some(new) = &self.wanted else { return };

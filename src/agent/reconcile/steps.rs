@@ -3,6 +3,7 @@
 use super::Tracked;
 use crate::agent::{
     Turn,
+    health::Health,
     notice::{Notice, Reason},
     order::Task,
     phase::Phase,
@@ -86,7 +87,7 @@ impl Tracked {
             Phase::Running => match self.look_at {
                 Some(at) if turn.now.up < at => return Wake::At(at),
                 Some(_) => self.look(false, turn),
-                None => {}
+                None => return self.probe(&wanted, turn),
             },
             Phase::Waiting { .. } => return self.stop(&wanted, turn),
             Phase::Inactive if may_run && !self.pulled => {
@@ -97,7 +98,7 @@ impl Tracked {
                 turn.forget(&wanted.id);
                 let ticket = turn.order(&self.name, engine, Task::Start(wanted));
                 (self.last, self.phase, self.present) = (ticket, Phase::Starting(ticket), true);
-                self.false_alarms = 0;
+                (self.false_alarms, self.health) = (0, Health::default());
                 if !is_service {
                     self.slots.used();
                     self.pulled = false; // the next run may find a newer image
@@ -108,7 +109,7 @@ impl Tracked {
         slot
     }
 
-    fn stop(&mut self, wanted: &Workload, turn: &mut Turn<'_>) -> Wake {
+    pub(super) fn stop(&mut self, wanted: &Workload, turn: &mut Turn<'_>) -> Wake {
         if turn.now.up < self.stop_after {
             return Wake::At(self.stop_after);
         }

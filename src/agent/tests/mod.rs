@@ -6,6 +6,7 @@ mod edge;
 mod fleet;
 mod link;
 mod outages;
+mod probes;
 mod reports;
 mod scenarios;
 mod simulation;
@@ -78,6 +79,8 @@ struct World {
     profiles: Vec<Profile>,
     /// What each order but a list is answered with, instead of success.
     broken: Option<Failure>,
+    /// What probes find wrong.
+    sick: Option<&'static str>,
     /// The engine does not answer at all.
     engine_gone: bool,
     /// Part of the configuration can't be read.
@@ -140,6 +143,7 @@ impl World {
                 ],
             }],
             broken: None,
+            sick: None,
             engine_gone: false,
             partial: false,
             calls: VecDeque::new(),
@@ -160,6 +164,7 @@ impl World {
                         Task::Start(workload) => self.log.push(format!("start {}", workload.id)),
                         Task::Look(id) => self.log.push(format!("look {id}")),
                         Task::Remove { id, .. } => self.log.push(format!("remove {id}")),
+                        Task::Probe { container, .. } => self.log.push(format!("probe {container}")),
                     }
                     self.orders.push_back(order);
                 }
@@ -235,6 +240,7 @@ impl World {
                 running(&self.pods, &workload.id)
             }
             (Task::Look(id), _) => running(&self.pods, id),
+            (Task::Probe { .. }, _) => Ok(self.probed()),
             (Task::Remove { id, .. }, _) => {
                 self.pods.remove(id);
                 Ok(Fact::Gone)

@@ -110,7 +110,7 @@ fn live(seed: u64) {
         }
         let touched = world.orders.iter().filter_map(|order| match &order.task {
             Task::Start(workload) => Some(&workload.id),
-            Task::Look(id) | Task::Remove { id, .. } => Some(id),
+            Task::Look(id) | Task::Remove { id, .. } | Task::Probe { id, .. } => Some(id),
             Task::List | Task::Pull(_) => None,
         });
         let mut seen = BTreeSet::new();

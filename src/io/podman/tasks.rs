@@ -15,6 +15,7 @@ use super::{
     api::{Client, Error},
     deaths::{Deaths, Listener},
     images,
+    probes::Prober,
 };
 use crate::io::lock;
 use crate::{
@@ -52,6 +53,7 @@ pub(super) struct Tasks {
     graces: Mutex<Vec<Duration>>,
     exits: Exits,
     deaths: Deaths,
+    prober: Prober,
 }
 
 /// An order's result, and the processes to watch from now on.
@@ -81,6 +83,7 @@ impl Tasks {
         let exits = Exits::start(engine, events.clone())?;
         let listener =
             Listener { engine, client: client.clone(), owner: owner.clone(), exits: exits.clone(), events };
+        let prober = Prober::new(client.clone());
         Ok(Self {
             client,
             owner,
@@ -89,6 +92,7 @@ impl Tasks {
             graces: Mutex::default(),
             exits,
             deaths: Deaths::new(listener),
+            prober,
         })
     }
 
@@ -103,6 +107,7 @@ impl Tasks {
                 return images::pull(&self.client, workload).map(|stale| Fact::Pulled { stale }).into();
             }
             Task::Remove { id, grace } => return self.remove(id, *grace).map(|()| Fact::Gone).into(),
+            Task::Probe { id, container, probe } => return self.prober.ask(id, container, probe).into(),
             Task::Look(id) => self.look(id).map(|seen| (id, seen)),
             Task::Start(workload) => self.start_pod(workload).map(|seen| (&workload.id, seen)),
         };
@@ -199,6 +204,7 @@ impl Tasks {
 
     fn start_pod(&self, workload: &Workload) -> Result<Option<Vec<Seen>>, Failure> {
         let id = &workload.id;
+        self.prober.forget(id);
         let mut played = self.play(workload);
         if matches!(&played, Err(Error::Refused(reason)) if reason.contains("already exists")) {
             // ours from a play that was cut off; or else this fails, and leaves it alone
@@ -272,6 +278,7 @@ impl Tasks {
 
     fn remove(&self, id: &WorkloadId, grace: Duration) -> Result<(), Failure> {
         self.exits.forget(id);
+        self.prober.forget(id);
         let known = lock(&self.ours).remove(id);
         // A known id may be out of date: then the name tells.
         if !known.is_some_and(|pod| self.remove_pod(&pod, grace).is_ok_and(|found| found))

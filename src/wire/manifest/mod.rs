@@ -9,6 +9,7 @@
 pub(in crate::wire) mod assemble;
 pub mod names;
 mod pod;
+mod probe;
 mod profiles;
 pub(in crate::wire) mod resource;
 mod select;
