@@ -7,3 +7,4 @@ pub mod manifest;
 pub mod message;
 pub mod pod;
 pub mod podman;
+pub mod session;

@@ -3,7 +3,6 @@
 
 use std::{
     collections::BTreeMap,
-    net::IpAddr,
     time::{Duration, SystemTime},
 };
 
@@ -188,75 +187,6 @@ impl State {
             (status, _) => ContainerState::Stuck(format!("it is {status}")),
         }
     }
-}
-
-/// Where a container is on its networks, in its inspection.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, rename_all = "PascalCase")]
-pub struct Networked {
-    network_settings: NetworkSettings,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, rename_all = "PascalCase")]
-struct NetworkSettings {
-    #[serde(deserialize_with = "or_default")]
-    networks: BTreeMap<String, Endpoint>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Endpoint {
-    #[serde(rename = "IPAddress")]
-    address: String,
-    #[serde(rename = "GlobalIPv6Address")]
-    address_v6: String,
-}
-
-impl Networked {
-    /// An address that reaches it from this device, if root's podman made its network.
-    pub fn address(&self) -> Option<IpAddr> {
-        let endpoints = self.network_settings.networks.values();
-        let mut addresses = endpoints.flat_map(|it| [&it.address, &it.address_v6]);
-        addresses.find_map(|address| address.parse().ok())
-    }
-}
-
-/// What `containers/NAME/exec` answers.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-pub struct CreatedExec {
-    /// 64 hex digits.
-    pub id: String,
-}
-
-/// What `exec/ID/json` answers.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, rename_all = "PascalCase")]
-pub struct InspectedExec {
-    /// Whether its process lives.
-    pub running: bool,
-    /// It has ended, and not just never begun.
-    pub can_remove: bool,
-    /// Meaningless before it has ended.
-    pub exit_code: i32,
-    /// Of its process, while it lives.
-    pub pid: i32,
-}
-
-/// The last line that stands in what a process printed, as podman sends it: in frames of one byte for the stream,
-/// three that say nothing, four for the length, and the data.
-pub fn last_line(mut frames: &[u8]) -> String {
-    let mut text = Vec::new();
-    while let [_, _, _, _, a, b, c, d, rest @ ..] = frames {
-        let length = u32::from_be_bytes([*a, *b, *c, *d]) as usize;
-        let (data, rest) = rest.split_at(length.min(rest.len()));
-        text.extend_from_slice(data);
-        frames = rest;
-    }
-    let text = String::from_utf8_lossy(&text);
-    let line = text.lines().map(str::trim).rfind(|line| !line.is_empty()).unwrap_or_default();
-    line.chars().filter(|char| !char.is_control()).take(200).collect()
 }
 
 /// The answer to `play/kube`.

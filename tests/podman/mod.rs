@@ -5,9 +5,11 @@
 //! | [`bed`] | orders, and what is asked of podman beside the executor |
 //! | [`orders`] | start, look, list, remove, and what stays behind when they fail |
 //! | [`exits`] | ends of processes are noticed at once, and podman is left alone otherwise |
+//! | [`probes`] | containers are asked whether they are well, and what hangs is cut |
 //! | [`lanes`] | slow orders don't hold up others |
 
 mod bed;
 mod exits;
 mod lanes;
 mod orders;
+mod probes;

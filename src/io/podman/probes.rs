@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Signal, getpgid, kill_process, kill_process_group};
 use serde_json::json;
 use ureq::Agent;
 
@@ -23,7 +23,10 @@ use crate::{
         exits::{parent, proc_file_mentions},
         lock,
     },
-    wire::podman::{CreatedExec, InspectedExec, InspectedPod, Networked, last_line},
+    wire::{
+        podman::InspectedPod,
+        session::{CreatedExec, InspectedExec, Networked, last_line},
+    },
 };
 
 /// For what podman does at once.
@@ -152,11 +155,17 @@ fn connect(host: &str, port: u16, timeout: Duration) -> io::Result<()> {
 /// Kills the process of an exec session, and what it started; none that only has the same number: in another
 /// namespace it is somebody else's.
 fn kill(session: &str, pid: i32) {
-    let is_it = || parent(pid).is_some_and(|conmon| proc_file_mentions(conmon, "cmdline", session));
-    if let Some(group) = Pid::from_raw(pid)
-        && is_it()
-        && let Err(error) = kill_process_group(group, Signal::KILL)
-    {
+    let (conmon, process) = (parent(pid).and_then(Pid::from_raw), Pid::from_raw(pid));
+    let (Some(conmon), Some(process)) = (conmon, process) else { return };
+    if !proc_file_mentions(conmon.as_raw_pid(), "cmdline", session) {
+        return;
+    }
+    // the runtime gives it a group of its own, which need not have its number
+    let killed = match (getpgid(Some(process)), getpgid(Some(conmon))) {
+        (Ok(group), Ok(others)) if group != others => kill_process_group(group, Signal::KILL),
+        _ => kill_process(process, Signal::KILL),
+    };
+    if let Err(error) = killed {
         log::debug!("failed to kill process {pid}, which a probe left behind: {error}");
     }
 }
