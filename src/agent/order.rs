@@ -122,6 +122,8 @@ pub struct Container {
     pub name: String,
     /// What it does.
     pub state: ContainerState,
+    /// What its image asks for, if it runs: for a container without a liveness probe.
+    pub healthcheck: Option<Arc<Probe>>,
 }
 
 /// What a container does.

@@ -94,10 +94,11 @@ mod tests {
     fn judged(restart: RestartPolicy, states: &[ContainerState]) -> Verdict {
         let mut workload = workload("w", states.len());
         workload.restart = restart;
-        let containers = states
-            .iter()
-            .zip('a'..)
-            .map(|(state, name)| Container { name: name.to_string(), state: state.clone() });
+        let containers = states.iter().zip('a'..).map(|(state, name)| Container {
+            name: name.to_string(),
+            state: state.clone(),
+            healthcheck: None,
+        });
         judge(&workload, &Pod { containers: containers.collect() })
     }
 

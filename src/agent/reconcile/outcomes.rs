@@ -24,7 +24,7 @@ impl Tracked {
         let Some(result) = self.leaving.done(ticket, result, turn) else { return };
         let Some(wanted) = self.wanted.clone() else { return };
         let (name, engine) = (self.name.clone(), wanted.content.engine);
-        self.health.done(&wanted.probes, ticket, &result);
+        self.health.done(ticket, &result);
         match (self.phase, result) {
             (Phase::Pulling(at), result) if at == ticket => match result {
                 Ok(Fact::Pulled { stale }) => {
@@ -107,7 +107,7 @@ impl Tracked {
                 } else if matches!(self.phase, Phase::Looking { .. }) {
                     self.false_alarms = self.false_alarms.saturating_add(1);
                 }
-                self.health.seen(pod);
+                self.health.seen(&wanted.probes, pod, turn.now.up);
                 self.phase = Phase::Running;
             }
             Verdict::Finished { code } => {

@@ -1,7 +1,5 @@
 //! What the probes of a running pod lead to.
 
-use std::sync::Arc;
-
 use super::Tracked;
 use crate::agent::{
     Turn,
@@ -19,10 +17,9 @@ impl Tracked {
     /// Asks the containers that are due whether they are well, and deals with a pod that isn't.
     pub(super) fn probe(&mut self, wanted: &Workload, turn: &mut Turn<'_>) -> Wake {
         let now = turn.now.up;
-        let Some((cause, ran)) = self.health.unhealthy(&wanted.probes, now) else {
-            return self.health.advance(&wanted.probes, now, |probes, probe| {
-                let (id, container) = (wanted.id.clone(), probes.container.clone());
-                let task = Task::Probe { id, container, probe: Arc::clone(probe) };
+        let Some((cause, ran)) = self.health.unhealthy(now) else {
+            return self.health.advance(now, |container, probe| {
+                let task = Task::Probe { id: wanted.id.clone(), container: container.into(), probe };
                 // not this workload's `last`: it changes nothing that a list shows
                 turn.order(&self.name, wanted.content.engine, task)
             });

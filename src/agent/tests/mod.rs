@@ -81,6 +81,8 @@ struct World {
     broken: Option<Failure>,
     /// What probes find wrong.
     sick: Option<&'static str>,
+    /// What the image of every container asks for.
+    healthcheck: Option<Arc<health::Probe>>,
     /// The engine does not answer at all.
     engine_gone: bool,
     /// Part of the configuration can't be read.
@@ -144,6 +146,7 @@ impl World {
             }],
             broken: None,
             sick: None,
+            healthcheck: None,
             engine_gone: false,
             partial: false,
             calls: VecDeque::new(),
@@ -208,8 +211,11 @@ impl World {
         let order = self.orders.pop_front().expect("an order");
         let running = |pods: &BTreeMap<WorkloadId, (String, ContainerState, usize)>, id: &WorkloadId| {
             pods.get(id).map_or(Ok(Fact::Gone), |(_, state, count)| {
-                let containers =
-                    ('a'..).take(*count).map(|name| Container { name: name.into(), state: state.clone() });
+                let containers = ('a'..).take(*count).map(|name| Container {
+                    name: name.into(),
+                    state: state.clone(),
+                    healthcheck: self.healthcheck.clone(),
+                });
                 Ok(Fact::Pod(Pod { containers: containers.collect() }))
             })
         };

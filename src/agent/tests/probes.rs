@@ -156,7 +156,8 @@ fn containers_that_ended_well_are_not_asked() {
     let look = world.orders.pop_front().expect("a look");
     let ended = ContainerState::Exited { code: 0, at: world.now.utc, ran: S };
     let containers = [("a", ended), ("b", ContainerState::Running)];
-    let containers = containers.map(|(name, state)| Container { name: name.into(), state });
+    let containers =
+        containers.map(|(name, state)| Container { name: name.into(), state, healthcheck: None });
     let result = Ok(Fact::Pod(Pod { containers: containers.into() }));
     world.happen(Event::Done(Outcome { engine: look.engine, ticket: look.ticket, result }));
     world.took();
@@ -206,4 +207,24 @@ fn a_changed_schedule_keeps_what_the_probes_told() {
     world.want(&[&w]);
     world.pass(5 * S);
     assert!(world.said[0].message.ends_with("no; tried again in 7 s"), "{:?}", world.said);
+}
+
+#[test]
+fn an_images_healthcheck_counts_where_there_is_no_liveness_probe() {
+    let mut world = World::new();
+    world.healthcheck = probe(30, 30, 2);
+    let (w, v) = (watched(), workload("v", 1));
+    world.want(&[&w, &v]);
+    world.happen(Event::Tick);
+    world.settle();
+    world.took();
+    world.sick = Some("no");
+    world.pass(60 * S);
+    let message = |name: &str| {
+        let about = format!("workload '{name}': container");
+        let told = world.said.iter().find(|said| said.message.starts_with(&about));
+        told.map(|said| said.message.clone()).unwrap_or_default()
+    };
+    assert!(message("w").contains("its liveness probe failed 3 times"), "{:?}", world.said);
+    assert!(message("v").contains("its image's HEALTHCHECK failed 2 times"), "{:?}", world.said);
 }

@@ -25,12 +25,15 @@ use crate::{
     },
     wire::{
         podman::InspectedPod,
-        session::{CreatedExec, InspectedExec, Networked, last_line},
+        session::{CreatedExec, InspectedExec, InspectedImage, Networked, last_line},
     },
 };
 
 /// For what podman does at once.
 const LIMIT: Duration = Duration::from_secs(30);
+
+/// As many images are remembered.
+const MOST_IMAGES: usize = 256;
 
 /// Asks containers.
 pub(super) struct Prober {
@@ -38,6 +41,8 @@ pub(super) struct Prober {
     http: Agent,
     /// Of the pods that were asked over the network: it stays for a pod's life.
     addresses: Mutex<BTreeMap<WorkloadId, IpAddr>>,
+    /// What images ask for, by their ids: it never changes.
+    healthchecks: Mutex<BTreeMap<String, Option<Arc<Probe>>>>,
 }
 
 impl Prober {
@@ -52,12 +57,27 @@ impl Prober {
             .output_buffer_size(4 * 1024)
             .user_agent(concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION")))
             .build();
-        Self { client, http: http.into(), addresses: Mutex::default() }
+        Self { client, http: http.into(), addresses: Mutex::default(), healthchecks: Mutex::default() }
     }
 
     /// The pod goes.
     pub(super) fn forget(&self, id: &WorkloadId) {
         lock(&self.addresses).remove(id);
+    }
+
+    /// The image's HEALTHCHECK, which a play leaves out. Not to know it is no reason to fail.
+    pub(super) fn healthcheck(&self, image: &str) -> Option<Arc<Probe>> {
+        if let Some(known) = lock(&self.healthchecks).get(image) {
+            return known.clone();
+        }
+        let answer = self.client.get(&format!("images/{image}/json"), &[], LIMIT).ok()?;
+        let healthcheck = answer.json::<InspectedImage>().ok()?.probe().map(Arc::new);
+        let mut known = lock(&self.healthchecks);
+        if known.len() >= MOST_IMAGES {
+            known.clear();
+        }
+        known.insert(image.to_owned(), healthcheck.clone());
+        healthcheck
     }
 
     pub(super) fn ask(&self, id: &WorkloadId, container: &str, probe: &Probe) -> Result<Fact, Failure> {

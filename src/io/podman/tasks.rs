@@ -197,7 +197,8 @@ impl Tasks {
                     }
                 }
             };
-            let container = Container { name: short_name(id, listed).into(), state };
+            let healthcheck = process.as_ref().and_then(|_| self.prober.healthcheck(&inspected.image));
+            let container = Container { name: short_name(id, listed).into(), state, healthcheck };
             return Ok(Some(Seen { container, process, inspected }));
         }
     }
