@@ -1,8 +1,10 @@
 //! Containers that aren't well are noticed, and their pods replaced.
 
+use std::process::Command;
+
 use serde_json::{Value, json};
 
-use crate::support::{Device, SLEEP, pause, podman, workload};
+use crate::support::{Device, SLEEP, pause, podman, repository, workload};
 
 /// A workload that is asked every second, and started again a second after a failure.
 fn watched(name: &str, script: &str, probes: Value) -> Value {
@@ -106,4 +108,27 @@ fn a_hanging_probe_counts_as_a_failure_and_delays_no_stop() {
 fn hang_for(seconds: u32) -> Value {
     let hang = json!({"exec": {"command": ["sleep", "3600"]}, "timeoutSeconds": seconds});
     watched("patient", SLEEP, json!({"livenessProbe": hang}))
+}
+
+#[test]
+fn an_image_with_a_healthcheck_of_its_own_is_asked_for_that() {
+    let Some(mut device) = Device::new("healthcheck") else { return };
+    let (image, file) = ("localhost/device-worker-ng-demo:healthcheck", device.path("image.tar"));
+    let run_well = |command: &mut Command| assert!(command.output().unwrap().status.success(), "{command:?}");
+    let make = ["--tag", image, "--healthcheck", "/ok"];
+    run_well(Command::new(repository("tests/support/test-image")).args(make).arg(&file));
+    run_well(Command::new("podman").arg("load").arg("-i").arg(&file));
+    let mut healthy = watched("w", &format!("touch /ok; {SLEEP}"), json!({}));
+    healthy["spec"]["pod"]["spec"]["containers"][0]["image"] = image.into();
+    device.manifest("w.json", &healthy.to_string());
+    device.start();
+    let before = device.wait_for_running(&["w"]).remove(0);
+    device.wait_for_log("well");
+    run(&before.containers[0].0, &["rm", "/ok"]);
+    device.wait_for_another(&before);
+    let log = device.log();
+    assert!(
+        log.contains("is unhealthy: its image's HEALTHCHECK failed 2 times: exit code 1; tried"),
+        "{log}"
+    );
 }
