@@ -61,7 +61,11 @@ fn gated(name: &str, condition: &str) -> Workload {
 fn changed(workload: &Workload) -> Workload {
     let mut content = workload.content.clone();
     content.labels.push(("changed".into(), "yes".into()));
-    Workload { profiles: workload.profiles.clone(), ..Workload::new(content) }
+    Workload {
+        profiles: workload.profiles.clone(),
+        probes: workload.probes.clone(),
+        ..Workload::new(content)
+    }
 }
 
 struct World {
