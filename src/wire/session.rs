@@ -1,104 +1,64 @@
 //! What podman's API answers about asking containers whether they are well: by what, where, and how it went.
 
-use std::{collections::BTreeMap, net::IpAddr, time::Duration};
+use std::{net::IpAddr, time::Duration};
 
-use serde::Deserialize;
+use serde_json::Value;
 
 use crate::agent::health::{Check, Probe};
 
-/// Where a container is on its networks, in its inspection.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, rename_all = "PascalCase")]
-pub struct Networked {
-    network_settings: NetworkSettings,
+/// An address that reaches an inspected container from this device, if root's podman made its network.
+pub fn address(container: &Value) -> Option<IpAddr> {
+    let networks = container["NetworkSettings"]["Networks"].as_object()?;
+    let addresses = networks.values().flat_map(|it| [&it["IPAddress"], &it["GlobalIPv6Address"]]);
+    addresses.filter_map(Value::as_str).find_map(|address| address.parse().ok())
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, rename_all = "PascalCase")]
-struct NetworkSettings {
-    networks: Option<BTreeMap<String, Endpoint>>,
+/// How far a process in a container is that was asked for by `exec`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exec {
+    /// It lives, as this process.
+    Running(i32),
+    /// It has ended, with this exit code.
+    Ended(i32),
+    /// It has not begun.
+    Created,
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Endpoint {
-    #[serde(rename = "IPAddress")]
-    address: String,
-    #[serde(rename = "GlobalIPv6Address")]
-    address_v6: String,
-}
-
-impl Networked {
-    /// An address that reaches it from this device, if root's podman made its network.
-    pub fn address(&self) -> Option<IpAddr> {
-        let endpoints = self.network_settings.networks.iter().flat_map(BTreeMap::values);
-        let mut addresses = endpoints.flat_map(|it| [&it.address, &it.address_v6]);
-        addresses.find_map(|address| address.parse().ok())
+impl Exec {
+    /// What `exec/ID/json` answers.
+    pub fn read(session: &Value) -> Self {
+        let number = |key: &str| session[key].as_i64().and_then(|number| i32::try_from(number).ok());
+        match (session["Running"] == true, session["CanRemove"] == true) {
+            (true, _) => Self::Running(number("Pid").unwrap_or(0)),
+            (false, true) => Self::Ended(number("ExitCode").unwrap_or(-1)),
+            (false, false) => Self::Created,
+        }
     }
 }
 
-/// What `containers/NAME/exec` answers.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-pub struct CreatedExec {
-    /// 64 hex digits.
-    pub id: String,
-}
-
-/// What `exec/ID/json` answers.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, rename_all = "PascalCase")]
-pub struct InspectedExec {
-    /// Whether its process lives.
-    pub running: bool,
-    /// It has ended, and not just never begun.
-    pub can_remove: bool,
-    /// Meaningless before it has ended.
-    pub exit_code: i32,
-    /// Of its process, while it lives.
-    pub pid: i32,
-}
-
-/// What `images/NAME/json` answers.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, rename_all = "PascalCase")]
-pub struct InspectedImage {
-    healthcheck: Option<Healthcheck>,
-}
-
-/// Times are in nanoseconds; 0: the default.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, rename_all = "PascalCase")]
-struct Healthcheck {
-    test: Option<Vec<String>>,
-    start_period: u64,
-    interval: u64,
-    timeout: u64,
-    retries: u32,
-}
-
-impl InspectedImage {
-    /// What its HEALTHCHECK asks for, with Docker's defaults.
-    pub fn probe(self) -> Option<Probe> {
-        let Healthcheck { test, start_period, interval, timeout, retries } = self.healthcheck?;
-        let command = match test.as_deref()? {
-            [kind, command @ ..] if kind == "CMD" && !command.is_empty() => command.to_vec(),
-            [kind, line] if kind == "CMD-SHELL" => vec!["/bin/sh".into(), "-c".into(), line.clone()],
-            _ => return None, // NONE
-        };
-        let time = |nanos: u64| match Duration::from_nanos(nanos) {
-            Duration::ZERO => Duration::from_secs(30),
-            time => time.max(Duration::from_secs(1)),
-        };
-        Some(Probe {
-            check: Check::Exec(command),
-            // the first one is an interval after the start, and none in the start period would count
-            initial_delay: Duration::from_nanos(start_period).max(time(interval)),
-            period: time(interval),
-            timeout: time(timeout),
-            failure_threshold: if retries == 0 { 3 } else { retries },
-        })
-    }
+/// What an inspected image's HEALTHCHECK asks for, with Docker's defaults.
+pub fn healthcheck(image: &Value) -> Option<Probe> {
+    let healthcheck = &image["Healthcheck"];
+    let test: Vec<&str> = healthcheck["Test"].as_array()?.iter().filter_map(Value::as_str).collect();
+    let command = match &test[..] {
+        ["CMD", command @ ..] if !command.is_empty() => command,
+        ["CMD-SHELL", line] => &["/bin/sh", "-c", line],
+        _ => return None, // NONE
+    };
+    let nanos = |key: &str| Duration::from_nanos(healthcheck[key].as_u64().unwrap_or(0));
+    let time = |key: &str| match nanos(key) {
+        Duration::ZERO => Duration::from_secs(30),
+        time => time.max(Duration::from_secs(1)),
+    };
+    let retries = healthcheck["Retries"].as_u64().and_then(|retries| u32::try_from(retries).ok());
+    Some(Probe {
+        check: Check::Exec(command.iter().map(ToString::to_string).collect()),
+        // the first one is an interval after the start, and none in the start period would count
+        initial_delay: nanos("StartPeriod").max(time("Interval")),
+        period: time("Interval"),
+        timeout: time("Timeout"),
+        failure_threshold: retries.filter(|retries| *retries > 0).unwrap_or(3),
+    })
 }
 
 /// The last line that stands in what a process printed, as podman sends it: in frames of one byte for the stream,
@@ -135,10 +95,18 @@ mod tests {
     }
 
     #[test]
+    fn a_command_that_has_not_begun_has_not_ended_well() {
+        let read = |session: &str| Exec::read(&serde_json::from_str(session).unwrap());
+        assert_eq!(read(r#"{"Running": true, "Pid": 7, "ExitCode": 0}"#), Exec::Running(7));
+        assert_eq!(read(r#"{"Running": false, "CanRemove": true, "ExitCode": 3}"#), Exec::Ended(3));
+        assert_eq!(read(r#"{"Running": false, "CanRemove": false, "ExitCode": 0}"#), Exec::Created);
+    }
+
+    #[test]
     fn a_healthcheck_is_a_command_or_a_line_for_the_shell_or_none() {
         let probe = |healthcheck: &str| {
             let text = format!(r#"{{"Healthcheck": {healthcheck}}}"#);
-            serde_json::from_str::<InspectedImage>(&text).unwrap().probe()
+            super::healthcheck(&serde_json::from_str(&text).unwrap())
         };
         let command = |healthcheck: &str| match probe(healthcheck).map(|probe| probe.check) {
             Some(Check::Exec(command)) => command.join("|"),
@@ -164,7 +132,7 @@ mod tests {
     fn the_first_address_that_there_is_counts() {
         let address = |networks: &str| {
             let text = format!(r#"{{"NetworkSettings": {{"Networks": {networks}}}}}"#);
-            serde_json::from_str::<Networked>(&text).unwrap().address().map(|address| address.to_string())
+            super::address(&serde_json::from_str(&text).unwrap()).map(|address| address.to_string())
         };
         let two = r#"{"a": {"IPAddress": "", "GlobalIPv6Address": ""}, "b": {"IPAddress": "10.0.0.2"}}"#;
         assert_eq!(address(two).as_deref(), Some("10.0.0.2"));

@@ -123,7 +123,7 @@ fn at_most_one_probe_of_a_container_is_under_way() {
     world.happen(Event::Tick);
     for _ in 0..5 {
         world.step(world.now.up + 10 * S);
-        world.happen(Event::Tick);
+        world.want(&[&watched()]); // it has its turn
     }
     let probes = world.orders.iter().filter(|order| matches!(order.task, Task::Probe { .. }));
     assert_eq!(probes.count(), 1);

@@ -143,25 +143,25 @@ impl Client {
         self.lines(response, line)
     }
 
-    /// Posts, and reads the answer from its head on for at most `limit`. Says how it begins, and whether it ended.
-    pub(super) fn post_for(&self, path: &str, body: &str, limit: Duration) -> Result<(Vec<u8>, bool), Error> {
+    /// Posts, and reads the answer from its head on for at most `limit`. Says how it begins.
+    pub(super) fn post_for(&self, path: &str, body: &str, limit: Duration) -> Result<Vec<u8>, Error> {
         let request = self.agent.post(format!("{BASE}{path}")).content_type("application/json").config();
         let request = request.timeout_global(Some(HEAD_LIMIT + limit)).timeout_recv_body(Some(limit)).build();
         let response = request.send(body).map_err(|error| self.unreachable(error))?;
         if !response.status().is_success() {
             self.read(Ok(response))?.done()?;
-            return Ok((Vec::new(), true));
+            return Ok(Vec::new());
         }
         let (mut reader, mut begin, mut buffer) = (response.into_body().into_reader(), Vec::new(), [0; 2048]);
         loop {
             match reader.read(&mut buffer) {
-                Ok(0) => return Ok((begin, true)),
+                Ok(0) => return Ok(begin),
                 Ok(amount) => {
                     let room = MAX_BEGIN.saturating_sub(begin.len());
                     begin.extend_from_slice(&buffer[..amount.min(room)]);
                 }
                 Err(error) => match self.unreachable(error.into()) {
-                    Error::Late(_) => return Ok((begin, false)),
+                    Error::Late(_) => return Ok(begin),
                     error => return Err(error),
                 },
             }

@@ -1,7 +1,6 @@
 //! Asks containers whether they are well: by a command in the container, a request, or a connection.
 
 use std::{
-    collections::BTreeMap,
     io,
     net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs},
     sync::{Arc, Mutex},
@@ -9,8 +8,11 @@ use std::{
 };
 
 use rustix::process::{Pid, Signal, getpgid, kill_process, kill_process_group};
-use serde_json::json;
-use ureq::Agent;
+use serde_json::{Value, json};
+use ureq::{
+    Agent,
+    unversioned::{resolver::DefaultResolver, transport::TcpConnector},
+};
 
 use super::api::{Client, Error};
 use crate::{
@@ -25,7 +27,7 @@ use crate::{
     },
     wire::{
         podman::InspectedPod,
-        session::{CreatedExec, InspectedExec, InspectedImage, Networked, last_line},
+        session::{self, Exec, last_line},
     },
 };
 
@@ -40,9 +42,9 @@ pub(super) struct Prober {
     client: Arc<Client>,
     http: Agent,
     /// Of the pods that were asked over the network: it stays for a pod's life.
-    addresses: Mutex<BTreeMap<WorkloadId, IpAddr>>,
+    addresses: Mutex<Vec<(WorkloadId, IpAddr)>>,
     /// What images ask for, by their ids: it never changes.
-    healthchecks: Mutex<BTreeMap<String, Option<Arc<Probe>>>>,
+    healthchecks: Mutex<Vec<(String, Option<Arc<Probe>>)>>,
 }
 
 impl Prober {
@@ -57,26 +59,27 @@ impl Prober {
             .output_buffer_size(4 * 1024)
             .user_agent(concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION")))
             .build();
-        Self { client, http: http.into(), addresses: Mutex::default(), healthchecks: Mutex::default() }
+        let http = Agent::with_parts(http, TcpConnector::default(), DefaultResolver::default());
+        Self { client, http, addresses: Mutex::default(), healthchecks: Mutex::default() }
     }
 
     /// The pod goes.
     pub(super) fn forget(&self, id: &WorkloadId) {
-        lock(&self.addresses).remove(id);
+        lock(&self.addresses).retain(|(other, _)| other != id);
     }
 
     /// The image's HEALTHCHECK, which a play leaves out. Not to know it is no reason to fail.
     pub(super) fn healthcheck(&self, image: &str) -> Option<Arc<Probe>> {
-        if let Some(known) = lock(&self.healthchecks).get(image) {
+        if let Some((_, known)) = lock(&self.healthchecks).iter().find(|(id, _)| id == image) {
             return known.clone();
         }
         let answer = self.client.get(&format!("images/{image}/json"), &[], LIMIT).ok()?;
-        let healthcheck = answer.json::<InspectedImage>().ok()?.probe().map(Arc::new);
+        let healthcheck = session::healthcheck(&answer.json().ok()?).map(Arc::new);
         let mut known = lock(&self.healthchecks);
         if known.len() >= MOST_IMAGES {
             known.clear();
         }
-        known.insert(image.to_owned(), healthcheck.clone());
+        known.push((image.to_owned(), healthcheck.clone()));
         healthcheck
     }
 
@@ -103,22 +106,24 @@ impl Prober {
     fn exec(&self, container: &str, command: &[String], timeout: Duration) -> Result<Option<String>, Error> {
         let body = json!({ "AttachStdout": true, "AttachStderr": true, "Cmd": command }).to_string();
         let created = self.client.post(&format!("containers/{container}/exec"), &[], &body, LIMIT)?;
-        let CreatedExec { id } = created.json()?;
-        let (printed, _) =
-            self.client.post_for(&format!("exec/{id}/start"), r#"{"Detach":false}"#, timeout)?;
-        let exec: InspectedExec = self.client.get(&format!("exec/{id}/json"), &[], LIMIT)?.json()?;
-        if exec.running {
-            // it would go on for as long as the container does
-            kill(&id, exec.pid);
-            return Ok(Some(format!("its command took longer than {} s", timeout.as_secs())));
+        let created: Value = created.json()?;
+        let id = created["Id"].as_str().unwrap_or_default();
+        let printed = self.client.post_for(&format!("exec/{id}/start"), r#"{"Detach":false}"#, timeout)?;
+        match Exec::read(&self.client.get(&format!("exec/{id}/json"), &[], LIMIT)?.json()?) {
+            Exec::Running(pid) => {
+                // it would go on for as long as the container does
+                kill(id, pid);
+                Ok(Some(format!("its command took longer than {} s", timeout.as_secs())))
+            }
+            Exec::Ended(0) => Ok(None),
+            Exec::Ended(code) => Ok(Some(match last_line(&printed) {
+                line if line.is_empty() => format!("exit code {code}"),
+                line => format!("exit code {code}: {line}"),
+            })),
+            Exec::Created => {
+                Err(Error::Late(format!("podman didn't run a command in '{container}' in time")))
+            }
         }
-        if !exec.can_remove {
-            return Err(Error::Late(format!("podman didn't run a command in '{container}' in time")));
-        }
-        Ok((exec.exit_code != 0).then(|| match last_line(&printed) {
-            line if line.is_empty() => format!("exit code {}", exec.exit_code),
-            line => format!("exit code {}: {line}", exec.exit_code),
-        }))
     }
 
     /// What is wrong, if anything is.
@@ -148,14 +153,14 @@ impl Prober {
     }
 
     fn address(&self, id: &WorkloadId) -> Result<IpAddr, Failure> {
-        if let Some(address) = lock(&self.addresses).get(id) {
+        if let Some((_, address)) = lock(&self.addresses).iter().find(|(other, _)| other == id) {
             return Ok(*address);
         }
         let pod: InspectedPod = self.client.get(&format!("pods/{id}/json"), &[], LIMIT)?.json()?;
         let infra = self.client.get(&format!("containers/{}/json", pod.infra_id), &[], LIMIT)?;
-        let address = infra.json::<Networked>()?.address();
-        let address = address.ok_or_else(|| Failure::Workload(format!("pod '{id}' has no address")))?;
-        lock(&self.addresses).insert(id.clone(), address);
+        let address = session::address(&infra.json()?)
+            .ok_or_else(|| Failure::Workload(format!("pod '{id}' has no address")))?;
+        lock(&self.addresses).push((id.clone(), address));
         Ok(address)
     }
 }

@@ -2,13 +2,13 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use serde::{Deserialize, de::IgnoredAny};
+use serde::Deserialize;
 use serde_json::Value;
 
 use super::{
     Finding,
     names::{Filled, Label, Subdomain},
-    probe::{Asked, ProbeFields},
+    probe::{self, Asked},
     yaml::Field,
 };
 use crate::agent::{health::Probes, workload::RestartPolicy};
@@ -40,9 +40,12 @@ struct Container {
     env_from: Option<Vec<Variables>>,
     #[serde(default)]
     ports: Value,
-    startup_probe: Option<ProbeFields>,
-    liveness_probe: Option<ProbeFields>,
-    readiness_probe: Option<IgnoredAny>,
+    #[serde(default)]
+    startup_probe: Value,
+    #[serde(default)]
+    liveness_probe: Value,
+    #[serde(default)]
+    readiness_probe: Value,
 }
 
 #[derive(Debug, Deserialize)]
@@ -184,13 +187,10 @@ impl Pod {
             let field = at.then("containers").then(index);
             let host_network = self.host_network.unwrap_or(false);
             let asked = Asked { host_network, rootless, ports: &container.ports };
-            let mut read = |probe: &Option<ProbeFields>, key: &str| match probe {
-                Some(probe) => probe.probe(&field.then(key), asked, findings),
-                None => Ok(None),
-            };
+            let mut read = |probe, key: &str| probe::read(probe, field.then(key), asked, findings);
             let startup = read(&container.startup_probe, "startupProbe")?;
             let liveness = read(&container.liveness_probe, "livenessProbe")?;
-            if container.readiness_probe.is_some() {
+            if !container.readiness_probe.is_null() {
                 let message = "has no effect: nothing on a device waits for a container to be ready";
                 findings.push(Finding { field: field.then("readinessProbe"), message: message.to_owned() });
             }

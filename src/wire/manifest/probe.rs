@@ -1,170 +1,68 @@
-//! The probes of a container: as Kubernetes defines them, as far as this agent can ask.
+//! The probes of a container: as Kubernetes defines them, as far as this agent can ask. Read by hand, as derived
+//! readers of so many small shapes would make the binary noticeably larger.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::Ipv6Addr, sync::Arc, time::Duration};
 
-use serde::{Deserialize, de::IgnoredAny};
 use serde_json::Value;
 
-use super::{Finding, names::Filled, yaml::Field};
+use super::{Finding, yaml::Field};
 use crate::agent::health::{Check, Host, Probe};
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct ProbeFields {
-    exec: Option<Exec>,
-    http_get: Option<HttpGet>,
-    tcp_socket: Option<TcpSocket>,
-    grpc: Option<IgnoredAny>,
-    #[serde(default)]
-    initial_delay_seconds: Whole,
-    #[serde(default)]
-    period_seconds: Whole,
-    #[serde(default)]
-    timeout_seconds: Whole,
-    #[serde(default)]
-    failure_threshold: Whole,
-    #[serde(default)]
-    success_threshold: Whole,
+/// A part of a document, and where it stands.
+struct Part<'a> {
+    value: &'a Value,
+    at: Field,
 }
 
-#[derive(Debug, Deserialize)]
-struct Exec {
-    command: Vec<String>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct HttpGet {
-    port: Port,
-    host: Option<HostName>,
-    path: Option<UrlPath>,
-    scheme: Option<Scheme>,
-    http_headers: Option<Vec<Header>>,
-}
-
-#[derive(Debug, Deserialize)]
-struct TcpSocket {
-    port: Port,
-    host: Option<HostName>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Header {
-    name: HeaderName,
-    value: HeaderValue,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "UPPERCASE")]
-enum Scheme {
-    Http,
-    Https,
-}
-
-/// A number of seconds or of times; 0 is the default, as in Kubernetes.
-#[derive(Debug, Default, Clone, Copy, Deserialize)]
-#[serde(try_from = "Option<i64>")]
-struct Whole(u32);
-
-impl TryFrom<Option<i64>> for Whole {
-    type Error = String;
-
-    fn try_from(number: Option<i64>) -> Result<Self, String> {
-        let number = number.unwrap_or_default();
-        match u32::try_from(number) {
-            Ok(number) if i32::try_from(number).is_ok() => Ok(Self(number)),
-            _ => Err(format!("must be from 0 to {}, not {number}", i32::MAX)),
-        }
-    }
-}
-
-impl Whole {
-    fn or(self, default: u32) -> u32 {
-        if self.0 == 0 { default } else { self.0 }
+impl<'a> Part<'a> {
+    fn get(&self, key: &str) -> Part<'a> {
+        Part { value: &self.value[key], at: self.at.then(key) }
     }
 
-    fn seconds_or(self, default: u32) -> Duration {
-        Duration::from_secs(self.or(default).into())
+    fn is_there(&self) -> bool {
+        !self.value.is_null()
     }
-}
 
-/// A number, or the name of one of the container's ports.
-#[derive(Debug, Deserialize)]
-#[serde(try_from = "Value")]
-struct Port(Value);
+    fn fail<T>(&self, message: impl Into<String>) -> Result<T, Finding> {
+        Err(Finding { field: self.at.clone(), message: message.into() })
+    }
 
-impl TryFrom<Value> for Port {
-    type Error = String;
-
-    fn try_from(port: Value) -> Result<Self, String> {
-        let is_fine = match &port {
-            Value::Number(number) => number.as_u64().is_some_and(|number| (1..=65535).contains(&number)),
-            other => other.as_str().is_some_and(|name| !name.is_empty()),
+    fn items(&self) -> Result<impl Iterator<Item = Part<'a>>, Finding> {
+        let items = match self.value {
+            Value::Null => &[][..],
+            Value::Array(items) => items,
+            _ => return self.fail("must be a list"),
         };
-        if is_fine {
-            return Ok(Self(port));
-        }
-        Err(format!("must be from 1 to 65535 or the name of a port, not {port}"))
+        let at = self.at.clone();
+        Ok(items.iter().enumerate().map(move |(index, value)| Part { value, at: at.then(index) }))
     }
-}
 
-/// What can stand between `http://` and a port; empty: none.
-#[derive(Debug, Deserialize)]
-#[serde(try_from = "String")]
-struct HostName(String);
-
-impl TryFrom<String> for HostName {
-    type Error = String;
-
-    fn try_from(name: String) -> Result<Self, String> {
-        if name.parse::<std::net::Ipv6Addr>().is_ok() {
-            return Ok(Self(format!("[{name}]")));
+    /// Empty if it isn't there.
+    fn text(&self) -> Result<&'a str, Finding> {
+        match self.value {
+            Value::Null => Ok(""),
+            Value::String(text) => Ok(text),
+            _ => self.fail("must be a text"),
         }
-        if name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte)) {
-            return Ok(Self(name));
+    }
+
+    /// A text of nothing but these bytes.
+    fn text_of(&self, is_fine: impl Fn(u8) -> bool, otherwise: &str) -> Result<&'a str, Finding> {
+        let text = self.text()?;
+        if text.bytes().all(is_fine) { Ok(text) } else { self.fail(format!("`{text}` {otherwise}")) }
+    }
+
+    /// A number of seconds or of times; 0 is the default, as in Kubernetes.
+    fn number_or(&self, default: u32) -> Result<u32, Finding> {
+        match (self.value, self.value.as_i64().and_then(|number| i32::try_from(number).ok())) {
+            (Value::Null, _) | (_, Some(0)) => Ok(default),
+            (_, Some(number @ 1..)) => Ok(number.unsigned_abs()),
+            (other, _) => self.fail(format!("must be a number from 0 to {}, not {other}", i32::MAX)),
         }
-        Err(format!("`{name}` can't be the name or address of a host"))
     }
-}
 
-#[derive(Debug, Deserialize)]
-#[serde(try_from = "String")]
-struct UrlPath(String);
-
-impl TryFrom<String> for UrlPath {
-    type Error = String;
-
-    fn try_from(path: String) -> Result<Self, String> {
-        if !path.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"#<>\\^`{|}".contains(&byte)) {
-            return Err(format!("`{path}` can't be a path: write other characters as %XX"));
-        }
-        Ok(Self(if path.starts_with('/') { path } else { format!("/{path}") }))
-    }
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(try_from = "Filled")]
-struct HeaderName(String);
-
-impl TryFrom<Filled> for HeaderName {
-    type Error = String;
-
-    fn try_from(Filled(name): Filled) -> Result<Self, String> {
-        let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-        if name.bytes().all(is_token) { Ok(Self(name)) } else { Err(format!("`{name}` can't be a header")) }
-    }
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(try_from = "String")]
-struct HeaderValue(String);
-
-impl TryFrom<String> for HeaderValue {
-    type Error = &'static str;
-
-    fn try_from(value: String) -> Result<Self, Self::Error> {
-        let is_fine = value.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic());
-        if is_fine { Ok(Self(value)) } else { Err("must be of printable ASCII characters") }
+    fn seconds_or(&self, default: u32) -> Result<Duration, Finding> {
+        self.number_or(default).map(|seconds| Duration::from_secs(seconds.into()))
     }
 }
 
@@ -177,101 +75,121 @@ pub(super) struct Asked<'a> {
     pub(super) ports: &'a Value,
 }
 
-impl ProbeFields {
-    /// The probe; nothing but a finding if it is a good one that can't be made here.
-    pub(super) fn probe(
-        &self,
-        at: &Field,
-        asked: Asked<'_>,
-        findings: &mut Vec<Finding>,
-    ) -> Result<Option<Arc<Probe>>, Finding> {
-        let fail = |field: Field, message: &str| Err(Finding { field, message: message.to_owned() });
-        if self.success_threshold.or(1) != 1 {
-            return fail(at.then("successThreshold"), "must be 1 for this probe");
-        }
-        let handlers = (&self.exec, &self.http_get, &self.tcp_socket, &self.grpc);
-        let (check, why_not) = match handlers {
-            (Some(exec), None, None, None) if exec.command.is_empty() => {
-                return fail(at.then("exec").then("command"), "must not be empty");
-            }
-            (Some(exec), None, None, None) => (Ok(Check::Exec(exec.command.clone())), at.then("exec")),
-            (None, Some(http), None, None) => {
-                let at = at.then("httpGet");
-                let target = asked.target(&http.port, http.host.as_ref(), &at)?;
-                let check = match target {
-                    _ if http.scheme == Some(Scheme::Https) => Err("HTTPS is not supported"),
-                    target => target.map(|(host, port)| {
-                        let header = |header: &Header| (header.name.0.clone(), header.value.0.clone());
-                        let headers = http.http_headers.iter().flatten().map(header).collect();
-                        let path = http.path.as_ref().map_or("/", |path| &path.0).to_owned();
-                        Check::Http { host, port, path, headers }
-                    }),
-                };
-                (check, at)
-            }
-            (None, None, Some(tcp), None) => {
-                let at = at.then("tcpSocket");
-                let check = match asked.target(&tcp.port, tcp.host.as_ref(), &at)? {
-                    Ok(_)
-                        if asked.is_published() && tcp.host.as_ref().is_none_or(|host| host.0.is_empty()) =>
-                    {
-                        Err("the port of a rootless pod takes connections even if nothing listens in the pod")
-                    }
-                    target => target.map(|(host, port)| Check::Tcp { host, port }),
-                };
-                (check, at)
-            }
-            (None, None, None, Some(_)) => (Err("gRPC is not supported"), at.then("grpc")),
-            (None, None, None, None) => {
-                return fail(at.clone(), "needs one of `exec`, `httpGet` and `tcpSocket`");
-            }
-            _ => return fail(at.clone(), "has more than one of `exec`, `httpGet`, `tcpSocket` and `grpc`"),
-        };
-        match check {
-            Ok(check) => Ok(Some(Arc::new(Probe {
-                check,
-                initial_delay: Duration::from_secs(self.initial_delay_seconds.0.into()),
-                period: self.period_seconds.seconds_or(10),
-                timeout: self.timeout_seconds.seconds_or(1),
-                failure_threshold: self.failure_threshold.or(3),
-            }))),
-            Err(why) => {
-                findings.push(Finding { field: why_not, message: format!("has no effect: {why}") });
-                Ok(None)
-            }
+/// Reads a liveness or startup probe; nothing but a finding if it is a good one that can't be made here.
+pub(super) fn read(
+    probe: &Value,
+    at: Field,
+    asked: Asked<'_>,
+    findings: &mut Vec<Finding>,
+) -> Result<Option<Arc<Probe>>, Finding> {
+    let probe = Part { value: probe, at };
+    if !probe.is_there() {
+        return Ok(None);
+    }
+    let success = probe.get("successThreshold");
+    if success.number_or(1)? != 1 {
+        return success.fail("must be 1 for this probe");
+    }
+    let mut handlers = ["exec", "httpGet", "tcpSocket", "grpc"].into_iter();
+    let Some(kind) = handlers.find(|kind| probe.get(kind).is_there()) else {
+        return probe.fail("needs one of `exec`, `httpGet` and `tcpSocket`");
+    };
+    if handlers.any(|kind| probe.get(kind).is_there()) {
+        return probe.fail("has more than one of `exec`, `httpGet`, `tcpSocket` and `grpc`");
+    }
+    let handler = probe.get(kind);
+    let check = match kind {
+        "exec" => Ok(exec(&handler)?),
+        "httpGet" => http(&handler, asked)?,
+        "tcpSocket" => tcp(&handler, asked)?,
+        _ => Err("gRPC is not supported"),
+    };
+    let initial_delay = probe.get("initialDelaySeconds").seconds_or(0)?;
+    let period = probe.get("periodSeconds").seconds_or(10)?;
+    let timeout = probe.get("timeoutSeconds").seconds_or(1)?;
+    let failure_threshold = probe.get("failureThreshold").number_or(3)?;
+    match check {
+        Ok(check) => Ok(Some(Arc::new(Probe { check, initial_delay, period, timeout, failure_threshold }))),
+        Err(why) => {
+            findings.push(Finding { field: handler.at, message: format!("has no effect: {why}") });
+            Ok(None)
         }
     }
 }
 
-impl Asked<'_> {
-    /// Only its published ports can be reached from here.
-    fn is_published(self) -> bool {
-        self.rootless && !self.host_network
-    }
+fn exec(handler: &Part<'_>) -> Result<Check, Finding> {
+    let command = handler.get("command");
+    let words = command.items()?.map(|word| word.text().map(str::to_owned)).collect::<Result<Vec<_>, _>>()?;
+    if words.is_empty() { command.fail("must not be empty") } else { Ok(Check::Exec(words)) }
+}
 
-    /// Whom to ask, or why nobody can.
-    fn target(
-        self,
-        port: &Port,
-        host: Option<&HostName>,
-        at: &Field,
-    ) -> Result<Result<(Host, u16), &'static str>, Finding> {
-        let ports = self.ports.as_array().map_or(&[][..], Vec::as_slice);
+/// The check, or why nobody can make it.
+type Possible<T> = Result<T, &'static str>;
+
+fn http(handler: &Part<'_>, asked: Asked<'_>) -> Result<Possible<Check>, Finding> {
+    let target = asked.target(handler)?;
+    let is_fine = |byte: u8| byte.is_ascii_graphic() && !b"\"#<>\\^`{|}".contains(&byte);
+    let path = handler.get("path").text_of(is_fine, "can't be a path: write other characters as %XX")?;
+    let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
+    let mut headers = Vec::new();
+    for header in handler.get("httpHeaders").items()? {
+        let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+        let name = header.get("name");
+        let text = name.text_of(is_token, "can't be a header")?;
+        if text.is_empty() {
+            return name.fail("must not be empty");
+        }
+        let is_fine = |byte: u8| byte == b' ' || byte.is_ascii_graphic();
+        let value = header.get("value").text_of(is_fine, "must be of printable ASCII characters")?;
+        headers.push((text.to_owned(), value.to_owned()));
+    }
+    let scheme = handler.get("scheme");
+    match scheme.text()? {
+        "" | "HTTP" => Ok(target.map(|(host, port)| Check::Http { host, port, path, headers })),
+        "HTTPS" => Ok(Err("HTTPS is not supported")),
+        other => scheme.fail(format!("must be HTTP or HTTPS, not `{other}`")),
+    }
+}
+
+fn tcp(handler: &Part<'_>, asked: Asked<'_>) -> Result<Possible<Check>, Finding> {
+    let is_published = asked.rootless && !asked.host_network && handler.get("host").text()?.is_empty();
+    Ok(match asked.target(handler)? {
+        // podman takes them, and only then looks whether somebody listens behind
+        Ok(_) if is_published => {
+            Err("the port of a rootless pod takes connections even if nothing listens in the pod")
+        }
+        target => target.map(|(host, port)| Check::Tcp { host, port }),
+    })
+}
+
+impl Asked<'_> {
+    /// Whom to ask.
+    fn target(self, handler: &Part<'_>) -> Result<Possible<(Host, u16)>, Finding> {
         let number = |port: &Value| port.as_u64().and_then(|port| u16::try_from(port).ok());
-        let container_port = |port: &Value| number(&port["containerPort"]);
-        let wanted = match &port.0 {
+        let ports = self.ports.as_array().map_or(&[][..], Vec::as_slice);
+        let port = handler.get("port");
+        let wanted = match port.value {
             Value::String(name) => {
                 let named = ports.iter().find(|port| port["name"] == name.as_str());
-                named.and_then(container_port).ok_or_else(|| Finding {
-                    field: at.then("port"),
-                    message: format!("the container has no port named `{name}`"),
-                })?
+                let Some(number) = named.and_then(|port| number(&port["containerPort"])) else {
+                    return port.fail(format!("the container has no port named `{name}`"));
+                };
+                number
             }
-            port => number(port).unwrap_or_default(),
+            value => match number(value) {
+                Some(number @ 1..) => number,
+                _ => return port.fail(format!("must be from 1 to 65535 or the name of a port, not {value}")),
+            },
         };
         let named = |name: &str| Host::Named(name.to_owned());
-        if let Some(HostName(host)) = host.filter(|host| !host.0.is_empty()) {
-            return Ok(Ok((named(host), wanted)));
+        let host = handler.get("host");
+        if host.text()?.parse::<Ipv6Addr>().is_ok() {
+            return Ok(Ok((Host::Named(format!("[{}]", host.text()?)), wanted)));
+        }
+        let is_fine = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+        match host.text_of(is_fine, "can't be the name or address of a host")? {
+            "" => {}
+            host => return Ok(Ok((named(host), wanted))),
         }
         if self.host_network {
             return Ok(Ok((named("127.0.0.1"), wanted)));
@@ -279,10 +197,8 @@ impl Asked<'_> {
         if !self.rootless {
             return Ok(Ok((Host::Pod, wanted)));
         }
-        let published = ports.iter().filter(|port| container_port(port) == Some(wanted));
-        let published =
-            published.filter_map(|port| Some((port["hostIP"].as_str(), number(&port["hostPort"])?)));
-        Ok(match published.into_iter().next() {
+        let mut same = ports.iter().filter(|port| number(&port["containerPort"]) == Some(wanted));
+        Ok(match same.find_map(|port| Some((port["hostIP"].as_str(), number(&port["hostPort"])?))) {
             Some((None | Some("" | "0.0.0.0"), port)) => Ok((named("127.0.0.1"), port)),
             Some((Some(address), port)) => Ok((named(address), port)),
             None => Err("a rootless pod can be asked only where the port has a `hostPort`"),
