@@ -16,6 +16,7 @@
 //! | how much CPU time a pod may have | [`limit`] |
 //! | updates that don't come up | [`update`] |
 //! | images that nothing needs any more | [`images`] |
+//! | whether containers are well | [`health`] |
 //! | engines that don't answer, and the full look | `engines` |
 //! | several sources made one | `sources` |
 //! | which calls are made to the edge API, and when | `link` |
@@ -29,6 +30,7 @@ mod engines;
 mod events;
 pub mod expression;
 mod flapping;
+pub mod health;
 mod heartbeat;
 pub mod images;
 mod leaving;

@@ -42,6 +42,7 @@ pub enum Reason {
     StateNotKept,
     Stopped,
     Unauthorized,
+    Unhealthy,
     Unsupported,
 }
 

@@ -6,6 +6,7 @@ use std::{
 };
 
 use super::{
+    health::Probe,
     images::Fetched,
     limit::CpuLimit,
     workload::{Engine, Workload, WorkloadId},
@@ -53,6 +54,15 @@ pub enum Task {
         /// How long its containers may take to end after SIGTERM; at least a second.
         grace: Duration,
     },
+    /// Ask a container whether it is well: [`Fact::Probed`]. A failure to ask says nothing about it.
+    Probe {
+        /// Whose pod.
+        id: WorkloadId,
+        /// The container's name in the specification.
+        container: String,
+        /// What to ask, and for how long.
+        probe: Arc<Probe>,
+    },
 }
 
 /// The answer to one [`Order`].
@@ -84,6 +94,13 @@ pub enum Fact {
     Limited,
     /// There is no such pod, or image (any more).
     Gone,
+    /// A container was asked.
+    Probed {
+        /// Whether it is well.
+        healthy: bool,
+        /// Why not, in a few words.
+        output: String,
+    },
 }
 
 /// Why an order could not be carried out.
@@ -122,6 +139,8 @@ pub struct Container {
     pub name: String,
     /// What it does.
     pub state: ContainerState,
+    /// What its image asks for, if it runs: for a container without a liveness probe.
+    pub healthcheck: Option<Arc<Probe>>,
 }
 
 /// What a container does.

@@ -4,6 +4,7 @@
 //! until their successor's images are here, and their successor starts when they are gone.
 
 mod outcomes;
+mod probes;
 mod steps;
 
 use std::{sync::Arc, time::Duration};
@@ -11,6 +12,7 @@ use std::{sync::Arc, time::Duration};
 use super::{
     Turn,
     flapping::Flapping,
+    health::Health,
     leaving::{Leaving, Removal},
     limit::Limit,
     order::Ticket,
@@ -47,6 +49,7 @@ pub(super) struct Tracked {
     stop_after: Duration,
     flapping: Flapping,
     limit: Limit,
+    health: Health,
     slots: Slots,
     trial: Trial,
     leaving: Leaving,
@@ -121,6 +124,7 @@ impl Tracked {
         (self.pulled, self.failures, self.look_at, self.false_alarms) = (false, 0, None, 0);
         self.flapping = Flapping::default();
         (self.limit, self.trial) = (Limit::default(), Trial::default());
+        self.health = Health::default();
         self.slots = Slots::default();
         self.wanted = wanted;
         let Some(new) = &self.wanted else { return };

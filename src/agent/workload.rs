@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
-use super::schedule::Cron;
+use super::{health::Probes, schedule::Cron};
 
 /// What runs a workload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -225,6 +225,8 @@ pub struct Workload {
     pub grace: Duration,
     /// Every one must hold for the workload to run; none: it always may.
     pub profiles: Vec<ListedProfile>,
+    /// Of the containers that have any.
+    pub probes: Vec<Probes>,
 }
 
 impl Workload {
@@ -246,6 +248,7 @@ impl Workload {
             schedule: Schedule::default(),
             grace: Self::DEFAULT_GRACE,
             profiles: Vec::new(),
+            probes: Vec::new(),
         }
     }
 

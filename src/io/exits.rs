@@ -83,12 +83,14 @@ impl Process {
     }
 }
 
-fn proc_file_mentions(pid: i32, file: &str, text: &str) -> bool {
+/// Whether the process's file in `/proc` holds this text.
+pub(super) fn proc_file_mentions(pid: i32, file: &str, text: &str) -> bool {
     let content = fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default();
     content.windows(text.len()).any(|window| window == text.as_bytes())
 }
 
-fn parent(pid: i32) -> Option<i32> {
+/// The process that waits for this one.
+pub(super) fn parent(pid: i32) -> Option<i32> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // `pid (name) state parent`, and a name may contain anything
     stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()

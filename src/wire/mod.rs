@@ -8,3 +8,4 @@ pub mod manifest;
 pub mod message;
 pub mod pod;
 pub mod podman;
+pub mod session;

@@ -117,6 +117,9 @@ pub struct InspectedContainer {
     /// RFC 3339; a pod's containers are created in the order of its specification.
     #[serde(default)]
     pub created: String,
+    /// Its image's id.
+    #[serde(default)]
+    pub image: String,
     /// What it does.
     pub state: State,
     #[serde(default)]

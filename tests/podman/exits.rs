@@ -53,7 +53,7 @@ fn an_exit_code_and_the_run_time_are_read() {
     bed.start(&workload);
     exit_of(&bed, &workload);
     match &bed.look(&workload).containers[..] {
-        [Container { name, state: ContainerState::Exited { code: 7, ran, .. } }] if name == "a" => {
+        [Container { name, state: ContainerState::Exited { code: 7, ran, .. }, .. }] if name == "a" => {
             assert!((1900..4000).contains(&ran.as_millis()), "{ran:?}");
         }
         other => panic!("{other:?}"),

@@ -6,6 +6,7 @@
 //! | [`orders`] | start, look, list, remove, and what stays behind when they fail |
 //! | [`exits`] | ends of processes are noticed at once, and podman is left alone otherwise |
 //! | [`limits`] | CPU limits of whole pods, as the kernel has them |
+//! | [`probes`] | containers are asked whether they are well, and what hangs is cut |
 //! | [`lanes`] | slow orders don't hold up others |
 
 mod bed;
@@ -13,3 +14,4 @@ mod exits;
 mod lanes;
 mod limits;
 mod orders;
+mod probes;

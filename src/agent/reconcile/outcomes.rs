@@ -11,7 +11,7 @@ use crate::agent::{
     order::{Fact, Failure, Pod, Ticket},
     phase::Phase,
     verdict::{Verdict, judge},
-    workload::{Backoff, Engine, Schedule, Workload},
+    workload::{Backoff, Engine, RestartPolicy, Schedule, Workload},
 };
 
 impl Tracked {
@@ -28,6 +28,7 @@ impl Tracked {
         let Some(result) = self.leaving.done(ticket, result, turn) else { return };
         let Some(wanted) = self.wanted.clone() else { return };
         let (name, engine) = (self.name.clone(), wanted.content.engine);
+        self.health.done(ticket, &result);
         if let Some(limit) = self.limit.is_over(ticket) {
             return self.limited(engine, limit, result, turn);
         }
@@ -80,7 +81,11 @@ impl Tracked {
             },
             (Phase::Stopping(at), result) if at == ticket => match result {
                 Ok(_) => {
-                    (self.present, self.phase) = (false, Phase::Inactive);
+                    // an unhealthy one that shall not be started again
+                    let over = wanted.is_service() && wanted.restart == RestartPolicy::Never;
+                    let finished = turn.book.finished.get(&wanted.id).filter(|_| over);
+                    let finished = finished.map(|code| Phase::Finished { code: *code });
+                    (self.present, self.phase) = (false, finished.unwrap_or(Phase::Inactive));
                     turn.tell(Notice::info(Reason::Stopped, format!("workload '{name}': its pod is gone")));
                 }
                 Err(Failure::Engine(cause)) => self.lost(engine, cause, turn),
@@ -135,6 +140,7 @@ impl Tracked {
                 } else if matches!(self.phase, Phase::Looking { .. }) {
                     self.false_alarms = self.false_alarms.saturating_add(1);
                 }
+                self.health.seen(&wanted.probes, pod, turn.now.up);
                 self.phase = Phase::Running;
                 self.trial.runs(turn.now.up);
                 if adopting && turn.book.is_on_trial(&self.name) {
@@ -181,7 +187,7 @@ impl Tracked {
     }
 
     /// A failure at this time since boot: the wait for the next try counts from there.
-    fn failed_because(&mut self, reason: Reason, cause: &str, at: Duration, turn: &mut Turn<'_>) {
+    pub(super) fn failed_because(&mut self, reason: Reason, cause: &str, at: Duration, turn: &mut Turn<'_>) {
         self.failures = self.failures.saturating_add(1);
         self.trial.ran(Duration::ZERO);
         self.wait(at, turn);

@@ -3,6 +3,7 @@
 use super::Tracked;
 use crate::agent::{
     Gate, Turn,
+    health::Health,
     notice::{Notice, Reason},
     order::Task,
     phase::Phase,
@@ -117,12 +118,14 @@ impl Tracked {
             Phase::Running => match self.look_at {
                 Some(at) if turn.now.up < at => return Wake::At(at),
                 Some(_) => self.look(false, turn),
-                None if self.limit.wants(gate.cpu) => {
-                    let task = Task::Limit { id: wanted.id.clone(), cpu: gate.cpu };
-                    let ticket = turn.order(&self.name, engine, task);
-                    self.limit.ordered(ticket, gate.cpu);
+                None => {
+                    if self.limit.wants(gate.cpu) {
+                        let task = Task::Limit { id: wanted.id.clone(), cpu: gate.cpu };
+                        let ticket = turn.order(&self.name, engine, task);
+                        self.limit.ordered(ticket, gate.cpu);
+                    }
+                    return self.probe(&wanted, turn);
                 }
-                None => {}
             },
             Phase::Waiting { .. } => return self.stop(&wanted, turn),
             Phase::Inactive if may_run && !self.pulled => {
@@ -136,7 +139,7 @@ impl Tracked {
                 }
                 let ticket = turn.order(&self.name, engine, Task::Start(wanted));
                 (self.last, self.phase, self.present) = (ticket, Phase::Starting(ticket), true);
-                self.false_alarms = 0;
+                (self.false_alarms, self.health) = (0, Health::default());
                 if !is_service {
                     self.slots.used();
                     self.pulled = false; // the next run may find a newer image
@@ -147,7 +150,7 @@ impl Tracked {
         slot
     }
 
-    fn stop(&mut self, wanted: &Workload, turn: &mut Turn<'_>) -> Wake {
+    pub(super) fn stop(&mut self, wanted: &Workload, turn: &mut Turn<'_>) -> Wake {
         if turn.now.up < self.stop_after {
             return Wake::At(self.stop_after);
         }

@@ -8,6 +8,7 @@ mod images;
 mod limits;
 mod link;
 mod outages;
+mod probes;
 mod reports;
 mod scenarios;
 mod simulation;
@@ -67,7 +68,11 @@ fn gated(name: &str, condition: &str) -> Workload {
 fn changed(workload: &Workload) -> Workload {
     let mut content = workload.content.clone();
     content.labels.push(("changed".into(), "yes".into()));
-    Workload { profiles: workload.profiles.clone(), ..Workload::new(content) }
+    Workload {
+        profiles: workload.profiles.clone(),
+        probes: workload.probes.clone(),
+        ..Workload::new(content)
+    }
 }
 
 struct World {
@@ -93,6 +98,10 @@ struct World {
     broken: Option<Failure>,
     /// No pod can be started.
     unstartable: bool,
+    /// What probes find wrong.
+    sick: Option<&'static str>,
+    /// What the image of every container asks for.
+    healthcheck: Option<Arc<health::Probe>>,
     /// The engine does not answer at all.
     engine_gone: bool,
     /// Part of the configuration can't be read.
@@ -170,6 +179,8 @@ impl World {
             }],
             broken: None,
             unstartable: false,
+            sick: None,
+            healthcheck: None,
             engine_gone: false,
             partial: false,
             calls: VecDeque::new(),
@@ -193,6 +204,7 @@ impl World {
                         Task::Discard(image) => self.log.push(format!("discard {image}")),
                         Task::Limit { id, cpu } => self.log.push(format!("limit {id} {cpu:?}")),
                         Task::Remove { id, .. } => self.log.push(format!("remove {id}")),
+                        Task::Probe { container, .. } => self.log.push(format!("probe {container}")),
                     }
                     self.orders.push_back(order);
                 }
@@ -243,8 +255,11 @@ impl World {
         let cpu = |id: &WorkloadId| self.limits.get(id).copied();
         let running = |pods: &BTreeMap<WorkloadId, (String, ContainerState, usize)>, id: &WorkloadId| {
             pods.get(id).map_or(Ok(Fact::Gone), |(_, state, count)| {
-                let containers =
-                    ('a'..).take(*count).map(|name| Container { name: name.into(), state: state.clone() });
+                let containers = ('a'..).take(*count).map(|name| Container {
+                    name: name.into(),
+                    state: state.clone(),
+                    healthcheck: self.healthcheck.clone(),
+                });
                 Ok(Fact::Pod(Pod { containers: containers.collect(), cpu: cpu(id) }))
             })
         };
@@ -285,6 +300,7 @@ impl World {
                 self.limits.extend(cpu.map(|cpu| (id.clone(), cpu)));
                 Ok(Fact::Limited)
             }
+            (Task::Probe { .. }, _) => Ok(self.probed()),
             (Task::Remove { id, .. }, _) => {
                 self.pods.remove(id);
                 self.limits.remove(id);

@@ -1,12 +1,14 @@
 //! Carries out orders on one podman, over its API socket.
 //!
 //! Each order has a short-lived thread of its own, so that no slow pull, play or stop holds up another order.
-//! What is asked of podman in which sequence is in `tasks`, pulls are in `images`, requests in `api`.
+//! What is asked of podman in which sequence is in `tasks`, pulls are in `images`, probes in `probes`, requests in
+//! `api`.
 
 mod api;
 mod cgroup;
 mod deaths;
 mod images;
+mod probes;
 mod tasks;
 
 use std::{
@@ -54,7 +56,7 @@ struct Shared {
     engine: Engine,
     events: Sender<Event>,
     tasks: Tasks,
-    lanes: Mutex<[Lane; 4]>,
+    lanes: Mutex<[Lane; 5]>,
 }
 
 /// Orders of one kind: up to a number of them run at once, the others wait for their turn.
@@ -75,6 +77,7 @@ const fn lane_of(task: &Task) -> usize {
         Task::Pull(_) | Task::Discard(_) => 1,
         Task::Start(_) => 2,
         Task::Remove { .. } => 3,
+        Task::Probe { .. } => 4,
     }
 }
 
@@ -83,8 +86,9 @@ impl Podman {
     pub fn start(config: Config, events: Sender<Event>) -> io::Result<Self> {
         let engine = config.engine;
         let tasks = Tasks::start(config, events.clone())?;
-        // looks, pulls, plays, removals: these wait longest, and are the last that should have to queue
-        let lanes = Mutex::new([Lane::new(32), Lane::new(8), Lane::new(32), Lane::new(256)]);
+        // looks, pulls, plays, removals: these wait longest, and are the last that should have to queue; probes
+        let lanes = [Lane::new(32), Lane::new(8), Lane::new(32), Lane::new(256), Lane::new(8)];
+        let lanes = Mutex::new(lanes);
         Ok(Self { shared: Arc::new(Shared { engine, events, tasks, lanes }) })
     }
 
@@ -112,7 +116,7 @@ impl Podman {
 }
 
 impl Shared {
-    fn lanes(&self) -> MutexGuard<'_, [Lane; 4]> {
+    fn lanes(&self) -> MutexGuard<'_, [Lane; 5]> {
         lock(&self.lanes)
     }
 

@@ -17,6 +17,7 @@ use super::{
     cgroup::{Cgroup, LimitError},
     deaths::{Deaths, Listener},
     images,
+    probes::Prober,
 };
 use crate::io::lock;
 use crate::{
@@ -58,6 +59,7 @@ pub(super) struct Tasks {
     graces: Mutex<Vec<Duration>>,
     exits: Exits,
     deaths: Deaths,
+    prober: Prober,
 }
 
 /// An order's result, and the processes to watch from now on.
@@ -87,6 +89,7 @@ impl Tasks {
         let exits = Exits::start(engine, events.clone())?;
         let listener =
             Listener { engine, client: client.clone(), owner: owner.clone(), exits: exits.clone(), events };
+        let prober = Prober::new(client.clone());
         Ok(Self {
             client,
             socket,
@@ -97,6 +100,7 @@ impl Tasks {
             graces: Mutex::default(),
             exits,
             deaths: Deaths::new(listener),
+            prober,
         })
     }
 
@@ -113,6 +117,7 @@ impl Tasks {
             Task::Discard(image) => return images::discard(&self.client, image).into(),
             Task::Limit { id, cpu } => return self.limit(id, *cpu).into(),
             Task::Remove { id, grace } => return self.remove(id, *grace).map(|()| Fact::Gone).into(),
+            Task::Probe { id, container, probe } => return self.prober.ask(id, container, probe).into(),
             Task::Look(id) => self.look(id).map(|seen| (id, seen)),
             Task::Start(workload) => self.start_pod(workload).map(|seen| (&workload.id, seen)),
         };
@@ -211,13 +216,15 @@ impl Tasks {
                     }
                 }
             };
-            let container = Container { name: short_name(id, listed).into(), state };
+            let healthcheck = process.as_ref().and_then(|_| self.prober.healthcheck(&inspected.image));
+            let container = Container { name: short_name(id, listed).into(), state, healthcheck };
             return Ok(Some(Seen { container, process, inspected }));
         }
     }
 
     fn start_pod(&self, workload: &Workload) -> Result<Option<Vec<Seen>>, Failure> {
         let id = &workload.id;
+        self.prober.forget(id);
         let mut played = self.play(workload);
         if matches!(&played, Err(Error::Refused(reason)) if reason.contains("already exists")) {
             // ours from a play that was cut off; or else this fails, and leaves it alone
@@ -321,6 +328,7 @@ impl Tasks {
 
     fn remove(&self, id: &WorkloadId, grace: Duration) -> Result<(), Failure> {
         self.exits.forget(id);
+        self.prober.forget(id);
         let known = lock(&self.ours).remove(id);
         // A known id may be out of date: then the name tells.
         if !known.is_some_and(|pod| self.remove_pod(&pod, grace).is_ok_and(|found| found))

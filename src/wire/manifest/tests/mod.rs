@@ -1,6 +1,7 @@
 //! Manifests by their outcome.
 
 mod assembled;
+mod probes;
 mod text;
 
 use std::{sync::Arc, time::Duration};
