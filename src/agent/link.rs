@@ -238,8 +238,12 @@ impl Link {
                 if kind != CallKind::Heartbeat {
                     (linked.unauthorized, linked.proven, self.vain) = (0, true, 0);
                 }
-                if let Some(attempt) = linked.attempt(kind) {
-                    attempt.good(self.period, now, random);
+                let Some(attempt) = linked.attempt(kind) else { return };
+                let was_away = attempt.has_failed();
+                attempt.good(self.period, now, random);
+                if was_away {
+                    let others = [&mut linked.heartbeat, &mut linked.configuration, &mut linked.control];
+                    others.into_iter().for_each(|it| it.is_back(self.period, now, random));
                 }
             }
             _ => {}

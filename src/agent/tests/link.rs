@@ -150,6 +150,24 @@ fn a_server_that_is_away_is_asked_about_once_in_150_s_per_kind_and_missed_once()
 }
 
 #[test]
+fn when_one_call_is_answered_again_the_others_follow_within_a_period() {
+    let mut world = linked(&[]);
+    let mut longest = Duration::ZERO;
+    for _ in 0..20 {
+        world.edge.broken = Some(CallFailure::Unreachable("no route".into()));
+        world.pass(3600 * S);
+        let since = world.now.up;
+        world.edge.broken = None;
+        world.pass(310 * S);
+        let kinds = [CallKind::Heartbeat, CallKind::Configuration, CallKind::Control];
+        let first = |kind| world.edge.came.iter().find(|it| it.0 == kind && it.1 >= since).unwrap().1;
+        let firsts = kinds.map(first);
+        longest = longest.max(*firsts.iter().max().unwrap() - *firsts.iter().min().unwrap());
+    }
+    assert!(longest <= 61 * S, "{longest:?}");
+}
+
+#[test]
 fn another_cause_is_said_and_the_same_one_is_not() {
     let mut world = linked(&[]);
     for cause in ["connection refused", "timed out", "connection refused", "timed out"] {
