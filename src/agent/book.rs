@@ -24,6 +24,8 @@ pub(super) struct Book {
     pub(super) finished_changed: bool,
     /// Not all that shall run is known: a pod of ours that seems to belong to nothing may be wanted.
     pub(super) partial: bool,
+    /// The device is short of something: nothing new is pulled or started.
+    pub(super) held: bool,
     pub(super) next_slot: NextSlot,
     pub(super) random: Random,
 }
@@ -37,6 +39,7 @@ impl Book {
             finished,
             finished_changed: false,
             partial: false,
+            held: false,
             next_slot,
             random: Random::new(seed),
         }

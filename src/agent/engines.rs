@@ -52,6 +52,11 @@ impl Engines {
         self.states.get(&engine).is_some_and(|state| state.ready)
     }
 
+    /// Those that may be given orders.
+    pub(super) fn all_ready(&self) -> Vec<Engine> {
+        self.states.iter().filter(|(_, state)| state.ready).map(|(engine, _)| *engine).collect()
+    }
+
     /// The engines that don't answer.
     pub(super) fn missing(&self) -> impl Iterator<Item = Engine> + '_ {
         self.states.iter().filter(|(_, state)| state.missed).map(|(engine, _)| *engine)

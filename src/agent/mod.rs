@@ -14,6 +14,7 @@
 //! | pods that shall go | `leaving` |
 //! | conditions that change too often | `flapping` |
 //! | engines that don't answer, and the full look | `engines` |
+//! | who goes when memory or disk runs short | [`shed`] |
 //! | several sources made one | `sources` |
 //! | which calls are made to the edge API, and when | `link` |
 //! | what its answers lead to | `conversation` |
@@ -32,9 +33,11 @@ pub mod notice;
 pub mod order;
 pub mod phase;
 pub mod profile;
+pub mod quantity;
 mod random;
 mod reconcile;
 pub mod schedule;
+pub mod shed;
 mod slots;
 mod sources;
 #[cfg(test)]
@@ -58,6 +61,7 @@ use order::{Fact, Failure, Order, Outcome, PodSummary, Task, Ticket};
 use phase::Phase;
 use profile::{ConditionId, Conditions};
 use reconcile::Tracked;
+use shed::{Pressure, Shed};
 pub use slots::NextSlot;
 use sources::{Merged, Source, Sources};
 use time::{Now, Wake};
@@ -87,6 +91,8 @@ pub enum Event {
     Done(Outcome),
     /// A call to the edge API was answered, or not.
     Answered(CallKind, Result<Answer, CallFailure>),
+    /// Memory or disk runs short, or doesn't any more.
+    Pressure(Pressure),
     /// What was to be kept over a restart was written, or could not be.
     Stored(Result<(), String>),
     /// Time passed.
@@ -127,6 +133,8 @@ pub struct Setup {
     pub interval: Duration,
     /// A metric older than this is unset.
     pub metrics_ttl: Option<Duration>,
+    /// The memory that a container is limited to that says nothing.
+    pub default_memory: Option<u64>,
     /// What was last given to [`Action::Remember`].
     pub finished: Finished,
     /// Whether there is a directory of manifests: nothing goes as an orphan before it was read.
@@ -152,6 +160,7 @@ pub struct Agent {
     listed_by: BTreeMap<ConditionId, Vec<Arc<str>>>,
     sources: Sources,
     server: Option<Server>,
+    shed: Shed,
     /// Taken up with the first event.
     remembered: Option<Remembered>,
     /// Why nothing can be kept over a restart, as told.
@@ -181,6 +190,7 @@ impl Agent {
                 manifests: setup.manifests.then(Source::default),
             },
             server: None,
+            shed: Shed::new(setup.default_memory),
             remembered: setup.server,
             store_broken: None,
             problems: BTreeSet::new(),
@@ -218,6 +228,7 @@ impl Agent {
             Event::Exited(_, id) => self.exited(&id, now),
             Event::Done(outcome) => self.done(outcome, now),
             Event::Answered(kind, result) => self.answered(kind, result, now),
+            Event::Pressure(pressure) => self.pressed(pressure, now),
             Event::Stored(result) => self.stored(result),
             Event::Tick | Event::Terminate | Event::Reload => {}
         }
@@ -227,6 +238,7 @@ impl Agent {
                 self.dirty.extend(names.iter().cloned());
             }
         }
+        let shed = self.shed(now);
         self.advance(now);
         for engine in self.engines.due(now.up) {
             let ticket = self.book.order(engine, Task::List);
@@ -237,7 +249,7 @@ impl Agent {
         }
         let deadline = self.deadlines.first().map_or(Wake::Never, |(at, _)| Wake::At(*at));
         let wake = deadline.earlier(self.engines.wake()).earlier(self.conditions.next_expiry());
-        let wake = wake.earlier(self.converse(now));
+        let wake = wake.earlier(self.converse(now)).earlier(shed);
         (std::mem::take(&mut self.book.actions), wake)
     }
 
@@ -321,6 +333,9 @@ impl Agent {
                 gates.push(gate);
             }
             self.gates.insert(name.clone(), gates);
+            if let Err(problem) = shed::priority(workload) {
+                problems.insert(format!("workload '{name}': {problem}"));
+            }
             self.engines.add(workload.content.engine, now.up);
         }
         for problem in problems.difference(&self.problems) {
@@ -343,6 +358,7 @@ impl Agent {
             tracked.want(workload, finished, &mut turn);
             self.dirty.insert(name.clone());
         }
+        self.pardon();
     }
 
     fn exited(&mut self, id: &WorkloadId, now: Now) {
@@ -364,6 +380,7 @@ impl Agent {
             }
             return;
         }
+        let Some(result) = self.weighed(ticket, result, now) else { return };
         let tells = self.engines.listed(engine, ticket);
         match result {
             Ok(Fact::Pods(pods)) if tells => self.listed(engine, ticket, &pods, now),

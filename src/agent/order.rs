@@ -5,7 +5,10 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use super::workload::{Engine, Workload, WorkloadId};
+use super::{
+    shed::Resource,
+    workload::{Engine, Workload, WorkloadId},
+};
 
 /// Numbers orders in the order in which they were given; an [`Outcome`] carries its order's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -40,6 +43,8 @@ pub enum Task {
         /// How long its containers may take to end after SIGTERM; at least a second.
         grace: Duration,
     },
+    /// Tell how much of this each running pod of this owner uses: [`Fact::Usage`].
+    Usage(Resource),
 }
 
 /// The answer to one [`Order`].
@@ -67,6 +72,8 @@ pub enum Fact {
     Pod(Pod),
     /// There is no such pod (any more).
     Gone,
+    /// The pods that use any, in bytes.
+    Usage(Vec<(WorkloadId, u64)>),
 }
 
 /// Why an order could not be carried out.

@@ -31,8 +31,10 @@ pub(super) struct Tracked {
     present: bool,
     /// Whether the images of the wanted content are known to be here.
     pulled: bool,
-    /// Its conditions allow it, and it doesn't rest from their flapping.
+    /// Its conditions allow it, it doesn't rest from their flapping, and the device can afford it.
     pub(super) may_run: bool,
+    /// It had to go because the device is short of something.
+    pub(super) evicted: bool,
     /// It was wanted by this process, and isn't any more: its pods are no riddle.
     dismissed: bool,
     /// Failures in a row.
@@ -58,6 +60,11 @@ impl Tracked {
     /// What shall run.
     pub(super) fn wanted(&self) -> Option<&Arc<Workload>> {
         self.wanted.as_ref()
+    }
+
+    /// Whether a pod of the wanted content is, or may be, on the engine.
+    pub(super) fn has_pod(&self) -> bool {
+        self.present
     }
 
     /// Whether nothing is left to know or do.

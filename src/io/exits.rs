@@ -37,6 +37,8 @@ const STACK: usize = 64 * 1024;
 #[derive(Debug)]
 pub struct Process {
     container: String,
+    /// Of its own, while that is open.
+    pid: i32,
     /// Until it has ended.
     own: Option<OwnedFd>,
     /// Until it has ended; a container whose `conmon` was killed lives on without.
@@ -74,12 +76,12 @@ impl Process {
         if own.is_none() && conmon.is_none() {
             return Err(Unwatchable::Gone);
         }
-        Ok(Self { container: container.into(), own, conmon, elsewhere: false })
+        Ok(Self { container: container.into(), pid, own, conmon, elsewhere: false })
     }
 
     /// A container whose end somebody else has to notice.
     pub fn elsewhere(container: &str) -> Self {
-        Self { container: container.into(), own: None, conmon: None, elsewhere: true }
+        Self { container: container.into(), pid: 0, own: None, conmon: None, elsewhere: true }
     }
 }
 
@@ -174,6 +176,16 @@ impl Exits {
     pub fn forget(&self, pod: &WorkloadId) {
         // a closed descriptor leaves the epoll set by itself
         self.shared.lock().watched.remove(pod);
+    }
+
+    /// The containers that run: the pod, the container's id, and its first process if it can be seen from here.
+    pub fn running(&self) -> Vec<(WorkloadId, String, Option<i32>)> {
+        let pods = self.shared.lock();
+        let all = pods.watched.iter().flat_map(|(pod, all)| all.iter().map(move |one| (pod, &one.process)));
+        let alive = all.filter(|(_, process)| process.own.is_some() || process.elsewhere);
+        alive
+            .map(|(pod, it)| (pod.clone(), it.container.clone(), it.own.is_some().then_some(it.pid)))
+            .collect()
     }
 
     /// Somebody else noticed the end of a container that was registered as [`Process::elsewhere`].
@@ -272,7 +284,7 @@ mod tests {
         let exits = Exits::start(ENGINE, sender).unwrap();
         let pod = WorkloadId::from_pod_name("p");
         let process =
-            Process { container: "c".into(), own: Some(own), conmon: Some(conmon), elsewhere: false };
+            Process { container: "c".into(), pid: 0, own: Some(own), conmon: Some(conmon), elsewhere: false };
         drop(exits.watch(&pod, vec![process]));
         (exits, pod, events)
     }
@@ -301,7 +313,8 @@ mod tests {
     #[test]
     fn a_clean_up_that_hangs_is_waited_for_until_its_deadline() {
         let (conmon, fd) = process();
-        let process = Process { container: "c".into(), own: None, conmon: Some(fd), elsewhere: false };
+        let process =
+            Process { container: "c".into(), pid: 0, own: None, conmon: Some(fd), elsewhere: false };
         let by = Duration::from_secs(9);
         let watched = Watched { number: 0, process, ended_by: Some(by) };
         assert!(!watched.has_ended(by - SOON));
@@ -316,6 +329,7 @@ mod tests {
         let ((other, other_fd), (its_conmon, its_conmon_fd)) = (process(), process());
         let process = Process {
             container: "d".into(),
+            pid: 0,
             own: Some(other_fd),
             conmon: Some(its_conmon_fd),
             elsewhere: false,

@@ -3,6 +3,7 @@
 
 use std::{
     collections::BTreeMap,
+    path::PathBuf,
     time::{Duration, SystemTime},
 };
 
@@ -219,6 +220,80 @@ pub struct Volume {
     pub name: String,
 }
 
+/// What `containers/stats` tells of all that run.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+pub struct ContainerStats {
+    #[serde(deserialize_with = "or_default")]
+    stats: Vec<ContainerStat>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct ContainerStat {
+    #[serde(rename = "ContainerID")]
+    id: String,
+    #[serde(rename = "MemUsage")]
+    memory: u64,
+}
+
+impl ContainerStats {
+    /// Bytes.
+    pub fn memory_of(&self, container: &str) -> u64 {
+        self.stats.iter().find(|stat| stat.id == container).map_or(0, |stat| stat.memory)
+    }
+}
+
+/// What `system/df` tells.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+pub struct DiskUsage {
+    #[serde(deserialize_with = "or_default")]
+    containers: Vec<Used>,
+    #[serde(deserialize_with = "or_default")]
+    volumes: Vec<Used>,
+}
+
+/// The names that podman has for the same of a container and of a volume.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Used {
+    #[serde(rename = "Names", alias = "VolumeName")]
+    name: String,
+    #[serde(rename = "RWSize")]
+    written: u64,
+    #[serde(rename = "Size")]
+    size: u64,
+}
+
+impl DiskUsage {
+    /// Bytes that this pod's containers wrote, and those of its volumes: names begin with its own, or, of claims,
+    /// with its workload's.
+    pub fn of(&self, pod: &str) -> u64 {
+        let workload = pod.rsplit_once('-').map_or(pod, |(name, _)| name);
+        let is_own = |name: &str| name.strip_prefix(pod).is_some_and(|rest| rest.starts_with('-'));
+        let belongs = |name: &str| name.split_once('_').is_some_and(|(own, _)| own == pod || own == workload);
+        let containers = self.containers.iter().filter(|it| is_own(&it.name)).map(|it| it.written);
+        let volumes = self.volumes.iter().filter(|it| belongs(&it.name)).map(|it| it.size);
+        containers.chain(volumes).fold(0, u64::saturating_add)
+    }
+}
+
+/// What `info` tells of the engine, as far as is read.
+#[derive(Debug, Deserialize)]
+pub struct Info {
+    /// Where it keeps things.
+    pub store: Storage,
+}
+
+/// Where podman keeps things.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Storage {
+    /// Containers, images and volumes.
+    pub graph_root: PathBuf,
+}
+
 /// A line of what `images/pull` answers: with status 200 even when it fails.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
@@ -353,6 +428,17 @@ mod tests {
         );
         assert!(!pod(&format!("[{infra}]")).runs());
         assert!(!pod("null").runs());
+    }
+
+    #[test]
+    fn a_pods_disk_space_is_what_its_containers_wrote_and_its_volumes_hold() {
+        let text = r#"{"Images":[{"Size":9}],
+            "Containers":[{"Names":"web-012345678901-a","RWSize":1,"Size":1000},{"Names":"web-2-012345678901-a","RWSize":2}],
+            "Volumes":[{"VolumeName":"web-012345678901_tmp","Size":4},{"VolumeName":"web_data","Size":8},
+                {"VolumeName":"web-2_data","Size":16},{"VolumeName":"web","Size":32}]}"#;
+        let usage: DiskUsage = serde_json::from_str(text).unwrap();
+        assert_eq!(usage.of("web-012345678901"), 1 + 4 + 8);
+        assert_eq!(serde_json::from_str::<DiskUsage>(r#"{"Volumes":null}"#).unwrap().of("web-0"), 0);
     }
 
     #[test]

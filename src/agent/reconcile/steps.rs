@@ -6,6 +6,7 @@ use crate::agent::{
     notice::{Notice, Reason},
     order::Task,
     phase::Phase,
+    shed,
     time::Wake,
     workload::{Schedule, Workload},
 };
@@ -22,6 +23,7 @@ impl Tracked {
     /// Does all that can be done now, and says when it wants to be asked again. `allowed`: its profiles hold.
     pub(in crate::agent) fn advance(&mut self, allowed: bool, turn: &mut Turn<'_>) -> Wake {
         let (may_run, flap) = self.flapping.may_run(allowed, turn.now.up);
+        let may_run = may_run && !self.evicted;
         self.may_run = may_run;
         if let Some(rest) = self.flapping.just_held() {
             turn.tell(Notice::warning(
@@ -38,7 +40,9 @@ impl Tracked {
             None => !self.held && (self.dismissed || !turn.book.partial),
             // An old pod runs on until the images of the new one are here.
             Some(_) => {
-                !may_run || self.pulled || matches!(self.phase, Phase::Running | Phase::Finished { .. })
+                !may_run
+                    || self.pulled && !turn.book.held
+                    || matches!(self.phase, Phase::Running | Phase::Finished { .. })
             }
         };
         if !leave {
@@ -78,6 +82,7 @@ impl Tracked {
             return slot; // a list will come
         }
         match self.phase {
+            Phase::Running if self.evicted => return self.stop(&wanted, turn),
             Phase::Running if !may_run => {
                 let message = format!("workload '{}' is stopped: its profiles don't hold", self.name);
                 turn.tell(Notice::info(Reason::Inactive, message));
@@ -89,6 +94,7 @@ impl Tracked {
                 None => {}
             },
             Phase::Waiting { .. } => return self.stop(&wanted, turn),
+            Phase::Inactive if turn.book.held => {} // the device comes first
             Phase::Inactive if may_run && !self.pulled => {
                 let ticket = turn.order(&self.name, engine, Task::Pull(wanted));
                 (self.last, self.phase) = (ticket, Phase::Pulling(ticket));
@@ -112,7 +118,8 @@ impl Tracked {
         if turn.now.up < self.stop_after {
             return Wake::At(self.stop_after);
         }
-        let task = Task::Remove { id: wanted.id.clone(), grace: wanted.grace };
+        let grace = if self.evicted { wanted.grace.min(shed::GRACE) } else { wanted.grace };
+        let task = Task::Remove { id: wanted.id.clone(), grace };
         let ticket = turn.order(&self.name, wanted.content.engine, task);
         (self.last, self.phase) = (ticket, Phase::Stopping(ticket));
         Wake::Never

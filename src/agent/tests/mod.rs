@@ -8,6 +8,7 @@ mod link;
 mod outages;
 mod reports;
 mod scenarios;
+mod shedding;
 mod simulation;
 mod sources;
 
@@ -76,6 +77,8 @@ struct World {
     /// What runs on the engine, or is there in another state.
     pods: BTreeMap<WorkloadId, (String, ContainerState, usize)>,
     profiles: Vec<Profile>,
+    /// What each pod uses of whatever is asked for.
+    uses: Vec<(WorkloadId, u64)>,
     /// What each order but a list is answered with, instead of success.
     broken: Option<Failure>,
     /// The engine does not answer at all.
@@ -111,6 +114,7 @@ impl World {
             engines: vec![PODMAN],
             interval: 60 * S,
             metrics_ttl: None,
+            default_memory: None,
             finished,
             manifests,
             server,
@@ -139,6 +143,7 @@ impl World {
                     condition("very_hot", "hot > 100"),
                 ],
             }],
+            uses: Vec::new(),
             broken: None,
             engine_gone: false,
             partial: false,
@@ -155,7 +160,7 @@ impl World {
             match action {
                 Action::Order(order) => {
                     match &order.task {
-                        Task::List => {}
+                        Task::List | Task::Usage(_) => {}
                         Task::Pull(workload) => self.log.push(format!("pull {}", workload.id)),
                         Task::Start(workload) => self.log.push(format!("start {}", workload.id)),
                         Task::Look(id) => self.log.push(format!("look {id}")),
@@ -235,6 +240,7 @@ impl World {
                 running(&self.pods, &workload.id)
             }
             (Task::Look(id), _) => running(&self.pods, id),
+            (Task::Usage(_), _) => Ok(Fact::Usage(self.uses.clone())),
             (Task::Remove { id, .. }, _) => {
                 self.pods.remove(id);
                 Ok(Fact::Gone)

@@ -3,7 +3,10 @@
 use std::{
     collections::BTreeMap,
     io,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -14,20 +17,25 @@ use super::{
     Config,
     api::{Client, Error},
     deaths::{Deaths, Listener},
-    images,
+    images, usage,
 };
 use crate::io::lock;
 use crate::{
     agent::{
         Event,
         order::{Container, ContainerState, Fact, Failure, Pod, PodSummary, Task},
+        shed::Resource,
         workload::{Workload, WorkloadId},
     },
-    io::exits::{Exits, Process, Unwatchable},
+    io::{
+        exits::{Exits, Process, Unwatchable},
+        pressure::Disks,
+    },
     wire::{
-        pod::{self, OWNER_LABEL, WORKLOAD_LABEL},
+        pod::{self, Limits, OWNER_LABEL, WORKLOAD_LABEL},
         podman::{
-            InspectedContainer, InspectedPod, ListedPod, Played, PodContainer, Volume, parse_time, plain,
+            Info, InspectedContainer, InspectedPod, ListedPod, Played, PodContainer, Volume, parse_time,
+            plain,
         },
     },
 };
@@ -46,6 +54,10 @@ pub(super) struct Tasks {
     client: Arc<Client>,
     owner: String,
     device_id: String,
+    limits: Limits,
+    disks: Disks,
+    /// Whether podman has told where it keeps things.
+    storage_known: AtomicBool,
     /// podman's own ids of the pods that were seen to be ours: these can be stopped without another look.
     ours: Mutex<BTreeMap<WorkloadId, Box<str>>>,
     /// The graces of the stops under way: podman's list of pods, and a look at one of these, waits for them.
@@ -76,7 +88,7 @@ struct Seen {
 
 impl Tasks {
     pub(super) fn start(config: Config, events: Sender<Event>) -> io::Result<Self> {
-        let Config { engine, socket, owner, device_id } = config;
+        let Config { engine, socket, owner, device_id, limits, disks } = config;
         let client = Arc::new(Client::new(&socket));
         let exits = Exits::start(engine, events.clone())?;
         let listener =
@@ -85,6 +97,9 @@ impl Tasks {
             client,
             owner,
             device_id,
+            limits,
+            disks,
+            storage_known: AtomicBool::new(false),
             ours: Mutex::default(),
             graces: Mutex::default(),
             exits,
@@ -99,6 +114,7 @@ impl Tasks {
     pub(super) fn carry_out(&self, task: &Task) -> Done {
         let seen = match task {
             Task::List => return self.list().into(),
+            Task::Usage(resource) => return self.usage(*resource).into(),
             Task::Pull(workload) => {
                 return images::pull(&self.client, workload).map(|stale| Fact::Pulled { stale }).into();
             }
@@ -133,6 +149,25 @@ impl Tasks {
             workload: pod.labels.remove(WORKLOAD_LABEL).unwrap_or_default(),
         };
         Ok(Fact::Pods(pods.into_iter().map(summary).collect()))
+    }
+
+    fn usage(&self, resource: Resource) -> Result<Fact, Failure> {
+        let uses = match resource {
+            Resource::Memory => usage::memory(&self.client, &self.exits)?,
+            Resource::Disk => usage::disk(&self.client, lock(&self.ours).keys().cloned().collect())?,
+        };
+        Ok(Fact::Usage(uses.into_iter().collect()))
+    }
+
+    /// Asks podman once where it keeps things. It is well, as it has just answered; if not, there will be a next time.
+    pub(super) fn find_storage(&self) {
+        if self.storage_known.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        match self.client.get("info", &[], LIMIT).and_then(|answer| answer.json::<Info>()) {
+            Ok(info) => self.disks.add(info.store.graph_root),
+            Err(_) => self.storage_known.store(false, Ordering::Relaxed),
+        }
     }
 
     /// The pod, if there is one; a failure if it is somebody else's.
@@ -227,7 +262,7 @@ impl Tasks {
     }
 
     fn play(&self, workload: &Workload) -> Result<(), Error> {
-        let body = pod::documents(workload, &self.owner, &self.device_id);
+        let body = pod::documents(workload, &self.owner, &self.device_id, &self.limits);
         let answer = self.client.post("play/kube", &[("logOptions", LOG_LIMIT)], &body, PLAY_LIMIT)?;
         let reasons = match answer.json::<Played>() {
             // a container that didn't start is a success to podman
