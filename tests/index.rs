@@ -5,6 +5,7 @@
 //! | [`scenarios::standalone`] | manifests become pods: added, changed, broken, removed; conditions stop and start them |
 //! | [`scenarios::adoption`] | the agent dies and comes back: the same pods run |
 //! | [`scenarios::convergence`] | pods that crash, vanish or are killed; engines that go away; nothing waits for another |
+//! | [`scenarios::pressure`] | the device comes first: reserves of memory and disk, default limits |
 //! | [`scenarios::process`] | settings, exit codes, signals, `--check` |
 //! | [`scenarios::architecture`] | the house stays as it is drawn |
 //! | [`metrics`] | the endpoint: what whoever posts is promised, the attacks on it, kills of both processes |

@@ -62,9 +62,12 @@ struct Known {
 impl Disks {
     /// This directory's matters as well.
     pub fn add(&self, path: PathBuf) {
-        if lock(&self.0.paths).insert(path)
-            && let Some(changed) = &*lock(&self.0.changed)
-        {
+        let known = path.display().to_string();
+        if !lock(&self.0.paths).insert(path) {
+            return;
+        }
+        log::debug!("the disk of '{known}' is watched");
+        if let Some(changed) = &*lock(&self.0.changed) {
             let _ = rustix::io::write(changed, &1_u64.to_ne_bytes()); // full: it is awake
         }
     }

@@ -6,8 +6,10 @@
 //! | [`orders`] | start, look, list, remove, and what stays behind when they fail |
 //! | [`exits`] | ends of processes are noticed at once, and podman is left alone otherwise |
 //! | [`lanes`] | slow orders don't hold up others |
+//! | [`usage`] | how much memory and disk space each pod uses |
 
 mod bed;
 mod exits;
 mod lanes;
 mod orders;
+mod usage;

@@ -1,5 +1,6 @@
 mod adoption;
 mod architecture;
 mod convergence;
+mod pressure;
 mod process;
 mod standalone;

@@ -1,0 +1,56 @@
+//! How much each pod uses, as the kernel and podman say.
+
+use std::collections::BTreeMap;
+
+use device_worker_ng::agent::{
+    order::{Fact, Task},
+    shed::Resource,
+    workload::WorkloadId,
+};
+use serde_json::json;
+
+use super::bed::{Bed, container, workload};
+use crate::support::{SLEEP, poll};
+
+const MIB: u64 = 1 << 20;
+
+fn usage(bed: &Bed, resource: Resource) -> BTreeMap<WorkloadId, u64> {
+    match bed.order(Task::Usage(resource)) {
+        Ok(Fact::Usage(uses)) => uses.into_iter().collect(),
+        other => panic!("{other:?} instead of usage"),
+    }
+}
+
+#[test]
+fn memory_that_a_container_holds_is_its_pods_and_the_file_cache_is_nobodys() {
+    let Some(bed) = Bed::new() else { return };
+    let hold = format!("x=$(head -c 40000000 /dev/zero | tr '\\0' a); {SLEEP}");
+    let write = format!("dd if=/dev/zero of=/x bs=1M count=40; {SLEEP}");
+    let eater = workload("eater", json!({ "containers": [container("a", &hold), container("b", SLEEP)] }));
+    let modest = workload("modest", json!({ "containers": [container("a", &write)] }));
+    bed.start(&eater);
+    bed.start(&modest);
+    let uses = poll(|| Some(usage(&bed, Resource::Memory)).filter(|uses| uses[&eater.id] >= 40_000_000));
+    let uses = uses.expect("what it holds is never seen");
+    assert_eq!(uses.len(), 2);
+    assert!(uses[&eater.id] < 120 * MIB, "{uses:?}");
+    let modest = poll(|| usage(&bed, Resource::Memory).remove(&modest.id).filter(|used| *used < 20 * MIB));
+    assert!(modest.is_some(), "{uses:?}");
+}
+
+#[test]
+fn disk_space_is_what_containers_wrote_and_volumes_hold() {
+    let Some(bed) = Bed::new() else { return };
+    let write = |path: &str, mib: u32| format!("dd if=/dev/zero of={path} bs=1M count={mib}");
+    let both = format!("{}; {}; {SLEEP}", write("/x", 3), write("/tmp/data/x", 5));
+    let mut filler = container("a", &both);
+    filler["volumeMounts"] = json!([{ "name": "data", "mountPath": "/tmp/data" }]);
+    let volumes = json!([{ "name": "data", "emptyDir": {} }]);
+    let filler = workload("filler", json!({ "containers": [filler], "volumes": volumes }));
+    let modest = workload("modest", json!({ "containers": [container("a", SLEEP)] }));
+    bed.start(&filler);
+    bed.start(&modest);
+    let uses = poll(|| Some(usage(&bed, Resource::Disk)).filter(|uses| uses[&filler.id] >= 8 * MIB));
+    let uses = uses.expect("what it writes is never seen");
+    assert!(uses[&filler.id] < 9 * MIB && uses[&modest.id] < MIB, "{uses:?}");
+}
