@@ -40,7 +40,8 @@ pub enum Task {
     Remove {
         /// Whose pod.
         id: WorkloadId,
-        /// How long its containers may take to end after SIGTERM; at least a second.
+        /// How long its containers may take to end after SIGTERM; at least a second. Zero: the device is short of
+        /// memory, and podman would need some: they get that second without it.
         grace: Duration,
     },
     /// Tell how much of this each running pod of this owner uses: [`Fact::Usage`].

@@ -9,12 +9,7 @@
 
 mod choice;
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fmt,
-    sync::Arc,
-    time::Duration,
-};
+use std::{fmt, sync::Arc, time::Duration};
 
 pub(super) use choice::priority;
 use choice::{Candidate, choose};
@@ -29,8 +24,8 @@ use super::{
     workload::WorkloadId,
 };
 
-/// What a stop may take then.
-pub(super) const GRACE: Duration = Duration::from_secs(1);
+/// For a pod that has to go: the shortest there is.
+pub(super) const GRACE: Duration = Duration::ZERO;
 /// From when a pod is gone until its effect is seen.
 const SETTLE: Duration = Duration::from_secs(5);
 /// A pod that doesn't go is waited for so long.
@@ -105,7 +100,8 @@ impl fmt::Display for Pressure {
 pub(super) struct Shed {
     /// What a container is limited to that says nothing.
     default_memory: Option<u64>,
-    levels: BTreeMap<Resource, Pressure>,
+    /// Each resource once, and from when on somebody may go for it.
+    levels: Vec<(Pressure, Duration)>,
     /// The engines are telling how much each workload uses.
     asked: Option<Asked>,
     /// Whose pod is going.
@@ -114,7 +110,7 @@ pub(super) struct Shed {
     next: Duration,
     /// Since when all is fine, and nobody has come back.
     calm: Duration,
-    evictions: BTreeMap<Arc<str>, Eviction>,
+    evictions: Vec<Eviction>,
     /// It was told that nobody is left to go.
     helpless: bool,
 }
@@ -122,7 +118,7 @@ pub(super) struct Shed {
 #[derive(Debug)]
 struct Asked {
     pressure: Pressure,
-    tickets: BTreeSet<Ticket>,
+    tickets: Vec<Ticket>,
     uses: Vec<(WorkloadId, u64)>,
     /// An engine didn't tell.
     partial: bool,
@@ -130,6 +126,7 @@ struct Asked {
 
 #[derive(Debug)]
 struct Eviction {
+    name: Arc<str>,
     /// Another content is another try.
     id: WorkloadId,
     /// It doesn't come back before that.
@@ -143,23 +140,28 @@ impl Shed {
     pub(super) fn new(default_memory: Option<u64>) -> Self {
         Self {
             default_memory,
-            levels: BTreeMap::new(),
+            levels: Vec::new(),
             asked: None,
             going: None,
             next: Duration::ZERO,
             calm: Duration::ZERO,
-            evictions: BTreeMap::new(),
+            evictions: Vec::new(),
             helpless: false,
         }
     }
 
     fn is_fine(&self) -> bool {
-        self.levels.values().all(|pressure| pressure.level == Level::Fine)
+        self.levels.iter().all(|(pressure, _)| pressure.level == Level::Fine)
+    }
+
+    fn level(&self, resource: Resource) -> Level {
+        let told = self.levels.iter().find(|(pressure, _)| pressure.resource == resource);
+        told.map_or(Level::Fine, |(pressure, _)| pressure.level)
     }
 
     /// How long it has to stay away now.
     fn rest(&self, name: &str, now: Duration) -> Duration {
-        match self.evictions.get(name) {
+        match self.evictions.iter().find(|eviction| *eviction.name == *name) {
             // It went on as soon as it was back.
             Some(Eviction { rest, back: Some(back), .. }) if now < *back + LONGEST_REST => {
                 (*rest * 2).min(LONGEST_REST)
@@ -172,7 +174,7 @@ impl Shed {
 impl Agent {
     /// A resource's level has changed.
     pub(super) fn pressed(&mut self, pressure: Pressure, now: Now) {
-        let was_fine = self.shed.levels.get(&pressure.resource).is_none_or(|it| it.level == Level::Fine);
+        let was_fine = self.shed.level(pressure.resource) == Level::Fine;
         if pressure.level == Level::Fine && !was_fine {
             let left = shown(pressure.available);
             let message = format!("there is enough {} again: {left} are left", pressure.resource);
@@ -182,7 +184,8 @@ impl Agent {
             self.book.tell(Notice::warning(Reason::DeviceLow, message));
         }
         self.shed.helpless &= pressure.level == Level::Critical;
-        self.shed.levels.insert(pressure.resource, pressure);
+        self.shed.levels.retain(|(it, _)| it.resource != pressure.resource);
+        self.shed.levels.push((pressure, now.up));
         let held = !self.shed.is_fine();
         if self.book.held && !held {
             self.shed.calm = now.up;
@@ -194,8 +197,8 @@ impl Agent {
     /// What shall run may have changed: another content starts with a clean slate.
     pub(super) fn pardon(&mut self) {
         let Self { shed, tracked, .. } = self;
-        shed.evictions.retain(|name, eviction| {
-            let Some(tracked) = tracked.get_mut(name) else { return false };
+        shed.evictions.retain(|eviction| {
+            let Some(tracked) = tracked.get_mut(&eviction.name) else { return false };
             let same = tracked.wanted().is_some_and(|wanted| wanted.id == eviction.id);
             tracked.evicted &= same;
             same
@@ -209,17 +212,17 @@ impl Agent {
         result: Result<Fact, Failure>,
         now: Now,
     ) -> Option<Result<Fact, Failure>> {
-        let asked = self.shed.asked.as_mut();
-        let Some(asked) = asked.and_then(|asked| asked.tickets.remove(&ticket).then_some(asked)) else {
+        let Some(asked) = self.shed.asked.as_mut().filter(|asked| asked.tickets.contains(&ticket)) else {
             return Some(result);
         };
+        asked.tickets.retain(|it| *it != ticket);
         match result {
             Ok(Fact::Usage(uses)) => asked.uses.extend(uses),
             _ => asked.partial = true,
         }
         if asked.tickets.is_empty()
             && let Some(asked) = self.shed.asked.take()
-            && self.shed.levels.get(&asked.pressure.resource).is_some_and(|it| it.level == Level::Critical)
+            && self.shed.level(asked.pressure.resource) == Level::Critical
         {
             self.evict(&asked, now.up);
         }
@@ -238,7 +241,10 @@ impl Agent {
             if *partial {
                 return; // and asked again
             }
-            self.shed.next = now + NOBODY;
+            self.shed.next = now;
+            for (_, next) in self.shed.levels.iter_mut().filter(|(it, _)| it.resource == pressure.resource) {
+                *next = now + NOBODY;
+            }
             if !std::mem::replace(&mut self.shed.helpless, true) {
                 let message = format!("{pressure}; there is no workload that could make room");
                 self.book.tell(Notice::warning(Reason::DeviceLow, message));
@@ -259,7 +265,9 @@ impl Agent {
         self.dirty.insert(victim.name.clone());
         self.shed.next = now + LONGEST_STOP;
         self.shed.going = Some(victim.name.clone());
-        self.shed.evictions.insert(victim.name, Eviction { id, until: now + rest, rest, back: None });
+        self.shed.evictions.retain(|eviction| eviction.name != victim.name);
+        let eviction = Eviction { name: victim.name, id, until: now + rest, rest, back: None };
+        self.shed.evictions.push(eviction);
     }
 
     /// Does what is due, and says when to be asked again.
@@ -273,16 +281,19 @@ impl Agent {
         if self.shed.is_fine() {
             return self.let_back(now.up);
         }
-        let critical = self.shed.levels.values().find(|pressure| pressure.level == Level::Critical);
-        let Some(pressure) = critical.filter(|_| self.shed.asked.is_none()).cloned() else {
+        let critical = self.shed.levels.iter().filter(|(pressure, _)| pressure.level == Level::Critical);
+        let first = critical.min_by_key(|(_, next)| *next);
+        let Some((pressure, next)) = first.filter(|_| self.shed.asked.is_none()) else {
             return Wake::Never;
         };
-        if now.up < self.shed.next {
-            return Wake::At(self.shed.next);
+        let next = self.shed.next.max(*next);
+        if now.up < next {
+            return Wake::At(next);
         }
+        let pressure = pressure.clone();
         let engines = self.engines.all_ready();
         let order = |engine| self.book.order(engine, Task::Usage(pressure.resource));
-        let tickets: BTreeSet<Ticket> = engines.into_iter().map(order).collect();
+        let tickets: Vec<Ticket> = engines.into_iter().map(order).collect();
         self.shed.next = now.up + ASK_AGAIN;
         if tickets.is_empty() {
             return Wake::At(self.shed.next);
@@ -294,24 +305,23 @@ impl Agent {
     /// One workload comes back: the most important of those whose time is up.
     fn let_back(&mut self, now: Duration) -> Wake {
         let calm = self.shed.calm + CALM;
-        let away = self.shed.evictions.iter().filter(|(_, eviction)| eviction.back.is_none());
-        let Some(first) = away.clone().map(|(_, eviction)| eviction.until.max(calm)).min() else {
+        let away = self.shed.evictions.iter().filter(|eviction| eviction.back.is_none());
+        let Some(first) = away.map(|eviction| eviction.until.max(calm)).min() else {
             return Wake::Never;
         };
         if now < first {
             return Wake::At(first);
         }
-        let priority = |name: &Arc<str>| {
-            let workload = self.tracked.get(name).and_then(|tracked| tracked.wanted());
+        let priority = |eviction: &&mut Eviction| {
+            let workload = self.tracked.get(&eviction.name).and_then(|tracked| tracked.wanted());
             workload.and_then(|workload| priority(workload).ok()).unwrap_or_default()
         };
-        let ready = away.filter(|(_, eviction)| eviction.until <= now);
-        let Some(name) = ready.map(|(name, _)| name.clone()).max_by_key(priority) else {
+        let ready = |eviction: &&mut Eviction| eviction.back.is_none() && eviction.until <= now;
+        let Some(eviction) = self.shed.evictions.iter_mut().filter(ready).max_by_key(priority) else {
             return Wake::Never;
         };
-        if let Some(eviction) = self.shed.evictions.get_mut(&name) {
-            eviction.back = Some(now);
-        }
+        eviction.back = Some(now);
+        let name = eviction.name.clone();
         if let Some(tracked) = self.tracked.get_mut(&name) {
             tracked.evicted = false;
         }

@@ -19,8 +19,8 @@ use std::{
 use crossbeam_channel::Sender;
 use rustix::{
     buffer::spare_capacity,
-    event::{Timespec, epoll},
-    process::{Pid, PidfdFlags, pidfd_open},
+    event::{PollFd, PollFlags, Timespec, epoll, poll},
+    process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal},
 };
 
 use super::{lock, since_boot};
@@ -188,6 +188,27 @@ impl Exits {
             .collect()
     }
 
+    /// Ends the pod's containers without podman: SIGTERM, and SIGKILL to what is left after `grace`. When the first
+    /// process of a namespace ends, the kernel ends the others.
+    pub fn end(&self, pod: &WorkloadId, grace: Duration) {
+        let open = |watched: &Watched| watched.process.own.as_ref()?.try_clone().ok();
+        let processes: Vec<OwnedFd> =
+            self.shared.lock().watched.get(pod).into_iter().flatten().filter_map(open).collect();
+        let signal = |signal: Signal| {
+            for process in &processes {
+                // gone, or not ours to signal: podman ends it then
+                let _ = pidfd_send_signal(process, signal);
+            }
+        };
+        signal(Signal::TERM);
+        let deadline = since_boot() + grace;
+        for process in &processes {
+            let left = Timespec::try_from(deadline.saturating_sub(since_boot()));
+            let _ = poll(&mut [PollFd::new(process, PollFlags::IN)], left.ok().as_ref());
+        }
+        signal(Signal::KILL);
+    }
+
     /// Somebody else noticed the end of a container that was registered as [`Process::elsewhere`].
     pub fn died(&self, container: &str) {
         let mut pods = self.shared.lock();
@@ -257,7 +278,11 @@ impl Shared {
 
 #[cfg(test)]
 mod tests {
-    use std::process::{Child, Command, Stdio};
+    use std::{
+        io::Read,
+        os::unix::process::ExitStatusExt,
+        process::{Child, Command, Stdio},
+    };
 
     use crossbeam_channel::{Receiver, unbounded};
 
@@ -340,6 +365,30 @@ mod tests {
         drop(quiet);
         assert_eq!(events.recv_timeout(PATIENCE), Ok(Event::Exited(ENGINE, pod)));
         assert!(events.recv_timeout(SOON).is_err(), "the former registration was replaced");
+    }
+
+    #[test]
+    fn who_has_to_go_is_asked_first_and_killed_if_it_does_not() {
+        let script = "trap '' TERM; echo; while :; do sleep 1; done";
+        let mut deaf = Command::new("sh").args(["-c", script]).stdout(Stdio::piped()).spawn().unwrap();
+        deaf.stdout.as_mut().unwrap().read_exact(&mut [0]).unwrap();
+        let ((mut own, own_fd), (conmon, conmon_fd)) = (process(), process());
+        let (exits, pod, _events) = watch(own_fd, conmon_fd);
+        exits.end(&pod, PATIENCE);
+        assert_eq!(own.wait().unwrap().signal(), Some(Signal::TERM.as_raw()));
+        drop(exits.watch(
+            &pod,
+            vec![Process {
+                container: "c".into(),
+                pid: 0,
+                own: Some(pidfd_open(Pid::from_child(&deaf), PidfdFlags::empty()).unwrap()),
+                conmon: None,
+                elsewhere: false,
+            }],
+        ));
+        exits.end(&pod, SOON);
+        assert_eq!(deaf.wait().unwrap().signal(), Some(Signal::KILL.as_raw()));
+        end(conmon);
     }
 
     #[test]

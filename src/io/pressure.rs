@@ -5,7 +5,6 @@ mod gauge;
 mod source;
 
 use std::{
-    collections::BTreeSet,
     io,
     os::fd::OwnedFd,
     path::PathBuf,
@@ -54,7 +53,7 @@ pub struct Disks(Arc<Known>);
 
 #[derive(Debug, Default)]
 struct Known {
-    paths: Mutex<BTreeSet<PathBuf>>,
+    paths: Mutex<Vec<PathBuf>>,
     /// Wakes the thread that watches.
     changed: Mutex<Option<Arc<OwnedFd>>>,
 }
@@ -62,11 +61,12 @@ struct Known {
 impl Disks {
     /// This directory's matters as well.
     pub fn add(&self, path: PathBuf) {
-        let known = path.display().to_string();
-        if !lock(&self.0.paths).insert(path) {
+        let mut paths = lock(&self.0.paths);
+        if paths.contains(&path) {
             return;
         }
-        log::debug!("the disk of '{known}' is watched");
+        log::debug!("the disk of '{}' is watched", path.display());
+        paths.push(path);
         if let Some(changed) = &*lock(&self.0.changed) {
             let _ = rustix::io::write(changed, &1_u64.to_ne_bytes()); // full: it is awake
         }

@@ -42,7 +42,7 @@ pub(crate) const KEYS: [Key; 23] = [
     key("RUNTIME_DIR", "/run/device-worker-ng", "what needn't; not root: $XDG_RUNTIME_DIR/device-worker-ng"),
     key(
         "MEMORY_RESERVE",
-        "5%, 32Mi to 256Mi",
+        "10%, 64Mi to 512Mi",
         "below it nothing starts, below half workloads go: 64Mi, 8%; 0: off",
     ),
     key("DISK_RESERVE", "5%, to 1Gi", "the same for the disks of podman and of STATE_DIR"),

@@ -197,7 +197,7 @@ fn a_reserve_is_a_share_or_a_size_and_fits_small_devices_by_itself() {
         [64 * mib, 64 * mib, 64_000_000, 7, 25 * mib, 0, 0]
     );
     let settings = world.settings(&[], &[MANIFESTS]);
-    assert_eq!([512, 2000, 64_000].map(|ram| settings.memory_reserve.of(ram * mib) / mib), [32, 100, 256]);
+    assert_eq!([512, 2000, 64_000].map(|ram| settings.memory_reserve.of(ram * mib) / mib), [64, 200, 512]);
     assert_eq!([200, 4000, 64_000].map(|disk| settings.disk_reserve.of(disk * mib) / mib), [10, 200, 1024]);
 }
 

@@ -77,8 +77,8 @@ pub struct Reserve {
 }
 
 impl Reserve {
-    /// For a device of 512 MiB: 32 MiB.
-    pub const MEMORY: Self = Self { percent: 5.0, least: 32 << 20, most: 256 << 20 };
+    /// For a device of 512 MiB: 64 MiB. podman needs about that much to stop a pod.
+    pub const MEMORY: Self = Self { percent: 10.0, least: 64 << 20, most: 512 << 20 };
     /// Of each disk.
     pub const DISK: Self = Self { percent: 5.0, least: 0, most: 1 << 30 };
 

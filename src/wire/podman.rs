@@ -8,6 +8,7 @@ use std::{
 };
 
 use serde::{Deserialize, Deserializer};
+use serde_json::Value;
 
 use crate::agent::order::ContainerState;
 
@@ -220,78 +221,34 @@ pub struct Volume {
     pub name: String,
 }
 
-/// What `containers/stats` tells of all that run.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, rename_all = "PascalCase")]
-pub struct ContainerStats {
-    #[serde(deserialize_with = "or_default")]
-    stats: Vec<ContainerStat>,
+/// Bytes of memory, of what `containers/stats` tells of all containers that run. (These answers are long and little
+/// of them is read: types for them would take more code than this.)
+pub fn memory_usage(stats: &Value, container: &str) -> u64 {
+    let mut stats = stats["Stats"].as_array().into_iter().flatten();
+    stats
+        .find(|stat| stat["ContainerID"] == container)
+        .and_then(|stat| stat["MemUsage"].as_u64())
+        .unwrap_or(0)
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct ContainerStat {
-    #[serde(rename = "ContainerID")]
-    id: String,
-    #[serde(rename = "MemUsage")]
-    memory: u64,
+/// Bytes that this pod's containers wrote, and those of its volumes, of what `system/df` tells. Names begin with the
+/// pod's own, or, of claims, with its workload's.
+pub fn disk_usage(df: &Value, pod: &str) -> u64 {
+    let workload = pod.rsplit_once('-').map_or(pod, |(name, _)| name);
+    let is_own = |name: &str| name.strip_prefix(pod).is_some_and(|rest| rest.starts_with('-'));
+    let belongs = |name: &str| name.split_once('_').is_some_and(|(own, _)| own == pod || own == workload);
+    let sum = |list: &str, name: &str, size: &str, is_its: &dyn Fn(&str) -> bool| {
+        let items = df[list].as_array().into_iter().flatten();
+        let its = items.filter(|item| item[name].as_str().is_some_and(is_its));
+        its.filter_map(|item| item[size].as_u64()).fold(0, u64::saturating_add)
+    };
+    let written = sum("Containers", "Names", "RWSize", &is_own);
+    written.saturating_add(sum("Volumes", "VolumeName", "Size", &belongs))
 }
 
-impl ContainerStats {
-    /// Bytes.
-    pub fn memory_of(&self, container: &str) -> u64 {
-        self.stats.iter().find(|stat| stat.id == container).map_or(0, |stat| stat.memory)
-    }
-}
-
-/// What `system/df` tells.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, rename_all = "PascalCase")]
-pub struct DiskUsage {
-    #[serde(deserialize_with = "or_default")]
-    containers: Vec<Used>,
-    #[serde(deserialize_with = "or_default")]
-    volumes: Vec<Used>,
-}
-
-/// The names that podman has for the same of a container and of a volume.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Used {
-    #[serde(rename = "Names", alias = "VolumeName")]
-    name: String,
-    #[serde(rename = "RWSize")]
-    written: u64,
-    #[serde(rename = "Size")]
-    size: u64,
-}
-
-impl DiskUsage {
-    /// Bytes that this pod's containers wrote, and those of its volumes: names begin with its own, or, of claims,
-    /// with its workload's.
-    pub fn of(&self, pod: &str) -> u64 {
-        let workload = pod.rsplit_once('-').map_or(pod, |(name, _)| name);
-        let is_own = |name: &str| name.strip_prefix(pod).is_some_and(|rest| rest.starts_with('-'));
-        let belongs = |name: &str| name.split_once('_').is_some_and(|(own, _)| own == pod || own == workload);
-        let containers = self.containers.iter().filter(|it| is_own(&it.name)).map(|it| it.written);
-        let volumes = self.volumes.iter().filter(|it| belongs(&it.name)).map(|it| it.size);
-        containers.chain(volumes).fold(0, u64::saturating_add)
-    }
-}
-
-/// What `info` tells of the engine, as far as is read.
-#[derive(Debug, Deserialize)]
-pub struct Info {
-    /// Where it keeps things.
-    pub store: Storage,
-}
-
-/// Where podman keeps things.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Storage {
-    /// Containers, images and volumes.
-    pub graph_root: PathBuf,
+/// Where podman keeps containers, images and volumes, of what `info` tells.
+pub fn storage(info: &Value) -> Option<PathBuf> {
+    info["store"]["graphRoot"].as_str().map(PathBuf::from)
 }
 
 /// A line of what `images/pull` answers: with status 200 even when it fails.
@@ -436,9 +393,18 @@ mod tests {
             "Containers":[{"Names":"web-012345678901-a","RWSize":1,"Size":1000},{"Names":"web-2-012345678901-a","RWSize":2}],
             "Volumes":[{"VolumeName":"web-012345678901_tmp","Size":4},{"VolumeName":"web_data","Size":8},
                 {"VolumeName":"web-2_data","Size":16},{"VolumeName":"web","Size":32}]}"#;
-        let usage: DiskUsage = serde_json::from_str(text).unwrap();
-        assert_eq!(usage.of("web-012345678901"), 1 + 4 + 8);
-        assert_eq!(serde_json::from_str::<DiskUsage>(r#"{"Volumes":null}"#).unwrap().of("web-0"), 0);
+        let df = serde_json::from_str(text).unwrap();
+        assert_eq!(disk_usage(&df, "web-012345678901"), 1 + 4 + 8);
+        assert_eq!(disk_usage(&serde_json::json!({ "Volumes": null }), "web-0"), 0);
+    }
+
+    #[test]
+    fn a_containers_memory_is_found_among_all() {
+        let stats = serde_json::json!({ "Error": null, "Stats": [
+            { "ContainerID": "a", "MemUsage": 1 }, { "ContainerID": "b", "MemUsage": 2 }, { "ContainerID": "c" },
+        ] });
+        assert_eq!(["a", "b", "c", "d"].map(|id| memory_usage(&stats, id)), [1, 2, 0, 0]);
+        assert_eq!(memory_usage(&Value::Null, "a"), 0);
     }
 
     #[test]

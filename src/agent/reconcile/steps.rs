@@ -118,7 +118,7 @@ impl Tracked {
         if turn.now.up < self.stop_after {
             return Wake::At(self.stop_after);
         }
-        let grace = if self.evicted { wanted.grace.min(shed::GRACE) } else { wanted.grace };
+        let grace = if self.evicted { shed::GRACE } else { wanted.grace };
         let task = Task::Remove { id: wanted.id.clone(), grace };
         let ticket = turn.order(&self.name, wanted.content.engine, task);
         (self.last, self.phase) = (ticket, Phase::Stopping(ticket));

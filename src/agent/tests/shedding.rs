@@ -156,7 +156,7 @@ fn one_goes_at_a_time_and_the_next_only_when_that_did_not_help() {
     world.answer(); // who uses how much
     assert_eq!(world.took(), [format!("remove {}", a.id)]);
     let Some(Order { task: Task::Remove { grace, .. }, .. }) = world.orders.front() else { panic!() };
-    assert_eq!(*grace, S);
+    assert_eq!(*grace, Duration::ZERO);
     world.step(world.now.up + 30 * S);
     world.happen(Event::Tick);
     assert_eq!(world.orders.len(), 1, "its pod is not gone yet");
@@ -278,6 +278,18 @@ fn where_nobody_can_make_room_it_is_said_once_and_seldom_tried() {
     assert_eq!(world.alive(), ["a"]);
     assert_eq!(world.told(Reason::DeviceLow).len(), 2, "that it is low, and that nobody can help");
     assert_eq!(world.agent.book.last.0 - before, 20, "10 lists and 10 looks at what each uses");
+}
+
+#[test]
+fn what_nobody_can_help_does_not_keep_the_other_from_being_seen_to() {
+    let a = workload("a", 1);
+    let mut world = World::running(&[&a]);
+    world.press(Resource::Disk, Level::Critical);
+    world.memory(Level::Critical); // before it is known how much disk space each uses
+    world.answer();
+    world.uses(&[(&a, 50)]);
+    world.settle();
+    assert!(world.told(Reason::Evicted)[0].contains("memory is short"));
 }
 
 #[test]

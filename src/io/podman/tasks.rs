@@ -34,8 +34,8 @@ use crate::{
     wire::{
         pod::{self, Limits, OWNER_LABEL, WORKLOAD_LABEL},
         podman::{
-            Info, InspectedContainer, InspectedPod, ListedPod, Played, PodContainer, Volume, parse_time,
-            plain,
+            InspectedContainer, InspectedPod, ListedPod, Played, PodContainer, Volume, parse_time, plain,
+            storage,
         },
     },
 };
@@ -156,7 +156,7 @@ impl Tasks {
             Resource::Memory => usage::memory(&self.client, &self.exits)?,
             Resource::Disk => usage::disk(&self.client, lock(&self.ours).keys().cloned().collect())?,
         };
-        Ok(Fact::Usage(uses.into_iter().collect()))
+        Ok(Fact::Usage(uses))
     }
 
     /// Asks podman once where it keeps things. It is well, as it has just answered; if not, there will be a next time.
@@ -164,8 +164,8 @@ impl Tasks {
         if self.storage_known.swap(true, Ordering::Relaxed) {
             return;
         }
-        match self.client.get("info", &[], LIMIT).and_then(|answer| answer.json::<Info>()) {
-            Ok(info) => self.disks.add(info.store.graph_root),
+        match self.client.get("info", &[], LIMIT).and_then(|answer| answer.json()) {
+            Ok(info) => storage(&info).into_iter().for_each(|path| self.disks.add(path)),
             Err(_) => self.storage_known.store(false, Ordering::Relaxed),
         }
     }
@@ -306,6 +306,9 @@ impl Tasks {
     }
 
     fn remove(&self, id: &WorkloadId, grace: Duration) -> Result<(), Failure> {
+        if grace.is_zero() {
+            self.exits.end(id, SHORT_GRACE);
+        }
         self.exits.forget(id);
         let known = lock(&self.ours).remove(id);
         // A known id may be out of date: then the name tells.

@@ -1,14 +1,12 @@
 //! How much each pod uses. For memory the kernel is asked: podman itself would need some to answer, and there is
 //! none left. For disk space podman is, which then measures every container and volume.
 
-use std::{collections::BTreeMap, fs, path::Path, time::Duration};
+use std::{fs, path::Path, time::Duration};
+
+use serde_json::Value;
 
 use super::api::{Client, Error};
-use crate::{
-    agent::workload::WorkloadId,
-    io::exits::Exits,
-    wire::podman::{ContainerStats, DiskUsage},
-};
+use crate::{agent::workload::WorkloadId, io::exits::Exits, wire::podman};
 
 /// It counts files.
 const MEASURE_LIMIT: Duration = Duration::from_secs(120);
@@ -16,20 +14,26 @@ const STATS_LIMIT: Duration = Duration::from_secs(30);
 /// No container's processes are counted beyond.
 const PROCESSES: usize = 4096;
 
-/// Bytes of memory by pod, without the file cache that the kernel takes back at once.
-pub(super) fn memory(client: &Client, exits: &Exits) -> Result<BTreeMap<WorkloadId, u64>, Error> {
-    let mut stats = ContainerStats::default();
+/// Bytes by pod.
+type Uses = Vec<(WorkloadId, u64)>;
+
+/// Of memory, without the file cache that the kernel takes back at once.
+pub(super) fn memory(client: &Client, exits: &Exits) -> Result<Uses, Error> {
+    let mut stats = Value::Null;
     let running = exits.running();
     if running.iter().any(|(_, _, pid)| pid.is_none()) {
         stats = client.get("containers/stats", &[("stream", "false")], STATS_LIMIT)?.json()?;
     }
-    let mut uses = BTreeMap::new();
+    let mut uses = Uses::new();
     for (pod, container, pid) in running {
         let used = match pid {
             Some(pid) => of_container(Path::new("/"), pid, &container),
-            None => stats.memory_of(&container),
+            None => podman::memory_usage(&stats, &container),
         };
-        *uses.entry(pod).or_default() += used;
+        match uses.iter_mut().find(|(known, _)| *known == pod) {
+            Some((_, sum)) => *sum += used,
+            None => uses.push((pod, used)),
+        }
     }
     Ok(uses)
 }
@@ -80,11 +84,15 @@ fn of_processes(root: &Path, first: i32) -> u64 {
     used
 }
 
-/// Bytes of disk space by pod: what its containers wrote, and its volumes. A claim's stays when the pod goes, but it
+/// Of disk space: what its containers wrote, and its volumes. A claim's stays when the pod goes, but it
 /// grows no more.
-pub(super) fn disk(client: &Client, pods: Vec<WorkloadId>) -> Result<BTreeMap<WorkloadId, u64>, Error> {
-    let usage: DiskUsage = client.get("system/df", &[], MEASURE_LIMIT)?.json()?;
-    Ok(pods.into_iter().map(|pod| (pod.clone(), usage.of(pod.as_str()))).collect())
+pub(super) fn disk(client: &Client, pods: Vec<WorkloadId>) -> Result<Uses, Error> {
+    let df = client.get("system/df", &[], MEASURE_LIMIT)?.json()?;
+    let with_use = |pod: WorkloadId| {
+        let used = podman::disk_usage(&df, pod.as_str());
+        (pod, used)
+    };
+    Ok(pods.into_iter().map(with_use).collect())
 }
 
 #[cfg(test)]

@@ -10,8 +10,8 @@ const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
 pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// Bytes a second: what is left should not be gone before the next look.
 const FAST: u64 = 32 << 20;
-/// Something is critical when it has been for so long.
-const SUSTAINED: Duration = Duration::from_secs(3);
+/// Something is critical when it has been for so long, or at once when half of that is left of memory.
+const SUSTAINED: Duration = Duration::from_secs(2);
 /// Per cent of the time in which all wait for memory: a device that does little else.
 const STALLED: u8 = 10;
 
@@ -70,7 +70,9 @@ impl Gauge {
         } else {
             self.critical = None;
         }
+        let is_worse = self.resource == Resource::Memory && available < reserve / 4;
         let level = match self.critical {
+            Some(_) if is_worse => Level::Critical,
             Some(since) if self.level == Level::Critical || now >= since + SUSTAINED => Level::Critical,
             Some(_) => Level::Low,
             None if is_low => Level::Low,
@@ -112,16 +114,17 @@ mod tests {
     #[test]
     fn less_than_half_is_critical_only_when_it_lasts() {
         let low = (0, Level::Low);
-        assert_eq!(levels(&[(199, 0), (199, 0), (199, 0), (200, 0), (199, 0)]), [low]);
-        assert_eq!(levels(&[(199, 0); 6]), [low, (3, Level::Critical)]);
+        assert_eq!(levels(&[(199, 0), (199, 0), (200, 0), (100, 0)]), [low]);
+        assert_eq!(levels(&[(199, 0); 6]), [low, (2, Level::Critical)]);
+        assert_eq!(levels(&[(300, 0), (99, 0)]), [low, (1, Level::Critical)], "there is no time to lose");
         let mut readings = vec![(199, 0); 4];
         readings.extend([(249, 0), (250, 0)]);
-        assert_eq!(levels(&readings), [low, (3, Level::Critical), (5, Level::Low)]);
+        assert_eq!(levels(&readings), [low, (2, Level::Critical), (5, Level::Low)]);
     }
 
     #[test]
     fn a_device_that_waits_for_memory_is_short_of_it_unless_it_has_plenty() {
-        assert_eq!(levels(&[(799, 10); 5]), [(0, Level::Low), (3, Level::Critical)]);
+        assert_eq!(levels(&[(799, 10); 5]), [(0, Level::Low), (2, Level::Critical)]);
         assert_eq!(levels(&[(799, 9); 5]), []);
         assert_eq!(levels(&[(800, 100); 5]), []);
         let mut readings = vec![(700, 50); 4];

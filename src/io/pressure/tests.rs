@@ -51,18 +51,18 @@ fn meminfo(proc: &Path, available: u64) {
 
 #[test]
 fn what_is_short_at_the_start_is_told_before_anything_else_can_be() {
-    let device = Device::new(31, Reserve::MEMORY, Reserve::OFF);
+    let device = Device::new(63, Reserve::MEMORY, Reserve::OFF);
     assert_eq!(device.events.try_recv().map(|_| ()), Ok(()));
-    let device = Device::new(32, Reserve::MEMORY, Reserve::OFF);
+    let device = Device::new(64, Reserve::MEMORY, Reserve::OFF);
     assert!(device.events.try_recv().is_err());
 }
 
 #[test]
 fn memory_that_runs_out_and_comes_back_is_told_once_a_level() {
-    let device = Device::new(33, Reserve::MEMORY, Reserve::OFF);
-    device.has(20);
+    let device = Device::new(65, Reserve::MEMORY, Reserve::OFF);
+    device.has(40);
     assert_eq!(device.next(), (Resource::Memory, Level::Low));
-    device.has(15);
+    device.has(30);
     assert_eq!(device.next(), (Resource::Memory, Level::Critical));
     device.has(300);
     assert_eq!(device.next(), (Resource::Memory, Level::Fine));
