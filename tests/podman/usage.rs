@@ -14,11 +14,20 @@ use crate::support::{SLEEP, poll};
 
 const MIB: u64 = 1 << 20;
 
-fn usage(bed: &Bed, resource: Resource) -> BTreeMap<WorkloadId, u64> {
-    match bed.order(Task::Usage(resource)) {
-        Ok(Fact::Usage(uses)) => uses.into_iter().collect(),
-        other => panic!("{other:?} instead of usage"),
-    }
+/// What each uses, as soon as it is as expected.
+fn usage(bed: &Bed, resource: Resource, expected: impl Fn(&BTreeMap<WorkloadId, u64>) -> bool) {
+    let mut last = None;
+    let seen = poll(|| {
+        // podman fails to measure while containers of other tests go
+        let uses = match bed.order(Task::Usage(resource)) {
+            Ok(Fact::Usage(uses)) => Ok(uses.into_iter().collect()),
+            other => Err(other),
+        };
+        let found = uses.as_ref().is_ok_and(&expected);
+        last = Some(uses);
+        found.then_some(())
+    });
+    assert!(seen.is_some(), "{last:?}");
 }
 
 #[test]
@@ -30,12 +39,10 @@ fn memory_that_a_container_holds_is_its_pods_and_the_file_cache_is_nobodys() {
     let modest = workload("modest", json!({ "containers": [container("a", &write)] }));
     bed.start(&eater);
     bed.start(&modest);
-    let uses = poll(|| Some(usage(&bed, Resource::Memory)).filter(|uses| uses[&eater.id] >= 40_000_000));
-    let uses = uses.expect("what it holds is never seen");
-    assert_eq!(uses.len(), 2);
-    assert!(uses[&eater.id] < 120 * MIB, "{uses:?}");
-    let modest = poll(|| usage(&bed, Resource::Memory).remove(&modest.id).filter(|used| *used < 20 * MIB));
-    assert!(modest.is_some(), "{uses:?}");
+    usage(&bed, Resource::Memory, |uses| {
+        assert_eq!(uses.len(), 2);
+        (40_000_000..120 * MIB).contains(&uses[&eater.id]) && uses[&modest.id] < 20 * MIB
+    });
 }
 
 #[test]
@@ -50,7 +57,7 @@ fn disk_space_is_what_containers_wrote_and_volumes_hold() {
     let modest = workload("modest", json!({ "containers": [container("a", SLEEP)] }));
     bed.start(&filler);
     bed.start(&modest);
-    let uses = poll(|| Some(usage(&bed, Resource::Disk)).filter(|uses| uses[&filler.id] >= 8 * MIB));
-    let uses = uses.expect("what it writes is never seen");
-    assert!(uses[&filler.id] < 9 * MIB && uses[&modest.id] < MIB, "{uses:?}");
+    usage(&bed, Resource::Disk, |uses| {
+        (8 * MIB..9 * MIB).contains(&uses[&filler.id]) && uses[&modest.id] < MIB
+    });
 }

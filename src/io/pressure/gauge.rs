@@ -74,15 +74,14 @@ impl Gauge {
         let level = match self.critical {
             Some(_) if is_worse => Level::Critical,
             Some(since) if self.level == Level::Critical || now >= since + SUSTAINED => Level::Critical,
-            Some(_) => Level::Low,
-            None if is_low => Level::Low,
-            None => Level::Fine,
+            _ if is_low => Level::Low,
+            _ => Level::Fine,
         };
         if std::mem::replace(&mut self.level, level) == level {
             return None;
         }
         // said only where it is the cause
-        let stalled = if available < reserve / 2 { 0 } else { stalled };
+        let stalled = if available < reserve / 2 || stalled < STALLED { 0 } else { stalled };
         Some(Pressure { resource: self.resource, level, available, reserve, stalled })
     }
 }
@@ -124,7 +123,8 @@ mod tests {
 
     #[test]
     fn a_device_that_waits_for_memory_is_short_of_it_unless_it_has_plenty() {
-        assert_eq!(levels(&[(799, 10); 5]), [(0, Level::Low), (2, Level::Critical)]);
+        assert_eq!(levels(&[(799, 10); 5]), [(2, Level::Critical)]);
+        assert_eq!(levels(&[(799, 90), (799, 90), (799, 0), (799, 90)]), [], "a start stalls, too");
         assert_eq!(levels(&[(799, 9); 5]), []);
         assert_eq!(levels(&[(800, 100); 5]), []);
         let mut readings = vec![(700, 50); 4];
