@@ -52,9 +52,9 @@ impl Engines {
         self.states.get(&engine).is_some_and(|state| state.ready)
     }
 
-    /// Those that may be given orders.
-    pub(super) fn all_ready(&self) -> Vec<Engine> {
-        self.states.iter().filter(|(_, state)| state.ready).map(|(engine, _)| *engine).collect()
+    /// All that are used.
+    pub(super) fn all(&self) -> Vec<Engine> {
+        self.states.keys().copied().collect()
     }
 
     /// The engines that don't answer.

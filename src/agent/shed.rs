@@ -26,8 +26,8 @@ use super::{
 
 /// For a pod that has to go: the shortest there is.
 pub(super) const GRACE: Duration = Duration::ZERO;
-/// From when a pod is gone until its effect is seen.
-const SETTLE: Duration = Duration::from_secs(5);
+/// From when a pod is gone until its effect is seen: stalls count for ten seconds.
+const SETTLE: Duration = Duration::from_secs(10);
 /// A pod that doesn't go is waited for so long.
 const LONGEST_STOP: Duration = Duration::from_secs(60);
 /// Until an engine that doesn't tell is asked again.
@@ -80,7 +80,7 @@ pub struct Pressure {
     pub available: u64,
     /// Bytes that shall be.
     pub reserve: u64,
-    /// Per cent of the last seconds in which nothing went on for want of it.
+    /// Per cent of the last ten seconds in which nothing went on for want of it.
     pub stalled: u8,
 }
 
@@ -291,7 +291,8 @@ impl Agent {
             return Wake::At(next);
         }
         let pressure = pressure.clone();
-        let engines = self.engines.all_ready();
+        // also those that don't answer: podman may not, for want of memory, and isn't asked for that
+        let engines = self.engines.all();
         let order = |engine| self.book.order(engine, Task::Usage(pressure.resource));
         let tickets: Vec<Ticket> = engines.into_iter().map(order).collect();
         self.shed.next = now.up + ASK_AGAIN;

@@ -126,8 +126,8 @@ impl Watch {
     /// Looks at everything, and says when to look again; nothing when nobody listens.
     fn look(&mut self, now: Duration) -> Option<Duration> {
         let mut pause = gauge::LONGEST_PAUSE;
-        if let Some(memory) = &mut self.memory
-            && let Some(reading) = memory.read(now)
+        if let Some(memory) = &self.memory
+            && let Some(reading) = memory.read()
         {
             pause = reading.pause(&self.memory_gauge).min(match memory.trigger() {
                 Some(_) => pause,

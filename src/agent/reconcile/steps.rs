@@ -78,11 +78,13 @@ impl Tracked {
                 self.phase = Phase::Inactive;
             }
         }
+        if self.evicted && self.phase == Phase::Running {
+            return self.stop(&wanted, turn); // whether podman answers or not: its processes can be ended
+        }
         if !turn.ready(engine) {
             return slot; // a list will come
         }
         match self.phase {
-            Phase::Running if self.evicted => return self.stop(&wanted, turn),
             Phase::Running if !may_run => {
                 let message = format!("workload '{}' is stopped: its profiles don't hold", self.name);
                 turn.tell(Notice::info(Reason::Inactive, message));

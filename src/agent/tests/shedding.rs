@@ -161,7 +161,7 @@ fn one_goes_at_a_time_and_the_next_only_when_that_did_not_help() {
     world.happen(Event::Tick);
     assert_eq!(world.orders.len(), 1, "its pod is not gone yet");
     world.settle();
-    world.pass(4 * S);
+    world.pass(9 * S);
     assert_eq!(world.alive(), ["b"]);
     world.memory(Level::Low);
     world.pass(300 * S);
@@ -290,6 +290,25 @@ fn what_nobody_can_help_does_not_keep_the_other_from_being_seen_to() {
     world.uses(&[(&a, 50)]);
     world.settle();
     assert!(world.told(Reason::Evicted)[0].contains("memory is short"));
+}
+
+#[test]
+fn a_podman_that_has_no_memory_to_answer_is_not_waited_for() {
+    let a = workload("a", 1);
+    let mut world = World::running(&[&a]);
+    world.uses(&[(&a, 50)]);
+    world.engine_gone = true;
+    world.pass(120 * S);
+    assert_eq!(world.agent.missing_engines().count(), 1);
+    world.memory(Level::Critical);
+    let usage = world.orders.iter().position(|order| matches!(order.task, Task::Usage(_))).unwrap();
+    let Order { engine, ticket, .. } = world.orders.remove(usage).unwrap();
+    let result = Ok(Fact::Usage(world.uses.clone())); // which needs no podman
+    world.happen(Event::Done(Outcome { engine, ticket, result }));
+    assert!(world.took().contains(&format!("remove {}", a.id)));
+    world.engine_gone = false;
+    world.pass(120 * S);
+    assert!(world.alive().is_empty(), "{:?}", world.said);
 }
 
 #[test]

