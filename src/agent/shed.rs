@@ -183,7 +183,11 @@ impl Agent {
             let message = format!("{pressure}; nothing new is pulled or started");
             self.book.tell(Notice::warning(Reason::DeviceLow, message));
         }
-        self.shed.helpless &= pressure.level == Level::Critical;
+        let is_critical = pressure.level == Level::Critical;
+        self.shed.helpless &= is_critical;
+        if is_critical && pressure.resource == Resource::Memory && self.shed.asked.take().is_some() {
+            self.shed.next = now.up; // podman takes minutes to measure disks, and memory can't wait
+        }
         self.shed.levels.retain(|(it, _)| it.resource != pressure.resource);
         self.shed.levels.push((pressure, now.up));
         let held = !self.shed.is_fine();
@@ -282,7 +286,7 @@ impl Agent {
             return self.let_back(now.up);
         }
         let critical = self.shed.levels.iter().filter(|(pressure, _)| pressure.level == Level::Critical);
-        let first = critical.min_by_key(|(_, next)| *next);
+        let first = critical.min_by_key(|(pressure, next)| ((*next).max(now.up), pressure.resource));
         let Some((pressure, next)) = first.filter(|_| self.shed.asked.is_none()) else {
             return Wake::Never;
         };

@@ -285,10 +285,13 @@ fn what_nobody_can_help_does_not_keep_the_other_from_being_seen_to() {
     let a = workload("a", 1);
     let mut world = World::running(&[&a]);
     world.press(Resource::Disk, Level::Critical);
-    world.memory(Level::Critical); // before it is known how much disk space each uses
-    world.answer();
+    let measuring = world.orders.pop_front().unwrap();
     world.uses(&[(&a, 50)]);
+    world.memory(Level::Critical); // before it is known how much disk space each uses
     world.settle();
+    world.orders.push_back(measuring);
+    world.settle();
+    assert_eq!(world.told(Reason::Evicted).len(), 1);
     assert!(world.told(Reason::Evicted)[0].contains("memory is short"));
 }
 
