@@ -32,6 +32,7 @@ use crate::{
         metrics,
         notify::Notify,
         podman::{self, Podman},
+        pressure::{self, Disks},
         server::{self, Server},
         signals, since_boot,
     },
@@ -68,11 +69,14 @@ pub fn run(settings: &Settings, reload: &dyn Fn() -> Result<(), String>) -> Resu
     let state = stores.state.clone();
     let keeper = Keeper::start(stores.clone(), events.clone())
         .map_err(|error| failed("the keeper of state", &error))?;
-    let engines = Engines::new(settings, events.clone());
+    let disks = Disks::default();
+    disks.add(settings.state_dir.clone());
+    let engines = Engines::new(settings, &disks, events.clone());
     let mut agent = Agent::new(Setup {
         engines: engines.present(),
         interval: INTERVAL,
         metrics_ttl: settings.metrics_ttl,
+        default_memory: settings.limits.memory,
         finished: keeper::finished(&state),
         fallbacks: keeper::fallbacks(&state),
         images: keeper::images(&state),
@@ -81,6 +85,14 @@ pub fn run(settings: &Settings, reload: &dyn Fn() -> Result<(), String>) -> Resu
         next_slot,
         seed: seed(&settings.device_id),
     });
+    let pressure = pressure::Config {
+        memory: settings.memory_reserve,
+        disk: settings.disk_reserve,
+        disks,
+        proc: "/proc".into(),
+    };
+    // before anything asks for workloads: what is short already is known then
+    pressure::start(pressure, events.clone()).map_err(|error| failed("watching memory and disks", &error))?;
     let endpoint = metrics::Config {
         listen: settings.metrics_listen.clone(),
         directory: settings.runtime_dir.clone(),
@@ -149,7 +161,7 @@ struct Engines {
 }
 
 impl Engines {
-    fn new(settings: &Settings, events: Sender<Event>) -> Self {
+    fn new(settings: &Settings, disks: &Disks, events: Sender<Event>) -> Self {
         let sockets = [(false, &settings.podman_socket), (true, &settings.rootless_podman_socket)];
         let config = |(rootless, socket): (bool, &PathBuf)| {
             let engine = Engine::Podman { rootless };
@@ -158,6 +170,8 @@ impl Engines {
                 socket: socket.clone(),
                 owner: crate::wire::pod::owner(&settings.device_id, &settings.state_dir),
                 device_id: settings.device_id.clone(),
+                limits: settings.limits.clone(),
+                disks: disks.clone(),
             };
             (engine, config)
         };

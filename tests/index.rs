@@ -6,6 +6,7 @@
 //! | [`scenarios::adoption`] | the agent dies and comes back: the same pods run |
 //! | [`scenarios::convergence`] | pods that crash, vanish or are killed; engines that go away; nothing waits for another |
 //! | [`scenarios::health`] | containers that are not well get a new pod; slow starts are waited for |
+//! | [`scenarios::pressure`] | the device comes first: reserves of memory and disk, default limits |
 //! | [`scenarios::process`] | settings, exit codes, signals, `--check` |
 //! | [`scenarios::architecture`] | the house stays as it is drawn |
 //! | [`metrics`] | the endpoint: what whoever posts is promised, the attacks on it, kills of both processes |

@@ -32,6 +32,8 @@ pub(super) struct Book {
     pub(super) fallbacks_changed: bool,
     /// Not all that shall run is known: a pod of ours that seems to belong to nothing may be wanted.
     pub(super) partial: bool,
+    /// The device is short of something: nothing new is pulled or started.
+    pub(super) held: bool,
     pub(super) next_slot: NextSlot,
     pub(super) random: Random,
 }
@@ -48,6 +50,7 @@ impl Book {
             fallbacks: std::mem::take(&mut setup.fallbacks),
             fallbacks_changed: false,
             partial: false,
+            held: false,
             next_slot: setup.next_slot,
             random: Random::new(setup.seed),
         }

@@ -7,6 +7,7 @@ use super::{
     images::Pulled,
     notice::Notice,
     order::{Order, Outcome},
+    shed::Pressure,
     slots::NextSlot,
     update::Fallbacks,
     workload::{Desired, Engine, WorkloadId},
@@ -36,6 +37,8 @@ pub enum Event {
     Done(Outcome),
     /// A call to the edge API was answered, or not.
     Answered(CallKind, Result<Answer, CallFailure>),
+    /// Memory or disk runs short, or doesn't any more.
+    Pressure(Pressure),
     /// What was to be kept over a restart was written, or could not be.
     Stored(Kept, Result<(), String>),
     /// Time passed.
@@ -93,6 +96,8 @@ pub struct Setup {
     pub interval: Duration,
     /// A metric older than this is unset.
     pub metrics_ttl: Option<Duration>,
+    /// The memory that a container is limited to that says nothing.
+    pub default_memory: Option<u64>,
     /// What was last given to [`Action::Remember`].
     pub finished: Finished,
     /// What was last given to [`Action::RememberFallbacks`].

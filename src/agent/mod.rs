@@ -18,6 +18,7 @@
 //! | images that nothing needs any more | [`images`] |
 //! | whether containers are well | [`health`] |
 //! | engines that don't answer, and the full look | `engines` |
+//! | who goes when memory or disk runs short | [`shed`] |
 //! | several sources made one | `sources` |
 //! | which calls are made to the edge API, and when | `link` |
 //! | what its answers lead to | `conversation` |
@@ -40,9 +41,11 @@ pub mod notice;
 pub mod order;
 pub mod phase;
 pub mod profile;
+pub mod quantity;
 mod random;
 mod reconcile;
 pub mod schedule;
+pub mod shed;
 mod slots;
 mod sources;
 #[cfg(test)]
@@ -69,6 +72,7 @@ use order::{Fact, Failure, Outcome, PodSummary, Task, Ticket};
 use phase::Phase;
 use profile::{ConditionId, Conditions};
 use reconcile::Tracked;
+use shed::Shed;
 pub use slots::NextSlot;
 use sources::{Merged, Source, Sources};
 use time::{Now, Wake};
@@ -97,6 +101,7 @@ pub struct Agent {
     listed_by: BTreeMap<ConditionId, Vec<Arc<str>>>,
     sources: Sources,
     server: Option<Server>,
+    shed: Shed,
     /// Taken up with the first event.
     remembered: Option<Remembered>,
     /// Why something can't be kept over a restart, as told.
@@ -127,6 +132,7 @@ impl Agent {
                 manifests: setup.manifests.then(Source::default),
             },
             server: None,
+            shed: Shed::new(setup.default_memory),
             remembered: setup.server,
             store_broken: BTreeMap::new(),
             problems: BTreeSet::new(),
@@ -164,6 +170,7 @@ impl Agent {
             Event::Exited(_, id) => self.exited(&id, now),
             Event::Done(outcome) => self.done(outcome, now),
             Event::Answered(kind, result) => self.answered(kind, result, now),
+            Event::Pressure(pressure) => self.pressed(pressure, now),
             Event::Stored(what, result) => self.stored(what, result),
             Event::Tick | Event::Terminate | Event::Reload => {}
         }
@@ -173,6 +180,7 @@ impl Agent {
                 self.dirty.extend(names.iter().cloned());
             }
         }
+        let shed = self.shed(now);
         self.advance(now);
         for engine in self.engines.due(now.up) {
             let ticket = self.book.order(engine, Task::List);
@@ -192,7 +200,7 @@ impl Agent {
         }
         let deadline = self.deadlines.first().map_or(Wake::Never, |(at, _)| Wake::At(*at));
         let wake = deadline.earlier(self.engines.wake()).earlier(self.conditions.next_expiry());
-        let wake = wake.earlier(self.converse(now));
+        let wake = wake.earlier(self.converse(now)).earlier(shed);
         (std::mem::take(&mut self.book.actions), wake)
     }
 
@@ -297,6 +305,9 @@ impl Agent {
                 gates.push(gate);
             }
             self.gates.insert(name.clone(), gates);
+            if let Err(problem) = shed::priority(workload) {
+                problems.insert(format!("workload '{name}': {problem}"));
+            }
         }
         for problem in problems.difference(&self.problems) {
             self.book.tell(Notice::warning(Reason::ConfigurationRejected, problem.clone()));
@@ -317,6 +328,7 @@ impl Agent {
             let wanted = self.tracked.values().filter_map(Tracked::wanted);
             self.book.forget_all_but(&wanted.map(|workload| &workload.id).collect());
         }
+        self.pardon();
     }
 
     fn exited(&mut self, id: &WorkloadId, now: Now) {
@@ -341,6 +353,7 @@ impl Agent {
         if self.book.images.done(ticket, matches!(result, Ok(Fact::Gone))) {
             return;
         }
+        let Some(result) = self.weighed(ticket, result, now) else { return };
         let tells = self.engines.listed(engine, ticket);
         match result {
             Ok(Fact::Pods(pods)) if tells => self.listed(engine, ticket, &pods, now),

@@ -9,6 +9,7 @@ use super::{
     health::Probe,
     images::Fetched,
     limit::CpuLimit,
+    shed::Resource,
     workload::{Engine, Workload, WorkloadId},
 };
 
@@ -51,7 +52,8 @@ pub enum Task {
     Remove {
         /// Whose pod.
         id: WorkloadId,
-        /// How long its containers may take to end after SIGTERM; at least a second.
+        /// How long its containers may take to end after SIGTERM; at least a second. Zero: the device is short of
+        /// memory, and podman would need some: they get that second without it.
         grace: Duration,
     },
     /// Ask a container whether it is well: [`Fact::Probed`]. A failure to ask says nothing about it.
@@ -63,6 +65,8 @@ pub enum Task {
         /// What to ask, and for how long.
         probe: Arc<Probe>,
     },
+    /// Tell how much of this each running pod of this owner uses: [`Fact::Usage`].
+    Usage(Resource),
 }
 
 /// The answer to one [`Order`].
@@ -101,6 +105,8 @@ pub enum Fact {
         /// Why not, in a few words.
         output: String,
     },
+    /// The pods that use any, in bytes.
+    Usage(Vec<(WorkloadId, u64)>),
 }
 
 /// Why an order could not be carried out.

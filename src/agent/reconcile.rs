@@ -35,8 +35,10 @@ pub(super) struct Tracked {
     present: bool,
     /// Whether the images of the wanted content are known to be here.
     pulled: bool,
-    /// Its conditions allow it, and it doesn't rest from their flapping.
+    /// Its conditions allow it, it doesn't rest from their flapping, and the device can afford it.
     pub(super) may_run: bool,
+    /// It had to go because the device is short of something.
+    pub(super) evicted: bool,
     /// It was wanted by this process, and isn't any more: its pods are no riddle.
     dismissed: bool,
     /// Failures in a row.
@@ -70,6 +72,11 @@ impl Tracked {
     /// Whether pods of it are on their way out.
     pub(super) fn is_leaving(&self) -> bool {
         !self.leaving.is_empty()
+    }
+
+    /// Whether a pod of the wanted content is, or may be, on the engine.
+    pub(super) fn has_pod(&self) -> bool {
+        self.present
     }
 
     /// Whether nothing is left to know or do.

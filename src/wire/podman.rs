@@ -3,10 +3,12 @@
 
 use std::{
     collections::BTreeMap,
+    path::PathBuf,
     time::{Duration, SystemTime},
 };
 
 use serde::{Deserialize, Deserializer};
+use serde_json::Value;
 
 use crate::agent::order::ContainerState;
 
@@ -238,6 +240,36 @@ pub struct Volume {
     pub name: String,
 }
 
+/// Bytes of memory, of what `containers/stats` tells of all containers that run. (These answers are long and little
+/// of them is read: types for them would take more code than this.)
+pub fn memory_usage(stats: &Value, container: &str) -> u64 {
+    let mut stats = stats["Stats"].as_array().into_iter().flatten();
+    stats
+        .find(|stat| stat["ContainerID"] == container)
+        .and_then(|stat| stat["MemUsage"].as_u64())
+        .unwrap_or(0)
+}
+
+/// Bytes that this pod's containers wrote, and those of its volumes, of what `system/df` tells. Names begin with the
+/// pod's own, or, of claims, with its workload's.
+pub fn disk_usage(df: &Value, pod: &str) -> u64 {
+    let workload = pod.rsplit_once('-').map_or(pod, |(name, _)| name);
+    let is_own = |name: &str| name.strip_prefix(pod).is_some_and(|rest| rest.starts_with('-'));
+    let belongs = |name: &str| name.split_once('_').is_some_and(|(own, _)| own == pod || own == workload);
+    let sum = |list: &str, name: &str, size: &str, is_its: &dyn Fn(&str) -> bool| {
+        let items = df[list].as_array().into_iter().flatten();
+        let its = items.filter(|item| item[name].as_str().is_some_and(is_its));
+        its.filter_map(|item| item[size].as_u64()).fold(0, u64::saturating_add)
+    };
+    let written = sum("Containers", "Names", "RWSize", &is_own);
+    written.saturating_add(sum("Volumes", "VolumeName", "Size", &belongs))
+}
+
+/// Where podman keeps containers, images and volumes, of what `info` tells.
+pub fn storage(info: &Value) -> Option<PathBuf> {
+    info["store"]["graphRoot"].as_str().map(PathBuf::from)
+}
+
 /// A line of what `images/pull` answers: with status 200 even when it fails.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
@@ -380,6 +412,26 @@ mod tests {
         );
         assert!(!pod(&format!("[{infra}]")).runs());
         assert!(!pod("null").runs());
+    }
+
+    #[test]
+    fn a_pods_disk_space_is_what_its_containers_wrote_and_its_volumes_hold() {
+        let text = r#"{"Images":[{"Size":9}],
+            "Containers":[{"Names":"web-012345678901-a","RWSize":1,"Size":1000},{"Names":"web-2-012345678901-a","RWSize":2}],
+            "Volumes":[{"VolumeName":"web-012345678901_tmp","Size":4},{"VolumeName":"web_data","Size":8},
+                {"VolumeName":"web-2_data","Size":16},{"VolumeName":"web","Size":32}]}"#;
+        let df = serde_json::from_str(text).unwrap();
+        assert_eq!(disk_usage(&df, "web-012345678901"), 1 + 4 + 8);
+        assert_eq!(disk_usage(&serde_json::json!({ "Volumes": null }), "web-0"), 0);
+    }
+
+    #[test]
+    fn a_containers_memory_is_found_among_all() {
+        let stats = serde_json::json!({ "Error": null, "Stats": [
+            { "ContainerID": "a", "MemUsage": 1 }, { "ContainerID": "b", "MemUsage": 2 }, { "ContainerID": "c" },
+        ] });
+        assert_eq!(["a", "b", "c", "d"].map(|id| memory_usage(&stats, id)), [1, 2, 0, 0]);
+        assert_eq!(memory_usage(&Value::Null, "a"), 0);
     }
 
     #[test]

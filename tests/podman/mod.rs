@@ -8,6 +8,7 @@
 //! | [`limits`] | CPU limits of whole pods, as the kernel has them |
 //! | [`probes`] | containers are asked whether they are well, and what hangs is cut |
 //! | [`lanes`] | slow orders don't hold up others |
+//! | [`usage`] | how much memory and disk space each pod uses |
 
 mod bed;
 mod exits;
@@ -15,3 +16,4 @@ mod lanes;
 mod limits;
 mod orders;
 mod probes;
+mod usage;

@@ -43,7 +43,7 @@ fn a_pod_starts_is_seen_and_goes() {
     assert_eq!(inspected["Config"]["Labels"]["app"], "whole");
     let pid = &inspected["State"]["Pid"];
     if !bed.lacks_cgroups() {
-        assert_eq!(pids_limit(pid.as_i64().unwrap()), Some("2048\n".into()));
+        assert_eq!(pids_limit(pid.as_i64().unwrap()), Some("512\n".into()));
     }
 
     assert_eq!(bed.remove(&workload), Ok(Fact::Gone));

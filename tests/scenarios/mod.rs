@@ -2,5 +2,6 @@ mod adoption;
 mod architecture;
 mod convergence;
 mod health;
+mod pressure;
 mod process;
 mod standalone;

@@ -7,6 +7,7 @@ use crate::agent::{
     notice::{Notice, Reason},
     order::Task,
     phase::Phase,
+    shed,
     time::Wake,
     update::{DEADLINE, Fallback, Progress},
     workload::{Schedule, Workload},
@@ -26,6 +27,7 @@ impl Tracked {
     pub(in crate::agent) fn advance(&mut self, gate: Gate, turn: &mut Turn<'_>) -> Wake {
         let update = self.judge_update(turn);
         let (may_run, flap) = self.flapping.may_run(gate.is_open, turn.now.up);
+        let may_run = may_run && !self.evicted;
         self.may_run = may_run;
         if let Some(rest) = self.flapping.just_held() {
             turn.tell(Notice::warning(
@@ -42,7 +44,9 @@ impl Tracked {
             None => !self.held && (self.dismissed || !turn.book.partial),
             // An old pod runs on until the images of the new one are here.
             Some(_) => {
-                !may_run || self.pulled || matches!(self.phase, Phase::Running | Phase::Finished { .. })
+                !may_run
+                    || self.pulled && !turn.book.held
+                    || matches!(self.phase, Phase::Running | Phase::Finished { .. })
             }
         };
         if !leave {
@@ -106,6 +110,9 @@ impl Tracked {
                 self.phase = Phase::Inactive;
             }
         }
+        if self.evicted && self.phase == Phase::Running {
+            return self.stop(&wanted, turn); // whether podman answers or not: its processes can be ended
+        }
         if !turn.ready(engine) {
             return slot; // a list will come
         }
@@ -128,6 +135,7 @@ impl Tracked {
                 }
             },
             Phase::Waiting { .. } => return self.stop(&wanted, turn),
+            Phase::Inactive if turn.book.held => self.trial.suspend(), // the device comes first
             Phase::Inactive if may_run && !self.pulled => {
                 let ticket = turn.order(&self.name, engine, Task::Pull(wanted));
                 (self.last, self.phase) = (ticket, Phase::Pulling(ticket));
@@ -154,7 +162,8 @@ impl Tracked {
         if turn.now.up < self.stop_after {
             return Wake::At(self.stop_after);
         }
-        let task = Task::Remove { id: wanted.id.clone(), grace: wanted.grace };
+        let grace = if self.evicted { shed::GRACE } else { wanted.grace };
+        let task = Task::Remove { id: wanted.id.clone(), grace };
         let ticket = turn.order(&self.name, wanted.content.engine, task);
         (self.last, self.phase) = (ticket, Phase::Stopping(ticket));
         Wake::Never

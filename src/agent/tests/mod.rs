@@ -11,6 +11,7 @@ mod outages;
 mod probes;
 mod reports;
 mod scenarios;
+mod shedding;
 mod simulation;
 mod sources;
 mod updates;
@@ -94,6 +95,8 @@ struct World {
     /// The CPU limits of pods.
     limits: BTreeMap<WorkloadId, u64>,
     profiles: Vec<Profile>,
+    /// What each pod uses of whatever is asked for.
+    uses: Vec<(WorkloadId, u64)>,
     /// What each order but a list is answered with, instead of success.
     broken: Option<Failure>,
     /// No pod can be started.
@@ -143,6 +146,7 @@ impl World {
             engines: vec![PODMAN],
             interval: 60 * S,
             metrics_ttl: None,
+            default_memory: None,
             finished,
             fallbacks,
             images: Pulled::new(),
@@ -177,6 +181,7 @@ impl World {
                     condition("very_hot", "hot > 100"),
                 ],
             }],
+            uses: Vec::new(),
             broken: None,
             unstartable: false,
             sick: None,
@@ -197,7 +202,7 @@ impl World {
             match action {
                 Action::Order(order) => {
                     match &order.task {
-                        Task::List => {}
+                        Task::List | Task::Usage(_) => {}
                         Task::Pull(workload) => self.log.push(format!("pull {}", workload.id)),
                         Task::Start(workload) => self.log.push(format!("start {}", workload.id)),
                         Task::Look(id) => self.log.push(format!("look {id}")),
@@ -301,6 +306,7 @@ impl World {
                 Ok(Fact::Limited)
             }
             (Task::Probe { .. }, _) => Ok(self.probed()),
+            (Task::Usage(_), _) => Ok(Fact::Usage(self.uses.clone())),
             (Task::Remove { id, .. }, _) => {
                 self.pods.remove(id);
                 self.limits.remove(id);

@@ -115,7 +115,12 @@ fn live(seed: u64) {
         let touched = world.orders.iter().filter_map(|order| match &order.task {
             Task::Start(workload) => Some(&workload.id),
             Task::Look(id) | Task::Remove { id, .. } => Some(id),
-            Task::List | Task::Pull(_) | Task::Limit { .. } | Task::Discard(_) | Task::Probe { .. } => None,
+            Task::List
+            | Task::Pull(_)
+            | Task::Limit { .. }
+            | Task::Discard(_)
+            | Task::Probe { .. }
+            | Task::Usage(_) => None,
         });
         let mut seen = BTreeSet::new();
         for id in touched {

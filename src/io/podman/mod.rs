@@ -1,8 +1,8 @@
 //! Carries out orders on one podman, over its API socket.
 //!
 //! Each order has a short-lived thread of its own, so that no slow pull, play or stop holds up another order.
-//! What is asked of podman in which sequence is in `tasks`, pulls are in `images`, probes in `probes`, requests in
-//! `api`.
+//! What is asked of podman in which sequence is in `tasks`, pulls are in `images`, probes in `probes`, what pods use
+//! in `usage`, requests in `api`.
 
 mod api;
 mod cgroup;
@@ -10,6 +10,7 @@ mod deaths;
 mod images;
 mod probes;
 mod tasks;
+mod usage;
 
 use std::{
     collections::VecDeque,
@@ -23,11 +24,14 @@ use std::{
 use crossbeam_channel::Sender;
 
 use self::tasks::{Done, Tasks};
-use super::lock;
-use crate::agent::{
-    Event,
-    order::{Failure, Order, Outcome, Task},
-    workload::Engine,
+use super::{lock, pressure::Disks};
+use crate::{
+    agent::{
+        Event,
+        order::{Failure, Order, Outcome, Task},
+        workload::Engine,
+    },
+    wire::pod::Limits,
 };
 
 /// For one order: what a specification takes that is nested as deeply as a manifest may be, in a debug build.
@@ -45,6 +49,10 @@ pub struct Config {
     pub owner: String,
     /// Told to every container.
     pub device_id: String,
+    /// For containers that say nothing.
+    pub limits: Limits,
+    /// Told where podman keeps things.
+    pub disks: Disks,
 }
 
 /// One podman.
@@ -73,7 +81,7 @@ impl Lane {
 
 const fn lane_of(task: &Task) -> usize {
     match task {
-        Task::List | Task::Look(_) | Task::Limit { .. } => 0,
+        Task::List | Task::Look(_) | Task::Limit { .. } | Task::Usage(_) => 0,
         Task::Pull(_) | Task::Discard(_) => 1,
         Task::Start(_) => 2,
         Task::Remove { .. } => 3,
@@ -143,5 +151,8 @@ impl Shared {
         // held until the outcome is told, so that no exit overtakes it
         let _quiet = running.map(|(pod, processes)| self.tasks.exits().watch(&pod, processes));
         let _ = self.events.send(Event::Done(outcome)); // nobody listens: the agent ends
+        if order.task == Task::List {
+            self.tasks.find_storage();
+        }
     }
 }

@@ -1,10 +1,15 @@
 //! What each order asks of podman, in which sequence, and what its answers mean.
 
+mod limits;
+
 use std::{
     collections::BTreeMap,
     io,
     path::PathBuf,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -14,10 +19,11 @@ use serde_json::json;
 use super::{
     Config,
     api::{Client, Error},
-    cgroup::{Cgroup, LimitError},
+    cgroup::Cgroup,
     deaths::{Deaths, Listener},
     images,
     probes::Prober,
+    usage,
 };
 use crate::io::lock;
 use crate::{
@@ -25,13 +31,18 @@ use crate::{
         Event,
         limit::CpuLimit,
         order::{Container, ContainerState, Fact, Failure, Pod, PodSummary, Task},
+        shed::Resource,
         workload::{Workload, WorkloadId},
     },
-    io::exits::{Exits, Process, Unwatchable},
+    io::{
+        exits::{Exits, Process, Unwatchable},
+        pressure::Disks,
+    },
     wire::{
-        pod::{self, OWNER_LABEL, WORKLOAD_LABEL},
+        pod::{self, Limits, OWNER_LABEL, WORKLOAD_LABEL},
         podman::{
             InspectedContainer, InspectedPod, ListedPod, Played, PodContainer, Volume, parse_time, plain,
+            storage,
         },
     },
 };
@@ -51,6 +62,10 @@ pub(super) struct Tasks {
     socket: PathBuf,
     owner: String,
     device_id: String,
+    limits: Limits,
+    disks: Disks,
+    /// Whether podman has told where it keeps things.
+    storage_known: AtomicBool,
     /// podman's own ids of the pods that were seen to be ours: these can be stopped without another look.
     ours: Mutex<BTreeMap<WorkloadId, Box<str>>>,
     /// The control groups of the pods that were looked at, and the CPU limit that each shall have.
@@ -84,7 +99,7 @@ struct Seen {
 
 impl Tasks {
     pub(super) fn start(config: Config, events: Sender<Event>) -> io::Result<Self> {
-        let Config { engine, socket, owner, device_id } = config;
+        let Config { engine, socket, owner, device_id, limits, disks } = config;
         let client = Arc::new(Client::new(&socket));
         let exits = Exits::start(engine, events.clone())?;
         let listener =
@@ -95,6 +110,9 @@ impl Tasks {
             socket,
             owner,
             device_id,
+            limits,
+            disks,
+            storage_known: AtomicBool::new(false),
             ours: Mutex::default(),
             cgroups: Mutex::default(),
             graces: Mutex::default(),
@@ -111,6 +129,7 @@ impl Tasks {
     pub(super) fn carry_out(&self, task: &Task) -> Done {
         let seen = match task {
             Task::List => return self.list().into(),
+            Task::Usage(resource) => return self.usage(*resource).into(),
             Task::Pull(workload) => {
                 return images::pull(&self.client, workload).into();
             }
@@ -150,6 +169,25 @@ impl Tasks {
             workload: pod.labels.remove(WORKLOAD_LABEL).unwrap_or_default(),
         };
         Ok(Fact::Pods(pods.into_iter().map(summary).collect()))
+    }
+
+    fn usage(&self, resource: Resource) -> Result<Fact, Failure> {
+        let uses = match resource {
+            Resource::Memory => usage::memory(&self.client, &self.exits)?,
+            Resource::Disk => usage::disk(&self.client, lock(&self.ours).keys().cloned().collect())?,
+        };
+        Ok(Fact::Usage(uses))
+    }
+
+    /// Asks podman once where it keeps things. It is well, as it has just answered; if not, there will be a next time.
+    pub(super) fn find_storage(&self) {
+        if self.storage_known.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        match self.client.get("info", &[], LIMIT).and_then(|answer| answer.json()) {
+            Ok(info) => storage(&info).into_iter().for_each(|path| self.disks.add(path)),
+            Err(_) => self.storage_known.store(false, Ordering::Relaxed),
+        }
     }
 
     /// The pod, if there is one; a failure if it is somebody else's.
@@ -253,7 +291,7 @@ impl Tasks {
     }
 
     fn play(&self, workload: &Workload) -> Result<(), Error> {
-        let body = pod::documents(workload, &self.owner, &self.device_id);
+        let body = pod::documents(workload, &self.owner, &self.device_id, &self.limits);
         let answer = self.client.post("play/kube", &[("logOptions", LOG_LIMIT)], &body, PLAY_LIMIT)?;
         let reasons = match answer.json::<Played>() {
             // a container that didn't start is a success to podman
@@ -278,55 +316,10 @@ impl Tasks {
         reason
     }
 
-    /// Does what podman 4 doesn't on its own: see to the annotation that bounds the number of processes.
-    fn limit_pids(&self, id: &WorkloadId, seen: &Seen) {
-        let name = &seen.container.name;
-        let wanted = seen.inspected.annotation(&pod::pids_limit_annotation(name));
-        let wanted = wanted.and_then(|limit| limit.parse().ok()).filter(|limit: &i64| *limit > 0);
-        let (Some(limit), true) = (wanted, seen.process.is_some() && seen.inspected.pids_limit() <= 0) else {
-            return;
-        };
-        let body = json!({ "pids": { "limit": limit } }).to_string();
-        let answer = self.client.post(&format!("containers/{id}-{name}/update"), &[], &body, LIMIT);
-        // no reason to fail: rootless podman can't where cgroups aren't delegated
-        if let Err(Error::Refused(why) | Error::Broken(why) | Error::Late(why)) =
-            answer.and_then(|answer| answer.done())
-        {
-            log::debug!("failed to bound the processes of container '{name}' in '{id}': {why}");
-        }
-    }
-
-    /// Bounds the CPU time of a whole pod; podman is asked only where it has to be.
-    fn limit(&self, id: &WorkloadId, cpu: CpuLimit) -> Result<Fact, Failure> {
-        let known = lock(&self.cgroups).get(id).cloned();
-        let cgroup = match known {
-            None if self.inspect(id)?.is_none() => return Ok(Fact::Gone),
-            None => lock(&self.cgroups).get(id).cloned(),
-            known => known,
-        };
-        let own = || {
-            let seen = self.look(id).ok().flatten().into_iter().flatten();
-            seen.map(|seen| (seen.inspected.id.clone(), seen.inspected.cpu_limit())).collect()
-        };
-        let limited = cgroup.ok_or(LimitError::Missing).and_then(|(cgroup, _)| cgroup.limit(cpu, &own));
-        limited.map_err(|error| Failure::Workload(error.to_string()))?;
-        if let Some((_, kept)) = lock(&self.cgroups).get_mut(id) {
-            *kept = cpu;
-        }
-        Ok(Fact::Limited)
-    }
-
-    /// systemd knows nothing of these limits, and takes them back whenever its units are loaded anew.
-    fn keep_limits(&self) {
-        for (id, (cgroup, cpu)) in lock(&self.cgroups).iter() {
-            if cpu.is_some() && cgroup.cpu() != *cpu {
-                let kept = cgroup.limit(*cpu, &Vec::new);
-                log::debug!("pod '{id}' had lost its CPU limit: {kept:?}");
-            }
-        }
-    }
-
     fn remove(&self, id: &WorkloadId, grace: Duration) -> Result<(), Failure> {
+        if grace.is_zero() {
+            self.exits.end(id, SHORT_GRACE);
+        }
         self.exits.forget(id);
         self.prober.forget(id);
         let known = lock(&self.ours).remove(id);
