@@ -174,7 +174,9 @@ impl Tasks {
     fn usage(&self, resource: Resource) -> Result<Fact, Failure> {
         let uses = match resource {
             Resource::Memory => usage::memory(&self.client, &self.exits)?,
-            Resource::Disk => usage::disk(&self.client, lock(&self.ours).keys().cloned().collect())?,
+            Resource::Disk => {
+                usage::disk(&self.client, &self.exits, lock(&self.ours).keys().cloned().collect())?
+            }
         };
         Ok(Fact::Usage(uses))
     }

@@ -30,10 +30,7 @@ pub(super) fn memory(client: &Client, exits: &Exits) -> Result<Uses, Error> {
             Some(pid) => of_container(Path::new("/"), pid, &container),
             None => podman::memory_usage(&stats, &container),
         };
-        match uses.iter_mut().find(|(known, _)| *known == pod) {
-            Some((_, sum)) => *sum += used,
-            None => uses.push((pod, used)),
-        }
+        add(&mut uses, pod, used);
     }
     Ok(uses)
 }
@@ -54,14 +51,29 @@ fn of_cgroup(root: &Path, cgroup: &str, container: &str) -> Option<u64> {
         Some(path) => ("sys/fs/cgroup/memory", path, "memory.usage_in_bytes", "total_inactive_file "),
         None => ("sys/fs/cgroup", line(&str::is_empty)?, "memory.current", "inactive_file "),
     };
-    // its processes may be in groups below
-    let end = path.find(container)? + container.len();
-    let end = path[end..].find('/').map_or(path.len(), |more| end + more);
-    let directory = root.join(base).join(path[..end].trim_start_matches('/'));
+    let directory = root.join(base).join(own_group(path, container)?);
     let used: u64 = fs::read_to_string(directory.join(usage)).ok()?.trim().parse().ok()?;
     let stat = fs::read_to_string(directory.join("memory.stat")).unwrap_or_default();
     let cached = stat.lines().find_map(|line| line.strip_prefix(cache)?.trim().parse().ok());
     Some(used.saturating_sub(cached.unwrap_or(0)))
+}
+
+/// The container's own part of its process's path, which may be in a group below.
+fn own_group<'a>(path: &'a str, container: &str) -> Option<&'a str> {
+    let end = path.find(container)? + container.len();
+    let end = path[end..].find('/').map_or(path.len(), |more| end + more);
+    Some(path[..end].trim_start_matches('/'))
+}
+
+/// What its container has written to disks, where the kernel counts that: with cgroups of version 2.
+fn written(root: &Path, pid: i32, container: &str) -> Option<u64> {
+    let cgroup = fs::read_to_string(root.join(format!("proc/{pid}/cgroup"))).ok()?;
+    let path = cgroup.lines().find_map(|line| line.strip_prefix("0::"))?;
+    let stat = root.join("sys/fs/cgroup").join(own_group(path, container)?).join("io.stat");
+    let stat = fs::read_to_string(stat).ok()?;
+    let bytes =
+        stat.split_whitespace().filter_map(|field| field.strip_prefix("wbytes=")?.parse::<u64>().ok());
+    Some(bytes.sum())
 }
 
 /// What this process and its descendants hold; what they share counts more than once.
@@ -86,13 +98,34 @@ fn of_processes(root: &Path, first: i32) -> u64 {
 
 /// Of disk space: what its containers wrote, and its volumes. A claim's stays when the pod goes, but it
 /// grows no more.
-pub(super) fn disk(client: &Client, pods: Vec<WorkloadId>) -> Result<Uses, Error> {
-    let df = client.get("system/df", &[], MEASURE_LIMIT)?.json()?;
-    let with_use = |pod: WorkloadId| {
-        let used = podman::disk_usage(&df, pod.as_str());
-        (pod, used)
-    };
-    Ok(pods.into_iter().map(with_use).collect())
+pub(super) fn disk(client: &Client, exits: &Exits, pods: Vec<WorkloadId>) -> Result<Uses, Error> {
+    match client.get("system/df", &[], MEASURE_LIMIT)?.json() {
+        Ok(df) => {
+            let with_use = |pod: WorkloadId| {
+                let used = podman::disk_usage(&df, pod.as_str());
+                (pod, used)
+            };
+            Ok(pods.into_iter().map(with_use).collect())
+        }
+        // on a full disk podman can't measure, as it would have to write: who wrote most is the next best
+        Err(Error::Refused(cause)) => {
+            log::debug!("podman can't tell who fills the disk: {cause}");
+            let mut uses = Uses::new();
+            for (pod, container, pid) in exits.running() {
+                let used = pid.and_then(|pid| written(Path::new("/"), pid, &container));
+                add(&mut uses, pod, used.unwrap_or(0));
+            }
+            Ok(uses)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn add(uses: &mut Uses, pod: WorkloadId, used: u64) {
+    match uses.iter_mut().find(|(known, _)| *known == pod) {
+        Some((_, sum)) => *sum += used,
+        None => uses.push((pod, used)),
+    }
 }
 
 #[cfg(test)]
@@ -120,6 +153,12 @@ mod tests {
             ),
         ]);
         assert_eq!(of_container(two.path(), 7, "c1"), 4000);
+        let written = || written(two.path(), 7, "c1");
+        assert_eq!(written(), None);
+        let stat = "254:0 rbytes=9 wbytes=30 rios=1 wios=2\n8:0 rbytes=0 wbytes=5\n";
+        fs::write(two.path().join("sys/fs/cgroup/machine.slice/pod.slice/libpod-c1.scope/io.stat"), stat)
+            .unwrap();
+        assert_eq!(written(), Some(35));
         let one = root(&[
             ("proc/7/cgroup", "8:pids:/a\n4:memory:/libpod_parent/libpod-c1\n0::/\n"),
             ("sys/fs/cgroup/memory/libpod_parent/libpod-c1/memory.usage_in_bytes", "5000\n"),
