@@ -13,9 +13,13 @@ use std::{
     net::TcpStream,
     os::unix::fs::MetadataExt,
     thread,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
+use rustix::{
+    event::{PollFd, PollFlags, poll},
+    process::{Pid, PidfdFlags, pidfd_open},
+};
 use serde_json::{Map, Value, json};
 use support::{
     Device, IMAGE, SLEEP, children,
@@ -45,7 +49,7 @@ fn main() {
     let mut report = Report(Map::new());
     let binary = std::env::var("DWNG_BINARY").expect("DWNG_BINARY: the binary to measure");
     report.add("binary", fs::metadata(&binary).expect("the binary").size(), "bytes");
-    let parts: [Part; 7] = [
+    let parts: [Part; 8] = [
         ("footprint", footprint),
         ("linked", linked),
         ("first_action", first_action),
@@ -53,6 +57,7 @@ fn main() {
         ("posts", posts),
         ("save_to_running", save_to_running),
         ("post_to_stop", post_to_stop),
+        ("retries", retries),
     ];
     let only: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
     for (name, measure) in parts {
@@ -383,4 +388,68 @@ fn post_to_stop(report: &mut Report) {
         round(waits[(waits.len() * 99).div_ceil(100) - 1], 2),
         "ms",
     );
+}
+
+/// From the end of a failing container's conmon until the agent knows the exit code, and how late the first request
+/// of the restart leaves.
+fn retries(report: &mut Report) {
+    const ROUNDS: usize = 30;
+    const PERIOD: Duration = Duration::from_secs(2);
+    let (mut device, proxy) = device("retries");
+    let mut failing = workload("failing", "sleep 0.7; exit 3");
+    failing["spec"]["retry"] = json!({ "constantBackoff": { "periodSeconds": PERIOD.as_secs() } });
+    device.manifest("failing.json", &failing.to_string());
+    device.start();
+    let (mut known, mut late) = (Vec::new(), Vec::new());
+    let (instant, wall) = (Instant::now(), SystemTime::now());
+    let mut last = String::new();
+    for round in 1..=ROUNDS {
+        let (container, conmon) = support::poll(|| {
+            let pods = device.pods();
+            let pod = pods.iter().find(|pod| pod.id != last && pod.status == "Running")?;
+            let state = &podman::call(
+                &podman::socket(),
+                "GET",
+                &format!("containers/{}/json", pod.containers[0].1),
+                "",
+            )
+            .1;
+            let conmon = state["State"]["ConmonPid"].as_i64().filter(|pid| *pid > 0)?;
+            last = pod.id.clone();
+            Some((pod.containers[0].1.clone(), Pid::from_raw(i32::try_from(conmon).unwrap())?))
+        })
+        .expect("a running pod");
+        let pidfd = pidfd_open(conmon, PidfdFlags::empty()).expect("its conmon");
+        poll(&mut [PollFd::new(&pidfd, PollFlags::IN)], None).unwrap();
+        let ended = SystemTime::now();
+        let line = support::poll(|| {
+            let log = device.log();
+            log.lines()
+                .filter(|line| line.contains("ended with exit code 3"))
+                .nth(round - 1)
+                .map(str::to_owned)
+        })
+        .expect("the agent to know");
+        let told: SystemTime =
+            chrono::DateTime::parse_from_rfc3339(line.split(' ').next().unwrap()).unwrap().into();
+        known.push(told.duration_since(ended).unwrap_or_default().as_secs_f64() * 1e3);
+
+        let state = podman::call(&podman::socket(), "GET", &format!("containers/{container}/json"), "").1;
+        let finished = state["State"]["FinishedAt"].as_str().expect("its end");
+        let due: SystemTime =
+            SystemTime::from(chrono::DateTime::parse_from_rfc3339(finished).unwrap()) + PERIOD;
+        let stop = format!("pods/{last}/stop");
+        let at =
+            support::poll(|| proxy.requests(&stop).first().map(|(at, _)| *at)).expect("the old pod to go");
+        let at = wall + (at - instant);
+        late.push(at.duration_since(due).unwrap_or_default().as_secs_f64() * 1e3);
+    }
+    for (what, times) in
+        [("conmon's end to the exit code", known), ("due to the restart's first request", late)]
+    {
+        let mut sorted = times;
+        sorted.sort_by(f64::total_cmp);
+        report.add(&format!("{what}, p50"), round(sorted[ROUNDS / 2], 2), "ms");
+        report.add(&format!("{what}, largest of {ROUNDS}"), round(sorted[ROUNDS - 1], 2), "ms");
+    }
 }
