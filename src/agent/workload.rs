@@ -2,9 +2,9 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
+use ring::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
-use sha2::{Digest, Sha256};
 
 use super::{health::Probes, schedule::Cron};
 
@@ -107,7 +107,7 @@ impl Content {
             "specification": canonical(&self.specification),
         });
         // serde_json keeps objects sorted by key
-        hex(&Sha256::digest(whole.to_string().as_bytes()))
+        hex(digest(&SHA256, whole.to_string().as_bytes()).as_ref())
     }
 }
 

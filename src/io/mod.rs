@@ -1,6 +1,7 @@
 //! **Acts.** Everything that touches files, sockets, processes and signals. Each part turns what it sees
 //! into [`Event`](crate::agent::Event)s and knows nothing about decisions.
 
+mod crypto;
 pub mod exits;
 pub mod hardware;
 pub mod identity;

@@ -28,12 +28,11 @@ use std::{
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use log::warn;
-use rustls::crypto::ring;
 use serde_json::Value;
 
 use self::client::{Client, Target};
 use super::{
-    hardware,
+    crypto, hardware,
     identity::{self, Clock, Identity, Vault},
     keeper::{self, Stores},
     lock,
@@ -319,7 +318,7 @@ fn inventory() -> Option<Value> {
 /// A random UUID (RFC 9562, version 4).
 fn message_id() -> Result<String, CallFailure> {
     let mut bytes = [0; 16];
-    let filled = ring::default_provider().secure_random.fill(&mut bytes);
+    let filled = crypto::provider().secure_random.fill(&mut bytes);
     filled.map_err(|_| CallFailure::Local("the system has no random numbers".to_owned()))?;
     let random = u128::from_be_bytes(bytes);
     let random = random & !(0xf << 76 | 0x3 << 62) | 0x4 << 76 | 0x2 << 62;

@@ -12,7 +12,7 @@ use std::{
 };
 
 use log::warn;
-use sha2::{Digest, Sha256};
+use ring::digest::{SHA256, digest};
 
 use crate::agent::workload::hex;
 
@@ -165,7 +165,7 @@ fn read(path: &Path) -> Result<Vec<u8>, Damage> {
 }
 
 fn checksum(content: &[u8]) -> String {
-    hex(&Sha256::digest(content))
+    hex(digest(&SHA256, content).as_ref())
 }
 
 #[cfg(test)]

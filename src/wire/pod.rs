@@ -6,8 +6,8 @@
 
 use std::path::Path;
 
+use ring::digest::{Context, SHA256};
 use serde_json::{Map, Value, json};
-use sha2::{Digest, Sha256};
 
 use crate::agent::{
     quantity,
@@ -76,11 +76,11 @@ fn amount(quantity: &Value) -> Option<u64> {
 
 /// Whose pods these are: the same for one device and state directory, another for any other.
 pub fn owner(device_id: &str, state_dir: &Path) -> String {
-    let mut hash = Sha256::new();
+    let mut hash = Context::new(&SHA256);
     hash.update(device_id.as_bytes());
-    hash.update([0]);
+    hash.update(&[0]);
     hash.update(state_dir.as_os_str().as_encoded_bytes());
-    hex(&hash.finalize()[..8])
+    hex(&hash.finish().as_ref()[..8])
 }
 
 /// What all names begin with that the pod doesn't share with any other: those of its volumes, but for claims.

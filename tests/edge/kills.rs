@@ -8,12 +8,12 @@ use std::{
     time::{Duration, Instant},
 };
 
+use ring::digest::{SHA256, digest};
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags},
 };
 use serde_json::json;
-use sha2::{Digest, Sha256};
 
 use super::{Dice, device_of, knob};
 use crate::support::{
@@ -215,8 +215,9 @@ fn check_files(device: &Device, moment: &Moment, tally: &mut Tally) {
         }
         let (sum, content) = bytes.split_at(bytes.len().min(64));
         let content = content.strip_prefix(b"\n").unwrap_or_default();
-        let digest = Sha256::digest(content).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-        assert!(sum == digest.as_bytes(), "{moment:?} tore '{name}'");
+        let hash = digest(&SHA256, content);
+        let hex = hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        assert!(sum == hex.as_bytes(), "{moment:?} tore '{name}'");
     }
     tally.writing += u64::from(names.iter().any(|name| name.ends_with(".new")));
     let next = fs::read_to_string(device.state_dir().join("identity-next")).unwrap_or_default();

@@ -5,12 +5,12 @@ use std::{fs::File, io::Read, path::Path, sync::Arc};
 use log::warn;
 use rustls::{
     RootCertStore,
-    crypto::ring,
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
     sign::CertifiedKey,
 };
 
 use super::certificate::Facts;
+use crate::io::crypto;
 
 /// More than any PEM file of keys and certificates, in bytes.
 const LARGEST: u64 = 1 << 20;
@@ -48,7 +48,7 @@ impl Pair {
                 "the key in {key_from} is encrypted, and nobody is there to enter its password"
             ));
         }
-        let signer = ring::default_provider().key_provider.load_private_key(der).map_err(|_| {
+        let signer = crypto::provider().key_provider.load_private_key(der).map_err(|_| {
             format!(
                 "the key in {key_from} can't be used: EC P-256 and P-384, RSA of 2048 bits and more, and \
                  Ed25519 can"

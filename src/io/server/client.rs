@@ -12,8 +12,7 @@ use std::{
 };
 
 use rustls::{
-    ClientConfig, RootCertStore, client::Resumption, crypto::ring, pki_types::ServerName,
-    sign::SingleCertAndKey,
+    ClientConfig, RootCertStore, client::Resumption, pki_types::ServerName, sign::SingleCertAndKey,
 };
 use ureq::{
     Agent, Error, Proxy,
@@ -27,7 +26,10 @@ use ureq::{
 use super::{failure, tls::TlsConnector};
 use crate::{
     agent::call::CallFailure,
-    io::identity::{Clock, Identity},
+    io::{
+        crypto,
+        identity::{Clock, Identity},
+    },
     wire::message::{self, Request},
 };
 
@@ -84,12 +86,11 @@ impl Client {
         let name = target.name.as_deref().unwrap_or(host).trim_matches(['[', ']']).to_owned();
         let server_name = ServerName::try_from(name.clone())
             .map_err(|_| format!("'{name}' can't be the name in a certificate: set SERVER_NAME"))?;
-        let mut config =
-            ClientConfig::builder_with_details(Arc::new(ring::default_provider()), clock.clone())
-                .with_safe_default_protocol_versions()
-                .map_err(|error| format!("failed to set TLS up: {error}"))?
-                .with_root_certificates(roots)
-                .with_client_cert_resolver(Arc::new(SingleCertAndKey::from(identity.pair.certified.clone())));
+        let mut config = ClientConfig::builder_with_details(Arc::new(crypto::provider()), clock.clone())
+            .with_safe_default_protocol_versions()
+            .map_err(|error| format!("failed to set TLS up: {error}"))?
+            .with_root_certificates(roots)
+            .with_client_cert_resolver(Arc::new(SingleCertAndKey::from(identity.pair.certified.clone())));
         // there is one server
         config.resumption = Resumption::in_memory_sessions(1);
         let connections = Arc::new(AtomicUsize::new(0));

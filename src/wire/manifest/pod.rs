@@ -2,11 +2,11 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use serde::Deserialize;
+use serde::{Deserialize, de::Error};
 use serde_json::Value;
 
 use super::{
-    Finding,
+    Finding, document,
     names::{Filled, Label, Subdomain},
     probe::{self, Asked},
     yaml::Field,
@@ -154,7 +154,8 @@ pub(super) struct ConfigMapUse {
 /// # Errors
 /// The specification is none.
 pub(in crate::wire) fn restored(content: Content) -> Result<Workload, serde_json::Error> {
-    let pod = Pod::deserialize(&content.specification)?;
+    let (pod, _): (Pod, _) = document::typed(&content.specification)
+        .map_err(|finding| serde_json::Error::custom(finding.message))?;
     let rootless = content.engine == Engine::Podman { rootless: true };
     let probes = pod.probes(&Field::default(), rootless, &mut Vec::new()).unwrap_or_default();
     Ok(Workload { restart: pod.restart(), grace: pod.grace(), probes, ..Workload::new(content) })

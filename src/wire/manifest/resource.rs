@@ -7,13 +7,13 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{
-    Finding,
+    Finding, document,
     names::{Label, Subdomain},
     pod::{ConfigMapUse, Pod},
     profiles::{DeviceProfiles, WorkloadProfile},
     select::Selector,
     timing::{CronField, Retry},
-    yaml::{Field, Step},
+    yaml::Field,
 };
 use crate::agent::{
     health::Probes,
@@ -114,14 +114,11 @@ fn typed<'de, T: Deserialize<'de>>(
     document: &'de Value,
     left: &[&str],
 ) -> Result<(T, Vec<Finding>), Finding> {
-    let mut unknown = Vec::new();
-    let mut track = serde_path_to_error::Track::new();
-    let tracked = serde_path_to_error::Deserializer::new(document, &mut track);
-    let result = serde_ignored::deserialize(tracked, |path| unknown.push(ignored_field(&path)));
-    let value = result.map_err(|error: serde_json::Error| Finding {
-        field: tracked_field(&track.path()),
-        message: error.to_string(),
-    })?;
+    let (value, unknown) = document::typed(document)?;
+    Ok((value, without_effect(unknown, left)))
+}
+
+fn without_effect(mut unknown: Vec<Field>, left: &[&str]) -> Vec<Finding> {
     let is_known = |field: &str| {
         let is_below = |known: &&str| {
             field.strip_prefix(known).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
@@ -129,11 +126,8 @@ fn typed<'de, T: Deserialize<'de>>(
         left.iter().chain(&COMMON).any(is_below)
     };
     unknown.retain(|field| !is_known(&field.to_string()));
-    let findings = unknown
-        .into_iter()
-        .map(|field| Finding { field, message: "unknown field: it has no effect".to_owned() })
-        .collect();
-    Ok((value, findings))
+    let message = "unknown field: it has no effect";
+    unknown.into_iter().map(|field| Finding { field, message: message.to_owned() }).collect()
 }
 
 /// Fields of every resource that are legal and say nothing to this agent.
@@ -156,28 +150,6 @@ const COMMON: [&str; 17] = [
     "metadata.selfLink",
     "metadata.uid",
 ];
-
-fn ignored_field(path: &serde_ignored::Path<'_>) -> Field {
-    use serde_ignored::Path;
-    match path {
-        Path::Root => Field::default(),
-        Path::Seq { parent, index } => ignored_field(parent).then(*index),
-        Path::Map { parent, key } => ignored_field(parent).then(key.as_str()),
-        Path::Some { parent } | Path::NewtypeStruct { parent } | Path::NewtypeVariant { parent } => {
-            ignored_field(parent)
-        }
-    }
-}
-
-fn tracked_field(path: &serde_path_to_error::Path) -> Field {
-    use serde_path_to_error::Segment;
-    let steps = path.iter().filter_map(|segment| match segment {
-        Segment::Seq { index } => Some(Step::Index(*index)),
-        Segment::Map { key } => Some(Step::Key(key.clone())),
-        Segment::Enum { .. } | Segment::Unknown => None,
-    });
-    Field(steps.collect())
-}
 
 #[derive(Deserialize)]
 struct Metadata<Name> {

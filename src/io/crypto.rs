@@ -1,0 +1,74 @@
+//! The cryptography of this agent's TLS: ring's, without ChaCha20-Poly1305. Every server of TLS 1.3 has AES (RFC 8446,
+//! 9.1), the other cipher would take 50 KB, and ring's usual provider refers to all.
+
+use std::sync::Arc;
+
+use ring::rand::{SecureRandom as _, SystemRandom};
+use rustls::{
+    Error, SignatureScheme,
+    crypto::{
+        CryptoProvider, GetRandomFailed, KeyProvider, SecureRandom, WebPkiSupportedAlgorithms,
+        ring::{cipher_suite, kx_group, sign},
+    },
+    pki_types::PrivateKeyDer,
+    sign::SigningKey,
+};
+use webpki::ring as verify;
+
+/// For a `ClientConfig`.
+pub(crate) fn provider() -> CryptoProvider {
+    CryptoProvider {
+        cipher_suites: vec![cipher_suite::TLS13_AES_256_GCM_SHA384, cipher_suite::TLS13_AES_128_GCM_SHA256],
+        kx_groups: vec![kx_group::X25519, kx_group::SECP256R1, kx_group::SECP384R1],
+        signature_verification_algorithms: SIGNATURES,
+        secure_random: &Ring,
+        key_provider: &Ring,
+    }
+}
+
+/// Of servers and of those who signed their certificates.
+const SIGNATURES: WebPkiSupportedAlgorithms = WebPkiSupportedAlgorithms {
+    all: &[
+        verify::ECDSA_P256_SHA256,
+        verify::ECDSA_P256_SHA384,
+        verify::ECDSA_P384_SHA256,
+        verify::ECDSA_P384_SHA384,
+        verify::ED25519,
+        verify::RSA_PSS_2048_8192_SHA256_LEGACY_KEY,
+        verify::RSA_PSS_2048_8192_SHA384_LEGACY_KEY,
+        verify::RSA_PSS_2048_8192_SHA512_LEGACY_KEY,
+        verify::RSA_PKCS1_2048_8192_SHA256,
+        verify::RSA_PKCS1_2048_8192_SHA384,
+        verify::RSA_PKCS1_2048_8192_SHA512,
+        verify::RSA_PKCS1_2048_8192_SHA256_ABSENT_PARAMS,
+        verify::RSA_PKCS1_2048_8192_SHA384_ABSENT_PARAMS,
+        verify::RSA_PKCS1_2048_8192_SHA512_ABSENT_PARAMS,
+    ],
+    // TLS 1.3 binds a scheme to one curve, and has PKCS#1 in certificates only
+    mapping: &[
+        (SignatureScheme::ECDSA_NISTP384_SHA384, &[verify::ECDSA_P384_SHA384]),
+        (SignatureScheme::ECDSA_NISTP256_SHA256, &[verify::ECDSA_P256_SHA256]),
+        (SignatureScheme::ED25519, &[verify::ED25519]),
+        (SignatureScheme::RSA_PSS_SHA512, &[verify::RSA_PSS_2048_8192_SHA512_LEGACY_KEY]),
+        (SignatureScheme::RSA_PSS_SHA384, &[verify::RSA_PSS_2048_8192_SHA384_LEGACY_KEY]),
+        (SignatureScheme::RSA_PSS_SHA256, &[verify::RSA_PSS_2048_8192_SHA256_LEGACY_KEY]),
+        (SignatureScheme::RSA_PKCS1_SHA512, &[verify::RSA_PKCS1_2048_8192_SHA512]),
+        (SignatureScheme::RSA_PKCS1_SHA384, &[verify::RSA_PKCS1_2048_8192_SHA384]),
+        (SignatureScheme::RSA_PKCS1_SHA256, &[verify::RSA_PKCS1_2048_8192_SHA256]),
+    ],
+};
+
+#[derive(Debug)]
+struct Ring;
+
+impl SecureRandom for Ring {
+    fn fill(&self, bytes: &mut [u8]) -> Result<(), GetRandomFailed> {
+        SystemRandom::new().fill(bytes).map_err(|_| GetRandomFailed)
+    }
+}
+
+impl KeyProvider for Ring {
+    fn load_private_key(&self, der: PrivateKeyDer<'static>) -> Result<Arc<dyn SigningKey>, Error> {
+        sign::any_supported_type(&der)
+    }
+}
