@@ -56,17 +56,20 @@ pub(super) fn survive(edge: &mut Edge, device: &mut Device, trouble: &mut dyn Tr
     let (threads, memory) = (settled_threads(device), anonymous_kib(device));
 
     let end = Instant::now() + Duration::from_secs(knob("CHAOS_SECONDS", 45));
-    let (mut version, mut flips, mut flipped) = (0, 0, None);
+    // There is something to tell when the first trouble comes.
+    device.post("x", 5);
+    device.wait_for_log("workload 'gated': its pod is gone");
+    let (mut version, mut flips, mut flipped) = (0, 1, Instant::now());
     while Instant::now() < end {
-        if flipped.is_none_or(|at: Instant| at.elapsed() > BETWEEN_FLIPS) {
-            flipped = Some(Instant::now());
-            flips += 1;
-            device.post("x", flips % 2 * 5);
-        }
         trouble.strike(edge, &mut dice);
         if dice.roll(3) == 0 {
             version += 1;
             edge.workload(device, "changing", &format!("echo version {version}; {SLEEP}"));
+        }
+        if flipped.elapsed() > BETWEEN_FLIPS {
+            flipped = Instant::now();
+            flips += 1;
+            device.post("x", flips % 2 * 5);
         }
         pause(dice.roll(2500));
         if dice.roll(2) == 0 {

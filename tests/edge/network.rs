@@ -13,9 +13,9 @@ use crate::support::{Device, edge::Edge, free_port, link::Link, pause};
 
 /// The name of each kind of fault, what it is to the link, and whether packets vanish.
 const KINDS: [(&str, &str, bool); 5] = [
+    ("partition", "down", true),
     ("answers lost", "in.loss=100", true),
     ("questions lost", "out.loss=100", true),
-    ("partition", "down", true),
     ("loss", "loss=40", true),
     ("delay", "delay=600 jitter=300", false),
 ];
