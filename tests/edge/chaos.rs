@@ -35,11 +35,11 @@ pub(super) trait Trouble {
 fn after_an_outage_of_everything_the_device_is_as_it_was_told_last() {
     let Some(mut edge) = Edge::start(&["--period", "1", "--certificate-seconds", "60"]) else { return };
     let Some(mut device) = device_of(&edge, "chaos") else { return };
-    survive(&mut edge, &mut device, &mut Server::default());
+    survive(&mut edge, &mut device, &mut Server::default(), knob("CHAOS_SECONDS", 45));
 }
 
-/// Lets trouble happen for a while, each time followed by a pause, and checks what must be true in spite of it.
-pub(super) fn survive(edge: &mut Edge, device: &mut Device, trouble: &mut dyn Trouble) {
+/// Lets trouble happen for some seconds, each time followed by a pause, and checks what must be true in spite of it.
+pub(super) fn survive(edge: &mut Edge, device: &mut Device, trouble: &mut dyn Trouble, seconds: u64) {
     let seed = knob("CHAOS_SEED", now().to_bits());
     println!("CHAOS_SEED={seed}");
     let mut dice = Dice(seed);
@@ -55,21 +55,22 @@ pub(super) fn survive(edge: &mut Edge, device: &mut Device, trouble: &mut dyn Tr
     device.post("x", 0);
     let (threads, memory) = (settled_threads(device), anonymous_kib(device));
 
-    let end = Instant::now() + Duration::from_secs(knob("CHAOS_SECONDS", 45));
-    // There is something to tell when the first trouble comes.
-    device.post("x", 5);
-    device.wait_for_log("workload 'gated': its pod is gone");
-    let (mut version, mut flips, mut flipped) = (0, 1, Instant::now());
+    let end = Instant::now() + Duration::from_secs(seconds);
+    let (mut version, mut flips, mut flipped) = (0, 0, None);
     while Instant::now() < end {
+        if flipped.is_none_or(|at: Instant| at.elapsed() > BETWEEN_FLIPS) {
+            flips += 1;
+            // the next heartbeat has something to tell
+            let told = || device.whole_log().matches("workload 'gated'").count();
+            let before = told();
+            device.post("x", flips % 2 * 5);
+            device.wait_for("an event", || (told() > before).then_some(()));
+            flipped = Some(Instant::now());
+        }
         trouble.strike(edge, &mut dice);
         if dice.roll(3) == 0 {
             version += 1;
             edge.workload(device, "changing", &format!("echo version {version}; {SLEEP}"));
-        }
-        if flipped.elapsed() > BETWEEN_FLIPS {
-            flipped = Instant::now();
-            flips += 1;
-            device.post("x", flips % 2 * 5);
         }
         pause(dice.roll(2500));
         if dice.roll(2) == 0 {

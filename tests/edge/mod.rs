@@ -5,7 +5,7 @@
 //! |---|---|---|
 //! | `EDGE_KILLS` | 20 | `kill -9` that often |
 //! | `CERTIFICATE_SECONDS`, `CERTIFICATE_MINUTES` | 15, 0.75 | the life of a certificate, and for how long they are renewed |
-//! | `CHAOS_SECONDS`, `CHAOS_SEED` | 45, random | how long everything, or the network, fails, and in which order |
+//! | `CHAOS_SECONDS`, `CHAOS_SEED` | 45 (the network: 30), random | how long everything, or the network, fails, and in which order |
 
 mod certificates;
 mod chaos;

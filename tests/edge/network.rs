@@ -7,7 +7,7 @@ use chrono::DateTime;
 use super::{
     Dice,
     chaos::{Trouble, survive},
-    device_of, now,
+    device_of, knob, now,
 };
 use crate::support::{Device, edge::Edge, free_port, link::Link, pause};
 
@@ -33,7 +33,7 @@ fn over_a_network_that_fails_in_every_way_no_event_is_lost_and_nothing_is_restar
     };
     let Some(mut device) = device_of(&edge, "network") else { return };
     let mut network = Network { link, strikes: Vec::new(), since: None, cuts: Vec::new() };
-    survive(&mut edge, &mut device, &mut network);
+    survive(&mut edge, &mut device, &mut network, knob("CHAOS_SECONDS", 30));
     network.check(&edge, &device);
 }
 
@@ -87,14 +87,14 @@ impl Network {
 }
 
 impl Trouble for Network {
-    /// The kinds take turns. The first strike and some others last until calls are given up; behind others the server
-    /// is started again, and what was said to the former one is answered by a reset.
+    /// The kinds take turns. Some last until calls are given up. Behind others, the first among them, the server is
+    /// started again, and the kernel there resets what was said to the former one: calls fail at once.
     fn strike(&mut self, edge: &mut Edge, dice: &mut Dice) {
         self.since.get_or_insert_with(now);
         let number = self.strikes.len();
         self.set(Some(number % KINDS.len()));
-        pause(if number == 0 || dice.roll(10) == 0 { LONG } else { 500 + dice.roll(2000) });
-        if dice.roll(2) == 0 {
+        pause(if number > 0 && dice.roll(10) == 0 { LONG } else { 1500 + dice.roll(1500) });
+        if number == 0 || dice.roll(2) == 0 {
             edge.kill();
             edge.start_again();
         }
