@@ -12,7 +12,7 @@
 //! | [`metrics`] | the endpoint: what whoever posts is promised, the attacks on it, kills of both processes |
 //! | [`edge`] | the agent and an edge API: from a stranger to running pods; certificates, kills, outages, chaos |
 //! | [`podman`] | the executor by itself: orders, exits, limits, probes, lanes |
-//! | [`support`] | a device for a test, an edge API, podman's API, a proxy that holds requests back, a client of the endpoint |
+//! | [`support`] | a device for a test, an edge API, a link that fails, podman's API, a proxy that holds requests back, a client of the endpoint |
 //!
 //! Tests that need podman are skipped by name where there is none; `make test` brings a private one, and then
 //! a skip is a failure.

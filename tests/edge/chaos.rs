@@ -18,21 +18,28 @@ use crate::support::{
 const ANSWERED: f64 = 0.5;
 /// A workload that flips more often is held at rest.
 const BETWEEN_FLIPS: Duration = Duration::from_secs(15);
-/// What this has to come to an end in, with back-offs that grew meanwhile.
-const PATIENCE: Duration = Duration::from_secs(180);
+/// What this has to come to an end in, with back-offs that grew to five minutes meanwhile.
+const PATIENCE: Duration = Duration::from_secs(330);
 
-/// From when to when each of the cuts was made, that answers under way may have fallen victim to.
-type Cuts = Vec<Range<f64>>;
+/// Something that fails, and is mended.
+pub(super) trait Trouble {
+    /// One thing more goes wrong.
+    fn strike(&mut self, edge: &mut Edge, dice: &mut Dice);
+    /// Nothing is wrong any more.
+    fn end(&mut self, edge: &mut Edge);
+    /// From when to when connections may have been cut, and answers under way lost.
+    fn cuts(&self) -> &[Range<f64>];
+}
 
 #[test]
 fn after_an_outage_of_everything_the_device_is_as_it_was_told_last() {
     let Some(mut edge) = Edge::start(&["--period", "1", "--certificate-seconds", "60"]) else { return };
     let Some(mut device) = device_of(&edge, "chaos") else { return };
-    survive(&mut edge, &mut device, &mut trouble);
+    survive(&mut edge, &mut device, &mut Server::default(), knob("CHAOS_SECONDS", 45));
 }
 
-/// Lets `trouble` happen for a while, each time followed by a pause, and checks what must be true in spite of it.
-fn survive(edge: &mut Edge, device: &mut Device, trouble: &mut dyn FnMut(&mut Edge, &mut Dice, &mut Cuts)) {
+/// Lets trouble happen for some seconds, each time followed by a pause, and checks what must be true in spite of it.
+pub(super) fn survive(edge: &mut Edge, device: &mut Device, trouble: &mut dyn Trouble, seconds: u64) {
     let seed = knob("CHAOS_SEED", now().to_bits());
     println!("CHAOS_SEED={seed}");
     let mut dice = Dice(seed);
@@ -48,27 +55,30 @@ fn survive(edge: &mut Edge, device: &mut Device, trouble: &mut dyn FnMut(&mut Ed
     device.post("x", 0);
     let (threads, memory) = (settled_threads(device), anonymous_kib(device));
 
-    let mut cuts = Cuts::new();
-    let end = Instant::now() + Duration::from_secs(knob("CHAOS_SECONDS", 45));
-    let (mut version, mut flips, mut flipped) = (0, 0, Instant::now());
+    let end = Instant::now() + Duration::from_secs(seconds);
+    let (mut version, mut flips, mut flipped) = (0, 0, None);
     while Instant::now() < end {
-        trouble(edge, &mut dice, &mut cuts);
+        if flipped.is_none_or(|at: Instant| at.elapsed() > BETWEEN_FLIPS) {
+            flips += 1;
+            // the next heartbeat has something to tell
+            let told = || device.whole_log().matches("workload 'gated'").count();
+            let before = told();
+            device.post("x", flips % 2 * 5);
+            device.wait_for("an event", || (told() > before).then_some(()));
+            flipped = Some(Instant::now());
+        }
+        trouble.strike(edge, &mut dice);
         if dice.roll(3) == 0 {
             version += 1;
             edge.workload(device, "changing", &format!("echo version {version}; {SLEEP}"));
         }
-        if flipped.elapsed() > BETWEEN_FLIPS {
-            flipped = Instant::now();
-            flips += 1;
-            device.post("x", flips % 2 * 5);
-        }
         pause(dice.roll(2500));
         if dice.roll(2) == 0 {
-            edge.tell("clear"); // (it cuts no connection that anything was said on)
+            trouble.end(edge);
             pause(dice.roll(2000));
         }
     }
-    edge.tell("clear");
+    trouble.end(edge);
     version += 1;
     edge.workload(device, "changing", &format!("echo version {version}; {SLEEP}"));
     device.post("x", 0);
@@ -91,44 +101,59 @@ fn survive(edge: &mut Edge, device: &mut Device, trouble: &mut dyn FnMut(&mut Ed
     device.wait_within(PATIENCE, "a good heartbeat", || edge.find(device, mark, is_well));
     device.wait_within(PATIENCE, "all events", || {
         let told: usize = told(device).values().sum();
-        let (sure, perhaps) = arrived(edge, device, &cuts);
+        let (sure, perhaps) = arrived(edge, device, trouble.cuts());
         (sure.values().chain(perhaps.values()).sum::<usize>() >= told).then_some(())
     });
     let beats = edge.beats(device, 0).len();
     device.wait_for("two heartbeats more", || (edge.beats(device, 0).len() >= beats + 2).then_some(()));
-    check_events(edge, device, &cuts);
+    check_events(edge, device, trouble.cuts());
     let after = (settled_threads(device), anonymous_kib(device));
     println!("threads {threads} -> {}, anonymous memory {memory} -> {} KiB", after.0, after.1);
     assert_eq!(after.0, threads, "threads");
     assert!(after.1 <= memory + 1024, "{memory} KiB became {} KiB", after.1);
 }
 
-/// One thing more goes wrong with the server.
-fn trouble(edge: &mut Edge, dice: &mut Dice, cuts: &mut Cuts) {
-    // (not `huge`: a C library may keep the memory for the largest answer)
-    let answers =
-        ["stall", "slow=700", "drip=5", "reset", "lost", "cut", "truncated", "types", "html", "empty"];
-    let statuses = ["401", "403", "404", "429 retry-after=1", "500", "503"];
-    let calls = ["enrol", "register", "heartbeat", "heartbeat", "configuration", "control"];
-    let began = now();
-    match dice.roll(12) {
-        0 => edge.kill(),
-        1 => drop(edge.tell(&format!("door {}", dice.pick(&["refuse", "silent"])))),
-        2 => drop(edge.tell("hangup")),
-        3 => {
-            let flaw = dice.pick(&["expired", "wrong-name", "foreign"]);
-            edge.tell(&format!("server-certificate {flaw}"));
+/// A server that misbehaves.
+#[derive(Default)]
+struct Server {
+    cuts: Vec<Range<f64>>,
+}
+
+impl Trouble for Server {
+    fn strike(&mut self, edge: &mut Edge, dice: &mut Dice) {
+        // (not `huge`: a C library may keep the memory for the largest answer)
+        let answers =
+            ["stall", "slow=700", "drip=5", "reset", "lost", "cut", "truncated", "types", "html", "empty"];
+        let statuses = ["401", "403", "404", "429 retry-after=1", "500", "503"];
+        let calls = ["enrol", "register", "heartbeat", "heartbeat", "configuration", "control"];
+        let began = now();
+        match dice.roll(12) {
+            0 => edge.kill(),
+            1 => drop(edge.tell(&format!("door {}", dice.pick(&["refuse", "silent"])))),
+            2 => drop(edge.tell("hangup")),
+            3 => {
+                let flaw = dice.pick(&["expired", "wrong-name", "foreign"]);
+                edge.tell(&format!("server-certificate {flaw}"));
+            }
+            kind => {
+                let fault = if kind < 7 { dice.pick(&statuses) } else { dice.pick(&answers) };
+                edge.tell(&format!("fault {fault} call={} times={}", dice.pick(&calls), 1 + dice.roll(3)));
+                return;
+            }
         }
-        kind => {
-            let fault = if kind < 7 { dice.pick(&statuses) } else { dice.pick(&answers) };
-            edge.tell(&format!("fault {fault} call={} times={}", dice.pick(&calls), 1 + dice.roll(3)));
-            return;
+        self.cuts.push(began..now());
+        if !edge.runs() {
+            pause(dice.roll(2000));
+            edge.start_again();
         }
     }
-    cuts.push(began..now());
-    if !edge.runs() {
-        pause(dice.roll(2000));
-        edge.start_again();
+
+    fn end(&mut self, edge: &mut Edge) {
+        edge.tell("clear"); // (it cuts no connection that anything was said on)
+    }
+
+    fn cuts(&self) -> &[Range<f64>] {
+        &self.cuts
     }
 }
 
@@ -151,14 +176,23 @@ fn told(device: &Device) -> BTreeMap<String, usize> {
 }
 
 /// How often each message arrived: in heartbeats that the device knows to have arrived, and in those that it may
-/// not know of, because the connection was cut when the answer was under way.
-fn arrived(edge: &Edge, device: &Device, cuts: &Cuts) -> (BTreeMap<String, usize>, BTreeMap<String, usize>) {
+/// not know of, because the connection was cut when the answer was under way. One that was used again wasn't.
+fn arrived(
+    edge: &Edge,
+    device: &Device,
+    cuts: &[Range<f64>],
+) -> (BTreeMap<String, usize>, BTreeMap<String, usize>) {
     let (mut sure, mut perhaps) = (BTreeMap::new(), BTreeMap::new());
+    let mut last = BTreeMap::new();
+    for call in edge.since(0) {
+        last.insert((call.start, call.connection), call.at);
+    }
     for beat in edge.beats(device, 0) {
+        let is_last = last[&(beat.start, beat.connection)] <= beat.at;
         let is_near = |cut: &Range<f64>| (cut.start - ANSWERED..cut.end).contains(&beat.at);
         let counts = match beat.trouble.as_deref() {
             Some("lost" | "cut") => continue,
-            _ if cuts.iter().any(is_near) => &mut perhaps,
+            _ if is_last && cuts.iter().any(is_near) => &mut perhaps,
             _ => &mut sure,
         };
         for (_, message) in beat.events() {
@@ -169,11 +203,15 @@ fn arrived(edge: &Edge, device: &Device, cuts: &Cuts) -> (BTreeMap<String, usize
 }
 
 /// Each event arrived as often as it was told: what arrived once more did so because its answer was cut off.
-fn check_events(edge: &Edge, device: &Device, cuts: &Cuts) {
+fn check_events(edge: &Edge, device: &Device, cuts: &[Range<f64>]) {
     let told = told(device);
     let (sure, perhaps) = arrived(edge, device, cuts);
     let sum = |counts: &BTreeMap<String, usize>| counts.values().sum::<usize>();
-    println!("{} events, {} arrived for sure, {} perhaps", sum(&told), sum(&sure), sum(&perhaps));
+    let (all, sures, others) = (sum(&told), sum(&sure), sum(&perhaps));
+    println!(
+        "{all} events; {sures} arrived for sure, {others} perhaps, {} of them once more",
+        sures + others - all
+    );
     for message in told.keys().chain(sure.keys()).chain(perhaps.keys()) {
         let count = |counts: &BTreeMap<String, usize>| counts.get(message).copied().unwrap_or(0);
         let (told, sure, most) = (count(&told), count(&sure), count(&sure) + count(&perhaps));

@@ -6,7 +6,7 @@
 //! | `EDGE_KILLS` | 20 | `kill -9` that often |
 //! | `CERTIFICATE_SECONDS`, `CERTIFICATE_MINUTES` | 15, 0.75 | the life of a certificate, and for how long they are renewed |
 //! | `FLEET`, `FLEET_PERIOD`, `FLEET_AWAY` | 20, 2, 6 | devices, seconds between their calls, and how long their server is away |
-//! | `CHAOS_SECONDS`, `CHAOS_SEED` | 45, random | how long everything fails, and in which order |
+//! | `CHAOS_SECONDS`, `CHAOS_SEED` | 45 (the network: 30), random | how long everything, or the network, fails, and in which order |
 
 mod certificates;
 mod chaos;
@@ -15,6 +15,7 @@ mod events;
 mod fleet;
 mod kills;
 mod linking;
+mod network;
 mod outages;
 mod sources;
 

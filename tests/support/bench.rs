@@ -24,6 +24,7 @@ use serde_json::{Map, Value, json};
 use support::{
     Device, IMAGE, SLEEP, children,
     edge::{Edge, Record},
+    link::Link,
     podman,
     proxy::Proxy,
     workload,
@@ -186,8 +187,8 @@ fn linked(report: &mut Report) {
     report.add("a heartbeat of 10 workloads, head and body", size, "bytes");
 }
 
-/// From the start of the process to its request to play the one pod that it shall run: without a server, and with a
-/// server that the network doesn't lead to.
+/// From the start of the process to its request to play the one pod that it shall run: without a server, with one
+/// that the network doesn't lead to, and with one behind a network that swallows every packet.
 fn unplugged(report: &mut Report) {
     const STARTS: usize = 20;
     let (mut standalone, proxy) = device("standalone");
@@ -198,6 +199,9 @@ fn unplugged(report: &mut Report) {
     let state = linked.state_dir();
     linked.wait_for("the configuration to be kept", || state.join("configuration").exists().then_some(()));
     drop(edge); // from now on its port refuses
+    let Some(mut link) = Link::start() else { return };
+    link.set("down");
+    let away = ["https://192.0.2.1:8043".to_owned(), format!("https://{}:8043", link.address)]; // nobody's, by RFC 5737
     let play = |device: &mut Device, proxy: &Proxy, workload: &str| {
         device.kill();
         for pod in device.pods() {
@@ -211,15 +215,19 @@ fn unplugged(report: &mut Report) {
         device.wait_for_running(&[workload]);
         (at - start).as_secs_f64() * 1e3
     };
-    let mut times: [Vec<f64>; 3] = Default::default();
+    let mut times: [Vec<f64>; 4] = Default::default();
     for _ in 0..STARTS {
         times[0].push(play(&mut standalone, &proxy, "s"));
         times[1].push(play(&mut linked, &linked_proxy, "u"));
-        let refuses = linked.set("SERVER", "https://192.0.2.1:8043"); // nobody's, by RFC 5737
-        times[2].push(play(&mut linked, &linked_proxy, "u"));
-        linked.set("SERVER", refuses.expect("the edge API's"));
+        for (times, away) in times[2..].iter_mut().zip(&away) {
+            let refuses = linked.set("SERVER", away);
+            times.push(play(&mut linked, &linked_proxy, "u"));
+            linked.set("SERVER", refuses.expect("the edge API's"));
+        }
     }
-    for (how, times) in ["standalone", "the server refuses", "no network"].into_iter().zip(times) {
+    assert!(link.set("") > 0, "nobody asked the server that never answers");
+    let how = ["standalone", "the server refuses", "no network", "the server never answers"];
+    for (how, times) in how.into_iter().zip(times) {
         report.add(&format!("start to the first play, {how}, median"), round(median(times), 2), "ms");
     }
 }

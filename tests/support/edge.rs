@@ -24,7 +24,9 @@ pub struct Record {
     pub at: f64,
     pub device: String,
     pub call: String,
-    /// Numbers the TLS connections.
+    /// Which start of the edge API this was, and the number of its TLS connection there.
+    #[serde(skip)]
+    pub start: usize,
     pub connection: u64,
     /// Bytes of the request.
     pub head: u64,
@@ -78,6 +80,7 @@ pub struct Edge {
 struct Seen {
     offset: u64,
     records: Vec<Record>,
+    starts: usize,
 }
 
 impl Edge {
@@ -106,6 +109,8 @@ impl Edge {
     /// Starts it in its directory: same CA, same devices, same address; no faults.
     pub fn start_again(&mut self) {
         assert!(self.server.is_none(), "it runs already");
+        self.mark(); // what is new in the log is the former one's
+        self.seen.get_mut().unwrap().starts += 1;
         let log = File::options().create(true).append(true).open(self.path("out")).unwrap();
         let binary = binary().unwrap();
         let mut words = self.wrapper.iter().map(String::as_str).chain([binary.as_str()]);
@@ -196,7 +201,9 @@ impl Edge {
             file.seek(SeekFrom::Start(seen.offset)).unwrap();
             file.read_to_string(&mut text).unwrap();
             let whole = text.rfind('\n').map_or(0, |end| end + 1);
-            seen.records.extend(text[..whole].lines().map(|line| serde_json::from_str(line).unwrap()));
+            let start = seen.starts;
+            let noted = text[..whole].lines().map(|line| serde_json::from_str(line).unwrap());
+            seen.records.extend(noted.map(|record| Record { start, ..record }));
             seen.offset += whole as u64;
         }
         look(&seen.records)

@@ -3,6 +3,7 @@
 
 pub mod edge;
 pub mod http;
+pub mod link;
 pub mod podman;
 pub mod proxy;
 

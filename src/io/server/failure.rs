@@ -1,6 +1,9 @@
 //! What went wrong with a call, in sentences that a person can act on.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::{
+    io::ErrorKind,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use chrono::DateTime;
 use rustls::{AlertDescription, CertificateError, pki_types::UnixTime};
@@ -38,6 +41,8 @@ pub(super) fn from_error(error: Error, client: &Client) -> CallFailure {
                 "no trust between '{server}' and this device: {}",
                 tls(cause, client)
             )),
+            // (in words of its own the library points to its documentation)
+            None if error.kind() == ErrorKind::UnexpectedEof => unreachable("it hung up"),
             None => unreachable(&error.to_string()),
         },
         Error::Timeout(_) => unreachable("it didn't answer in time"),
