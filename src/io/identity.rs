@@ -12,6 +12,7 @@
 
 mod certificate;
 mod clock;
+mod key;
 mod pem;
 
 #[cfg(test)]
@@ -23,11 +24,12 @@ use std::{
 };
 
 use log::warn;
-use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, PKCS_ECDSA_P256_SHA256};
+use rcgen::{CertificateParams, DistinguishedName, DnType};
 use rustls::RootCertStore;
 
 #[cfg(test)]
 pub(crate) use self::certificate::Facts;
+use self::key::Key;
 pub(crate) use self::{certificate::Stamp, clock::Clock, pem::Pair};
 use super::state::{Store, StoreError};
 
@@ -177,13 +179,12 @@ impl Vault {
 }
 
 impl Application {
-    /// EC P-256: the server takes nothing that isn't ECDSA.
     fn new(device_id: &str) -> Result<Self, rcgen::Error> {
-        let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
+        let (key, text) = Key::generate()?;
         let mut params = CertificateParams::default();
         params.distinguished_name = DistinguishedName::new();
         params.distinguished_name.push(DnType::CommonName, device_id);
         let request = params.serialize_request(&key)?.pem()?;
-        Ok(Self { key: key.serialize_pem(), request })
+        Ok(Self { key: text, request })
     }
 }

@@ -50,8 +50,7 @@ impl Pair {
         }
         let signer = crypto::provider().key_provider.load_private_key(der).map_err(|_| {
             format!(
-                "the key in {key_from} can't be used: EC P-256 and P-384, RSA of 2048 bits and more, and \
-                 Ed25519 can"
+                "the key in {key_from} can't be used: EC P-256 and P-384, and RSA of 2048 bits and more can"
             )
         })?;
         let certified = CertifiedKey::new(certificates, signer);
