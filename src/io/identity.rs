@@ -12,7 +12,7 @@
 
 mod certificate;
 mod clock;
-mod pem;
+pub(crate) mod pem;
 
 #[cfg(test)]
 mod tests;

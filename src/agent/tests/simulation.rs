@@ -112,6 +112,7 @@ fn live(seed: u64) {
             Task::Start(workload) => Some(&workload.id),
             Task::Look(id) | Task::Remove { id, .. } => Some(id),
             Task::List | Task::Pull(_) | Task::Limit { .. } | Task::Discard(_) => None,
+            Task::Apply { .. } | Task::Delete(_) => None, // no pods
         });
         let mut seen = BTreeSet::new();
         for id in touched {

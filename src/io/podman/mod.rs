@@ -71,7 +71,7 @@ impl Lane {
 
 const fn lane_of(task: &Task) -> usize {
     match task {
-        Task::List | Task::Look(_) | Task::Limit { .. } => 0,
+        Task::List | Task::Look(_) | Task::Limit { .. } | Task::Apply { .. } | Task::Delete(_) => 0,
         Task::Pull(_) | Task::Discard(_) => 1,
         Task::Start(_) => 2,
         Task::Remove { .. } => 3,
