@@ -9,15 +9,17 @@
 //! | [`scenarios::process`] | settings, exit codes, signals, `--check` |
 //! | [`scenarios::architecture`] | the house stays as it is drawn |
 //! | [`metrics`] | the endpoint: what whoever posts is promised, the attacks on it, kills of both processes |
+//! | [`kubernetes`] | workloads of type k8s: Deployments on a real API server |
 //! | [`podman`] | the executor by itself: orders, exits, lanes |
 //! | [`support`] | a device for a test, podman's API, an edge API, a proxy that holds requests back, a client of the endpoint |
 //!
 //! Tests that need podman are skipped by name where there is none; `make test` brings a private one, and then
-//! a skip is a failure.
+//! a skip is a failure. Those that need a Kubernetes API server want `KUBE_SANDBOX` to name what brings one.
 
 // Tests measure and wait, and a failing helper is a failing test.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::disallowed_methods, unreachable_pub)]
 
+mod kubernetes;
 mod metrics;
 mod podman;
 mod scenarios;
