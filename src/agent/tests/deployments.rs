@@ -233,11 +233,12 @@ fn what_is_wanted_again_while_it_leaves_is_made_anew_when_it_has_gone() {
     let mut world = up(&web);
     world.want(&[]);
     world.settle();
-    world.want(&[&web]);
+    let next = changed(&web);
+    world.want(&[&next]);
     world.pass(60 * S);
     assert_eq!(world.took(), ["delete default/web"]);
     world.bury();
-    assert_eq!(world.took(), [format!("apply {} 1", web.id)]);
+    assert_eq!(world.took(), [format!("apply {} 1", next.id)]);
 }
 
 #[test]
