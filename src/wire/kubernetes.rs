@@ -5,7 +5,7 @@
 //! | the Deployment | the workload's | applied anew with each change: Kubernetes rolls it |
 //! | its `ConfigMap`s | `<workload>.<author's name>`, which no other workload can have | the Deployment owns them |
 //!
-//! What else should go with a workload, such as its Secrets, is one more kind in [`companions`] and in [`rename`].
+//! What else should go with a workload, such as its Secrets, is one more kind in `companions` and in `rename`.
 
 use serde_json::{Value, json};
 
