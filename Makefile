@@ -37,8 +37,12 @@ power-cuts: ## Cut the power of a whole emulated device ten times (DEVICE_VM=, h
 TEST_THREADS = $(shell echo $$((2 * $$(nproc))))
 EDGE_API     = --locked --manifest-path edge-api/Cargo.toml
 
+# What runs a command next to a Kubernetes API server; without it the tests that want one are skipped by name.
+export KUBE_SANDBOX ?= $(wildcard $(CURDIR)/../shared/tools/kube-sandbox)
+
 test: ## Run the whole suite, against real podman
 	$(SUPPORT)/install-needs test
+	$(if $(KUBE_SANDBOX),$(KUBE_SANDBOX) setup)
 	$(SUPPORT)/test-image $(IMAGE)
 	cargo build $(EDGE_API)
 	DWNG_REQUIRE_PODMAN=1 DWNG_EDGE_API=$(CURDIR)/edge-api/target/debug/dev-edge-api \

@@ -11,7 +11,7 @@
 //!  signals ───┐                                       ┌─► podman        a thread an order ─┐
 //!  metrics ───┤ Event    ┌──────────────────────────┐ ├─► edge API      a thread a call   ─┤
 //!  manifests ─┼─bounded─►│ run: receive until the   │─┼─► state directory                  │
-//!  exits ─────┤          │ deadline → decide → send │ │                                    │
+//!  exits ─────┤          │ deadline → decide → send │ ├─► Kubernetes    a few threads     ─┤
 //!  pressure ──┤          └──────────────────────────┘ └─► log, service manager             │
 //!  outcomes ──┘                                                                            │
 //!      ▲──────────────────────────── outcome = Event ──────────────────────────────────────┘

@@ -28,6 +28,7 @@ use crate::{
     },
     io::{
         keeper::{self, Keeper, Note, Stores},
+        kubernetes::{self, Kubernetes},
         manifests::Manifests,
         metrics,
         notify::Notify,
@@ -35,6 +36,7 @@ use crate::{
         pressure::{self, Disks},
         server::{self, Server},
         signals, since_boot,
+        state::Store,
     },
     settings::Settings,
 };
@@ -71,7 +73,7 @@ pub fn run(settings: &Settings, reload: &dyn Fn() -> Result<(), String>) -> Resu
         .map_err(|error| failed("the keeper of state", &error))?;
     let disks = Disks::default();
     disks.add(settings.state_dir.clone());
-    let engines = Engines::new(settings, &disks, events.clone());
+    let engines = Engines::new(settings, &disks, state.clone(), events.clone());
     let mut agent = Agent::new(Setup {
         engines: engines.present(),
         interval: INTERVAL,
@@ -157,37 +159,58 @@ impl Workers {
 struct Engines {
     configs: BTreeMap<Engine, podman::Config>,
     started: BTreeMap<Engine, Podman>,
+    cluster: Option<kubernetes::Config>,
+    kubernetes: Option<Kubernetes>,
     events: Sender<Event>,
 }
 
 impl Engines {
-    fn new(settings: &Settings, disks: &Disks, events: Sender<Event>) -> Self {
+    fn new(settings: &Settings, disks: &Disks, state: Store, events: Sender<Event>) -> Self {
+        let owner = crate::wire::pod::owner(&settings.device_id, &settings.state_dir);
         let sockets = [(false, &settings.podman_socket), (true, &settings.rootless_podman_socket)];
         let config = |(rootless, socket): (bool, &PathBuf)| {
             let engine = Engine::Podman { rootless };
             let config = podman::Config {
                 engine,
                 socket: socket.clone(),
-                owner: crate::wire::pod::owner(&settings.device_id, &settings.state_dir),
+                owner: owner.clone(),
                 device_id: settings.device_id.clone(),
                 limits: settings.limits.clone(),
                 disks: disks.clone(),
             };
             (engine, config)
         };
-        Self { configs: sockets.map(config).into(), started: BTreeMap::new(), events }
+        let configs = sockets.map(config).into();
+        let place = kubernetes::place(settings.kubeconfig.as_deref(), settings.kubernetes_service.as_deref());
+        let device_id = settings.device_id.clone();
+        let cluster = place.map(|place| kubernetes::Config { place, owner, device_id, state });
+        Self { configs, started: BTreeMap::new(), cluster, kubernetes: None, events }
     }
 
     /// Those that this device has now: there may be orphans on them. The others are looked for when a workload
     /// wants them.
     fn present(&self) -> Vec<Engine> {
-        self.configs.iter().filter(|(_, config)| config.socket.exists()).map(|(engine, _)| *engine).collect()
+        let podmans = self.configs.iter().filter(|(_, config)| config.socket.exists());
+        let cluster = self.cluster.iter().map(|_| Engine::Kubernetes);
+        podmans.map(|(engine, _)| *engine).chain(cluster).collect()
     }
 
     /// Hands the order on without blocking. An outcome that comes from here comes from nowhere else.
     fn submit(&mut self, order: Order) -> Option<Outcome> {
         let Order { engine, ticket, .. } = order;
         let failed = |cause: String| Some(Outcome { engine, ticket, result: Err(Failure::Engine(cause)) });
+        if engine == Engine::Kubernetes {
+            if self.kubernetes.is_none() {
+                let Some(config) = &self.cluster else {
+                    return failed("no KUBECONFIG is given, and this is no pod of a cluster".into());
+                };
+                match Kubernetes::start(config.clone(), self.events.clone()) {
+                    Ok(kubernetes) => self.kubernetes = Some(kubernetes),
+                    Err(error) => return failed(format!("failed to start its executor: {error}")),
+                }
+            }
+            return self.kubernetes.as_ref().and_then(|kubernetes| kubernetes.submit(order));
+        }
         if !self.started.contains_key(&engine) {
             let Some(config) = self.configs.get(&engine) else { return failed("there is none".into()) };
             match Podman::start(config.clone(), self.events.clone()) {

@@ -11,16 +11,18 @@
 //! | [`scenarios::architecture`] | the house stays as it is drawn |
 //! | [`metrics`] | the endpoint: what whoever posts is promised, the attacks on it, kills of both processes |
 //! | [`edge`] | the agent and an edge API: from a stranger to running pods; certificates, kills, outages, chaos |
+//! | [`kubernetes`] | workloads of type k8s: Deployments on a real API server |
 //! | [`podman`] | the executor by itself: orders, exits, limits, probes, lanes |
 //! | [`support`] | a device for a test, an edge API, a link that fails, podman's API, a proxy that holds requests back, a client of the endpoint |
 //!
 //! Tests that need podman are skipped by name where there is none; `make test` brings a private one, and then
-//! a skip is a failure.
+//! a skip is a failure. Those that need a Kubernetes API server want `KUBE_SANDBOX` to name what brings one.
 
 // Tests measure and wait, and a failing helper is a failing test.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::disallowed_methods, unreachable_pub)]
 
 mod edge;
+mod kubernetes;
 mod metrics;
 mod podman;
 mod scenarios;

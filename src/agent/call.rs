@@ -68,9 +68,10 @@ pub struct Heartbeat {
 }
 
 /// The server's words for where a workload is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[allow(missing_docs)]
 pub enum WorkloadStatus {
+    #[default]
     Deploying,
     Running,
     Crashed,

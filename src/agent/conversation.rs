@@ -134,12 +134,13 @@ impl Agent {
     fn heartbeat(&self, server: &mut Server, now: Duration) -> Heartbeat {
         let names = self.sources.server.iter().flat_map(Source::names);
         let workloads: Vec<_> = names
-            .map(|(name, understood)| match self.tracked.get(name) {
-                Some(tracked) if understood => (name.to_string(), status(tracked)),
+            .map(|(name, understood)| match (self.deployments.status(name), self.tracked.get(name)) {
+                (Some(status), _) if understood => (name.to_string(), status),
+                (_, Some(tracked)) if understood => (name.to_string(), status(tracked)),
                 _ => (name.to_string(), WorkloadStatus::Crashed),
             })
             .collect();
-        let own = self.tracked.values().map(status); // those of manifests too
+        let own = self.tracked.values().map(status).chain(self.deployments.statuses()); // those of manifests too
         let mut statuses = workloads.iter().map(|(_, status)| *status).chain(own);
         let degraded = statuses.any(|status| status == WorkloadStatus::Crashed)
             || self.engines.missing().next().is_some()

@@ -59,9 +59,9 @@ impl Engines {
         self.states.keys().copied().collect()
     }
 
-    /// Whether one of them has neither told which pods there are, nor failed to.
+    /// Whether a podman has neither told which pods there are, nor failed to.
     pub(super) fn is_new(&self) -> bool {
-        self.states.values().any(|state| !state.heard)
+        self.states.iter().any(|(engine, state)| *engine != Engine::Kubernetes && !state.heard)
     }
 
     /// The engines that don't answer.

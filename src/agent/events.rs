@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use super::{
     call::{Answer, Call, CallFailure, CallKind, Remembered, Unheard},
+    deployments::Watched,
     images::Pulled,
     notice::Notice,
     order::{Order, Outcome},
@@ -33,6 +34,8 @@ pub enum Event {
     Notice(Notice),
     /// A process of this pod ended.
     Exited(Engine, WorkloadId),
+    /// A Deployment has changed.
+    Watched(Watched),
     /// An order was carried out, or not.
     Done(Outcome),
     /// A call to the edge API was answered, or not.

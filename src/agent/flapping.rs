@@ -3,7 +3,10 @@
 
 use std::time::Duration;
 
-use super::time::Wake;
+use super::{
+    notice::{Notice, Reason},
+    time::Wake,
+};
 
 const WINDOW: Duration = Duration::from_secs(60);
 const CHANGES: usize = 5;
@@ -53,8 +56,15 @@ impl Flapping {
     }
 
     /// How long it has to rest from now on; once after each time that it was found flapping.
-    pub(super) fn just_held(&mut self) -> Option<Duration> {
+    fn just_held(&mut self) -> Option<Duration> {
         self.just_held.take()
+    }
+
+    /// The same for people, who know the workload by `name`.
+    pub(super) fn news(&mut self, name: &str) -> Option<Notice> {
+        let rest = self.just_held()?.as_secs();
+        let message = format!("workload '{name}': its conditions change too often; it rests for {rest} s");
+        Some(Notice::warning(Reason::Flapping, message))
     }
 }
 

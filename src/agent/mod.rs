@@ -17,6 +17,7 @@
 //! | updates that don't come up | [`update`] |
 //! | images that nothing needs any more | [`images`] |
 //! | whether containers are well | [`health`] |
+//! | workloads that are Deployments on a Kubernetes cluster | [`deployments`] |
 //! | engines that don't answer, and the full look | `engines` |
 //! | who goes when memory or disk runs short | [`shed`] |
 //! | several sources made one | `sources` |
@@ -27,6 +28,7 @@
 mod book;
 pub mod call;
 mod conversation;
+pub mod deployments;
 mod engines;
 mod events;
 pub mod expression;
@@ -64,6 +66,7 @@ use std::{
 use book::{Book, Turn};
 use call::Remembered;
 use conversation::Server;
+use deployments::Deployments;
 use engines::Engines;
 pub use events::{Action, Event, Finished, Kept, Sample, Setup};
 use limit::CpuLimit;
@@ -76,7 +79,7 @@ use shed::Shed;
 pub use slots::NextSlot;
 use sources::{Merged, Source, Sources};
 use time::{Now, Wake};
-use workload::{Engine, WorkloadId};
+use workload::{Engine, Workload, WorkloadId};
 
 /// What a workload's profiles say at this moment.
 #[derive(Debug, Clone, Copy)]
@@ -94,6 +97,7 @@ pub struct Agent {
     engines: Engines,
     /// By the workload's name.
     tracked: BTreeMap<Arc<str>, Tracked>,
+    deployments: Deployments,
     /// For each workload with profiles, the conditions of each, with the CPU limit that each gives; one that the
     /// device lacks never holds.
     gates: BTreeMap<Arc<str>, Vec<Vec<(ConditionId, CpuLimit)>>>,
@@ -125,6 +129,7 @@ impl Agent {
             conditions: Conditions::new(setup.metrics_ttl),
             engines: Engines::new(&setup.engines, setup.interval),
             tracked: BTreeMap::new(),
+            deployments: Deployments::default(),
             gates: BTreeMap::new(),
             listed_by: BTreeMap::new(),
             sources: Sources {
@@ -168,6 +173,7 @@ impl Agent {
             }
             Event::Notice(notice) => self.book.tell(notice),
             Event::Exited(_, id) => self.exited(&id, now),
+            Event::Watched(watched) => self.watched(watched, now),
             Event::Done(outcome) => self.done(outcome, now),
             Event::Answered(kind, result) => self.answered(kind, result, now),
             Event::Pressure(pressure) => self.pressed(pressure, now),
@@ -211,7 +217,8 @@ impl Agent {
 
     /// Every workload name, and where its pod is.
     pub fn phases(&self) -> impl Iterator<Item = (&str, Phase)> {
-        self.tracked.iter().map(|(name, tracked)| (&**name, tracked.phase))
+        let pods = self.tracked.iter().map(|(name, tracked)| (&**name, tracked.phase));
+        pods.chain(self.deployments.phases())
     }
 
     /// The engines that don't answer.
@@ -233,11 +240,13 @@ impl Agent {
         }
         while let Some(name) = self.dirty.pop_first() {
             let gate = self.gate(&name);
-            let Some(tracked) = self.tracked.get_mut(&name) else { continue };
             let mut turn = Turn { now, book: &mut self.book, engines: &mut self.engines };
-            let wake = tracked.advance(gate, &mut turn);
-            if tracked.is_over() {
-                self.tracked.remove(&name);
+            let mut wake = self.deployments.advance(&name, gate.is_open, &mut turn);
+            if let Some(tracked) = self.tracked.get_mut(&name) {
+                wake = wake.earlier(tracked.advance(gate, &mut turn));
+                if tracked.is_over() {
+                    self.tracked.remove(&name);
+                }
             }
             if let Some(at) = self.deadline_of.remove(&name) {
                 self.deadlines.remove(&(at, name.clone()));
@@ -284,7 +293,9 @@ impl Agent {
         }
         self.gates.clear();
         self.listed_by.clear();
-        for name in held.iter().chain(wanted.keys()) {
+        let is_pod = |workload: &Workload| workload.content.engine != Engine::Kubernetes;
+        let pods = wanted.iter().filter(|(_, workload)| is_pod(workload)).map(|(name, _)| name);
+        for name in held.iter().chain(pods) {
             self.tracked.entry(name.clone()).or_insert_with_key(|name| Tracked::new(name.clone()));
         }
         for (name, workload) in &wanted {
@@ -318,12 +329,17 @@ impl Agent {
         for (name, tracked) in &mut self.tracked {
             tracked.held = held.contains(name);
             let mut turn = Turn { now, book: &mut self.book, engines: &mut self.engines };
-            tracked.want(wanted.get(name).cloned(), &mut turn);
+            tracked.want(wanted.get(name).filter(|workload| is_pod(workload)).cloned(), &mut turn);
             if let Some(workload) = tracked.wanted() {
                 self.engines.add(workload.content.engine, now.up);
             }
             self.dirty.insert(name.clone());
         }
+        let deployed = wanted.iter().filter(|(_, workload)| !is_pod(workload));
+        if self.deployments.want(deployed, &held) {
+            self.engines.add(Engine::Kubernetes, now.up);
+        }
+        self.dirty.extend(self.deployments.names());
         if !self.book.partial && held.is_empty() {
             let wanted = self.tracked.values().filter_map(Tracked::wanted);
             self.book.forget_all_but(&wanted.map(|workload| &workload.id).collect());
@@ -343,7 +359,11 @@ impl Agent {
     fn done(&mut self, outcome: Outcome, now: Now) {
         let Outcome { engine, ticket, result } = outcome;
         if let Some(name) = self.book.open.remove(&ticket) {
-            if let Some(tracked) = self.tracked.get_mut(&name) {
+            if engine == Engine::Kubernetes {
+                let mut turn = Turn { now, book: &mut self.book, engines: &mut self.engines };
+                self.deployments.done(&name, result, &mut turn);
+                self.dirty.insert(name);
+            } else if let Some(tracked) = self.tracked.get_mut(&name) {
                 let mut turn = Turn { now, book: &mut self.book, engines: &mut self.engines };
                 tracked.done(ticket, result, &mut turn);
                 self.dirty.insert(name);
@@ -357,6 +377,11 @@ impl Agent {
         let tells = self.engines.listed(engine, ticket);
         match result {
             Ok(Fact::Pods(pods)) if tells => self.listed(engine, ticket, &pods, now),
+            Ok(Fact::Deployments(found)) if tells => {
+                self.answers(engine, now);
+                self.deployments.listed(ticket, found);
+                self.dirty.extend(self.deployments.names());
+            }
             Err(failure @ Failure::Engine(_)) | Err(failure @ Failure::Workload(_)) if tells => {
                 let (Failure::Engine(cause) | Failure::Workload(cause)) = failure;
                 let mut turn = Turn { now, book: &mut self.book, engines: &mut self.engines };
@@ -367,10 +392,14 @@ impl Agent {
         }
     }
 
-    fn listed(&mut self, engine: Engine, ticket: Ticket, pods: &[PodSummary], now: Now) {
+    fn answers(&mut self, engine: Engine, now: Now) {
         if self.engines.answered(engine, now.up) {
             self.book.tell(Notice::info(Reason::EngineBack, format!("{engine} answers again")));
         }
+    }
+
+    fn listed(&mut self, engine: Engine, ticket: Ticket, pods: &[PodSummary], now: Now) {
+        self.answers(engine, now);
         let mut ids: BTreeMap<&str, Vec<&WorkloadId>> = BTreeMap::new();
         for pod in pods {
             ids.entry(&pod.workload).or_default().push(&pod.id);

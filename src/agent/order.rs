@@ -6,6 +6,7 @@ use std::{
 };
 
 use super::{
+    deployments::Deployment,
     health::Probe,
     images::Fetched,
     limit::CpuLimit,
@@ -31,7 +32,7 @@ pub struct Order {
 /// What an engine can do.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Task {
-    /// Tell all pods of this owner: [`Fact::Pods`].
+    /// Tell all pods of this owner: [`Fact::Pods`]; or [`Fact::Deployments`], and all changes to them from then on.
     List,
     /// Get the workload's images as each container's pull policy says: [`Fact::Pulled`].
     Pull(Arc<Workload>),
@@ -67,6 +68,15 @@ pub enum Task {
     },
     /// Tell how much of this each running pod of this owner uses: [`Fact::Usage`].
     Usage(Resource),
+    /// Make the workload's Deployment what it shall be: [`Fact::Applied`].
+    Apply {
+        /// What its pods are.
+        workload: Arc<Workload>,
+        /// How many.
+        replicas: u32,
+    },
+    /// Remove this very Deployment, after its pods: [`Fact::Gone`] once that has begun, or if there was none.
+    Delete(Box<Deployment>),
 }
 
 /// The answer to one [`Order`].
@@ -96,6 +106,10 @@ pub enum Fact {
     Pod(Pod),
     /// The limit is what it was ordered to be.
     Limited,
+    /// All Deployments of this owner.
+    Deployments(Vec<Deployment>),
+    /// The Deployment as it is now.
+    Applied(Box<Deployment>),
     /// There is no such pod, or image (any more).
     Gone,
     /// A container was asked.

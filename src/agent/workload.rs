@@ -16,6 +16,8 @@ pub enum Engine {
         /// Without root's rights, on the user's own podman.
         rootless: bool,
     },
+    /// A Deployment on a Kubernetes cluster.
+    Kubernetes,
 }
 
 impl fmt::Display for Engine {
@@ -23,6 +25,7 @@ impl fmt::Display for Engine {
         f.write_str(match self {
             Engine::Podman { rootless: false } => "podman",
             Engine::Podman { rootless: true } => "rootless podman",
+            Engine::Kubernetes => "kubernetes",
         })
     }
 }

@@ -13,7 +13,7 @@
 mod certificate;
 mod clock;
 mod key;
-mod pem;
+pub(crate) mod pem;
 
 #[cfg(test)]
 mod tests;

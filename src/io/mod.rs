@@ -6,6 +6,7 @@ pub mod exits;
 pub mod hardware;
 pub mod identity;
 pub mod keeper;
+pub mod kubernetes;
 pub mod manifests;
 pub mod metrics;
 pub mod notify;

@@ -11,7 +11,7 @@ mod client;
 mod failure;
 mod memory;
 pub use memory::NAME as CONFIGURATION;
-mod tls;
+pub(super) mod tls;
 
 #[cfg(test)]
 mod tests;

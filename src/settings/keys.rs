@@ -62,7 +62,7 @@ pub(crate) const KEYS: [Key; 23] = [
     flag("KEY", "key", "none", "PEM file: the bootstrap certificate's key"),
     flag("NAMESPACE", "namespace", "default", "the namespace on the server that this device enrols into"),
     key("PROXY", "none", "the proxy's URL; proxies named in the environment are ignored"),
-    key("KUBECONFIG", "none", "the Kubernetes client's configuration, for workloads of type k8s"),
+    key("KUBECONFIG", "$KUBECONFIG", "the Kubernetes client's configuration, for workloads of type k8s"),
     key("GRACEFUL_SHUTDOWN", "none", "accepted for older configurations; has no effect"),
 ];
 

@@ -95,6 +95,8 @@ pub struct Settings {
     pub proxy: Option<String>,
     /// The Kubernetes client's configuration.
     pub kubeconfig: Option<PathBuf>,
+    /// The URL of the API server that a pod's environment names.
+    pub kubernetes_service: Option<String>,
     /// Each setting as it is in force, for people.
     pub listing: Vec<Setting>,
 }
@@ -268,7 +270,10 @@ impl Reader {
             None => self.default("NAMESPACE", "default".to_owned()),
         };
         let proxy = self.text("PROXY", value::proxy)?;
-        let kubeconfig = self.path("KUBECONFIG")?;
+        let kubeconfig = match (self.path("KUBECONFIG")?, self.variable("KUBECONFIG")) {
+            (None, Some(named)) => Some(self.default_path("KUBECONFIG", named)),
+            (given, _) => given,
+        };
         self.text("GRACEFUL_SHUTDOWN", |_| Ok(()))?;
         if manifests.is_none() && server.is_none() {
             return Err(SettingsError(
@@ -298,6 +303,7 @@ impl Reader {
             namespace,
             proxy,
             kubeconfig,
+            kubernetes_service: self.kubernetes_service(),
             listing: std::mem::take(&mut self.listing),
         })
     }
@@ -346,6 +352,13 @@ impl Reader {
 
     fn variable(&self, name: &str) -> Option<PathBuf> {
         self.environment.get(std::ffi::OsStr::new(name)).filter(|value| !value.is_empty()).map(PathBuf::from)
+    }
+
+    fn kubernetes_service(&self) -> Option<String> {
+        let text = |name| self.variable(name)?.into_os_string().into_string().ok();
+        let (host, port) = (text("KUBERNETES_SERVICE_HOST")?, text("KUBERNETES_SERVICE_PORT")?);
+        let is_ipv6 = host.contains(':');
+        Some(if is_ipv6 { format!("https://[{host}]:{port}") } else { format!("https://{host}:{port}") })
     }
 
     /// Corrects what the listing says of a key.

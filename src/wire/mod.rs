@@ -4,6 +4,8 @@
 pub mod fallback;
 pub mod frames;
 pub mod hardware;
+pub mod kubeconfig;
+pub mod kubernetes;
 pub mod manifest;
 pub mod message;
 pub mod pod;

@@ -160,6 +160,12 @@ fn rewrite_container(container: &mut Value, device_id: &str, limits: &Limits) {
     for probe in ["livenessProbe", "readinessProbe", "startupProbe"] {
         fields.remove(probe);
     }
+    tell_device(container, device_id);
+}
+
+/// Puts the device's name into a container's environment.
+pub(super) fn tell_device(container: &mut Value, device_id: &str) {
+    let Some(fields) = container.as_object_mut() else { return };
     let env = fields.entry("env").or_insert(Value::Null);
     if env.is_null() {
         *env = json!([]);
@@ -213,11 +219,11 @@ fn prepend(prefix: &str, name: Option<&mut Value>) {
 }
 
 /// The members of a list; none if it isn't one, which is podman's to complain about.
-fn items<'a>(value: &'a mut Value, list: &str) -> impl Iterator<Item = &'a mut Value> {
+pub(super) fn items<'a>(value: &'a mut Value, list: &str) -> impl Iterator<Item = &'a mut Value> {
     value.get_mut(list).and_then(Value::as_array_mut).into_iter().flatten()
 }
 
-fn strings(pairs: &[(String, String)]) -> Map<String, Value> {
+pub(super) fn strings(pairs: &[(String, String)]) -> Map<String, Value> {
     pairs.iter().map(|(key, value)| (key.clone(), value.as_str().into())).collect()
 }
 

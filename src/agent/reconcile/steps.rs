@@ -29,16 +29,7 @@ impl Tracked {
         let (may_run, flap) = self.flapping.may_run(gate.is_open, turn.now.up);
         let may_run = may_run && !self.evicted;
         self.may_run = may_run;
-        if let Some(rest) = self.flapping.just_held() {
-            turn.tell(Notice::warning(
-                Reason::Flapping,
-                format!(
-                    "workload '{}': its conditions change too often; it rests for {} s",
-                    self.name,
-                    rest.as_secs()
-                ),
-            ));
-        }
+        self.flapping.news(&self.name).into_iter().for_each(|it| turn.tell(it));
         let wake = flap.earlier(update).earlier(self.advance_wanted(Gate { is_open: may_run, ..gate }, turn));
         let leave = match self.wanted {
             None => !self.held && (self.dismissed || !turn.book.partial),

@@ -2,6 +2,7 @@
 //! jumps to whatever comes next. Nothing here sleeps.
 
 mod certificates;
+mod deployments;
 mod edge;
 mod fleet;
 mod images;
@@ -93,6 +94,7 @@ struct World {
     fetched: Vec<Fetched>,
     /// What runs on the engine, or is there in another state.
     pods: BTreeMap<WorkloadId, (String, ContainerState, usize)>,
+    cluster: deployments::Cluster,
     /// The CPU limits of pods.
     limits: BTreeMap<WorkloadId, u64>,
     profiles: Vec<Profile>,
@@ -173,6 +175,7 @@ impl World {
             pulled: Pulled::new(),
             fetched: Vec::new(),
             pods: BTreeMap::new(),
+            cluster: deployments::Cluster::default(),
             limits: BTreeMap::new(),
             profiles: vec![Profile {
                 name: "p".into(),
@@ -211,6 +214,10 @@ impl World {
                         Task::Limit { id, cpu } => self.log.push(format!("limit {id} {cpu:?}")),
                         Task::Remove { id, .. } => self.log.push(format!("remove {id}")),
                         Task::Probe { container, .. } => self.log.push(format!("probe {container}")),
+                        Task::Apply { workload, replicas } => {
+                            self.log.push(format!("apply {} {replicas}", workload.id));
+                        }
+                        Task::Delete(it) => self.log.push(format!("delete {}/{}", it.namespace, it.name)),
                     }
                     self.orders.push_back(order);
                 }
@@ -258,6 +265,10 @@ impl World {
     /// Carries out the oldest order, as podman would.
     fn answer(&mut self) {
         let order = self.orders.pop_front().expect("an order");
+        if order.engine == Engine::Kubernetes {
+            let result = self.cluster.answer(&order.task);
+            return self.happen(Event::Done(Outcome { engine: order.engine, ticket: order.ticket, result }));
+        }
         let cpu = |id: &WorkloadId| self.limits.get(id).copied();
         let running = |pods: &BTreeMap<WorkloadId, (String, ContainerState, usize)>, id: &WorkloadId| {
             pods.get(id).map_or(Ok(Fact::Gone), |(_, state, count)| {
@@ -313,6 +324,7 @@ impl World {
                 self.limits.remove(id);
                 Ok(Fact::Gone)
             }
+            (Task::Apply { .. } | Task::Delete(_), _) => panic!("podman has no Deployments"),
         };
         self.happen(Event::Done(Outcome { engine: order.engine, ticket: order.ticket, result }));
     }

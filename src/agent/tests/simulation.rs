@@ -121,6 +121,7 @@ fn live(seed: u64) {
             | Task::Discard(_)
             | Task::Probe { .. }
             | Task::Usage(_) => None,
+            Task::Apply { .. } | Task::Delete(_) => None, // no pods
         });
         let mut seen = BTreeSet::new();
         for id in touched {

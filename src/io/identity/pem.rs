@@ -24,7 +24,7 @@ pub(crate) struct Pair {
 
 impl Pair {
     /// Each text may hold both. `key_from` and `certificate_from` name them in errors.
-    pub(super) fn read(
+    pub(crate) fn read(
         key: &[u8],
         key_from: &str,
         certificate: &[u8],
@@ -66,8 +66,12 @@ impl Pair {
 
 /// Whom to trust, and nobody else.
 pub(super) fn roots(path: &Path) -> Result<RootCertStore, String> {
-    let name = quoted(path);
-    let certificates = certificates(&read(path)?, &name)?;
+    roots_in(&read(path)?, &quoted(path))
+}
+
+/// The same, from what `name` holds.
+pub(crate) fn roots_in(pem: &[u8], name: &str) -> Result<RootCertStore, String> {
+    let certificates = certificates(pem, name)?;
     let mut roots = RootCertStore::empty();
     let count = certificates.len();
     let (good, bad) = roots.add_parsable_certificates(certificates);
@@ -108,7 +112,7 @@ fn plain(error: &rustls::pki_types::pem::Error) -> &'static str {
     }
 }
 
-pub(super) fn read(path: &Path) -> Result<Vec<u8>, String> {
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
     let read = File::open(path).and_then(|file| file.take(LARGEST + 1).read_to_end(&mut bytes));
     match read {
@@ -118,6 +122,6 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>, String> {
     }
 }
 
-pub(super) fn quoted(path: &Path) -> String {
+pub(crate) fn quoted(path: &Path) -> String {
     format!("'{}'", path.display())
 }

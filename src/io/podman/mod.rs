@@ -82,6 +82,7 @@ impl Lane {
 const fn lane_of(task: &Task) -> usize {
     match task {
         Task::List | Task::Look(_) | Task::Limit { .. } | Task::Usage(_) => 0,
+        Task::Apply { .. } | Task::Delete(_) => 0, // not for podman
         Task::Pull(_) | Task::Discard(_) => 1,
         Task::Start(_) => 2,
         Task::Remove { .. } => 3,

@@ -138,6 +138,9 @@ impl Tasks {
             Task::Remove { id, grace } => return self.remove(id, *grace).map(|()| Fact::Gone).into(),
             Task::Probe { id, container, probe } => return self.prober.ask(id, container, probe).into(),
             Task::Look(id) => self.look(id).map(|seen| (id, seen)),
+            Task::Apply { .. } | Task::Delete(_) => {
+                Err(Failure::Workload("podman has no Deployments".into()))
+            }
             Task::Start(workload) => self.start_pod(workload).map(|seen| (&workload.id, seen)),
         };
         match seen {

@@ -11,25 +11,19 @@ use std::{
     time::Duration,
 };
 
-use rustls::{
-    ClientConfig, RootCertStore, client::Resumption, pki_types::ServerName, sign::SingleCertAndKey,
-};
+use rustls::{RootCertStore, pki_types::ServerName};
 use ureq::{
     Agent, Error, Proxy,
     http::{Uri, header},
-    unversioned::{
-        resolver::DefaultResolver,
-        transport::{ConnectProxyConnector, Connector, TcpConnector},
-    },
 };
 
-use super::{failure, tls::TlsConnector};
+use super::{
+    failure,
+    tls::{self, TlsConnector},
+};
 use crate::{
     agent::call::CallFailure,
-    io::{
-        crypto,
-        identity::{Clock, Identity},
-    },
+    io::identity::{Clock, Identity},
     wire::message::{self, Request},
 };
 
@@ -86,15 +80,9 @@ impl Client {
         let name = target.name.as_deref().unwrap_or(host).trim_matches(['[', ']']).to_owned();
         let server_name = ServerName::try_from(name.clone())
             .map_err(|_| format!("'{name}' can't be the name in a certificate: set SERVER_NAME"))?;
-        let mut config = ClientConfig::builder_with_details(Arc::new(crypto::provider()), clock.clone())
-            .with_safe_default_protocol_versions()
-            .map_err(|error| format!("failed to set TLS up: {error}"))?
-            .with_root_certificates(roots)
-            .with_client_cert_resolver(Arc::new(SingleCertAndKey::from(identity.pair.certified.clone())));
-        // there is one server
-        config.resumption = Resumption::in_memory_sessions(1);
+        let config = tls::config(roots, Some(&identity.pair), clock.clone())?;
         let connections = Arc::new(AtomicUsize::new(0));
-        let tls = TlsConnector { config: Arc::new(config), name: server_name, count: connections.clone() };
+        let tls = TlsConnector { config, name: server_name, count: connections.clone() };
         let proxy = target.proxy.as_deref().map(Proxy::new).transpose();
         let http = Agent::config_builder()
             .http_status_as_error(false)
@@ -108,13 +96,12 @@ impl Client {
             .output_buffer_size(8 * 1024)
             .user_agent(concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION")))
             .build();
-        let connector = ().chain(ConnectProxyConnector::default()).chain(TcpConnector::default()).chain(tls);
         let base = match target.url.ends_with(message::BASE) {
             true => target.url.clone(),
             false => format!("{}{}", target.url, message::BASE),
         };
         Ok(Self {
-            agent: Agent::with_parts(http, connector, DefaultResolver::default()),
+            agent: tls::agent(http, tls),
             base,
             connections,
             identity,

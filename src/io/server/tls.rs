@@ -10,22 +10,62 @@ use std::{
     },
 };
 
-use rustls::{ClientConfig, ClientConnection, StreamOwned, pki_types::ServerName};
+use rustls::{
+    ClientConfig, ClientConnection, RootCertStore, StreamOwned, client::Resumption, pki_types::ServerName,
+    sign::SingleCertAndKey,
+};
 use ureq::{
-    Error,
-    unversioned::transport::{
-        Buffers, ConnectionDetails, Connector, LazyBuffers, NextTimeout, Transport, TransportAdapter,
+    Agent, Error,
+    config::Config,
+    unversioned::{
+        resolver::DefaultResolver,
+        transport::{
+            Buffers, ConnectProxyConnector, ConnectionDetails, Connector, LazyBuffers, NextTimeout,
+            TcpConnector, Transport, TransportAdapter,
+        },
     },
 };
 
+use crate::io::{
+    crypto,
+    identity::{Clock, Pair},
+};
+
+/// How to speak TLS as the owner of `pair`, or as nobody, to a server that `roots` vouch for.
+pub(in crate::io) fn config(
+    roots: RootCertStore,
+    pair: Option<&Pair>,
+    clock: Arc<Clock>,
+) -> Result<Arc<ClientConfig>, String> {
+    let config = ClientConfig::builder_with_details(Arc::new(crypto::provider()), clock)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| format!("failed to set TLS up: {error}"))?
+        .with_root_certificates(roots);
+    let mut config = match pair {
+        Some(pair) => {
+            config.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(pair.certified.clone())))
+        }
+        None => config.with_no_client_auth(),
+    };
+    // there is one server
+    config.resumption = Resumption::in_memory_sessions(1);
+    Ok(Arc::new(config))
+}
+
+/// Speaks HTTP over such TLS, perhaps by way of a proxy.
+pub(in crate::io) fn agent(http: Config, tls: TlsConnector) -> Agent {
+    let connector = ().chain(ConnectProxyConnector::default()).chain(TcpConnector::default()).chain(tls);
+    Agent::with_parts(http, connector, DefaultResolver::default())
+}
+
 /// Makes a connection to the server one of TLS.
 #[derive(Debug)]
-pub(super) struct TlsConnector {
-    pub(super) config: Arc<ClientConfig>,
+pub(in crate::io) struct TlsConnector {
+    pub(in crate::io) config: Arc<ClientConfig>,
     /// What is verified, and sent as SNI unless it is an address.
-    pub(super) name: ServerName<'static>,
+    pub(in crate::io) name: ServerName<'static>,
     /// How many connections there have been.
-    pub(super) count: Arc<AtomicUsize>,
+    pub(in crate::io) count: Arc<AtomicUsize>,
 }
 
 impl<In: Transport> Connector<In> for TlsConnector {

@@ -224,7 +224,7 @@ struct WorkloadDocument {
 #[serde(rename_all = "camelCase")]
 struct WorkloadSpec {
     #[serde(rename = "type")]
-    _kind: Kind,
+    kind: Kind,
     device: Option<String>,
     device_selector: Option<Selector>,
     pod: Template,
@@ -242,16 +242,19 @@ struct Template {
 
 #[derive(Deserialize)]
 #[serde(try_from = "String")]
-struct Kind;
+enum Kind {
+    Pod,
+    Kubernetes,
+}
 
 impl TryFrom<String> for Kind {
     type Error = String;
 
     fn try_from(kind: String) -> Result<Self, String> {
         match kind.as_str() {
-            "pod" => Ok(Self),
-            "k8s" => Err("`k8s` is not supported yet: only `pod` is".to_owned()),
-            other => Err(format!("must be `pod`, not `{other}`")),
+            "pod" => Ok(Self::Pod),
+            "k8s" => Ok(Self::Kubernetes),
+            other => Err(format!("must be `pod` or `k8s`, not `{other}`")),
         }
     }
 }
@@ -267,7 +270,27 @@ pub(in crate::wire) fn read_workload(
         let message = format!("needs the Secret `{name}`, and Secrets are not supported yet");
         return Err(Finding { field, message });
     }
-    let cron = spec.cron.and_then(|cron| cron.0);
+    let mut cron = spec.cron.and_then(|cron| cron.0);
+    let engine = match spec.kind {
+        Kind::Pod => Engine::Podman { rootless: spec.rootless.unwrap_or(false) },
+        Kind::Kubernetes => {
+            if spec.pod.spec.restart() != RestartPolicy::Always {
+                let message = "must be Always for `k8s`: a Deployment knows nothing else".to_owned();
+                return Err(Finding { field: pod_field.then("restartPolicy"), message });
+            }
+            let limits = spec.profiles.iter().flatten().flat_map(|profile| &profile.0.conditions);
+            let useless = [
+                ("cron", cron.take().is_some()),
+                ("rootless", spec.rootless == Some(true)),
+                ("profiles", limits.into_iter().any(|condition| condition.cpu.is_some())),
+            ];
+            for (key, _) in useless.into_iter().filter(|(_, is_given)| *is_given) {
+                let what = if key == "profiles" { "a condition's `cpu` has" } else { "has" };
+                findings.push(Finding::new(["spec", key], format!("{what} no effect for `k8s`")));
+            }
+            Engine::Kubernetes
+        }
+    };
     if cron.as_ref().is_some_and(Cron::has_backslash) {
         findings.push(Finding::new(["spec", "cron"], "`\\` is taken for `/`"));
     }
@@ -297,7 +320,7 @@ pub(in crate::wire) fn read_workload(
         content: Content {
             name: metadata.name.0,
             namespace: namespace(metadata.namespace),
-            engine: Engine::Podman { rootless },
+            engine,
             labels: for_the_pod(metadata.labels),
             annotations: for_the_pod(metadata.annotations),
             config_maps: Vec::new(),

@@ -144,7 +144,7 @@ fn one_bad_workload_or_profile_is_skipped_and_the_rest_applied() {
             {"name": "text", "specification": "containers: ["},
             {"name": "empty", "specification": "containers:\n- name: a\n  image: ''\n"},
             {"name": "typed", "specification": SPECIFICATION, "cron": "61 * * * *"},
-            {"name": "kube", "kind": "k8s", "specification": SPECIFICATION},
+            {"name": "vm", "kind": "vm", "specification": SPECIFICATION},
             {"name": "good", "specification": "other"},
             {"name": "Not A Name", "specification": SPECIFICATION},
             {"specification": SPECIFICATION},
@@ -153,7 +153,7 @@ fn one_bad_workload_or_profile_is_skipped_and_the_rest_applied() {
     }));
     let names: Vec<_> = configuration.desired.workloads.iter().map(|workload| workload.name()).collect();
     assert_eq!(names, ["good"]);
-    assert_eq!(configuration.desired.held, ["text", "empty", "typed", "kube", "Not A Name"]);
+    assert_eq!(configuration.desired.held, ["text", "empty", "typed", "vm", "Not A Name"]);
     assert_eq!(configuration.desired.profiles.len(), 1);
     let expected = [
         "profile 'bad' is skipped: conditions[0]: missing field `expression`",
@@ -161,7 +161,7 @@ fn one_bad_workload_or_profile_is_skipped_and_the_rest_applied() {
         "workload 'text' is left as it is: specification: ",
         "workload 'empty' is left as it is: specification, line 3: containers[0].image: must not be empty",
         "workload 'typed' is left as it is: cron: ",
-        "workload 'kube' is left as it is: type: `k8s` is not supported yet",
+        "workload 'vm' is left as it is: type: must be `pod` or `k8s`, not `vm`",
         "workload 'good' is there twice",
         "workload 'Not A Name' is left as it is: name: ",
         "workloads[7] is left as it is: name: ",

@@ -242,12 +242,26 @@ fn a_broken_workload_is_held_by_its_name() {
 }
 
 #[test]
+fn a_kubernetes_workload_says_what_has_no_effect_on_it_and_restarts_always() {
+    let k8s = |spec: &str| workload("a", spec).replace("type: pod", "type: k8s");
+    let profiles = "profiles: [{name: p, conditions: [{name: c, cpu: 1000}]}]\n";
+    let (desired, problems) = assembled(&k8s(&format!("cron: '* * * * *'\nrootless: true\n{profiles}")));
+    let a = &desired.workloads[0];
+    assert_eq!((a.content.engine, a.is_service()), (Engine::Kubernetes, true));
+    let said = ["spec.cron: has", "spec.rootless: has", "spec.profiles: a condition's `cpu` has"];
+    assert_eq!(problems.len(), said.len());
+    for (problem, said) in problems.iter().zip(said) {
+        assert!(problem.ends_with(&format!("{said} no effect for `k8s`")), "{problem}");
+    }
+    let once = k8s("").replace("{containers", "{restartPolicy: Never, containers");
+    let (desired, problems) = assembled(&once);
+    assert_eq!((names(&desired).len(), desired.held), (0, vec!["a".to_owned()]));
+    assert!(problems[0].contains("line 8: spec.pod.spec.restartPolicy: must be Always"), "{problems:?}");
+    assert_eq!(self::problems(&k8s("").replace("type: k8s", "type: vm")).len(), 1);
+}
+
+#[test]
 fn what_is_not_supported_yet_is_said_clearly() {
-    let k8s = workload("a", "").replace("type: pod", "type: k8s");
-    assert_eq!(
-        problems(&k8s),
-        ["f.yaml, document 1, line 7: spec.type: `k8s` is not supported yet: only `pod` is"]
-    );
     let secret = "apiVersion: v1\nkind: Secret\nmetadata: {name: s}\nstringData: {password: hunter2}";
     assert_eq!(
         problems(secret),

@@ -1,0 +1,410 @@
+//! Workloads that are Deployments on a Kubernetes cluster. The cluster runs, probes and restarts their pods; what is
+//! left for the agent is what shall be there, and how that goes:
+//!
+//! ```text
+//! content, profiles ─► wanted ─┐                      refused: again after the back-off
+//!                              ├─ differ ─► Apply ──► found ─► progressing ─► available
+//! list, watch ───────► found ──┘                      │            └─► failed, with the reason
+//!                        └─ nobody wants it ─► Delete ┘
+//! ```
+//!
+//! At most one order per workload is under way.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use super::{
+    Agent, Turn,
+    call::WorkloadStatus,
+    flapping::Flapping,
+    leaving::REMOVE_AGAIN,
+    notice::{Notice, Reason},
+    order::{Fact, Failure, Task, Ticket},
+    phase::Phase,
+    time::{Now, Wake},
+    workload::{Backoff, Engine, Schedule, Workload},
+};
+
+/// What others change is put right, but not more often than this: a controller that wants something else would
+/// never be done.
+const RIGHT_AGAIN: Duration = Duration::from_secs(30);
+/// Scaling up has no deadline of Kubernetes' own.
+const UP: Duration = Duration::from_secs(120);
+
+/// A Deployment as the cluster tells it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Deployment {
+    /// Where it is.
+    pub namespace: String,
+    /// The workload's name, too.
+    pub name: String,
+    /// Another one of the same name has another.
+    pub uid: String,
+    /// Of the content that was applied; empty before that was done to the end.
+    pub hash: String,
+    /// How many pods it shall have.
+    pub replicas: u32,
+    /// Grows with each change of what it shall be.
+    pub generation: u64,
+    /// Grows with each change of anything; 0 where it can't be told.
+    pub version: u64,
+    /// It is being removed.
+    pub leaving: bool,
+    /// How its pods are.
+    pub rollout: Rollout,
+}
+
+/// How far a Deployment's pods are.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Rollout {
+    /// On their way.
+    #[default]
+    Progressing,
+    /// All there, all of them new, and ready.
+    Available,
+    /// They were, or the Deployment was scaled up.
+    Unavailable(String),
+    /// They don't come up, or can't be made.
+    Failed(String),
+}
+
+/// What is seen between two lists.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Watched {
+    /// It is like this now.
+    Seen(Box<Deployment>),
+    /// It is gone.
+    Gone(Box<Deployment>),
+    /// Changes may have been missed.
+    Lost,
+}
+
+/// All Deployments that are wanted, or found to be ours.
+#[derive(Debug, Default)]
+pub(super) struct Deployments {
+    /// By the workload's name.
+    all: BTreeMap<Arc<str>, Managed>,
+    /// Workloads that could not be understood: nothing of them changes.
+    held: BTreeSet<Arc<str>>,
+}
+
+#[derive(Debug, Default)]
+struct Managed {
+    wanted: Option<Arc<Workload>>,
+    /// One, but where a workload's namespace has changed.
+    found: Vec<Deployment>,
+    under_way: Option<Doing>,
+    /// A list asked for before the last order says nothing of what is absent.
+    last: Ticket,
+    /// It was wanted by this process, and isn't any more.
+    dismissed: bool,
+    applied: Option<Applied>,
+    /// Why it was not applied, and how often in a row.
+    refusal: Option<String>,
+    failures: u32,
+    apply_after: Duration,
+    delete_after: Duration,
+    flapping: Flapping,
+    may_run: bool,
+    /// It has been available since it was last changed.
+    came_up: bool,
+    /// When it was last changed, or first seen.
+    since: Option<Duration>,
+    status: WorkloadStatus,
+}
+
+#[derive(Debug)]
+enum Doing {
+    Apply { hash: String, replicas: u32 },
+    Delete { uid: String },
+}
+
+/// What was last applied by this process.
+#[derive(Debug)]
+struct Applied {
+    hash: String,
+    replicas: u32,
+    generation: u64,
+    at: Duration,
+}
+
+impl Agent {
+    pub(super) fn watched(&mut self, watched: Watched, now: Now) {
+        let name = match watched {
+            Watched::Lost => return self.engines.ask(Engine::Kubernetes, now.up),
+            Watched::Seen(seen) => {
+                let name: Arc<str> = Arc::from(&*seen.name);
+                self.deployments.all.entry(name.clone()).or_default().see(*seen);
+                name
+            }
+            Watched::Gone(gone) => {
+                let name: Arc<str> = Arc::from(&*gone.name);
+                if let Some(managed) = self.deployments.all.get_mut(&name) {
+                    managed.found.retain(|it| it.uid != gone.uid);
+                }
+                name
+            }
+        };
+        self.dirty.insert(name);
+    }
+}
+
+impl Deployments {
+    pub(super) fn names(&self) -> impl Iterator<Item = Arc<str>> + '_ {
+        self.all.keys().cloned()
+    }
+
+    /// The server's word for how a wanted one is.
+    pub(super) fn status(&self, name: &str) -> Option<WorkloadStatus> {
+        self.all.get(name).filter(|it| it.wanted.is_some()).map(|it| it.status)
+    }
+
+    pub(super) fn statuses(&self) -> impl Iterator<Item = WorkloadStatus> + '_ {
+        self.all.values().filter(|it| it.wanted.is_some()).map(|it| it.status)
+    }
+
+    pub(super) fn phases(&self) -> impl Iterator<Item = (&str, Phase)> {
+        let wanted = self.all.iter().filter(|(_, it)| it.wanted.is_some());
+        wanted.map(|(name, it)| {
+            let phase = match it.status {
+                WorkloadStatus::Running => Phase::Running,
+                WorkloadStatus::Deploying => Phase::Unknown,
+                WorkloadStatus::Crashed => Phase::Waiting { until: it.apply_after },
+                WorkloadStatus::Stopped => Phase::Inactive,
+            };
+            (&**name, phase)
+        })
+    }
+
+    /// The configuration asks for these from now on. Answers whether there are any.
+    pub(super) fn want<'a>(
+        &mut self,
+        wanted: impl Iterator<Item = (&'a Arc<str>, &'a Arc<Workload>)>,
+        held: &BTreeSet<Arc<str>>,
+    ) -> bool {
+        self.held.clone_from(held);
+        let mut wanted: BTreeMap<_, _> = wanted.collect();
+        let is_any = !wanted.is_empty();
+        for (name, managed) in &mut self.all {
+            managed.want(wanted.remove(name).cloned());
+        }
+        for (name, workload) in wanted {
+            self.all.entry(name.clone()).or_default().want(Some(workload.clone()));
+        }
+        is_any
+    }
+
+    /// A list asked for by `listed` was whole.
+    pub(super) fn listed(&mut self, listed: Ticket, found: Vec<Deployment>) {
+        for managed in self.all.values_mut().filter(|managed| managed.last < listed) {
+            managed.found.retain(|old| found.iter().any(|it| it.uid == old.uid));
+        }
+        for it in found {
+            self.all.entry(Arc::from(&*it.name)).or_default().see(it);
+        }
+    }
+
+    /// The outcome of one of this workload's orders.
+    pub(super) fn done(&mut self, name: &Arc<str>, result: Result<Fact, Failure>, turn: &mut Turn<'_>) {
+        if let Some(managed) = self.all.get_mut(name)
+            && let Some(doing) = managed.under_way.take()
+        {
+            managed.done(name, doing, result, turn);
+        }
+    }
+
+    /// Does all that can be done now for a workload, and says when it wants to be asked again.
+    pub(super) fn advance(&mut self, name: &Arc<str>, is_open: bool, turn: &mut Turn<'_>) -> Wake {
+        let Some(managed) = self.all.get_mut(name) else { return Wake::Never };
+        let mut wake = managed.allow(name, is_open, turn);
+        if managed.under_way.is_none() && turn.ready(Engine::Kubernetes) {
+            wake = wake.earlier(managed.act(name, self.held.contains(name), turn));
+        }
+        wake = wake.earlier(managed.judge(name, turn));
+        if managed.wanted.is_none() && managed.found.is_empty() && managed.under_way.is_none() {
+            self.all.remove(name);
+        }
+        wake
+    }
+}
+
+impl Managed {
+    fn want(&mut self, wanted: Option<Arc<Workload>>) {
+        let id = |it: &Option<Arc<Workload>>| it.as_ref().map(|it| it.id.clone());
+        if id(&self.wanted) != id(&wanted) {
+            self.dismissed |= wanted.is_none();
+            (self.came_up, self.since, self.may_run) = (false, None, false);
+            self.flapping = Flapping::default();
+            self.forgive();
+        }
+        self.wanted = wanted;
+    }
+
+    fn forgive(&mut self) {
+        (self.refusal, self.failures, self.apply_after) = (None, 0, Duration::ZERO);
+    }
+
+    /// Takes in how a Deployment is, unless something newer is known.
+    fn see(&mut self, seen: Deployment) {
+        match self.found.iter_mut().find(|it| it.namespace == seen.namespace) {
+            Some(known) if known.uid == seen.uid && known.version > seen.version => {}
+            Some(known) => *known = seen,
+            None => self.found.push(seen),
+        }
+    }
+
+    /// The one that the workload is.
+    fn here(&self) -> Option<&Deployment> {
+        let place = &self.wanted.as_ref()?.content.namespace;
+        self.found.iter().find(|it| it.namespace == *place)
+    }
+
+    /// What the profiles say.
+    fn allow(&mut self, name: &str, is_open: bool, turn: &mut Turn<'_>) -> Wake {
+        if self.wanted.is_none() {
+            return Wake::Never;
+        }
+        let (may_run, wake) = self.flapping.may_run(is_open, turn.now.up);
+        self.flapping.news(name).into_iter().for_each(|it| turn.tell(it));
+        if self.may_run != may_run {
+            self.forgive(); // what it is now wasn't refused yet
+        }
+        self.may_run = may_run;
+        wake
+    }
+
+    fn act(&mut self, name: &Arc<str>, is_held: bool, turn: &mut Turn<'_>) -> Wake {
+        let (mut wake, now) = (Wake::Never, turn.now.up);
+        let place = self.wanted.as_ref().map(|it| &it.content.namespace);
+        let stray = self.found.iter().find(|it| !it.leaving && Some(&it.namespace) != place);
+        let may_go = place.is_some() || !is_held && (self.dismissed || !turn.book.partial);
+        if let Some(stray) = stray.filter(|_| may_go) {
+            if now >= self.delete_after {
+                let doing = Doing::Delete { uid: stray.uid.clone() };
+                self.last = turn.order(name, Engine::Kubernetes, Task::Delete(Box::new(stray.clone())));
+                self.under_way = Some(doing);
+                return Wake::Never;
+            }
+            wake = Wake::At(self.delete_after);
+        }
+        let Some(workload) = self.wanted.clone() else { return wake };
+        let (hash, replicas) = (workload.hash.clone(), u32::from(self.may_run));
+        let before = self.applied.as_ref().filter(|it| it.hash == hash && it.replicas == replicas);
+        let runs = match self.here() {
+            None if replicas == 0 => return wake,
+            None => false,
+            Some(it) if it.leaving => return wake, // told when it is gone
+            Some(it) => {
+                let is_changed = before.is_some_and(|before| it.generation > before.generation);
+                let is_right = it.replicas == replicas && (it.hash == hash || replicas == 0);
+                if is_right && !is_changed {
+                    return wake;
+                }
+                it.replicas > 0
+            }
+        };
+        let at = before.map_or(Duration::ZERO, |it| it.at + RIGHT_AGAIN).max(self.apply_after);
+        if now < at {
+            return wake.earlier(Wake::At(at));
+        }
+        if runs && replicas == 0 {
+            let message = format!("workload '{name}' is scaled to 0: its profiles don't hold");
+            turn.tell(Notice::info(Reason::Inactive, message));
+        }
+        self.last = turn.order(name, Engine::Kubernetes, Task::Apply { workload, replicas });
+        self.under_way = Some(Doing::Apply { hash, replicas });
+        wake
+    }
+
+    fn done(&mut self, name: &str, doing: Doing, result: Result<Fact, Failure>, turn: &mut Turn<'_>) {
+        match (doing, result) {
+            (_, Err(failure @ Failure::Engine(_))) => turn.failed(Engine::Kubernetes, "", &failure),
+            (Doing::Apply { hash, replicas }, Ok(Fact::Applied(now))) => {
+                self.forgive();
+                let at = turn.now.up;
+                self.applied = Some(Applied { hash, replicas, generation: now.generation, at });
+                (self.came_up, self.since) = (false, Some(at));
+                self.see(*now);
+            }
+            (Doing::Apply { hash, .. }, Err(Failure::Workload(cause))) => {
+                let Some(wanted) = self.wanted.clone().filter(|it| it.hash == hash) else { return };
+                let backoff = match &wanted.schedule {
+                    Schedule::Service(backoff) => *backoff,
+                    Schedule::Cron(_) => Backoff::default(),
+                };
+                self.apply_after = turn.now.up + backoff.delay(self.failures, turn.random());
+                self.failures = self.failures.saturating_add(1);
+                if self.refusal.as_ref() != Some(&cause) {
+                    let message = format!("workload '{name}': {cause}; it is tried again");
+                    turn.tell(Notice::warning(Reason::BackOff, message));
+                }
+                self.refusal = Some(cause);
+            }
+            (Doing::Delete { uid }, Ok(_)) => {
+                for it in self.found.iter_mut().filter(|it| it.uid == uid) {
+                    it.leaving = true;
+                    let message = format!("Deployment '{}/{name}' is removed", it.namespace);
+                    turn.tell(Notice::info(Reason::Removed, message));
+                }
+            }
+            (Doing::Delete { .. }, Err(failure)) => {
+                turn.failed(Engine::Kubernetes, &format!("failed to remove Deployment '{name}'"), &failure);
+                self.delete_after = turn.now.up + REMOVE_AGAIN;
+            }
+            (Doing::Apply { .. }, Ok(_)) => {} // no answer to that
+        }
+    }
+
+    /// Says how the workload is, and when that changes without anything happening.
+    fn judge(&mut self, name: &str, turn: &mut Turn<'_>) -> Wake {
+        let Some(wanted) = &self.wanted else { return Wake::Never };
+        let now = turn.now.up;
+        let late = self.since.unwrap_or(now) + UP;
+        let (mut wake, mut cause) = (Wake::Never, String::new());
+        let status = match self.here() {
+            _ if self.refusal.is_some() => WorkloadStatus::Crashed,
+            _ if !self.may_run => WorkloadStatus::Stopped,
+            None => WorkloadStatus::Deploying,
+            Some(it) if it.hash != wanted.hash || it.replicas == 0 || it.leaving => WorkloadStatus::Deploying,
+            Some(it) => match &it.rollout {
+                Rollout::Available => WorkloadStatus::Running,
+                Rollout::Unavailable(_) if !self.came_up && now < late => {
+                    wake = Wake::At(late);
+                    WorkloadStatus::Deploying
+                }
+                Rollout::Progressing => WorkloadStatus::Deploying,
+                Rollout::Unavailable(why) | Rollout::Failed(why) => {
+                    cause.clone_from(why);
+                    WorkloadStatus::Crashed
+                }
+            },
+        };
+        if self.here().is_some() {
+            self.since.get_or_insert(now);
+        }
+        self.came_up |= status == WorkloadStatus::Running;
+        if std::mem::replace(&mut self.status, status) == status {
+            return wake;
+        }
+        let place = &wanted.content.namespace;
+        match status {
+            WorkloadStatus::Running if self.applied.is_none() => turn.tell(Notice::info(
+                Reason::Adopted,
+                format!("workload '{name}' runs already: Deployment '{place}/{name}'"),
+            )),
+            WorkloadStatus::Running => turn.tell(Notice::info(
+                Reason::Started,
+                format!("workload '{name}' is available: Deployment '{place}/{name}'"),
+            )),
+            WorkloadStatus::Crashed if self.refusal.is_none() => turn.tell(Notice::warning(
+                Reason::Failed,
+                format!("workload '{name}': Deployment '{place}/{name}' fails: {cause}"),
+            )),
+            _ => {}
+        }
+        wake
+    }
+}

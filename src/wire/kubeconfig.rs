@@ -1,0 +1,220 @@
+//! How to get to a Kubernetes API server: the file that `kubectl` reads, as far as an agent without programs to run
+//! and without people to ask can do with it.
+
+use std::path::PathBuf;
+
+use serde_json::Value;
+
+use super::manifest::yaml;
+
+/// The current context of a kubeconfig.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kubeconfig {
+    /// `https://host:port`.
+    pub server: String,
+    /// The name in the server's certificate, if it isn't the host.
+    pub server_name: Option<String>,
+    /// Whom to trust: PEM.
+    pub ca: Material,
+    /// The client's certificate and its key: PEM.
+    pub pair: Option<(Material, Material)>,
+    /// The client's token.
+    pub token: Option<Material>,
+}
+
+/// What stands in the configuration, or in a file that it names.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Material {
+    /// The thing itself.
+    Here(Vec<u8>),
+    /// Where it is.
+    File(PathBuf),
+}
+
+/// A key or token is nobody's to read.
+impl std::fmt::Debug for Material {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Here(_) => f.write_str("Here(…)"),
+            Self::File(path) => write!(f, "File({path:?})"),
+        }
+    }
+}
+
+impl Kubeconfig {
+    /// Reads the current context. Relative paths are still relative: to the file's directory.
+    ///
+    /// # Errors
+    /// What is missing or wrong, or can't be used by this agent.
+    pub fn read(text: &str) -> Result<Self, String> {
+        let config = yaml::parse(text).map_err(|error| error.to_string())?;
+        let name = config["current-context"].as_str().filter(|name| !name.is_empty());
+        let name = name.ok_or("current-context: is missing")?;
+        let context = named(&config, "contexts", "context", name)?;
+        let part =
+            |key: &str| context[key].as_str().ok_or_else(|| format!("contexts: '{name}' names no {key}"));
+        let (cluster_name, user_name) = (part("cluster")?, part("user")?);
+        let cluster = named(&config, "clusters", "cluster", cluster_name)?;
+        let user = named(&config, "users", "user", user_name)?;
+        let text = |value: &Value, key: &str| {
+            value[key].as_str().filter(|text| !text.is_empty()).map(ToOwned::to_owned)
+        };
+        let in_cluster = |what: &str| format!("cluster '{cluster_name}': {what}");
+        let in_user = |what: &str| format!("user '{user_name}': {what}");
+        if cluster["insecure-skip-tls-verify"] == true {
+            return Err(in_cluster("insecure-skip-tls-verify: the server is always verified here"));
+        }
+        if text(cluster, "proxy-url").is_some() {
+            return Err(in_cluster("proxy-url: proxies are not supported here"));
+        }
+        for key in ["exec", "auth-provider", "username", "password", "as"] {
+            if !user[key].is_null() {
+                let what = format!("{key}: is not supported here; a token or a client certificate is");
+                return Err(in_user(&what));
+            }
+        }
+        let server = text(cluster, "server").filter(|url| url.starts_with("https://"));
+        let cluster_part = |key: &str| material(cluster, key).map_err(|what| in_cluster(&what));
+        let user_part = |key: &str| material(user, key).map_err(|what| in_user(&what));
+        let pair = match (user_part("client-certificate")?, user_part("client-key")?) {
+            (Some(certificate), Some(key)) => Some((certificate, key)),
+            (None, None) => None,
+            _ => return Err(in_user("client-certificate and client-key go together")),
+        };
+        // kubectl prefers the file, which may be renewed
+        let token = text(user, "tokenFile").map(|path| Material::File(path.into()));
+        let token = token.or_else(|| text(user, "token").map(|token| Material::Here(token.into())));
+        if pair.is_none() && token.is_none() {
+            return Err(in_user("has neither a token nor a client certificate"));
+        }
+        Ok(Self {
+            server: server.ok_or_else(|| in_cluster("server: must be an https URL"))?,
+            server_name: text(cluster, "tls-server-name"),
+            ca: cluster_part("certificate-authority")?.ok_or_else(|| {
+                in_cluster("certificate-authority: is missing: nobody is trusted without it")
+            })?,
+            pair,
+            token,
+        })
+    }
+}
+
+fn named<'a>(config: &'a Value, list: &str, key: &str, name: &str) -> Result<&'a Value, String> {
+    let mut entries = config[list].as_array().into_iter().flatten();
+    let entry = entries.find(|entry| entry["name"] == name);
+    entry.map(|entry| &entry[key]).ok_or_else(|| format!("{list}: there is no '{name}'"))
+}
+
+/// `key-data`, in base64, before the file that `key` names: as `kubectl` does it.
+fn material(value: &Value, key: &str) -> Result<Option<Material>, String> {
+    let data = format!("{key}-data");
+    if let Some(text) = value[&*data].as_str().filter(|text| !text.is_empty()) {
+        let bytes = base64(text).ok_or_else(|| format!("{data}: is no base64"))?;
+        return Ok(Some(Material::Here(bytes)));
+    }
+    let path = value[key].as_str().filter(|path| !path.is_empty());
+    Ok(path.map(|path| Material::File(path.into())))
+}
+
+/// RFC 4648, with or without padding and white space.
+fn base64(text: &str) -> Option<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(text.len() / 4 * 3);
+    let (mut bits, mut count) = (0_u32, 0);
+    for digit in text.trim_end_matches(['=', '\n', '\r', ' ']).bytes().filter(|it| !it.is_ascii_whitespace())
+    {
+        let value = match digit {
+            b'A'..=b'Z' => digit - b'A',
+            b'a'..=b'z' => digit - b'a' + 26,
+            b'0'..=b'9' => digit - b'0' + 52,
+            b'+' => 62,
+            b'/' => 63,
+            _ => return None,
+        };
+        bits = bits << 6 | u32::from(value);
+        count += 6;
+        if count >= 8 {
+            count -= 8;
+            bytes.push((bits >> count) as u8);
+        }
+    }
+    Some(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = "\
+current-context: here
+contexts:
+- {name: other, context: {cluster: x, user: x}}
+- {name: here, context: {cluster: c, user: u, namespace: n}}
+clusters:
+- {name: c, cluster: {server: 'https://k.example:6443', certificate-authority: ca.pem, tls-server-name: kubernetes}}
+users:
+- {name: u, user: {token: secret}}
+";
+
+    #[test]
+    fn the_current_context_counts() {
+        let expected = Kubeconfig {
+            server: "https://k.example:6443".into(),
+            server_name: Some("kubernetes".into()),
+            ca: Material::File("ca.pem".into()),
+            pair: None,
+            token: Some(Material::Here(b"secret".to_vec())),
+        };
+        assert_eq!(Kubeconfig::read(GOOD), Ok(expected));
+        assert!(!format!("{:?}", Kubeconfig::read(GOOD)).contains("115, 101"), "secrets stay out of logs");
+    }
+
+    #[test]
+    fn data_stands_before_a_file_and_a_token_file_before_a_token() {
+        let user = "{client-certificate-data: 'QUI=', client-certificate: f, client-key: /k, token: a, tokenFile: t}";
+        let config = Kubeconfig::read(&GOOD.replace("{token: secret}", user)).unwrap();
+        assert_eq!(config.pair, Some((Material::Here(b"AB".to_vec()), Material::File("/k".into()))));
+        assert_eq!(config.token, Some(Material::File("t".into())));
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_said_clearly() {
+        let cases = [
+            ("current-context: here", "current-context: ''", "current-context: is missing"),
+            ("current-context: here", "current-context: x", "contexts: there is no 'x'"),
+            ("cluster: c,", "cluster: d,", "clusters: there is no 'd'"),
+            ("user: u,", "", "contexts: 'here' names no user"),
+            ("https://", "http://", "cluster 'c': server: must be an https URL"),
+            ("certificate-authority: ca.pem", "a: b", "certificate-authority: is missing: nobody is trusted"),
+            (
+                "certificate-authority: ca.pem",
+                "certificate-authority-data: '!'",
+                "certificate-authority-data: is no base64",
+            ),
+            (
+                "tls-server-name: kubernetes",
+                "insecure-skip-tls-verify: true",
+                "the server is always verified",
+            ),
+            ("tls-server-name: kubernetes", "proxy-url: 'http://p'", "proxy-url: proxies are not supported"),
+            ("{token: secret}", "{exec: {command: aws}}", "user 'u': exec: is not supported here"),
+            ("{token: secret}", "{auth-provider: {name: gcp}}", "auth-provider: is not supported here"),
+            ("{token: secret}", "{username: me, password: p}", "username: is not supported here"),
+            ("{token: secret}", "{client-certificate: f}", "client-certificate and client-key go together"),
+            ("{token: secret}", "{}", "user 'u': has neither a token nor a client certificate"),
+        ];
+        for (from, to, cause) in cases {
+            let said = Kubeconfig::read(&GOOD.replace(from, to)).unwrap_err();
+            assert!(said.contains(cause), "{to}: {said}");
+            assert!(!said.contains("secret"), "{said}");
+        }
+        assert!(Kubeconfig::read("[").is_err() && Kubeconfig::read("").is_err());
+    }
+
+    #[test]
+    fn base64_is_read_as_kubectl_writes_it() {
+        for (text, bytes) in [("", ""), ("QQ==", "A"), ("QUJD\nRA", "ABCD"), ("Pj4+Pz8/", ">>>???")] {
+            assert_eq!(base64(text).as_deref(), Some(bytes.as_bytes()));
+        }
+        assert_eq!(base64("a-b"), None);
+    }
+}

@@ -1,0 +1,271 @@
+//! A workload becomes a Deployment, and what the cluster says of it becomes a [`Deployment`].
+//!
+//! | object | its name | its life |
+//! |---|---|---|
+//! | the Deployment | the workload's | applied anew with each change: Kubernetes rolls it |
+//! | its `ConfigMap`s | `<workload>.<author's name>`, which no other workload can have | the Deployment owns them |
+//!
+//! What else should go with a workload, such as its Secrets, is one more kind in `companions` and in `rename`.
+
+use serde_json::{Value, json};
+
+use super::pod::{OWNER_LABEL, WORKLOAD_LABEL, items, strings, tell_device};
+use crate::agent::{
+    deployments::{Deployment, Rollout},
+    workload::Workload,
+};
+
+/// The annotation with the content's hash: on the pods always, on the Deployment once all of it was applied.
+const HASH: &str = "project-flotta.io/hash";
+/// A `ConfigMap` stands below these keys of a specification.
+const CONFIG_MAP_KEYS: [&str; 3] = ["configMap", "configMapRef", "configMapKeyRef"];
+
+/// The Deployment to apply. `whole`: nothing else is left to do for this content.
+pub fn deployment(workload: &Workload, replicas: u32, owner: &str, device_id: &str, whole: bool) -> Value {
+    let content = &workload.content;
+    let mut spec = content.specification.clone();
+    rename(&mut spec, workload);
+    for list in ["initContainers", "containers"] {
+        items(&mut spec, list).for_each(|container| tell_device(container, device_id));
+    }
+    // neither changes while the Deployment lives: Kubernetes refuses that, also where it is somebody else's
+    let selector = json!({ OWNER_LABEL: owner, WORKLOAD_LABEL: workload.name() });
+    let mut labels = strings(&content.labels);
+    labels.extend([OWNER_LABEL, WORKLOAD_LABEL].map(|key| (key.to_owned(), selector[key].clone())));
+    let mut annotations = strings(&content.annotations);
+    annotations.remove(HASH);
+    let mut own = annotations.clone();
+    annotations.insert(HASH.into(), workload.hash.as_str().into());
+    if whole {
+        own.clone_from(&annotations);
+    }
+    json!({
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": { "name": workload.name(), "labels": labels, "annotations": own },
+        "spec": {
+            "replicas": replicas,
+            "selector": { "matchLabels": selector },
+            "template": { "metadata": { "labels": labels, "annotations": annotations }, "spec": spec },
+        },
+    })
+}
+
+/// What the Deployment of this `uid` needs beside it, each with its name: `ConfigMap`s.
+pub fn companions(workload: &Workload, owner: &str, uid: &str) -> Vec<(String, Value)> {
+    let companion = |map: &Value| {
+        let name = own_name(workload, map["metadata"]["name"].as_str()?);
+        let mut map = map.clone();
+        map["metadata"] = json!({
+            "name": name,
+            "labels": { OWNER_LABEL: owner, WORKLOAD_LABEL: workload.name() },
+            "ownerReferences": [{
+                "apiVersion": "apps/v1", "kind": "Deployment", "name": workload.name(), "uid": uid,
+            }],
+        });
+        Some((name, map))
+    };
+    workload.content.config_maps.iter().filter_map(companion).collect()
+}
+
+/// Whether what was found under a companion's name is one.
+pub fn is_ours(found: &Value, owner: &str) -> bool {
+    found["metadata"]["labels"][OWNER_LABEL] == owner
+}
+
+/// A workload's name has no dot, so that no two pairs give the same.
+fn own_name(workload: &Workload, name: &str) -> String {
+    format!("{}.{name}", workload.name())
+}
+
+/// Gives the workload's own objects their own names, wherever they are used.
+fn rename(value: &mut Value, workload: &Workload) {
+    match value {
+        Value::Array(list) => list.iter_mut().for_each(|it| rename(it, workload)),
+        Value::Object(fields) => {
+            for (key, it) in fields {
+                if CONFIG_MAP_KEYS.contains(&key.as_str())
+                    && let Some(name) = it.get_mut("name")
+                    && workload.content.config_maps.iter().any(|map| map["metadata"]["name"] == *name)
+                {
+                    *name = own_name(workload, name.as_str().unwrap_or_default()).into();
+                }
+                rename(it, workload);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// A list of Deployments, and from where on changes to it are to be watched. Nothing if it is none.
+pub fn list(answer: &Value) -> Option<(Vec<Deployment>, String)> {
+    let found = answer["items"].as_array()?.iter().map(read).collect();
+    Some((found, version(answer)?))
+}
+
+/// From where on changes to this are to be watched.
+pub fn version(object: &Value) -> Option<String> {
+    object["metadata"]["resourceVersion"].as_str().map(ToOwned::to_owned)
+}
+
+/// A Deployment in the agent's words.
+pub fn read(object: &Value) -> Deployment {
+    let metadata = &object["metadata"];
+    let text = |key: &str| metadata[key].as_str().unwrap_or_default().to_owned();
+    Deployment {
+        namespace: text("namespace"),
+        name: text("name"),
+        uid: text("uid"),
+        hash: metadata["annotations"][HASH].as_str().unwrap_or_default().to_owned(),
+        replicas: number(&object["spec"], "replicas") as u32,
+        generation: number(metadata, "generation"),
+        // opaque by contract, and yet a counter on every API server there is
+        version: version(object).and_then(|it| it.parse().ok()).unwrap_or_default(),
+        leaving: !metadata["deletionTimestamp"].is_null(),
+        rollout: rollout(object),
+    }
+}
+
+fn number(value: &Value, key: &str) -> u64 {
+    value[key].as_u64().unwrap_or_default()
+}
+
+fn rollout(object: &Value) -> Rollout {
+    let status = &object["status"];
+    if number(status, "observedGeneration") < number(&object["metadata"], "generation") {
+        return Rollout::Progressing; // the status is of an earlier one
+    }
+    let condition = |kind: &str| {
+        let mut all = status["conditions"].as_array().into_iter().flatten();
+        all.find(|it| it["type"] == kind)
+    };
+    let because = |it: &Value| {
+        let word = |key: &str| it[key].as_str().unwrap_or_default();
+        format!("{}: {}", word("reason"), word("message"))
+    };
+    let replicas = number(&object["spec"], "replicas");
+    let is_there = number(status, "updatedReplicas") == replicas && number(status, "replicas") == replicas;
+    if is_there && number(status, "availableReplicas") >= replicas {
+        return Rollout::Available;
+    }
+    if let Some(failed) = condition("ReplicaFailure").filter(|it| it["status"] == "True") {
+        return Rollout::Failed(because(failed));
+    }
+    match condition("Progressing") {
+        Some(it) if it["status"] == "False" => Rollout::Failed(because(it)),
+        Some(it) if is_there && it["reason"] == "NewReplicaSetAvailable" => {
+            Rollout::Unavailable(condition("Available").map(because).unwrap_or_default())
+        }
+        _ => Rollout::Progressing,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::agent::workload::{Content, Engine};
+
+    fn workload(specification: Value) -> Workload {
+        let map =
+            json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "cm"}, "data": {"a": "b"}});
+        Workload::new(Content {
+            name: "web".into(),
+            namespace: "default".into(),
+            engine: Engine::Kubernetes,
+            labels: vec![("app".into(), "x".into()), (OWNER_LABEL.into(), "forged".into())],
+            annotations: vec![("note".into(), "n".into()), (HASH.into(), "forged".into())],
+            config_maps: vec![map],
+            specification,
+        })
+    }
+
+    #[test]
+    fn a_deployment_has_the_authors_specification_and_our_marks() {
+        let web = workload(json!({
+            "containers": [{
+                "name": "c", "image": "i", "imagePullPolicy": "Always", "livenessProbe": {"exec": {}},
+                "env": [{"name": "DEVICE_ID", "value": "x"}],
+                "envFrom": [{"configMapRef": {"name": "cm"}}, {"configMapRef": {"name": "theirs"}}],
+            }],
+            "initContainers": [{"name": "i"}],
+            "volumes": [{"name": "cm", "projected": {"sources": [{"configMap": {"name": "cm"}}]}}],
+        }));
+        let half = deployment(&web, 1, "me", "dev1", false);
+        assert_eq!(half["metadata"]["annotations"], json!({"note": "n"}));
+        let whole = deployment(&web, 0, "me", "dev1", true);
+        let annotations = json!({"note": "n", HASH: web.hash});
+        assert_eq!(whole["metadata"]["annotations"], annotations);
+        let selector = json!({OWNER_LABEL: "me", WORKLOAD_LABEL: "web"});
+        assert_eq!(whole["spec"]["selector"], json!({"matchLabels": selector}));
+        assert_eq!((&whole["spec"]["replicas"], &half["spec"]["replicas"]), (&json!(0), &json!(1)));
+        for template in [&whole["spec"]["template"], &half["spec"]["template"]] {
+            let labels = json!({"app": "x", OWNER_LABEL: "me", WORKLOAD_LABEL: "web"});
+            assert_eq!(template["metadata"], json!({"labels": labels, "annotations": annotations}));
+            let device = json!([{"name": "DEVICE_ID", "value": "dev1"}]);
+            let expected = json!({
+                "containers": [{
+                    "name": "c", "image": "i", "imagePullPolicy": "Always", "livenessProbe": {"exec": {}},
+                    "env": device,
+                    "envFrom": [{"configMapRef": {"name": "web.cm"}}, {"configMapRef": {"name": "theirs"}}],
+                }],
+                "initContainers": [{"name": "i", "env": device}],
+                "volumes": [{"name": "cm", "projected": {"sources": [{"configMap": {"name": "web.cm"}}]}}],
+            });
+            assert_eq!(template["spec"], expected);
+        }
+    }
+
+    #[test]
+    fn config_maps_are_the_deployments_own() {
+        let [(name, map)] = &companions(&workload(json!({})), "me", "u1")[..] else { panic!("one") };
+        assert_eq!((name.as_str(), &map["metadata"]["name"]), ("web.cm", &json!("web.cm")));
+        assert_eq!(map["metadata"]["ownerReferences"][0]["uid"], "u1");
+        assert_eq!(map["data"], json!({"a": "b"}));
+        assert!(is_ours(map, "me") && !is_ours(map, "you") && !is_ours(&json!({}), "me"));
+    }
+
+    fn rollout(replicas: u32, status: Value) -> Rollout {
+        let object = json!({
+            "metadata": {"name": "web", "namespace": "default", "generation": 2, "resourceVersion": "7"},
+            "spec": {"replicas": replicas}, "status": status,
+        });
+        read(&object).rollout
+    }
+
+    #[test]
+    fn a_rollout_is_what_kubectl_would_say() {
+        let condition = |kind: &str, status: &str, reason: &str| json!({"type": kind, "status": status, "reason": reason, "message": "m"});
+        let status = |available: u32, conditions: &[Value]| {
+            json!({
+                "observedGeneration": 2, "replicas": 1, "updatedReplicas": 1, "availableReplicas": available,
+                "conditions": conditions,
+            })
+        };
+        let complete = condition("Progressing", "True", "NewReplicaSetAvailable");
+        assert_eq!(rollout(1, Value::Null), Rollout::Progressing);
+        assert_eq!(rollout(1, status(1, &[])), Rollout::Available);
+        assert_eq!(rollout(0, json!({"observedGeneration": 2})), Rollout::Available);
+        assert_eq!(rollout(1, json!({"observedGeneration": 1, "replicas": 1})), Rollout::Progressing);
+        let going = condition("Progressing", "True", "ReplicaSetUpdated");
+        assert_eq!(rollout(1, status(0, &[going])), Rollout::Progressing);
+        let late = condition("Progressing", "False", "ProgressDeadlineExceeded");
+        assert_eq!(rollout(1, status(0, &[late])), Rollout::Failed("ProgressDeadlineExceeded: m".into()));
+        let quota = condition("ReplicaFailure", "True", "FailedCreate");
+        assert_eq!(rollout(1, status(0, &[quota])), Rollout::Failed("FailedCreate: m".into()));
+        let few = condition("Available", "False", "MinimumReplicasUnavailable");
+        let expected = Rollout::Unavailable("MinimumReplicasUnavailable: m".into());
+        assert_eq!(rollout(1, status(0, &[complete.clone(), few])), expected);
+        let mut old_runs = status(1, &[complete]);
+        old_runs["replicas"] = 2.into();
+        assert_eq!(rollout(1, old_runs), Rollout::Progressing, "old pods don't count");
+    }
+
+    #[test]
+    fn an_answer_that_is_no_list_is_none() {
+        let page = json!({"metadata": {"resourceVersion": "9"}, "items": [{"metadata": {"name": "web"}}]});
+        let (found, version) = list(&page).unwrap();
+        assert_eq!((found[0].name.as_str(), version.as_str()), ("web", "9"));
+        assert_eq!(list(&json!({"metadata": {"resourceVersion": "9"}})), None);
+        assert_eq!(list(&json!({"metadata": {}, "items": []})), None);
+    }
+}

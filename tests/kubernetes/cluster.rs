@@ -1,0 +1,309 @@
+//! A real Kubernetes API server with etcd and the controllers of Deployments, and a user that may do what the README
+//! says. The tool that `KUBE_SANDBOX` names brings it. There is no kubelet: [`Cluster::come_up`] takes its place.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::{BufRead, BufReader, Write},
+    path::{Path, PathBuf},
+    process::{Child, ChildStdin, Command, Stdio},
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::support::{Device, all_children, is_alive, poll, repository, skip};
+
+pub const DEPLOYMENTS: &str = "/apis/apps/v1/namespaces/default/deployments";
+pub const CONFIG_MAPS: &str = "/api/v1/namespaces/default/configmaps";
+const PODS: &str = "/api/v1/namespaces/default/pods";
+
+pub struct Cluster {
+    sandbox: Child,
+    /// The sandbox ends when this does.
+    until: Option<ChildStdin>,
+    /// The API server, where a test started another one.
+    own: Option<Child>,
+    ca: String,
+    admin: String,
+    server: String,
+    directory: TempDir,
+}
+
+impl Cluster {
+    /// `None` after saying by name which test was skipped, where there is nothing to test with.
+    pub fn start() -> Option<Self> {
+        let Some(tool) = std::env::var_os("KUBE_SANDBOX").filter(|tool| !tool.is_empty()) else {
+            assert!(std::env::var_os("DWNG_REQUIRE_KUBE").is_none(), "KUBE_SANDBOX names no API server");
+            skip("no Kubernetes API server: KUBE_SANDBOX names none");
+            return None;
+        };
+        let tell = r#"printf '%s\n%s\n' "$KUBECONFIG" "$KUBE_SERVER"; exec cat"#;
+        let mut command = Command::new(tool);
+        command.args(["--", "sh", "-c", tell]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut sandbox = command.spawn().unwrap();
+        let mut lines = BufReader::new(sandbox.stdout.take().unwrap()).lines();
+        let mut line = || lines.next().expect("a cluster").unwrap();
+        let (config, server) = (fs::read_to_string(line()).unwrap(), line());
+        let part = |before: &str, after: &str| {
+            config.split_once(before).unwrap().1.split_once(after).unwrap().0.to_owned()
+        };
+        let (ca, admin) = (part("certificate-authority: ", "}"), part("token: \"", "\""));
+        let directory = tempfile::tempdir().unwrap();
+        let until = sandbox.stdin.take();
+        Some(Self { sandbox, until, own: None, ca, admin, server, directory })
+    }
+
+    /// Asks as somebody who may do everything. An apply is a `PATCH` as the manager `test`.
+    pub fn ask(&self, method: &str, path: &str, body: &Value) -> (u16, Value) {
+        self.ask_as(&self.admin, method, path, body)
+    }
+
+    /// Whether the user of this kubeconfig is known.
+    pub fn knows(&self, kubeconfig: &Path) -> bool {
+        let config: Value = serde_json::from_slice(&fs::read(kubeconfig).unwrap()).unwrap();
+        let token = config["users"][0]["user"]["token"].as_str().unwrap();
+        self.ask_as(token, "GET", DEPLOYMENTS, &Value::Null).0 != 401
+    }
+
+    fn ask_as(&self, token: &str, method: &str, path: &str, body: &Value) -> (u16, Value) {
+        let kind = match (method, path.contains("fieldManager")) {
+            ("PATCH", true) => "application/apply-patch+yaml",
+            ("PATCH", _) => "application/merge-patch+json",
+            _ => "application/json",
+        };
+        let mut curl = Command::new("curl");
+        curl.args(["-s", "-w", "\n%{http_code}", "--cacert", &self.ca, "-X", method]);
+        curl.args(["-H", &format!("Authorization: Bearer {token}")]);
+        if !body.is_null() {
+            curl.args(["-H", &format!("Content-Type: {kind}"), "-d", "@-"]);
+        }
+        curl.arg(format!("{}{path}", self.server)).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut curl = curl.spawn().unwrap();
+        let mut stdin = curl.stdin.take().unwrap();
+        if !body.is_null() {
+            stdin.write_all(body.to_string().as_bytes()).unwrap();
+        }
+        drop(stdin);
+        let said = String::from_utf8(curl.wait_with_output().unwrap().stdout).unwrap();
+        let (body, status) = said.rsplit_once('\n').unwrap();
+        let body = serde_json::from_str(body).unwrap_or_else(|_| Value::String(body.to_owned()));
+        (status.parse().unwrap(), body)
+    }
+
+    pub fn get(&self, path: &str) -> Value {
+        self.ask("GET", path, &Value::Null).1
+    }
+
+    /// Does what must work.
+    pub fn put(&self, method: &str, path: &str, body: &Value) -> Value {
+        let (status, said) = self.ask(method, path, body);
+        assert!((200..300).contains(&status), "{method} {path}: {said}");
+        said
+    }
+
+    pub fn deployment(&self, name: &str) -> Option<Value> {
+        let (status, deployment) = self.ask("GET", &format!("{DEPLOYMENTS}/{name}"), &Value::Null);
+        (status == 200).then_some(deployment)
+    }
+
+    /// The pods of a workload that aren't being removed.
+    pub fn pods(&self, workload: &str) -> Vec<Value> {
+        let label = format!("project-flotta.io%2Fworkload%3D{workload}");
+        let list = self.get(&format!("{PODS}?labelSelector={label}"));
+        let pods = list["items"].as_array().cloned().unwrap_or_default();
+        pods.into_iter().filter(|pod| pod["metadata"]["deletionTimestamp"].is_null()).collect()
+    }
+
+    /// What a kubelet does when the workload's pods have come up, or when they aren't ready any more.
+    pub fn come_up(&self, device: &Device, workload: &str, hash: &Value, ready: bool) {
+        device.wait_for("the pod of this content", || {
+            let pods = self.pods(workload);
+            let pod =
+                pods.iter().find(|pod| pod["metadata"]["annotations"]["project-flotta.io/hash"] == *hash)?;
+            let name = pod["metadata"]["name"].as_str().unwrap();
+            let condition = json!({"type": "Ready", "status": if ready { "True" } else { "False" }});
+            let status = json!({"status": {"phase": "Running", "conditions": [condition]}});
+            let (status, _) = self.ask("PATCH", &format!("{PODS}/{name}/status"), &status);
+            (status == 200).then_some(())
+        });
+    }
+
+    /// What a kubelet does with pods that shall go: nothing holds them.
+    pub fn bury(&self) {
+        for pod in self.get(PODS)["items"].as_array().into_iter().flatten() {
+            if !pod["metadata"]["deletionTimestamp"].is_null() {
+                let path = format!("{PODS}/{}", pod["metadata"]["name"].as_str().unwrap());
+                self.ask("DELETE", &path, &json!({"gracePeriodSeconds": 0}));
+            }
+        }
+    }
+
+    /// A kubeconfig of a service account that has the README's role, or no role.
+    pub fn user(&self, name: &str, has_role: bool) -> PathBuf {
+        let account = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name}});
+        self.put("POST", "/api/v1/namespaces/default/serviceaccounts", &account);
+        if has_role {
+            self.grant(name);
+        }
+        let file = self.directory.path().join(name);
+        let token = self.token(name);
+        self.kubeconfig(&file, &json!({"token": token}));
+        file
+    }
+
+    pub fn token(&self, name: &str) -> Value {
+        let path = format!("/api/v1/namespaces/default/serviceaccounts/{name}/token");
+        let request = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}});
+        self.put("POST", &path, &request)["status"]["token"].clone()
+    }
+
+    pub fn kubeconfig(&self, file: &Path, user: &Value) {
+        let config = json!({
+            "apiVersion": "v1", "kind": "Config", "current-context": "test",
+            "contexts": [{"name": "test", "context": {"cluster": "c", "user": "u"}}],
+            "clusters": [{"name": "c", "cluster": {"server": self.server, "certificate-authority": self.ca}}],
+            "users": [{"name": "u", "user": user}],
+        });
+        fs::write(file, config.to_string()).unwrap();
+    }
+
+    /// A kubeconfig of the same administrator with nothing but data in it: a client certificate, which the API server
+    /// must have been told to accept by the flags that this answers.
+    pub fn certified(&self) -> (PathBuf, String) {
+        let directory = self.directory.path();
+        let script = r#"
+            openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout key -out csr -subj /O=system:masters/CN=x
+            echo basicConstraints=CA:false >ext # makes it of version 3, as rustls wants it
+            openssl x509 -req -extfile ext -in csr -CA "$1" -CAkey "${1%.crt}.key" -CAcreateserial -days 1 -out crt
+            for file in key crt "$1"; do base64 -w0 "$file" >"$(basename "$file").64"; done"#;
+        let mut sh = Command::new("sh");
+        sh.args(["-ec", script, "sh", &self.ca]).current_dir(directory).stderr(Stdio::null());
+        assert!(sh.status().unwrap().success());
+        let data = |name: &str| fs::read_to_string(directory.join(name)).unwrap();
+        let user = json!({"client-certificate-data": data("crt.64"), "client-key-data": data("key.64")});
+        let file = directory.join("certified");
+        self.kubeconfig(&file, &user);
+        let config = fs::read_to_string(&file).unwrap();
+        let named = format!(r#""certificate-authority":"{}""#, self.ca);
+        let there = format!(r#""certificate-authority-data":"{}""#, data("ca.crt.64"));
+        fs::write(&file, config.replace(&named, &there)).unwrap();
+        (file, format!("--client-ca-file={}", self.ca))
+    }
+
+    /// What the agent finds in a pod: the directory of a service account, and the environment.
+    pub fn service_account(&self, name: &str) -> (PathBuf, [String; 2]) {
+        let directory = self.directory.path().join("account");
+        fs::create_dir(&directory).unwrap();
+        fs::copy(&self.ca, directory.join("ca.crt")).unwrap();
+        fs::write(directory.join("token"), self.token(name).as_str().unwrap()).unwrap();
+        let (host, port) = self.server.strip_prefix("https://").unwrap().rsplit_once(':').unwrap();
+        (directory, [format!("KUBERNETES_SERVICE_HOST={host}"), format!("KUBERNETES_SERVICE_PORT={port}")])
+    }
+
+    /// Gives the README's role to a service account.
+    pub fn grant(&self, name: &str) {
+        let rbac = "/apis/rbac.authorization.k8s.io/v1";
+        self.ask("POST", &format!("{rbac}/clusterroles"), &readme_role());
+        let binding = json!({
+            "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding",
+            "metadata": {"name": name},
+            "roleRef": {
+                "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "device-worker-ng",
+            },
+            "subjects": [{"kind": "ServiceAccount", "name": name, "namespace": "default"}],
+        });
+        self.put("POST", &format!("{rbac}/clusterrolebindings"), &binding);
+    }
+
+    fn pid(&self) -> u32 {
+        match &self.own {
+            Some(server) => server.id(),
+            None => {
+                let name = |pid: &u32| fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+                let mut all = all_children(self.sandbox.id()).into_iter();
+                all.find(|pid| name(pid).starts_with("kube-apiserver")).expect("an API server")
+            }
+        }
+    }
+
+    /// `kill -9`. Answers what [`Self::restart`] needs.
+    pub fn kill(&mut self) -> Vec<String> {
+        let pid = self.pid();
+        let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap();
+        let words = line.split(|byte| *byte == 0).filter(|word| !word.is_empty());
+        let words = words.map(|word| String::from_utf8(word.to_vec()).unwrap()).collect();
+        kill_process(Pid::from_raw(pid as i32).unwrap(), Signal::KILL).unwrap();
+        if let Some(mut own) = self.own.take() {
+            own.wait().unwrap();
+        }
+        poll(|| (!is_alive(pid)).then_some(())).expect("the API server's end");
+        words
+    }
+
+    /// Starts an API server again, with what the last one wrote.
+    pub fn restart(&mut self, words: &[String], more: &[&str]) {
+        let mut command = Command::new(&words[0]);
+        command.args(&words[1..]).args(more).stdin(Stdio::null()).stdout(Stdio::null());
+        let log = self.directory.path().join("log");
+        self.own = Some(command.stderr(fs::File::create(&log).unwrap()).spawn().unwrap());
+        let is_ready = poll(|| (self.ask("GET", "/readyz", &Value::Null).0 == 200).then_some(()));
+        assert!(is_ready.is_some(), "the API server isn't ready: {}", fs::read_to_string(log).unwrap());
+    }
+
+    /// What makes an API server write down the requests of the service account `name`, for [`Self::requests`].
+    pub fn audit(&self, name: &str) -> [String; 2] {
+        let (policy, log) = (self.directory.path().join("policy"), self.directory.path().join("audit"));
+        let user = format!("system:serviceaccount:default:{name}");
+        let rules = json!([{"level": "Metadata", "users": [user]}, {"level": "None"}]);
+        let text = json!({
+            "apiVersion": "audit.k8s.io/v1", "kind": "Policy", "rules": rules, "omitStages": ["RequestReceived"],
+        });
+        fs::write(&policy, text.to_string()).unwrap();
+        [format!("--audit-policy-file={}", policy.display()), format!("--audit-log-path={}", log.display())]
+    }
+
+    /// How many requests were answered to the end, by verb: a watch is not.
+    pub fn requests(&self) -> BTreeMap<String, usize> {
+        let mut counts = BTreeMap::new();
+        for line in fs::read_to_string(self.directory.path().join("audit")).unwrap_or_default().lines() {
+            let Ok(entry) = serde_json::from_str::<Value>(line) else { continue };
+            if entry["stage"] == "ResponseComplete" {
+                *counts.entry(entry["verb"].as_str().unwrap().to_owned()).or_default() += 1;
+            }
+        }
+        counts
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        if let Some(own) = &mut self.own {
+            let _ = own.kill();
+            let _ = own.wait();
+        }
+        drop(self.until.take());
+        let _ = self.sandbox.wait(); // it leaves nothing behind
+    }
+}
+
+/// The role as the README shows it.
+fn readme_role() -> Value {
+    let readme = fs::read_to_string(repository("README.md")).unwrap();
+    let blocks = readme.split("```yaml\n").skip(1).map(|rest| rest.split("```").next().unwrap());
+    let role = blocks.into_iter().find(|block| block.contains("kind: ClusterRole")).expect("a role");
+    serde_yaml::from_str(role).unwrap()
+}
+
+/// A workload of one container, of type k8s.
+pub fn workload(name: &str) -> Value {
+    let mut workload = crate::support::workload(name, "sleep 1");
+    workload["spec"]["type"] = "k8s".into();
+    workload
+}
+
+/// The hash of the content that the cluster has.
+pub fn hash(deployment: &Value) -> Value {
+    deployment["metadata"]["annotations"]["project-flotta.io/hash"].clone()
+}

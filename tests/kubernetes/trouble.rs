@@ -1,0 +1,191 @@
+//! What is somebody else's, what is forbidden, credentials that end, a server that is busy or away.
+
+use std::{fs, time::Duration};
+
+use serde_json::{Value, json};
+
+use super::cluster::{CONFIG_MAPS, Cluster, DEPLOYMENTS, hash, workload};
+use crate::support::{Device, pause};
+
+fn foreign(name: &str) -> Value {
+    json!({
+        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name},
+        "spec": {
+            "replicas": 0, "selector": {"matchLabels": {"app": name}},
+            "template": {
+                "metadata": {"labels": {"app": name}},
+                "spec": {"containers": [{"name": "theirs", "image": "theirs"}]},
+            },
+        },
+    })
+}
+
+#[test]
+fn what_is_somebody_elses_is_never_touched() {
+    let Some(cluster) = Cluster::start() else { return };
+    let theirs = cluster.put("POST", DEPLOYMENTS, &foreign("web"));
+    let map = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "maps.page"}, "data": {"a": "b"}});
+    let their_map = cluster.put("POST", CONFIG_MAPS, &map);
+    let mut device = Device::without_podman("foreign");
+    device.set("KUBECONFIG", cluster.user("agent", true).display().to_string());
+    device.manifest("web.json", &workload("web").to_string());
+    let mut maps = workload("maps");
+    maps["spec"]["pod"]["spec"]["containers"][0]["envFrom"] = json!([{"configMapRef": {"name": "page"}}]);
+    let own =
+        json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "page"}, "data": {"c": "d"}});
+    device.manifest("maps.yaml", &format!("{own}\n---\n{maps}"));
+    device.start();
+    device.wait_for_log("workload 'web': a Deployment 'default/web' is there that isn't this agent's");
+    device.wait_for_log("workload 'maps': a ConfigMap 'default/maps.page' is there that isn't this agent's");
+    for name in ["web.json", "maps.yaml"] {
+        device.remove_manifest(name);
+    }
+    device.wait_for("the agent's own to go", || {
+        cluster.bury();
+        cluster.deployment("maps").is_none().then_some(())
+    });
+    let version = |object: &Value| object["metadata"]["generation"].clone();
+    let now = cluster.deployment("web").expect("it stays");
+    assert_eq!((&now["metadata"]["uid"], version(&now)), (&theirs["metadata"]["uid"], version(&theirs)));
+    assert_eq!(now["metadata"]["labels"], theirs["metadata"]["labels"]);
+    assert_eq!(now["spec"], theirs["spec"]);
+    assert_eq!(cluster.get(&format!("{CONFIG_MAPS}/maps.page")), their_map);
+}
+
+#[test]
+fn rights_and_tokens_that_come_later_are_used_without_a_restart() {
+    let Some(cluster) = Cluster::start() else { return };
+    let mut device = Device::without_podman("rights");
+    let config = cluster.user("agent", false);
+    device.set("KUBECONFIG", config.display().to_string());
+    device.manifest("web.json", &workload("web").to_string());
+    let mut elsewhere = workload("elsewhere");
+    elsewhere["metadata"]["namespace"] = "nowhere".into();
+    device.manifest("elsewhere.json", &elsewhere.to_string());
+    device.start();
+    device.wait_for_log("kubernetes doesn't answer; it is tried again");
+    device.wait_for_log(r#"cannot list resource "deployments""#);
+
+    cluster.grant("agent");
+    device.wait_for("the Deployment", || cluster.deployment("web"));
+    device.wait_for_log("kubernetes answers again");
+    device.wait_for_log(r#"workload 'elsewhere': "#);
+    device.wait_for_log(r#"namespaces "nowhere" not found"#);
+
+    // the token ends with its account; the next account's takes its place in the file
+    let before = cluster.deployment("web").unwrap();
+    cluster.put("DELETE", "/api/v1/namespaces/default/serviceaccounts/agent", &Value::Null);
+    device.wait_for("the token to end", || (!cluster.knows(&config)).then_some(()));
+    device.manifest("more.json", &workload("more").to_string());
+    device.wait_for_log("doesn't accept this device's credentials (401)");
+    assert_eq!(cluster.deployment("web").unwrap()["spec"], before["spec"]);
+    assert!(cluster.deployment("more").is_none());
+    let other = cluster.user("other", true);
+    fs::rename(other, &config).unwrap();
+    device.wait_for("the next Deployment", || cluster.deployment("more"));
+    assert_eq!(cluster.deployment("web").unwrap()["metadata"]["uid"], before["metadata"]["uid"]);
+}
+
+#[test]
+fn a_client_certificate_does_as_well_as_a_token() {
+    let Some(mut cluster) = Cluster::start() else { return };
+    let (config, flag) = cluster.certified();
+    let mut device = Device::without_podman("certified");
+    device.set("KUBECONFIG", config.display().to_string());
+    device.manifest("web.json", &workload("web").to_string());
+    device.start();
+    device.wait_for_log(r#"User "system:anonymous" cannot list"#);
+    let words = cluster.kill();
+    cluster.restart(&words, &[&flag]);
+    device.wait_for("the Deployment", || cluster.deployment("web"));
+}
+
+#[test]
+fn in_a_pod_its_service_account_is_used_and_each_renewed_token_of_it() {
+    let Some(cluster) = Cluster::start() else { return };
+    cluster.user("agent", true);
+    let (account, [host, port]) = cluster.service_account("agent");
+    let mut device = Device::without_podman("inside");
+    device.manifest("web.json", &workload("web").to_string());
+    let mounted = r#"mount -t tmpfs t /run && mkdir -p /run/secrets/kubernetes.io &&
+        ln -s "$0" /run/secrets/kubernetes.io/serviceaccount && exec "$@""#;
+    let account_path = account.display().to_string();
+    device.start_wrapped(&["unshare", "-m", "env", &host, &port, "sh", "-c", mounted, &account_path]);
+    device.wait_for("the Deployment", || cluster.deployment("web"));
+    fs::write(account.join("token"), "an old one").unwrap();
+    device.manifest("more.json", &workload("more").to_string());
+    device.wait_for_log("doesn't accept this device's credentials (401)");
+    fs::write(account.join("token"), cluster.token("agent").as_str().unwrap()).unwrap();
+    device.wait_for("the next Deployment", || cluster.deployment("more"));
+}
+
+#[test]
+fn a_kubeconfig_that_cannot_be_used_is_an_event_that_says_why() {
+    let mut device = Device::without_podman("config");
+    device.manifest("web.json", &workload("web").to_string());
+    device.start();
+    device.wait_for_log("kubernetes doesn't answer; it is tried again: no KUBECONFIG is given");
+    device.kill();
+    let file = device.path("kubeconfig");
+    device.set("KUBECONFIG", file.display().to_string());
+    fs::write(&file, "current-context: x\ncontexts: []\n").unwrap();
+    device.start();
+    device.wait_for_log("kubeconfig': contexts: there is no 'x'");
+}
+
+#[test]
+fn a_busy_server_is_waited_for_as_it_asks() {
+    let Some(mut cluster) = Cluster::start() else { return };
+    let config = cluster.user("agent", true);
+    let words = cluster.kill();
+    // one change at a time, and 429 for who comes meanwhile
+    let more = ["--feature-gates=APIPriorityAndFairness=false", "--max-mutating-requests-inflight=1"];
+    cluster.restart(&words, &more);
+    let mut device = Device::without_podman("busy");
+    device.set("KUBECONFIG", config.display().to_string());
+    let names: Vec<_> = (0..40).map(|n| format!("w{n}")).collect();
+    let all: Vec<_> = names.iter().map(|name| workload(name).to_string()).collect();
+    device.manifest("all.yaml", &all.join("\n---\n"));
+    device.start();
+    device.wait_for("all Deployments", || {
+        let list = cluster.get(DEPLOYMENTS);
+        (list["items"].as_array()?.len() == names.len()).then_some(())
+    });
+    let metrics = cluster.get("/metrics");
+    let mut lines = metrics.as_str().unwrap().lines();
+    assert!(lines.any(|line| line.starts_with("apiserver_dropped_requests_total{")), "it was never busy");
+    assert!(!device.log().contains("[WARN]"), "{}", device.log());
+}
+
+#[test]
+fn a_server_that_goes_away_changes_nothing_and_afterwards_the_status_is_right() {
+    let Some(mut cluster) = Cluster::start() else { return };
+    let mut device = Device::without_podman("away");
+    device.set("KUBECONFIG", cluster.user("agent", true).display().to_string());
+    for name in ["up", "down"] {
+        device.manifest(&format!("{name}.json"), &workload(name).to_string());
+    }
+    device.start();
+    let up = device.wait_for("the Deployment", || cluster.deployment("up"));
+    cluster.come_up(&device, "up", &hash(&up), true);
+    device.wait_for_log("workload 'up' is available");
+    let spec = |name: &str| cluster.deployment(name).unwrap()["spec"].clone();
+    let before = (spec("up"), spec("down"), cluster.pods("up"), cluster.pods("down"));
+
+    let words = cluster.kill();
+    device.wait_for_log("kubernetes doesn't answer");
+    let away = std::env::var("KUBE_AWAY").ok().and_then(|seconds| seconds.parse().ok()).unwrap_or(5);
+    pause(Duration::from_secs(away).as_millis() as u64);
+    cluster.restart(&words, &[]);
+    let down = cluster.deployment("down").unwrap();
+    cluster.come_up(&device, "down", &hash(&down), true);
+    cluster.come_up(&device, "up", &hash(&up), false);
+    device.wait_for_log("kubernetes answers again");
+    device.wait_for_log("workload 'down' is available");
+    device.wait_for_log("workload 'up': Deployment 'default/up' fails");
+    let spec = |name: &str| cluster.deployment(name).unwrap()["spec"].clone();
+    assert_eq!((spec("up"), spec("down")), (before.0, before.1));
+    let names = |pods: &[Value]| pods.iter().map(|pod| pod["metadata"]["uid"].clone()).collect::<Vec<_>>();
+    assert_eq!(names(&cluster.pods("up")), names(&before.2));
+    assert_eq!(names(&cluster.pods("down")), names(&before.3));
+}
