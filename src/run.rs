@@ -158,6 +158,11 @@ impl Engines {
                 socket: socket.clone(),
                 owner: crate::wire::pod::owner(&settings.device_id, &settings.state_dir),
                 device_id: settings.device_id.clone(),
+                volumes: settings.runtime_dir.join(if rootless {
+                    "volumes/rootless"
+                } else {
+                    "volumes/rootful"
+                }),
             };
             (engine, config)
         };

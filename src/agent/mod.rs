@@ -25,6 +25,7 @@
 
 mod book;
 pub mod call;
+pub mod confidential;
 mod conversation;
 mod engines;
 mod events;

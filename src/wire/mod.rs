@@ -8,4 +8,6 @@ pub mod manifest;
 pub mod message;
 pub mod pod;
 pub mod podman;
+pub mod registry;
+pub mod secrets;
 pub mod session;

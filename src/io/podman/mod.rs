@@ -1,8 +1,8 @@
 //! Carries out orders on one podman, over its API socket.
 //!
 //! Each order has a short-lived thread of its own, so that no slow pull, play or stop holds up another order.
-//! What is asked of podman in which sequence is in `tasks`, pulls are in `images`, probes in `probes`, requests in
-//! `api`.
+//! What is asked of podman in which sequence is in `tasks`, pulls are in `images`, probes in `probes`, the
+//! volumes with `Secret`s in `volumes`, requests in `api`.
 
 mod api;
 mod cgroup;
@@ -10,6 +10,7 @@ mod deaths;
 mod images;
 mod probes;
 mod tasks;
+mod volumes;
 
 use std::{
     collections::VecDeque,
@@ -45,6 +46,8 @@ pub struct Config {
     pub owner: String,
     /// Told to every container.
     pub device_id: String,
+    /// Where the volumes with `Secret`s are: of this podman alone, and in memory.
+    pub volumes: PathBuf,
 }
 
 /// One podman.

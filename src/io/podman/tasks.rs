@@ -18,6 +18,7 @@ use super::{
     deaths::{Deaths, Listener},
     images,
     probes::Prober,
+    volumes::Volumes,
 };
 use crate::io::lock;
 use crate::{
@@ -33,6 +34,7 @@ use crate::{
         podman::{
             InspectedContainer, InspectedPod, ListedPod, Played, PodContainer, Volume, parse_time, plain,
         },
+        secrets,
     },
 };
 
@@ -60,6 +62,7 @@ pub(super) struct Tasks {
     exits: Exits,
     deaths: Deaths,
     prober: Prober,
+    volumes: Volumes,
 }
 
 /// An order's result, and the processes to watch from now on.
@@ -84,12 +87,13 @@ struct Seen {
 
 impl Tasks {
     pub(super) fn start(config: Config, events: Sender<Event>) -> io::Result<Self> {
-        let Config { engine, socket, owner, device_id } = config;
+        let Config { engine, socket, owner, device_id, volumes } = config;
         let client = Arc::new(Client::new(&socket));
         let exits = Exits::start(engine, events.clone())?;
         let listener =
             Listener { engine, client: client.clone(), owner: owner.clone(), exits: exits.clone(), events };
         let prober = Prober::new(client.clone());
+        let volumes = Volumes::new(volumes, socket.clone());
         Ok(Self {
             client,
             socket,
@@ -101,6 +105,7 @@ impl Tasks {
             exits,
             deaths: Deaths::new(listener),
             prober,
+            volumes,
         })
     }
 
@@ -144,12 +149,22 @@ impl Tasks {
         self.keep_limits();
         *lock(&self.ours) =
             pods.iter().map(|pod| (WorkloadId::from_pod_name(&pod.name), pod.id.clone())).collect();
+        self.volumes.tidy(&|id| self.has_pod(id));
         let summary = |mut pod: ListedPod| PodSummary {
             id: WorkloadId::from_pod_name(&pod.name),
             running: pod.runs(),
             workload: pod.labels.remove(WORKLOAD_LABEL).unwrap_or_default(),
         };
         Ok(Fact::Pods(pods.into_iter().map(summary).collect()))
+    }
+
+    /// Also if podman doesn't say.
+    fn has_pod(&self, id: &WorkloadId) -> bool {
+        lock(&self.ours).contains_key(id)
+            || !self
+                .client
+                .get(&format!("pods/{id}/exists"), &[], LIMIT)
+                .is_ok_and(|answer| answer.is_missing())
     }
 
     /// The pod, if there is one; a failure if it is somebody else's.
@@ -225,6 +240,7 @@ impl Tasks {
     fn start_pod(&self, workload: &Workload) -> Result<Option<Vec<Seen>>, Failure> {
         let id = &workload.id;
         self.prober.forget(id);
+        let _starting = self.volumes.starting(id);
         let mut played = self.play(workload);
         if matches!(&played, Err(Error::Refused(reason)) if reason.contains("already exists")) {
             // ours from a play that was cut off; or else this fails, and leaves it alone
@@ -253,7 +269,8 @@ impl Tasks {
     }
 
     fn play(&self, workload: &Workload) -> Result<(), Error> {
-        let body = pod::documents(workload, &self.owner, &self.device_id);
+        self.volumes.make(workload).map_err(Error::Refused)?;
+        let body = pod::documents(workload, &self.owner, &self.device_id, &self.volumes.of(&workload.id));
         let answer = self.client.post("play/kube", &[("logOptions", LOG_LIMIT)], &body, PLAY_LIMIT)?;
         let reasons = match answer.json::<Played>() {
             // a container that didn't start is a success to podman
@@ -261,11 +278,12 @@ impl Tasks {
             Err(Error::Refused(reason)) => vec![reason],
             Err(error) => return Err(error),
         };
-        if reasons.is_empty() { Ok(()) } else { Err(Error::Refused(self.explain(&workload.id, reasons))) }
+        if reasons.is_empty() { Ok(()) } else { Err(Error::Refused(self.explain(workload, reasons))) }
     }
 
     /// Says it in names that the workload's author gave.
-    fn explain(&self, id: &WorkloadId, reasons: Vec<String>) -> String {
+    fn explain(&self, workload: &Workload, reasons: Vec<String>) -> String {
+        let id = &workload.id;
         let mut reason = plain(&reasons).replace(&pod::own_prefix(id), "");
         if let Ok(Some(pod)) = self.inspect(id) {
             for container in pod.containers() {
@@ -275,7 +293,7 @@ impl Tasks {
                 reason = reason.replace(&format!("container {}", pod.infra_id), "the pod");
             }
         }
-        reason
+        secrets::redacted(&workload.content, reason)
     }
 
     /// Does what podman 4 doesn't on its own: see to the annotation that bounds the number of processes.
@@ -339,7 +357,10 @@ impl Tasks {
         self.exits.forget(id);
         lock(&self.ours).remove(id);
         lock(&self.cgroups).remove(id);
-        self.remove_volumes(id)
+        self.remove_volumes(id)?;
+        self.volumes.remove(id).map_err(|error| {
+            Failure::Engine(format!("failed to remove '{}': {error}", self.volumes.of(id).display()))
+        })
     }
 
     /// Whether there was such a pod.

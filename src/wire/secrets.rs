@@ -1,0 +1,339 @@
+//! How `Secret`s get into a pod. podman's own ways differ from version to version and leave things behind, so
+//! that it gets to see neither `Secret`s nor references to them:
+//!
+//! - A variable becomes a plain one in what is played. It then stands in the container's own configuration, as it
+//!   would by way of podman's secrets, and goes with the container.
+//! - A volume becomes a directory of the agent's, in memory, mounted read-only. As podman knows neither modes nor
+//!   `projected` volumes (and before version 5 no `subPath` either), all volumes with a `Secret` and all `projected`
+//!   ones of `Secret`s and `ConfigMap`s are made in this way.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::{Component, Path},
+};
+
+use base64::prelude::{BASE64_STANDARD, Engine as _};
+use serde_json::{Map, Value, json};
+
+use super::manifest::yaml::Field;
+use crate::agent::workload::Content;
+
+/// Kubernetes' own.
+const DEFAULT_MODE: u32 = 0o644;
+
+/// A file of a [`Volume`].
+#[derive(Clone, PartialEq, Eq)]
+pub struct File {
+    /// Its permissions.
+    pub mode: u32,
+    /// What is in it.
+    pub content: Vec<u8>,
+}
+
+/// Files to be mounted, by their path below the volume.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Volume {
+    /// Its name in the specification.
+    pub name: String,
+    /// Relative, without `..`.
+    pub files: BTreeMap<String, File>,
+}
+
+/// What can't be done, and where it stands in the specification.
+pub(super) type Problem = (Field, String);
+
+/// Rewrites the specification, so that nothing in it names a `Secret`, and says which volumes must be in
+/// `directory` for it. What is left of the problems is podman's to complain about.
+pub(super) fn resolve(
+    content: &Content,
+    directory: &str,
+    specification: &mut Value,
+) -> (Vec<Volume>, Vec<Problem>) {
+    let mut resolver = Resolver { content, problems: Vec::new() };
+    let volumes = resolver.volumes(directory, specification);
+    for list in ["initContainers", "containers"] {
+        for (index, container) in items(specification, list).enumerate() {
+            resolver.variables(container, &Field::from([list]).then(index));
+        }
+    }
+    (volumes, resolver.problems)
+}
+
+/// The volumes of a workload that was found valid.
+pub fn volumes(content: &Content) -> Vec<Volume> {
+    resolve(content, "", &mut content.specification.clone()).0
+}
+
+/// The text without the values of any `Secret`, where it quotes them.
+pub fn redacted(content: &Content, mut text: String) -> String {
+    /// What is shorter is part of everything.
+    const SHORTEST: usize = 4;
+    for value in content.secrets.names().filter_map(|name| content.secrets.data_of(name)).flatten() {
+        let bytes = decoded(value.1);
+        if let Ok(value) = std::str::from_utf8(&bytes)
+            && value.trim().len() >= SHORTEST
+        {
+            text = text.replace(value.trim(), "***");
+        }
+    }
+    text
+}
+
+fn decoded(value: &Value) -> Vec<u8> {
+    // checked when it was read
+    value.as_str().and_then(|digits| BASE64_STANDARD.decode(digits).ok()).unwrap_or_default()
+}
+
+fn items<'a>(value: &'a mut Value, list: &str) -> impl Iterator<Item = &'a mut Value> {
+    value.get_mut(list).and_then(Value::as_array_mut).into_iter().flatten()
+}
+
+struct Resolver<'a> {
+    content: &'a Content,
+    problems: Vec<Problem>,
+}
+
+impl<'a> Resolver<'a> {
+    fn problem(&mut self, at: &Field, message: String) {
+        self.problems.push((at.clone(), message));
+    }
+
+    fn config_map(&self, name: &str) -> Option<&'a Value> {
+        self.content.config_maps.iter().find(|map| map["metadata"]["name"] == name)
+    }
+
+    fn variables(&mut self, container: &mut Value, at: &Field) {
+        let mut all = Vec::new();
+        // podman knows no order between its `envFrom` and these
+        if items(container, "envFrom").any(|source| source["secretRef"].is_object()) {
+            for (index, source) in items(container, "envFrom").enumerate() {
+                all.extend(self.all_of(source, &at.then("envFrom").then(index)));
+            }
+            container["envFrom"] = json!([]);
+        }
+        for (index, variable) in items(container, "env").enumerate() {
+            let reference = &variable["valueFrom"]["secretKeyRef"];
+            if !reference.is_object() {
+                all.push(variable.take());
+                continue;
+            }
+            let field = at.then("env").then(index).then("valueFrom").then("secretKeyRef");
+            if let Some(value) = self.value_of(reference, &field) {
+                all.push(json!({ "name": variable["name"], "value": value }));
+            }
+        }
+        if !all.is_empty() || container["env"].is_array() {
+            container["env"] = all.into();
+        }
+    }
+
+    fn all_of(&mut self, source: &Value, at: &Field) -> Vec<Value> {
+        let name = |reference: &Value| reference["name"].as_str().unwrap_or_default().to_owned();
+        let (secret, map) = (name(&source["secretRef"]), name(&source["configMapRef"]));
+        let prefix = source["prefix"].as_str().unwrap_or_default();
+        let mut all = Vec::new();
+        for (key, value) in self.content.secrets.data_of(&secret).into_iter().flatten() {
+            if let Some(value) = self.text(&secret, key, value, at) {
+                all.push(json!({ "name": format!("{prefix}{key}"), "value": value }));
+            }
+        }
+        let map = self.config_map(&map).and_then(|map| map["data"].as_object());
+        all.extend(
+            map.into_iter()
+                .flatten()
+                .map(|(key, value)| json!({ "name": format!("{prefix}{key}"), "value": value })),
+        );
+        all
+    }
+
+    fn value_of(&mut self, reference: &Value, at: &Field) -> Option<String> {
+        let (name, key) = (reference["name"].as_str()?, reference["key"].as_str().unwrap_or_default());
+        match self.content.secrets.data_of(name).and_then(|data| data.get(key)) {
+            Some(value) => self.text(name, key, value, at),
+            None if reference["optional"] == true => None,
+            None => {
+                self.problem(&at.then("key"), format!("the Secret `{name}` has no key `{key}`"));
+                None
+            }
+        }
+    }
+
+    fn text(&mut self, name: &str, key: &str, value: &Value, at: &Field) -> Option<String> {
+        let text = String::from_utf8(decoded(value)).ok().filter(|text| !text.contains('\0'));
+        if text.is_none() {
+            let message = format!("key `{key}` of the Secret `{name}` is no text: no variable can hold it");
+            self.problem(at, message);
+        }
+        text
+    }
+
+    fn volumes(&mut self, directory: &str, specification: &mut Value) -> Vec<Volume> {
+        let mut made = Vec::new();
+        for (index, volume) in items(specification, "volumes").enumerate() {
+            let at = Field::from(["volumes"]).then(index);
+            let Some(files) = self.files(volume, &at) else { continue };
+            let name = volume["name"].as_str().unwrap_or_default().to_owned();
+            *volume = host_path(&name, format!("{directory}/{name}"), "Directory");
+            made.push(Volume { name, files });
+        }
+        let mut parts = Vec::new();
+        for list in ["initContainers", "containers"] {
+            for (index, container) in items(specification, list).enumerate() {
+                let at = Field::from([list]).then(index).then("volumeMounts");
+                for (index, mount) in items(container, "volumeMounts").enumerate() {
+                    if let Some(volume) = made.iter().find(|volume| mount["name"] == volume.name.as_str()) {
+                        self.mount(volume, directory, mount, &mut parts, &at.then(index));
+                    }
+                }
+            }
+        }
+        if let Some(volumes) = specification.get_mut("volumes").and_then(Value::as_array_mut) {
+            volumes.append(&mut parts);
+        }
+        made
+    }
+
+    fn mount(
+        &mut self,
+        volume: &Volume,
+        directory: &str,
+        mount: &mut Value,
+        parts: &mut Vec<Value>,
+        at: &Field,
+    ) {
+        mount["readOnly"] = true.into();
+        if let Some(path) = mount["mountPath"].as_str().filter(|path| !path.contains(':')) {
+            // where there is SELinux, the files get the label of containers; nothing happens where there is none
+            mount["mountPath"] = format!("{path}:z").into();
+        }
+        let Some(part) = mount.as_object_mut().and_then(|mount| mount.remove("subPath")) else { return };
+        let part = part.as_str().unwrap_or_default().trim_end_matches('/');
+        if part.is_empty() {
+            return;
+        }
+        let is_above = |path: &String| path.strip_prefix(part).is_some_and(|rest| rest.starts_with('/'));
+        let kind = match volume.files.contains_key(part) {
+            true => "File",
+            false if volume.files.keys().any(is_above) => "Directory",
+            false => {
+                let message = format!("there is no `{part}` in the volume `{}`", volume.name);
+                return self.problem(&at.then("subPath"), message);
+            }
+        };
+        // no name of Kubernetes has an underscore
+        let name = format!("{}_{}", volume.name, parts.len());
+        parts.push(host_path(&name, format!("{directory}/{}/{part}", volume.name), kind));
+        mount["name"] = name.into();
+    }
+
+    /// Of a volume that is made here; `None` if podman makes it.
+    fn files(&mut self, volume: &Value, at: &Field) -> Option<BTreeMap<String, File>> {
+        let mut files = BTreeMap::new();
+        if volume["secret"].is_object() {
+            let (source, at) = (&volume["secret"], at.then("secret"));
+            let mode = self.mode(&source["defaultMode"], DEFAULT_MODE, &at.then("defaultMode"));
+            let name = source["secretName"].as_str().unwrap_or_default();
+            let data = self.secret_files(name);
+            self.add(&mut files, data, source, &format!("Secret `{name}`"), mode, &at);
+            return Some(files);
+        }
+        let projected = &volume["projected"];
+        let sources = projected["sources"].as_array()?;
+        if sources.iter().any(|source| source["secret"].is_null() && source["configMap"].is_null()) {
+            return None;
+        }
+        let at = at.then("projected");
+        let mode = self.mode(&projected["defaultMode"], DEFAULT_MODE, &at.then("defaultMode"));
+        for (index, source) in sources.iter().enumerate() {
+            let at = at.then("sources").then(index);
+            let key = if source["secret"].is_object() { "secret" } else { "configMap" };
+            let name = source[key]["name"].as_str().unwrap_or_default();
+            let (data, what) = match key {
+                "secret" => (self.secret_files(name), format!("Secret `{name}`")),
+                _ => (self.config_map_files(name), format!("ConfigMap `{name}`")),
+            };
+            self.add(&mut files, data, &source[key], &what, mode, &at.then(key));
+        }
+        Some(files)
+    }
+
+    fn secret_files(&self, name: &str) -> BTreeMap<&'a str, Vec<u8>> {
+        let data = self.content.secrets.data_of(name).into_iter().flatten();
+        data.map(|(key, value)| (key.as_str(), decoded(value))).collect()
+    }
+
+    fn config_map_files(&self, name: &str) -> BTreeMap<&'a str, Vec<u8>> {
+        let Some(map) = self.config_map(name) else { return BTreeMap::new() };
+        let pairs = |field: &str| map[field].as_object().into_iter().flat_map(Map::iter);
+        let text = pairs("data").map(|(key, value)| {
+            let text = value.as_str().unwrap_or_default();
+            (key.as_str(), text.as_bytes().to_vec())
+        });
+        text.chain(pairs("binaryData").map(|(key, value)| (key.as_str(), decoded(value)))).collect()
+    }
+
+    /// What a source puts into a volume: all it has, or its `items`.
+    fn add(
+        &mut self,
+        files: &mut BTreeMap<String, File>,
+        data: BTreeMap<&str, Vec<u8>>,
+        source: &Value,
+        what: &str,
+        mode: u32,
+        at: &Field,
+    ) {
+        let Some(items) = source["items"].as_array() else {
+            let all = data.into_iter();
+            files.extend(all.map(|(key, content)| (key.to_owned(), File { mode, content })));
+            return self.check_paths(files, at);
+        };
+        let is_optional = source["optional"] == true;
+        for (index, item) in items.iter().enumerate() {
+            let at = at.then("items").then(index);
+            let (key, path) = (item["key"].as_str().unwrap_or_default(), item["path"].as_str());
+            let path = path.unwrap_or_default();
+            let is_inside = |part| matches!(part, Component::Normal(_));
+            if path.is_empty() || !Path::new(path).components().all(is_inside) {
+                self.problem(&at.then("path"), "must be a relative path without `..`".to_owned());
+            } else if let Some(content) = data.get(key) {
+                let mode = self.mode(&item["mode"], mode, &at.then("mode"));
+                let parts = Path::new(path).components().filter_map(|part| part.as_os_str().to_str());
+                let path = parts.collect::<Vec<_>>().join("/");
+                files.insert(path, File { mode, content: content.clone() });
+            } else if !is_optional {
+                self.problem(&at.then("key"), format!("the {what} has no key `{key}`"));
+            }
+        }
+        self.check_paths(files, at);
+    }
+
+    /// No file can be a directory as well.
+    fn check_paths(&mut self, files: &BTreeMap<String, File>, at: &Field) {
+        let parents = files.keys().flat_map(|path| Path::new(path).ancestors().skip(1));
+        let parents: BTreeSet<&str> = parents.filter_map(Path::to_str).collect();
+        if let Some(path) = files.keys().find(|path| parents.contains(path.as_str())) {
+            self.problem(at, format!("`{path}` is a file and a directory"));
+        }
+    }
+
+    /// A number, or text as people write it in YAML: `0400`.
+    fn mode(&mut self, value: &Value, default: u32, at: &Field) -> u32 {
+        let mode = match value {
+            Value::Null => return default,
+            Value::String(octal) => u64::from_str_radix(octal.trim_start_matches("0o"), 8).ok(),
+            other => other.as_u64(),
+        };
+        let mode = mode.and_then(|mode| u32::try_from(mode).ok()).filter(|mode| *mode <= 0o777);
+        mode.unwrap_or_else(|| {
+            self.problem(at, "must be from 0 to 0777".to_owned());
+            default
+        })
+    }
+}
+
+fn host_path(name: &str, path: String, kind: &str) -> Value {
+    json!({ "name": name, "hostPath": { "path": path, "type": kind } })
+}
+
+#[cfg(test)]
+mod tests;
