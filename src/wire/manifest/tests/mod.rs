@@ -2,6 +2,7 @@
 
 mod assembled;
 mod probes;
+mod secrets;
 mod text;
 
 use std::{sync::Arc, time::Duration};
@@ -248,14 +249,6 @@ fn what_is_not_supported_yet_is_said_clearly() {
         problems(&k8s),
         ["f.yaml, document 1, line 7: spec.type: `k8s` is not supported yet: only `pod` is"]
     );
-    let secret = "apiVersion: v1\nkind: Secret\nmetadata: {name: s}\nstringData: {password: hunter2}";
-    assert_eq!(
-        problems(secret),
-        ["f.yaml, document 1, line 2: kind: Secrets are not supported yet: it has no effect"]
-    );
-    let (desired, problems) = assembled(&workload("a", "imageRegistries: {secretRef: {name: s}}"));
-    assert_eq!(names(&desired), ["a"]);
-    assert!(problems[0].contains("spec.imageRegistries: credentials are not supported yet"), "{problems:?}");
 }
 
 #[test]
