@@ -7,6 +7,7 @@
 //! | [`exits`] | ends of processes are noticed at once, and podman is left alone otherwise |
 //! | [`limits`] | CPU limits of whole pods, as the kernel has them |
 //! | [`probes`] | containers are asked whether they are well, and what hangs is cut |
+//! | [`secrets`] | Secrets reach containers, and nothing of them stays |
 //! | [`lanes`] | slow orders don't hold up others |
 
 mod bed;
@@ -15,3 +16,4 @@ mod lanes;
 mod limits;
 mod orders;
 mod probes;
+mod secrets;

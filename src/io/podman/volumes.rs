@@ -124,3 +124,47 @@ fn make_dir(path: &Path, mode: u32) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)?;
     fs::set_permissions(path, Permissions::from_mode(mode))
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::agent::{confidential::Confidential, tests::workload};
+
+    #[test]
+    fn another_users_podman_gets_no_volumes_from_root() {
+        let dir = tempfile::tempdir().unwrap();
+        let socket = dir.path().join("socket");
+        fs::write(&socket, "").unwrap();
+        let mut content = workload("w", 1).content;
+        content.secrets = Confidential(json!({ "s": { "k": "dg==" } }));
+        content.specification["volumes"] = json!([{ "name": "v", "secret": { "secretName": "s" } }]);
+        let workload = Workload::new(content);
+        let volumes = Volumes::new(dir.path().join("volumes"), socket.clone());
+        volumes.make(&workload).unwrap();
+        assert_eq!(fs::read(volumes.of(&workload.id).join("v/k")).unwrap(), b"v");
+        volumes.remove(&workload.id).unwrap();
+        if geteuid().is_root() {
+            std::os::unix::fs::chown(&socket, Some(1234), None).unwrap();
+            assert!(volumes.make(&workload).unwrap_err().contains("number 1234"));
+            assert!(!volumes.of(&workload.id).exists());
+        }
+    }
+
+    #[test]
+    fn what_is_being_made_is_no_left_over() {
+        let dir = tempfile::tempdir().unwrap();
+        let volumes = Volumes::new(dir.path().join("volumes"), dir.path().into());
+        let id = WorkloadId::from_pod_name("w-0");
+        fs::create_dir_all(volumes.of(&id)).unwrap();
+        let starting = volumes.starting(&id);
+        volumes.tidy(&|_| false);
+        assert!(volumes.of(&id).exists());
+        drop(starting);
+        volumes.tidy(&|_| true);
+        assert!(volumes.of(&id).exists());
+        volumes.tidy(&|_| false);
+        assert!(!volumes.of(&id).exists());
+    }
+}
