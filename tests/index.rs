@@ -6,12 +6,13 @@
 //! | [`scenarios::adoption`] | the agent dies and comes back: the same pods run |
 //! | [`scenarios::convergence`] | pods that crash, vanish or are killed; engines that go away; nothing waits for another |
 //! | [`scenarios::health`] | containers that are not well get a new pod; slow starts are waited for |
+//! | [`scenarios::secrets`] | Secrets reach the pods that name them, and stay nowhere else |
 //! | [`scenarios::process`] | settings, exit codes, signals, `--check` |
 //! | [`scenarios::architecture`] | the house stays as it is drawn |
 //! | [`metrics`] | the endpoint: what whoever posts is promised, the attacks on it, kills of both processes |
 //! | [`edge`] | the agent and an edge API: from a stranger to running pods; certificates, kills, outages, chaos |
-//! | [`podman`] | the executor by itself: orders, exits, limits, probes, lanes |
-//! | [`support`] | a device for a test, an edge API, podman's API, a proxy that holds requests back, a client of the endpoint |
+//! | [`podman`] | the executor by itself: orders, exits, limits, probes, secrets, registries, lanes |
+//! | [`support`] | a device for a test, an edge API, podman's API, a registry, a proxy that holds requests back, a client of the endpoint |
 //!
 //! Tests that need podman are skipped by name where there is none; `make test` brings a private one, and then
 //! a skip is a failure.

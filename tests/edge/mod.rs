@@ -14,6 +14,7 @@ mod events;
 mod kills;
 mod linking;
 mod outages;
+mod secrets;
 mod sources;
 
 use std::{

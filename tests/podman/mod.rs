@@ -8,6 +8,7 @@
 //! | [`limits`] | CPU limits of whole pods, as the kernel has them |
 //! | [`probes`] | containers are asked whether they are well, and what hangs is cut |
 //! | [`secrets`] | Secrets reach containers, and nothing of them stays |
+//! | [`registries`] | images of a registry with TLS and a password |
 //! | [`lanes`] | slow orders don't hold up others |
 
 mod bed;
@@ -16,4 +17,5 @@ mod lanes;
 mod limits;
 mod orders;
 mod probes;
+mod registries;
 mod secrets;

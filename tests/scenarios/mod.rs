@@ -3,4 +3,5 @@ mod architecture;
 mod convergence;
 mod health;
 mod process;
+mod secrets;
 mod standalone;

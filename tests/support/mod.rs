@@ -5,6 +5,7 @@ pub mod edge;
 pub mod http;
 pub mod podman;
 pub mod proxy;
+pub mod registry;
 pub mod search;
 
 use std::{
