@@ -31,24 +31,25 @@ impl Registry {
         // the home of podman's service
         let sandbox: PathBuf = std::env::var_os("PODMAN_SANDBOX").expect("PODMAN_SANDBOX").into();
         let port = free_port();
-        let mut process = Command::new(tool)
+        let address = format!("localhost:{port}");
+        let process = Command::new(tool)
             .args(["--port", &port.to_string(), "--user", Self::USER, "--password", password, "--"])
             .args(["sh", "-c", "echo \"$REGISTRY_CA\"; exec cat"])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
+        let certificates = sandbox.join("home/.config/containers/certs.d").join(&address);
+        let mut registry = Self { address, process, certificates };
         let mut certificate = String::new();
-        BufReader::new(process.stdout.as_mut().unwrap()).read_line(&mut certificate).unwrap();
+        let output = registry.process.stdout.as_mut().unwrap();
+        BufReader::new(output).read_line(&mut certificate).unwrap();
         if certificate.trim().is_empty() {
             skip("the tool that TEST_REGISTRY names can't run one");
             return None;
         }
-        let address = format!("localhost:{port}");
-        let certificates = sandbox.join("home/.config/containers/certs.d").join(&address);
-        fs::create_dir_all(&certificates).unwrap();
-        fs::copy(certificate.trim(), certificates.join("ca.crt")).expect("the registry's certificate");
-        let registry = Self { address, process, certificates };
+        fs::create_dir_all(&registry.certificates).unwrap();
+        fs::copy(certificate.trim(), registry.certificates.join("ca.crt")).expect("its certificate");
         let login = format!("{}:{password}", Self::USER);
         let pushed = Command::new("podman")
             .args(["push", "--quiet", "--creds", &login, IMAGE, &registry.image()])

@@ -87,6 +87,17 @@ fn what_is_wrong_below_a_reference_is_said_with_its_line() {
 }
 
 #[test]
+fn permissions_are_octal_as_people_write_them() {
+    for (written, expected) in [("0400", 0o400), ("0o440", 0o440), ("256", 0o400), ("'0440'", 0o440)] {
+        let volume =
+            using(&format!("volumes: [{{name: v, secret: {{secretName: s, defaultMode: {written}}}}}]"));
+        let workload = only(&(volume + &secret("s", "stringData: {k: v}")));
+        let volumes = crate::wire::secrets::volumes(&workload.content);
+        assert_eq!(volumes[0].files["k"].mode, expected, "{written}");
+    }
+}
+
+#[test]
 fn a_broken_secret_is_said_without_a_word_of_it() {
     for (rest, expected) in [
         ("data: {k: hunter2}", "line 5: data.k: is no base64"),
@@ -100,6 +111,27 @@ fn a_broken_secret_is_said_without_a_word_of_it() {
         let found = problems(&secret("s", rest));
         assert!(found.len() == 1 && found[0].contains(expected), "{rest}: {found:?}");
         assert!(!found[0].contains("hunter2"), "{found:?}");
+    }
+    // what the YAML reader stumbles over
+    for value in [
+        "31337313373133731337313373133731337",
+        "-31337313373133731337313373133731337",
+        "!31337 x",
+        "*31337",
+        "&31337 x, &31337",
+        "31337: 31337: x",
+        "'31337",
+        "\"\\31337\"",
+        "@31337",
+        "`31337",
+        "%31337",
+        "{31337: x, 31337: x}",
+        "{[31337]: x}",
+        "31337\t: -\n - x",
+        "<<: 31337",
+    ] {
+        let found = problems(&secret("s", &format!("stringData: {{k: {value}}}"))).join(" ");
+        assert!(!found.is_empty() && !found.contains("31337"), "{value}: {found}");
     }
     assert!(problems(&secret("S", ""))[0].contains("metadata.name: `S` can't be a name"));
 }
