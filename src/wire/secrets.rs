@@ -7,10 +7,7 @@
 //!   `projected` volumes (and before version 5 no `subPath` either), all volumes with a `Secret` and all `projected`
 //!   ones of `Secret`s and `ConfigMap`s are made in this way.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    path::{Component, Path},
-};
+use std::path::{Component, Path};
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use serde_json::{Map, Value, json};
@@ -20,23 +17,27 @@ use crate::agent::workload::Content;
 
 /// Kubernetes' own.
 const DEFAULT_MODE: u32 = 0o644;
+/// More files in a volume than this are taken for an accident.
+const MOST_FILES: usize = 1_000;
 
 /// A file of a [`Volume`].
 #[derive(Clone, PartialEq, Eq)]
 pub struct File {
+    /// Below the volume: relative, without `..`.
+    pub path: String,
     /// Its permissions.
     pub mode: u32,
     /// What is in it.
     pub content: Vec<u8>,
 }
 
-/// Files to be mounted, by their path below the volume.
+/// Files to be mounted.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Volume {
     /// Its name in the specification.
     pub name: String,
-    /// Relative, without `..`.
-    pub files: BTreeMap<String, File>,
+    /// Each path once.
+    pub files: Vec<File>,
 }
 
 /// What can't be done, and where it stands in the specification.
@@ -109,7 +110,7 @@ impl<'a> Resolver<'a> {
             for (index, source) in items(container, "envFrom").enumerate() {
                 all.extend(self.all_of(source, &at.then("envFrom").then(index)));
             }
-            container["envFrom"] = json!([]);
+            container["envFrom"] = Value::Array(Vec::new());
         }
         for (index, variable) in items(container, "env").enumerate() {
             let reference = &variable["valueFrom"]["secretKeyRef"];
@@ -119,7 +120,7 @@ impl<'a> Resolver<'a> {
             }
             let field = at.then("env").then(index).then("valueFrom").then("secretKeyRef");
             if let Some(value) = self.value_of(reference, &field) {
-                all.push(json!({ "name": variable["name"], "value": value }));
+                all.push(plain(&variable["name"], value.into()));
             }
         }
         if !all.is_empty() || container["env"].is_array() {
@@ -134,15 +135,13 @@ impl<'a> Resolver<'a> {
         let mut all = Vec::new();
         for (key, value) in self.content.secrets.data_of(&secret).into_iter().flatten() {
             if let Some(value) = self.text(&secret, key, value, at) {
-                all.push(json!({ "name": format!("{prefix}{key}"), "value": value }));
+                all.push(plain(&format!("{prefix}{key}").into(), value.into()));
             }
         }
         let map = self.config_map(&map).and_then(|map| map["data"].as_object());
-        all.extend(
-            map.into_iter()
-                .flatten()
-                .map(|(key, value)| json!({ "name": format!("{prefix}{key}"), "value": value })),
-        );
+        for (key, value) in map.into_iter().flatten() {
+            all.push(plain(&format!("{prefix}{key}").into(), value.clone()));
+        }
         all
     }
 
@@ -211,11 +210,10 @@ impl<'a> Resolver<'a> {
         if part.is_empty() {
             return;
         }
-        let is_above = |path: &String| path.strip_prefix(part).is_some_and(|rest| rest.starts_with('/'));
-        let kind = match volume.files.contains_key(part) {
-            true => "File",
-            false if volume.files.keys().any(is_above) => "Directory",
-            false => {
+        let kind = match volume.files.iter().find(|file| file.path == part || is_below(&file.path, part)) {
+            Some(file) if file.path == part => "File",
+            Some(_) => "Directory",
+            None => {
                 let message = format!("there is no `{part}` in the volume `{}`", volume.name);
                 return self.problem(&at.then("subPath"), message);
             }
@@ -227,14 +225,12 @@ impl<'a> Resolver<'a> {
     }
 
     /// Of a volume that is made here; `None` if podman makes it.
-    fn files(&mut self, volume: &Value, at: &Field) -> Option<BTreeMap<String, File>> {
-        let mut files = BTreeMap::new();
+    fn files(&mut self, volume: &Value, at: &Field) -> Option<Vec<File>> {
+        let mut files = Vec::new();
         if volume["secret"].is_object() {
             let (source, at) = (&volume["secret"], at.then("secret"));
-            let mode = self.mode(&source["defaultMode"], DEFAULT_MODE, &at.then("defaultMode"));
-            let name = source["secretName"].as_str().unwrap_or_default();
-            let data = self.secret_files(name);
-            self.add(&mut files, data, source, &format!("Secret `{name}`"), mode, &at);
+            let mode = self.mode(&source["defaultMode"], DEFAULT_MODE, &at);
+            self.add(&mut files, "secret", &source["secretName"], source, mode, &at);
             return Some(files);
         }
         let projected = &volume["projected"];
@@ -243,76 +239,84 @@ impl<'a> Resolver<'a> {
             return None;
         }
         let at = at.then("projected");
-        let mode = self.mode(&projected["defaultMode"], DEFAULT_MODE, &at.then("defaultMode"));
+        let mode = self.mode(&projected["defaultMode"], DEFAULT_MODE, &at);
         for (index, source) in sources.iter().enumerate() {
-            let at = at.then("sources").then(index);
-            let key = if source["secret"].is_object() { "secret" } else { "configMap" };
-            let name = source[key]["name"].as_str().unwrap_or_default();
-            let (data, what) = match key {
-                "secret" => (self.secret_files(name), format!("Secret `{name}`")),
-                _ => (self.config_map_files(name), format!("ConfigMap `{name}`")),
-            };
-            self.add(&mut files, data, &source[key], &what, mode, &at.then(key));
+            let kind = if source["secret"].is_object() { "secret" } else { "configMap" };
+            let at = at.then("sources").then(index).then(kind);
+            self.add(&mut files, kind, &source[kind]["name"], &source[kind], mode, &at);
         }
         Some(files)
     }
 
-    fn secret_files(&self, name: &str) -> BTreeMap<&'a str, Vec<u8>> {
-        let data = self.content.secrets.data_of(name).into_iter().flatten();
-        data.map(|(key, value)| (key.as_str(), decoded(value))).collect()
-    }
-
-    fn config_map_files(&self, name: &str) -> BTreeMap<&'a str, Vec<u8>> {
-        let Some(map) = self.config_map(name) else { return BTreeMap::new() };
-        let pairs = |field: &str| map[field].as_object().into_iter().flat_map(Map::iter);
-        let text = pairs("data").map(|(key, value)| {
-            let text = value.as_str().unwrap_or_default();
-            (key.as_str(), text.as_bytes().to_vec())
-        });
-        text.chain(pairs("binaryData").map(|(key, value)| (key.as_str(), decoded(value)))).collect()
+    /// Keys and values of a `Secret` or `ConfigMap`.
+    fn data(&self, kind: &str, name: &str) -> Vec<(&'a str, Vec<u8>)> {
+        let mut all = Vec::new();
+        let mut take = |data: Option<&'a Map<String, Value>>, is_plain| {
+            for (key, value) in data.into_iter().flatten() {
+                let plain = value.as_str().filter(|_| is_plain).map(|text| text.as_bytes().to_vec());
+                all.push((key.as_str(), plain.unwrap_or_else(|| decoded(value))));
+            }
+        };
+        if kind == "secret" {
+            take(self.content.secrets.data_of(name), false);
+        } else if let Some(map) = self.config_map(name) {
+            take(map["data"].as_object(), true);
+            take(map["binaryData"].as_object(), false);
+        }
+        all
     }
 
     /// What a source puts into a volume: all it has, or its `items`.
     fn add(
         &mut self,
-        files: &mut BTreeMap<String, File>,
-        data: BTreeMap<&str, Vec<u8>>,
+        files: &mut Vec<File>,
+        kind: &str,
+        name: &Value,
         source: &Value,
-        what: &str,
         mode: u32,
         at: &Field,
     ) {
+        let name = name.as_str().unwrap_or_default();
+        let data = self.data(kind, name);
         let Some(items) = source["items"].as_array() else {
-            let all = data.into_iter();
-            files.extend(all.map(|(key, content)| (key.to_owned(), File { mode, content })));
-            return self.check_paths(files, at);
+            for (key, content) in data {
+                self.put(files, File { path: key.to_owned(), mode, content }, at);
+            }
+            return;
         };
-        let is_optional = source["optional"] == true;
         for (index, item) in items.iter().enumerate() {
             let at = at.then("items").then(index);
-            let (key, path) = (item["key"].as_str().unwrap_or_default(), item["path"].as_str());
-            let path = path.unwrap_or_default();
+            let text = |field: &str| item[field].as_str().unwrap_or_default();
+            let (key, path) = (text("key"), text("path"));
             let is_inside = |part| matches!(part, Component::Normal(_));
             if path.is_empty() || !Path::new(path).components().all(is_inside) {
                 self.problem(&at.then("path"), "must be a relative path without `..`".to_owned());
-            } else if let Some(content) = data.get(key) {
-                let mode = self.mode(&item["mode"], mode, &at.then("mode"));
-                let parts = Path::new(path).components().filter_map(|part| part.as_os_str().to_str());
-                let path = parts.collect::<Vec<_>>().join("/");
-                files.insert(path, File { mode, content: content.clone() });
-            } else if !is_optional {
-                self.problem(&at.then("key"), format!("the {what} has no key `{key}`"));
+            } else if let Some((_, content)) = data.iter().find(|(its, _)| *its == key) {
+                let mode = self.mode(&item["mode"], mode, &at);
+                let mut clean = String::new();
+                for part in Path::new(path).components().filter_map(|part| part.as_os_str().to_str()) {
+                    clean.push_str(if clean.is_empty() { "" } else { "/" });
+                    clean.push_str(part);
+                }
+                self.put(files, File { path: clean, mode, content: content.clone() }, &at);
+            } else if source["optional"] != true {
+                let what = if kind == "secret" { "Secret" } else { "ConfigMap" };
+                self.problem(&at.then("key"), format!("the {what} `{name}` has no key `{key}`"));
             }
         }
-        self.check_paths(files, at);
     }
 
-    /// No file can be a directory as well.
-    fn check_paths(&mut self, files: &BTreeMap<String, File>, at: &Field) {
-        let parents = files.keys().flat_map(|path| Path::new(path).ancestors().skip(1));
-        let parents: BTreeSet<&str> = parents.filter_map(Path::to_str).collect();
-        if let Some(path) = files.keys().find(|path| parents.contains(path.as_str())) {
-            self.problem(at, format!("`{path}` is a file and a directory"));
+    /// What comes later wins.
+    fn put(&mut self, files: &mut Vec<File>, file: File, at: &Field) {
+        files.retain(|other| other.path != file.path);
+        let collides = |other: &&File| is_below(&other.path, &file.path) || is_below(&file.path, &other.path);
+        if let Some(other) = files.iter().find(collides) {
+            let message = format!("`{}` and `{}`: none can be a file and a directory", other.path, file.path);
+            self.problem(at, message);
+        } else if files.len() < MOST_FILES {
+            files.push(file);
+        } else if files.len() == MOST_FILES {
+            self.problem(at, format!("more than {MOST_FILES} files in a volume"));
         }
     }
 
@@ -320,15 +324,23 @@ impl<'a> Resolver<'a> {
     fn mode(&mut self, value: &Value, default: u32, at: &Field) -> u32 {
         let mode = match value {
             Value::Null => return default,
-            Value::String(octal) => u64::from_str_radix(octal.trim_start_matches("0o"), 8).ok(),
-            other => other.as_u64(),
+            Value::String(octal) => u32::from_str_radix(octal.trim_start_matches("0o"), 8).ok(),
+            other => other.as_u64().and_then(|mode| u32::try_from(mode).ok()),
         };
-        let mode = mode.and_then(|mode| u32::try_from(mode).ok()).filter(|mode| *mode <= 0o777);
-        mode.unwrap_or_else(|| {
-            self.problem(at, "must be from 0 to 0777".to_owned());
+        mode.filter(|mode| *mode <= 0o777).unwrap_or_else(|| {
+            self.problem(at, "its mode must be from 0 to 0777".to_owned());
             default
         })
     }
+}
+
+/// Whether a path is in this directory.
+fn is_below(path: &str, directory: &str) -> bool {
+    path.strip_prefix(directory).is_some_and(|rest| rest.starts_with('/'))
+}
+
+fn plain(name: &Value, value: Value) -> Value {
+    json!({ "name": name, "value": value })
 }
 
 fn host_path(name: &str, path: String, kind: &str) -> Value {

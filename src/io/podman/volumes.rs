@@ -5,7 +5,6 @@
 //! the containers.
 
 use std::{
-    collections::BTreeSet,
     fs::{self, DirBuilder, OpenOptions, Permissions},
     io::{self, ErrorKind, Write},
     os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt},
@@ -26,7 +25,7 @@ pub(super) struct Volumes {
     directory: PathBuf,
     socket: PathBuf,
     /// What is being made has no pod yet, and is no left-over all the same.
-    starting: Mutex<BTreeSet<WorkloadId>>,
+    starting: Mutex<Vec<WorkloadId>>,
 }
 
 /// A pod is being made while this lives.
@@ -34,7 +33,7 @@ pub(super) struct Starting<'a>(&'a Volumes, WorkloadId);
 
 impl Drop for Starting<'_> {
     fn drop(&mut self) {
-        lock(&self.0.starting).remove(&self.1);
+        lock(&self.0.starting).retain(|id| *id != self.1);
     }
 }
 
@@ -50,7 +49,7 @@ impl Volumes {
 
     /// Keeps [`tidy`](Self::tidy) from what is made from now on.
     pub(super) fn starting(&self, id: &WorkloadId) -> Starting<'_> {
-        lock(&self.starting).insert(id.clone());
+        lock(&self.starting).push(id.clone());
         Starting(self, id.clone())
     }
 
@@ -77,8 +76,8 @@ impl Volumes {
         for volume in volumes {
             let root = own.join(&volume.name);
             make_dir(&root, 0o755).map_err(failed)?;
-            for (path, file) in &volume.files {
-                write(&root, Path::new(path), file).map_err(failed)?;
+            for file in &volume.files {
+                write(&root, file).map_err(failed)?;
             }
         }
         Ok(())
@@ -108,8 +107,8 @@ impl Volumes {
     }
 }
 
-fn write(root: &Path, path: &Path, file: &secrets::File) -> io::Result<()> {
-    let mut directory = root.to_owned();
+fn write(root: &Path, file: &secrets::File) -> io::Result<()> {
+    let (path, mut directory) = (Path::new(&file.path), root.to_owned());
     for part in path.parent().into_iter().flat_map(Path::components) {
         directory.push(part);
         make_dir(&directory, 0o755)?;

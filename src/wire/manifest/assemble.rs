@@ -31,7 +31,7 @@ pub fn assemble(documents: &[&Document], broken: &[Broken], device_id: &str) -> 
     let mut problems = Vec::new();
     let unique = without_duplicates(documents, &mut problems);
     let mut devices = Vec::new();
-    let (mut maps, mut secrets) = (BTreeMap::new(), BTreeMap::new());
+    let (mut maps, mut secrets) = (BTreeMap::new(), Vec::new());
     for document in &unique {
         match &document.resource {
             Resource::Device(device) => devices.push((*document, device)),
@@ -39,7 +39,7 @@ pub fn assemble(documents: &[&Document], broken: &[Broken], device_id: &str) -> 
                 maps.insert((map.namespace.as_str(), map.name.as_str()), map);
             }
             Resource::Secret(secret) => {
-                secrets.insert((secret.namespace.as_str(), secret.name.as_str()), secret);
+                secrets.push(secret);
             }
             Resource::Workload(_) => {}
         }
@@ -156,9 +156,11 @@ fn is_for(manifest: &WorkloadManifest, device: Option<&Device>, device_id: &str)
 pub(in crate::wire) fn finish(
     manifest: &WorkloadManifest,
     maps: &BTreeMap<(&str, &str), &ConfigMap>,
-    secrets: &BTreeMap<(&str, &str), &Secret>,
+    secrets: &[&Secret],
 ) -> Result<Workload, Finding> {
     let namespace = manifest.content.namespace.as_str();
+    let is_seen = |secret: &Secret| secret.namespace.is_empty() || secret.namespace == namespace;
+    let secret_of = |name: &str| secrets.iter().find(|secret| secret.name == name && is_seen(secret));
     let missing = |field: &Field, what: &str, name: &str| {
         let message = format!("there is no {what} `{name}` in namespace `{namespace}`");
         Finding { field: field.clone(), message }
@@ -170,7 +172,7 @@ pub(in crate::wire) fn finish(
             Kind::ConfigMap => "ConfigMap",
             Kind::Secret => "Secret",
         };
-        match (kind, maps.get(&key), secrets.get(&key)) {
+        match (kind, maps.get(&key), secret_of(name)) {
             (Kind::ConfigMap, Some(map), _) => drop(used_maps.insert(name.as_str(), map)),
             (Kind::Secret, _, Some(secret)) => drop(used_secrets.insert(name.clone(), secret.data.0.clone())),
             _ if *optional => {}
@@ -186,8 +188,7 @@ pub(in crate::wire) fn finish(
     }
     if let Some(name) = &manifest.registries {
         let field = Field::from(REGISTRIES);
-        let secret =
-            secrets.get(&(namespace, name.as_str())).ok_or_else(|| missing(&field, "Secret", name))?;
+        let secret = secret_of(name).ok_or_else(|| missing(&field, "Secret", name))?;
         content.auth = auth(secret).map_err(|why| {
             let message = format!("the Secret `{name}` {why}");
             Finding { field, message }

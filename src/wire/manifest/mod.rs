@@ -176,9 +176,14 @@ impl Source {
     /// The message of a syntax error, with the lines of the file instead of the document's.
     fn syntax_problem(&self, file: &Arc<str>) -> Problem {
         let padded = "\n".repeat(self.lines_before) + &self.text;
-        let mut problem = Problem { document: Some(self.number), ..Problem::file(file, "can't be read") };
+        let mut problem =
+            Problem { document: Some(self.number), ..Problem::file(file, "can't be read as YAML") };
         if let Err(error) = yaml::parse(&padded) {
-            problem.message = error.to_string();
+            // the reader may quote what it stumbles over
+            let letters = self.text.chars().filter(|c| c.is_alphanumeric() || *c == ':');
+            if !letters.collect::<String>().contains("kind:Secret") {
+                problem.message = error.to_string();
+            }
             if let Some(place) = error.location() {
                 let said = format!(" at line {} column {}", place.line(), place.column());
                 problem.message = problem.message.replacen(&said, "", 1);

@@ -13,6 +13,7 @@ use crate::agent::confidential::Confidential;
 #[derive(Debug, Clone, PartialEq)]
 pub(in crate::wire) struct Secret {
     pub(in crate::wire) name: String,
+    /// Empty: for workloads of all of them, as a server's are.
     pub(super) namespace: String,
     pub(in crate::wire) data: Confidential,
 }

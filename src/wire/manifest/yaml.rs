@@ -119,15 +119,6 @@ impl<'de> Visitor<'de> for Json<'_> {
         self.take(0).map(|()| value.into())
     }
 
-    // serde's own words would quote it, and it may be a password
-    fn visit_u128<E: Error>(self, _: u128) -> Result<Value, E> {
-        Err(E::custom("a number too large for any field: quote it if it is a text"))
-    }
-
-    fn visit_i128<E: Error>(self, _: i128) -> Result<Value, E> {
-        self.visit_u128(0)
-    }
-
     fn visit_f64<E: Error>(self, value: f64) -> Result<Value, E> {
         self.take(0)?;
         let number = Number::from_f64(value);

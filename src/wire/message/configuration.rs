@@ -94,6 +94,7 @@ pub fn configuration(body: &[u8], device: &str) -> Result<Configuration, String>
             )),
         }
     }
+    let secrets: Vec<&Secret> = secrets.iter().collect();
     let mut names = BTreeMap::new();
     let budget = Cell::new(LARGEST);
     for (index, value) in workloads.iter().enumerate() {
@@ -173,7 +174,7 @@ fn profiles(list: &[Value], problems: &mut Vec<String>) -> Vec<Profile> {
 /// Reads a workload by way of the manifest that says the same: one shape to check, and one id whatever the source.
 fn workload(
     value: &Value,
-    secrets: &[Secret],
+    secrets: &[&Secret],
     budget: &Cell<usize>,
     warn: &mut dyn FnMut(&str),
 ) -> Result<Workload, String> {
@@ -230,8 +231,7 @@ fn workload(
     // they were chosen for this workload, whatever namespace they name
     let namespace = manifest.content.namespace.as_str();
     let maps = maps.iter().map(|(name, map)| ((namespace, name.as_str()), map)).collect();
-    let secrets = secrets.iter().map(|secret| ((namespace, secret.name.as_str()), secret)).collect();
-    assemble::finish(&manifest, &maps, &secrets).map_err(|finding| say(&finding))
+    assemble::finish(&manifest, &maps, secrets).map_err(|finding| say(&finding))
 }
 
 /// As a person writes what shall reach the pod; the server has stripped the prefix.

@@ -50,7 +50,7 @@ fn files(volume: Value) -> Vec<String> {
         json!([{ "name": "v", "hostPath": { "path": "/own/v", "type": "Directory" } }])
     );
     let all = volumes[0].files.iter();
-    all.map(|(path, it)| format!("{path} {:o} {}", it.mode, String::from_utf8_lossy(&it.content))).collect()
+    all.map(|it| format!("{} {:o} {}", it.path, it.mode, String::from_utf8_lossy(&it.content))).collect()
 }
 
 fn problems(specification: Value) -> Vec<String> {
@@ -115,7 +115,7 @@ fn a_projected_volume_puts_secrets_and_config_maps_together() {
         { "configMap": { "name": "cm" } },
         { "secret": { "name": "s", "items": [{ "key": "user", "path": "user" }] } },
     ]));
-    assert_eq!(files(both), ["b 400 bin", "k 400 v", "user 400 joe"]);
+    assert_eq!(files(both), ["k 400 v", "b 400 bin", "user 400 joe"]);
     let token =
         json!({ "volumes": [volume(json!([{ "serviceAccountToken": {} }, { "secret": { "name": "s" } }]))] });
     assert_eq!(resolved(token.clone()).0, token);
@@ -190,17 +190,17 @@ fn what_cannot_be_done_is_said_with_its_place_and_without_a_value() {
         ),
         (
             item(json!({ "key": "user", "path": "b", "mode": 512 })),
-            "volumes[0].secret.items[0].mode: must be from 0 to 0777",
+            "volumes[0].secret.items[0]: its mode must be from 0 to 0777",
         ),
         (
             volume(json!({ "secretName": "s", "defaultMode": "0999" })),
-            "volumes[0].secret.defaultMode: must be from 0 to 0777",
+            "volumes[0].secret: its mode must be from 0 to 0777",
         ),
         (
             volume(json!({ "secretName": "s", "items": [
                 { "key": "user", "path": "a" }, { "key": "user", "path": "a/b" }
             ]})),
-            "volumes[0].secret: `a` is a file and a directory",
+            "volumes[0].secret.items[1]: `a` and `a/b`: none can be a file and a directory",
         ),
         (
             json!({

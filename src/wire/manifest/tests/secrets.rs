@@ -93,7 +93,7 @@ fn permissions_are_octal_as_people_write_them() {
             using(&format!("volumes: [{{name: v, secret: {{secretName: s, defaultMode: {written}}}}}]"));
         let workload = only(&(volume + &secret("s", "stringData: {k: v}")));
         let volumes = crate::wire::secrets::volumes(&workload.content);
-        assert_eq!(volumes[0].files["k"].mode, expected, "{written}");
+        assert_eq!(volumes[0].files[0].mode, expected, "{written}");
     }
 }
 
