@@ -37,7 +37,7 @@ power-cuts: ## Cut the power of a whole emulated device ten times (DEVICE_VM=, h
 TEST_THREADS = $(shell echo $$((2 * $$(nproc))))
 EDGE_API     = --locked --manifest-path edge-api/Cargo.toml
 
-test: ## Run the whole suite, against real podman
+test: ## Run the whole suite, against real podman (TEST_REGISTRY= names a tool that runs a registry)
 	$(SUPPORT)/install-needs test
 	$(SUPPORT)/test-image $(IMAGE)
 	cargo build $(EDGE_API)
