@@ -1,7 +1,8 @@
 //! Credentials for image registries: the content of a docker `config.json`, as a server or a `Secret` gives it.
 
-use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE, Engine as _};
 use serde_json::{Value, json};
+
+use super::base64;
 
 /// The key of a `Secret` that holds such a content.
 pub const DOCKER_CONFIG: &str = ".dockerconfigjson";
@@ -29,7 +30,9 @@ pub fn credentials(config: &str, image: &str) -> Option<(String, String)> {
     let entries = entries(&config).ok()?.map(|(key, entry)| (registry(key), entry));
     let best = entries.filter_map(|(registry, entry)| Some((matches(&registry)?, registry, entry)));
     let (_, registry, entry) = best.max_by_key(|(length, ..)| *length)?;
-    let header = BASE64_URL_SAFE.encode(login(entry).ok()??.to_string());
+    let header = base64::encode(login(entry).ok()??.to_string().as_bytes());
+    // podman takes the digits of addresses
+    let header = header.replace('+', "-").replace('/', "_");
     Some((registry, header))
 }
 
@@ -49,7 +52,7 @@ fn login(entry: &Value) -> Result<Option<Value>, &'static str> {
     let text = |key: &str| entry[key].as_str().filter(|text| !text.is_empty());
     let (user, password) = match text("auth") {
         Some(auth) => {
-            let decoded = BASE64_STANDARD.decode(auth.trim()).map_err(|_| NO_LOGIN)?;
+            let decoded = base64::decode(auth).ok_or(NO_LOGIN)?;
             let decoded = String::from_utf8(decoded).map_err(|_| NO_LOGIN)?;
             let (user, password) = decoded.split_once(':').ok_or(NO_LOGIN)?;
             // docker fills up with these
@@ -93,6 +96,8 @@ fn registry(key: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use ::base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE, Engine as _};
+
     use super::*;
 
     fn login_for(config: &Value, image: &str) -> Option<(String, Value)> {

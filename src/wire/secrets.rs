@@ -9,10 +9,9 @@
 
 use std::path::{Component, Path};
 
-use base64::prelude::{BASE64_STANDARD, Engine as _};
 use serde_json::{Map, Value, json};
 
-use super::manifest::yaml::Field;
+use super::{base64, manifest::yaml::Field};
 use crate::agent::workload::Content;
 
 /// Kubernetes' own.
@@ -82,7 +81,7 @@ pub fn redacted(content: &Content, mut text: String) -> String {
 
 fn decoded(value: &Value) -> Vec<u8> {
     // checked when it was read
-    value.as_str().and_then(|digits| BASE64_STANDARD.decode(digits).ok()).unwrap_or_default()
+    value.as_str().and_then(base64::decode).unwrap_or_default()
 }
 
 fn items<'a>(value: &'a mut Value, list: &str) -> impl Iterator<Item = &'a mut Value> {

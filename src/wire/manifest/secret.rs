@@ -1,13 +1,12 @@
 //! A `Secret`, by hand: what a library says of a mistake may quote what nobody shall read.
 
-use base64::prelude::{BASE64_STANDARD, Engine as _};
 use serde_json::{Map, Value};
 
 use super::{
     Finding,
     names::{Label, Subdomain},
 };
-use crate::agent::confidential::Confidential;
+use crate::{agent::confidential::Confidential, wire::base64};
 
 /// A `Secret`'s data, keys with base64 values.
 #[derive(Debug, Clone, PartialEq)]
@@ -46,7 +45,7 @@ impl Secret {
 
     /// The value of a key, where it is text.
     pub(super) fn text(&self, key: &str) -> Option<String> {
-        let bytes = BASE64_STANDARD.decode(self.data.0.get(key)?.as_str()?).ok()?;
+        let bytes = base64::decode(self.data.0.get(key)?.as_str()?)?;
         String::from_utf8(bytes).ok()
     }
 
@@ -83,10 +82,8 @@ fn encoded(key: &str, value: &Value, is_plain: bool) -> Result<Value, &'static s
         _ => return Err("must be a text; quote it"),
     };
     if is_plain {
-        return Ok(BASE64_STANDARD.encode(text).into());
+        return Ok(base64::encode(text.as_bytes()).into());
     }
-    let digits: String = text.split_ascii_whitespace().collect();
-    let bytes =
-        BASE64_STANDARD.decode(digits).map_err(|_| "is no base64; plain text goes into `stringData`")?;
-    Ok(BASE64_STANDARD.encode(bytes).into())
+    let bytes = base64::decode(text).ok_or("is no base64; plain text goes into `stringData`")?;
+    Ok(base64::encode(&bytes).into())
 }

@@ -1,5 +1,6 @@
 //! What a specification becomes, and what can't be done.
 
+use ::base64::prelude::{BASE64_STANDARD, Engine as _};
 use serde_json::json;
 
 use super::*;
