@@ -40,7 +40,7 @@ EDGE_API     = --locked --manifest-path edge-api/Cargo.toml
 # What runs a command next to a Kubernetes API server; without it the tests that want one are skipped by name.
 export KUBE_SANDBOX ?= $(wildcard $(CURDIR)/../shared/tools/kube-sandbox)
 
-test: ## Run the whole suite, against real podman
+test: ## Run the whole suite, against real podman (TEST_REGISTRY= names a tool that runs a registry)
 	$(SUPPORT)/install-needs test
 	$(if $(KUBE_SANDBOX),$(KUBE_SANDBOX) setup)
 	$(SUPPORT)/test-image $(IMAGE)

@@ -113,6 +113,13 @@ fn workloads(text: &mut String, desired: &Desired) {
         if !names.is_empty() {
             row("config maps", &names.join(", "));
         }
+        let names: Vec<&str> = workload.content.secrets.names().collect();
+        if !names.is_empty() {
+            row("secrets", &names.join(", "));
+        }
+        if !workload.content.auth.0.is_null() {
+            row("registries", "with credentials");
+        }
     }
     if !desired.held.is_empty() {
         line(text, &format!("  held back: {}", desired.held.join(", ")));

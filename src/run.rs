@@ -177,6 +177,11 @@ impl Engines {
                 device_id: settings.device_id.clone(),
                 limits: settings.limits.clone(),
                 disks: disks.clone(),
+                volumes: settings.runtime_dir.join(if rootless {
+                    "volumes/rootless"
+                } else {
+                    "volumes/rootful"
+                }),
             };
             (engine, config)
         };

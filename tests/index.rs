@@ -7,13 +7,14 @@
 //! | [`scenarios::convergence`] | pods that crash, vanish or are killed; engines that go away; nothing waits for another |
 //! | [`scenarios::health`] | containers that are not well get a new pod; slow starts are waited for |
 //! | [`scenarios::pressure`] | the device comes first: reserves of memory and disk, default limits |
+//! | [`scenarios::secrets`] | Secrets reach the pods that name them, and stay nowhere else |
 //! | [`scenarios::process`] | settings, exit codes, signals, `--check` |
 //! | [`scenarios::architecture`] | the house stays as it is drawn |
 //! | [`metrics`] | the endpoint: what whoever posts is promised, the attacks on it, kills of both processes |
 //! | [`edge`] | the agent and an edge API: from a stranger to running pods; certificates, kills, outages, chaos |
 //! | [`kubernetes`] | workloads of type k8s: Deployments on a real API server |
-//! | [`podman`] | the executor by itself: orders, exits, limits, probes, lanes |
-//! | [`support`] | a device for a test, an edge API, a link that fails, podman's API, a proxy that holds requests back, a client of the endpoint |
+//! | [`podman`] | the executor by itself: orders, exits, limits, probes, secrets, registries, lanes |
+//! | [`support`] | a device for a test, an edge API, a registry, a link that fails, podman's API, a proxy that holds requests back, a client of the endpoint |
 //!
 //! Tests that need podman are skipped by name where there is none; `make test` brings a private one, and then
 //! a skip is a failure. Those that need a Kubernetes API server want `KUBE_SANDBOX` to name what brings one.

@@ -27,6 +27,7 @@
 
 mod book;
 pub mod call;
+pub mod confidential;
 mod conversation;
 pub mod deployments;
 mod engines;

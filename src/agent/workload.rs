@@ -6,7 +6,7 @@ use ring::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::{health::Probes, schedule::Cron};
+use super::{confidential::Confidential, health::Probes, schedule::Cron};
 
 /// What runs a workload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -69,6 +69,12 @@ pub struct Content {
     pub annotations: Vec<(String, String)>,
     /// The `ConfigMap` documents that the specification names.
     pub config_maps: Vec<Value>,
+    /// The `Secret`s that the specification names: `{name: {key: base64}}`, or null.
+    #[serde(default)]
+    pub secrets: Confidential,
+    /// Credentials for image registries, the text of a docker `config.json`; or null.
+    #[serde(default)]
+    pub auth: Confidential,
     /// The pod specification as its author wrote it.
     pub specification: Value,
 }
@@ -100,7 +106,7 @@ impl Content {
             })
             .collect();
         maps.sort_unstable();
-        let whole = json!({
+        let mut whole = json!({
             "name": self.name,
             "namespace": self.namespace,
             "engine": self.engine.to_string(),
@@ -109,6 +115,11 @@ impl Content {
             "configmaps": maps,
             "specification": canonical(&self.specification),
         });
+        for (part, Confidential(value)) in [("secrets", &self.secrets), ("auth", &self.auth)] {
+            if !value.is_null() {
+                whole[part] = value.clone();
+            }
+        }
         // serde_json keeps objects sorted by key
         hex(digest(&SHA256, whole.to_string().as_bytes()).as_ref())
     }

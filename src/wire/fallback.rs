@@ -47,11 +47,13 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::agent::{tests::workload, workload::RestartPolicy};
+    use crate::agent::{confidential::Confidential, tests::workload, workload::RestartPolicy};
 
     #[test]
     fn what_was_kept_comes_back_with_the_same_id() {
         let mut content = workload("w", 2).content;
+        content.secrets = Confidential(json!({ "s": { "k": "dg==" } }));
+        content.auth = Confidential("{\"auths\": {}}".into());
         content.specification["restartPolicy"] = "OnFailure".into();
         content.specification["terminationGracePeriodSeconds"] = 3.into();
         content.specification["containers"][0]["livenessProbe"] = json!({ "tcpSocket": { "port": 80 } });
@@ -60,6 +62,16 @@ mod tests {
         let failed = Some(workload("w", 1).id);
         let fallbacks: Fallbacks = [("w".into(), Fallback { good: Arc::new(good), failed })].into();
         assert_eq!(from_bytes(&to_bytes(&fallbacks).unwrap()).unwrap(), fallbacks);
+    }
+
+    #[test]
+    fn what_was_kept_before_there_were_secrets_is_read() {
+        let fallback = |content| Fallback { good: Arc::new(restored(content).unwrap()), failed: None };
+        let fallbacks: Fallbacks = [("w".into(), fallback(workload("w", 1).content))].into();
+        let kept = String::from_utf8(to_bytes(&fallbacks).unwrap()).unwrap();
+        let before = kept.replace(r#""secrets":null,"auth":null,"#, "");
+        assert_ne!(before, kept);
+        assert_eq!(from_bytes(before.as_bytes()).unwrap(), fallbacks);
     }
 
     #[test]

@@ -3,13 +3,14 @@
 //! | object | its name | its life |
 //! |---|---|---|
 //! | the Deployment | the workload's | applied anew with each change: Kubernetes rolls it |
-//! | its `ConfigMap`s | `<workload>.<author's name>`, which no other workload can have | the Deployment owns them |
-//!
-//! What else should go with a workload, such as its Secrets, is one more kind in `companions` and in `rename`.
+//! | its `ConfigMap`s and `Secret`s | `<workload>.<author's name>`, which no other workload can have | the Deployment owns them |
 
 use serde_json::{Value, json};
 
-use super::pod::{OWNER_LABEL, WORKLOAD_LABEL, items, strings, tell_device};
+use super::{
+    base64,
+    pod::{OWNER_LABEL, WORKLOAD_LABEL, items, strings, tell_device},
+};
 use crate::agent::{
     deployments::{Deployment, Rollout},
     workload::Workload,
@@ -19,12 +20,30 @@ use crate::agent::{
 const HASH: &str = "project-flotta.io/hash";
 /// A `ConfigMap` stands below these keys of a specification.
 const CONFIG_MAP_KEYS: [&str; 3] = ["configMap", "configMapRef", "configMapKeyRef"];
+/// A `Secret` below these.
+const SECRET_KEYS: [&str; 3] = ["secret", "secretRef", "secretKeyRef"];
+/// What the `Secret` with the credentials of registries is called.
+const REGISTRIES: &str = "registry.credentials";
+
+/// An object that a Deployment needs beside it.
+pub struct Companion {
+    /// As in its address.
+    pub plural: &'static str,
+    /// Its own name in the cluster.
+    pub name: String,
+    /// What to apply.
+    pub object: Value,
+}
 
 /// The Deployment to apply. `whole`: nothing else is left to do for this content.
 pub fn deployment(workload: &Workload, replicas: u32, owner: &str, device_id: &str, whole: bool) -> Value {
     let content = &workload.content;
     let mut spec = content.specification.clone();
     rename(&mut spec, workload);
+    if !content.auth.0.is_null() {
+        let pull = json!([{ "name": own_name(workload, REGISTRIES) }]);
+        spec["imagePullSecrets"] = pull;
+    }
     for list in ["initContainers", "containers"] {
         items(&mut spec, list).for_each(|container| tell_device(container, device_id));
     }
@@ -51,21 +70,41 @@ pub fn deployment(workload: &Workload, replicas: u32, owner: &str, device_id: &s
     })
 }
 
-/// What the Deployment of this `uid` needs beside it, each with its name: `ConfigMap`s.
-pub fn companions(workload: &Workload, owner: &str, uid: &str) -> Vec<(String, Value)> {
-    let companion = |map: &Value| {
-        let name = own_name(workload, map["metadata"]["name"].as_str()?);
-        let mut map = map.clone();
-        map["metadata"] = json!({
+/// Whether the Deployment needs nothing beside it.
+pub fn is_alone(workload: &Workload) -> bool {
+    let content = &workload.content;
+    content.config_maps.is_empty() && content.secrets.names().next().is_none() && content.auth.0.is_null()
+}
+
+/// What the Deployment of this `uid` needs beside it.
+pub fn companions(workload: &Workload, owner: &str, uid: &str) -> Vec<Companion> {
+    let content = &workload.content;
+    let companion = |plural, name: &str, mut object: Value| {
+        let name = own_name(workload, name);
+        object["metadata"] = json!({
             "name": name,
             "labels": { OWNER_LABEL: owner, WORKLOAD_LABEL: workload.name() },
             "ownerReferences": [{
                 "apiVersion": "apps/v1", "kind": "Deployment", "name": workload.name(), "uid": uid,
             }],
         });
-        Some((name, map))
+        Companion { plural, name, object }
     };
-    workload.content.config_maps.iter().filter_map(companion).collect()
+    let secret =
+        |kind: &str, data: Value| json!({ "apiVersion": "v1", "kind": "Secret", "type": kind, "data": data });
+    let maps = content
+        .config_maps
+        .iter()
+        .filter_map(|map| Some(companion("configmaps", map["metadata"]["name"].as_str()?, map.clone())));
+    let secrets = content.secrets.names().filter_map(|name| {
+        let data = content.secrets.data_of(name)?.clone().into();
+        Some(companion("secrets", name, secret("Opaque", data)))
+    });
+    let auth = (!content.auth.0.is_null()).then(|| {
+        let data = json!({ ".dockerconfigjson": base64::encode(content.auth.0.to_string().as_bytes()) });
+        companion("secrets", REGISTRIES, secret("kubernetes.io/dockerconfigjson", data))
+    });
+    maps.chain(secrets).chain(auth).collect()
 }
 
 /// Whether what was found under a companion's name is one.
@@ -84,11 +123,17 @@ fn rename(value: &mut Value, workload: &Workload) {
         Value::Array(list) => list.iter_mut().for_each(|it| rename(it, workload)),
         Value::Object(fields) => {
             for (key, it) in fields {
-                if CONFIG_MAP_KEYS.contains(&key.as_str())
-                    && let Some(name) = it.get_mut("name")
-                    && workload.content.config_maps.iter().any(|map| map["metadata"]["name"] == *name)
-                {
-                    *name = own_name(workload, name.as_str().unwrap_or_default()).into();
+                let content = &workload.content;
+                let is_own = |kind: &str, name: &Value| match kind {
+                    _ if CONFIG_MAP_KEYS.contains(&kind) => {
+                        content.config_maps.iter().any(|map| map["metadata"]["name"] == *name)
+                    }
+                    _ => SECRET_KEYS.contains(&kind) && content.secrets.names().any(|own| name == own),
+                };
+                for field in ["name", "secretName"] {
+                    if let Some(name) = it.get_mut(field).filter(|name| is_own(key, name)) {
+                        *name = own_name(workload, name.as_str().unwrap_or_default()).into();
+                    }
                 }
                 rename(it, workload);
             }
@@ -163,7 +208,10 @@ fn rollout(object: &Value) -> Rollout {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::agent::workload::{Content, Engine};
+    use crate::agent::{
+        confidential::Confidential,
+        workload::{Content, Engine},
+    };
 
     fn workload(specification: Value) -> Workload {
         let map =
@@ -175,6 +223,8 @@ mod tests {
             labels: vec![("app".into(), "x".into()), (OWNER_LABEL.into(), "forged".into())],
             annotations: vec![("note".into(), "n".into()), (HASH.into(), "forged".into())],
             config_maps: vec![map],
+            secrets: Confidential(json!({"s": {"password": "aHVudGVyMg=="}})),
+            auth: Confidential::default(),
             specification,
         })
     }
@@ -217,7 +267,13 @@ mod tests {
 
     #[test]
     fn config_maps_are_the_deployments_own() {
-        let [(name, map)] = &companions(&workload(json!({})), "me", "u1")[..] else { panic!("one") };
+        let [Companion { name, object: map, .. }, secret] = &companions(&workload(json!({})), "me", "u1")[..]
+        else {
+            panic!("two")
+        };
+        assert_eq!((secret.plural, secret.name.as_str()), ("secrets", "web.s"));
+        assert_eq!(secret.object["data"], json!({"password": "aHVudGVyMg=="}));
+        assert_eq!(secret.object["metadata"]["ownerReferences"], map["metadata"]["ownerReferences"]);
         assert_eq!((name.as_str(), &map["metadata"]["name"]), ("web.cm", &json!("web.cm")));
         assert_eq!(map["metadata"]["ownerReferences"][0]["uid"], "u1");
         assert_eq!(map["data"], json!({"a": "b"}));

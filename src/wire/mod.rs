@@ -1,6 +1,7 @@
 //! Other people's formats. Raw serde structures become the agent's valid types here, and nothing else does:
 //! an error names the field and, in a file, the line.
 
+mod base64;
 pub mod fallback;
 pub mod frames;
 pub mod hardware;
@@ -10,4 +11,6 @@ pub mod manifest;
 pub mod message;
 pub mod pod;
 pub mod podman;
+pub mod registry;
+pub mod secrets;
 pub mod session;

@@ -2,13 +2,15 @@
 //! agent knows nothing about, except for the rewrites here. There are no others.
 //!
 //! podman shares the names of volumes host-wide, and calls the volume of an `emptyDir`, a `ConfigMap` or a claim
-//! just like it. So these names become the workload's own: two workloads never see each other's files.
+//! just like it. So these names become the workload's own: two workloads never see each other's files. Of `Secret`s
+//! podman hears nothing: see [`secrets`].
 
-use std::path::Path;
+use std::{fmt::Write, path::Path};
 
 use ring::digest::{Context, SHA256};
 use serde_json::{Map, Value, json};
 
+use super::secrets;
 use crate::agent::{
     quantity,
     workload::{Workload, WorkloadId, hex},
@@ -95,8 +97,14 @@ pub fn pids_limit_annotation(container: &str) -> String {
 }
 
 /// The documents to play: the `ConfigMap`s, then the pod. Each is JSON, which is YAML, too, and leaves no
-/// doubt about what is a string.
-pub fn documents(workload: &Workload, owner: &str, device_id: &str, limits: &Limits) -> String {
+/// doubt about what is a string. The volumes with `Secret`s are in `volumes`.
+pub fn documents(
+    workload: &Workload,
+    owner: &str,
+    device_id: &str,
+    limits: &Limits,
+    volumes: &Path,
+) -> String {
     let names = Names { own: own_prefix(&workload.id), claims: format!("{}_", workload.name()) };
     let mut body = String::new();
     for map in &workload.content.config_maps {
@@ -105,14 +113,38 @@ pub fn documents(workload: &Workload, owner: &str, device_id: &str, limits: &Lim
         body.push_str(&map.to_string());
         body.push_str("\n---\n");
     }
-    body.push_str(&pod(workload, owner, device_id, limits, &names).to_string());
+    let mut spec = workload.content.specification.clone();
+    secrets::resolve(&workload.content, &volumes.to_string_lossy(), &mut spec);
+    body.push_str(&pod(workload, owner, device_id, limits, &names, spec).to_string());
     body.push('\n');
-    body
+    readable(&body)
 }
 
-fn pod(workload: &Workload, owner: &str, device_id: &str, limits: &Limits, names: &Names) -> Value {
+/// What is fine in JSON, and YAML refuses or takes for the end of a line.
+fn readable(json: &str) -> String {
+    let is_bad = |c: char| {
+        matches!(c, '\x7f'..='\u{9f}' | '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}')
+    };
+    let mut text = String::with_capacity(json.len());
+    for c in json.chars() {
+        if is_bad(c) {
+            let _ = write!(text, "\\u{:04x}", u32::from(c));
+        } else {
+            text.push(c);
+        }
+    }
+    text
+}
+
+fn pod(
+    workload: &Workload,
+    owner: &str,
+    device_id: &str,
+    limits: &Limits,
+    names: &Names,
+    mut spec: Value,
+) -> Value {
     let content = &workload.content;
-    let mut spec = content.specification.clone();
     if let Some(fields) = spec.as_object_mut() {
         // the agent restarts: podman's own restarts know no back-off and no end
         fields.insert("restartPolicy".into(), "Never".into());
@@ -230,7 +262,10 @@ pub(super) fn strings(pairs: &[(String, String)]) -> Map<String, Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::agent::workload::{Content, Engine};
+    use crate::agent::{
+        confidential::Confidential,
+        workload::{Content, Engine},
+    };
 
     fn workload(specification: Value, config_maps: Vec<Value>) -> Workload {
         Workload::new(Content {
@@ -240,6 +275,8 @@ mod tests {
             labels: vec![("app".into(), "x".into()), (OWNER_LABEL.into(), "forged".into())],
             annotations: vec![("note".into(), "n".into())],
             config_maps,
+            secrets: Confidential::default(),
+            auth: Confidential::default(),
             specification,
         })
     }
@@ -250,7 +287,7 @@ mod tests {
     }
 
     fn played_within(workload: &Workload, limits: &Limits) -> Vec<Value> {
-        let body = documents(workload, "me", "dev1", limits);
+        let body = documents(workload, "me", "dev1", limits, Path::new("/secrets"));
         body.split("\n---\n").map(|document| serde_json::from_str(document).unwrap()).collect()
     }
 
@@ -306,7 +343,7 @@ mod tests {
         let (own, pod) = pod_of(json!({
             "containers": [{
                 "name": "c",
-                "envFrom": [{ "configMapRef": { "name": "cm" } }, { "secretRef": { "name": "s" } }],
+                "envFrom": [{ "configMapRef": { "name": "cm" } }],
                 "env": [{ "name": "K", "valueFrom": { "configMapKeyRef": { "name": "cm", "key": "k" } } }],
                 "volumeMounts": [{ "name": "tmp", "mountPath": "/t" }, { "name": "cm", "mountPath": "/c" }],
             }],
@@ -321,10 +358,7 @@ mod tests {
         let (tmp, cm) = (format!("{own}tmp"), format!("{own}cm"));
         let spec = &pod["spec"];
         let container = &spec["containers"][0];
-        assert_eq!(
-            container["envFrom"],
-            json!([{ "configMapRef": { "name": cm } }, { "secretRef": { "name": "s" } }])
-        );
+        assert_eq!(container["envFrom"], json!([{ "configMapRef": { "name": cm } }]));
         assert_eq!(container["env"][0]["valueFrom"]["configMapKeyRef"], json!({ "name": cm, "key": "k" }));
         let mounts = json!([{ "name": tmp, "mountPath": "/t" }, { "name": "cm", "mountPath": "/c" }]);
         assert_eq!(container["volumeMounts"], mounts);
@@ -405,7 +439,7 @@ mod tests {
         let workload = workload(json!({ "containers": [], "deep": deep }), vec![]);
         let order = std::thread::Builder::new().stack_size(256 * 1024);
         order
-            .spawn(move || documents(&workload, "me", "dev1", &Limits::default()).len())
+            .spawn(move || documents(&workload, "me", "dev1", &Limits::default(), Path::new("/s")).len())
             .unwrap()
             .join()
             .unwrap();

@@ -17,6 +17,7 @@ mod kills;
 mod linking;
 mod network;
 mod outages;
+mod secrets;
 mod sources;
 
 use std::{

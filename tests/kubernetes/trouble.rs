@@ -36,7 +36,7 @@ fn what_is_somebody_elses_is_never_touched() {
     device.manifest("maps.yaml", &format!("{own}\n---\n{maps}"));
     device.start();
     device.wait_for_log("workload 'web': a Deployment 'default/web' is there that isn't this agent's");
-    device.wait_for_log("workload 'maps': a ConfigMap 'default/maps.page' is there that isn't this agent's");
+    device.wait_for_log("workload 'maps': one of the configmaps, 'default/maps.page', isn't this agent's");
     for name in ["web.json", "maps.yaml"] {
         device.remove_manifest(name);
     }

@@ -14,6 +14,7 @@ use crossbeam_channel::{Receiver, unbounded};
 use device_worker_ng::{
     agent::{
         Event,
+        confidential::Confidential,
         order::{ContainerState, Fact, Failure, Order, Outcome, Pod, PodSummary, Task, Ticket},
         workload::{Content, Engine, Workload, WorkloadId},
     },
@@ -36,6 +37,8 @@ pub(crate) struct Bed {
     pub(crate) events: Receiver<Event>,
     pub(crate) owner: String,
     socket: PathBuf,
+    /// Where the executor makes volumes.
+    pub(crate) volumes: tempfile::TempDir,
 }
 
 static NEXT: AtomicU64 = AtomicU64::new(1);
@@ -50,6 +53,7 @@ impl Bed {
     pub(crate) fn at(socket: PathBuf) -> Self {
         let owner = format!("test-{}-{}", process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let (sender, events) = unbounded();
+        let volumes = tempfile::tempdir().unwrap();
         let config = Config {
             engine: ENGINE,
             socket: socket.clone(),
@@ -57,8 +61,9 @@ impl Bed {
             device_id: "dev1".into(),
             limits: Limits::default(),
             disks: Disks::default(),
+            volumes: volumes.path().join("volumes"),
         };
-        Self { podman: Podman::start(config, sender).unwrap(), events, owner, socket }
+        Self { podman: Podman::start(config, sender).unwrap(), events, owner, socket, volumes }
     }
 
     pub(crate) fn submit(&self, task: Task) -> Ticket {
@@ -176,6 +181,8 @@ pub(crate) fn workload_with(name: &str, specification: Value, config_maps: Vec<V
         labels: vec![("app".into(), name.into())],
         annotations: vec![],
         config_maps,
+        secrets: Confidential::default(),
+        auth: Confidential::default(),
         specification,
     }))
 }

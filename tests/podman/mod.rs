@@ -7,6 +7,8 @@
 //! | [`exits`] | ends of processes are noticed at once, and podman is left alone otherwise |
 //! | [`limits`] | CPU limits of whole pods, as the kernel has them |
 //! | [`probes`] | containers are asked whether they are well, and what hangs is cut |
+//! | [`secrets`] | Secrets reach containers, and nothing of them stays |
+//! | [`registries`] | images of a registry with TLS and a password |
 //! | [`lanes`] | slow orders don't hold up others |
 //! | [`usage`] | how much memory and disk space each pod uses |
 
@@ -16,4 +18,6 @@ mod lanes;
 mod limits;
 mod orders;
 mod probes;
+mod registries;
+mod secrets;
 mod usage;

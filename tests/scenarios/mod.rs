@@ -4,4 +4,5 @@ mod convergence;
 mod health;
 mod pressure;
 mod process;
+mod secrets;
 mod standalone;

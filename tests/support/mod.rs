@@ -6,6 +6,8 @@ pub mod http;
 pub mod link;
 pub mod podman;
 pub mod proxy;
+pub mod registry;
+pub mod search;
 
 use std::{
     collections::BTreeMap,

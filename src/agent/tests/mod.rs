@@ -29,6 +29,7 @@ use serde_json::json;
 
 use super::{
     call::{Answer, Call, CallFailure, CallKind, ServerConfiguration},
+    confidential::Confidential,
     images::{Fetched, Pulled},
     order::{Container, ContainerState, Order, Pod},
     update::Fallbacks,
@@ -52,6 +53,8 @@ pub(crate) fn workload(name: &str, containers: usize) -> Workload {
         labels: Vec::new(),
         annotations: Vec::new(),
         config_maps: Vec::new(),
+        secrets: Confidential::default(),
+        auth: Confidential::default(),
         specification: json!({ "containers": containers }),
     })
 }

@@ -1,6 +1,6 @@
 //! What each order asks of the API server, in which sequence, and what its answers mean.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{
     Shared,
@@ -12,7 +12,10 @@ use crate::{
         order::{Fact, Failure, Task},
         workload::Workload,
     },
-    wire::{kubernetes, pod::OWNER_LABEL},
+    wire::{
+        kubernetes::{self, Companion},
+        pod::OWNER_LABEL,
+    },
 };
 
 impl Shared {
@@ -52,11 +55,11 @@ impl Shared {
     }
 
     fn apply(&self, client: &Client, workload: &Workload, replicas: u32) -> Result<Fact, Error> {
-        let is_alone = workload.content.config_maps.is_empty();
+        let is_alone = kubernetes::is_alone(workload);
         let mut now = self.apply_deployment(client, workload, replicas, is_alone)?;
         if !is_alone {
-            for (name, object) in kubernetes::companions(workload, &self.owner, &now.uid) {
-                self.apply_companion(client, &workload.content.namespace, &name, &object)?;
+            for companion in kubernetes::companions(workload, &self.owner, &now.uid) {
+                self.apply_companion(client, &workload.content.namespace, &companion)?;
             }
             now = self.apply_deployment(client, workload, replicas, true)?;
         }
@@ -85,17 +88,12 @@ impl Shared {
         Ok(kubernetes::read(&object))
     }
 
-    fn apply_companion(
-        &self,
-        client: &Client,
-        namespace: &str,
-        name: &str,
-        object: &Value,
-    ) -> Result<(), Error> {
-        let path = format!("/api/v1/namespaces/{namespace}/configmaps/{name}");
+    fn apply_companion(&self, client: &Client, namespace: &str, companion: &Companion) -> Result<(), Error> {
+        let Companion { plural, name, object } = companion;
+        let path = format!("/api/v1/namespaces/{namespace}/{plural}/{name}");
         match client.ask("GET", &path, None) {
             Ok(found) if !kubernetes::is_ours(&found, &self.owner) => {
-                let cause = format!("a ConfigMap '{namespace}/{name}' is there that isn't this agent's");
+                let cause = format!("one of the {plural}, '{namespace}/{name}', isn't this agent's");
                 return Err(Error::Refused(409, cause));
             }
             Ok(_) | Err(Error::Refused(404, _)) => {}

@@ -112,7 +112,7 @@ impl Client {
         body: &str,
         limit: Duration,
     ) -> Result<Answer, Error> {
-        self.read(self.post_raw(path, query, body, limit))
+        self.read(self.post_raw(path, query, body, None, limit))
     }
 
     fn post_raw(
@@ -120,23 +120,29 @@ impl Client {
         path: &str,
         query: Query,
         body: &str,
+        credentials: Option<&str>,
         limit: Duration,
     ) -> Result<http::Response<Body>, ureq::Error> {
-        let request = self.agent.post(format!("{BASE}{path}")).query_pairs(query.iter().copied());
+        let mut request = self.agent.post(format!("{BASE}{path}")).query_pairs(query.iter().copied());
+        if let Some(credentials) = credentials {
+            request = request.header("X-Registry-Auth", credentials);
+        }
         // podman takes a body of a form's type for parameters, and then misses it
         let request = request.content_type("application/yaml");
         request.config().timeout_global(Some(limit)).build().send(body)
     }
 
-    /// Posts, and hands each line of a good answer to `line` as it comes.
+    /// Posts with credentials for a registry, and hands each line of a good answer to `line` as it comes.
     pub(super) fn post_lines(
         &self,
         path: &str,
         query: Query,
+        credentials: Option<&str>,
         limit: Duration,
         line: impl FnMut(&[u8]),
     ) -> Result<(), Error> {
-        let response = self.post_raw(path, query, "", limit).map_err(|error| self.unreachable(error))?;
+        let response =
+            self.post_raw(path, query, "", credentials, limit).map_err(|error| self.unreachable(error))?;
         if !response.status().is_success() {
             return self.read(Ok(response))?.done();
         }

@@ -11,7 +11,10 @@ use crate::{
         order::{Fact, Failure},
         workload::{Content, Workload},
     },
-    wire::podman::{InspectedImage, PullProgress},
+    wire::{
+        podman::{InspectedImage, PullProgress},
+        registry,
+    },
 };
 
 const CHECK_LIMIT: Duration = Duration::from_secs(30);
@@ -40,7 +43,7 @@ pub(super) fn pull(client: &Client, workload: &Workload) -> Result<Fact, Failure
                 let reason = format!("image '{image}' is not here, and its pull policy is Never");
                 return Err(Failure::Workload(reason));
             }
-            Policy::Always | Policy::IfNotPresent => match pull_one(client, image) {
+            Policy::Always | Policy::IfNotPresent => match pull_one(client, image, &workload.content) {
                 Ok(id) if before.as_ref() == Some(&id) => {}
                 Ok(_) => fetched.push(Fetched { image: image.into(), before }),
                 Err(Error::Refused(cause)) if is_here => {
@@ -78,15 +81,21 @@ pub(super) fn discard(client: &Client, image: &str) -> Result<Fact, Failure> {
 }
 
 /// Answers with the image's id.
-fn pull_one(client: &Client, image: &str) -> Result<String, Error> {
+fn pull_one(client: &Client, image: &str, content: &Content) -> Result<String, Error> {
     let mut end = PullProgress::default();
-    client.post_lines("images/pull", &[("reference", image), ("policy", "always")], PULL_LIMIT, |line| {
+    let credentials = content.auth.0.as_str().and_then(|config| registry::credentials(config, image));
+    let header = credentials.as_ref().map(|(_, header)| header.as_str());
+    let query = [("reference", image), ("policy", "always")];
+    client.post_lines("images/pull", &query, header, PULL_LIMIT, |line| {
         end = serde_json::from_slice(line).unwrap_or_default();
     })?;
     match (end.error.trim(), end.id.as_str()) {
         ("", "") => Err(Error::Broken("podman hung up in the middle of a pull".into())),
         ("", id) => Ok(id.into()),
-        (error, _) => Err(Error::Refused(error.into())),
+        (error, _) => Err(Error::Refused(match credentials {
+            Some((registry, _)) => format!("{error} (with the credentials for `{registry}`)"),
+            None => error.into(),
+        })),
     }
 }
 

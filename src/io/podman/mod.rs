@@ -2,7 +2,7 @@
 //!
 //! Each order has a short-lived thread of its own, so that no slow pull, play or stop holds up another order.
 //! What is asked of podman in which sequence is in `tasks`, pulls are in `images`, probes in `probes`, what pods use
-//! in `usage`, requests in `api`.
+//! in `usage`, the volumes with `Secret`s in `volumes`, requests in `api`.
 
 mod api;
 mod cgroup;
@@ -11,6 +11,7 @@ mod images;
 mod probes;
 mod tasks;
 mod usage;
+mod volumes;
 
 use std::{
     collections::VecDeque,
@@ -53,6 +54,8 @@ pub struct Config {
     pub limits: Limits,
     /// Told where podman keeps things.
     pub disks: Disks,
+    /// Where the volumes with `Secret`s are: of this podman alone, and in memory.
+    pub volumes: PathBuf,
 }
 
 /// One podman.

@@ -24,6 +24,7 @@ use super::{
     images,
     probes::Prober,
     usage,
+    volumes::Volumes,
 };
 use crate::io::lock;
 use crate::{
@@ -44,6 +45,7 @@ use crate::{
             InspectedContainer, InspectedPod, ListedPod, Played, PodContainer, Volume, parse_time, plain,
             storage,
         },
+        secrets,
     },
 };
 
@@ -75,6 +77,7 @@ pub(super) struct Tasks {
     exits: Exits,
     deaths: Deaths,
     prober: Prober,
+    volumes: Volumes,
 }
 
 /// An order's result, and the processes to watch from now on.
@@ -99,12 +102,13 @@ struct Seen {
 
 impl Tasks {
     pub(super) fn start(config: Config, events: Sender<Event>) -> io::Result<Self> {
-        let Config { engine, socket, owner, device_id, limits, disks } = config;
+        let Config { engine, socket, owner, device_id, limits, disks, volumes } = config;
         let client = Arc::new(Client::new(&socket));
         let exits = Exits::start(engine, events.clone())?;
         let listener =
             Listener { engine, client: client.clone(), owner: owner.clone(), exits: exits.clone(), events };
         let prober = Prober::new(client.clone());
+        let volumes = Volumes::new(volumes, socket.clone());
         Ok(Self {
             client,
             socket,
@@ -119,6 +123,7 @@ impl Tasks {
             exits,
             deaths: Deaths::new(listener),
             prober,
+            volumes,
         })
     }
 
@@ -166,6 +171,7 @@ impl Tasks {
         self.keep_limits();
         *lock(&self.ours) =
             pods.iter().map(|pod| (WorkloadId::from_pod_name(&pod.name), pod.id.clone())).collect();
+        self.volumes.tidy(&|id| self.has_pod(id));
         let summary = |mut pod: ListedPod| PodSummary {
             id: WorkloadId::from_pod_name(&pod.name),
             running: pod.runs(),
@@ -193,6 +199,15 @@ impl Tasks {
             Ok(info) => storage(&info).into_iter().for_each(|path| self.disks.add(path)),
             Err(_) => self.storage_known.store(false, Ordering::Relaxed),
         }
+    }
+
+    /// Also if podman doesn't say.
+    fn has_pod(&self, id: &WorkloadId) -> bool {
+        lock(&self.ours).contains_key(id)
+            || !self
+                .client
+                .get(&format!("pods/{id}/exists"), &[], LIMIT)
+                .is_ok_and(|answer| answer.is_missing())
     }
 
     /// The pod, if there is one; a failure if it is somebody else's.
@@ -268,6 +283,7 @@ impl Tasks {
     fn start_pod(&self, workload: &Workload) -> Result<Option<Vec<Seen>>, Failure> {
         let id = &workload.id;
         self.prober.forget(id);
+        let _starting = self.volumes.starting(id);
         let mut played = self.play(workload);
         if matches!(&played, Err(Error::Refused(reason)) if reason.contains("already exists")) {
             // ours from a play that was cut off; or else this fails, and leaves it alone
@@ -296,7 +312,9 @@ impl Tasks {
     }
 
     fn play(&self, workload: &Workload) -> Result<(), Error> {
-        let body = pod::documents(workload, &self.owner, &self.device_id, &self.limits);
+        self.volumes.make(workload).map_err(Error::Refused)?;
+        let volumes = self.volumes.of(&workload.id);
+        let body = pod::documents(workload, &self.owner, &self.device_id, &self.limits, &volumes);
         let answer = self.client.post("play/kube", &[("logOptions", LOG_LIMIT)], &body, PLAY_LIMIT)?;
         let reasons = match answer.json::<Played>() {
             // a container that didn't start is a success to podman
@@ -304,11 +322,12 @@ impl Tasks {
             Err(Error::Refused(reason)) => vec![reason],
             Err(error) => return Err(error),
         };
-        if reasons.is_empty() { Ok(()) } else { Err(Error::Refused(self.explain(&workload.id, reasons))) }
+        if reasons.is_empty() { Ok(()) } else { Err(Error::Refused(self.explain(workload, reasons))) }
     }
 
     /// Says it in names that the workload's author gave.
-    fn explain(&self, id: &WorkloadId, reasons: Vec<String>) -> String {
+    fn explain(&self, workload: &Workload, reasons: Vec<String>) -> String {
+        let id = &workload.id;
         let mut reason = plain(&reasons).replace(&pod::own_prefix(id), "");
         if let Ok(Some(pod)) = self.inspect(id) {
             for container in pod.containers() {
@@ -318,7 +337,7 @@ impl Tasks {
                 reason = reason.replace(&format!("container {}", pod.infra_id), "the pod");
             }
         }
-        reason
+        secrets::redacted(&workload.content, reason)
     }
 
     fn remove(&self, id: &WorkloadId, grace: Duration) -> Result<(), Failure> {
@@ -337,7 +356,10 @@ impl Tasks {
         self.exits.forget(id);
         lock(&self.ours).remove(id);
         lock(&self.cgroups).remove(id);
-        self.remove_volumes(id)
+        self.remove_volumes(id)?;
+        self.volumes.remove(id).map_err(|error| {
+            Failure::Engine(format!("failed to remove '{}': {error}", self.volumes.of(id).display()))
+        })
     }
 
     /// Whether there was such a pod.

@@ -5,17 +5,25 @@ use std::{
     sync::Arc,
 };
 
+use serde_json::Map;
+
 use super::{
     Broken, Document, Finding, Problem, Severity,
-    resource::{ConfigMap, Device, Resource, WorkloadManifest},
+    pod::{Kind, Use},
+    resource::{ConfigMap, Device, REGISTRIES, Resource, WorkloadManifest},
+    secret::Secret,
     yaml::Field,
 };
-use crate::agent::{
-    expression::{Expression, Slot},
-    workload::{Content, Desired, Workload},
+use crate::{
+    agent::{
+        confidential::Confidential,
+        expression::{Expression, Slot},
+        workload::{Content, Desired, Workload},
+    },
+    wire::registry::{self, DOCKER_CONFIG},
 };
 
-/// Chooses what is meant for this device, and puts workloads and their `ConfigMap`s together.
+/// Chooses what is meant for this device, and puts workloads and their `ConfigMap`s and `Secret`s together.
 ///
 /// The documents come in the order in which they count: the first of two with the same name is taken. `broken`
 /// are the documents that could not be read, whose workloads are held.
@@ -23,12 +31,15 @@ pub fn assemble(documents: &[&Document], broken: &[Broken], device_id: &str) -> 
     let mut problems = Vec::new();
     let unique = without_duplicates(documents, &mut problems);
     let mut devices = Vec::new();
-    let mut maps = BTreeMap::new();
+    let (mut maps, mut secrets) = (BTreeMap::new(), Vec::new());
     for document in &unique {
         match &document.resource {
             Resource::Device(device) => devices.push((*document, device)),
             Resource::ConfigMap(map) => {
                 maps.insert((map.namespace.as_str(), map.name.as_str()), map);
+            }
+            Resource::Secret(secret) => {
+                secrets.push(secret);
             }
             Resource::Workload(_) => {}
         }
@@ -43,7 +54,7 @@ pub fn assemble(documents: &[&Document], broken: &[Broken], device_id: &str) -> 
         if !is_for(manifest, device, device_id) {
             continue;
         }
-        match finish(manifest, &maps) {
+        match finish(manifest, &maps, &secrets) {
             Ok(workload) => desired.workloads.push(Arc::new(workload)),
             Err(finding) => {
                 desired.held.push(manifest.content.name.clone());
@@ -141,25 +152,54 @@ fn is_for(manifest: &WorkloadManifest, device: Option<&Device>, device_id: &str)
     }
 }
 
-/// The workload with the `ConfigMap`s that it names.
+/// The workload with the `ConfigMap`s and `Secret`s that it names.
 pub(in crate::wire) fn finish(
     manifest: &WorkloadManifest,
     maps: &BTreeMap<(&str, &str), &ConfigMap>,
+    secrets: &[&Secret],
 ) -> Result<Workload, Finding> {
     let namespace = manifest.content.namespace.as_str();
-    let mut used = BTreeMap::new();
-    for reference in &manifest.config_maps {
-        if let Some(map) = maps.get(&(namespace, reference.name.as_str())) {
-            used.insert(reference.name.as_str(), map);
-        } else if !reference.optional {
-            let message = format!("there is no ConfigMap `{}` in namespace `{namespace}`", reference.name);
-            return Err(Finding { field: reference.field.then("name"), message });
+    let is_seen = |secret: &Secret| secret.namespace.is_empty() || secret.namespace == namespace;
+    let secret_of = |name: &str| secrets.iter().find(|secret| secret.name == name && is_seen(secret));
+    let missing = |field: &Field, what: &str, name: &str| {
+        let message = format!("there is no {what} `{name}` in namespace `{namespace}`");
+        Finding { field: field.clone(), message }
+    };
+    let (mut used_maps, mut used_secrets) = (BTreeMap::new(), Map::new());
+    for Use { kind, name, optional, field } in &manifest.uses {
+        let key = (namespace, name.as_str());
+        let what = match kind {
+            Kind::ConfigMap => "ConfigMap",
+            Kind::Secret => "Secret",
+        };
+        match (kind, maps.get(&key), secret_of(name)) {
+            (Kind::ConfigMap, Some(map), _) => drop(used_maps.insert(name.as_str(), map)),
+            (Kind::Secret, _, Some(secret)) => drop(used_secrets.insert(name.clone(), secret.data.0.clone())),
+            _ if *optional => {}
+            _ => return Err(missing(field, what, name)),
         }
     }
-    let content = Content {
-        config_maps: used.into_values().map(|map| map.whole.clone()).collect(),
+    let mut content = Content {
+        config_maps: used_maps.into_values().map(|map| map.whole.clone()).collect(),
         ..manifest.content.clone()
     };
+    if !used_secrets.is_empty() {
+        content.secrets = Confidential(used_secrets.into());
+    }
+    if let Some(name) = &manifest.registries {
+        let field = Field::from(REGISTRIES);
+        let secret = secret_of(name).ok_or_else(|| missing(&field, "Secret", name))?;
+        content.auth = auth(secret).map_err(|why| {
+            let message = format!("the Secret `{name}` {why}");
+            Finding { field, message }
+        })?;
+    }
+    if let Some((field, message)) =
+        crate::wire::secrets::resolve(&content, "", &mut content.specification.clone()).1.pop()
+    {
+        let steps = Field::from(["spec", "pod", "spec"]).0.into_iter().chain(field.0);
+        return Err(Finding { field: Field(steps.collect()), message });
+    }
     Ok(Workload {
         restart: manifest.restart,
         schedule: manifest.schedule.clone(),
@@ -168,4 +208,13 @@ pub(in crate::wire) fn finish(
         probes: manifest.probes.clone(),
         ..Workload::new(content)
     })
+}
+
+/// The credentials for image registries in a `Secret`.
+fn auth(secret: &Secret) -> Result<Confidential, String> {
+    let Some(config) = secret.text(DOCKER_CONFIG) else {
+        return Err(format!("has no text in the key `{DOCKER_CONFIG}`"));
+    };
+    registry::check(&config).map_err(|why| format!("can't be used: `{DOCKER_CONFIG}` {why}"))?;
+    Ok(Confidential(config.into()))
 }

@@ -1,4 +1,4 @@
-//! Manifests: `EdgeDevice`, `EdgeWorkload` and `ConfigMap` documents, as people write them into files.
+//! Manifests: `EdgeDevice`, `EdgeWorkload`, `ConfigMap` and `Secret` documents, as people write them into files.
 //!
 //! ```text
 //! bytes ─ yaml::documents ─► chunks ─ yaml::parse ─► JSON ─ resource::read ─► Document ─ assemble ─► Desired
@@ -13,6 +13,7 @@ mod pod;
 mod probe;
 mod profiles;
 pub(in crate::wire) mod resource;
+pub(in crate::wire) mod secret;
 mod select;
 mod timing;
 pub(crate) mod yaml;
@@ -105,7 +106,7 @@ impl Finding {
 }
 
 /// A document's text and where it stands; enough to keep it and read it again.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Source {
     /// Its number in the file, from 1.
     pub number: usize,
@@ -135,6 +136,7 @@ impl Document {
             Resource::Device(device) => ("EdgeDevice", "", &device.name),
             Resource::Workload(workload) => ("EdgeWorkload", "", &workload.content.name),
             Resource::ConfigMap(map) => ("ConfigMap", &map.namespace, &map.name),
+            Resource::Secret(secret) => ("Secret", &secret.namespace, &secret.name),
         }
     }
 
@@ -146,6 +148,13 @@ impl Document {
     fn place(&self) -> String {
         let line = self.source.line(&Field::from(["kind"]));
         format!("{}, line {line}", self.file)
+    }
+}
+
+impl fmt::Debug for Source {
+    /// Not the text: it may be a `Secret`'s.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "document {} after line {}", self.number, self.lines_before)
     }
 }
 
@@ -168,9 +177,14 @@ impl Source {
     /// The message of a syntax error, with the lines of the file instead of the document's.
     fn syntax_problem(&self, file: &Arc<str>) -> Problem {
         let padded = "\n".repeat(self.lines_before) + &self.text;
-        let mut problem = Problem { document: Some(self.number), ..Problem::file(file, "can't be read") };
+        let mut problem =
+            Problem { document: Some(self.number), ..Problem::file(file, "can't be read as YAML") };
         if let Err(error) = yaml::parse(&padded) {
-            problem.message = error.to_string();
+            // the reader may quote what it stumbles over
+            let letters = self.text.chars().filter(|c| c.is_alphanumeric() || *c == ':');
+            if !letters.collect::<String>().contains("kind:Secret") {
+                problem.message = error.to_string();
+            }
             if let Some(place) = error.location() {
                 let said = format!(" at line {} column {}", place.line(), place.column());
                 problem.message = problem.message.replacen(&said, "", 1);
@@ -256,9 +270,7 @@ impl Contents {
                     let finding = Finding::new([], format!("{more} more things have no effect"));
                     self.problems.push(source.problem(file, Severity::Warning, finding));
                 }
-                if let Some(resource) = resource {
-                    self.documents.push(Document { file: file.clone(), source, resource });
-                }
+                self.documents.push(Document { file: file.clone(), source, resource });
             }
             Err(finding) => {
                 self.broken.push(broken);

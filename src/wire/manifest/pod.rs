@@ -89,6 +89,7 @@ struct Volume {
 #[serde(rename_all = "camelCase")]
 struct SecretVolume {
     secret_name: Subdomain,
+    optional: Option<bool>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -134,14 +135,15 @@ impl TryFrom<i64> for Grace {
 
 /// What a [`Reference`] refers to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+pub(super) enum Kind {
     ConfigMap,
     Secret,
 }
 
-/// A `ConfigMap` that the specification names.
+/// A `ConfigMap` or `Secret` that the specification names.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct ConfigMapUse {
+pub(super) struct Use {
+    pub(super) kind: Kind,
     pub(super) name: String,
     /// It may be missing.
     pub(super) optional: bool,
@@ -216,33 +218,19 @@ impl Pod {
         Ok(all)
     }
 
-    /// Every use of a `ConfigMap`, in the order in which they are written.
-    pub(super) fn config_maps(&self, at: &Field) -> Vec<ConfigMapUse> {
+    /// Every use of a `ConfigMap` or `Secret`.
+    pub(super) fn uses(&self, at: &Field) -> Vec<Use> {
         let mut uses = Vec::new();
         self.visit(at, &mut |kind, Reference { name, optional }, field| {
-            if kind == Kind::ConfigMap {
-                let optional = optional.unwrap_or(false);
-                uses.push(ConfigMapUse { name: name.0.clone(), optional, field });
-            }
+            uses.push(Use { kind, name: name.0.clone(), optional: optional.unwrap_or(false), field });
         });
         uses
-    }
-
-    /// The first use of a `Secret`: its name, and where it is named.
-    pub(super) fn secret(&self, at: &Field) -> Option<(String, Field)> {
-        let mut first = None;
-        self.visit(at, &mut |kind, reference, field| {
-            if kind == Kind::Secret {
-                first.get_or_insert((reference.name.0.clone(), field));
-            }
-        });
-        first
     }
 
     fn visit(&self, at: &Field, visit: &mut dyn FnMut(Kind, &Reference, Field)) {
         let mut add = |kind, reference: &Option<Reference>, field: &Field, key: &str| {
             if let Some(reference) = reference {
-                visit(kind, reference, field.then(key));
+                visit(kind, reference, field.then(key).then("name"));
             }
         };
         for (container, field) in self.all_containers(at) {
@@ -262,15 +250,18 @@ impl Pod {
         for (index, volume) in self.volumes.iter().flatten().enumerate() {
             let field = at.then("volumes").then(index);
             add(Kind::ConfigMap, &volume.config_map, &field, "configMap");
-            if let Some(SecretVolume { secret_name }) = &volume.secret {
-                let reference = Reference { name: secret_name.clone(), optional: None };
-                add(Kind::Secret, &Some(reference), &field, "secret");
-            }
             let sources = volume.projected.iter().flat_map(|projected| &projected.sources).flatten();
             for (index, source) in sources.enumerate() {
                 let field = field.then("projected").then("sources").then(index);
                 add(Kind::ConfigMap, &source.config_map, &field, "configMap");
                 add(Kind::Secret, &source.secret, &field, "secret");
+            }
+        }
+        for (index, volume) in self.volumes.iter().flatten().enumerate() {
+            if let Some(SecretVolume { secret_name, optional }) = &volume.secret {
+                let reference = Reference { name: secret_name.clone(), optional: *optional };
+                let field = at.then("volumes").then(index).then("secret").then("secretName");
+                visit(Kind::Secret, &reference, field);
             }
         }
     }

@@ -9,13 +9,15 @@ use serde_json::Value;
 use super::{
     Finding, document,
     names::{Label, Subdomain},
-    pod::{ConfigMapUse, Pod},
+    pod::{Pod, Use},
     profiles::{DeviceProfiles, WorkloadProfile},
+    secret::Secret,
     select::Selector,
     timing::{CronField, Retry},
     yaml::Field,
 };
 use crate::agent::{
+    confidential::Confidential,
     health::Probes,
     schedule::Cron,
     workload::{Content, Engine, ListedProfile, Profile, RestartPolicy, Schedule},
@@ -27,6 +29,7 @@ pub(super) enum Resource {
     Device(Device),
     Workload(Box<WorkloadManifest>),
     ConfigMap(ConfigMap),
+    Secret(Secret),
 }
 
 /// What this agent uses of an `EdgeDevice`.
@@ -39,19 +42,21 @@ pub(in crate::wire) struct Device {
     pub(super) profiles_at: Field,
 }
 
-/// An `EdgeWorkload`, which becomes a workload once its `ConfigMap`s are found.
+/// An `EdgeWorkload`, which becomes a workload once its `ConfigMap`s and `Secret`s are found.
 #[derive(Debug, Clone, PartialEq)]
 pub(in crate::wire) struct WorkloadManifest {
     pub(super) device: Option<String>,
     pub(super) selector: Option<Selector>,
-    /// Still without the `ConfigMap`s.
+    /// Still without them.
     pub(in crate::wire) content: Content,
     pub(super) restart: RestartPolicy,
     pub(super) grace: Duration,
     pub(super) schedule: Schedule,
     pub(super) profiles: Vec<ListedProfile>,
     pub(super) probes: Vec<Probes>,
-    pub(super) config_maps: Vec<ConfigMapUse>,
+    pub(super) uses: Vec<Use>,
+    /// The `Secret` with the credentials for image registries.
+    pub(super) registries: Option<String>,
 }
 
 /// A `ConfigMap`, kept whole for podman.
@@ -62,19 +67,22 @@ pub(in crate::wire) struct ConfigMap {
     pub(super) whole: Value,
 }
 
+/// Where a workload names the `Secret` with its credentials for image registries.
+pub(super) const REGISTRIES: [&str; 4] = ["spec", "imageRegistries", "secretRef", "name"];
+
 /// Kind and name, as far as a document says them: known of broken documents too.
 pub(super) fn identity(document: &Value) -> (Option<&str>, Option<&str>) {
     (document["kind"].as_str(), document["metadata"]["name"].as_str())
 }
 
-/// Reads a document, and says what in it has no effect; nothing comes of a `Secret`, whose content is not kept.
-pub(super) fn read(document: Value) -> Result<(Option<Resource>, Vec<Finding>), Finding> {
+/// Reads a document, and says what in it has no effect.
+pub(super) fn read(document: Value) -> Result<(Resource, Vec<Finding>), Finding> {
     let kind = document["kind"].as_str().ok_or_else(|| Finding::new(["kind"], "is missing"))?;
     let expected = match kind {
         "EdgeDevice" | "EdgeWorkload" => "management.project-flotta.io/v1alpha1",
         "ConfigMap" | "Secret" => "v1",
         other => {
-            let known = "EdgeDevice, EdgeWorkload and ConfigMap";
+            let known = "EdgeDevice, EdgeWorkload, ConfigMap and Secret";
             return Err(Finding::new(["kind"], format!("`{other}` is unknown here: {known} are known")));
         }
     };
@@ -88,7 +96,7 @@ pub(super) fn read(document: Value) -> Result<(Option<Resource>, Vec<Finding>), 
         }
         None => return Err(Finding::new(["apiVersion"], format!("is missing: write `{expected}`"))),
     }
-    let (resource, findings) = match kind {
+    Ok(match kind {
         "EdgeDevice" => {
             let (device, findings) = read_device(&document)?;
             (Resource::Device(device), findings)
@@ -102,11 +110,10 @@ pub(super) fn read(document: Value) -> Result<(Option<Resource>, Vec<Finding>), 
             (Resource::ConfigMap(map), findings)
         }
         _ => {
-            let message = "Secrets are not supported yet: it has no effect";
-            return Ok((None, vec![Finding::new(["kind"], message)]));
+            let (secret, findings) = Secret::read(&document)?;
+            (Resource::Secret(secret), findings)
         }
-    };
-    Ok((Some(resource), findings))
+    })
 }
 
 /// Deserializes a document; the findings are the fields that nothing knows.
@@ -266,10 +273,6 @@ pub(in crate::wire) fn read_workload(
     let (WorkloadDocument { metadata, spec }, mut findings) = typed(&document, &LEFT)?;
     let pod_field = Field::from(["spec", "pod", "spec"]);
     spec.pod.spec.check(&pod_field)?;
-    if let Some((name, field)) = spec.pod.spec.secret(&pod_field) {
-        let message = format!("needs the Secret `{name}`, and Secrets are not supported yet");
-        return Err(Finding { field, message });
-    }
     let mut cron = spec.cron.and_then(|cron| cron.0);
     let engine = match spec.kind {
         Kind::Pod => Engine::Podman { rootless: spec.rootless.unwrap_or(false) },
@@ -297,10 +300,14 @@ pub(in crate::wire) fn read_workload(
     if cron.is_some() && spec.retry.is_some() {
         findings.push(Finding::new(["spec", "retry"], "has no effect beside `spec.cron`"));
     }
-    if spec.image_registries.is_some() {
-        let message = "credentials are not supported yet: images are pulled without them";
-        findings.push(Finding::new(["spec", "imageRegistries"], message));
-    }
+    let registries = match spec.image_registries {
+        Some(Value::Object(registries)) if registries.is_empty() => None,
+        Some(registries) => match registries["secretRef"]["name"].as_str() {
+            Some(name) => Some(name.to_owned()),
+            None => return Err(Finding::new(REGISTRIES, "is missing: it names a Secret")),
+        },
+        None => None,
+    };
     let profiles: Vec<ListedProfile> =
         spec.profiles.unwrap_or_default().into_iter().map(|profile| profile.0).collect();
     let rootless = spec.rootless.unwrap_or(false);
@@ -310,7 +317,8 @@ pub(in crate::wire) fn read_workload(
         selector: spec.device_selector,
         restart: spec.pod.spec.restart(),
         grace: spec.pod.spec.grace(),
-        config_maps: spec.pod.spec.config_maps(&pod_field),
+        uses: spec.pod.spec.uses(&pod_field),
+        registries,
         schedule: match cron {
             Some(cron) => Schedule::Cron(cron),
             None => Schedule::Service(spec.retry.map(|retry| retry.0).unwrap_or_default()),
@@ -324,6 +332,8 @@ pub(in crate::wire) fn read_workload(
             labels: for_the_pod(metadata.labels),
             annotations: for_the_pod(metadata.annotations),
             config_maps: Vec::new(),
+            secrets: Confidential::default(),
+            auth: Confidential::default(),
             specification: document["spec"]["pod"]["spec"].take(),
         },
     };

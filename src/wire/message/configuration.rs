@@ -8,11 +8,16 @@ use super::Answer;
 use crate::{
     agent::{
         call::{Hardware, ServerConfiguration},
+        confidential::Confidential,
         workload::{Desired, Profile, Workload},
     },
-    wire::manifest::{
-        Finding, assemble, resource,
-        yaml::{self, Field, Step},
+    wire::{
+        manifest::{
+            Finding, assemble, resource,
+            secret::Secret,
+            yaml::{self, Field, Step},
+        },
+        registry,
     },
 };
 
@@ -79,6 +84,17 @@ pub fn configuration(body: &[u8], device: &str) -> Result<Configuration, String>
         }
     };
     let mut desired = Desired { profiles, ..Desired::default() };
+    let mut secrets = Vec::new();
+    for (index, value) in list(&content, &["secrets"])?.iter().enumerate() {
+        match Secret::from_server(value) {
+            Ok(secret) => secrets.push(secret),
+            Err(why) => problems.push(format!(
+                "secret {} is skipped: {why}",
+                value["name"].as_str().map_or_else(|| format!("[{index}]"), |name| format!("'{name}'"))
+            )),
+        }
+    }
+    let secrets: Vec<&Secret> = secrets.iter().collect();
     let mut names = BTreeMap::new();
     let budget = Cell::new(LARGEST);
     for (index, value) in workloads.iter().enumerate() {
@@ -91,7 +107,8 @@ pub fn configuration(body: &[u8], device: &str) -> Result<Configuration, String>
             problems.push(format!("{subject} is there twice: the first counts"));
             continue;
         }
-        match workload(value, &budget, &mut |warning| problems.push(format!("{subject}: {warning}"))) {
+        let mut warn = |warning: &str| problems.push(format!("{subject}: {warning}"));
+        match workload(value, &secrets, &budget, &mut warn) {
             Ok(workload) => desired.workloads.push(Arc::new(workload)),
             Err(problem) => {
                 problems.push(format!("{subject} is left as it is: {problem}"));
@@ -155,7 +172,12 @@ fn profiles(list: &[Value], problems: &mut Vec<String>) -> Vec<Profile> {
 }
 
 /// Reads a workload by way of the manifest that says the same: one shape to check, and one id whatever the source.
-fn workload(value: &Value, budget: &Cell<usize>, warn: &mut dyn FnMut(&str)) -> Result<Workload, String> {
+fn workload(
+    value: &Value,
+    secrets: &[&Secret],
+    budget: &Cell<usize>,
+    warn: &mut dyn FnMut(&str),
+) -> Result<Workload, String> {
     let text = value["specification"].as_str().ok_or("specification: is no text")?;
     let specification =
         yaml::parse_within(text, budget).map_err(|error| format!("specification: {error}"))?;
@@ -187,11 +209,13 @@ fn workload(value: &Value, budget: &Cell<usize>, warn: &mut dyn FnMut(&str)) -> 
     if value["namespace"] != "" {
         document["metadata"]["namespace"] = value["namespace"].clone();
     }
-    if !value["imageRegistries"]["authFile"].is_null() {
-        // not its content, which nothing here has a use for: no error can quote it
-        document["spec"]["imageRegistries"] = json!({});
+    let (mut manifest, findings) = resource::read_workload(document).map_err(|finding| say(&finding))?;
+    let auth = &value["imageRegistries"]["authFile"];
+    if !auth.is_null() && auth != "" {
+        let checked = auth.as_str().map_or_else(|| Err("is no text".to_owned()), registry::check);
+        checked.map_err(|why| format!("imageRegistries.authFile: {why}"))?;
+        manifest.content.auth = Confidential(auth.clone());
     }
-    let (manifest, findings) = resource::read_workload(document).map_err(|finding| say(&finding))?;
     for finding in &findings {
         warn(&say(finding));
     }
@@ -207,7 +231,7 @@ fn workload(value: &Value, budget: &Cell<usize>, warn: &mut dyn FnMut(&str)) -> 
     // they were chosen for this workload, whatever namespace they name
     let namespace = manifest.content.namespace.as_str();
     let maps = maps.iter().map(|(name, map)| ((namespace, name.as_str()), map)).collect();
-    assemble::finish(&manifest, &maps).map_err(|finding| say(&finding))
+    assemble::finish(&manifest, &maps, secrets).map_err(|finding| say(&finding))
 }
 
 /// As a person writes what shall reach the pod; the server has stripped the prefix.

@@ -173,25 +173,67 @@ fn one_bad_workload_or_profile_is_skipped_and_the_rest_applied() {
     }
 }
 
+/// The configuration with these secrets, and a workload that has this below its specification.
+fn with_secrets(secrets: Value, reference: &str) -> ServerConfiguration {
+    read(json!({
+        "device_id": "dev",
+        "secrets": secrets,
+        "workloads": [{"name": "web", "specification": format!("{SPECIFICATION}{reference}\n")}],
+    }))
+}
+
+const SECRET_REFERENCE: &str = "  envFrom: [{secretRef: {name: sec1}}]";
+
 #[test]
-fn a_workload_that_needs_a_secret_is_held_and_nothing_secret_is_said() {
+fn a_workload_gets_the_secrets_that_it_names_by_value() {
+    let secrets = |value: &str| json!([{"name": "sec1", "data": format!(r#"{{"k": "{value}"}}"#)}, {"name": "x", "data": "{}"}]);
+    let one = with_secrets(secrets("dg=="), SECRET_REFERENCE);
+    assert_eq!(only(&one).content.secrets.0, json!({"sec1": {"k": "dg=="}}));
+    assert_ne!(only(&one).id, only(&with_secrets(secrets("dw=="), SECRET_REFERENCE)).id);
+    assert_eq!(only(&with_secrets(secrets("dg=="), "")).id, only(&with_secrets(json!(null), "")).id);
+}
+
+#[test]
+fn a_missing_or_broken_secret_holds_its_workload_and_nothing_secret_is_said() {
     for reference in [
-        "  envFrom: [{secretRef: {name: sec1}}]",
+        SECRET_REFERENCE,
         "  env: [{name: A, valueFrom: {secretKeyRef: {name: sec1, key: k}}}]",
         "volumes: [{name: v, secret: {secretName: sec1}}]",
         "volumes: [{name: v, projected: {sources: [{secret: {name: sec1}}]}}]",
     ] {
-        let configuration = with_workload(json!({"specification": format!("{SPECIFICATION}{reference}\n")}));
+        let configuration = with_secrets(json!(null), reference);
         assert_eq!(configuration.desired.held, ["web"], "{reference}");
         assert!(configuration.problems[0].contains("line 4") && configuration.problems[0].contains("`sec1`"));
     }
-    for secret in [json!({"authFile": "hunter2"}), json!("hunter2"), json!(["hunter2"])] {
-        let problems = with_workload(json!({"imageRegistries": secret})).problems.join("\n");
-        assert!(!problems.contains("hunter2"), "{problems}");
+    for data in
+        [json!("hunter2"), json!(["hunter2"]), json!(r#"{"k": "hunter2"}"#), json!(r#"{"k": ["hunter2"]}"#)]
+    {
+        let configuration = with_secrets(json!([{"name": "sec1", "data": data}]), SECRET_REFERENCE);
+        let problems = configuration.problems.join("\n");
+        assert!(
+            problems.contains("secret 'sec1' is skipped: ") && !problems.contains("hunter2"),
+            "{problems}"
+        );
+        assert_eq!(configuration.desired.held, ["web"]);
     }
-    let with_auth = with_workload(json!({"imageRegistries": {"authFile": "hunter2"}}));
-    assert!(with_auth.problems[0].contains("credentials are not supported yet"));
-    assert_eq!(only(&with_auth).id, only(&with_workload(json!({}))).id);
+}
+
+#[test]
+fn credentials_for_registries_are_checked_and_nothing_secret_is_said() {
+    let auth = r#"{"auths": {"r.io": {"auth": "dTpw"}}}"#;
+    let good = with_workload(json!({"imageRegistries": {"authFile": auth}}));
+    assert_eq!(only(&good).content.auth.0, auth);
+    let without = only(&with_workload(json!({}))).id.clone();
+    assert_ne!(only(&good).id, without);
+    for nothing in [json!({"authFile": ""}), json!({}), json!(null)] {
+        assert_eq!(only(&with_workload(json!({"imageRegistries": nothing}))).id, without);
+    }
+    for bad in ["hunter2", r#"{"auths": {"r.io": {"auth": "hunter2"}}}"#] {
+        let configuration = with_workload(json!({"imageRegistries": {"authFile": bad}}));
+        assert_eq!(configuration.desired.held, ["web"]);
+        let problem = &configuration.problems[0];
+        assert!(problem.contains("imageRegistries.authFile: ") && !problem.contains("hunter2"), "{problem}");
+    }
 }
 
 #[test]

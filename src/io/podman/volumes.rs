@@ -1,0 +1,169 @@
+//! The volumes with `Secret`s: directories of the agent's own, in memory, with a pod's id as their name. They are made
+//! before the pod is, and go with it.
+//!
+//! Only podman's user can come near them, whatever the permissions of the files are, which are for users within
+//! the containers.
+
+use std::{
+    fs::{self, DirBuilder, OpenOptions, Permissions},
+    io::{self, ErrorKind, Write},
+    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt},
+    path::{Path, PathBuf},
+    sync::Mutex,
+};
+
+use rustix::process::geteuid;
+
+use crate::{
+    agent::workload::{Workload, WorkloadId},
+    io::lock,
+    wire::secrets,
+};
+
+/// The volumes of one podman's pods.
+pub(super) struct Volumes {
+    directory: PathBuf,
+    socket: PathBuf,
+    /// What is being made has no pod yet, and is no left-over all the same.
+    starting: Mutex<Vec<WorkloadId>>,
+}
+
+/// A pod is being made while this lives.
+pub(super) struct Starting<'a>(&'a Volumes, WorkloadId);
+
+impl Drop for Starting<'_> {
+    fn drop(&mut self) {
+        lock(&self.0.starting).retain(|id| *id != self.1);
+    }
+}
+
+impl Volumes {
+    pub(super) fn new(directory: PathBuf, socket: PathBuf) -> Self {
+        Self { directory, socket, starting: Mutex::default() }
+    }
+
+    /// Where those of a pod are.
+    pub(super) fn of(&self, id: &WorkloadId) -> PathBuf {
+        self.directory.join(id.as_str())
+    }
+
+    /// Keeps [`tidy`](Self::tidy) from what is made from now on.
+    pub(super) fn starting(&self, id: &WorkloadId) -> Starting<'_> {
+        lock(&self.starting).push(id.clone());
+        Starting(self, id.clone())
+    }
+
+    /// Makes those of a workload, if it has any.
+    pub(super) fn make(&self, workload: &Workload) -> Result<(), String> {
+        let volumes = secrets::volumes(&workload.content);
+        if volumes.is_empty() {
+            return Ok(());
+        }
+        let own = self.of(&workload.id);
+        let failed = |error: io::Error| {
+            let path = own.display();
+            format!("failed to write the volumes of its Secrets to '{path}': {error}")
+        };
+        let user = fs::metadata(&self.socket).map_err(failed)?.uid();
+        // a user's podman can't come near; and root must not write where a user could lead it astray
+        if user != 0 && user != geteuid().as_raw() {
+            return Err(format!(
+                "volumes with Secrets take an agent of the user whose podman it is, which is number {user}"
+            ));
+        }
+        self.remove(&workload.id).map_err(failed)?;
+        make_dir(&self.directory, 0o700).and_then(|()| make_dir(&own, 0o700)).map_err(failed)?;
+        for volume in volumes {
+            let root = own.join(&volume.name);
+            make_dir(&root, 0o755).map_err(failed)?;
+            for file in &volume.files {
+                write(&root, file).map_err(failed)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// They are gone when this succeeds.
+    pub(super) fn remove(&self, id: &WorkloadId) -> io::Result<()> {
+        match fs::remove_dir_all(self.of(id)) {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// Removes those without a pod: the agent was killed before it made one, or while it removed one.
+    pub(super) fn tidy(&self, has_pod: &dyn Fn(&WorkloadId) -> bool) {
+        for entry in fs::read_dir(&self.directory).into_iter().flatten().flatten() {
+            let id = WorkloadId::from_pod_name(&entry.file_name().to_string_lossy());
+            // held, so that nobody starts in between
+            let starting = lock(&self.starting);
+            if !starting.contains(&id)
+                && !has_pod(&id)
+                && let Err(error) = self.remove(&id)
+            {
+                log::warn!("failed to remove '{}': {error}", entry.path().display());
+            }
+        }
+    }
+}
+
+fn write(root: &Path, file: &secrets::File) -> io::Result<()> {
+    let (path, mut directory) = (Path::new(&file.path), root.to_owned());
+    for part in path.parent().into_iter().flat_map(Path::components) {
+        directory.push(part);
+        make_dir(&directory, 0o755)?;
+    }
+    let mut opened = OpenOptions::new().write(true).create_new(true).mode(0o600).open(root.join(path))?;
+    opened.write_all(&file.content)?;
+    opened.set_permissions(Permissions::from_mode(file.mode))
+}
+
+/// With these permissions, whatever the umask says.
+fn make_dir(path: &Path, mode: u32) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+    fs::set_permissions(path, Permissions::from_mode(mode))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::agent::{confidential::Confidential, tests::workload};
+
+    #[test]
+    fn another_users_podman_gets_no_volumes_from_root() {
+        let dir = tempfile::tempdir().unwrap();
+        let socket = dir.path().join("socket");
+        fs::write(&socket, "").unwrap();
+        let mut content = workload("w", 1).content;
+        content.secrets = Confidential(json!({ "s": { "k": "dg==" } }));
+        content.specification["volumes"] = json!([{ "name": "v", "secret": { "secretName": "s" } }]);
+        let workload = Workload::new(content);
+        let volumes = Volumes::new(dir.path().join("volumes"), socket.clone());
+        volumes.make(&workload).unwrap();
+        assert_eq!(fs::read(volumes.of(&workload.id).join("v/k")).unwrap(), b"v");
+        volumes.remove(&workload.id).unwrap();
+        if geteuid().is_root() {
+            std::os::unix::fs::chown(&socket, Some(1234), None).unwrap();
+            assert!(volumes.make(&workload).unwrap_err().contains("number 1234"));
+            assert!(!volumes.of(&workload.id).exists());
+        }
+    }
+
+    #[test]
+    fn what_is_being_made_is_no_left_over() {
+        let dir = tempfile::tempdir().unwrap();
+        let volumes = Volumes::new(dir.path().join("volumes"), dir.path().into());
+        let id = WorkloadId::from_pod_name("w-0");
+        fs::create_dir_all(volumes.of(&id)).unwrap();
+        let starting = volumes.starting(&id);
+        volumes.tidy(&|_| false);
+        assert!(volumes.of(&id).exists());
+        drop(starting);
+        volumes.tidy(&|_| true);
+        assert!(volumes.of(&id).exists());
+        volumes.tidy(&|_| false);
+        assert!(!volumes.of(&id).exists());
+    }
+}
