@@ -380,8 +380,14 @@ impl Agent {
         if self.engines.answered(engine, now.up) {
             self.book.tell(Notice::info(Reason::EngineBack, format!("{engine} answers again")));
         }
+        let is_wanted = |pod: &&PodSummary| {
+            let tracked = self.tracked.get(&*pod.workload);
+            tracked.and_then(Tracked::wanted).is_some_and(|wanted| wanted.id == pod.id)
+        };
+        let (wanted, others): (Vec<_>, Vec<_>) = pods.iter().partition(is_wanted);
         let mut ids: BTreeMap<&str, Vec<&WorkloadId>> = BTreeMap::new();
-        for pod in pods {
+        // A wanted one may be looked at, and then the list is too old to tell of the others of its workload.
+        for pod in others.into_iter().chain(wanted) {
             ids.entry(&pod.workload).or_default().push(&pod.id);
             let name = Arc::from(&*pod.workload);
             let tracked = self.tracked.entry(name).or_insert_with_key(|name| Tracked::new(name.clone()));

@@ -138,6 +138,9 @@ impl<'a> Device<'a> {
                     format!("    the agent orders: {}", sentence(&order))
                 });
                 self.rules.ordered(&order, &self.pending, finished, self.now)?;
+                if let Task::Start(workload) = &order.task {
+                    self.is_only_pod(&workload.id)?;
+                }
                 self.ordered[match order.task {
                     Task::List => 0,
                     Task::Look(_) => 1,
@@ -309,18 +312,13 @@ impl<'a> Device<'a> {
         self.say_unless_still(order.task == Task::List, || {
             format!("podman carries out: {} ({how:?})", sentence(&order))
         });
-        if let Task::Start(workload) = &order.task
-            && !self.engines[engine].foreign.contains(&workload.id)
-        {
-            self.is_only_pod(&workload.id)?;
-        }
         let result = self.engines[engine].carry_out(&order.task, how, false, self.now, self.catalogue);
         let pending = &mut self.pending[nth];
         (pending.result, pending.haunts) = (Some(result), how == How::Late && order.task != Task::List);
         Ok(())
     }
 
-    /// When a pod is made, there is no other of its workload that the agent could have known of.
+    /// When a pod shall be made, there is no other of its workload that the agent could know of.
     fn is_only_pod(&self, id: &WorkloadId) -> Holds {
         let name = self.catalogue.name(id);
         for (engine, _) in self.engines.iter().zip(&self.rules.engines).filter(|(_, told)| told.sound) {

@@ -100,9 +100,11 @@ pub(super) struct Rules<'a> {
     pub(super) engines: [Told; 2],
     /// Pods that the agent may name.
     known: BTreeSet<WorkloadId>,
-    /// Pods that a list told of, which was older than what the agent had ordered since: it doesn't know of them.
+    /// Pods that a list told of, or didn't, which was older than what the agent had heard since: it may not know of
+    /// them.
     pub(super) passed_over: BTreeSet<WorkloadId>,
-    /// Pods that somebody else removed, paused or started: what has finished there may run again.
+    /// Pods that somebody else removed, paused or started, or that podman denied a look at: what has finished there
+    /// may run again.
     pub(super) meddled: BTreeSet<WorkloadId>,
 }
 
@@ -390,6 +392,9 @@ impl<'a> Rules<'a> {
             told.sound = true;
             let accounts = &self.accounts;
             let newer = |name: usize| accounts[name].last_order > order.ticket;
+            // One that an outcome told of since the list was asked for may be there all the same.
+            let gone = |it: &(&WorkloadId, &(usize, bool))| !newer(it.1.0);
+            self.passed_over.extend(told.pods.iter().filter(gone).map(|(id, _)| id.clone()));
             told.pods.retain(|_, (name, _)| newer(*name));
             for pod in pods {
                 let Some(name) = self.catalogue.name(&pod.id) else { continue };
@@ -416,7 +421,10 @@ impl<'a> Rules<'a> {
                 told.pods.remove(id);
             }
             // a list will tell again
-            (Task::Look(_), Err(_)) => drop(told.pods.remove(id)),
+            (Task::Look(_), Err(_)) => {
+                told.pods.remove(id);
+                self.meddled.insert(id.clone());
+            }
             (Task::Remove { .. }, Err(_)) => self.accounts[name].removal_refused = Some(now.up),
             _ => {}
         }

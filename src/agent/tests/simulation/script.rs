@@ -197,7 +197,7 @@ fn step(mood: Mood, options: Options, random: &mut Random, steps: &mut Vec<Step>
         (often(Mood::Flapping, 8), 3),
         (100, 4),
         (20, 5),
-        (6, 6),
+        (often(Mood::Flapping, 6), 6),
         (if options.server { often(Mood::Outage, 12) } else { 0 }, 7),
         (server(1), 8),
         (often(Mood::Storm, 1), 9),
@@ -210,7 +210,7 @@ fn step(mood: Mood, options: Options, random: &mut Random, steps: &mut Vec<Step>
         (often(Mood::Patient, 14), 16),
         (2, 17),
         (2, 18),
-        (often(Mood::Crashes, 2), 19),
+        (if mood == Mood::Flapping { 8 } else { often(Mood::Crashes, 2) }, 19),
         (1, 20),
     ]);
     let last = match choice {
