@@ -41,9 +41,9 @@ test: ## Run the whole suite, against real podman
 	cargo test $(EDGE_API)
 
 SEEDS  ?= 1000
-EVENTS ?= 10000
+EVENTS ?= 11000
 
-simulate: ## Let the core live SEEDS=1000 random lives of EVENTS=10000 steps; SIMULATE_SEED=7 one again
+simulate: ## Let the core live SEEDS=1000 random lives of EVENTS=11000 steps; SIMULATE_SEED=7 one again
 	SEEDS=$(SEEDS) EVENTS=$(EVENTS) cargo test --locked --profile simulate --lib simulation -- --nocapture
 
 mutants: ## See that the simulation notices each rule that is broken on purpose (half an hour)

@@ -11,7 +11,7 @@
 //! | what was met in which phase | [`coverage`] |
 //! | how a failure becomes a short story | [`shrink`] |
 //!
-//! `make simulate SEEDS=1000 EVENTS=10000` runs many, `SIMULATE_SEED=7 make simulate EVENTS=10000` one of them.
+//! `make simulate SEEDS=1000 EVENTS=11000` runs many, `SIMULATE_SEED=7 make simulate EVENTS=11000` one of them.
 
 mod calm;
 mod coverage;

@@ -180,10 +180,32 @@ pub(super) fn script(seed: u64, length: usize) -> Script {
         for _ in 0..20 + random.below(280) {
             step(mood, options, &mut random, &mut steps);
         }
+        if options.manifests {
+            two_at_once(mood, &mut random, &mut steps);
+        }
         let empty = random.one_in(3);
         steps.push(Step::Calm { empty });
     }
     Script { options, steps }
+}
+
+/// What chance alone hardly ever makes: a pod of an earlier content comes too late, and is still being removed when
+/// the conditions of the present one become false.
+fn two_at_once(mood: Mood, random: &mut Random, steps: &mut Vec<Step>) {
+    let first = Spec { schedule: 0, gate: 2, ..spec(random) };
+    let second = Spec { content: (first.content + 1) % CONTENTS, ..first };
+    let answers =
+        |steps: &mut Vec<Step>, count| steps.extend(std::iter::repeat_n(Step::Answer(0, How::Well), count));
+    answers(steps, 12);
+    steps.push(Step::Post { heat: false, value: Some(2) });
+    steps.push(Step::Manifests(Wishes { workloads: vec![first], ..Wishes::default() }));
+    steps.extend([Step::Answer(0, How::Well), Step::Answer(0, How::Late)]);
+    steps.push(Step::Manifests(Wishes { workloads: vec![second], ..Wishes::default() }));
+    answers(steps, 6);
+    steps.extend([Step::Haunt(0), Step::Wait(61)]);
+    answers(steps, 2);
+    steps.push(Step::Post { heat: false, value: Some(200) });
+    steps.push(Step::Answer(0, how(mood, random)));
 }
 
 fn step(mood: Mood, options: Options, random: &mut Random, steps: &mut Vec<Step>) {
