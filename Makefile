@@ -19,7 +19,7 @@ WITH_PODMAN = --config "target.'cfg(unix)'.runner = ['$(CURDIR)/$(SUPPORT)/test-
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
 .DEFAULT_GOAL = help
-.PHONY: help demo demo-edge test simulate mutants bench check build static vendor install uninstall clean
+.PHONY: help demo demo-edge power-cuts test simulate mutants bench check build static vendor install uninstall clean
 
 help: ## Say what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -30,6 +30,9 @@ demo: ## Watch real pods start and stop by posted metrics, on a podman of its ow
 demo-edge: ## The same from an edge API for development: enrol, register, run pods, lose the server
 	@$(SUPPORT)/demo-edge
 
+power-cuts: ## Cut the power of a whole emulated device ten times (DEVICE_VM=, half an hour)
+	@$(SUPPORT)/power-cuts
+
 # Tests wait more than they work.
 TEST_THREADS = $(shell echo $$((2 * $$(nproc))))
 EDGE_API     = --locked --manifest-path edge-api/Cargo.toml
@@ -37,7 +40,10 @@ EDGE_API     = --locked --manifest-path edge-api/Cargo.toml
 test: ## Run the whole suite, against real podman
 	$(SUPPORT)/install-needs test
 	$(SUPPORT)/test-image $(IMAGE)
-	DWNG_REQUIRE_PODMAN=1 RUST_TEST_THREADS=$${RUST_TEST_THREADS:-$(TEST_THREADS)} cargo test --locked $(WITH_PODMAN)
+	cargo build $(EDGE_API)
+	DWNG_REQUIRE_PODMAN=1 DWNG_EDGE_API=$(CURDIR)/edge-api/target/debug/dev-edge-api \
+	  RUST_TEST_THREADS=$${RUST_TEST_THREADS:-$(TEST_THREADS)} \
+	  cargo test --locked $(WITH_PODMAN)
 	cargo test $(EDGE_API)
 
 SEEDS  ?= 1000
@@ -52,7 +58,8 @@ mutants: ## See that the simulation notices each rule that is broken on purpose 
 bench: static ## Measure size, memory, latency and throughput; the figures also go to bench.json
 	$(SUPPORT)/install-needs test
 	$(SUPPORT)/test-image $(IMAGE)
-	DWNG_BINARY=$(CURDIR)/$(STATIC_BINARY) DWNG_BENCH_JSON=$(CURDIR)/bench.json \
+	cargo build $(EDGE_API)
+	DWNG_BINARY=$(CURDIR)/$(STATIC_BINARY) DWNG_EDGE_API=$(CURDIR)/edge-api/target/debug/dev-edge-api DWNG_BENCH_JSON=$(CURDIR)/bench.json \
 	  cargo bench --locked --bench bench $(WITH_PODMAN) -- $(PARTS)
 
 check: ## Formatting, lints and documentation; warnings are errors

@@ -29,7 +29,7 @@ pub struct Report {
 pub fn check(settings: &Settings) -> Report {
     let mut text = String::from("Settings\n");
     for setting in &settings.listing {
-        line(&mut text, &format!("  {:<18} {}  ({})", setting.key, setting.value, setting.source));
+        line(&mut text, &format!("  {:<20} {}  ({})", setting.key, setting.value, setting.source));
     }
     let Some(dir) = &settings.manifests else {
         text.push_str("\nNo manifests: MANIFESTS is not given.\n");

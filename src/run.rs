@@ -27,14 +27,14 @@ use crate::{
         workload::Engine,
     },
     io::{
-        keeper::{self, Keeper, Note},
+        keeper::{self, Keeper, Note, Stores},
         manifests::Manifests,
         metrics,
         notify::Notify,
         podman::{self, Podman},
+        pressure::{self, Disks},
         server::{self, Server},
         signals, since_boot,
-        state::Store,
     },
     settings::Settings,
 };
@@ -65,20 +65,34 @@ pub fn run(settings: &Settings, reload: &dyn Fn() -> Result<(), String>) -> Resu
     let (events, inbox) = bounded(EVENTS);
     let failed = |what: &str, error: &dyn std::fmt::Display| format!("failed to start {what}: {error}");
     signals::start(events.clone()).map_err(|error| failed("signal handling", &error))?;
-    let state = Store::new(&settings.state_dir);
-    let keeper = Keeper::start(state.clone(), events.clone())
+    let stores = Stores::new(&settings.state_dir, &settings.runtime_dir);
+    let state = stores.state.clone();
+    let keeper = Keeper::start(stores.clone(), events.clone())
         .map_err(|error| failed("the keeper of state", &error))?;
-    let engines = Engines::new(settings, events.clone());
+    let disks = Disks::default();
+    disks.add(settings.state_dir.clone());
+    let engines = Engines::new(settings, &disks, events.clone());
     let mut agent = Agent::new(Setup {
         engines: engines.present(),
         interval: INTERVAL,
         metrics_ttl: settings.metrics_ttl,
+        default_memory: settings.limits.memory,
         finished: keeper::finished(&state),
+        fallbacks: keeper::fallbacks(&state),
+        images: keeper::images(&state),
         manifests: settings.manifests.is_some(),
-        server: settings.server.as_ref().map(|_| server::remembered(&state, &settings.device_id)),
+        server: settings.server.as_ref().map(|_| server::remembered(&stores, &settings.device_id)),
         next_slot,
         seed: seed(&settings.device_id),
     });
+    let pressure = pressure::Config {
+        memory: settings.memory_reserve,
+        disk: settings.disk_reserve,
+        disks,
+        proc: "/proc".into(),
+    };
+    // before anything asks for workloads: what is short already is known then
+    pressure::start(pressure, events.clone()).map_err(|error| failed("watching memory and disks", &error))?;
     let endpoint = metrics::Config {
         listen: settings.metrics_listen.clone(),
         directory: settings.runtime_dir.clone(),
@@ -106,7 +120,9 @@ pub fn run(settings: &Settings, reload: &dyn Fn() -> Result<(), String>) -> Resu
             .map_err(|error| failed("the manifest watcher", &error))?;
     }
     let mut workers = Workers { engines, server, keeper };
-    Ok(events_to_actions(&mut agent, &inbox, &mut workers, reload))
+    let end = events_to_actions(&mut agent, &inbox, &mut workers, reload);
+    workers.keeper.end();
+    Ok(end)
 }
 
 /// Who carries out actions.
@@ -124,7 +140,10 @@ impl Workers {
             Action::Call(call) => return self.server.as_ref().and_then(|server| server.submit(call)),
             Action::Tell(notice) => tell(&notice),
             Action::Remember(finished) => self.keeper.keep(Note::Finished(finished)),
+            Action::RememberFallbacks(fallbacks) => self.keeper.keep(Note::Fallbacks(fallbacks)),
+            Action::RememberImages(images) => self.keeper.keep(Note::Images(images)),
             Action::StoreConfiguration(raw) => self.keeper.keep(Note::Configuration(raw)),
+            Action::KeepUnheard(unheard) => self.keeper.keep(Note::Unheard(unheard)),
             Action::Disconnect => {
                 self.server.iter().for_each(Server::forget);
                 self.keeper.keep(Note::Disconnected);
@@ -142,7 +161,7 @@ struct Engines {
 }
 
 impl Engines {
-    fn new(settings: &Settings, events: Sender<Event>) -> Self {
+    fn new(settings: &Settings, disks: &Disks, events: Sender<Event>) -> Self {
         let sockets = [(false, &settings.podman_socket), (true, &settings.rootless_podman_socket)];
         let config = |(rootless, socket): (bool, &PathBuf)| {
             let engine = Engine::Podman { rootless };
@@ -151,6 +170,8 @@ impl Engines {
                 socket: socket.clone(),
                 owner: crate::wire::pod::owner(&settings.device_id, &settings.state_dir),
                 device_id: settings.device_id.clone(),
+                limits: settings.limits.clone(),
+                disks: disks.clone(),
             };
             (engine, config)
         };

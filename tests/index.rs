@@ -5,11 +5,14 @@
 //! | [`scenarios::standalone`] | manifests become pods: added, changed, broken, removed; conditions stop and start them |
 //! | [`scenarios::adoption`] | the agent dies and comes back: the same pods run |
 //! | [`scenarios::convergence`] | pods that crash, vanish or are killed; engines that go away; nothing waits for another |
+//! | [`scenarios::health`] | containers that are not well get a new pod; slow starts are waited for |
+//! | [`scenarios::pressure`] | the device comes first: reserves of memory and disk, default limits |
 //! | [`scenarios::process`] | settings, exit codes, signals, `--check` |
 //! | [`scenarios::architecture`] | the house stays as it is drawn |
 //! | [`metrics`] | the endpoint: what whoever posts is promised, the attacks on it, kills of both processes |
-//! | [`podman`] | the executor by itself: orders, exits, lanes |
-//! | [`support`] | a device for a test, podman's API, a proxy that holds requests back, a client of the endpoint |
+//! | [`edge`] | the agent and an edge API: from a stranger to running pods; certificates, kills, outages, chaos |
+//! | [`podman`] | the executor by itself: orders, exits, limits, probes, lanes |
+//! | [`support`] | a device for a test, an edge API, podman's API, a proxy that holds requests back, a client of the endpoint |
 //!
 //! Tests that need podman are skipped by name where there is none; `make test` brings a private one, and then
 //! a skip is a failure.
@@ -17,6 +20,7 @@
 // Tests measure and wait, and a failing helper is a failing test.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::disallowed_methods, unreachable_pub)]
 
+mod edge;
 mod metrics;
 mod podman;
 mod scenarios;

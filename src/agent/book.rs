@@ -1,15 +1,20 @@
 //! The orders given and the actions to give, and what one workload sees of them while it is its turn.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use super::{
-    Action, Finished,
+    Action, Finished, Setup,
     engines::Engines,
+    images::Images,
     notice::{Notice, Reason},
     order::{Failure, Order, Task, Ticket},
     random::Random,
     slots::NextSlot,
     time::Now,
+    update::{Fallback, Fallbacks},
     workload::{Engine, WorkloadId},
 };
 
@@ -22,24 +27,58 @@ pub(super) struct Book {
     pub(super) open: BTreeMap<Ticket, Arc<str>>,
     pub(super) finished: Finished,
     pub(super) finished_changed: bool,
+    pub(super) images: Images,
+    pub(super) fallbacks: Fallbacks,
+    pub(super) fallbacks_changed: bool,
     /// Not all that shall run is known: a pod of ours that seems to belong to nothing may be wanted.
     pub(super) partial: bool,
+    /// The device is short of something: nothing new is pulled or started.
+    pub(super) held: bool,
     pub(super) next_slot: NextSlot,
     pub(super) random: Random,
 }
 
 impl Book {
-    pub(super) fn new(finished: Finished, next_slot: NextSlot, seed: u64) -> Self {
+    pub(super) fn new(setup: &mut Setup) -> Self {
         Self {
             actions: Vec::new(),
             last: Ticket::default(),
             open: BTreeMap::new(),
-            finished,
+            finished: std::mem::take(&mut setup.finished),
             finished_changed: false,
+            images: Images::new(std::mem::take(&mut setup.images)),
+            fallbacks: std::mem::take(&mut setup.fallbacks),
+            fallbacks_changed: false,
             partial: false,
-            next_slot,
-            random: Random::new(seed),
+            held: false,
+            next_slot: setup.next_slot,
+            random: Random::new(setup.seed),
         }
+    }
+
+    /// What else has finished is wanted no more.
+    pub(super) fn forget_all_but(&mut self, wanted: &BTreeSet<&WorkloadId>) {
+        let before = self.finished.len();
+        self.finished.retain(|id, _| wanted.contains(id));
+        self.finished_changed |= self.finished.len() != before;
+    }
+
+    /// What the workload of this name returns to from now on.
+    pub(super) fn fall_back(&mut self, name: &Arc<str>, to: Option<Fallback>) {
+        if self.fallbacks.get(name) == to.as_ref() {
+            return;
+        }
+        match to {
+            Some(to) => drop(self.fallbacks.insert(name.clone(), to)),
+            None => drop(self.fallbacks.remove(name)),
+        }
+        self.fallbacks_changed = true;
+        self.images.look();
+    }
+
+    /// Whether this workload's content has something to return to, should it not come up.
+    pub(super) fn is_on_trial(&self, name: &str) -> bool {
+        self.fallbacks.get(name).is_some_and(|it| it.failed.is_none())
     }
 
     pub(super) fn order(&mut self, engine: Engine, task: Task) -> Ticket {

@@ -3,9 +3,12 @@
 //! [`Event::Answered`](super::Event::Answered).
 
 use std::{
+    collections::VecDeque,
     sync::Arc,
     time::{Duration, SystemTime},
 };
+
+use serde::{Deserialize, Serialize};
 
 use super::{notice::Notice, workload::Desired};
 
@@ -170,4 +173,22 @@ pub struct Remembered {
     pub configuration: Option<Box<ServerConfiguration>>,
     /// The server unregistered this device: nothing is said to it before somebody asks for it.
     pub disconnected: bool,
+    /// What was last given to [`Action::KeepUnheard`](super::Action::KeepUnheard).
+    pub unheard: Unheard,
+}
+
+/// What happened and the server has not heard, as far as is known: what waits, and what is on its way.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Unheard {
+    /// Oldest first.
+    pub events: VecDeque<Notice>,
+    /// How many older ones were dropped, and not yet said to be.
+    pub dropped: u64,
+}
+
+impl Unheard {
+    /// There is nothing to tell.
+    pub fn is_empty(&self) -> bool {
+        self.events.is_empty() && self.dropped == 0
+    }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{
-    Action, Agent,
+    Action, Agent, Kept,
     call::{Answer, Call, CallFailure, CallKind, Heartbeat, Remembered, ServerConfiguration, WorkloadStatus},
     heartbeat::{Reporter, status},
     link::Link,
@@ -27,7 +27,8 @@ impl Agent {
     pub(super) fn resume(&mut self, remembered: Remembered, now: Now) {
         let link = Link::start(&remembered, now, &mut self.book.random);
         let talks = link.talks();
-        self.server = Some(Server { link, reporter: Reporter::default(), configuration: None });
+        let reporter = Reporter::new(remembered.unheard);
+        self.server = Some(Server { link, reporter, configuration: None });
         if !talks {
             self.no_workloads(now);
         } else if let Some(configuration) = remembered.configuration {
@@ -42,7 +43,7 @@ impl Agent {
         if kind == CallKind::Heartbeat {
             match &result {
                 Ok(_) => server.reporter.arrived(now.up),
-                Err(_) => server.reporter.lost(),
+                Err(failure) => server.reporter.lost(failure).into_iter().for_each(|it| self.book.tell(it)),
             }
         }
         for notice in server.link.answered(kind, &result, now, &mut self.book.random) {
@@ -63,7 +64,7 @@ impl Agent {
         match &mut server.configuration {
             Some(old) if old.asks_the_same(&configuration) => {
                 old.version = configuration.version;
-                if self.store_broken.is_some() {
+                if self.store_broken.contains_key(&Kept::State) {
                     self.book.actions.push(Action::StoreConfiguration(raw)); // perhaps it can be kept now
                 }
                 return;
@@ -107,8 +108,10 @@ impl Agent {
         let Some(mut server) = self.server.take() else { return Wake::Never };
         if server.link.talks() {
             for action in &self.book.actions {
-                if let Action::Tell(notice) = action {
-                    server.reporter.add(notice);
+                match action {
+                    Action::Tell(Notice { reason: Reason::EventsDropped, .. }) => {} // it is told the number
+                    Action::Tell(notice) => server.reporter.add(notice),
+                    _ => {}
                 }
             }
         }
@@ -121,6 +124,8 @@ impl Agent {
                 CallKind::Control => Call::Control,
             }));
         }
+        // A heartbeat waits for no write: only its good answer takes anything out of what is kept.
+        self.book.actions.extend(server.reporter.unkept().map(Action::KeepUnheard));
         let wake = server.link.wake();
         self.server = Some(server);
         wake
@@ -138,7 +143,7 @@ impl Agent {
         let mut statuses = workloads.iter().map(|(_, status)| *status).chain(own);
         let degraded = statuses.any(|status| status == WorkloadStatus::Crashed)
             || self.engines.missing().next().is_some()
-            || self.store_broken.is_some();
+            || !self.store_broken.is_empty();
         let configuration = server.configuration.as_ref();
         let version = configuration.map(|it| it.version.clone()).unwrap_or_default();
         let wanted = configuration.map(|it| it.hardware).unwrap_or_default();
@@ -146,18 +151,30 @@ impl Agent {
         Heartbeat { degraded, version, workloads, events, hardware }
     }
 
-    /// The state directory could be written, or not.
-    pub(super) fn stored(&mut self, result: Result<(), String>) {
+    /// What must survive could be written, or not.
+    pub(super) fn stored(&mut self, what: Kept, result: Result<(), String>) {
         let broken = result.err();
-        if broken == self.store_broken {
+        if broken.as_ref() == self.store_broken.get(&what) {
             return;
         }
-        self.book.tell(match &broken {
-            Some(cause) => {
-                Notice::warning(Reason::StateNotKept, format!("nothing is kept over a restart: {cause}"))
+        let (lost, found) = match what {
+            Kept::State => {
+                ("nothing is kept over a restart", Some("the state directory can be written again"))
             }
-            None => Notice::info(Reason::StateKept, "the state directory can be written again"),
-        });
-        self.store_broken = broken;
+            Kept::Identity => {
+                ("the new certificate ends with the agent", Some("the new certificate is kept now"))
+            }
+            // whoever says that it is over has the next event to keep
+            Kept::Unheard => ("what the server has not heard ends with the agent", None),
+        };
+        let notice = match &broken {
+            Some(cause) => Some(Notice::warning(Reason::StateNotKept, format!("{lost}: {cause}"))),
+            None => found.map(|found| Notice::info(Reason::StateKept, found)),
+        };
+        notice.into_iter().for_each(|notice| self.book.tell(notice));
+        match broken {
+            Some(cause) => drop(self.store_broken.insert(what, cause)),
+            None => drop(self.store_broken.remove(&what)),
+        }
     }
 }

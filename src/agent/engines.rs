@@ -52,6 +52,11 @@ impl Engines {
         self.states.get(&engine).is_some_and(|state| state.ready)
     }
 
+    /// All that are used.
+    pub(super) fn all(&self) -> Vec<Engine> {
+        self.states.keys().copied().collect()
+    }
+
     /// The engines that don't answer.
     pub(super) fn missing(&self) -> impl Iterator<Item = Engine> + '_ {
         self.states.iter().filter(|(_, state)| state.missed).map(|(engine, _)| *engine)

@@ -1,9 +1,13 @@
 //! What a heartbeat says: how each workload is, what happened, and when the hardware is due.
+//!
+//! An event is told until an answer says that it was heard, and then never again. Where the answer is lost, or the
+//! agent ends before it, the same event comes twice: the server's recorder counts equal ones together. Of events
+//! that the server refuses two heartbeats for, nothing remains but their number: the next ones shall get through.
 
-use std::{collections::VecDeque, time::Duration};
+use std::time::Duration;
 
 use super::{
-    call::{Hardware, WorkloadStatus},
+    call::{CallFailure, Hardware, Unheard, WorkloadStatus},
     notice::{Notice, Reason},
     phase::Phase,
     reconcile::Tracked,
@@ -11,6 +15,8 @@ use super::{
 
 /// Events that wait for the server; the oldest goes when there is one more.
 const MOST_EVENTS: usize = 100;
+/// Heartbeats in a row that the server may refuse for their events.
+const MOST_REFUSALS: u32 = 2;
 /// Bytes of an event's text.
 const LONGEST_EVENT: usize = 1024;
 /// Between two looks at the hardware: it hardly ever changes, and looking costs.
@@ -19,23 +25,26 @@ const HARDWARE_PERIOD: Duration = Duration::from_secs(3600);
 /// Events until they have arrived, and what the server was told of the hardware.
 #[derive(Debug, Default)]
 pub(super) struct Reporter {
-    waiting: VecDeque<Notice>,
-    /// How many were dropped, and not yet said to be.
-    dropped: u64,
+    waiting: Unheard,
     /// Part of the heartbeat under way.
-    sent: Sent,
+    sent: Unheard,
+    sent_hardware: Hardware,
+    /// `waiting` and `sent` together are others than the last [`Self::unkept`] said.
+    changed: bool,
+    /// Heartbeats with events that were refused, since the last that arrived.
+    refused: u32,
     /// When the hardware was last sent.
     hardware_at: Option<Duration>,
 }
 
-#[derive(Debug, Default)]
-struct Sent {
-    events: Vec<Notice>,
-    dropped: u64,
-    hardware: Hardware,
-}
-
 impl Reporter {
+    /// With what an earlier process could not tell.
+    pub(super) fn new(unheard: Unheard) -> Self {
+        let mut reporter = Self { waiting: unheard, ..Self::default() };
+        reporter.bound();
+        reporter
+    }
+
     /// Something was told.
     pub(super) fn add(&mut self, notice: &Notice) {
         let mut notice = notice.clone();
@@ -47,14 +56,16 @@ impl Reporter {
             notice.message.truncate(end);
             notice.message.push('…');
         }
-        self.waiting.push_back(notice);
+        self.waiting.events.push_back(notice);
+        self.changed = true;
         self.bound();
     }
 
     fn bound(&mut self) {
-        while self.waiting.len() > MOST_EVENTS {
-            self.waiting.pop_front();
-            self.dropped += 1;
+        while self.waiting.events.len() > MOST_EVENTS {
+            self.waiting.events.pop_front();
+            self.waiting.dropped += 1;
+            self.changed = true;
         }
     }
 
@@ -66,14 +77,11 @@ impl Reporter {
             (scope, Some(at)) if now >= at.saturating_add(HARDWARE_PERIOD) => scope,
             _ => Hardware::Left,
         };
-        self.sent = Sent {
-            events: std::mem::take(&mut self.waiting).into(),
-            dropped: std::mem::take(&mut self.dropped),
-            hardware,
-        };
+        self.sent_hardware = hardware;
+        self.sent = std::mem::take(&mut self.waiting);
         let mut events = Vec::with_capacity(self.sent.events.len() + 1);
         if self.sent.dropped > 0 {
-            let message = format!("{} older events were dropped unsent", self.sent.dropped);
+            let message = format!("{} older events were dropped unheard", self.sent.dropped);
             events.push(Notice::warning(Reason::EventsDropped, message));
         }
         events.extend(self.sent.events.iter().cloned());
@@ -83,19 +91,44 @@ impl Reporter {
     /// The heartbeat has arrived.
     pub(super) fn arrived(&mut self, now: Duration) {
         let sent = std::mem::take(&mut self.sent);
-        if sent.hardware != Hardware::Left {
+        self.changed |= !sent.is_empty();
+        self.refused = 0;
+        if self.sent_hardware != Hardware::Left {
             self.hardware_at = Some(now);
         }
     }
 
-    /// The heartbeat has not arrived, as far as is known: what was in it goes with the next.
-    pub(super) fn lost(&mut self) {
-        let sent = std::mem::take(&mut self.sent);
-        self.dropped += sent.dropped;
-        for notice in sent.events.into_iter().rev() {
-            self.waiting.push_front(notice);
+    /// The heartbeat has not arrived, as far as is known: what was in it goes with the next. Unless that is in vain:
+    /// this says so once, for people; the server is told the number.
+    pub(super) fn lost(&mut self, failure: &CallFailure) -> Option<Notice> {
+        let mut sent = std::mem::take(&mut self.sent);
+        let mut notice = None;
+        let is_refused = matches!(failure, CallFailure::Refused { status: 400 | 413 | 422, .. });
+        if is_refused && !sent.events.is_empty() {
+            self.refused += 1;
+            if self.refused == MOST_REFUSALS {
+                let count = sent.events.len();
+                let message = format!("{count} events are dropped: the server refuses heartbeats with them");
+                notice = Some(Notice::warning(Reason::EventsDropped, message));
+            }
+            if self.refused >= MOST_REFUSALS {
+                sent.dropped += sent.events.drain(..).count() as u64;
+                self.changed = true;
+            }
         }
+        self.waiting.dropped += sent.dropped;
+        sent.events.append(&mut self.waiting.events);
+        self.waiting.events = sent.events;
         self.bound();
+        notice
+    }
+
+    /// All that the server has not heard, if that has changed since this was last asked.
+    pub(super) fn unkept(&mut self) -> Option<Unheard> {
+        std::mem::take(&mut self.changed).then(|| Unheard {
+            events: self.sent.events.iter().chain(&self.waiting.events).cloned().collect(),
+            dropped: self.sent.dropped + self.waiting.dropped,
+        })
     }
 
     /// All of the hardware is due with the next heartbeat.

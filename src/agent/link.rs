@@ -238,8 +238,12 @@ impl Link {
                 if kind != CallKind::Heartbeat {
                     (linked.unauthorized, linked.proven, self.vain) = (0, true, 0);
                 }
-                if let Some(attempt) = linked.attempt(kind) {
-                    attempt.good(self.period, now, random);
+                let Some(attempt) = linked.attempt(kind) else { return };
+                let was_away = attempt.has_failed();
+                attempt.good(self.period, now, random);
+                if was_away {
+                    let others = [&mut linked.heartbeat, &mut linked.configuration, &mut linked.control];
+                    others.into_iter().for_each(|it| it.is_back(self.period, now, random));
                 }
             }
             _ => {}
@@ -261,7 +265,13 @@ impl Link {
             State::Enrolling(attempt) => attempt.failed(FIRST_WAIT, failure, now, random),
             State::Registering { attempt, patience } => {
                 attempt.failed(FIRST_WAIT, failure, now, random);
-                *patience = patience.saturating_sub(u32::from(status == 404));
+                match status {
+                    404 => *patience = patience.saturating_sub(1),
+                    // The server has registered this device, and wants a certificate that this side never got:
+                    // somebody has to delete it there, and then it must ask to be let in again.
+                    500 => *patience = 1,
+                    _ => {}
+                }
                 if *patience == 0 {
                     let attempt = *attempt;
                     self.enrol_again(attempt);

@@ -13,7 +13,12 @@
 //! | from what is wanted to what is there | `reconcile` |
 //! | pods that shall go | `leaving` |
 //! | conditions that change too often | `flapping` |
+//! | how much CPU time a pod may have | [`limit`] |
+//! | updates that don't come up | [`update`] |
+//! | images that nothing needs any more | [`images`] |
+//! | whether containers are well | [`health`] |
 //! | engines that don't answer, and the full look | `engines` |
+//! | who goes when memory or disk runs short | [`shed`] |
 //! | several sources made one | `sources` |
 //! | which calls are made to the edge API, and when | `link` |
 //! | what its answers lead to | `conversation` |
@@ -23,23 +28,30 @@ mod book;
 pub mod call;
 mod conversation;
 mod engines;
+mod events;
 pub mod expression;
 mod flapping;
+pub mod health;
 mod heartbeat;
+pub mod images;
 mod leaving;
+pub mod limit;
 mod link;
 pub mod notice;
 pub mod order;
 pub mod phase;
 pub mod profile;
+pub mod quantity;
 mod random;
 mod reconcile;
 pub mod schedule;
+pub mod shed;
 mod slots;
 mod sources;
 #[cfg(test)]
 pub(crate) mod tests;
 pub mod time;
+pub mod update;
 mod verdict;
 pub mod workload;
 
@@ -50,93 +62,29 @@ use std::{
 };
 
 use book::{Book, Turn};
-use call::{Answer, Call, CallFailure, CallKind, Remembered};
+use call::Remembered;
 use conversation::Server;
 use engines::Engines;
+pub use events::{Action, Event, Finished, Kept, Sample, Setup};
+use limit::CpuLimit;
 use notice::{Notice, Reason};
-use order::{Fact, Failure, Order, Outcome, PodSummary, Task, Ticket};
+use order::{Fact, Failure, Outcome, PodSummary, Task, Ticket};
 use phase::Phase;
 use profile::{ConditionId, Conditions};
 use reconcile::Tracked;
+use shed::Shed;
 pub use slots::NextSlot;
 use sources::{Merged, Source, Sources};
 use time::{Now, Wake};
-use workload::{Desired, Engine, WorkloadId};
+use workload::{Engine, WorkloadId};
 
-/// A metric's newest value, as somebody on the device posted it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Sample {
-    /// A name that an expression can mention.
-    pub name: String,
-    /// Finite; `None` unsets the metric.
-    pub value: Option<f64>,
-}
-
-/// Something happened.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Event {
-    /// Metrics were posted, oldest first.
-    Metrics(Vec<Sample>),
-    /// The manifests were read anew, and what they ask for has changed.
-    Desired(Desired),
-    /// A source or a worker has something to say.
-    Notice(Notice),
-    /// A process of this pod ended.
-    Exited(Engine, WorkloadId),
-    /// An order was carried out, or not.
-    Done(Outcome),
-    /// A call to the edge API was answered, or not.
-    Answered(CallKind, Result<Answer, CallFailure>),
-    /// What was to be kept over a restart was written, or could not be.
-    Stored(Result<(), String>),
-    /// Time passed.
-    Tick,
-    /// The process was asked to end; workloads stay.
-    Terminate,
-    /// The settings shall be read again.
-    Reload,
-}
-
-/// Something to do.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Action {
-    /// For an engine.
-    Order(Order),
-    /// For the edge API.
-    Call(Call),
-    /// For people.
-    Tell(Notice),
-    /// To be kept over a reboot: the workloads that finished and don't run again, with their exit codes.
-    Remember(Finished),
-    /// To be kept over a reboot: the configuration that is applied now, as the server wrote it.
-    StoreConfiguration(Arc<[u8]>),
-    /// The server unregistered this device. To be kept over a reboot ([`Remembered::disconnected`]); the device's
-    /// identity and the stored configuration are to be forgotten.
-    Disconnect,
-}
-
-/// The workloads that finished and don't run again, with their exit codes.
-pub type Finished = BTreeMap<WorkloadId, i32>;
-
-/// What the agent is told once, when it starts.
-#[derive(Debug, Clone)]
-pub struct Setup {
-    /// The engines of this device, as far as is known; others are added when a workload wants them.
-    pub engines: Vec<Engine>,
-    /// Between two full looks at an engine (`workloads_monitoring_interval`).
-    pub interval: Duration,
-    /// A metric older than this is unset.
-    pub metrics_ttl: Option<Duration>,
-    /// What was last given to [`Action::Remember`].
-    pub finished: Finished,
-    /// Whether there is a directory of manifests: nothing goes as an orphan before it was read.
-    pub manifests: bool,
-    /// What an earlier process left behind of its conversation with the edge API; `None`: there is no server.
-    pub server: Option<Remembered>,
-    /// How the device's time zone reads a cron schedule.
-    pub next_slot: NextSlot,
-    /// Any number: what randomness is made of.
-    pub seed: u64,
+/// What a workload's profiles say at this moment.
+#[derive(Debug, Clone, Copy)]
+struct Gate {
+    /// Every profile has a condition that holds.
+    is_open: bool,
+    /// The smallest limit that a condition which holds gives.
+    cpu: CpuLimit,
 }
 
 /// The whole state of the agent.
@@ -146,16 +94,18 @@ pub struct Agent {
     engines: Engines,
     /// By the workload's name.
     tracked: BTreeMap<Arc<str>, Tracked>,
-    /// For each workload with profiles, the conditions of each; one that the device lacks never holds.
-    gates: BTreeMap<Arc<str>, Vec<Vec<ConditionId>>>,
+    /// For each workload with profiles, the conditions of each, with the CPU limit that each gives; one that the
+    /// device lacks never holds.
+    gates: BTreeMap<Arc<str>, Vec<Vec<(ConditionId, CpuLimit)>>>,
     /// The workloads that list a condition.
     listed_by: BTreeMap<ConditionId, Vec<Arc<str>>>,
     sources: Sources,
     server: Option<Server>,
+    shed: Shed,
     /// Taken up with the first event.
     remembered: Option<Remembered>,
-    /// Why nothing can be kept over a restart, as told.
-    store_broken: Option<String>,
+    /// Why something can't be kept over a restart, as told.
+    store_broken: BTreeMap<Kept, String>,
     /// What is wrong with the configuration, as told.
     problems: BTreeSet<String>,
     /// Workloads that something happened to.
@@ -169,7 +119,8 @@ pub struct Agent {
 
 impl Agent {
     /// An agent that knows nothing yet but its setup.
-    pub fn new(setup: Setup) -> Self {
+    pub fn new(mut setup: Setup) -> Self {
+        let book = Book::new(&mut setup);
         Self {
             conditions: Conditions::new(setup.metrics_ttl),
             engines: Engines::new(&setup.engines, setup.interval),
@@ -181,14 +132,15 @@ impl Agent {
                 manifests: setup.manifests.then(Source::default),
             },
             server: None,
+            shed: Shed::new(setup.default_memory),
             remembered: setup.server,
-            store_broken: None,
+            store_broken: BTreeMap::new(),
             problems: BTreeSet::new(),
             dirty: BTreeSet::new(),
             deadlines: BTreeSet::new(),
             deadline_of: BTreeMap::new(),
             revision: 0,
-            book: Book::new(setup.finished, setup.next_slot, setup.seed),
+            book,
         }
     }
 
@@ -218,7 +170,8 @@ impl Agent {
             Event::Exited(_, id) => self.exited(&id, now),
             Event::Done(outcome) => self.done(outcome, now),
             Event::Answered(kind, result) => self.answered(kind, result, now),
-            Event::Stored(result) => self.stored(result),
+            Event::Pressure(pressure) => self.pressed(pressure, now),
+            Event::Stored(what, result) => self.stored(what, result),
             Event::Tick | Event::Terminate | Event::Reload => {}
         }
         self.conditions.expire(now.up, &mut changed);
@@ -227,6 +180,7 @@ impl Agent {
                 self.dirty.extend(names.iter().cloned());
             }
         }
+        let shed = self.shed(now);
         self.advance(now);
         for engine in self.engines.due(now.up) {
             let ticket = self.book.order(engine, Task::List);
@@ -235,9 +189,18 @@ impl Agent {
         if std::mem::take(&mut self.book.finished_changed) {
             self.book.actions.push(Action::Remember(self.book.finished.clone()));
         }
+        if std::mem::take(&mut self.book.fallbacks_changed) {
+            self.book.actions.push(Action::RememberFallbacks(self.book.fallbacks.clone()));
+        }
+        if self.book.images.is_due() {
+            self.discard_images();
+        }
+        if let Some(images) = self.book.images.changed() {
+            self.book.actions.push(Action::RememberImages(images));
+        }
         let deadline = self.deadlines.first().map_or(Wake::Never, |(at, _)| Wake::At(*at));
         let wake = deadline.earlier(self.engines.wake()).earlier(self.conditions.next_expiry());
-        let wake = wake.earlier(self.converse(now));
+        let wake = wake.earlier(self.converse(now)).earlier(shed);
         (std::mem::take(&mut self.book.actions), wake)
     }
 
@@ -269,10 +232,10 @@ impl Agent {
             return; // what runs may be wanted: nothing is touched before that is known
         }
         while let Some(name) = self.dirty.pop_first() {
-            let allowed = self.allowed(&name);
+            let gate = self.gate(&name);
             let Some(tracked) = self.tracked.get_mut(&name) else { continue };
             let mut turn = Turn { now, book: &mut self.book, engines: &mut self.engines };
-            let wake = tracked.advance(allowed, &mut turn);
+            let wake = tracked.advance(gate, &mut turn);
             if tracked.is_over() {
                 self.tracked.remove(&name);
             }
@@ -286,10 +249,31 @@ impl Agent {
         }
     }
 
-    /// Whether every profile that the workload lists has a condition that holds.
-    fn allowed(&self, name: &str) -> bool {
-        let gates = self.gates.get(name).map_or(&[][..], Vec::as_slice);
-        gates.iter().all(|profile| profile.iter().any(|condition| self.conditions.holds(*condition)))
+    /// Orders the removal of images that nothing needs any more.
+    fn discard_images(&mut self) {
+        let is_moving = |tracked: &Tracked| tracked.held || tracked.is_leaving();
+        if self.book.partial || !self.sources.any_known() || self.tracked.values().any(is_moving) {
+            return; // what is needed isn't known, or is about to change: another look will come
+        }
+        let wanted = self.tracked.values().filter_map(Tracked::wanted);
+        let kept = self.book.fallbacks.values().map(|it| &it.good);
+        let contents = wanted.chain(kept).map(|workload| &workload.content);
+        let used = contents.flat_map(|it| it.images().map(|image| (it.engine, image.to_owned()))).collect();
+        for image in self.book.images.unused(&used) {
+            let ticket = self.book.order(image.0, Task::Discard(image.1.clone()));
+            self.book.images.ordered(ticket, image);
+        }
+    }
+
+    /// What the profiles that the workload lists say.
+    fn gate(&self, name: &str) -> Gate {
+        let mut gate = Gate { is_open: true, cpu: None };
+        for profile in self.gates.get(name).into_iter().flatten() {
+            let holding = || profile.iter().filter(|(condition, _)| self.conditions.holds(*condition));
+            gate.is_open &= holding().next().is_some();
+            gate.cpu = holding().filter_map(|(_, cpu)| *cpu).chain(gate.cpu).min();
+        }
+        gate
     }
 
     /// What shall run may have changed.
@@ -315,34 +299,36 @@ impl Agent {
                         ));
                         continue;
                     };
-                    gate.push(id);
+                    gate.push((id, condition.cpu));
                     self.listed_by.entry(id).or_default().push(name.clone());
                 }
                 gates.push(gate);
             }
             self.gates.insert(name.clone(), gates);
-            self.engines.add(workload.content.engine, now.up);
+            if let Err(problem) = shed::priority(workload) {
+                problems.insert(format!("workload '{name}': {problem}"));
+            }
         }
         for problem in problems.difference(&self.problems) {
             self.book.tell(Notice::warning(Reason::ConfigurationRejected, problem.clone()));
         }
         self.problems = problems;
         self.book.partial = !self.sources.all_known();
-        if !self.book.partial && held.is_empty() {
-            let before = self.book.finished.len();
-            let ids: BTreeSet<&WorkloadId> = wanted.values().map(|workload| &workload.id).collect();
-            self.book.finished.retain(|id, _| ids.contains(id));
-            self.book.finished_changed |= self.book.finished.len() != before;
-        }
+        self.book.images.look();
         for (name, tracked) in &mut self.tracked {
             tracked.held = held.contains(name);
-            let workload = wanted.get(name).cloned();
-            let finished =
-                workload.as_ref().and_then(|workload| self.book.finished.get(&workload.id).copied());
             let mut turn = Turn { now, book: &mut self.book, engines: &mut self.engines };
-            tracked.want(workload, finished, &mut turn);
+            tracked.want(wanted.get(name).cloned(), &mut turn);
+            if let Some(workload) = tracked.wanted() {
+                self.engines.add(workload.content.engine, now.up);
+            }
             self.dirty.insert(name.clone());
         }
+        if !self.book.partial && held.is_empty() {
+            let wanted = self.tracked.values().filter_map(Tracked::wanted);
+            self.book.forget_all_but(&wanted.map(|workload| &workload.id).collect());
+        }
+        self.pardon();
     }
 
     fn exited(&mut self, id: &WorkloadId, now: Now) {
@@ -364,6 +350,10 @@ impl Agent {
             }
             return;
         }
+        if self.book.images.done(ticket, matches!(result, Ok(Fact::Gone))) {
+            return;
+        }
+        let Some(result) = self.weighed(ticket, result, now) else { return };
         let tells = self.engines.listed(engine, ticket);
         match result {
             Ok(Fact::Pods(pods)) if tells => self.listed(engine, ticket, &pods, now),

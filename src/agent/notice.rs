@@ -2,8 +2,10 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 /// How a notice is meant.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Severity {
     /// A state changed.
     Info,
@@ -12,7 +14,7 @@ pub enum Severity {
 }
 
 /// The word for what happened, in the `CamelCase` of Kubernetes events.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[allow(missing_docs)] // the names say it
 pub enum Reason {
     Adopted,
@@ -20,11 +22,15 @@ pub enum Reason {
     BackOff,
     ConfigurationApplied,
     ConfigurationRejected,
+    DeviceLow,
+    DeviceRecovered,
     DeviceUnknown,
     Disconnected,
     EngineBack,
     EngineMissing,
     EventsDropped,
+    Evicted,
+    EvictionOver,
     Failed,
     Finished,
     Flapping,
@@ -32,6 +38,7 @@ pub enum Reason {
     Inactive,
     Registered,
     Removed,
+    RolledBack,
     ServerBack,
     ServerMissing,
     Started,
@@ -39,11 +46,12 @@ pub enum Reason {
     StateNotKept,
     Stopped,
     Unauthorized,
+    Unhealthy,
     Unsupported,
 }
 
 /// One thing worth saying, once.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Notice {
     /// Info or warning.
     pub severity: Severity,

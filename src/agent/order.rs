@@ -5,7 +5,13 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use super::workload::{Engine, Workload, WorkloadId};
+use super::{
+    health::Probe,
+    images::Fetched,
+    limit::CpuLimit,
+    shed::Resource,
+    workload::{Engine, Workload, WorkloadId},
+};
 
 /// Numbers orders in the order in which they were given; an [`Outcome`] carries its order's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -33,13 +39,34 @@ pub enum Task {
     Start(Arc<Workload>),
     /// Tell all about one pod, and watch its processes from now on: [`Fact::Pod`] or [`Fact::Gone`].
     Look(WorkloadId),
+    /// Bound the CPU time of a running pod as a whole, or free it: [`Fact::Limited`], once that was read back.
+    Limit {
+        /// Whose pod.
+        id: WorkloadId,
+        /// From now on.
+        cpu: CpuLimit,
+    },
+    /// Remove an image that no container uses: [`Fact::Gone`], also if there was none.
+    Discard(String),
     /// Stop the pod and remove it with what belongs to it alone: [`Fact::Gone`], also if there was none.
     Remove {
         /// Whose pod.
         id: WorkloadId,
-        /// How long its containers may take to end after SIGTERM; at least a second.
+        /// How long its containers may take to end after SIGTERM; at least a second. Zero: the device is short of
+        /// memory, and podman would need some: they get that second without it.
         grace: Duration,
     },
+    /// Ask a container whether it is well: [`Fact::Probed`]. A failure to ask says nothing about it.
+    Probe {
+        /// Whose pod.
+        id: WorkloadId,
+        /// The container's name in the specification.
+        container: String,
+        /// What to ask, and for how long.
+        probe: Arc<Probe>,
+    },
+    /// Tell how much of this each running pod of this owner uses: [`Fact::Usage`].
+    Usage(Resource),
 }
 
 /// The answer to one [`Order`].
@@ -60,13 +87,26 @@ pub enum Fact {
     Pods(Vec<PodSummary>),
     /// All images of the workload are here. Says which could not be pulled although one is present.
     Pulled {
+        /// The images that came in.
+        fetched: Vec<Fetched>,
         /// One sentence per image that could not be pulled, while an older one is here.
         stale: Vec<String>,
     },
     /// One pod in full.
     Pod(Pod),
-    /// There is no such pod (any more).
+    /// The limit is what it was ordered to be.
+    Limited,
+    /// There is no such pod, or image (any more).
     Gone,
+    /// A container was asked.
+    Probed {
+        /// Whether it is well.
+        healthy: bool,
+        /// Why not, in a few words.
+        output: String,
+    },
+    /// The pods that use any, in bytes.
+    Usage(Vec<(WorkloadId, u64)>),
 }
 
 /// Why an order could not be carried out.
@@ -94,6 +134,8 @@ pub struct PodSummary {
 pub struct Pod {
     /// The containers that exist.
     pub containers: Vec<Container>,
+    /// The limit of the pod as a whole; `None` also where it can't be read.
+    pub cpu: CpuLimit,
 }
 
 /// A container of a pod.
@@ -103,6 +145,8 @@ pub struct Container {
     pub name: String,
     /// What it does.
     pub state: ContainerState,
+    /// What its image asks for, if it runs: for a container without a liveness probe.
+    pub healthcheck: Option<Arc<Probe>>,
 }
 
 /// What a container does.

@@ -4,6 +4,7 @@
 //! until their successor's images are here, and their successor starts when they are gone.
 
 mod outcomes;
+mod probes;
 mod steps;
 
 use std::{sync::Arc, time::Duration};
@@ -11,10 +12,13 @@ use std::{sync::Arc, time::Duration};
 use super::{
     Turn,
     flapping::Flapping,
+    health::Health,
     leaving::{Leaving, Removal},
+    limit::Limit,
     order::Ticket,
     phase::Phase,
     slots::Slots,
+    update::{Fallback, Progress, Trial},
     workload::{Engine, Workload, WorkloadId},
 };
 
@@ -31,8 +35,10 @@ pub(super) struct Tracked {
     present: bool,
     /// Whether the images of the wanted content are known to be here.
     pulled: bool,
-    /// Its conditions allow it, and it doesn't rest from their flapping.
+    /// Its conditions allow it, it doesn't rest from their flapping, and the device can afford it.
     pub(super) may_run: bool,
+    /// It had to go because the device is short of something.
+    pub(super) evicted: bool,
     /// It was wanted by this process, and isn't any more: its pods are no riddle.
     dismissed: bool,
     /// Failures in a row.
@@ -44,7 +50,10 @@ pub(super) struct Tracked {
     /// The pod's removal failed: it isn't tried again before this time since boot.
     stop_after: Duration,
     flapping: Flapping,
+    limit: Limit,
+    health: Health,
     slots: Slots,
+    trial: Trial,
     leaving: Leaving,
     /// The last order of this workload: a list asked for before it says nothing.
     last: Ticket,
@@ -60,13 +69,46 @@ impl Tracked {
         self.wanted.as_ref()
     }
 
+    /// Whether pods of it are on their way out.
+    pub(super) fn is_leaving(&self) -> bool {
+        !self.leaving.is_empty()
+    }
+
+    /// Whether a pod of the wanted content is, or may be, on the engine.
+    pub(super) fn has_pod(&self) -> bool {
+        self.present
+    }
+
     /// Whether nothing is left to know or do.
     pub(super) fn is_over(&self) -> bool {
         self.wanted.is_none() && self.leaving.is_empty() && !self.held
     }
 
-    /// Wants this from now on. The pod of another content becomes a leaving one.
-    pub(super) fn want(&mut self, wanted: Option<Arc<Workload>>, finished: Option<i32>, turn: &mut Turn<'_>) {
+    /// The configuration asks for this from now on: it is what shall run, unless it was given up.
+    pub(super) fn want(&mut self, asked: Option<Arc<Workload>>, turn: &mut Turn<'_>) {
+        let Some(asked) = asked else {
+            if !self.held && !turn.book.partial {
+                turn.book.fall_back(&self.name, None);
+            }
+            return self.replace(None, turn);
+        };
+        let is_same = self.wanted.as_ref().is_some_and(|wanted| wanted.id == asked.id);
+        let (wanted, fallback) = match turn.book.fallbacks.get(&self.name).cloned() {
+            Some(it) if it.failed.as_ref() == Some(&asked.id) => (it.instead_of(&asked), Some(it)),
+            Some(it) if it.good.id == asked.id => (asked, None),
+            fallback if is_same => (asked, fallback),
+            fallback => {
+                let has_passed = self.trial.progress(self.phase, turn.now.up) == Progress::Passed;
+                let good = self.wanted.clone().filter(|_| has_passed).or(fallback.map(|it| it.good));
+                (asked, good.map(|good| Fallback { good, failed: None }))
+            }
+        };
+        turn.book.fall_back(&self.name, fallback);
+        self.replace(Some(wanted), turn);
+    }
+
+    /// Wants this content from now on. The pod of another one becomes a leaving one.
+    fn replace(&mut self, wanted: Option<Arc<Workload>>, turn: &mut Turn<'_>) {
         if let (Some(old), Some(new)) = (&self.wanted, &wanted)
             && old.id == new.id
         {
@@ -88,6 +130,8 @@ impl Tracked {
         }
         (self.pulled, self.failures, self.look_at, self.false_alarms) = (false, 0, None, 0);
         self.flapping = Flapping::default();
+        (self.limit, self.trial) = (Limit::default(), Trial::default());
+        self.health = Health::default();
         self.slots = Slots::default();
         self.wanted = wanted;
         let Some(new) = &self.wanted else { return };
@@ -97,8 +141,8 @@ impl Tracked {
             self.leaving.take_back(&new.id);
         }
         self.present = back;
-        self.phase = match finished {
-            Some(code) => Phase::Finished { code },
+        self.phase = match turn.book.finished.get(&new.id) {
+            Some(&code) => Phase::Finished { code },
             // Its pod is on its way out: it starts when that is over.
             None if self.leaving.removal(&new.id).is_some() => Phase::Inactive,
             None if turn.ready(new.content.engine) && !back => Phase::Inactive,

@@ -47,7 +47,7 @@ pub(super) fn judge(workload: &Workload, pod: &Pod) -> Verdict {
         match &container.state {
             ContainerState::Running => running = true,
             ContainerState::Stuck(state) => {
-                return Verdict::Broken { cause: format!("container '{}' is {state}", container.name) };
+                return Verdict::Broken { cause: format!("container '{}': {state}", container.name) };
             }
             &ContainerState::Exited { code, at, ran } => {
                 let again = match workload.restart {
@@ -94,11 +94,12 @@ mod tests {
     fn judged(restart: RestartPolicy, states: &[ContainerState]) -> Verdict {
         let mut workload = workload("w", states.len());
         workload.restart = restart;
-        let containers = states
-            .iter()
-            .zip('a'..)
-            .map(|(state, name)| Container { name: name.to_string(), state: state.clone() });
-        judge(&workload, &Pod { containers: containers.collect() })
+        let containers = states.iter().zip('a'..).map(|(state, name)| Container {
+            name: name.to_string(),
+            state: state.clone(),
+            healthcheck: None,
+        });
+        judge(&workload, &Pod { containers: containers.collect(), cpu: None })
     }
 
     #[test]
@@ -140,6 +141,6 @@ mod tests {
         else {
             panic!()
         };
-        assert_eq!(cause, "container 'b' is created");
+        assert_eq!(cause, "container 'b': created");
     }
 }

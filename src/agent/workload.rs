@@ -6,10 +6,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
-use super::schedule::Cron;
+use super::{health::Probes, schedule::Cron};
 
 /// What runs a workload.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Engine {
     /// A pod on podman: root's, or the agent's user's.
     Podman {
@@ -52,7 +52,7 @@ impl fmt::Display for WorkloadId {
 
 /// What shapes the running thing, and therefore the id. Profiles and schedule are not in it:
 /// changing them never restarts a pod.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Content {
     /// The workload's name: a DNS-1123 label.
     pub name: String,
@@ -71,6 +71,17 @@ pub struct Content {
 }
 
 impl Content {
+    /// The containers of the specification, init containers too.
+    pub fn containers(&self) -> impl Iterator<Item = &Value> {
+        let lists = ["initContainers", "containers"].into_iter();
+        lists.filter_map(|list| self.specification[list].as_array()).flatten()
+    }
+
+    /// The images that it needs, some perhaps more than once.
+    pub fn images(&self) -> impl Iterator<Item = &str> {
+        self.containers().filter_map(|container| container["image"].as_str())
+    }
+
     /// The hex SHA-256 over the content: sorted, by value, without what is empty. A server sends a manifest
     /// through typed structures, which add empty objects and default protocols that change nothing.
     pub fn hash(&self) -> String {
@@ -130,7 +141,7 @@ fn canonical(value: &Value) -> Value {
 }
 
 /// What happens when a container of the pod ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum RestartPolicy {
     /// Play the pod anew after any exit.
     #[default]
@@ -214,6 +225,8 @@ pub struct Workload {
     pub grace: Duration,
     /// Every one must hold for the workload to run; none: it always may.
     pub profiles: Vec<ListedProfile>,
+    /// Of the containers that have any.
+    pub probes: Vec<Probes>,
 }
 
 impl Workload {
@@ -235,6 +248,7 @@ impl Workload {
             schedule: Schedule::default(),
             grace: Self::DEFAULT_GRACE,
             profiles: Vec::new(),
+            probes: Vec::new(),
         }
     }
 

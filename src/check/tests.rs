@@ -85,7 +85,7 @@ fn warnings_alone_are_good() {
     let report = check(&settings(dir.path()));
     assert!(report.is_good, "{}", report.text);
     assert!(
-        report.text.ends_with("\n3 workloads and 0 profiles from 1 file: 0 errors, 4 warnings.\n"),
+        report.text.ends_with("\n3 workloads and 0 profiles from 1 file: 0 errors, 3 warnings.\n"),
         "{}",
         report.text
     );

@@ -19,8 +19,8 @@ use std::{
 use crossbeam_channel::Sender;
 use rustix::{
     buffer::spare_capacity,
-    event::{Timespec, epoll},
-    process::{Pid, PidfdFlags, pidfd_open},
+    event::{PollFd, PollFlags, Timespec, epoll, poll},
+    process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal},
 };
 
 use super::{lock, since_boot};
@@ -37,6 +37,8 @@ const STACK: usize = 64 * 1024;
 #[derive(Debug)]
 pub struct Process {
     container: String,
+    /// Of its own, while that is open.
+    pid: i32,
     /// Until it has ended.
     own: Option<OwnedFd>,
     /// Until it has ended; a container whose `conmon` was killed lives on without.
@@ -74,21 +76,23 @@ impl Process {
         if own.is_none() && conmon.is_none() {
             return Err(Unwatchable::Gone);
         }
-        Ok(Self { container: container.into(), own, conmon, elsewhere: false })
+        Ok(Self { container: container.into(), pid, own, conmon, elsewhere: false })
     }
 
     /// A container whose end somebody else has to notice.
     pub fn elsewhere(container: &str) -> Self {
-        Self { container: container.into(), own: None, conmon: None, elsewhere: true }
+        Self { container: container.into(), pid: 0, own: None, conmon: None, elsewhere: true }
     }
 }
 
-fn proc_file_mentions(pid: i32, file: &str, text: &str) -> bool {
+/// Whether the process's file in `/proc` holds this text.
+pub(super) fn proc_file_mentions(pid: i32, file: &str, text: &str) -> bool {
     let content = fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default();
     content.windows(text.len()).any(|window| window == text.as_bytes())
 }
 
-fn parent(pid: i32) -> Option<i32> {
+/// The process that waits for this one.
+pub(super) fn parent(pid: i32) -> Option<i32> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // `pid (name) state parent`, and a name may contain anything
     stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
@@ -176,6 +180,37 @@ impl Exits {
         self.shared.lock().watched.remove(pod);
     }
 
+    /// The containers that run: the pod, the container's id, and its first process if it can be seen from here.
+    pub fn running(&self) -> Vec<(WorkloadId, String, Option<i32>)> {
+        let pods = self.shared.lock();
+        let all = pods.watched.iter().flat_map(|(pod, all)| all.iter().map(move |one| (pod, &one.process)));
+        let alive = all.filter(|(_, process)| process.own.is_some() || process.elsewhere);
+        alive
+            .map(|(pod, it)| (pod.clone(), it.container.clone(), it.own.is_some().then_some(it.pid)))
+            .collect()
+    }
+
+    /// Ends the pod's containers without podman: SIGTERM, and SIGKILL to what is left after `grace`. When the first
+    /// process of a namespace ends, the kernel ends the others.
+    pub fn end(&self, pod: &WorkloadId, grace: Duration) {
+        let open = |watched: &Watched| watched.process.own.as_ref()?.try_clone().ok();
+        let processes: Vec<OwnedFd> =
+            self.shared.lock().watched.get(pod).into_iter().flatten().filter_map(open).collect();
+        let signal = |signal: Signal| {
+            for process in &processes {
+                // gone, or not ours to signal: podman ends it then
+                let _ = pidfd_send_signal(process, signal);
+            }
+        };
+        signal(Signal::TERM);
+        let deadline = since_boot() + grace;
+        for process in &processes {
+            let left = Timespec::try_from(deadline.saturating_sub(since_boot()));
+            let _ = poll(&mut [PollFd::new(process, PollFlags::IN)], left.ok().as_ref());
+        }
+        signal(Signal::KILL);
+    }
+
     /// Somebody else noticed the end of a container that was registered as [`Process::elsewhere`].
     pub fn died(&self, container: &str) {
         let mut pods = self.shared.lock();
@@ -245,7 +280,11 @@ impl Shared {
 
 #[cfg(test)]
 mod tests {
-    use std::process::{Child, Command, Stdio};
+    use std::{
+        io::Read,
+        os::unix::process::ExitStatusExt,
+        process::{Child, Command, Stdio},
+    };
 
     use crossbeam_channel::{Receiver, unbounded};
 
@@ -272,7 +311,7 @@ mod tests {
         let exits = Exits::start(ENGINE, sender).unwrap();
         let pod = WorkloadId::from_pod_name("p");
         let process =
-            Process { container: "c".into(), own: Some(own), conmon: Some(conmon), elsewhere: false };
+            Process { container: "c".into(), pid: 0, own: Some(own), conmon: Some(conmon), elsewhere: false };
         drop(exits.watch(&pod, vec![process]));
         (exits, pod, events)
     }
@@ -301,7 +340,8 @@ mod tests {
     #[test]
     fn a_clean_up_that_hangs_is_waited_for_until_its_deadline() {
         let (conmon, fd) = process();
-        let process = Process { container: "c".into(), own: None, conmon: Some(fd), elsewhere: false };
+        let process =
+            Process { container: "c".into(), pid: 0, own: None, conmon: Some(fd), elsewhere: false };
         let by = Duration::from_secs(9);
         let watched = Watched { number: 0, process, ended_by: Some(by) };
         assert!(!watched.has_ended(by - SOON));
@@ -316,6 +356,7 @@ mod tests {
         let ((other, other_fd), (its_conmon, its_conmon_fd)) = (process(), process());
         let process = Process {
             container: "d".into(),
+            pid: 0,
             own: Some(other_fd),
             conmon: Some(its_conmon_fd),
             elsewhere: false,
@@ -326,6 +367,30 @@ mod tests {
         drop(quiet);
         assert_eq!(events.recv_timeout(PATIENCE), Ok(Event::Exited(ENGINE, pod)));
         assert!(events.recv_timeout(SOON).is_err(), "the former registration was replaced");
+    }
+
+    #[test]
+    fn who_has_to_go_is_asked_first_and_killed_if_it_does_not() {
+        let script = "trap '' TERM; echo; while :; do sleep 1; done";
+        let mut deaf = Command::new("sh").args(["-c", script]).stdout(Stdio::piped()).spawn().unwrap();
+        deaf.stdout.as_mut().unwrap().read_exact(&mut [0]).unwrap();
+        let ((mut own, own_fd), (conmon, conmon_fd)) = (process(), process());
+        let (exits, pod, _events) = watch(own_fd, conmon_fd);
+        exits.end(&pod, PATIENCE);
+        assert_eq!(own.wait().unwrap().signal(), Some(Signal::TERM.as_raw()));
+        drop(exits.watch(
+            &pod,
+            vec![Process {
+                container: "c".into(),
+                pid: 0,
+                own: Some(pidfd_open(Pid::from_child(&deaf), PidfdFlags::empty()).unwrap()),
+                conmon: None,
+                elsewhere: false,
+            }],
+        ));
+        exits.end(&pod, SOON);
+        assert_eq!(deaf.wait().unwrap().signal(), Some(Signal::KILL.as_raw()));
+        end(conmon);
     }
 
     #[test]

@@ -55,6 +55,8 @@ pub(crate) struct Identity {
     pub(crate) received: Option<SystemTime>,
     /// For people.
     pub(crate) origin: &'static str,
+    /// As it is kept, if it is the device's own.
+    text: Vec<u8>,
 }
 
 /// A new key and the request for its certificate.
@@ -105,7 +107,7 @@ impl Vault {
         };
         let read = (pem::read(key)?, pem::read(cert)?);
         let pair = Pair::read(&read.0, &pem::quoted(key), &read.1, &pem::quoted(cert))?;
-        Ok(Identity { pair, received: None, origin: "the bootstrap certificate" })
+        Ok(Identity { pair, received: None, origin: "the bootstrap certificate", text: Vec::new() })
     }
 
     /// Whom to trust.
@@ -144,12 +146,12 @@ impl Vault {
     }
 
     /// Puts the next pair, which was found good, into the old one's place.
-    pub(crate) fn promote(&self) {
-        let next = self.state.load(NEXT).filter(|next| self.understand(next).is_ok());
-        let saved = next.map_or(Ok(()), |next| self.state.save(OWN, &next));
-        if let Err(error) = saved {
-            warn!("{error}; the new certificate is used until the agent ends");
-        }
+    ///
+    /// # Errors
+    /// The state directory can't be written: the pair is used until the agent ends.
+    pub(crate) fn promote(&self, next: &Identity) -> Result<(), StoreError> {
+        self.state.save(NEXT, &next.text)?; // an older one must not seem to follow
+        self.state.save(OWN, &next.text)
     }
 
     fn kept(&self, name: &str) -> Result<Option<Identity>, String> {
@@ -169,7 +171,8 @@ impl Vault {
         let line = text.split(|byte| *byte == b'\n').next().and_then(|line| std::str::from_utf8(line).ok());
         let received = line.and_then(|line| clock::time(line.strip_prefix(RECEIVED)?));
         let received = received.unwrap_or(pair.facts.not_before);
-        Ok(Identity { pair, received: Some(received), origin: "the device's own certificate" })
+        let origin = "the device's own certificate";
+        Ok(Identity { pair, received: Some(received), origin, text: text.to_vec() })
     }
 }
 

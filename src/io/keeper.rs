@@ -1,35 +1,75 @@
-//! Writes down what must survive a reboot, on a thread of its own: a slow disk must not hold up the loop. Of each
-//! kind only the newest counts.
+//! Writes down what must survive a reboot, or a restart of the agent, on a thread of its own: a slow disk must not
+//! hold up the loop. Of each kind only the newest counts: a burst is one write, if the disk is slower.
+//!
+//! Nothing waits for a write: a `kill -9` costs at most what was decided in the few milliseconds before it.
 
 use std::{
     io,
+    path::Path,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
-use crossbeam_channel::{Sender, bounded};
+use crossbeam_channel::{Receiver, Sender, bounded};
 use log::warn;
+use serde::{Serialize, de::DeserializeOwned};
 
-use super::{identity, lock, server, state::Store};
-use crate::agent::{Event, Finished};
+use super::{
+    identity, lock, server,
+    state::{Store, StoreError},
+};
+use crate::{
+    agent::{Event, Finished, Kept, call::Unheard, images::Pulled, update::Fallbacks},
+    wire::fallback,
+};
 
 const FINISHED: &str = "finished";
+const FALLBACKS: &str = "fallbacks";
+const IMAGES: &str = "images";
 const DISCONNECTED: &str = "disconnected";
+const UNHEARD: &str = "unheard";
+/// The end of the agent waits this long for the last write, if need be.
+const LONGEST_END: Duration = Duration::from_secs(1);
 
 /// Something to write down.
 #[derive(Debug, Clone)]
 pub enum Note {
     /// The workloads that finished and don't run again.
     Finished(Finished),
+    /// What workloads return to whose updates don't come up.
+    Fallbacks(Fallbacks),
+    /// The images that the agent pulled.
+    Images(Pulled),
     /// The server's configuration that is applied now.
     Configuration(Arc<[u8]>),
-    /// The server unregistered this device: its identity and configuration are forgotten.
+    /// What the server has not heard.
+    Unheard(Unheard),
+    /// The server unregistered this device: its identity and configuration are forgotten, and what it has not heard.
     Disconnected,
+}
+
+/// Where things are kept.
+#[derive(Debug, Clone)]
+pub struct Stores {
+    /// What survives a reboot.
+    pub state: Store,
+    /// What survives the agent only: in memory on a device, so that events don't wear its flash out.
+    pub runtime: Store,
+}
+
+impl Stores {
+    /// In these directories. That for the runtime has more in it than this agent's files: they get one of their own.
+    pub fn new(state_dir: &Path, runtime_dir: &Path) -> Self {
+        Self { state: Store::new(state_dir), runtime: Store::new(runtime_dir.join("server")) }
+    }
 }
 
 /// The way to the thread that writes.
 pub struct Keeper {
     notes: Arc<Mutex<Vec<Note>>>,
     wake: Sender<()>,
+    /// Ends with the thread.
+    ended: Receiver<()>,
 }
 
 impl Keeper {
@@ -37,21 +77,31 @@ impl Keeper {
     ///
     /// # Errors
     /// The thread can't be started.
-    pub fn start(state: Store, events: Sender<Event>) -> io::Result<Self> {
+    pub fn start(stores: Stores, events: Sender<Event>) -> io::Result<Self> {
         let notes: Arc<Mutex<Vec<Note>>> = Arc::default();
         let (wake, woken) = bounded(1);
+        let (end, ended) = bounded(0);
         let shared = Arc::clone(&notes);
         super::spawn("keeper", move || {
+            let _end: Sender<()> = end;
             while woken.recv().is_ok() {
                 let notes = std::mem::take(&mut *lock(&shared));
                 for note in notes {
-                    if events.send(Event::Stored(write(&state, &note))).is_err() {
+                    let result = write(&stores, &note).map_err(|error| error.to_string());
+                    let kept = if matches!(note, Note::Unheard(_)) { Kept::Unheard } else { Kept::State };
+                    if events.send(Event::Stored(kept, result)).is_err() {
                         return;
                     }
                 }
             }
         })?;
-        Ok(Self { notes, wake })
+        Ok(Self { notes, wake, ended })
+    }
+
+    /// Waits until all is written, but not for long.
+    pub fn end(self) {
+        drop(self.wake);
+        let _ = self.ended.recv_timeout(LONGEST_END);
     }
 
     /// Takes the note, and never blocks.
@@ -63,28 +113,61 @@ impl Keeper {
     }
 }
 
-fn write(state: &Store, note: &Note) -> Result<(), String> {
-    let written = match note {
-        Note::Finished(finished) => {
-            let bytes = serde_json::to_vec(finished).map_err(|error| error.to_string())?;
-            state.save(FINISHED, &bytes)
+fn write(Stores { state, runtime }: &Stores, note: &Note) -> Result<(), StoreError> {
+    match note {
+        Note::Finished(finished) => save(state, FINISHED, finished),
+        Note::Images(images) => save(state, IMAGES, images),
+        Note::Fallbacks(fallbacks) if fallbacks.is_empty() => state.remove(FALLBACKS),
+        Note::Fallbacks(fallbacks) => {
+            let bytes = fallback::to_bytes(fallbacks).map_err(|error| state.error(FALLBACKS, error))?;
+            state.save(FALLBACKS, &bytes)
         }
+        Note::Unheard(unheard) if unheard.is_empty() => runtime.remove(UNHEARD),
+        Note::Unheard(unheard) => save(runtime, UNHEARD, unheard),
         Note::Configuration(raw) => state.save(server::CONFIGURATION, raw),
-        Note::Disconnected => state.save(DISCONNECTED, b"by the server").and_then(|()| {
+        Note::Disconnected => {
+            state.save(DISCONNECTED, b"by the server")?;
             identity::forget(state)?;
-            state.remove(server::CONFIGURATION)
-        }),
-    };
-    written.map_err(|error| error.to_string())
+            state.remove(server::CONFIGURATION)?;
+            runtime.remove(UNHEARD)
+        }
+    }
+}
+
+fn save(store: &Store, name: &str, what: &impl Serialize) -> Result<(), StoreError> {
+    store.save(name, &serde_json::to_vec(what).map_err(|error| store.error(name, error))?)
+}
+
+fn load<T: DeserializeOwned + Default>(store: &Store, name: &str) -> T {
+    let Some(bytes) = store.load(name) else { return T::default() };
+    serde_json::from_slice(&bytes).unwrap_or_else(|error| {
+        warn!("what was kept as '{name}' is not used: {error}");
+        T::default()
+    })
 }
 
 /// The workloads that finished and don't run again.
 pub fn finished(state: &Store) -> Finished {
-    let Some(bytes) = state.load(FINISHED) else { return Finished::new() };
-    serde_json::from_slice(&bytes).unwrap_or_else(|error| {
-        warn!("failed to read the list of finished workloads: {error}");
-        Finished::new()
+    load(state, FINISHED)
+}
+
+/// What the server has not heard.
+pub fn unheard(runtime: &Store) -> Unheard {
+    load(runtime, UNHEARD)
+}
+
+/// What workloads return to whose updates don't come up.
+pub fn fallbacks(state: &Store) -> Fallbacks {
+    let Some(bytes) = state.load(FALLBACKS) else { return Fallbacks::new() };
+    fallback::from_bytes(&bytes).unwrap_or_else(|error| {
+        warn!("failed to read what updates are taken back to: {error}");
+        Fallbacks::new()
     })
+}
+
+/// The images that the agent pulled.
+pub fn images(state: &Store) -> Pulled {
+    load(state, IMAGES)
 }
 
 /// Whether the server unregistered this device.
@@ -98,4 +181,66 @@ pub fn is_disconnected(state: &Store) -> bool {
 /// The state directory can't be written.
 pub fn reconnect(state: &Store) -> Result<(), String> {
     state.remove(DISCONNECTED).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, os::unix::fs::PermissionsExt};
+
+    use super::*;
+    use crate::agent::notice::{Notice, Reason};
+
+    fn unheard(messages: &[&str]) -> Note {
+        let events = messages.iter().map(|message| Notice::warning(Reason::Failed, *message)).collect();
+        Note::Unheard(Unheard { events, dropped: 3 })
+    }
+
+    fn messages(stores: &Stores) -> Vec<String> {
+        let Unheard { events, dropped } = super::unheard(&stores.runtime);
+        assert_eq!(dropped, if events.is_empty() { 0 } else { 3 });
+        events.into_iter().map(|event| event.message).collect()
+    }
+
+    #[test]
+    fn a_burst_of_events_is_few_writes_and_the_newest_is_read_after_the_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let stores = Stores::new(&dir.path().join("state"), &dir.path().join("run"));
+        let (events, inbox) = bounded(1); // the writer waits here after its second write
+        let keeper = Keeper::start(stores.clone(), events).unwrap();
+        for last in 0..50 {
+            keeper.keep(unheard(&["first", &format!("event {last}")]));
+        }
+        let reader = std::thread::spawn(move || inbox.iter().count());
+        keeper.end();
+        assert_eq!(messages(&stores), ["first", "event 49"]);
+        let writes = reader.join().unwrap();
+        assert!(writes < 10, "{writes} writes");
+        let path = dir.path().join("run/server/unheard");
+        assert_eq!(fs::metadata(path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert!(!dir.path().join("state").exists(), "no wear of the flash");
+    }
+
+    #[test]
+    fn what_was_heard_and_what_an_unregistered_device_has_to_say_leave_nothing_behind() {
+        for forget in [Note::Unheard(Unheard::default()), Note::Disconnected] {
+            let dir = tempfile::tempdir().unwrap();
+            let stores = Stores::new(&dir.path().join("state"), &dir.path().join("run"));
+            for note in [unheard(&["one"]), unheard(&["one", "two"]), forget] {
+                write(&stores, &note).unwrap();
+            }
+            assert_eq!(messages(&stores), [""; 0]);
+            assert_eq!(fs::read_dir(dir.path().join("run/server")).unwrap().count(), 0);
+        }
+    }
+
+    #[test]
+    fn a_damaged_file_costs_its_events_only() {
+        let dir = tempfile::tempdir().unwrap();
+        let stores = Stores::new(dir.path(), dir.path());
+        write(&stores, &unheard(&["one"])).unwrap();
+        fs::write(dir.path().join("server/unheard"), "torn").unwrap();
+        assert_eq!(super::unheard(&stores.runtime), Unheard::default());
+        stores.runtime.save(UNHEARD, b"[1]").unwrap(); // of another version
+        assert_eq!(super::unheard(&stores.runtime), Unheard::default());
+    }
 }

@@ -9,6 +9,7 @@ pub mod manifests;
 pub mod metrics;
 pub mod notify;
 pub mod podman;
+pub mod pressure;
 pub mod server;
 pub mod signals;
 pub mod state;

@@ -18,7 +18,10 @@ mod tests;
 
 use std::{
     path::PathBuf,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     thread,
     time::Duration,
 };
@@ -32,12 +35,13 @@ use self::client::{Client, Target};
 use super::{
     hardware,
     identity::{self, Clock, Identity, Vault},
-    keeper, lock,
+    keeper::{self, Stores},
+    lock,
     state::Store,
 };
 use crate::{
     agent::{
-        Event,
+        Event, Kept,
         call::{Answer, Call, CallFailure, Hardware, Remembered, ServerConfiguration},
     },
     wire::{
@@ -72,12 +76,13 @@ pub struct Config {
     pub state: Store,
 }
 
-/// What an earlier process left behind, as far as it is kept here. YAML is read: on a stack for that.
-pub fn remembered(state: &Store, device_id: &str) -> Remembered {
+/// What an earlier process left behind. YAML is read: on a stack for that.
+pub fn remembered(Stores { state, runtime }: &Stores, device_id: &str) -> Remembered {
     Remembered {
         certificate: identity::remembered(state, device_id),
         configuration: memory::load(state, device_id),
         disconnected: keeper::is_disconnected(state),
+        unheard: keeper::unheard(runtime),
     }
 }
 
@@ -94,6 +99,8 @@ struct Shared {
     events: Sender<Event>,
     /// In the identity of this device; made when first needed, and again when it was not trusted: files change.
     client: Mutex<Option<Arc<Client>>>,
+    /// The device's pair is in memory only.
+    unkept: AtomicBool,
     /// Holds one token: whose turn it is.
     turn: (Sender<()>, Receiver<()>),
     /// What the server knows of the hardware.
@@ -123,6 +130,7 @@ impl Server {
             },
             events,
             client: Mutex::new(None),
+            unkept: AtomicBool::new(false),
             turn,
             told: Mutex::new(None),
         };
@@ -166,7 +174,11 @@ impl Shared {
             Call::Enrol => self.introduce(call, "").map(|_| Answer::Enrolled),
             Call::Heartbeat(_) => self.ask(call).map(|_| Answer::Beaten),
             Call::Configuration => {
-                let body = self.ask(call)?;
+                let client = self.client()?;
+                if self.unkept.load(Ordering::Relaxed) {
+                    self.keep(&client.identity); // perhaps the disk takes it now
+                }
+                let body = self.ask_as(&client, call, "")?;
                 let found = message::configuration(&body, &self.vault.device_id).map_err(nonsense)?;
                 let raw = memory::to_keep(&self.vault.state, &found);
                 Ok(Answer::Configured(Box::new(ServerConfiguration { raw, ..found.meaning })))
@@ -253,9 +265,16 @@ impl Shared {
             Err(failure) => return Err(failure),
         }
         self.clock.saw(not_before);
-        self.vault.promote();
+        self.keep(&client.identity);
         *lock(&self.client) = Some(Arc::new(client));
         Ok(Answer::Registered { expires })
+    }
+
+    /// Makes a pair the device's own, on disk if possible.
+    fn keep(&self, identity: &Identity) {
+        let kept = self.vault.promote(identity).map_err(|error| error.to_string());
+        self.unkept.store(kept.is_err(), Ordering::Relaxed);
+        let _ = self.events.send(Event::Stored(Kept::Identity, kept)); // nobody listens: the agent ends
     }
 
     fn client(&self) -> Result<Arc<Client>, CallFailure> {

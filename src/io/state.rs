@@ -112,6 +112,11 @@ impl Store {
         Ok(())
     }
 
+    /// What can't be put into bytes can't be kept either.
+    pub(super) fn error(&self, name: &str, cause: impl Into<io::Error>) -> StoreError {
+        StoreError { path: self.dir.join(name), cause: cause.into() }
+    }
+
     /// By a link, so that the newest is never missing; filesystems without links get a rename.
     fn keep_previous(&self, name: &str, path: &Path) -> io::Result<()> {
         let previous = self.previous(name);

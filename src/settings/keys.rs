@@ -24,7 +24,7 @@ const fn flag(name: &'static str, flag: &'static str, default: &'static str, doc
 }
 
 /// In the order in which people read them.
-pub(crate) const KEYS: [Key; 18] = [
+pub(crate) const KEYS: [Key; 23] = [
     key("MANIFESTS", "none", "directory of EdgeDevice, EdgeWorkload and ConfigMap files; watched"),
     key("DEVICE_ID", "/etc/machine-id", "this device's name: lower-case DNS-1123"),
     flag("LOG_LEVEL", "log-level", "info", "error, warn, info, debug or trace"),
@@ -37,12 +37,21 @@ pub(crate) const KEYS: [Key; 18] = [
     key(
         "STATE_DIR",
         "/var/lib/device-worker-ng",
-        "what must survive a reboot; not root: $XDG_STATE_HOME/device-worker-ng",
+        "what survives a reboot; not root: $XDG_STATE_HOME/device-worker-ng",
     ),
+    key("RUNTIME_DIR", "/run/device-worker-ng", "what needn't; not root: $XDG_RUNTIME_DIR/device-worker-ng"),
     key(
-        "RUNTIME_DIR",
-        "/run/device-worker-ng",
-        "what need not survive one; not root: $XDG_RUNTIME_DIR/device-worker-ng",
+        "MEMORY_RESERVE",
+        "10%, 64Mi to 512Mi",
+        "below it nothing starts, below half workloads go: 64Mi, 8%; 0: off",
+    ),
+    key("DISK_RESERVE", "5%, to 1Gi", "the same for the disks of podman and of STATE_DIR"),
+    key("DEFAULT_MEMORY_LIMIT", "none", "of a container that sets none: 64Mi"),
+    key("DEFAULT_CPU_LIMIT", "none", "of a container that sets none, in cores: 0.5 or 500m"),
+    key(
+        "DEFAULT_PIDS_LIMIT",
+        "512",
+        "processes of a container that sets no limit; none: as many as it likes",
     ),
     key("PODMAN_SOCKET", "/run/podman/podman.sock", "API socket of the podman that isn't rootless"),
     key("XDG_RUNTIME_DIR", "$XDG_RUNTIME_DIR", "rootless podman listens in podman/podman.sock under it"),
@@ -85,7 +94,7 @@ pub(super) fn help() -> String {
         "\nSettings, by flag, else as EDGE_DEVICE_<name> in the environment, else by name in the file:\n",
     );
     for key in &KEYS {
-        let _ = writeln!(text, "  {:<18} {} [{}]", key.name, key.doc, key.default);
+        let _ = writeln!(text, "  {:<20} {} [{}]", key.name, key.doc, key.default);
     }
     text.push_str("\nMANIFESTS or SERVER must be given. Settings that can't be used: exit code 78.\n");
     text

@@ -19,7 +19,9 @@ use std::{
 
 pub use layers::Source;
 use layers::{Given, Layers};
-pub use value::ListenAddress;
+pub use value::{ListenAddress, Reserve};
+
+use crate::wire::pod::Limits;
 
 /// What the command line asks for.
 #[derive(Debug, Clone, PartialEq)]
@@ -67,6 +69,12 @@ pub struct Settings {
     pub state_dir: PathBuf,
     /// What must survive the process, but no reboot.
     pub runtime_dir: PathBuf,
+    /// The memory that shall stay free.
+    pub memory_reserve: Reserve,
+    /// What shall stay free of each disk.
+    pub disk_reserve: Reserve,
+    /// For containers whose author set none.
+    pub limits: Limits,
     /// The API socket of the podman that isn't rootless.
     pub podman_socket: PathBuf,
     /// The API socket of the user's own podman.
@@ -241,6 +249,13 @@ impl Reader {
             None if is_root => self.default_path("RUNTIME_DIR", "/run/device-worker-ng".into()),
             None => self.default_path("RUNTIME_DIR", xdg_runtime_dir.join("device-worker-ng")),
         };
+        let memory_reserve = self.or_shown("MEMORY_RESERVE", value::reserve, Reserve::MEMORY)?;
+        let disk_reserve = self.or_shown("DISK_RESERVE", value::reserve, Reserve::DISK)?;
+        let limits = Limits {
+            memory: self.text("DEFAULT_MEMORY_LIMIT", value::memory_limit)?.flatten(),
+            cpu: self.text("DEFAULT_CPU_LIMIT", value::cpu_limit)?.flatten(),
+            pids: self.or_shown("DEFAULT_PIDS_LIMIT", value::pids_limit, Limits::default().pids)?,
+        };
         let podman_socket = match self.path("PODMAN_SOCKET")? {
             Some(path) => path,
             None => self.default_path("PODMAN_SOCKET", "/run/podman/podman.sock".into()),
@@ -270,6 +285,9 @@ impl Reader {
             metrics_ttl,
             state_dir,
             runtime_dir,
+            memory_reserve,
+            disk_reserve,
+            limits,
             podman_socket,
             rootless_podman_socket: xdg_runtime_dir.join("podman/podman.sock"),
             server,
@@ -307,6 +325,19 @@ impl Reader {
         parse: impl FnOnce(&str) -> Result<T, String>,
     ) -> Result<Option<T>, SettingsError> {
         self.take(key, |items| parse(items.first().map_or("", |item| item.trim())))
+    }
+
+    /// The same; without it the default, which the listing shows as the table of keys has it.
+    fn or_shown<T>(
+        &mut self,
+        key: &'static str,
+        parse: impl FnOnce(&str) -> Result<T, String>,
+        default: T,
+    ) -> Result<T, SettingsError> {
+        Ok(self.text(key, parse)?.unwrap_or_else(|| {
+            self.show(key, keys::find(key).map_or("", |key| key.default));
+            default
+        }))
     }
 
     fn path(&mut self, key: &'static str) -> Result<Option<PathBuf>, SettingsError> {

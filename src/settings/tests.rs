@@ -122,7 +122,8 @@ fn a_bad_value_is_an_error_that_names_key_source_and_value() {
         ("SERVER", "https://edge:99999"),
         ("SERVER", "https://user:secret@edge"),
         ("SERVER_NAME", "a/b"),
-        ("PROXY", "ftp://x"),
+        ("PROXY", "https://proxy:3128"),
+        ("PROXY", "socks5://proxy"),
         ("NAMESPACE", "A"),
         ("METRICS_LISTEN", ":8080"),
         ("METRICS_LISTEN", "127.0.0.1"),
@@ -133,6 +134,17 @@ fn a_bad_value_is_an_error_that_names_key_source_and_value() {
         ("METRICS_TTL", "5d"),
         ("METRICS_TTL", "1.5s"),
         ("METRICS_TTL", "99999999999"),
+        ("MEMORY_RESERVE", "101%"),
+        ("MEMORY_RESERVE", "-5%"),
+        ("MEMORY_RESERVE", "NaN%"),
+        ("MEMORY_RESERVE", "64 MiB"),
+        ("DISK_RESERVE", "much"),
+        ("DEFAULT_MEMORY_LIMIT", "1Mi"),
+        ("DEFAULT_MEMORY_LIMIT", "5%"),
+        ("DEFAULT_CPU_LIMIT", "0"),
+        ("DEFAULT_CPU_LIMIT", "9m"),
+        ("DEFAULT_PIDS_LIMIT", "0"),
+        ("DEFAULT_PIDS_LIMIT", "-1"),
     ] {
         let variable = format!("EDGE_DEVICE_{key}");
         let error = world.load(&[], &[MANIFESTS, (&variable, value)]).unwrap_err();
@@ -169,6 +181,37 @@ fn good_values_are_understood() {
     }
     let id = world.load_file("MANIFESTS: /m\nDEVICE_ID: 0012\n").unwrap().device_id;
     assert_eq!(id, "0012", "a text that looks like a number stays as it is written");
+}
+
+#[test]
+fn a_reserve_is_a_share_or_a_size_and_fits_small_devices_by_itself() {
+    let world = World::new();
+    let mib = 1 << 20;
+    let reserve = |text: &str| {
+        let text = format!("MANIFESTS: /m\nMEMORY_RESERVE: {text}\nDISK_RESERVE: {text}\n");
+        let settings = world.load_file(&text).unwrap();
+        assert_eq!(settings.memory_reserve, settings.disk_reserve);
+        settings.memory_reserve.of(1000 * mib)
+    };
+    assert_eq!(
+        ["64Mi", "64MiB", "64MB", "7", "2.5%", "0", "0%"].map(reserve),
+        [64 * mib, 64 * mib, 64_000_000, 7, 25 * mib, 0, 0]
+    );
+    let settings = world.settings(&[], &[MANIFESTS]);
+    assert_eq!([512, 2000, 64_000].map(|ram| settings.memory_reserve.of(ram * mib) / mib), [64, 200, 512]);
+    assert_eq!([200, 4000, 64_000].map(|disk| settings.disk_reserve.of(disk * mib) / mib), [10, 200, 1024]);
+}
+
+#[test]
+fn default_limits_are_understood() {
+    let limits = |key: &str, text: &str| {
+        World::new().load_file(&format!("MANIFESTS: /m\nDEFAULT_{key}_LIMIT: {text}")).unwrap().limits
+    };
+    let none = Limits { memory: None, cpu: None, pids: Some(512) };
+    assert_eq!(limits("MEMORY", "none"), none);
+    assert_eq!(limits("MEMORY", "64MiB").memory, Some(64 << 20));
+    assert_eq!(["0.5", "250m", "2"].map(|text| limits("CPU", text).cpu), [500, 250, 2000].map(Some));
+    assert_eq!(["100", "none"].map(|text| limits("PIDS", text).pids), [Some(100), None]);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use crate::wire::manifest::names::is_dns_subdomain;
+use crate::{agent::quantity, wire::manifest::names::is_dns_subdomain};
 
 /// Where to listen for metrics.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -68,6 +68,65 @@ pub(super) fn listen(items: &[String]) -> Result<Vec<ListenAddress>, String> {
     }
 }
 
+/// What shall stay free of something: a share of the whole, within bounds.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Reserve {
+    percent: f64,
+    least: u64,
+    most: u64,
+}
+
+impl Reserve {
+    /// For a device of 512 MiB: 64 MiB. podman needs about that much to stop a pod.
+    pub const MEMORY: Self = Self { percent: 10.0, least: 64 << 20, most: 512 << 20 };
+    /// Of each disk.
+    pub const DISK: Self = Self { percent: 5.0, least: 0, most: 1 << 30 };
+
+    #[cfg(test)]
+    pub(crate) const OFF: Self = Self { percent: 0.0, least: 0, most: 0 };
+    #[cfg(test)]
+    pub(crate) const ALL: Self = Self { percent: 100.0, least: 0, most: u64::MAX };
+
+    /// In bytes, given the whole; 0: nothing.
+    pub fn of(&self, whole: u64) -> u64 {
+        ((whole as f64 / 100.0 * self.percent) as u64).clamp(self.least, self.most)
+    }
+}
+
+/// `64Mi`, `64MiB`, a number of bytes, or `5%`.
+pub(super) fn reserve(text: &str) -> Result<Reserve, String> {
+    if let Some(percent) = text.strip_suffix('%') {
+        let percent = percent.trim().parse().ok().filter(|percent| (0.0..=100.0).contains(percent));
+        let percent = percent.ok_or("must be a share from 0% to 100%")?;
+        return Ok(Reserve { percent, least: 0, most: u64::MAX });
+    }
+    let bytes = bytes(text).ok_or("must be like 64Mi, 64MiB or 5%; 0 turns it off")?;
+    Ok(Reserve { percent: 0.0, least: bytes, most: bytes })
+}
+
+fn bytes(text: &str) -> Option<u64> {
+    quantity::bytes(text.strip_suffix('B').unwrap_or(text))
+}
+
+/// No container starts with less than podman's own least.
+pub(super) fn memory_limit(text: &str) -> Result<Option<u64>, String> {
+    const LEAST: u64 = 4 << 20;
+    let limit = if text == "none" { Some(None) } else { bytes(text).filter(|it| *it >= LEAST).map(Some) };
+    limit.ok_or_else(|| "must be `none`, or at least 4Mi, like 64Mi".to_owned())
+}
+
+/// In thousandths of a core; podman knows no less than ten.
+pub(super) fn cpu_limit(text: &str) -> Result<Option<u32>, String> {
+    let parse = || u32::try_from(quantity::thousandths(text)?).ok().filter(|limit| *limit >= 10).map(Some);
+    let limit = if text == "none" { Some(None) } else { parse() };
+    limit.ok_or_else(|| "must be `none`, or cores: at least 0.01, like 0.5 or 500m".to_owned())
+}
+
+pub(super) fn pids_limit(text: &str) -> Result<Option<u32>, String> {
+    let limit = if text == "none" { Some(None) } else { text.parse().ok().filter(|it| *it > 0).map(Some) };
+    limit.ok_or_else(|| "must be `none`, or a whole number of at least 1".to_owned())
+}
+
 /// `none`, or a time: seconds when it has no unit.
 pub(super) fn ttl(text: &str) -> Result<Option<Duration>, String> {
     if text == "none" {
@@ -110,21 +169,20 @@ pub(super) fn namespace(text: &str) -> Result<String, String> {
 
 /// An `https` URL with a host; no credentials, which would end up in logs.
 pub(super) fn server(text: &str) -> Result<String, String> {
-    url(text, &["https"])
+    url(text, "https")
         .map_err(|cause| format!("must be an https URL like https://edge.example:8043: {cause}"))
 }
 
-/// As [`server`], and `http` too.
+/// A proxy that is asked to CONNECT. TLS goes through it, not to it.
 pub(super) fn proxy(text: &str) -> Result<String, String> {
-    url(text, &["http", "https"])
+    url(text, "http")
         .map_err(|cause| format!("must be a proxy's URL like http://proxy.example:3128: {cause}"))
 }
 
-fn url(text: &str, schemes: &[&str]) -> Result<String, String> {
+fn url(text: &str, scheme: &str) -> Result<String, String> {
     let uri: ureq::http::Uri = text.parse().map_err(|error| format!("{error}"))?;
-    let scheme = uri.scheme_str().unwrap_or_default();
-    if !schemes.contains(&scheme) {
-        return Err(format!("its scheme must be {}", schemes.join(" or ")));
+    if uri.scheme_str() != Some(scheme) {
+        return Err(format!("its scheme must be {scheme}"));
     }
     let authority = uri.authority().map(|authority| authority.as_str()).unwrap_or_default();
     if authority.contains('@') {

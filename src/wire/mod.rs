@@ -1,9 +1,11 @@
 //! Other people's formats. Raw serde structures become the agent's valid types here, and nothing else does:
 //! an error names the field and, in a file, the line.
 
+pub mod fallback;
 pub mod frames;
 pub mod hardware;
 pub mod manifest;
 pub mod message;
 pub mod pod;
 pub mod podman;
+pub mod session;

@@ -9,7 +9,10 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::agent::workload::{Workload, WorkloadId, hex};
+use crate::agent::{
+    quantity,
+    workload::{Workload, WorkloadId, hex},
+};
 
 /// The label with the content's hash, cut to 32 digits.
 pub const HASH_LABEL: &str = "project-flotta.io";
@@ -20,10 +23,56 @@ pub const WORKLOAD_LABEL: &str = "project-flotta.io/workload";
 
 /// `<this>/<container>` bounds the number of a container's processes.
 const PIDS_LIMIT: &str = "io.podman.annotations.pids-limit";
-/// What bounds it when the author doesn't: as many as podman gives a container that it runs on its own.
-const DEFAULT_PIDS_LIMIT: &str = "2048";
 /// Whether init containers run at each start of a pod, and stay; ours run once, as a pod is started once.
 const INIT_CONTAINER_TYPE: &str = "io.podman.annotations.init.container.type";
+
+/// What a container may take whose author set no limit. Another limit is no reason to restart a pod: it counts
+/// from its next start on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes.
+    pub memory: Option<u64>,
+    /// Thousandths of a core.
+    pub cpu: Option<u32>,
+    /// Processes.
+    pub pids: Option<u32>,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        // 512 shells fit into the smallest device
+        Self { memory: None, cpu: None, pids: Some(512) }
+    }
+}
+
+impl Limits {
+    /// Gives a container's `resources` the limits that its author left out; no less than was requested.
+    fn fill(&self, container: &mut Map<String, Value>) {
+        let cpu = self.cpu.map(|cpu| format!("{cpu}m"));
+        let limits = [("memory", self.memory.map(|bytes| bytes.to_string())), ("cpu", cpu)];
+        for (name, limit) in limits {
+            let Some(limit) = limit else { continue };
+            let resources = container.entry("resources").or_insert_with(|| json!({}));
+            let requested = resources["requests"][name].clone();
+            let limit = if amount(&requested) > amount(&json!(limit)) { requested } else { limit.into() };
+            let Some(resources) = resources.as_object_mut() else { continue };
+            let limits = resources.entry("limits").or_insert_with(|| json!({}));
+            if let Some(limits) = limits.as_object_mut() {
+                limits.entry(name).or_insert(limit);
+            }
+        }
+    }
+}
+
+/// Of a quantity, which is a text or a number, in thousandths.
+fn amount(quantity: &Value) -> Option<u64> {
+    let text = match quantity {
+        Value::String(text) => text.clone(),
+        Value::Number(number) => number.to_string(),
+        _ => return None,
+    };
+    quantity::thousandths(&text)
+}
 
 /// Whose pods these are: the same for one device and state directory, another for any other.
 pub fn owner(device_id: &str, state_dir: &Path) -> String {
@@ -47,7 +96,7 @@ pub fn pids_limit_annotation(container: &str) -> String {
 
 /// The documents to play: the `ConfigMap`s, then the pod. Each is JSON, which is YAML, too, and leaves no
 /// doubt about what is a string.
-pub fn documents(workload: &Workload, owner: &str, device_id: &str) -> String {
+pub fn documents(workload: &Workload, owner: &str, device_id: &str, limits: &Limits) -> String {
     let names = Names { own: own_prefix(&workload.id), claims: format!("{}_", workload.name()) };
     let mut body = String::new();
     for map in &workload.content.config_maps {
@@ -56,12 +105,12 @@ pub fn documents(workload: &Workload, owner: &str, device_id: &str) -> String {
         body.push_str(&map.to_string());
         body.push_str("\n---\n");
     }
-    body.push_str(&pod(workload, owner, device_id, &names).to_string());
+    body.push_str(&pod(workload, owner, device_id, limits, &names).to_string());
     body.push('\n');
     body
 }
 
-fn pod(workload: &Workload, owner: &str, device_id: &str, names: &Names) -> Value {
+fn pod(workload: &Workload, owner: &str, device_id: &str, limits: &Limits, names: &Names) -> Value {
     let content = &workload.content;
     let mut spec = content.specification.clone();
     if let Some(fields) = spec.as_object_mut() {
@@ -82,12 +131,12 @@ fn pod(workload: &Workload, owner: &str, device_id: &str, names: &Names) -> Valu
         .collect();
     for list in ["initContainers", "containers"] {
         for container in items(&mut spec, list) {
-            if let Some(name) = container["name"].as_str() {
+            if let (Some(name), Some(pids)) = (container["name"].as_str(), limits.pids) {
                 let limit = annotations.entry(pids_limit_annotation(name));
-                limit.or_insert_with(|| DEFAULT_PIDS_LIMIT.into());
+                limit.or_insert_with(|| pids.to_string().into());
             }
             names.container(container, &empty_dirs);
-            rewrite_container(container, device_id);
+            rewrite_container(container, device_id, limits);
         }
     }
     let mut labels = strings(&content.labels);
@@ -102,8 +151,9 @@ fn pod(workload: &Workload, owner: &str, device_id: &str, names: &Names) -> Valu
     })
 }
 
-fn rewrite_container(container: &mut Value, device_id: &str) {
+fn rewrite_container(container: &mut Value, device_id: &str, limits: &Limits) {
     let Some(fields) = container.as_object_mut() else { return };
+    limits.fill(fields);
     // pulled already, as the author's policy says; and a device without network boots
     fields.insert("imagePullPolicy".into(), "Never".into());
     // podman would act on them by itself, and kill the pod
@@ -190,7 +240,11 @@ mod tests {
 
     /// The documents that podman would read.
     fn played(workload: &Workload) -> Vec<Value> {
-        let body = documents(workload, "me", "dev1");
+        played_within(workload, &Limits::default())
+    }
+
+    fn played_within(workload: &Workload, limits: &Limits) -> Vec<Value> {
+        let body = documents(workload, "me", "dev1", limits);
         body.split("\n---\n").map(|document| serde_json::from_str(document).unwrap()).collect()
     }
 
@@ -237,8 +291,8 @@ mod tests {
         for init in spec["initContainers"].as_array().unwrap() {
             assert_eq!((&init["env"], &init["imagePullPolicy"]), (&json!([device]), &json!("Never")));
         }
-        assert_eq!(pod["metadata"]["annotations"]["io.podman.annotations.pids-limit/c"], "2048");
-        assert_eq!(pod["metadata"]["annotations"]["io.podman.annotations.pids-limit/i"], "2048");
+        assert_eq!(pod["metadata"]["annotations"]["io.podman.annotations.pids-limit/c"], "512");
+        assert_eq!(pod["metadata"]["annotations"]["io.podman.annotations.pids-limit/i"], "512");
     }
 
     #[test]
@@ -318,6 +372,25 @@ mod tests {
     }
 
     #[test]
+    fn default_limits_fill_what_an_author_left_out_and_never_cut_a_request() {
+        let limits = Limits { memory: Some(64 << 20), cpu: Some(500), pids: None };
+        let filled = |resources: Value| {
+            let containers = json!([{ "name": "c", "resources": resources }]);
+            let workload = workload(json!({ "containers": containers }), vec![]);
+            let pod = played_within(&workload, &limits).pop().unwrap();
+            assert_eq!(pod["metadata"]["annotations"], json!({ "note": "n" }));
+            pod["spec"]["containers"][0]["resources"]["limits"].clone()
+        };
+        let (memory, cpu) = ("67108864", "500m");
+        assert_eq!(filled(json!({})), json!({ "memory": memory, "cpu": cpu }));
+        assert_eq!(filled(json!({ "limits": { "memory": "1Gi" } })), json!({ "memory": "1Gi", "cpu": cpu }));
+        let requests = json!({ "requests": { "memory": "128Mi", "cpu": 2 } });
+        assert_eq!(filled(requests), json!({ "memory": "128Mi", "cpu": 2 }));
+        assert_eq!(filled(json!({ "requests": { "cpu": "0.1" } })), json!({ "memory": memory, "cpu": cpu }));
+        assert_eq!(filled(json!("odd")), Value::Null, "which is podman's to complain about");
+    }
+
+    #[test]
     fn a_deep_specification_fits_an_orders_stack() {
         let mut deep = json!({});
         for _ in 0..64 {
@@ -325,7 +398,11 @@ mod tests {
         }
         let workload = workload(json!({ "containers": [], "deep": deep }), vec![]);
         let order = std::thread::Builder::new().stack_size(256 * 1024);
-        order.spawn(move || documents(&workload, "me", "dev1").len()).unwrap().join().unwrap();
+        order
+            .spawn(move || documents(&workload, "me", "dev1", &Limits::default()).len())
+            .unwrap()
+            .join()
+            .unwrap();
     }
 
     #[test]

@@ -1,12 +1,17 @@
 //! What podman's API answers, as far as the agent reads it. Versions 4 and 5 differ in what they leave out or
 //! send as `null`, so only what nothing can be done without is required.
 
+#[cfg(test)]
+mod tests;
+
 use std::{
     collections::BTreeMap,
+    path::PathBuf,
     time::{Duration, SystemTime},
 };
 
 use serde::{Deserialize, Deserializer};
+use serde_json::Value;
 
 use crate::agent::order::ContainerState;
 
@@ -79,6 +84,9 @@ pub struct InspectedPod {
     /// The id of the container that only holds its namespaces.
     #[serde(default, rename = "InfraContainerID")]
     pub infra_id: String,
+    /// Below a mount of control groups.
+    #[serde(default)]
+    pub cgroup_path: String,
     #[serde(default, deserialize_with = "or_default")]
     containers: Vec<PodContainer>,
 }
@@ -108,9 +116,15 @@ pub struct PodContainer {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct InspectedContainer {
+    /// 64 hex digits.
+    #[serde(default)]
+    pub id: String,
     /// RFC 3339; a pod's containers are created in the order of its specification.
     #[serde(default)]
     pub created: String,
+    /// Its image's id.
+    #[serde(default)]
+    pub image: String,
     /// What it does.
     pub state: State,
     #[serde(default)]
@@ -129,12 +143,22 @@ impl InspectedContainer {
     pub fn pids_limit(&self) -> i64 {
         self.host_config.pids_limit.unwrap_or(0)
     }
+
+    /// Its own CPU time in µs per 100,000 µs, if it was given a limit.
+    pub fn cpu_limit(&self) -> Option<u64> {
+        let HostConfig { cpu_period, cpu_quota, .. } = self.host_config;
+        let quota = u64::try_from(cpu_quota?).ok().filter(|quota| *quota > 0)?;
+        let period = cpu_period.filter(|period| *period > 0).unwrap_or(100_000);
+        Some(quota.saturating_mul(100_000) / period)
+    }
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "PascalCase")]
 struct HostConfig {
     pids_limit: Option<i64>,
+    cpu_period: Option<u64>,
+    cpu_quota: Option<i64>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -219,6 +243,36 @@ pub struct Volume {
     pub name: String,
 }
 
+/// Bytes of memory, of what `containers/stats` tells of all containers that run. (These answers are long and little
+/// of them is read: types for them would take more code than this.)
+pub fn memory_usage(stats: &Value, container: &str) -> u64 {
+    let mut stats = stats["Stats"].as_array().into_iter().flatten();
+    stats
+        .find(|stat| stat["ContainerID"] == container)
+        .and_then(|stat| stat["MemUsage"].as_u64())
+        .unwrap_or(0)
+}
+
+/// Bytes that this pod's containers wrote, and those of its volumes, of what `system/df` tells. Names begin with the
+/// pod's own, or, of claims, with its workload's.
+pub fn disk_usage(df: &Value, pod: &str) -> u64 {
+    let workload = pod.rsplit_once('-').map_or(pod, |(name, _)| name);
+    let is_own = |name: &str| name.strip_prefix(pod).is_some_and(|rest| rest.starts_with('-'));
+    let belongs = |name: &str| name.split_once('_').is_some_and(|(own, _)| own == pod || own == workload);
+    let sum = |list: &str, name: &str, size: &str, is_its: &dyn Fn(&str) -> bool| {
+        let items = df[list].as_array().into_iter().flatten();
+        let its = items.filter(|item| item[name].as_str().is_some_and(is_its));
+        its.filter_map(|item| item[size].as_u64()).fold(0, u64::saturating_add)
+    };
+    let written = sum("Containers", "Names", "RWSize", &is_own);
+    written.saturating_add(sum("Volumes", "VolumeName", "Size", &belongs))
+}
+
+/// Where podman keeps containers, images and volumes, of what `info` tells.
+pub fn storage(info: &Value) -> Option<PathBuf> {
+    info["store"]["graphRoot"].as_str().map(PathBuf::from)
+}
+
 /// A line of what `images/pull` answers: with status 200 even when it fails.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
@@ -226,6 +280,14 @@ pub struct PullProgress {
     /// Why it failed; empty while it goes on.
     pub error: String,
     /// The image's id, in the last line of a pull that went well.
+    pub id: String,
+}
+
+/// An image, of `images/NAME/json`.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct InspectedImage {
+    /// podman's own for it.
     pub id: String,
 }
 
@@ -305,84 +367,4 @@ pub fn parse_time(text: &str) -> Option<SystemTime> {
     let days = year * 365 + year / 4 - year / 100 + year / 400 + day_of_year - 719_468;
     let seconds = days * 86_400 + hour * 3600 + minute * 60 + second - offset;
     SystemTime::UNIX_EPOCH.checked_add(Duration::new(u64::try_from(seconds).ok()?, nanos))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn unix(text: &str) -> Option<f64> {
-        parse_time(text).map(|time| time.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs_f64())
-    }
-
-    #[test]
-    fn times_are_read_with_fraction_and_offset() {
-        assert_eq!(unix("1970-01-01T00:00:00Z"), Some(0.0));
-        assert_eq!(unix("2026-11-23T03:42:24.5Z"), Some(1_795_405_344.5));
-        assert_eq!(unix("2026-11-23T04:42:24.5+01:00"), Some(1_795_405_344.5));
-        assert_eq!(unix("2026-11-22T22:12:24.500000000-05:30"), Some(1_795_405_344.5));
-        assert_eq!(unix("2024-02-29T23:59:59Z"), Some(1_709_251_199.0));
-        assert_eq!(unix("2000-03-01T00:00:00Z"), Some(951_868_800.0));
-    }
-
-    #[test]
-    fn what_is_no_time_is_none() {
-        for text in ["", "0001-01-01T00:00:00Z", "2026-11-23", "2026-11-23T03:42:24", "2026-13-23T03:42:24Z"]
-        {
-            assert_eq!(unix(text), None, "{text}");
-        }
-        for text in ["2026-11-23T03:42:24+1:00", "2026-11-23T03:42:24.Zä", "ä026-11-23T03:42:24Z"] {
-            assert_eq!(unix(text), None, "{text}");
-        }
-    }
-
-    #[test]
-    fn a_pod_runs_when_all_but_the_infra_container_do() {
-        let pod = |containers: &str| -> ListedPod {
-            serde_json::from_str(&format!(
-                r#"{{"Id":"0","Name":"p","InfraId":"i","Labels":null,"Containers":{containers},"New":{{"x":1}}}}"#
-            ))
-            .unwrap()
-        };
-        let infra = r#"{"Id":"i","Status":"running"}"#;
-        assert!(pod(&format!(r#"[{infra},{{"Id":"a","Status":"running"}}]"#)).runs());
-        assert!(pod(r#"[{"Id":"i","Status":"exited"},{"Id":"a","Status":"running"}]"#).runs());
-        assert!(
-            !pod(&format!(r#"[{infra},{{"Id":"a","Status":"running"}},{{"Id":"b","Status":"exited"}}]"#))
-                .runs()
-        );
-        assert!(!pod(&format!("[{infra}]")).runs());
-        assert!(!pod("null").runs());
-    }
-
-    #[test]
-    fn a_container_that_never_started_has_not_ended_well() {
-        let state = |status: &str, started: &str| State {
-            status: status.into(),
-            started_at: started.into(),
-            finished_at: "2026-11-23T03:42:25Z".into(),
-            ..State::default()
-        };
-        let never = "0001-01-01T00:00:00Z";
-        assert!(matches!(state("created", never).meaning(), ContainerState::Stuck(_)));
-        assert!(matches!(state("exited", never).meaning(), ContainerState::Stuck(_)));
-        let ContainerState::Exited { code: 0, ran, .. } = state("exited", "2026-11-23T03:42:24Z").meaning()
-        else {
-            panic!("not exited");
-        };
-        assert_eq!(ran, Duration::from_secs(1));
-    }
-
-    #[test]
-    fn reasons_are_cut_to_what_they_say() {
-        let not_found = "starting container eb8d: crun: executable file `/nope` not found in $PATH: No such file \
-                         or directory: OCI runtime attempted to invoke a command that was not found";
-        let dependency = "starting container d217: a dependency of container d217 failed to start";
-        assert_eq!(
-            plain(&[dependency.into(), not_found.into()]),
-            "container eb8d: executable file `/nope` not found in $PATH: No such file or directory"
-        );
-        assert_eq!(plain(&["playing YAML file: a:1: image not known".into()]), "a:1: image not known");
-        assert_eq!(plain(&[dependency.into()]), &dependency["starting ".len()..]);
-    }
 }

@@ -17,7 +17,11 @@ use device_worker_ng::{
         order::{ContainerState, Fact, Failure, Order, Outcome, Pod, PodSummary, Task, Ticket},
         workload::{Content, Engine, Workload, WorkloadId},
     },
-    io::podman::{Config, Podman},
+    io::{
+        podman::{Config, Podman},
+        pressure::Disks,
+    },
+    wire::pod::Limits,
 };
 use serde_json::{Value, json};
 
@@ -46,8 +50,14 @@ impl Bed {
     pub(crate) fn at(socket: PathBuf) -> Self {
         let owner = format!("test-{}-{}", process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let (sender, events) = unbounded();
-        let config =
-            Config { engine: ENGINE, socket: socket.clone(), owner: owner.clone(), device_id: "dev1".into() };
+        let config = Config {
+            engine: ENGINE,
+            socket: socket.clone(),
+            owner: owner.clone(),
+            device_id: "dev1".into(),
+            limits: Limits::default(),
+            disks: Disks::default(),
+        };
         Self { podman: Podman::start(config, sender).unwrap(), events, owner, socket }
     }
 

@@ -5,9 +5,15 @@
 //! | [`bed`] | orders, and what is asked of podman beside the executor |
 //! | [`orders`] | start, look, list, remove, and what stays behind when they fail |
 //! | [`exits`] | ends of processes are noticed at once, and podman is left alone otherwise |
+//! | [`limits`] | CPU limits of whole pods, as the kernel has them |
+//! | [`probes`] | containers are asked whether they are well, and what hangs is cut |
 //! | [`lanes`] | slow orders don't hold up others |
+//! | [`usage`] | how much memory and disk space each pod uses |
 
 mod bed;
 mod exits;
 mod lanes;
+mod limits;
 mod orders;
+mod probes;
+mod usage;

@@ -26,7 +26,7 @@ fn a_pod_starts_is_seen_and_goes() {
         }),
     );
     assert_eq!(bed.order(Task::Look(workload.id.clone())), Ok(Fact::Gone));
-    assert_eq!(bed.order(Task::Pull(workload.clone())), Ok(Fact::Pulled { stale: vec![] }));
+    assert_eq!(bed.order(Task::Pull(workload.clone())), Ok(Fact::Pulled { fetched: vec![], stale: vec![] }));
     assert_eq!(states(&bed.start(&workload)), ["two running", "one running"]);
     assert_eq!(states(&bed.look(&workload)), ["two running", "one running"]);
     let listed = bed.list();
@@ -43,7 +43,7 @@ fn a_pod_starts_is_seen_and_goes() {
     assert_eq!(inspected["Config"]["Labels"]["app"], "whole");
     let pid = &inspected["State"]["Pid"];
     if !bed.lacks_cgroups() {
-        assert_eq!(pids_limit(pid.as_i64().unwrap()), Some("2048\n".into()));
+        assert_eq!(pids_limit(pid.as_i64().unwrap()), Some("512\n".into()));
     }
 
     assert_eq!(bed.remove(&workload), Ok(Fact::Gone));
@@ -135,7 +135,7 @@ fn a_failed_pull_of_a_present_image_is_told_and_no_failure() {
     let mut always = container("a", "true");
     always["imagePullPolicy"] = "Always".into();
     let workload = workload("stale", json!({ "containers": [always] }));
-    let Ok(Fact::Pulled { stale }) = bed.order(Task::Pull(workload)) else { panic!("not pulled") };
+    let Ok(Fact::Pulled { stale, .. }) = bed.order(Task::Pull(workload)) else { panic!("not pulled") };
     assert_eq!(stale.len(), 1);
     assert!(stale[0].contains(IMAGE), "{stale:?}");
 }
@@ -150,7 +150,7 @@ fn an_image_comes_from_a_registry() {
     remote["image"] = image.as_str().into();
     remote["imagePullPolicy"] = "Always".into();
     let workload = workload("remote", json!({ "containers": [remote] }));
-    assert_eq!(bed.order(Task::Pull(workload.clone())), Ok(Fact::Pulled { stale: vec![] }));
+    assert_eq!(bed.order(Task::Pull(workload.clone())), Ok(Fact::Pulled { fetched: vec![], stale: vec![] }));
     assert_eq!(states(&bed.start(&workload)), ["a running"]);
 }
 
@@ -252,4 +252,27 @@ fn a_missing_podman_is_the_engines_failure() {
         let expects_podman = !matches!(task, Task::Pull(_)); // no container, no image, nothing to ask
         assert_eq!(matches!(result, Err(Failure::Engine(_))), expects_podman, "{task:?}: {result:?}");
     }
+}
+
+#[test]
+fn an_image_that_a_container_uses_stays_and_one_that_none_uses_goes() {
+    let Some(bed) = Bed::new() else { return };
+    // an image of its own, and not just another name for the one of all tests
+    let tag = format!("localhost/discarded-{}:1", bed.owner);
+    let model = workload("model", json!({ "containers": [container("a", SLEEP)] }));
+    bed.start(&model);
+    let query = format!("container={}-a&repo={}&tag=1", model.id, tag.trim_end_matches(":1"));
+    let (status, answer) = podman::call(&podman::socket(), "POST", &format!("commit?{query}"), "");
+    assert_eq!(status, 200, "{answer}");
+    bed.remove(&model).unwrap();
+
+    let mut sleeper = container("a", SLEEP);
+    sleeper["image"] = json!(tag);
+    let workload = workload("discard", json!({ "containers": [sleeper] }));
+    bed.start(&workload);
+    let reason = refused(bed.order(Task::Discard(tag.clone())));
+    assert!(reason.contains("in use"), "{reason}");
+    bed.remove(&workload).unwrap();
+    assert_eq!(bed.order(Task::Discard(tag.clone())), Ok(Fact::Gone));
+    assert_eq!(bed.order(Task::Discard(tag)), Ok(Fact::Gone));
 }

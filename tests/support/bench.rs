@@ -7,6 +7,7 @@
 mod support;
 
 use std::{
+    collections::BTreeSet,
     fs,
     io::{BufRead, BufReader, Read, Write},
     net::TcpStream,
@@ -16,7 +17,13 @@ use std::{
 };
 
 use serde_json::{Map, Value, json};
-use support::{Device, IMAGE, SLEEP, children, podman, proxy::Proxy, workload};
+use support::{
+    Device, IMAGE, SLEEP, children,
+    edge::{Edge, Record},
+    podman,
+    proxy::Proxy,
+    workload,
+};
 
 type Part = (&'static str, fn(&mut Report));
 
@@ -40,7 +47,9 @@ fn main() {
     report.add("binary", fs::metadata(&binary).expect("the binary").size(), "bytes");
     let parts: [Part; 7] = [
         ("footprint", footprint),
+        ("linked", linked),
         ("first_action", first_action),
+        ("unplugged", unplugged),
         ("posts", posts),
         ("save_to_running", save_to_running),
         ("post_to_stop", post_to_stop),
@@ -136,6 +145,80 @@ fn footprint(report: &mut Report) {
     report.add("CPU over an idle minute, 50 workloads", percent(after.0 - before.0), "% of a core");
     report.add("CPU of podman's service over the same minute", percent(after.1 - before.1), "% of a core");
     report.add("podman requests over the same minute", proxy.requests("").len() - requests, "");
+}
+
+/// A device of the development edge API, with a workload of each of these names.
+fn managed(name: &str, workloads: &[String]) -> Option<(Device, Proxy, Edge)> {
+    let (mut device, proxy) = device(name);
+    let edge = Edge::start(&["--period", "1"])?;
+    for name in workloads {
+        edge.workload(&device, name, SLEEP);
+    }
+    device.unset("MANIFESTS");
+    device.talk_to(&edge);
+    device.start();
+    device.wait_for_running(&workloads.iter().map(String::as_str).collect::<Vec<_>>());
+    Some((device, proxy, edge))
+}
+
+/// Memory with a server, a session with it, and 10 workloads.
+fn linked(report: &mut Report) {
+    let names: Vec<String> = (0..10).map(|n| format!("w{n:02}")).collect();
+    let Some((device, _proxy, edge)) = managed("linked", &names) else { return };
+    assert_eq!(device.post("x", 1), 200);
+    let mark = edge.mark();
+    let beats = || {
+        let mut records = edge.since(mark);
+        records.retain(|it| it.is_good("heartbeat"));
+        records
+    };
+    device.wait_for("heartbeats", || (beats().len() > 5).then_some(()));
+    let beats = beats();
+    let all_run = |beat: &&Record| beat.content["workloads"].as_array().is_some_and(|it| it.len() == 10);
+    let last = beats.iter().rev().find(all_run).expect("a heartbeat of ten workloads");
+    let connections: BTreeSet<u64> = beats.iter().map(|it| it.connection).collect();
+    report.add("PSS of agent and receiver, 10 workloads, linked", pss_kib(device.pid()), "KiB");
+    report.add("TLS connections of the last heartbeats", connections.len(), "");
+    let size = last.head + last.body;
+    report.add("a heartbeat of 10 workloads, head and body", size, "bytes");
+}
+
+/// From the start of the process to its request to play the one pod that it shall run: without a server, and with a
+/// server that the network doesn't lead to.
+fn unplugged(report: &mut Report) {
+    const STARTS: usize = 20;
+    let (mut standalone, proxy) = device("standalone");
+    standalone.workload("s", SLEEP);
+    standalone.start();
+    standalone.wait_for_running(&["s"]);
+    let Some((mut linked, linked_proxy, edge)) = managed("unplugged", &["u".to_owned()]) else { return };
+    let state = linked.state_dir();
+    linked.wait_for("the configuration to be kept", || state.join("configuration").exists().then_some(()));
+    drop(edge); // from now on its port refuses
+    let play = |device: &mut Device, proxy: &Proxy, workload: &str| {
+        device.kill();
+        for pod in device.pods() {
+            podman::remove(&podman::socket(), &pod.name);
+        }
+        let before = proxy.requests("play/kube").len();
+        let start = Instant::now();
+        device.start();
+        let at =
+            support::poll(|| proxy.requests("play/kube").get(before).map(|(at, _)| *at)).expect("a play");
+        device.wait_for_running(&[workload]);
+        (at - start).as_secs_f64() * 1e3
+    };
+    let mut times: [Vec<f64>; 3] = Default::default();
+    for _ in 0..STARTS {
+        times[0].push(play(&mut standalone, &proxy, "s"));
+        times[1].push(play(&mut linked, &linked_proxy, "u"));
+        let refuses = linked.set("SERVER", "https://192.0.2.1:8043"); // nobody's, by RFC 5737
+        times[2].push(play(&mut linked, &linked_proxy, "u"));
+        linked.set("SERVER", refuses.expect("the edge API's"));
+    }
+    for (how, times) in ["standalone", "the server refuses", "no network"].into_iter().zip(times) {
+        report.add(&format!("start to the first play, {how}, median"), round(median(times), 2), "ms");
+    }
 }
 
 /// From the start of the process to its first request to podman, and to the adoption of a running pod.

@@ -1,6 +1,7 @@
 //! A device for a test: directories of its own, the real binary, real podman. When something expected does
 //! not come, the test says what it waited for and prints the agent's log.
 
+pub mod edge;
 pub mod http;
 pub mod podman;
 pub mod proxy;
@@ -107,14 +108,28 @@ impl Device {
         device
     }
 
-    /// Gives a setting in the environment of the next agent.
-    pub fn set(&mut self, key: &'static str, value: impl Into<String>) {
-        self.settings.insert(key, value.into());
+    /// Gives a setting in the environment of the next agent; returns what it was.
+    pub fn set(&mut self, key: &'static str, value: impl Into<String>) -> Option<String> {
+        self.settings.insert(key, value.into())
+    }
+
+    /// The next agent is without this setting.
+    pub fn unset(&mut self, key: &str) {
+        self.settings.remove(key);
+    }
+
+    /// The next agent talks to this edge API.
+    pub fn talk_to(&mut self, edge: &edge::Edge) {
+        self.set("SERVER", format!("https://{}", edge.address));
+        self.set("SERVER_NAME", "project-flotta.io");
+        for (key, file) in [("CA_ROOT", "ca.pem"), ("CERT", "bootstrap.pem"), ("KEY", "bootstrap.key")] {
+            self.set(key, edge.path("edge").join(file).display().to_string());
+        }
     }
 
     /// The next agent has these settings from a file, with this text, instead of the environment.
     pub fn config(&mut self, keys: &[&'static str], text: &str) -> PathBuf {
-        keys.iter().for_each(|key| drop(self.settings.remove(key)));
+        keys.iter().for_each(|key| self.unset(key));
         let file = self.path("config.yaml");
         fs::write(&file, text).unwrap();
         self.arguments = vec!["--config".into(), file.display().to_string()];
@@ -150,7 +165,8 @@ impl Device {
         self.whole_log().split_off(self.mark)
     }
 
-    fn whole_log(&self) -> String {
+    /// What every agent of this device has logged so far.
+    pub fn whole_log(&self) -> String {
         fs::read_to_string(self.path("log")).unwrap_or_default()
     }
 
@@ -167,16 +183,7 @@ impl Device {
 
     /// Defines the conditions of the device's profile `p`.
     pub fn profiles(&self, conditions: &[(&str, &str)]) {
-        let conditions: Vec<_> = conditions
-            .iter()
-            .map(|(name, expression)| serde_json::json!({"name": name, "expression": expression}))
-            .collect();
-        let device = serde_json::json!({
-            "apiVersion": "management.project-flotta.io/v1alpha1", "kind": "EdgeDevice",
-            "metadata": {"name": self.id},
-            "spec": {"profiles": [{"name": "p", "conditions": conditions}]},
-        });
-        self.manifest("device.json", &device.to_string());
+        self.manifest("device.json", &edge_device(&self.id, conditions).to_string());
     }
 
     /// Adds a workload of one busybox container, in a file of its own.
@@ -198,6 +205,18 @@ impl Device {
         command.envs(self.settings.iter().map(|(key, value)| (format!("EDGE_DEVICE_{key}"), value)));
         command.env("EDGE_DEVICE_PODMAN_SOCKET", &self.socket);
         command
+    }
+
+    /// Runs the binary as this device's, with these arguments too, to its end.
+    pub fn run(&self, arguments: &[&str]) -> process::Output {
+        self.command().args(arguments).output().unwrap()
+    }
+
+    /// Removes all pods of this device, as a reboot does.
+    pub fn lose_pods(&self) {
+        for (pod, podman) in self.pods().iter().zip(self.podman.iter().cycle()) {
+            podman::remove(podman, &pod.name);
+        }
     }
 
     /// Starts the agent. It need not be ready for anything when this returns.
@@ -309,7 +328,12 @@ impl Device {
     /// # Panics
     /// There was none within a minute: prints the agent's log and the pods.
     pub fn wait_for<T>(&self, what: &str, probe: impl FnMut() -> Option<T>) -> T {
-        poll(probe).unwrap_or_else(|| {
+        self.wait_within(PATIENCE, what, probe)
+    }
+
+    /// The same, with a patience of its own.
+    pub fn wait_within<T>(&self, patience: Duration, what: &str, probe: impl FnMut() -> Option<T>) -> T {
+        poll_for(patience, probe).unwrap_or_else(|| {
             panic!(
                 "waited in vain for {what}\n--- pods: {:#?}\n--- log of the agent:\n{}",
                 self.pods(),
@@ -325,9 +349,7 @@ impl Drop for Device {
             let _ = agent.kill();
             let _ = agent.wait();
         }
-        for (pod, podman) in self.pods().iter().zip(self.podman.iter().cycle()) {
-            podman::remove(podman, &pod.name);
-        }
+        self.lose_pods();
     }
 }
 
@@ -376,6 +398,19 @@ pub fn workload(name: &str, script: &str) -> serde_json::Value {
     })
 }
 
+/// A device's own manifest, with the conditions of its profile `p`.
+pub fn edge_device(id: &str, conditions: &[(&str, &str)]) -> serde_json::Value {
+    let conditions: Vec<_> = conditions
+        .iter()
+        .map(|(name, expression)| serde_json::json!({"name": name, "expression": expression}))
+        .collect();
+    serde_json::json!({
+        "apiVersion": "management.project-flotta.io/v1alpha1", "kind": "EdgeDevice",
+        "metadata": {"name": id},
+        "spec": {"profiles": [{"name": "p", "conditions": conditions}]},
+    })
+}
+
 /// A port of this test's own: below those that clients get, who could take it before the agent does.
 pub fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
@@ -416,8 +451,12 @@ pub fn pause(milliseconds: u64) {
 }
 
 /// Asks every 10 ms, for a minute.
-pub fn poll<T>(mut probe: impl FnMut() -> Option<T>) -> Option<T> {
-    let deadline = Instant::now() + PATIENCE;
+pub fn poll<T>(probe: impl FnMut() -> Option<T>) -> Option<T> {
+    poll_for(PATIENCE, probe)
+}
+
+fn poll_for<T>(patience: Duration, mut probe: impl FnMut() -> Option<T>) -> Option<T> {
+    let deadline = Instant::now() + patience;
     loop {
         if let Some(found) = probe() {
             return Some(found);

@@ -16,25 +16,27 @@ const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(3600);
 pub(super) struct Attempt {
     pub(super) at: Wake,
     failures: u32,
+    /// The server said how long to wait.
+    is_told: bool,
 }
 
 impl Attempt {
-    pub(super) const NEVER: Self = Self { at: Wake::Never, failures: 0 };
+    pub(super) const NEVER: Self = Self { at: Wake::Never, failures: 0, is_told: false };
 
     /// The first one: at any time within `spread`.
     pub(super) fn within(spread: Duration, now: Duration, random: &mut Random) -> Self {
-        Self { at: Wake::At(now + spread.mul_f64(random.share())), failures: 0 }
+        Self { at: Wake::At(now + spread.mul_f64(random.share())), ..Self::NEVER }
     }
 
     /// As if it had failed `failures` times.
     pub(super) fn after(failures: u32, first: Duration, now: Duration, random: &mut Random) -> Self {
         let wait = failures.checked_sub(1).map_or(Duration::ZERO, |before| back_off(first, before, random));
-        Self { at: Wake::At(now + wait), failures }
+        Self { at: Wake::At(now + wait), failures, is_told: false }
     }
 
     /// It went well: again after the period, give or take a tenth.
     pub(super) fn good(&mut self, period: Duration, now: Duration, random: &mut Random) {
-        self.failures = 0;
+        (self.failures, self.is_told) = (0, false);
         self.at = Wake::At(now.saturating_add(period.mul_f64(0.9 + 0.2 * random.share())));
     }
 
@@ -53,6 +55,14 @@ impl Attempt {
         };
         self.at = Wake::At(now + asked.min(LONGEST_RETRY_AFTER) + back_off(first, self.failures, random));
         self.failures = self.failures.saturating_add(1);
+        self.is_told = !asked.is_zero();
+    }
+
+    /// Another call was answered well: what waits because the server was away need not wait for long any more.
+    pub(super) fn is_back(&mut self, period: Duration, now: Duration, random: &mut Random) {
+        if self.failures > 0 && !self.is_told {
+            self.at = self.at.earlier(Self::within(period, now, random).at);
+        }
     }
 
     /// The period is shorter now: what waited for the old one comes by the new one.
@@ -60,6 +70,10 @@ impl Attempt {
         if self.failures == 0 {
             self.at = self.at.earlier(Self::within(period, now, random).at);
         }
+    }
+
+    pub(super) fn has_failed(&self) -> bool {
+        self.failures > 0
     }
 
     pub(super) fn not_before(&mut self, at: Duration) {
@@ -98,6 +112,7 @@ mod tests {
         let busy = CallFailure::Refused { status: 503, message: String::new(), retry_after: Some(600 * S) };
         attempt.failed(60 * S, &busy, S, &mut random);
         attempt.sooner(5 * S, S, &mut random);
+        attempt.is_back(5 * S, S, &mut random);
         assert!(attempt.at > Wake::At(601 * S) && attempt.at <= Wake::At(661 * S));
     }
 }

@@ -6,11 +6,12 @@ use super::Tracked;
 use crate::agent::{
     Turn,
     leaving::REMOVE_AGAIN,
+    limit::CpuLimit,
     notice::{Notice, Reason},
     order::{Fact, Failure, Pod, Ticket},
     phase::Phase,
     verdict::{Verdict, judge},
-    workload::{Backoff, Engine, Schedule, Workload},
+    workload::{Backoff, Engine, RestartPolicy, Schedule, Workload},
 };
 
 impl Tracked {
@@ -21,12 +22,22 @@ impl Tracked {
         result: Result<Fact, Failure>,
         turn: &mut Turn<'_>,
     ) {
+        if result == Ok(Fact::Gone) {
+            turn.book.images.look();
+        }
         let Some(result) = self.leaving.done(ticket, result, turn) else { return };
         let Some(wanted) = self.wanted.clone() else { return };
         let (name, engine) = (self.name.clone(), wanted.content.engine);
+        self.health.done(ticket, &result);
+        if let Some(limit) = self.limit.is_over(ticket) {
+            return self.limited(engine, limit, result, turn);
+        }
         match (self.phase, result) {
             (Phase::Pulling(at), result) if at == ticket => match result {
-                Ok(Fact::Pulled { stale }) => {
+                Ok(Fact::Pulled { fetched, stale }) => {
+                    for image in fetched {
+                        turn.book.images.fetched(engine, image);
+                    }
                     for sentence in stale {
                         turn.tell(Notice::warning(
                             Reason::ImagePullFailed,
@@ -70,7 +81,11 @@ impl Tracked {
             },
             (Phase::Stopping(at), result) if at == ticket => match result {
                 Ok(_) => {
-                    (self.present, self.phase) = (false, Phase::Inactive);
+                    // an unhealthy one that shall not be started again
+                    let over = wanted.is_service() && wanted.restart == RestartPolicy::Never;
+                    let finished = turn.book.finished.get(&wanted.id).filter(|_| over);
+                    let finished = finished.map(|code| Phase::Finished { code: *code });
+                    (self.present, self.phase) = (false, finished.unwrap_or(Phase::Inactive));
                     turn.tell(Notice::info(Reason::Stopped, format!("workload '{name}': its pod is gone")));
                 }
                 Err(Failure::Engine(cause)) => self.lost(engine, cause, turn),
@@ -88,9 +103,32 @@ impl Tracked {
         }
     }
 
+    /// The pod's CPU limit was applied, or not.
+    fn limited(
+        &mut self,
+        engine: Engine,
+        limit: CpuLimit,
+        result: Result<Fact, Failure>,
+        turn: &mut Turn<'_>,
+    ) {
+        match result {
+            // no event: metrics can move it as often as they are posted
+            Ok(Fact::Limited) => self.limit.applied(limit),
+            Ok(_) => {} // the pod is gone: its processes' end tells
+            Err(Failure::Workload(cause)) => {
+                if self.limit.refused(limit) {
+                    let message = format!("workload '{}': its CPU can't be limited here: {cause}", self.name);
+                    turn.tell(Notice::warning(Reason::Unsupported, message));
+                }
+            }
+            Err(failure @ Failure::Engine(_)) => turn.failed(engine, "", &failure),
+        }
+    }
+
     /// Takes the wanted pod for what its containers say.
     fn judged(&mut self, wanted: &Workload, pod: &Pod, adopting: bool, turn: &mut Turn<'_>) {
         let name = self.name.clone();
+        self.limit.found(pod.cpu);
         match judge(wanted, pod) {
             Verdict::Running => {
                 if adopting {
@@ -102,7 +140,12 @@ impl Tracked {
                 } else if matches!(self.phase, Phase::Looking { .. }) {
                     self.false_alarms = self.false_alarms.saturating_add(1);
                 }
+                self.health.seen(&wanted.probes, pod, turn.now.up);
                 self.phase = Phase::Running;
+                self.trial.runs(turn.now.up);
+                if adopting && turn.book.is_on_trial(&self.name) {
+                    self.trial.begin(turn.now.up);
+                }
             }
             Verdict::Finished { code } => {
                 turn.tell(Notice::info(
@@ -113,6 +156,7 @@ impl Tracked {
                 turn.finished(&wanted.id, code);
             }
             Verdict::Failed { cause, at, ran } => {
+                self.trial.ran(ran);
                 if ran >= Backoff::CAP {
                     self.failures = 0;
                 }
@@ -134,6 +178,7 @@ impl Tracked {
     /// The engine could not be asked: what is there must be seen again before anything else is done.
     fn lost(&mut self, engine: Engine, cause: String, turn: &mut Turn<'_>) {
         self.phase = Phase::Unknown;
+        self.trial.suspend();
         turn.failed(engine, &format!("workload '{}'", self.name), &Failure::Engine(cause));
     }
 
@@ -142,8 +187,9 @@ impl Tracked {
     }
 
     /// A failure at this time since boot: the wait for the next try counts from there.
-    fn failed_because(&mut self, reason: Reason, cause: &str, at: Duration, turn: &mut Turn<'_>) {
+    pub(super) fn failed_because(&mut self, reason: Reason, cause: &str, at: Duration, turn: &mut Turn<'_>) {
         self.failures = self.failures.saturating_add(1);
+        self.trial.ran(Duration::ZERO);
         self.wait(at, turn);
         let again = match self.phase {
             Phase::Waiting { until } => {

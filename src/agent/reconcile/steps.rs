@@ -2,11 +2,14 @@
 
 use super::Tracked;
 use crate::agent::{
-    Turn,
+    Gate, Turn,
+    health::Health,
     notice::{Notice, Reason},
     order::Task,
     phase::Phase,
+    shed,
     time::Wake,
+    update::{DEADLINE, Fallback, Progress},
     workload::{Schedule, Workload},
 };
 
@@ -19,9 +22,12 @@ impl Tracked {
         self.phase = Phase::Looking { ticket, adopting };
     }
 
-    /// Does all that can be done now, and says when it wants to be asked again. `allowed`: its profiles hold.
-    pub(in crate::agent) fn advance(&mut self, allowed: bool, turn: &mut Turn<'_>) -> Wake {
-        let (may_run, flap) = self.flapping.may_run(allowed, turn.now.up);
+    /// Does all that can be done now, and says when it wants to be asked again. `gate`: what
+    /// its profiles say.
+    pub(in crate::agent) fn advance(&mut self, gate: Gate, turn: &mut Turn<'_>) -> Wake {
+        let update = self.judge_update(turn);
+        let (may_run, flap) = self.flapping.may_run(gate.is_open, turn.now.up);
+        let may_run = may_run && !self.evicted;
         self.may_run = may_run;
         if let Some(rest) = self.flapping.just_held() {
             turn.tell(Notice::warning(
@@ -33,12 +39,14 @@ impl Tracked {
                 ),
             ));
         }
-        let wake = flap.earlier(self.advance_wanted(may_run, turn));
+        let wake = flap.earlier(update).earlier(self.advance_wanted(Gate { is_open: may_run, ..gate }, turn));
         let leave = match self.wanted {
             None => !self.held && (self.dismissed || !turn.book.partial),
             // An old pod runs on until the images of the new one are here.
             Some(_) => {
-                !may_run || self.pulled || matches!(self.phase, Phase::Running | Phase::Finished { .. })
+                !may_run
+                    || self.pulled && !turn.book.held
+                    || matches!(self.phase, Phase::Running | Phase::Finished { .. })
             }
         };
         if !leave {
@@ -49,11 +57,39 @@ impl Tracked {
         wake.earlier(leaving)
     }
 
-    fn advance_wanted(&mut self, mut may_run: bool, turn: &mut Turn<'_>) -> Wake {
+    /// Takes an update back whose time is over, and says when to ask again.
+    fn judge_update(&mut self, turn: &mut Turn<'_>) -> Wake {
+        let progress = self.trial.progress(self.phase, turn.now.up);
+        if !turn.book.is_on_trial(&self.name) {
+            return Wake::Never;
+        }
+        match (progress, self.wanted.clone(), turn.book.fallbacks.get(&self.name).cloned()) {
+            (Progress::Open(wake), ..) => return wake,
+            (Progress::Failed, Some(wanted), Some(fallback)) => {
+                let message = format!(
+                    "workload '{}': its update has not come up within {} s, so what ran before returns; this \
+                     content isn't tried again until it changes",
+                    self.name,
+                    DEADLINE.as_secs()
+                );
+                turn.tell(Notice::warning(Reason::RolledBack, message));
+                let good = fallback.instead_of(&wanted);
+                let failed = Some(wanted.id.clone());
+                turn.book.fall_back(&self.name, Some(Fallback { failed, ..fallback }));
+                self.replace(Some(good), turn);
+            }
+            _ => turn.book.fall_back(&self.name, None),
+        }
+        Wake::Never
+    }
+
+    fn advance_wanted(&mut self, gate: Gate, turn: &mut Turn<'_>) -> Wake {
+        let mut may_run = gate.is_open;
         let Some(wanted) = self.wanted.clone() else { return Wake::Never };
         let (engine, is_service) = (wanted.content.engine, wanted.is_service());
         if !may_run {
             self.failures = 0; // when it may run again it starts at once
+            self.trial.suspend();
         }
         if let Phase::Waiting { until } = self.phase {
             if may_run && turn.now.up < until {
@@ -74,6 +110,9 @@ impl Tracked {
                 self.phase = Phase::Inactive;
             }
         }
+        if self.evicted && self.phase == Phase::Running {
+            return self.stop(&wanted, turn); // whether podman answers or not: its processes can be ended
+        }
         if !turn.ready(engine) {
             return slot; // a list will come
         }
@@ -86,18 +125,29 @@ impl Tracked {
             Phase::Running => match self.look_at {
                 Some(at) if turn.now.up < at => return Wake::At(at),
                 Some(_) => self.look(false, turn),
-                None => {}
+                None => {
+                    if self.limit.wants(gate.cpu) {
+                        let task = Task::Limit { id: wanted.id.clone(), cpu: gate.cpu };
+                        let ticket = turn.order(&self.name, engine, task);
+                        self.limit.ordered(ticket, gate.cpu);
+                    }
+                    return self.probe(&wanted, turn);
+                }
             },
             Phase::Waiting { .. } => return self.stop(&wanted, turn),
+            Phase::Inactive if turn.book.held => self.trial.suspend(), // the device comes first
             Phase::Inactive if may_run && !self.pulled => {
                 let ticket = turn.order(&self.name, engine, Task::Pull(wanted));
                 (self.last, self.phase) = (ticket, Phase::Pulling(ticket));
             }
             Phase::Inactive if may_run && self.leaving.is_empty() => {
                 turn.forget(&wanted.id);
+                if turn.book.is_on_trial(&self.name) {
+                    self.trial.begin(turn.now.up);
+                }
                 let ticket = turn.order(&self.name, engine, Task::Start(wanted));
                 (self.last, self.phase, self.present) = (ticket, Phase::Starting(ticket), true);
-                self.false_alarms = 0;
+                (self.false_alarms, self.health) = (0, Health::default());
                 if !is_service {
                     self.slots.used();
                     self.pulled = false; // the next run may find a newer image
@@ -108,11 +158,12 @@ impl Tracked {
         slot
     }
 
-    fn stop(&mut self, wanted: &Workload, turn: &mut Turn<'_>) -> Wake {
+    pub(super) fn stop(&mut self, wanted: &Workload, turn: &mut Turn<'_>) -> Wake {
         if turn.now.up < self.stop_after {
             return Wake::At(self.stop_after);
         }
-        let task = Task::Remove { id: wanted.id.clone(), grace: wanted.grace };
+        let grace = if self.evicted { shed::GRACE } else { wanted.grace };
+        let task = Task::Remove { id: wanted.id.clone(), grace };
         let ticket = turn.order(&self.name, wanted.content.engine, task);
         (self.last, self.phase) = (ticket, Phase::Stopping(ticket));
         Wake::Never

@@ -79,7 +79,7 @@ impl Edge {
         Remembered {
             certificate: Some((now.utc - 100 * S, now.utc + 30 * 86_400 * S)),
             configuration: configuration.map(Box::new),
-            disconnected: false,
+            ..Remembered::default()
         }
     }
 
@@ -133,11 +133,13 @@ impl Edge {
     }
 
     pub(super) fn told(&mut self, notice: &Notice) {
-        self.unheard.push_back(notice.message.clone());
+        if notice.reason != Reason::EventsDropped {
+            self.unheard.push_back(notice.message.clone());
+        }
     }
 
-    /// What waited in the agent's memory is gone.
-    pub(super) fn restarted(&mut self) {
+    /// Of what was told until now nothing is expected any more.
+    pub(super) fn expect_nothing(&mut self) {
         self.unheard.clear();
     }
 

@@ -43,6 +43,19 @@ fn a_device_nobody_approves_asks_for_days_ever_more_slowly_and_says_so_once() {
 }
 
 #[test]
+fn a_device_whose_certificate_was_lost_on_the_way_asks_to_be_let_in_as_soon_as_it_is_deleted() {
+    let mut world = World::managed(Remembered::default());
+    (world.edge.broken, world.edge.only) = (Some(refused(500)), Some(CallKind::Register));
+    world.pass(HOUR);
+    let since = world.now.up;
+    world.edge.known = false; // somebody deleted it, and lets it in when it asks
+    (world.edge.broken, world.edge.only) = (None, None);
+    world.pass(302 * S + 302 * S);
+    assert_eq!(world.edge.count(CallKind::Enrol, since), 1);
+    assert_eq!(world.heard().last(), Some(&Reason::ConfigurationApplied));
+}
+
+#[test]
 fn a_registered_device_does_not_register_again_when_it_restarts() {
     let mut world = linked(&[]);
     world.restart();
@@ -134,6 +147,24 @@ fn a_server_that_is_away_is_asked_about_once_in_150_s_per_kind_and_missed_once()
     assert_eq!(world.heard(), [Reason::ServerBack]);
     world.pass(301 * S);
     assert_eq!(world.edge.unheard(), 0);
+}
+
+#[test]
+fn when_one_call_is_answered_again_the_others_follow_within_a_period() {
+    let mut world = linked(&[]);
+    let mut longest = Duration::ZERO;
+    for _ in 0..20 {
+        world.edge.broken = Some(CallFailure::Unreachable("no route".into()));
+        world.pass(3600 * S);
+        let since = world.now.up;
+        world.edge.broken = None;
+        world.pass(310 * S);
+        let kinds = [CallKind::Heartbeat, CallKind::Configuration, CallKind::Control];
+        let first = |kind| world.edge.came.iter().find(|it| it.0 == kind && it.1 >= since).unwrap().1;
+        let firsts = kinds.map(first);
+        longest = longest.max(*firsts.iter().max().unwrap() - *firsts.iter().min().unwrap());
+    }
+    assert!(longest <= 61 * S, "{longest:?}");
 }
 
 #[test]

@@ -4,12 +4,17 @@
 mod certificates;
 mod edge;
 mod fleet;
+mod images;
+mod limits;
 mod link;
 mod outages;
+mod probes;
 mod reports;
 mod scenarios;
+mod shedding;
 mod simulation;
 mod sources;
+mod updates;
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -21,9 +26,13 @@ use edge::Edge;
 use serde_json::json;
 
 use super::{
-    call::ServerConfiguration,
-    order::{Container, ContainerState, Pod},
-    workload::{Condition, Content, ListedCondition, ListedProfile, Profile, RestartPolicy, Workload},
+    call::{Answer, Call, CallFailure, CallKind, ServerConfiguration},
+    images::{Fetched, Pulled},
+    order::{Container, ContainerState, Order, Pod},
+    update::Fallbacks,
+    workload::{
+        Condition, Content, Desired, ListedCondition, ListedProfile, Profile, RestartPolicy, Workload,
+    },
     *,
 };
 
@@ -60,7 +69,11 @@ fn gated(name: &str, condition: &str) -> Workload {
 fn changed(workload: &Workload) -> Workload {
     let mut content = workload.content.clone();
     content.labels.push(("changed".into(), "yes".into()));
-    Workload { profiles: workload.profiles.clone(), ..Workload::new(content) }
+    Workload {
+        profiles: workload.profiles.clone(),
+        probes: workload.probes.clone(),
+        ..Workload::new(content)
+    }
 }
 
 struct World {
@@ -73,11 +86,25 @@ struct World {
     log: Vec<String>,
     said: Vec<Notice>,
     remembered: Finished,
+    fallbacks: Fallbacks,
+    pulled: Pulled,
+    /// The images that come in with each pull.
+    fetched: Vec<Fetched>,
     /// What runs on the engine, or is there in another state.
     pods: BTreeMap<WorkloadId, (String, ContainerState, usize)>,
+    /// The CPU limits of pods.
+    limits: BTreeMap<WorkloadId, u64>,
     profiles: Vec<Profile>,
+    /// What each pod uses of whatever is asked for.
+    uses: Vec<(WorkloadId, u64)>,
     /// What each order but a list is answered with, instead of success.
     broken: Option<Failure>,
+    /// No pod can be started.
+    unstartable: bool,
+    /// What probes find wrong.
+    sick: Option<&'static str>,
+    /// What the image of every container asks for.
+    healthcheck: Option<Arc<health::Probe>>,
     /// The engine does not answer at all.
     engine_gone: bool,
     /// Part of the configuration can't be read.
@@ -87,6 +114,8 @@ struct World {
     edge: Edge,
     /// What the state directory keeps of the conversation.
     kept: Remembered,
+    /// How often what the server has not heard was to be written.
+    writes: usize,
 }
 
 impl World {
@@ -106,12 +135,21 @@ impl World {
         world
     }
 
-    fn agent(finished: Finished, manifests: bool, server: Option<Remembered>, seed: u64) -> Agent {
+    fn agent(
+        finished: Finished,
+        fallbacks: Fallbacks,
+        manifests: bool,
+        server: Option<Remembered>,
+        seed: u64,
+    ) -> Agent {
         Agent::new(Setup {
             engines: vec![PODMAN],
             interval: 60 * S,
             metrics_ttl: None,
+            default_memory: None,
             finished,
+            fallbacks,
+            images: Pulled::new(),
             manifests,
             server,
             next_slot,
@@ -123,14 +161,18 @@ impl World {
         let condition =
             |name: &str, expression: &str| Condition { name: name.into(), expression: expression.into() };
         Self {
-            agent: Self::agent(finished, manifests, server, 1),
+            agent: Self::agent(finished, Fallbacks::new(), manifests, server, 1),
             now: Now { up: 1000 * S, utc: SystemTime::UNIX_EPOCH + 1_000_000 * S },
             wake: Wake::Never,
             orders: VecDeque::new(),
             log: Vec::new(),
             said: Vec::new(),
             remembered: Finished::new(),
+            fallbacks: Fallbacks::new(),
+            pulled: Pulled::new(),
+            fetched: Vec::new(),
             pods: BTreeMap::new(),
+            limits: BTreeMap::new(),
             profiles: vec![Profile {
                 name: "p".into(),
                 conditions: vec![
@@ -139,12 +181,17 @@ impl World {
                     condition("very_hot", "hot > 100"),
                 ],
             }],
+            uses: Vec::new(),
             broken: None,
+            unstartable: false,
+            sick: None,
+            healthcheck: None,
             engine_gone: false,
             partial: false,
             calls: VecDeque::new(),
             edge: Edge::default(),
             kept: Remembered::default(),
+            writes: 0,
         }
     }
 
@@ -155,11 +202,14 @@ impl World {
             match action {
                 Action::Order(order) => {
                     match &order.task {
-                        Task::List => {}
+                        Task::List | Task::Usage(_) => {}
                         Task::Pull(workload) => self.log.push(format!("pull {}", workload.id)),
                         Task::Start(workload) => self.log.push(format!("start {}", workload.id)),
                         Task::Look(id) => self.log.push(format!("look {id}")),
+                        Task::Discard(image) => self.log.push(format!("discard {image}")),
+                        Task::Limit { id, cpu } => self.log.push(format!("limit {id} {cpu:?}")),
                         Task::Remove { id, .. } => self.log.push(format!("remove {id}")),
+                        Task::Probe { container, .. } => self.log.push(format!("probe {container}")),
                     }
                     self.orders.push_back(order);
                 }
@@ -173,6 +223,12 @@ impl World {
                     self.said.push(notice);
                 }
                 Action::Remember(finished) => self.remembered = finished,
+                Action::RememberFallbacks(fallbacks) => self.fallbacks = fallbacks,
+                Action::RememberImages(images) => self.pulled = images,
+                Action::KeepUnheard(unheard) => {
+                    self.kept.unheard = unheard;
+                    self.writes += 1;
+                }
                 Action::StoreConfiguration(raw) => self.kept.configuration = self.edge.read(&raw),
                 Action::Disconnect => self.kept = Remembered { disconnected: true, ..Default::default() },
             }
@@ -201,11 +257,15 @@ impl World {
     /// Carries out the oldest order, as podman would.
     fn answer(&mut self) {
         let order = self.orders.pop_front().expect("an order");
+        let cpu = |id: &WorkloadId| self.limits.get(id).copied();
         let running = |pods: &BTreeMap<WorkloadId, (String, ContainerState, usize)>, id: &WorkloadId| {
             pods.get(id).map_or(Ok(Fact::Gone), |(_, state, count)| {
-                let containers =
-                    ('a'..).take(*count).map(|name| Container { name: name.into(), state: state.clone() });
-                Ok(Fact::Pod(Pod { containers: containers.collect() }))
+                let containers = ('a'..).take(*count).map(|name| Container {
+                    name: name.into(),
+                    state: state.clone(),
+                    healthcheck: self.healthcheck.clone(),
+                });
+                Ok(Fact::Pod(Pod { containers: containers.collect(), cpu: cpu(id) }))
             })
         };
         let result = match (&order.task, &self.broken) {
@@ -221,7 +281,10 @@ impl World {
                     .collect(),
             )),
             (_, Some(failure)) => Err(failure.clone()),
-            (Task::Pull(_), _) => Ok(Fact::Pulled { stale: Vec::new() }),
+            (Task::Pull(_), _) => {
+                Ok(Fact::Pulled { fetched: self.fetched.drain(..).collect(), stale: Vec::new() })
+            }
+            (Task::Start(_), _) if self.unstartable => Err(Failure::Workload("no such command".into())),
             (Task::Start(workload), _) => {
                 let same_name = |(name, ..): &&(String, ContainerState, usize)| name == workload.name();
                 assert!(
@@ -235,8 +298,18 @@ impl World {
                 running(&self.pods, &workload.id)
             }
             (Task::Look(id), _) => running(&self.pods, id),
+            (Task::Discard(_), _) => Ok(Fact::Gone),
+            (Task::Limit { id, .. }, _) if !self.pods.contains_key(id) => Ok(Fact::Gone),
+            (Task::Limit { id, cpu }, _) => {
+                self.limits.remove(id);
+                self.limits.extend(cpu.map(|cpu| (id.clone(), cpu)));
+                Ok(Fact::Limited)
+            }
+            (Task::Probe { .. }, _) => Ok(self.probed()),
+            (Task::Usage(_), _) => Ok(Fact::Usage(self.uses.clone())),
             (Task::Remove { id, .. }, _) => {
                 self.pods.remove(id);
+                self.limits.remove(id);
                 Ok(Fact::Gone)
             }
         };
@@ -313,8 +386,8 @@ impl World {
         self.orders.clear();
         self.calls.clear();
         let seed = self.now.up.as_nanos() as u64;
-        self.agent = Self::agent(self.remembered.clone(), false, Some(self.kept.clone()), seed);
-        self.edge.restarted();
+        let (finished, fallbacks) = (self.remembered.clone(), self.fallbacks.clone());
+        self.agent = Self::agent(finished, fallbacks, false, Some(self.kept.clone()), seed);
         self.happen(Event::Tick);
     }
 

@@ -43,11 +43,11 @@ fn a_missing_engine_or_a_full_disk_degrades_the_device_and_is_told_once() {
     assert!(!world.edge.beats.last().unwrap().degraded);
     world.said.clear();
     for _ in 0..10 {
-        world.happen(Event::Stored(Err("no space left on device".into())));
+        world.happen(Event::Stored(Kept::State, Err("no space left on device".into())));
     }
     world.pass(70 * S);
     assert!(world.edge.beats.last().unwrap().degraded);
-    world.happen(Event::Stored(Ok(())));
+    world.happen(Event::Stored(Kept::State, Ok(())));
     world.pass(70 * S);
     assert!(!world.edge.beats.last().unwrap().degraded);
     assert_eq!(world.heard(), [Reason::StateNotKept, Reason::StateKept]);
@@ -65,9 +65,111 @@ fn events_outlive_an_outage_and_the_oldest_are_dropped_and_counted() {
     world.edge.beats.clear();
     world.pass(302 * S); // the server checks that none is lost or doubled
     let first = &world.edge.beats[0];
-    assert_eq!(first.events[0].message, "51 older events were dropped unsent", "one is the outage itself");
+    assert_eq!(first.events[0].message, "51 older events were dropped unheard", "one is the outage itself");
     assert_eq!(first.events.len(), 101);
     assert!(world.edge.beats[1..].iter().all(|beat| beat.events.len() < 2));
+}
+
+#[test]
+fn events_outlive_the_agent_and_so_does_what_was_on_its_way_when_it_was_killed() {
+    let mut world = linked(&[]);
+    world.edge.broken = Some(CallFailure::Unreachable("no route to host".into()));
+    world.happen(Event::Notice(Notice::info(Reason::Started, "on its way")));
+    while !world.calls.iter().any(|call| call.kind() == CallKind::Heartbeat) {
+        world.step(world.now.up + S);
+        world.happen(Event::Tick);
+    }
+    world.happen(Event::Notice(Notice::info(Reason::Started, "waiting")));
+    world.restart(); // and the call was never answered
+    world.edge.broken = None;
+    world.pass(200 * S); // the server checks that none is lost or doubled
+    let heard: Vec<_> = world.edge.beats.iter().flat_map(|beat| &beat.events).collect();
+    assert!(heard[0].message == "on its way" && heard[1].message == "waiting", "{heard:?}");
+    assert!(world.edge.unheard() == 0 && world.kept.unheard.is_empty());
+    world.restart();
+    world.pass(200 * S); // nor now
+}
+
+#[test]
+fn what_was_heard_is_taken_out_of_what_is_kept_with_the_answer_and_nothing_is_written_without_an_event() {
+    let mut world = linked(&[]);
+    world.writes = 0;
+    world.pass(HOUR);
+    assert_eq!((world.edge.beats.len() > 50, world.writes), (true, 0));
+    world.happen(Event::Notice(Notice::info(Reason::Started, "an event")));
+    assert_eq!((world.kept.unheard.events.len(), world.writes), (1, 1));
+    while !world.calls.iter().any(|call| call.kind() == CallKind::Heartbeat) {
+        world.step(world.now.up + S);
+        world.happen(Event::Tick);
+    }
+    assert_eq!((world.kept.unheard.events.len(), world.writes), (1, 1), "it is on its way");
+    world.settle();
+    assert_eq!((world.kept.unheard.is_empty(), world.writes), (true, 2));
+}
+
+#[test]
+fn without_a_server_no_event_is_kept() {
+    let mut world = World::running(&[&workload("w", 1)]);
+    world.happen(Event::Notice(Notice::info(Reason::Started, "an event")));
+    assert_eq!(world.writes, 0);
+}
+
+#[test]
+fn events_that_the_server_refuses_twice_are_dropped_and_counted_and_the_next_ones_arrive() {
+    let mut world = linked(&[]);
+    (world.edge.broken, world.edge.only) = (Some(refused(422)), Some(CallKind::Heartbeat));
+    world.happen(Event::Notice(Notice::info(Reason::Started, "a bad one")));
+    world.pass(HOUR);
+    let dropped = "2 events are dropped: the server refuses heartbeats with them"; // and the refusal itself
+    assert_eq!(world.said.iter().filter(|it| it.reason == Reason::EventsDropped).count(), 1);
+    assert!(world.said.iter().any(|it| it.message == dropped), "{:?}", world.said);
+    world.edge.broken = None;
+    world.happen(Event::Notice(Notice::info(Reason::Started, "a good one")));
+    world.pass(400 * S);
+    let heard: Vec<_> =
+        world.edge.beats.iter().flat_map(|beat| &beat.events).map(|it| &*it.message).collect();
+    assert_eq!(heard, ["2 older events were dropped unheard", "a good one"]);
+    assert!(world.kept.unheard.is_empty());
+}
+
+#[test]
+fn events_wait_for_a_server_that_refuses_for_another_reason() {
+    for status in [404, 401, 500, 503] {
+        let mut world = linked(&[]);
+        (world.edge.broken, world.edge.only) = (Some(refused(status)), Some(CallKind::Heartbeat));
+        world.happen(Event::Notice(Notice::info(Reason::Started, "an event")));
+        world.pass(HOUR);
+        world.edge.broken = None;
+        world.pass(HOUR);
+        assert_eq!(world.edge.unheard(), 0, "{status}");
+        assert!(world.edge.beats.iter().any(|beat| beat.events[0].message == "an event"), "{status}");
+    }
+}
+
+#[test]
+fn a_certificate_that_is_in_memory_only_degrades_the_device_until_it_is_on_disk() {
+    let mut world = linked(&[]);
+    world.happen(Event::Stored(Kept::Identity, Err("no space left on device".into())));
+    world.happen(Event::Stored(Kept::State, Ok(()))); // of something else
+    world.pass(70 * S);
+    assert!(world.edge.beats.last().unwrap().degraded);
+    world.happen(Event::Stored(Kept::Identity, Ok(())));
+    world.pass(70 * S);
+    assert!(!world.edge.beats.last().unwrap().degraded);
+    assert_eq!(world.heard(), [Reason::StateNotKept, Reason::StateKept]);
+}
+
+#[test]
+fn events_that_cannot_be_kept_are_said_once_and_not_because_of_that_again_and_again() {
+    let mut world = linked(&[]);
+    world.happen(Event::Notice(Notice::info(Reason::Started, "an event")));
+    for _ in 0..100 {
+        let result = if world.kept.unheard.is_empty() { Ok(()) } else { Err("read-only".into()) };
+        world.happen(Event::Stored(Kept::Unheard, result));
+        world.pass(60 * S);
+    }
+    assert_eq!(world.heard(), [Reason::Started, Reason::StateNotKept]);
+    assert_eq!(world.edge.unheard(), 0);
 }
 
 #[test]
@@ -75,7 +177,7 @@ fn a_long_event_is_cut_between_two_characters() {
     let mut world = linked(&[]);
     let message = "ä".repeat(5000);
     world.happen(Event::Notice(Notice::info(Reason::Started, message)));
-    world.edge.restarted(); // it comes otherwise than it was told
+    world.edge.expect_nothing(); // it comes otherwise than it was told
     while world.calls.is_empty() || !matches!(world.calls.back(), Some(Call::Heartbeat(_))) {
         world.step(world.now.up + S);
         world.happen(Event::Tick);

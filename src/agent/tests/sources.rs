@@ -187,10 +187,10 @@ fn a_configuration_that_could_not_be_stored_is_stored_when_the_disk_takes_it() {
     world.edge.configuration = configuration("2", &[&workload("w", 1)]);
     world.pass(140 * S);
     world.kept.configuration = None;
-    world.happen(Event::Stored(Err("no space left on device".into())));
+    world.happen(Event::Stored(Kept::State, Err("no space left on device".into())));
     world.pass(66 * S);
     assert_eq!(world.kept.configuration.take().unwrap().version, "2");
-    world.happen(Event::Stored(Ok(())));
+    world.happen(Event::Stored(Kept::State, Ok(())));
     world.pass(140 * S);
     assert!(world.kept.configuration.is_none(), "once is enough");
 }

@@ -137,7 +137,7 @@ fn a_new_pair_takes_the_old_ones_place_only_when_it_is_promoted() {
             (waiting.received, &waiting.pair.certified.cert),
             (Some(at(round)), &next.pair.certified.cert)
         );
-        vault.promote();
+        vault.promote(&next).unwrap();
         assert!(vault.next().is_none());
         assert_eq!(vault.own().unwrap().pair.certified.cert, next.pair.certified.cert);
         let expires = next.pair.facts.not_after;
@@ -160,7 +160,6 @@ fn a_certificate_for_another_key_or_device_is_refused_and_nothing_changes() {
     assert!(refused(&sign(&first, "dev")).contains("is not that of the certificate"));
     assert!(refused(&sign(&second, "other")).contains("made for 'other', and this device is 'dev'"));
     assert!(refused("text").contains("no certificate"));
-    vault.promote();
     assert!(vault.own().is_none() && vault.next().is_none());
 }
 
@@ -172,8 +171,8 @@ fn a_crash_at_any_moment_leaves_a_usable_pair() {
     let vault = vault(dir.path());
     let state = dir.path().join("state");
     let application = vault.apply().unwrap();
-    vault.receive(&application, &sign(&application, "dev"), at(1)).unwrap();
-    vault.promote();
+    let first = vault.receive(&application, &sign(&application, "dev"), at(1)).unwrap();
+    vault.promote(&first).unwrap();
     let old = vault.own().unwrap().pair.certified.cert.clone();
 
     let snapshot = || -> Vec<(std::ffi::OsString, Vec<u8>)> {
@@ -185,7 +184,7 @@ fn a_crash_at_any_moment_leaves_a_usable_pair() {
     moments.push(snapshot());
     let next = vault.receive(&application, &sign(&application, "dev"), at(2)).unwrap();
     moments.push(snapshot());
-    vault.promote();
+    vault.promote(&next).unwrap();
     moments.push(snapshot());
     let new = next.pair.certified.cert.clone();
 
@@ -221,14 +220,19 @@ fn a_disk_that_takes_nothing_stops_a_first_registration_before_it_starts() {
     // a device that has a pair can ask again whenever it likes, so it goes on in memory
     fs::remove_file(dir.path().join("state/identity-next.new")).unwrap();
     let application = full.apply().unwrap();
-    full.receive(&application, &sign(&application, "dev"), at(1)).unwrap();
-    full.promote();
+    let first = full.receive(&application, &sign(&application, "dev"), at(1)).unwrap();
+    full.promote(&first).unwrap();
     let before = full.own().unwrap().pair.certified.cert.clone();
     std::os::unix::fs::symlink("/dev/full", dir.path().join("state/identity-next.new")).unwrap();
     let application = full.apply().unwrap();
-    full.receive(&application, &sign(&application, "dev"), at(2)).unwrap();
-    full.promote();
+    let second = full.receive(&application, &sign(&application, "dev"), at(2)).unwrap();
+    assert!(full.promote(&second).unwrap_err().to_string().contains("No space left"));
     assert_eq!(full.own().unwrap().pair.certified.cert, before);
+
+    // until the disk has room again
+    fs::remove_file(dir.path().join("state/identity-next.new")).unwrap();
+    full.promote(&second).unwrap();
+    assert!(full.own().unwrap().pair.certified.cert == second.pair.certified.cert && full.next().is_none());
 }
 
 #[test]

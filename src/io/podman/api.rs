@@ -18,6 +18,11 @@ const MAX_ANSWER: u64 = 8 << 20;
 /// The longest line of an answer that comes line by line, in bytes.
 const MAX_LINE: u64 = 64 << 10;
 
+/// As much is kept of an answer that may have no end, in bytes.
+const MAX_BEGIN: usize = 16 << 10;
+/// For podman to begin such an answer.
+const HEAD_LIMIT: Duration = Duration::from_secs(30);
+
 /// What is asked, as the query of an address.
 pub(super) type Query<'a> = &'a [(&'a str, &'a str)];
 
@@ -136,6 +141,31 @@ impl Client {
             return self.read(Ok(response))?.done();
         }
         self.lines(response, line)
+    }
+
+    /// Posts, and reads the answer from its head on for at most `limit`. Says how it begins.
+    pub(super) fn post_for(&self, path: &str, body: &str, limit: Duration) -> Result<Vec<u8>, Error> {
+        let request = self.agent.post(format!("{BASE}{path}")).content_type("application/json").config();
+        let request = request.timeout_global(Some(HEAD_LIMIT + limit)).timeout_recv_body(Some(limit)).build();
+        let response = request.send(body).map_err(|error| self.unreachable(error))?;
+        if !response.status().is_success() {
+            self.read(Ok(response))?.done()?;
+            return Ok(Vec::new());
+        }
+        let (mut reader, mut begin, mut buffer) = (response.into_body().into_reader(), Vec::new(), [0; 2048]);
+        loop {
+            match reader.read(&mut buffer) {
+                Ok(0) => return Ok(begin),
+                Ok(amount) => {
+                    let room = MAX_BEGIN.saturating_sub(begin.len());
+                    begin.extend_from_slice(&buffer[..amount.min(room)]);
+                }
+                Err(error) => match self.unreachable(error.into()) {
+                    Error::Late(_) => return Ok(begin),
+                    error => return Err(error),
+                },
+            }
+        }
     }
 
     /// Gets an answer without end, and hands each line to `line` as it comes; returns when podman hangs up.

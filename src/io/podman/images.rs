@@ -6,8 +6,12 @@ use serde_json::Value;
 
 use super::api::{Client, Error};
 use crate::{
-    agent::{order::Failure, workload::Workload},
-    wire::podman::PullProgress,
+    agent::{
+        images::Fetched,
+        order::{Fact, Failure},
+        workload::{Content, Workload},
+    },
+    wire::podman::{InspectedImage, PullProgress},
 };
 
 const CHECK_LIMIT: Duration = Duration::from_secs(30);
@@ -21,18 +25,15 @@ enum Policy {
     Never,
 }
 
-/// Gets all images. Says in a sentence each which could not be pulled although an older one is here.
-pub(super) fn pull(client: &Client, workload: &Workload) -> Result<Vec<String>, Failure> {
-    let mut stale = Vec::new();
-    for (image, policy) in images(&workload.content.specification) {
+/// Gets all images: [`Fact::Pulled`].
+pub(super) fn pull(client: &Client, workload: &Workload) -> Result<Fact, Failure> {
+    let (mut fetched, mut stale) = (Vec::new(), Vec::new());
+    for (image, policy) in images(&workload.content) {
         if !is_reference(image) {
             return Err(Failure::Workload(format!("'{image}' is no name of an image")));
         }
-        let exists = client.get(&format!("images/{image}/exists"), &[], CHECK_LIMIT)?;
-        if !exists.is_missing() {
-            exists.done()?;
-        }
-        let is_here = exists.is_success();
+        let before = id_of(client, image)?;
+        let is_here = before.is_some();
         match policy {
             Policy::IfNotPresent | Policy::Never if is_here => {}
             Policy::Never => {
@@ -40,7 +41,8 @@ pub(super) fn pull(client: &Client, workload: &Workload) -> Result<Vec<String>, 
                 return Err(Failure::Workload(reason));
             }
             Policy::Always | Policy::IfNotPresent => match pull_one(client, image) {
-                Ok(()) => {}
+                Ok(id) if before.as_ref() == Some(&id) => {}
+                Ok(_) => fetched.push(Fetched { image: image.into(), before }),
                 Err(Error::Refused(cause)) if is_here => {
                     stale.push(format!(
                         "failed to pull image '{image}', so the one that is here is used: {cause}"
@@ -53,32 +55,48 @@ pub(super) fn pull(client: &Client, workload: &Workload) -> Result<Vec<String>, 
             },
         }
     }
-    Ok(stale)
+    Ok(Fact::Pulled { fetched, stale })
 }
 
-fn pull_one(client: &Client, image: &str) -> Result<(), Error> {
+/// podman's id of the image, if it is here.
+fn id_of(client: &Client, image: &str) -> Result<Option<String>, Failure> {
+    let answer = client.get(&format!("images/{image}/json"), &[], CHECK_LIMIT)?;
+    if answer.is_missing() {
+        return Ok(None);
+    }
+    let InspectedImage { id } = answer.json()?;
+    Ok(Some(id))
+}
+
+/// Removes an image that no container uses.
+pub(super) fn discard(client: &Client, image: &str) -> Result<Fact, Failure> {
+    let answer = client.delete(&format!("images/{image}"), &[], CHECK_LIMIT)?;
+    if !answer.is_missing() {
+        answer.done()?;
+    }
+    Ok(Fact::Gone)
+}
+
+/// Answers with the image's id.
+fn pull_one(client: &Client, image: &str) -> Result<String, Error> {
     let mut end = PullProgress::default();
     client.post_lines("images/pull", &[("reference", image), ("policy", "always")], PULL_LIMIT, |line| {
         end = serde_json::from_slice(line).unwrap_or_default();
     })?;
     match (end.error.trim(), end.id.as_str()) {
         ("", "") => Err(Error::Broken("podman hung up in the middle of a pull".into())),
-        ("", _) => Ok(()),
+        ("", id) => Ok(id.into()),
         (error, _) => Err(Error::Refused(error.into())),
     }
 }
 
 /// Every image once for each policy that containers have for it, `Always` first.
-fn images(specification: &Value) -> BTreeSet<(&str, Policy)> {
-    let containers =
-        ["initContainers", "containers"].into_iter().filter_map(|list| specification[list].as_array());
-    containers
-        .flatten()
-        .filter_map(|container| {
-            let image = container["image"].as_str()?;
-            Some((image, policy(image, container["imagePullPolicy"].as_str())))
-        })
-        .collect()
+fn images<'a>(content: &'a Content) -> BTreeSet<(&'a str, Policy)> {
+    let image_of = |container: &'a Value| {
+        let image = container["image"].as_str()?;
+        Some((image, policy(image, container["imagePullPolicy"].as_str())))
+    };
+    content.containers().filter_map(image_of).collect()
 }
 
 /// What Kubernetes makes of it: without a policy, what has no fixed tag is looked for each time.
@@ -105,6 +123,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::agent::tests::workload;
 
     #[test]
     fn without_a_policy_only_a_floating_tag_is_pulled_always() {
@@ -123,9 +142,11 @@ mod tests {
     #[test]
     fn an_image_that_two_containers_share_is_asked_for_once() {
         let one = json!({ "image": "b:1" });
-        let specification = json!({ "containers": [one, one, {}, 5], "initContainers": [one] });
-        assert_eq!(images(&specification).len(), 1);
-        assert_eq!(images(&json!("nonsense")).len(), 0);
+        let mut content = workload("w", 0).content;
+        content.specification = json!({ "containers": [one, one, {}, 5], "initContainers": [one] });
+        assert_eq!(images(&content).len(), 1);
+        content.specification = json!("nonsense");
+        assert_eq!(images(&content).len(), 0);
     }
 
     #[test]

@@ -1,12 +1,16 @@
 //! Carries out orders on one podman, over its API socket.
 //!
 //! Each order has a short-lived thread of its own, so that no slow pull, play or stop holds up another order.
-//! What is asked of podman in which sequence is in `tasks`, pulls are in `images`, requests in `api`.
+//! What is asked of podman in which sequence is in `tasks`, pulls are in `images`, probes in `probes`, what pods use
+//! in `usage`, requests in `api`.
 
 mod api;
+mod cgroup;
 mod deaths;
 mod images;
+mod probes;
 mod tasks;
+mod usage;
 
 use std::{
     collections::VecDeque,
@@ -20,11 +24,14 @@ use std::{
 use crossbeam_channel::Sender;
 
 use self::tasks::{Done, Tasks};
-use super::lock;
-use crate::agent::{
-    Event,
-    order::{Failure, Order, Outcome, Task},
-    workload::Engine,
+use super::{lock, pressure::Disks};
+use crate::{
+    agent::{
+        Event,
+        order::{Failure, Order, Outcome, Task},
+        workload::Engine,
+    },
+    wire::pod::Limits,
 };
 
 /// For one order: what a specification takes that is nested as deeply as a manifest may be, in a debug build.
@@ -42,6 +49,10 @@ pub struct Config {
     pub owner: String,
     /// Told to every container.
     pub device_id: String,
+    /// For containers that say nothing.
+    pub limits: Limits,
+    /// Told where podman keeps things.
+    pub disks: Disks,
 }
 
 /// One podman.
@@ -53,7 +64,7 @@ struct Shared {
     engine: Engine,
     events: Sender<Event>,
     tasks: Tasks,
-    lanes: Mutex<[Lane; 4]>,
+    lanes: Mutex<[Lane; 5]>,
 }
 
 /// Orders of one kind: up to a number of them run at once, the others wait for their turn.
@@ -70,10 +81,11 @@ impl Lane {
 
 const fn lane_of(task: &Task) -> usize {
     match task {
-        Task::List | Task::Look(_) => 0,
-        Task::Pull(_) => 1,
+        Task::List | Task::Look(_) | Task::Limit { .. } | Task::Usage(_) => 0,
+        Task::Pull(_) | Task::Discard(_) => 1,
         Task::Start(_) => 2,
         Task::Remove { .. } => 3,
+        Task::Probe { .. } => 4,
     }
 }
 
@@ -82,8 +94,9 @@ impl Podman {
     pub fn start(config: Config, events: Sender<Event>) -> io::Result<Self> {
         let engine = config.engine;
         let tasks = Tasks::start(config, events.clone())?;
-        // looks, pulls, plays, removals: these wait longest, and are the last that should have to queue
-        let lanes = Mutex::new([Lane::new(32), Lane::new(8), Lane::new(32), Lane::new(256)]);
+        // looks, pulls, plays, removals: these wait longest, and are the last that should have to queue; probes
+        let lanes = [Lane::new(32), Lane::new(8), Lane::new(32), Lane::new(256), Lane::new(8)];
+        let lanes = Mutex::new(lanes);
         Ok(Self { shared: Arc::new(Shared { engine, events, tasks, lanes }) })
     }
 
@@ -111,7 +124,7 @@ impl Podman {
 }
 
 impl Shared {
-    fn lanes(&self) -> MutexGuard<'_, [Lane; 4]> {
+    fn lanes(&self) -> MutexGuard<'_, [Lane; 5]> {
         lock(&self.lanes)
     }
 
@@ -138,5 +151,8 @@ impl Shared {
         // held until the outcome is told, so that no exit overtakes it
         let _quiet = running.map(|(pod, processes)| self.tasks.exits().watch(&pod, processes));
         let _ = self.events.send(Event::Done(outcome)); // nobody listens: the agent ends
+        if order.task == Task::List {
+            self.tasks.find_storage();
+        }
     }
 }

@@ -1,9 +1,15 @@
 //! What each order asks of podman, in which sequence, and what its answers mean.
 
+mod limits;
+
 use std::{
     collections::BTreeMap,
     io,
-    sync::{Arc, Mutex},
+    path::PathBuf,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -13,21 +19,30 @@ use serde_json::json;
 use super::{
     Config,
     api::{Client, Error},
+    cgroup::Cgroup,
     deaths::{Deaths, Listener},
     images,
+    probes::Prober,
+    usage,
 };
 use crate::io::lock;
 use crate::{
     agent::{
         Event,
+        limit::CpuLimit,
         order::{Container, ContainerState, Fact, Failure, Pod, PodSummary, Task},
+        shed::Resource,
         workload::{Workload, WorkloadId},
     },
-    io::exits::{Exits, Process, Unwatchable},
+    io::{
+        exits::{Exits, Process, Unwatchable},
+        pressure::Disks,
+    },
     wire::{
-        pod::{self, OWNER_LABEL, WORKLOAD_LABEL},
+        pod::{self, Limits, OWNER_LABEL, WORKLOAD_LABEL},
         podman::{
             InspectedContainer, InspectedPod, ListedPod, Played, PodContainer, Volume, parse_time, plain,
+            storage,
         },
     },
 };
@@ -44,14 +59,22 @@ const LOG_LIMIT: &str = "max-size=10mb";
 /// Knows how to carry out orders, and who we are.
 pub(super) struct Tasks {
     client: Arc<Client>,
+    socket: PathBuf,
     owner: String,
     device_id: String,
+    limits: Limits,
+    disks: Disks,
+    /// Whether podman has told where it keeps things.
+    storage_known: AtomicBool,
     /// podman's own ids of the pods that were seen to be ours: these can be stopped without another look.
     ours: Mutex<BTreeMap<WorkloadId, Box<str>>>,
+    /// The control groups of the pods that were looked at, and the CPU limit that each shall have.
+    cgroups: Mutex<BTreeMap<WorkloadId, (Cgroup, CpuLimit)>>,
     /// The graces of the stops under way: podman's list of pods, and a look at one of these, waits for them.
     graces: Mutex<Vec<Duration>>,
     exits: Exits,
     deaths: Deaths,
+    prober: Prober,
 }
 
 /// An order's result, and the processes to watch from now on.
@@ -76,19 +99,26 @@ struct Seen {
 
 impl Tasks {
     pub(super) fn start(config: Config, events: Sender<Event>) -> io::Result<Self> {
-        let Config { engine, socket, owner, device_id } = config;
+        let Config { engine, socket, owner, device_id, limits, disks } = config;
         let client = Arc::new(Client::new(&socket));
         let exits = Exits::start(engine, events.clone())?;
         let listener =
             Listener { engine, client: client.clone(), owner: owner.clone(), exits: exits.clone(), events };
+        let prober = Prober::new(client.clone());
         Ok(Self {
             client,
+            socket,
             owner,
             device_id,
+            limits,
+            disks,
+            storage_known: AtomicBool::new(false),
             ours: Mutex::default(),
+            cgroups: Mutex::default(),
             graces: Mutex::default(),
             exits,
             deaths: Deaths::new(listener),
+            prober,
         })
     }
 
@@ -99,10 +129,14 @@ impl Tasks {
     pub(super) fn carry_out(&self, task: &Task) -> Done {
         let seen = match task {
             Task::List => return self.list().into(),
+            Task::Usage(resource) => return self.usage(*resource).into(),
             Task::Pull(workload) => {
-                return images::pull(&self.client, workload).map(|stale| Fact::Pulled { stale }).into();
+                return images::pull(&self.client, workload).into();
             }
+            Task::Discard(image) => return images::discard(&self.client, image).into(),
+            Task::Limit { id, cpu } => return self.limit(id, *cpu).into(),
             Task::Remove { id, grace } => return self.remove(id, *grace).map(|()| Fact::Gone).into(),
+            Task::Probe { id, container, probe } => return self.prober.ask(id, container, probe).into(),
             Task::Look(id) => self.look(id).map(|seen| (id, seen)),
             Task::Start(workload) => self.start_pod(workload).map(|seen| (&workload.id, seen)),
         };
@@ -111,7 +145,8 @@ impl Tasks {
                 let (containers, processes): (_, Vec<_>) =
                     seen.into_iter().map(|seen| (seen.container, seen.process)).unzip();
                 let running = Some((id.clone(), processes.into_iter().flatten().collect()));
-                Done { result: Ok(Fact::Pod(Pod { containers })), running }
+                let cpu = lock(&self.cgroups).get(id).and_then(|(cgroup, _)| cgroup.cpu());
+                Done { result: Ok(Fact::Pod(Pod { containers, cpu })), running }
             }
             Ok((id, None)) => {
                 self.exits.forget(id);
@@ -125,6 +160,7 @@ impl Tasks {
         let filters = json!({ "label": [format!("{OWNER_LABEL}={}", self.owner)] }).to_string();
         let pods: Vec<ListedPod> =
             self.client.get("pods/json", &[("filters", &filters)], self.patience())?.json()?;
+        self.keep_limits();
         *lock(&self.ours) =
             pods.iter().map(|pod| (WorkloadId::from_pod_name(&pod.name), pod.id.clone())).collect();
         let summary = |mut pod: ListedPod| PodSummary {
@@ -133,6 +169,27 @@ impl Tasks {
             workload: pod.labels.remove(WORKLOAD_LABEL).unwrap_or_default(),
         };
         Ok(Fact::Pods(pods.into_iter().map(summary).collect()))
+    }
+
+    fn usage(&self, resource: Resource) -> Result<Fact, Failure> {
+        let uses = match resource {
+            Resource::Memory => usage::memory(&self.client, &self.exits)?,
+            Resource::Disk => {
+                usage::disk(&self.client, &self.exits, lock(&self.ours).keys().cloned().collect())?
+            }
+        };
+        Ok(Fact::Usage(uses))
+    }
+
+    /// Asks podman once where it keeps things. It is well, as it has just answered; if not, there will be a next time.
+    pub(super) fn find_storage(&self) {
+        if self.storage_known.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        match self.client.get("info", &[], LIMIT).and_then(|answer| answer.json()) {
+            Ok(info) => storage(&info).into_iter().for_each(|path| self.disks.add(path)),
+            Err(_) => self.storage_known.store(false, Ordering::Relaxed),
+        }
     }
 
     /// The pod, if there is one; a failure if it is somebody else's.
@@ -145,6 +202,13 @@ impl Tasks {
         match pod.labels.get(OWNER_LABEL) {
             Some(owner) if *owner == self.owner => {
                 lock(&self.ours).insert(id.clone(), pod.id.clone());
+                if let Some(cgroup) = Cgroup::find(&pod.cgroup_path, &self.socket) {
+                    let mut cgroups = lock(&self.cgroups);
+                    if cgroups.get(id).is_none_or(|(known, _)| *known != cgroup) {
+                        let cpu = cgroup.cpu();
+                        cgroups.insert(id.clone(), (cgroup, cpu));
+                    }
+                }
                 Ok(Some(pod))
             }
             _ => Err(Failure::Workload(format!("a pod named '{id}' is here that isn't this agent's"))),
@@ -192,13 +256,15 @@ impl Tasks {
                     }
                 }
             };
-            let container = Container { name: short_name(id, listed).into(), state };
+            let healthcheck = process.as_ref().and_then(|_| self.prober.healthcheck(&inspected.image));
+            let container = Container { name: short_name(id, listed).into(), state, healthcheck };
             return Ok(Some(Seen { container, process, inspected }));
         }
     }
 
     fn start_pod(&self, workload: &Workload) -> Result<Option<Vec<Seen>>, Failure> {
         let id = &workload.id;
+        self.prober.forget(id);
         let mut played = self.play(workload);
         if matches!(&played, Err(Error::Refused(reason)) if reason.contains("already exists")) {
             // ours from a play that was cut off; or else this fails, and leaves it alone
@@ -227,7 +293,7 @@ impl Tasks {
     }
 
     fn play(&self, workload: &Workload) -> Result<(), Error> {
-        let body = pod::documents(workload, &self.owner, &self.device_id);
+        let body = pod::documents(workload, &self.owner, &self.device_id, &self.limits);
         let answer = self.client.post("play/kube", &[("logOptions", LOG_LIMIT)], &body, PLAY_LIMIT)?;
         let reasons = match answer.json::<Played>() {
             // a container that didn't start is a success to podman
@@ -252,26 +318,12 @@ impl Tasks {
         reason
     }
 
-    /// Does what podman 4 doesn't on its own: see to the annotation that bounds the number of processes.
-    fn limit_pids(&self, id: &WorkloadId, seen: &Seen) {
-        let name = &seen.container.name;
-        let wanted = seen.inspected.annotation(&pod::pids_limit_annotation(name));
-        let wanted = wanted.and_then(|limit| limit.parse().ok()).filter(|limit: &i64| *limit > 0);
-        let (Some(limit), true) = (wanted, seen.process.is_some() && seen.inspected.pids_limit() <= 0) else {
-            return;
-        };
-        let body = json!({ "pids": { "limit": limit } }).to_string();
-        let answer = self.client.post(&format!("containers/{id}-{name}/update"), &[], &body, LIMIT);
-        // no reason to fail: rootless podman can't where cgroups aren't delegated
-        if let Err(Error::Refused(why) | Error::Broken(why) | Error::Late(why)) =
-            answer.and_then(|answer| answer.done())
-        {
-            log::debug!("failed to bound the processes of container '{name}' in '{id}': {why}");
-        }
-    }
-
     fn remove(&self, id: &WorkloadId, grace: Duration) -> Result<(), Failure> {
+        if grace.is_zero() {
+            self.exits.end(id, SHORT_GRACE);
+        }
         self.exits.forget(id);
+        self.prober.forget(id);
         let known = lock(&self.ours).remove(id);
         // A known id may be out of date: then the name tells.
         if !known.is_some_and(|pod| self.remove_pod(&pod, grace).is_ok_and(|found| found))
@@ -281,6 +333,7 @@ impl Tasks {
         }
         self.exits.forget(id);
         lock(&self.ours).remove(id);
+        lock(&self.cgroups).remove(id);
         self.remove_volumes(id)
     }
 

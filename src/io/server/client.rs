@@ -80,8 +80,8 @@ impl Client {
         clock: Arc<Clock>,
     ) -> Result<Self, String> {
         let uri: Uri = target.url.parse().map_err(|error| format!("SERVER: {error}"))?;
-        let authority = uri.authority().ok_or("SERVER names no host")?.clone();
-        let name = target.name.as_deref().unwrap_or(authority.host()).trim_matches(['[', ']']).to_owned();
+        let host = uri.host().ok_or("SERVER names no host")?;
+        let name = target.name.as_deref().unwrap_or(host).trim_matches(['[', ']']).to_owned();
         let server_name = ServerName::try_from(name.clone())
             .map_err(|_| format!("'{name}' can't be the name in a certificate: set SERVER_NAME"))?;
         let mut config =
@@ -93,12 +93,7 @@ impl Client {
         // there is one server
         config.resumption = Resumption::in_memory_sessions(1);
         let connections = Arc::new(AtomicUsize::new(0));
-        let tls = TlsConnector {
-            config: Arc::new(config),
-            name: server_name,
-            authority,
-            count: connections.clone(),
-        };
+        let tls = TlsConnector { config: Arc::new(config), name: server_name, count: connections.clone() };
         let proxy = target.proxy.as_deref().map(Proxy::new).transpose();
         let http = Agent::config_builder()
             .http_status_as_error(false)

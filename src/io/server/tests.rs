@@ -3,7 +3,10 @@
 mod peer;
 
 use std::{
+    cell::RefCell,
     fs,
+    io::{Read, Write},
+    net::TcpStream,
     path::{Path, PathBuf},
     sync::{Mutex, atomic::Ordering},
     time::SystemTime,
@@ -67,22 +70,27 @@ impl Scene {
         let (events, inbox) = bounded(16);
         let mut target = Target::new(&config.url, config.name.clone(), config.proxy.clone());
         target.limit = Duration::from_millis(800);
-        Device { server: Server::with_target(target, config, events), inbox }
+        Device { server: Server::with_target(target, config, events), inbox, kept: RefCell::default() }
     }
 }
 
 struct Device {
     server: Server,
     inbox: Receiver<Event>,
+    /// Whether each pair could be written down.
+    kept: RefCell<Vec<Result<(), String>>>,
 }
 
 impl Device {
     fn call(&self, call: Call) -> Result<Answer, CallFailure> {
         let kind = call.kind();
         assert_eq!(self.server.submit(call), None);
-        match self.inbox.recv_timeout(Duration::from_secs(20)).unwrap() {
-            Event::Answered(answered, result) if answered == kind => result,
-            other => panic!("{other:?}"),
+        loop {
+            match self.inbox.recv_timeout(Duration::from_secs(20)).unwrap() {
+                Event::Answered(answered, result) if answered == kind => return result,
+                Event::Stored(Kept::Identity, kept) => self.kept.borrow_mut().push(kept),
+                other => panic!("{other:?}"),
+            }
         }
     }
 
@@ -220,6 +228,33 @@ fn a_pair_that_the_server_refuses_never_takes_the_old_ones_place() {
     assert!(matches!(device.failure(Call::Register), CallFailure::Refused { status: 401, .. }));
     assert_eq!(own(), before);
     assert_eq!(device.call(beat(Vec::new())), Ok(Answer::Beaten));
+}
+
+#[test]
+fn a_renewed_pair_that_the_disk_does_not_take_is_used_and_is_written_when_the_disk_takes_it() {
+    let (scene, device) = registered();
+    assert_eq!(device.kept.take(), [Ok(())]);
+    let own = || fs::read(scene.path("state/identity")).unwrap();
+    let before = own();
+    for name in ["identity.new", "identity-next.new"] {
+        std::os::unix::fs::symlink("/dev/full", scene.path("state").join(name)).unwrap();
+    }
+    assert!(matches!(device.call(Call::Register), Ok(Answer::Registered { .. })));
+    assert!(device.call(Call::Configuration).is_ok());
+    let kept = device.kept.take();
+    assert!(
+        kept.len() == 2 && kept.iter().all(|it| it.as_ref().is_err_and(|it| it.contains("No space left"))),
+        "{kept:?}"
+    );
+    assert_eq!(own(), before);
+    for name in ["identity.new", "identity-next.new"] {
+        fs::remove_file(scene.path("state").join(name)).unwrap();
+    }
+    for _ in 0..2 {
+        assert!(device.call(Call::Configuration).is_ok());
+    }
+    assert_eq!(device.kept.take(), [Ok(())]);
+    assert_ne!(own(), before);
 }
 
 #[test]
@@ -366,6 +401,74 @@ fn the_name_to_verify_need_not_be_the_host() {
     assert_eq!(scene.peer.heard()[0].asked_for.as_deref(), Some("project-flotta.io"));
 }
 
+/// Passes connections on as it is asked to by `CONNECT host:port`, and keeps what it was asked.
+fn connect_proxy() -> (std::net::SocketAddr, Receiver<String>) {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let (address, (asked, requests)) = (listener.local_addr().unwrap(), bounded(16));
+    thread::spawn(move || {
+        for client in listener.incoming().map_while(Result::ok) {
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                let mut byte = [0];
+                (&client).read_exact(&mut byte).unwrap();
+                head.extend(byte);
+            }
+            let head = String::from_utf8(head).unwrap();
+            let target = head.strip_prefix("CONNECT ").and_then(|head| head.split(' ').next()).unwrap();
+            let server = TcpStream::connect(target).unwrap();
+            (&client).write_all(b"HTTP/1.1 200 OK\r\n\r\n").unwrap();
+            asked.send(target.to_owned()).unwrap();
+            for (mut from, mut to) in
+                [(client.try_clone().unwrap(), server.try_clone().unwrap()), (server, client)]
+            {
+                thread::spawn(move || {
+                    let _ = std::io::copy(&mut from, &mut to);
+                    let _ = to.shutdown(std::net::Shutdown::Both);
+                });
+            }
+        }
+    });
+    (address, requests)
+}
+
+#[test]
+fn an_http_proxy_passes_the_tls_of_both_ends_on_and_is_asked_once_for_all_calls() {
+    let (scene, _) = registered();
+    let (proxy, requests) = connect_proxy();
+    let device = scene.server_of(|config| config.proxy = Some(format!("http://{proxy}")));
+    for _ in 0..3 {
+        assert_eq!(device.call(beat(Vec::new())), Ok(Answer::Beaten));
+    }
+    assert_eq!(
+        requests.try_iter().map(|target| format!("https://{target}")).collect::<Vec<_>>(),
+        [scene.peer.url()]
+    );
+    assert_eq!(
+        scene.peer.heard().last().unwrap().client,
+        "dev",
+        "the server sees the device's own certificate"
+    );
+}
+
+#[test]
+fn a_proxy_that_refuses_or_is_away_is_an_error_that_names_the_server() {
+    let scene = Scene::new(|_| Reply::status(200));
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let proxy = format!("http://{}", listener.local_addr().unwrap());
+    let refusing = thread::spawn(move || {
+        let (mut client, _) = listener.accept().unwrap();
+        let _ = client.read(&mut [0; 4096]).unwrap();
+        client.write_all(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n").unwrap();
+    });
+    let device = scene.server_of(|config| config.proxy = Some(proxy));
+    for _ in ["refuses", "is away"] {
+        let CallFailure::Unreachable(sentence) = device.failure(Call::Control) else { panic!() };
+        assert!(sentence.contains(&scene.peer.url()), "{sentence}");
+    }
+    refusing.join().unwrap();
+    assert!(scene.peer.heard().is_empty());
+}
+
 #[test]
 fn files_that_cannot_be_used_are_said_and_looked_at_again() {
     let scene = Scene::new(|_| Reply::status(200));
@@ -378,8 +481,6 @@ fn files_that_cannot_be_used_are_said_and_looked_at_again() {
     assert!(device.call(Call::Control).is_ok());
     let device = scene.server_of(|config| config.key = Some("/nonexistent".into()));
     assert!(matches!(device.failure(Call::Enrol), CallFailure::Local(_)));
-    let device = scene.server_of(|config| config.proxy = Some("https://127.0.0.1:1".into()));
-    assert!(matches!(device.failure(Call::Control), CallFailure::Unreachable(_) | CallFailure::Local(_)));
 }
 
 #[test]
@@ -393,8 +494,8 @@ fn nobody_there_or_nobody_who_speaks_tls_is_an_error() {
     let url = format!("https://{}", plain.local_addr().unwrap());
     thread::spawn(move || {
         let (mut stream, _) = plain.accept().unwrap();
-        std::io::Write::write_all(&mut stream, b"HTTP/1.1 400 Bad Request\r\n\r\n").unwrap();
-        let _ = std::io::Read::read(&mut stream, &mut [0; 1024]);
+        stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").unwrap();
+        let _ = stream.read(&mut [0; 1024]);
     });
     let CallFailure::Untrusted(sentence) = scene.server_of(|config| config.url = url).failure(Call::Control)
     else {
@@ -460,18 +561,18 @@ fn what_is_to_be_kept_of_a_configuration_is_understood_after_a_restart() {
         2 => of("3", "containers: [{name: a, image: alpine}]"),
         _ => Reply::Status(200, "", "<html>".into()),
     });
-    let (device, state) = (scene.server(), Store::new(scene.path("state")));
+    let (device, stores) = (scene.server(), Stores::new(&scene.path("state"), &scene.path("run")));
     let ask_and_keep = || {
         let Ok(Answer::Configured(configuration)) = device.call(Call::Configuration) else { panic!() };
-        state.save(CONFIGURATION, &configuration.raw).unwrap();
+        stores.state.save(CONFIGURATION, &configuration.raw).unwrap();
         configuration
     };
     let image = || {
-        let kept = remembered(&state, "dev").configuration.unwrap();
+        let kept = remembered(&stores, "dev").configuration.unwrap();
         assert_eq!(kept.problems, Vec::<String>::new());
         kept.desired.workloads[0].content.specification["containers"][0]["image"].clone()
     };
-    assert_eq!(remembered(&state, "dev"), Remembered::default());
+    assert_eq!(remembered(&stores, "dev"), Remembered::default());
     ask_and_keep();
     assert_eq!(image(), "busybox");
     assert_eq!(ask_and_keep().desired.held, ["web"]);
@@ -480,5 +581,5 @@ fn what_is_to_be_kept_of_a_configuration_is_understood_after_a_restart() {
     assert_eq!(image(), "alpine");
     device.failure(Call::Configuration);
     assert_eq!(image(), "alpine");
-    assert_eq!(remembered(&state, "renamed").configuration, None);
+    assert_eq!(remembered(&stores, "renamed").configuration, None);
 }

@@ -13,7 +13,6 @@ use std::{
 use rustls::{ClientConfig, ClientConnection, StreamOwned, pki_types::ServerName};
 use ureq::{
     Error,
-    http::uri::Authority,
     unversioned::transport::{
         Buffers, ConnectionDetails, Connector, LazyBuffers, NextTimeout, Transport, TransportAdapter,
     },
@@ -25,8 +24,6 @@ pub(super) struct TlsConnector {
     pub(super) config: Arc<ClientConfig>,
     /// What is verified, and sent as SNI unless it is an address.
     pub(super) name: ServerName<'static>,
-    /// The server's host and port, as in its URL.
-    pub(super) authority: Authority,
     /// How many connections there have been.
     pub(super) count: Arc<AtomicUsize>,
 }
@@ -38,9 +35,6 @@ impl<In: Transport> Connector<In> for TlsConnector {
         let Some(transport) = chained else { return Ok(None) };
         if !details.needs_tls() {
             return Ok(Some(Box::new(transport))); // on the way to a proxy
-        }
-        if details.uri.authority() != Some(&self.authority) {
-            return Err(Error::Tls("the proxy named by PROXY must be an http:// one"));
         }
         self.count.fetch_add(1, Ordering::Relaxed);
         let mut conn =

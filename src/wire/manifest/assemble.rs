@@ -165,6 +165,7 @@ pub(in crate::wire) fn finish(
         schedule: manifest.schedule.clone(),
         grace: manifest.grace,
         profiles: manifest.profiles.clone(),
+        probes: manifest.probes.clone(),
         ..Workload::new(content)
     })
 }

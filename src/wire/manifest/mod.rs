@@ -9,6 +9,7 @@
 pub(in crate::wire) mod assemble;
 pub mod names;
 mod pod;
+mod probe;
 mod profiles;
 pub(in crate::wire) mod resource;
 mod select;
@@ -21,6 +22,7 @@ mod tests;
 use std::{fmt, sync::Arc};
 
 pub use assemble::{assemble, expression_problems};
+pub(in crate::wire) use pod::restored;
 use resource::Resource;
 use yaml::{Chunk, Field};
 

@@ -3,13 +3,18 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::{
     Finding,
     names::{Filled, Label, Subdomain},
+    probe::{self, Asked},
     yaml::Field,
 };
-use crate::agent::workload::RestartPolicy;
+use crate::agent::{
+    health::Probes,
+    workload::{Content, Engine, RestartPolicy, Workload},
+};
 
 /// The part of a `PodSpec` that matters here. Fields with an underscore are read only to be checked: podman
 /// would find the mistake as well, but it has no line to show.
@@ -21,6 +26,7 @@ pub(super) struct Pod {
     restart_policy: Option<Restart>,
     termination_grace_period_seconds: Option<Grace>,
     volumes: Option<Vec<Volume>>,
+    host_network: Option<bool>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -35,6 +41,14 @@ struct Container {
     _args: Option<Vec<String>>,
     env: Option<Vec<Variable>>,
     env_from: Option<Vec<Variables>>,
+    #[serde(default)]
+    ports: Value,
+    #[serde(default)]
+    startup_probe: Value,
+    #[serde(default)]
+    liveness_probe: Value,
+    #[serde(default)]
+    readiness_probe: Value,
 }
 
 #[derive(Debug, Deserialize)]
@@ -135,6 +149,17 @@ pub(super) struct ConfigMapUse {
     pub(super) field: Field,
 }
 
+/// The workload of a content that was read before; the schedule and the profiles are its configuration's.
+///
+/// # Errors
+/// The specification is none.
+pub(in crate::wire) fn restored(content: Content) -> Result<Workload, serde_json::Error> {
+    let pod = Pod::deserialize(&content.specification)?;
+    let rootless = content.engine == Engine::Podman { rootless: true };
+    let probes = pod.probes(&Field::default(), rootless, &mut Vec::new()).unwrap_or_default();
+    Ok(Workload { restart: pod.restart(), grace: pod.grace(), probes, ..Workload::new(content) })
+}
+
 impl Pod {
     /// What the shape alone doesn't say.
     pub(super) fn check(&self, at: &Field) -> Result<(), Finding> {
@@ -162,6 +187,32 @@ impl Pod {
 
     pub(super) fn grace(&self) -> Duration {
         self.termination_grace_period_seconds.map_or(Duration::from_secs(10), |grace| grace.0)
+    }
+
+    /// The probes of its containers; findings are about those that have no effect.
+    pub(super) fn probes(
+        &self,
+        at: &Field,
+        rootless: bool,
+        findings: &mut Vec<Finding>,
+    ) -> Result<Vec<Probes>, Finding> {
+        let mut all = Vec::new();
+        for (index, container) in self.containers.iter().enumerate() {
+            let field = at.then("containers").then(index);
+            let host_network = self.host_network.unwrap_or(false);
+            let asked = Asked { host_network, rootless, ports: &container.ports };
+            let mut read = |probe, key: &str| probe::read(probe, field.then(key), asked, findings);
+            let startup = read(&container.startup_probe, "startupProbe")?;
+            let liveness = read(&container.liveness_probe, "livenessProbe")?;
+            if !container.readiness_probe.is_null() {
+                let message = "has no effect: nothing on a device waits for a container to be ready";
+                findings.push(Finding { field: field.then("readinessProbe"), message: message.to_owned() });
+            }
+            if startup.is_some() || liveness.is_some() {
+                all.push(Probes { container: container.name.0.clone(), startup, liveness });
+            }
+        }
+        Ok(all)
     }
 
     /// Every use of a `ConfigMap`, in the order in which they are written.

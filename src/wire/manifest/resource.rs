@@ -16,6 +16,7 @@ use super::{
     yaml::{Field, Step},
 };
 use crate::agent::{
+    health::Probes,
     schedule::Cron,
     workload::{Content, Engine, ListedProfile, Profile, RestartPolicy, Schedule},
 };
@@ -49,6 +50,7 @@ pub(in crate::wire) struct WorkloadManifest {
     pub(super) grace: Duration,
     pub(super) schedule: Schedule,
     pub(super) profiles: Vec<ListedProfile>,
+    pub(super) probes: Vec<Probes>,
     pub(super) config_maps: Vec<ConfigMapUse>,
 }
 
@@ -306,10 +308,8 @@ pub(in crate::wire) fn read_workload(
     }
     let profiles: Vec<ListedProfile> =
         spec.profiles.unwrap_or_default().into_iter().map(|profile| profile.0).collect();
-    if profiles.iter().flat_map(|profile| &profile.conditions).any(|condition| condition.cpu.is_some()) {
-        let message = "CPU limits of conditions are not supported yet: they have no effect";
-        findings.push(Finding::new(["spec", "profiles"], message));
-    }
+    let rootless = spec.rootless.unwrap_or(false);
+    let probes = spec.pod.spec.probes(&pod_field, rootless, &mut findings)?;
     let manifest = WorkloadManifest {
         device: spec.device.filter(|name| !name.is_empty()),
         selector: spec.device_selector,
@@ -321,10 +321,11 @@ pub(in crate::wire) fn read_workload(
             None => Schedule::Service(spec.retry.map(|retry| retry.0).unwrap_or_default()),
         },
         profiles,
+        probes,
         content: Content {
             name: metadata.name.0,
             namespace: namespace(metadata.namespace),
-            engine: Engine::Podman { rootless: spec.rootless.unwrap_or(false) },
+            engine: Engine::Podman { rootless },
             labels: for_the_pod(metadata.labels),
             annotations: for_the_pod(metadata.annotations),
             config_maps: Vec::new(),

@@ -4,15 +4,18 @@ use super::{
     coverage::Kind,
     device::Device,
     podman::SimPod,
-    rules::{Holds, Invariant, broken},
+    rules::{Holds, Invariant, broken, index},
     script::Heed,
     script::How,
+    shed::{Level, Resource},
     wishes::{Heard, NAMES, Spec, Wanted, Wishes},
     *,
 };
 
 /// How long it may take, podman alone: back-off and rest of five minutes each, a slot, a full look.
 const PATIENCE: Duration = Duration::from_secs(25 * 60);
+/// Who was evicted often stays away for so long.
+const LONGEST_REST: Duration = Duration::from_secs(3600);
 /// With a server that has forgotten the device: ten registrations in vain, five minutes apart.
 const PATIENCE_WITH_SERVER: Duration = Duration::from_secs(3 * 3600);
 
@@ -30,12 +33,18 @@ impl Device<'_> {
         self.edge.approves = true;
         self.edge.disconnects &= self.kept.disconnected;
         self.edge.life = 30 * 86_400 * S;
-        self.decide(Event::Stored(Ok(())), &[])?;
+        for what in [Kept::State, Kept::Identity, Kept::Unheard] {
+            self.decide(Event::Stored(what, Ok(())), &[])?;
+        }
+        for resource in [Resource::Memory, Resource::Disk] {
+            self.press(resource, Level::Fine)?;
+        }
         let plain = |wishes: &Wishes| Wishes { held: Vec::new(), partial: false, ..wishes.clone() };
         let served = plain(&self.versions[self.versions.len() - 1]);
         self.manifests = plain(&self.manifests);
         self.everything_is_said(&served)?;
         let patience = if self.options.server { PATIENCE_WITH_SERVER } else { PATIENCE };
+        let patience = if self.rules.evicts { patience + LONGEST_REST } else { patience };
         self.converges(patience, &served, Invariant::Converges)?;
         self.rests()?;
         if empty {
@@ -94,6 +103,7 @@ impl Device<'_> {
     fn converges(&mut self, patience: Duration, served: &Wishes, invariant: Invariant) -> Holds {
         let (end, mut idle) = (self.now.up + patience, 0);
         loop {
+            self.spare(served);
             let Some(wrong) = self.wrong(served) else { return Ok(()) };
             if self.now.up >= end {
                 return broken(invariant, format!("{wrong}, {patience:?} after faults stopped"));
@@ -102,18 +112,36 @@ impl Device<'_> {
         }
     }
 
-    /// The first thing that isn't as it is wanted.
-    fn wrong(&self, served: &Wishes) -> Option<String> {
+    /// What the sources say together.
+    fn wanted(&self, served: &Wishes) -> Wanted {
         let hears = |wishes: &Wishes| {
             let mut heard = Heard::default();
             heard.hear(wishes);
             heard
         };
         let talks = self.options.server && !self.kept.disconnected;
-        let wanted = Wanted {
+        Wanted {
             server: talks.then(|| hears(served)),
             manifests: self.options.manifests.then(|| hears(&self.manifests)),
-        };
+        }
+    }
+
+    /// Only an update that can be taken back may come to nothing.
+    fn spare(&mut self, served: &Wishes) {
+        let wanted = self.wanted(served);
+        for engine in &mut self.engines {
+            engine.doomed.retain(|id| {
+                let Some(name) = self.catalogue.name(id) else { return false };
+                let is_asked = wanted.spec(name).is_some_and(|spec| self.catalogue.id(spec) == id);
+                is_asked && self.fallbacks.get(NAMES[name]).is_some_and(|it| it.good.id != *id)
+            });
+        }
+    }
+
+    /// The first thing that isn't as it is wanted.
+    fn wrong(&self, served: &Wishes) -> Option<String> {
+        let talks = self.options.server && !self.kept.disconnected;
+        let wanted = self.wanted(served);
         let metrics = self.rules.metrics(self.now);
         if self.options.ttl.is_some() && (metrics.x.is_some() || metrics.heat.is_some()) {
             return Some("a metric ends soon".into());
@@ -121,31 +149,53 @@ impl Device<'_> {
         if talks && self.edge.beats.last().is_none_or(|beat| beat.degraded || self.edge.unheard() > 0) {
             return Some("the server doesn't know that the device is well, or what happened".into());
         }
-        (0..NAMES.len()).find_map(|name| {
-            let spec = wanted.spec(name);
-            if self.rules.spec(name) != spec {
-                return Some(format!("the agent doesn't know that '{}' shall be {spec:?}", NAMES[name]));
-            }
-            let allowed = spec.is_some_and(|spec| wanted.allows(spec, &metrics));
-            let phase = self.agent.tracked.get(NAMES[name]).map(|tracked| tracked.phase);
-            let is_still = match phase {
-                None => true,
-                Some(Phase::Finished { .. }) => {
-                    !allowed || spec.is_some_and(|spec| matches!(spec.schedule(), Schedule::Service(_)))
+        (0..NAMES.len())
+            .find_map(|name| {
+                let spec = wanted.spec(name);
+                if self.rules.asked(name) != spec {
+                    return Some(format!("the agent doesn't know that '{}' shall be {spec:?}", NAMES[name]));
                 }
-                Some(Phase::Running) => allowed,
-                Some(Phase::Inactive) => !allowed,
-                _ => false,
-            };
-            if !is_still {
-                return Some(format!("'{}' is still {phase:?}", NAMES[name]));
-            }
-            let finished = matches!(phase, Some(Phase::Finished { .. }));
-            self.wrong_with(name, spec, allowed, finished)
-        })
+                let spec = self.rules.spec(name);
+                let allowed = spec.is_some_and(|spec| wanted.allows(spec, &metrics));
+                if allowed && self.rules.is_on_trial(name) {
+                    return Some(format!("nobody knows whether the update of '{}' comes up", NAMES[name]));
+                }
+                let phase = self.agent.tracked.get(NAMES[name]).map(|tracked| tracked.phase);
+                let is_still = match phase {
+                    None => true,
+                    Some(Phase::Finished { .. }) => {
+                        !allowed || spec.is_some_and(|spec| matches!(spec.schedule(), Schedule::Service(_)))
+                    }
+                    Some(Phase::Running) => allowed,
+                    Some(Phase::Inactive) => !allowed,
+                    _ => false,
+                };
+                if !is_still {
+                    return Some(format!("'{}' is still {phase:?}", NAMES[name]));
+                }
+                let finished = matches!(phase, Some(Phase::Finished { .. }));
+                let cpu = spec.and_then(|spec| wanted.cpu(spec, &metrics));
+                self.wrong_with(name, spec, allowed, finished, cpu)
+            })
+            .or_else(|| self.left())
     }
 
-    fn wrong_with(&self, name: usize, spec: Option<Spec>, allowed: bool, finished: bool) -> Option<String> {
+    /// An image that nobody needs.
+    fn left(&self) -> Option<String> {
+        let is_there =
+            |(engine, image): &&(Engine, String)| self.engines[index(*engine)].images.contains(image);
+        let (engine, image) = self.rules.unneeded().find(is_there)?;
+        Some(format!("nobody needs the image '{image}' of {engine}"))
+    }
+
+    fn wrong_with(
+        &self,
+        name: usize,
+        spec: Option<Spec>,
+        allowed: bool,
+        finished: bool,
+        cpu: Option<u64>,
+    ) -> Option<String> {
         let id = spec.map(|spec| self.catalogue.id(spec));
         let mut pods =
             self.engines.iter().flat_map(|engine| &engine.pods).filter(|(_, pod)| pod.name == name);
@@ -160,6 +210,7 @@ impl Device<'_> {
             _ if finished && (!is_cron || !allowed) => return None,
             Some(_) if !allowed => "is there, and its conditions are false",
             Some(pod) if !is_well(spec, pod) => "isn't well",
+            Some(pod) if pod.cpu != cpu && !pod.stubborn => "has another limit",
             None if allowed => "isn't there",
             _ => return None,
         };
@@ -204,5 +255,10 @@ fn is_well(spec: Spec, pod: &SimPod) -> bool {
             RestartPolicy::Never => true,
         },
     };
-    pod.containers.len() == spec.containers() && pod.containers.iter().all(tolerated) && pod.some_run()
+    let is_asked = |it: &Container| it.name == spec.probed() && it.state == ContainerState::Running;
+    let is_sick = pod.sick && pod.containers.iter().any(is_asked);
+    pod.containers.len() == spec.containers()
+        && pod.containers.iter().all(tolerated)
+        && pod.some_run()
+        && !is_sick
 }

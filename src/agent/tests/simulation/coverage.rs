@@ -55,13 +55,22 @@ pub(super) enum Kind {
     SeenNot,
     SeenOther,
     ListFailed,
+    /// The outcome of an order beside the phase.
+    Limited,
+    Probed,
+    /// One that is nobody's in particular.
+    Measured,
+    Discarded,
+    /// A resource runs short, or shorter; or nothing does any more.
+    Pressed,
+    Relieved,
     Tick,
     Forward,
     Back,
     Crash,
 }
 
-const KINDS: [Kind; 26] = {
+const KINDS: [Kind; 32] = {
     use Kind::*;
     [
         WishKept,
@@ -86,6 +95,12 @@ const KINDS: [Kind; 26] = {
         SeenNot,
         SeenOther,
         ListFailed,
+        Limited,
+        Probed,
+        Measured,
+        Discarded,
+        Pressed,
+        Relieved,
         Tick,
         Forward,
         Back,

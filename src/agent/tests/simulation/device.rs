@@ -5,6 +5,7 @@ use super::{
     podman::{Pending, Podman, SimPod, about, sentence},
     rules::{Holds, Invariant, Rules, broken, index},
     script::{Fate, Heed, How, Options, Step},
+    shed::{Level, Pressure, Resource},
     wishes::{Catalogue, Heard, NAMES, Spec, Wanted, Wishes},
     *,
 };
@@ -26,14 +27,16 @@ pub(super) struct Device<'a> {
     pub(super) edge: Edge,
     pub(super) kept: Remembered,
     pub(super) remembered: Finished,
+    pub(super) fallbacks: Fallbacks,
+    pulled: Pulled,
     /// What the configurations of the server asked for, by version.
     pub(super) versions: Vec<Wishes>,
     /// What the manifests say now.
     pub(super) manifests: Wishes,
     pub(super) rules: Rules<'a>,
     pub(super) coverage: Coverage,
-    /// Lists, looks, and other orders.
-    pub(super) ordered: [u64; 3],
+    /// Lists, looks, other orders, and probes.
+    pub(super) ordered: [u64; 4],
     /// Lists are as expected: nobody wants to read of them.
     pub(super) is_still: bool,
     /// All that happened, for people; `None`: nobody reads it.
@@ -54,7 +57,7 @@ impl<'a> Device<'a> {
         Self {
             catalogue,
             options,
-            agent: Self::agent(options, Finished::new(), options.server.then(|| kept.clone()), 0),
+            agent: Self::agent(options, options.server.then(|| kept.clone()), 0),
             now,
             wake: Wake::At(now.up),
             pending: Vec::new(),
@@ -64,27 +67,37 @@ impl<'a> Device<'a> {
             edge,
             kept,
             remembered: Finished::new(),
+            fallbacks: Fallbacks::new(),
+            pulled: Pulled::new(),
             versions: vec![Wishes::default()],
             manifests: Wishes::default(),
             rules: Rules::new(catalogue, options.ttl, wanted),
             coverage: Coverage::default(),
-            ordered: [0; 3],
+            ordered: [0; 4],
             is_still: false,
             story: tells.then(Vec::new),
         }
     }
 
-    fn agent(options: Options, finished: Finished, server: Option<Remembered>, events: u64) -> Agent {
-        Agent::new(Setup {
+    fn agent(options: Options, server: Option<Remembered>, events: u64) -> Agent {
+        Agent::new(Self::fresh(options, server, events))
+    }
+
+    /// What an agent is told that starts where none ran before.
+    fn fresh(options: Options, server: Option<Remembered>, events: u64) -> Setup {
+        Setup {
             engines: vec![PODMAN, Engine::Podman { rootless: true }],
             interval: 60 * S,
             metrics_ttl: options.ttl,
-            finished,
+            default_memory: None,
+            finished: Finished::new(),
+            fallbacks: Fallbacks::new(),
+            images: Pulled::new(),
             manifests: options.manifests,
             server,
             next_slot,
             seed: options.seed ^ events << 32,
-        })
+        }
     }
 
     pub(super) fn say(&mut self, sentence: impl FnOnce() -> String) {
@@ -107,6 +120,12 @@ impl<'a> Device<'a> {
         let (actions, wake) = self.agent.decide(event, self.now);
         self.wake = wake;
         self.coverage.events += 1;
+        for action in &actions {
+            if let Action::RememberFallbacks(fallbacks) = action {
+                self.fallbacks.clone_from(fallbacks);
+                self.rules.fall_back(fallbacks, self.now)?;
+            }
+        }
         let changed = self.rules.watch(&self.agent, self.now);
         let changed = changed
             .iter()
@@ -134,9 +153,8 @@ impl<'a> Device<'a> {
     fn act(&mut self, action: Action, finished: &Finished) -> Holds {
         match action {
             Action::Order(order) => {
-                self.say_unless_still(order.task == Task::List, || {
-                    format!("    the agent orders: {}", sentence(&order))
-                });
+                let is_usual = matches!(order.task, Task::List | Task::Probe { .. });
+                self.say_unless_still(is_usual, || format!("    the agent orders: {}", sentence(&order)));
                 self.rules.ordered(&order, &self.pending, finished, self.now)?;
                 if let Task::Start(workload) = &order.task {
                     self.is_only_pod(&workload.id)?;
@@ -144,6 +162,7 @@ impl<'a> Device<'a> {
                 self.ordered[match order.task {
                     Task::List => 0,
                     Task::Look(_) => 1,
+                    Task::Probe { .. } => 3,
                     _ => 2,
                 }] += 1;
                 self.pending.push(Pending { order, result: None, haunts: false });
@@ -158,12 +177,19 @@ impl<'a> Device<'a> {
             }
             Action::Tell(notice) => {
                 self.say(|| format!("    the agent says: {notice}"));
-                self.edge.told(&notice);
+                if self.options.server && !self.kept.disconnected {
+                    self.edge.told(&notice);
+                }
+                self.rules.told(&notice, self.now)?;
             }
             Action::Remember(finished) => self.remembered = finished,
+            Action::RememberFallbacks(_) => {} // taken in before the orders that follow from it
+            Action::RememberImages(images) => self.pulled = images,
+            Action::KeepUnheard(unheard) => self.kept.unheard = unheard,
             Action::StoreConfiguration(raw) => self.kept.configuration = self.edge.read(&raw),
             Action::Disconnect => {
                 self.kept = Remembered { disconnected: true, ..Remembered::default() };
+                self.edge.expect_nothing();
             }
         }
         Ok(())
@@ -210,6 +236,7 @@ impl<'a> Device<'a> {
                 let Some(spec) = self.rules.spec(name % NAMES.len()) else { return Ok(()) };
                 let id = self.catalogue.id(spec).clone();
                 self.say(|| format!("the agent is told that a process of {id} ended"));
+                self.rules.alarmed(spec.name, self.now);
                 self.decide(Event::Exited(spec.engine(), id), &[(Some(spec.name), Kind::Exited)])
             }
             Step::Vanish(pod) => {
@@ -220,6 +247,24 @@ impl<'a> Device<'a> {
                 Ok(())
             }
             Step::Pause(pod) => self.set(pod, "pauses", true, &ContainerState::Stuck("paused".into())),
+            Step::Sicken(nth, sick) => {
+                let Some((engine, id)) = self.pod(nth) else { return Ok(()) };
+                self.say(|| format!("{id} {}", if sick { "falls sick" } else { "gets well" }));
+                self.engines[engine].pods.entry(id).and_modify(|pod| pod.sick = sick);
+                Ok(())
+            }
+            Step::Doom(spec, doomed) => {
+                // what is wanted, if there is such a thing
+                let spec = self.rules.asked(spec.name).unwrap_or(spec);
+                let id = self.catalogue.id(spec).clone();
+                let of_engine = &mut self.engines[index(spec.engine())].doomed;
+                let changed = if doomed { of_engine.insert(id.clone()) } else { of_engine.remove(&id) };
+                if changed {
+                    self.say(|| format!("each {id} ends at once{}", if doomed { "" } else { " no more" }));
+                }
+                Ok(())
+            }
+            Step::Press(resource, level) => self.press(resource, level),
             Step::Revive(pod) => self.set(pod, "starts the containers of", false, &ContainerState::Running),
             Step::Squat(spec, stays) => {
                 let id = self.catalogue.id(spec).clone();
@@ -246,14 +291,25 @@ impl<'a> Device<'a> {
                 self.tick(if seconds < 0 { Kind::Back } else { Kind::Forward })
             }
             Step::Crash { haunting, registers } => self.crash(haunting, registers),
-            Step::Stored(well) => {
-                self.say(|| {
-                    format!("the state directory {}", if well { "is written" } else { "can't be written" })
-                });
-                self.decide(Event::Stored(if well { Ok(()) } else { Err("the disk is full".into()) }), &[])
+            Step::Stored(what, well) => {
+                self.say(|| format!("{what:?} {}", if well { "is written" } else { "can't be written" }));
+                let result = if well { Ok(()) } else { Err("the disk is full".into()) };
+                self.decide(Event::Stored(what, result), &[])
             }
             Step::Calm { empty } => self.calm(empty),
         }
+    }
+
+    pub(super) fn press(&mut self, resource: Resource, level: Level) -> Holds {
+        if self.rules.levels[resource as usize] == level {
+            return Ok(());
+        }
+        self.say(|| format!("{resource} is {level:?}"));
+        self.rules.pressed(resource, level, self.now);
+        let available = if level == Level::Fine { 200 << 20 } else { 10 << 20 };
+        let pressure = Pressure { resource, level, available, reserve: 32 << 20, stalled: 0 };
+        let kind = if level == Level::Fine { Kind::Relieved } else { Kind::Pressed };
+        self.decide(Event::Pressure(pressure), &[(None, kind)])
     }
 
     fn nth(&self, nth: usize) -> Option<usize> {
@@ -309,7 +365,7 @@ impl<'a> Device<'a> {
         let Pending { order, result: None, .. } = &self.pending[nth] else { return Ok(()) };
         let order = order.clone();
         let engine = index(order.engine);
-        self.say_unless_still(order.task == Task::List, || {
+        self.say_unless_still(matches!(order.task, Task::List | Task::Probe { .. }), || {
             format!("podman carries out: {} ({how:?})", sentence(&order))
         });
         let result = self.engines[engine].carry_out(&order.task, how, false, self.now, self.catalogue);
@@ -321,11 +377,12 @@ impl<'a> Device<'a> {
     /// When a pod shall be made, there is no other of its workload that the agent could know of.
     fn is_only_pod(&self, id: &WorkloadId) -> Holds {
         let name = self.catalogue.name(id);
-        for (engine, _) in self.engines.iter().zip(&self.rules.engines).filter(|(_, told)| told.sound) {
+        // one that doesn't answer may never do again
+        for (engine, _) in self.engines.iter().zip(&self.rules.engines).filter(|(_, told)| !told.missing) {
             for (other, pod) in
                 engine.pods.iter().filter(|(other, pod)| Some(pod.name) == name && *other != id)
             {
-                if !pod.excused && !self.rules.passed_over.contains(other) {
+                if !pod.excused {
                     return broken(Invariant::OnePod, format!("{id} and {other}"));
                 }
             }
@@ -340,7 +397,7 @@ impl<'a> Device<'a> {
         if haunts {
             self.ghosts.push(order.clone());
         }
-        self.say_unless_still(order.task == Task::List, || match &result {
+        self.say_unless_still(matches!(order.task, Task::List | Task::Probe { .. }), || match &result {
             Ok(fact) => format!("podman answers #{}: {}", order.ticket.0, shown(fact)),
             Err(failure) => format!("podman answers #{}: {failure:?}", order.ticket.0),
         });
@@ -365,14 +422,24 @@ impl<'a> Device<'a> {
 
     /// Whom an outcome meets.
     fn outcome(&self, order: &Order, own: bool, result: &Result<Fact, Failure>) -> Met {
-        let Some(id) = about(&order.task).1 else { return self.listed(order.engine, result) };
+        let Some(id) = about(&order.task).1 else {
+            return match order.task {
+                Task::Usage(_) => vec![(None, Kind::Measured)],
+                Task::Discard(_) => vec![(None, Kind::Discarded)],
+                _ => self.listed(order.engine, result),
+            };
+        };
         let name = self.catalogue.name(id);
         let kind = match result {
             _ if matches!(order.task, Task::Pull(_)) && !own => return Met::new(),
+            _ if matches!(order.task, Task::Limit { .. }) => Kind::Limited,
+            _ if matches!(order.task, Task::Probe { .. }) => Kind::Probed,
             Ok(_) if !own => Kind::LeftDone,
             Err(_) if !own => Kind::LeftFailed,
             Ok(Fact::Pulled { .. }) => Kind::Pulled,
-            Ok(Fact::Gone | Fact::Pods(_)) => Kind::Gone,
+            Ok(Fact::Gone | Fact::Pods(_) | Fact::Limited | Fact::Probed { .. } | Fact::Usage(_)) => {
+                Kind::Gone
+            }
             Ok(Fact::Pod(pod)) => match name.and_then(|name| self.rules.spec(name)) {
                 Some(spec) => meaning(&verdict::judge(self.catalogue.workload(spec), pod)),
                 None => return Met::new(),
@@ -413,7 +480,9 @@ impl<'a> Device<'a> {
         }
         let order = self.ghosts.swap_remove(nth % self.ghosts.len());
         self.say(|| format!("podman carries out at last what nobody waits for: {}", sentence(&order)));
-        self.rules.meddled.extend(about(&order.task).1.cloned());
+        if !matches!(order.task, Task::Limit { .. } | Task::Probe { .. }) {
+            self.rules.meddled.extend(about(&order.task).1.cloned());
+        }
         let engine = &mut self.engines[index(order.engine)];
         // what is there already is in the way of a late start
         if !matches!(&order.task, Task::Start(workload) if engine.pods.contains_key(&workload.id)) {
@@ -508,6 +577,7 @@ impl<'a> Device<'a> {
         if !told {
             return Ok(());
         }
+        self.rules.alarmed(name, self.now);
         self.decide(
             Event::Exited(Engine::Podman { rootless: engine == 1 }, id),
             &[(Some(name), Kind::Exited)],
@@ -570,7 +640,10 @@ impl<'a> Device<'a> {
             let open = pending.result.is_none() || pending.haunts;
             if open
                 && bits & 1 == 1
-                && !matches!(pending.order.task, Task::List | Task::Look(_) | Task::Pull(_))
+                && matches!(
+                    pending.order.task,
+                    Task::Start(_) | Task::Remove { .. } | Task::Limit { .. } | Task::Discard(_)
+                )
             {
                 self.ghosts.push(pending.order);
             }
@@ -582,7 +655,9 @@ impl<'a> Device<'a> {
             }
         }
         self.calls.clear();
-        self.edge.restarted();
+        if registers && self.kept.disconnected {
+            self.edge.expect_nothing();
+        }
         if registers {
             self.kept.disconnected = false;
             self.edge.disconnects = false;
@@ -599,7 +674,12 @@ impl<'a> Device<'a> {
             server.hear(&Wishes { definition: 3, ..Wishes::default() });
         }
         let server = self.options.server.then(|| self.kept.clone());
-        self.agent = Self::agent(self.options, self.remembered.clone(), server, self.coverage.events);
+        self.agent = Agent::new(Setup {
+            finished: self.remembered.clone(),
+            fallbacks: self.fallbacks.clone(),
+            images: self.pulled.clone(),
+            ..Self::fresh(self.options, server, self.coverage.events)
+        });
         let metrics = self.rules.metrics(self.now);
         let posted = [("x", metrics.x), ("heat", metrics.heat)];
         let sample = |(name, it): (&str, Option<(f64, Duration)>)| {
@@ -607,6 +687,10 @@ impl<'a> Device<'a> {
         };
         self.agent.restore(&posted.into_iter().filter_map(sample).collect::<Vec<_>>());
         self.rules.restarted(wanted, self.now);
+        let levels = std::mem::replace(&mut self.rules.levels, [Level::Fine; 2]);
+        for (resource, level) in [Resource::Memory, Resource::Disk].into_iter().zip(levels) {
+            self.press(resource, level)?; // as it is watched from the start
+        }
         self.tick(Kind::Tick)
     }
 }
@@ -626,11 +710,17 @@ fn shown(fact: &Fact) -> String {
             let pods: Vec<_> = pods.iter().map(|pod| pod.id.as_str()).collect();
             format!("there are the pods [{}]", pods.join(", "))
         }
-        Fact::Pulled { .. } => "pulled".into(),
+        Fact::Pulled { fetched, .. } => {
+            let images: Vec<_> = fetched.iter().map(|it| it.image.as_str()).collect();
+            format!("pulled [{}]", images.join(", "))
+        }
         Fact::Pod(pod) => {
             let states: Vec<_> = pod.containers.iter().map(|it| format!("{:?}", it.state)).collect();
-            format!("the pod is there: {}", states.join(", "))
+            format!("the pod is there: {}; CPU {:?}", states.join(", "), pod.cpu)
         }
-        Fact::Gone => "there is no such pod".into(),
+        Fact::Gone => "there is no such thing".into(),
+        Fact::Limited => "limited".into(),
+        Fact::Probed { healthy, .. } => if *healthy { "well" } else { "sick" }.into(),
+        Fact::Usage(uses) => format!("{} pods use some", uses.len()),
     }
 }

@@ -2,10 +2,17 @@
 
 use super::{
     podman::{Pending, about, sentence},
+    shed::{Level, Resource},
     wishes::{Catalogue, Heard, Metrics, NAMES, Spec, Wanted, Wishes},
     *,
 };
 
+/// An end that turns out to be none is looked into after this time, at the latest.
+const LATE_LOOK: Duration = Duration::from_secs(64);
+/// How long all must be fine before an evicted workload comes back.
+const CALM: Duration = Duration::from_secs(60);
+/// An update gets this much time from its first start.
+const TRIAL: Duration = Duration::from_secs(120);
 /// After a removal that failed nothing is tried for this long.
 const REMOVE_AGAIN: Duration = Duration::from_secs(5);
 
@@ -30,6 +37,16 @@ pub(super) enum Invariant {
     Cron,
     /// What has finished doesn't run again.
     Finished,
+    /// A running pod has the smallest limit that a condition which holds gives.
+    Limits,
+    /// An update that was taken back isn't started again before it changes, and had its time.
+    RolledBack,
+    /// An image that is needed stays, and one that isn't goes.
+    Images,
+    /// While the device is short of something nothing is pulled or started, and who was evicted stays away.
+    Pressure,
+    /// A sick pod is replaced, and one that was stopped isn't asked.
+    Probes,
     /// The agent doesn't want to be woken again and again at the same time.
     BusyLoop,
     /// When faults stop, all that shall run does, and nothing else, in bounded time.
@@ -77,6 +94,22 @@ struct Account {
     may_finish_again: bool,
     /// The last pull for this wish. One for an earlier wish may be under way too: it does no harm.
     pull: Option<Ticket>,
+    /// The same of the last limit.
+    limit: Option<Ticket>,
+    /// The limit that podman denied last.
+    denied: Option<Option<u64>>,
+    /// Of the present pod: the containers that are being asked, and how often in a row they were sick.
+    probes: BTreeMap<String, (Option<Ticket>, u32)>,
+    /// A container of it is sick for good.
+    sick: Option<String>,
+    /// Containers of it that have ended, as told last.
+    ended: BTreeSet<String>,
+    /// The agent was told of an end.
+    alarmed: Duration,
+    /// This process started this content first.
+    started: Option<Duration>,
+    /// Since when it must stay away.
+    evicted: Option<Duration>,
     last_order: Ticket,
 }
 
@@ -84,10 +117,14 @@ struct Account {
 pub(super) struct Told {
     /// A list was whole, and no order found the engine missing since.
     pub(super) sound: bool,
+    /// It didn't answer when it was asked last.
+    pub(super) missing: bool,
     /// The list under way is older than a failure.
     void: bool,
     /// The agent was told that there are these pods; and whether something in them runs.
     pods: BTreeMap<WorkloadId, (usize, bool)>,
+    /// And which limits they have.
+    limits: BTreeMap<WorkloadId, Option<u64>>,
 }
 
 /// The account, and the catalogue by which it reads ids.
@@ -97,15 +134,27 @@ pub(super) struct Rules<'a> {
     pub(super) wanted: Wanted,
     posted: Metrics,
     accounts: [Account; NAMES.len()],
+    newest: Ticket,
     pub(super) engines: [Told; 2],
     /// Pods that the agent may name.
     known: BTreeSet<WorkloadId>,
-    /// Pods that a list told of, or didn't, which was older than what the agent had heard since: it may not know of
-    /// them.
-    pub(super) passed_over: BTreeSet<WorkloadId>,
-    /// Pods that somebody else removed, paused or started, or that podman denied a look at: what has finished there
-    /// may run again.
+    /// Pods that somebody else removed, paused or started: what has finished there may run again.
     pub(super) meddled: BTreeSet<WorkloadId>,
+    /// What to return to, as kept.
+    fallbacks: Fallbacks,
+    /// By name, what was asked for and was taken back.
+    failed: [Option<WorkloadId>; NAMES.len()],
+    /// Of each resource.
+    pub(super) levels: [Level; 2],
+    /// Since when all is fine.
+    fine_since: Duration,
+    /// Somebody had to go, in any process.
+    pub(super) evicts: bool,
+    /// Pods whose removal was ordered last.
+    stopped: BTreeSet<WorkloadId>,
+    /// Images that the agent was told it pulled; and those of them that podman wouldn't part from.
+    pulled: Pulled,
+    pub(super) clinging: Pulled,
 }
 
 /// The index of an engine.
@@ -123,10 +172,18 @@ impl<'a> Rules<'a> {
             wanted,
             posted: Metrics::default(),
             accounts: Default::default(),
+            newest: Ticket::default(),
             engines: Default::default(),
             known: BTreeSet::new(),
-            passed_over: BTreeSet::new(),
             meddled: BTreeSet::new(),
+            fallbacks: Fallbacks::new(),
+            failed: Default::default(),
+            levels: [Level::Fine; 2],
+            fine_since: Duration::ZERO,
+            evicts: false,
+            stopped: BTreeSet::new(),
+            pulled: Pulled::new(),
+            clinging: Pulled::new(),
         }
     }
 
@@ -135,7 +192,7 @@ impl<'a> Rules<'a> {
         let slots = self.accounts.each_ref().map(|account| (account.spec, account.slot_since));
         (self.wanted, self.accounts, self.engines) = (wanted, Default::default(), Default::default());
         self.known.clear();
-        self.passed_over.clear();
+        self.stopped.clear();
         self.compare(now);
         for (account, (spec, slot)) in self.accounts.iter_mut().zip(slots) {
             if spec.is_some_and(|spec| account.spec == Some(spec)) {
@@ -178,9 +235,97 @@ impl<'a> Rules<'a> {
         self.compare(now);
     }
 
+    /// What the sources ask for, come up or not.
+    pub(super) fn asked(&self, name: usize) -> Option<Spec> {
+        self.wanted.spec(name)
+    }
+
+    /// What shall run for what is asked.
+    fn effective(&self, name: usize) -> Option<Spec> {
+        let asked = self.asked(name)?;
+        let fallback =
+            self.fallbacks.get(NAMES[name]).filter(|it| it.failed.as_ref() == Some(self.catalogue.id(asked)));
+        let good = fallback.and_then(|it| self.catalogue.of(&it.good.id));
+        Some(good.map_or(asked, |good| Spec { schedule: asked.schedule, gate: asked.gate, ..good }))
+    }
+
+    /// The agent keeps other fallbacks from now on.
+    pub(super) fn fall_back(&mut self, fallbacks: &Fallbacks, now: Now) -> Holds {
+        self.fallbacks.clone_from(fallbacks);
+        for (name, fallback) in fallbacks {
+            let (Some(at), Some(failed)) = (NAMES.iter().position(|it| *it == &**name), &fallback.failed)
+            else {
+                continue;
+            };
+            let account = &self.accounts[at];
+            if self.failed[at].as_ref() == Some(failed) {
+                continue;
+            }
+            let is_it = account.spec.is_some_and(|spec| self.catalogue.id(spec) == failed);
+            if let Some(started) = account.started.filter(|started| is_it && now.up < *started + TRIAL) {
+                let what = format!("{failed} is taken back {:?} after its start", now.up - started);
+                return broken(Invariant::RolledBack, what);
+            }
+            self.failed[at] = Some(failed.clone());
+        }
+        self.compare(now);
+        Ok(())
+    }
+
+    /// Whether an update is under way: a content that has something to return to, and isn't given up.
+    pub(super) fn is_on_trial(&self, name: usize) -> bool {
+        self.fallbacks.get(NAMES[name]).is_some_and(|it| it.failed.is_none())
+    }
+
+    pub(super) fn pressed(&mut self, resource: Resource, level: Level, now: Now) {
+        let was_fine = self.is_fine();
+        self.levels[resource as usize] = level;
+        if !was_fine && self.is_fine() {
+            self.fine_since = now.up;
+        }
+    }
+
+    fn is_fine(&self) -> bool {
+        self.levels == [Level::Fine; 2]
+    }
+
+    pub(super) fn alarmed(&mut self, name: usize, now: Now) {
+        self.accounts[name].alarmed = now.up;
+    }
+
+    /// The agent tells people who has to go, and who may come back.
+    pub(super) fn told(&mut self, notice: &Notice, now: Now) -> Holds {
+        let name = notice.message.split('\'').nth(1);
+        let name = NAMES.iter().position(|it| Some(*it) == name);
+        let Some(account) = name.map(|name| &mut self.accounts[name]) else { return Ok(()) };
+        match notice.reason {
+            Reason::Evicted => {
+                account.evicted = Some(now.up);
+                self.evicts = true;
+                if !self.levels.contains(&Level::Critical) {
+                    return broken(Invariant::Pressure, format!("nothing is critical, and {notice}"));
+                }
+            }
+            Reason::EvictionOver => {
+                let since = account.evicted.take().unwrap_or_default().max(self.fine_since);
+                if !self.is_fine() || now.up < since + CALM {
+                    return broken(Invariant::Pressure, format!("too early: {notice}"));
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
     fn compare(&mut self, now: Now) {
+        let effective: [_; NAMES.len()] = std::array::from_fn(|name| self.effective(name));
         for (name, account) in self.accounts.iter_mut().enumerate() {
-            let (before, after) = (account.spec, self.wanted.spec(name));
+            let asked = self.wanted.spec(name).map(|spec| self.catalogue.id(spec));
+            let is_gone = asked.is_none() && self.wanted.all_known() && !self.wanted.is_held(name);
+            if asked.is_some() && asked != self.failed[name].as_ref() || is_gone {
+                self.failed[name] = None;
+            }
+            let (before, after) = (account.spec, effective[name]);
             account.spec = after;
             let ids = [before, after].map(|spec| spec.map(|spec| self.catalogue.id(spec)));
             self.known.extend(ids[1].cloned());
@@ -249,11 +394,16 @@ impl<'a> Rules<'a> {
         finished: &Finished,
         now: Now,
     ) -> Holds {
+        self.newest = order.ticket;
         let told = &mut self.engines[index(order.engine)];
         let (verb, Some(id)) = about(&order.task) else {
-            told.void = false;
             let twice =
-                pending.iter().any(|it| it.order.task == Task::List && it.order.engine == order.engine);
+                pending.iter().any(|it| it.order.task == order.task && it.order.engine == order.engine);
+            match &order.task {
+                Task::Discard(image) => return self.may_discard(image, order, twice),
+                Task::Usage(_) => return Ok(()), // memory can't wait for the disks to be measured
+                _ => told.void = false,
+            }
             return if twice { broken(Invariant::OneOrder, "two lists at once") } else { Ok(()) };
         };
         if !self.known.contains(id) {
@@ -268,12 +418,17 @@ impl<'a> Rules<'a> {
         if !self.wanted.any_known() {
             return broken(Invariant::Unread, format!("{}, and nothing was read yet", sentence(order)));
         }
-        self.accounts[name].last_order = order.ticket;
+        match &order.task {
+            Task::Limit { .. } | Task::Probe { .. } => return self.may_ask(name, id, order, pending),
+            Task::Pull(_) => {} // changes nothing that a list shows
+            _ => self.accounts[name].last_order = order.ticket,
+        }
         let others = || pending.iter().filter_map(|it| Some((it, about(&it.order.task).1?)));
         let pulls = verb == "pull";
         for (other, _) in others().filter(|(_, other)| *other == id) {
-            let is_pull = matches!(other.order.task, Task::Pull(_));
-            if !pulls && !is_pull || pulls && self.accounts[name].pull == Some(other.order.ticket) {
+            let is_aside =
+                matches!(other.order.task, Task::Pull(_) | Task::Limit { .. } | Task::Probe { .. });
+            if !pulls && !is_aside || pulls && self.accounts[name].pull == Some(other.order.ticket) {
                 let both =
                     format!("{}, while this is under way: {}", sentence(order), sentence(&other.order));
                 return broken(Invariant::OneOrder, both);
@@ -283,8 +438,15 @@ impl<'a> Rules<'a> {
             self.accounts[name].pull = Some(order.ticket);
         }
         match &order.task {
-            Task::Remove { .. } => self.may_remove(name, order),
+            Task::Remove { id, grace } => {
+                self.stopped.insert(id.clone());
+                if grace.is_zero() && self.accounts[name].evicted.is_none() {
+                    return broken(Invariant::Pressure, format!("{} is killed for nothing", sentence(order)));
+                }
+                self.may_remove(name, order)
+            }
             Task::Start(_) => {
+                self.stopped.remove(id);
                 for (other, id) in others() {
                     let touches = matches!(other.order.task, Task::Start(_) | Task::Remove { .. });
                     if touches && self.catalogue.name(id) == Some(name) {
@@ -296,8 +458,59 @@ impl<'a> Rules<'a> {
                 self.may_start(name, id, order, finished, now)
             }
             Task::Pull(_) => self.is_wanted(name, id, order, now),
-            Task::List | Task::Look(_) => Ok(()),
+            _ => Ok(()),
         }
+    }
+
+    fn may_discard(&self, image: &str, order: &Order, twice: bool) -> Holds {
+        if !self.wanted.any_known() {
+            return broken(Invariant::Unread, format!("{}, and nothing was read yet", sentence(order)));
+        }
+        if twice {
+            return broken(Invariant::OneOrder, format!("{}, which is under way", sentence(order)));
+        }
+        let image = (order.engine, image.to_owned());
+        if self.needed().contains(&image) {
+            return broken(Invariant::Images, format!("{}, which is needed", sentence(order)));
+        }
+        if !self.pulled.contains(&image) {
+            return broken(Invariant::Images, format!("{}, which isn't the agent's", sentence(order)));
+        }
+        Ok(())
+    }
+
+    /// The images of all that shall run, or may come back.
+    fn needed(&self) -> Pulled {
+        let good = self.fallbacks.values().filter_map(|it| self.catalogue.of(&it.good.id));
+        let specs = self.accounts.iter().filter_map(|it| it.spec).chain(good);
+        specs.flat_map(|it| it.images().iter().map(move |image| (it.engine(), (*image).to_owned()))).collect()
+    }
+
+    /// Images that the agent knows of and nobody needs, but for those that podman wouldn't part from.
+    pub(super) fn unneeded(&self) -> impl Iterator<Item = &(Engine, String)> {
+        let needed = self.needed();
+        self.pulled.iter().filter(move |it| !needed.contains(it) && !self.clinging.contains(it))
+    }
+
+    /// A pod is limited, or asked whether it is well: at its side, whatever else happens to it.
+    fn may_ask(&mut self, name: usize, id: &WorkloadId, order: &Order, pending: &[Pending]) -> Holds {
+        let account = &mut self.accounts[name];
+        if account.spec.is_none_or(|spec| self.catalogue.id(spec) != id) {
+            return broken(Invariant::Probes, format!("{}, which nobody wants", sentence(order)));
+        }
+        if self.stopped.contains(id) {
+            return broken(Invariant::Probes, format!("{}, which was stopped", sentence(order)));
+        }
+        let before = match &order.task {
+            Task::Probe { container, .. } => {
+                account.probes.entry(container.clone()).or_default().0.replace(order.ticket)
+            }
+            _ => account.limit.replace(order.ticket),
+        };
+        if pending.iter().any(|it| Some(it.order.ticket) == before) {
+            return broken(Invariant::OneOrder, format!("{}, while that is under way", sentence(order)));
+        }
+        Ok(())
     }
 
     fn may_remove(&self, name: usize, order: &Order) -> Holds {
@@ -320,6 +533,10 @@ impl<'a> Rules<'a> {
                 format!("{}, and its conditions are false", sentence(order)),
             );
         }
+        if !self.is_fine() || account.evicted.is_some() {
+            let what = format!("{}, and the device is short, or it was evicted", sentence(order));
+            return broken(Invariant::Pressure, what);
+        }
         if now.up < account.rests_until {
             let rest = account.rests_until - now.up;
             return broken(
@@ -339,12 +556,18 @@ impl<'a> Rules<'a> {
         now: Now,
     ) -> Holds {
         self.is_wanted(name, id, order, now)?;
+        if self.failed[name].as_ref() == Some(id) {
+            return broken(Invariant::RolledBack, format!("{}, which was taken back", sentence(order)));
+        }
         for (other, (of, _)) in self.engines.iter().flat_map(|told| &told.pods) {
             if *of == name && other != id {
                 return broken(Invariant::OnePod, format!("{}, while {other} is there", sentence(order)));
             }
         }
         let account = &mut self.accounts[name];
+        account.started.get_or_insert(now.up);
+        account.probes.clear();
+        (account.sick, account.ended) = (None, BTreeSet::new());
         if now.up < account.not_before {
             let early = account.not_before - now.up;
             let failures = account.failures;
@@ -380,8 +603,10 @@ impl<'a> Rules<'a> {
     ) {
         let told = &mut self.engines[index(order.engine)];
         let is_list = order.task == Task::List;
-        if matches!(result, Err(Failure::Engine(_))) || is_list && result.is_err() {
-            (told.sound, told.void) = (false, told.void || lists && !is_list);
+        let is_aside = matches!(order.task, Task::Probe { .. } | Task::Usage(_) | Task::Discard(_));
+        if matches!(result, Err(Failure::Engine(_))) && !is_aside || is_list && result.is_err() {
+            (told.sound, told.missing) = (false, true);
+            told.void |= lists && !is_list;
         }
         if let (true, Ok(Fact::Pods(pods))) = (is_list, result) {
             self.known.extend(pods.iter().map(|pod| pod.id.clone()));
@@ -389,28 +614,57 @@ impl<'a> Rules<'a> {
                 told.pods.clear(); // the agent may have passed it over, or not: it can't be said what it knows
                 return;
             }
-            told.sound = true;
+            (told.sound, told.missing) = (true, false);
             let accounts = &self.accounts;
-            let newer = |name: usize| accounts[name].last_order > order.ticket;
+            let newer = |name: usize| accounts[name].last_order >= order.ticket;
             // One that an outcome told of since the list was asked for may be there all the same.
-            let gone = |it: &(&WorkloadId, &(usize, bool))| !newer(it.1.0);
-            self.passed_over.extend(told.pods.iter().filter(gone).map(|(id, _)| id.clone()));
             told.pods.retain(|_, (name, _)| newer(*name));
             for pod in pods {
                 let Some(name) = self.catalogue.name(&pod.id) else { continue };
-                if newer(name) {
-                    self.passed_over.insert(pod.id.clone());
-                } else {
-                    self.passed_over.remove(&pod.id);
+                if !newer(name) {
                     told.pods.insert(pod.id.clone(), (name, pod.running));
                 }
             }
             return;
         }
+        if let (Task::Discard(image), result) = (&order.task, result) {
+            let image = (order.engine, image.clone());
+            if result.is_ok() {
+                self.clinging.remove(&image);
+                self.pulled.remove(&image);
+            } else {
+                self.clinging.insert(image);
+            }
+            return;
+        }
+        if let Ok(Fact::Pulled { fetched, .. }) = result {
+            for Fetched { image, before } in fetched {
+                let image = (order.engine, image.clone());
+                if before.is_none() || self.pulled.contains(&image) {
+                    self.pulled.insert(image);
+                    self.pulled.extend(before.iter().map(|id| (order.engine, id.clone())));
+                }
+            }
+        }
         let Some(id) = about(&order.task).1 else { return };
         let Some(name) = self.catalogue.name(id) else { return };
+        if matches!(order.task, Task::Start(_) | Task::Look(_) | Task::Remove { .. }) {
+            self.accounts[name].last_order = self.newest;
+        }
         match (&order.task, result) {
+            (Task::Probe { container, probe, .. }, result) => {
+                self.asked_container(name, order.ticket, container, probe, result);
+            }
+            (Task::Limit { cpu, .. }, Ok(Fact::Limited)) => drop(told.limits.insert(id.clone(), *cpu)),
+            (Task::Limit { cpu, .. }, result) => {
+                told.limits.remove(id);
+                if matches!(result, Err(Failure::Workload(_))) {
+                    self.accounts[name].denied = Some(*cpu);
+                }
+            }
             (Task::Start(_) | Task::Look(_), Ok(Fact::Pod(pod))) => {
+                told.limits.insert(id.clone(), pod.cpu);
+                self.stopped.remove(id);
                 let runs = pod.containers.iter().any(|it| it.state == ContainerState::Running);
                 told.pods.insert(id.clone(), (name, runs));
                 if own {
@@ -421,10 +675,7 @@ impl<'a> Rules<'a> {
                 told.pods.remove(id);
             }
             // a list will tell again
-            (Task::Look(_), Err(_)) => {
-                told.pods.remove(id);
-                self.meddled.insert(id.clone());
-            }
+            (Task::Look(_), Err(_)) => drop(told.pods.remove(id)),
             (Task::Remove { .. }, Err(_)) => self.accounts[name].removal_refused = Some(now.up),
             _ => {}
         }
@@ -436,8 +687,32 @@ impl<'a> Rules<'a> {
         }
     }
 
+    fn asked_container(
+        &mut self,
+        name: usize,
+        ticket: Ticket,
+        container: &str,
+        probe: &health::Probe,
+        result: &Result<Fact, Failure>,
+    ) {
+        let account = &mut self.accounts[name];
+        let Some((asked, failures)) = account.probes.get_mut(container) else { return };
+        if *asked != Some(ticket) {
+            return;
+        }
+        *asked = None;
+        let Ok(Fact::Probed { healthy, .. }) = result else { return };
+        *failures = if *healthy { 0 } else { *failures + 1 };
+        if *failures >= probe.failure_threshold {
+            account.sick = Some(container.to_owned());
+        }
+    }
+
     fn judged(&mut self, name: usize, pod: &Pod, now: Now) {
         let account = &mut self.accounts[name];
+        account.denied = None;
+        let ended = pod.containers.iter().filter(|it| it.state != ContainerState::Running);
+        account.ended = ended.map(|it| it.name.clone()).collect();
         let Some(spec) = account.spec else { return };
         let is_stuck = |it: &Container| matches!(it.state, ContainerState::Stuck(_));
         if pod.containers.len() < spec.containers() || pod.containers.iter().any(is_stuck) {
@@ -486,6 +761,18 @@ impl<'a> Rules<'a> {
             let Some(Phase::Waiting { until }) = agent.tracked.get(NAMES[name]).map(|it| it.phase) else {
                 continue;
             };
+            if account.sick.take().is_some() {
+                account.probes.clear();
+                let shortest = match spec.schedule() {
+                    Schedule::Service(Backoff::Constant(wait)) => wait,
+                    Schedule::Service(Backoff::Exponential { initial, randomization, .. }) => {
+                        initial.mul_f64(1.0 - randomization)
+                    }
+                    Schedule::Cron(_) => Duration::ZERO,
+                };
+                account.failures = 1; // rather too few than too many
+                account.not_before = now.up + shortest;
+            }
             if std::mem::replace(&mut account.until, until) == until {
                 continue;
             }
@@ -513,18 +800,40 @@ impl<'a> Rules<'a> {
             // What has finished is left to whoever starts it by hand; a pod that is there against all the agent knows
             // is dealt with after the next full look.
             let phase = agent.tracked.get(NAMES[*name]).map(|tracked| tracked.phase);
-            let waits = matches!(phase, Some(Phase::Finished { .. } | Phase::Inactive))
+            let waits = matches!(phase, Some(Phase::Finished { .. }))
                 || account.removal_refused.is_some_and(|at| now.up < at + REMOVE_AGAIN);
             if waits || !runs {
                 continue;
             }
             let wrong = match account.spec {
+                Some(_) if account.evicted.is_some() => "it was evicted",
                 Some(spec) if !self.allows(spec, now) => "its conditions are false",
                 None if self.wanted.is_held(*name) => continue,
                 None if self.wanted.all_known() => "nobody wants it",
                 _ => continue,
             };
             return broken(Invariant::Conditions, format!("{id} runs on, and {wrong}"));
+        }
+        self.is_as_told(agent, now)
+    }
+
+    /// What runs has its limit, and is well.
+    fn is_as_told(&self, agent: &Agent, now: Now) -> Holds {
+        let metrics = self.metrics(now);
+        for (name, account) in self.accounts.iter().enumerate() {
+            let phase = agent.tracked.get(NAMES[name]).map(|tracked| tracked.phase);
+            let (Some(spec), Some(Phase::Running)) = (account.spec, phase) else { continue };
+            if now.up < account.alarmed + LATE_LOOK {
+                continue;
+            }
+            if let Some(container) = account.sick.as_ref().filter(|it| !account.ended.contains(*it)) {
+                return broken(Invariant::Probes, format!("'{container}' of {spec} is sick, and runs on"));
+            }
+            let (id, wanted) = (self.catalogue.id(spec), self.wanted.cpu(spec, &metrics));
+            let found = self.engines[index(spec.engine())].limits.get(id);
+            if found.is_some_and(|found| *found != wanted) && account.denied != Some(wanted) {
+                return broken(Invariant::Limits, format!("{id} has {found:?} and not {wanted:?}"));
+            }
         }
         Ok(())
     }

@@ -3,6 +3,7 @@
 
 use super::{
     random::Random,
+    shed::{Level, Resource},
     wishes::{CONTENTS, DEFINITIONS, GATES, NAMES, SCHEDULES, Spec, Wishes},
     *,
 };
@@ -101,6 +102,11 @@ pub(super) enum Step {
     Pause(usize),
     /// Somebody starts a pod's containers.
     Revive(usize),
+    /// A pod's probes fail from now on, or go well again.
+    Sicken(usize, bool),
+    /// What is made of this content ends at once from now on, or doesn't any more.
+    Doom(Spec, bool),
+    Press(Resource, Level),
     /// Somebody else's pod takes the name that this one's would have; or goes.
     Squat(Spec, bool),
     /// Time passes; the agent is woken when it asks for it.
@@ -114,8 +120,8 @@ pub(super) enum Step {
         haunting: u32,
         registers: bool,
     },
-    /// The state directory can be written, or not.
-    Stored(bool),
+    /// A part of what shall survive can be written, or not.
+    Stored(Kept, bool),
     /// All faults stop: everything must come to what is wanted, and to rest. `empty`: and then nothing is wanted.
     Calm {
         empty: bool,
@@ -154,6 +160,8 @@ enum Mood {
     Patient,
     /// The server.
     Outage,
+    /// Memory and disk run short.
+    Pressure,
 }
 
 /// The script that this seed makes, at least this long.
@@ -176,6 +184,7 @@ pub(super) fn script(seed: u64, length: usize) -> Script {
             (2, Mood::Crashes),
             (2, Mood::Patient),
             (if server { 2 } else { 0 }, Mood::Outage),
+            (1, Mood::Pressure),
         ]);
         for _ in 0..20 + random.below(280) {
             step(mood, options, &mut random, &mut steps);
@@ -234,6 +243,9 @@ fn step(mood: Mood, options: Options, random: &mut Random, steps: &mut Vec<Step>
         (2, 18),
         (if mood == Mood::Flapping { 8 } else { often(Mood::Crashes, 2) }, 19),
         (1, 20),
+        (3, 21),
+        (2, 22),
+        (often(Mood::Pressure, 2), 23),
     ]);
     let last = match choice {
         0 => Step::Manifests(wishes(random)),
@@ -282,7 +294,13 @@ fn step(mood: Mood, options: Options, random: &mut Random, steps: &mut Vec<Step>
         17 => Step::Sleep(random.of(&[1, 30, 61, 600, 7200])),
         18 => Step::Clock(random.of(&[-7200, -120, -30, -1, 1, 30, 120, 7200])),
         19 => Step::Crash { haunting: random.below(1 << 16) as u32, registers: random.one_in(2) },
-        _ => Step::Stored(random.one_in(2)),
+        20 => Step::Stored(random.of(&[Kept::State, Kept::Identity, Kept::Unheard]), random.one_in(2)),
+        21 => Step::Sicken(any, !random.one_in(4)),
+        22 => Step::Doom(spec(random), random.one_in(2)),
+        _ => Step::Press(
+            random.of(&[Resource::Memory, Resource::Memory, Resource::Disk]),
+            random.weighted(&[(5, Level::Fine), (1, Level::Low), (2, Level::Critical)]),
+        ),
     };
     steps.push(last);
 }

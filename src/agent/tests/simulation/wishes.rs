@@ -10,6 +10,22 @@ pub(super) const SCHEDULES: usize = 6;
 pub(super) const GATES: usize = 7;
 pub(super) const DEFINITIONS: usize = 4;
 
+/// An image that nobody has to pull.
+pub(super) const BUILT_IN: &str = "built-in";
+
+/// A profile, and for each of its conditions that count the CPU limit that it gives.
+type Gated = (&'static str, &'static [(&'static str, Option<u64>)]);
+
+fn probe(period: u32, failure_threshold: u32, delay: u32) -> Arc<health::Probe> {
+    Arc::new(health::Probe {
+        check: health::Check::Exec(vec!["well".into()]),
+        initial_delay: S * delay,
+        period: S * period,
+        timeout: S,
+        failure_threshold,
+    })
+}
+
 /// A workload, in short.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Spec {
@@ -50,27 +66,60 @@ impl Spec {
         }
     }
 
-    /// For each profile, the conditions of which one must hold.
-    pub(super) fn gates(self) -> &'static [(&'static str, &'static [&'static str])] {
+    /// For each profile, the conditions of which one must hold, and the CPU limit that each gives.
+    pub(super) fn gates(self) -> &'static [Gated] {
         match self.gate {
             0 | 1 => &[],
-            2 => &[("p", &["low"])],
-            3 => &[("p", &["hot"])],
-            4 => &[("p", &["hot", "low"])],
-            5 => &[("p", &["low"]), ("q", &["cool"])],
-            _ => &[("p", &["missing"])],
+            2 => &[("p", &[("low", None)])],
+            3 => &[("p", &[("hot", Some(50_000))])],
+            4 => &[("p", &[("hot", Some(20_000)), ("low", None)])],
+            5 => &[("p", &[("low", Some(80_000))]), ("q", &[("cool", Some(30_000))])],
+            _ => &[("p", &[("missing", None)])],
         }
+    }
+
+    /// Of each container; some serve several workloads, and [`BUILT_IN`] is on the device from the beginning.
+    pub(super) fn images(self) -> &'static [&'static str] {
+        match (self.content, self.name % 2) {
+            (0, _) => &[BUILT_IN],
+            (1, _) => &["one", BUILT_IN],
+            (_, 0) => &["two", "three"],
+            _ => &["two", "four"],
+        }
+    }
+
+    /// The container that is asked whether it is well.
+    pub(super) fn probed(self) -> &'static str {
+        ["a", "a", "b"][self.content]
+    }
+
+    /// By its specification; the last content's image brings its own.
+    fn probes(self) -> Vec<health::Probes> {
+        let (startup, liveness) = match self.content {
+            0 => (None, probe(30, 2, 0)),
+            1 => (Some(probe(5, 3, 0)), probe(30, 1, 20)),
+            _ => return Vec::new(),
+        };
+        vec![health::Probes { container: self.probed().into(), startup, liveness: Some(liveness) }]
+    }
+
+    /// What the image of its last container asks for.
+    pub(super) fn healthcheck(self, container: &str) -> Option<Arc<health::Probe>> {
+        (self.content == 2 && container == self.probed()).then(|| probe(30, 3, 0))
     }
 
     fn workload(self) -> Workload {
         let mut content = workload(NAMES[self.name], self.containers()).content;
         content.engine = self.engine();
         content.labels = vec![("content".into(), self.content.to_string())];
-        let listed = |(profile, conditions): &(&str, &[&str])| ListedProfile {
+        for (at, image) in self.images().iter().enumerate() {
+            content.specification["containers"][at]["image"] = (*image).into();
+        }
+        let listed = |(profile, conditions): &Gated| ListedProfile {
             name: (*profile).into(),
             conditions: conditions
                 .iter()
-                .map(|condition| ListedCondition { name: (*condition).into(), cpu: None })
+                .map(|(name, cpu)| ListedCondition { name: (*name).into(), cpu: *cpu })
                 .collect(),
         };
         Workload {
@@ -78,6 +127,7 @@ impl Spec {
             schedule: self.schedule(),
             grace: S * [1, 10, 30][self.content],
             profiles: self.gates().iter().map(listed).collect(),
+            probes: self.probes(),
             ..Workload::new(content)
         }
     }
@@ -97,7 +147,11 @@ impl fmt::Display for Spec {
             }
         }
         for (profile, conditions) in self.gates() {
-            write!(f, ", while {profile}: {}", conditions.join(" or "))?;
+            let listed = conditions.iter().map(|(name, cpu)| match cpu {
+                Some(cpu) => format!("{name} ({cpu} µs)"),
+                None => (*name).to_string(),
+            });
+            write!(f, ", while {profile}: {}", listed.collect::<Vec<_>>().join(" or "))?;
         }
         write!(f, ")")
     }
@@ -132,6 +186,11 @@ impl Catalogue {
 
     pub(super) fn id(&self, spec: Spec) -> &WorkloadId {
         &self.workloads[&spec].id
+    }
+
+    /// What has this id, on some schedule and with some gate.
+    pub(super) fn of(&self, id: &WorkloadId) -> Option<Spec> {
+        self.ids.get(id).copied()
     }
 
     /// The index of the name whose pods have this id, if one does.
@@ -279,15 +338,25 @@ impl Wanted {
         self.spec(name).is_none() && self.all().any(|source| source.held.contains(&name))
     }
 
+    /// The listed conditions of a profile that hold.
+    fn holding(&self, (profile, listed): &Gated, metrics: &Metrics) -> Vec<Option<u64>> {
+        let (x, heat) = (metrics.x.map(|it| it.0), metrics.heat.map(|it| it.0));
+        let defined = self.all().filter_map(|source| source.definition).find_map(|definition| {
+            let of_it = DEFINED[definition].iter().filter(|it| it.0 == *profile);
+            Some(of_it.collect::<Vec<_>>()).filter(|it| !it.is_empty())
+        });
+        let holds = |it: &&&(_, &str, _, Holds)| (it.3)(x, heat);
+        let of_defined = defined.iter().flatten().filter(holds);
+        of_defined.filter_map(|it| listed.iter().find(|(name, _)| *name == it.1)).map(|it| it.1).collect()
+    }
+
     /// Whether all profiles of the workload hold.
     pub(super) fn allows(&self, spec: Spec, metrics: &Metrics) -> bool {
-        let (x, heat) = (metrics.x.map(|it| it.0), metrics.heat.map(|it| it.0));
-        spec.gates().iter().all(|(profile, listed)| {
-            let defined = self.all().filter_map(|source| source.definition).find_map(|definition| {
-                let of_it = DEFINED[definition].iter().filter(|it| it.0 == *profile);
-                Some(of_it.collect::<Vec<_>>()).filter(|it| !it.is_empty())
-            });
-            defined.into_iter().flatten().any(|it| listed.contains(&it.1) && (it.3)(x, heat))
-        })
+        spec.gates().iter().all(|profile| !self.holding(profile, metrics).is_empty())
+    }
+
+    /// The smallest limit that a condition which holds gives.
+    pub(super) fn cpu(&self, spec: Spec, metrics: &Metrics) -> Option<u64> {
+        spec.gates().iter().flat_map(|profile| self.holding(profile, metrics)).flatten().min()
     }
 }

@@ -1,6 +1,7 @@
 //! Manifests by their outcome.
 
 mod assembled;
+mod probes;
 mod text;
 
 use std::{sync::Arc, time::Duration};
@@ -46,8 +47,7 @@ fn config_map(name: &str, value: &str) -> String {
 }
 
 fn only(text: &str) -> Workload {
-    let (desired, mut problems) = assembled(text);
-    problems.retain(|problem| !problem.contains("CPU limits"));
+    let (desired, problems) = assembled(text);
     assert_eq!(problems, Vec::<String>::new());
     assert_eq!(desired.workloads.len(), 1);
     Workload::clone(&desired.workloads[0])

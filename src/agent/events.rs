@@ -1,0 +1,115 @@
+//! What comes in and what goes out: events, actions, and what the agent is told when it starts.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use super::{
+    call::{Answer, Call, CallFailure, CallKind, Remembered, Unheard},
+    images::Pulled,
+    notice::Notice,
+    order::{Order, Outcome},
+    shed::Pressure,
+    slots::NextSlot,
+    update::Fallbacks,
+    workload::{Desired, Engine, WorkloadId},
+};
+
+/// A metric's newest value, as somebody on the device posted it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sample {
+    /// A name that an expression can mention.
+    pub name: String,
+    /// Finite; `None` unsets the metric.
+    pub value: Option<f64>,
+}
+
+/// Something happened.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Event {
+    /// Metrics were posted, oldest first.
+    Metrics(Vec<Sample>),
+    /// The manifests were read anew, and what they ask for has changed.
+    Desired(Desired),
+    /// A source or a worker has something to say.
+    Notice(Notice),
+    /// A process of this pod ended.
+    Exited(Engine, WorkloadId),
+    /// An order was carried out, or not.
+    Done(Outcome),
+    /// A call to the edge API was answered, or not.
+    Answered(CallKind, Result<Answer, CallFailure>),
+    /// Memory or disk runs short, or doesn't any more.
+    Pressure(Pressure),
+    /// What was to be kept over a restart was written, or could not be.
+    Stored(Kept, Result<(), String>),
+    /// Time passed.
+    Tick,
+    /// The process was asked to end; workloads stay.
+    Terminate,
+    /// The settings shall be read again.
+    Reload,
+}
+
+/// What is to be kept over a restart: the parts that can fail on their own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kept {
+    /// What actions ask for.
+    State,
+    /// The device's key and certificate.
+    Identity,
+    /// What the server has not heard.
+    Unheard,
+}
+
+/// Something to do.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Action {
+    /// For an engine.
+    Order(Order),
+    /// For the edge API.
+    Call(Call),
+    /// For people.
+    Tell(Notice),
+    /// To be kept over a reboot: the workloads that finished and don't run again, with their exit codes.
+    Remember(Finished),
+    /// To be kept over a reboot: what workloads return to whose updates don't come up.
+    RememberFallbacks(Fallbacks),
+    /// To be kept over a reboot: the images that the agent pulled.
+    RememberImages(Pulled),
+    /// To be kept over a reboot: the configuration that is applied now, as the server wrote it.
+    StoreConfiguration(Arc<[u8]>),
+    /// To be kept over a restart of the agent, best in memory: what the server has not heard.
+    KeepUnheard(Unheard),
+    /// The server unregistered this device. To be kept over a reboot ([`Remembered::disconnected`]); the device's
+    /// identity, the stored configuration and what it has not heard are to be forgotten.
+    Disconnect,
+}
+
+/// The workloads that finished and don't run again, with their exit codes.
+pub type Finished = BTreeMap<WorkloadId, i32>;
+
+/// What the agent is told once, when it starts.
+#[derive(Debug, Clone)]
+pub struct Setup {
+    /// The engines of this device, as far as is known; others are added when a workload wants them.
+    pub engines: Vec<Engine>,
+    /// Between two full looks at an engine (`workloads_monitoring_interval`).
+    pub interval: Duration,
+    /// A metric older than this is unset.
+    pub metrics_ttl: Option<Duration>,
+    /// The memory that a container is limited to that says nothing.
+    pub default_memory: Option<u64>,
+    /// What was last given to [`Action::Remember`].
+    pub finished: Finished,
+    /// What was last given to [`Action::RememberFallbacks`].
+    pub fallbacks: Fallbacks,
+    /// What was last given to [`Action::RememberImages`].
+    pub images: Pulled,
+    /// Whether there is a directory of manifests: nothing goes as an orphan before it was read.
+    pub manifests: bool,
+    /// What an earlier process left behind of its conversation with the edge API; `None`: there is no server.
+    pub server: Option<Remembered>,
+    /// How the device's time zone reads a cron schedule.
+    pub next_slot: NextSlot,
+    /// Any number: what randomness is made of.
+    pub seed: u64,
+}

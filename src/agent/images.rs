@@ -1,0 +1,82 @@
+//! Images that the agent pulled and nothing needs any more are removed: a device's disk is small. Those that were
+//! there before, loaded by hand or built into the device, stay.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{order::Ticket, workload::Engine};
+
+/// The images that the agent pulled, by name; those that a newer one took the name of, by podman's id.
+pub type Pulled = BTreeSet<(Engine, String)>;
+
+/// An image that was pulled.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fetched {
+    /// Its name.
+    pub image: String,
+    /// The id of the image that had the name before.
+    pub before: Option<String>,
+}
+
+/// What was pulled, and what of it goes.
+#[derive(Debug, Default)]
+pub(super) struct Images {
+    pulled: Pulled,
+    changed: bool,
+    /// Something may not be needed any more.
+    due: bool,
+    under_way: BTreeMap<Ticket, (Engine, String)>,
+}
+
+impl Images {
+    pub(super) fn new(pulled: Pulled) -> Self {
+        Self { pulled, ..Self::default() }
+    }
+
+    /// An image was pulled. One that was here before, and not by us, stays whatever happens.
+    pub(super) fn fetched(&mut self, engine: Engine, fetched: Fetched) {
+        let Fetched { image, before } = fetched;
+        let is_ours = before.is_none() || self.pulled.contains(&(engine, image.clone()));
+        if is_ours {
+            self.due |= before.is_some();
+            let names = [Some(image), before].into_iter().flatten();
+            for name in names {
+                self.changed |= self.pulled.insert((engine, name));
+            }
+        }
+    }
+
+    /// A pod has gone, or something else shall run.
+    pub(super) fn look(&mut self) {
+        self.due = true;
+    }
+
+    /// Whether it is time to look for what can go.
+    pub(super) fn is_due(&self) -> bool {
+        self.due && !self.pulled.is_empty()
+    }
+
+    /// What can go; [`ordered`](Self::ordered) must follow for each.
+    pub(super) fn unused(&mut self, used: &Pulled) -> Vec<(Engine, String)> {
+        self.due = false;
+        let is_under_way = |it: &(Engine, String)| self.under_way.values().any(|other| other == it);
+        self.pulled.iter().filter(|it| !used.contains(*it) && !is_under_way(it)).cloned().collect()
+    }
+
+    pub(super) fn ordered(&mut self, ticket: Ticket, image: (Engine, String)) {
+        self.under_way.insert(ticket, image);
+    }
+
+    /// Whether this was the removal of an image. One that is still in use is tried again with the next look.
+    pub(super) fn done(&mut self, ticket: Ticket, is_gone: bool) -> bool {
+        let Some(image) = self.under_way.remove(&ticket) else { return false };
+        if is_gone {
+            self.changed |= self.pulled.remove(&image);
+        }
+        true
+    }
+
+    /// All that was pulled, if that has changed since this was last asked.
+    pub(super) fn changed(&mut self) -> Option<Pulled> {
+        std::mem::take(&mut self.changed).then(|| self.pulled.clone())
+    }
+}

@@ -1,0 +1,52 @@
+//! The CPU limit of a running pod: the smallest that a condition which holds gives, applied to the whole pod,
+//! at once and without a restart; when none gives one, the pod has its own again.
+
+use super::order::Ticket;
+
+/// CPU time of a whole pod in µs per 100,000 µs; `None`: no limit but those of its containers.
+pub type CpuLimit = Option<u64>;
+
+/// How far a pod's limit is from the wanted one.
+#[derive(Debug, Default)]
+pub(super) struct Limit {
+    /// What the pod has, as last read.
+    present: CpuLimit,
+    under_way: Option<(Ticket, CpuLimit)>,
+    /// What this pod can't be given: not tried again.
+    refused: Option<CpuLimit>,
+    /// People know that limits don't work for this workload.
+    told: bool,
+}
+
+impl Limit {
+    /// The pod is new, or was looked at: this is what it has.
+    pub(super) fn found(&mut self, present: CpuLimit) {
+        (self.present, self.refused) = (present, None);
+    }
+
+    /// Whether an order is to be given for this.
+    pub(super) fn wants(&self, wanted: CpuLimit) -> bool {
+        self.under_way.is_none() && self.present != wanted && self.refused != Some(wanted)
+    }
+
+    /// The order was given.
+    pub(super) fn ordered(&mut self, ticket: Ticket, wanted: CpuLimit) {
+        self.under_way = Some((ticket, wanted));
+    }
+
+    /// Whether this was the order, which is over now.
+    pub(super) fn is_over(&mut self, ticket: Ticket) -> Option<CpuLimit> {
+        self.under_way.take_if(|(at, _)| *at == ticket).map(|(_, wanted)| wanted)
+    }
+
+    /// It was applied.
+    pub(super) fn applied(&mut self, limit: CpuLimit) {
+        (self.present, self.told) = (limit, false);
+    }
+
+    /// It can't be had here. Answers whether that is news.
+    pub(super) fn refused(&mut self, limit: CpuLimit) -> bool {
+        self.refused = Some(limit);
+        !std::mem::replace(&mut self.told, true)
+    }
+}

@@ -1,0 +1,339 @@
+//! The device comes first: when memory or disk runs short nothing new is pulled or started, and when that lasts
+//! workloads go, one after the other, until it is over. They come back the same way.
+//!
+//! ```text
+//! Fine ──► Low: starts and pulls are held ──► Critical: how much does each use? ──► one goes ──┐
+//!   ▲ │                                          ▲                                             │
+//!   │ └─ calm for a while: one comes back        └── still critical when its pod is gone ──────┘
+//! ```
+
+mod choice;
+
+use std::{fmt, sync::Arc, time::Duration};
+
+pub(super) use choice::priority;
+use choice::{Candidate, choose};
+
+use super::{
+    Agent,
+    notice::{Notice, Reason},
+    order::{Fact, Failure, Task, Ticket},
+    phase::Phase,
+    quantity::shown,
+    time::{Now, Wake},
+    workload::WorkloadId,
+};
+
+/// For a pod that has to go: the shortest there is.
+pub(super) const GRACE: Duration = Duration::ZERO;
+/// From when a pod is gone until its effect is seen: stalls count for ten seconds.
+const SETTLE: Duration = Duration::from_secs(10);
+/// A pod that doesn't go is waited for so long.
+const LONGEST_STOP: Duration = Duration::from_secs(60);
+/// Until an engine that doesn't tell is asked again.
+const ASK_AGAIN: Duration = Duration::from_secs(10);
+/// Until it is asked again when nobody could go.
+const NOBODY: Duration = Duration::from_secs(60);
+/// How long everything is fine before one comes back, and then the next.
+const CALM: Duration = Duration::from_secs(60);
+/// How long the one that went stays away at least; doubled each time up to the longest.
+const FIRST_REST: Duration = Duration::from_secs(60);
+const LONGEST_REST: Duration = Duration::from_secs(3600);
+
+/// What can run short.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Resource {
+    /// The device's memory.
+    Memory,
+    /// The file systems with the containers and the agent's state.
+    Disk,
+}
+
+impl fmt::Display for Resource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Memory => "memory",
+            Self::Disk => "disk space",
+        })
+    }
+}
+
+/// How short.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// There is enough.
+    Fine,
+    /// Less than the reserve is left.
+    Low,
+    /// So little is left, and for so long, that somebody has to go.
+    Critical,
+}
+
+/// A resource's level has changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pressure {
+    /// Of what.
+    pub resource: Resource,
+    /// From now on.
+    pub level: Level,
+    /// Bytes that are left.
+    pub available: u64,
+    /// Bytes that shall be.
+    pub reserve: u64,
+    /// Per cent of the last ten seconds in which nothing went on for want of it.
+    pub stalled: u8,
+}
+
+impl fmt::Display for Pressure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (available, reserve) = (shown(self.available), shown(self.reserve));
+        write!(f, "{} is short: {available} are left, the reserve is {reserve}", self.resource)?;
+        match self.stalled {
+            0 => Ok(()),
+            share => write!(f, ", and everything waits for it {share} % of the time"),
+        }
+    }
+}
+
+/// How short everything is, and who had to go.
+#[derive(Debug)]
+pub(super) struct Shed {
+    /// What a container is limited to that says nothing.
+    default_memory: Option<u64>,
+    /// Each resource once, and from when on somebody may go for it.
+    levels: Vec<(Pressure, Duration)>,
+    /// The engines are telling how much each workload uses.
+    asked: Option<Asked>,
+    /// Whose pod is going.
+    going: Option<Arc<str>>,
+    /// Nobody goes before that.
+    next: Duration,
+    /// Since when all is fine, and nobody has come back.
+    calm: Duration,
+    evictions: Vec<Eviction>,
+    /// It was told that nobody is left to go.
+    helpless: bool,
+}
+
+#[derive(Debug)]
+struct Asked {
+    pressure: Pressure,
+    tickets: Vec<Ticket>,
+    uses: Vec<(WorkloadId, u64)>,
+    /// An engine didn't tell.
+    partial: bool,
+}
+
+#[derive(Debug)]
+struct Eviction {
+    name: Arc<str>,
+    /// Another content is another try.
+    id: WorkloadId,
+    /// It doesn't come back before that.
+    until: Duration,
+    rest: Duration,
+    /// It came back at this time.
+    back: Option<Duration>,
+}
+
+impl Shed {
+    pub(super) fn new(default_memory: Option<u64>) -> Self {
+        Self {
+            default_memory,
+            levels: Vec::new(),
+            asked: None,
+            going: None,
+            next: Duration::ZERO,
+            calm: Duration::ZERO,
+            evictions: Vec::new(),
+            helpless: false,
+        }
+    }
+
+    fn is_fine(&self) -> bool {
+        self.levels.iter().all(|(pressure, _)| pressure.level == Level::Fine)
+    }
+
+    fn level(&self, resource: Resource) -> Level {
+        let told = self.levels.iter().find(|(pressure, _)| pressure.resource == resource);
+        told.map_or(Level::Fine, |(pressure, _)| pressure.level)
+    }
+
+    /// How long it has to stay away now.
+    fn rest(&self, name: &str, now: Duration) -> Duration {
+        match self.evictions.iter().find(|eviction| *eviction.name == *name) {
+            // It went on as soon as it was back.
+            Some(Eviction { rest, back: Some(back), .. }) if now < *back + LONGEST_REST => {
+                (*rest * 2).min(LONGEST_REST)
+            }
+            _ => FIRST_REST,
+        }
+    }
+}
+
+impl Agent {
+    /// A resource's level has changed.
+    pub(super) fn pressed(&mut self, pressure: Pressure, now: Now) {
+        let was_fine = self.shed.level(pressure.resource) == Level::Fine;
+        if pressure.level == Level::Fine && !was_fine {
+            let left = shown(pressure.available);
+            let message = format!("there is enough {} again: {left} are left", pressure.resource);
+            self.book.tell(Notice::info(Reason::DeviceRecovered, message));
+        } else if pressure.level != Level::Fine && was_fine {
+            let message = format!("{pressure}; nothing new is pulled or started");
+            self.book.tell(Notice::warning(Reason::DeviceLow, message));
+        }
+        let is_critical = pressure.level == Level::Critical;
+        self.shed.helpless &= is_critical;
+        if is_critical && pressure.resource == Resource::Memory && self.shed.asked.take().is_some() {
+            self.shed.next = now.up; // podman takes minutes to measure disks, and memory can't wait
+        }
+        self.shed.levels.retain(|(it, _)| it.resource != pressure.resource);
+        self.shed.levels.push((pressure, now.up));
+        let held = !self.shed.is_fine();
+        if self.book.held && !held {
+            self.shed.calm = now.up;
+            self.dirty.extend(self.tracked.keys().cloned());
+        }
+        self.book.held = held;
+    }
+
+    /// What shall run may have changed: another content starts with a clean slate.
+    pub(super) fn pardon(&mut self) {
+        let Self { shed, tracked, .. } = self;
+        shed.evictions.retain(|eviction| {
+            let Some(tracked) = tracked.get_mut(&eviction.name) else { return false };
+            let same = tracked.wanted().is_some_and(|wanted| wanted.id == eviction.id);
+            tracked.evicted &= same;
+            same
+        });
+    }
+
+    /// The outcome of an order. Gives it back if it was none of these.
+    pub(super) fn weighed(
+        &mut self,
+        ticket: Ticket,
+        result: Result<Fact, Failure>,
+        now: Now,
+    ) -> Option<Result<Fact, Failure>> {
+        let Some(asked) = self.shed.asked.as_mut().filter(|asked| asked.tickets.contains(&ticket)) else {
+            return Some(result);
+        };
+        asked.tickets.retain(|it| *it != ticket);
+        match result {
+            Ok(Fact::Usage(uses)) => asked.uses.extend(uses),
+            _ => asked.partial = true,
+        }
+        if asked.tickets.is_empty()
+            && let Some(asked) = self.shed.asked.take()
+            && self.shed.level(asked.pressure.resource) == Level::Critical
+        {
+            self.evict(&asked, now.up);
+        }
+        None
+    }
+
+    fn evict(&mut self, Asked { pressure, uses, partial, .. }: &Asked, now: Duration) {
+        let candidates = self.tracked.values().filter_map(|tracked| {
+            let workload = tracked.wanted()?;
+            // what an order is under way for has its turn later
+            let can_go = tracked.may_run && matches!(tracked.phase, Phase::Running | Phase::Waiting { .. });
+            let (_, used) = uses.iter().find(|(id, _)| can_go && *id == workload.id)?;
+            Candidate::new(workload, pressure.resource, *used, self.shed.default_memory)
+        });
+        let Some(victim) = choose(candidates.collect()) else {
+            if *partial {
+                return; // and asked again
+            }
+            self.shed.next = now;
+            for (_, next) in self.shed.levels.iter_mut().filter(|(it, _)| it.resource == pressure.resource) {
+                *next = now + NOBODY;
+            }
+            if !std::mem::replace(&mut self.shed.helpless, true) {
+                let message = format!("{pressure}; there is no workload that could make room");
+                self.book.tell(Notice::warning(Reason::DeviceLow, message));
+            }
+            return;
+        };
+        let Some(tracked) = self.tracked.get_mut(&victim.name) else { return };
+        let Some(id) = tracked.wanted().map(|workload| workload.id.clone()) else { return };
+        tracked.evicted = true;
+        let rest = self.shed.rest(&victim.name, now);
+        let message = format!(
+            "workload '{}' is stopped: {pressure}; {}; it comes back when all is fine, but not within {} s",
+            victim.name,
+            victim.because(),
+            rest.as_secs()
+        );
+        self.book.tell(Notice::warning(Reason::Evicted, message));
+        self.dirty.insert(victim.name.clone());
+        self.shed.next = now + LONGEST_STOP;
+        self.shed.going = Some(victim.name.clone());
+        self.shed.evictions.retain(|eviction| eviction.name != victim.name);
+        let eviction = Eviction { name: victim.name, id, until: now + rest, rest, back: None };
+        self.shed.evictions.push(eviction);
+    }
+
+    /// Does what is due, and says when to be asked again.
+    pub(super) fn shed(&mut self, now: Now) -> Wake {
+        if let Some(name) = &self.shed.going
+            && !self.tracked.get(name).is_some_and(|tracked| tracked.evicted && tracked.has_pod())
+        {
+            self.shed.going = None;
+            self.shed.next = now.up + SETTLE;
+        }
+        if self.shed.is_fine() {
+            return self.let_back(now.up);
+        }
+        let critical = self.shed.levels.iter().filter(|(pressure, _)| pressure.level == Level::Critical);
+        let first = critical.min_by_key(|(pressure, next)| ((*next).max(now.up), pressure.resource));
+        let Some((pressure, next)) = first.filter(|_| self.shed.asked.is_none()) else {
+            return Wake::Never;
+        };
+        let next = self.shed.next.max(*next);
+        if now.up < next {
+            return Wake::At(next);
+        }
+        let pressure = pressure.clone();
+        // also those that don't answer: podman may not, for want of memory, and isn't asked for that
+        let engines = self.engines.all();
+        let order = |engine| self.book.order(engine, Task::Usage(pressure.resource));
+        let tickets: Vec<Ticket> = engines.into_iter().map(order).collect();
+        self.shed.next = now.up + ASK_AGAIN;
+        if tickets.is_empty() {
+            return Wake::At(self.shed.next);
+        }
+        self.shed.asked = Some(Asked { pressure, tickets, uses: Vec::new(), partial: false });
+        Wake::Never
+    }
+
+    /// One workload comes back: the most important of those whose time is up.
+    fn let_back(&mut self, now: Duration) -> Wake {
+        let calm = self.shed.calm + CALM;
+        let away = self.shed.evictions.iter().filter(|eviction| eviction.back.is_none());
+        let Some(first) = away.map(|eviction| eviction.until.max(calm)).min() else {
+            return Wake::Never;
+        };
+        if now < first {
+            return Wake::At(first);
+        }
+        let priority = |eviction: &&mut Eviction| {
+            let workload = self.tracked.get(&eviction.name).and_then(|tracked| tracked.wanted());
+            workload.and_then(|workload| priority(workload).ok()).unwrap_or_default()
+        };
+        let ready = |eviction: &&mut Eviction| eviction.back.is_none() && eviction.until <= now;
+        let Some(eviction) = self.shed.evictions.iter_mut().filter(ready).max_by_key(priority) else {
+            return Wake::Never;
+        };
+        eviction.back = Some(now);
+        let name = eviction.name.clone();
+        if let Some(tracked) = self.tracked.get_mut(&name) {
+            tracked.evicted = false;
+        }
+        let message = format!("workload '{name}' may run again: there has been enough of everything");
+        self.book.tell(Notice::info(Reason::EvictionOver, message));
+        self.dirty.insert(name);
+        self.shed.calm = now;
+        self.let_back(now)
+    }
+}

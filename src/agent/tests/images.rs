@@ -1,0 +1,104 @@
+//! Images that the agent pulled, and that nothing needs any more.
+
+use super::*;
+
+fn image(name: &str) -> (Engine, String) {
+    (PODMAN, name.into())
+}
+
+/// `w` with another image.
+fn with_image(w: &Workload, image: &str) -> Workload {
+    let mut content = w.content.clone();
+    content.specification["containers"][0]["image"] = image.into();
+    Workload::new(content)
+}
+
+fn pulls(world: &mut World, image: &str, before: Option<&str>) {
+    world.fetched = vec![Fetched { image: image.into(), before: before.map(Into::into) }];
+}
+
+fn discarded(world: &mut World) -> Vec<String> {
+    world.took().into_iter().filter(|order| order.starts_with("discard ")).collect()
+}
+
+#[test]
+fn an_image_goes_when_the_last_pod_that_used_it_has_gone() {
+    let (a, b) = (with_image(&workload("a", 1), "old"), with_image(&workload("b", 1), "old"));
+    let mut world = World::new();
+    pulls(&mut world, "old", None);
+    world.want(&[&a, &b]);
+    world.settle();
+    assert_eq!(world.pulled, [image("old")].into());
+    world.want(&[&b]);
+    world.settle();
+    assert_eq!(discarded(&mut world), [""; 0]);
+    world.want(&[]);
+    world.settle();
+    assert_eq!(discarded(&mut world), ["discard old"]);
+    assert!(world.pulled.is_empty());
+}
+
+#[test]
+fn an_updates_old_image_stays_until_there_is_no_return() {
+    let w = with_image(&workload("w", 1), "old");
+    let mut world = World::new();
+    pulls(&mut world, "old", None);
+    world.want(&[&w]);
+    world.settle();
+    world.pass(60 * S);
+    pulls(&mut world, "new", None);
+    world.want(&[&with_image(&w, "new")]);
+    world.settle();
+    assert_eq!(discarded(&mut world), [""; 0]);
+    world.pass(10 * S);
+    assert_eq!(discarded(&mut world), ["discard old"]);
+    assert_eq!(world.pulled, [image("new")].into());
+}
+
+#[test]
+fn an_image_that_was_here_before_is_not_the_agents_to_remove() {
+    let w = workload("w", 1);
+    let mut world = World::new();
+    pulls(&mut world, "i", Some("sha256:1")); // a newer one came in under its name
+    world.want(&[&w]);
+    world.settle();
+    world.want(&[]);
+    world.settle();
+    assert_eq!(discarded(&mut world), [""; 0]);
+}
+
+#[test]
+fn what_a_newer_image_took_the_name_of_goes_when_it_was_ours() {
+    let mut w = workload("w", 1);
+    w.schedule = workload::Schedule::Cron(schedule::Cron::parse("* * * * *").unwrap());
+    let mut world = World::new();
+    pulls(&mut world, "i", None);
+    world.want(&[&w]);
+    world.pass(70 * S);
+    world.exit(&w.id, 0, S);
+    pulls(&mut world, "i", Some("sha256:1"));
+    world.pass(60 * S);
+    world.exit(&w.id, 0, S);
+    assert_eq!(discarded(&mut world), ["discard sha256:1"]);
+    assert_eq!(world.pulled, [image("i")].into());
+}
+
+#[test]
+fn an_image_in_use_elsewhere_is_tried_again_when_something_changes_and_not_sooner() {
+    let w = with_image(&workload("w", 1), "old");
+    let mut world = World::new();
+    pulls(&mut world, "old", None);
+    world.want(&[&w]);
+    world.settle();
+    world.want(&[]);
+    world.answer(); // the pod's removal
+    world.broken = Some(Failure::Workload("image is in use".into()));
+    world.settle();
+    world.pass(3600 * S);
+    assert_eq!(discarded(&mut world), ["discard old"]);
+    world.broken = None;
+    world.want(&[]);
+    world.settle();
+    assert_eq!(discarded(&mut world), ["discard old"]);
+    assert!(world.pulled.is_empty());
+}

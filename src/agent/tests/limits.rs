@@ -1,0 +1,118 @@
+//! CPU limits per condition.
+
+use super::*;
+
+/// Runs while x is below 3 or unset, with these limits: of `low`, and of a second profile's `hot`.
+fn limited(low: Option<u64>, hot: Option<u64>) -> Workload {
+    let mut w = workload("w", 1);
+    let listed = |name: &str, cpu| {
+        vec![ListedCondition { name: "low".into(), cpu: low }, ListedCondition { name: name.into(), cpu }]
+    };
+    w.profiles = vec![ListedProfile { name: "p".into(), conditions: listed("hot", hot) }];
+    w
+}
+
+fn limit_of(world: &World, w: &Workload) -> Option<u64> {
+    world.limits.get(&w.id).copied()
+}
+
+#[test]
+fn the_smallest_limit_of_the_conditions_that_hold_applies_at_once_without_a_restart() {
+    let w = limited(Some(50_000), Some(20_000));
+    let mut world = World::running(&[&w]);
+    assert_eq!(limit_of(&world, &w), Some(50_000), "as soon as the pod runs");
+    world.post("hot", 2.0);
+    world.settle();
+    assert_eq!(limit_of(&world, &w), Some(20_000));
+    world.post("x", 10.0);
+    world.settle();
+    assert_eq!(limit_of(&world, &w), Some(20_000), "low is false");
+    world.post("x", None);
+    world.post("hot", None);
+    world.settle();
+    assert_eq!(limit_of(&world, &w), Some(50_000));
+    assert!(world.took().iter().all(|order| order.starts_with("limit ")));
+    world.pass(3600 * S);
+    assert!(world.took().is_empty());
+}
+
+#[test]
+fn a_condition_without_a_limit_does_not_lift_anothers_and_when_none_gives_one_the_pod_is_free() {
+    let w = limited(None, Some(20_000));
+    let mut world = World::running(&[&w]);
+    assert_eq!(limit_of(&world, &w), None);
+    world.post("hot", 2.0);
+    world.settle();
+    assert_eq!(limit_of(&world, &w), Some(20_000));
+    world.post("hot", 0.0);
+    world.settle();
+    assert_eq!(limit_of(&world, &w), None);
+    assert_eq!(world.took().len(), 2);
+}
+
+#[test]
+fn a_new_pod_gets_its_limit_again_and_an_adopted_one_the_limit_of_today() {
+    let w = limited(Some(50_000), None);
+    let mut world = World::running(&[&w]);
+    world.exit(&w.id, 1, S);
+    world.limits.clear(); // the new pod's control group is new
+    world.pass(30 * S);
+    assert_eq!(limit_of(&world, &w), Some(50_000));
+    world.took();
+
+    world.limits.insert(w.id.clone(), 7_000); // a limit that the profiles gave before the agent's restart
+    let fresh = World::new();
+    world.agent = fresh.agent;
+    world.want(&[&w]);
+    world.settle();
+    assert_eq!(limit_of(&world, &w), Some(50_000));
+    assert_eq!(world.took(), [format!("look {}", w.id), format!("limit {} Some(50000)", w.id)]);
+}
+
+#[test]
+fn a_limit_given_to_a_running_workload_or_taken_from_it_restarts_nothing() {
+    let free = workload("w", 1);
+    let bound = limited(Some(50_000), None);
+    let mut world = World::running(&[&free]);
+    world.want(&[&bound]);
+    world.settle();
+    assert_eq!(limit_of(&world, &bound), Some(50_000));
+    world.want(&[&free]);
+    world.settle();
+    assert_eq!(limit_of(&world, &free), None);
+    assert_eq!(world.took().len(), 2);
+}
+
+#[test]
+fn where_limits_cannot_be_had_it_is_said_once_and_the_workload_runs() {
+    let w = limited(Some(50_000), Some(20_000));
+    let mut world = World::new();
+    world.want(&[&w]);
+    world.answer(); // the list
+    world.answer(); // the images
+    world.answer(); // the start
+    world.broken = Some(Failure::Workload("no control group".into()));
+    world.settle();
+    for hot in [2.0, 0.0, 2.0, 0.0] {
+        world.post("hot", hot);
+        world.settle();
+    }
+    assert_eq!(world.heard(), [Reason::Started, Reason::Unsupported]);
+    assert_eq!(world.pods.len(), 1);
+    world.took();
+    world.pass(600 * S);
+    assert!(world.took().is_empty(), "what was refused is not tried again and again");
+}
+
+#[test]
+fn a_limit_that_the_engine_did_not_answer_is_tried_again() {
+    let w = limited(None, Some(20_000));
+    let mut world = World::running(&[&w]);
+    world.engine_gone = true;
+    world.post("hot", 2.0);
+    world.settle();
+    world.pass(S);
+    world.engine_gone = false;
+    world.pass(60 * S);
+    assert_eq!(limit_of(&world, &w), Some(20_000));
+}

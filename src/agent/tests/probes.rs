@@ -1,0 +1,236 @@
+//! Which container is asked whether it is well, when, and what an unhealthy one leads to.
+
+use super::{
+    health::{Check, Probe, Probes},
+    *,
+};
+
+impl World {
+    pub(super) fn probed(&self) -> Fact {
+        Fact::Probed { healthy: self.sick.is_none(), output: self.sick.unwrap_or_default().into() }
+    }
+}
+
+fn probe(initial_delay: u64, period: u64, failure_threshold: u32) -> Option<Arc<Probe>> {
+    Some(Arc::new(Probe {
+        check: Check::Exec(vec!["true".into()]),
+        initial_delay: initial_delay as u32 * S,
+        period: period as u32 * S,
+        timeout: S,
+        failure_threshold,
+    }))
+}
+
+/// For its only container: two probes that bear a failure each.
+pub(super) fn some(workload: &Workload) -> Vec<Probes> {
+    assert_eq!(workload.content.specification["containers"].as_array().map(Vec::len), Some(1));
+    vec![Probes { container: "a".into(), startup: probe(0, 3, 2), liveness: probe(1, 7, 2) }]
+}
+
+/// A workload of one container that is asked every 10 s, after 5 s.
+fn watched() -> Workload {
+    let mut workload = workload("w", 1);
+    workload.probes = vec![Probes { container: "a".into(), startup: None, liveness: probe(5, 10, 3) }];
+    workload
+}
+
+#[test]
+fn a_container_is_asked_after_its_initial_delay_and_then_once_a_period() {
+    let mut world = World::running(&[&watched()]);
+    world.pass(5 * S - Duration::from_millis(1));
+    assert!(world.took().is_empty());
+    world.pass(S);
+    assert_eq!(world.took(), ["probe a"]);
+    world.pass(60 * S);
+    assert_eq!(world.took(), ["probe a"; 6]);
+    assert!(world.heard().is_empty());
+}
+
+#[test]
+fn failures_in_a_row_replace_the_pod_after_its_back_off_and_say_why() {
+    let w = watched();
+    let mut world = World::running(&[&w]);
+    world.sick = Some("exit code 1: no /ok");
+    world.pass(25 * S);
+    assert_eq!(world.took(), ["probe a"; 3]);
+    assert_eq!(world.said[0].reason, Reason::Unhealthy);
+    assert_eq!(
+        world.said[0].message,
+        "workload 'w': container 'a' is unhealthy: its liveness probe failed 3 times: exit code 1: no /ok; tried \
+         again in 20 s"
+    );
+    assert!(matches!(world.agent.phases().next(), Some((_, Phase::Waiting { .. }))), "crashed, to a server");
+    world.sick = None;
+    world.pass(20 * S);
+    assert_eq!(world.took(), [format!("remove {}", w.id), format!("start {}", w.id)]);
+    world.pass(5 * S);
+    assert_eq!(world.took(), ["probe a"], "the new pod has its own initial delay");
+}
+
+#[test]
+fn a_success_between_failures_forgives_them() {
+    let mut world = World::running(&[&watched()]);
+    for _ in 0..5 {
+        world.sick = Some("no");
+        world.pass(20 * S);
+        world.sick = None;
+        world.pass(10 * S);
+    }
+    assert!(world.heard().is_empty());
+}
+
+#[test]
+fn liveness_waits_for_the_startup_probe_to_go_well_once() {
+    let mut w = watched();
+    w.probes[0].startup = probe(2, 2, 30);
+    let mut world = World::running(&[&w]);
+    world.sick = Some("not yet");
+    world.pass(50 * S); // far more than liveness would bear
+    world.sick = None;
+    world.took();
+    world.pass(2 * S);
+    assert_eq!(world.took(), ["probe a"; 2], "the last of the one, and the first of the other");
+    world.pass(20 * S);
+    assert_eq!(world.took(), ["probe a"; 2]);
+    assert!(world.heard().is_empty());
+}
+
+#[test]
+fn a_container_that_never_starts_up_is_unhealthy_too() {
+    let mut w = watched();
+    w.probes[0].startup = probe(2, 2, 5);
+    let mut world = World::running(&[&w]);
+    world.sick = Some("not yet");
+    world.pass(10 * S);
+    assert!(world.said[0].message.contains("its startup probe failed 5 times: not yet"), "{:?}", world.said);
+}
+
+#[test]
+fn a_probe_that_podman_could_not_make_says_nothing() {
+    let mut world = World::running(&[&watched()]);
+    for failure in [Failure::Engine("no socket".into()), Failure::Workload("no such container".into())] {
+        world.broken = Some(failure);
+        world.pass(100 * S);
+        assert_eq!(world.took(), ["probe a"; 10]);
+        assert!(world.heard().is_empty());
+    }
+}
+
+#[test]
+fn at_most_one_probe_of_a_container_is_under_way() {
+    let mut world = World::running(&[&watched()]);
+    world.step(world.now.up + 5 * S);
+    world.happen(Event::Tick);
+    for _ in 0..5 {
+        world.step(world.now.up + 10 * S);
+        world.want(&[&watched()]); // it has its turn
+    }
+    let probes = world.orders.iter().filter(|order| matches!(order.task, Task::Probe { .. }));
+    assert_eq!(probes.count(), 1);
+}
+
+#[test]
+fn a_slow_probe_delays_no_stop_and_its_answer_means_nothing_to_the_next_pod() {
+    let mut w = gated("w", "low");
+    w.probes = vec![Probes { container: "a".into(), startup: None, liveness: probe(0, 10, 1) }];
+    let mut world = World::new();
+    world.want(&[&w]);
+    world.happen(Event::Tick);
+    while world.orders.front().is_some_and(|order| !matches!(order.task, Task::Probe { .. })) {
+        world.answer();
+    }
+    let slow = world.orders.pop_front().expect("a probe");
+    world.took();
+    world.post("x", 9.0);
+    world.settle();
+    assert_eq!(world.took(), [format!("remove {}", w.id)]);
+    world.post("x", 1.0);
+    world.settle();
+    let result = Ok(Fact::Probed { healthy: false, output: "late".into() });
+    world.happen(Event::Done(Outcome { engine: slow.engine, ticket: slow.ticket, result }));
+    world.pass(30 * S);
+    assert!(!world.heard().contains(&Reason::Unhealthy));
+}
+
+#[test]
+fn containers_that_ended_well_are_not_asked() {
+    let mut w = watched();
+    w.restart = RestartPolicy::Never;
+    w.content.specification = workload("w", 2).content.specification;
+    let mut world = World::running(&[&w]);
+    world.happen(Event::Exited(PODMAN, w.id.clone()));
+    let look = world.orders.pop_front().expect("a look");
+    let ended = ContainerState::Exited { code: 0, at: world.now.utc, ran: S };
+    let containers = [("a", ended), ("b", ContainerState::Running)];
+    let containers =
+        containers.map(|(name, state)| Container { name: name.into(), state, healthcheck: None });
+    let result = Ok(Fact::Pod(Pod { containers: containers.into(), cpu: None }));
+    world.happen(Event::Done(Outcome { engine: look.engine, ticket: look.ticket, result }));
+    world.took();
+    world.sick = Some("connection refused");
+    world.pass(100 * S);
+    assert!(world.took().is_empty());
+}
+
+#[test]
+fn an_unhealthy_pod_that_shall_never_be_restarted_is_stopped_for_good() {
+    let mut w = watched();
+    w.restart = RestartPolicy::Never;
+    let mut world = World::running(&[&w]);
+    world.sick = Some("no");
+    world.pass(3600 * S);
+    assert_eq!(world.took()[3..], [format!("remove {}", w.id)]);
+    assert_eq!(world.heard(), [Reason::Unhealthy, Reason::Stopped]);
+    assert_eq!(world.remembered, Finished::from([(w.id.clone(), 137)]));
+}
+
+#[test]
+fn after_a_long_healthy_run_the_back_off_begins_anew() {
+    let mut w = watched();
+    let backoff = workload::Backoff::Exponential { initial: S, multiplier: 10.0, randomization: 0.0 };
+    w.schedule = workload::Schedule::Service(backoff);
+    let mut world = World::running(&[&w]);
+    let fail = |world: &mut World| {
+        world.sick = Some("no");
+        world.pass(30 * S);
+        world.sick = None;
+        world.pass(20 * S);
+        world.said.iter().rfind(|said| said.reason == Reason::Unhealthy).expect("unhealthy").message.clone()
+    };
+    assert!(fail(&mut world).ends_with("in 1 s"));
+    assert!(fail(&mut world).ends_with("in 10 s"));
+    world.pass(workload::Backoff::CAP);
+    assert!(fail(&mut world).ends_with("in 1 s"));
+}
+
+#[test]
+fn a_changed_schedule_keeps_what_the_probes_told() {
+    let mut w = watched();
+    let mut world = World::running(&[&w]);
+    world.sick = Some("no");
+    world.pass(20 * S);
+    w.schedule = workload::Schedule::Service(workload::Backoff::Constant(7 * S));
+    world.want(&[&w]);
+    world.pass(5 * S);
+    assert!(world.said[0].message.ends_with("no; tried again in 7 s"), "{:?}", world.said);
+}
+
+#[test]
+fn an_images_healthcheck_counts_where_there_is_no_liveness_probe() {
+    let mut world = World::new();
+    world.healthcheck = probe(30, 30, 2);
+    let (w, v) = (watched(), workload("v", 1));
+    world.want(&[&w, &v]);
+    world.happen(Event::Tick);
+    world.settle();
+    world.took();
+    world.sick = Some("no");
+    world.pass(60 * S);
+    let message = |name: &str| {
+        let about = format!("workload '{name}': container");
+        let told = world.said.iter().find(|said| said.message.starts_with(&about));
+        told.map(|said| said.message.clone()).unwrap_or_default()
+    };
+    assert!(message("w").contains("its liveness probe failed 3 times"), "{:?}", world.said);
+    assert!(message("v").contains("its image's HEALTHCHECK failed 2 times"), "{:?}", world.said);
+}

@@ -1,0 +1,197 @@
+//! Updates that come up, and updates that don't.
+
+use super::*;
+
+/// A world where `w` has run for a while, and `update` is wanted.
+fn updated(w: &Workload, update: &Workload) -> World {
+    let mut world = World::running(&[w]);
+    world.pass(60 * S);
+    world.want(&[update]);
+    world
+}
+
+/// A third content of the same name.
+fn other(workload: &Workload) -> Workload {
+    let mut content = workload.content.clone();
+    content.labels.push(("other".into(), "yes".into()));
+    Workload::new(content)
+}
+
+fn runs(world: &World) -> Vec<&WorkloadId> {
+    let running = world.pods.iter().filter(|(_, pod)| pod.1 == ContainerState::Running);
+    running.map(|(id, _)| id).collect()
+}
+
+/// Lets the update start and fail until its time is over.
+fn fail(world: &mut World) {
+    world.unstartable = true;
+    world.pass(119 * S);
+    assert!(runs(world).is_empty(), "it is tried until its time is over");
+    world.unstartable = false;
+    world.pass(S);
+}
+
+#[test]
+fn an_update_that_does_not_come_up_is_taken_back_and_not_tried_until_it_changes() {
+    let w = workload("w", 1);
+    let bad = changed(&w);
+    let mut world = updated(&w, &bad);
+    fail(&mut world);
+    assert_eq!(runs(&world), [&w.id]);
+    assert_eq!(world.heard().iter().filter(|reason| **reason == Reason::RolledBack).count(), 1);
+    world.took();
+    world.want(&[&bad]);
+    world.pass(3600 * S);
+    assert!(world.took().is_empty(), "the same content again is no reason to try it again");
+
+    let good = other(&w);
+    world.want(&[&good]);
+    world.pass(60 * S);
+    assert_eq!(runs(&world), [&good.id]);
+    assert!(world.fallbacks.is_empty(), "nothing is kept when there is nothing to return to");
+}
+
+#[test]
+fn an_update_that_comes_up_late_stays() {
+    let w = workload("w", 1);
+    let update = changed(&w);
+    let mut world = updated(&w, &update);
+    world.unstartable = true;
+    world.pass(90 * S);
+    world.unstartable = false;
+    world.pass(300 * S);
+    assert_eq!(runs(&world), [&update.id]);
+    assert!(!world.heard().contains(&Reason::RolledBack));
+}
+
+#[test]
+fn one_that_runs_for_a_few_seconds_at_a_time_has_not_come_up() {
+    let w = workload("w", 1);
+    let bad = changed(&w);
+    let mut world = updated(&w, &bad);
+    world.settle();
+    for _ in 0..6 {
+        world.pass(3 * S);
+        if runs(&world) == [&bad.id] {
+            world.exit(&bad.id, 1, 3 * S);
+        }
+        world.pass(20 * S);
+    }
+    world.pass(30 * S);
+    assert_eq!(runs(&world), [&w.id]);
+}
+
+#[test]
+fn once_come_up_a_later_crash_is_no_reason_to_return() {
+    let w = workload("w", 1);
+    let update = changed(&w);
+    let mut world = updated(&w, &update);
+    world.pass(11 * S);
+    world.exit(&update.id, 1, 11 * S);
+    world.unstartable = true;
+    world.pass(600 * S);
+    world.unstartable = false;
+    world.pass(60 * S);
+    assert_eq!(runs(&world), [&update.id]);
+}
+
+#[test]
+fn a_first_content_has_nothing_to_return_to_and_is_tried_on() {
+    let w = workload("w", 1);
+    let mut world = World::new();
+    world.want(&[&w]);
+    world.unstartable = true;
+    world.pass(600 * S);
+    world.unstartable = false;
+    world.pass(60 * S);
+    assert_eq!(runs(&world), [&w.id]);
+    assert!(!world.heard().contains(&Reason::RolledBack));
+}
+
+#[test]
+fn a_second_update_that_fails_returns_to_what_came_up_last() {
+    let w = workload("w", 1);
+    let (bad, worse) = (changed(&w), other(&w));
+    let mut world = updated(&w, &bad);
+    world.unstartable = true;
+    world.pass(60 * S);
+    world.want(&[&worse]);
+    world.pass(119 * S);
+    assert!(runs(&world).is_empty(), "it has its own time");
+    world.unstartable = false;
+    world.pass(S);
+    assert_eq!(runs(&world), [&w.id]);
+    world.want(&[&w]);
+    assert!(world.fallbacks.is_empty());
+}
+
+#[test]
+fn time_in_which_its_conditions_do_not_hold_or_its_engine_is_gone_does_not_count() {
+    let w = gated("w", "low");
+    let update = changed(&w);
+    let mut world = updated(&w, &update);
+    world.unstartable = true;
+    world.pass(60 * S);
+    world.post("x", 5.0);
+    world.pass(600 * S);
+    world.engine_gone = true;
+    world.post("x", 1.0);
+    world.pass(600 * S);
+    (world.engine_gone, world.unstartable) = (false, false);
+    world.pass(120 * S);
+    assert_eq!(runs(&world), [&update.id]);
+    assert!(!world.heard().contains(&Reason::RolledBack));
+}
+
+#[test]
+fn images_that_do_not_come_leave_the_old_pod_running() {
+    let w = workload("w", 1);
+    let mut world = updated(&w, &changed(&w));
+    world.broken = Some(Failure::Workload("no such image".into()));
+    world.pass(600 * S);
+    assert_eq!(runs(&world), [&w.id]);
+    assert!(!world.heard().contains(&Reason::RolledBack));
+}
+
+#[test]
+fn a_new_process_knows_what_was_given_up_and_what_to_return_to() {
+    let w = workload("w", 1);
+    let bad = changed(&w);
+    let mut world = updated(&w, &bad);
+    world.unstartable = true;
+    world.pass(60 * S);
+    let reborn = |world: &mut World| {
+        world.orders.clear();
+        world.agent = World::agent(Finished::new(), world.fallbacks.clone(), true, None, 2);
+        world.want(&[&bad]);
+    };
+    reborn(&mut world); // in the middle of the trial
+    world.pass(130 * S);
+    world.unstartable = false;
+    world.pass(20 * S); // what it returns to was tried, too
+    assert_eq!(runs(&world), [&w.id]);
+    reborn(&mut world);
+    world.took();
+    world.pass(3600 * S);
+    assert_eq!(runs(&world), [&w.id]);
+    assert_eq!(world.took(), [format!("look {}", w.id)]);
+}
+
+#[test]
+fn what_was_taken_back_follows_todays_profiles() {
+    let w = workload("w", 1);
+    let bad = changed(&w);
+    let mut world = updated(&w, &bad);
+    fail(&mut world);
+    let gated = Workload { profiles: gated("w", "low").profiles, ..bad };
+    world.want(&[&gated]);
+    world.post("x", 5.0);
+    world.settle();
+    assert!(runs(&world).is_empty());
+    world.post("x", None);
+    world.settle();
+    assert_eq!(runs(&world), [&w.id]);
+    world.want(&[]);
+    world.settle();
+    assert!(world.pods.is_empty() && world.fallbacks.is_empty());
+}

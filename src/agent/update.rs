@@ -1,0 +1,107 @@
+//! Updates that don't come up are taken back: the content that ran before returns, and the one that failed isn't
+//! tried again until it changes.
+//!
+//! A content has come up when all its containers ran for 10 s, or ended well. Pulling its images doesn't
+//! count: until they are here the old pod runs. Neither does a time when its conditions don't hold or its engine
+//! doesn't answer.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use super::{
+    phase::Phase,
+    time::Wake,
+    workload::{Workload, WorkloadId},
+};
+
+/// From the first start of a new content until it must have come up.
+pub(super) const DEADLINE: Duration = Duration::from_secs(120);
+/// How long all containers have to run.
+const SETTLED: Duration = Duration::from_secs(10);
+
+/// What to return to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Fallback {
+    /// The content that came up last; its profiles and schedule are those of its day.
+    pub good: Arc<Workload>,
+    /// The content that didn't come up, if it has been given up.
+    pub failed: Option<WorkloadId>,
+}
+
+impl Fallback {
+    /// What came up before, by the profiles and the schedule of today.
+    pub(super) fn instead_of(&self, asked: &Workload) -> Arc<Workload> {
+        Arc::new(Workload {
+            profiles: asked.profiles.clone(),
+            schedule: asked.schedule.clone(),
+            ..Workload::clone(&self.good)
+        })
+    }
+}
+
+/// By the workload's name, where an update is under way or was taken back.
+pub type Fallbacks = BTreeMap<Arc<str>, Fallback>;
+
+/// How far a content is from having come up.
+#[derive(Debug, Default)]
+pub(super) struct Trial {
+    /// It was seen running, without an end since.
+    running_since: Option<Duration>,
+    /// It has come up.
+    passed: bool,
+    /// With something to return to: until when it must have come up.
+    until: Option<Duration>,
+}
+
+/// What is to be thought of it at a moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Progress {
+    /// It has come up.
+    Passed,
+    /// Nothing can be said before this.
+    Open(Wake),
+    /// Its time is over.
+    Failed,
+}
+
+impl Trial {
+    /// The pod was ordered to start, or was found where an earlier process started it.
+    pub(super) fn begin(&mut self, now: Duration) {
+        if !self.passed {
+            self.until.get_or_insert(now + DEADLINE);
+        }
+    }
+
+    /// No fault of the content's keeps it from coming up: its time begins anew with the next start.
+    pub(super) fn suspend(&mut self) {
+        (self.until, self.running_since) = (None, None);
+    }
+
+    /// All containers run now.
+    pub(super) fn runs(&mut self, now: Duration) {
+        self.running_since.get_or_insert(now);
+    }
+
+    /// It ran for this long, and ended.
+    pub(super) fn ran(&mut self, time: Duration) {
+        self.passed |= time >= SETTLED;
+        self.running_since = None;
+    }
+
+    /// How it is now, in this phase.
+    pub(super) fn progress(&mut self, phase: Phase, now: Duration) -> Progress {
+        let settled = match (phase, self.running_since) {
+            (Phase::Finished { code: 0 }, _) => Some(Duration::ZERO),
+            (Phase::Running, Some(since)) => Some(since + SETTLED),
+            _ => None,
+        };
+        self.passed |= settled.is_some_and(|at| at <= now);
+        match (settled, self.until) {
+            _ if self.passed => Progress::Passed,
+            _ if matches!(phase, Phase::Looking { .. }) => Progress::Open(Wake::Never), // what it shows will tell
+            (Some(at), Some(_)) => Progress::Open(Wake::At(at)), // it runs: it gets its chance
+            (None, Some(until)) if until <= now => Progress::Failed,
+            (None, Some(until)) => Progress::Open(Wake::At(until)),
+            (_, None) => Progress::Open(Wake::Never), // nothing depends on it
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! Asks containers whether they are well: by a command in the container, a request, or a connection.
+
+use std::{
+    io,
+    net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use rustix::process::{Pid, Signal, getpgid, kill_process, kill_process_group};
+use serde_json::{Value, json};
+use ureq::{
+    Agent,
+    unversioned::{resolver::DefaultResolver, transport::TcpConnector},
+};
+
+use super::api::{Client, Error};
+use crate::{
+    agent::{
+        health::{Check, Host, Probe},
+        order::{Fact, Failure},
+        workload::WorkloadId,
+    },
+    io::{
+        exits::{parent, proc_file_mentions},
+        lock,
+    },
+    wire::{
+        podman::InspectedPod,
+        session::{self, Exec, last_line},
+    },
+};
+
+/// For what podman does at once.
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// As many images are remembered.
+const MOST_IMAGES: usize = 256;
+
+/// Asks containers.
+pub(super) struct Prober {
+    client: Arc<Client>,
+    http: Agent,
+    /// Of the pods that were asked over the network: it stays for a pod's life.
+    addresses: Mutex<Vec<(WorkloadId, IpAddr)>>,
+    /// What images ask for, by their ids: it never changes.
+    healthchecks: Mutex<Vec<(String, Option<Arc<Probe>>)>>,
+}
+
+impl Prober {
+    pub(super) fn new(client: Arc<Client>) -> Self {
+        let http = Agent::config_builder()
+            .http_status_as_error(false)
+            // 3xx is an answer, and what it points to may be anybody's
+            .max_redirects(0)
+            .proxy(None)
+            .max_idle_connections(0)
+            .input_buffer_size(8 * 1024)
+            .output_buffer_size(4 * 1024)
+            .user_agent(concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION")))
+            .build();
+        let http = Agent::with_parts(http, TcpConnector::default(), DefaultResolver::default());
+        Self { client, http, addresses: Mutex::default(), healthchecks: Mutex::default() }
+    }
+
+    /// The pod goes.
+    pub(super) fn forget(&self, id: &WorkloadId) {
+        lock(&self.addresses).retain(|(other, _)| other != id);
+    }
+
+    /// The image's HEALTHCHECK, which a play leaves out. Not to know it is no reason to fail.
+    pub(super) fn healthcheck(&self, image: &str) -> Option<Arc<Probe>> {
+        if let Some((_, known)) = lock(&self.healthchecks).iter().find(|(id, _)| id == image) {
+            return known.clone();
+        }
+        let answer = self.client.get(&format!("images/{image}/json"), &[], LIMIT).ok()?;
+        let healthcheck = session::healthcheck(&answer.json().ok()?).map(Arc::new);
+        let mut known = lock(&self.healthchecks);
+        if known.len() >= MOST_IMAGES {
+            known.clear();
+        }
+        known.push((image.to_owned(), healthcheck.clone()));
+        healthcheck
+    }
+
+    pub(super) fn ask(&self, id: &WorkloadId, container: &str, probe: &Probe) -> Result<Fact, Failure> {
+        let complaint = match &probe.check {
+            Check::Exec(command) => self.exec(&format!("{id}-{container}"), command, probe.timeout)?,
+            Check::Http { host, port, path, headers } => {
+                let host = self.host(id, host)?;
+                self.get(&format!("http://{host}:{port}{path}"), headers, probe.timeout)
+            }
+            Check::Tcp { host, port } => {
+                let host = self.host(id, host)?;
+                connect(&host, *port, probe.timeout).err().map(|error| error.to_string())
+            }
+        };
+        if complaint.is_some() {
+            self.forget(id); // a pod that was restarted behind our back may have another address
+        }
+        log::debug!("container '{container}' of '{id}': {}", complaint.as_deref().unwrap_or("well"));
+        Ok(Fact::Probed { healthy: complaint.is_none(), output: complaint.unwrap_or_default() })
+    }
+
+    /// What is wrong, if anything is.
+    fn exec(&self, container: &str, command: &[String], timeout: Duration) -> Result<Option<String>, Error> {
+        let body = json!({ "AttachStdout": true, "AttachStderr": true, "Cmd": command }).to_string();
+        let created = self.client.post(&format!("containers/{container}/exec"), &[], &body, LIMIT)?;
+        let created: Value = created.json()?;
+        let id = created["Id"].as_str().unwrap_or_default();
+        let printed = self.client.post_for(&format!("exec/{id}/start"), r#"{"Detach":false}"#, timeout)?;
+        match Exec::read(&self.client.get(&format!("exec/{id}/json"), &[], LIMIT)?.json()?) {
+            Exec::Running(pid) => {
+                // it would go on for as long as the container does
+                kill(id, pid);
+                Ok(Some(format!("its command took longer than {} s", timeout.as_secs())))
+            }
+            Exec::Ended(0) => Ok(None),
+            Exec::Ended(code) => Ok(Some(match last_line(&printed) {
+                line if line.is_empty() => format!("exit code {code}"),
+                line => format!("exit code {code}: {line}"),
+            })),
+            Exec::Created => {
+                Err(Error::Late(format!("podman didn't run a command in '{container}' in time")))
+            }
+        }
+    }
+
+    /// What is wrong, if anything is.
+    fn get(&self, url: &str, headers: &[(String, String)], timeout: Duration) -> Option<String> {
+        let mut request = self.http.get(url);
+        for (name, value) in headers {
+            request = request.header(name, value);
+        }
+        match request.config().timeout_global(Some(timeout)).build().call() {
+            Ok(response) if matches!(response.status().as_u16(), 200..=399) => None,
+            Ok(response) => Some(format!("status {}", response.status().as_u16())),
+            Err(ureq::Error::Timeout(_)) => Some(format!("no answer within {} s", timeout.as_secs())),
+            Err(error) => Some(error.to_string()),
+        }
+    }
+
+    /// As it stands in a URL.
+    fn host(&self, id: &WorkloadId, host: &Host) -> Result<String, Failure> {
+        let address = match host {
+            Host::Named(name) => return Ok(name.clone()),
+            Host::Pod => self.address(id)?,
+        };
+        Ok(match address {
+            IpAddr::V4(address) => address.to_string(),
+            IpAddr::V6(address) => format!("[{address}]"),
+        })
+    }
+
+    fn address(&self, id: &WorkloadId) -> Result<IpAddr, Failure> {
+        if let Some((_, address)) = lock(&self.addresses).iter().find(|(other, _)| other == id) {
+            return Ok(*address);
+        }
+        let pod: InspectedPod = self.client.get(&format!("pods/{id}/json"), &[], LIMIT)?.json()?;
+        let infra = self.client.get(&format!("containers/{}/json", pod.infra_id), &[], LIMIT)?;
+        let address = session::address(&infra.json()?)
+            .ok_or_else(|| Failure::Workload(format!("pod '{id}' has no address")))?;
+        lock(&self.addresses).push((id.clone(), address));
+        Ok(address)
+    }
+}
+
+fn connect(host: &str, port: u16, timeout: Duration) -> io::Result<()> {
+    let addresses: Vec<SocketAddr> = (host.trim_matches(['[', ']']), port).to_socket_addrs()?.collect();
+    let mut result = Err(io::ErrorKind::NotFound.into());
+    for address in addresses.into_iter().take(2) {
+        result = TcpStream::connect_timeout(&address, timeout).map(drop);
+        if result.is_ok() {
+            break;
+        }
+    }
+    result
+}
+
+/// Kills the process of an exec session, and what it started; none that only has the same number: in another
+/// namespace it is somebody else's.
+fn kill(session: &str, pid: i32) {
+    let (conmon, process) = (parent(pid).and_then(Pid::from_raw), Pid::from_raw(pid));
+    let (Some(conmon), Some(process)) = (conmon, process) else { return };
+    if !proc_file_mentions(conmon.as_raw_pid(), "cmdline", session) {
+        return;
+    }
+    // the runtime gives it a group of its own, which need not have its number
+    let killed = match (getpgid(Some(process)), getpgid(Some(conmon))) {
+        (Ok(group), Ok(others)) if group != others => kill_process_group(group, Signal::KILL),
+        _ => kill_process(process, Signal::KILL),
+    };
+    if let Err(error) = killed {
+        log::debug!("failed to kill process {pid}, which a probe left behind: {error}");
+    }
+}

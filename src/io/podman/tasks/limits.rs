@@ -1,0 +1,67 @@
+//! Limits of pods and containers that podman itself doesn't set.
+
+use serde_json::json;
+
+use super::{LIMIT, Seen, Tasks};
+use crate::{
+    agent::{
+        limit::CpuLimit,
+        order::{Fact, Failure},
+        workload::WorkloadId,
+    },
+    io::{
+        lock,
+        podman::{api::Error, cgroup::LimitError},
+    },
+    wire::pod,
+};
+
+impl Tasks {
+    /// Does what podman 4 doesn't on its own: see to the annotation that bounds the number of processes.
+    pub(super) fn limit_pids(&self, id: &WorkloadId, seen: &Seen) {
+        let name = &seen.container.name;
+        let wanted = seen.inspected.annotation(&pod::pids_limit_annotation(name));
+        let wanted = wanted.and_then(|limit| limit.parse().ok()).filter(|limit: &i64| *limit > 0);
+        let (Some(limit), true) = (wanted, seen.process.is_some() && seen.inspected.pids_limit() <= 0) else {
+            return;
+        };
+        let body = json!({ "pids": { "limit": limit } }).to_string();
+        let answer = self.client.post(&format!("containers/{id}-{name}/update"), &[], &body, LIMIT);
+        // no reason to fail: rootless podman can't where cgroups aren't delegated
+        if let Err(Error::Refused(why) | Error::Broken(why) | Error::Late(why)) =
+            answer.and_then(|answer| answer.done())
+        {
+            log::debug!("failed to bound the processes of container '{name}' in '{id}': {why}");
+        }
+    }
+
+    /// Bounds the CPU time of a whole pod; podman is asked only where it has to be.
+    pub(super) fn limit(&self, id: &WorkloadId, cpu: CpuLimit) -> Result<Fact, Failure> {
+        let known = lock(&self.cgroups).get(id).cloned();
+        let cgroup = match known {
+            None if self.inspect(id)?.is_none() => return Ok(Fact::Gone),
+            None => lock(&self.cgroups).get(id).cloned(),
+            known => known,
+        };
+        let own = || {
+            let seen = self.look(id).ok().flatten().into_iter().flatten();
+            seen.map(|seen| (seen.inspected.id.clone(), seen.inspected.cpu_limit())).collect()
+        };
+        let limited = cgroup.ok_or(LimitError::Missing).and_then(|(cgroup, _)| cgroup.limit(cpu, &own));
+        limited.map_err(|error| Failure::Workload(error.to_string()))?;
+        if let Some((_, kept)) = lock(&self.cgroups).get_mut(id) {
+            *kept = cpu;
+        }
+        Ok(Fact::Limited)
+    }
+
+    /// systemd knows nothing of these limits, and takes them back whenever its units are loaded anew.
+    pub(super) fn keep_limits(&self) {
+        for (id, (cgroup, cpu)) in lock(&self.cgroups).iter() {
+            if cpu.is_some() && cgroup.cpu() != *cpu {
+                let kept = cgroup.limit(*cpu, &Vec::new);
+                log::debug!("pod '{id}' had lost its CPU limit: {kept:?}");
+            }
+        }
+    }
+}

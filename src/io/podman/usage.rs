@@ -1,0 +1,187 @@
+//! How much each pod uses. For memory the kernel is asked: podman itself would need some to answer, and there is
+//! none left. For disk space podman is, which then measures every container and volume.
+
+use std::{fs, path::Path, time::Duration};
+
+use serde_json::Value;
+
+use super::api::{Client, Error};
+use crate::{agent::workload::WorkloadId, io::exits::Exits, wire::podman};
+
+/// It counts files.
+const MEASURE_LIMIT: Duration = Duration::from_secs(120);
+const STATS_LIMIT: Duration = Duration::from_secs(30);
+/// No container's processes are counted beyond.
+const PROCESSES: usize = 4096;
+
+/// Bytes by pod.
+type Uses = Vec<(WorkloadId, u64)>;
+
+/// Of memory, without the file cache that the kernel takes back at once.
+pub(super) fn memory(client: &Client, exits: &Exits) -> Result<Uses, Error> {
+    let mut stats = Value::Null;
+    let running = exits.running();
+    if running.iter().any(|(_, _, pid)| pid.is_none()) {
+        stats = client.get("containers/stats", &[("stream", "false")], STATS_LIMIT)?.json()?;
+    }
+    let mut uses = Uses::new();
+    for (pod, container, pid) in running {
+        let used = match pid {
+            Some(pid) => of_container(Path::new("/"), pid, &container),
+            None => podman::memory_usage(&stats, &container),
+        };
+        add(&mut uses, pod, used);
+    }
+    Ok(uses)
+}
+
+fn of_container(root: &Path, pid: i32, container: &str) -> u64 {
+    let cgroup = fs::read_to_string(root.join(format!("proc/{pid}/cgroup"))).unwrap_or_default();
+    of_cgroup(root, &cgroup, container).unwrap_or_else(|| of_processes(root, pid))
+}
+
+/// What the container's own cgroup says, of either version; nothing if it has none.
+fn of_cgroup(root: &Path, cgroup: &str, container: &str) -> Option<u64> {
+    let line = |is_it: &dyn Fn(&str) -> bool| {
+        let mut lines = cgroup.lines().map(|line| line.splitn(3, ':').skip(1));
+        lines.find_map(|mut parts| parts.next().filter(|controllers| is_it(controllers)).and(parts.next()))
+    };
+    let v1 = line(&|controllers| controllers.split(',').any(|controller| controller == "memory"));
+    let (base, path, usage, cache) = match v1 {
+        Some(path) => ("sys/fs/cgroup/memory", path, "memory.usage_in_bytes", "total_inactive_file "),
+        None => ("sys/fs/cgroup", line(&str::is_empty)?, "memory.current", "inactive_file "),
+    };
+    let directory = root.join(base).join(own_group(path, container)?);
+    let used: u64 = fs::read_to_string(directory.join(usage)).ok()?.trim().parse().ok()?;
+    let stat = fs::read_to_string(directory.join("memory.stat")).unwrap_or_default();
+    let cached = stat.lines().find_map(|line| line.strip_prefix(cache)?.trim().parse().ok());
+    Some(used.saturating_sub(cached.unwrap_or(0)))
+}
+
+/// The container's own part of its process's path, which may be in a group below.
+fn own_group<'a>(path: &'a str, container: &str) -> Option<&'a str> {
+    let end = path.find(container)? + container.len();
+    let end = path[end..].find('/').map_or(path.len(), |more| end + more);
+    Some(path[..end].trim_start_matches('/'))
+}
+
+/// What its container has written to disks, where the kernel counts that: with cgroups of version 2.
+fn written(root: &Path, pid: i32, container: &str) -> Option<u64> {
+    let cgroup = fs::read_to_string(root.join(format!("proc/{pid}/cgroup"))).ok()?;
+    let path = cgroup.lines().find_map(|line| line.strip_prefix("0::"))?;
+    let stat = root.join("sys/fs/cgroup").join(own_group(path, container)?).join("io.stat");
+    let stat = fs::read_to_string(stat).ok()?;
+    let bytes =
+        stat.split_whitespace().filter_map(|field| field.strip_prefix("wbytes=")?.parse::<u64>().ok());
+    Some(bytes.sum())
+}
+
+/// What this process and its descendants hold; what they share counts more than once.
+fn of_processes(root: &Path, first: i32) -> u64 {
+    let mut processes = vec![first];
+    let (mut next, mut used) = (0, 0);
+    while let Some(pid) = processes.get(next).copied()
+        && next < PROCESSES
+    {
+        next += 1;
+        let directory = root.join(format!("proc/{pid}"));
+        let status = fs::read_to_string(directory.join("status")).unwrap_or_default();
+        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        used += resident.and_then(|text| text.trim().strip_suffix(" kB")?.parse().ok()).unwrap_or(0) * 1024;
+        for thread in fs::read_dir(directory.join("task")).into_iter().flatten().flatten() {
+            let children = fs::read_to_string(thread.path().join("children")).unwrap_or_default();
+            processes.extend(children.split_whitespace().filter_map(|pid| pid.parse::<i32>().ok()));
+        }
+    }
+    used
+}
+
+/// Of disk space: what its containers wrote, and its volumes. A claim's stays when the pod goes, but it
+/// grows no more.
+pub(super) fn disk(client: &Client, exits: &Exits, pods: Vec<WorkloadId>) -> Result<Uses, Error> {
+    match client.get("system/df", &[], MEASURE_LIMIT)?.json() {
+        Ok(df) => {
+            let with_use = |pod: WorkloadId| {
+                let used = podman::disk_usage(&df, pod.as_str());
+                (pod, used)
+            };
+            Ok(pods.into_iter().map(with_use).collect())
+        }
+        // on a full disk podman can't measure, as it would have to write: who wrote most is the next best
+        Err(Error::Refused(cause)) => {
+            log::debug!("podman can't tell who fills the disk: {cause}");
+            let mut uses = Uses::new();
+            for (pod, container, pid) in exits.running() {
+                let used = pid.and_then(|pid| written(Path::new("/"), pid, &container));
+                add(&mut uses, pod, used.unwrap_or(0));
+            }
+            Ok(uses)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn add(uses: &mut Uses, pod: WorkloadId, used: u64) {
+    match uses.iter_mut().find(|(known, _)| *known == pod) {
+        Some((_, sum)) => *sum += used,
+        None => uses.push((pod, used)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn root(files: &[(&str, &str)]) -> tempfile::TempDir {
+        let root = tempfile::tempdir().unwrap();
+        for (path, text) in files {
+            let path = root.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+        root
+    }
+
+    #[test]
+    fn a_cgroup_of_either_version_tells_without_its_file_cache() {
+        let two = root(&[
+            ("proc/7/cgroup", "0::/machine.slice/pod.slice/libpod-c1.scope/container\n"),
+            ("sys/fs/cgroup/machine.slice/pod.slice/libpod-c1.scope/memory.current", "5000\n"),
+            (
+                "sys/fs/cgroup/machine.slice/pod.slice/libpod-c1.scope/memory.stat",
+                "anon 3\ninactive_file 1000\n",
+            ),
+        ]);
+        assert_eq!(of_container(two.path(), 7, "c1"), 4000);
+        let written = || written(two.path(), 7, "c1");
+        assert_eq!(written(), None);
+        let stat = "254:0 rbytes=9 wbytes=30 rios=1 wios=2\n8:0 rbytes=0 wbytes=5\n";
+        fs::write(two.path().join("sys/fs/cgroup/machine.slice/pod.slice/libpod-c1.scope/io.stat"), stat)
+            .unwrap();
+        assert_eq!(written(), Some(35));
+        let one = root(&[
+            ("proc/7/cgroup", "8:pids:/a\n4:memory:/libpod_parent/libpod-c1\n0::/\n"),
+            ("sys/fs/cgroup/memory/libpod_parent/libpod-c1/memory.usage_in_bytes", "5000\n"),
+            (
+                "sys/fs/cgroup/memory/libpod_parent/libpod-c1/memory.stat",
+                "inactive_file 7\ntotal_inactive_file 4000\n",
+            ),
+        ]);
+        assert_eq!(of_container(one.path(), 7, "c1"), 1000);
+    }
+
+    #[test]
+    fn a_container_without_a_cgroup_of_its_own_is_its_processes() {
+        let root = root(&[
+            ("proc/7/cgroup", "4:memory:/user.slice\n0::/user.slice\n"),
+            ("sys/fs/cgroup/memory/user.slice/memory.usage_in_bytes", "99999999\n"),
+            ("proc/7/status", "Name:\tsh\nVmRSS:\t      10 kB\n"),
+            ("proc/7/task/7/children", "8 9 "),
+            ("proc/7/task/71/children", "10"),
+            ("proc/8/status", "VmRSS:\t 5 kB\n"),
+            ("proc/10/status", "VmRSS:\t 2 kB\n"),
+        ]);
+        assert_eq!(of_container(root.path(), 7, "c1"), 17 * 1024);
+        assert_eq!(of_container(root.path(), 99, "c1"), 0, "it has ended");
+    }
+}

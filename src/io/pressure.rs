@@ -1,0 +1,154 @@
+//! Notices that memory or disk runs short. The kernel's pressure stall information wakes this thread where there
+//! is any; beside that it looks at what is left, the less often the more that is.
+
+mod gauge;
+mod source;
+
+use std::{
+    io,
+    os::fd::OwnedFd,
+    path::PathBuf,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use crossbeam_channel::Sender;
+use rustix::{
+    event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll},
+    io::Errno,
+};
+
+use self::{
+    gauge::Gauge,
+    source::{Memory, disk},
+};
+use super::{lock, since_boot, spawn};
+use crate::{
+    agent::{
+        Event,
+        shed::{Pressure, Resource},
+    },
+    settings::Reserve,
+};
+
+/// Without the kernel's word memory is looked at at least this often.
+const BLIND: Duration = Duration::from_secs(10);
+
+/// What to watch.
+#[derive(Debug)]
+pub struct Config {
+    /// The memory that shall stay free.
+    pub memory: Reserve,
+    /// The share of each disk that shall stay free.
+    pub disk: Reserve,
+    /// Where there are disks.
+    pub disks: Disks,
+    /// `/proc`, but for tests.
+    pub proc: PathBuf,
+}
+
+/// The directories whose file systems matter; more become known as time goes by.
+#[derive(Debug, Clone, Default)]
+pub struct Disks(Arc<Known>);
+
+#[derive(Debug, Default)]
+struct Known {
+    paths: Mutex<Vec<PathBuf>>,
+    /// Wakes the thread that watches.
+    changed: Mutex<Option<Arc<OwnedFd>>>,
+}
+
+impl Disks {
+    /// This directory's matters as well.
+    pub fn add(&self, path: PathBuf) {
+        let mut paths = lock(&self.0.paths);
+        if paths.contains(&path) {
+            return;
+        }
+        log::debug!("the disk of '{}' is watched", path.display());
+        paths.push(path);
+        if let Some(changed) = &*lock(&self.0.changed) {
+            let _ = rustix::io::write(changed, &1_u64.to_ne_bytes()); // full: it is awake
+        }
+    }
+}
+
+/// Starts the one thread that watches. What is short already is told before this returns.
+///
+/// # Errors
+/// There is no thread or descriptor to be had.
+pub fn start(config: Config, events: Sender<Event>) -> io::Result<()> {
+    let changed = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
+    *lock(&config.disks.0.changed) = Some(changed.clone());
+    let memory = Memory::open(&config.proc, &config.memory);
+    let (memory_gauge, disk_gauge) = (Gauge::new(Resource::Memory), Gauge::new(Resource::Disk));
+    let mut watch = Watch { config, events, memory, memory_gauge, disk_gauge };
+    let Some(first) = watch.look(since_boot()) else { return Ok(()) };
+    spawn("pressure", move || watch.run(&changed, first))
+}
+
+struct Watch {
+    config: Config,
+    events: Sender<Event>,
+    memory: Option<Memory>,
+    memory_gauge: Gauge,
+    disk_gauge: Gauge,
+}
+
+impl Watch {
+    fn run(&mut self, changed: &OwnedFd, mut pause: Duration) {
+        loop {
+            let timeout = Timespec { tv_sec: pause.as_secs().cast_signed(), tv_nsec: 0 };
+            let trigger = self.memory.as_ref().and_then(Memory::trigger);
+            let stalls = PollFd::new(trigger.unwrap_or(changed), PollFlags::PRI);
+            let mut files = [PollFd::new(changed, PollFlags::IN), stalls];
+            match poll(&mut files, Some(&timeout)) {
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(error) => {
+                    log::error!("failed to wait for pressure: {error}; it is not watched any more");
+                    return;
+                }
+            }
+            let [known, stalls] = files.map(|file| file.revents());
+            if !known.is_empty() {
+                let _ = rustix::io::read(changed, &mut [0; 8]);
+            }
+            if stalls.contains(PollFlags::ERR)
+                && let Some(memory) = &mut self.memory
+            {
+                memory.trigger_is_gone();
+            }
+            let Some(next) = self.look(since_boot()) else { return };
+            pause = next;
+        }
+    }
+
+    /// Looks at everything, and says when to look again; nothing when nobody listens.
+    fn look(&mut self, now: Duration) -> Option<Duration> {
+        let mut pause = gauge::LONGEST_PAUSE;
+        if let Some(memory) = &self.memory
+            && let Some(reading) = memory.read()
+        {
+            pause = reading.pause(&self.memory_gauge).min(match memory.trigger() {
+                Some(_) => pause,
+                None => BLIND,
+            });
+            Self::tell(&self.events, self.memory_gauge.judge(&reading, now))?;
+        }
+        // the one that is nearest to its end
+        let paths = lock(&self.config.disks.0.paths).clone();
+        let readings = paths.iter().filter_map(|path| disk(path, &self.config.disk));
+        if let Some(reading) = readings.min_by(|a, b| a.headroom().total_cmp(&b.headroom())) {
+            pause = pause.min(reading.pause(&self.disk_gauge));
+            Self::tell(&self.events, self.disk_gauge.judge(&reading, now))?;
+        }
+        Some(pause)
+    }
+
+    fn tell(events: &Sender<Event>, news: Option<Pressure>) -> Option<()> {
+        news.map_or(Some(()), |pressure| events.send(Event::Pressure(pressure)).ok())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,143 @@
+//! Numbers become levels, with hysteresis: a level is left only when there is a quarter more than it takes.
+
+use std::time::Duration;
+
+use crate::agent::shed::{Level, Pressure, Resource};
+
+/// Near the reserve, and below it.
+const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
+/// When there is plenty.
+pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// Bytes a second: what is left should not be gone before the next look.
+const FAST: u64 = 32 << 20;
+/// Something is critical when it has been for so long, or at once when half of that is left of memory.
+const SUSTAINED: Duration = Duration::from_secs(2);
+/// Per cent of the last ten seconds in which all waited for memory: the device does little else, and has for a while.
+const STALLED: u8 = 10;
+
+/// What is left of something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Reading {
+    pub(super) available: u64,
+    /// More than 0.
+    pub(super) reserve: u64,
+    /// Per cent of the last ten seconds in which everything waited for it.
+    pub(super) stalled: u8,
+}
+
+impl Reading {
+    /// 1 at the reserve.
+    pub(super) fn headroom(&self) -> f64 {
+        self.available as f64 / self.reserve as f64
+    }
+
+    /// Until the next look.
+    pub(super) fn pause(&self, gauge: &Gauge) -> Duration {
+        if gauge.level != Level::Fine || self.is_critical(self.reserve / 2) {
+            return SHORTEST_PAUSE;
+        }
+        let seconds = self.available.saturating_sub(self.reserve) / FAST;
+        Duration::from_secs(seconds).clamp(SHORTEST_PAUSE, LONGEST_PAUSE)
+    }
+
+    /// Stalls alone prove little: a container that fights its own limit stalls, too, while the device has plenty.
+    fn is_critical(&self, bound: u64) -> bool {
+        self.available < bound || self.stalled >= STALLED && self.headroom() < 2.0
+    }
+}
+
+/// The level of one resource.
+#[derive(Debug)]
+pub(super) struct Gauge {
+    resource: Resource,
+    level: Level,
+    /// Since when it has been critical, told or not.
+    critical: Option<Duration>,
+}
+
+impl Gauge {
+    pub(super) fn new(resource: Resource) -> Self {
+        Self { resource, level: Level::Fine, critical: None }
+    }
+
+    /// The new level, if it is another.
+    pub(super) fn judge(&mut self, reading: &Reading, now: Duration) -> Option<Pressure> {
+        let Reading { available, reserve, stalled } = *reading;
+        let more = |bound: u64, level: Level| if self.level >= level { bound / 4 * 5 } else { bound };
+        let is_low = available < more(reserve, Level::Low);
+        if reading.is_critical(more(reserve / 2, Level::Critical)) {
+            self.critical.get_or_insert(now);
+        } else {
+            self.critical = None;
+        }
+        let is_worse = self.resource == Resource::Memory && available < reserve / 4 || stalled >= STALLED;
+        let level = match self.critical {
+            Some(_) if is_worse => Level::Critical,
+            Some(since) if self.level == Level::Critical || now >= since + SUSTAINED => Level::Critical,
+            _ if is_low => Level::Low,
+            _ => Level::Fine,
+        };
+        if std::mem::replace(&mut self.level, level) == level {
+            return None;
+        }
+        // said only where it is the cause
+        let stalled = if available < reserve / 2 || stalled < STALLED { 0 } else { stalled };
+        Some(Pressure { resource: self.resource, level, available, reserve, stalled })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const S: Duration = Duration::from_secs(1);
+
+    /// The levels that are told when this much is left of a reserve of 400, second by second.
+    fn levels(readings: &[(u64, u8)]) -> Vec<(u64, Level)> {
+        let mut gauge = Gauge::new(Resource::Memory);
+        let mut told = Vec::new();
+        for (second, (available, stalled)) in (0..).zip(readings) {
+            let reading = Reading { available: *available, reserve: 400, stalled: *stalled };
+            let news = gauge.judge(&reading, S * second);
+            told.extend(news.map(|pressure| (u64::from(second), pressure.level)));
+        }
+        told
+    }
+
+    #[test]
+    fn below_the_reserve_is_low_until_there_is_a_quarter_more() {
+        assert_eq!(levels(&[(400, 0), (399, 0), (400, 0), (499, 0)]), [(1, Level::Low)]);
+        assert_eq!(levels(&[(399, 0), (500, 0), (400, 0)]), [(0, Level::Low), (1, Level::Fine)]);
+    }
+
+    #[test]
+    fn less_than_half_is_critical_only_when_it_lasts() {
+        let low = (0, Level::Low);
+        assert_eq!(levels(&[(199, 0), (199, 0), (200, 0), (100, 0)]), [low]);
+        assert_eq!(levels(&[(199, 0); 6]), [low, (2, Level::Critical)]);
+        assert_eq!(levels(&[(300, 0), (99, 0)]), [low, (1, Level::Critical)], "there is no time to lose");
+        let mut readings = vec![(199, 0); 4];
+        readings.extend([(249, 0), (250, 0)]);
+        assert_eq!(levels(&readings), [low, (2, Level::Critical), (5, Level::Low)]);
+    }
+
+    #[test]
+    fn a_device_that_waits_for_memory_is_short_of_it_unless_it_has_plenty() {
+        assert_eq!(levels(&[(799, 10); 5]), [(0, Level::Critical)]);
+        assert_eq!(levels(&[(799, 9); 5]), []);
+        assert_eq!(levels(&[(800, 100); 5]), []);
+        let mut readings = vec![(700, 50); 4];
+        readings.push((700, 0));
+        assert_eq!(levels(&readings).last(), Some(&(4, Level::Fine)));
+    }
+
+    #[test]
+    fn the_less_is_left_the_sooner_is_the_next_look() {
+        let mib = 1 << 20;
+        let pause = |available: u64| {
+            let reading = Reading { available: available * mib, reserve: 32 * mib, stalled: 0 };
+            reading.pause(&Gauge::new(Resource::Memory)).as_secs()
+        };
+        assert_eq!([10_000, 352, 96, 40, 10].map(pause), [60, 10, 2, 1, 1]);
+    }
+}

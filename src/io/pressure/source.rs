@@ -1,0 +1,101 @@
+//! Where the numbers come from: `/proc/meminfo`, `/proc/pressure/memory`, and the file systems themselves.
+
+use std::{
+    fs::File,
+    os::{fd::OwnedFd, unix::fs::FileExt},
+    path::Path,
+};
+
+use rustix::fs::{Mode, OFlags, open, statvfs};
+
+use super::gauge::Reading;
+use crate::settings::Reserve;
+
+/// Wakes when some process waited for memory for 0.2 s out of 2; other windows than multiples of 2 s are for the
+/// privileged.
+const TRIGGER: &[u8] = b"some 200000 2000000\0";
+
+/// The device's memory. The files stay open: reading them again costs least.
+pub(super) struct Memory {
+    meminfo: File,
+    reserve: u64,
+    stalls: Option<File>,
+    trigger: Option<OwnedFd>,
+}
+
+impl Memory {
+    /// Nothing when it can't be watched, or is not to be.
+    pub(super) fn open(proc: &Path, reserve: &Reserve) -> Option<Self> {
+        let path = proc.join("meminfo");
+        let meminfo = File::open(&path).map_err(|error| format!("{error}"));
+        let total = meminfo.and_then(|file| {
+            let total = field(&file, "MemTotal:").ok_or("it names no MemTotal")?;
+            Ok((file, total))
+        });
+        let (meminfo, total) = match total {
+            Ok(found) => found,
+            Err(error) => {
+                log::warn!("failed to read '{}', so memory is not watched: {error}", path.display());
+                return None;
+            }
+        };
+        let reserve = reserve.of(total);
+        let pressure = proc.join("pressure/memory");
+        let trigger = || {
+            let flags = OFlags::RDWR | OFlags::NONBLOCK | OFlags::CLOEXEC;
+            let file = open(&pressure, flags, Mode::empty())?;
+            rustix::io::write(&file, TRIGGER).map(|_| file)
+        };
+        let trigger = trigger().inspect_err(|error| {
+            log::debug!("'{}' wakes nobody, so memory is looked at: {error}", pressure.display());
+        });
+        let stalls = File::open(&pressure).ok();
+        let memory = Self { meminfo, reserve, stalls, trigger: trigger.ok() };
+        (reserve > 0).then_some(memory)
+    }
+
+    /// Has news (`PRI`) when processes wait for memory.
+    pub(super) fn trigger(&self) -> Option<&OwnedFd> {
+        self.trigger.as_ref()
+    }
+
+    pub(super) fn trigger_is_gone(&mut self) {
+        self.trigger = None;
+    }
+
+    pub(super) fn read(&self) -> Option<Reading> {
+        let available = field(&self.meminfo, "MemAvailable:")?;
+        let stalled = self.stalls.as_ref().and_then(stalled).unwrap_or(0);
+        Some(Reading { available, reserve: self.reserve, stalled })
+    }
+}
+
+/// A field of `meminfo`, in bytes; those that are asked for stand at its beginning.
+fn field(file: &File, name: &str) -> Option<u64> {
+    let mut buffer = [0; 512];
+    let text = head(file, &mut buffer)?;
+    let kilobytes: u64 =
+        text.lines().find_map(|line| line.strip_prefix(name))?.split(' ').rev().nth(1)?.parse().ok()?;
+    kilobytes.checked_mul(1024)
+}
+
+/// Per cent of the last ten seconds in which every process that had anything to do waited for memory.
+fn stalled(file: &File) -> Option<u8> {
+    let mut buffer = [0; 512];
+    let text = head(file, &mut buffer)?;
+    let share = text.lines().find_map(|line| line.strip_prefix("full avg10="))?;
+    share.split('.').next()?.parse().ok()
+}
+
+fn head<'a>(file: &File, buffer: &'a mut [u8]) -> Option<&'a str> {
+    let length = file.read_at(buffer, 0).ok()?;
+    std::str::from_utf8(buffer.get(..length)?).ok()
+}
+
+/// The file system that this directory is on; nothing when it is not there, or not to be watched.
+pub(super) fn disk(path: &Path, reserve: &Reserve) -> Option<Reading> {
+    let found = statvfs(path).ok()?;
+    let reserve = reserve.of(found.f_blocks.saturating_mul(found.f_frsize));
+    let available = found.f_bavail.saturating_mul(found.f_frsize);
+    (reserve > 0).then_some(Reading { available, reserve, stalled: 0 })
+}

@@ -1,0 +1,71 @@
+//! What the agent writes down of updates that may have to be taken back.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use serde::{Deserialize, Serialize};
+
+use super::manifest::restored;
+use crate::agent::{
+    update::{Fallback, Fallbacks},
+    workload::{Content, WorkloadId},
+};
+
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    content: Content,
+    failed: Option<WorkloadId>,
+}
+
+/// As it is kept.
+///
+/// # Errors
+/// None that content from a manifest could cause.
+pub fn to_bytes(fallbacks: &Fallbacks) -> Result<Vec<u8>, serde_json::Error> {
+    let kept: BTreeMap<&str, Kept> = fallbacks
+        .iter()
+        .map(|(name, Fallback { good, failed })| {
+            (&**name, Kept { content: good.content.clone(), failed: failed.clone() })
+        })
+        .collect();
+    serde_json::to_vec(&kept)
+}
+
+/// What was kept.
+///
+/// # Errors
+/// It was not written by this version of the agent.
+pub fn from_bytes(bytes: &[u8]) -> Result<Fallbacks, serde_json::Error> {
+    let kept: BTreeMap<Arc<str>, Kept> = serde_json::from_slice(bytes)?;
+    let fallback = |(name, Kept { content, failed })| {
+        Ok((name, Fallback { good: Arc::new(restored(content)?), failed }))
+    };
+    kept.into_iter().map(fallback).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::agent::{tests::workload, workload::RestartPolicy};
+
+    #[test]
+    fn what_was_kept_comes_back_with_the_same_id() {
+        let mut content = workload("w", 2).content;
+        content.specification["restartPolicy"] = "OnFailure".into();
+        content.specification["terminationGracePeriodSeconds"] = 3.into();
+        content.specification["containers"][0]["livenessProbe"] = json!({ "tcpSocket": { "port": 80 } });
+        let good = restored(content).unwrap();
+        assert_eq!((good.restart, good.grace.as_secs(), good.probes.len()), (RestartPolicy::OnFailure, 3, 1));
+        let failed = Some(workload("w", 1).id);
+        let fallbacks: Fallbacks = [("w".into(), Fallback { good: Arc::new(good), failed })].into();
+        assert_eq!(from_bytes(&to_bytes(&fallbacks).unwrap()).unwrap(), fallbacks);
+    }
+
+    #[test]
+    fn nonsense_is_an_error() {
+        for nonsense in ["", "[]", r#"{"w": {}}"#, r#"{"w": null}"#] {
+            assert!(from_bytes(nonsense.as_bytes()).is_err(), "{nonsense}");
+        }
+    }
+}
