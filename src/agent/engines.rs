@@ -23,6 +23,8 @@ pub(super) struct Engines {
 struct State {
     /// It has told which pods there are, and nothing went wrong since.
     ready: bool,
+    /// It has answered, or failed to.
+    heard: bool,
     /// It was told to people that it doesn't answer.
     missed: bool,
     /// In a row.
@@ -57,6 +59,11 @@ impl Engines {
         self.states.keys().copied().collect()
     }
 
+    /// Whether one of them has neither told which pods there are, nor failed to.
+    pub(super) fn is_new(&self) -> bool {
+        self.states.values().any(|state| !state.heard)
+    }
+
     /// The engines that don't answer.
     pub(super) fn missing(&self) -> impl Iterator<Item = Engine> + '_ {
         self.states.iter().filter(|(_, state)| state.missed).map(|(engine, _)| *engine)
@@ -65,7 +72,7 @@ impl Engines {
     /// It could not be asked: a list comes before anything else. Answers whether that is news.
     pub(super) fn lost(&mut self, engine: Engine, now: Duration) -> bool {
         let Some(state) = self.states.get_mut(&engine) else { return false };
-        state.ready = false;
+        (state.ready, state.heard) = (false, true);
         state.void = state.listing.is_some();
         let wait = match state.failures {
             0 => Duration::ZERO,
@@ -107,7 +114,7 @@ impl Engines {
         if state.ready {
             state.failures = 0; // and not earlier: orders may fail although lists don't
         }
-        state.ready = true;
+        (state.ready, state.heard) = (true, true);
         state.list_at = now.saturating_add(self.interval);
         std::mem::take(&mut state.missed)
     }

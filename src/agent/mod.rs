@@ -361,6 +361,7 @@ impl Agent {
                 let (Failure::Engine(cause) | Failure::Workload(cause)) = failure;
                 let mut turn = Turn { now, book: &mut self.book, engines: &mut self.engines };
                 turn.failed(engine, "", &Failure::Engine(cause));
+                self.dirty.extend(self.tracked.keys().cloned()); // who waited to hear of it waits no more
             }
             _ => {}
         }

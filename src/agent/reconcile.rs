@@ -55,7 +55,7 @@ pub(super) struct Tracked {
     slots: Slots,
     trial: Trial,
     leaving: Leaving,
-    /// The last order of this workload: a list asked for before it says nothing.
+    /// Up to this one, lists say nothing: something was done to a pod of this workload since they were asked for.
     last: Ticket,
 }
 
@@ -148,7 +148,7 @@ impl Tracked {
             None if turn.ready(new.content.engine) && !back => Phase::Inactive,
             None => Phase::Unknown,
         };
-        if back && turn.ready(new.content.engine) {
+        if back && self.phase == Phase::Unknown && turn.ready(new.content.engine) {
             self.look(true, turn);
         }
     }
@@ -164,6 +164,15 @@ impl Tracked {
         self.leaving.add(old, removal);
     }
 
+    /// Whether a list is older than what is known of this workload.
+    fn knows_better(&self, listed: Ticket, turn: &mut Turn<'_>) -> bool {
+        let is_old = listed <= self.last;
+        if let (true, Phase::Unknown, Some(wanted)) = (is_old, self.phase, &self.wanted) {
+            turn.engines.ask(wanted.content.engine, turn.now.up); // it waits for one
+        }
+        is_old
+    }
+
     /// A list asked for by `listed` shows this pod with the workload's name.
     pub(super) fn seen(
         &mut self,
@@ -173,8 +182,8 @@ impl Tracked {
         running: bool,
         turn: &mut Turn<'_>,
     ) {
-        if listed < self.last {
-            return; // something was ordered since: the list is older than what we know
+        if self.knows_better(listed, turn) {
+            return;
         }
         let is_wanted = self.wanted.as_ref().is_some_and(|it| it.id == *id && it.content.engine == engine);
         match self.leaving.removal(id) {
@@ -205,7 +214,7 @@ impl Tracked {
         ids: &[&WorkloadId],
         turn: &mut Turn<'_>,
     ) {
-        if listed < self.last {
+        if self.knows_better(listed, turn) {
             return;
         }
         self.leaving.unseen(engine, ids);

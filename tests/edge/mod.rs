@@ -5,12 +5,14 @@
 //! |---|---|---|
 //! | `EDGE_KILLS` | 20 | `kill -9` that often |
 //! | `CERTIFICATE_SECONDS`, `CERTIFICATE_MINUTES` | 15, 0.75 | the life of a certificate, and for how long they are renewed |
+//! | `FLEET`, `FLEET_PERIOD`, `FLEET_AWAY` | 20, 2, 6 | devices, seconds between their calls, and how long their server is away |
 //! | `CHAOS_SECONDS`, `CHAOS_SEED` | 45, random | how long everything fails, and in which order |
 
 mod certificates;
 mod chaos;
 mod disk;
 mod events;
+mod fleet;
 mod kills;
 mod linking;
 mod outages;

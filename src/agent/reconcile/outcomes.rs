@@ -25,7 +25,15 @@ impl Tracked {
         if result == Ok(Fact::Gone) {
             turn.book.images.look();
         }
-        let Some(result) = self.leaving.done(ticket, result, turn) else { return };
+        let last = turn.book.last;
+        let Some(result) = self.leaving.done(ticket, result, turn) else {
+            self.last = last;
+            return;
+        };
+        if matches!(self.phase, Phase::Starting(at) | Phase::Stopping(at) | Phase::Looking { ticket: at, .. } if at == ticket)
+        {
+            self.last = last;
+        }
         let Some(wanted) = self.wanted.clone() else { return };
         let (name, engine) = (self.name.clone(), wanted.content.engine);
         self.health.done(ticket, &result);

@@ -135,12 +135,16 @@ impl Tracked {
                 }
             },
             Phase::Waiting { .. } => return self.stop(&wanted, turn),
+            Phase::Inactive if !gate.is_open && self.present => return self.stop(&wanted, turn),
             Phase::Inactive if turn.book.held => self.trial.suspend(), // the device comes first
             Phase::Inactive if may_run && !self.pulled => {
-                let ticket = turn.order(&self.name, engine, Task::Pull(wanted));
-                (self.last, self.phase) = (ticket, Phase::Pulling(ticket));
+                // (changes nothing that a list shows)
+                self.phase = Phase::Pulling(turn.order(&self.name, engine, Task::Pull(wanted)));
             }
-            Phase::Inactive if may_run && self.leaving.is_empty() => {
+            // It was found while the images came in.
+            Phase::Inactive if may_run && self.present && is_service => self.look(true, turn),
+            // Another engine may have a pod of an earlier content: this process has to have heard of it first.
+            Phase::Inactive if may_run && self.leaving.is_empty() && !turn.engines.is_new() => {
                 turn.forget(&wanted.id);
                 if turn.book.is_on_trial(&self.name) {
                     self.trial.begin(turn.now.up);

@@ -7,6 +7,7 @@ mod fleet;
 mod images;
 mod limits;
 mod link;
+mod lists;
 mod outages;
 mod probes;
 mod reports;

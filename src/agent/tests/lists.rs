@@ -1,0 +1,127 @@
+//! Lists that come late, from several engines, or before it is known what shall run.
+
+use super::*;
+
+const ROOTLESS: Engine = Engine::Podman { rootless: true };
+
+/// Takes the next order that is a list, whichever engine it is for.
+fn take_list(world: &mut World) -> Order {
+    let place = world.orders.iter().position(|order| order.task == Task::List).expect("a list");
+    world.orders.remove(place).unwrap()
+}
+
+fn tell(world: &mut World, list: &Order, pods: Vec<PodSummary>) {
+    let Order { engine, ticket, .. } = *list;
+    world.happen(Event::Done(Outcome { engine, ticket, result: Ok(Fact::Pods(pods)) }));
+}
+
+fn summary(w: &Workload, running: bool) -> PodSummary {
+    PodSummary { id: w.id.clone(), workload: w.name().into(), running }
+}
+
+#[test]
+fn a_list_made_before_a_start_came_to_its_end_does_not_make_the_pod_missing() {
+    let w = workload("w", 1);
+    let mut world = World::new();
+    world.want(&[&w]);
+    world.answer(); // the first list
+    world.answer(); // the images
+    world.step(world.now.up + 60 * S);
+    world.happen(Event::Tick);
+    let list = take_list(&mut world);
+    world.answer(); // the start
+    assert_eq!(world.agent.phases().next().unwrap().1, Phase::Running);
+    world.took();
+    tell(&mut world, &list, vec![]); // as it was before
+    world.settle();
+    world.pass(600 * S);
+    assert_eq!(world.took(), [""; 0]);
+    assert_eq!(world.pods.len(), 1);
+}
+
+#[test]
+fn a_workload_that_moved_to_another_engine_while_the_agent_was_away_starts_when_its_old_pod_has_gone() {
+    let old = workload("w", 1);
+    let mut content = old.content.clone();
+    content.engine = ROOTLESS;
+    let new = Workload::new(content);
+    let mut world = World::new();
+    world.agent = Agent::new(Setup {
+        engines: vec![PODMAN, ROOTLESS],
+        interval: 60 * S,
+        metrics_ttl: None,
+        default_memory: None,
+        finished: Finished::new(),
+        fallbacks: Fallbacks::new(),
+        images: Pulled::new(),
+        manifests: true,
+        server: None,
+        next_slot,
+        seed: 1,
+    });
+    world.want(&[&new]);
+    let (one, other) = (take_list(&mut world), take_list(&mut world));
+    let (podman, rootless) = if one.engine == PODMAN { (one, other) } else { (other, one) };
+    tell(&mut world, &rootless, vec![]);
+    world.answer(); // the images
+    assert!(world.orders.is_empty(), "podman has not told: {:?}", world.orders);
+    tell(&mut world, &podman, vec![summary(&old, true)]);
+    world.settle();
+    let order = |verb: &str, w: &Workload| format!("{verb} {}", w.id);
+    assert_eq!(world.took(), [order("pull", &new), order("remove", &old), order("start", &new)]);
+}
+
+#[test]
+fn an_engine_that_does_not_answer_does_not_hold_up_the_workloads_of_another() {
+    let w = workload("w", 1);
+    let mut content = workload("other", 1).content;
+    content.engine = ROOTLESS;
+    let other = Workload::new(content);
+    let mut world = World::new();
+    world.want(&[&w, &other]);
+    while let Some(place) = world.orders.iter().position(|order| order.engine == ROOTLESS) {
+        let Order { engine, ticket, .. } = world.orders.remove(place).unwrap();
+        let result = Err(Failure::Engine("no socket".into()));
+        world.happen(Event::Done(Outcome { engine, ticket, result }));
+    }
+    for _ in 0..3 {
+        world.answer(); // the list, the images, the start
+    }
+    assert_eq!(world.pods.keys().collect::<Vec<_>>(), [&w.id]);
+}
+
+#[test]
+fn what_has_finished_stays_finished_although_its_pod_was_seen_before_it_was_wanted() {
+    let mut w = workload("w", 1);
+    w.restart = RestartPolicy::Never;
+    let mut world = World::with([(w.id.clone(), 0)].into());
+    let ended = ContainerState::Exited { code: 0, at: world.now.utc, ran: S };
+    world.pods.insert(w.id.clone(), ("w".into(), ended, 1));
+    world.happen(Event::Tick);
+    world.answer(); // the list is quicker than the manifests
+    world.broken = Some(Failure::Workload("no".into()));
+    world.want(&[&w]);
+    world.settle();
+    world.broken = None;
+    world.pass(600 * S);
+    assert_eq!(world.took(), [""; 0]);
+}
+
+#[test]
+fn a_pod_found_while_its_images_come_in_is_adopted_or_stopped_as_its_conditions_want() {
+    for x in [None, Some(5.0)] {
+        let w = gated("w", "low");
+        let mut world = World::new();
+        world.want(&[&w]);
+        world.answer(); // the list: nothing is there
+        world.step(world.now.up + 60 * S);
+        world.happen(Event::Tick);
+        world.post("x", x);
+        let list = take_list(&mut world);
+        world.pods.insert(w.id.clone(), ("w".into(), ContainerState::Running, 1)); // from an earlier agent's last order
+        tell(&mut world, &list, vec![summary(&w, true)]);
+        world.settle();
+        let verb = if x.is_none() { "look" } else { "remove" };
+        assert_eq!(world.took(), [format!("pull {}", w.id), format!("{verb} {}", w.id)], "{x:?}");
+    }
+}
