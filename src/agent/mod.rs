@@ -342,6 +342,10 @@ impl Agent {
 
     fn done(&mut self, outcome: Outcome, now: Now) {
         let Outcome { engine, ticket, result } = outcome;
+        if let Ok(Fact::Pulled { fetched, .. }) = &result {
+            // whoever wanted them may not do so any more: they are here, and it was us
+            fetched.iter().for_each(|image| self.book.images.fetched(engine, image.clone()));
+        }
         if let Some(name) = self.book.open.remove(&ticket) {
             if let Some(tracked) = self.tracked.get_mut(&name) {
                 let mut turn = Turn { now, book: &mut self.book, engines: &mut self.engines };

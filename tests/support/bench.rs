@@ -45,7 +45,7 @@ fn main() {
     let mut report = Report(Map::new());
     let binary = std::env::var("DWNG_BINARY").expect("DWNG_BINARY: the binary to measure");
     report.add("binary", fs::metadata(&binary).expect("the binary").size(), "bytes");
-    let parts: [Part; 7] = [
+    let parts: [Part; 9] = [
         ("footprint", footprint),
         ("linked", linked),
         ("first_action", first_action),

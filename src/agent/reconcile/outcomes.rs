@@ -42,10 +42,7 @@ impl Tracked {
         }
         match (self.phase, result) {
             (Phase::Pulling(at), result) if at == ticket => match result {
-                Ok(Fact::Pulled { fetched, stale }) => {
-                    for image in fetched {
-                        turn.book.images.fetched(engine, image);
-                    }
+                Ok(Fact::Pulled { stale, .. }) => {
                     for sentence in stale {
                         turn.tell(Notice::warning(
                             Reason::ImagePullFailed,

@@ -189,7 +189,6 @@ impl<'a> Device<'a> {
             Action::StoreConfiguration(raw) => self.kept.configuration = self.edge.read(&raw),
             Action::Disconnect => {
                 self.kept = Remembered { disconnected: true, ..Remembered::default() };
-                self.edge.expect_nothing();
             }
         }
         Ok(())
