@@ -440,6 +440,11 @@ impl<'a> Rules<'a> {
         match &order.task {
             Task::Remove { id, grace } => {
                 self.stopped.insert(id.clone());
+                let account = &mut self.accounts[name];
+                if account.spec.is_some_and(|spec| self.catalogue.id(spec) == id) {
+                    account.sick = None; // if it stays it is asked anew
+                    account.probes.clear();
+                }
                 if grace.is_zero() && self.accounts[name].evicted.is_none() {
                     return broken(Invariant::Pressure, format!("{} is killed for nothing", sentence(order)));
                 }

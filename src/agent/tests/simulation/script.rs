@@ -191,6 +191,7 @@ pub(super) fn script(seed: u64, length: usize) -> Script {
         }
         if options.manifests {
             two_at_once(mood, &mut random, &mut steps);
+            beside(mood, &mut random, &mut steps);
         }
         let empty = random.one_in(3);
         steps.push(Step::Calm { empty });
@@ -205,16 +206,73 @@ fn two_at_once(mood: Mood, random: &mut Random, steps: &mut Vec<Step>) {
     let second = Spec { content: (first.content + 1) % CONTENTS, ..first };
     let answers =
         |steps: &mut Vec<Step>, count| steps.extend(std::iter::repeat_n(Step::Answer(0, How::Well), count));
-    answers(steps, 12);
+    steps.extend([Resource::Memory, Resource::Disk].map(|resource| Step::Press(resource, Level::Fine)));
+    answers(steps, 16);
     steps.push(Step::Post { heat: false, value: Some(2) });
     steps.push(Step::Manifests(Wishes { workloads: vec![first], ..Wishes::default() }));
     steps.extend([Step::Answer(0, How::Well), Step::Answer(0, How::Late)]);
     steps.push(Step::Manifests(Wishes { workloads: vec![second], ..Wishes::default() }));
     answers(steps, 6);
-    steps.extend([Step::Haunt(0), Step::Wait(61)]);
+    steps.push(Step::Haunt(0));
+    if random.one_in(3) {
+        // wanted again, and found while its images come in
+        steps.push(Step::Exit { pod: random.below(4), all: true, code: 0, ran: 1, told: false });
+        steps.push(Step::Manifests(Wishes { workloads: vec![first], ..Wishes::default() }));
+        steps.extend([Step::Wait(61), Step::Answer(1, How::Well), Step::Answer(1, How::Well)]);
+        return;
+    }
+    steps.push(Step::Wait(61));
     answers(steps, 2);
-    steps.push(Step::Post { heat: false, value: Some(200) });
-    steps.push(Step::Answer(0, how(mood, random)));
+    match random.below(6) {
+        0..4 => steps.push(Step::Post { heat: false, value: Some(200) }),
+        4 => steps.push(Step::FalseAlarm(first.name)),
+        _ => steps.extend([
+            Step::FalseAlarm(first.name),
+            Step::Answer(random.below(3), How::Lost),
+            Step::Answer(random.below(3), How::Well),
+        ]),
+    }
+    for _ in 0..3 {
+        steps.push(Step::Answer(random.below(3), how(mood, random)));
+    }
+}
+
+/// What happens at the side of a phase, while it lasts: a limit comes to its end, the device runs short and doesn't
+/// any more, profiles and schedule change.
+fn beside(mood: Mood, random: &mut Random, steps: &mut Vec<Step>) {
+    let spec = Spec { schedule: 0, gate: 4, ..spec(random) };
+    let only = |spec| Step::Manifests(Wishes { workloads: vec![spec], ..Wishes::default() });
+    let mut shorten = |steps: &mut Vec<Step>| {
+        for level in [Level::Low, Level::Fine] {
+            let resource = random.of(&[Resource::Memory, Resource::Disk]);
+            steps.push(Step::Press(resource, level));
+            if random.one_in(3) {
+                steps.push(Step::Answer(random.below(3), how(mood, random)));
+            }
+        }
+        steps.push(match random.below(4) {
+            0 => only(Spec { schedule: 1, ..spec }),
+            1 => Step::Post { heat: true, value: None },
+            2 => Step::Post { heat: true, value: Some(9) },
+            _ => Step::Answer(random.below(3), how(mood, random)),
+        });
+    };
+    let well =
+        |steps: &mut Vec<Step>, count| steps.extend(std::iter::repeat_n(Step::Answer(0, How::Well), count));
+    steps.extend([Resource::Memory, Resource::Disk].map(|resource| Step::Press(resource, Level::Fine)));
+    steps.extend([Step::Post { heat: false, value: Some(2) }, Step::Post { heat: true, value: Some(9) }]);
+    well(steps, 8);
+    steps.push(only(Spec { content: (spec.content + 1) % CONTENTS, ..spec }));
+    shorten(steps); // while it is pulled
+    steps.push(only(spec));
+    well(steps, 1);
+    shorten(steps); // while it is started
+    well(steps, 8);
+    steps.extend([Step::Post { heat: true, value: None }, Step::FalseAlarm(spec.name)]);
+    shorten(steps); // while it is looked at
+    steps.extend([Step::FalseAlarm(spec.name), Step::Answer(1, How::Lost), Step::Answer(1, How::Well)]);
+    shorten(steps); // while it is adopted
+    well(steps, 4);
 }
 
 fn step(mood: Mood, options: Options, random: &mut Random, steps: &mut Vec<Step>) {
