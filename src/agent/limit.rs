@@ -44,6 +44,11 @@ impl Limit {
         (self.present, self.told) = (limit, false);
     }
 
+    /// There was no pod: not tried again before one was seen.
+    pub(super) fn missed(&mut self, limit: CpuLimit) {
+        self.refused = Some(limit);
+    }
+
     /// It can't be had here. Answers whether that is news.
     pub(super) fn refused(&mut self, limit: CpuLimit) -> bool {
         self.refused = Some(limit);

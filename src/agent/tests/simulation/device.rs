@@ -368,6 +368,13 @@ impl<'a> Device<'a> {
             format!("podman carries out: {} ({how:?})", sentence(&order))
         });
         let result = self.engines[engine].carry_out(&order.task, how, false, self.now, self.catalogue);
+        if let Task::Limit { id, .. } = &order.task
+            && let Some(name) = self.catalogue.name(id)
+            && !self.rules.is_latest_limit(name, order.ticket)
+            && let Some(pod) = self.engines[engine].pods.get_mut(id)
+        {
+            pod.stubborn = true; // it was meant for an earlier pod of this name
+        }
         let pending = &mut self.pending[nth];
         (pending.result, pending.haunts) = (Some(result), how == How::Late && order.task != Task::List);
         Ok(())

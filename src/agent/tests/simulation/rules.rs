@@ -272,6 +272,11 @@ impl<'a> Rules<'a> {
         Ok(())
     }
 
+    /// Whether this limit was ordered for the present pod of the name.
+    pub(super) fn is_latest_limit(&self, name: usize, ticket: Ticket) -> bool {
+        self.accounts[name].limit == Some(ticket)
+    }
+
     /// Whether an update is under way: a content that has something to return to, and isn't given up.
     pub(super) fn is_on_trial(&self, name: usize) -> bool {
         self.fallbacks.get(NAMES[name]).is_some_and(|it| it.failed.is_none())
@@ -660,10 +665,14 @@ impl<'a> Rules<'a> {
             (Task::Probe { container, probe, .. }, result) => {
                 self.asked_container(name, order.ticket, container, probe, result);
             }
+            // one for an earlier pod of this name comes as it likes
+            (Task::Limit { .. }, _) if self.accounts[name].limit != Some(order.ticket) => {
+                told.limits.remove(id);
+            }
             (Task::Limit { cpu, .. }, Ok(Fact::Limited)) => drop(told.limits.insert(id.clone(), *cpu)),
             (Task::Limit { cpu, .. }, result) => {
                 told.limits.remove(id);
-                if matches!(result, Err(Failure::Workload(_))) {
+                if !matches!(result, Err(Failure::Engine(_))) {
                     self.accounts[name].denied = Some(*cpu);
                 }
             }
@@ -681,6 +690,11 @@ impl<'a> Rules<'a> {
             }
             // a list will tell again
             (Task::Look(_), Err(_)) => drop(told.pods.remove(id)),
+            // The removal of a sick one that shall not run again may get lost: it is started again then.
+            (Task::Remove { .. }, Err(Failure::Engine(_))) => {
+                self.meddled.insert(id.clone());
+                self.accounts[name].removal_refused = Some(now.up);
+            }
             (Task::Remove { .. }, Err(_)) => self.accounts[name].removal_refused = Some(now.up),
             _ => {}
         }
@@ -716,6 +730,7 @@ impl<'a> Rules<'a> {
     fn judged(&mut self, name: usize, pod: &Pod, now: Now) {
         let account = &mut self.accounts[name];
         account.denied = None;
+        account.started.get_or_insert(now.up); // found, and perhaps started by an earlier process
         let ended = pod.containers.iter().filter(|it| it.state != ContainerState::Running);
         account.ended = ended.map(|it| it.name.clone()).collect();
         let Some(spec) = account.spec else { return };
