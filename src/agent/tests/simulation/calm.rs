@@ -157,7 +157,10 @@ impl Device<'_> {
                 }
                 let spec = self.rules.spec(name);
                 let allowed = spec.is_some_and(|spec| wanted.allows(spec, &metrics));
-                if allowed && self.rules.is_on_trial(name) {
+                // one that was found finished stays on trial
+                let tracked = self.agent.tracked.get(NAMES[name]);
+                let is_over = tracked.is_some_and(|it| matches!(it.phase, Phase::Finished { .. }));
+                if allowed && self.rules.is_on_trial(name) && !is_over {
                     return Some(format!("nobody knows whether the update of '{}' comes up", NAMES[name]));
                 }
                 let phase = self.agent.tracked.get(NAMES[name]).map(|tracked| tracked.phase);

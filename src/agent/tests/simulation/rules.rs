@@ -843,7 +843,7 @@ impl<'a> Rules<'a> {
         for (name, account) in self.accounts.iter().enumerate() {
             let phase = agent.tracked.get(NAMES[name]).map(|tracked| tracked.phase);
             let (Some(spec), Some(Phase::Running)) = (account.spec, phase) else { continue };
-            if now.up < account.alarmed + LATE_LOOK {
+            if now.up < account.alarmed + LATE_LOOK || !self.wanted.allows(spec, &metrics) {
                 continue;
             }
             if let Some(container) = account.sick.as_ref().filter(|it| !account.ended.contains(*it)) {
