@@ -11,6 +11,8 @@ pub type CpuLimit = Option<u64>;
 pub(super) struct Limit {
     /// What the pod has, as last read.
     present: CpuLimit,
+    /// An order was given whose outcome isn't known: it may have another.
+    uncertain: bool,
     under_way: Option<(Ticket, CpuLimit)>,
     /// What this pod can't be given: not tried again.
     refused: Option<CpuLimit>,
@@ -21,17 +23,17 @@ pub(super) struct Limit {
 impl Limit {
     /// The pod is new, or was looked at: this is what it has.
     pub(super) fn found(&mut self, present: CpuLimit) {
-        (self.present, self.refused) = (present, None);
+        (self.present, self.refused, self.uncertain) = (present, None, self.under_way.is_some());
     }
 
     /// Whether an order is to be given for this.
     pub(super) fn wants(&self, wanted: CpuLimit) -> bool {
-        self.under_way.is_none() && self.present != wanted && self.refused != Some(wanted)
+        self.under_way.is_none() && (self.uncertain || self.present != wanted) && self.refused != Some(wanted)
     }
 
     /// The order was given.
     pub(super) fn ordered(&mut self, ticket: Ticket, wanted: CpuLimit) {
-        self.under_way = Some((ticket, wanted));
+        (self.under_way, self.uncertain) = (Some((ticket, wanted)), true);
     }
 
     /// Whether this was the order, which is over now.
@@ -41,7 +43,7 @@ impl Limit {
 
     /// It was applied.
     pub(super) fn applied(&mut self, limit: CpuLimit) {
-        (self.present, self.told) = (limit, false);
+        (self.present, self.told, self.uncertain) = (limit, false, false);
     }
 
     /// There was no pod: not tried again before one was seen.
@@ -51,7 +53,7 @@ impl Limit {
 
     /// It can't be had here. Answers whether that is news.
     pub(super) fn refused(&mut self, limit: CpuLimit) -> bool {
-        self.refused = Some(limit);
+        (self.refused, self.uncertain) = (Some(limit), false);
         !std::mem::replace(&mut self.told, true)
     }
 }

@@ -104,7 +104,7 @@ impl Device<'_> {
         let (end, mut idle) = (self.now.up + patience, 0);
         loop {
             self.spare(served);
-            let Some(wrong) = self.wrong(served) else { return Ok(()) };
+            let Some(wrong) = self.wrong(served, end - patience) else { return Ok(()) };
             if self.now.up >= end {
                 return broken(invariant, format!("{wrong}, {patience:?} after faults stopped"));
             }
@@ -139,7 +139,7 @@ impl Device<'_> {
     }
 
     /// The first thing that isn't as it is wanted.
-    fn wrong(&self, served: &Wishes) -> Option<String> {
+    fn wrong(&self, served: &Wishes, since: Duration) -> Option<String> {
         let talks = self.options.server && !self.kept.disconnected;
         let wanted = self.wanted(served);
         let metrics = self.rules.metrics(self.now);
@@ -157,9 +157,10 @@ impl Device<'_> {
                 }
                 let spec = self.rules.spec(name);
                 let allowed = spec.is_some_and(|spec| wanted.allows(spec, &metrics));
-                // one that was found finished stays on trial
+                // one that was found finished stays on trial, one that finished here for two minutes
                 let tracked = self.agent.tracked.get(NAMES[name]);
-                let is_over = tracked.is_some_and(|it| matches!(it.phase, Phase::Finished { .. }));
+                let is_over = tracked.is_some_and(|it| matches!(it.phase, Phase::Finished { .. }))
+                    && self.now.up > since + 130 * S;
                 if allowed && self.rules.is_on_trial(name) && !is_over {
                     return Some(format!("nobody knows whether the update of '{}' comes up", NAMES[name]));
                 }
