@@ -224,8 +224,8 @@ fn two_at_once(mood: Mood, random: &mut Random, steps: &mut Vec<Step>) {
     steps.push(Step::Wait(61));
     answers(steps, 2);
     match random.below(6) {
-        0..4 => steps.push(Step::Post { heat: false, value: Some(200) }),
-        4 => steps.push(Step::FalseAlarm(first.name)),
+        0..3 => steps.push(Step::Post { heat: false, value: Some(200) }),
+        3 => steps.push(Step::FalseAlarm(first.name)),
         _ => steps.extend([
             Step::FalseAlarm(first.name),
             Step::Answer(random.below(3), How::Lost),
@@ -377,7 +377,7 @@ fn wishes(random: &mut Random) -> Wishes {
     let mut workloads: Vec<Spec> = (0..random.below(6)).map(|_| spec(random)).collect();
     workloads.sort_unstable();
     workloads.dedup_by_key(|spec| spec.name);
-    let mut held: Vec<usize> = (0..NAMES.len()).filter(|_| random.one_in(20)).collect();
+    let mut held: Vec<usize> = (0..NAMES.len()).filter(|_| random.one_in(8)).collect();
     held.retain(|name| workloads.iter().all(|spec| spec.name != *name));
     Wishes {
         workloads,
