@@ -752,6 +752,7 @@ impl<'a> Rules<'a> {
             _ => None,
         });
         if let Some((at, ran)) = failed.min_by_key(|(at, _)| *at) {
+            account.sick = None; // that it was sick as well is no second failure
             if ran >= Backoff::CAP {
                 account.failures = 0;
             }
