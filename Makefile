@@ -19,7 +19,7 @@ WITH_PODMAN = --config "target.'cfg(unix)'.runner = ['$(CURDIR)/$(SUPPORT)/test-
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
 .DEFAULT_GOAL = help
-.PHONY: help demo demo-edge power-cuts test bench check build static vendor install uninstall clean
+.PHONY: help demo demo-edge power-cuts test simulate mutants bench check build static vendor install uninstall clean
 
 help: ## Say what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -49,6 +49,15 @@ test: ## Run the whole suite, against real podman (TEST_REGISTRY= names a tool t
 	  RUST_TEST_THREADS=$${RUST_TEST_THREADS:-$(TEST_THREADS)} \
 	  cargo test --locked $(WITH_PODMAN)
 	cargo test $(EDGE_API)
+
+SEEDS  ?= 1000
+EVENTS ?= 11000
+
+simulate: ## Let the core live SEEDS=1000 random lives of EVENTS=11000 steps; SIMULATE_SEED=7 one again
+	SEEDS=$(SEEDS) EVENTS=$(EVENTS) cargo test --locked --profile simulate --lib simulation -- --nocapture
+
+mutants: ## See that the simulation notices each rule that is broken on purpose (half an hour)
+	$(SUPPORT)/mutants
 
 bench: static ## Measure size, memory, latency and throughput; the figures also go to bench.json
 	$(SUPPORT)/install-needs test

@@ -37,7 +37,7 @@ impl Images {
         let Fetched { image, before } = fetched;
         let is_ours = before.is_none() || self.pulled.contains(&(engine, image.clone()));
         if is_ours {
-            self.due |= before.is_some();
+            self.due = true;
             let names = [Some(image), before].into_iter().flatten();
             for name in names {
                 self.changed |= self.pulled.insert((engine, name));

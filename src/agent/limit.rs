@@ -1,7 +1,7 @@
 //! The CPU limit of a running pod: the smallest that a condition which holds gives, applied to the whole pod,
 //! at once and without a restart; when none gives one, the pod has its own again.
 
-use super::order::Ticket;
+use super::{order::Ticket, workload::WorkloadId};
 
 /// CPU time of a whole pod in µs per 100,000 µs; `None`: no limit but those of its containers.
 pub type CpuLimit = Option<u64>;
@@ -11,42 +11,62 @@ pub type CpuLimit = Option<u64>;
 pub(super) struct Limit {
     /// What the pod has, as last read.
     present: CpuLimit,
-    under_way: Option<(Ticket, CpuLimit)>,
+    /// An order was given whose outcome isn't known: it may have another.
+    uncertain: bool,
+    under_way: Option<Order>,
     /// What this pod can't be given: not tried again.
     refused: Option<CpuLimit>,
     /// People know that limits don't work for this workload.
     told: bool,
 }
 
+#[derive(Debug)]
+struct Order {
+    ticket: Ticket,
+    id: WorkloadId,
+    limit: CpuLimit,
+}
+
 impl Limit {
     /// The pod is new, or was looked at: this is what it has.
     pub(super) fn found(&mut self, present: CpuLimit) {
-        (self.present, self.refused) = (present, None);
+        (self.present, self.refused, self.uncertain) = (present, None, self.under_way.is_some());
+    }
+
+    /// This content is wanted from now on. An order under way may still meet its pod, if it was wanted before.
+    pub(super) fn reset(&mut self, id: &WorkloadId) {
+        let under_way = self.under_way.take().filter(|order| order.id == *id);
+        *self = Self { uncertain: under_way.is_some(), under_way, ..Self::default() };
     }
 
     /// Whether an order is to be given for this.
     pub(super) fn wants(&self, wanted: CpuLimit) -> bool {
-        self.under_way.is_none() && self.present != wanted && self.refused != Some(wanted)
+        self.under_way.is_none() && (self.uncertain || self.present != wanted) && self.refused != Some(wanted)
     }
 
     /// The order was given.
-    pub(super) fn ordered(&mut self, ticket: Ticket, wanted: CpuLimit) {
-        self.under_way = Some((ticket, wanted));
+    pub(super) fn ordered(&mut self, ticket: Ticket, id: WorkloadId, limit: CpuLimit) {
+        (self.under_way, self.uncertain) = (Some(Order { ticket, id, limit }), true);
     }
 
     /// Whether this was the order, which is over now.
     pub(super) fn is_over(&mut self, ticket: Ticket) -> Option<CpuLimit> {
-        self.under_way.take_if(|(at, _)| *at == ticket).map(|(_, wanted)| wanted)
+        self.under_way.take_if(|order| order.ticket == ticket).map(|order| order.limit)
     }
 
     /// It was applied.
     pub(super) fn applied(&mut self, limit: CpuLimit) {
-        (self.present, self.told) = (limit, false);
+        (self.present, self.told, self.uncertain) = (limit, false, false);
+    }
+
+    /// There was no pod: not tried again before one was seen.
+    pub(super) fn missed(&mut self, limit: CpuLimit) {
+        self.refused = Some(limit);
     }
 
     /// It can't be had here. Answers whether that is news.
     pub(super) fn refused(&mut self, limit: CpuLimit) -> bool {
-        self.refused = Some(limit);
+        (self.refused, self.uncertain) = (Some(limit), false);
         !std::mem::replace(&mut self.told, true)
     }
 }

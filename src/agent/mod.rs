@@ -359,6 +359,10 @@ impl Agent {
 
     fn done(&mut self, outcome: Outcome, now: Now) {
         let Outcome { engine, ticket, result } = outcome;
+        if let Ok(Fact::Pulled { fetched, .. }) = &result {
+            // whoever wanted them may not do so any more: they are here, and it was us
+            fetched.iter().for_each(|image| self.book.images.fetched(engine, image.clone()));
+        }
         if let Some(name) = self.book.open.remove(&ticket) {
             if engine == Engine::Kubernetes {
                 let mut turn = Turn { now, book: &mut self.book, engines: &mut self.engines };
@@ -401,8 +405,14 @@ impl Agent {
 
     fn listed(&mut self, engine: Engine, ticket: Ticket, pods: &[PodSummary], now: Now) {
         self.answers(engine, now);
+        let is_wanted = |pod: &&PodSummary| {
+            let tracked = self.tracked.get(&*pod.workload);
+            tracked.and_then(Tracked::wanted).is_some_and(|wanted| wanted.id == pod.id)
+        };
+        let (wanted, others): (Vec<_>, Vec<_>) = pods.iter().partition(is_wanted);
         let mut ids: BTreeMap<&str, Vec<&WorkloadId>> = BTreeMap::new();
-        for pod in pods {
+        // A wanted one may be looked at, and then the list is too old to tell of the others of its workload.
+        for pod in others.into_iter().chain(wanted) {
             ids.entry(&pod.workload).or_default().push(&pod.id);
             let name = Arc::from(&*pod.workload);
             let tracked = self.tracked.entry(name).or_insert_with_key(|name| Tracked::new(name.clone()));

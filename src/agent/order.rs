@@ -152,6 +152,17 @@ pub struct Pod {
     pub cpu: CpuLimit,
 }
 
+impl Pod {
+    /// How long the container ran that ran longest, of those that ended.
+    pub fn ran(&self) -> Duration {
+        let ran = |container: &Container| match container.state {
+            ContainerState::Exited { ran, .. } => Some(ran),
+            _ => None,
+        };
+        self.containers.iter().filter_map(ran).max().unwrap_or_default()
+    }
+}
+
 /// A container of a pod.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Container {

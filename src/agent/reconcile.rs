@@ -130,11 +130,12 @@ impl Tracked {
         }
         (self.pulled, self.failures, self.look_at, self.false_alarms) = (false, 0, None, 0);
         self.flapping = Flapping::default();
-        (self.limit, self.trial) = (Limit::default(), Trial::default());
+        self.trial = Trial::default();
         self.health = Health::default();
         self.slots = Slots::default();
         self.wanted = wanted;
         let Some(new) = &self.wanted else { return };
+        self.limit.reset(&new.id);
         // Back to a content whose pod has not gone yet: it is the wanted one again.
         let back = matches!(self.leaving.removal(&new.id), Some(Removal::Due(_)));
         if back {
@@ -224,7 +225,10 @@ impl Tracked {
         }
         match self.phase {
             Phase::Unknown if self.failures > 0 => self.wait(turn.now.up, turn),
-            Phase::Unknown => self.phase = Phase::Inactive,
+            Phase::Unknown => {
+                let finished = turn.book.finished.get(&wanted.id);
+                self.phase = finished.map_or(Phase::Inactive, |&code| Phase::Finished { code });
+            }
             Phase::Running => self.failed("its pod is gone", turn.now.up, turn),
             Phase::Waiting { .. } | Phase::Finished { .. } => {}
             _ => return, // an order is under way and knows better

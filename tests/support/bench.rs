@@ -50,7 +50,7 @@ fn main() {
     let mut report = Report(Map::new());
     let binary = std::env::var("DWNG_BINARY").expect("DWNG_BINARY: the binary to measure");
     report.add("binary", fs::metadata(&binary).expect("the binary").size(), "bytes");
-    let parts: [Part; 8] = [
+    let parts: [Part; 10] = [
         ("footprint", footprint),
         ("linked", linked),
         ("first_action", first_action),
@@ -59,6 +59,8 @@ fn main() {
         ("save_to_running", save_to_running),
         ("post_to_stop", post_to_stop),
         ("retries", retries),
+        ("decisions", decisions),
+        ("inactive", inactive),
     ];
     let only: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
     for (name, measure) in parts {
@@ -460,4 +462,127 @@ fn retries(report: &mut Report) {
         report.add(&format!("{what}, p50"), round(sorted[ROUNDS / 2], 2), "ms");
         report.add(&format!("{what}, largest of {ROUNDS}"), round(sorted[ROUNDS - 1], 2), "ms");
     }
+}
+/// What one decision costs the core alone: a tick, and a post that starts or stops one workload, with many others
+/// and thousands of conditions that it doesn't touch.
+fn decisions(report: &mut Report) {
+    use device_worker_ng::agent::{
+        Action, Agent, Event, Sample, Setup,
+        confidential::Confidential,
+        order::{Fact, Outcome},
+        time::Now,
+        workload::{Condition, Content, Desired, Engine, ListedCondition, ListedProfile, Profile, Workload},
+    };
+    const CONDITIONS: usize = 10_000;
+    const ROUNDS: u32 = 2000;
+    let engine = Engine::Podman { rootless: false };
+    let condition =
+        |index: usize| Condition { name: format!("c{index}"), expression: format!("m{index} > 1") };
+    let profile = Profile { name: "p".into(), conditions: (0..CONDITIONS).map(condition).collect() };
+    for count in [10, 100, 1000] {
+        let workload = |index: usize| {
+            let mut workload = Workload::new(Content {
+                name: format!("w{index}"),
+                namespace: "default".into(),
+                engine,
+                labels: Vec::new(),
+                annotations: Vec::new(),
+                config_maps: Vec::new(),
+                secrets: Confidential::default(),
+                auth: Confidential::default(),
+                specification: json!({"containers": [{"name": "a", "image": "i"}]}),
+            });
+            let conditions = vec![ListedCondition { name: format!("c{index}"), cpu: None }];
+            workload.profiles = vec![ListedProfile { name: "p".into(), conditions }];
+            workload.into()
+        };
+        let mut agent = Agent::new(Setup {
+            engines: vec![engine],
+            interval: Duration::from_secs(60),
+            metrics_ttl: None,
+            default_memory: None,
+            finished: Default::default(),
+            fallbacks: Default::default(),
+            images: Default::default(),
+            manifests: true,
+            server: None,
+            next_slot: |_, _| None,
+            seed: 1,
+        });
+        let now = Now { up: Duration::from_secs(1000), utc: std::time::SystemTime::now() };
+        let workloads = (0..count).map(workload).collect();
+        let desired = Desired { profiles: vec![profile.clone()], workloads, ..Desired::default() };
+        let (actions, _) = agent.decide(Event::Desired(desired), now);
+        for action in actions {
+            if let Action::Order(order) = action {
+                let result = Ok(Fact::Pods(Vec::new()));
+                agent.decide(Event::Done(Outcome { engine, ticket: order.ticket, result }), now);
+            }
+        }
+        let mut cost = |what: &str, event: &dyn Fn(u32) -> Event| {
+            let mut times = Vec::new();
+            for round in 0..ROUNDS {
+                // later each time, so that no workload flaps
+                let now = Now { up: now.up + Duration::from_millis(u64::from(round)), ..now };
+                let event = event(round);
+                let start = Instant::now();
+                agent.decide(event, now);
+                times.push(start.elapsed().as_secs_f64() * 1e6);
+            }
+            report.add(
+                &format!("{what}, {count} workloads, 10,000 conditions"),
+                round(median(times), 2),
+                "µs",
+            );
+        };
+        let post =
+            |name: String, value: u32| Event::Metrics(vec![Sample { name, value: Some(f64::from(value)) }]);
+        cost("decision about nothing", &|_| Event::Tick);
+        cost("decision about a metric that nothing mentions", &|round| post("other".into(), round));
+        cost("decision about a metric of a condition that no workload lists", &|round| {
+            post(format!("m{}", CONDITIONS - 1), round % 2 * 2)
+        });
+        cost("decision about a metric that touches one workload", &|round| {
+            post(format!("m{}", round / 2 % u32::try_from(count).unwrap()), round % 2 * 2)
+        });
+    }
+}
+
+/// Memory with a thousand workloads that are known and don't run, and who wakes up in an idle minute with 50.
+fn inactive(report: &mut Report) {
+    for count in [50, 1000] {
+        let (mut device, _proxy) = device("inactive");
+        device.profiles(&[("never", "never > 1")]);
+        let all: Vec<_> = (0..count)
+            .map(|index| {
+                let mut workload = workload(&format!("i{index:04}"), SLEEP);
+                workload["spec"]["profiles"] = json!([{"name": "p", "conditions": ["never"]}]);
+                format!("---\n{workload}\n")
+            })
+            .collect();
+        device.manifest("all.yaml", &all.concat());
+        device.start();
+        device.post("x", 1);
+        thread::sleep(Duration::from_secs(5));
+        let pid = device.pid();
+        report.add(&format!("PSS of agent and receiver, {count} inactive workloads"), pss_kib(pid), "KiB");
+        if count == 50 {
+            let before = wake_ups(pid);
+            thread::sleep(Duration::from_secs(60));
+            let after = wake_ups(pid);
+            report.add("wake-ups of the main thread in an idle minute", after.0 - before.0, "");
+            report.add("wake-ups of all threads in an idle minute", after.1 - before.1, "");
+        }
+    }
+}
+
+/// How often the main thread, and all threads, gave up the processor to wait.
+fn wake_ups(pid: u32) -> (u64, u64) {
+    let of = |path: std::path::PathBuf| -> u64 {
+        let text = fs::read_to_string(path.join("status")).unwrap_or_default();
+        let line = text.lines().find(|line| line.starts_with("voluntary_ctxt_switches:"));
+        line.and_then(|line| line.split_whitespace().nth(1)?.parse().ok()).unwrap_or(0)
+    };
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    (of(format!("/proc/{pid}/task/{pid}").into()), tasks.map(|task| of(task.path())).sum())
 }

@@ -42,10 +42,7 @@ impl Tracked {
         }
         match (self.phase, result) {
             (Phase::Pulling(at), result) if at == ticket => match result {
-                Ok(Fact::Pulled { fetched, stale }) => {
-                    for image in fetched {
-                        turn.book.images.fetched(engine, image);
-                    }
+                Ok(Fact::Pulled { stale, .. }) => {
                     for sentence in stale {
                         turn.tell(Notice::warning(
                             Reason::ImagePullFailed,
@@ -122,7 +119,7 @@ impl Tracked {
         match result {
             // no event: metrics can move it as often as they are posted
             Ok(Fact::Limited) => self.limit.applied(limit),
-            Ok(_) => {} // the pod is gone: its processes' end tells
+            Ok(_) => self.limit.missed(limit), // the pod is gone: its processes' end tells
             Err(Failure::Workload(cause)) => {
                 if self.limit.refused(limit) {
                     let message = format!("workload '{}': its CPU can't be limited here: {cause}", self.name);
@@ -137,6 +134,9 @@ impl Tracked {
     fn judged(&mut self, wanted: &Workload, pod: &Pod, adopting: bool, turn: &mut Turn<'_>) {
         let name = self.name.clone();
         self.limit.found(pod.cpu);
+        if adopting && turn.book.is_on_trial(&self.name) {
+            self.trial.begin(turn.now.up);
+        }
         match judge(wanted, pod) {
             Verdict::Running => {
                 if adopting {
@@ -151,9 +151,6 @@ impl Tracked {
                 self.health.seen(&wanted.probes, pod, turn.now.up);
                 self.phase = Phase::Running;
                 self.trial.runs(turn.now.up);
-                if adopting && turn.book.is_on_trial(&self.name) {
-                    self.trial.begin(turn.now.up);
-                }
             }
             Verdict::Finished { code } => {
                 turn.tell(Notice::info(
@@ -161,6 +158,7 @@ impl Tracked {
                     format!("workload '{name}' has finished with exit code {code}"),
                 ));
                 self.phase = Phase::Finished { code };
+                self.trial.ran(pod.ran());
                 turn.finished(&wanted.id, code);
             }
             Verdict::Failed { cause, at, ran } => {

@@ -120,7 +120,7 @@ impl Tracked {
                     if self.limit.wants(gate.cpu) {
                         let task = Task::Limit { id: wanted.id.clone(), cpu: gate.cpu };
                         let ticket = turn.order(&self.name, engine, task);
-                        self.limit.ordered(ticket, gate.cpu);
+                        self.limit.ordered(ticket, wanted.id.clone(), gate.cpu);
                     }
                     return self.probe(&wanted, turn);
                 }

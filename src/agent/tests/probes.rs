@@ -21,12 +21,6 @@ fn probe(initial_delay: u64, period: u64, failure_threshold: u32) -> Option<Arc<
     }))
 }
 
-/// For its only container: two probes that bear a failure each.
-pub(super) fn some(workload: &Workload) -> Vec<Probes> {
-    assert_eq!(workload.content.specification["containers"].as_array().map(Vec::len), Some(1));
-    vec![Probes { container: "a".into(), startup: probe(0, 3, 2), liveness: probe(1, 7, 2) }]
-}
-
 /// A workload of one container that is asked every 10 s, after 5 s.
 fn watched() -> Workload {
     let mut workload = workload("w", 1);

@@ -1,0 +1,121 @@
+//! Whole lives of the agent core, by chance and yet the same each time: a seed makes a [`Script`](script::Script)
+//! of steps, [`run`] lets them happen to a device, and after each one the [`rules`] hold.
+//!
+//! | what | where |
+//! |---|---|
+//! | what can happen | [`script`] |
+//! | what can be wanted, and what that means | [`wishes`] |
+//! | how it happens | [`device`], with a [`podman`] that misbehaves and the server of `edge` |
+//! | what must always hold | [`rules`] |
+//! | what must hold once all faults have stopped | [`calm`] |
+//! | what was met in which phase | [`coverage`] |
+//! | how a failure becomes a short story | [`shrink`] |
+//!
+//! `make simulate SEEDS=1000 EVENTS=11000` runs many, `SIMULATE_SEED=7 make simulate EVENTS=11000` one of them.
+
+mod calm;
+mod coverage;
+mod device;
+mod podman;
+mod random;
+mod rules;
+mod script;
+mod shown;
+mod shrink;
+mod wishes;
+
+use std::{
+    fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
+};
+
+use super::{
+    edge::configuration,
+    workload::{Backoff, Schedule},
+    *,
+};
+use coverage::Coverage;
+use device::Device;
+pub(super) use random::Random;
+use rules::{Broken, Invariant};
+use script::{Script, script};
+use wishes::Catalogue;
+
+/// Where a script broke an invariant.
+struct Failed {
+    step: usize,
+    broken: Broken,
+    story: Vec<String>,
+}
+
+/// Lets a script happen.
+fn run(script: &Script, catalogue: &Catalogue, tells: bool) -> Result<Coverage, Failed> {
+    let mut device = Device::new(catalogue, script.options, tells);
+    let mut at = 0;
+    let held = catch_unwind(AssertUnwindSafe(|| {
+        for (step, what) in script.steps.iter().enumerate() {
+            at = step;
+            device.happen(what)?;
+        }
+        Ok(())
+    }));
+    let broken = match held {
+        Ok(Ok(())) => return Ok(device.coverage),
+        Ok(Err(broken)) => broken,
+        Err(panic) => {
+            let said = panic.downcast_ref::<String>().map(String::as_str);
+            let what = said.or(panic.downcast_ref::<&str>().copied()).unwrap_or("a panic").into();
+            Broken { invariant: Invariant::Sane, what }
+        }
+    };
+    Err(Failed { step: at, broken, story: device.story.unwrap_or_default() })
+}
+
+/// What a person needs to see why a seed fails.
+fn story(seed: u64, script: &Script, failed: &Failed, catalogue: &Catalogue) -> String {
+    let breaks = |script: &Script| run(script, catalogue, false).err().map(|failed| failed.broken.invariant);
+    let short = shrink::shrunk(script, failed.step, failed.broken.invariant, breaks);
+    let Err(Failed { broken, story, .. }) = run(&short, catalogue, true) else {
+        return "it doesn't fail twice: something here isn't deterministic".into();
+    };
+    let mut text = format!("{:?} is broken: {}\n\n{:?}\n", broken.invariant, broken.what, short.options);
+    for (line, number) in story.iter().zip(1..) {
+        text += &format!("{number:4}. {line}\n");
+    }
+    let (steps, events) = (short.steps.len(), script.steps.len());
+    text + &format!(
+        "\n{steps} steps are left of those of seed {seed}: SIMULATE_SEED={seed} make simulate EVENTS={events}\n"
+    )
+}
+
+fn number(variable: &str) -> Option<u64> {
+    std::env::var(variable).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{variable}: {text}")))
+}
+
+/// As quick as any other test, unless it is told to take its time.
+#[test]
+fn whatever_happens_the_rules_hold_and_the_device_ends_up_as_it_is_wanted() {
+    let length = number("EVENTS").unwrap_or(1000);
+    let seeds = match number("SIMULATE_SEED") {
+        Some(seed) => seed..seed + 1,
+        None => 1..number("SEEDS").unwrap_or(30) + 1,
+    };
+    let catalogue = Catalogue::new();
+    let mut coverage = Coverage::default();
+    let mut stories = BTreeMap::new();
+    for seed in seeds.clone() {
+        let script = script(seed, length as usize);
+        match run(&script, &catalogue, false) {
+            Ok(more) => coverage.add(&more),
+            Err(failed) => {
+                let of_it = stories.entry(failed.broken.invariant);
+                of_it.or_insert_with(|| story(seed, &script, &failed, &catalogue));
+            }
+        }
+    }
+    let stories: Vec<_> = stories.into_values().collect();
+    assert!(stories.is_empty(), "{}", stories.join("\n"));
+    println!("{} events over {} seeds\n{coverage}", coverage.events, seeds.count());
+    let wrong = coverage.wrong(coverage.events / 100_000);
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}

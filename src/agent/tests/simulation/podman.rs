@@ -1,0 +1,259 @@
+//! A podman that fails, lies, stalls, does by halves and does too late.
+
+use super::{
+    script::How,
+    wishes::{BUILT_IN, Catalogue, Spec},
+    *,
+};
+
+/// One of the device's two engines.
+#[derive(Debug)]
+pub(super) struct Podman {
+    /// It doesn't answer.
+    pub(super) gone: bool,
+    /// The agent's.
+    pub(super) pods: BTreeMap<WorkloadId, SimPod>,
+    /// Somebody else's pods, by names that the agent's could have.
+    pub(super) foreign: BTreeSet<WorkloadId>,
+    /// By name, or by id if they have none any more.
+    pub(super) images: BTreeSet<String>,
+    /// What is made of these contents ends at once.
+    pub(super) doomed: BTreeSet<WorkloadId>,
+    /// How many images lost their name to a newer one.
+    renamed: u32,
+}
+
+impl Default for Podman {
+    fn default() -> Self {
+        Self {
+            gone: false,
+            pods: BTreeMap::new(),
+            foreign: BTreeSet::new(),
+            images: [BUILT_IN.to_string()].into(),
+            doomed: BTreeSet::new(),
+            renamed: 0,
+        }
+    }
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct SimPod {
+    /// The index of the workload's name.
+    pub(super) name: usize,
+    pub(super) containers: Vec<Container>,
+    images: Vec<String>,
+    pub(super) cpu: Option<u64>,
+    /// Its limit isn't what the agent may expect: podman denied one, or did what nobody waits for.
+    pub(super) stubborn: bool,
+    /// Its probes fail.
+    pub(super) sick: bool,
+    /// The agent can't know of it: it was made for a dead agent, too late, or podman denied having made it.
+    pub(super) excused: bool,
+}
+
+impl SimPod {
+    pub(super) fn runs(&self) -> bool {
+        !self.containers.is_empty() && self.containers.iter().all(|it| it.state == ContainerState::Running)
+    }
+
+    pub(super) fn some_run(&self) -> bool {
+        self.containers.iter().any(|it| it.state == ContainerState::Running)
+    }
+}
+
+/// An order that has no outcome yet.
+#[derive(Debug)]
+pub(super) struct Pending {
+    pub(super) order: Order,
+    /// It is carried out already.
+    pub(super) result: Option<Result<Fact, Failure>>,
+    /// Podman does it after it has said that it doesn't answer.
+    pub(super) haunts: bool,
+}
+
+/// The verb of an order, and the pod that it is about.
+pub(super) fn about(task: &Task) -> (&'static str, Option<&WorkloadId>) {
+    match task {
+        Task::List => ("list", None),
+        Task::Pull(workload) => ("pull", Some(&workload.id)),
+        Task::Start(workload) => ("start", Some(&workload.id)),
+        Task::Look(id) => ("look at", Some(id)),
+        Task::Limit { id, .. } => ("limit", Some(id)),
+        Task::Remove { id, .. } => ("remove", Some(id)),
+        Task::Probe { id, .. } => ("probe", Some(id)),
+        Task::Discard(_) => ("discard an image", None),
+        Task::Usage(_) => ("measure", None),
+        Task::Apply { .. } | Task::Delete(_) => ("ask Kubernetes", None),
+    }
+}
+
+pub(super) fn sentence(order: &Order) -> String {
+    let (verb, id) = about(&order.task);
+    let id = id.map(|id| format!(" {id}")).unwrap_or_default();
+    let more = match &order.task {
+        Task::Limit { cpu, .. } => format!(" to {cpu:?}"),
+        Task::Discard(image) => format!(" '{image}'"),
+        Task::Probe { container, .. } => format!(" '{container}'"),
+        Task::Usage(resource) => format!(" {resource}"),
+        _ => String::new(),
+    };
+    format!("{verb}{id}{more} on {} (#{})", order.engine, order.ticket.0)
+}
+
+impl Podman {
+    /// Does what the order asks, or not. One that nobody waits for any more is a ghost's.
+    pub(super) fn carry_out(
+        &mut self,
+        task: &Task,
+        how: How,
+        ghost: bool,
+        now: Now,
+        catalogue: &Catalogue,
+    ) -> Result<Fact, Failure> {
+        let lost = Err(Failure::Engine("the connection broke".into()));
+        let refused = || Err(Failure::Workload("podman won't".into()));
+        if self.gone && !ghost || matches!(how, How::Lost | How::Late) {
+            return lost;
+        }
+        let squatted =
+            |id: &WorkloadId| Err(Failure::Workload(format!("a pod named '{id}' isn't this agent's")));
+        let done = match task {
+            Task::List if how == How::Refused => refused(),
+            Task::Apply { .. } | Task::Delete(_) => refused(),
+            Task::List => Ok(Fact::Pods(self.list())),
+            Task::Pull(_) if how == How::Refused => refused(),
+            Task::Pull(workload) => self.pull(workload, how),
+            Task::Start(workload) if self.foreign.contains(&workload.id) => squatted(&workload.id),
+            Task::Start(workload) => {
+                self.pods.remove(&workload.id); // as left from a start that was cut off
+                if matches!(how, How::Refused | How::Vanished) {
+                    return if how == How::Refused { refused() } else { Ok(Fact::Gone) };
+                }
+                let images: Vec<String> = workload.content.images().map(str::to_owned).collect();
+                if let Some(image) = images.iter().find(|image| !self.images.contains(*image)) {
+                    return Err(Failure::Workload(format!("there is no image '{image}'")));
+                }
+                let Some(spec) = catalogue.of(&workload.id) else { return refused() };
+                let doomed = self.doomed.contains(&workload.id) && how == How::Well;
+                let pod = SimPod {
+                    name: spec.name,
+                    containers: made(spec, if doomed { How::Ended(1) } else { how }, now),
+                    images,
+                    cpu: None,
+                    stubborn: false,
+                    sick: false,
+                    excused: ghost || how == How::DoneButRefused,
+                };
+                self.pods.insert(workload.id.clone(), pod);
+                self.look(&workload.id)
+            }
+            Task::Look(id) if self.foreign.contains(id) => squatted(id),
+            Task::Look(_) if how == How::Refused => refused(),
+            Task::Look(id) => self.look(id),
+            Task::Limit { id, cpu } => match self.pods.get_mut(id) {
+                None => Ok(Fact::Gone),
+                Some(pod) if how == How::Refused => {
+                    pod.stubborn = true;
+                    refused()
+                }
+                Some(pod) => {
+                    (pod.cpu, pod.stubborn) = (*cpu, ghost || how == How::DoneButRefused);
+                    Ok(Fact::Limited)
+                }
+            },
+            Task::Probe { .. } if how == How::Refused => refused(),
+            Task::Probe { id, container, .. } => self.probe(id, container, how),
+            Task::Usage(_) if how == How::Refused => refused(),
+            Task::Usage(_) => Ok(Fact::Usage(self.usage(how))),
+            Task::Discard(_) if how == How::Refused => refused(),
+            Task::Discard(image) if self.pods.values().any(|pod| pod.images.contains(image)) => {
+                Err(Failure::Workload(format!("the image '{image}' is in use")))
+            }
+            Task::Discard(image) => {
+                self.images.remove(image);
+                Ok(Fact::Gone)
+            }
+            Task::Remove { id, .. } if self.foreign.contains(id) => squatted(id),
+            Task::Remove { .. } if how == How::Refused => refused(),
+            Task::Remove { id, .. } if how == How::Half => {
+                for container in self.pods.get_mut(id).into_iter().flat_map(|pod| &mut pod.containers) {
+                    container.state = ContainerState::Exited { code: 143, at: now.utc, ran: 5 * S };
+                }
+                refused()
+            }
+            Task::Remove { id, .. } => {
+                self.pods.remove(id);
+                Ok(Fact::Gone)
+            }
+        };
+        match how {
+            How::DoneButLost => lost,
+            How::DoneButRefused if *task != Task::List => refused(),
+            _ => done,
+        }
+    }
+
+    fn list(&self) -> Vec<PodSummary> {
+        let summary = |(id, pod): (&WorkloadId, &SimPod)| PodSummary {
+            id: id.clone(),
+            workload: wishes::NAMES[pod.name].into(),
+            running: pod.runs(),
+        };
+        self.pods.iter().map(summary).collect()
+    }
+
+    fn look(&self, id: &WorkloadId) -> Result<Fact, Failure> {
+        let pod = |pod: &SimPod| Fact::Pod(Pod { containers: pod.containers.clone(), cpu: pod.cpu });
+        Ok(self.pods.get(id).map_or(Fact::Gone, pod))
+    }
+
+    /// What is missing comes in; `Half`: a newer image is there and can't be had, `Stuck`: it can.
+    fn pull(&mut self, workload: &Workload, how: How) -> Result<Fact, Failure> {
+        let (mut fetched, mut stale) = (Vec::new(), Vec::new());
+        for image in workload.content.images().map(str::to_owned) {
+            if self.images.insert(image.clone()) {
+                fetched.push(Fetched { image, before: None });
+            } else if how == How::Half {
+                stale.push(format!("an old image '{image}' is used"));
+            } else if how == How::Stuck {
+                self.renamed += 1;
+                let before = format!("id-{}", self.renamed);
+                for pod in self.pods.values_mut() {
+                    pod.images.iter_mut().filter(|it| **it == image).for_each(|it| it.clone_from(&before));
+                }
+                self.images.insert(before.clone());
+                fetched.push(Fetched { image, before: Some(before) });
+            }
+        }
+        Ok(Fact::Pulled { fetched, stale })
+    }
+
+    fn probe(&self, id: &WorkloadId, container: &str, how: How) -> Result<Fact, Failure> {
+        let runs = |it: &&Container| it.name == container && it.state == ContainerState::Running;
+        let pod = self.pods.get(id).filter(|pod| pod.containers.iter().any(|it| runs(&it)));
+        let Some(pod) = pod else { return Err(Failure::Workload("there is nobody to ask".into())) };
+        let healthy = !pod.sick && !matches!(how, How::Half | How::Ended(_));
+        Ok(Fact::Probed { healthy, output: "exit code 1".into() })
+    }
+
+    fn usage(&self, how: How) -> Vec<(WorkloadId, u64)> {
+        let running = self.pods.iter().filter(|(_, pod)| pod.some_run());
+        let uses = running.map(|(id, pod)| (id.clone(), (1 + pod.name as u64) << 20));
+        uses.skip(usize::from(how == How::Half)).collect()
+    }
+}
+
+fn made(spec: Spec, how: How, now: Now) -> Vec<Container> {
+    let state = match how {
+        How::Stuck => ContainerState::Stuck("created".into()),
+        How::Ended(code) => ContainerState::Exited { code, at: now.utc, ran: Duration::ZERO },
+        _ => ContainerState::Running,
+    };
+    let count = spec.containers() - usize::from(how == How::Half);
+    let container = |name: char| Container {
+        name: name.into(),
+        state: state.clone(),
+        healthcheck: spec.healthcheck(&name.to_string()),
+    };
+    ('a'..).take(count).map(container).collect()
+}

@@ -1,0 +1,481 @@
+//! What must always hold, as an account of the agent's life that knows nothing of how the agent decides.
+
+mod orders;
+mod outcomes;
+
+use super::{
+    podman::{Pending, about, sentence},
+    shed::{Level, Resource},
+    wishes::{Catalogue, Heard, Metrics, NAMES, Spec, Wanted, Wishes},
+    *,
+};
+
+/// An end that turns out to be none is looked into after this time, at the latest.
+const LATE_LOOK: Duration = Duration::from_secs(64);
+/// How long all must be fine before an evicted workload comes back.
+const CALM: Duration = Duration::from_secs(60);
+/// An update gets this much time from its first start.
+const TRIAL: Duration = Duration::from_secs(120);
+/// After a removal that failed nothing is tried for this long.
+const REMOVE_AGAIN: Duration = Duration::from_secs(5);
+
+/// What must always hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Invariant {
+    /// Never two pods of one workload.
+    OnePod,
+    /// Nothing is ordered twice without an outcome between.
+    OneOrder,
+    /// Nothing is started, or runs on, that isn't wanted or whose conditions are false.
+    Conditions,
+    /// What somebody may want isn't removed before all was read.
+    Unread,
+    /// Nobody else's pod is named in an order.
+    Foreign,
+    /// A failure is followed by a wait, and the wait ends.
+    BackOff,
+    /// Conditions that change all the time bring rest.
+    Flapping,
+    /// A cron workload runs once a slot.
+    Cron,
+    /// What has finished doesn't run again.
+    Finished,
+    /// A running pod has the smallest limit that a condition which holds gives.
+    Limits,
+    /// An update that was taken back isn't started again before it changes, and had its time.
+    RolledBack,
+    /// An image that is needed stays, and one that isn't goes.
+    Images,
+    /// While the device is short of something nothing is pulled or started, and who was evicted stays away.
+    Pressure,
+    /// A sick pod is replaced, and one that was stopped isn't asked.
+    Probes,
+    /// The agent doesn't want to be woken again and again at the same time.
+    BusyLoop,
+    /// When faults stop, all that shall run does, and nothing else, in bounded time.
+    Converges,
+    /// Then nothing is done any more but to look.
+    Rests,
+    /// A configuration with nothing in it leaves nothing.
+    Empties,
+    /// No panic, neither the agent's nor the server's: each event comes once.
+    Sane,
+}
+
+/// An invariant that didn't hold.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Broken {
+    pub(super) invariant: Invariant,
+    pub(super) what: String,
+}
+
+pub(super) type Holds = Result<(), Broken>;
+
+pub(super) fn broken(invariant: Invariant, what: impl Into<String>) -> Holds {
+    Err(Broken { invariant, what: what.into() })
+}
+
+/// What is known of one workload name; all of it but the spec is this process's.
+#[derive(Debug, Default)]
+struct Account {
+    spec: Option<Spec>,
+    /// It was wanted, and isn't any more.
+    dismissed: bool,
+    allowed: Option<bool>,
+    changes: Vec<Duration>,
+    rests_until: Duration,
+    /// In a row; rather too few than too many.
+    failures: u32,
+    /// It isn't started earlier.
+    not_before: Duration,
+    /// The end of the wait that was looked at last.
+    until: Duration,
+    /// A slot must have come since then; `None`: it may have come already.
+    slot_since: Option<SystemTime>,
+    removal_refused: Option<Duration>,
+    /// It was a cron workload in between: it may run again.
+    may_finish_again: bool,
+    /// The last pull for this wish. One for an earlier wish may be under way too: it does no harm.
+    pull: Option<Ticket>,
+    /// The same of the last limit.
+    limit: Option<Ticket>,
+    /// The limit that podman denied last.
+    denied: Option<Option<u64>>,
+    /// Of the present pod: the containers that are being asked, and how often in a row they were sick.
+    probes: BTreeMap<String, (Option<Ticket>, u32)>,
+    /// A container of it is sick for good.
+    sick: Option<String>,
+    /// Containers of it that have ended, as told last.
+    ended: BTreeSet<String>,
+    /// The agent was told of an end.
+    alarmed: Duration,
+    /// This process started this content first.
+    started: Option<Duration>,
+    /// Since when it must stay away.
+    evicted: Option<Duration>,
+    last_order: Ticket,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Told {
+    /// A list was whole, and no order found the engine missing since.
+    pub(super) sound: bool,
+    /// It didn't answer when it was asked last.
+    pub(super) missing: bool,
+    /// The list under way is older than a failure.
+    void: bool,
+    /// The agent was told that there are these pods; and whether something in them runs.
+    pods: BTreeMap<WorkloadId, (usize, bool)>,
+    /// And which limits they have.
+    limits: BTreeMap<WorkloadId, Option<u64>>,
+}
+
+/// The account, and the catalogue by which it reads ids.
+pub(super) struct Rules<'a> {
+    catalogue: &'a Catalogue,
+    ttl: Option<Duration>,
+    pub(super) wanted: Wanted,
+    posted: Metrics,
+    accounts: [Account; NAMES.len()],
+    newest: Ticket,
+    pub(super) engines: [Told; 2],
+    /// Pods that the agent may name.
+    known: BTreeSet<WorkloadId>,
+    /// Pods that somebody else removed, paused or started: what has finished there may run again.
+    pub(super) meddled: BTreeSet<WorkloadId>,
+    /// What to return to, as kept.
+    fallbacks: Fallbacks,
+    /// By name, what was asked for and was taken back.
+    failed: [Option<WorkloadId>; NAMES.len()],
+    /// Of each resource.
+    pub(super) levels: [Level; 2],
+    /// Since when all is fine.
+    fine_since: Duration,
+    /// Somebody had to go, in any process.
+    pub(super) evicts: bool,
+    /// Pods whose removal was ordered last.
+    stopped: BTreeSet<WorkloadId>,
+    /// Images that the agent was told it pulled; and those of them that podman wouldn't part from.
+    pulled: Pulled,
+    pub(super) clinging: Pulled,
+}
+
+/// The index of an engine.
+pub(super) fn index(engine: Engine) -> usize {
+    match engine {
+        Engine::Podman { rootless } => usize::from(rootless),
+        Engine::Kubernetes => unreachable!("no workload of these lives wants it"),
+    }
+}
+
+impl<'a> Rules<'a> {
+    pub(super) fn new(catalogue: &'a Catalogue, ttl: Option<Duration>, wanted: Wanted) -> Self {
+        Self {
+            catalogue,
+            ttl,
+            wanted,
+            posted: Metrics::default(),
+            accounts: Default::default(),
+            newest: Ticket::default(),
+            engines: Default::default(),
+            known: BTreeSet::new(),
+            meddled: BTreeSet::new(),
+            fallbacks: Fallbacks::new(),
+            failed: Default::default(),
+            levels: [Level::Fine; 2],
+            fine_since: Duration::ZERO,
+            evicts: false,
+            stopped: BTreeSet::new(),
+            pulled: Pulled::new(),
+            clinging: Pulled::new(),
+        }
+    }
+
+    /// A new process knows what it is given: metrics and what the server said last.
+    pub(super) fn restarted(&mut self, wanted: Wanted, now: Now) {
+        let slots = self.accounts.each_ref().map(|account| (account.spec, account.slot_since));
+        (self.wanted, self.accounts, self.engines) = (wanted, Default::default(), Default::default());
+        self.known.clear();
+        self.stopped.clear();
+        self.compare(now);
+        for (account, (spec, slot)) in self.accounts.iter_mut().zip(slots) {
+            if spec.is_some_and(|spec| account.spec == Some(spec)) {
+                account.slot_since = slot;
+            }
+        }
+    }
+
+    pub(super) fn post(&mut self, heat: bool, value: Option<f64>, now: Now) {
+        let metric = if heat { &mut self.posted.heat } else { &mut self.posted.x };
+        *metric = value.map(|value| (value, now.up));
+    }
+
+    /// The posted values that count, by name.
+    pub(super) fn metrics(&self, now: Now) -> Metrics {
+        let fresh = |it: &(f64, Duration)| self.ttl.is_none_or(|ttl| now.up < it.1 + ttl);
+        Metrics { x: self.posted.x.filter(fresh), heat: self.posted.heat.filter(fresh) }
+    }
+
+    pub(super) fn spec(&self, name: usize) -> Option<Spec> {
+        self.accounts[name].spec
+    }
+
+    pub(super) fn allows(&self, spec: Spec, now: Now) -> bool {
+        self.wanted.allows(spec, &self.metrics(now))
+    }
+
+    /// A source speaks. Answers with what was wanted before.
+    pub(super) fn hear(&mut self, server: bool, wishes: &Wishes, now: Now) {
+        let source = if server { &mut self.wanted.server } else { &mut self.wanted.manifests };
+        source.get_or_insert_default().hear(wishes);
+        self.compare(now);
+    }
+
+    /// The server has nothing to say any more.
+    pub(super) fn disconnected(&mut self, now: Now) {
+        let mut empty = Heard::default();
+        empty.hear(&Wishes { definition: 3, ..Wishes::default() });
+        self.wanted.server = Some(empty);
+        self.compare(now);
+    }
+
+    /// What the sources ask for, come up or not.
+    pub(super) fn asked(&self, name: usize) -> Option<Spec> {
+        self.wanted.spec(name)
+    }
+
+    /// What shall run for what is asked.
+    fn effective(&self, name: usize) -> Option<Spec> {
+        let asked = self.asked(name)?;
+        let fallback =
+            self.fallbacks.get(NAMES[name]).filter(|it| it.failed.as_ref() == Some(self.catalogue.id(asked)));
+        let good = fallback.and_then(|it| self.catalogue.of(&it.good.id));
+        Some(good.map_or(asked, |good| Spec { schedule: asked.schedule, gate: asked.gate, ..good }))
+    }
+
+    /// The agent keeps other fallbacks from now on.
+    pub(super) fn fall_back(&mut self, fallbacks: &Fallbacks, now: Now) -> Holds {
+        self.fallbacks.clone_from(fallbacks);
+        for (name, fallback) in fallbacks {
+            let (Some(at), Some(failed)) = (NAMES.iter().position(|it| *it == &**name), &fallback.failed)
+            else {
+                continue;
+            };
+            let account = &self.accounts[at];
+            if self.failed[at].as_ref() == Some(failed) {
+                continue;
+            }
+            let is_it = account.spec.is_some_and(|spec| self.catalogue.id(spec) == failed);
+            if let Some(started) = account.started.filter(|started| is_it && now.up < *started + TRIAL) {
+                let what = format!("{failed} is taken back {:?} after its start", now.up - started);
+                return broken(Invariant::RolledBack, what);
+            }
+            self.failed[at] = Some(failed.clone());
+        }
+        self.compare(now);
+        Ok(())
+    }
+
+    /// Whether this limit was ordered for the present pod of the name.
+    pub(super) fn is_latest_limit(&self, name: usize, ticket: Ticket) -> bool {
+        self.accounts[name].limit == Some(ticket)
+    }
+
+    /// Whether an update is under way: a content that has something to return to, and isn't given up.
+    pub(super) fn is_on_trial(&self, name: usize) -> bool {
+        self.fallbacks.get(NAMES[name]).is_some_and(|it| it.failed.is_none())
+    }
+
+    pub(super) fn pressed(&mut self, resource: Resource, level: Level, now: Now) {
+        let was_fine = self.is_fine();
+        self.levels[resource as usize] = level;
+        if !was_fine && self.is_fine() {
+            self.fine_since = now.up;
+        }
+    }
+
+    fn is_fine(&self) -> bool {
+        self.levels == [Level::Fine; 2]
+    }
+
+    pub(super) fn alarmed(&mut self, name: usize, now: Now) {
+        self.accounts[name].alarmed = now.up;
+    }
+
+    /// The agent tells people who has to go, and who may come back.
+    pub(super) fn told(&mut self, notice: &Notice, now: Now) -> Holds {
+        let name = notice.message.split('\'').nth(1);
+        let name = NAMES.iter().position(|it| Some(*it) == name);
+        let Some(account) = name.map(|name| &mut self.accounts[name]) else { return Ok(()) };
+        match notice.reason {
+            Reason::Evicted => {
+                account.evicted = Some(now.up);
+                self.evicts = true;
+                if !self.levels.contains(&Level::Critical) {
+                    return broken(Invariant::Pressure, format!("nothing is critical, and {notice}"));
+                }
+            }
+            Reason::EvictionOver => {
+                let since = account.evicted.take().unwrap_or_default().max(self.fine_since);
+                if !self.is_fine() || now.up < since + CALM {
+                    return broken(Invariant::Pressure, format!("too early: {notice}"));
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn compare(&mut self, now: Now) {
+        let effective: [_; NAMES.len()] = std::array::from_fn(|name| self.effective(name));
+        for (name, account) in self.accounts.iter_mut().enumerate() {
+            let asked = self.wanted.spec(name).map(|spec| self.catalogue.id(spec));
+            let is_gone = asked.is_none() && self.wanted.all_known() && !self.wanted.is_held(name);
+            if asked.is_some() && asked != self.failed[name].as_ref() || is_gone {
+                self.failed[name] = None;
+            }
+            let (before, after) = (account.spec, effective[name]);
+            account.spec = after;
+            let ids = [before, after].map(|spec| spec.map(|spec| self.catalogue.id(spec)));
+            self.known.extend(ids[1].cloned());
+            if ids[0] != ids[1] {
+                let dismissed = account.dismissed || before.is_some();
+                *account = Account {
+                    spec: after,
+                    dismissed,
+                    slot_since: Some(now.utc),
+                    removal_refused: account.removal_refused,
+                    last_order: account.last_order,
+                    ..Account::default()
+                };
+            } else if let (Some(before), Some(after)) = (before, after)
+                && before.schedule() != after.schedule()
+            {
+                let is_service = |spec: Spec| matches!(spec.schedule(), Schedule::Service(_));
+                account.slot_since = None;
+                if is_service(before) != is_service(after) {
+                    account.slot_since = Some(now.utc);
+                    (account.failures, account.not_before) = (0, Duration::ZERO);
+                    account.may_finish_again = true;
+                }
+            }
+        }
+    }
+
+    /// The wall clock is set: a slot that was due stays due.
+    pub(super) fn clock_set(&mut self) {
+        for account in &mut self.accounts {
+            account.slot_since = None;
+        }
+    }
+
+    /// What the agent sees of the conditions after an event: names whose conditions changed.
+    pub(super) fn watch(&mut self, agent: &Agent, now: Now) -> Vec<(usize, bool)> {
+        let mut changed = Vec::new();
+        if !self.wanted.any_known() {
+            return changed;
+        }
+        let metrics = self.metrics(now);
+        for (name, account) in self.accounts.iter_mut().enumerate() {
+            let Some(spec) = account.spec else { continue };
+            let allowed = self.wanted.allows(spec, &metrics);
+            if account.allowed.replace(allowed).is_some_and(|before| before != allowed) {
+                changed.push((name, allowed));
+                account.changes.retain(|at| now.up - *at < 60 * S);
+                account.changes.push(now.up);
+                if account.changes.len() > 5 {
+                    account.changes.clear();
+                    account.rests_until = now.up + 30 * S;
+                }
+            }
+            if agent.tracked.get(NAMES[name]).is_none_or(|tracked| !tracked.may_run) {
+                (account.failures, account.not_before) = (0, Duration::ZERO);
+            }
+        }
+        changed
+    }
+
+    /// A wait that begins must end in time.
+    pub(super) fn waits(&mut self, agent: &Agent, now: Now) -> Holds {
+        for (name, account) in self.accounts.iter_mut().enumerate() {
+            let Some(spec) = account.spec else { continue };
+            let Some(Phase::Waiting { until }) = agent.tracked.get(NAMES[name]).map(|it| it.phase) else {
+                continue;
+            };
+            if account.sick.take().is_some() {
+                account.probes.clear();
+                let shortest = match spec.schedule() {
+                    Schedule::Service(Backoff::Constant(wait)) => wait,
+                    Schedule::Service(Backoff::Exponential { initial, randomization, .. }) => {
+                        initial.mul_f64(1.0 - randomization)
+                    }
+                    Schedule::Cron(_) => Duration::ZERO,
+                };
+                account.failures = 1; // rather too few than too many
+                account.not_before = now.up + shortest;
+            }
+            if std::mem::replace(&mut account.until, until) == until {
+                continue;
+            }
+            let longest = match spec.schedule() {
+                Schedule::Service(Backoff::Constant(wait)) => wait.max(REMOVE_AGAIN),
+                Schedule::Service(Backoff::Exponential { .. }) => Backoff::CAP,
+                Schedule::Cron(_) => REMOVE_AGAIN,
+            };
+            if until > now.up + longest {
+                let wait = until - now.up;
+                return broken(Invariant::BackOff, format!("'{}' waits for {wait:?}", NAMES[name]));
+            }
+        }
+        Ok(())
+    }
+
+    /// The agent has nothing under way and nothing to do now: then nothing runs, as far as it was told, that must
+    /// not.
+    pub(super) fn at_rest(&self, agent: &Agent, now: Now) -> Holds {
+        if !self.wanted.any_known() || self.engines.iter().any(|told| !told.sound) {
+            return Ok(());
+        }
+        for (id, (name, runs)) in self.engines.iter().flat_map(|told| &told.pods) {
+            let account = &self.accounts[*name];
+            // What has finished is left to whoever starts it by hand; a pod that is there against all the agent knows
+            // is dealt with after the next full look.
+            let phase = agent.tracked.get(NAMES[*name]).map(|tracked| tracked.phase);
+            let waits = matches!(phase, Some(Phase::Finished { .. }))
+                || account.removal_refused.is_some_and(|at| now.up < at + REMOVE_AGAIN);
+            if waits || !runs {
+                continue;
+            }
+            let wrong = match account.spec {
+                Some(_) if account.evicted.is_some() => "it was evicted",
+                Some(spec) if !self.allows(spec, now) => "its conditions are false",
+                None if self.wanted.is_held(*name) => continue,
+                None if self.wanted.all_known() => "nobody wants it",
+                _ => continue,
+            };
+            return broken(Invariant::Conditions, format!("{id} runs on, and {wrong}"));
+        }
+        self.is_as_told(agent, now)
+    }
+
+    /// What runs has its limit, and is well.
+    fn is_as_told(&self, agent: &Agent, now: Now) -> Holds {
+        let metrics = self.metrics(now);
+        for (name, account) in self.accounts.iter().enumerate() {
+            let phase = agent.tracked.get(NAMES[name]).map(|tracked| tracked.phase);
+            let (Some(spec), Some(Phase::Running)) = (account.spec, phase) else { continue };
+            if now.up < account.alarmed + LATE_LOOK || !self.wanted.allows(spec, &metrics) {
+                continue;
+            }
+            if let Some(container) = account.sick.as_ref().filter(|it| !account.ended.contains(*it)) {
+                return broken(Invariant::Probes, format!("'{container}' of {spec} is sick, and runs on"));
+            }
+            let (id, wanted) = (self.catalogue.id(spec), self.wanted.cpu(spec, &metrics));
+            let found = self.engines[index(spec.engine())].limits.get(id);
+            if found.is_some_and(|found| *found != wanted) && account.denied != Some(wanted) {
+                return broken(Invariant::Limits, format!("{id} has {found:?} and not {wanted:?}"));
+            }
+        }
+        Ok(())
+    }
+}

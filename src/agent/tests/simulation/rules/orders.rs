@@ -1,0 +1,222 @@
+//! What may be ordered.
+
+use super::*;
+
+impl Rules<'_> {
+    /// The agent gives an order; `pending` are those without an outcome.
+    pub(in super::super) fn ordered(
+        &mut self,
+        order: &Order,
+        pending: &[Pending],
+        finished: &Finished,
+        now: Now,
+    ) -> Holds {
+        self.newest = order.ticket;
+        let told = &mut self.engines[index(order.engine)];
+        let (verb, Some(id)) = about(&order.task) else {
+            let twice =
+                pending.iter().any(|it| it.order.task == order.task && it.order.engine == order.engine);
+            match &order.task {
+                Task::Discard(image) => return self.may_discard(image, order, twice),
+                Task::Usage(_) => return Ok(()), // memory can't wait for the disks to be measured
+                _ => told.void = false,
+            }
+            return if twice { broken(Invariant::OneOrder, "two lists at once") } else { Ok(()) };
+        };
+        if !self.known.contains(id) {
+            return broken(
+                Invariant::Foreign,
+                format!("{} names a pod that it wasn't told of", sentence(order)),
+            );
+        }
+        let Some(name) = self.catalogue.name(id) else {
+            return broken(Invariant::Foreign, format!("{} names a foreign pod", sentence(order)));
+        };
+        if !self.wanted.any_known() {
+            return broken(Invariant::Unread, format!("{}, and nothing was read yet", sentence(order)));
+        }
+        match &order.task {
+            Task::Limit { .. } | Task::Probe { .. } => return self.may_ask(name, id, order, pending),
+            Task::Pull(_) => {} // changes nothing that a list shows
+            _ => self.accounts[name].last_order = order.ticket,
+        }
+        let others = || pending.iter().filter_map(|it| Some((it, about(&it.order.task).1?)));
+        let pulls = verb == "pull";
+        for (other, _) in others().filter(|(_, other)| *other == id) {
+            let is_aside =
+                matches!(other.order.task, Task::Pull(_) | Task::Limit { .. } | Task::Probe { .. });
+            if !pulls && !is_aside || pulls && self.accounts[name].pull == Some(other.order.ticket) {
+                let both =
+                    format!("{}, while this is under way: {}", sentence(order), sentence(&other.order));
+                return broken(Invariant::OneOrder, both);
+            }
+        }
+        if pulls {
+            self.accounts[name].pull = Some(order.ticket);
+        }
+        match &order.task {
+            Task::Remove { id, grace } => {
+                self.stopped.insert(id.clone());
+                let account = &mut self.accounts[name];
+                if account.spec.is_some_and(|spec| self.catalogue.id(spec) == id) {
+                    account.sick = None; // if it stays it is asked anew
+                    account.probes.clear();
+                }
+                if grace.is_zero() && self.accounts[name].evicted.is_none() {
+                    return broken(Invariant::Pressure, format!("{} is killed for nothing", sentence(order)));
+                }
+                self.may_remove(name, order)
+            }
+            Task::Start(_) => {
+                self.stopped.remove(id);
+                for (other, id) in others() {
+                    let touches = matches!(other.order.task, Task::Start(_) | Task::Remove { .. });
+                    if touches && self.catalogue.name(id) == Some(name) {
+                        let both =
+                            format!("{}, before this is done: {}", sentence(order), sentence(&other.order));
+                        return broken(Invariant::OnePod, both);
+                    }
+                }
+                self.may_start(name, id, order, finished, now)
+            }
+            Task::Pull(_) => self.is_wanted(name, id, order, now),
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn may_discard(&self, image: &str, order: &Order, twice: bool) -> Holds {
+        if !self.wanted.any_known() {
+            return broken(Invariant::Unread, format!("{}, and nothing was read yet", sentence(order)));
+        }
+        if twice {
+            return broken(Invariant::OneOrder, format!("{}, which is under way", sentence(order)));
+        }
+        let image = (order.engine, image.to_owned());
+        if self.needed().contains(&image) {
+            return broken(Invariant::Images, format!("{}, which is needed", sentence(order)));
+        }
+        if !self.pulled.contains(&image) {
+            return broken(Invariant::Images, format!("{}, which isn't the agent's", sentence(order)));
+        }
+        Ok(())
+    }
+
+    /// The images of all that shall run, or may come back.
+    pub(super) fn needed(&self) -> Pulled {
+        let good = self.fallbacks.values().filter_map(|it| self.catalogue.of(&it.good.id));
+        let specs = self.accounts.iter().filter_map(|it| it.spec).chain(good);
+        specs.flat_map(|it| it.images().iter().map(move |image| (it.engine(), (*image).to_owned()))).collect()
+    }
+
+    /// Images that the agent knows of and nobody needs, but for those that podman wouldn't part from.
+    pub(in super::super) fn unneeded(&self) -> impl Iterator<Item = &(Engine, String)> {
+        let needed = self.needed();
+        self.pulled.iter().filter(move |it| !needed.contains(it) && !self.clinging.contains(it))
+    }
+
+    /// A pod is limited, or asked whether it is well: at its side, whatever else happens to it.
+    pub(super) fn may_ask(
+        &mut self,
+        name: usize,
+        id: &WorkloadId,
+        order: &Order,
+        pending: &[Pending],
+    ) -> Holds {
+        let account = &mut self.accounts[name];
+        if account.spec.is_none_or(|spec| self.catalogue.id(spec) != id) {
+            return broken(Invariant::Probes, format!("{}, which nobody wants", sentence(order)));
+        }
+        if self.stopped.contains(id) {
+            return broken(Invariant::Probes, format!("{}, which was stopped", sentence(order)));
+        }
+        let before = match &order.task {
+            Task::Probe { container, .. } => {
+                account.probes.entry(container.clone()).or_default().0.replace(order.ticket)
+            }
+            _ => account.limit.replace(order.ticket),
+        };
+        if pending.iter().any(|it| Some(it.order.ticket) == before) {
+            return broken(Invariant::OneOrder, format!("{}, while that is under way", sentence(order)));
+        }
+        Ok(())
+    }
+
+    pub(super) fn may_remove(&self, name: usize, order: &Order) -> Holds {
+        let account = &self.accounts[name];
+        let is_held = self.wanted.is_held(name);
+        if account.spec.is_none() && (is_held || !self.wanted.all_known() && !account.dismissed) {
+            return broken(Invariant::Unread, format!("{}, which may be wanted", sentence(order)));
+        }
+        Ok(())
+    }
+
+    pub(super) fn is_wanted(&self, name: usize, id: &WorkloadId, order: &Order, now: Now) -> Holds {
+        let account = &self.accounts[name];
+        let Some(spec) = account.spec.filter(|spec| self.catalogue.id(*spec) == id) else {
+            return broken(Invariant::Conditions, format!("{}, which nobody wants", sentence(order)));
+        };
+        if !self.allows(spec, now) {
+            return broken(
+                Invariant::Conditions,
+                format!("{}, and its conditions are false", sentence(order)),
+            );
+        }
+        if !self.is_fine() || account.evicted.is_some() {
+            let what = format!("{}, and the device is short, or it was evicted", sentence(order));
+            return broken(Invariant::Pressure, what);
+        }
+        if now.up < account.rests_until {
+            let rest = account.rests_until - now.up;
+            return broken(
+                Invariant::Flapping,
+                format!("{}, which should rest for {rest:?}", sentence(order)),
+            );
+        }
+        Ok(())
+    }
+
+    pub(super) fn may_start(
+        &mut self,
+        name: usize,
+        id: &WorkloadId,
+        order: &Order,
+        finished: &Finished,
+        now: Now,
+    ) -> Holds {
+        self.is_wanted(name, id, order, now)?;
+        if self.failed[name].as_ref() == Some(id) {
+            return broken(Invariant::RolledBack, format!("{}, which was taken back", sentence(order)));
+        }
+        for (other, (of, _)) in self.engines.iter().flat_map(|told| &told.pods) {
+            if *of == name && other != id {
+                return broken(Invariant::OnePod, format!("{}, while {other} is there", sentence(order)));
+            }
+        }
+        let account = &mut self.accounts[name];
+        account.started.get_or_insert(now.up);
+        account.probes.clear();
+        (account.sick, account.ended) = (None, BTreeSet::new());
+        if now.up < account.not_before {
+            let early = account.not_before - now.up;
+            let failures = account.failures;
+            let what = format!("{}, {early:?} too early after {failures} failures", sentence(order));
+            return broken(Invariant::BackOff, what);
+        }
+        match account.spec.map(Spec::schedule) {
+            Some(Schedule::Cron(cron)) => {
+                let slot = account
+                    .slot_since
+                    .map(|since| next_slot(&cron, since).is_some_and(|slot| slot <= now.utc));
+                account.slot_since = Some(now.utc);
+                if slot == Some(false) {
+                    return broken(Invariant::Cron, format!("{}, and no slot has come", sentence(order)));
+                }
+            }
+            _ if finished.contains_key(id) && !account.may_finish_again && !self.meddled.contains(id) => {
+                return broken(Invariant::Finished, format!("{}, which has finished", sentence(order)));
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}

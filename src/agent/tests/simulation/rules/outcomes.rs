@@ -1,0 +1,178 @@
+//! What an order's outcome means for what may come next.
+
+use super::*;
+
+impl Rules<'_> {
+    /// An order's outcome comes. `own`: the workload waits for it.
+    pub(in super::super) fn answered(
+        &mut self,
+        order: &Order,
+        own: bool,
+        result: &Result<Fact, Failure>,
+        lists: bool,
+        now: Now,
+    ) {
+        let told = &mut self.engines[index(order.engine)];
+        let is_list = order.task == Task::List;
+        let is_aside = matches!(order.task, Task::Probe { .. } | Task::Usage(_) | Task::Discard(_));
+        if matches!(result, Err(Failure::Engine(_))) && !is_aside || is_list && result.is_err() {
+            (told.sound, told.missing) = (false, true);
+            told.void |= lists && !is_list;
+        }
+        if let (true, Ok(Fact::Pods(pods))) = (is_list, result) {
+            self.known.extend(pods.iter().map(|pod| pod.id.clone()));
+            if std::mem::take(&mut told.void) {
+                told.pods.clear(); // the agent may have passed it over, or not: it can't be said what it knows
+                return;
+            }
+            (told.sound, told.missing) = (true, false);
+            let accounts = &self.accounts;
+            let newer = |name: usize| accounts[name].last_order >= order.ticket;
+            // One that an outcome told of since the list was asked for may be there all the same.
+            told.pods.retain(|_, (name, _)| newer(*name));
+            for pod in pods {
+                let Some(name) = self.catalogue.name(&pod.id) else { continue };
+                if !newer(name) {
+                    told.pods.insert(pod.id.clone(), (name, pod.running));
+                }
+            }
+            return;
+        }
+        if let (Task::Discard(image), result) = (&order.task, result) {
+            let image = (order.engine, image.clone());
+            if result.is_ok() {
+                self.clinging.remove(&image);
+                self.pulled.remove(&image);
+            } else {
+                self.clinging.insert(image);
+            }
+            return;
+        }
+        if let Ok(Fact::Pulled { fetched, .. }) = result {
+            for Fetched { image, before } in fetched {
+                let image = (order.engine, image.clone());
+                if before.is_none() || self.pulled.contains(&image) {
+                    self.pulled.insert(image);
+                    self.pulled.extend(before.iter().map(|id| (order.engine, id.clone())));
+                }
+            }
+        }
+        let Some(id) = about(&order.task).1 else { return };
+        let Some(name) = self.catalogue.name(id) else { return };
+        if matches!(order.task, Task::Start(_) | Task::Look(_) | Task::Remove { .. }) {
+            self.accounts[name].last_order = self.newest;
+        }
+        match (&order.task, result) {
+            (Task::Probe { container, probe, .. }, result) => {
+                self.asked_container(name, order.ticket, container, probe, result);
+            }
+            // one for an earlier pod of this name comes as it likes
+            (Task::Limit { .. }, _) if self.accounts[name].limit != Some(order.ticket) => {
+                told.limits.remove(id);
+            }
+            (Task::Limit { cpu, .. }, Ok(Fact::Limited)) => drop(told.limits.insert(id.clone(), *cpu)),
+            (Task::Limit { cpu, .. }, result) => {
+                told.limits.remove(id);
+                if !matches!(result, Err(Failure::Engine(_))) {
+                    self.accounts[name].denied = Some(*cpu);
+                }
+            }
+            (Task::Start(_) | Task::Look(_), Ok(Fact::Pod(pod))) => {
+                told.limits.insert(id.clone(), pod.cpu);
+                self.stopped.remove(id);
+                let runs = pod.containers.iter().any(|it| it.state == ContainerState::Running);
+                told.pods.insert(id.clone(), (name, runs));
+                if own {
+                    self.judged(name, pod, now);
+                }
+            }
+            (_, Ok(Fact::Gone)) | (Task::Start(_), Err(_)) => {
+                told.pods.remove(id);
+            }
+            // a list will tell again
+            (Task::Look(_), Err(_)) => drop(told.pods.remove(id)),
+            // The removal of a sick one that shall not run again may get lost: it is started again then.
+            (Task::Remove { .. }, Err(Failure::Engine(_))) => {
+                self.meddled.insert(id.clone());
+                self.accounts[name].removal_refused = Some(now.up);
+            }
+            (Task::Remove { .. }, Err(_)) => self.accounts[name].removal_refused = Some(now.up),
+            _ => {}
+        }
+        if own
+            && matches!(order.task, Task::Start(_) | Task::Pull(_))
+            && matches!(result, Err(Failure::Workload(_)))
+        {
+            self.failed(name, now.up);
+        }
+    }
+
+    pub(super) fn asked_container(
+        &mut self,
+        name: usize,
+        ticket: Ticket,
+        container: &str,
+        probe: &health::Probe,
+        result: &Result<Fact, Failure>,
+    ) {
+        let account = &mut self.accounts[name];
+        let Some((asked, failures)) = account.probes.get_mut(container) else { return };
+        if *asked != Some(ticket) {
+            return;
+        }
+        *asked = None;
+        let Ok(Fact::Probed { healthy, .. }) = result else { return };
+        *failures = if *healthy { 0 } else { *failures + 1 };
+        if *failures >= probe.failure_threshold {
+            account.sick = Some(container.to_owned());
+        }
+    }
+
+    pub(super) fn judged(&mut self, name: usize, pod: &Pod, now: Now) {
+        let account = &mut self.accounts[name];
+        account.denied = None;
+        account.started.get_or_insert(now.up); // found, and perhaps started by an earlier process
+        let ended = pod.containers.iter().filter(|it| it.state != ContainerState::Running);
+        account.ended = ended.map(|it| it.name.clone()).collect();
+        let Some(spec) = account.spec else { return };
+        let is_stuck = |it: &Container| matches!(it.state, ContainerState::Stuck(_));
+        if pod.containers.len() < spec.containers() || pod.containers.iter().any(is_stuck) {
+            account.not_before = Duration::ZERO;
+            if matches!(spec.schedule(), Schedule::Cron(_)) {
+                let id = self.catalogue.id(spec); // left until its next slot, or until a list tells of it
+                self.engines[index(spec.engine())].pods.remove(id);
+            }
+            return;
+        }
+        let failed = pod.containers.iter().filter_map(|it| match it.state {
+            ContainerState::Exited { code, at, ran } => match spec.restart() {
+                RestartPolicy::Always => Some((at, ran)),
+                RestartPolicy::OnFailure => (code != 0).then_some((at, ran)),
+                RestartPolicy::Never => None,
+            },
+            _ => None,
+        });
+        if let Some((at, ran)) = failed.min_by_key(|(at, _)| *at) {
+            account.sick = None; // that it was sick as well is no second failure
+            if ran >= Backoff::CAP {
+                account.failures = 0;
+            }
+            let since = now.utc.duration_since(at).unwrap_or_default();
+            self.failed(name, now.up.saturating_sub(since));
+        }
+    }
+
+    pub(super) fn failed(&mut self, name: usize, at: Duration) {
+        let account = &mut self.accounts[name];
+        let wait = match account.spec.map(Spec::schedule) {
+            Some(Schedule::Service(Backoff::Constant(wait))) => wait,
+            Some(Schedule::Service(Backoff::Exponential { initial, multiplier, randomization })) => {
+                let grown = initial.as_secs_f64() * multiplier.powi(account.failures.min(1000) as i32);
+                Duration::from_secs_f64(grown.min(300.0) * (1.0 - randomization))
+            }
+            _ => Duration::ZERO,
+        };
+        account.failures += 1;
+        account.not_before = at + wait;
+    }
+}

@@ -1,0 +1,419 @@
+//! What happens to the device, one step after the other. A step that finds nothing to happen to (the seventh
+//! of three orders, a pod where none is) takes the next best or does nothing: any part of a script is a script.
+
+use super::{
+    random::Random,
+    shed::{Level, Resource},
+    wishes::{CONTENTS, DEFINITIONS, GATES, NAMES, SCHEDULES, Spec, Wishes},
+    *,
+};
+
+/// How podman takes an order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum How {
+    /// It does it, and says so.
+    Well,
+    /// It won't.
+    Refused,
+    /// It can't be reached.
+    Lost,
+    /// It does it, but the connection breaks before it says so.
+    DoneButLost,
+    /// It does it, and says that it won't.
+    DoneButRefused,
+    /// It doesn't answer in time, and does it later.
+    Late,
+    /// It does a part: makes some of the containers, or stops a pod and won't remove it.
+    Half,
+    /// It makes containers that never start.
+    Stuck,
+    /// What it starts has ended with this code before podman looks.
+    Ended(i32),
+    /// What it starts is gone before podman looks.
+    Vanished,
+}
+
+/// How the server takes a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Heed {
+    Well,
+    /// It does it, and nobody hears of it. (Not with heartbeats: their events would come twice, rightly.)
+    DoneButLost,
+    Unreachable,
+    Untrusted,
+    Nonsense,
+    Local,
+    Status(u16),
+    /// With `Retry-After`.
+    Busy,
+}
+
+/// What becomes of the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fate {
+    Away,
+    Back,
+    Forgets,
+    Knows,
+    CertificateEnds,
+    CertificatesLast(u32),
+    Unregisters,
+    Approves(bool),
+}
+
+/// One thing that happens. Numbers choose among what there is at that time.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Step {
+    /// The manifests are saved, and read.
+    Manifests(Wishes),
+    /// The manifests are read again, as after a start of the agent.
+    Read,
+    /// The server has another configuration for the device.
+    Server(Wishes),
+    Post {
+        heat: bool,
+        value: Option<u8>,
+    },
+    /// An order is carried out, if it wasn't, and its outcome comes.
+    Answer(usize, How),
+    /// An order is carried out, and its outcome will come later.
+    CarryOut(usize, How),
+    /// An order is carried out of which nobody expects an outcome any more.
+    Haunt(usize),
+    Call(usize, Heed),
+    Fate(Fate),
+    Engine {
+        rootless: bool,
+        gone: bool,
+    },
+    /// Containers of a pod end; `told`: the agent is told.
+    Exit {
+        pod: usize,
+        all: bool,
+        code: i32,
+        ran: u32,
+        told: bool,
+    },
+    /// The agent is told that processes of this name's pod ended, and podman may know better.
+    FalseAlarm(usize),
+    /// Somebody removes a pod.
+    Vanish(usize),
+    /// Somebody pauses a pod.
+    Pause(usize),
+    /// Somebody starts a pod's containers.
+    Revive(usize),
+    /// A pod's probes fail from now on, or go well again.
+    Sicken(usize, bool),
+    /// What is made of this content ends at once from now on, or doesn't any more.
+    Doom(Spec, bool),
+    Press(Resource, Level),
+    /// Somebody else's pod takes the name that this one's would have; or goes.
+    Squat(Spec, bool),
+    /// Time passes; the agent is woken when it asks for it.
+    Wait(u32),
+    /// The device is suspended.
+    Sleep(u32),
+    /// The wall clock is set.
+    Clock(i32),
+    /// The agent dies, and starts again. The orders under way whose bit is set are carried out some time later.
+    Crash {
+        haunting: u32,
+        registers: bool,
+    },
+    /// A part of what shall survive can be written, or not.
+    Stored(Kept, bool),
+    /// All faults stop: everything must come to what is wanted, and to rest. `empty`: and then nothing is wanted.
+    Calm {
+        empty: bool,
+    },
+}
+
+/// What doesn't change during a script.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Options {
+    pub(super) manifests: bool,
+    pub(super) server: bool,
+    pub(super) ttl: Option<Duration>,
+    pub(super) seed: u64,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Script {
+    pub(super) options: Options,
+    pub(super) steps: Vec<Step>,
+}
+
+/// What a chapter of the script is about.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Mood {
+    /// A little of everything.
+    Mixed,
+    /// Podman breaks more than it does.
+    Storm,
+    /// Conditions change all the time.
+    Flapping,
+    /// Manifests change all the time.
+    Restless,
+    /// The agent dies again and again.
+    Crashes,
+    /// Long waits: cron slots, retries, full looks.
+    Patient,
+    /// The server.
+    Outage,
+    /// Memory and disk run short.
+    Pressure,
+}
+
+/// The script that this seed makes, at least this long.
+pub(super) fn script(seed: u64, length: usize) -> Script {
+    let mut random = Random::new(seed);
+    let server = random.one_in(2);
+    let options = Options {
+        manifests: !server || random.one_in(2),
+        server,
+        ttl: random.one_in(3).then_some(400 * S),
+        seed,
+    };
+    let mut steps = Vec::with_capacity(length + 200);
+    while steps.len() < length {
+        let mood = random.weighted(&[
+            (4, Mood::Mixed),
+            (2, Mood::Storm),
+            (2, Mood::Flapping),
+            (2, Mood::Restless),
+            (2, Mood::Crashes),
+            (2, Mood::Patient),
+            (if server { 2 } else { 0 }, Mood::Outage),
+            (1, Mood::Pressure),
+        ]);
+        for _ in 0..20 + random.below(280) {
+            step(mood, options, &mut random, &mut steps);
+        }
+        if options.manifests {
+            two_at_once(mood, &mut random, &mut steps);
+            beside(mood, &mut random, &mut steps);
+        }
+        let empty = random.one_in(3);
+        steps.push(Step::Calm { empty });
+    }
+    Script { options, steps }
+}
+
+/// What chance alone hardly ever makes: a pod of an earlier content comes too late, and is still being removed when
+/// the conditions of the present one become false.
+fn two_at_once(mood: Mood, random: &mut Random, steps: &mut Vec<Step>) {
+    let first = Spec { schedule: 0, gate: 2, ..spec(random) };
+    let second = Spec { content: (first.content + 1) % CONTENTS, ..first };
+    let answers =
+        |steps: &mut Vec<Step>, count| steps.extend(std::iter::repeat_n(Step::Answer(0, How::Well), count));
+    steps.extend([Resource::Memory, Resource::Disk].map(|resource| Step::Press(resource, Level::Fine)));
+    answers(steps, 16);
+    steps.push(Step::Post { heat: false, value: Some(2) });
+    steps.push(Step::Manifests(Wishes { workloads: vec![first], ..Wishes::default() }));
+    steps.extend([Step::Answer(0, How::Well), Step::Answer(0, How::Late)]);
+    steps.push(Step::Manifests(Wishes { workloads: vec![second], ..Wishes::default() }));
+    answers(steps, 6);
+    steps.push(Step::Haunt(0));
+    if random.one_in(3) {
+        // wanted again, and found while its images come in
+        steps.push(Step::Exit { pod: random.below(4), all: true, code: 0, ran: 1, told: false });
+        steps.push(Step::Manifests(Wishes { workloads: vec![first], ..Wishes::default() }));
+        steps.extend([Step::Wait(61), Step::Answer(1, How::Well), Step::Answer(1, How::Well)]);
+        return;
+    }
+    steps.push(Step::Wait(61));
+    answers(steps, 2);
+    match random.below(6) {
+        0..3 => steps.push(Step::Post { heat: false, value: Some(200) }),
+        3 => steps.push(Step::FalseAlarm(first.name)),
+        _ => steps.extend([
+            Step::FalseAlarm(first.name),
+            Step::Answer(random.below(3), How::Lost),
+            Step::Answer(random.below(3), How::Well),
+        ]),
+    }
+    for _ in 0..3 {
+        steps.push(Step::Answer(random.below(3), how(mood, random)));
+    }
+}
+
+/// What happens at the side of a phase, while it lasts: a limit comes to its end, the device runs short and doesn't
+/// any more, profiles and schedule change.
+fn beside(mood: Mood, random: &mut Random, steps: &mut Vec<Step>) {
+    let spec = Spec { schedule: 0, gate: 4, ..spec(random) };
+    let only = |spec| Step::Manifests(Wishes { workloads: vec![spec], ..Wishes::default() });
+    let mut shorten = |steps: &mut Vec<Step>| {
+        for level in [Level::Low, Level::Fine] {
+            let resource = random.of(&[Resource::Memory, Resource::Disk]);
+            steps.push(Step::Press(resource, level));
+            if random.one_in(3) {
+                steps.push(Step::Answer(random.below(3), how(mood, random)));
+            }
+        }
+        steps.push(match random.below(4) {
+            0 => only(Spec { schedule: 1, ..spec }),
+            1 => Step::Post { heat: true, value: None },
+            2 => Step::Post { heat: true, value: Some(9) },
+            _ => Step::Answer(random.below(3), how(mood, random)),
+        });
+    };
+    let well =
+        |steps: &mut Vec<Step>, count| steps.extend(std::iter::repeat_n(Step::Answer(0, How::Well), count));
+    steps.extend([Resource::Memory, Resource::Disk].map(|resource| Step::Press(resource, Level::Fine)));
+    steps.extend([Step::Post { heat: false, value: Some(2) }, Step::Post { heat: true, value: Some(9) }]);
+    well(steps, 8);
+    steps.push(only(Spec { content: (spec.content + 1) % CONTENTS, ..spec }));
+    shorten(steps); // while it is pulled
+    steps.push(only(spec));
+    well(steps, 1);
+    shorten(steps); // while it is started
+    well(steps, 8);
+    steps.extend([Step::Post { heat: true, value: None }, Step::FalseAlarm(spec.name)]);
+    shorten(steps); // while it is looked at
+    steps.extend([Step::FalseAlarm(spec.name), Step::Answer(1, How::Lost), Step::Answer(1, How::Well)]);
+    shorten(steps); // while it is adopted
+    well(steps, 4);
+}
+
+fn step(mood: Mood, options: Options, random: &mut Random, steps: &mut Vec<Step>) {
+    let often = |this: Mood, weight: usize| if mood == this { weight * 8 } else { weight };
+    let server = |weight: usize| if options.server { often(Mood::Outage, weight) } else { 0 };
+    let any = random.below(64);
+    let choice = random.weighted(&[
+        (if options.manifests { often(Mood::Restless, 4) } else { 0 }, 0),
+        (if options.manifests { often(Mood::Crashes, 3) } else { 0 }, 1),
+        (server(4), 2),
+        (often(Mood::Flapping, 8), 3),
+        (100, 4),
+        (20, 5),
+        (often(Mood::Flapping, 6), 6),
+        (if options.server { often(Mood::Outage, 12) } else { 0 }, 7),
+        (server(1), 8),
+        (often(Mood::Storm, 1), 9),
+        (10, 10),
+        (4, 11),
+        (3, 12),
+        (2, 13),
+        (1, 14),
+        (1, 15),
+        (often(Mood::Patient, 14), 16),
+        (2, 17),
+        (2, 18),
+        (if mood == Mood::Flapping { 8 } else { often(Mood::Crashes, 2) }, 19),
+        (1, 20),
+        (3, 21),
+        (2, 22),
+        (often(Mood::Pressure, 2), 23),
+    ]);
+    let last = match choice {
+        0 => Step::Manifests(wishes(random)),
+        1 => Step::Read,
+        2 => Step::Server(wishes(random)),
+        3 => {
+            let (heat, bursts) =
+                (random.one_in(2), if mood == Mood::Flapping { 1 + random.below(8) } else { 1 });
+            for _ in 1..bursts {
+                let value = random.of(&[None, Some(2), Some(9), Some(2)]);
+                steps.push(Step::Post { heat, value });
+                if random.one_in(3) {
+                    steps.push(Step::Answer(0, How::Well));
+                }
+            }
+            Step::Post { heat, value: random.of(&[None, Some(0), Some(2), Some(9), Some(200)]) }
+        }
+        4 => Step::Answer(any % 8, how(mood, random)),
+        5 => Step::CarryOut(any % 8, how(mood, random)),
+        6 => Step::Haunt(any),
+        7 => Step::Call(any % 4, heed(mood, random)),
+        8 => Step::Fate(random.weighted(&[
+            (2, Fate::Away),
+            (6, Fate::Back),
+            (1, Fate::Forgets),
+            (2, Fate::Knows),
+            (2, Fate::CertificateEnds),
+            (2, Fate::CertificatesLast([1, 60, 3600, 86_400][any % 4])),
+            (1, Fate::Unregisters),
+            (2, Fate::Approves(any % 3 > 0)),
+        ])),
+        9 => Step::Engine { rootless: random.one_in(2), gone: random.one_in(3) },
+        10 => Step::Exit {
+            pod: any,
+            all: !random.one_in(4),
+            code: random.of(&[0, 0, 1, 137]),
+            ran: random.of(&[0, 1, 30, 299, 300, 4000]),
+            told: !random.one_in(4),
+        },
+        11 => Step::FalseAlarm(any),
+        12 => Step::Vanish(any),
+        13 => Step::Pause(any),
+        14 => Step::Revive(any),
+        15 => Step::Squat(spec(random), random.one_in(2)),
+        16 => Step::Wait(random.of(&[0, 1, 1, 3, 5, 10, 20, 60, 61, 130, 300])),
+        17 => Step::Sleep(random.of(&[1, 30, 61, 600, 7200])),
+        18 => Step::Clock(random.of(&[-7200, -120, -30, -1, 1, 30, 120, 7200])),
+        19 => Step::Crash { haunting: random.below(1 << 16) as u32, registers: random.one_in(2) },
+        20 => Step::Stored(random.of(&[Kept::State, Kept::Identity, Kept::Unheard]), random.one_in(2)),
+        21 => Step::Sicken(any, !random.one_in(4)),
+        22 => Step::Doom(spec(random), random.one_in(2)),
+        _ => Step::Press(
+            random.of(&[Resource::Memory, Resource::Memory, Resource::Disk]),
+            random.weighted(&[(5, Level::Fine), (1, Level::Low), (2, Level::Critical)]),
+        ),
+    };
+    steps.push(last);
+}
+
+fn spec(random: &mut Random) -> Spec {
+    Spec {
+        name: random.below(NAMES.len()),
+        content: random.below(CONTENTS),
+        rootless: random.one_in(4),
+        schedule: random.below(SCHEDULES),
+        gate: random.below(GATES),
+    }
+}
+
+fn wishes(random: &mut Random) -> Wishes {
+    let mut workloads: Vec<Spec> = (0..random.below(6)).map(|_| spec(random)).collect();
+    workloads.sort_unstable();
+    workloads.dedup_by_key(|spec| spec.name);
+    let mut held: Vec<usize> = (0..NAMES.len()).filter(|_| random.one_in(8)).collect();
+    held.retain(|name| workloads.iter().all(|spec| spec.name != *name));
+    Wishes {
+        workloads,
+        held,
+        partial: random.one_in(12),
+        definition: random.weighted(&[(6, 0), (2, 1), (1, 2), (DEFINITIONS - 3, 3)]),
+    }
+}
+
+fn how(mood: Mood, random: &mut Random) -> How {
+    let well = if mood == Mood::Storm { 8 } else { 80 };
+    random.weighted(&[
+        (well, How::Well),
+        (4, How::Refused),
+        (3, How::Lost),
+        (2, How::DoneButLost),
+        (1, How::DoneButRefused),
+        (2, How::Late),
+        (2, How::Half),
+        (1, How::Stuck),
+        (2, How::Ended(0)),
+        (2, How::Ended(1)),
+        (1, How::Vanished),
+    ])
+}
+
+fn heed(mood: Mood, random: &mut Random) -> Heed {
+    let status = random.of(&[400, 401, 401, 403, 404, 404, 422, 500]);
+    random.weighted(&[
+        (if mood == Mood::Outage { 8 } else { 60 }, Heed::Well),
+        (2, Heed::DoneButLost),
+        (3, Heed::Unreachable),
+        (1, Heed::Untrusted),
+        (1, Heed::Nonsense),
+        (1, Heed::Local),
+        (3, Heed::Status(status)),
+        (1, Heed::Busy),
+    ])
+}

@@ -1,0 +1,34 @@
+//! Outcomes in words.
+
+use super::{coverage::Kind, *};
+
+pub(super) fn meaning(verdict: &verdict::Verdict) -> Kind {
+    match verdict {
+        verdict::Verdict::Running => Kind::PodRuns,
+        verdict::Verdict::Finished { .. } => Kind::PodEnded,
+        verdict::Verdict::Failed { .. } => Kind::PodFailed,
+        verdict::Verdict::Broken { .. } => Kind::PodBroken,
+    }
+}
+
+pub(super) fn shown(fact: &Fact) -> String {
+    match fact {
+        Fact::Pods(pods) => {
+            let pods: Vec<_> = pods.iter().map(|pod| pod.id.as_str()).collect();
+            format!("there are the pods [{}]", pods.join(", "))
+        }
+        Fact::Pulled { fetched, .. } => {
+            let images: Vec<_> = fetched.iter().map(|it| it.image.as_str()).collect();
+            format!("pulled [{}]", images.join(", "))
+        }
+        Fact::Pod(pod) => {
+            let states: Vec<_> = pod.containers.iter().map(|it| format!("{:?}", it.state)).collect();
+            format!("the pod is there: {}; CPU {:?}", states.join(", "), pod.cpu)
+        }
+        Fact::Gone => "there is no such thing".into(),
+        Fact::Limited => "limited".into(),
+        Fact::Probed { healthy, .. } => if *healthy { "well" } else { "sick" }.into(),
+        Fact::Usage(uses) => format!("{} pods use some", uses.len()),
+        Fact::Deployments(_) | Fact::Applied(_) => "nothing of podman's".into(),
+    }
+}

@@ -1,0 +1,362 @@
+//! What may be wanted of the device: a few names, several contents of each, all schedules and gates; and an
+//! account, apart from the agent's, of what the sources have said and of which conditions hold.
+
+use super::*;
+
+pub(super) const NAMES: [&str; 5] = ["a", "b", "c", "d", "e"];
+/// How many contents, schedules, gates and definitions of the device's profiles there are.
+pub(super) const CONTENTS: usize = 3;
+pub(super) const SCHEDULES: usize = 6;
+pub(super) const GATES: usize = 7;
+pub(super) const DEFINITIONS: usize = 4;
+
+/// An image that nobody has to pull.
+pub(super) const BUILT_IN: &str = "built-in";
+
+/// A profile, and for each of its conditions that count the CPU limit that it gives.
+type Gated = (&'static str, &'static [(&'static str, Option<u64>)]);
+
+fn probe(period: u32, failure_threshold: u32, delay: u32) -> Arc<health::Probe> {
+    Arc::new(health::Probe {
+        check: health::Check::Exec(vec!["well".into()]),
+        initial_delay: S * delay,
+        period: S * period,
+        timeout: S,
+        failure_threshold,
+    })
+}
+
+/// A workload, in short.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Spec {
+    /// Into [`NAMES`].
+    pub(super) name: usize,
+    /// Part of the content, as the next one: another makes another id.
+    pub(super) content: usize,
+    pub(super) rootless: bool,
+    pub(super) schedule: usize,
+    pub(super) gate: usize,
+}
+
+impl Spec {
+    pub(super) fn engine(self) -> Engine {
+        Engine::Podman { rootless: self.rootless }
+    }
+
+    pub(super) fn containers(self) -> usize {
+        [1, 2, 2][self.content]
+    }
+
+    pub(super) fn restart(self) -> RestartPolicy {
+        [RestartPolicy::Always, RestartPolicy::OnFailure, RestartPolicy::Never][self.content]
+    }
+
+    pub(super) fn schedule(self) -> Schedule {
+        let exponential = |initial: u32, multiplier, randomization| {
+            Schedule::Service(Backoff::Exponential { initial: S * initial, multiplier, randomization })
+        };
+        let cron = |text| Schedule::Cron(schedule::Cron::parse(text).unwrap());
+        match self.schedule {
+            0 => Schedule::default(),
+            1 => Schedule::Service(Backoff::Constant(3 * S)),
+            2 => exponential(2, 2.0, 0.1),
+            3 => exponential(20, 3.0, 0.5),
+            4 => cron("*/2 * * * *"),
+            _ => cron("1-59/5 * * * *"),
+        }
+    }
+
+    /// For each profile, the conditions of which one must hold, and the CPU limit that each gives.
+    pub(super) fn gates(self) -> &'static [Gated] {
+        match self.gate {
+            0 | 1 => &[],
+            2 => &[("p", &[("low", None)])],
+            3 => &[("p", &[("hot", Some(50_000))])],
+            4 => &[("p", &[("hot", Some(20_000)), ("low", None)])],
+            5 => &[("p", &[("low", Some(80_000))]), ("q", &[("cool", Some(30_000))])],
+            _ => &[("p", &[("missing", None)])],
+        }
+    }
+
+    /// Of each container; some serve several workloads, and [`BUILT_IN`] is on the device from the beginning.
+    pub(super) fn images(self) -> &'static [&'static str] {
+        match (self.content, self.name % 2) {
+            (0, _) => &[BUILT_IN],
+            (1, _) => &["one", BUILT_IN],
+            (_, 0) => &["two", "three"],
+            _ => &["two", "four"],
+        }
+    }
+
+    /// The container that is asked whether it is well.
+    pub(super) fn probed(self) -> &'static str {
+        ["a", "a", "b"][self.content]
+    }
+
+    /// By its specification; the last content's image brings its own.
+    fn probes(self) -> Vec<health::Probes> {
+        let (startup, liveness) = match self.content {
+            0 => (None, probe(30, 2, 0)),
+            1 => (Some(probe(5, 3, 0)), probe(30, 1, 20)),
+            _ => return Vec::new(),
+        };
+        vec![health::Probes { container: self.probed().into(), startup, liveness: Some(liveness) }]
+    }
+
+    /// What the image of its last container asks for.
+    pub(super) fn healthcheck(self, container: &str) -> Option<Arc<health::Probe>> {
+        (self.content == 2 && container == self.probed()).then(|| probe(30, 3, 0))
+    }
+
+    fn workload(self) -> Workload {
+        let mut content = workload(NAMES[self.name], self.containers()).content;
+        content.engine = self.engine();
+        content.labels = vec![("content".into(), self.content.to_string())];
+        for (at, image) in self.images().iter().enumerate() {
+            content.specification["containers"][at]["image"] = (*image).into();
+        }
+        let listed = |(profile, conditions): &Gated| ListedProfile {
+            name: (*profile).into(),
+            conditions: conditions
+                .iter()
+                .map(|(name, cpu)| ListedCondition { name: (*name).into(), cpu: *cpu })
+                .collect(),
+        };
+        Workload {
+            restart: self.restart(),
+            schedule: self.schedule(),
+            grace: S * [1, 10, 30][self.content],
+            profiles: self.gates().iter().map(listed).collect(),
+            probes: self.probes(),
+            ..Workload::new(content)
+        }
+    }
+}
+
+impl fmt::Display for Spec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "'{}' ({:?}", NAMES[self.name], self.restart())?;
+        if self.rootless {
+            write!(f, ", rootless")?;
+        }
+        match self.schedule() {
+            Schedule::Cron(cron) => write!(f, ", at {cron}")?,
+            Schedule::Service(Backoff::Constant(wait)) => write!(f, ", retried after {wait:?}")?,
+            Schedule::Service(Backoff::Exponential { initial, multiplier, .. }) => {
+                write!(f, ", retried after {initial:?} and {multiplier} times that")?;
+            }
+        }
+        for (profile, conditions) in self.gates() {
+            let listed = conditions.iter().map(|(name, cpu)| match cpu {
+                Some(cpu) => format!("{name} ({cpu} µs)"),
+                None => (*name).to_string(),
+            });
+            write!(f, ", while {profile}: {}", listed.collect::<Vec<_>>().join(" or "))?;
+        }
+        write!(f, ")")
+    }
+}
+
+/// All workloads that can be wanted, each made once.
+pub(super) struct Catalogue {
+    workloads: BTreeMap<Spec, Arc<Workload>>,
+    /// Whose pods these are.
+    ids: BTreeMap<WorkloadId, Spec>,
+}
+
+impl Catalogue {
+    pub(super) fn new() -> Self {
+        let mut new = Self { workloads: BTreeMap::new(), ids: BTreeMap::new() };
+        for (name, content, rootless) in (0..NAMES.len()).flat_map(|name| {
+            (0..CONTENTS).flat_map(move |content| [false, true].map(|it| (name, content, it)))
+        }) {
+            for (schedule, gate) in (0..SCHEDULES).flat_map(|it| (0..GATES).map(move |gate| (it, gate))) {
+                let spec = Spec { name, content, rootless, schedule, gate };
+                let workload = Arc::new(spec.workload());
+                new.ids.insert(workload.id.clone(), spec);
+                new.workloads.insert(spec, workload);
+            }
+        }
+        new
+    }
+
+    pub(super) fn workload(&self, spec: Spec) -> &Arc<Workload> {
+        &self.workloads[&spec]
+    }
+
+    pub(super) fn id(&self, spec: Spec) -> &WorkloadId {
+        &self.workloads[&spec].id
+    }
+
+    /// What has this id, on some schedule and with some gate.
+    pub(super) fn of(&self, id: &WorkloadId) -> Option<Spec> {
+        self.ids.get(id).copied()
+    }
+
+    /// The index of the name whose pods have this id, if one does.
+    pub(super) fn name(&self, id: &WorkloadId) -> Option<usize> {
+        self.ids.get(id).map(|spec| spec.name)
+    }
+
+    /// What a source says.
+    pub(super) fn desired(&self, wishes: &Wishes) -> Desired {
+        Desired {
+            profiles: profiles(wishes.definition),
+            workloads: wishes.workloads.iter().map(|spec| self.workload(*spec).clone()).collect(),
+            held: wishes.held.iter().map(|name| NAMES[*name].to_string()).collect(),
+            partial: wishes.partial,
+        }
+    }
+}
+
+/// What one source wants.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(super) struct Wishes {
+    /// Names are unique.
+    pub(super) workloads: Vec<Spec>,
+    /// Indices of names that can't be understood.
+    pub(super) held: Vec<usize>,
+    pub(super) partial: bool,
+    /// Which of [`DEFINED`] the profiles are.
+    pub(super) definition: usize,
+}
+
+impl fmt::Display for Wishes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let specs: Vec<_> = self.workloads.iter().map(ToString::to_string).collect();
+        let specs = if specs.is_empty() { "nothing".into() } else { specs.join(", ") };
+        write!(f, "{specs}; profiles {:?}", conditions(self.definition).collect::<Vec<_>>())?;
+        for name in &self.held {
+            write!(f, "; what it says of '{}' can't be understood", NAMES[*name])?;
+        }
+        if self.partial {
+            write!(f, "; a part can't be read")?;
+        }
+        Ok(())
+    }
+}
+
+/// The newest values of the two metrics, and when they were posted.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Metrics {
+    pub(super) x: Option<(f64, Duration)>,
+    pub(super) heat: Option<(f64, Duration)>,
+}
+
+type Holds = fn(x: Option<f64>, heat: Option<f64>) -> bool;
+
+/// Profile, condition, its expression, and what that means: written down twice, so that one can be wrong.
+const DEFINED: [&[(&str, &str, &str, Holds)]; DEFINITIONS] = [
+    &[
+        ("p", "low", "x<3% || x == nil", |x, _| x.is_none_or(|x| x < 3.0)),
+        ("p", "hot", "heat > 1", |_, heat| heat.is_some_and(|heat| heat > 1.0)),
+        ("q", "cool", "heat <= 5 && x != 9", |x, heat| {
+            heat.is_some_and(|heat| heat <= 5.0) && x.is_some_and(|x| x != 9.0)
+        }),
+    ],
+    &[
+        ("p", "low", "x < 10", |x, _| x.is_some_and(|x| x < 10.0)),
+        ("p", "hot", "heat > 100 || (heat > 1 && x > 1)", |x, heat| {
+            heat.is_some_and(|heat| heat > 100.0 || heat > 1.0 && x.is_some_and(|x| x > 1.0))
+        }),
+    ],
+    &[
+        ("q", "cool", "heat == nil", |_, heat| heat.is_none()),
+        ("p", "low", "this is no expression", |_, _| false),
+        ("p", "hot", "heat >= 7", |_, heat| heat.is_some_and(|heat| heat >= 7.0)),
+    ],
+    &[],
+];
+
+fn conditions(definition: usize) -> impl Iterator<Item = &'static str> {
+    DEFINED[definition].iter().map(|(_, _, expression, _)| *expression)
+}
+
+fn profiles(definition: usize) -> Vec<Profile> {
+    let mut profiles: Vec<Profile> = Vec::new();
+    for (profile, name, expression, _) in DEFINED[definition] {
+        let condition = Condition { name: (*name).into(), expression: (*expression).into() };
+        match profiles.iter_mut().find(|it| it.name == *profile) {
+            Some(known) => known.conditions.push(condition),
+            None => profiles.push(Profile { name: (*profile).into(), conditions: vec![condition] }),
+        }
+    }
+    profiles
+}
+
+/// What one source has said to this process of the agent.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Heard {
+    pub(super) known: bool,
+    partial: bool,
+    workloads: BTreeMap<usize, Spec>,
+    held: BTreeSet<usize>,
+    definition: Option<usize>,
+}
+
+impl Heard {
+    pub(super) fn hear(&mut self, wishes: &Wishes) {
+        let before = std::mem::take(&mut self.workloads);
+        self.workloads = wishes.workloads.iter().map(|spec| (spec.name, *spec)).collect();
+        self.held = wishes.held.iter().copied().collect();
+        for (name, spec) in before {
+            if wishes.partial || self.held.contains(&name) {
+                self.workloads.entry(name).or_insert(spec);
+            }
+        }
+        (self.known, self.partial, self.definition) = (true, wishes.partial, Some(wishes.definition));
+    }
+}
+
+/// What the sources together ask for, as far as this process of the agent was told.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Wanted {
+    pub(super) server: Option<Heard>,
+    pub(super) manifests: Option<Heard>,
+}
+
+impl Wanted {
+    fn all(&self) -> impl Iterator<Item = &Heard> {
+        self.server.iter().chain(&self.manifests)
+    }
+
+    pub(super) fn any_known(&self) -> bool {
+        self.all().any(|source| source.known)
+    }
+
+    pub(super) fn all_known(&self) -> bool {
+        self.all().all(|source| source.known && !source.partial)
+    }
+
+    /// By name; the server's comes first.
+    pub(super) fn spec(&self, name: usize) -> Option<Spec> {
+        self.all().find_map(|source| source.workloads.get(&name).copied())
+    }
+
+    /// Nobody knows what is wanted of this name.
+    pub(super) fn is_held(&self, name: usize) -> bool {
+        self.spec(name).is_none() && self.all().any(|source| source.held.contains(&name))
+    }
+
+    /// The listed conditions of a profile that hold.
+    fn holding(&self, (profile, listed): &Gated, metrics: &Metrics) -> Vec<Option<u64>> {
+        let (x, heat) = (metrics.x.map(|it| it.0), metrics.heat.map(|it| it.0));
+        let defined = self.all().filter_map(|source| source.definition).find_map(|definition| {
+            let of_it = DEFINED[definition].iter().filter(|it| it.0 == *profile);
+            Some(of_it.collect::<Vec<_>>()).filter(|it| !it.is_empty())
+        });
+        let holds = |it: &&&(_, &str, _, Holds)| (it.3)(x, heat);
+        let of_defined = defined.iter().flatten().filter(holds);
+        of_defined.filter_map(|it| listed.iter().find(|(name, _)| *name == it.1)).map(|it| it.1).collect()
+    }
+
+    /// Whether all profiles of the workload hold.
+    pub(super) fn allows(&self, spec: Spec, metrics: &Metrics) -> bool {
+        spec.gates().iter().all(|profile| !self.holding(profile, metrics).is_empty())
+    }
+
+    /// The smallest limit that a condition which holds gives.
+    pub(super) fn cpu(&self, spec: Spec, metrics: &Metrics) -> Option<u64> {
+        spec.gates().iter().flat_map(|profile| self.holding(profile, metrics)).flatten().min()
+    }
+}
