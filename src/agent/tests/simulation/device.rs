@@ -13,7 +13,6 @@ use super::{
 
 /// Names of the device that an event meets; all, if it is nobody's in particular.
 type Met = Vec<(Option<usize>, Kind)>;
-
 pub(super) struct Device<'a> {
     pub(super) catalogue: &'a Catalogue,
     pub(super) options: Options,

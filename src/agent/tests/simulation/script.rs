@@ -333,7 +333,7 @@ fn step(mood: Mood, options: Options, random: &mut Random, steps: &mut Vec<Step>
             (2, Fate::CertificateEnds),
             (2, Fate::CertificatesLast([1, 60, 3600, 86_400][any % 4])),
             (1, Fate::Unregisters),
-            (2, Fate::Approves(any % 3 > 0)),
+            (2, Fate::Approves(!any.is_multiple_of(3))),
         ])),
         9 => Step::Engine { rootless: random.one_in(2), gone: random.one_in(3) },
         10 => Step::Exit {
