@@ -94,9 +94,9 @@ impl Leaving {
         None
     }
 
-    /// Removes what is due. Answers with the last ticket, and when to ask again.
-    pub(super) fn advance(&mut self, name: &Arc<str>, turn: &mut Turn<'_>) -> (Option<Ticket>, Wake) {
-        let (mut last, mut wake) = (None, Wake::Never);
+    /// Removes what is due, and says when to ask again.
+    pub(super) fn advance(&mut self, name: &Arc<str>, turn: &mut Turn<'_>) -> Wake {
+        let mut wake = Wake::Never;
         for (id, pod) in &mut self.0 {
             let Removal::Due(at) = pod.removal else { continue };
             if turn.now.up < at {
@@ -105,9 +105,8 @@ impl Leaving {
                 let task = Task::Remove { id: id.clone(), grace: pod.grace };
                 let ticket = turn.order(name, pod.engine, task);
                 pod.removal = Removal::UnderWay(ticket);
-                last = Some(ticket);
             }
         }
-        (last, wake)
+        wake
     }
 }

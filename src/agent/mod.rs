@@ -370,7 +370,7 @@ impl Agent {
                 self.dirty.insert(name);
             } else if let Some(tracked) = self.tracked.get_mut(&name) {
                 let mut turn = Turn { now, book: &mut self.book, engines: &mut self.engines };
-                tracked.done(ticket, result, &mut turn);
+                tracked.done(engine, ticket, result, &mut turn);
                 self.dirty.insert(name);
             }
             return;

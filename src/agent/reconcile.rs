@@ -7,7 +7,7 @@ mod outcomes;
 mod probes;
 mod steps;
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use super::{
     Turn,
@@ -55,8 +55,9 @@ pub(super) struct Tracked {
     slots: Slots,
     trial: Trial,
     leaving: Leaving,
-    /// Up to this one, lists say nothing: something was done to a pod of this workload since they were asked for.
-    last: Ticket,
+    /// Up to these, lists of an engine say nothing: it did something to a pod of this workload since they were asked
+    /// for.
+    last: BTreeMap<Engine, Ticket>,
 }
 
 impl Tracked {
@@ -166,8 +167,8 @@ impl Tracked {
     }
 
     /// Whether a list is older than what is known of this workload.
-    fn knows_better(&self, listed: Ticket, turn: &mut Turn<'_>) -> bool {
-        let is_old = listed <= self.last;
+    fn knows_better(&self, listed: Ticket, engine: Engine, turn: &mut Turn<'_>) -> bool {
+        let is_old = self.last.get(&engine).is_some_and(|last| listed <= *last);
         if let (true, Phase::Unknown, Some(wanted)) = (is_old, self.phase, &self.wanted) {
             turn.engines.ask(wanted.content.engine, turn.now.up); // it waits for one
         }
@@ -183,7 +184,7 @@ impl Tracked {
         running: bool,
         turn: &mut Turn<'_>,
     ) {
-        if self.knows_better(listed, turn) {
+        if self.knows_better(listed, engine, turn) {
             return;
         }
         let is_wanted = self.wanted.as_ref().is_some_and(|it| it.id == *id && it.content.engine == engine);
@@ -215,7 +216,7 @@ impl Tracked {
         ids: &[&WorkloadId],
         turn: &mut Turn<'_>,
     ) {
-        if self.knows_better(listed, turn) {
+        if self.knows_better(listed, engine, turn) {
             return;
         }
         self.leaving.unseen(engine, ids);

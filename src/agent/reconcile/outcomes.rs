@@ -18,6 +18,7 @@ impl Tracked {
     /// The outcome of one of this workload's orders.
     pub(in crate::agent) fn done(
         &mut self,
+        engine: Engine,
         ticket: Ticket,
         result: Result<Fact, Failure>,
         turn: &mut Turn<'_>,
@@ -27,12 +28,12 @@ impl Tracked {
         }
         let last = turn.book.last;
         let Some(result) = self.leaving.done(ticket, result, turn) else {
-            self.last = last;
+            self.last.insert(engine, last);
             return;
         };
         if matches!(self.phase, Phase::Starting(at) | Phase::Stopping(at) | Phase::Looking { ticket: at, .. } if at == ticket)
         {
-            self.last = last;
+            self.last.insert(engine, last);
         }
         let Some(wanted) = self.wanted.clone() else { return };
         let (name, engine) = (self.name.clone(), wanted.content.engine);

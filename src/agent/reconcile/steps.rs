@@ -18,7 +18,7 @@ impl Tracked {
         let Some(wanted) = &self.wanted else { return };
         self.look_at = None;
         let ticket = turn.order(&self.name, wanted.content.engine, Task::Look(wanted.id.clone()));
-        self.last = ticket;
+        self.last.insert(wanted.content.engine, ticket);
         self.phase = Phase::Looking { ticket, adopting };
     }
 
@@ -43,9 +43,7 @@ impl Tracked {
         if !leave {
             return wake;
         }
-        let (last, leaving) = self.leaving.advance(&self.name, turn);
-        self.last = last.unwrap_or(self.last);
-        wake.earlier(leaving)
+        wake.earlier(self.leaving.advance(&self.name, turn))
     }
 
     /// Takes an update back whose time is over, and says when to ask again.
@@ -141,7 +139,8 @@ impl Tracked {
                     self.trial.begin(turn.now.up);
                 }
                 let ticket = turn.order(&self.name, engine, Task::Start(wanted));
-                (self.last, self.phase, self.present) = (ticket, Phase::Starting(ticket), true);
+                self.last.insert(engine, ticket);
+                (self.phase, self.present) = (Phase::Starting(ticket), true);
                 (self.false_alarms, self.health) = (0, Health::default());
                 if !is_service {
                     self.slots.used();
@@ -160,7 +159,8 @@ impl Tracked {
         let grace = if self.evicted { shed::GRACE } else { wanted.grace };
         let task = Task::Remove { id: wanted.id.clone(), grace };
         let ticket = turn.order(&self.name, wanted.content.engine, task);
-        (self.last, self.phase) = (ticket, Phase::Stopping(ticket));
+        self.last.insert(wanted.content.engine, ticket);
+        self.phase = Phase::Stopping(ticket);
         Wake::Never
     }
 }

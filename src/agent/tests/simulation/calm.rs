@@ -226,8 +226,8 @@ impl Device<'_> {
         self.say(|| "it has converged; from here on lists and calls aren't told".into());
         self.is_still = true;
         let mut idle = 0;
-        // what podman denied to have removed is removed again
-        let end = self.now.up + 6 * S;
+        // what podman denied to have removed is removed again, and an engine that was missed is asked every 30 s
+        let end = self.now.up + 36 * S;
         while self.now.up < end {
             self.pass(end, &mut idle)?;
         }
