@@ -17,6 +17,7 @@ use crate::support::{Device, all_children, is_alive, poll, repository, skip};
 
 pub const DEPLOYMENTS: &str = "/apis/apps/v1/namespaces/default/deployments";
 pub const CONFIG_MAPS: &str = "/api/v1/namespaces/default/configmaps";
+pub const SECRETS: &str = "/api/v1/namespaces/default/secrets";
 const PODS: &str = "/api/v1/namespaces/default/pods";
 
 pub struct Cluster {

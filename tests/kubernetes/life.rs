@@ -7,7 +7,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use super::cluster::{CONFIG_MAPS, Cluster, DEPLOYMENTS, hash, workload};
+use super::cluster::{CONFIG_MAPS, Cluster, DEPLOYMENTS, SECRETS, hash, workload};
 use crate::support::{Device, edge::Edge};
 
 /// What the server heard last of a workload.
@@ -31,16 +31,20 @@ fn wait_for_deployment(
     device.wait_for(what, || cluster.deployment("web").filter(|it| is_it(it)))
 }
 
-/// Uses a `ConfigMap`, and runs while x is below 3 or unset.
+/// Uses a `ConfigMap` and a `Secret`, and runs while x is below 3 or unset.
 fn web(message: &str) -> String {
     let map = json!({
         "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "page"}, "data": {"message": message},
     });
     let mut web = workload("web");
-    web["spec"]["pod"]["spec"]["containers"][0]["envFrom"] = json!([{"configMapRef": {"name": "page"}}]);
+    web["spec"]["pod"]["spec"]["containers"][0]["envFrom"] =
+        json!([{"configMapRef": {"name": "page"}}, {"secretRef": {"name": "key"}}]);
     web["spec"]["profiles"] = json!([{"name": "p", "conditions": ["low"]}]);
     web["spec"]["deviceSelector"] = json!({"matchLabels": {"all": "yes"}});
-    format!("{map}\n---\n{web}\n")
+    let secret = json!({
+        "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "key"}, "data": {"password": "aHVudGVyMg=="},
+    });
+    format!("{map}\n---\n{secret}\n---\n{web}\n")
 }
 
 #[test]
@@ -68,6 +72,9 @@ fn a_workload_is_a_deployment_whose_pods_say_how_it_is() {
     let first = wait_for_deployment(&device, &cluster, "the Deployment", |it| hash(it) != Value::Null);
     let template = &first["spec"]["template"]["spec"];
     assert_eq!(template["containers"][0]["envFrom"][0]["configMapRef"]["name"], "web.page");
+    assert_eq!(template["containers"][0]["envFrom"][1]["secretRef"]["name"], "web.key");
+    let secret = cluster.get(&format!("{SECRETS}/web.key"));
+    assert_eq!(secret["data"], json!({"password": "aHVudGVyMg=="}));
     assert_eq!(template["containers"][0]["env"], json!([{"name": "DEVICE_ID", "value": device.id}]));
     assert_eq!(cluster.get(&format!("{CONFIG_MAPS}/web.page"))["data"], json!({"message": "one"}));
     wait_for_status(&device, &edge, "deploying");
