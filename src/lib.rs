@@ -30,12 +30,14 @@
 //! | [`wire`] | other people's formats: manifests, messages, pods, podman's answers |
 //! | [`io`] | **acts**: files, sockets, processes, signals |
 //! | [`check`] | `--check`: says what was understood, and touches nothing |
+//! | [`doctor`] | `doctor`: looks for what keeps the agent from its work |
 //!
 //! Dependencies point one way: `main → run → {agent, io}`, `io → {wire, agent's types}`,
 //! `wire → agent's types`, and `agent` needs nothing but the standard library and pure crates.
 
 pub mod agent;
 pub mod check;
+pub mod doctor;
 pub mod io;
 pub mod run;
 pub mod settings;

@@ -10,9 +10,9 @@ use std::{
 };
 
 use device_worker_ng::{
-    check,
+    check, doctor,
     io::{
-        keeper,
+        control, keeper,
         metrics::{self, receiver},
         state::Store,
     },
@@ -49,6 +49,21 @@ fn main() -> ExitCode {
         Ok(Invocation::Register(settings)) => {
             log_to_stderr(settings.log_level);
             finish(keeper::reconnect(&Store::new(&settings.state_dir)))
+        }
+        Ok(Invocation::Ask(settings, words)) => match control::ask(&settings.runtime_dir, &words) {
+            Ok((code, text)) => {
+                print(&text);
+                ExitCode::from(code)
+            }
+            Err(error) => {
+                eprintln!("device-worker-ng: {error}");
+                ExitCode::from(control::Code::Away as u8)
+            }
+        },
+        Ok(Invocation::Doctor(settings, is_json)) => {
+            let report = doctor::examine(&settings);
+            print(&if is_json { report.json() } else { report.text() });
+            ExitCode::from(u8::from(!report.is_good()))
         }
         Ok(Invocation::Run(settings)) => {
             log_to_stderr(settings.log_level);

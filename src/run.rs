@@ -27,6 +27,8 @@ use crate::{
         workload::Engine,
     },
     io::{
+        control,
+        desk::Desk,
         keeper::{self, Keeper, Note, Stores},
         kubernetes::{self, Kubernetes},
         manifests::Manifests,
@@ -75,6 +77,7 @@ pub fn run(settings: &Settings, reload: &dyn Fn() -> Result<(), String>) -> Resu
     disks.add(settings.state_dir.clone());
     let engines = Engines::new(settings, &disks, state.clone(), events.clone());
     let mut agent = Agent::new(Setup {
+        device_id: settings.device_id.as_str().into(),
         engines: engines.present(),
         interval: INTERVAL,
         metrics_ttl: settings.metrics_ttl,
@@ -117,11 +120,13 @@ pub fn run(settings: &Settings, reload: &dyn Fn() -> Result<(), String>) -> Resu
         };
         Server::start(config, events.clone())
     });
+    let desk = Desk::new(events.clone());
+    control::start(&settings.runtime_dir, desk.clone());
     if let Some(directory) = &settings.manifests {
         Manifests::start(directory.clone(), state, settings.device_id.clone(), events)
             .map_err(|error| failed("the manifest watcher", &error))?;
     }
-    let mut workers = Workers { engines, server, keeper };
+    let mut workers = Workers { engines, server, keeper, desk };
     let end = events_to_actions(&mut agent, &inbox, &mut workers, reload);
     workers.keeper.end();
     Ok(end)
@@ -132,6 +137,7 @@ struct Workers {
     engines: Engines,
     server: Option<Server>,
     keeper: Keeper,
+    desk: Desk,
 }
 
 impl Workers {
@@ -141,6 +147,7 @@ impl Workers {
             Action::Order(order) => return self.engines.submit(order).map(Event::Done),
             Action::Call(call) => return self.server.as_ref().and_then(|server| server.submit(call)),
             Action::Tell(notice) => tell(&notice),
+            Action::Reply(asker, reply) => self.desk.reply(asker, reply),
             Action::Remember(finished) => self.keeper.keep(Note::Finished(finished)),
             Action::RememberFallbacks(fallbacks) => self.keeper.keep(Note::Fallbacks(fallbacks)),
             Action::RememberImages(images) => self.keeper.keep(Note::Images(images)),

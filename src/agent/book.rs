@@ -34,6 +34,7 @@ pub(super) struct Book {
     pub(super) partial: bool,
     /// The device is short of something: nothing new is pulled or started.
     pub(super) held: bool,
+    pub(super) device_id: Arc<str>,
     pub(super) next_slot: NextSlot,
     pub(super) random: Random,
 }
@@ -51,6 +52,7 @@ impl Book {
             fallbacks_changed: false,
             partial: false,
             held: false,
+            device_id: setup.device_id.clone(),
             next_slot: setup.next_slot,
             random: Random::new(setup.seed),
         }
@@ -121,7 +123,7 @@ impl Turn<'_> {
                 self.tell(Notice::warning(Reason::Failed, format!("{what}: {cause}")))
             }
             Failure::Engine(cause) => {
-                if self.engines.lost(engine, self.now.up) {
+                if self.engines.lost(engine, cause, self.now.up) {
                     let message = format!("{engine} doesn't answer; it is tried again: {cause}");
                     self.tell(Notice::warning(Reason::EngineMissing, message));
                 }

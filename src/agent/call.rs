@@ -10,7 +10,10 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{notice::Notice, workload::Desired};
+use super::{
+    notice::{Notice, Problem},
+    workload::Desired,
+};
 
 /// One call to the edge API.
 #[derive(Debug, Clone, PartialEq)]
@@ -118,8 +121,8 @@ pub struct ServerConfiguration {
     pub version: String,
     /// Profiles and workloads; what could not be understood is in `problems`.
     pub desired: Desired,
-    /// One sentence for each part that was skipped.
-    pub problems: Vec<String>,
+    /// The parts that were skipped.
+    pub problems: Vec<Problem>,
     /// Between two heartbeats, and between two requests for the configuration; 60 s where the server says nothing.
     pub period: Duration,
     /// What the heartbeats shall say of the hardware.

@@ -7,7 +7,8 @@ use super::{
     call::{Answer, Call, CallFailure, CallKind, Heartbeat, Remembered, ServerConfiguration, WorkloadStatus},
     heartbeat::{Reporter, status},
     link::Link,
-    notice::{Notice, Reason},
+    notice::{Notice, Problem, Reason},
+    report,
     sources::Source,
     time::{Now, Wake},
     workload::Desired,
@@ -20,6 +21,21 @@ pub(super) struct Server {
     reporter: Reporter,
     /// What is applied.
     configuration: Option<Box<ServerConfiguration>>,
+    /// When it was last heard, by this process.
+    configured: Option<Duration>,
+}
+
+impl Server {
+    /// What is wrong with the configuration.
+    pub(super) fn problems(&self) -> &[Problem] {
+        self.configuration.as_ref().map_or(&[], |it| &it.problems)
+    }
+
+    pub(super) fn shown(&self, now: Now) -> report::Server {
+        let configuration = self.configuration.as_ref().map(|it| it.version.clone());
+        let configuration_age = self.configured.map(|at| now.up.saturating_sub(at).as_secs());
+        report::Server { configuration, configuration_age, ..self.link.shown(now) }
+    }
 }
 
 impl Agent {
@@ -28,7 +44,7 @@ impl Agent {
         let link = Link::start(&remembered, now, &mut self.book.random);
         let talks = link.talks();
         let reporter = Reporter::new(remembered.unheard);
-        self.server = Some(Server { link, reporter, configuration: None });
+        self.server = Some(Server { link, reporter, configuration: None, configured: None });
         if !talks {
             self.no_workloads(now);
         } else if let Some(configuration) = remembered.configuration {
@@ -60,6 +76,7 @@ impl Agent {
     /// Only another content does anything; the version alone is just sent back.
     fn configured(&mut self, mut configuration: Box<ServerConfiguration>, now: Now) {
         let Some(server) = &mut self.server else { return };
+        server.configured = Some(now.up);
         let raw = std::mem::take(&mut configuration.raw);
         match &mut server.configuration {
             Some(old) if old.asks_the_same(&configuration) => {
@@ -89,7 +106,8 @@ impl Agent {
         }
         self.engines.set_interval(configuration.monitoring_interval, now.up);
         let source = self.sources.server.get_or_insert_default();
-        source.read(configuration.desired.clone(), configuration.problems.clone());
+        let problems = configuration.problems.iter().map(|problem| problem.message.clone()).collect();
+        source.read(configuration.desired.clone(), problems);
         server.configuration = Some(configuration);
         self.want(now);
     }
@@ -140,11 +158,7 @@ impl Agent {
                 _ => (name.to_string(), WorkloadStatus::Crashed),
             })
             .collect();
-        let own = self.tracked.values().map(status).chain(self.deployments.statuses()); // those of manifests too
-        let mut statuses = workloads.iter().map(|(_, status)| *status).chain(own);
-        let degraded = statuses.any(|status| status == WorkloadStatus::Crashed)
-            || self.engines.missing().next().is_some()
-            || !self.store_broken.is_empty();
+        let degraded = self.is_degraded();
         let configuration = server.configuration.as_ref();
         let version = configuration.map(|it| it.version.clone()).unwrap_or_default();
         let wanted = configuration.map(|it| it.hardware).unwrap_or_default();
@@ -158,18 +172,14 @@ impl Agent {
         if broken.as_ref() == self.store_broken.get(&what) {
             return;
         }
-        let (lost, found) = match what {
-            Kept::State => {
-                ("nothing is kept over a restart", Some("the state directory can be written again"))
-            }
-            Kept::Identity => {
-                ("the new certificate ends with the agent", Some("the new certificate is kept now"))
-            }
+        let found = match what {
+            Kept::State => Some("the state directory can be written again"),
+            Kept::Identity => Some("the new certificate is kept now"),
             // whoever says that it is over has the next event to keep
-            Kept::Unheard => ("what the server has not heard ends with the agent", None),
+            Kept::Unheard => None,
         };
         let notice = match &broken {
-            Some(cause) => Some(Notice::warning(Reason::StateNotKept, format!("{lost}: {cause}"))),
+            Some(cause) => Some(Notice::warning(Reason::StateNotKept, format!("{}: {cause}", what.lost()))),
             None => found.map(|found| Notice::info(Reason::StateKept, found)),
         };
         notice.into_iter().for_each(|notice| self.book.tell(notice));

@@ -10,6 +10,8 @@
 //!
 //! At most one order per workload is under way.
 
+mod shown;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -114,6 +116,8 @@ struct Managed {
     /// When it was last changed, or first seen.
     since: Option<Duration>,
     status: WorkloadStatus,
+    /// Since when it has been so.
+    status_since: Duration,
 }
 
 #[derive(Debug)]
@@ -153,6 +157,15 @@ impl Agent {
 }
 
 impl Deployments {
+    pub(super) fn all_names(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.all.keys()
+    }
+
+    /// What shall run under this name.
+    pub(super) fn wanted(&self, name: &str) -> Option<&Arc<Workload>> {
+        self.all.get(name)?.wanted.as_ref()
+    }
+
     pub(super) fn names(&self) -> impl Iterator<Item = Arc<str>> + '_ {
         self.all.keys().cloned()
     }
@@ -389,6 +402,7 @@ impl Managed {
         if std::mem::replace(&mut self.status, status) == status {
             return wake;
         }
+        self.status_since = now;
         let place = &wanted.content.namespace;
         match status {
             WorkloadStatus::Running if self.applied.is_none() => turn.tell(Notice::info(

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use super::{order::Ticket, time::Wake, workload::Engine};
+use super::{order::Ticket, report::EngineState, time::Wake, workload::Engine};
 
 /// How long an engine that doesn't answer is left alone, at most.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
@@ -27,6 +27,8 @@ struct State {
     heard: bool,
     /// It was told to people that it doesn't answer.
     missed: bool,
+    /// Why it doesn't.
+    cause: String,
     /// In a row.
     failures: u32,
     listing: Option<Ticket>,
@@ -69,9 +71,28 @@ impl Engines {
         self.states.iter().filter(|(_, state)| state.missed).map(|(engine, _)| *engine)
     }
 
+    /// For people.
+    pub(super) fn shown(&self) -> Vec<EngineState> {
+        let shown = |(engine, state): (&Engine, &State)| {
+            let cause = (!state.ready && state.heard).then(|| state.cause.clone());
+            EngineState { name: engine.to_string(), ready: state.ready, cause }
+        };
+        self.states.iter().map(shown).collect()
+    }
+
+    /// Why it can't be given orders; none: it can.
+    pub(super) fn why_not(&self, engine: Engine) -> Option<String> {
+        match self.states.get(&engine) {
+            Some(state) if state.ready => None,
+            Some(state) if state.heard => Some(format!("{engine} doesn't answer: {}", state.cause)),
+            _ => Some(format!("{engine} has not answered yet")),
+        }
+    }
+
     /// It could not be asked: a list comes before anything else. Answers whether that is news.
-    pub(super) fn lost(&mut self, engine: Engine, now: Duration) -> bool {
+    pub(super) fn lost(&mut self, engine: Engine, cause: &str, now: Duration) -> bool {
         let Some(state) = self.states.get_mut(&engine) else { return false };
+        cause.clone_into(&mut state.cause);
         (state.ready, state.heard) = (false, true);
         state.void = state.listing.is_some();
         let wait = match state.failures {
@@ -149,10 +170,10 @@ mod tests {
     fn one_failure_is_looked_into_at_once_and_a_second_is_told_once() {
         let mut engines = Engines::new(&[PODMAN], 60 * S);
         assert!(!engines.answered(PODMAN, S));
-        assert!(!engines.lost(PODMAN, 10 * S));
+        assert!(!engines.lost(PODMAN, "", 10 * S));
         assert_eq!((engines.ready(PODMAN), engines.wake()), (false, Wake::At(10 * S)));
-        assert!(engines.lost(PODMAN, 10 * S));
-        assert!(!engines.lost(PODMAN, 11 * S));
+        assert!(engines.lost(PODMAN, "", 10 * S));
+        assert!(!engines.lost(PODMAN, "", 11 * S));
         assert_eq!(engines.missing().collect::<Vec<_>>(), [PODMAN]);
         assert!(engines.answered(PODMAN, 12 * S));
         assert!(engines.ready(PODMAN));
@@ -163,7 +184,7 @@ mod tests {
         let mut engines = Engines::new(&[PODMAN], 60 * S);
         let waits: Vec<_> = (0..9)
             .map(|_| {
-                engines.lost(PODMAN, Duration::ZERO);
+                engines.lost(PODMAN, "", Duration::ZERO);
                 let Wake::At(at) = engines.wake() else { panic!() };
                 at.as_secs()
             })
@@ -186,7 +207,7 @@ mod tests {
     fn a_list_asked_for_before_a_failure_tells_nothing() {
         let mut engines = Engines::new(&[PODMAN], 60 * S);
         engines.asked(PODMAN, Ticket(1));
-        engines.lost(PODMAN, S);
+        engines.lost(PODMAN, "", S);
         assert!(!engines.listed(PODMAN, Ticket(1)));
         assert_eq!(engines.due(S), [PODMAN]);
     }

@@ -3,10 +3,11 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use super::{
+    asked::{Asker, Question, Reply},
     call::{Answer, Call, CallFailure, CallKind, Remembered, Unheard},
     deployments::Watched,
     images::Pulled,
-    notice::Notice,
+    notice::{Notice, Problem},
     order::{Order, Outcome},
     shed::Pressure,
     slots::NextSlot,
@@ -32,6 +33,10 @@ pub enum Event {
     Desired(Desired),
     /// A source or a worker has something to say.
     Notice(Notice),
+    /// All that is wrong with the manifests now; each was told by a notice.
+    Problems(Vec<Problem>),
+    /// Somebody on the device wants to know something.
+    Asked(Asker, Question),
     /// A process of this pod ended.
     Exited(Engine, WorkloadId),
     /// A Deployment has changed.
@@ -63,6 +68,17 @@ pub enum Kept {
     Unheard,
 }
 
+impl Kept {
+    /// What follows when it can't be written.
+    pub(super) fn lost(self) -> &'static str {
+        match self {
+            Self::State => "nothing is kept over a restart",
+            Self::Identity => "the new certificate ends with the agent",
+            Self::Unheard => "what the server has not heard ends with the agent",
+        }
+    }
+}
+
 /// Something to do.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Action {
@@ -72,6 +88,8 @@ pub enum Action {
     Call(Call),
     /// For people.
     Tell(Notice),
+    /// For whoever asked.
+    Reply(Asker, Reply),
     /// To be kept over a reboot: the workloads that finished and don't run again, with their exit codes.
     Remember(Finished),
     /// To be kept over a reboot: what workloads return to whose updates don't come up.
@@ -93,6 +111,8 @@ pub type Finished = BTreeMap<WorkloadId, i32>;
 /// What the agent is told once, when it starts.
 #[derive(Debug, Clone)]
 pub struct Setup {
+    /// The device's name, for people who ask.
+    pub device_id: Arc<str>,
     /// The engines of this device, as far as is known; others are added when a workload wants them.
     pub engines: Vec<Engine>,
     /// Between two full looks at an engine (`workloads_monitoring_interval`).

@@ -49,6 +49,13 @@ impl Expression {
         self.root.holds(values)
     }
 
+    /// The metrics that it compares, and with what; NaN is `nil`.
+    pub fn tests(&self) -> Vec<(Slot, &'static str, f64)> {
+        let mut tests = Vec::new();
+        self.root.tests(&mut tests);
+        tests
+    }
+
     /// Where the metrics lie that the expression mentions: sorted, each once.
     pub fn slots(&self) -> &[Slot] {
         &self.slots
@@ -86,6 +93,16 @@ enum Operator {
 }
 
 impl Node {
+    fn tests(&self, tests: &mut Vec<(Slot, &'static str, f64)>) {
+        match self {
+            Node::All(nodes) | Node::Any(nodes) => nodes.iter().for_each(|node| node.tests(tests)),
+            Node::Test(Operand::Metric(slot), operator, value) => {
+                tests.push((*slot, operator.sign(), *value))
+            }
+            Node::Test(Operand::Constant(_), ..) => {}
+        }
+    }
+
     fn holds(&self, values: &[f64]) -> bool {
         match self {
             Node::All(nodes) => nodes.iter().all(|node| node.holds(values)),
@@ -102,6 +119,17 @@ impl Node {
 }
 
 impl Operator {
+    fn sign(self) -> &'static str {
+        match self {
+            Operator::Equal => "==",
+            Operator::NotEqual => "!=",
+            Operator::Less => "<",
+            Operator::LessOrEqual => "<=",
+            Operator::Greater => ">",
+            Operator::GreaterOrEqual => ">=",
+        }
+    }
+
     fn holds(self, left: f64, right: f64) -> bool {
         match self {
             Operator::Equal if right.is_nan() => left.is_nan(),

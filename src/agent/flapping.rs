@@ -60,6 +60,11 @@ impl Flapping {
         self.just_held.take()
     }
 
+    /// Until when it rests.
+    pub(super) fn rests(&self, now: Duration) -> Option<Duration> {
+        self.rest.map(|rest| rest.until).filter(|until| now < *until)
+    }
+
     /// The same for people, who know the workload by `name`.
     pub(super) fn news(&mut self, name: &str) -> Option<Notice> {
         let rest = self.just_held()?.as_secs();

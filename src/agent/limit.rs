@@ -39,6 +39,11 @@ impl Limit {
         *self = Self { uncertain: under_way.is_some(), under_way, ..Self::default() };
     }
 
+    /// What the pod has, as far as is known.
+    pub(super) fn present(&self) -> CpuLimit {
+        self.present
+    }
+
     /// Whether an order is to be given for this.
     pub(super) fn wants(&self, wanted: CpuLimit) -> bool {
         self.under_way.is_none() && (self.uncertain || self.present != wanted) && self.refused != Some(wanted)

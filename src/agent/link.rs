@@ -19,6 +19,7 @@
 //! server's 401 tells what it would have told.
 
 mod attempt;
+mod shown;
 mod troubles;
 
 use std::{
@@ -66,6 +67,10 @@ pub(super) struct Link {
     vain: u32,
     /// When this process received a certificate.
     certified: Option<Duration>,
+    /// When the present certificate ends.
+    expires: Option<SystemTime>,
+    /// When this process last had a good answer.
+    heard: Option<Duration>,
 }
 
 #[derive(Debug)]
@@ -138,6 +143,8 @@ impl Link {
             period,
             vain: 0,
             certified: None,
+            expires: remembered.certificate.map(|(_, until)| until),
+            heard: None,
         }
     }
 
@@ -211,6 +218,9 @@ impl Link {
         let epoch = self.under_way.remove(&kind);
         if !self.talks() {
             return Vec::new();
+        }
+        if result.is_ok() {
+            self.heard = Some(now.up);
         }
         let mut notices = self.troubles.heard(kind, result);
         notices.extend(match result {
@@ -320,7 +330,7 @@ impl Link {
         if !is_renewal {
             self.enter(State::Linked(Linked::new(SOON, self.period.min(PERIOD), now.up, random)));
         }
-        self.certified = Some(now.up);
+        (self.certified, self.expires) = (Some(now.up), Some(expires));
         if let State::Linked(linked) = &mut self.state {
             linked.unauthorized = 0;
             linked.renew(now.utc, expires, Duration::ZERO, now.up, random);

@@ -24,7 +24,10 @@
 //! | which calls are made to the edge API, and when | `link` |
 //! | what its answers lead to | `conversation` |
 //! | what a heartbeat says | `heartbeat` |
+//! | what people are told who ask: states, causes, remedies | [`report`] |
+//! | what people may ask for | [`asked`] |
 
+pub mod asked;
 mod book;
 pub mod call;
 pub mod confidential;
@@ -47,6 +50,7 @@ pub mod profile;
 pub mod quantity;
 mod random;
 mod reconcile;
+pub mod report;
 pub mod schedule;
 pub mod shed;
 mod slots;
@@ -71,7 +75,7 @@ use deployments::Deployments;
 use engines::Engines;
 pub use events::{Action, Event, Finished, Kept, Sample, Setup};
 use limit::CpuLimit;
-use notice::{Notice, Reason};
+use notice::{Notice, Problem, Reason};
 use order::{Fact, Failure, Outcome, PodSummary, Task, Ticket};
 use phase::Phase;
 use profile::{ConditionId, Conditions};
@@ -113,6 +117,8 @@ pub struct Agent {
     store_broken: BTreeMap<Kept, String>,
     /// What is wrong with the configuration, as told.
     problems: BTreeSet<String>,
+    /// What is wrong with the manifests, which their reader has told.
+    complaints: Vec<Problem>,
     /// Workloads that something happened to.
     dirty: BTreeSet<Arc<str>>,
     deadlines: BTreeSet<(Duration, Arc<str>)>,
@@ -142,6 +148,7 @@ impl Agent {
             remembered: setup.server,
             store_broken: BTreeMap::new(),
             problems: BTreeSet::new(),
+            complaints: Vec::new(),
             dirty: BTreeSet::new(),
             deadlines: BTreeSet::new(),
             deadline_of: BTreeMap::new(),
@@ -163,7 +170,7 @@ impl Agent {
             self.resume(remembered, now);
         }
         let mut changed = Vec::new();
-        if !matches!(event, Event::Metrics(_) | Event::Tick) {
+        if !matches!(event, Event::Metrics(_) | Event::Tick | Event::Asked(..)) {
             self.revision += 1;
         }
         match event {
@@ -173,6 +180,11 @@ impl Agent {
                 self.want(now);
             }
             Event::Notice(notice) => self.book.tell(notice),
+            Event::Problems(problems) => self.complaints = problems,
+            Event::Asked(asker, question) => {
+                let reply = self.reply(&question, now);
+                self.book.actions.push(Action::Reply(asker, reply));
+            }
             Event::Exited(_, id) => self.exited(&id, now),
             Event::Watched(watched) => self.watched(watched, now),
             Event::Done(outcome) => self.done(outcome, now),
@@ -245,6 +257,7 @@ impl Agent {
             let mut wake = self.deployments.advance(&name, gate.is_open, &mut turn);
             if let Some(tracked) = self.tracked.get_mut(&name) {
                 wake = wake.earlier(tracked.advance(gate, &mut turn));
+                tracked.note(now);
                 if tracked.is_over() {
                     self.tracked.remove(&name);
                 }

@@ -38,6 +38,7 @@ pub enum Reason {
     Inactive,
     Registered,
     Removed,
+    Restarted,
     RolledBack,
     ServerBack,
     ServerMissing,
@@ -70,6 +71,22 @@ impl Notice {
     /// It works, but somebody should look.
     pub fn warning(reason: Reason, message: impl Into<String>) -> Self {
         Self { severity: Severity::Warning, reason, message: message.into() }
+    }
+}
+
+/// Something that is asked for and can't be done, or has no effect, as long as it isn't corrected.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// The workload that it is about, if it is about one.
+    pub workload: Option<String>,
+    /// A sentence that says what and where.
+    pub message: String,
+}
+
+impl<S: Into<String>> From<S> for Problem {
+    /// About no workload in particular.
+    fn from(message: S) -> Self {
+        Self { workload: None, message: message.into() }
     }
 }
 

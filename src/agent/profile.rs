@@ -16,6 +16,7 @@ use super::{
     workload::{self, Profile},
 };
 
+mod shown;
 #[cfg(test)]
 mod tests;
 

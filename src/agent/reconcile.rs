@@ -5,6 +5,7 @@
 
 mod outcomes;
 mod probes;
+mod shown;
 mod steps;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
@@ -15,8 +16,10 @@ use super::{
     health::Health,
     leaving::{Leaving, Removal},
     limit::Limit,
+    notice::Reason,
     order::Ticket,
     phase::Phase,
+    report::State,
     slots::Slots,
     update::{Fallback, Progress, Trial},
     workload::{Engine, Workload, WorkloadId},
@@ -43,6 +46,12 @@ pub(super) struct Tracked {
     dismissed: bool,
     /// Failures in a row.
     pub(super) failures: u32,
+    /// The last one of this content, and what kind it was.
+    failure: Option<(Reason, String)>,
+    /// Of this content, by this process, after failures.
+    restarts: u32,
+    /// What was last seen of `phase`, and since when, since boot.
+    state: (State, Duration),
     /// Exits that turned out to be none, in a row: how long to wait before believing the next one.
     false_alarms: u32,
     /// When to look at the running pod again.
@@ -130,6 +139,7 @@ impl Tracked {
             self.dismissed = true;
         }
         (self.pulled, self.failures, self.look_at, self.false_alarms) = (false, 0, None, 0);
+        (self.failure, self.restarts) = (None, 0);
         self.flapping = Flapping::default();
         self.trial = Trial::default();
         self.health = Health::default();

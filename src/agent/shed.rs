@@ -134,6 +134,8 @@ struct Eviction {
     rest: Duration,
     /// It came back at this time.
     back: Option<Duration>,
+    /// What the device was short of, and why it was this one.
+    because: String,
 }
 
 impl Shed {
@@ -157,6 +159,19 @@ impl Shed {
     fn level(&self, resource: Resource) -> Level {
         let told = self.levels.iter().find(|(pressure, _)| pressure.resource == resource);
         told.map_or(Level::Fine, |(pressure, _)| pressure.level)
+    }
+
+    /// What the device is short of.
+    pub(super) fn shortages(&self) -> Vec<String> {
+        let short = self.levels.iter().filter(|(pressure, _)| pressure.level != Level::Fine);
+        short.map(|(pressure, _)| pressure.to_string()).collect()
+    }
+
+    /// Why a workload had to go, and when it may come back at the earliest.
+    pub(super) fn eviction(&self, name: &str) -> Option<(&str, Duration)> {
+        let eviction = self.evictions.iter().find(|it| *it.name == *name && it.back.is_none())?;
+        let calm = if self.is_fine() { self.calm + CALM } else { Duration::ZERO };
+        Some((&eviction.because, eviction.until.max(calm)))
     }
 
     /// How long it has to stay away now.
@@ -259,10 +274,10 @@ impl Agent {
         let Some(id) = tracked.wanted().map(|workload| workload.id.clone()) else { return };
         tracked.evicted = true;
         let rest = self.shed.rest(&victim.name, now);
+        let because = format!("{pressure}; {}", victim.because());
         let message = format!(
-            "workload '{}' is stopped: {pressure}; {}; it comes back when all is fine, but not within {} s",
+            "workload '{}' is stopped: {because}; it comes back when all is fine, but not within {} s",
             victim.name,
-            victim.because(),
             rest.as_secs()
         );
         self.book.tell(Notice::warning(Reason::Evicted, message));
@@ -270,7 +285,7 @@ impl Agent {
         self.shed.next = now + LONGEST_STOP;
         self.shed.going = Some(victim.name.clone());
         self.shed.evictions.retain(|eviction| eviction.name != victim.name);
-        let eviction = Eviction { name: victim.name, id, until: now + rest, rest, back: None };
+        let eviction = Eviction { name: victim.name, id, until: now + rest, rest, back: None, because };
         self.shed.evictions.push(eviction);
     }
 

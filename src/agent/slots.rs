@@ -58,6 +58,11 @@ impl Slots {
         (false, Wake::At(now.up + wait))
     }
 
+    /// The next one, where it was looked for.
+    pub(super) fn next(&self) -> Option<SystemTime> {
+        self.next
+    }
+
     /// The run has begun, or has failed to.
     pub(super) fn used(&mut self) {
         self.due = false;

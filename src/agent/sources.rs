@@ -66,6 +66,25 @@ impl Source {
 }
 
 impl Sources {
+    /// A workload could not be understood, and it isn't known what it was before.
+    pub(super) fn is_any_held(&self) -> bool {
+        self.all().any(|source| !source.held.is_empty())
+    }
+
+    /// Who asks for the workload of this name.
+    pub(super) fn of(&self, name: &str) -> &'static str {
+        let has = |source: &Option<Source>| {
+            source.as_ref().is_some_and(|it| it.workloads.contains_key(name) || it.held.contains(name))
+        };
+        if has(&self.server) {
+            "server"
+        } else if has(&self.manifests) {
+            "manifests"
+        } else {
+            "nobody"
+        }
+    }
+
     fn all(&self) -> impl Iterator<Item = &Source> {
         self.server.iter().chain(&self.manifests)
     }

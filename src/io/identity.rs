@@ -12,6 +12,7 @@
 
 mod certificate;
 mod clock;
+mod examine;
 mod key;
 pub(crate) mod pem;
 
@@ -30,7 +31,12 @@ use rustls::RootCertStore;
 #[cfg(test)]
 pub(crate) use self::certificate::Facts;
 use self::key::Key;
-pub(crate) use self::{certificate::Stamp, clock::Clock, pem::Pair};
+pub(crate) use self::{
+    certificate::Stamp,
+    clock::Clock,
+    examine::{clock_behind, examine},
+    pem::Pair,
+};
 use super::state::{Store, StoreError};
 
 const OWN: &str = "identity";
@@ -86,6 +92,17 @@ pub fn forget(state: &Store) -> Result<(), StoreError> {
 }
 
 impl Vault {
+    /// The files that the settings name.
+    pub(crate) fn new(config: &super::server::Config) -> Self {
+        Self {
+            state: config.state.clone(),
+            device_id: config.device_id.clone(),
+            ca_root: config.ca_root.clone(),
+            cert: config.cert.clone(),
+            key: config.key.clone(),
+        }
+    }
+
     /// The device's own pair. One that can't be used is as good as none, and is logged.
     pub(crate) fn own(&self) -> Option<Identity> {
         self.kept(OWN).map_err(|cause| warn!("the device's own certificate is not used: {cause}")).ok()?

@@ -1,7 +1,9 @@
 //! **Acts.** Everything that touches files, sockets, processes and signals. Each part turns what it sees
 //! into [`Event`](crate::agent::Event)s and knows nothing about decisions.
 
+pub mod control;
 mod crypto;
+pub mod desk;
 pub mod exits;
 pub mod hardware;
 pub mod identity;

@@ -85,6 +85,31 @@ pub fn remembered(Stores { state, runtime }: &Stores, device_id: &str) -> Rememb
     }
 }
 
+/// Asks the server once, in the name of this device, something that changes nothing: what it said, or what is wrong
+/// and what can be done about it.
+///
+/// # Errors
+/// A sentence, and a remedy.
+pub fn probe(config: Config) -> Result<&'static str, (String, &'static str)> {
+    let server = Server::start(config, bounded(1).0);
+    match server.shared.ask(&Call::Control) {
+        Ok(_) => Ok("it answers, and knows this device"),
+        Err(CallFailure::Refused { status: 401 | 403, .. }) => {
+            Ok("it answers, and doesn't know this device's certificate (yet)")
+        }
+        Err(CallFailure::Refused { status: 404, .. }) => Ok("it answers, and doesn't know this device"),
+        Err(CallFailure::Refused { status, message, .. }) => {
+            Err((format!("it answers {status}: {message}"), "see the server's log"))
+        }
+        Err(CallFailure::Unreachable(cause)) => {
+            Err((cause, "check SERVER, the name server, the route, a firewall, and whether the server runs"))
+        }
+        Err(CallFailure::Untrusted(cause)) => Err((cause, "check CA_ROOT, SERVER_NAME, and the clock")),
+        Err(CallFailure::Nonsense(cause)) => Err((cause, "is this the edge API?")),
+        Err(CallFailure::Local(cause)) => Err((cause, "see above")),
+    }
+}
+
 /// The edge API.
 pub struct Server {
     shared: Arc<Shared>,
@@ -118,15 +143,9 @@ impl Server {
         let _ = turn.0.send(());
         let shared = Shared {
             target,
-            namespace: config.namespace,
             clock: Arc::new(Clock::load(config.state.clone())),
-            vault: Vault {
-                state: config.state,
-                device_id: config.device_id,
-                ca_root: config.ca_root,
-                cert: config.cert,
-                key: config.key,
-            },
+            vault: Vault::new(&config),
+            namespace: config.namespace,
             events,
             client: Mutex::new(None),
             unkept: AtomicBool::new(false),

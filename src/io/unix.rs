@@ -1,10 +1,10 @@
-//! HTTP over a unix socket: how `ureq` reaches podman.
+//! Unix sockets: HTTP over them, which is how `ureq` reaches podman, and what an earlier listener left.
 
 use std::{
-    fmt,
+    fmt, fs,
     io::{self, Read, Write},
     net::{Ipv4Addr, SocketAddr},
-    os::unix::net::UnixStream,
+    os::unix::{fs::FileTypeExt, net::UnixStream},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -66,6 +66,21 @@ fn connect(path: &Path, limit: Option<Duration>) -> io::Result<UnixStream> {
     sockopt::set_socket_timeout(&socket, Timeout::Send, limit)?;
     rustix::net::connect(&socket, &SocketAddrUnix::new(path)?)?;
     Ok(socket.into())
+}
+
+/// Removes the socket file that an earlier agent left; one that somebody listens on stays, and so does a file
+/// that is no socket.
+pub(super) fn remove_stale(path: &Path) -> io::Result<()> {
+    if !fs::symlink_metadata(path).is_ok_and(|file| file.file_type().is_socket()) {
+        return Ok(());
+    }
+    // Without blocking: a listener whose backlog is full would let us wait for ever.
+    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+    let probe = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    match rustix::net::connect(&probe, &SocketAddrUnix::new(path)?) {
+        Err(rustix::io::Errno::CONNREFUSED) => fs::remove_file(path),
+        _ => Ok(()),
+    }
 }
 
 struct UnixTransport {

@@ -66,6 +66,41 @@ pub(crate) const KEYS: [Key; 23] = [
     key("GRACEFUL_SHUTDOWN", "none", "accepted for older configurations; has no effect"),
 ];
 
+/// What can be done instead of running the agent.
+#[derive(Debug)]
+pub(crate) struct Command {
+    /// On the command line.
+    pub(crate) word: &'static str,
+    /// What must follow; nothing, if empty.
+    pub(crate) argument: &'static str,
+    /// What it does, in one line.
+    pub(crate) doc: &'static str,
+}
+
+const fn command(word: &'static str, argument: &'static str, doc: &'static str) -> Command {
+    Command { word, argument, doc }
+}
+
+/// In the order in which people read them.
+pub(crate) const COMMANDS: [Command; 8] = [
+    command("status", "", "the device, its workloads, profiles and conditions"),
+    command("describe", "NAME", "all that is known of a workload"),
+    command(
+        "explain",
+        "NAME",
+        "why a workload runs or doesn't, and what can be done; 0: it is as it should be",
+    ),
+    command("metrics", "", "the metrics, and the conditions that use them"),
+    command("eval", "EXPRESSION", "whether an expression is true with the present metrics; 0: it is"),
+    command("doctor", "", "look for what keeps the agent from its work, each with a remedy"),
+    command("restart", "NAME", "give a workload a new pod, without waiting for its back-off"),
+    command(
+        "register",
+        "",
+        "let a device that the server unregistered ask to be let in again at the next start",
+    ),
+];
+
 /// The key of this name.
 pub(crate) fn find(name: &str) -> Option<&'static Key> {
     KEYS.iter().find(|key| key.name == name)
@@ -74,22 +109,35 @@ pub(crate) fn find(name: &str) -> Option<&'static Key> {
 /// What `--help` prints.
 pub(super) fn help() -> String {
     let mut text = format!(
-        "{}\n\nUsage: device-worker-ng --config FILE [--check | register]\n\nOptions:\n",
+        "{}\n\nUsage: device-worker-ng --config FILE [--check]     run the agent\n       device-worker-ng [--config FILE] COMMAND     ask the one that runs\n\nCommands:\n",
         env!("CARGO_PKG_DESCRIPTION")
     );
-    let mut option = |left: &str, right: &str| {
+    let option = |text: &mut String, left: &str, right: &str| {
         let _ = writeln!(text, "  {left:<18} {right}");
     };
-    option("--config FILE", "read the settings of this YAML file");
-    option("--check", "print what settings and manifests mean, and whether they are good; change nothing");
-    option("register", "let a device that the server unregistered ask to be let in again at the next start");
+    for Command { word, argument, doc } in &COMMANDS {
+        option(&mut text, &format!("{word} {argument}"), doc);
+    }
+    option(&mut text, "", "0: good; 1: something is wrong; 2: no such workload; 3: the agent doesn't answer");
+    text.push_str("\nOptions:\n");
+    option(
+        &mut text,
+        "--config FILE",
+        "read the settings of this YAML file; a command finds that of this machine",
+    );
+    option(&mut text, "--json", "let a command print JSON");
+    option(
+        &mut text,
+        "--check",
+        "print what settings and manifests mean, and whether they are good; change nothing",
+    );
     for key in &KEYS {
         if let Some(flag) = key.flag {
-            option(&format!("--{flag} VALUE"), &format!("set {}", key.name));
+            option(&mut text, &format!("--{flag} VALUE"), &format!("set {}", key.name));
         }
     }
-    option("--help", "print this");
-    option("--version", "print the version");
+    option(&mut text, "--help", "print this");
+    option(&mut text, "--version", "print the version");
     text.push_str(
         "\nSettings, by flag, else as EDGE_DEVICE_<name> in the environment, else by name in the file:\n",
     );

@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    ffi::OsString,
+    ffi::{OsStr, OsString},
     fmt,
     fs::File,
     io::Read,
@@ -15,7 +15,7 @@ use serde::{
 };
 
 use super::{
-    SettingsError,
+    Host, SettingsError,
     keys::{self, Key},
 };
 use crate::wire::manifest::yaml::{self, Field};
@@ -95,6 +95,19 @@ impl Layers {
             layer.add(known, vec![text.to_owned()], Source::Environment(known.name));
         }
         Ok(layer)
+    }
+
+    /// The file that the agent on this machine is likely to use, if there is one: the user's own, or root's.
+    pub(super) fn usual(
+        host: &Host,
+        environment: &BTreeMap<OsString, OsString>,
+    ) -> Result<Self, SettingsError> {
+        let variable = |name: &str| environment.get(OsStr::new(name)).map(PathBuf::from);
+        let home = || variable("HOME").map(|home| home.join(".config"));
+        let own = variable("XDG_CONFIG_HOME").or_else(home).filter(|_| host.uid != 0);
+        let own = own.map(|directory| directory.join("device-worker-ng/config.yaml"));
+        let found = own.into_iter().chain([host.config.clone()]).find(|path| path.exists());
+        found.map_or(Ok(Self::default()), |path| Self::file(&path))
     }
 
     pub(super) fn file(path: &Path) -> Result<Self, SettingsError> {

@@ -32,6 +32,10 @@ pub enum Invocation {
     Check(Box<Settings>),
     /// Let a device that the server unregistered ask to be let in again.
     Register(Box<Settings>),
+    /// Ask the running agent: the command, its argument and `--json`, as they were written.
+    Ask(Box<Settings>, Vec<String>),
+    /// Look for what could keep the agent from its work; `true`: as JSON.
+    Doctor(Box<Settings>, bool),
     /// Print this, and be done.
     Print(String),
 }
@@ -43,12 +47,18 @@ pub struct Host {
     pub uid: u32,
     /// The file that names the machine.
     pub machine_id: PathBuf,
+    /// Where a command looks for the settings of an agent that it wasn't told of.
+    pub config: PathBuf,
 }
 
 impl Host {
     /// The one this process runs on.
     pub fn this() -> Self {
-        Self { uid: rustix::process::geteuid().as_raw(), machine_id: "/etc/machine-id".into() }
+        Self {
+            uid: rustix::process::geteuid().as_raw(),
+            machine_id: "/etc/machine-id".into(),
+            config: "/etc/device-worker-ng/config.yaml".into(),
+        }
     }
 }
 
@@ -135,37 +145,50 @@ impl Settings {
         environment: impl IntoIterator<Item = (OsString, OsString)>,
         host: &Host,
     ) -> Result<Invocation, SettingsError> {
-        let command = match Command::parse(args)? {
+        let mut command = match CommandLine::parse(args)? {
             Ok(command) => command,
             Err(text) => return Ok(Invocation::Print(text)),
         };
         let environment: BTreeMap<OsString, OsString> = environment.into_iter().collect();
         let mut layers = match &command.config {
             Some(path) => Layers::file(path)?,
+            None if command.word.is_some() => Layers::usual(host, &environment)?,
             None => Layers::default(),
         };
         layers.cover(Layers::environment(environment.clone())?);
-        layers.cover(command.flags);
+        layers.cover(std::mem::take(&mut command.flags));
         let mut reader = Reader { layers, environment, listing: Vec::new() };
         let settings = Box::new(reader.settings(host)?);
-        Ok(match (command.check, command.register) {
-            (true, _) => Invocation::Check(settings),
-            (_, true) => Invocation::Register(settings),
-            _ => Invocation::Run(settings),
+        let has_source = settings.manifests.is_some() || settings.server.is_some();
+        if !has_source && (command.word.is_none() || command.word.as_deref() == Some("register")) {
+            return Err(SettingsError(
+                "neither MANIFESTS nor SERVER is given: nothing says what to run (see --help)".to_owned(),
+            ));
+        }
+        Ok(match command.word.as_deref() {
+            _ if command.check => Invocation::Check(settings),
+            None => Invocation::Run(settings),
+            Some("register") => Invocation::Register(settings),
+            Some("doctor") => Invocation::Doctor(settings, command.json),
+            Some(_) => Invocation::Ask(settings, command.words()),
         })
     }
 }
 
 /// The command line.
 #[derive(Default)]
-struct Command {
+struct CommandLine {
     config: Option<PathBuf>,
     check: bool,
-    register: bool,
+    json: bool,
+    /// What to do instead of running the agent.
+    word: Option<String>,
+    /// A workload's name, or an expression.
+    argument: Option<String>,
     flags: Layers,
 }
 
-impl Command {
+impl CommandLine {
     /// The inner error is no error: it is what shall be printed instead of anything else.
     fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Result<Self, String>, SettingsError> {
         use lexopt::Arg;
@@ -179,7 +202,14 @@ impl Command {
                     return Ok(Err(concat!("device-worker-ng ", env!("CARGO_PKG_VERSION"), "\n").to_owned()));
                 }
                 Arg::Long("check") => command.check = true,
-                Arg::Value(word) if word == "register" => command.register = true,
+                Arg::Long("json") => command.json = true,
+                Arg::Value(word) if command.word.is_none() || command.argument.is_none() => {
+                    let text =
+                        word.into_string().map_err(|bad| fault(lexopt::Error::NonUnicodeValue(bad)))?;
+                    let place =
+                        if command.word.is_none() { &mut command.word } else { &mut command.argument };
+                    *place = Some(text);
+                }
                 Arg::Long("config") => command.config = Some(parser.value().map_err(fault)?.into()),
                 Arg::Long(flag) => {
                     let Some(key) = keys::KEYS.iter().find(|key| key.flag == Some(flag)) else {
@@ -193,7 +223,24 @@ impl Command {
                 _ => return Err(fault(arg.unexpected())),
             }
         }
-        Ok(Ok(command))
+        let Some(word) = &command.word else { return Ok(Ok(command)) };
+        let fault = |cause: String| Err(SettingsError(format!("command line: {cause} (see --help)")));
+        match (keys::COMMANDS.iter().find(|it| it.word == word), &command.argument) {
+            (None, _) => fault(format!("there is no command '{word}'")),
+            (Some(keys::Command { argument: "", .. }), Some(extra)) => {
+                fault(format!("'{word}' takes no '{extra}'"))
+            }
+            (Some(keys::Command { argument, .. }), None) if !argument.is_empty() => {
+                fault(format!("'{word}' wants {argument}"))
+            }
+            _ => Ok(Ok(command)),
+        }
+    }
+
+    /// As the agent is asked.
+    fn words(self) -> Vec<String> {
+        let json = self.json.then(|| "--json".to_owned());
+        self.word.into_iter().chain(self.argument).chain(json).collect()
     }
 }
 
@@ -275,11 +322,6 @@ impl Reader {
             (given, _) => given,
         };
         self.text("GRACEFUL_SHUTDOWN", |_| Ok(()))?;
-        if manifests.is_none() && server.is_none() {
-            return Err(SettingsError(
-                "neither MANIFESTS nor SERVER is given: nothing says what to run (see --help)".to_owned(),
-            ));
-        }
         let position = |setting: &Setting| keys::KEYS.iter().position(|key| key.name == setting.key);
         self.listing.sort_by_key(position);
         Ok(Settings {

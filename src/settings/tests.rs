@@ -16,7 +16,8 @@ impl World {
         let dir = tempfile::tempdir().unwrap();
         let machine_id = dir.path().join("machine-id");
         std::fs::write(&machine_id, "0123456789abcdef0123456789abcdef\n").unwrap();
-        Self { dir, host: Host { uid: 0, machine_id } }
+        let config = dir.path().join("usual.yaml");
+        Self { dir, host: Host { uid: 0, machine_id, config } }
     }
 
     fn file(&self, text: impl AsRef<[u8]>) -> String {

@@ -497,6 +497,7 @@ fn decisions(report: &mut Report) {
             workload.into()
         };
         let mut agent = Agent::new(Setup {
+            device_id: "dev".into(),
             engines: vec![engine],
             interval: Duration::from_secs(60),
             metrics_ttl: None,

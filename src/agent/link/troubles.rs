@@ -46,6 +46,11 @@ impl Troubles {
         notices
     }
 
+    /// What isn't over.
+    pub(super) fn sentences(&self) -> impl Iterator<Item = &str> {
+        self.told.iter().map(|(_, sentence)| &**sentence)
+    }
+
     /// Says whether there was anything.
     fn over(&mut self, about: Option<CallKind>) -> bool {
         let before = self.told.len();

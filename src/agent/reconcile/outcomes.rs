@@ -196,6 +196,7 @@ impl Tracked {
     /// A failure at this time since boot: the wait for the next try counts from there.
     pub(super) fn failed_because(&mut self, reason: Reason, cause: &str, at: Duration, turn: &mut Turn<'_>) {
         self.failures = self.failures.saturating_add(1);
+        self.failure = Some((reason, cause.to_owned()));
         self.trial.ran(Duration::ZERO);
         self.wait(at, turn);
         let again = match self.phase {

@@ -138,6 +138,7 @@ impl Tracked {
                 if turn.book.is_on_trial(&self.name) {
                     self.trial.begin(turn.now.up);
                 }
+                self.restarts = self.restarts.saturating_add(u32::from(self.failures > 0));
                 let ticket = turn.order(&self.name, engine, Task::Start(wanted));
                 self.last.insert(engine, ticket);
                 (self.phase, self.present) = (Phase::Starting(ticket), true);

@@ -47,6 +47,7 @@ fn a_workload_that_moved_to_another_engine_while_the_agent_was_away_starts_when_
     let new = Workload::new(content);
     let mut world = World::new();
     world.agent = Agent::new(Setup {
+        device_id: "dev".into(),
         engines: vec![PODMAN, ROOTLESS],
         interval: 60 * S,
         metrics_ttl: None,

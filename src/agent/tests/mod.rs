@@ -11,6 +11,7 @@ mod link;
 mod lists;
 mod outages;
 mod probes;
+mod questions;
 mod reports;
 mod scenarios;
 mod shedding;
@@ -70,6 +71,12 @@ fn gated(name: &str, condition: &str) -> Workload {
     workload
 }
 
+/// Runs at every full hour.
+fn hourly(name: &str) -> Workload {
+    let schedule = workload::Schedule::Cron(schedule::Cron::parse("0 * * * *").unwrap());
+    Workload { schedule, ..workload(name, 1) }
+}
+
 /// The same name, another content.
 fn changed(workload: &Workload) -> Workload {
     let mut content = workload.content.clone();
@@ -90,6 +97,7 @@ struct World {
     /// All orders but lists, as `verb id`.
     log: Vec<String>,
     said: Vec<Notice>,
+    replies: Vec<asked::Reply>,
     remembered: Finished,
     fallbacks: Fallbacks,
     pulled: Pulled,
@@ -149,6 +157,7 @@ impl World {
         seed: u64,
     ) -> Agent {
         Agent::new(Setup {
+            device_id: "dev".into(),
             engines: vec![PODMAN],
             interval: 60 * S,
             metrics_ttl: None,
@@ -196,6 +205,7 @@ impl World {
             engine_gone: false,
             partial: false,
             calls: VecDeque::new(),
+            replies: Vec::new(),
             edge: Edge::default(),
             kept: Remembered::default(),
             writes: 0,
@@ -241,6 +251,7 @@ impl World {
                     self.writes += 1;
                 }
                 Action::StoreConfiguration(raw) => self.kept.configuration = self.edge.read(&raw),
+                Action::Reply(_, reply) => self.replies.push(reply),
                 Action::Disconnect => self.kept = Remembered { disconnected: true, ..Default::default() },
             }
         }

@@ -206,8 +206,3 @@ fn hardware_is_sent_whole_once_then_what_changed_once_an_hour_and_not_at_all_if_
     world.pass(140 * S);
     assert!(world.edge.beats.iter().any(|beat| beat.hardware == Hardware::Full), "what is asked anew");
 }
-
-fn hourly(name: &str) -> Workload {
-    let schedule = workload::Schedule::Cron(schedule::Cron::parse("0 * * * *").unwrap());
-    Workload { schedule, ..workload(name, 1) }
-}

@@ -397,11 +397,6 @@ fn a_never_workload_that_finished_does_not_run_again_after_a_reboot() {
     assert_eq!(rebooted.pods.len(), 1);
 }
 
-fn hourly(name: &str) -> Workload {
-    let schedule = workload::Schedule::Cron(schedule::Cron::parse("0 * * * *").unwrap());
-    Workload { schedule, ..workload(name, 1) }
-}
-
 #[test]
 fn a_cron_workload_runs_once_a_slot_and_keeps_its_finished_pod_until_the_next() {
     let w = hourly("w");

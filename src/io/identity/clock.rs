@@ -42,6 +42,11 @@ impl Clock {
         system().max(built()).max(newest)
     }
 
+    /// How far the system's clock is behind what is known, if it is.
+    pub(super) fn behind(&self) -> Option<Duration> {
+        self.now().duration_since(system()).ok().filter(|behind| !behind.is_zero())
+    }
+
     /// Takes in a time that somebody trustworthy vouches for. Not just any reading of the system's clock: one
     /// that once ran years ahead would make every certificate look expired for ever.
     pub(crate) fn saw(&self, time: SystemTime) {

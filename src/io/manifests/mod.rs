@@ -24,7 +24,7 @@ use super::state::Store;
 use crate::{
     agent::{
         Event,
-        notice::{Notice, Reason},
+        notice::{self, Notice, Reason},
         workload::Desired,
     },
     wire::manifest::{Problem, STACK, Severity},
@@ -181,6 +181,13 @@ impl Manifests {
                 Severity::Warning => Reason::ConfigurationApplied,
             };
             self.events.send(Event::Notice(Notice::warning(reason, problem.to_string())))?;
+        }
+        if problems != self.complaints {
+            let shown = |problem: &Problem| notice::Problem {
+                workload: problem.workload.clone(),
+                message: problem.to_string(),
+            };
+            self.events.send(Event::Problems(problems.iter().map(shown).collect()))?;
         }
         let files = |problems: &BTreeSet<Problem>| -> BTreeSet<Arc<str>> {
             problems.iter().map(|problem| problem.file.clone()).collect()

@@ -6,14 +6,11 @@ use std::fs::{self, Permissions};
 use std::io;
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
-use std::path::Path;
 use std::time::Duration;
 
-use rustix::io::Errno;
-use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
-
+use crate::io::unix;
 use crate::settings::ListenAddress;
 
 /// The first wait after an address could not be bound, and the longest.
@@ -74,7 +71,7 @@ fn bind(listen: &ListenAddress) -> io::Result<OwnedFd> {
     let listener = match listen {
         ListenAddress::Tcp(address) => OwnedFd::from(TcpListener::bind(address)?),
         ListenAddress::Unix(path) => {
-            remove_stale(path)?;
+            unix::remove_stale(path)?;
             let listener = UnixListener::bind(path)?;
             // Anybody who can reach the file may post, as anybody on this machine may by TCP: the processes of
             // the pods that it is mounted into run as any user.
@@ -85,19 +82,4 @@ fn bind(listen: &ListenAddress) -> io::Result<OwnedFd> {
     rustix::net::listen(&listener, BACKLOG)?;
     rustix::io::ioctl_fionbio(&listener, true)?;
     Ok(listener)
-}
-
-/// Removes the socket file that an earlier agent left; one that somebody listens on stays, and so does a file
-/// that is no socket.
-fn remove_stale(path: &Path) -> io::Result<()> {
-    if !fs::symlink_metadata(path).is_ok_and(|file| file.file_type().is_socket()) {
-        return Ok(());
-    }
-    // Without blocking: a listener whose backlog is full would let us wait for ever.
-    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-    let probe = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
-    match connect(&probe, &SocketAddrUnix::new(path)?) {
-        Err(Errno::CONNREFUSED) => fs::remove_file(path),
-        _ => Ok(()),
-    }
 }

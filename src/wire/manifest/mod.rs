@@ -50,6 +50,8 @@ pub enum Severity {
 pub struct Problem {
     /// The file's name within its directory.
     pub file: Arc<str>,
+    /// The workload that the document is about, where that can be told.
+    pub workload: Option<String>,
     /// The document's number in the file, from 1; `None` when it is about the file as a whole.
     pub document: Option<usize>,
     /// The line in the file, from 1.
@@ -67,6 +69,7 @@ impl Problem {
     pub fn file(file: &Arc<str>, message: impl Into<String>) -> Self {
         Self {
             file: file.clone(),
+            workload: None,
             document: None,
             line: None,
             field: String::new(),
@@ -141,7 +144,11 @@ impl Document {
     }
 
     fn problem(&self, severity: Severity, finding: Finding) -> Problem {
-        self.source.problem(&self.file, severity, finding)
+        let mut problem = self.source.problem(&self.file, severity, finding);
+        if let Resource::Workload(workload) = &self.resource {
+            problem.workload = Some(workload.content.name.clone());
+        }
+        problem
     }
 
     /// For people: `web.yaml, line 7`.
@@ -166,6 +173,7 @@ impl Source {
     fn problem(&self, file: &Arc<str>, severity: Severity, finding: Finding) -> Problem {
         Problem {
             file: file.clone(),
+            workload: None,
             document: Some(self.number),
             line: Some(self.line(&finding.field)),
             field: finding.field.to_string(),
@@ -273,8 +281,12 @@ impl Contents {
                 self.documents.push(Document { file: file.clone(), source, resource });
             }
             Err(finding) => {
+                let mut problem = source.problem(file, Severity::Error, finding);
+                if let Broken::Workload(name) = &broken {
+                    problem.workload = Some(name.clone());
+                }
                 self.broken.push(broken);
-                self.problems.push(source.problem(file, Severity::Error, finding));
+                self.problems.push(problem);
             }
         }
     }

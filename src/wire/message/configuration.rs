@@ -9,6 +9,7 @@ use crate::{
     agent::{
         call::{Hardware, ServerConfiguration},
         confidential::Confidential,
+        notice::Problem,
         workload::{Desired, Profile, Workload},
     },
     wire::{
@@ -79,7 +80,7 @@ pub fn configuration(body: &[u8], device: &str) -> Result<Configuration, String>
     let profiles = match list(settings, &["profiles"]) {
         Ok(list) => profiles(list, &mut problems),
         Err(problem) => {
-            problems.push(format!("the configuration {problem}"));
+            problems.push(format!("the configuration {problem}").into());
             Vec::new()
         }
     };
@@ -88,10 +89,11 @@ pub fn configuration(body: &[u8], device: &str) -> Result<Configuration, String>
     for (index, value) in list(&content, &["secrets"])?.iter().enumerate() {
         match Secret::from_server(value) {
             Ok(secret) => secrets.push(secret),
-            Err(why) => problems.push(format!(
-                "secret {} is skipped: {why}",
-                value["name"].as_str().map_or_else(|| format!("[{index}]"), |name| format!("'{name}'"))
-            )),
+            Err(why) => {
+                let name = value["name"].as_str();
+                let name = name.map_or_else(|| format!("[{index}]"), |name| format!("'{name}'"));
+                problems.push(format!("secret {name} is skipped: {why}").into());
+            }
         }
     }
     let secrets: Vec<&Secret> = secrets.iter().collect();
@@ -104,15 +106,17 @@ pub fn configuration(body: &[u8], device: &str) -> Result<Configuration, String>
             name => format!("workload '{name}'"),
         };
         if !name.is_empty() && names.insert(name, index).is_some() {
-            problems.push(format!("{subject} is there twice: the first counts"));
+            problems.push(format!("{subject} is there twice: the first counts").into());
             continue;
         }
-        let mut warn = |warning: &str| problems.push(format!("{subject}: {warning}"));
+        let mut warn = |warning: &str| problems.push(format!("{subject}: {warning}").into());
         match workload(value, &secrets, &budget, &mut warn) {
             Ok(workload) => desired.workloads.push(Arc::new(workload)),
             Err(problem) => {
-                problems.push(format!("{subject} is left as it is: {problem}"));
-                desired.held.extend((!name.is_empty()).then(|| name.to_owned()));
+                let workload = (!name.is_empty()).then(|| name.to_owned());
+                desired.held.extend(workload.clone());
+                let message = format!("{subject} is left as it is: {problem}");
+                problems.push(Problem { workload, message });
             }
         }
     }
@@ -153,7 +157,7 @@ fn seconds(value: &Value) -> Option<Duration> {
     Some(Duration::from_secs_f64(seconds.min(LONGEST_PERIOD.as_secs_f64())))
 }
 
-fn profiles(list: &[Value], problems: &mut Vec<String>) -> Vec<Profile> {
+fn profiles(list: &[Value], problems: &mut Vec<Problem>) -> Vec<Profile> {
     let mut profiles = Vec::new();
     for (index, value) in list.iter().enumerate() {
         let device = json!({"metadata": {"name": "device"}, "spec": {"profiles": [value]}});
@@ -164,7 +168,7 @@ fn profiles(list: &[Value], problems: &mut Vec<String>) -> Vec<Profile> {
                     Some(name) => format!("profile '{name}'"),
                     None => format!("profiles[{index}]"),
                 };
-                problems.push(format!("{subject} is skipped: {}", below(3, &finding)));
+                problems.push(format!("{subject} is skipped: {}", below(3, &finding)).into());
             }
         }
     }

@@ -168,7 +168,7 @@ fn one_bad_workload_or_profile_is_skipped_and_the_rest_applied() {
         "workloads[8] is left as it is: ",
     ];
     assert_eq!(configuration.problems.len(), expected.len(), "{:#?}", configuration.problems);
-    for (problem, start) in configuration.problems.iter().zip(expected) {
+    for (problem, start) in configuration.problems.iter().map(|it| &it.message).zip(expected) {
         assert!(problem.starts_with(start), "{problem} <> {start}");
     }
 }
@@ -203,13 +203,16 @@ fn a_missing_or_broken_secret_holds_its_workload_and_nothing_secret_is_said() {
     ] {
         let configuration = with_secrets(json!(null), reference);
         assert_eq!(configuration.desired.held, ["web"], "{reference}");
-        assert!(configuration.problems[0].contains("line 4") && configuration.problems[0].contains("`sec1`"));
+        assert!(
+            configuration.problems[0].message.contains("line 4")
+                && configuration.problems[0].message.contains("`sec1`")
+        );
     }
     for data in
         [json!("hunter2"), json!(["hunter2"]), json!(r#"{"k": "hunter2"}"#), json!(r#"{"k": ["hunter2"]}"#)]
     {
         let configuration = with_secrets(json!([{"name": "sec1", "data": data}]), SECRET_REFERENCE);
-        let problems = configuration.problems.join("\n");
+        let problems: String = configuration.problems.iter().map(|it| it.message.as_str()).collect();
         assert!(
             problems.contains("secret 'sec1' is skipped: ") && !problems.contains("hunter2"),
             "{problems}"
@@ -231,7 +234,7 @@ fn credentials_for_registries_are_checked_and_nothing_secret_is_said() {
     for bad in ["hunter2", r#"{"auths": {"r.io": {"auth": "hunter2"}}}"#] {
         let configuration = with_workload(json!({"imageRegistries": {"authFile": bad}}));
         assert_eq!(configuration.desired.held, ["web"]);
-        let problem = &configuration.problems[0];
+        let problem = &configuration.problems[0].message;
         assert!(problem.contains("imageRegistries.authFile: ") && !problem.contains("hunter2"), "{problem}");
     }
 }
@@ -289,7 +292,7 @@ fn retry_is_flat_and_a_zero_says_nothing() {
     assert_eq!(schedule(exponential), Schedule::Service(expected));
     let bad = with_workload(json!({"retry": {"backoff": "constantBackoff", "periodSeconds": -1}}));
     assert!(
-        bad.problems[0].contains("retry.constantBackoff.periodSeconds: must be from 0.1 to 86400"),
+        bad.problems[0].message.contains("retry.constantBackoff.periodSeconds: must be from 0.1 to 86400"),
         "{:?}",
         bad.problems
     );
@@ -302,7 +305,7 @@ fn aliases_cannot_make_a_configuration_large() {
     let workloads: Vec<_> = (0..40).map(workload).collect();
     let configuration = read(json!({"workloads": workloads}));
     assert!(
-        configuration.problems.last().unwrap().contains("too large"),
+        configuration.problems.last().unwrap().message.contains("too large"),
         "{:?}",
         configuration.problems.last()
     );

@@ -86,6 +86,7 @@ impl<'a> Device<'a> {
     /// What an agent is told that starts where none ran before.
     fn fresh(options: Options, server: Option<Remembered>, events: u64) -> Setup {
         Setup {
+            device_id: "dev".into(),
             engines: vec![PODMAN, Engine::Podman { rootless: true }],
             interval: 60 * S,
             metrics_ttl: options.ttl,
@@ -152,6 +153,7 @@ impl<'a> Device<'a> {
 
     fn act(&mut self, action: Action, finished: &Finished) -> Holds {
         match action {
+            Action::Reply(..) => {} // nobody asks here
             Action::Order(order) => {
                 let is_usual = matches!(order.task, Task::List | Task::Probe { .. });
                 self.say_unless_still(is_usual, || format!("    the agent orders: {}", sentence(&order)));

@@ -1,0 +1,211 @@
+//! A workload as people see it: its state in a word, why, and what can be done about it. And the one thing that
+//! they can do to it: restart it.
+
+use super::Tracked;
+use crate::agent::{
+    Turn,
+    notice::Reason,
+    phase::Phase,
+    report::{self, State, View},
+    time::Now,
+    workload::{Engine, RestartPolicy, Schedule, Workload},
+};
+
+impl Tracked {
+    /// Nothing of this name is here as a pod.
+    pub(in crate::agent) fn is_empty(&self) -> bool {
+        self.wanted.is_none() && self.leaving.is_empty() && !self.held
+    }
+
+    /// Takes down since when it has been as it is.
+    pub(in crate::agent) fn note(&mut self, now: Now) {
+        let state = self.state();
+        if self.state.0 != state || self.state.1.is_zero() {
+            self.state = (state, now.up);
+        }
+    }
+
+    /// What can be told from here alone.
+    fn state(&self) -> State {
+        match (&self.wanted, self.phase) {
+            (None, _) if self.held => State::Rejected,
+            (None, _) => State::Leaving,
+            _ if self.evicted => State::Evicted,
+            (_, Phase::Running | Phase::Looking { adopting: false, .. }) => State::Running,
+            (_, Phase::Pulling(_)) => State::Pulling,
+            (_, Phase::Starting(_)) => State::Starting,
+            (_, Phase::Unknown | Phase::Looking { .. }) => State::Unknown,
+            (_, Phase::Stopping(_)) if self.failures == 0 => State::Stopping,
+            (Some(wanted), Phase::Finished { .. }) if wanted.is_service() => State::Finished,
+            (_, Phase::Inactive | Phase::Waiting { .. }) if !self.may_run => State::Inactive,
+            (Some(wanted), Phase::Finished { .. } | Phase::Inactive) if !wanted.is_service() => {
+                State::Scheduled
+            }
+            (_, Phase::Stopping(_) | Phase::Waiting { .. }) => State::BackOff,
+            (_, Phase::Inactive | Phase::Finished { .. }) => State::Starting,
+        }
+    }
+
+    /// How it is; what others know of it is left out.
+    pub(in crate::agent) fn shown(&self, view: &View<'_>) -> report::Workload {
+        let mut shown = report::Workload {
+            state: self.state(),
+            since: Some(view.now.up.saturating_sub(self.state.1).as_secs()),
+            restarts: self.restarts,
+            failure: self.failure.as_ref().map(|(_, cause)| cause.clone()),
+            ..report::Workload::default()
+        };
+        if !self.leaving.is_empty() && self.wanted.is_some() {
+            shown.notes.push("its old pod has not gone yet".to_owned());
+        }
+        let Some(wanted) = &self.wanted else {
+            if shown.state == State::Rejected {
+                let unknown = "it can't be understood; see the device's problems";
+                shown.cause = Some(view.complaints.first().unwrap_or(&unknown).to_string());
+                shown.remedy =
+                    Some("correct it where it is written; nothing of it changes before that".to_owned());
+            } else {
+                shown.cause = Some("nobody asks for it any more; its pod is being removed".to_owned());
+                shown.well = true;
+            }
+            return shown;
+        };
+        if let Schedule::Cron(cron) = &wanted.schedule {
+            shown.cron = Some(cron.to_string());
+        }
+        shown.exit = view.book.finished.get(&wanted.id).copied();
+        shown.notes.extend(view.notes());
+        if view.book.fallbacks.get(&self.name).is_some_and(|it| it.failed.is_some()) {
+            let note =
+                "its newest content didn't come up, so what ran before is back until that content changes";
+            shown.notes.push(note.to_owned());
+        }
+        self.explain(wanted, view, &mut shown);
+        shown
+    }
+
+    /// Says why it is in this state, until when, and what can be done.
+    fn explain(&self, wanted: &Workload, view: &View<'_>, shown: &mut report::Workload) {
+        let engine = wanted.content.engine;
+        let mut because = |cause: String, remedy: &str| {
+            shown.cause = Some(cause);
+            shown.remedy = (!remedy.is_empty()).then(|| remedy.to_owned());
+        };
+        match shown.state {
+            State::Running => {
+                shown.cpu = self.limit.present();
+                shown.well = true;
+            }
+            State::Evicted => {
+                let (why, until) = view.shed.eviction(&self.name).unwrap_or_default();
+                because(
+                    format!("the device comes first: {why}"),
+                    "it comes back by itself; give it limits, or a higher podman/priority",
+                );
+                shown.next = view.until(until);
+            }
+            State::Unknown | State::Starting if !view.engines.ready(engine) => {
+                because(view.engines.why_not(engine).unwrap_or_default(), engine_remedy(engine));
+            }
+            State::Inactive => {
+                let rest = self.flapping.rests(view.now.up);
+                if let Some((cause, remedy)) = view.closed() {
+                    because(cause, &remedy);
+                } else if rest.is_some() {
+                    because("its conditions changed too often, so it rests".to_owned(), "");
+                }
+                shown.next = rest.and_then(|until| view.until(until));
+                shown.well = true;
+            }
+            State::Scheduled => {
+                let next = self.slots.next();
+                let left = next.map(|at| at.duration_since(view.now.utc).unwrap_or_default());
+                shown.next = left.map(|left| left.as_secs_f64().ceil() as u64);
+                because("it waits for its next slot".to_owned(), "");
+                if let Some((cause, _)) = view.closed() {
+                    shown.notes.push(format!("at present a slot would be skipped: {cause}"));
+                }
+                shown.well = shown.exit.unwrap_or(0) == 0 && self.failure.is_none();
+            }
+            State::BackOff => {
+                let (reason, cause) =
+                    self.failure.clone().unwrap_or((Reason::BackOff, "it is stopped".into()));
+                because(cause, failure_remedy(reason));
+                if let Phase::Waiting { until } = self.phase {
+                    shown.next = view.until(until);
+                }
+            }
+            State::Finished => {
+                let code = shown.exit.unwrap_or(0);
+                let policy = if wanted.restart == RestartPolicy::Never { "Never" } else { "OnFailure" };
+                because(format!("it has ended with exit code {code}; its restartPolicy is {policy}"), "");
+                shown.well = code == 0;
+            }
+            State::Starting if view.book.held && self.phase == Phase::Inactive => {
+                shown.state = State::Held;
+                let shortages = view.shed.shortages().join("; ");
+                because(
+                    format!("nothing new is pulled or started: {shortages}"),
+                    "free some; what is kept free is set by MEMORY_RESERVE and DISK_RESERVE",
+                );
+            }
+            State::Starting if !self.leaving.is_empty() => because("its old pod goes first".to_owned(), ""),
+            State::Starting if view.engines.is_new() => {
+                because("another engine has not told yet whether it has an old pod of it".to_owned(), "");
+            }
+            _ => {}
+        }
+    }
+
+    /// A new pod shall take the place of the present one, or of none.
+    ///
+    /// # Errors
+    /// Why that isn't possible now.
+    pub(in crate::agent) fn restart(&mut self, turn: &mut Turn<'_>) -> Result<(), String> {
+        let Some(wanted) = &self.wanted else { return Err("nobody asks for it any more".to_owned()) };
+        if !wanted.is_service() {
+            return Err("it runs at the slots of its cron schedule only".to_owned());
+        }
+        if self.evicted {
+            return Err("it had to go because the device is short of something".to_owned());
+        }
+        if !self.may_run {
+            return Err("its profiles don't hold".to_owned());
+        }
+        if let Some(why) = turn.engines.why_not(wanted.content.engine) {
+            return Err(why);
+        }
+        match self.phase {
+            Phase::Running | Phase::Waiting { .. } => {}
+            Phase::Finished { .. } => turn.forget(&wanted.id),
+            _ => return Err(format!("it is {} at this moment", self.state().word())),
+        }
+        self.failures = 0;
+        self.phase = Phase::Waiting { until: turn.now.up };
+        Ok(())
+    }
+}
+
+fn engine_remedy(engine: Engine) -> &'static str {
+    match engine {
+        Engine::Podman { rootless: false } => {
+            "see 'systemctl status podman.socket'; the setting is PODMAN_SOCKET"
+        }
+        Engine::Podman { rootless: true } => {
+            "as its user: 'systemctl --user enable --now podman.socket', with lingering; the setting is XDG_RUNTIME_DIR"
+        }
+        Engine::Kubernetes => "check the setting KUBECONFIG, and whether the API server can be reached",
+    }
+}
+
+fn failure_remedy(reason: Reason) -> &'static str {
+    match reason {
+        Reason::ImagePullFailed => {
+            "check the image's name, the way to its registry, and imageRegistries; or load it with 'podman load'"
+        }
+        Reason::Unhealthy => {
+            "see what the probe asks for, and the container's output: 'podman logs POD-CONTAINER'"
+        }
+        _ => "see the container's output: 'podman logs POD-CONTAINER'; 'restart NAME' doesn't wait",
+    }
+}

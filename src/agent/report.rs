@@ -1,0 +1,368 @@
+//! How everything is at a moment, for people, scripts and whoever scrapes: made when somebody asks, kept nowhere.
+//!
+//! `text` writes it for people. Times are in whole seconds before or after the moment.
+
+pub mod text;
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use serde::{Serialize, Serializer};
+
+use super::{
+    Agent, Tracked, book::Book, call::WorkloadStatus, engines::Engines, heartbeat, notice::Problem,
+    shed::Shed, time::Now,
+};
+
+/// The whole device.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Report {
+    /// The agent's.
+    pub version: &'static str,
+    /// The device itself.
+    pub device: Device,
+    /// By name.
+    pub workloads: Vec<Workload>,
+    /// In the order of their definition.
+    pub profiles: Vec<Profile>,
+    /// Posted values, and names that conditions mention.
+    pub metrics: Vec<Metric>,
+}
+
+/// The device itself.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Device {
+    /// Its name.
+    pub id: String,
+    /// Nothing is crashed, missing or can't be written.
+    pub healthy: bool,
+    /// The edge API, if there is one.
+    pub server: Option<Server>,
+    /// Those that are used.
+    pub engines: Vec<EngineState>,
+    /// What the device is short of: a sentence each.
+    pub shortages: Vec<String>,
+    /// What was asked for and can't be done, or kept: a sentence each.
+    pub problems: Vec<String>,
+}
+
+/// The conversation with the edge API.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Server {
+    /// `enrolling`, `registering`, `linked` or `disconnected`.
+    pub link: &'static str,
+    /// Since it was last heard, if this process ever did.
+    pub heard: Option<u64>,
+    /// Until it is asked next.
+    pub next: Option<u64>,
+    /// What went wrong and isn't over: a sentence each.
+    pub troubles: Vec<String>,
+    /// Until the device's certificate ends; negative when it has.
+    pub certificate: Option<i64>,
+    /// What is applied, as the server calls it.
+    pub configuration: Option<String>,
+    /// Since it was applied, or found to be the same.
+    pub configuration_age: Option<u64>,
+}
+
+/// An engine.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct EngineState {
+    /// `podman`, `rootless podman` or `kubernetes`.
+    pub name: String,
+    /// It has answered, and didn't fail to since.
+    pub ready: bool,
+    /// Why it doesn't.
+    pub cause: Option<String>,
+}
+
+/// A workload.
+#[derive(Debug, Clone, PartialEq, Serialize, Default)]
+pub struct Workload {
+    /// Its name.
+    pub name: String,
+    /// Its pod, or what it would be called.
+    pub pod: Option<String>,
+    /// What runs it.
+    pub engine: Option<String>,
+    /// Who asks for it.
+    pub source: &'static str,
+    /// In a word.
+    pub state: State,
+    /// It does what it shall do now.
+    pub well: bool,
+    /// Since it is in this state, as far as this process knows.
+    pub since: Option<u64>,
+    /// By this process, after failures.
+    pub restarts: u32,
+    /// Until something happens by itself: a retry, a slot, the end of a rest.
+    pub next: Option<u64>,
+    /// Why it is so: one sentence, if there is something to say.
+    pub cause: Option<String>,
+    /// What a person can do about it.
+    pub remedy: Option<String>,
+    /// Why it last failed.
+    pub failure: Option<String>,
+    /// The CPU time of the pod in µs per 100,000 µs.
+    pub cpu: Option<u64>,
+    /// The exit code of the last run, where it has ended.
+    pub exit: Option<i32>,
+    /// What the workload runs at, if at certain times only.
+    pub cron: Option<String>,
+    /// What else should be known of it.
+    pub notes: Vec<String>,
+    /// The profiles that it lists.
+    pub profiles: Vec<Listed>,
+}
+
+/// A workload's state in a word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+#[allow(missing_docs)] // the words say it
+pub enum State {
+    #[default]
+    Unknown,
+    Pulling,
+    Starting,
+    Running,
+    Stopping,
+    /// Its profiles don't hold.
+    Inactive,
+    /// Until its next slot.
+    Scheduled,
+    /// It failed, and is tried again.
+    BackOff,
+    Finished,
+    /// The device is short of something.
+    Held,
+    /// It had to go.
+    Evicted,
+    /// It can't be understood.
+    Rejected,
+    /// Nobody wants it any more.
+    Leaving,
+}
+
+impl State {
+    /// All of them, in the order of their numbers.
+    pub const ALL: [Self; 13] = [
+        Self::Unknown,
+        Self::Pulling,
+        Self::Starting,
+        Self::Running,
+        Self::Stopping,
+        Self::Inactive,
+        Self::Scheduled,
+        Self::BackOff,
+        Self::Finished,
+        Self::Held,
+        Self::Evicted,
+        Self::Rejected,
+        Self::Leaving,
+    ];
+
+    /// As people and scripts read it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::Pulling => "pulling",
+            Self::Starting => "starting",
+            Self::Running => "running",
+            Self::Stopping => "stopping",
+            Self::Inactive => "inactive",
+            Self::Scheduled => "scheduled",
+            Self::BackOff => "back-off",
+            Self::Finished => "finished",
+            Self::Held => "held",
+            Self::Evicted => "evicted",
+            Self::Rejected => "rejected",
+            Self::Leaving => "leaving",
+        }
+    }
+}
+
+impl Serialize for State {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.word())
+    }
+}
+
+/// A profile as a workload lists it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Listed {
+    /// Its name.
+    pub name: String,
+    /// One of the listed conditions is true.
+    pub holds: bool,
+    /// The listed ones.
+    pub conditions: Vec<ListedCondition>,
+}
+
+/// A condition as a workload lists it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ListedCondition {
+    /// Its name.
+    pub name: String,
+    /// The device defines it.
+    pub is_defined: bool,
+    /// Now.
+    pub holds: bool,
+    /// Why it does or doesn't, with the present values.
+    pub why: String,
+    /// The CPU time that it gives, in µs per 100,000 µs.
+    pub cpu: Option<u64>,
+}
+
+/// A profile of the device.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Profile {
+    /// Its name.
+    pub name: String,
+    /// In the order of their definition.
+    pub conditions: Vec<Condition>,
+}
+
+/// A condition of a profile.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Condition {
+    /// Its name.
+    pub name: String,
+    /// As it was understood; empty where it wasn't.
+    pub expression: String,
+    /// Now.
+    pub holds: bool,
+    /// Why, with the present values.
+    pub why: String,
+    /// What it compares.
+    pub tests: Vec<Test>,
+}
+
+/// A comparison of a condition, for whoever draws thresholds.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Test {
+    /// Its name.
+    pub metric: String,
+    /// `==`, `!=`, `<`, `<=`, `>` or `>=`.
+    pub operator: &'static str,
+    /// `None`: nil.
+    pub value: Option<f64>,
+}
+
+/// A metric.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Metric {
+    /// Its name.
+    pub name: String,
+    /// `None`: nil.
+    pub value: Option<f64>,
+    /// Since it was posted.
+    pub age: Option<u64>,
+}
+
+impl Agent {
+    /// How everything is.
+    pub fn report(&self, now: Now) -> Report {
+        let said = self.complaints.iter().map(|problem| problem.message.clone());
+        let mut problems: Vec<String> = said.chain(self.problems.iter().cloned()).collect();
+        problems.extend(self.store_broken.iter().map(|(what, cause)| format!("{}: {cause}", what.lost())));
+        problems.sort_unstable();
+        problems.dedup();
+        let device = Device {
+            id: self.book.device_id.to_string(),
+            healthy: !self.is_degraded(),
+            server: self.server.as_ref().map(|server| server.shown(now)),
+            engines: self.engines.shown(),
+            shortages: self.shed.shortages(),
+            problems,
+        };
+        let metrics = self.conditions.shown_metrics(now.up);
+        let profiles = self.conditions.shown();
+        Report { version: env!("CARGO_PKG_VERSION"), device, workloads: self.shown(now), profiles, metrics }
+    }
+
+    fn shown(&self, now: Now) -> Vec<Workload> {
+        let names: BTreeSet<&Arc<str>> = self.tracked.keys().chain(self.deployments.all_names()).collect();
+        let shown = |name: &&Arc<str>| {
+            let name: &str = name;
+            let wanted = self.tracked.get(name).and_then(Tracked::wanted);
+            let wanted = wanted.or_else(|| self.deployments.wanted(name));
+            let view = View {
+                now,
+                book: &self.book,
+                engines: &self.engines,
+                shed: &self.shed,
+                complaints: self.complaints_about(name),
+                profiles: wanted.map(|it| self.conditions.listed(&it.profiles)).unwrap_or_default(),
+            };
+            let mut workload = match self.tracked.get(name).filter(|it| !it.is_empty()) {
+                Some(tracked) => tracked.shown(&view),
+                None => self.deployments.shown(name, &view)?,
+            };
+            name.clone_into(&mut workload.name);
+            workload.source = self.sources.of(name);
+            workload.pod = wanted.map(|it| it.id.to_string());
+            workload.engine = wanted.map(|it| it.content.engine.to_string());
+            workload.profiles = view.profiles;
+            Some(workload)
+        };
+        names.iter().filter_map(shown).collect()
+    }
+
+    /// What is wrong with what a source says of this workload.
+    fn complaints_about(&self, name: &str) -> Vec<&str> {
+        let about = |problem: &&Problem| problem.workload.as_deref() == Some(name);
+        let served = self.server.iter().flat_map(|server| server.problems());
+        self.complaints.iter().chain(served).filter(about).map(|problem| &*problem.message).collect()
+    }
+
+    /// In the server's sense.
+    pub(super) fn is_degraded(&self) -> bool {
+        let pods = self.tracked.values().map(heartbeat::status);
+        pods.chain(self.deployments.statuses()).any(|status| status == WorkloadStatus::Crashed)
+            || self.sources.is_any_held()
+            || self.engines.missing().next().is_some()
+            || !self.store_broken.is_empty()
+    }
+}
+
+/// What a workload sees of the rest while it is looked at.
+pub(super) struct View<'a> {
+    pub(super) now: Now,
+    pub(super) book: &'a Book,
+    pub(super) engines: &'a Engines,
+    pub(super) shed: &'a Shed,
+    /// What is wrong with what is asked for.
+    pub(super) complaints: Vec<&'a str>,
+    pub(super) profiles: Vec<Listed>,
+}
+
+impl View<'_> {
+    /// Of a workload that is wanted, and perhaps not as it is written.
+    pub(super) fn notes(&self) -> Vec<String> {
+        let note = |complaint: &&str| format!("not all that is asked for counts: {complaint}");
+        self.complaints.iter().map(note).collect()
+    }
+
+    /// Whole seconds until then, counted up; none when it is over.
+    pub(super) fn until(&self, at: Duration) -> Option<u64> {
+        at.checked_sub(self.now.up).map(|left| left.as_secs_f64().ceil() as u64)
+    }
+
+    /// Why the profiles don't hold, and what a person can do about it; none: they do.
+    pub(super) fn closed(&self) -> Option<(String, String)> {
+        let Listed { name, conditions, .. } = self.profiles.iter().find(|profile| !profile.holds)?;
+        let (undefined, false_ones): (Vec<_>, Vec<_>) = conditions.iter().partition(|it| !it.is_defined);
+        let whys: Vec<String> =
+            false_ones.iter().map(|it| format!("{} is false: {}", it.name, it.why)).collect();
+        if whys.is_empty() {
+            let missing: Vec<&str> = undefined.iter().map(|it| &*it.name).collect();
+            let missing = missing.join("' or '");
+            return Some((
+                format!("the device defines no condition '{missing}' in a profile '{name}'"),
+                format!("define it for this device, or take the profile '{name}' out of the workload"),
+            ));
+        }
+        Some((
+            format!("profile '{name}' doesn't hold: {}", whys.join("; ")),
+            "it starts by itself when one of these is true; post the metrics that they need".to_owned(),
+        ))
+    }
+}

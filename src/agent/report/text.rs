@@ -1,0 +1,214 @@
+//! A report as people read it on a terminal: plain tables, one line a thing.
+
+use std::fmt::Write;
+
+use super::{Report, Server, Workload};
+
+/// The device and everything on it.
+pub fn status(report: &Report) -> String {
+    let device = &report.device;
+    let health = if device.healthy { "healthy" } else { "degraded" };
+    let mut rows = vec![vec!["device".to_owned(), format!("{}: {health}", device.id)]];
+    if let Some(server) = &device.server {
+        rows.push(vec!["server".to_owned(), conversation(server)]);
+        rows.extend(server.troubles.iter().map(|trouble| vec![String::new(), trouble.clone()]));
+    }
+    for engine in &device.engines {
+        let state = match (&engine.cause, engine.ready) {
+            (_, true) => "answers".to_owned(),
+            (Some(cause), _) => format!("doesn't answer: {cause}"),
+            (None, _) => "has not answered yet".to_owned(),
+        };
+        rows.push(vec![engine.name.clone(), state]);
+    }
+    rows.extend(device.shortages.iter().map(|shortage| vec!["short".to_owned(), shortage.clone()]));
+    rows.extend(device.problems.iter().map(|problem| vec!["problem".to_owned(), problem.clone()]));
+    let mut text = table(&rows);
+    text.push('\n');
+    if report.workloads.is_empty() {
+        text.push_str("no workloads\n");
+    } else {
+        let mut rows = vec![heads(&["WORKLOAD", "STATE", "SINCE", "RESTARTS", "NEXT", "CPU", "WHY"])];
+        rows.extend(report.workloads.iter().map(row));
+        text.push_str(&table(&rows));
+    }
+    let conditions: Vec<_> = report
+        .profiles
+        .iter()
+        .flat_map(|profile| profile.conditions.iter().map(move |condition| (profile, condition)))
+        .map(|(profile, it)| vec![profile.name.clone(), it.name.clone(), yes(it.holds), it.why.clone()])
+        .collect();
+    if !conditions.is_empty() {
+        let heads = heads(&["PROFILE", "CONDITION", "HOLDS", "WHY"]);
+        let _ = write!(text, "\n{}", table(&[vec![heads], conditions].concat()));
+    }
+    text
+}
+
+fn row(workload: &Workload) -> Vec<String> {
+    let why = [workload.cause.as_deref(), workload.notes.first().map(String::as_str)];
+    let why: Vec<&str> = why.into_iter().flatten().collect();
+    vec![
+        workload.name.clone(),
+        workload.state.word().to_owned(),
+        ago(workload.since),
+        workload.restarts.to_string(),
+        ago(workload.next),
+        workload.cpu.map_or_else(|| "-".to_owned(), share),
+        why.join("; "),
+    ]
+}
+
+/// One workload, with all that is known of it.
+pub fn describe(workload: &Workload) -> String {
+    let text = |text: &Option<String>| text.clone().unwrap_or_default();
+    let mut rows: Vec<(&str, String)> = vec![
+        ("name", workload.name.clone()),
+        ("state", workload.state.word().to_owned()),
+        ("since", ago(workload.since)),
+        ("why", text(&workload.cause)),
+        ("remedy", text(&workload.remedy)),
+        ("next", workload.next.map(|left| format!("in {}", duration(left))).unwrap_or_default()),
+        ("restarts", workload.restarts.to_string()),
+        ("last failure", text(&workload.failure)),
+        ("last exit code", workload.exit.map(|code| code.to_string()).unwrap_or_default()),
+        ("cron", text(&workload.cron)),
+        ("cpu limit", workload.cpu.map(share).unwrap_or_default()),
+        ("engine", text(&workload.engine)),
+        ("pod", text(&workload.pod)),
+        ("from", workload.source.to_owned()),
+    ];
+    rows.extend(workload.notes.iter().map(|note| ("note", note.clone())));
+    for profile in &workload.profiles {
+        rows.push((
+            "profile",
+            format!("{}: {}", profile.name, if profile.holds { "holds" } else { "doesn't hold" }),
+        ));
+        for condition in &profile.conditions {
+            let limit = condition.cpu.map(|cpu| format!(" (limits the CPU to {})", share(cpu)));
+            let is = if condition.holds { "true" } else { "false" };
+            let limit = limit.unwrap_or_default();
+            rows.push(("", format!("{} is {is}: {}{limit}", condition.name, condition.why)));
+        }
+    }
+    rows.retain(|(_, value)| !value.is_empty());
+    table(&rows.into_iter().map(|(key, value)| vec![key.to_owned(), value]).collect::<Vec<_>>())
+}
+
+/// Why a workload runs, or doesn't, and what can be done.
+pub fn explain(workload: &Workload) -> String {
+    let Workload { name, state, cause, remedy, next, notes, .. } = workload;
+    let mut text = format!("{name} is {}", state.word());
+    if let Some(cause) = cause {
+        let _ = write!(text, ": {}", clean(cause));
+    }
+    text.push('\n');
+    if let Some(left) = next {
+        let _ = writeln!(text, "next: in {}", duration(*left));
+    }
+    for note in notes {
+        let _ = writeln!(text, "note: {}", clean(note));
+    }
+    if let Some(remedy) = remedy {
+        let _ = writeln!(text, "remedy: {}", clean(remedy));
+    }
+    text
+}
+
+/// The metrics, and who asks for them.
+pub fn metrics(report: &Report) -> String {
+    let mut rows = vec![heads(&["METRIC", "VALUE", "POSTED", "USED BY"])];
+    for metric in &report.metrics {
+        let mut users = Vec::new();
+        for profile in &report.profiles {
+            let mentions =
+                profile.conditions.iter().filter(|it| it.tests.iter().any(|test| test.metric == metric.name));
+            users.extend(mentions.map(|condition| format!("{}.{}", profile.name, condition.name)));
+        }
+        let value = metric.value.map_or_else(|| "nil".to_owned(), |value| value.to_string());
+        let age = metric.age.map_or_else(|| "-".to_owned(), |age| format!("{} ago", duration(age)));
+        rows.push(vec![metric.name.clone(), value, age, users.join(", ")]);
+    }
+    if rows.len() == 1 {
+        "no metrics: none was posted, and no condition mentions one\n".into()
+    } else {
+        table(&rows)
+    }
+}
+
+fn conversation(server: &Server) -> String {
+    let mut text = server.link.to_owned();
+    let mut add = |label: &str, seconds: Option<u64>, after: &str| {
+        if let Some(seconds) = seconds {
+            let _ = write!(text, "; {label}{}{after}", duration(seconds));
+        }
+    };
+    add("heard ", server.heard, " ago");
+    add("asked again in ", server.next, "");
+    match server.certificate {
+        Some(left @ 0..) => add("certificate for ", Some(left.unsigned_abs()), ""),
+        Some(over) => add("certificate ended ", Some(over.unsigned_abs()), " ago"),
+        None => {}
+    }
+    if let Some(version) = &server.configuration {
+        let _ = write!(text, "; configuration '{version}'");
+        if let Some(age) = server.configuration_age {
+            let _ = write!(text, " of {} ago", duration(age));
+        }
+    }
+    text
+}
+
+fn heads(words: &[&str]) -> Vec<String> {
+    words.iter().map(ToString::to_string).collect()
+}
+
+fn yes(holds: bool) -> String {
+    if holds { "yes" } else { "no" }.to_owned()
+}
+
+fn ago(seconds: Option<u64>) -> String {
+    seconds.map_or_else(|| "-".to_owned(), duration)
+}
+
+/// CPU time in µs per 100,000 µs, in per cent of a core.
+fn share(cpu: u64) -> String {
+    format!("{}%", cpu as f64 / 1000.0)
+}
+
+/// The two largest units.
+pub(super) fn duration(seconds: u64) -> String {
+    let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
+    match (days, hours, minutes) {
+        (0, 0, 0) => format!("{seconds}s"),
+        (0, 0, _) => format!("{minutes}m{}s", seconds % 60),
+        (0, ..) => format!("{hours}h{}m", minutes % 60),
+        _ => format!("{days}d{}h", hours % 24),
+    }
+}
+
+/// Foreign text must not move a terminal's cursor.
+fn clean(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+/// Columns as wide as their widest cell; the last one as it comes.
+fn table(rows: &[Vec<String>]) -> String {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or_default();
+    let mut widths = vec![0; columns];
+    for row in rows {
+        for (cell, width) in row.iter().zip(&mut widths) {
+            *width = cell.chars().count().max(*width);
+        }
+    }
+    let mut text = String::new();
+    for row in rows {
+        let mut line = String::new();
+        for (cell, width) in row.iter().zip(&widths) {
+            let _ = write!(line, "{:<width$}  ", clean(cell));
+        }
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    text
+}

@@ -1,0 +1,248 @@
+//! What people are told who ask: why a workload runs or doesn't, and what to do, word by word.
+
+use super::{
+    asked::{Asker, Question, Reply},
+    edge::linked,
+    report::{Report, State, text},
+    shed::{Level, Pressure, Resource},
+    *,
+};
+
+impl World {
+    fn ask(&mut self, question: Question) -> Reply {
+        self.happen(Event::Asked(Asker(1), question));
+        self.replies.pop().expect("a reply")
+    }
+
+    fn report(&mut self) -> Report {
+        let Reply::Report(report) = self.ask(Question::Report) else { panic!("no report") };
+        *report
+    }
+
+    fn shown(&mut self, name: &str) -> report::Workload {
+        self.report().workloads.into_iter().find(|it| it.name == name).expect(name)
+    }
+
+    fn explain(&mut self, name: &str) -> String {
+        text::explain(&self.shown(name))
+    }
+
+    fn restart_of(&mut self, name: &str) -> Reply {
+        self.ask(Question::Restart(name.into()))
+    }
+}
+
+#[test]
+fn a_workload_whose_condition_is_false_names_it_and_the_values() {
+    let mut world = World::running(&[&gated("b", "low")]);
+    assert_eq!(world.explain("b"), "b is running\n");
+    world.post("x", 12.0);
+    world.settle();
+    assert_eq!(
+        world.explain("b"),
+        "b is inactive: profile 'p' doesn't hold: low is false: x < 3% || x == nil, and x is 12\n\
+         remedy: it starts by itself when one of these is true; post the metrics that they need\n"
+    );
+    assert!(world.shown("b").well, "it does what it shall");
+}
+
+#[test]
+fn a_condition_that_nobody_defines_is_named() {
+    let mut world = World::new();
+    world.want(&[&gated("b", "lwo")]);
+    world.settle();
+    assert_eq!(
+        world.explain("b"),
+        "b is inactive: the device defines no condition 'lwo' in a profile 'p'\n\
+         remedy: define it for this device, or take the profile 'p' out of the workload\n"
+    );
+}
+
+#[test]
+fn a_failed_workload_tells_its_exit_code_and_when_it_is_tried_again() {
+    let a = workload("a", 1);
+    let mut world = World::running(&[&a]);
+    world.exit(&a.id, 7, 3 * S);
+    world.pass(5 * S);
+    assert_eq!(
+        world.explain("a"),
+        "a is back-off: container 'a' ended with exit code 7 after 3 s\n\
+         next: in 15s\n\
+         remedy: see the container's output: 'podman logs POD-CONTAINER'; 'restart NAME' doesn't wait\n"
+    );
+    world.pass(20 * S);
+    let shown = world.shown("a");
+    assert_eq!((shown.state, shown.restarts, shown.since), (State::Running, 1, Some(5)));
+    assert_eq!(shown.failure.unwrap(), "container 'a' ended with exit code 7 after 3 s");
+}
+
+#[test]
+fn an_image_that_can_not_be_pulled_is_told_with_its_registrys_words() {
+    let mut world = World::new();
+    world.broken = Some(Failure::Workload("failed to pull 'i': manifest unknown".into()));
+    world.want(&[&workload("a", 1)]);
+    world.settle();
+    assert_eq!(
+        world.explain("a"),
+        "a is back-off: failed to pull 'i': manifest unknown\n\
+         next: in 20s\n\
+         remedy: check the image's name, the way to its registry, and imageRegistries; or load it with 'podman load'\n"
+    );
+}
+
+#[test]
+fn a_workload_with_a_schedule_tells_when_its_next_slot_is() {
+    let mut world = World::running(&[]);
+    world.want(&[&hourly("c")]);
+    world.settle();
+    let shown = world.shown("c");
+    assert_eq!(shown.state, State::Scheduled);
+    let left = shown.next.unwrap();
+    assert!(left <= 3600, "{left}");
+    let next = text::explain(&shown);
+    assert!(next.starts_with("c is scheduled: it waits for its next slot\nnext: in "), "{next}");
+}
+
+#[test]
+fn an_engine_that_does_not_answer_is_told_with_the_cause() {
+    let mut world = World::new();
+    world.engine_gone = true;
+    world.want(&[&workload("a", 1)]);
+    world.settle();
+    assert_eq!(
+        world.explain("a"),
+        "a is unknown: podman doesn't answer: no socket\n\
+         remedy: see 'systemctl status podman.socket'; the setting is PODMAN_SOCKET\n"
+    );
+    assert!(!world.report().device.healthy);
+}
+
+#[test]
+fn what_the_device_can_not_afford_is_told_with_what_it_is_short_of() {
+    let mut world = World::running(&[]);
+    let pressure = Pressure {
+        resource: Resource::Disk,
+        level: Level::Low,
+        available: 100 << 20,
+        reserve: 512 << 20,
+        stalled: 0,
+    };
+    world.happen(Event::Pressure(pressure));
+    world.want(&[&workload("a", 1)]);
+    world.settle();
+    assert_eq!(
+        world.explain("a"),
+        "a is held: nothing new is pulled or started: disk space is short: 100 MiB are left, the reserve is 512 MiB\n\
+         remedy: free some; what is kept free is set by MEMORY_RESERVE and DISK_RESERVE\n"
+    );
+}
+
+#[test]
+fn a_workload_that_can_not_be_understood_tells_what_is_wrong_and_where() {
+    let mut world = World::running(&[&workload("b", 1)]);
+    let said =
+        "a.yaml, document 1, line 9: spec.pod.spec.volumes[0]: there is no Secret `s` in namespace `default`";
+    world.happen(Event::Problems(vec![notice::Problem { workload: Some("a".into()), message: said.into() }]));
+    world.want_and_hold(&[&workload("b", 1)], &["a"]);
+    world.settle();
+    assert_eq!(
+        world.explain("a"),
+        format!(
+            "a is rejected: {said}\n\
+             remedy: correct it where it is written; nothing of it changes before that\n"
+        )
+    );
+    assert_eq!(world.report().device.problems, [said]);
+    world.want_and_hold(&[], &["a", "b"]);
+    world.happen(Event::Problems(vec![notice::Problem {
+        workload: Some("b".into()),
+        message: "line 1".into(),
+    }]));
+    assert_eq!(world.explain("b"), "b is running\nnote: not all that is asked for counts: line 1\n");
+}
+
+#[test]
+fn an_update_that_was_taken_back_is_told_while_the_old_content_runs() {
+    let a = workload("a", 1);
+    let mut world = World::running(&[&a]);
+    world.pass(11 * S);
+    world.unstartable = true;
+    world.want(&[&changed(&a)]);
+    world.pass(119 * S);
+    world.unstartable = false;
+    world.step(world.now.up + 2 * S);
+    world.happen(Event::Tick);
+    world.settle();
+    let shown = world.shown("a");
+    assert_eq!((shown.state, shown.pod.unwrap()), (State::Running, a.id.to_string()));
+    assert_eq!(shown.notes.len(), 1, "{:?}", shown.notes);
+    assert!(shown.notes[0].contains("what ran before is back"), "{:?}", shown.notes);
+}
+
+#[test]
+fn a_server_that_can_not_be_reached_is_told_with_the_cause_and_the_next_try() {
+    let mut world = linked(&[]);
+    world.pass(60 * S);
+    let server = world.report().device.server.unwrap();
+    assert_eq!((server.link, server.troubles.len()), ("linked", 0));
+    assert!(server.heard.unwrap() <= 60 && server.certificate.unwrap() > 86_400, "{server:?}");
+    assert_eq!(server.configuration.unwrap(), "1");
+    world.edge.broken = Some(CallFailure::Unreachable("no route to host".into()));
+    world.pass(100 * S);
+    let report = world.report();
+    let shown = text::status(&report);
+    let second = shown.lines().nth(2).unwrap();
+    assert_eq!(
+        second.trim(),
+        "the edge API can't be reached; it is tried again: no route to host",
+        "{shown}"
+    );
+    assert!(report.device.server.unwrap().next.is_some());
+}
+
+#[test]
+fn a_restart_waits_for_no_back_off_and_gives_a_running_workload_a_new_pod() {
+    let a = workload("a", 1);
+    let mut world = World::running(&[&a]);
+    assert_eq!(world.restart_of("a"), Reply::Restarting);
+    world.settle();
+    assert_eq!(world.took(), [format!("remove {}", a.id), format!("start {}", a.id)]);
+    world.exit(&a.id, 1, S);
+    world.pass(S);
+    assert_eq!(world.shown("a").state, State::BackOff);
+    assert_eq!(world.restart_of("a"), Reply::Restarting);
+    world.settle();
+    assert_eq!(world.shown("a").state, State::Running);
+    assert_eq!(world.restart_of("nobody"), Reply::Unknown);
+}
+
+#[test]
+fn a_restart_is_no_way_around_profiles_schedules_or_a_missing_engine() {
+    let mut world = World::running(&[&gated("b", "low")]);
+    world.post("x", 5.0);
+    world.settle();
+    assert_eq!(world.restart_of("b"), Reply::Refused("its profiles don't hold".into()));
+    world.want(&[&hourly("c")]);
+    world.settle();
+    assert!(matches!(world.restart_of("c"), Reply::Refused(_)));
+    world.want(&[&workload("a", 1)]);
+    world.settle();
+    world.engine_gone = true;
+    world.pass(130 * S);
+    assert_eq!(world.restart_of("a"), Reply::Refused("podman doesn't answer: no socket".into()));
+    world.settle();
+    assert_eq!(world.pods.len(), 1);
+}
+
+#[test]
+fn metrics_are_told_with_their_age_and_their_users() {
+    let mut world = World::running(&[]);
+    world.post("x", 2.5);
+    world.post("y", 1.0);
+    world.step(world.now.up + 65 * S);
+    let shown = text::metrics(&world.report());
+    let lines: Vec<Vec<&str>> = shown.lines().map(|line| line.split_whitespace().collect()).collect();
+    let line = |name| lines.iter().find(|line| line[0] == name).unwrap();
+    assert_eq!(line("x")[..], ["x", "2.5", "1m5s", "ago", "p.low"]);
+    assert_eq!(line("y")[..], ["y", "1", "1m5s", "ago"]);
+}

@@ -1,0 +1,120 @@
+//! `doctor`: looks for what could keep the agent from its work, and says what to do about it. It changes nothing, and
+//! needs no agent that runs.
+
+mod device;
+mod link;
+
+use std::fmt::Write;
+
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::{io::control, settings::Settings};
+
+/// How bad a finding is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Verdict {
+    Good,
+    /// It works, but not all of it.
+    Doubt,
+    Bad,
+}
+
+/// One thing that was looked at.
+#[derive(Debug, Serialize)]
+struct Finding {
+    what: String,
+    /// `good`, `doubt` or `bad`.
+    verdict: &'static str,
+    says: String,
+    remedy: Option<String>,
+}
+
+/// All that was looked at.
+#[derive(Debug, Default)]
+pub struct Findings {
+    all: Vec<Finding>,
+    is_bad: bool,
+}
+
+/// Looks at everything.
+pub fn examine(settings: &Settings) -> Findings {
+    let mut findings = Findings::default();
+    let agent = control::ask(&settings.runtime_dir, &["status".to_owned(), "--json".to_owned()]);
+    let mut status = Value::Null;
+    match &agent {
+        Ok((0 | 1, text)) => {
+            status = text.parse().unwrap_or_default();
+            findings.good("agent", "it runs, and answers");
+        }
+        Ok((_, said)) => findings.bad("agent", said.trim(), "see 'journalctl -u device-worker-ng'"),
+        Err(cause) => {
+            findings.bad("agent", cause, "start it: 'systemctl start device-worker-ng'; or give --config")
+        }
+    }
+    if settings.manifests.is_none() && settings.server.is_none() {
+        let says = "neither MANIFESTS nor SERVER is given: nothing says what to run";
+        findings.bad("settings", says, "set one of them; see 'device-worker-ng --help'");
+    }
+    device::clock(settings, &mut findings);
+    device::directories(settings, &mut findings);
+    device::podman(settings, &status, &mut findings);
+    device::control_groups(settings, &mut findings);
+    device::endpoint(settings, agent.is_ok(), &mut findings);
+    link::identity(settings, &mut findings);
+    link::server(settings, &mut findings);
+    findings
+}
+
+impl Findings {
+    fn add(
+        &mut self,
+        verdict: Verdict,
+        what: impl Into<String>,
+        says: impl Into<String>,
+        remedy: Option<&str>,
+    ) {
+        let word = match verdict {
+            Verdict::Good => "good",
+            Verdict::Doubt => "doubt",
+            Verdict::Bad => "bad",
+        };
+        self.is_bad |= verdict == Verdict::Bad;
+        let remedy = remedy.map(str::to_owned);
+        self.all.push(Finding { what: what.into(), verdict: word, says: says.into(), remedy });
+    }
+
+    fn good(&mut self, what: impl Into<String>, says: impl Into<String>) {
+        self.add(Verdict::Good, what, says, None);
+    }
+
+    fn doubt(&mut self, what: impl Into<String>, says: impl Into<String>, remedy: &str) {
+        self.add(Verdict::Doubt, what, says, Some(remedy));
+    }
+
+    fn bad(&mut self, what: impl Into<String>, says: impl Into<String>, remedy: &str) {
+        self.add(Verdict::Bad, what, says, Some(remedy));
+    }
+
+    /// Nothing keeps the agent from its work.
+    pub fn is_good(&self) -> bool {
+        !self.is_bad
+    }
+
+    /// For people.
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        for Finding { what, verdict, says, remedy } in &self.all {
+            let _ = writeln!(text, "{verdict:<6} {what}: {says}");
+            if let Some(remedy) = remedy {
+                let _ = writeln!(text, "       remedy: {remedy}");
+            }
+        }
+        text
+    }
+
+    /// For scripts.
+    pub fn json(&self) -> String {
+        serde_json::to_string(&self.all).unwrap_or_default() + "\n"
+    }
+}

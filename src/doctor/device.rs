@@ -1,0 +1,178 @@
+//! What is looked at on the device itself.
+
+use std::{
+    fs,
+    net::TcpStream,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use rustix::fs::{Access, access, stat, statvfs};
+use serde_json::Value;
+
+use super::Findings;
+use crate::{
+    agent::quantity::shown,
+    io::{identity, state::Store, unix},
+    settings::{ListenAddress, Settings},
+};
+
+/// For a program on this device to answer.
+const LIMIT: Duration = Duration::from_secs(5);
+
+pub(super) fn clock(settings: &Settings, findings: &mut Findings) {
+    let behind = identity::clock_behind(Store::new(&settings.state_dir));
+    match behind {
+        None => findings.good("clock", "it isn't behind what is known"),
+        Some(behind) => findings.bad(
+            "clock",
+            format!("it is at least {} days behind: cron schedules wait", behind.as_secs() / 86_400),
+            "set it: 'timedatectl set-ntp true', or 'date -s …'",
+        ),
+    }
+}
+
+pub(super) fn directories(settings: &Settings, findings: &mut Findings) {
+    for (key, path) in [("STATE_DIR", &settings.state_dir), ("RUNTIME_DIR", &settings.runtime_dir)] {
+        let what = format!("{key} '{}'", path.display());
+        let there = existing(path);
+        if access(there, Access::WRITE_OK | Access::EXEC_OK).is_err() {
+            findings.bad(
+                what,
+                "this user can't write to it",
+                "run this as the agent's user, or set another directory",
+            );
+            continue;
+        }
+        let Ok(disk) = statvfs(there) else { continue };
+        let left = disk.f_bavail.saturating_mul(disk.f_frsize);
+        let reserve = settings.disk_reserve.of(disk.f_blocks.saturating_mul(disk.f_frsize));
+        let says = format!("{} are left, the reserve is {}", shown(left), shown(reserve));
+        if left < reserve && key == "STATE_DIR" {
+            findings.bad(what, says, "nothing new starts: free some, for example by 'podman image prune'");
+        } else {
+            findings.good(what, says);
+        }
+    }
+    if let Some(manifests) = &settings.manifests {
+        let what = format!("MANIFESTS '{}'", manifests.display());
+        match fs::read_dir(manifests) {
+            Ok(entries) => findings.good(what, format!("{} files; see --check", entries.count())),
+            Err(error) => {
+                findings.bad(what, error.to_string(), "make the directory, and let the agent read it")
+            }
+        }
+    }
+}
+
+/// The directory, or what is there of its path.
+fn existing(path: &Path) -> &Path {
+    path.ancestors().find(|part| part.exists()).unwrap_or(Path::new("/"))
+}
+
+/// `status`: the agent's, or null.
+pub(super) fn podman(settings: &Settings, status: &Value, findings: &mut Findings) {
+    let engines = status["device"]["engines"].as_array();
+    let sockets = [
+        ("podman", &settings.podman_socket, "systemctl enable --now podman.socket"),
+        ("rootless podman", &settings.rootless_podman_socket, "systemctl --user enable --now podman.socket"),
+    ];
+    for (name, socket, remedy) in sockets {
+        let is_used = engines.map(|engines| engines.iter().any(|engine| engine["name"] == name));
+        if is_used == Some(false) {
+            continue;
+        }
+        let what = format!("{name} '{}'", socket.display());
+        let answer = unix::agent(socket)
+            .get("http://podman/_ping")
+            .config()
+            .timeout_global(Some(LIMIT))
+            .build()
+            .call();
+        match answer {
+            Ok(answer) => {
+                let version = answer.headers().get("Libpod-Api-Version").and_then(|it| it.to_str().ok());
+                let version = version.unwrap_or("unknown");
+                let is_old =
+                    version.split('.').next().is_some_and(|major| major.parse().is_ok_and(|it: u32| it < 4));
+                match is_old {
+                    true => findings.bad(what, format!("it has version {version}"), "4.0 or newer is needed"),
+                    false => findings.good(what, format!("it answers: version {version}")),
+                }
+            }
+            Err(error) if socket.exists() || is_used.is_some() => {
+                findings.bad(what, error.to_string(), remedy)
+            }
+            Err(_) => {
+                findings.doubt(what, "there is no such socket", &format!("if it is wanted: '{remedy}'"));
+            }
+        }
+    }
+}
+
+pub(super) fn control_groups(settings: &Settings, findings: &mut Findings) {
+    let root = Path::new("/sys/fs/cgroup");
+    match fs::read_to_string(root.join("cgroup.controllers")) {
+        Ok(controllers) if has_all(&controllers) => {
+            findings.good("control groups", "version 2, with cpu and memory")
+        }
+        Ok(controllers) => findings.doubt(
+            "control groups",
+            format!("version 2, with these only: {}", controllers.trim()),
+            "without cpu and memory no limit works: see the kernel's command line",
+        ),
+        Err(_) if root.join("cpu").exists() => {
+            findings.good("control groups", "version 1: limits work, but for rootless podman");
+        }
+        Err(_) => findings.doubt("control groups", "there are none", "without them no limit works"),
+    }
+    let pressure = Path::new("/proc/pressure/memory");
+    if pressure.exists() {
+        findings.good("pressure", "the kernel tells who waits for memory");
+    } else {
+        let says = "the kernel doesn't tell who waits for memory: only what is left counts";
+        findings.doubt("pressure", says, "'psi=1' on the kernel's command line, where it is built in");
+    }
+    let Ok(user) = stat(&settings.rootless_podman_socket).map(|stat| stat.st_uid) else { return };
+    if !root.join("cgroup.controllers").exists() {
+        return;
+    }
+    let manager: PathBuf =
+        format!("user.slice/user-{user}.slice/user@{user}.service/cgroup.controllers").into();
+    let delegated = fs::read_to_string(root.join(manager)).unwrap_or_default();
+    if has_all(&delegated) {
+        findings.good("delegation", format!("user {user} may limit cpu and memory"));
+    } else {
+        findings.doubt(
+            "delegation",
+            format!("user {user} may use these control groups only: {}", delegated.trim()),
+            "'systemctl edit user@.service': [Service] Delegate=cpu memory pids",
+        );
+    }
+}
+
+fn has_all(controllers: &str) -> bool {
+    ["cpu", "memory"].iter().all(|wanted| controllers.split_whitespace().any(|it| it == *wanted))
+}
+
+pub(super) fn endpoint(settings: &Settings, agent_runs: bool, findings: &mut Findings) {
+    for address in &settings.metrics_listen {
+        let what = format!("METRICS_LISTEN {address}");
+        let reached = match address {
+            ListenAddress::Tcp(address) => TcpStream::connect_timeout(address, LIMIT).map(drop),
+            ListenAddress::Unix(path) => std::os::unix::net::UnixStream::connect(path).map(drop),
+        };
+        match (reached, agent_runs) {
+            (Ok(()), true) => findings.good(what, "it takes connections"),
+            (Ok(()), false) => {
+                let remedy = "see who it is: 'ss -ltnp'; stop it, or set METRICS_LISTEN";
+                findings.bad(what, "another program has it", remedy);
+            }
+            (Err(error), true) => {
+                let says = format!("nobody can post there: {error}");
+                findings.bad(what, says, "see the agent's log, and who has the port: 'ss -ltnp'");
+            }
+            (Err(_), false) => {}
+        }
+    }
+}

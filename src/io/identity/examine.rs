@@ -1,0 +1,60 @@
+//! Keys, certificates and the clock as `doctor` looks at them.
+
+use std::time::Duration;
+
+use super::{Clock, Stamp, Vault};
+use crate::io::{server::Config, state::Store};
+
+/// Certificates that end sooner than this are worth a word.
+const SOON: Duration = Duration::from_secs(2 * 86_400);
+
+/// A file that says who this device is, or whom it trusts.
+pub(crate) struct Examined {
+    pub(crate) what: &'static str,
+    pub(crate) says: String,
+    /// What to do about it, if something is wrong.
+    pub(crate) fault: Option<&'static str>,
+    /// Without it the device can't talk to its server.
+    pub(crate) matters: bool,
+}
+
+/// How far the system's clock is behind what is known: the build, and times that servers vouched for.
+pub(crate) fn clock_behind(state: Store) -> Option<Duration> {
+    Clock::load(state).behind()
+}
+
+/// The CA, the bootstrap pair, and the device's own.
+pub(crate) fn examine(config: &Config) -> Vec<Examined> {
+    let vault = Vault::new(config);
+    let now = Clock::load(config.state.clone()).now();
+    let own = vault.own();
+    let ca = match vault.roots() {
+        Ok(roots) => (format!("{} CAs are trusted", roots.len()), None),
+        Err(cause) => (cause, Some("put the CA of the edge API into the file that CA_ROOT names")),
+    };
+    let bootstrap = match vault.bootstrap().map(|it| it.pair.facts) {
+        Ok(facts) => match facts.fault(now) {
+            None => (format!("it is valid until {}", Stamp(facts.not_after)), None),
+            Some(fault) => (fault, Some("it still does for registering")),
+        },
+        Err(cause) => (cause, Some("set CERT and KEY to the pair that the edge API was installed with")),
+    };
+    let certificate = match &own {
+        Some(own) => match own.pair.facts.fault(now) {
+            Some(fault) => (fault, Some("the device asks for another by itself; see SERVER")),
+            None => {
+                let until = own.pair.facts.not_after;
+                let is_late = until.duration_since(now).unwrap_or_default() < SOON;
+                let remedy = is_late.then_some("it is renewed by itself; see SERVER");
+                (format!("it is valid until {}", Stamp(until)), remedy)
+            }
+        },
+        None => ("there is none yet".into(), Some("the device gets one when it is approved on the server")),
+    };
+    let examined = |what, (says, fault), matters| Examined { what, says, fault, matters };
+    vec![
+        examined("CA_ROOT", ca, true),
+        examined("CERT and KEY", bootstrap, own.is_none()),
+        examined("the device's own certificate", certificate, false),
+    ]
+}
