@@ -9,6 +9,7 @@
 //! | [`scenarios::pressure`] | the device comes first: reserves of memory and disk, default limits |
 //! | [`scenarios::secrets`] | Secrets reach the pods that name them, and stay nowhere else |
 //! | [`scenarios::process`] | settings, exit codes, signals, `--check` |
+//! | [`command`] | what a person at the device is told: why a workload doesn't run, in ten situations; exit codes |
 //! | [`scenarios::architecture`] | the house stays as it is drawn |
 //! | [`metrics`] | the endpoint: what whoever posts is promised, the attacks on it, kills of both processes |
 //! | [`edge`] | the agent and an edge API: from a stranger to running pods; certificates, kills, outages, chaos |
@@ -22,6 +23,7 @@
 // Tests measure and wait, and a failing helper is a failing test.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::disallowed_methods, unreachable_pub)]
 
+mod command;
 mod edge;
 mod kubernetes;
 mod metrics;

@@ -136,27 +136,24 @@ pub fn metrics(report: &Report) -> String {
     }
 }
 
+/// For example `linked; heard 12s ago; asked again in 48s; certificate for 20d3h; configuration '42' of 12s ago`.
 fn conversation(server: &Server) -> String {
-    let mut text = server.link.to_owned();
-    let mut add = |label: &str, seconds: Option<u64>, after: &str| {
-        if let Some(seconds) = seconds {
-            let _ = write!(text, "; {label}{}{after}", duration(seconds));
-        }
-    };
-    add("heard ", server.heard, " ago");
-    add("asked again in ", server.next, "");
-    match server.certificate {
-        Some(left @ 0..) => add("certificate for ", Some(left.unsigned_abs()), ""),
-        Some(over) => add("certificate ended ", Some(over.unsigned_abs()), " ago"),
-        None => {}
+    let mut parts = vec![server.link.to_owned()];
+    parts.extend(server.heard.map(|age| format!("heard {} ago", duration(age))));
+    match server.next {
+        Some(left) => parts.push(format!("asked again in {}", duration(left))),
+        None if server.link == "disconnected" => parts.push("until 'device-worker-ng register'".to_owned()),
+        None => parts.push("being asked".to_owned()),
     }
+    parts.extend(server.certificate.map(|left| match left {
+        0.. => format!("certificate for {}", duration(left.unsigned_abs())),
+        _ => format!("certificate ended {} ago", duration(left.unsigned_abs())),
+    }));
     if let Some(version) = &server.configuration {
-        let _ = write!(text, "; configuration '{version}'");
-        if let Some(age) = server.configuration_age {
-            let _ = write!(text, " of {} ago", duration(age));
-        }
+        let age = server.configuration_age.map(|age| format!(" of {} ago", duration(age)));
+        parts.push(format!("configuration '{version}'{}", age.unwrap_or_default()));
     }
-    text
+    parts.join("; ")
 }
 
 fn heads(words: &[&str]) -> Vec<String> {

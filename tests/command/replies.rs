@@ -1,0 +1,108 @@
+//! What commands promise to scripts: exit codes, JSON, and who may ask.
+
+use std::{fs, io::Write, os::unix::fs::PermissionsExt, os::unix::net::UnixStream};
+
+use serde_json::Value;
+
+use super::{say, wait_for};
+use crate::support::{Device, SLEEP, http};
+
+fn json(device: &Device, command: &[&str]) -> Value {
+    let output = device.run(command);
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{command:?}: {error}: {output:?}"))
+}
+
+#[test]
+fn exit_codes_tell_what_is_what_and_json_is_for_scripts() {
+    let Some(mut device) = Device::new("codes") else { return };
+    device.gated("coded", "low");
+    device.start();
+    device.wait_for_running(&["coded"]);
+    device.wait_for("all to be well", || (say(&device, &["status"]).0 == 0).then_some(()));
+    wait_for(&device, &["explain", "coded"], 0, "coded is running\n");
+    assert_eq!(say(&device, &["explain", "nobody"]), (2, "there is no workload 'nobody'\n".into()));
+    assert_eq!(say(&device, &["eval", "x == nil"]), (0, "x == nil: true\nx is nil\n".into()));
+    assert_eq!(say(&device, &["eval", "x > 1"]), (1, "x > 1: false\nx is nil\n".into()));
+    assert_eq!(say(&device, &["eval", "x >"]).0, 2);
+    let status = json(&device, &["status", "--json"]);
+    assert_eq!(status["workloads"][0]["name"], "coded");
+    assert_eq!(status["workloads"][0]["state"], "running");
+    assert_eq!(status["device"]["healthy"], true);
+    assert_eq!(
+        json(&device, &["describe", "coded", "--json"])["profiles"][0]["conditions"][0]["holds"],
+        true
+    );
+    assert_eq!(json(&device, &["--json", "explain", "coded"])["well"], true);
+    assert_eq!(json(&device, &["eval", "2 > 1", "--json"])["holds"], true);
+}
+
+#[test]
+fn a_posted_metric_is_shown_at_once() {
+    let mut device = Device::without_podman("metric");
+    device.start_taking_metrics();
+    assert_eq!(http::post(device.address(), r#"{"name":"x","value":2.5}"#).unwrap().0, 200);
+    // 200 means that the loop has it before any question that comes later
+    assert_eq!(json(&device, &["metrics", "--json"])[0]["value"], 2.5);
+    assert_eq!(say(&device, &["eval", "x > 2"]).0, 0);
+}
+
+#[test]
+fn a_restart_gives_a_new_pod_without_waiting() {
+    let Some(mut device) = Device::new("restart") else { return };
+    device.workload("fresh", SLEEP);
+    device.start();
+    let before = device.wait_for_running(&["fresh"]).remove(0);
+    // podman may have it running before the agent hears of it
+    wait_for(&device, &["restart", "fresh"], 0, "fresh gets a new pod\n");
+    let after = device.wait_for_another(&before);
+    assert_eq!(after.name, before.name, "the content is the same");
+    assert_eq!(say(&device, &["restart", "nobody"]).0, 2);
+}
+
+#[test]
+fn without_an_agent_the_answer_says_so_and_the_code_is_3() {
+    let device = Device::without_podman("away");
+    let output = device.run(&["status"]);
+    assert_eq!(output.status.code(), Some(3));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("no agent listens on '") && said.contains("control.sock"), "{said}");
+    let output = device.run(&["frobnicate"]);
+    assert_eq!(output.status.code(), Some(78));
+    let output = device.run(&["explain"]);
+    assert_eq!(output.status.code(), Some(78));
+}
+
+#[test]
+fn the_socket_is_the_agents_users_alone_and_outlives_clients_that_hang_or_babble() {
+    let mut device = Device::without_podman("socket");
+    device.start_taking_metrics();
+    let path = device.path("run/control.sock");
+    device.wait_for("the socket", || path.exists().then_some(()));
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    let _silent = UnixStream::connect(&path).unwrap();
+    let mut babbler = UnixStream::connect(&path).unwrap();
+    let _ = babbler.write_all(&[0xff; 100_000]);
+    assert_eq!(say(&device, &["metrics"]).0, 0);
+    device.kill();
+    device.start_taking_metrics();
+    // what a dead agent left is in nobody's way
+    device.wait_for("a reply", || (say(&device, &["metrics"]).0 == 0).then_some(()));
+}
+
+#[test]
+fn the_doctor_names_what_is_wrong_and_what_to_do_with_or_without_an_agent() {
+    let mut device = Device::without_podman("doctor");
+    let (code, text) = say(&device, &["doctor"]);
+    assert_eq!(code, 1, "{text}");
+    assert!(text.starts_with("bad agent: no agent listens on '"), "{text}");
+    device.workload("fresh", SLEEP);
+    device.start_taking_metrics();
+    let text = device.wait_for("the agent to look for podman", || {
+        let (code, text) = say(&device, &["doctor"]);
+        (code == 1 && text.contains("bad podman")).then_some(text)
+    });
+    assert!(text.starts_with("good agent: it runs, and answers\n"), "{text}");
+    assert!(text.contains("remedy: systemctl enable --now podman.socket\n"), "{text}");
+    let findings = json(&device, &["doctor", "--json"]);
+    assert!(findings.as_array().unwrap().iter().any(|it| it["verdict"] == "bad" && it["remedy"].is_string()));
+}
