@@ -7,19 +7,22 @@ use std::{
     os::unix::process::CommandExt,
     path::PathBuf,
     process::{Command, ExitCode},
+    thread,
 };
 
 use device_worker_ng::{
     check, doctor,
     io::{
-        control, keeper,
+        control,
+        journal::{self, Journal},
+        keeper,
         metrics::{self, receiver},
         state::Store,
     },
     run::{self, End},
     settings::{Host, Invocation, Settings, SettingsError},
 };
-use log::{LevelFilter, error, info};
+use log::{Level, LevelFilter, error, info};
 use simplelog::{ConfigBuilder, WriteLogger};
 
 /// What `sysexits.h` calls EX_CONFIG: systemd is told not to restart after it.
@@ -70,7 +73,7 @@ fn main() -> ExitCode {
             serve(&settings, &arguments)
         }
         Err(error) => {
-            eprintln!("device-worker-ng: {error}");
+            complain(&format!("device-worker-ng: {error}"));
             ExitCode::from(CONFIGURATION)
         }
     }
@@ -123,24 +126,34 @@ fn finish(result: Result<(), String>) -> ExitCode {
 }
 
 fn log_to_stderr(level: LevelFilter) {
+    if journal::is_stderr() {
+        log::set_max_level(level);
+        let _ = log::set_logger(&Journal); // the first and only one
+        return;
+    }
     let mut config = ConfigBuilder::new();
     config.add_filter_allow_str("device_worker_ng").set_target_level(LevelFilter::Off);
     config.set_thread_level(LevelFilter::Off).set_location_level(LevelFilter::Off);
-    if env::var_os("JOURNAL_STREAM").is_some() {
-        config.set_time_level(LevelFilter::Off); // the journal has its own
-    } else {
-        config.set_time_format_rfc3339();
-    }
+    config.set_time_format_rfc3339();
     if WriteLogger::init(level, config.build(), io::stderr()).is_err() {
         eprintln!("device-worker-ng: there is a logger already");
     }
 }
 
+/// For what goes wrong beside the log.
+fn complain(text: &str) {
+    if journal::is_stderr() {
+        eprint!("{}", journal::marked(Level::Error, text));
+    } else {
+        eprintln!("{text}");
+    }
+}
+
 /// No thread ends alone: half an agent would be worse than a restart.
 fn end_on_panic() {
-    let report = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
-        report(panic);
+        let thread = thread::current();
+        complain(&format!("thread '{}' {panic}", thread.name().unwrap_or("unnamed")));
         std::process::abort();
     }));
 }

@@ -7,6 +7,7 @@ pub mod desk;
 pub mod exits;
 pub mod hardware;
 pub mod identity;
+pub mod journal;
 pub mod keeper;
 pub mod kubernetes;
 pub mod manifests;

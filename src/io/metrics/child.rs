@@ -1,5 +1,6 @@
 //! The receiver as the agent sees it: a process that nothing is believed of.
 
+use std::env;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -42,6 +43,7 @@ impl Child {
         let mut command = Command::new("/proc/self/exe");
         command.args([SUBCOMMAND, log::max_level().as_str()]).current_dir("/");
         command.env_clear().env("RUST_MIN_STACK", STACK).stdin(Stdio::from(OwnedFd::from(stdin)));
+        command.envs(env::var_os("JOURNAL_STREAM").map(|stream| ("JOURNAL_STREAM", stream)));
         if rustix::process::geteuid().is_root() {
             // With the user, std drops the supplementary groups.
             command.uid(NOBODY).gid(NOBODY);
