@@ -240,7 +240,8 @@ fn events_to_actions(
     workers: &mut Workers,
     reload: &dyn Fn() -> Result<(), String>,
 ) -> End {
-    let mut notify = Notify::ready();
+    let mut notify = Notify::of_environment();
+    notify.ready();
     let mut waiting = VecDeque::from([Event::Tick]);
     loop {
         let event = waiting.pop_front().unwrap_or(Event::Tick);
@@ -256,14 +257,19 @@ fn events_to_actions(
             sleep = sleep.min(at.saturating_sub(now().up));
         }
         waiting.push_back(match inbox.recv_timeout(sleep) {
-            Ok(Event::Terminate) => return End::Terminated,
-            Ok(Event::Reload) => match reload() {
-                Ok(()) => return End::Reload,
-                Err(error) => {
-                    error!("failed to read the settings again: {error}");
-                    Event::Tick
+            Ok(Event::Terminate) => {
+                notify.stopping();
+                return End::Terminated;
+            }
+            Ok(Event::Reload) => {
+                notify.reloading();
+                match reload() {
+                    Ok(()) => return End::Reload, // the next process will be ready
+                    Err(error) => error!("failed to read the settings again: {error}"),
                 }
-            },
+                notify.ready();
+                Event::Tick
+            }
             Ok(event) => event,
             Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => Event::Tick,
         });

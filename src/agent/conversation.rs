@@ -52,6 +52,11 @@ impl Agent {
         }
     }
 
+    /// How things are with the edge API, in a few words for people; none where none is talked to.
+    pub fn link(&self) -> Option<&'static str> {
+        self.server.as_ref().map(|server| server.link.summary())
+    }
+
     /// A call was answered, or not.
     pub(super) fn answered(&mut self, kind: CallKind, result: Result<Answer, CallFailure>, now: Now) {
         let Some(server) = &mut self.server else { return };

@@ -223,7 +223,7 @@ impl Agent {
         (std::mem::take(&mut self.book.actions), wake)
     }
 
-    /// Another number when phases or missing engines may have changed.
+    /// Another number when phases, missing engines or the link may have changed.
     pub fn revision(&self) -> u64 {
         self.revision
     }

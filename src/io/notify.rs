@@ -20,17 +20,33 @@ pub struct Notify {
 }
 
 impl Notify {
-    /// Says that the agent is up.
-    pub fn ready() -> Self {
-        let notify = Self {
+    /// As the environment says.
+    pub fn of_environment() -> Self {
+        Self {
             watchdog: sd_notify::watchdog_enabled(),
             fed: Duration::ZERO,
             has_reader: std::env::var_os("NOTIFY_SOCKET").is_some(),
             status: String::new(),
             revision: 0,
-        };
-        notify.send(NotifyState::Ready);
-        notify
+        }
+    }
+
+    /// Says that the agent is up: at its start, and after a reload.
+    pub fn ready(&self) {
+        self.send(&[NotifyState::Ready]);
+    }
+
+    /// Says that the settings are read again, up to the next [`ready`](Self::ready), by whatever process. The time
+    /// is for a `Type=notify-reload` that somebody sets: the unit doesn't, as systemd before 253 doesn't know it.
+    pub fn reloading(&self) {
+        let since = NotifyState::monotonic_usec_now();
+        let states: Vec<_> = [NotifyState::Reloading].into_iter().chain(since.ok()).collect();
+        self.send(&states);
+    }
+
+    /// Says that the agent ends because it was asked to.
+    pub fn stopping(&self) {
+        self.send(&[NotifyState::Stopping, NotifyState::Status("ending; the workloads stay")]);
     }
 
     /// The longest time that the loop may sleep for the watchdog's sake.
@@ -44,7 +60,7 @@ impl Notify {
         // With the longest sleep after it, this is half of the limit.
         if self.watchdog.is_some_and(|limit| now.saturating_sub(self.fed) >= limit / 6) {
             self.fed = now;
-            self.send(NotifyState::Watchdog);
+            self.send(&[NotifyState::Watchdog]);
         }
         if !self.has_reader || self.revision == agent.revision() {
             return;
@@ -52,19 +68,19 @@ impl Notify {
         self.revision = agent.revision();
         let status = summary(agent);
         if status != self.status {
-            self.send(NotifyState::Status(&status));
+            self.send(&[NotifyState::Status(&status)]);
             self.status = status;
         }
     }
 
-    fn send(&self, state: NotifyState<'_>) {
-        if let Err(error) = sd_notify::notify(&[state]) {
+    fn send(&self, states: &[NotifyState<'_>]) {
+        if let Err(error) = sd_notify::notify(states) {
             debug!("failed to notify the service manager: {error}");
         }
     }
 }
 
-/// For example `3 workloads: 2 running, 1 waiting; podman doesn't answer`.
+/// For example `3 workloads: 2 running, 1 waiting; server: linked; podman doesn't answer`.
 fn summary(agent: &Agent) -> String {
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
     for (_, phase) in agent.phases() {
@@ -74,6 +90,9 @@ fn summary(agent: &Agent) -> String {
     let parts: Vec<String> = counts.iter().map(|(word, count)| format!("{count} {word}")).collect();
     let (s, colon) = (if total == 1 { "" } else { "s" }, if parts.is_empty() { "" } else { ": " });
     let mut text = format!("{total} workload{s}{colon}{}", parts.join(", "));
+    if let Some(link) = agent.link() {
+        text.push_str(&format!("; server: {link}"));
+    }
     for engine in agent.missing_engines() {
         text.push_str(&format!("; {engine} doesn't answer"));
     }

@@ -51,6 +51,11 @@ impl Troubles {
         self.told.iter().map(|(_, sentence)| &**sentence)
     }
 
+    /// Whether a call of this kind found nobody to talk to when it was last made.
+    pub(super) fn is_unheard(&self, kind: CallKind) -> bool {
+        self.unheard.contains(&kind)
+    }
+
     /// Says whether there was anything.
     fn over(&mut self, about: Option<CallKind>) -> bool {
         let before = self.told.len();

@@ -26,6 +26,39 @@ fn an_unknown_device_enrols_registers_and_runs_what_the_server_wants() {
 }
 
 #[test]
+fn each_state_of_the_link_has_words_for_people() {
+    assert_eq!(World::new().agent.link(), None, "no server is given");
+    let mut world = World::managed(Remembered::default());
+    world.happen(Event::Tick);
+    assert_eq!(world.agent.link(), Some("enrolling"));
+    let mut words = Vec::new();
+    let mut follow = |world: &mut World, time: Duration| {
+        for _ in 0..time.as_secs() {
+            world.pass(S);
+            let word = world.agent.link().unwrap();
+            if words.last() != Some(&word) {
+                words.push(word);
+            }
+        }
+        std::mem::take(&mut words)
+    };
+    world.edge.approves = false;
+    assert_eq!(follow(&mut world, 60 * S), ["registering"]);
+    world.edge.known = true;
+    let last = |words: Vec<&'static str>| *words.last().unwrap();
+    assert_eq!(last(follow(&mut world, 302 * S)), "linked");
+    world.edge.broken = Some(CallFailure::Unreachable("connection refused".into()));
+    assert_eq!(last(follow(&mut world, HOUR)), "unreachable");
+    world.edge.broken = None;
+    assert_eq!(last(follow(&mut world, HOUR)), "linked");
+    world.restart();
+    world.happen(Event::Tick);
+    assert_eq!(world.agent.link(), Some("connecting"), "nobody was heard yet");
+    world.edge.disconnects = true;
+    assert_eq!(last(follow(&mut world, HOUR)), "disconnected");
+}
+
+#[test]
 fn a_device_nobody_approves_asks_for_days_ever_more_slowly_and_says_so_once() {
     let mut world = World::managed(Remembered::default());
     world.edge.approves = false;
