@@ -57,7 +57,8 @@ fn settings(dir: &std::path::Path) -> Settings {
         ("XDG_RUNTIME_DIR", "/run/user/0"),
     ];
     let environment = environment.map(|(name, value)| (OsString::from(name), OsString::from(value)));
-    let host = Host { uid: 0, machine_id: "/nowhere".into(), config: "/nowhere".into() };
+    let host =
+        Host { uid: 0, machine_id: "/nowhere".into(), config: "/nowhere".into(), run: "/nowhere".into() };
     match Settings::load(args, environment, &host).unwrap() {
         Invocation::Check(settings) => *settings,
         other => panic!("{other:?}"),

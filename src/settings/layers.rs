@@ -1,4 +1,4 @@
-//! Where a setting's text comes from: flags over the environment over the file.
+//! Where a setting's text comes from: flags over the environment over the file over credentials.
 
 use std::{
     collections::BTreeMap,
@@ -21,6 +21,9 @@ use super::{
 use crate::wire::manifest::yaml::{self, Field};
 
 const PREFIX: &str = "EDGE_DEVICE_";
+/// The keys whose files may be credentials, and what these are called then.
+const CREDENTIALS: [(&str, &str); 4] =
+    [("CA_ROOT", "ca-root"), ("CERT", "cert"), ("KEY", "key"), ("KUBECONFIG", "kubeconfig")];
 const LARGEST_FILE: u64 = 1 << 20;
 
 /// Where a setting was given.
@@ -37,6 +40,8 @@ pub enum Source {
         /// From 1.
         line: usize,
     },
+    /// By the service manager, as a credential of this name.
+    Credential(&'static str),
     /// Nowhere.
     Default,
 }
@@ -47,6 +52,7 @@ impl fmt::Display for Source {
             Self::Flag(flag) => write!(f, "--{flag}"),
             Self::Environment(key) => write!(f, "{PREFIX}{key}"),
             Self::File { path, line } => write!(f, "{}:{line}", path.display()),
+            Self::Credential(name) => write!(f, "credential {name}"),
             Self::Default => f.write_str("default"),
         }
     }
@@ -78,6 +84,24 @@ impl Layers {
         if !items.is_empty() {
             self.0.insert(key.name, Given { items, source });
         }
+    }
+
+    /// The files that a unit's `LoadCredential=` brought, by their names. Who asks from a shell finds those of the
+    /// unit too, while it runs.
+    pub(super) fn credentials(host: &Host, environment: &BTreeMap<OsString, OsString>) -> Self {
+        let variable = |name: &str| environment.get(OsStr::new(name)).map(PathBuf::from);
+        let run = || if host.uid == 0 { Some(host.run.clone()) } else { variable("XDG_RUNTIME_DIR") };
+        let unit = || run().map(|run| run.join("credentials/device-worker-ng.service"));
+        let directory = variable("CREDENTIALS_DIRECTORY").or_else(unit);
+        let mut layer = Self::default();
+        for (key, name) in CREDENTIALS {
+            if let (Some(key), Some(path)) = (keys::find(key), directory.as_ref().map(|it| it.join(name)))
+                && path.exists()
+            {
+                layer.add(key, vec![path.to_string_lossy().into_owned()], Source::Credential(name));
+            }
+        }
+        layer
     }
 
     pub(super) fn environment(

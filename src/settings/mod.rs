@@ -1,5 +1,6 @@
 //! Settings: flags > environment > file > defaults, every value checked before anything starts.
 
+mod host;
 pub(crate) mod keys;
 mod layers;
 mod value;
@@ -9,14 +10,13 @@ mod tests;
 
 use std::{
     collections::BTreeMap,
-    ffi::OsString,
+    ffi::{OsStr, OsString},
     fmt,
-    fs::File,
-    io::Read,
-    path::{Path, PathBuf},
+    path::PathBuf,
     time::Duration,
 };
 
+pub use host::Host;
 pub use layers::Source;
 use layers::{Given, Layers};
 pub use value::{ListenAddress, Reserve};
@@ -38,28 +38,6 @@ pub enum Invocation {
     Doctor(Box<Settings>, bool),
     /// Print this, and be done.
     Print(String),
-}
-
-/// What the defaults depend on.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Host {
-    /// The effective user; root's directories are others than a user's.
-    pub uid: u32,
-    /// The file that names the machine.
-    pub machine_id: PathBuf,
-    /// Where a command looks for the settings of an agent that it wasn't told of.
-    pub config: PathBuf,
-}
-
-impl Host {
-    /// The one this process runs on.
-    pub fn this() -> Self {
-        Self {
-            uid: rustix::process::geteuid().as_raw(),
-            machine_id: "/etc/machine-id".into(),
-            config: "/etc/device-worker-ng/config.yaml".into(),
-        }
-    }
 }
 
 /// Everything that can be set, valid.
@@ -150,11 +128,13 @@ impl Settings {
             Err(text) => return Ok(Invocation::Print(text)),
         };
         let environment: BTreeMap<OsString, OsString> = environment.into_iter().collect();
-        let mut layers = match &command.config {
+        // Lowest, as a file that somebody names is no accident.
+        let mut layers = Layers::credentials(host, &environment);
+        layers.cover(match &command.config {
             Some(path) => Layers::file(path)?,
             None if command.word.is_some() => Layers::usual(host, &environment)?,
             None => Layers::default(),
-        };
+        });
         layers.cover(Layers::environment(environment.clone())?);
         layers.cover(std::mem::take(&mut command.flags));
         let mut reader = Reader { layers, environment, listing: Vec::new() };
@@ -257,7 +237,7 @@ impl Reader {
         let manifests = self.path("MANIFESTS")?;
         let device_id = match self.text("DEVICE_ID", value::device_id)? {
             Some(id) => id,
-            None => self.default("DEVICE_ID", machine_id(&host.machine_id)?),
+            None => self.default("DEVICE_ID", host::machine_id(&host.machine_id)?),
         };
         let log_level = self.text("LOG_LEVEL", value::log_level)?;
         let log_level = log_level.unwrap_or_else(|| {
@@ -393,7 +373,7 @@ impl Reader {
     }
 
     fn variable(&self, name: &str) -> Option<PathBuf> {
-        self.environment.get(std::ffi::OsStr::new(name)).filter(|value| !value.is_empty()).map(PathBuf::from)
+        self.environment.get(OsStr::new(name)).filter(|value| !value.is_empty()).map(PathBuf::from)
     }
 
     fn kubernetes_service(&self) -> Option<String> {
@@ -424,23 +404,4 @@ impl Reader {
 fn list(addresses: &[ListenAddress]) -> String {
     let texts: Vec<String> = addresses.iter().map(ToString::to_string).collect();
     texts.join(", ")
-}
-
-/// systemd's name of the machine: 32 hex digits. An image that never booted says `uninitialized` instead.
-fn machine_id(path: &Path) -> Result<String, SettingsError> {
-    let fault = |cause: &str| {
-        SettingsError(format!(
-            "DEVICE_ID is not given, and '{}' can't take its place: {cause}",
-            path.display()
-        ))
-    };
-    let mut text = String::new();
-    let read = File::open(path).and_then(|file| file.take(64).read_to_string(&mut text));
-    read.map_err(|error| fault(&error.to_string()))?;
-    let id = text.trim();
-    let is_digit = |byte: &u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(byte);
-    if id.len() == 32 && id.as_bytes().iter().all(is_digit) {
-        return Ok(id.to_owned());
-    }
-    Err(fault("it does not hold 32 lower-case hex digits"))
 }

@@ -1,6 +1,6 @@
 //! Settings by their outcome.
 
-use std::io::Write;
+use std::{fs::File, io::Write, path::Path};
 
 use super::*;
 
@@ -17,7 +17,8 @@ impl World {
         let machine_id = dir.path().join("machine-id");
         std::fs::write(&machine_id, "0123456789abcdef0123456789abcdef\n").unwrap();
         let config = dir.path().join("usual.yaml");
-        Self { dir, host: Host { uid: 0, machine_id, config } }
+        let run = dir.path().join("run");
+        Self { dir, host: Host { uid: 0, machine_id, config, run } }
     }
 
     fn file(&self, text: impl AsRef<[u8]>) -> String {
@@ -82,6 +83,41 @@ fn a_flag_wins_over_the_environment_and_the_environment_over_the_file() {
     assert_eq!(namespace(&[], &environment), ("env".into(), "EDGE_DEVICE_NAMESPACE".into()));
     assert_eq!(namespace(&[], &[]), ("file".into(), format!("{file}:2")));
     assert_eq!(namespace(&[], &[("EDGE_DEVICE_NAMESPACE", "")]).0, "file", "empty is not given");
+}
+
+#[test]
+fn a_units_credentials_stand_in_for_files_that_nobody_names() {
+    let world = World::new();
+    let directory = world.dir.path().to_str().unwrap();
+    for name in ["cert", "ca-root", "kubeconfig", "server"] {
+        std::fs::write(world.dir.path().join(name), "x").unwrap();
+    }
+    let file = world.file("SERVER: https://a:8043\nCERT: /named.pem\n");
+    let environment = [("CREDENTIALS_DIRECTORY", directory), ("KUBECONFIG", "/home/k")];
+    let settings = world.settings(&["--config", &file], &environment);
+    assert_eq!(settings.cert, Some("/named.pem".into()));
+    assert_eq!(settings.ca_root, Some(world.dir.path().join("ca-root")));
+    assert_eq!(settings.key, None, "there is no such credential");
+    assert_eq!(settings.kubeconfig, Some(world.dir.path().join("kubeconfig")));
+    let shown = settings.listing.iter().find(|setting| setting.key == "CA_ROOT").unwrap();
+    assert_eq!(shown.value, format!("{directory}/ca-root"));
+    assert_eq!(shown.source.to_string(), "credential ca-root");
+    assert_eq!(settings.server.as_deref(), Some("https://a:8043"), "only files come so");
+}
+
+#[test]
+fn who_checks_the_settings_from_a_shell_finds_the_credentials_of_the_unit_that_runs() {
+    let mut world = World::new();
+    let unit = world.dir.path().join("run/credentials/device-worker-ng.service");
+    std::fs::create_dir_all(&unit).unwrap();
+    std::fs::write(unit.join("key"), "x").unwrap();
+    assert_eq!(world.settings(&[], &[MANIFESTS]).key, Some(unit.join("key")));
+    world.host.uid = 1000;
+    let environment = [MANIFESTS, ("HOME", "/h")];
+    assert_eq!(world.settings(&[], &environment).key, None, "they are root's");
+    let run = world.dir.path().join("run");
+    let environment = [MANIFESTS, ("HOME", "/h"), ("XDG_RUNTIME_DIR", run.to_str().unwrap())];
+    assert_eq!(world.settings(&[], &environment).key, Some(unit.join("key")));
 }
 
 #[test]
