@@ -19,7 +19,7 @@ WITH_PODMAN = --config "target.'cfg(unix)'.runner = ['$(CURDIR)/$(SUPPORT)/test-
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
 .DEFAULT_GOAL = help
-.PHONY: help demo demo-edge power-cuts test simulate mutants bench check build static vendor install uninstall clean
+.PHONY: help demo demo-edge systemd-test power-cuts test simulate mutants bench check build static vendor install uninstall clean
 
 help: ## Say what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -29,6 +29,13 @@ demo: ## Watch real pods start and stop by posted metrics, on a podman of its ow
 
 demo-edge: ## The same from an edge API for development: enrol, register, run pods, lose the server
 	@$(SUPPORT)/demo-edge
+
+# What boots a systemd in namespaces of its own; without it that test is skipped by name.
+export SYSTEMD_SANDBOX ?= $(wildcard $(CURDIR)/../shared/tools/systemd-sandbox)
+
+systemd-test: ## Let the unit crash, hang, reload and be upgraded under a systemd of its own (SYSTEMD_SANDBOX=)
+	$(SUPPORT)/install-needs test
+	@$(SUPPORT)/systemd-test $(AGENT)
 
 power-cuts: ## Cut the power of a whole emulated device ten times (DEVICE_VM=, half an hour)
 	@$(SUPPORT)/power-cuts
