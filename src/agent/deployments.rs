@@ -8,7 +8,8 @@
 //!                        └─ nobody wants it ─► Delete ┘
 //! ```
 //!
-//! At most one order per workload is under way.
+//! At most one order per workload is under way. What stands beside a Deployment for an earlier content goes by one more
+//! Apply, once it is available.
 
 mod shown;
 
@@ -57,6 +58,10 @@ pub struct Deployment {
     pub leaving: bool,
     /// How its pods are.
     pub rollout: Rollout,
+    /// What was made for it, in the executor's words.
+    pub beside: Vec<String>,
+    /// Of that, some only for contents that it had earlier.
+    pub has_former: bool,
 }
 
 /// How far a Deployment's pods are.
@@ -306,6 +311,7 @@ impl Managed {
         let Some(workload) = self.wanted.clone() else { return wake };
         let (hash, replicas) = (workload.hash.clone(), u32::from(self.may_run));
         let before = self.applied.as_ref().filter(|it| it.hash == hash && it.replicas == replicas);
+        let (mut beside, mut settled) = (Vec::new(), false);
         let runs = match self.here() {
             None if replicas == 0 => return wake,
             None => false,
@@ -313,9 +319,12 @@ impl Managed {
             Some(it) => {
                 let is_changed = before.is_some_and(|before| it.generation > before.generation);
                 let is_right = it.replicas == replicas && (it.hash == hash || replicas == 0);
-                if is_right && !is_changed {
+                // until then a pod of an earlier content may be the one that works
+                settled = is_right && it.hash == hash && it.rollout == Rollout::Available;
+                if is_right && !is_changed && !(settled && it.has_former) {
                     return wake;
                 }
+                beside.clone_from(&it.beside);
                 it.replicas > 0
             }
         };
@@ -327,7 +336,8 @@ impl Managed {
             let message = format!("workload '{name}' is scaled to 0: its profiles don't hold");
             turn.tell(Notice::info(Reason::Inactive, message));
         }
-        self.last = turn.order(name, Engine::Kubernetes, Task::Apply { workload, replicas });
+        let task = Task::Apply { workload, replicas, beside, settled };
+        self.last = turn.order(name, Engine::Kubernetes, task);
         self.under_way = Some(Doing::Apply { hash, replicas });
         wake
     }
@@ -339,7 +349,9 @@ impl Managed {
                 self.forgive();
                 let at = turn.now.up;
                 self.applied = Some(Applied { hash, replicas, generation: now.generation, at });
-                (self.came_up, self.since) = (false, Some(at));
+                if self.here().is_none_or(|before| before.generation != now.generation) {
+                    (self.came_up, self.since) = (false, Some(at));
+                }
                 self.see(*now);
             }
             (Doing::Apply { hash, .. }, Err(Failure::Workload(cause))) => {

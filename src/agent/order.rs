@@ -74,6 +74,10 @@ pub enum Task {
         workload: Arc<Workload>,
         /// How many.
         replicas: u32,
+        /// What stands beside it: [`Deployment::beside`].
+        beside: Vec<String>,
+        /// It has come up with this content: what only earlier ones needed goes.
+        settled: bool,
     },
     /// Remove this very Deployment, after its pods: [`Fact::Gone`] once that has begun, or if there was none.
     Delete(Box<Deployment>),

@@ -3,7 +3,7 @@
 //! | object | its name | its life |
 //! |---|---|---|
 //! | the Deployment | the workload's | applied anew with each change: Kubernetes rolls it |
-//! | its `ConfigMap`s and `Secret`s | `<workload>.<author's name>`, which no other workload can have | the Deployment owns them |
+//! | its `ConfigMap`s and `Secret`s | `<workload>.<author's name>`, which no other workload can have | the Deployment owns them, and says in annotations which there are: those of an earlier content go when the next one is available |
 
 use serde_json::{Value, json};
 
@@ -18,6 +18,9 @@ use crate::agent::{
 
 /// The annotation with the content's hash: on the pods always, on the Deployment once all of it was applied.
 const HASH: &str = "project-flotta.io/hash";
+/// The annotations of the Deployment that say which objects there are beside it: for what it is, and for what it was.
+const OBJECTS: &str = "project-flotta.io/objects";
+const FORMER: &str = "project-flotta.io/former-objects";
 /// A `ConfigMap` stands below these keys of a specification.
 const CONFIG_MAP_KEYS: [&str; 3] = ["configMap", "configMapRef", "configMapKeyRef"];
 /// A `Secret` below these.
@@ -35,8 +38,15 @@ pub struct Companion {
     pub object: Value,
 }
 
-/// The Deployment to apply. `whole`: nothing else is left to do for this content.
-pub fn deployment(workload: &Workload, replicas: u32, owner: &str, device_id: &str, whole: bool) -> Value {
+/// The Deployment to apply. `whole`: nothing else is left to do for this content, but for the `former` objects to go.
+pub fn deployment(
+    workload: &Workload,
+    replicas: u32,
+    owner: &str,
+    device_id: &str,
+    whole: bool,
+    former: &[String],
+) -> Value {
     let content = &workload.content;
     let mut spec = content.specification.clone();
     rename(&mut spec, workload);
@@ -52,11 +62,16 @@ pub fn deployment(workload: &Workload, replicas: u32, owner: &str, device_id: &s
     let mut labels = strings(&content.labels);
     labels.extend([OWNER_LABEL, WORKLOAD_LABEL].map(|key| (key.to_owned(), selector[key].clone())));
     let mut annotations = strings(&content.annotations);
-    annotations.remove(HASH);
+    annotations.retain(|key, _| ![HASH, OBJECTS, FORMER].contains(&key.as_str()));
     let mut own = annotations.clone();
     annotations.insert(HASH.into(), workload.hash.as_str().into());
     if whole {
         own.clone_from(&annotations);
+    }
+    for (key, names) in [(OBJECTS, &objects(workload)[..]), (FORMER, former)] {
+        if !names.is_empty() {
+            own.insert(key.into(), names.join(" ").into());
+        }
     }
     json!({
         "apiVersion": "apps/v1",
@@ -105,6 +120,24 @@ pub fn companions(workload: &Workload, owner: &str, uid: &str) -> Vec<Companion>
         companion("secrets", REGISTRIES, secret("kubernetes.io/dockerconfigjson", data))
     });
     maps.chain(secrets).chain(auth).collect()
+}
+
+/// What the Deployment needs beside it, as `<plural>/<name>`.
+fn objects(workload: &Workload) -> Vec<String> {
+    let all = companions(workload, "", "").into_iter();
+    all.map(|Companion { plural, name, .. }| format!("{plural}/{name}")).collect()
+}
+
+/// Of what stands beside the Deployment: what this content doesn't need. Anybody may have written that down, so it
+/// only counts what can be the workload's own.
+pub fn former(workload: &Workload, beside: &[String]) -> Vec<String> {
+    let (needed, own) = (objects(workload), own_name(workload, ""));
+    let is_own = |name: &str| {
+        let name = ["configmaps/", "secrets/"].iter().find_map(|plural| name.strip_prefix(plural));
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || "-.".contains(c);
+        name.is_some_and(|name| name.starts_with(&own) && name.chars().all(is_plain))
+    };
+    beside.iter().filter(|name| is_own(name) && !needed.contains(name)).cloned().collect()
 }
 
 /// Whether what was found under a companion's name is one.
@@ -157,17 +190,21 @@ pub fn version(object: &Value) -> Option<String> {
 pub fn read(object: &Value) -> Deployment {
     let metadata = &object["metadata"];
     let text = |key: &str| metadata[key].as_str().unwrap_or_default().to_owned();
+    let note = |key: &str| metadata["annotations"][key].as_str().unwrap_or_default();
+    let [objects, former] = [OBJECTS, FORMER].map(|key| note(key).split_whitespace().map(ToOwned::to_owned));
     Deployment {
         namespace: text("namespace"),
         name: text("name"),
         uid: text("uid"),
-        hash: metadata["annotations"][HASH].as_str().unwrap_or_default().to_owned(),
+        hash: note(HASH).to_owned(),
         replicas: number(&object["spec"], "replicas") as u32,
         generation: number(metadata, "generation"),
         // opaque by contract, and yet a counter on every API server there is
         version: version(object).and_then(|it| it.parse().ok()).unwrap_or_default(),
         leaving: !metadata["deletionTimestamp"].is_null(),
         rollout: rollout(object),
+        has_former: former.clone().next().is_some(),
+        beside: objects.chain(former).collect(),
     }
 }
 
@@ -240,11 +277,18 @@ mod tests {
             "initContainers": [{"name": "i"}],
             "volumes": [{"name": "cm", "projected": {"sources": [{"configMap": {"name": "cm"}}]}}],
         }));
-        let half = deployment(&web, 1, "me", "dev1", false);
-        assert_eq!(half["metadata"]["annotations"], json!({"note": "n"}));
-        let whole = deployment(&web, 0, "me", "dev1", true);
+        let old = ["configmaps/web.old".to_owned()];
+        let half = deployment(&web, 1, "me", "dev1", false, &old);
+        let objects = "configmaps/web.cm secrets/web.s";
+        let noted = json!({"note": "n", OBJECTS: objects, FORMER: "configmaps/web.old"});
+        assert_eq!(half["metadata"]["annotations"], noted);
+        assert_eq!(
+            (read(&half).beside.join(" "), read(&half).has_former),
+            (format!("{objects} {}", old[0]), true)
+        );
+        let whole = deployment(&web, 0, "me", "dev1", true, &[]);
         let annotations = json!({"note": "n", HASH: web.hash});
-        assert_eq!(whole["metadata"]["annotations"], annotations);
+        assert_eq!(whole["metadata"]["annotations"], json!({"note": "n", HASH: web.hash, OBJECTS: objects}));
         let selector = json!({OWNER_LABEL: "me", WORKLOAD_LABEL: "web"});
         assert_eq!(whole["spec"]["selector"], json!({"matchLabels": selector}));
         assert_eq!((&whole["spec"]["replicas"], &half["spec"]["replicas"]), (&json!(0), &json!(1)));
@@ -278,6 +322,15 @@ mod tests {
         assert_eq!(map["metadata"]["ownerReferences"][0]["uid"], "u1");
         assert_eq!(map["data"], json!({"a": "b"}));
         assert!(is_ours(map, "me") && !is_ours(map, "you") && !is_ours(&json!({}), "me"));
+    }
+
+    #[test]
+    fn what_only_an_earlier_content_needed_is_former_and_nothing_that_is_not_the_workloads() {
+        let beside = "configmaps/web.cm configmaps/web.old secrets/web.registry.credentials secrets/web.s \
+                      pods/web.x configmaps/other.old secrets/web.x/../../y secrets/web.x?y secrets/webx";
+        let beside: Vec<_> = beside.split_whitespace().map(ToOwned::to_owned).collect();
+        let expected = ["configmaps/web.old", "secrets/web.registry.credentials"];
+        assert_eq!(former(&workload(json!({})), &beside), expected);
     }
 
     fn rollout(replicas: u32, status: Value) -> Rollout {

@@ -128,6 +128,60 @@ fn a_workload_is_a_deployment_whose_pods_say_how_it_is() {
     });
 }
 
+/// Has variables from these objects, which are there as well.
+fn using(maps: &[&str], secrets: &[&str]) -> String {
+    let (mut documents, mut sources) = (Vec::new(), Vec::new());
+    for (kind, reference, names) in [("ConfigMap", "configMapRef", maps), ("Secret", "secretRef", secrets)] {
+        for name in names {
+            documents.push(json!({"apiVersion": "v1", "kind": kind, "metadata": {"name": name}}).to_string());
+            sources.push(json!({ reference: {"name": name} }));
+        }
+    }
+    let mut web = workload("web");
+    web["spec"]["pod"]["spec"]["containers"][0]["envFrom"] = sources.into();
+    documents.push(web.to_string());
+    documents.join("\n---\n")
+}
+
+#[test]
+fn what_only_an_earlier_content_used_goes_when_the_next_one_is_available() {
+    let Some(cluster) = Cluster::start() else { return };
+    let mut device = Device::without_podman("former");
+    device.set("KUBECONFIG", cluster.user("agent", true).display().to_string());
+    device.manifest("web.yaml", &using(&["kept", "page", "taken"], &["key"]));
+    device.start();
+    let first = wait_for_deployment(&device, &cluster, "the Deployment", |it| hash(it) != Value::Null);
+    cluster.come_up(&device, "web", &hash(&first), true);
+    device.wait_for_log("workload 'web' is available");
+    // somebody else's takes the place of one
+    let taken = format!("{CONFIG_MAPS}/web.taken");
+    cluster.put("DELETE", &taken, &Value::Null);
+    let theirs = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "web.taken"}});
+    let theirs = cluster.put("POST", CONFIG_MAPS, &theirs);
+
+    device.manifest("web.yaml", &using(&["kept"], &[]));
+    let second = wait_for_deployment(&device, &cluster, "the new content", |it| {
+        hash(it) != Value::Null && hash(it) != hash(&first)
+    });
+    let is_there = |path: &str| cluster.ask("GET", path, &Value::Null).0 == 200;
+    let [kept, page] = ["kept", "page"].map(|name| format!("{CONFIG_MAPS}/web.{name}"));
+    let key = format!("{SECRETS}/web.key");
+    device.kill(); // the next agent finds out what is to go
+    device.start();
+    device.manifest("other.json", &workload("other").to_string());
+    device.wait_for("the agent to have looked around", || cluster.deployment("other"));
+    assert!([&kept, &page, &key].into_iter().all(|path| is_there(path)), "the first pod may need them yet");
+
+    cluster.come_up(&device, "web", &hash(&second), true);
+    device.wait_for("what nothing uses to go", || (!is_there(&page) && !is_there(&key)).then_some(()));
+    wait_for_deployment(&device, &cluster, "nothing noted of them", |it| {
+        it["metadata"]["annotations"]["project-flotta.io/former-objects"].is_null()
+    });
+    assert!(is_there(&kept));
+    assert_eq!(cluster.get(&taken), theirs);
+    assert_eq!(cluster.deployment("web").unwrap()["spec"], second["spec"]);
+}
+
 #[test]
 fn what_nobody_wants_any_more_is_found_and_removed_and_what_others_change_is_put_right() {
     let Some(cluster) = Cluster::start() else { return };

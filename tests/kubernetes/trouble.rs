@@ -87,6 +87,36 @@ fn rights_and_tokens_that_come_later_are_used_without_a_restart() {
 }
 
 #[test]
+fn an_agent_that_may_not_remove_objects_says_so_once_and_goes_on() {
+    let Some(cluster) = Cluster::start() else { return };
+    let mut device = Device::without_podman("keeps");
+    device.set("KUBECONFIG", cluster.user("agent", true).display().to_string());
+    let role = "/apis/rbac.authorization.k8s.io/v1/clusterroles/device-worker-ng";
+    let mut rules = cluster.get(role)["rules"].clone();
+    rules[1]["verbs"] = json!(["get", "create", "patch"]);
+    cluster.put("PATCH", role, &json!({"rules": rules}));
+    let mut web = workload("web");
+    web["spec"]["pod"]["spec"]["containers"][0]["envFrom"] = json!([{"configMapRef": {"name": "page"}}]);
+    let page = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "page"}});
+    device.manifest("web.yaml", &format!("{page}\n---\n{web}"));
+    device.start();
+    let first =
+        device.wait_for("the Deployment", || cluster.deployment("web").filter(|it| !hash(it).is_null()));
+    device.manifest("web.yaml", &workload("web").to_string());
+    let second = device.wait_for("the next content", || {
+        cluster.deployment("web").filter(|it| !hash(it).is_null() && hash(it) != hash(&first))
+    });
+    cluster.come_up(&device, "web", &hash(&second), true);
+    device.wait_for_log("failed to remove 'default/configmaps/web.page', which nothing uses any more");
+    device.wait_for("nothing noted of it", || {
+        let annotations = cluster.deployment("web")?["metadata"]["annotations"].clone();
+        annotations["project-flotta.io/former-objects"].is_null().then_some(())
+    });
+    assert_eq!(cluster.ask("GET", &format!("{CONFIG_MAPS}/web.page"), &Value::Null).0, 200);
+    assert!(!device.log().contains("it is tried again"), "{}", device.log());
+}
+
+#[test]
 fn a_client_certificate_does_as_well_as_a_token() {
     let Some(mut cluster) = Cluster::start() else { return };
     let (config, flag) = cluster.certified();

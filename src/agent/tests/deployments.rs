@@ -27,7 +27,7 @@ impl Cluster {
         match (task, self.refuses) {
             (Task::List, _) => Ok(Fact::Deployments(self.all.clone())),
             (_, Some(cause)) => Err(Failure::Workload(cause.into())),
-            (Task::Apply { workload, replicas }, _) => {
+            (Task::Apply { workload, replicas, beside, settled }, _) => {
                 let version = self.version;
                 let (namespace, name) = (&workload.content.namespace, workload.name());
                 let found = self.all.iter().position(|it| it.namespace == *namespace && it.name == name);
@@ -41,7 +41,15 @@ impl Cluster {
                 let is_changed = it.hash != workload.hash || it.replicas != *replicas;
                 it.generation += u64::from(is_changed);
                 (it.hash, it.replicas, it.version) = (workload.hash.clone(), *replicas, version);
-                it.rollout = if *replicas == 0 { Rollout::Available } else { Rollout::Progressing };
+                if is_changed {
+                    it.rollout = if *replicas == 0 { Rollout::Available } else { Rollout::Progressing };
+                }
+                let name = |map: &serde_json::Value| map["metadata"]["name"].to_string();
+                it.beside = workload.content.config_maps.iter().map(name).collect();
+                let former: Vec<_> =
+                    beside.iter().filter(|old| !settled && !it.beside.contains(old)).cloned().collect();
+                it.has_former = !former.is_empty();
+                it.beside.extend(former);
                 Ok(Fact::Applied(Box::new(it.clone())))
             }
             (Task::Delete(deployment), _) => {
@@ -252,6 +260,24 @@ fn a_workload_that_cannot_be_understood_stays_as_it_is() {
     world.settle();
     assert_eq!(world.took().len(), 1, "but for the other");
     assert_eq!(world.cluster.all.len(), 2);
+}
+
+#[test]
+fn what_only_an_earlier_content_needed_goes_when_the_next_one_has_come_up() {
+    let web = web();
+    let mut content = web.content.clone();
+    content.config_maps = vec![json!({ "metadata": { "name": "page" } })];
+    let mut world = up(&Workload { profiles: web.profiles.clone(), ..Workload::new(content) });
+    world.want(&[&web]);
+    world.pass(600 * S);
+    assert_eq!(world.took(), [format!("apply {} 1", web.id)], "the earlier pod may be the one that works");
+    assert_eq!((world.cluster.all[0].beside.len(), world.cluster.all[0].has_former), (1, true));
+    world.comes_to("web", Rollout::Available);
+    world.pass(600 * S);
+    assert_eq!(world.took(), [format!("apply {} 1", web.id)], "once");
+    assert!(world.cluster.all[0].beside.is_empty());
+    assert_eq!(world.status_of("web"), WorkloadStatus::Running);
+    assert_eq!(world.heard(), [Reason::Started]);
 }
 
 #[test]

@@ -227,7 +227,7 @@ impl World {
                         Task::Limit { id, cpu } => self.log.push(format!("limit {id} {cpu:?}")),
                         Task::Remove { id, .. } => self.log.push(format!("remove {id}")),
                         Task::Probe { container, .. } => self.log.push(format!("probe {container}")),
-                        Task::Apply { workload, replicas } => {
+                        Task::Apply { workload, replicas, .. } => {
                             self.log.push(format!("apply {} {replicas}", workload.id));
                         }
                         Task::Delete(it) => self.log.push(format!("delete {}/{}", it.namespace, it.name)),

@@ -1,6 +1,7 @@
 //! What each order asks of the API server, in which sequence, and what its answers mean.
 
-use serde_json::json;
+use log::warn;
+use serde_json::{Value, json};
 
 use super::{
     Shared,
@@ -23,7 +24,9 @@ impl Shared {
         let client = self.client().map_err(Failure::Engine)?;
         let result = match task {
             Task::List => self.list(&client),
-            Task::Apply { workload, replicas } => self.apply(&client, workload, *replicas),
+            Task::Apply { workload, replicas, beside, settled } => {
+                self.apply(&client, workload, *replicas, beside, *settled)
+            }
             Task::Delete(deployment) => delete(&client, deployment),
             _ => return Err(Failure::Workload("Kubernetes runs no pods that are told apart".to_owned())),
         };
@@ -54,15 +57,28 @@ impl Shared {
         Ok(Fact::Deployments(found))
     }
 
-    fn apply(&self, client: &Client, workload: &Workload, replicas: u32) -> Result<Fact, Error> {
-        let is_alone = kubernetes::is_alone(workload);
-        let mut now = self.apply_deployment(client, workload, replicas, is_alone)?;
-        if !is_alone {
-            for companion in kubernetes::companions(workload, &self.owner, &now.uid) {
+    fn apply(
+        &self,
+        client: &Client,
+        workload: &Workload,
+        replicas: u32,
+        beside: &[String],
+        settled: bool,
+    ) -> Result<Fact, Error> {
+        let mut former = kubernetes::former(workload, beside);
+        if settled {
+            for name in former.drain(..) {
+                self.remove_companion(client, &workload.content.namespace, &name)?;
+            }
+        }
+        if !kubernetes::is_alone(workload) {
+            // the objects are this one's, so that they go with it
+            let half = self.apply_deployment(client, workload, replicas, false, &former)?;
+            for companion in kubernetes::companions(workload, &self.owner, &half.uid) {
                 self.apply_companion(client, &workload.content.namespace, &companion)?;
             }
-            now = self.apply_deployment(client, workload, replicas, true)?;
         }
+        let now = self.apply_deployment(client, workload, replicas, true, &former)?;
         Ok(Fact::Applied(Box::new(now)))
     }
 
@@ -74,9 +90,11 @@ impl Shared {
         workload: &Workload,
         replicas: u32,
         whole: bool,
+        former: &[String],
     ) -> Result<Deployment, Error> {
         let (namespace, name) = (&workload.content.namespace, workload.name());
-        let document = kubernetes::deployment(workload, replicas, &self.owner, &self.device_id, whole);
+        let document =
+            kubernetes::deployment(workload, replicas, &self.owner, &self.device_id, whole, former);
         let path = format!("{}?{APPLY}", path_of(namespace, name));
         let object = client.ask("PATCH", &path, Some(&document)).map_err(|error| match error {
             Error::Refused(422, said) if said.contains("spec.selector") && said.contains("immutable") => {
@@ -101,6 +119,25 @@ impl Shared {
         }
         client.ask("PATCH", &format!("{path}?{APPLY}"), Some(object)).map(drop)
     }
+
+    /// What is there by then and isn't ours stays. So does what may not be removed, until the Deployment goes.
+    fn remove_companion(&self, client: &Client, namespace: &str, name: &str) -> Result<(), Error> {
+        let path = format!("/api/v1/namespaces/{namespace}/{name}");
+        let removed = match client.ask("GET", &path, None) {
+            Ok(found) if kubernetes::is_ours(&found, &self.owner) => {
+                client.ask("DELETE", &path, Some(&this_one(&found["metadata"]["uid"], "Background")))
+            }
+            other => other,
+        };
+        match removed {
+            Ok(_) | Err(Error::Refused(404 | 409, _)) => Ok(()),
+            Err(Error::Refused(403, cause)) => {
+                warn!("failed to remove '{namespace}/{name}', which nothing uses any more: {cause}");
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
 }
 
 /// As whom an object is applied.
@@ -110,12 +147,17 @@ fn path_of(namespace: &str, name: &str) -> String {
     format!("/apis/apps/v1/namespaces/{namespace}/deployments/{name}")
 }
 
+/// Says to remove no other object of the same name.
+fn this_one(uid: &Value, propagation: &str) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": propagation,
+        "preconditions": { "uid": uid },
+    })
+}
+
 /// Its pods go before it does, and so it can be seen until they have.
 fn delete(client: &Client, deployment: &Deployment) -> Result<Fact, Error> {
-    let options = json!({
-        "apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Foreground",
-        "preconditions": { "uid": deployment.uid },
-    });
+    let options = this_one(&deployment.uid.as_str().into(), "Foreground");
     let path = path_of(&deployment.namespace, &deployment.name);
     match client.ask("DELETE", &path, Some(&options)) {
         // gone, or another one has its name
