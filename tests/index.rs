@@ -5,6 +5,7 @@
 //! | [`scenarios::standalone`] | manifests become pods: added, changed, broken, removed; conditions stop and start them |
 //! | [`scenarios::adoption`] | the agent dies and comes back: the same pods run |
 //! | [`scenarios::convergence`] | pods that crash, vanish or are killed; engines that go away; nothing waits for another |
+//! | [`scenarios::engines`] | rootless podman, by its user's agent and beside the rootful one |
 //! | [`scenarios::health`] | containers that are not well get a new pod; slow starts are waited for |
 //! | [`scenarios::pressure`] | the device comes first: reserves of memory and disk, default limits |
 //! | [`scenarios::secrets`] | Secrets reach the pods that name them, and stay nowhere else |
@@ -18,7 +19,8 @@
 //! | [`support`] | a device for a test, an edge API, a registry, a link that fails, podman's API, a proxy that holds requests back, a client of the endpoint |
 //!
 //! Tests that need podman are skipped by name where there is none; `make test` brings a private one, and then
-//! a skip is a failure. Those that need a Kubernetes API server want `KUBE_SANDBOX` to name what brings one.
+//! a skip is a failure. Those that need a Kubernetes API server want `KUBE_SANDBOX` to name what brings one, those that
+//! need a registry `TEST_REGISTRY`. With `DWNG_REQUIRE_ALL` each part that is missing is a failure.
 
 // Tests measure and wait, and a failing helper is a failing test.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::disallowed_methods, unreachable_pub)]

@@ -1,6 +1,7 @@
 mod adoption;
 mod architecture;
 mod convergence;
+mod engines;
 mod health;
 mod pressure;
 mod process;

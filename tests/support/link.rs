@@ -7,7 +7,7 @@ use std::{
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
 };
 
-use super::{repository, skip};
+use super::{Part, repository, skip, skip_without};
 
 pub struct Link {
     tool: Child,
@@ -44,8 +44,7 @@ impl Link {
     }
 
     fn missing(why: &str) -> Option<Self> {
-        assert!(std::env::var_os("DWNG_REQUIRE_PODMAN").is_none(), "{why}");
-        skip(why);
+        skip_without(Part::Brought, why);
         None
     }
 

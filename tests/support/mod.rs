@@ -4,15 +4,16 @@
 pub mod edge;
 pub mod http;
 pub mod link;
+mod parts;
 pub mod podman;
 pub mod proxy;
 pub mod registry;
+pub mod rootless;
 pub mod search;
 
 use std::{
     collections::BTreeMap,
     fs,
-    io::{self, Write},
     net::{SocketAddr, TcpListener},
     path::{Path, PathBuf},
     process::{self, Child, Command, ExitStatus, Stdio},
@@ -24,28 +25,12 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
+pub use parts::{Part, podman_or_skip, skip, skip_without};
+
 /// The image that `tests/support/test-image` makes: busybox.
 pub const IMAGE: &str = "localhost/device-worker-ng-demo:1";
 /// How long anything may take on a slow machine before a test gives up.
 const PATIENCE: Duration = Duration::from_secs(60);
-
-/// The socket of a podman that tests may use, or `None` after saying by name which test was skipped.
-pub fn podman_or_skip() -> Option<PathBuf> {
-    if let Some(socket) = std::env::var_os("PODMAN_SOCKET") {
-        return Some(socket.into());
-    }
-    assert!(std::env::var_os("DWNG_REQUIRE_PODMAN").is_none(), "there is no podman to test with");
-    skip("no private podman; `make test` brings one");
-    None
-}
-
-/// Says by name which test is skipped.
-pub fn skip(why: &str) {
-    // Past the harness, which keeps to itself what a passing test prints. It names its threads by their tests.
-    let test = thread::current();
-    let line = format!("skipped: {} ({why})\n", test.name().unwrap_or("a test"));
-    let _ = io::stderr().write_all(line.as_bytes()); // in one piece
-}
 
 /// One device: its manifests, its state, and the agent while it runs.
 pub struct Device {
@@ -56,8 +41,8 @@ pub struct Device {
     pub port: u16,
     /// Where the agent believes podman to be.
     pub socket: PathBuf,
-    /// The podman that pods are looked for in; `None`: this device has none.
-    podman: Option<PathBuf>,
+    /// The podmans that pods are looked for in.
+    podmans: Vec<PathBuf>,
     settings: BTreeMap<&'static str, String>,
     arguments: Vec<String>,
     agent: Option<Child>,
@@ -70,7 +55,7 @@ impl Device {
     pub fn new(name: &str) -> Option<Self> {
         let socket = podman_or_skip()?;
         let mut device = Self::without_podman(name);
-        (device.socket, device.podman) = (socket.clone(), Some(socket));
+        (device.socket, device.podmans) = (socket.clone(), vec![socket]);
         Some(device)
     }
 
@@ -100,7 +85,7 @@ impl Device {
             _memory: memory,
             id,
             port,
-            podman: None,
+            podmans: Vec::new(),
             settings: settings.into(),
             arguments: Vec::new(),
             agent: None,
@@ -217,8 +202,8 @@ impl Device {
 
     /// Removes all pods of this device, as a reboot does.
     pub fn lose_pods(&self) {
-        for (pod, podman) in self.pods().iter().zip(self.podman.iter().cycle()) {
-            podman::remove(podman, &pod.name);
+        for podman in &self.podmans {
+            self.pods_of(podman).iter().for_each(|pod| podman::remove(podman, &pod.name));
         }
     }
 
@@ -298,7 +283,12 @@ impl Device {
 
     /// The pods of this device, by workload.
     pub fn pods(&self) -> Vec<podman::Pod> {
-        let Some(podman) = &self.podman else { return Vec::new() };
+        let mut pods: Vec<_> = self.podmans.iter().flat_map(|podman| self.pods_of(podman)).collect();
+        pods.sort_by(|a, b| a.workload.cmp(&b.workload));
+        pods
+    }
+
+    fn pods_of(&self, podman: &Path) -> Vec<podman::Pod> {
         podman::pods(podman, &device_worker_ng::wire::pod::owner(&self.id, &self.state_dir()))
     }
 

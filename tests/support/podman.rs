@@ -61,8 +61,12 @@ pub fn remove(socket: &Path, name: &str) {
 
 /// What a container has printed.
 pub fn logs(container: &str) -> String {
-    let (_, bytes) =
-        raw(&socket(), "GET", &format!("containers/{container}/logs?stdout=true&stderr=true"), "");
+    logs_of(&socket(), container)
+}
+
+/// The same, of another podman's.
+pub fn logs_of(socket: &Path, container: &str) -> String {
+    let (_, bytes) = raw(socket, "GET", &format!("containers/{container}/logs?stdout=true&stderr=true"), "");
     // 8 bytes of frame head: stream, length
     let mut text = String::new();
     let mut rest = &bytes[..];

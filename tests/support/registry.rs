@@ -8,7 +8,7 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
-use super::{IMAGE, free_port, skip};
+use super::{IMAGE, Part, free_port, skip_without};
 
 pub struct Registry {
     /// Its host and port.
@@ -25,7 +25,7 @@ impl Registry {
     /// skipped.
     pub fn start(password: &str) -> Option<Self> {
         let Some(tool) = std::env::var_os("TEST_REGISTRY").filter(|tool| !tool.is_empty()) else {
-            skip("TEST_REGISTRY names no tool that runs a registry");
+            skip_without(Part::Found, "TEST_REGISTRY names no tool that runs a registry");
             return None;
         };
         // the home of podman's service
@@ -45,7 +45,7 @@ impl Registry {
         let output = registry.process.stdout.as_mut().unwrap();
         BufReader::new(output).read_line(&mut certificate).unwrap();
         if certificate.trim().is_empty() {
-            skip("the tool that TEST_REGISTRY names can't run one");
+            skip_without(Part::Found, "the tool that TEST_REGISTRY names can't run one");
             return None;
         }
         fs::create_dir_all(&registry.certificates).unwrap();
