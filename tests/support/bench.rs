@@ -3,6 +3,10 @@
 
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, clippy::expect_used, unreachable_pub, dead_code)]
 
+#[path = "../kubernetes/cluster.rs"]
+mod cluster;
+#[path = "bench/engines.rs"]
+mod engines;
 #[path = "mod.rs"]
 mod support;
 
@@ -50,9 +54,10 @@ fn main() {
     let mut report = Report(Map::new());
     let binary = std::env::var("DWNG_BINARY").expect("DWNG_BINARY: the binary to measure");
     report.add("binary", fs::metadata(&binary).expect("the binary").size(), "bytes");
-    let parts: [Part; 10] = [
+    let parts: [Part; 11] = [
         ("footprint", footprint),
         ("linked", linked),
+        ("engines", engines::measure),
         ("first_action", first_action),
         ("unplugged", unplugged),
         ("posts", posts),
@@ -117,7 +122,8 @@ fn threads(pid: u32) -> usize {
 fn podman_service() -> Option<u32> {
     fs::read_dir("/proc").ok()?.flatten().find_map(|entry| {
         let command = fs::read_to_string(entry.path().join("cmdline")).ok()?;
-        command.starts_with("podman\0system\0service").then(|| entry.file_name().to_str()?.parse().ok())?
+        let is_it = command.starts_with("podman\0system\0service") && command.contains("unix:///run/podman/");
+        is_it.then(|| entry.file_name().to_str()?.parse().ok())?
     })
 }
 

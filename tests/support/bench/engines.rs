@@ -1,0 +1,60 @@
+//! Memory with everything on at once: a server, both podmans and a cluster.
+
+use serde_json::Value;
+
+use super::{
+    Report,
+    cluster::{self, Cluster, DEPLOYMENTS},
+    pss_kib,
+    support::{
+        Device, SLEEP,
+        edge::{Edge, for_device},
+        rootless::Rootless,
+        workload,
+    },
+};
+
+/// On each of them.
+const WORKLOADS: usize = 10;
+/// What the agent and its receiver may take with all engines, in KiB.
+const MOST: u64 = 4096;
+
+pub(super) fn measure(report: &mut Report) {
+    let Some(edge) = Edge::start(&["--period", "1"]) else { return };
+    let Some(rootless) = Rootless::find() else { return };
+    let Some(cluster) = Cluster::start() else { return };
+    let mut device = Device::new("engines").expect("podman");
+    rootless.add_to(&mut device);
+    device.unset("MANIFESTS");
+    device.talk_to(&edge);
+    device.set("KUBECONFIG", cluster.user("agent", true).display().to_string());
+    let save = |name: &str, workload: Value| {
+        edge.manifest(&format!("{name}.json"), &for_device(&device, workload));
+        name.to_owned()
+    };
+    let mut pods = Vec::new();
+    for index in 0..WORKLOADS {
+        let (user, root, cluster) = (format!("r{index:02}"), format!("w{index:02}"), format!("k{index:02}"));
+        let mut by_user = workload(&user, SLEEP);
+        by_user["spec"]["rootless"] = true.into();
+        pods.push(save(&user, by_user));
+        pods.push(save(&root, workload(&root, SLEEP)));
+        save(&cluster, cluster::workload(&cluster));
+    }
+    pods.sort();
+    device.start();
+    device.wait_for_running(&pods.iter().map(String::as_str).collect::<Vec<_>>());
+    device.wait_for("the Deployments", || {
+        let found = cluster.get(DEPLOYMENTS);
+        (found["items"].as_array()?.len() == WORKLOADS).then_some(())
+    });
+    assert_eq!(device.post("x", 1), 200);
+    let mark = edge.mark();
+    device.wait_for("heartbeats", || {
+        let beats = edge.since(mark).into_iter().filter(|it| it.is_good("heartbeat"));
+        (beats.count() > 5).then_some(())
+    });
+    let pss = pss_kib(device.pid());
+    report.add(&format!("PSS of agent and receiver, {WORKLOADS} workloads on each engine"), pss, "KiB");
+    assert!(pss <= MOST, "more than {MOST} KiB");
+}
