@@ -12,7 +12,8 @@
 //!  metrics ───┤ Event    ┌──────────────────────────┐ ├─► edge API      a thread a call   ─┤
 //!  manifests ─┼─bounded─►│ run: receive until the   │─┼─► state directory                  │
 //!  exits ─────┤          │ deadline → decide → send │ ├─► Kubernetes    a few threads     ─┤
-//!  pressure ──┤          └──────────────────────────┘ └─► log, service manager             │
+//!  pressure ──┤          └──────────────────────────┘ └─► log, service manager, replies    │
+//!  questions ─┤                                                                            │
 //!  outcomes ──┘                                                                            │
 //!      ▲──────────────────────────── outcome = Event ──────────────────────────────────────┘
 //! ```

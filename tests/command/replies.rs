@@ -5,7 +5,7 @@ use std::{fs, io::Write, os::unix::fs::PermissionsExt, os::unix::net::UnixStream
 use serde_json::Value;
 
 use super::{say, wait_for};
-use crate::support::{Device, SLEEP, http};
+use crate::support::{Device, SLEEP, edge::Edge, http};
 
 fn json(device: &Device, command: &[&str]) -> Value {
     let output = device.run(command);
@@ -105,4 +105,29 @@ fn the_doctor_names_what_is_wrong_and_what_to_do_with_or_without_an_agent() {
     assert!(text.contains("remedy: systemctl enable --now podman.socket\n"), "{text}");
     let findings = json(&device, &["doctor", "--json"]);
     assert!(findings.as_array().unwrap().iter().any(|it| it["verdict"] == "bad" && it["remedy"].is_string()));
+}
+
+#[test]
+fn the_doctor_reads_certificates_and_asks_the_server() {
+    let Some(edge) = Edge::start(&["--period", "1"]) else { return };
+    let mut device = Device::without_podman("patient");
+    device.talk_to(&edge);
+    device.start();
+    device.wait_for_log("the device is registered");
+    let examine = |device: &Device| say(device, &["doctor"]).1;
+    let text = examine(&device);
+    for expected in [
+        "good CA_ROOT: 1 CAs are trusted",
+        "good CERT and KEY: it is valid until ",
+        "good the device's own certificate: it is valid until ",
+        &format!("good SERVER https://{}: it answers, and knows this device", edge.address),
+    ] {
+        assert!(text.contains(expected), "'{expected}' is missing in:\n{text}");
+    }
+    device.set("SERVER_NAME", "elsewhere.example");
+    let text = examine(&device);
+    let complaint = text.lines().skip_while(|line| !line.starts_with("bad SERVER")).collect::<Vec<_>>();
+    assert_eq!(complaint.get(1), Some(&"remedy: check CA_ROOT, SERVER_NAME, and the clock"), "{text}");
+    device.set("KEY", device.path("nothing").display().to_string());
+    assert!(examine(&device).contains("doubt CERT and KEY: failed to read '"), "its own pair will do");
 }

@@ -149,6 +149,7 @@ impl Tracked {
                     "free some; what is kept free is set by MEMORY_RESERVE and DISK_RESERVE",
                 );
             }
+            State::Unknown => because(format!("{engine} is asked whether it has a pod of it"), ""),
             State::Starting if !self.leaving.is_empty() => because("its old pod goes first".to_owned(), ""),
             State::Starting if view.engines.is_new() => {
                 because("another engine has not told yet whether it has an old pod of it".to_owned(), "");
