@@ -17,7 +17,11 @@ use std::{
 };
 
 use log::{debug, warn};
-use rustix::{net::sockopt::socket_peercred, process::geteuid};
+use rustix::{
+    event::{Timespec, poll},
+    net::sockopt::socket_peercred,
+    process::geteuid,
+};
 use serde::Serialize;
 
 use super::{desk::Desk, unix};
@@ -35,8 +39,10 @@ const LIMIT: Duration = Duration::from_secs(2);
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Of a question, in bytes.
 const LONGEST: u64 = 16 * 1024;
-/// Reading an expression takes 112 KiB of it.
-const STACK: usize = 192 * 1024;
+/// Reading an expression takes up to 112 KiB of it, and more without optimization; what isn't used costs nothing.
+const STACK: usize = 1 << 20;
+/// Without descriptors for another client.
+const PAUSE: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
 
 /// What a command ends with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,8 +86,8 @@ fn serve(listener: &UnixListener, desk: &Desk) {
                 }
             }
             Err(error) => {
-                warn!("failed to accept on the control socket: {error}; commands don't work any more");
-                return;
+                debug!("failed to accept a command: {error}");
+                let _ = poll(&mut [], Some(&PAUSE));
             }
         }
     }

@@ -24,6 +24,9 @@ fn exit_codes_tell_what_is_what_and_json_is_for_scripts() {
     assert_eq!(say(&device, &["eval", "x == nil"]), (0, "x == nil: true\nx is nil\n".into()));
     assert_eq!(say(&device, &["eval", "x > 1"]), (1, "x > 1: false\nx is nil\n".into()));
     assert_eq!(say(&device, &["eval", "x >"]).0, 2);
+    let nested = |depth| format!("{}x > 1{}", "(".repeat(depth), ")".repeat(depth));
+    assert_eq!(say(&device, &["eval", &nested(64)]), (1, "x > 1: false\nx is nil\n".into()));
+    assert_eq!(say(&device, &["eval", &nested(4000)]).0, 2);
     let status = json(&device, &["status", "--json"]);
     assert_eq!(status["workloads"][0]["name"], "coded");
     assert_eq!(status["workloads"][0]["state"], "running");
