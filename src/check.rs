@@ -9,6 +9,7 @@ use std::{
 use crate::{
     agent::{
         expression::{Expression, Slot},
+        gather::gather,
         workload::{Backoff, Desired, ListedProfile, Profile, RestartPolicy, Schedule, Workload},
     },
     io::manifests::{Snapshot, read_once},
@@ -160,12 +161,10 @@ fn listed(profile: &ListedProfile) -> String {
 }
 
 /// What workloads list and the device doesn't define: false, and always so.
-fn undefined(desired: &Desired) -> Vec<String> {
-    let defined: BTreeMap<&str, BTreeSet<&str>> = desired
-        .profiles
-        .iter()
-        .map(|profile| (profile.name.as_str(), profile.conditions.iter().map(|c| c.name.as_str()).collect()))
-        .collect();
+fn undefined<'a>(desired: &'a Desired) -> Vec<String> {
+    let conditions = |profile: &'a Profile| gather(profile.conditions.iter().map(|c| c.name.as_str()));
+    let defined: BTreeMap<&str, BTreeSet<&str>> =
+        gather(desired.profiles.iter().map(|profile| (profile.name.as_str(), conditions(profile))));
     let mut doubts = Vec::new();
     for workload in &desired.workloads {
         for profile in &workload.profiles {

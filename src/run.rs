@@ -20,6 +20,7 @@ use rustix::{
 use crate::{
     agent::{
         Action, Agent, Event, Setup,
+        gather::gather,
         notice::{Notice, Severity},
         order::{Failure, Order, Outcome},
         schedule::Cron,
@@ -192,7 +193,7 @@ impl Engines {
             };
             (engine, config)
         };
-        let configs = sockets.map(config).into();
+        let configs = gather(sockets.map(config));
         let place = kubernetes::place(settings.kubeconfig.as_deref(), settings.kubernetes_service.as_deref());
         let device_id = settings.device_id.clone();
         let cluster = place.map(|place| kubernetes::Config { place, owner, device_id, state });

@@ -23,6 +23,7 @@ use super::{
     Agent, Turn,
     call::WorkloadStatus,
     flapping::Flapping,
+    gather::gather,
     leaving::REMOVE_AGAIN,
     notice::{Notice, Reason},
     order::{Fact, Failure, Task, Ticket},
@@ -204,7 +205,7 @@ impl Deployments {
         held: &BTreeSet<Arc<str>>,
     ) -> bool {
         self.held.clone_from(held);
-        let mut wanted: BTreeMap<_, _> = wanted.collect();
+        let mut wanted: BTreeMap<_, _> = gather(wanted);
         let is_any = !wanted.is_empty();
         for (name, managed) in &mut self.all {
             managed.want(wanted.remove(name).cloned());

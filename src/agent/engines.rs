@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use super::{order::Ticket, report::EngineState, time::Wake, workload::Engine};
+use super::{gather::gather, order::Ticket, report::EngineState, time::Wake, workload::Engine};
 
 /// How long an engine that doesn't answer is left alone, at most.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
@@ -39,7 +39,7 @@ struct State {
 
 impl Engines {
     pub(super) fn new(engines: &[Engine], interval: Duration) -> Self {
-        let states = engines.iter().map(|engine| (*engine, State::default())).collect();
+        let states = gather(engines.iter().map(|engine| (*engine, State::default())));
         Self { interval, own_interval: interval, states }
     }
 

@@ -26,6 +26,7 @@
 //! | what a heartbeat says | `heartbeat` |
 //! | what people are told who ask: states, causes, remedies | [`report`] |
 //! | what people may ask for | [`asked`] |
+//! | sorted collections in little code | [`gather`] |
 
 pub mod asked;
 mod book;
@@ -37,6 +38,7 @@ mod engines;
 mod events;
 pub mod expression;
 mod flapping;
+pub mod gather;
 pub mod health;
 mod heartbeat;
 pub mod images;
@@ -74,6 +76,7 @@ use conversation::Server;
 use deployments::Deployments;
 use engines::Engines;
 pub use events::{Action, Event, Finished, Kept, Sample, Setup};
+use gather::gather;
 use limit::CpuLimit;
 use notice::{Notice, Problem, Reason};
 use order::{Fact, Failure, Outcome, PodSummary, Task, Ticket};
@@ -281,7 +284,7 @@ impl Agent {
         let wanted = self.tracked.values().filter_map(Tracked::wanted);
         let kept = self.book.fallbacks.values().map(|it| &it.good);
         let contents = wanted.chain(kept).map(|workload| &workload.content);
-        let used = contents.flat_map(|it| it.images().map(|image| (it.engine, image.to_owned()))).collect();
+        let used = gather(contents.flat_map(|it| it.images().map(|image| (it.engine, image.to_owned()))));
         for image in self.book.images.unused(&used) {
             let ticket = self.book.order(image.0, Task::Discard(image.1.clone()));
             self.book.images.ordered(ticket, image);
@@ -356,7 +359,7 @@ impl Agent {
         self.dirty.extend(self.deployments.names());
         if !self.book.partial && held.is_empty() {
             let wanted = self.tracked.values().filter_map(Tracked::wanted);
-            self.book.forget_all_but(&wanted.map(|workload| &workload.id).collect());
+            self.book.forget_all_but(&gather(wanted.map(|workload| &workload.id)));
         }
         self.pardon();
     }

@@ -9,8 +9,8 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use serde::{Serialize, Serializer};
 
 use super::{
-    Agent, Tracked, book::Book, call::WorkloadStatus, engines::Engines, heartbeat, notice::Problem,
-    shed::Shed, time::Now,
+    Agent, Tracked, book::Book, call::WorkloadStatus, engines::Engines, gather::gather, heartbeat,
+    notice::Problem, shed::Shed, time::Now,
 };
 
 /// The whole device.
@@ -279,7 +279,7 @@ impl Agent {
     }
 
     fn shown(&self, now: Now) -> Vec<Workload> {
-        let names: BTreeSet<&Arc<str>> = self.tracked.keys().chain(self.deployments.all_names()).collect();
+        let names: BTreeSet<&Arc<str>> = gather(self.tracked.keys().chain(self.deployments.all_names()));
         let shown = |name: &&Arc<str>| {
             let name: &str = name;
             let wanted = self.tracked.get(name).and_then(Tracked::wanted);

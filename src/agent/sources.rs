@@ -7,7 +7,10 @@ use std::{
     sync::Arc,
 };
 
-use super::workload::{Desired, Profile, Workload};
+use super::{
+    gather::gather,
+    workload::{Desired, Profile, Workload},
+};
 
 /// The sources that the settings name.
 #[derive(Debug, Default)]
@@ -47,7 +50,7 @@ impl Source {
         for workload in desired.workloads {
             self.workloads.insert(workload.name().into(), workload);
         }
-        self.held = desired.held.iter().map(|name| name.as_str().into()).collect();
+        self.held = gather(desired.held.iter().map(|name| name.as_str().into()));
         for (name, workload) in before {
             if desired.partial || self.held.contains(&name) {
                 self.workloads.entry(name).or_insert(workload);
@@ -102,7 +105,7 @@ impl Sources {
     pub(super) fn merged(&self) -> Merged {
         let mut merged = Merged::default();
         for source in self.all() {
-            let defined: BTreeSet<String> = merged.profiles.iter().map(|it| it.name.clone()).collect();
+            let defined: BTreeSet<String> = gather(merged.profiles.iter().map(|it| it.name.clone()));
             let others = source.profiles.iter().filter(|profile| !defined.contains(&profile.name));
             merged.profiles.extend(others.cloned());
             for (name, workload) in &source.workloads {

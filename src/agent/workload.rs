@@ -6,7 +6,7 @@ use ring::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::{confidential::Confidential, health::Probes, schedule::Cron};
+use super::{confidential::Confidential, gather::gather, health::Probes, schedule::Cron};
 
 /// What runs a workload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -95,7 +95,7 @@ impl Content {
     /// through typed structures, which add empty objects and default protocols that change nothing.
     pub fn hash(&self) -> String {
         let pairs = |list: &[(String, String)]| -> Map<String, Value> {
-            list.iter().map(|(key, value)| (key.clone(), Value::from(value.as_str()))).collect()
+            gather(list.iter().map(|(key, value)| (key.clone(), Value::from(value.as_str()))))
         };
         let mut maps: Vec<String> = self
             .config_maps
@@ -143,12 +143,12 @@ fn canonical(value: &Value) -> Value {
         Value::Array(items) => items.iter().map(canonical).collect(),
         Value::Object(fields) => {
             let is_port = fields.contains_key("containerPort");
-            fields
+            let kept = fields
                 .iter()
                 .filter(|(key, value)| !(is_port && *key == "protocol" && *value == "TCP"))
                 .map(|(key, value)| (key.clone(), canonical(value)))
-                .filter(|(_, value)| !is_empty(value))
-                .collect()
+                .filter(|(_, value)| !is_empty(value));
+            Value::Object(gather(kept))
         }
         other => other.clone(),
     }

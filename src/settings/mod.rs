@@ -127,7 +127,9 @@ impl Settings {
             Ok(command) => command,
             Err(text) => return Ok(Invocation::Print(text)),
         };
-        let environment: BTreeMap<OsString, OsString> = environment.into_iter().collect();
+        let given = environment;
+        let mut environment = BTreeMap::new();
+        environment.extend(given); // smaller than collected, see agent::gather
         // Lowest, as a file that somebody names is no accident.
         let mut layers = Layers::credentials(host, &environment);
         layers.cover(match &command.config {

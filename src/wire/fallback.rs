@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::manifest::restored;
 use crate::agent::{
+    gather::gather,
     update::{Fallback, Fallbacks},
     workload::{Content, WorkloadId},
 };
@@ -21,12 +22,9 @@ struct Kept {
 /// # Errors
 /// None that content from a manifest could cause.
 pub fn to_bytes(fallbacks: &Fallbacks) -> Result<Vec<u8>, serde_json::Error> {
-    let kept: BTreeMap<&str, Kept> = fallbacks
-        .iter()
-        .map(|(name, Fallback { good, failed })| {
-            (&**name, Kept { content: good.content.clone(), failed: failed.clone() })
-        })
-        .collect();
+    let kept: BTreeMap<&str, Kept> = gather(fallbacks.iter().map(|(name, Fallback { good, failed })| {
+        (&**name, Kept { content: good.content.clone(), failed: failed.clone() })
+    }));
     serde_json::to_vec(&kept)
 }
 
@@ -36,10 +34,11 @@ pub fn to_bytes(fallbacks: &Fallbacks) -> Result<Vec<u8>, serde_json::Error> {
 /// It was not written by this version of the agent.
 pub fn from_bytes(bytes: &[u8]) -> Result<Fallbacks, serde_json::Error> {
     let kept: BTreeMap<Arc<str>, Kept> = serde_json::from_slice(bytes)?;
-    let fallback = |(name, Kept { content, failed })| {
-        Ok((name, Fallback { good: Arc::new(restored(content)?), failed }))
-    };
-    kept.into_iter().map(fallback).collect()
+    let mut fallbacks = Fallbacks::new();
+    for (name, Kept { content, failed }) in kept {
+        fallbacks.insert(name, Fallback { good: Arc::new(restored(content)?), failed });
+    }
+    Ok(fallbacks)
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ use serde_json::{Map, Value, json};
 
 use super::secrets;
 use crate::agent::{
+    gather::gather,
     quantity,
     workload::{Workload, WorkloadId, hex},
 };
@@ -259,5 +260,5 @@ pub(super) fn items<'a>(value: &'a mut Value, list: &str) -> impl Iterator<Item 
 }
 
 pub(super) fn strings(pairs: &[(String, String)]) -> Map<String, Value> {
-    pairs.iter().map(|(key, value)| (key.clone(), value.as_str().into())).collect()
+    gather(pairs.iter().map(|(key, value)| (key.clone(), value.as_str().into())))
 }

@@ -10,7 +10,7 @@ use std::{
 };
 
 use crate::{
-    agent::workload::Desired,
+    agent::{gather::gather, workload::Desired},
     wire::manifest::{Broken, Contents, Document, Problem, Source, assemble, expression_problems},
 };
 
@@ -96,7 +96,7 @@ impl Folder {
         let sources = |known: &Known| known.documents.iter().map(|d| d.source().clone()).collect();
         let whole = self.files.iter().filter(|(_, known)| known.was_whole);
         let files: BTreeMap<&str, Vec<Source>> =
-            whole.map(|(name, known)| (name.as_str(), sources(known))).collect();
+            gather(whole.map(|(name, known)| (name.as_str(), sources(known))));
         serde_json::to_vec(&files)
     }
 

@@ -24,6 +24,7 @@ use super::state::Store;
 use crate::{
     agent::{
         Event,
+        gather::gather,
         notice::{self, Notice, Reason},
         workload::Desired,
     },
@@ -52,7 +53,7 @@ pub fn read_once(dir: &Path, device_id: &str) -> io::Result<Snapshot> {
     folder.sync(&|_| false)?;
     let (desired, mut problems) = folder.assemble(device_id);
     problems.extend(folder.expression_problems(device_id));
-    problems.sort();
+    problems.sort_unstable();
     Ok(Snapshot { desired, problems, files: folder.file_count() })
 }
 
@@ -174,7 +175,7 @@ impl Manifests {
 
     /// Each problem once, and each file once when nothing is wrong with it any more.
     fn complain(&mut self, problems: Vec<Problem>) -> Result<(), SendError<Event>> {
-        let problems: BTreeSet<Problem> = problems.into_iter().collect();
+        let problems: BTreeSet<Problem> = gather(problems);
         for problem in problems.difference(&self.complaints) {
             let reason = match problem.severity {
                 Severity::Error => Reason::ConfigurationRejected,
@@ -190,7 +191,7 @@ impl Manifests {
             self.events.send(Event::Problems(problems.iter().map(shown).collect()))?;
         }
         let files = |problems: &BTreeSet<Problem>| -> BTreeSet<Arc<str>> {
-            problems.iter().map(|problem| problem.file.clone()).collect()
+            gather(problems.iter().map(|problem| problem.file.clone()))
         };
         for file in files(&self.complaints).difference(&files(&problems)) {
             let message = format!("{file}: nothing is wrong with it any more");

@@ -12,7 +12,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::agent::Sample;
+use crate::agent::{Sample, gather::gather};
 use crate::wire::frames::check_name;
 
 /// The most names, whoever posts them.
@@ -93,7 +93,7 @@ impl Store {
 
     /// How many names there would be with these.
     fn grown(&self, samples: &[Sample]) -> usize {
-        let last: BTreeMap<&str, bool> = samples.iter().map(|s| (&*s.name, s.value.is_some())).collect();
+        let last: BTreeMap<&str, bool> = gather(samples.iter().map(|s| (&*s.name, s.value.is_some())));
         let had = last.keys().filter(|name| self.has(name)).count();
         self.names - had + last.values().filter(|&&set| set).count()
     }

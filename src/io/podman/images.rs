@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::api::{Client, Error};
 use crate::{
     agent::{
+        gather::gather,
         images::Fetched,
         order::{Fact, Failure},
         workload::{Content, Workload},
@@ -105,7 +106,7 @@ fn images<'a>(content: &'a Content) -> BTreeSet<(&'a str, Policy)> {
         let image = container["image"].as_str()?;
         Some((image, policy(image, container["imagePullPolicy"].as_str())))
     };
-    content.containers().filter_map(image_of).collect()
+    gather(content.containers().filter_map(image_of))
 }
 
 /// What Kubernetes makes of it: without a policy, what has no fixed tag is looked for each time.

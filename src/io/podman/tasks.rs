@@ -30,6 +30,7 @@ use crate::io::lock;
 use crate::{
     agent::{
         Event,
+        gather::gather,
         limit::CpuLimit,
         order::{Container, ContainerState, Fact, Failure, Pod, PodSummary, Task},
         shed::Resource,
@@ -170,7 +171,7 @@ impl Tasks {
             self.client.get("pods/json", &[("filters", &filters)], self.patience())?.json()?;
         self.keep_limits();
         *lock(&self.ours) =
-            pods.iter().map(|pod| (WorkloadId::from_pod_name(&pod.name), pod.id.clone())).collect();
+            gather(pods.iter().map(|pod| (WorkloadId::from_pod_name(&pod.name), pod.id.clone())));
         self.volumes.tidy(&|id| self.has_pod(id));
         let summary = |mut pod: ListedPod| PodSummary {
             id: WorkloadId::from_pod_name(&pod.name),

@@ -18,6 +18,7 @@ use crate::{
     agent::{
         confidential::Confidential,
         expression::{Expression, Slot},
+        gather::gather,
         workload::{Content, Desired, Workload},
     },
     wire::registry::{self, DOCKER_CONFIG},
@@ -62,7 +63,7 @@ pub fn assemble(documents: &[&Document], broken: &[Broken], device_id: &str) -> 
             }
         }
     }
-    let known: BTreeSet<&str> = desired.workloads.iter().map(|workload| workload.name()).collect();
+    let known: BTreeSet<&str> = gather(desired.workloads.iter().map(|workload| workload.name()));
     let broken_names = broken.iter().filter_map(|broken| match broken {
         Broken::Workload(name) if !known.contains(name.as_str()) => Some(name.clone()),
         _ => None,

@@ -9,6 +9,7 @@ use crate::{
     agent::{
         call::{Hardware, ServerConfiguration},
         confidential::Confidential,
+        gather::gather,
         notice::Problem,
         workload::{Desired, Profile, Workload},
     },
@@ -234,14 +235,14 @@ fn workload(
     }
     // they were chosen for this workload, whatever namespace they name
     let namespace = manifest.content.namespace.as_str();
-    let maps = maps.iter().map(|(name, map)| ((namespace, name.as_str()), map)).collect();
+    let maps = gather(maps.iter().map(|(name, map)| ((namespace, name.as_str()), map)));
     assemble::finish(&manifest, &maps, secrets).map_err(|finding| say(&finding))
 }
 
 /// As a person writes what shall reach the pod; the server has stripped the prefix.
 fn prefixed(pairs: &Value) -> Value {
     let Some(pairs) = pairs.as_object() else { return pairs.clone() };
-    pairs.iter().map(|(key, value)| (format!("podman/{key}"), value.clone())).collect()
+    Value::Object(gather(pairs.iter().map(|(key, value)| (format!("podman/{key}"), value.clone()))))
 }
 
 /// As a person writes it: with its kind as a key. A 0 is Go's way of saying nothing.

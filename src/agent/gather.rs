@@ -1,0 +1,9 @@
+//! Sorted collections of few things. `collect` sorts first, and brings a stable sort and more for each type: 5 KB of
+//! the binary.
+
+/// The things, put in one by one: of equal keys the last one stays, as with `collect`.
+pub fn gather<C: Default + Extend<T>, T>(things: impl IntoIterator<Item = T>) -> C {
+    let mut gathered = C::default();
+    gathered.extend(things);
+    gathered
+}
