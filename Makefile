@@ -2,7 +2,9 @@
 PREFIX  ?= /usr/local
 DESTDIR ?=
 UNITDIR ?= /lib/systemd/system
+USERUNITDIR ?= $(PREFIX)/lib/systemd/user
 CONFDIR ?= /etc/device-worker-ng
+ZSHDIR  ?= $(PREFIX)/share/zsh/site-functions
 
 NAME          = device-worker-ng
 STATIC_TARGET = $(shell uname -m)-unknown-linux-musl
@@ -19,7 +21,7 @@ WITH_PODMAN = --config "target.'cfg(unix)'.runner = ['$(CURDIR)/$(SUPPORT)/test-
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
 .DEFAULT_GOAL = help
-.PHONY: help demo demo-edge systemd-test power-cuts test simulate mutants bench check build static vendor install uninstall clean
+.PHONY: help demo demo-edge systemd-test power-cuts test simulate mutants bench check build static dist dist-test vendor install uninstall clean
 
 help: ## Say what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -85,27 +87,48 @@ build: ## Build the release binary: target/release/device-worker-ng
 
 static: ## Build the release binary that needs no libraries, for any Linux of this architecture
 	$(SUPPORT)/install-needs static
-	@if command -v rustup >/dev/null; then rustup target add $(STATIC_TARGET); fi
-	CC_$(subst -,_,$(STATIC_TARGET))=musl-gcc cargo build --locked --release --target $(STATIC_TARGET)
+	packaging/build $(STATIC_TARGET)
+
+# one of them, or several: make dist TARGETS=aarch64-unknown-linux-musl
+TARGETS ?= $(shell bash -c '. packaging/targets && echo "$${TARGETS[@]}"')
+
+dist: ## Build static binaries and Debian packages for all architectures (TARGETS=): target/dist
+	$(SUPPORT)/install-needs dist $(TARGETS)
+	packaging/dist $(TARGETS)
+
+dist-test: dist ## Run what `make dist` builds (TARGETS=), under qemu, and install its packages
+	$(SUPPORT)/install-needs dist-test
+	cargo build $(EDGE_API)
+	$(SUPPORT)/dist-test $(TARGETS)
+	$(SUPPORT)/dist-packages $(TARGETS)
 
 vendor: ## Copy the dependencies to vendor/, so that it builds without a network
 	mkdir -p .cargo
 	cargo vendor --locked --sync edge-api/Cargo.toml vendor >.cargo/config.toml
 
+SHARE = $(DESTDIR)$(PREFIX)/share
+
 install: ## Install what was built (PREFIX=/usr/local, DESTDIR=); keeps an existing configuration
 	@test -x $(BINARY) || { echo "$(BINARY) is missing: run 'make build' or 'make static' first" >&2; exit 1; }
 	install -D -m 0755 $(BINARY) $(DESTDIR)$(PREFIX)/bin/$(NAME)
-	install -d -m 0755 $(DESTDIR)$(UNITDIR)
+	install -d -m 0755 $(DESTDIR)$(UNITDIR) $(DESTDIR)$(USERUNITDIR)
 	sed 's|/usr/local/bin|$(PREFIX)/bin|' systemd/$(NAME).service >$(DESTDIR)$(UNITDIR)/$(NAME).service
-	chmod 0644 $(DESTDIR)$(UNITDIR)/$(NAME).service
+	sed 's|/usr/local/bin|$(PREFIX)/bin|' systemd/$(NAME)-user.service >$(DESTDIR)$(USERUNITDIR)/$(NAME).service
+	chmod 0644 $(DESTDIR)$(UNITDIR)/$(NAME).service $(DESTDIR)$(USERUNITDIR)/$(NAME).service
+	install -D -m 0644 packaging/$(NAME).8 $(SHARE)/man/man8/$(NAME).8
+	install -D -m 0644 packaging/completions/$(NAME).bash $(SHARE)/bash-completion/completions/$(NAME)
+	install -D -m 0644 packaging/completions/$(NAME).zsh $(DESTDIR)$(ZSHDIR)/_$(NAME)
+	install -D -m 0644 packaging/completions/$(NAME).fish $(SHARE)/fish/vendor_completions.d/$(NAME).fish
+	install -D -m 0644 config.yaml.sample $(SHARE)/$(NAME)/config.yaml.sample
 	install -d -m 0750 $(DESTDIR)$(CONFDIR) $(DESTDIR)$(CONFDIR)/manifests
-	install -m 0644 config.yaml.sample $(DESTDIR)$(CONFDIR)/config.yaml.sample
 	test -e $(DESTDIR)$(CONFDIR)/config.yaml || \
 	  install -m 0640 config.yaml.sample $(DESTDIR)$(CONFDIR)/config.yaml
 
 uninstall: ## Remove what install put there, but for the configuration
-	rm -f $(DESTDIR)$(PREFIX)/bin/$(NAME) $(DESTDIR)$(UNITDIR)/$(NAME).service
-	rm -f $(DESTDIR)$(CONFDIR)/config.yaml.sample
+	rm -f $(DESTDIR)$(PREFIX)/bin/$(NAME) $(DESTDIR)$(UNITDIR)/$(NAME).service $(DESTDIR)$(USERUNITDIR)/$(NAME).service
+	rm -f $(SHARE)/man/man8/$(NAME).8 $(SHARE)/bash-completion/completions/$(NAME) $(DESTDIR)$(ZSHDIR)/_$(NAME)
+	rm -f $(SHARE)/fish/vendor_completions.d/$(NAME).fish $(DESTDIR)$(CONFDIR)/config.yaml.sample
+	rm -rf $(SHARE)/$(NAME)
 
 clean: ## Remove what was built
 	cargo clean

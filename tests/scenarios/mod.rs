@@ -3,6 +3,7 @@ mod architecture;
 mod convergence;
 mod engines;
 mod health;
+mod manual;
 mod pressure;
 mod process;
 mod secrets;

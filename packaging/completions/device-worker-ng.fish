@@ -1,0 +1,36 @@
+# fish completion for device-worker-ng
+
+function __device_worker_ng_workloads
+    set -l words (commandline -opc)
+    set -l config
+    if set -l at (contains -i -- --config $words)
+        set config --config $words[(math $at + 1)]
+    end
+    # each workload's object begins like this (a small device has no jq)
+    device-worker-ng status --json $config 2>/dev/null | string match -ar '(?<={"name":")[^"]*(?=","pod":)'
+end
+
+set -l commands status describe explain metrics eval doctor restart register
+set -l none "not __fish_seen_subcommand_from $commands"
+
+complete -c device-worker-ng -f
+complete -c device-worker-ng -n $none -a status -d 'The device, its link, workloads, profiles and metrics'
+complete -c device-worker-ng -n $none -a describe -d 'All that is known of a workload'
+complete -c device-worker-ng -n $none -a explain -d 'Why a workload runs or does not'
+complete -c device-worker-ng -n $none -a metrics -d 'The posted values'
+complete -c device-worker-ng -n $none -a eval -d 'What an expression is now'
+complete -c device-worker-ng -n $none -a doctor -d 'Look for what is wrong, and say what to do'
+complete -c device-worker-ng -n $none -a restart -d 'Start a workload anew'
+complete -c device-worker-ng -n $none -a register -d 'Let an unregistered device ask to be let in again'
+complete -c device-worker-ng -n '__fish_seen_subcommand_from describe explain restart' -a '(__device_worker_ng_workloads)'
+complete -c device-worker-ng -n "not $none; and not __fish_seen_subcommand_from register" -l json -d 'Answer in JSON'
+complete -c device-worker-ng -l config -rF -d 'Read the settings of this YAML file'
+complete -c device-worker-ng -n $none -l check -d 'Print what settings and manifests mean'
+complete -c device-worker-ng -n $none -l log-level -x -a 'error warn info debug trace' -d 'How much to log'
+complete -c device-worker-ng -n $none -l server -x -d 'The URL of the edge API'
+complete -c device-worker-ng -n $none -l ca-root -rF -d 'PEM file of its CA'
+complete -c device-worker-ng -n $none -l cert -rF -d 'PEM file of the bootstrap certificate'
+complete -c device-worker-ng -n $none -l key -rF -d 'PEM file of its key'
+complete -c device-worker-ng -n $none -l namespace -x -d 'Where the device is enrolled'
+complete -c device-worker-ng -n $none -l help -d 'Print a summary'
+complete -c device-worker-ng -n $none -l version -d 'Print the version'

@@ -1,0 +1,53 @@
+#compdef device-worker-ng
+# zsh completion for device-worker-ng
+
+_device_worker_ng_workloads() {
+  local -a config names
+  # the value of --config, if it is there already
+  local at=${words[(I)--config]}
+  (( at )) && config=(--config "${(Q)words[at + 1]}")
+  # each workload's object begins like this (a small device has no jq)
+  names=(${(f)"$(device-worker-ng status --json $config 2>/dev/null | grep -o '{"name":"[^"]*","pod":' | cut -d'"' -f4)"})
+  _describe -t workloads workload names
+}
+
+_device_worker_ng() {
+  local -a commands line
+  local curcontext=$curcontext state state_descr
+  typeset -A opt_args
+  commands=(
+    'status:the device, its link, workloads, profiles and metrics'
+    'describe:all that is known of a workload'
+    'explain:why a workload runs or does not'
+    'metrics:the posted values'
+    'eval:what an expression is now'
+    'doctor:look for what is wrong, and say what to do'
+    'restart:start a workload anew'
+    'register:let an unregistered device ask to be let in again'
+  )
+  _arguments -C \
+    '--config[read the settings of this YAML file]:file:_files' \
+    '--check[print what settings and manifests mean]' \
+    '--json[a command answers in JSON]' \
+    '--log-level[how much to log]:level:(error warn info debug trace)' \
+    '--server[the URL of the edge API]:URL:' \
+    '--ca-root[PEM file of its CA]:file:_files' \
+    '--cert[PEM file of the bootstrap certificate]:file:_files' \
+    '--key[PEM file of its key]:file:_files' \
+    '--namespace[where the device is enrolled]:namespace:' \
+    '(- *)--help[print a summary]' \
+    '(- *)--version[print the version]' \
+    '1:command:->command' \
+    '2:argument:->argument'
+  case $state in
+    command) _describe -t commands command commands ;;
+    argument)
+      case $line[1] in
+        describe | explain | restart) _device_worker_ng_workloads ;;
+        eval) _message expression ;;
+      esac ;;
+  esac
+}
+
+# sourced, or loaded by compinit
+if [[ $funcstack[1] == _device-worker-ng ]]; then _device_worker_ng "$@"; else compdef _device_worker_ng device-worker-ng; fi
