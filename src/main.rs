@@ -33,11 +33,13 @@ const RECEIVER: &str = metrics::SUBCOMMAND;
 fn main() -> ExitCode {
     end_on_panic();
     let arguments: Vec<OsString> = env::args_os().skip(1).collect();
-    if let [subcommand, level] = &arguments[..]
+    if let [subcommand, level, page] = &arguments[..]
         && subcommand == RECEIVER
     {
         log_to_stderr(level.to_string_lossy().parse().unwrap_or(LevelFilter::Info));
-        return finish(receiver::run().map_err(|error| format!("failed to receive metrics: {error}")));
+        return finish(
+            receiver::run(page == "true").map_err(|error| format!("failed to receive metrics: {error}")),
+        );
     }
     match settings(&arguments) {
         Ok(Invocation::Print(text)) => {

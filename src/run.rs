@@ -103,9 +103,11 @@ pub fn run(settings: &Settings, reload: &dyn Fn() -> Result<(), String>) -> Resu
         listen: settings.metrics_listen.clone(),
         directory: settings.runtime_dir.clone(),
         ttl: settings.metrics_ttl,
+        has_page: settings.status_page,
     };
-    let known =
-        metrics::start(endpoint, events.clone()).map_err(|error| failed("the metrics endpoint", &error))?;
+    let desk = Desk::new(events.clone());
+    let known = metrics::start(endpoint, desk.clone(), events.clone())
+        .map_err(|error| failed("the metrics endpoint", &error))?;
     agent.restore(&known);
     let server = settings.server.as_ref().map(|url| {
         let config = server::Config {
@@ -121,7 +123,6 @@ pub fn run(settings: &Settings, reload: &dyn Fn() -> Result<(), String>) -> Resu
         };
         Server::start(config, events.clone())
     });
-    let desk = Desk::new(events.clone());
     control::start(&settings.runtime_dir, desk.clone());
     if let Some(directory) = &settings.manifests {
         Manifests::start(directory.clone(), state, settings.device_id.clone(), events)

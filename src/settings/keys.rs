@@ -24,7 +24,7 @@ const fn flag(name: &'static str, flag: &'static str, default: &'static str, doc
 }
 
 /// In the order in which people read them.
-pub(crate) const KEYS: [Key; 23] = [
+pub(crate) const KEYS: [Key; 24] = [
     key("MANIFESTS", "none", "directory of EdgeDevice, EdgeWorkload and ConfigMap files; watched"),
     key("DEVICE_ID", "/etc/machine-id", "this device's name: lower-case DNS-1123"),
     flag("LOG_LEVEL", "log-level", "info", "error, warn, info, debug or trace"),
@@ -34,6 +34,7 @@ pub(crate) const KEYS: [Key; 23] = [
         "where metrics are posted to: IP:PORT or unix:/PATH, one or a list",
     ),
     key("METRICS_TTL", "none", "how long a posted value counts: seconds, or 30s, 5m, 1h"),
+    key("STATUS_PAGE", "false", "true: whoever can post metrics can also look at a status page there"),
     key(
         "STATE_DIR",
         "/var/lib/device-worker-ng",

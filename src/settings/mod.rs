@@ -53,6 +53,8 @@ pub struct Settings {
     pub metrics_listen: Vec<ListenAddress>,
     /// How long a metric counts; `None`: until the next post.
     pub metrics_ttl: Option<Duration>,
+    /// Whether there is a status page.
+    pub status_page: bool,
     /// What must survive a reboot.
     pub state_dir: PathBuf,
     /// What must survive the process, but no reboot.
@@ -252,6 +254,7 @@ impl Reader {
         };
         self.show("METRICS_LISTEN", &list(&metrics_listen));
         let metrics_ttl = self.text("METRICS_TTL", value::ttl)?.flatten();
+        let status_page = self.or_shown("STATUS_PAGE", value::switch, false)?;
         let xdg_runtime_dir = match self.path("XDG_RUNTIME_DIR")? {
             Some(path) => path,
             None => {
@@ -312,6 +315,7 @@ impl Reader {
             manifests,
             metrics_listen,
             metrics_ttl,
+            status_page,
             state_dir,
             runtime_dir,
             memory_reserve,

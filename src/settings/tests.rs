@@ -58,6 +58,7 @@ fn the_environment_alone_is_enough_and_the_rest_has_defaults() {
     assert_eq!(settings.log_level, log::LevelFilter::Info);
     assert_eq!(list(&settings.metrics_listen), "127.0.0.1:8080, [::1]:8080");
     assert_eq!(settings.metrics_ttl, None);
+    assert!(!settings.status_page);
     assert_eq!(settings.state_dir, Path::new("/var/lib/device-worker-ng"));
     assert_eq!(settings.runtime_dir, Path::new("/run/device-worker-ng"));
     assert_eq!(settings.podman_socket, Path::new("/run/podman/podman.sock"));
@@ -171,6 +172,7 @@ fn a_bad_value_is_an_error_that_names_key_source_and_value() {
         ("METRICS_TTL", "5d"),
         ("METRICS_TTL", "1.5s"),
         ("METRICS_TTL", "99999999999"),
+        ("STATUS_PAGE", "yes"),
         ("MEMORY_RESERVE", "101%"),
         ("MEMORY_RESERVE", "-5%"),
         ("MEMORY_RESERVE", "NaN%"),

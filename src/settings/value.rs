@@ -146,6 +146,10 @@ pub(super) fn ttl(text: &str) -> Result<Option<Duration>, String> {
     }
 }
 
+pub(super) fn switch(text: &str) -> Result<bool, String> {
+    text.parse().map_err(|_| "must be true or false".to_owned())
+}
+
 pub(super) fn log_level(text: &str) -> Result<log::LevelFilter, String> {
     match text.parse() {
         Ok(level) if level != log::LevelFilter::Off => Ok(level),

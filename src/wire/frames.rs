@@ -3,9 +3,13 @@
 //! ```text
 //! post:  length u32 │ id u32 │ { name length u8 │ name │ 0, or 1 and an f64 }*     receiver → agent
 //! ack:   id u32 │ verdict u8                                                       agent → receiver
+//!
+//! question:  kind u8                                                               receiver → agent
+//! report:    0, or why not u8 │ length u32 │ bytes                                 agent → receiver
 //! ```
 //!
-//! Numbers are little-endian. The receiver parses foreign bytes and may be somebody else's by now, so a post
+//! Questions have a socket pair of their own, so that no ack waits behind a report, and the next one is read after
+//! the answer. Numbers are little-endian. The receiver parses foreign bytes and may be somebody else's by now, so a post
 //! is checked again here, with the rules that the receiver itself applies.
 
 use crate::agent::Sample;
@@ -146,6 +150,78 @@ pub fn read_ack([a, b, c, d, verdict]: [u8; 5]) -> (u32, Verdict) {
     (u32::from_le_bytes([a, b, c, d]), verdict)
 }
 
+/// The longest report, in bytes: of some 1,400 workloads.
+pub const MAX_REPORT: usize = 2 * 1024 * 1024;
+/// How long the head of a report is, in bytes.
+pub const REPORT_HEAD: usize = 5;
+
+/// What a receiver can ask for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// States and figures, as OpenMetrics text.
+    Metrics = 0,
+    /// All that the status page shows, as JSON.
+    Status = 1,
+}
+
+impl Kind {
+    /// Reads a question.
+    ///
+    /// # Errors
+    /// [`Malformed`] when there is no such kind.
+    pub fn read([kind]: [u8; 1]) -> Result<Self, Malformed> {
+        match kind {
+            0 => Ok(Self::Metrics),
+            1 => Ok(Self::Status),
+            _ => Err(Malformed("no such question")),
+        }
+    }
+}
+
+/// Why there is no report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refused {
+    /// The agent's loop didn't reply in time.
+    Busy = 1,
+    /// It would be longer than [`MAX_REPORT`].
+    TooLong = 2,
+    /// The settings don't allow it.
+    Off = 3,
+}
+
+impl Refused {
+    /// For whoever asked.
+    #[must_use]
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::Busy => "the agent is busy",
+            Self::TooLong => "the answer would be longer than 2 MiB: ask with 'device-worker-ng status'",
+            Self::Off => "there is no status page: set STATUS_PAGE: true",
+        }
+    }
+}
+
+/// The head of a report of this length, or all there is to say.
+#[must_use]
+pub fn report_head(report: Result<usize, Refused>) -> [u8; REPORT_HEAD] {
+    let verdict = report.err().map_or(0, |refused| refused as u8);
+    let [a, b, c, d] = (report.unwrap_or(0) as u32).to_le_bytes();
+    [verdict, a, b, c, d]
+}
+
+/// Reads the head of a report: how many bytes follow.
+///
+/// # Errors
+/// None do: why.
+pub fn read_report_head([verdict, length @ ..]: [u8; REPORT_HEAD]) -> Result<usize, Refused> {
+    match verdict {
+        0 => Ok(u32::from_le_bytes(length) as usize),
+        2 => Err(Refused::TooLong),
+        3 => Err(Refused::Off),
+        _ => Err(Refused::Busy),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -201,6 +277,17 @@ mod tests {
             let mut bytes = Vec::new();
             write_ack(0x0102_0304, verdict, &mut bytes);
             assert_eq!(read_ack(bytes.try_into().unwrap()), (0x0102_0304, verdict));
+        }
+    }
+
+    #[test]
+    fn questions_and_heads_of_reports_come_out_as_they_went_in() {
+        for kind in [Kind::Metrics, Kind::Status] {
+            assert_eq!(Kind::read([kind as u8]), Ok(kind));
+        }
+        Kind::read([2]).unwrap_err();
+        for report in [Ok(0), Ok(MAX_REPORT), Err(Refused::Busy), Err(Refused::TooLong), Err(Refused::Off)] {
+            assert_eq!(read_report_head(report_head(report)), report);
         }
     }
 

@@ -70,8 +70,8 @@ fn every_request_gets_the_status_that_it_deserves() {
     assert_eq!(with("POST", "/metrics", "origin: null\r\n", good).0, 403);
     assert_eq!(with("POST", "/", "", good).0, 404);
     assert_eq!(with("POST", "/metrics/x", "", good).0, 404);
-    assert_eq!(with("GET", "/metrics", "", "").0, 405);
-    assert_eq!(exchange(address, "GET /metrics HTTP/1.0\r\n\r\n").unwrap().0, 405);
+    assert_eq!(with("PUT", "/metrics", "", "").0, 405);
+    assert_eq!(exchange(address, "GET /metrics HTTP/1.0\r\n\r\n").unwrap().0, 200);
     assert_eq!(with("POST", "/metrics", "", "").0, 400);
     assert_eq!(
         with("POST", "/metrics", "", "{"),

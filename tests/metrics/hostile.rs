@@ -3,19 +3,20 @@
 use std::{
     io::Write,
     net::SocketAddr,
+    thread,
     time::{Duration, Instant},
 };
 
 use rustix::{
-    net::sockopt::set_socket_linger,
+    net::sockopt::{set_socket_linger, set_socket_recv_buffer_size},
     process::{Pid, Signal, kill_process},
 };
 
-use super::taking;
+use super::{reading::ask_and_leave, taking};
 use crate::support::{
     Device,
     http::{answer, connect, exchange, post},
-    is_alive, poll,
+    is_alive, pause, poll,
 };
 
 /// In bytes: how much agent and receiver together may grow.
@@ -141,6 +142,82 @@ fn garbage_and_clients_that_never_read_are_survived() {
     let requests = "GET /metrics HTTP/1.1\r\n\r\n".repeat(1000);
     while deaf.write_all(requests.as_bytes()).is_ok() {}
     target.is_unharmed();
+}
+
+/// So many names that a report takes more than a megabyte.
+fn fill(target: &Target) {
+    for part in 0..8 {
+        let name = |n: usize| format!(r#"{{"name":"n{:0>120}","value":1}}"#, part * 1000 + n);
+        let body = format!("[{}]", (0..400).map(name).collect::<Vec<_>>().join(","));
+        assert_eq!(post(target.address, &body).unwrap().0, 200);
+    }
+    let (status, text) = exchange(target.address, "GET /metrics HTTP/1.1\r\n\r\n").unwrap();
+    assert!(status == 200 && text.len() > 1_000_000, "{status}, {} bytes", text.len());
+}
+
+#[test]
+fn readers_that_never_take_large_answers_keep_nobody_out_and_nothing_in_memory() {
+    let mut target = Target::new("slow-readers");
+    fill(&target);
+    let start = Instant::now();
+    let mut readers = Vec::new();
+    while start.elapsed() < Duration::from_secs(5) {
+        let stream = connect(target.address).unwrap();
+        // as little as possible is taken by the kernel on their behalf
+        set_socket_recv_buffer_size(&stream, 4096).unwrap();
+        ask_and_leave(&stream);
+        readers.push(stream);
+        pause(20);
+        let start = Instant::now();
+        assert_eq!(post(target.address, r#"{"name":"a","value":1}"#).unwrap().0, 200);
+        assert!(start.elapsed() < Duration::from_secs(2), "a post took {:?}", start.elapsed());
+    }
+    assert!(readers.len() > 20, "only {}", readers.len());
+    // answers under way are 4 MiB at most, with one that is being taken and one that is being written
+    target.before += 6 * 1024 * 1024;
+    target.is_unharmed();
+    let (status, text) = exchange(target.address, "GET /metrics HTTP/1.1\r\n\r\n").unwrap();
+    assert!(status == 200 && text.ends_with("# EOF\n"), "others still get answers");
+}
+
+#[test]
+fn posts_are_quick_while_all_the_world_reads() {
+    let target = Target::new("readers");
+    fill(&target);
+    let readers: Vec<_> = (0..64)
+        .map(|_| {
+            let address = target.address;
+            thread::spawn(move || {
+                let start = Instant::now();
+                let mut answers = 0;
+                while start.elapsed() < Duration::from_secs(4) {
+                    // beyond a number they are refused
+                    match exchange(address, "GET /metrics HTTP/1.1\r\n\r\n") {
+                        Ok((200, _)) => answers += 1,
+                        Ok((status, _)) => assert_eq!(status, 503),
+                        Err(_) => pause(20),
+                    }
+                }
+                answers
+            })
+        })
+        .collect();
+    let mut took = Vec::new();
+    while !readers.iter().all(|reader| reader.is_finished()) {
+        let start = Instant::now();
+        assert_eq!(post(target.address, r#"{"name":"a","value":1}"#).unwrap().0, 200);
+        took.push(start.elapsed());
+    }
+    took.sort_unstable();
+    let answers: u32 = readers.into_iter().map(|reader| reader.join().unwrap()).sum();
+    println!(
+        "{answers} answers; {} posts, median {:?}, slowest {:?}",
+        took.len(),
+        took[took.len() / 2],
+        took[took.len() - 1]
+    );
+    assert!(answers > 0 && took.len() > 20, "{answers} answers, {} posts", took.len());
+    assert!(took[took.len() / 2] < Duration::from_millis(500), "{took:?}");
 }
 
 #[test]

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`answers`] | what whoever posts is promised |
 //! | [`hostile`] | the attacks that end a bare tiny_http, or fill it up |
+//! | [`reading`] | what whoever reads is promised, and that nobody lured here reads |
 //! | [`kills`] | nothing that got a 200 is lost by `kill -9` of either process, at any moment |
 //!
 //! `METRICS_KILLS=200` kills that often; the default is quick.
@@ -11,6 +12,7 @@
 mod answers;
 mod hostile;
 mod kills;
+mod reading;
 
 use std::collections::BTreeMap;
 

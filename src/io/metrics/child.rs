@@ -2,6 +2,7 @@
 
 use std::env;
 use std::io::{self, Read, Write};
+use std::net::Shutdown;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::os::unix::process::CommandExt;
@@ -11,10 +12,11 @@ use std::process::{self, Command, Stdio};
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::process::{Pid, WaitOptions, waitpid};
 
-use super::descriptors;
+use super::{descriptors, teller::Teller};
 use crate::wire::frames::Post;
 
-/// The hidden subcommand that [`run`](super::receiver::run)s the receiver; the log level comes after it.
+/// The hidden subcommand that [`run`](super::receiver::run)s the receiver; after it come the log level, and whether
+/// there is a status page.
 pub const SUBCOMMAND: &str = "receive-metrics";
 /// How many requests tiny_http works on at once: as many as its thread pool keeps threads for.
 pub(super) const LANES: usize = 4;
@@ -30,30 +32,41 @@ pub(super) struct Child {
     process: process::Child,
     posts: UnixStream,
     control: UnixStream,
+    /// Where its questions come from.
+    questions: UnixStream,
     inbox: Vec<u8>,
 }
 
 impl Child {
     /// Starts a receiver: it reads posts from no address yet.
-    pub(super) fn start(directory: &Path) -> io::Result<Self> {
+    pub(super) fn start(directory: &Path, teller: &Teller) -> io::Result<Self> {
         let (posts, stdin) = UnixStream::pair()?;
         let (control, controlled) = UnixStream::pair()?;
+        let (questions, asks) = UnixStream::pair()?;
         let (private, lanes) = private_lanes(directory)?;
         // The link follows to the very program that runs, even when an upgrade has replaced the file since.
         let mut command = Command::new("/proc/self/exe");
-        command.args([SUBCOMMAND, log::max_level().as_str()]).current_dir("/");
+        let page = teller.has_page.to_string();
+        command.args([SUBCOMMAND, log::max_level().as_str(), page.as_str()]).current_dir("/");
         command.env_clear().env("RUST_MIN_STACK", STACK).stdin(Stdio::from(OwnedFd::from(stdin)));
         command.envs(env::var_os("JOURNAL_STREAM").map(|stream| ("JOURNAL_STREAM", stream)));
         if rustix::process::geteuid().is_root() {
             // With the user, std drops the supplementary groups.
             command.uid(NOBODY).gid(NOBODY);
         }
-        let child = Self { process: command.spawn()?, posts, control, inbox: Vec::new() };
-        let mut descriptors = vec![controlled.as_fd(), private.as_fd()];
+        let child = Self { process: command.spawn()?, posts, control, questions, inbox: Vec::new() };
+        let mut descriptors = vec![controlled.as_fd(), private.as_fd(), asks.as_fd()];
         descriptors.extend(lanes.iter().map(AsFd::as_fd));
         descriptors::send(&child.posts, &descriptors)?;
         child.posts.set_nonblocking(true)?;
         child.control.set_nonblocking(true)?;
+        let (teller, questions) = (teller.clone(), child.questions.try_clone()?);
+        crate::io::spawn("teller", move || {
+            let Err(error) = teller.run(&questions);
+            log::debug!("the metrics receiver is told nothing any more: {error}");
+            // It sees that, and is replaced.
+            _ = questions.shutdown(Shutdown::Both);
+        })?;
         Ok(child)
     }
 
@@ -107,6 +120,8 @@ impl Drop for Child {
         // It may have closed the pair and live on. Killed, it leaves nothing that could be waited for in vain.
         _ = self.process.kill();
         _ = self.process.wait();
+        // Others may hold its end by now.
+        _ = self.questions.shutdown(Shutdown::Both);
     }
 }
 
@@ -159,9 +174,9 @@ mod tests {
     fn child() -> (Child, UnixStream) {
         let (posts, says) = UnixStream::pair().unwrap();
         posts.set_nonblocking(true).unwrap();
-        let control = posts.try_clone().unwrap();
+        let (control, questions) = (posts.try_clone().unwrap(), posts.try_clone().unwrap());
         let process = Command::new("sleep").arg("60").spawn().unwrap();
-        (Child { process, posts, control, inbox: Vec::new() }, says)
+        (Child { process, posts, control, questions, inbox: Vec::new() }, says)
     }
 
     #[test]

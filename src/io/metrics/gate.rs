@@ -4,19 +4,26 @@
 //! on one, `Answering`, and `Reading` again; or, after a refusal or the last answer, `Leaving`. Whoever asks when
 //! all is full gets the place of the one that has gone longest without completing a request, so idlers and
 //! dawdlers can't keep anybody out.
+//!
+//! Who only wants to read never gets on a lane, where posts would wait behind it: it is `Asked`, and all who ask
+//! for the same share one answer of the agent.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::os::fd::OwnedFd;
+use std::rc::Rc;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendFlags, Shutdown, SocketFlags, accept_with, recv, send, shutdown};
+use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, accept_with, getsockname, recv, send};
 
-use super::http::{self, Refusal, Request};
-use super::{descriptors, until};
+use super::client::{Client, Gone, Stage};
+use super::http::{self, Get, Refusal};
+use super::inquiry::Inquiry;
+use super::{descriptors, reader, until};
 use crate::io::since_boot;
+use crate::wire::frames::{Kind, MAX_REPORT};
 
 /// Clients at once.
 const MAX_CLIENTS: usize = 256;
@@ -24,14 +31,12 @@ const MAX_CLIENTS: usize = 256;
 const MAX_BYTES: usize = 1024 * 1024;
 /// Answers of tiny_http are a line at most.
 const MAX_ANSWER: usize = 4 * 1024;
-/// From the first byte of a request to its last, and for reading an answer.
-const REQUEST: Duration = Duration::from_secs(10);
-/// From one request to the next.
-const IDLE: Duration = Duration::from_secs(60);
+/// Who waits for the agent's report at once; posts find a place beside them.
+const MAX_ASKERS: usize = 32;
+/// Of all answers that are on their way, in bytes: one that is read slowly, and a new one.
+const MAX_TOLD: usize = 2 * MAX_REPORT;
 /// From the end of a request to the agent's word.
 const ANSWER: Duration = Duration::from_secs(5);
-/// For a client to stop sending what was refused. Closed before that, TCP would throw the answer away.
-const LEAVE: Duration = Duration::from_secs(2);
 /// Without descriptors or memory for another client.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -40,11 +45,19 @@ const UNAVAILABLE: Refusal = Refusal("503 Service Unavailable", "the agent is bu
 pub(super) struct Gate {
     /// Brings listeners.
     control: OwnedFd,
-    listeners: Vec<OwnedFd>,
+    /// Each with whether it is a unix socket.
+    listeners: Vec<(OwnedFd, bool)>,
+    inquiry: Inquiry,
+    /// Whether there is a status page.
+    has_page: bool,
     lanes: Vec<Lane>,
     clients: BTreeMap<u64, Client>,
     /// Clients whose requests wait for a lane, in order.
     queue: VecDeque<u64>,
+    /// Clients that want to read something, in order.
+    askers: VecDeque<(u64, Get)>,
+    /// Those of them whom the answer that the agent owes is for.
+    asking: Vec<u64>,
     /// The name of the next client.
     next: u64,
     /// No new clients before this time.
@@ -61,40 +74,22 @@ struct Lane {
     serves: Option<(u64, bool)>,
 }
 
-struct Client {
-    socket: OwnedFd,
-    stage: Stage,
-    inbox: Vec<u8>,
-    request: Option<Request>,
-    outbox: Vec<u8>,
-    /// Since when no request was completed.
-    since: Duration,
-    /// When its stage has lasted too long.
-    deadline: Duration,
-}
-
-#[derive(Clone, Copy, PartialEq)]
-enum Stage {
-    Reading,
-    Queued,
-    Posted,
-    Answering,
-    Leaving,
-}
-
 #[derive(Clone, Copy)]
 enum Ready {
     Control,
+    Agent,
     Listener(usize),
     Lane(usize),
     Client(u64),
 }
 
-/// What a client's socket said, when it can't be used any more.
-struct Gone;
-
 impl Gate {
-    pub(super) fn new(control: OwnedFd, lanes: impl Iterator<Item = OwnedFd>) -> io::Result<Self> {
+    pub(super) fn new(
+        control: OwnedFd,
+        inquiry: Inquiry,
+        has_page: bool,
+        lanes: impl Iterator<Item = OwnedFd>,
+    ) -> io::Result<Self> {
         let lane = |socket| {
             rustix::io::ioctl_fionbio(&socket, true)?;
             Ok(Lane { socket, outbox: Vec::new(), inbox: Vec::new(), serves: None })
@@ -102,9 +97,13 @@ impl Gate {
         Ok(Self {
             control,
             listeners: Vec::new(),
+            inquiry,
+            has_page,
             lanes: lanes.map(lane).collect::<io::Result<_>>()?,
             clients: BTreeMap::new(),
             queue: VecDeque::new(),
+            askers: VecDeque::new(),
+            asking: Vec::new(),
             next: 0,
             accept_from: Duration::ZERO,
             scratch: vec![0; 16 * 1024],
@@ -122,16 +121,18 @@ impl Gate {
             for ready in ready {
                 match ready {
                     Ready::Control => match descriptors::receive(&self.control)? {
-                        Some(listeners) => self.listeners.extend(listeners),
+                        Some(listeners) => self.listeners.extend(listeners.into_iter().map(with_family)),
                         None => return Ok(()),
                     },
+                    Ready::Agent => self.tell(now)?,
                     Ready::Listener(index) => self.accept(index, now),
                     Ready::Lane(index) => self.work(index, now)?,
                     Ready::Client(id) => self.attend(id, now),
                 }
             }
             self.expire(now);
-            self.dispatch(now)?;
+            // Behind a request that is answered at once there may be one for the other.
+            while self.inform(now)? | self.dispatch(now)? {}
         }
     }
 
@@ -141,7 +142,7 @@ impl Gate {
         let open =
             now >= self.accept_from && (self.clients.len() < MAX_CLIENTS || self.idler(|_| true).is_some());
         let listeners = self.listeners.iter().enumerate().filter(|_| open);
-        let listeners = listeners.map(|(index, fd)| (Ready::Listener(index), fd, PollFlags::IN));
+        let listeners = listeners.map(|(index, (fd, _))| (Ready::Listener(index), fd, PollFlags::IN));
         let lanes = self.lanes.iter().enumerate().map(|(index, lane)| {
             let out = if lane.outbox.is_empty() { PollFlags::empty() } else { PollFlags::OUT };
             (Ready::Lane(index), &lane.socket, PollFlags::IN | out)
@@ -150,10 +151,12 @@ impl Gate {
             Stage::Reading | Stage::Leaving => Some((Ready::Client(id), &client.socket, PollFlags::IN)),
             Stage::Answering => Some((Ready::Client(id), &client.socket, PollFlags::OUT)),
             // Not even watched: poll reports a hang-up, asked or not, again and again.
-            Stage::Queued | Stage::Posted => None,
+            Stage::Queued | Stage::Posted | Stage::Asked => None,
         });
-        let control = std::iter::once((Ready::Control, &self.control, PollFlags::IN));
-        let (names, mut fds): (Vec<_>, Vec<_>) = control
+        let control = (Ready::Control, &self.control, PollFlags::IN);
+        let agent = (Ready::Agent, self.inquiry.socket(), PollFlags::IN);
+        let (names, mut fds): (Vec<_>, Vec<_>) = [control, agent]
+            .into_iter()
             .chain(listeners)
             .chain(lanes)
             .chain(clients)
@@ -175,9 +178,10 @@ impl Gate {
             if self.clients.len() >= MAX_CLIENTS && !self.evict(|_| true) {
                 return;
             }
-            match accept_with(&self.listeners[index], SocketFlags::NONBLOCK | SocketFlags::CLOEXEC) {
+            let (listener, is_local) = &self.listeners[index];
+            match accept_with(listener, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC) {
                 Ok(socket) => {
-                    self.clients.insert(self.next, Client::new(socket, now));
+                    self.clients.insert(self.next, Client::new(socket, *is_local, now));
                     self.next += 1;
                 }
                 Err(Errno::WOULDBLOCK) => return,
@@ -200,7 +204,7 @@ impl Gate {
             Stage::Reading => client.read(&mut self.scratch, now),
             Stage::Leaving => client.receive(&mut self.scratch).map(|_| ()),
             Stage::Answering => client.write(now),
-            Stage::Queued | Stage::Posted => Ok(()),
+            Stage::Queued | Stage::Posted | Stage::Asked => Ok(()),
         };
         self.settle(id, outcome, now);
         while self.clients.values().map(|client| client.inbox.capacity()).sum::<usize>() > MAX_BYTES
@@ -213,16 +217,95 @@ impl Gate {
         match (outcome, self.clients.get_mut(&id)) {
             (Err(Gone), _) => _ = self.clients.remove(&id),
             (Ok(()), Some(client)) if client.stage == Stage::Reading && client.is_whole() => {
-                client.stage = Stage::Queued;
                 client.deadline = now + ANSWER;
-                self.queue.push_back(id);
+                let get = client.request.as_ref().and_then(|request| request.get);
+                match get.filter(|get| self.has_page || *get == Get::Metrics) {
+                    Some(get) => {
+                        client.stage = Stage::Asked;
+                        self.askers.push_back((id, get));
+                    }
+                    None => {
+                        client.stage = Stage::Queued;
+                        self.queue.push_back(id);
+                    }
+                }
             }
             _ => {}
         }
     }
 
-    /// Puts queued requests on free lanes.
-    fn dispatch(&mut self, now: Duration) -> io::Result<()> {
+    /// Answers who can be answered here, and asks the agent for the next of the others; `true`: there was one.
+    fn inform(&mut self, now: Duration) -> io::Result<bool> {
+        let (mut askers, mut is_any) = (Vec::new(), false);
+        while let Some((id, get)) = self.askers.pop_front() {
+            let Some(client) = self.clients.get_mut(&id).filter(|client| client.stage == Stage::Asked) else {
+                continue;
+            };
+            let outcome = match client.request.as_ref().map(|request| request.check_reader(client.is_local)) {
+                Some(Err(refusal)) => client.refuse(&refusal, now),
+                _ if get == Get::Page => {
+                    let page = Rc::new(reader::PAGE.as_bytes().to_vec());
+                    client.inform(get, &page, now)
+                }
+                _ if askers.len() + self.asking.len() < MAX_ASKERS => {
+                    askers.push((id, get));
+                    continue;
+                }
+                _ => client.refuse(&UNAVAILABLE, now),
+            };
+            is_any = true;
+            self.settle(id, outcome, now);
+            self.economize();
+        }
+        self.askers = askers.into();
+        if let Some((_, first)) = self.askers.front().copied()
+            && self.inquiry.is_idle()
+        {
+            let kind = if first == Get::Metrics { Kind::Metrics } else { Kind::Status };
+            self.inquiry.ask(kind)?;
+            self.asking = self.askers.iter().filter(|(_, get)| *get == first).map(|(id, _)| *id).collect();
+            self.askers.retain(|(_, get)| *get != first);
+            is_any = true;
+        }
+        Ok(is_any)
+    }
+
+    /// Hands on what the agent answers.
+    fn tell(&mut self, now: Duration) -> io::Result<()> {
+        let Some(answer) = self.inquiry.receive(&mut self.scratch)? else { return Ok(()) };
+        let answer = answer.map(Rc::new);
+        for id in std::mem::take(&mut self.asking) {
+            // It may have been told 503 meanwhile.
+            let Some(client) = self.clients.get_mut(&id).filter(|client| client.stage == Stage::Asked) else {
+                continue;
+            };
+            let outcome = match (&answer, client.request.as_ref().and_then(|request| request.get)) {
+                (Ok(report), Some(get)) => client.inform(get, report, now),
+                (Err(why), _) => client.refuse(&Refusal(UNAVAILABLE.0, why.reason()), now),
+                _ => Err(Gone),
+            };
+            self.settle(id, outcome, now);
+        }
+        self.economize();
+        Ok(())
+    }
+
+    /// Drops slow readers while there are too many different answers on their way.
+    fn economize(&mut self) {
+        let told = |clients: &BTreeMap<u64, Client>| {
+            let bodies = clients.values().filter_map(|client| client.body.as_ref());
+            bodies
+                .map(|body| (Rc::as_ptr(body), body.len()))
+                .collect::<BTreeMap<_, _>>()
+                .values()
+                .sum::<usize>()
+        };
+        while told(&self.clients) > MAX_TOLD && self.evict(|client| client.body.is_some()) {}
+    }
+
+    /// Puts queued requests on free lanes; `true`: there was one.
+    fn dispatch(&mut self, now: Duration) -> io::Result<bool> {
+        let mut is_any = false;
         while let Some(index) = self.lanes.iter().position(|lane| lane.serves.is_none())
             && let Some(id) = self.queue.pop_front()
         {
@@ -238,8 +321,9 @@ impl Gate {
             client.inbox.shrink_to_fit();
             client.stage = Stage::Posted;
             self.work(index, now)?;
+            is_any = true;
         }
-        Ok(())
+        Ok(is_any)
     }
 
     /// Moves bytes on a lane. Any failure is tiny_http's, and ends this process.
@@ -262,10 +346,9 @@ impl Gate {
 
     fn expire(&mut self, now: Duration) {
         let late = self.clients.iter().filter(|(_, client)| client.deadline <= now);
-        for (id, stage) in late.map(|(&id, client)| (id, client.stage)).collect::<Vec<_>>() {
-            let waits = matches!(stage, Stage::Queued | Stage::Posted);
+        for id in late.map(|(&id, _)| id).collect::<Vec<_>>() {
             let outcome = match self.clients.get_mut(&id) {
-                Some(client) if waits => client.refuse(&UNAVAILABLE, now),
+                Some(client) if client.waits() => client.refuse(&UNAVAILABLE, now),
                 _ => Err(Gone),
             };
             self.settle(id, outcome, now);
@@ -274,8 +357,7 @@ impl Gate {
 
     /// The client that has gone longest without completing a request, of those without one under way.
     fn idler(&self, which: impl Fn(&Client) -> bool) -> Option<u64> {
-        let waits = |client: &Client| matches!(client.stage, Stage::Queued | Stage::Posted);
-        let idle = self.clients.iter().filter(|(_, client)| !waits(client) && which(client));
+        let idle = self.clients.iter().filter(|(_, client)| !client.waits() && which(client));
         idle.min_by_key(|(_, client)| client.since).map(|(&id, _)| id)
     }
 
@@ -283,6 +365,13 @@ impl Gate {
     fn evict(&mut self, which: impl Fn(&Client) -> bool) -> bool {
         self.idler(which).and_then(|id| self.clients.remove(&id)).is_some()
     }
+}
+
+/// A listener, and whether it is a unix socket.
+fn with_family(listener: OwnedFd) -> (OwnedFd, bool) {
+    let is_local =
+        getsockname(&listener).is_ok_and(|address| address.address_family() == AddressFamily::UNIX);
+    (listener, is_local)
 }
 
 impl Lane {
@@ -314,96 +403,5 @@ impl Lane {
             _ if self.inbox.len() > MAX_ANSWER => Err(confused()),
             _ => Ok(None),
         }
-    }
-}
-
-impl Client {
-    fn new(socket: OwnedFd, now: Duration) -> Self {
-        Self {
-            socket,
-            stage: Stage::Reading,
-            inbox: Vec::new(),
-            request: None,
-            outbox: Vec::new(),
-            since: now,
-            deadline: now + REQUEST,
-        }
-    }
-
-    /// Reads what is there; how many bytes.
-    fn receive(&mut self, scratch: &mut [u8]) -> Result<usize, Gone> {
-        match recv(&self.socket, scratch, RecvFlags::empty()) {
-            Ok((0, _)) => Err(Gone),
-            Ok((read, _)) => Ok(read),
-            Err(Errno::WOULDBLOCK | Errno::INTR) => Ok(0),
-            Err(_) => Err(Gone),
-        }
-    }
-
-    fn read(&mut self, scratch: &mut [u8], now: Duration) -> Result<(), Gone> {
-        let read = self.receive(scratch)?;
-        if self.inbox.is_empty() && self.request.is_none() {
-            self.deadline = now + REQUEST;
-        }
-        self.inbox.extend_from_slice(&scratch[..read]);
-        self.understand(now)
-    }
-
-    /// Takes the head off what was read.
-    fn understand(&mut self, now: Duration) -> Result<(), Gone> {
-        if self.request.is_none() {
-            match http::parse(&self.inbox) {
-                Ok(Some(request)) => {
-                    self.inbox.drain(..request.head_length);
-                    if request.expects_continue && self.inbox.len() < request.body_length {
-                        // So short that it fits into any socket that nothing was written to yet.
-                        _ = send(&self.socket, b"HTTP/1.1 100 Continue\r\n\r\n", SendFlags::NOSIGNAL);
-                    }
-                    self.request = Some(request);
-                }
-                Ok(None) => {}
-                Err(refusal) => return self.refuse(&refusal, now),
-            }
-        }
-        Ok(())
-    }
-
-    fn is_whole(&self) -> bool {
-        self.request.as_ref().is_some_and(|request| self.inbox.len() >= request.body_length)
-    }
-
-    fn refuse(&mut self, refusal: &Refusal, now: Duration) -> Result<(), Gone> {
-        log::debug!("refused a request: {}, {}", refusal.0, refusal.1);
-        self.request = None;
-        self.inbox = Vec::new();
-        self.answer(refusal.answer(), now)
-    }
-
-    fn answer(&mut self, answer: Vec<u8>, now: Duration) -> Result<(), Gone> {
-        self.outbox = answer;
-        self.stage = Stage::Answering;
-        self.deadline = now + REQUEST;
-        self.write(now)
-    }
-
-    fn write(&mut self, now: Duration) -> Result<(), Gone> {
-        while !self.outbox.is_empty() {
-            match send(&self.socket, &self.outbox, SendFlags::NOSIGNAL) {
-                Ok(sent) => _ = self.outbox.drain(..sent),
-                Err(Errno::WOULDBLOCK) => return Ok(()),
-                Err(_) => return Err(Gone),
-            }
-        }
-        self.outbox = Vec::new();
-        if self.request.take().is_some_and(|request| request.keep_alive) {
-            self.stage = Stage::Reading;
-            self.since = now;
-            self.deadline = now + if self.inbox.is_empty() { IDLE } else { REQUEST };
-            // The next request may have come along with the last one.
-            return self.understand(now);
-        }
-        self.stage = Stage::Leaving;
-        self.deadline = now + LEAVE;
-        shutdown(&self.socket, Shutdown::Write).map_err(|_| Gone)
     }
 }

@@ -5,6 +5,9 @@
 
 use httparse::Status;
 
+pub(super) use super::reader::Get;
+use super::reader::{self, is_name};
+
 /// In bytes, request line included.
 pub(super) const MAX_HEAD: usize = 8 * 1024;
 /// In bytes.
@@ -27,6 +30,19 @@ pub(super) struct Request {
     pub(super) expects_continue: bool,
     /// Whether the answer has no body, whatever length it names.
     pub(super) bodiless_answer: bool,
+    /// What the client wants to read, if it doesn't post.
+    pub(super) get: Option<Get>,
+    /// Whether a web page asks.
+    has_origin: bool,
+    /// Whether it asks by a name that isn't `localhost`.
+    has_name: bool,
+}
+
+impl Request {
+    /// Whether this client may read; one that came over a unix socket under any name.
+    pub(super) fn check_reader(&self, is_local: bool) -> Result<(), Refusal> {
+        reader::check(self.has_origin, self.has_name && !is_local)
+    }
 }
 
 /// An answer that is given at the gate, and ends the connection.
@@ -65,7 +81,8 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Option<Request>, Refusal> {
         return Err(Refusal("400 Bad Request", "the target is not ASCII"));
     }
     let mut length = None;
-    let (mut origin, mut keep_alive, mut expects_continue) = (false, version == 1, false);
+    let (mut has_origin, mut has_name) = (false, false);
+    let (mut keep_alive, mut expects_continue) = (version == 1, false);
     for header in request.headers.iter() {
         match header.name.to_ascii_lowercase().as_str() {
             "content-length" if length.is_some() => return Err(BAD_LENGTH),
@@ -76,16 +93,28 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Option<Request>, Refusal> {
             "connection" => {
                 keep_alive &= !header.value.to_ascii_lowercase().windows(5).any(|w| w == b"close")
             }
-            "origin" => origin = true,
+            "origin" => has_origin = true,
+            "host" => has_name |= is_name(header.value),
             _ => {}
         }
     }
     let body_length = length.unwrap_or(0);
-    let origin = if origin { "Origin: some\r\n" } else { "" };
+    let get = Get::of(method, target).filter(|_| body_length == 0);
+    let origin = if has_origin { "Origin: some\r\n" } else { "" };
     let head =
         format!("{method} {target} HTTP/1.1\r\nContent-Length: {body_length}\r\n{origin}\r\n").into_bytes();
     let bodiless_answer = method == "HEAD";
-    Ok(Some(Request { head, head_length, body_length, keep_alive, expects_continue, bodiless_answer }))
+    Ok(Some(Request {
+        head,
+        head_length,
+        body_length,
+        keep_alive,
+        expects_continue,
+        bodiless_answer,
+        get,
+        has_origin,
+        has_name,
+    }))
 }
 
 fn content_length(value: &[u8]) -> Result<usize, Refusal> {

@@ -14,15 +14,27 @@
 //! another receiver while new connections wait in the listeners' backlogs.
 //!
 //! A post is answered with 200 only after the agent has stored it and has handed it to the loop.
+//!
+//! Who reads (`GET /metrics`, and the status page where the settings turn it on) is answered at the gate, with what
+//! a thread of the agent's tells over a socket pair of its own:
+//!
+//! ```text
+//!  browser ──► gate ── question ──► teller ──► desk ──► the loop
+//!  browser ◄── gate ◄── report ─────┘  (may read, and nothing else)
+//! ```
 
 mod child;
+mod client;
 mod descriptors;
 mod gate;
 mod http;
+mod inquiry;
 mod ports;
 mod post;
+mod reader;
 pub mod receiver;
 mod store;
+mod teller;
 #[cfg(test)]
 mod tests;
 
@@ -35,13 +47,14 @@ use crossbeam_channel::Sender;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::agent::{Event, Sample};
-use crate::io::since_boot;
+use crate::io::{desk::Desk, since_boot};
 use crate::settings::ListenAddress;
 use crate::wire::frames::{Post, Verdict, write_ack};
 use child::Child;
 pub use child::{SUBCOMMAND, left_receivers};
 use ports::Port;
 use store::Store;
+use teller::Teller;
 
 /// The wait before a receiver that died soon after its start is replaced, and the longest.
 const RESPAWN: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(800));
@@ -57,6 +70,8 @@ pub struct Config {
     pub directory: PathBuf,
     /// When a value expires after its post; `None`: never.
     pub ttl: Option<Duration>,
+    /// Whether there is a status page.
+    pub has_page: bool,
 }
 
 /// Starts the endpoint, which lives as long as the process or the receiving end of `events`.
@@ -66,7 +81,7 @@ pub struct Config {
 ///
 /// # Errors
 /// No thread could be started.
-pub fn start(config: Config, events: Sender<Event>) -> io::Result<Vec<(Sample, Duration)>> {
+pub fn start(config: Config, desk: Desk, events: Sender<Event>) -> io::Result<Vec<(Sample, Duration)>> {
     child::reap_left()?;
     let store = Store::open(&config.directory, config.ttl, since_boot());
     let posted = store.posted();
@@ -75,6 +90,7 @@ pub fn start(config: Config, events: Sender<Event>) -> io::Result<Vec<(Sample, D
         storing: true,
         ports: config.listen.into_iter().map(Port::new).collect(),
         directory: config.directory,
+        teller: Teller { desk, has_page: config.has_page },
         child: None,
         started: Duration::ZERO,
         wait: Duration::ZERO,
@@ -96,6 +112,7 @@ struct Endpoint {
     storing: bool,
     ports: Vec<Port>,
     directory: PathBuf,
+    teller: Teller,
     child: Option<Child>,
     /// When the last receiver was started, and how long after that its successor may be.
     started: Duration,
@@ -144,7 +161,7 @@ impl Endpoint {
         let (first, longest) = RESPAWN;
         self.wait = if now >= self.started + SETTLED { first } else { (self.wait * 2).clamp(first, longest) };
         self.started = now;
-        let started = Child::start(&self.directory).and_then(|child| {
+        let started = Child::start(&self.directory, &self.teller).and_then(|child| {
             self.ports.iter().filter_map(Port::listener).try_for_each(|listener| child.listen(listener))?;
             Ok(child)
         });

@@ -1,6 +1,6 @@
 //! The receiver process: what it may do, and its threads.
 //!
-//! The gate passes whole requests to tiny_http; `posts` reads them and asks the agent to store what they say;
+//! The gate answers who reads, and passes whole posts to tiny_http; `posts` reads them and asks the agent to store what they say;
 //! `acks` answers them as the agent did. The process ends with the agent's end of the socket pair, which is all
 //! that can be relied on: the parent-death signal follows a thread, and is cleared by a change of user.
 
@@ -15,9 +15,10 @@ use rustix::thread::set_no_new_privs;
 use tiny_http::{Header, Method, Request, Response, Server};
 
 use super::gate::Gate;
-use super::{descriptors, post, store};
+use super::inquiry::Inquiry;
+use super::{descriptors, post, reader, store};
 use crate::io::lock;
-use crate::wire::frames::{Post, Verdict, read_ack};
+use crate::wire::frames::{Post, Refused, Verdict, read_ack};
 
 /// In bytes, stacks included.
 const MEMORY: u64 = 16 * 1024 * 1024;
@@ -28,16 +29,19 @@ const STACK: usize = 64 * 1024;
 /// Requests that wait for the agent's word; never more than there are lanes.
 type Pending = Arc<Mutex<Vec<(u32, Request)>>>;
 
-/// Receives posts until the agent is gone; standard input is one end of its socket pair.
+/// Receives posts until the agent is gone; standard input is one end of its socket pair. `has_page`: there is a
+/// status page.
 ///
 /// # Errors
 /// Something that the agent cures by starting another receiver.
-pub fn run() -> io::Result<()> {
+pub fn run(has_page: bool) -> io::Result<()> {
     confine()?;
     let agent = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
     let Some(descriptors) = descriptors::receive(&agent)? else { return Ok(()) };
     let mut descriptors = descriptors.into_iter();
-    let (Some(control), Some(private)) = (descriptors.next(), descriptors.next()) else {
+    let (Some(control), Some(private), Some(asks)) =
+        (descriptors.next(), descriptors.next(), descriptors.next())
+    else {
         return Err(io::Error::other("started by hand: this is a part of the agent"));
     };
     let server = Server::from_listener(UnixListener::from(private), None).map_err(io::Error::other)?;
@@ -45,8 +49,8 @@ pub fn run() -> io::Result<()> {
     let (acks, waiting) = (agent.try_clone()?, pending.clone());
     let thread = |name: &str| thread::Builder::new().name(name.into()).stack_size(STACK);
     thread("acks").spawn(move || answer_acknowledged(acks, &waiting))?;
-    thread("posts").spawn(move || take_posts(&server, agent, &pending))?;
-    Gate::new(control, descriptors)?.run()
+    thread("posts").spawn(move || take_posts(&server, agent, &pending, has_page))?;
+    Gate::new(control, Inquiry::new(asks)?, has_page, descriptors)?.run()
 }
 
 /// Gives up what parsing foreign bytes doesn't need. No RLIMIT_NPROC: it counts everything of `nobody`'s.
@@ -59,10 +63,10 @@ fn confine() -> io::Result<()> {
     Ok(())
 }
 
-fn take_posts(server: &Server, mut agent: UnixStream, pending: &Pending) {
+fn take_posts(server: &Server, mut agent: UnixStream, pending: &Pending, has_page: bool) {
     let mut frame = Vec::new();
     for (id, mut request) in (0..u32::MAX).cycle().zip(server.incoming_requests()) {
-        match read(&mut request) {
+        match read(&mut request, has_page) {
             Ok(post) => {
                 frame.clear();
                 Post { id, samples: post }.write(&mut frame);
@@ -77,18 +81,23 @@ fn take_posts(server: &Server, mut agent: UnixStream, pending: &Pending) {
 
 type Answer = (u16, String);
 
-fn read(request: &mut Request) -> Result<Vec<crate::agent::Sample>, Answer> {
+fn read(request: &mut Request, has_page: bool) -> Result<Vec<crate::agent::Sample>, Answer> {
     // Browsers send it with whatever a foreign page posts: no web page flips workloads.
     if request.headers().iter().any(|header| header.field.equiv("Origin")) {
         return Err((403, "posts from web pages are refused".into()));
     }
-    if request.url().split('?').next() != Some("/metrics") {
-        return Err((404, "metrics are posted to /metrics".into()));
+    let path = reader::path(request.url());
+    if path != "/metrics" {
+        return Err(match (reader::is_page(path), has_page) {
+            (true, true) => (405, "the status page is only read".into()),
+            (true, false) => (404, Refused::Off.reason().into()),
+            _ => (404, "metrics are posted to /metrics".into()),
+        });
     }
     // Any method with a body is a post: `curl -X -H …`, as printed in many a README, has the method `-H`.
     let length = request.body_length().unwrap_or(0);
     if length == 0 && *request.method() != Method::Post {
-        return Err((405, "metrics are posted".into()));
+        return Err((405, "metrics are posted, or read by GET".into()));
     }
     let mut body = Vec::with_capacity(length);
     request.as_reader().read_to_end(&mut body).map_err(|error| (400, error.to_string()))?;
@@ -114,10 +123,11 @@ fn answer_acknowledged(mut agent: UnixStream, pending: &Pending) {
 }
 
 fn respond(request: Request, (status, reason): Answer) {
+    let allow = if reader::is_page(reader::path(request.url())) { "GET, HEAD" } else { "GET, HEAD, POST" };
     let reason = if reason.is_empty() { reason } else { reason + "\n" };
     let mut response = Response::from_string(reason).with_status_code(status);
     if status == 405
-        && let Ok(allow) = Header::from_bytes("Allow", "POST")
+        && let Ok(allow) = Header::from_bytes("Allow", allow)
     {
         response.add_header(allow);
     }

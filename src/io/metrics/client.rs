@@ -1,0 +1,166 @@
+//! A client of the gate: its connection, what it has sent, and what it is told.
+
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+use std::time::Duration;
+
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
+
+use super::http::{self, Get, Refusal, Request};
+
+/// From the first byte of a request to its last, and for reading an answer.
+const REQUEST: Duration = Duration::from_secs(10);
+/// From one request to the next.
+const IDLE: Duration = Duration::from_secs(60);
+/// For a client to stop sending what was refused. Closed before that, TCP would throw the answer away.
+const LEAVE: Duration = Duration::from_secs(2);
+
+pub(super) struct Client {
+    pub(super) socket: OwnedFd,
+    /// It came over a unix socket: no browser does.
+    pub(super) is_local: bool,
+    pub(super) stage: Stage,
+    pub(super) inbox: Vec<u8>,
+    pub(super) request: Option<Request>,
+    outbox: Vec<u8>,
+    /// What follows the outbox: shared with all who asked for the same.
+    pub(super) body: Option<Rc<Vec<u8>>>,
+    /// How much of it is sent.
+    sent: usize,
+    /// Since when no request was completed.
+    pub(super) since: Duration,
+    /// When its stage has lasted too long.
+    pub(super) deadline: Duration,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum Stage {
+    Reading,
+    Queued,
+    Posted,
+    Asked,
+    Answering,
+    Leaving,
+}
+
+/// What a client's socket said, when it can't be used any more.
+pub(super) struct Gone;
+
+impl Client {
+    pub(super) fn new(socket: OwnedFd, is_local: bool, now: Duration) -> Self {
+        Self {
+            socket,
+            is_local,
+            stage: Stage::Reading,
+            inbox: Vec::new(),
+            request: None,
+            outbox: Vec::new(),
+            body: None,
+            sent: 0,
+            since: now,
+            deadline: now + REQUEST,
+        }
+    }
+
+    /// Reads what is there; how many bytes.
+    pub(super) fn receive(&mut self, scratch: &mut [u8]) -> Result<usize, Gone> {
+        match recv(&self.socket, scratch, RecvFlags::empty()) {
+            Ok((0, _)) => Err(Gone),
+            Ok((read, _)) => Ok(read),
+            Err(Errno::WOULDBLOCK | Errno::INTR) => Ok(0),
+            Err(_) => Err(Gone),
+        }
+    }
+
+    pub(super) fn read(&mut self, scratch: &mut [u8], now: Duration) -> Result<(), Gone> {
+        let read = self.receive(scratch)?;
+        if self.inbox.is_empty() && self.request.is_none() {
+            self.deadline = now + REQUEST;
+        }
+        self.inbox.extend_from_slice(&scratch[..read]);
+        self.understand(now)
+    }
+
+    /// Takes the head off what was read.
+    fn understand(&mut self, now: Duration) -> Result<(), Gone> {
+        if self.request.is_none() {
+            match http::parse(&self.inbox) {
+                Ok(Some(request)) => {
+                    self.inbox.drain(..request.head_length);
+                    if request.expects_continue && self.inbox.len() < request.body_length {
+                        // So short that it fits into any socket that nothing was written to yet.
+                        _ = send(&self.socket, b"HTTP/1.1 100 Continue\r\n\r\n", SendFlags::NOSIGNAL);
+                    }
+                    self.request = Some(request);
+                }
+                Ok(None) => {}
+                Err(refusal) => return self.refuse(&refusal, now),
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn is_whole(&self) -> bool {
+        self.request.as_ref().is_some_and(|request| self.inbox.len() >= request.body_length)
+    }
+
+    pub(super) fn refuse(&mut self, refusal: &Refusal, now: Duration) -> Result<(), Gone> {
+        log::debug!("refused a request: {}, {}", refusal.0, refusal.1);
+        self.request = None;
+        self.inbox = Vec::new();
+        self.answer(refusal.answer(), now)
+    }
+
+    pub(super) fn answer(&mut self, answer: Vec<u8>, now: Duration) -> Result<(), Gone> {
+        self.outbox = answer;
+        self.stage = Stage::Answering;
+        self.deadline = now + REQUEST;
+        self.write(now)
+    }
+
+    /// Answers with what was asked for.
+    pub(super) fn inform(&mut self, get: Get, body: &Rc<Vec<u8>>, now: Duration) -> Result<(), Gone> {
+        let (keep_alive, bodiless) = self
+            .request
+            .as_ref()
+            .map_or((false, true), |request| (request.keep_alive, request.bodiless_answer));
+        self.body = (!bodiless).then(|| body.clone());
+        self.answer(get.head(body, keep_alive), now)
+    }
+
+    /// It waits for others, and not they for it.
+    pub(super) fn waits(&self) -> bool {
+        matches!(self.stage, Stage::Queued | Stage::Posted | Stage::Asked)
+    }
+
+    pub(super) fn write(&mut self, now: Duration) -> Result<(), Gone> {
+        while !self.outbox.is_empty() {
+            match send(&self.socket, &self.outbox, SendFlags::NOSIGNAL) {
+                Ok(sent) => _ = self.outbox.drain(..sent),
+                Err(Errno::WOULDBLOCK) => return Ok(()),
+                Err(_) => return Err(Gone),
+            }
+        }
+        while let Some(rest) = self.body.as_ref().and_then(|body| body.get(self.sent..))
+            && !rest.is_empty()
+        {
+            match send(&self.socket, rest, SendFlags::NOSIGNAL) {
+                Ok(sent) => self.sent += sent,
+                Err(Errno::WOULDBLOCK) => return Ok(()),
+                Err(_) => return Err(Gone),
+            }
+        }
+        (self.outbox, self.body, self.sent) = (Vec::new(), None, 0);
+        if self.request.take().is_some_and(|request| request.keep_alive) {
+            self.stage = Stage::Reading;
+            self.since = now;
+            self.deadline = now + if self.inbox.is_empty() { IDLE } else { REQUEST };
+            // The next request may have come along with the last one.
+            return self.understand(now);
+        }
+        self.stage = Stage::Leaving;
+        self.deadline = now + LEAVE;
+        shutdown(&self.socket, Shutdown::Write).map_err(|_| Gone)
+    }
+}

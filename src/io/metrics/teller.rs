@@ -1,0 +1,167 @@
+//! The agent's end of an [`Inquiry`](super::inquiry): tells a receiver how everything is.
+//!
+//! A thread of its own, as a report is written in milliseconds and posts are answered in microseconds. Whatever a
+//! receiver has become, it can do no more here than read, and make the agent work for a small part of its time.
+
+use std::convert::Infallible;
+use std::io::{self, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, poll};
+
+use super::until;
+use crate::agent::asked::{Question, Reply};
+use crate::io::{desk::Desk, since_boot};
+use crate::wire::frames::{Kind, MAX_REPORT, Refused, report_head};
+use crate::wire::openmetrics;
+
+/// For a receiver to take what it asked for.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// From one report to the next.
+const REST: Duration = Duration::from_millis(100);
+
+/// Knows whom to ask, and what may be told.
+#[derive(Debug, Clone)]
+pub(super) struct Teller {
+    pub(super) desk: Desk,
+    /// Whether there is a status page.
+    pub(super) has_page: bool,
+}
+
+impl Teller {
+    /// Answers until the receiver is gone, or takes no answers.
+    pub(super) fn run(&self, mut socket: &UnixStream) -> io::Result<Infallible> {
+        socket.set_write_timeout(Some(PATIENCE))?;
+        loop {
+            let mut kind = [0];
+            socket.read_exact(&mut kind)?;
+            let report = self.report(Kind::read(kind).map_err(io::Error::other)?);
+            socket.write_all(&report_head(report.as_ref().map(Vec::len).map_err(|refused| *refused)))?;
+            socket.write_all(&report.unwrap_or_default())?;
+            let rested = since_boot() + REST;
+            // Not watched for anything, it still ends the rest when it is closed.
+            poll(&mut [PollFd::new(socket, PollFlags::empty())], until(Some(rested), since_boot()).as_ref())?;
+        }
+    }
+
+    fn report(&self, kind: Kind) -> Result<Vec<u8>, Refused> {
+        if kind == Kind::Status && !self.has_page {
+            return Err(Refused::Off);
+        }
+        let Some(Reply::Report(report)) = self.desk.ask(Question::Report) else { return Err(Refused::Busy) };
+        let mut out = Bounded(Vec::new());
+        let written = match kind {
+            Kind::Metrics => openmetrics::write(&report, &mut out),
+            Kind::Status => serde_json::to_writer(&mut out, &report).map_err(io::Error::from),
+        };
+        written.map(|()| out.0).map_err(|_| Refused::TooLong)
+    }
+}
+
+/// As much as a receiver takes.
+struct Bounded(Vec<u8>);
+
+impl Write for Bounded {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.0.len() + bytes.len() > MAX_REPORT {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        self.0.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crossbeam_channel::bounded;
+
+    use super::*;
+    use crate::agent::{
+        Event,
+        report::{Device, Metric, Report},
+    };
+    use crate::wire::frames::{REPORT_HEAD, read_report_head};
+
+    fn report(metrics: usize) -> Report {
+        let device = Device {
+            id: "pi".into(),
+            healthy: true,
+            server: None,
+            engines: vec![],
+            shortages: vec![],
+            problems: vec![],
+        };
+        let metric = |n: usize| Metric { name: format!("{n:0128}"), value: Some(1.0), age: None };
+        Report {
+            version: "1",
+            device,
+            workloads: vec![],
+            profiles: vec![],
+            metrics: (0..metrics).map(metric).collect(),
+        }
+    }
+
+    /// Asks a teller whose loop knows so many metrics; `None`: it has no loop.
+    fn ask(metrics: Option<usize>, has_page: bool, kinds: &[u8]) -> Vec<Result<String, Refused>> {
+        let (events, inbox) = bounded(1);
+        let desk = Desk::new(events);
+        if let Some(metrics) = metrics {
+            let desk = desk.clone();
+            std::thread::spawn(move || {
+                while let Ok(Event::Asked(asker, Question::Report)) = inbox.recv() {
+                    desk.reply(asker, Reply::Report(Box::new(report(metrics))));
+                }
+            });
+        }
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        std::thread::spawn(move || Teller { desk, has_page }.run(&theirs));
+        let answer = |kind: &u8| {
+            (&ours).write_all(&[*kind]).unwrap();
+            let mut head = [0; REPORT_HEAD];
+            (&ours).read_exact(&mut head).unwrap();
+            let mut body = vec![0; read_report_head(head)?];
+            (&ours).read_exact(&mut body).unwrap();
+            Ok(String::from_utf8(body).unwrap())
+        };
+        kinds.iter().map(answer).collect()
+    }
+
+    #[test]
+    fn a_receiver_is_told_what_the_settings_allow() {
+        let [metrics, status] = &ask(Some(1), true, &[0, 1])[..] else { unreachable!() };
+        assert!(metrics.as_ref().unwrap().ends_with("# EOF\n"));
+        let status: serde_json::Value = serde_json::from_str(status.as_ref().unwrap()).unwrap();
+        assert_eq!(status["device"]["id"], "pi");
+        let answers = ask(Some(1), false, &[1, 0]);
+        assert_eq!(answers[0], Err(Refused::Off));
+        assert!(answers[1].is_ok());
+    }
+
+    #[test]
+    fn what_would_be_too_long_or_comes_from_nowhere_is_refused() {
+        let answers = ask(Some(20_000), true, &[0, 1, 0]);
+        assert!(answers.iter().all(|answer| *answer == Err(Refused::TooLong)), "{answers:.80?}");
+        assert_eq!(ask(None, true, &[0]), [Err(Refused::Busy)]);
+    }
+
+    #[test]
+    fn a_receiver_that_asks_without_end_gets_ten_answers_a_second_at_most() {
+        let start = since_boot();
+        assert_eq!(ask(Some(1), true, &[1; 6]).len(), 6);
+        assert!(since_boot() - start >= 5 * REST);
+    }
+
+    #[test]
+    fn a_receiver_that_asks_for_what_is_not_there_is_given_up() {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let teller = Teller { desk: Desk::new(bounded(1).0), has_page: true };
+        (&ours).write_all(&[7]).unwrap();
+        let Err(error) = teller.run(&theirs);
+        assert_eq!(error.to_string(), "malformed frame: no such question");
+    }
+}
