@@ -17,6 +17,7 @@
 //! | [`edge`] | the agent and an edge API: from a stranger to running pods; certificates, kills, outages, chaos |
 //! | [`kubernetes`] | workloads of type k8s: Deployments on a real API server |
 //! | [`podman`] | the executor by itself: orders, exits, limits, probes, secrets, registries, lanes |
+//! | [`page`] | the status page in a real browser |
 //! | [`support`] | a device for a test, an edge API, a registry, a link that fails, podman's API, a proxy that holds requests back, a client of the endpoint |
 //!
 //! Tests that need podman are skipped by name where there is none; `make test` brings a private one, and then
@@ -30,6 +31,7 @@ mod command;
 mod edge;
 mod kubernetes;
 mod metrics;
+mod page;
 mod podman;
 mod scenarios;
 mod support;
