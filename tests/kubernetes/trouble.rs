@@ -106,6 +106,8 @@ fn an_agent_that_may_not_remove_objects_says_so_once_and_goes_on() {
     let second = device.wait_for("the next content", || {
         cluster.deployment("web").filter(|it| !hash(it).is_null() && hash(it) != hash(&first))
     });
+    device.kill(); // what this one applied it would leave alone for a while
+    device.start();
     cluster.come_up(&device, "web", &hash(&second), true);
     device.wait_for_log("failed to remove 'default/configmaps/web.page', which nothing uses any more");
     device.wait_for("nothing noted of it", || {

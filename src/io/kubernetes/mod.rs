@@ -6,8 +6,8 @@
 //! Event::Watched ◄────────── watch ┘
 //! ```
 //!
-//! No order takes longer than a few requests do, so a few threads do for all: what has to wait for pods is told by
-//! the watch.
+//! No order takes longer than a few requests do, so a few threads do for all, and none is left when there is nothing to
+//! do: what has to wait for pods is told by the watch.
 
 mod access;
 mod client;
@@ -15,13 +15,14 @@ mod tasks;
 mod watch;
 
 use std::{
+    collections::VecDeque,
     io,
     path::PathBuf,
     sync::{Arc, Mutex},
     thread,
 };
 
-use crossbeam_channel::{Receiver, Sender, unbounded};
+use crossbeam_channel::Sender;
 
 pub use self::access::place;
 use self::{client::Client, watch::Watch};
@@ -62,7 +63,7 @@ pub enum Place {
 
 /// The cluster.
 pub struct Kubernetes {
-    orders: Sender<Order>,
+    shared: Arc<Shared>,
 }
 
 struct Shared {
@@ -73,7 +74,15 @@ struct Shared {
     /// Made when first needed, and again when it wasn't accepted: files change.
     client: Mutex<Option<Arc<Client>>>,
     watch: Watch,
+    queue: Mutex<Queue>,
     events: Sender<Event>,
+}
+
+#[derive(Default)]
+struct Queue {
+    /// The agent bounds them: one order a workload.
+    waiting: VecDeque<Order>,
+    threads: usize,
 }
 
 impl Kubernetes {
@@ -90,33 +99,57 @@ impl Kubernetes {
             clock: Arc::new(Clock::load(state)),
             client: Mutex::default(),
             watch: Watch::default(),
+            queue: Mutex::default(),
             events,
         });
-        let (orders, inbox) = unbounded(); // the agent bounds it: one order a workload
-        for _ in 0..WORKERS {
-            let (shared, inbox) = (Arc::clone(&shared), Receiver::clone(&inbox));
-            // a kubeconfig is YAML, and a specification as deep as a manifest may be
-            let thread = thread::Builder::new().name("kubernetes".into()).stack_size(manifest::STACK);
-            thread.spawn(move || inbox.iter().for_each(|order| shared.work(&order)))?;
-        }
-        let thread = thread::Builder::new().name("kube-watch".into()).stack_size(manifest::STACK);
-        thread.spawn(move || shared.follow())?;
-        Ok(Self { orders })
+        let watching = Arc::clone(&shared);
+        spawn("kube-watch", move || watching.follow())?;
+        Ok(Self { shared })
     }
 
     /// Takes the order, and never blocks. Its outcome comes as an [`Event::Done`].
     pub fn submit(&self, order: Order) -> Option<Outcome> {
-        let Order { engine, ticket, .. } = self.orders.send(order).err()?.0;
-        let failure = Failure::Engine("its threads have ended".to_owned());
+        {
+            let mut queue = lock(&self.shared.queue);
+            queue.waiting.push_back(order);
+            if queue.threads == WORKERS {
+                return None;
+            }
+            queue.threads += 1;
+        }
+        let shared = Arc::clone(&self.shared);
+        let error = spawn("kubernetes", move || shared.work()).err()?;
+        let mut queue = lock(&self.shared.queue);
+        queue.threads -= 1;
+        if queue.threads > 0 {
+            return None; // one of them will come to it
+        }
+        let Order { engine, ticket, .. } = queue.waiting.pop_back()?;
+        let failure = Failure::Engine(format!("failed to start a thread for Kubernetes: {error}"));
         Some(Outcome { engine, ticket, result: Err(failure) })
     }
 }
 
+/// With a stack for a kubeconfig, which is YAML, and for a specification as deep as a manifest may be.
+fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    let thread = thread::Builder::new().name(name.into()).stack_size(manifest::STACK);
+    thread.spawn(work).map(drop)
+}
+
 impl Shared {
-    fn work(&self, order: &Order) {
-        let result = self.carry_out(&order.task);
-        let outcome = Outcome { engine: Engine::Kubernetes, ticket: order.ticket, result };
-        let _ = self.events.send(Event::Done(outcome)); // nobody listens: the agent ends
+    /// Carries out orders until none waits.
+    fn work(&self) {
+        loop {
+            let mut queue = lock(&self.queue);
+            let Some(order) = queue.waiting.pop_front() else {
+                queue.threads -= 1;
+                return;
+            };
+            drop(queue);
+            let result = self.carry_out(&order.task);
+            let outcome = Outcome { engine: Engine::Kubernetes, ticket: order.ticket, result };
+            let _ = self.events.send(Event::Done(outcome)); // nobody listens: the agent ends
+        }
     }
 
     fn client(&self) -> Result<Arc<Client>, String> {
