@@ -55,5 +55,6 @@ pub(super) fn measure(report: &mut Report) {
         });
         let pss = pss_kib(device.pid());
         report.add(&format!("PSS of agent and receiver, {of_each} workloads on each engine"), pss, "KiB");
+        assert!(pss <= MOST, "more than {MOST} KiB");
     }
 }
