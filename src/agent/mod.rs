@@ -284,7 +284,7 @@ impl Agent {
         let wanted = self.tracked.values().filter_map(Tracked::wanted);
         let kept = self.book.fallbacks.values().map(|it| &it.good);
         let contents = wanted.chain(kept).map(|workload| &workload.content);
-        let used = gather(contents.flat_map(|it| it.images().map(|image| (it.engine, image.to_owned()))));
+        let used = gather(contents.flat_map(|it| it.images().map(|image| (it.engine, image))));
         for image in self.book.images.unused(&used) {
             let ticket = self.book.order(image.0, Task::Discard(image.1.clone()));
             self.book.images.ordered(ticket, image);

@@ -35,7 +35,7 @@ pub(super) enum Verdict {
 
 /// Judges a pod by its workload's restart policy. The container that failed first speaks for the pod.
 pub(super) fn judge(workload: &Workload, pod: &Pod) -> Verdict {
-    let expected = workload.content.specification["containers"].as_array().map_or(0, Vec::len);
+    let expected = workload.content.specification.value()["containers"].as_array().map_or(0, Vec::len);
     if pod.containers.len() < expected {
         return Verdict::Broken {
             cause: format!("its pod has {} of {expected} containers", pod.containers.len()),

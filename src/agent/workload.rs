@@ -53,6 +53,39 @@ impl fmt::Display for WorkloadId {
     }
 }
 
+/// A pod specification as its author wrote it. Kept as text, as most of it is read only when a pod is made: a tree of
+/// maps takes several times the memory.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(from = "Value", into = "Value")]
+pub struct Specification(Box<str>);
+
+impl From<Value> for Specification {
+    fn from(value: Value) -> Self {
+        Self(value.to_string().into())
+    }
+}
+
+impl From<Specification> for Value {
+    fn from(specification: Specification) -> Self {
+        specification.value()
+    }
+}
+
+impl Specification {
+    /// What it says.
+    pub fn value(&self) -> Value {
+        serde_json::from_str(&self.0).unwrap_or_default() // it came from a value
+    }
+
+    /// The same with a change.
+    #[cfg(test)]
+    pub(crate) fn edit(&mut self, change: impl FnOnce(&mut Value)) {
+        let mut value = self.value();
+        change(&mut value);
+        *self = value.into();
+    }
+}
+
 /// What shapes the running thing, and therefore the id. Profiles and schedule are not in it:
 /// changing them never restarts a pod.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -75,20 +108,23 @@ pub struct Content {
     /// Credentials for image registries, the text of a docker `config.json`; or null.
     #[serde(default)]
     pub auth: Confidential,
-    /// The pod specification as its author wrote it.
-    pub specification: Value,
+    /// What runs.
+    pub specification: Specification,
 }
 
 impl Content {
     /// The containers of the specification, init containers too.
-    pub fn containers(&self) -> impl Iterator<Item = &Value> {
+    pub fn containers(&self) -> impl Iterator<Item = Value> {
+        let mut specification = self.specification.value();
         let lists = ["initContainers", "containers"].into_iter();
-        lists.filter_map(|list| self.specification[list].as_array()).flatten()
+        lists
+            .filter_map(move |list| specification.get_mut(list)?.as_array_mut().map(std::mem::take))
+            .flatten()
     }
 
     /// The images that it needs, some perhaps more than once.
-    pub fn images(&self) -> impl Iterator<Item = &str> {
-        self.containers().filter_map(|container| container["image"].as_str())
+    pub fn images(&self) -> impl Iterator<Item = String> {
+        self.containers().filter_map(|container| Some(container["image"].as_str()?.to_owned()))
     }
 
     /// The hex SHA-256 over the content: sorted, by value, without what is empty. A server sends a manifest
@@ -113,7 +149,7 @@ impl Content {
             "labels": pairs(&self.labels),
             "annotations": pairs(&self.annotations),
             "configmaps": maps,
-            "specification": canonical(&self.specification),
+            "specification": canonical(&self.specification.value()),
         });
         for (part, Confidential(value)) in [("secrets", &self.secrets), ("auth", &self.auth)] {
             if !value.is_null() {

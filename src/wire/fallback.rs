@@ -53,9 +53,11 @@ mod tests {
         let mut content = workload("w", 2).content;
         content.secrets = Confidential(json!({ "s": { "k": "dg==" } }));
         content.auth = Confidential("{\"auths\": {}}".into());
-        content.specification["restartPolicy"] = "OnFailure".into();
-        content.specification["terminationGracePeriodSeconds"] = 3.into();
-        content.specification["containers"][0]["livenessProbe"] = json!({ "tcpSocket": { "port": 80 } });
+        content.specification.edit(|it| {
+            it["restartPolicy"] = "OnFailure".into();
+            it["terminationGracePeriodSeconds"] = 3.into();
+            it["containers"][0]["livenessProbe"] = json!({ "tcpSocket": { "port": 80 } });
+        });
         let good = restored(content).unwrap();
         assert_eq!((good.restart, good.grace.as_secs(), good.probes.len()), (RestartPolicy::OnFailure, 3, 1));
         let failed = Some(workload("w", 1).id);

@@ -48,7 +48,7 @@ pub fn deployment(
     former: &[String],
 ) -> Value {
     let content = &workload.content;
-    let mut spec = content.specification.clone();
+    let mut spec = content.specification.value();
     rename(&mut spec, workload);
     if !content.auth.0.is_null() {
         let pull = json!([{ "name": own_name(workload, REGISTRIES) }]);
@@ -262,7 +262,7 @@ mod tests {
             config_maps: vec![map],
             secrets: Confidential(json!({"s": {"password": "aHVudGVyMg=="}})),
             auth: Confidential::default(),
-            specification,
+            specification: specification.into(),
         })
     }
 

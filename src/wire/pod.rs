@@ -117,7 +117,7 @@ pub fn documents(
         body.push_str(&map.to_string());
         body.push_str("\n---\n");
     }
-    let mut spec = workload.content.specification.clone();
+    let mut spec = workload.content.specification.value();
     secrets::resolve(&workload.content, &volumes.to_string_lossy(), &mut spec);
     body.push_str(&pod(workload, owner, device_id, limits, &names, spec).to_string());
     body.push('\n');
@@ -158,7 +158,7 @@ fn pod(
     for volume in items(&mut spec, "volumes") {
         names.volume(volume);
     }
-    let empty_dirs: Vec<Value> = content.specification["volumes"]
+    let empty_dirs: Vec<Value> = content.specification.value()["volumes"]
         .as_array()
         .into_iter()
         .flatten()

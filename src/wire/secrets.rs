@@ -61,7 +61,7 @@ pub(super) fn resolve(
 
 /// The volumes of a workload that was found valid.
 pub fn volumes(content: &Content) -> Vec<Volume> {
-    resolve(content, "", &mut content.specification.clone()).0
+    resolve(content, "", &mut content.specification.value()).0
 }
 
 /// The text without the values of any `Secret`, where it quotes them.

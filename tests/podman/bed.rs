@@ -183,6 +183,6 @@ pub(crate) fn workload_with(name: &str, specification: Value, config_maps: Vec<V
         config_maps,
         secrets: Confidential::default(),
         auth: Confidential::default(),
-        specification,
+        specification: specification.into(),
     }))
 }

@@ -496,7 +496,7 @@ fn decisions(report: &mut Report) {
                 config_maps: Vec::new(),
                 secrets: Confidential::default(),
                 auth: Confidential::default(),
-                specification: json!({"containers": [{"name": "a", "image": "i"}]}),
+                specification: json!({"containers": [{"name": "a", "image": "i"}]}).into(),
             });
             let conditions = vec![ListedCondition { name: format!("c{index}"), cpu: None }];
             workload.profiles = vec![ListedProfile { name: "p".into(), conditions }];

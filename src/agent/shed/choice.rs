@@ -41,7 +41,7 @@ impl Candidate {
             name: workload.name().into(),
             priority: priority(workload).unwrap_or_default(),
             used,
-            asked: asked(&workload.content.specification, resource, default),
+            asked: asked(&workload.content.specification.value(), resource, default),
         })
     }
 

@@ -9,7 +9,7 @@ fn image(name: &str) -> (Engine, String) {
 /// `w` with another image.
 fn with_image(w: &Workload, image: &str) -> Workload {
     let mut content = w.content.clone();
-    content.specification["containers"][0]["image"] = image.into();
+    content.specification.edit(|it| it["containers"][0]["image"] = image.into());
     Workload::new(content)
 }
 

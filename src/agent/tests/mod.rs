@@ -56,7 +56,7 @@ pub(crate) fn workload(name: &str, containers: usize) -> Workload {
         config_maps: Vec::new(),
         secrets: Confidential::default(),
         auth: Confidential::default(),
-        specification: json!({ "containers": containers }),
+        specification: json!({ "containers": containers }).into(),
     })
 }
 
@@ -318,7 +318,7 @@ impl World {
                     "two pods of workload '{}'",
                     workload.name()
                 );
-                let count = workload.content.specification["containers"].as_array().unwrap().len();
+                let count = workload.content.specification.value()["containers"].as_array().unwrap().len();
                 self.pods
                     .insert(workload.id.clone(), (workload.name().into(), ContainerState::Running, count));
                 running(&self.pods, &workload.id)

@@ -515,11 +515,12 @@ fn the_same_content_has_the_same_id_whatever_the_order_and_the_empty_parts() {
     let mut content = workload("w", 1).content;
     content.labels = vec![("a".into(), "1".into()), ("b".into(), "2".into())];
     content.specification =
-        json!({"containers": [{"name": "c", "image": "i", "ports": [{"containerPort": 80}]}]});
+        json!({"containers": [{"name": "c", "image": "i", "ports": [{"containerPort": 80}]}]}).into();
     let mut other = content.clone();
     other.labels.reverse();
     other.specification = json!({"containers": [{"image": "i", "resources": {}, "name": "c",
-        "ports": [{"protocol": "TCP", "containerPort": 80}]}], "nodeSelector": null});
+        "ports": [{"protocol": "TCP", "containerPort": 80}]}], "nodeSelector": null})
+    .into();
     assert_eq!(Workload::new(content.clone()).id, Workload::new(other).id);
     content.labels[0].1 = "3".into();
     let id = Workload::new(content).id;

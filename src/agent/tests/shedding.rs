@@ -13,7 +13,7 @@ fn important(name: &str, priority: i64, request: u64) -> Workload {
     content.annotations.push(("priority".into(), priority.to_string()));
     if request > 0 {
         let requests = json!({ "requests": { "memory": format!("{request}Mi") } });
-        content.specification["containers"][0]["resources"] = requests;
+        content.specification.edit(|it| it["containers"][0]["resources"] = requests);
     }
     Workload::new(content)
 }

@@ -33,6 +33,7 @@ enum Policy {
 pub(super) fn pull(client: &Client, workload: &Workload) -> Result<Fact, Failure> {
     let (mut fetched, mut stale) = (Vec::new(), Vec::new());
     for (image, policy) in images(&workload.content) {
+        let image = &*image;
         if !is_reference(image) {
             return Err(Failure::Workload(format!("'{image}' is no name of an image")));
         }
@@ -101,10 +102,10 @@ fn pull_one(client: &Client, image: &str, content: &Content) -> Result<String, E
 }
 
 /// Every image once for each policy that containers have for it, `Always` first.
-fn images<'a>(content: &'a Content) -> BTreeSet<(&'a str, Policy)> {
-    let image_of = |container: &'a Value| {
+fn images(content: &Content) -> BTreeSet<(String, Policy)> {
+    let image_of = |container: Value| {
         let image = container["image"].as_str()?;
-        Some((image, policy(image, container["imagePullPolicy"].as_str())))
+        Some((image.to_owned(), policy(image, container["imagePullPolicy"].as_str())))
     };
     gather(content.containers().filter_map(image_of))
 }
@@ -153,9 +154,9 @@ mod tests {
     fn an_image_that_two_containers_share_is_asked_for_once() {
         let one = json!({ "image": "b:1" });
         let mut content = workload("w", 0).content;
-        content.specification = json!({ "containers": [one, one, {}, 5], "initContainers": [one] });
+        content.specification = json!({ "containers": [one, one, {}, 5], "initContainers": [one] }).into();
         assert_eq!(images(&content).len(), 1);
-        content.specification = json!("nonsense");
+        content.specification = json!("nonsense").into();
         assert_eq!(images(&content).len(), 0);
     }
 

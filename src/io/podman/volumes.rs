@@ -138,7 +138,9 @@ mod tests {
         fs::write(&socket, "").unwrap();
         let mut content = workload("w", 1).content;
         content.secrets = Confidential(json!({ "s": { "k": "dg==" } }));
-        content.specification["volumes"] = json!([{ "name": "v", "secret": { "secretName": "s" } }]);
+        content.specification.edit(|it| {
+            it["volumes"] = json!([{ "name": "v", "secret": { "secretName": "s" } }]);
+        });
         let workload = Workload::new(content);
         let volumes = Volumes::new(dir.path().join("volumes"), socket.clone());
         volumes.make(&workload).unwrap();

@@ -570,7 +570,7 @@ fn what_is_to_be_kept_of_a_configuration_is_understood_after_a_restart() {
     let image = || {
         let kept = remembered(&stores, "dev").configuration.unwrap();
         assert!(kept.problems.is_empty());
-        kept.desired.workloads[0].content.specification["containers"][0]["image"].clone()
+        kept.desired.workloads[0].content.specification.value()["containers"][0]["image"].clone()
     };
     assert_eq!(remembered(&stores, "dev"), Remembered::default());
     ask_and_keep();

@@ -196,7 +196,7 @@ pub(in crate::wire) fn finish(
         })?;
     }
     if let Some((field, message)) =
-        crate::wire::secrets::resolve(&content, "", &mut content.specification.clone()).1.pop()
+        crate::wire::secrets::resolve(&content, "", &mut content.specification.value()).1.pop()
     {
         let steps = Field::from(["spec", "pod", "spec"]).0.into_iter().chain(field.0);
         return Err(Finding { field: Field(steps.collect()), message });

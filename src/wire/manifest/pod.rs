@@ -156,7 +156,7 @@ pub(super) struct Use {
 /// # Errors
 /// The specification is none.
 pub(in crate::wire) fn restored(content: Content) -> Result<Workload, serde_json::Error> {
-    let (pod, _): (Pod, _) = document::typed(&content.specification)
+    let (pod, _): (Pod, _) = document::typed(&content.specification.value())
         .map_err(|finding| serde_json::Error::custom(finding.message))?;
     let rootless = content.engine == Engine::Podman { rootless: true };
     let probes = pod.probes(&Field::default(), rootless, &mut Vec::new()).unwrap_or_default();

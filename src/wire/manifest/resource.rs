@@ -334,7 +334,7 @@ pub(in crate::wire) fn read_workload(
             config_maps: Vec::new(),
             secrets: Confidential::default(),
             auth: Confidential::default(),
-            specification: document["spec"]["pod"]["spec"].take(),
+            specification: document["spec"]["pod"]["spec"].take().into(),
         },
     };
     Ok((manifest, findings))

@@ -16,7 +16,7 @@ fn workload(specification: Value, config_maps: Vec<Value>) -> Workload {
         config_maps,
         secrets: Confidential::default(),
         auth: Confidential::default(),
-        specification,
+        specification: specification.into(),
     })
 }
 

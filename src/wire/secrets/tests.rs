@@ -19,14 +19,14 @@ fn content(specification: Value) -> Content {
         config_maps: vec![json!({
             "metadata": { "name": "cm" }, "data": { "user": "map", "k": "v" }, "binaryData": { "b": base64("bin") },
         })],
-        specification,
+        specification: specification.into(),
         ..workload("w", 0).content
     }
 }
 
 fn resolved(specification: Value) -> (Value, Vec<Volume>, Vec<String>) {
     let content = content(specification);
-    let mut resolved = content.specification.clone();
+    let mut resolved = content.specification.value();
     let (volumes, problems) = resolve(&content, "/own", &mut resolved);
     (resolved, volumes, problems.into_iter().map(|(field, message)| format!("{field}: {message}")).collect())
 }

@@ -129,7 +129,7 @@ impl Podman {
                 if matches!(how, How::Refused | How::Vanished) {
                     return if how == How::Refused { refused() } else { Ok(Fact::Gone) };
                 }
-                let images: Vec<String> = workload.content.images().map(str::to_owned).collect();
+                let images: Vec<String> = workload.content.images().collect();
                 if let Some(image) = images.iter().find(|image| !self.images.contains(*image)) {
                     return Err(Failure::Workload(format!("there is no image '{image}'")));
                 }
@@ -210,7 +210,7 @@ impl Podman {
     /// What is missing comes in; `Half`: a newer image is there and can't be had, `Stuck`: it can.
     fn pull(&mut self, workload: &Workload, how: How) -> Result<Fact, Failure> {
         let (mut fetched, mut stale) = (Vec::new(), Vec::new());
-        for image in workload.content.images().map(str::to_owned) {
+        for image in workload.content.images() {
             if self.images.insert(image.clone()) {
                 fetched.push(Fetched { image, before: None });
             } else if how == How::Half {

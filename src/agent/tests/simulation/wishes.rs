@@ -113,7 +113,7 @@ impl Spec {
         content.engine = self.engine();
         content.labels = vec![("content".into(), self.content.to_string())];
         for (at, image) in self.images().iter().enumerate() {
-            content.specification["containers"][at]["image"] = (*image).into();
+            content.specification.edit(|it| it["containers"][at]["image"] = (*image).into());
         }
         let listed = |(profile, conditions): &Gated| ListedProfile {
             name: (*profile).into(),

@@ -67,7 +67,7 @@ fn a_small_workload_gets_the_defaults() {
     let workload = only(&workload("web", ""));
     assert_eq!(workload.content.namespace, "default");
     assert_eq!(workload.content.engine, Engine::Podman { rootless: false });
-    assert_eq!(workload.content.specification, json!({"containers": [{"name": "c", "image": "i"}]}));
+    assert_eq!(workload.content.specification.value(), json!({"containers": [{"name": "c", "image": "i"}]}));
     assert_eq!((workload.restart, workload.schedule), (RestartPolicy::Always, Schedule::default()));
     assert_eq!(workload.grace, Duration::from_secs(10));
     assert!(workload.profiles.is_empty());
@@ -105,7 +105,7 @@ spec:
     assert_eq!(workload.content.annotations, [("note".into(), "hi".into())]);
     assert_eq!(workload.schedule, Schedule::Cron(Cron::parse("*/5 * * * *").unwrap()));
     assert_eq!((workload.restart, workload.grace), (RestartPolicy::OnFailure, Duration::from_secs(1)));
-    assert_eq!(workload.content.specification["unknownToUs"], json!([1, 2.5, true, null]));
+    assert_eq!(workload.content.specification.value()["unknownToUs"], json!([1, 2.5, true, null]));
     let listed: Vec<_> = workload
         .profiles
         .iter()

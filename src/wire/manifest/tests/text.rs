@@ -50,7 +50,7 @@ spec:
       - {<<: *base, name: two}
       - {<<: [{image: j}, *base], name: three}
 ";
-    let containers = &only(text).content.specification["containers"];
+    let containers = &only(text).content.specification.value()["containers"];
     assert_eq!(containers[1], json!({"name": "two", "image": "i", "args": ["x"]}));
     assert_eq!(containers[2], json!({"name": "three", "image": "j", "args": ["x"]}));
 }
