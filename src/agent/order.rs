@@ -143,7 +143,8 @@ pub struct PodSummary {
     pub id: WorkloadId,
     /// The workload's name, from the pod's label.
     pub workload: String,
-    /// Whether every container of it runs.
+    /// Whether every container of it runs, and it is the very pod that was looked at last, if one was: whoever replaces
+    /// it, by an order that comes late or by hand, need not let the agent know.
     pub running: bool,
 }
 

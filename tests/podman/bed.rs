@@ -51,7 +51,15 @@ impl Bed {
 
     /// On the podman that listens there.
     pub(crate) fn at(socket: PathBuf) -> Self {
-        let owner = format!("test-{}-{}", process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        Self::of(format!("test-{}-{}", process::id(), NEXT.fetch_add(1, Ordering::Relaxed)), socket)
+    }
+
+    /// A second executor for the same pods.
+    pub(crate) fn another(&self) -> Self {
+        Self::of(self.owner.clone(), self.socket.clone())
+    }
+
+    fn of(owner: String, socket: PathBuf) -> Self {
         let (sender, events) = unbounded();
         let volumes = tempfile::tempdir().unwrap();
         let config = Config {

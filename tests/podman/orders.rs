@@ -1,12 +1,17 @@
 //! Start, look, list, remove, and what stays behind when they fail.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use device_worker_ng::agent::order::{Fact, Failure, Task};
+use device_worker_ng::agent::{
+    Event,
+    order::{Fact, Failure, Task},
+};
 use serde_json::json;
 
 use super::bed::{Bed, container, states, workload, workload_with};
 use crate::support::{IMAGE, SLEEP, podman, poll, skip};
+
+const PATIENCE: Duration = Duration::from_secs(60);
 
 fn refused(result: Result<Fact, Failure>) -> String {
     match result {
@@ -50,6 +55,24 @@ fn a_pod_starts_is_seen_and_goes() {
     assert_eq!(bed.remove(&workload), Ok(Fact::Gone));
     assert_eq!(bed.remains(&workload.id), [""; 0]);
     assert_eq!(bed.list(), []);
+}
+
+#[test]
+fn a_pod_that_was_replaced_counts_as_one_that_does_not_run_until_it_is_looked_at() {
+    let Some(bed) = Bed::new() else { return };
+    let workload = workload("replaced", json!({ "containers": [container("a", SLEEP)] }));
+    bed.start(&workload);
+    let runs = || bed.list().first().map(|pod| pod.running);
+    assert_eq!(runs(), Some(true));
+    let other = bed.another(); // as an order of an agent that is dead by now, carried out late
+    assert_eq!(other.remove(&workload), Ok(Fact::Gone));
+    other.start(&workload);
+    assert!(matches!(bed.events.recv_timeout(PATIENCE), Ok(Event::Exited(..))));
+    assert_eq!([runs(), runs()], [Some(false); 2]);
+    assert_eq!(states(&bed.look(&workload)), ["a running"]);
+    assert_eq!(runs(), Some(true));
+    assert_eq!(bed.remove(&workload), Ok(Fact::Gone));
+    assert!(matches!(other.events.recv_timeout(PATIENCE), Ok(Event::Exited(..))));
 }
 
 /// What the kernel says of the process's cgroup, of either version.

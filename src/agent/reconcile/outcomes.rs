@@ -35,10 +35,11 @@ impl Tracked {
         {
             self.last.insert(engine, last);
         }
+        let limit = self.limit.is_over(ticket); // also while nobody wants the pod: it may be wanted again
         let Some(wanted) = self.wanted.clone() else { return };
         let (name, engine) = (self.name.clone(), wanted.content.engine);
         self.health.done(ticket, &result);
-        if let Some(limit) = self.limit.is_over(ticket) {
+        if let Some(limit) = limit {
             return self.limited(engine, limit, result, turn);
         }
         match (self.phase, result) {

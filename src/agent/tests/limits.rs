@@ -116,3 +116,15 @@ fn a_limit_that_the_engine_did_not_answer_is_tried_again() {
     world.pass(60 * S);
     assert_eq!(limit_of(&world, &w), Some(20_000));
 }
+
+#[test]
+fn a_limit_whose_outcome_comes_while_nobody_wants_the_pod_is_none_of_the_next_one() {
+    let w = limited(None, Some(20_000));
+    let mut world = World::running(&[&w]);
+    world.post("hot", 2.0);
+    world.want(&[]); // removed, and limited before that is done
+    world.settle();
+    world.want(&[&w]);
+    world.settle();
+    assert_eq!(limit_of(&world, &w), Some(20_000));
+}

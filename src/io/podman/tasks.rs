@@ -69,7 +69,8 @@ pub(super) struct Tasks {
     disks: Disks,
     /// Whether podman has told where it keeps things.
     storage_known: AtomicBool,
-    /// podman's own ids of the pods that were seen to be ours: these can be stopped without another look.
+    /// podman's own ids of the pods that were seen to be ours, as they were looked at last: these can be stopped
+    /// without another look.
     ours: Mutex<BTreeMap<WorkloadId, Box<str>>>,
     /// The control groups of the pods that were looked at, and the CPU limit that each shall have.
     cgroups: Mutex<BTreeMap<WorkloadId, (Cgroup, CpuLimit)>>,
@@ -170,15 +171,20 @@ impl Tasks {
         let pods: Vec<ListedPod> =
             self.client.get("pods/json", &[("filters", &filters)], self.patience())?.json()?;
         self.keep_limits();
-        *lock(&self.ours) =
-            gather(pods.iter().map(|pod| (WorkloadId::from_pod_name(&pod.name), pod.id.clone())));
-        self.volumes.tidy(&|id| self.has_pod(id));
-        let summary = |mut pod: ListedPod| PodSummary {
-            id: WorkloadId::from_pod_name(&pod.name),
-            running: pod.runs(),
-            workload: pod.labels.remove(WORKLOAD_LABEL).unwrap_or_default(),
+        let mut ours = lock(&self.ours);
+        let mut before = std::mem::take(&mut *ours);
+        let summary = |mut pod: ListedPod| {
+            let id = WorkloadId::from_pod_name(&pod.name);
+            // of one that was replaced the agent knows nothing but the name until it was looked at
+            let known = before.remove(&id).unwrap_or_else(|| pod.id.clone());
+            let running = pod.runs() && known == pod.id;
+            ours.insert(id.clone(), known);
+            PodSummary { id, running, workload: pod.labels.remove(WORKLOAD_LABEL).unwrap_or_default() }
         };
-        Ok(Fact::Pods(pods.into_iter().map(summary).collect()))
+        let pods = pods.into_iter().map(summary).collect();
+        drop(ours);
+        self.volumes.tidy(&|id| self.has_pod(id));
+        Ok(Fact::Pods(pods))
     }
 
     fn usage(&self, resource: Resource) -> Result<Fact, Failure> {

@@ -661,6 +661,9 @@ impl<'a> Device<'a> {
             }
         }
         self.calls.clear();
+        for engine in &mut self.engines {
+            engine.looked.clear();
+        }
         if registers && self.kept.disconnected {
             self.edge.expect_nothing();
         }

@@ -21,6 +21,10 @@ pub(super) struct Podman {
     pub(super) doomed: BTreeSet<WorkloadId>,
     /// How many images lost their name to a newer one.
     renamed: u32,
+    /// How many pods were made.
+    made: u32,
+    /// Which pods this process of the agent looked at last.
+    pub(super) looked: BTreeMap<WorkloadId, u32>,
 }
 
 impl Default for Podman {
@@ -32,12 +36,16 @@ impl Default for Podman {
             images: [BUILT_IN.to_string()].into(),
             doomed: BTreeSet::new(),
             renamed: 0,
+            made: 0,
+            looked: BTreeMap::new(),
         }
     }
 }
 
 #[derive(Debug, Clone)]
 pub(super) struct SimPod {
+    /// No other one has this number.
+    number: u32,
     /// The index of the workload's name.
     pub(super) name: usize,
     pub(super) containers: Vec<Container>,
@@ -135,7 +143,9 @@ impl Podman {
                 }
                 let Some(spec) = catalogue.of(&workload.id) else { return refused() };
                 let doomed = self.doomed.contains(&workload.id) && how == How::Well;
+                self.made += 1;
                 let pod = SimPod {
+                    number: self.made,
                     name: spec.name,
                     containers: made(spec, if doomed { How::Ended(1) } else { how }, now),
                     images,
@@ -145,7 +155,7 @@ impl Podman {
                     excused: ghost || how == How::DoneButRefused,
                 };
                 self.pods.insert(workload.id.clone(), pod);
-                self.look(&workload.id)
+                if ghost { Ok(Fact::Gone) } else { self.look(&workload.id) }
             }
             Task::Look(id) if self.foreign.contains(id) => squatted(id),
             Task::Look(_) if how == How::Refused => refused(),
@@ -193,16 +203,21 @@ impl Podman {
         }
     }
 
-    fn list(&self) -> Vec<PodSummary> {
+    fn list(&mut self) -> Vec<PodSummary> {
+        let Self { pods, looked, .. } = self;
+        looked.retain(|id, _| pods.contains_key(id));
         let summary = |(id, pod): (&WorkloadId, &SimPod)| PodSummary {
             id: id.clone(),
             workload: wishes::NAMES[pod.name].into(),
-            running: pod.runs(),
+            running: *looked.entry(id.clone()).or_insert(pod.number) == pod.number && pod.runs(),
         };
-        self.pods.iter().map(summary).collect()
+        pods.iter().map(summary).collect()
     }
 
-    fn look(&self, id: &WorkloadId) -> Result<Fact, Failure> {
+    fn look(&mut self, id: &WorkloadId) -> Result<Fact, Failure> {
+        if let Some(pod) = self.pods.get(id) {
+            self.looked.insert(id.clone(), pod.number);
+        }
         let pod = |pod: &SimPod| Fact::Pod(Pod { containers: pod.containers.clone(), cpu: pod.cpu });
         Ok(self.pods.get(id).map_or(Fact::Gone, pod))
     }

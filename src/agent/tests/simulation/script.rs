@@ -223,7 +223,7 @@ fn two_at_once(mood: Mood, random: &mut Random, steps: &mut Vec<Step>) {
     }
     steps.push(Step::Wait(61));
     answers(steps, 2);
-    match random.below(6) {
+    match random.below(9) {
         0..3 => steps.push(Step::Post { heat: false, value: Some(200) }),
         3 => steps.push(Step::FalseAlarm(first.name)),
         _ => steps.extend([
@@ -233,7 +233,9 @@ fn two_at_once(mood: Mood, random: &mut Random, steps: &mut Vec<Step>) {
         ]),
     }
     for _ in 0..3 {
-        steps.push(Step::Answer(random.below(3), how(mood, random)));
+        // the removal of the earlier one may well fail
+        let how = if random.one_in(2) { How::Refused } else { how(mood, random) };
+        steps.push(Step::Answer(random.below(3), how));
     }
 }
 
