@@ -39,13 +39,15 @@ pub enum Event {
     Asked(Asker, Question),
     /// A process of this pod ended.
     Exited(Engine, WorkloadId),
+    /// A container of this pod wanted more processes than it may have; as many as that, where it is known.
+    Refused(Engine, WorkloadId, Option<u64>),
     /// A Deployment has changed.
     Watched(Watched),
     /// An order was carried out, or not.
     Done(Outcome),
     /// A call to the edge API was answered, or not.
     Answered(CallKind, Result<Answer, CallFailure>),
-    /// Memory or disk runs short, or doesn't any more.
+    /// Memory or disk runs short, or the processor is busy; or not any more.
     Pressure(Pressure),
     /// What was to be kept over a restart was written, or could not be.
     Stored(Kept, Result<(), String>),

@@ -19,7 +19,7 @@
 //! | whether containers are well | [`health`] |
 //! | workloads that are Deployments on a Kubernetes cluster | [`deployments`] |
 //! | engines that don't answer, and the full look | `engines` |
-//! | who goes when memory or disk runs short | [`shed`] |
+//! | who goes when memory or disk runs short, and who keeps the processor busy | [`shed`] |
 //! | several sources made one | `sources` |
 //! | which calls are made to the edge API, and when | `link` |
 //! | what its answers lead to | `conversation` |
@@ -189,6 +189,7 @@ impl Agent {
                 self.book.actions.push(Action::Reply(asker, reply));
             }
             Event::Exited(_, id) => self.exited(&id, now),
+            Event::Refused(_, id, limit) => self.refused(&id, limit),
             Event::Watched(watched) => self.watched(watched, now),
             Event::Done(outcome) => self.done(outcome, now),
             Event::Answered(kind, result) => self.answered(kind, result, now),

@@ -74,6 +74,10 @@ impl Tracked {
         Self { name, ..Self::default() }
     }
 
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// What shall run.
     pub(super) fn wanted(&self) -> Option<&Arc<Workload>> {
         self.wanted.as_ref()

@@ -7,10 +7,12 @@
 //!   │ └─ calm for a while: one comes back        └── still critical when its pod is gone ──────┘
 //! ```
 
+mod busy;
 mod choice;
 
 use std::{fmt, sync::Arc, time::Duration};
 
+use busy::Busy;
 pub(super) use choice::priority;
 use choice::{Candidate, choose};
 
@@ -47,6 +49,8 @@ pub enum Resource {
     Memory,
     /// The file systems with the containers and the agent's state.
     Disk,
+    /// The processor. It is shared: nobody goes for it.
+    Cpu,
 }
 
 impl fmt::Display for Resource {
@@ -54,6 +58,7 @@ impl fmt::Display for Resource {
         f.write_str(match self {
             Self::Memory => "memory",
             Self::Disk => "disk space",
+            Self::Cpu => "processor time",
         })
     }
 }
@@ -80,7 +85,7 @@ pub struct Pressure {
     pub available: u64,
     /// Bytes that shall be.
     pub reserve: u64,
-    /// Per cent of the last ten seconds in which nothing went on for want of it.
+    /// Per cent of the last seconds in which nothing went on for want of it; of the processor: somebody waited.
     pub stalled: u8,
 }
 
@@ -113,6 +118,7 @@ pub(super) struct Shed {
     evictions: Vec<Eviction>,
     /// It was told that nobody is left to go.
     helpless: bool,
+    busy: Busy,
 }
 
 #[derive(Debug)]
@@ -149,6 +155,7 @@ impl Shed {
             calm: Duration::ZERO,
             evictions: Vec::new(),
             helpless: false,
+            busy: Busy::default(),
         }
     }
 
@@ -189,6 +196,9 @@ impl Shed {
 impl Agent {
     /// A resource's level has changed.
     pub(super) fn pressed(&mut self, pressure: Pressure, now: Now) {
+        if pressure.resource == Resource::Cpu {
+            return self.strained(&pressure);
+        }
         let was_fine = self.shed.level(pressure.resource) == Level::Fine;
         if pressure.level == Level::Fine && !was_fine {
             let left = shown(pressure.available);
@@ -232,7 +242,7 @@ impl Agent {
         now: Now,
     ) -> Option<Result<Fact, Failure>> {
         let Some(asked) = self.shed.asked.as_mut().filter(|asked| asked.tickets.contains(&ticket)) else {
-            return Some(result);
+            return self.clocked(ticket, result, now);
         };
         asked.tickets.retain(|it| *it != ticket);
         match result {

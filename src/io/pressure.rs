@@ -1,7 +1,8 @@
-//! Notices that memory or disk runs short. The kernel's pressure stall information wakes this thread where there
-//! is any; beside that it looks at what is left, the less often the more that is.
+//! Notices that memory or disk runs short, or that the processor is busy. The kernel's pressure stall information wakes
+//! this thread where there is any; beside that it looks at what is left, the less often the more that is.
 
 mod gauge;
+mod processor;
 mod source;
 
 use std::{
@@ -20,6 +21,7 @@ use rustix::{
 
 use self::{
     gauge::Gauge,
+    processor::Processor,
     source::{Memory, disk},
 };
 use super::{lock, since_boot, spawn};
@@ -81,9 +83,10 @@ pub fn start(config: Config, events: Sender<Event>) -> io::Result<()> {
     let changed = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
     *lock(&config.disks.0.changed) = Some(changed.clone());
     let memory = Memory::open(&config.proc, &config.memory);
+    let processor = Processor::open(&config.proc);
     let (memory_gauge, disk_gauge) = (Gauge::new(Resource::Memory), Gauge::new(Resource::Disk));
-    let mut watch = Watch { config, events, memory, memory_gauge, disk_gauge };
-    let Some(first) = watch.look(since_boot()) else { return Ok(()) };
+    let mut watch = Watch { config, events, memory, processor, memory_gauge, disk_gauge };
+    let Some(first) = watch.look(since_boot(), false) else { return Ok(()) };
     spawn("pressure", move || watch.run(&changed, first))
 }
 
@@ -91,6 +94,7 @@ struct Watch {
     config: Config,
     events: Sender<Event>,
     memory: Option<Memory>,
+    processor: Option<Processor>,
     memory_gauge: Gauge,
     disk_gauge: Gauge,
 }
@@ -98,10 +102,12 @@ struct Watch {
 impl Watch {
     fn run(&mut self, changed: &OwnedFd, mut pause: Duration) {
         loop {
-            let timeout = Timespec { tv_sec: pause.as_secs().cast_signed(), tv_nsec: 0 };
+            let timeout =
+                Timespec { tv_sec: pause.as_secs().cast_signed(), tv_nsec: pause.subsec_nanos().into() };
             let trigger = self.memory.as_ref().and_then(Memory::trigger);
-            let stalls = PollFd::new(trigger.unwrap_or(changed), PollFlags::PRI);
-            let mut files = [PollFd::new(changed, PollFlags::IN), stalls];
+            let busy = self.processor.as_ref().and_then(Processor::trigger);
+            let [stalls, busy] = [trigger, busy].map(|it| PollFd::new(it.unwrap_or(changed), PollFlags::PRI));
+            let mut files = [PollFd::new(changed, PollFlags::IN), stalls, busy];
             match poll(&mut files, Some(&timeout)) {
                 Ok(_) | Err(Errno::INTR) => {}
                 Err(error) => {
@@ -109,7 +115,7 @@ impl Watch {
                     return;
                 }
             }
-            let [known, stalls] = files.map(|file| file.revents());
+            let [known, stalls, busy] = files.map(|file| file.revents());
             if !known.is_empty() {
                 let _ = rustix::io::read(changed, &mut [0; 8]);
             }
@@ -118,21 +124,29 @@ impl Watch {
             {
                 memory.trigger_is_gone();
             }
-            let Some(next) = self.look(since_boot()) else { return };
+            if busy.contains(PollFlags::ERR) {
+                self.processor = None;
+            }
+            let Some(next) = self.look(since_boot(), busy.contains(PollFlags::PRI)) else { return };
             pause = next;
         }
     }
 
-    /// Looks at everything, and says when to look again; nothing when nobody listens.
-    fn look(&mut self, now: Duration) -> Option<Duration> {
+    /// Looks at everything, and says when to look again; nothing when nobody listens. `busy`: the kernel says that
+    /// processes wait for the processor.
+    fn look(&mut self, now: Duration, busy: bool) -> Option<Duration> {
         let mut pause = gauge::LONGEST_PAUSE;
+        if let Some(processor) = &mut self.processor {
+            Self::tell(&self.events, processor.judge(busy, now))?;
+            pause = processor.next().map_or(pause, |next| next.saturating_sub(now).min(pause));
+        }
         if let Some(memory) = &self.memory
             && let Some(reading) = memory.read()
         {
-            pause = reading.pause(&self.memory_gauge).min(match memory.trigger() {
-                Some(_) => pause,
-                None => BLIND,
-            });
+            pause = reading.pause(&self.memory_gauge).min(pause);
+            if memory.trigger().is_none() {
+                pause = pause.min(BLIND);
+            }
             Self::tell(&self.events, self.memory_gauge.judge(&reading, now))?;
         }
         // the one that is nearest to its end

@@ -10,7 +10,7 @@
 //! | [`secrets`] | Secrets reach containers, and nothing of them stays |
 //! | [`registries`] | images of a registry with TLS and a password |
 //! | [`lanes`] | slow orders don't hold up others |
-//! | [`usage`] | how much memory and disk space each pod uses |
+//! | [`usage`] | how much memory, disk space and processor time each pod uses, and who wants too many processes |
 
 mod bed;
 mod exits;

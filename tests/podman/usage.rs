@@ -1,18 +1,23 @@
 //! How much each pod uses, as the kernel and podman say.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use device_worker_ng::agent::{
-    order::{Fact, Task},
-    shed::Resource,
-    workload::WorkloadId,
+use device_worker_ng::{
+    agent::{
+        Event,
+        order::{Fact, Task},
+        shed::Resource,
+        workload::{Workload, WorkloadId},
+    },
+    wire::pod::pids_limit_annotation,
 };
 use serde_json::json;
 
 use super::bed::{Bed, container, workload};
-use crate::support::{SLEEP, poll};
+use crate::support::{SLEEP, poll, skip};
 
 const MIB: u64 = 1 << 20;
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What each uses, as soon as it is as expected.
 fn usage(bed: &Bed, resource: Resource, expected: impl Fn(&BTreeMap<WorkloadId, u64>) -> bool) {
@@ -43,6 +48,46 @@ fn memory_that_a_container_holds_is_its_pods_and_the_file_cache_is_nobodys() {
         assert_eq!(uses.len(), 2);
         (40_000_000..120 * MIB).contains(&uses[&eater.id]) && uses[&modest.id] < 20 * MIB
     });
+}
+
+#[test]
+fn processor_time_is_counted_from_a_pods_begin() {
+    let Some(bed) = Bed::new() else { return };
+    if bed.lacks_cgroups() {
+        return skip("rootless podman has no control groups here");
+    }
+    let busy = workload("busy", json!({ "containers": [container("a", "while :; do :; done")] }));
+    let modest = workload("modest", json!({ "containers": [container("a", SLEEP)] }));
+    bed.start(&busy);
+    bed.start(&modest);
+    usage(&bed, Resource::Cpu, |uses| uses[&busy.id] > 1_000_000 && uses[&modest.id] < uses[&busy.id] / 4);
+}
+
+#[test]
+fn a_pod_that_wants_more_processes_than_it_may_have_is_told_once() {
+    let Some(bed) = Bed::new() else { return };
+    if bed.lacks_cgroups() {
+        return skip("rootless podman has no control groups here");
+    }
+    // until it is refused one: podman 4 gets to know the limit after the start
+    let sleeps = "for i in 1 2 3 4 5 6 7 8 9 10 11 12; do sleep 0.2 & done; wait";
+    let forks = format!("while sh -c '{sleeps}'; do :; done; exec sleep 1000");
+    let mut content = workload("forks", json!({ "containers": [container("a", &forks)] })).content.clone();
+    content.annotations.push((pids_limit_annotation("a"), "8".into()));
+    let forks = Arc::new(Workload::new(content));
+    bed.start(&forks);
+    let mut look = || {
+        bed.submit(Task::List); // where the kernel wakes nobody this sees it
+        let mut told = None;
+        loop {
+            match bed.events.recv_timeout(PATIENCE).expect("an event") {
+                Event::Refused(_, id, limit) => told = Some((id, limit)),
+                _ => return told,
+            }
+        }
+    };
+    assert_eq!(poll(&mut look), Some((forks.id.clone(), Some(8))));
+    assert_eq!([look(), look(), look()], [const { None }; 3]);
 }
 
 #[test]

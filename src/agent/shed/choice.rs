@@ -83,6 +83,7 @@ fn asked(specification: &Value, resource: Resource, default: Option<u64>) -> u64
     let (key, default) = match resource {
         Resource::Memory => ("memory", default.unwrap_or(0)),
         Resource::Disk => ("ephemeral-storage", 0),
+        Resource::Cpu => return 0, // nobody goes for it
     };
     let containers = specification["containers"].as_array().into_iter().flatten();
     let asked = containers.map(|container| {

@@ -1,6 +1,7 @@
 //! The core's rules as scenarios: a small world with a podman that does as it is told, and a clock that
 //! jumps to whatever comes next. Nothing here sleeps.
 
+mod busy;
 mod certificates;
 mod deployments;
 mod edge;

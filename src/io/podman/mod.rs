@@ -2,11 +2,12 @@
 //!
 //! Each order has a short-lived thread of its own, so that no slow pull, play or stop holds up another order.
 //! What is asked of podman in which sequence is in `tasks`, pulls are in `images`, probes in `probes`, what pods use
-//! in `usage`, the volumes with `Secret`s in `volumes`, requests in `api`.
+//! in `usage`, forks that are refused in `forks`, the volumes with `Secret`s in `volumes`, requests in `api`.
 
 mod api;
 mod cgroup;
 mod deaths;
+mod forks;
 mod images;
 mod probes;
 mod tasks;
@@ -153,8 +154,13 @@ impl Shared {
             done.unwrap_or_else(|_| Done::from(Err(Failure::Engine("a thread for podman panicked".into()))));
         let outcome = Outcome { engine: self.engine, ticket: order.ticket, result };
         // held until the outcome is told, so that no exit overtakes it
-        let _quiet = running.map(|(pod, processes)| self.tasks.exits().watch(&pod, processes));
+        let pod = running.as_ref().map(|(pod, _)| pod.clone());
+        let quiet = running.map(|(pod, processes)| self.tasks.exits().watch(&pod, processes));
         let _ = self.events.send(Event::Done(outcome)); // nobody listens: the agent ends
+        drop(quiet);
+        if let Some(pod) = pod {
+            self.tasks.watch_forks(&pod);
+        }
         if order.task == Task::List {
             self.tasks.find_storage();
         }

@@ -21,6 +21,7 @@ use super::{
     api::{Client, Error},
     cgroup::Cgroup,
     deaths::{Deaths, Listener},
+    forks::Forks,
     images,
     probes::Prober,
     usage,
@@ -30,7 +31,6 @@ use crate::io::lock;
 use crate::{
     agent::{
         Event,
-        gather::gather,
         limit::CpuLimit,
         order::{Container, ContainerState, Fact, Failure, Pod, PodSummary, Task},
         shed::Resource,
@@ -77,6 +77,7 @@ pub(super) struct Tasks {
     /// The graces of the stops under way: podman's list of pods, and a look at one of these, waits for them.
     graces: Mutex<Vec<Duration>>,
     exits: Exits,
+    forks: Forks,
     deaths: Deaths,
     prober: Prober,
     volumes: Volumes,
@@ -107,6 +108,7 @@ impl Tasks {
         let Config { engine, socket, owner, device_id, limits, disks, volumes } = config;
         let client = Arc::new(Client::new(&socket));
         let exits = Exits::start(engine, events.clone())?;
+        let forks = Forks::start(engine, events.clone())?;
         let listener =
             Listener { engine, client: client.clone(), owner: owner.clone(), exits: exits.clone(), events };
         let prober = Prober::new(client.clone());
@@ -123,6 +125,7 @@ impl Tasks {
             cgroups: Mutex::default(),
             graces: Mutex::default(),
             exits,
+            forks,
             deaths: Deaths::new(listener),
             prober,
             volumes,
@@ -131,6 +134,11 @@ impl Tasks {
 
     pub(super) fn exits(&self) -> &Exits {
         &self.exits
+    }
+
+    /// After the pod was looked at.
+    pub(super) fn watch_forks(&self, pod: &WorkloadId) {
+        self.forks.watch(pod, usage::pids_groups(&self.exits, pod));
     }
 
     pub(super) fn carry_out(&self, task: &Task) -> Done {
@@ -171,6 +179,7 @@ impl Tasks {
         let pods: Vec<ListedPod> =
             self.client.get("pods/json", &[("filters", &filters)], self.patience())?.json()?;
         self.keep_limits();
+        self.forks.look(true);
         let mut ours = lock(&self.ours);
         let mut before = std::mem::take(&mut *ours);
         let summary = |mut pod: ListedPod| {
@@ -190,6 +199,7 @@ impl Tasks {
     fn usage(&self, resource: Resource) -> Result<Fact, Failure> {
         let uses = match resource {
             Resource::Memory => usage::memory(&self.client, &self.exits)?,
+            Resource::Cpu => usage::cpu(&self.exits),
             Resource::Disk => {
                 usage::disk(&self.client, &self.exits, lock(&self.ours).keys().cloned().collect())?
             }

@@ -1,7 +1,12 @@
-//! How much each pod uses. For memory the kernel is asked: podman itself would need some to answer, and there is
-//! none left. For disk space podman is, which then measures every container and volume.
+//! How much each pod uses. For memory and processor time the kernel is asked: podman itself would need some to answer,
+//! and there is none left. For disk space podman is, which then measures every container and volume.
 
-use std::{fs, path::Path, time::Duration};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    thread::available_parallelism,
+    time::Duration,
+};
 
 use serde_json::Value;
 
@@ -14,7 +19,7 @@ const STATS_LIMIT: Duration = Duration::from_secs(30);
 /// No container's processes are counted beyond.
 const PROCESSES: usize = 4096;
 
-/// Bytes by pod.
+/// Bytes, or microseconds, by pod.
 type Uses = Vec<(WorkloadId, u64)>;
 
 /// Of memory, without the file cache that the kernel takes back at once.
@@ -40,22 +45,84 @@ fn of_container(root: &Path, pid: i32, container: &str) -> u64 {
     of_cgroup(root, &cgroup, container).unwrap_or_else(|| of_processes(root, pid))
 }
 
+/// A process's control group in the hierarchy of this controller, and the container's own, which may be above it.
+struct Groups {
+    own: PathBuf,
+    process: PathBuf,
+    is_unified: bool,
+}
+
+impl Groups {
+    /// `cgroup`: the process's file of that name. Nothing if the container has no group of its own.
+    fn of(root: &Path, cgroup: &str, controller: &str, container: &str) -> Option<Self> {
+        let line = |is_it: &dyn Fn(&str) -> bool| {
+            let mut lines = cgroup.lines().map(|line| line.splitn(3, ':').skip(1));
+            lines
+                .find_map(|mut parts| parts.next().filter(|controllers| is_it(controllers)).and(parts.next()))
+        };
+        let v1 = line(&|controllers| controllers.split(',').any(|it| it == controller));
+        let base = root.join("sys/fs/cgroup");
+        let (base, path, is_unified) = match v1 {
+            Some(path) => (base.join(controller), path, false),
+            None => (base, line(&str::is_empty)?, true),
+        };
+        let (own, process) = (own_group(path, container)?, path.trim_start_matches('/'));
+        Some(Self { own: base.join(own), process: base.join(process), is_unified })
+    }
+}
+
 /// What the container's own cgroup says, of either version; nothing if it has none.
 fn of_cgroup(root: &Path, cgroup: &str, container: &str) -> Option<u64> {
-    let line = |is_it: &dyn Fn(&str) -> bool| {
-        let mut lines = cgroup.lines().map(|line| line.splitn(3, ':').skip(1));
-        lines.find_map(|mut parts| parts.next().filter(|controllers| is_it(controllers)).and(parts.next()))
+    let Groups { own: directory, is_unified, .. } = Groups::of(root, cgroup, "memory", container)?;
+    let (usage, cache) = match is_unified {
+        true => ("memory.current", "inactive_file "),
+        false => ("memory.usage_in_bytes", "total_inactive_file "),
     };
-    let v1 = line(&|controllers| controllers.split(',').any(|controller| controller == "memory"));
-    let (base, path, usage, cache) = match v1 {
-        Some(path) => ("sys/fs/cgroup/memory", path, "memory.usage_in_bytes", "total_inactive_file "),
-        None => ("sys/fs/cgroup", line(&str::is_empty)?, "memory.current", "inactive_file "),
-    };
-    let directory = root.join(base).join(own_group(path, container)?);
     let used: u64 = fs::read_to_string(directory.join(usage)).ok()?.trim().parse().ok()?;
     let stat = fs::read_to_string(directory.join("memory.stat")).unwrap_or_default();
     let cached = stat.lines().find_map(|line| line.strip_prefix(cache)?.trim().parse().ok());
     Some(used.saturating_sub(cached.unwrap_or(0)))
+}
+
+/// Of the processor's time since the container began, in µs of all cores together, for those with a group of their own.
+pub(super) fn cpu(exits: &Exits) -> Uses {
+    let cores = available_parallelism().map_or(1, |cores| cores.get() as u64);
+    let mut uses = Uses::new();
+    for (pod, container, pid) in exits.running() {
+        if let Some(used) = pid.and_then(|pid| time(Path::new("/"), pid, &container)) {
+            add(&mut uses, pod, used / cores);
+        }
+    }
+    uses
+}
+
+fn time(root: &Path, pid: i32, container: &str) -> Option<u64> {
+    let cgroup = fs::read_to_string(root.join(format!("proc/{pid}/cgroup"))).ok()?;
+    let Groups { own, is_unified, .. } = Groups::of(root, &cgroup, "cpuacct", container)?;
+    if !is_unified {
+        let nanoseconds: u64 = fs::read_to_string(own.join("cpuacct.usage")).ok()?.trim().parse().ok()?;
+        return Some(nanoseconds / 1000);
+    }
+    let stat = fs::read_to_string(own.join("cpu.stat")).ok()?;
+    stat.lines().find_map(|line| line.strip_prefix("usage_usec ")?.parse().ok())
+}
+
+/// The control groups in which the kernel counts processes that it refused to this pod: those of its containers, and,
+/// on older kernels, those of the processes that wanted more.
+pub(super) fn pids_groups(exits: &Exits, pod: &WorkloadId) -> Vec<PathBuf> {
+    let mut all = Vec::new();
+    for (_, container, pid) in exits.running().into_iter().filter(|(it, ..)| it == pod) {
+        let path = format!("/proc/{}/cgroup", pid.unwrap_or_default());
+        let cgroup = fs::read_to_string(path).unwrap_or_default();
+        if let Some(groups) = Groups::of(Path::new("/"), &cgroup, "pids", &container) {
+            for group in [groups.own, groups.process] {
+                if !all.contains(&group) {
+                    all.push(group);
+                }
+            }
+        }
+    }
+    all
 }
 
 /// The container's own part of its process's path, which may be in a group below.
@@ -168,6 +235,24 @@ mod tests {
             ),
         ]);
         assert_eq!(of_container(one.path(), 7, "c1"), 1000);
+    }
+
+    #[test]
+    fn processor_time_is_told_by_a_cgroup_of_either_version_and_by_no_other() {
+        let two = root(&[
+            ("proc/7/cgroup", "0::/machine.slice/pod.slice/libpod-c1.scope/container\n"),
+            (
+                "sys/fs/cgroup/machine.slice/pod.slice/libpod-c1.scope/cpu.stat",
+                "usage_usec 5000\nuser_usec 4000\n",
+            ),
+        ]);
+        assert_eq!(time(two.path(), 7, "c1"), Some(5000));
+        let one = root(&[
+            ("proc/7/cgroup", "8:cpu,cpuacct:/libpod_parent/libpod-c1\n0::/\n"),
+            ("sys/fs/cgroup/cpuacct/libpod_parent/libpod-c1/cpuacct.usage", "5000999\n"),
+        ]);
+        assert_eq!(time(one.path(), 7, "c1"), Some(5000));
+        assert_eq!(time(one.path(), 7, "c2"), None);
     }
 
     #[test]

@@ -41,16 +41,8 @@ impl Memory {
         };
         let reserve = reserve.of(total);
         let pressure = proc.join("pressure/memory");
-        let trigger = || {
-            let flags = OFlags::RDWR | OFlags::NONBLOCK | OFlags::CLOEXEC;
-            let file = open(&pressure, flags, Mode::empty())?;
-            rustix::io::write(&file, TRIGGER).map(|_| file)
-        };
-        let trigger = trigger().inspect_err(|error| {
-            log::debug!("'{}' wakes nobody, so memory is looked at: {error}", pressure.display());
-        });
         let stalls = File::open(&pressure).ok();
-        let memory = Self { meminfo, reserve, stalls, trigger: trigger.ok() };
+        let memory = Self { meminfo, reserve, stalls, trigger: trigger(&pressure, TRIGGER) };
         (reserve > 0).then_some(memory)
     }
 
@@ -70,6 +62,15 @@ impl Memory {
     }
 }
 
+/// What has news when processes wait as long as `text` says; nothing where the kernel can't or won't wake anybody.
+pub(super) fn trigger(pressure: &Path, text: &[u8]) -> Option<OwnedFd> {
+    let flags = OFlags::RDWR | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let trigger = open(pressure, flags, Mode::empty())
+        .and_then(|file| rustix::io::write(&file, text).map(|_| file))
+        .inspect_err(|error| log::debug!("'{}' wakes nobody: {error}", pressure.display()));
+    trigger.ok()
+}
+
 /// A field of `meminfo`, in bytes; those that are asked for stand at its beginning.
 fn field(file: &File, name: &str) -> Option<u64> {
     let mut buffer = [0; 512];
@@ -87,7 +88,7 @@ fn stalled(file: &File) -> Option<u8> {
     share.split('.').next()?.parse().ok()
 }
 
-fn head<'a>(file: &File, buffer: &'a mut [u8]) -> Option<&'a str> {
+pub(super) fn head<'a>(file: &File, buffer: &'a mut [u8]) -> Option<&'a str> {
     let length = file.read_at(buffer, 0).ok()?;
     std::str::from_utf8(buffer.get(..length)?).ok()
 }

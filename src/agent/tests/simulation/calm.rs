@@ -36,7 +36,7 @@ impl Device<'_> {
         for what in [Kept::State, Kept::Identity, Kept::Unheard] {
             self.decide(Event::Stored(what, Ok(())), &[])?;
         }
-        for resource in [Resource::Memory, Resource::Disk] {
+        for resource in [Resource::Memory, Resource::Disk, Resource::Cpu] {
             self.press(resource, Level::Fine)?;
         }
         let plain = |wishes: &Wishes| Wishes { held: Vec::new(), partial: false, ..wishes.clone() };

@@ -644,13 +644,10 @@ impl<'a> Device<'a> {
         let mut bits = haunting;
         for pending in self.pending.drain(..) {
             let open = pending.result.is_none() || pending.haunts;
-            if open
-                && bits & 1 == 1
-                && matches!(
-                    pending.order.task,
-                    Task::Start(_) | Task::Remove { .. } | Task::Limit { .. } | Task::Discard(_)
-                )
-            {
+            let task = &pending.order.task;
+            let lasts =
+                matches!(task, Task::Start(_) | Task::Remove { .. } | Task::Limit { .. } | Task::Discard(_));
+            if open && lasts && bits & 1 == 1 {
                 self.ghosts.push(pending.order);
             }
             bits >>= 1;
@@ -661,9 +658,7 @@ impl<'a> Device<'a> {
             }
         }
         self.calls.clear();
-        for engine in &mut self.engines {
-            engine.looked.clear();
-        }
+        self.engines.iter_mut().for_each(|engine| engine.looked.clear());
         if registers && self.kept.disconnected {
             self.edge.expect_nothing();
         }
@@ -696,8 +691,8 @@ impl<'a> Device<'a> {
         };
         self.agent.restore(&posted.into_iter().filter_map(sample).collect::<Vec<_>>());
         self.rules.restarted(wanted, self.now);
-        let levels = std::mem::replace(&mut self.rules.levels, [Level::Fine; 2]);
-        for (resource, level) in [Resource::Memory, Resource::Disk].into_iter().zip(levels) {
+        let levels = std::mem::replace(&mut self.rules.levels, [Level::Fine; 3]);
+        for (resource, level) in [Resource::Memory, Resource::Disk, Resource::Cpu].into_iter().zip(levels) {
             self.press(resource, level)?; // as it is watched from the start
         }
         self.tick(Kind::Tick)

@@ -113,7 +113,8 @@ struct Account {
     started: Option<Duration>,
     /// Since when it must stay away.
     evicted: Option<Duration>,
-    last_order: Ticket,
+    /// By engine: a list of one tells all about it, whatever the other does meanwhile.
+    last_order: [Ticket; 2],
 }
 
 #[derive(Debug, Default)]
@@ -147,8 +148,8 @@ pub(super) struct Rules<'a> {
     fallbacks: Fallbacks,
     /// By name, what was asked for and was taken back.
     failed: [Option<WorkloadId>; NAMES.len()],
-    /// Of each resource.
-    pub(super) levels: [Level; 2],
+    /// Of each resource; for want of the processor nothing is held, and nobody goes.
+    pub(super) levels: [Level; 3],
     /// Since when all is fine.
     fine_since: Duration,
     /// Somebody had to go, in any process.
@@ -182,7 +183,7 @@ impl<'a> Rules<'a> {
             meddled: BTreeSet::new(),
             fallbacks: Fallbacks::new(),
             failed: Default::default(),
-            levels: [Level::Fine; 2],
+            levels: [Level::Fine; 3],
             fine_since: Duration::ZERO,
             evicts: false,
             stopped: BTreeSet::new(),
@@ -295,7 +296,7 @@ impl<'a> Rules<'a> {
     }
 
     fn is_fine(&self) -> bool {
-        self.levels == [Level::Fine; 2]
+        self.levels[..2] == [Level::Fine; 2]
     }
 
     pub(super) fn alarmed(&mut self, name: usize, now: Now) {
@@ -311,7 +312,7 @@ impl<'a> Rules<'a> {
             Reason::Evicted => {
                 account.evicted = Some(now.up);
                 self.evicts = true;
-                if !self.levels.contains(&Level::Critical) {
+                if !self.levels[..2].contains(&Level::Critical) {
                     return broken(Invariant::Pressure, format!("nothing is critical, and {notice}"));
                 }
             }

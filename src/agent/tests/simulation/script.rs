@@ -226,6 +226,12 @@ fn two_at_once(mood: Mood, random: &mut Random, steps: &mut Vec<Step>) {
     match random.below(9) {
         0..3 => steps.push(Step::Post { heat: false, value: Some(200) }),
         3 => steps.push(Step::FalseAlarm(first.name)),
+        4..6 => steps.extend([
+            Step::Post { heat: false, value: Some(200) },
+            Step::Crash { haunting: 0, registers: true },
+            Step::Read,
+            Step::Answer(0, How::Well),
+        ]),
         _ => steps.extend([
             Step::FalseAlarm(first.name),
             Step::Answer(random.below(3), How::Lost),
@@ -358,7 +364,7 @@ fn step(mood: Mood, options: Options, random: &mut Random, steps: &mut Vec<Step>
         21 => Step::Sicken(any, !random.one_in(4)),
         22 => Step::Doom(spec(random), random.one_in(2)),
         _ => Step::Press(
-            random.of(&[Resource::Memory, Resource::Memory, Resource::Disk]),
+            random.of(&[Resource::Memory, Resource::Memory, Resource::Disk, Resource::Cpu]),
             random.weighted(&[(5, Level::Fine), (1, Level::Low), (2, Level::Critical)]),
         ),
     };

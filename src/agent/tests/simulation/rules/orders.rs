@@ -38,7 +38,7 @@ impl Rules<'_> {
         match &order.task {
             Task::Limit { .. } | Task::Probe { .. } => return self.may_ask(name, id, order, pending),
             Task::Pull(_) => {} // changes nothing that a list shows
-            _ => self.accounts[name].last_order = order.ticket,
+            _ => self.accounts[name].last_order[index(order.engine)] = order.ticket,
         }
         let others = || pending.iter().filter_map(|it| Some((it, about(&it.order.task).1?)));
         let pulls = verb == "pull";

@@ -27,7 +27,7 @@ impl Rules<'_> {
             }
             (told.sound, told.missing) = (true, false);
             let accounts = &self.accounts;
-            let newer = |name: usize| accounts[name].last_order >= order.ticket;
+            let newer = |name: usize| accounts[name].last_order[index(order.engine)] >= order.ticket;
             // One that an outcome told of since the list was asked for may be there all the same.
             told.pods.retain(|_, (name, _)| newer(*name));
             for pod in pods {
@@ -60,7 +60,7 @@ impl Rules<'_> {
         let Some(id) = about(&order.task).1 else { return };
         let Some(name) = self.catalogue.name(id) else { return };
         if matches!(order.task, Task::Start(_) | Task::Look(_) | Task::Remove { .. }) {
-            self.accounts[name].last_order = self.newest;
+            self.accounts[name].last_order[index(order.engine)] = self.newest;
         }
         match (&order.task, result) {
             (Task::Probe { container, probe, .. }, result) => {

@@ -1,0 +1,97 @@
+//! Who keeps the processor busy, and who wants too many processes. That is no reason to stop anybody, as everybody has a
+//! share of the one and a limit of the other: it is said once.
+
+use std::time::Duration;
+
+use crate::agent::{
+    Agent,
+    notice::{Notice, Reason},
+    order::{Fact, Failure, Task, Ticket},
+    reconcile::Tracked,
+    shed::{Level, Pressure, Resource},
+    time::Now,
+    workload::WorkloadId,
+};
+
+/// Per cent of the whole processor: who uses less is not the one that others wait for.
+const CULPRIT: u128 = 50;
+
+/// What is known of it.
+#[derive(Debug, Default)]
+pub(super) struct Busy {
+    /// The engines are telling how much each pod has used.
+    asked: Vec<Ticket>,
+    /// How much each had used when others began to wait, and when that was told.
+    before: Vec<(WorkloadId, u64, Duration)>,
+    /// It has lasted: per cent of the time in which others waited.
+    stalled: Option<u8>,
+    /// Who used most since: per cent of the processor, and for how long.
+    most: Option<(u128, WorkloadId, Duration)>,
+}
+
+impl Agent {
+    /// Others begin to wait for the processor, have waited for long, or don't any more.
+    pub(super) fn strained(&mut self, Pressure { level, stalled, .. }: &Pressure) {
+        let busy = std::mem::take(&mut self.shed.busy);
+        match level {
+            Level::Fine => return,
+            Level::Low => {}
+            Level::Critical => {
+                self.shed.busy = Busy { before: busy.before, stalled: Some(*stalled), ..Busy::default() };
+            }
+        }
+        let engines = self.engines.all();
+        let order = |engine| self.book.order(engine, Task::Usage(Resource::Cpu));
+        self.shed.busy.asked = engines.into_iter().map(order).collect();
+    }
+
+    /// The outcome of an order. Gives it back if it was none of these.
+    pub(super) fn clocked(
+        &mut self,
+        ticket: Ticket,
+        result: Result<Fact, Failure>,
+        now: Now,
+    ) -> Option<Result<Fact, Failure>> {
+        let busy = &mut self.shed.busy;
+        let Some(place) = busy.asked.iter().position(|it| *it == ticket) else { return Some(result) };
+        busy.asked.swap_remove(place);
+        let uses = if let Ok(Fact::Usage(uses)) = result { uses } else { Vec::new() };
+        if busy.stalled.is_none() {
+            busy.before.extend(uses.into_iter().map(|(id, used)| (id, used, now.up)));
+            return None;
+        }
+        for (id, used) in uses {
+            let Some((_, before, since)) = busy.before.iter().find(|(it, ..)| *it == id) else { continue };
+            let time = now.up.saturating_sub(*since);
+            let share = u128::from(used.saturating_sub(*before)) * 100 / time.as_micros().max(1);
+            if share >= CULPRIT && busy.most.as_ref().is_none_or(|(most, ..)| share > *most) {
+                busy.most = Some((share, id, time));
+            }
+        }
+        if busy.asked.is_empty()
+            && let (Some((share, id, time)), Some(stalled)) = (busy.most.take(), busy.stalled)
+            && let Some(tracked) =
+                self.tracked.values().find(|it| it.wanted().is_some_and(|wanted| wanted.id == id))
+        {
+            let (name, time) = (tracked.name(), time.as_secs());
+            let message = format!(
+                "workload '{name}' keeps the processor busy: it used {share} % of it for {time} s, and processes \
+                 waited for it {stalled} % of the time; it goes on, with its share"
+            );
+            self.book.tell(Notice::warning(Reason::CpuBusy, message));
+        }
+        None
+    }
+
+    /// A pod wants more processes than it may have, and so can do no harm.
+    pub(in crate::agent) fn refused(&mut self, id: &WorkloadId, limit: Option<u64>) {
+        let is_it = |tracked: &&Tracked| tracked.wanted().is_some_and(|it| it.id == *id);
+        if let Some(tracked) = self.tracked.values().find(is_it) {
+            let limit = limit.map(|limit| format!("the {limit} ")).unwrap_or_default();
+            let name = tracked.name();
+            let message =
+                format!("workload '{name}' wants more processes than {limit}it may have: they are refused");
+            self.book.tell(Notice::warning(Reason::ProcessLimit, message));
+        }
+    }
+}
