@@ -178,7 +178,7 @@ fn a_small_device_at_a_glance() {
     }
     assert_eq!(browser.value("document.querySelectorAll('#metrics .curve').length"), 2);
     let is_wider = "document.documentElement.scrollWidth > innerWidth";
-    let picture = browser.picture(1000, 880);
+    let picture = browser.picture(1000, 830);
     assert_eq!(browser.value(is_wider), false, "no wider than its window");
     if let Some(file) = std::env::var_os("DWNG_SCREENSHOT") {
         std::fs::write(file, BASE64_STANDARD.decode(picture).unwrap()).unwrap();

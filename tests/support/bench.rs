@@ -7,6 +7,8 @@
 mod cluster;
 #[path = "bench/engines.rs"]
 mod engines;
+#[path = "bench/page.rs"]
+mod page;
 #[path = "mod.rs"]
 mod support;
 
@@ -54,10 +56,11 @@ fn main() {
     let mut report = Report(Map::new());
     let binary = std::env::var("DWNG_BINARY").expect("DWNG_BINARY: the binary to measure");
     report.add("binary", fs::metadata(&binary).expect("the binary").size(), "bytes");
-    let parts: [Part; 11] = [
+    let parts: [Part; 12] = [
         ("footprint", footprint),
         ("linked", linked),
         ("engines", engines::measure),
+        ("page", page::measure),
         ("first_action", first_action),
         ("unplugged", unplugged),
         ("posts", posts),
