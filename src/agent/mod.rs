@@ -26,7 +26,7 @@
 //! | what a heartbeat says | `heartbeat` |
 //! | what people are told who ask: states, causes, remedies | [`report`] |
 //! | what people may ask for | [`asked`] |
-//! | sorted collections in little code | [`gather`] |
+//! | sorted collections in little code | [`mod@gather`] |
 
 pub mod asked;
 mod book;
