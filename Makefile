@@ -21,7 +21,7 @@ WITH_PODMAN = --config "target.'cfg(unix)'.runner = ['$(CURDIR)/$(SUPPORT)/test-
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
 .DEFAULT_GOAL = help
-.PHONY: help demo demo-edge systemd-test power-cuts test simulate mutants bench check build static dist dist-test vendor install uninstall clean
+.PHONY: help demo demo-edge systemd-test systemd-device power-cuts test simulate mutants bench check build static dist dist-test vendor install uninstall clean
 
 help: ## Say what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -38,6 +38,9 @@ export SYSTEMD_SANDBOX ?= $(wildcard $(CURDIR)/../shared/tools/systemd-sandbox)
 systemd-test: ## Let the unit crash, hang, reload and be upgraded under a systemd of its own (SYSTEMD_SANDBOX=)
 	$(SUPPORT)/install-needs test
 	@$(SUPPORT)/systemd-test $(AGENT)
+
+systemd-device: ## Try the package on a whole emulated device: reboot, power cut, a user's agent (DEVICE_VM=, PARTS=)
+	@$(SUPPORT)/systemd-device $(PARTS)
 
 power-cuts: ## Cut the power of a whole emulated device ten times (DEVICE_VM=, half an hour)
 	@$(SUPPORT)/power-cuts
