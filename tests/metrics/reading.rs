@@ -13,7 +13,7 @@ use super::taking;
 use crate::support::{
     Device, Part,
     http::{connect, exchange, post},
-    skip_without,
+    skip_without, workload,
 };
 
 /// A device with a page.
@@ -151,6 +151,27 @@ fn who_was_lured_here_reads_nothing() {
         ] {
             assert_eq!(with(bad), 403, "{path} {bad}");
         }
+    }
+}
+
+#[test]
+fn nobody_reads_a_secret() {
+    let device = paged("secret");
+    let data = serde_json::json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "keys"},
+        "stringData": {"password": "hunter2hunter2"}});
+    device.manifest("secret.json", &data.to_string());
+    let mut workload = workload("camera", "true");
+    let variable = |name: &str, key: &str| serde_json::json!({"name": name, "valueFrom": {"secretKeyRef": {"name": "keys", "key": key}}});
+    workload["spec"]["pod"]["spec"]["containers"][0]["env"] =
+        [variable("A", "password"), variable("B", "missing")].into();
+    device.manifest("camera.json", &workload.to_string());
+    let read = |path: &str| exchange(device.address(), &format!("GET {path} HTTP/1.1\r\n\r\n")).unwrap().1;
+    let status = device.wait_for("the missing key to be named", || {
+        Some(read("/status.json")).filter(|text| text.contains("missing"))
+    });
+    for text in [status, read("/metrics")] {
+        // in plain and in base64
+        assert!(!text.contains("hunter2") && !text.contains("aHVudGVyMmh1bnRlcjI"), "{text}");
     }
 }
 

@@ -1,4 +1,4 @@
-//! Memory with everything on at once: a server, both podmans and a cluster.
+//! Memory with everything on at once: a server, both podmans, a cluster, and a status page that somebody has open.
 
 use serde_json::Value;
 
@@ -9,6 +9,7 @@ use super::{
     support::{
         Device, SLEEP,
         edge::{Edge, for_device},
+        http::exchange,
         rootless::Rootless,
         workload,
     },
@@ -30,6 +31,7 @@ pub(super) fn measure(report: &mut Report) {
         edge.manifest(&format!("{name}.json"), &for_device(device, workload));
         name.to_owned()
     };
+    device.set("STATUS_PAGE", "true");
     device.start();
     let mut pods = Vec::new();
     for (count, of_each) in [(0, 4), (4, 10)] {
@@ -53,6 +55,10 @@ pub(super) fn measure(report: &mut Report) {
             let beats = edge.since(mark).into_iter().filter(|it| it.is_good("heartbeat"));
             (beats.count() > 5).then_some(())
         });
+        // an open page has asked meanwhile
+        for _ in 0..20 {
+            assert_eq!(exchange(device.address(), "GET /status.json HTTP/1.1\r\n\r\n").unwrap().0, 200);
+        }
         let pss = pss_kib(device.pid());
         report.add(&format!("PSS of agent and receiver, {of_each} workloads on each engine"), pss, "KiB");
         assert!(pss <= MOST, "more than {MOST} KiB");
