@@ -153,7 +153,7 @@ impl<'a> Device<'a> {
 
     fn act(&mut self, action: Action, finished: &Finished) -> Holds {
         match action {
-            Action::Reply(..) => {} // nobody asks here
+            Action::Reply(..) => {} // what it leads to is told, too
             Action::Order(order) => {
                 let is_usual = matches!(order.task, Task::List | Task::Probe { .. });
                 self.say_unless_still(is_usual, || format!("    the agent orders: {}", sentence(&order)));
@@ -240,13 +240,8 @@ impl<'a> Device<'a> {
                 self.rules.alarmed(spec.name, self.now);
                 self.decide(Event::Exited(spec.engine(), id), &[(Some(spec.name), Kind::Exited)])
             }
-            Step::Vanish(pod) => {
-                let Some((engine, id)) = self.pod(pod) else { return Ok(()) };
-                self.say(|| format!("somebody removes {id}"));
-                self.engines[engine].pods.remove(&id);
-                self.rules.meddled.insert(id);
-                Ok(())
-            }
+            Step::Vanish(pod) => self.vanish(pod),
+            Step::Restart(name) => self.restart(name),
             Step::Pause(pod) => self.set(pod, "pauses", true, &ContainerState::Stuck("paused".into())),
             Step::Sicken(nth, sick) => {
                 let Some((engine, id)) = self.pod(nth) else { return Ok(()) };
@@ -551,7 +546,7 @@ impl<'a> Device<'a> {
     }
 
     /// Any pod of ours.
-    fn pod(&self, nth: usize) -> Option<(usize, WorkloadId)> {
+    pub(super) fn pod(&self, nth: usize) -> Option<(usize, WorkloadId)> {
         let count: usize = self.engines.iter().map(|engine| engine.pods.len()).sum();
         let all =
             self.engines.iter().zip(0..).flat_map(|(engine, at)| engine.pods.keys().map(move |id| (at, id)));

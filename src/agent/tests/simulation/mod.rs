@@ -16,6 +16,7 @@
 mod calm;
 mod coverage;
 mod device;
+mod hands;
 mod podman;
 mod random;
 mod rules;

@@ -309,6 +309,9 @@ impl<'a> Rules<'a> {
         let name = NAMES.iter().position(|it| Some(*it) == name);
         let Some(account) = name.map(|name| &mut self.accounts[name]) else { return Ok(()) };
         match notice.reason {
+            Reason::Restarted => {
+                (account.failures, account.not_before, account.may_finish_again) = (0, Duration::ZERO, true)
+            }
             Reason::Evicted => {
                 account.evicted = Some(now.up);
                 self.evicts = true;

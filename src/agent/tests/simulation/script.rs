@@ -96,6 +96,8 @@ pub(super) enum Step {
     },
     /// The agent is told that processes of this name's pod ended, and podman may know better.
     FalseAlarm(usize),
+    /// Somebody asks the agent to restart this workload.
+    Restart(usize),
     /// Somebody removes a pod.
     Vanish(usize),
     /// Somebody pauses a pod.
@@ -352,6 +354,7 @@ fn step(mood: Mood, options: Options, random: &mut Random, steps: &mut Vec<Step>
             told: !random.one_in(4),
         },
         11 => Step::FalseAlarm(any),
+        12 if random.one_in(2) => Step::Restart(any),
         12 => Step::Vanish(any),
         13 => Step::Pause(any),
         14 => Step::Revive(any),
