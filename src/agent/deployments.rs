@@ -349,10 +349,11 @@ impl Managed {
             (Doing::Apply { hash, replicas }, Ok(Fact::Applied(now))) => {
                 self.forgive();
                 let at = turn.now.up;
-                self.applied = Some(Applied { hash, replicas, generation: now.generation, at });
-                if self.here().is_none_or(|before| before.generation != now.generation) {
+                // not what was seen last: the change may have been seen before this outcome came
+                if self.applied.as_ref().is_none_or(|before| before.generation != now.generation) {
                     (self.came_up, self.since) = (false, Some(at));
                 }
+                self.applied = Some(Applied { hash, replicas, generation: now.generation, at });
                 self.see(*now);
             }
             (Doing::Apply { hash, .. }, Err(Failure::Workload(cause))) => {
@@ -408,7 +409,9 @@ impl Managed {
                 }
             },
         };
-        if self.here().is_some() {
+        if status == WorkloadStatus::Stopped {
+            (self.came_up, self.since) = (false, None); // when it is scaled up it has to come up anew
+        } else if self.here().is_some() {
             self.since.get_or_insert(now);
         }
         self.came_up |= status == WorkloadStatus::Running;
