@@ -109,20 +109,8 @@ pub fn run(settings: &Settings, reload: &dyn Fn() -> Result<(), String>) -> Resu
     let known = metrics::start(endpoint, desk.clone(), events.clone())
         .map_err(|error| failed("the metrics endpoint", &error))?;
     agent.restore(&known);
-    let server = settings.server.as_ref().map(|url| {
-        let config = server::Config {
-            url: url.clone(),
-            name: settings.server_name.clone(),
-            proxy: settings.proxy.clone(),
-            device_id: settings.device_id.clone(),
-            namespace: settings.namespace.clone(),
-            ca_root: settings.ca_root.clone(),
-            cert: settings.cert.clone(),
-            key: settings.key.clone(),
-            state: state.clone(),
-        };
-        Server::start(config, events.clone())
-    });
+    let server = server::Config::of(settings, state.clone());
+    let server = server.map(|config| Server::start(config, events.clone()));
     control::start(&settings.runtime_dir, desk.clone());
     if let Some(directory) = &settings.manifests {
         Manifests::start(directory.clone(), state, settings.device_id.clone(), events)

@@ -11,17 +11,7 @@ use crate::{
 };
 
 fn config(settings: &Settings) -> Option<Config> {
-    Some(Config {
-        url: settings.server.clone()?,
-        name: settings.server_name.clone(),
-        proxy: settings.proxy.clone(),
-        device_id: settings.device_id.clone(),
-        namespace: settings.namespace.clone(),
-        ca_root: settings.ca_root.clone(),
-        cert: settings.cert.clone(),
-        key: settings.key.clone(),
-        state: Store::new(&settings.state_dir),
-    })
+    Config::of(settings, Store::new(&settings.state_dir))
 }
 
 /// Keys and certificates.

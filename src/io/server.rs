@@ -43,6 +43,7 @@ use crate::{
         Event, Kept,
         call::{Answer, Call, CallFailure, Hardware, Remembered, ServerConfiguration},
     },
+    settings::Settings,
     wire::{
         manifest,
         message::{self, Header},
@@ -73,6 +74,23 @@ pub struct Config {
     pub key: Option<PathBuf>,
     /// Where the device's own pair is kept.
     pub state: Store,
+}
+
+impl Config {
+    /// As the settings have it; nothing when they name no server.
+    pub fn of(settings: &Settings, state: Store) -> Option<Self> {
+        Some(Self {
+            url: settings.server.clone()?,
+            name: settings.server_name.clone(),
+            proxy: settings.proxy.clone(),
+            device_id: settings.device_id.clone(),
+            namespace: settings.namespace.clone(),
+            ca_root: settings.ca_root.clone(),
+            cert: settings.cert.clone(),
+            key: settings.key.clone(),
+            state,
+        })
+    }
 }
 
 /// What an earlier process left behind. YAML is read: on a stack for that.
