@@ -412,10 +412,10 @@ fn post_to_stop(report: &mut Report) {
 /// From the end of a failing container's conmon until the agent knows the exit code, and how late the first request
 /// of the restart leaves.
 fn retries(report: &mut Report) {
-    const ROUNDS: usize = 30;
-    const PERIOD: Duration = Duration::from_secs(2);
+    const ROUNDS: usize = 100;
+    const PERIOD: Duration = Duration::from_secs(1);
     let (mut device, proxy) = device("retries");
-    let mut failing = workload("failing", "sleep 0.7; exit 3");
+    let mut failing = workload("failing", "sleep 0.3; exit 3");
     failing["spec"]["retry"] = json!({ "constantBackoff": { "periodSeconds": PERIOD.as_secs() } });
     device.manifest("failing.json", &failing.to_string());
     device.start();
@@ -469,6 +469,7 @@ fn retries(report: &mut Report) {
         let mut sorted = times;
         sorted.sort_by(f64::total_cmp);
         report.add(&format!("{what}, p50"), round(sorted[ROUNDS / 2], 2), "ms");
+        report.add(&format!("{what}, p99"), round(sorted[ROUNDS * 99 / 100 - 1], 2), "ms");
         report.add(&format!("{what}, largest of {ROUNDS}"), round(sorted[ROUNDS - 1], 2), "ms");
     }
 }
