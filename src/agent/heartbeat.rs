@@ -146,7 +146,9 @@ pub(super) fn status(tracked: &Tracked) -> WorkloadStatus {
         Phase::Unknown | Phase::Looking { adopting: true, .. } | Phase::Pulling(_) | Phase::Starting(_) => {
             WorkloadStatus::Deploying
         }
-        Phase::Inactive | Phase::Waiting { .. } | Phase::Stopping(_) if !tracked.may_run => {
+        Phase::Inactive | Phase::Waiting { .. } | Phase::Cancelling(_) | Phase::Stopping(_)
+            if !tracked.may_run =>
+        {
             WorkloadStatus::Stopped
         }
         Phase::Inactive if !is_service => WorkloadStatus::Stopped, // until its next slot

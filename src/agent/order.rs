@@ -36,8 +36,12 @@ pub enum Task {
     List,
     /// Get the workload's images as each container's pull policy says: [`Fact::Pulled`].
     Pull(Arc<Workload>),
-    /// Make and start the workload's pod; nothing half-made stays behind on failure: [`Fact::Pod`].
+    /// Make and start the workload's pod; nothing half-made stays behind on failure: [`Fact::Pod`], or [`Fact::Gone`]
+    /// if that was cut short.
     Start(Arc<Workload>),
+    /// Cut the start of this pod short that is under way: [`Fact::Gone`] at once. What came of it, the start's own
+    /// outcome tells, and soon.
+    Cancel(WorkloadId),
     /// Tell all about one pod, and watch its processes from now on: [`Fact::Pod`] or [`Fact::Gone`].
     Look(WorkloadId),
     /// Bound the CPU time of a running pod as a whole, or free it: [`Fact::Limited`], once that was read back.

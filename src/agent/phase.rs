@@ -10,6 +10,8 @@
 //!          ─► Finished     └─ Stopping ◄┴── its conditions don't hold (from Running, Waiting)
 //! ```
 //!
+//! Conditions that fail while the pod is being made lead from `Starting` by way of `Cancelling` to `Inactive`.
+//!
 //! A phase with a [`Ticket`] has an order under way, and nothing else is asked for this workload until its
 //! outcome is here. A workload with a cron schedule rests in `Inactive` or `Finished` between its slots.
 
@@ -36,6 +38,8 @@ pub enum Phase {
     Pulling(Ticket),
     /// The pod is being made.
     Starting(Ticket),
+    /// The pod was being made, and may not run any more: that start is cut short.
+    Cancelling(Ticket),
     /// Every container runs, or ended as its policy wants.
     Running,
     /// It failed, and is started again at this time since boot.

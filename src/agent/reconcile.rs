@@ -36,6 +36,8 @@ pub(super) struct Tracked {
     pub(super) phase: Phase,
     /// Whether a pod of the wanted content is, or may be, on the engine.
     present: bool,
+    /// Whether all its containers ran when they were looked at last.
+    whole: bool,
     /// Whether the images of the wanted content are known to be here.
     pulled: bool,
     /// Its conditions allow it, it doesn't rest from their flapping, and the device can afford it.
@@ -170,10 +172,15 @@ impl Tracked {
     }
 
     /// Turns the present pod of `old`, if there may be one, into a leaving one.
-    fn leave(&mut self, old: &Workload, turn: &Turn<'_>) {
+    fn leave(&mut self, old: &Workload, turn: &mut Turn<'_>) {
+        if let Phase::Starting(_) = self.phase {
+            self.cancel(old, "it is not wanted any more", turn);
+        }
         let removal = match self.phase {
             Phase::Stopping(ticket) => Removal::UnderWay(ticket),
-            Phase::Starting(ticket) | Phase::Looking { ticket, .. } => Removal::After(ticket),
+            Phase::Starting(ticket) | Phase::Cancelling(ticket) | Phase::Looking { ticket, .. } => {
+                Removal::After(ticket)
+            }
             _ if self.present => Removal::Due(turn.now.up),
             _ => return,
         };
@@ -217,7 +224,7 @@ impl Tracked {
         self.present = true;
         match self.phase {
             Phase::Unknown | Phase::Inactive => self.look(true, turn),
-            Phase::Running if !running && self.look_at.is_none() => self.look(false, turn),
+            Phase::Running if !(running && self.whole) && self.look_at.is_none() => self.look(false, turn),
             _ => {}
         }
     }

@@ -104,7 +104,7 @@ fn word(phase: Phase) -> &'static str {
         Phase::Running | Phase::Looking { adopting: false, .. } => "running",
         Phase::Waiting { .. } => "waiting",
         Phase::Finished { .. } => "finished",
-        Phase::Inactive | Phase::Stopping(_) => "stopped",
+        Phase::Inactive | Phase::Cancelling(_) | Phase::Stopping(_) => "stopped",
         Phase::Unknown | Phase::Looking { adopting: true, .. } | Phase::Pulling(_) | Phase::Starting(_) => {
             "starting"
         }

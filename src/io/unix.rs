@@ -3,9 +3,10 @@
 use std::{
     fmt, fs,
     io::{self, Read, Write},
-    net::{Ipv4Addr, SocketAddr},
+    net::{Ipv4Addr, Shutdown, SocketAddr},
     os::unix::{fs::FileTypeExt, net::UnixStream},
     path::{Path, PathBuf},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -23,11 +24,22 @@ use ureq::{
     },
 };
 
+use super::lock;
+
 /// A client whose every request goes to this socket, on a connection of its own: whatever the address in
 /// the request says.
 ///
 /// A request has to bring its time limit (`timeout_global`). Answers of any status are answers, not errors.
 pub fn agent(socket: &Path) -> Agent {
+    with(UnixConnector { socket: socket.into(), hangup: None })
+}
+
+/// The same for one request, which fails as soon as somebody hangs up.
+pub fn agent_until(socket: &Path, hangup: Hangup) -> Agent {
+    with(UnixConnector { socket: socket.into(), hangup: Some(hangup) })
+}
+
+fn with(connector: UnixConnector) -> Agent {
     let config = Agent::config_builder()
         .http_status_as_error(false)
         .max_redirects(0)
@@ -36,22 +48,64 @@ pub fn agent(socket: &Path) -> Agent {
         .input_buffer_size(8 * 1024)
         .output_buffer_size(8 * 1024)
         .build();
-    Agent::with_parts(config, UnixConnector(socket.into()), Nowhere)
+    Agent::with_parts(config, connector, Nowhere)
+}
+
+/// Ends a request from another thread: at once, or as soon as it begins.
+#[derive(Debug, Clone, Default)]
+pub struct Hangup(Arc<Mutex<Line>>);
+
+#[derive(Debug, Default)]
+enum Line {
+    #[default]
+    Idle,
+    Open(UnixStream),
+    HungUp,
+}
+
+impl Hangup {
+    /// From now on the request's connection is closed.
+    pub fn hang_up(&self) {
+        if let Line::Open(stream) = std::mem::replace(&mut *lock(&self.0), Line::HungUp) {
+            let _ = stream.shutdown(Shutdown::Both); // the server was first
+        }
+    }
+
+    /// Whether somebody hung up.
+    pub fn is_hung_up(&self) -> bool {
+        matches!(*lock(&self.0), Line::HungUp)
+    }
+
+    fn opened(&self, stream: &UnixStream) -> io::Result<()> {
+        let mut line = lock(&self.0);
+        if matches!(*line, Line::HungUp) {
+            return Err(io::ErrorKind::ConnectionAborted.into());
+        }
+        *line = Line::Open(stream.try_clone()?);
+        Ok(())
+    }
 }
 
 /// Opens connections to one socket.
 #[derive(Debug)]
-struct UnixConnector(PathBuf);
+struct UnixConnector {
+    socket: PathBuf,
+    hangup: Option<Hangup>,
+}
 
 impl Connector for UnixConnector {
     type Out = UnixTransport;
 
     fn connect(&self, details: &ConnectionDetails, _: Option<()>) -> Result<Option<UnixTransport>, Error> {
         let limit = details.timeout.not_zero();
-        let stream = connect(&self.0, limit.map(|limit| *limit)).map_err(|error| match error.kind() {
-            io::ErrorKind::WouldBlock => Error::Timeout(details.timeout.reason),
-            _ => Error::Io(error),
-        })?;
+        let stream =
+            connect(&self.socket, limit.map(|limit| *limit)).map_err(|error| match error.kind() {
+                io::ErrorKind::WouldBlock => Error::Timeout(details.timeout.reason),
+                _ => Error::Io(error),
+            })?;
+        if let Some(hangup) = &self.hangup {
+            hangup.opened(&stream)?;
+        }
         let buffers =
             LazyBuffers::new(details.config.input_buffer_size(), details.config.output_buffer_size());
         Ok(Some(UnixTransport { stream, buffers }))
@@ -194,6 +248,24 @@ mod tests {
         let error = agent(&path).get("http://d/").config().timeout_global(limit).build().call().unwrap_err();
         assert!(matches!(error, Error::Timeout(_)), "{error}");
         drop(listener);
+    }
+
+    #[test]
+    fn a_request_ends_as_soon_as_somebody_hangs_up_and_one_that_comes_later_never_begins() {
+        let (_dir, path, listener) = socket();
+        let hangup = Hangup::default();
+        let request = thread::spawn({
+            let agent = agent_until(&path, hangup.clone());
+            move || agent.get("http://d/").call().map(drop)
+        });
+        let (mut stream, _) = listener.accept().unwrap();
+        stream.read_exact(&mut [0; 5]).unwrap();
+        hangup.hang_up();
+        assert!(request.join().unwrap().is_err());
+        assert!(hangup.is_hung_up());
+        assert_eq!(stream.read_to_end(&mut Vec::new()).ok().map(|_| ()), Some(()), "the server hears of it");
+        let error = agent_until(&path, hangup).get("http://d/").call().unwrap_err();
+        assert!(matches!(error, Error::Io(_)), "{error}");
     }
 
     #[test]

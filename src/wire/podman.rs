@@ -99,7 +99,7 @@ impl InspectedPod {
 }
 
 /// A container in a pod's inspection.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct PodContainer {
     /// 64 hex digits.

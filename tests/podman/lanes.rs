@@ -1,12 +1,12 @@
 //! Slow orders don't hold up others.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use device_worker_ng::agent::order::{Fact, Outcome, Task};
+use device_worker_ng::agent::order::{Fact, Order, Outcome, Task, Ticket};
 use serde_json::{Value, json};
 
-use super::bed::{Bed, container, pod, states, workload};
-use crate::support::{Gate, SLEEP};
+use super::bed::{Bed, ENGINE, container, pod, states, workload};
+use crate::support::{Gate, SLEEP, poll};
 
 #[test]
 fn a_slow_stop_and_a_slow_play_do_not_delay_another_start() {
@@ -37,6 +37,53 @@ fn a_slow_stop_and_a_slow_play_do_not_delay_another_start() {
             }
         }
     }
+}
+
+#[test]
+fn a_start_that_is_cut_short_ends_soon_and_leaves_nothing() {
+    let Some(bed) = Bed::new() else { return };
+    let deaf = "trap '' TERM; while :; do sleep 1; done";
+    let workload = workload(
+        "cut",
+        json!({ "initContainers": [container("i", deaf)], "containers": [container("a", SLEEP)] }),
+    );
+    let cancel = || {
+        let task = Task::Cancel(workload.id.clone());
+        let outcome = bed.podman.submit(Order { engine: ENGINE, ticket: Ticket(0), task });
+        assert_eq!(outcome.map(|it| it.result), Some(Ok(Fact::Gone)), "at once");
+    };
+    for begun in [false, true] {
+        let start = bed.submit(Task::Start(workload.clone()));
+        if begun {
+            poll(|| (bed.state(&workload.id, "i")["Status"] == "running").then_some(())).expect("it runs");
+        }
+        let at = Instant::now();
+        cancel();
+        let outcome = bed.outcome();
+        assert_eq!((outcome.ticket, outcome.result), (start, Ok(Fact::Gone)));
+        assert!(at.elapsed() < Duration::from_secs(30), "a play may take 120 s");
+        assert_eq!(bed.remains(&workload.id), [""; 0]);
+        cancel(); // of nothing
+    }
+}
+
+#[test]
+fn a_list_waits_for_a_slow_play_and_does_not_take_podman_for_lost() {
+    let Some(bed) = Bed::new() else { return };
+    let gate = Gate::new();
+    let mut specification =
+        json!({ "initContainers": [container("i", Gate::WAIT)], "containers": [container("a", SLEEP)] });
+    gate.mount(&mut specification);
+    let slow = workload("slow", specification);
+    bed.submit(Task::Start(slow.clone()));
+    poll(|| (bed.state(&slow.id, "i")["Status"] == "running").then_some(())).expect("it runs");
+    let list = bed.submit(Task::List);
+    // longer than podman may take for what it does at once
+    assert!(bed.events.recv_timeout(Duration::from_secs(32)).is_err());
+    gate.open();
+    let outcomes = [bed.outcome(), bed.outcome()];
+    let listed = outcomes.into_iter().find(|outcome| outcome.ticket == list).expect("a list");
+    assert!(matches!(listed.result, Ok(Fact::Pods(_))), "{:?}", listed.result);
 }
 
 #[test]

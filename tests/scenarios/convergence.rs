@@ -1,6 +1,8 @@
 //! Whatever happens to pods and engine, the device ends up as its manifests want it, and nothing waits for
 //! another workload.
 
+use serde_json::json;
+
 use crate::support::{Device, Gate, SLEEP, podman, proxy::Proxy, workload};
 
 /// Process ids in a container, as the host counts them.
@@ -141,6 +143,34 @@ fn a_slow_pull_a_slow_init_container_and_a_slow_stop_delay_nobody() {
     proxy.release();
     gate.open();
     device.wait_for_running(&["puller", "quick", "slow-init"]);
+}
+
+#[test]
+fn init_containers_end_when_the_conditions_do() {
+    let Some(mut device) = Device::new("cut-short") else { return };
+    device.profiles(&[("low", "load < 5 || load == nil")]);
+    let mut slow = workload("slow", SLEEP);
+    slow["spec"]["profiles"] = json!([{ "name": "p", "conditions": [{ "name": "low" }] }]);
+    let spec = &mut slow["spec"]["pod"]["spec"];
+    spec["initContainers"] = spec["containers"].clone();
+    spec["initContainers"][0]["name"] = "wait".into();
+    let gate = Gate::new();
+    spec["initContainers"][0]["command"][2] = Gate::WAIT.into();
+    gate.mount(spec);
+    device.manifest("slow.json", &slow.to_string());
+    device.start();
+    let init_runs = |pod: &podman::Pod| {
+        pod.containers.iter().any(|(name, _, started)| name.ends_with("-wait") && *started > 0)
+    };
+    device.wait_for("the init container to run", || device.pods().iter().any(init_runs).then_some(()));
+    assert_eq!(device.post("load", 9), 200);
+    device.wait_for("nothing of it to be left", || device.pods().is_empty().then_some(()));
+    let log = device.log();
+    assert!(log.contains("workload 'slow': its start is cut short: its profiles don't hold"), "{log}");
+    assert!(!log.contains("tried again"), "it was no failure: {log}");
+    gate.open();
+    assert_eq!(device.post("load", 1), 200);
+    device.wait_for_running(&["slow"]);
 }
 
 #[test]

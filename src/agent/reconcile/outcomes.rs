@@ -8,7 +8,7 @@ use crate::agent::{
     leaving::REMOVE_AGAIN,
     limit::CpuLimit,
     notice::{Notice, Reason},
-    order::{Fact, Failure, Pod, Ticket},
+    order::{ContainerState, Fact, Failure, Pod, Ticket},
     phase::Phase,
     verdict::{Verdict, judge},
     workload::{Backoff, Engine, RestartPolicy, Schedule, Workload},
@@ -31,7 +31,11 @@ impl Tracked {
             self.last.insert(engine, last);
             return;
         };
-        if matches!(self.phase, Phase::Starting(at) | Phase::Stopping(at) | Phase::Looking { ticket: at, .. } if at == ticket)
+        if let Phase::Starting(at)
+        | Phase::Cancelling(at)
+        | Phase::Stopping(at)
+        | Phase::Looking { ticket: at, .. } = self.phase
+            && at == ticket
         {
             self.last.insert(engine, last);
         }
@@ -59,7 +63,11 @@ impl Tracked {
                     self.failed_because(Reason::ImagePullFailed, &cause, turn.now.up, turn)
                 }
             },
-            (Phase::Starting(at), result) if at == ticket => match result {
+            (Phase::Cancelling(at), Ok(Fact::Gone) | Err(Failure::Workload(_))) if at == ticket => {
+                (self.present, self.phase) = (false, Phase::Inactive);
+                turn.tell(Notice::info(Reason::Stopped, format!("workload '{name}': its pod is gone")));
+            }
+            (Phase::Starting(at) | Phase::Cancelling(at), result) if at == ticket => match result {
                 Ok(Fact::Pod(pod)) => {
                     self.present = true;
                     turn.tell(Notice::info(
@@ -136,6 +144,7 @@ impl Tracked {
     fn judged(&mut self, wanted: &Workload, pod: &Pod, adopting: bool, turn: &mut Turn<'_>) {
         let name = self.name.clone();
         self.limit.found(pod.cpu);
+        self.whole = pod.containers.iter().all(|it| it.state == ContainerState::Running);
         if adopting && turn.book.is_on_trial(&self.name) {
             self.trial.begin(turn.now.up);
         }

@@ -35,6 +35,7 @@ impl Tracked {
             (_, Phase::Pulling(_)) => State::Pulling,
             (_, Phase::Starting(_)) => State::Starting,
             (_, Phase::Unknown | Phase::Looking { .. }) => State::Unknown,
+            (_, Phase::Cancelling(_)) => State::Stopping,
             (_, Phase::Stopping(_)) if self.failures == 0 => State::Stopping,
             (Some(wanted), Phase::Finished { .. }) if wanted.is_service() => State::Finished,
             (_, Phase::Inactive | Phase::Waiting { .. }) if !self.may_run => State::Inactive,

@@ -99,6 +99,12 @@ impl Tracked {
                 self.phase = Phase::Inactive;
             }
         }
+        if let (Phase::Starting(ticket), false) = (self.phase, may_run) {
+            // whether podman answers or not: init containers may take minutes, and nobody wants them any more
+            let cause = if self.evicted { "the device comes first" } else { "its profiles don't hold" };
+            self.cancel(&wanted, cause, turn);
+            self.phase = Phase::Cancelling(ticket);
+        }
         if self.evicted && self.phase == Phase::Running {
             return self.stop(&wanted, turn); // whether podman answers or not: its processes can be ended
         }
@@ -151,6 +157,13 @@ impl Tracked {
             _ => {}
         }
         slot
+    }
+
+    /// Its start, which is under way, comes to nothing.
+    pub(super) fn cancel(&self, wanted: &Workload, cause: &str, turn: &mut Turn<'_>) {
+        let message = format!("workload '{}': its start is cut short: {cause}", self.name);
+        turn.tell(Notice::info(Reason::Inactive, message));
+        turn.order(&self.name, wanted.content.engine, Task::Cancel(wanted.id.clone()));
     }
 
     pub(super) fn stop(&mut self, wanted: &Workload, turn: &mut Turn<'_>) -> Wake {

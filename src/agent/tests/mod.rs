@@ -2,6 +2,7 @@
 //! jumps to whatever comes next. Nothing here sleeps.
 
 mod busy;
+mod cancelling;
 mod certificates;
 mod deployments;
 mod edge;
@@ -223,6 +224,7 @@ impl World {
                         Task::List | Task::Usage(_) => {}
                         Task::Pull(workload) => self.log.push(format!("pull {}", workload.id)),
                         Task::Start(workload) => self.log.push(format!("start {}", workload.id)),
+                        Task::Cancel(id) => self.log.push(format!("cancel {id}")),
                         Task::Look(id) => self.log.push(format!("look {id}")),
                         Task::Discard(image) => self.log.push(format!("discard {image}")),
                         Task::Limit { id, cpu } => self.log.push(format!("limit {id} {cpu:?}")),
@@ -311,6 +313,11 @@ impl World {
             (Task::Pull(_), _) => {
                 Ok(Fact::Pulled { fetched: self.fetched.drain(..).collect(), stale: Vec::new() })
             }
+            (Task::Start(workload), _)
+                if self.orders.iter().any(|it| it.task == Task::Cancel(workload.id.clone())) =>
+            {
+                Ok(Fact::Gone)
+            }
             (Task::Start(_), _) if self.unstartable => Err(Failure::Workload("no such command".into())),
             (Task::Start(workload), _) => {
                 let same_name = |(name, ..): &&(String, ContainerState, usize)| name == workload.name();
@@ -325,7 +332,7 @@ impl World {
                 running(&self.pods, &workload.id)
             }
             (Task::Look(id), _) => running(&self.pods, id),
-            (Task::Discard(_), _) => Ok(Fact::Gone),
+            (Task::Cancel(_) | Task::Discard(_), _) => Ok(Fact::Gone),
             (Task::Limit { id, .. }, _) if !self.pods.contains_key(id) => Ok(Fact::Gone),
             (Task::Limit { id, cpu }, _) => {
                 self.limits.remove(id);

@@ -147,7 +147,7 @@ fn a_slow_probe_delays_no_stop_and_its_answer_means_nothing_to_the_next_pod() {
 }
 
 #[test]
-fn containers_that_ended_well_are_not_asked() {
+fn containers_that_ended_well_are_not_asked_before_a_list_shows_that_they_run_again() {
     let mut w = watched();
     w.restart = RestartPolicy::Never;
     w.content.specification = workload("w", 2).content.specification;
@@ -162,8 +162,10 @@ fn containers_that_ended_well_are_not_asked() {
     world.happen(Event::Done(Outcome { engine: look.engine, ticket: look.ticket, result }));
     world.took();
     world.sick = Some("connection refused");
-    world.pass(100 * S);
+    world.pass(50 * S);
     assert!(world.took().is_empty());
+    world.pass(20 * S);
+    assert_eq!(world.took()[..2], [format!("look {}", w.id), "probe a".into()]);
 }
 
 #[test]

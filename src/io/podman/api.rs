@@ -9,7 +9,11 @@ use std::{
 use serde::de::DeserializeOwned;
 use ureq::{Agent, Body, http};
 
-use crate::{agent::order::Failure, io::unix, wire::podman::Refusal};
+use crate::{
+    agent::order::Failure,
+    io::unix::{self, Hangup},
+    wire::podman::Refusal,
+};
 
 /// The version of the API that is asked for: podman 4 and 5 both speak it.
 const BASE: &str = "http://podman/v4.0.0/libpod/";
@@ -92,6 +96,11 @@ impl From<Error> for Failure {
 impl Client {
     pub(super) fn new(socket: &Path) -> Self {
         Self { agent: unix::agent(socket), socket: socket.into() }
+    }
+
+    /// The same for one request, which ends when somebody hangs up.
+    pub(super) fn until(&self, hangup: Hangup) -> Self {
+        Self { agent: unix::agent_until(&self.socket, hangup), socket: self.socket.clone() }
     }
 
     pub(super) fn get(&self, path: &str, query: Query, limit: Duration) -> Result<Answer, Error> {

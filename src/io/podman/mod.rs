@@ -30,7 +30,7 @@ use super::{lock, pressure::Disks};
 use crate::{
     agent::{
         Event,
-        order::{Failure, Order, Outcome, Task},
+        order::{Fact, Failure, Order, Outcome, Task},
         workload::Engine,
     },
     wire::pod::Limits,
@@ -86,7 +86,7 @@ impl Lane {
 const fn lane_of(task: &Task) -> usize {
     match task {
         Task::List | Task::Look(_) | Task::Limit { .. } | Task::Usage(_) => 0,
-        Task::Apply { .. } | Task::Delete(_) => 0, // not for podman
+        Task::Cancel(_) | Task::Apply { .. } | Task::Delete(_) => 0, // not for podman
         Task::Pull(_) | Task::Discard(_) => 1,
         Task::Start(_) => 2,
         Task::Remove { .. } => 3,
@@ -105,10 +105,20 @@ impl Podman {
         Ok(Self { shared: Arc::new(Shared { engine, events, tasks, lanes }) })
     }
 
-    /// Takes the order, and never blocks. Its outcome comes as an [`Event::Done`]; or at once, from here, if
-    /// no thread can be started to carry it out.
+    /// Takes the order, and never blocks. Its outcome comes as an [`Event::Done`]; or at once, from here, if it needs
+    /// no thread to be carried out, or none can be started.
     #[must_use = "an outcome that comes from here comes from nowhere else"]
     pub fn submit(&self, order: Order) -> Option<Outcome> {
+        let (engine, ticket) = (order.engine, order.ticket);
+        let start = match &order.task {
+            Task::Start(workload) => Some(workload.id.clone()),
+            Task::Cancel(id) => {
+                self.shared.tasks.cancel(id);
+                return Some(Outcome { engine, ticket, result: Ok(Fact::Gone) });
+            }
+            _ => None,
+        };
+        start.iter().for_each(|id| self.shared.tasks.expect(id));
         let lane = lane_of(&order.task);
         {
             let mut lanes = self.shared.lanes();
@@ -118,11 +128,11 @@ impl Podman {
             }
             lanes[lane].places -= 1;
         }
-        let (engine, ticket) = (order.engine, order.ticket);
         let shared = Arc::clone(&self.shared);
         let thread = thread::Builder::new().name("podman".into()).stack_size(STACK);
         let error = thread.spawn(move || shared.work(lane, order)).err()?;
         self.shared.lanes()[lane].places += 1;
+        start.iter().for_each(|id| self.shared.tasks.over(id));
         let failure = Failure::Engine(format!("failed to start a thread for podman: {error}"));
         Some(Outcome { engine, ticket, result: Err(failure) })
     }
@@ -152,6 +162,9 @@ impl Shared {
         let done = catch_unwind(AssertUnwindSafe(|| self.tasks.carry_out(&order.task)));
         let Done { result, running } =
             done.unwrap_or_else(|_| Done::from(Err(Failure::Engine("a thread for podman panicked".into()))));
+        if let Task::Start(workload) = &order.task {
+            self.tasks.over(&workload.id);
+        }
         let outcome = Outcome { engine: self.engine, ticket: order.ticket, result };
         // held until the outcome is told, so that no exit overtakes it
         let pod = running.as_ref().map(|(pod, _)| pod.clone());

@@ -1,6 +1,7 @@
 //! What each order asks of podman, in which sequence, and what its answers mean.
 
 mod limits;
+mod start;
 
 use std::{
     collections::BTreeMap,
@@ -18,7 +19,7 @@ use serde_json::json;
 
 use super::{
     Config,
-    api::{Client, Error},
+    api::{Answer, Client, Error, Query},
     cgroup::Cgroup,
     deaths::{Deaths, Listener},
     forks::Forks,
@@ -34,19 +35,16 @@ use crate::{
         limit::CpuLimit,
         order::{Container, ContainerState, Fact, Failure, Pod, PodSummary, Task},
         shed::Resource,
-        workload::{Workload, WorkloadId},
+        workload::WorkloadId,
     },
     io::{
         exits::{Exits, Process, Unwatchable},
         pressure::Disks,
+        unix::Hangup,
     },
     wire::{
         pod::{self, Limits, OWNER_LABEL, WORKLOAD_LABEL},
-        podman::{
-            InspectedContainer, InspectedPod, ListedPod, Played, PodContainer, Volume, parse_time, plain,
-            storage,
-        },
-        secrets,
+        podman::{InspectedContainer, InspectedPod, ListedPod, PodContainer, Volume, parse_time, storage},
     },
 };
 
@@ -56,8 +54,6 @@ const LIMIT: Duration = Duration::from_secs(30);
 const PLAY_LIMIT: Duration = Duration::from_secs(120);
 /// For the containers of a pod that could not be made.
 const SHORT_GRACE: Duration = Duration::from_secs(1);
-/// podman drops the older half of a container's log beyond this. (Its journal has limits of its own.)
-const LOG_LIMIT: &str = "max-size=10mb";
 
 /// Knows how to carry out orders, and who we are.
 pub(super) struct Tasks {
@@ -72,10 +68,15 @@ pub(super) struct Tasks {
     /// podman's own ids of the pods that were seen to be ours, as they were looked at last: these can be stopped
     /// without another look.
     ours: Mutex<BTreeMap<WorkloadId, Box<str>>>,
+    /// The containers of those that were looked at: as long as all are there, it is the same pod.
+    looked: Mutex<BTreeMap<WorkloadId, Vec<PodContainer>>>,
     /// The control groups of the pods that were looked at, and the CPU limit that each shall have.
     cgroups: Mutex<BTreeMap<WorkloadId, (Cgroup, CpuLimit)>>,
     /// The graces of the stops under way: podman's list of pods, and a look at one of these, waits for them.
     graces: Mutex<Vec<Duration>>,
+    /// The starts that were ordered and are not over, and how to cut each short. podman's list of pods waits for their
+    /// init containers.
+    starts: Mutex<BTreeMap<WorkloadId, Hangup>>,
     exits: Exits,
     forks: Forks,
     deaths: Deaths,
@@ -122,8 +123,10 @@ impl Tasks {
             disks,
             storage_known: AtomicBool::new(false),
             ours: Mutex::default(),
+            looked: Mutex::default(),
             cgroups: Mutex::default(),
             graces: Mutex::default(),
+            starts: Mutex::default(),
             exits,
             forks,
             deaths: Deaths::new(listener),
@@ -153,6 +156,10 @@ impl Tasks {
             Task::Remove { id, grace } => return self.remove(id, *grace).map(|()| Fact::Gone).into(),
             Task::Probe { id, container, probe } => return self.prober.ask(id, container, probe).into(),
             Task::Look(id) => self.look(id).map(|seen| (id, seen)),
+            Task::Cancel(id) => {
+                self.cancel(id);
+                return Ok(Fact::Gone).into();
+            }
             Task::Apply { .. } | Task::Delete(_) => {
                 Err(Failure::Workload("podman has no Deployments".into()))
             }
@@ -176,8 +183,7 @@ impl Tasks {
 
     fn list(&self) -> Result<Fact, Failure> {
         let filters = json!({ "label": [format!("{OWNER_LABEL}={}", self.owner)] }).to_string();
-        let pods: Vec<ListedPod> =
-            self.client.get("pods/json", &[("filters", &filters)], self.patience())?.json()?;
+        let pods: Vec<ListedPod> = self.wait_for("pods/json", &[("filters", &filters)])?.json()?;
         self.keep_limits();
         self.forks.look(true);
         let mut ours = lock(&self.ours);
@@ -229,7 +235,7 @@ impl Tasks {
 
     /// The pod, if there is one; a failure if it is somebody else's.
     fn inspect(&self, id: &WorkloadId) -> Result<Option<InspectedPod>, Failure> {
-        let answer = self.client.get(&format!("pods/{id}/json"), &[], self.patience())?;
+        let answer = self.wait_for(&format!("pods/{id}/json"), &[])?;
         if answer.is_missing() {
             return Ok(None);
         }
@@ -250,15 +256,33 @@ impl Tasks {
         }
     }
 
+    /// podman is asked for the pod itself only where its containers aren't known: that takes longer than to ask for each
+    /// of them, and waits for whatever it does with the pod.
     fn look(&self, id: &WorkloadId) -> Result<Option<Vec<Seen>>, Failure> {
-        let Some(pod) = self.inspect(id)? else { return Ok(None) };
-        let mut containers = Vec::new();
-        for listed in pod.containers() {
-            containers.extend(self.look_at(id, listed)?);
-        }
+        let known = lock(&self.looked).remove(id);
+        let found = match &known {
+            Some(containers) => self.look_at_all(id, containers)?,
+            None => Vec::new(),
+        };
+        let (containers, mut found) = match known {
+            Some(containers) if found.len() == containers.len() => (containers, found),
+            _ => {
+                let Some(pod) = self.inspect(id)? else { return Ok(None) };
+                let containers: Vec<_> = pod.containers().cloned().collect();
+                let found = self.look_at_all(id, &containers)?;
+                (containers, found)
+            }
+        };
+        lock(&self.looked).insert(id.clone(), containers);
         // podman lists them by id, and made them in the order of the specification
-        containers.sort_by_key(|seen| parse_time(&seen.inspected.created));
-        Ok(Some(containers))
+        found.sort_by_key(|seen| parse_time(&seen.inspected.created));
+        Ok(Some(found))
+    }
+
+    /// Those that are there.
+    fn look_at_all(&self, id: &WorkloadId, containers: &[PodContainer]) -> Result<Vec<Seen>, Failure> {
+        let seen = containers.iter().map(|listed| self.look_at(id, listed));
+        Ok(seen.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
     }
 
     /// One container; nothing if it is gone.
@@ -297,66 +321,6 @@ impl Tasks {
         }
     }
 
-    fn start_pod(&self, workload: &Workload) -> Result<Option<Vec<Seen>>, Failure> {
-        let id = &workload.id;
-        self.prober.forget(id);
-        let _starting = self.volumes.starting(id);
-        let mut played = self.play(workload);
-        if matches!(&played, Err(Error::Refused(reason)) if reason.contains("already exists")) {
-            // ours from a play that was cut off; or else this fails, and leaves it alone
-            self.remove(id, SHORT_GRACE)?;
-            played = self.play(workload);
-        }
-        if let Err(error) = played {
-            let removed = self.remove(id, SHORT_GRACE);
-            return Err(match (error, removed) {
-                (Error::Refused(reason), _) => Failure::Workload(reason),
-                // podman is well, so it must be the workload that takes so long
-                (Error::Late(_), Ok(())) => {
-                    let limit = PLAY_LIMIT.as_secs();
-                    Failure::Workload(format!(
-                        "not started within {limit} s: its init containers take too long"
-                    ))
-                }
-                (error, _) => error.into(),
-            });
-        }
-        let seen = self.look(id)?;
-        for seen in seen.iter().flatten() {
-            self.limit_pids(id, seen);
-        }
-        Ok(seen)
-    }
-
-    fn play(&self, workload: &Workload) -> Result<(), Error> {
-        self.volumes.make(workload).map_err(Error::Refused)?;
-        let volumes = self.volumes.of(&workload.id);
-        let body = pod::documents(workload, &self.owner, &self.device_id, &self.limits, &volumes);
-        let answer = self.client.post("play/kube", &[("logOptions", LOG_LIMIT)], &body, PLAY_LIMIT)?;
-        let reasons = match answer.json::<Played>() {
-            // a container that didn't start is a success to podman
-            Ok(played) => played.errors(),
-            Err(Error::Refused(reason)) => vec![reason],
-            Err(error) => return Err(error),
-        };
-        if reasons.is_empty() { Ok(()) } else { Err(Error::Refused(self.explain(workload, reasons))) }
-    }
-
-    /// Says it in names that the workload's author gave.
-    fn explain(&self, workload: &Workload, reasons: Vec<String>) -> String {
-        let id = &workload.id;
-        let mut reason = plain(&reasons).replace(&pod::own_prefix(id), "");
-        if let Ok(Some(pod)) = self.inspect(id) {
-            for container in pod.containers() {
-                reason = reason.replace(&container.id, &format!("'{}'", short_name(id, container)));
-            }
-            if !pod.infra_id.is_empty() {
-                reason = reason.replace(&format!("container {}", pod.infra_id), "the pod");
-            }
-        }
-        secrets::redacted(&workload.content, reason)
-    }
-
     fn remove(&self, id: &WorkloadId, grace: Duration) -> Result<(), Failure> {
         if grace.is_zero() {
             self.exits.end(id, SHORT_GRACE);
@@ -372,6 +336,7 @@ impl Tasks {
         }
         self.exits.forget(id);
         lock(&self.ours).remove(id);
+        lock(&self.looked).remove(id);
         lock(&self.cgroups).remove(id);
         self.remove_volumes(id)?;
         self.volumes.remove(id).map_err(|error| {
@@ -408,9 +373,18 @@ impl Tasks {
         Ok(())
     }
 
-    /// The time limit of what may have to wait for a stop that is under way.
+    /// Asks what podman may answer only after a stop or a start that is under way, or begins meanwhile.
+    fn wait_for(&self, path: &str, query: Query) -> Result<Answer, Error> {
+        let limit = self.patience();
+        match self.client.get(path, query, limit) {
+            Err(Error::Late(_)) if self.patience() > limit => self.client.get(path, query, self.patience()),
+            answer => answer,
+        }
+    }
+
     fn patience(&self) -> Duration {
-        LIMIT.saturating_add(lock(&self.graces).iter().max().copied().unwrap_or_default())
+        let start = if lock(&self.starts).is_empty() { Duration::ZERO } else { PLAY_LIMIT };
+        LIMIT + lock(&self.graces).iter().max().copied().unwrap_or_default().max(start)
     }
 
     /// Those of the pod's `ConfigMap`s stay behind when it goes.

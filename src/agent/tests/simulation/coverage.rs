@@ -3,9 +3,18 @@
 use super::*;
 
 /// How many phases there are.
-const PHASES: usize = 10;
+const PHASES: usize = 11;
 const PHASE_NAMES: [&str; PHASES] = [
-    "Unknown", "Adopting", "Looking", "Inactive", "Pulling", "Starting", "Running", "Waiting", "Stopping",
+    "Unknown",
+    "Adopting",
+    "Looking",
+    "Inactive",
+    "Pulling",
+    "Starting",
+    "Cancelling",
+    "Running",
+    "Waiting",
+    "Stopping",
     "Finished",
 ];
 
@@ -18,10 +27,11 @@ pub(super) fn row(phase: Phase) -> usize {
         Phase::Inactive => 3,
         Phase::Pulling(_) => 4,
         Phase::Starting(_) => 5,
-        Phase::Running => 6,
-        Phase::Waiting { .. } => 7,
-        Phase::Stopping(_) => 8,
-        Phase::Finished { .. } => 9,
+        Phase::Cancelling(_) => 6,
+        Phase::Running => 7,
+        Phase::Waiting { .. } => 8,
+        Phase::Stopping(_) => 9,
+        Phase::Finished { .. } => 10,
     }
 }
 
@@ -114,10 +124,15 @@ fn unreachable(row: usize, kind: Kind) -> Option<&'static str> {
     let ordered: &[&str] = match kind {
         Kind::Pulled => &["Pulling"],
         Kind::PodRuns | Kind::PodFailed | Kind::PodEnded | Kind::PodBroken => {
-            &["Adopting", "Looking", "Starting"]
+            &["Adopting", "Looking", "Starting", "Cancelling"]
         }
-        Kind::Gone => &["Adopting", "Looking", "Starting", "Stopping"],
-        Kind::Refused | Kind::Lost => &["Adopting", "Looking", "Pulling", "Starting", "Stopping"],
+        Kind::Gone => &["Adopting", "Looking", "Starting", "Cancelling", "Stopping"],
+        Kind::Refused | Kind::Lost => {
+            &["Adopting", "Looking", "Pulling", "Starting", "Cancelling", "Stopping"]
+        }
+        Kind::Allowed if phase == "Starting" => {
+            return Some("a start is cut short when it isn't allowed any more");
+        }
         _ => return None,
     };
     (!ordered.contains(&phase))
@@ -165,14 +180,14 @@ impl fmt::Display for Coverage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:12}", "")?;
         for name in PHASE_NAMES {
-            write!(f, "{name:>10}")?;
+            write!(f, "{name:>11}")?;
         }
         for kind in KINDS {
             write!(f, "\n{:12}", format!("{kind:?}"))?;
             for row in 0..PHASES {
                 match unreachable(row, kind) {
-                    Some(_) if self.visits[row][kind as usize] == 0 => write!(f, "{:>10}", "-")?,
-                    _ => write!(f, "{:>10}", self.visits[row][kind as usize])?,
+                    Some(_) if self.visits[row][kind as usize] == 0 => write!(f, "{:>11}", "-")?,
+                    _ => write!(f, "{:>11}", self.visits[row][kind as usize])?,
                 }
             }
         }

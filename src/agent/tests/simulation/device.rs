@@ -6,13 +6,11 @@ use super::{
     rules::{Holds, Invariant, Rules, broken, index},
     script::{Fate, Heed, How, Options, Step},
     shed::{Level, Pressure, Resource},
-    shown::{meaning, shown},
-    wishes::{Catalogue, Heard, NAMES, Spec, Wanted, Wishes},
+    shown::shown,
+    wishes::{Catalogue, Heard, NAMES, Wanted, Wishes},
     *,
 };
 
-/// Names of the device that an event meets; all, if it is nobody's in particular.
-type Met = Vec<(Option<usize>, Kind)>;
 pub(super) struct Device<'a> {
     pub(super) catalogue: &'a Catalogue,
     pub(super) options: Options,
@@ -145,6 +143,9 @@ impl<'a> Device<'a> {
             self.act(action, &before)?;
         }
         self.rules.waits(&self.agent, self.now)?;
+        if self.wake > Wake::At(self.now.up) {
+            self.rules.are_wanted(&self.pending, self.now)?;
+        }
         if self.pending.is_empty() && self.wake > Wake::At(self.now.up) {
             self.rules.at_rest(&self.agent, self.now)?;
         }
@@ -167,7 +168,12 @@ impl<'a> Device<'a> {
                     Task::Probe { .. } => 3,
                     _ => 2,
                 }] += 1;
-                self.pending.push(Pending { order, result: None, haunts: false });
+                let is_its_start = |it: &&mut Pending| match (&order.task, &it.order.task) {
+                    (Task::Cancel(id), Task::Start(workload)) => workload.id == *id,
+                    _ => false,
+                };
+                self.pending.iter_mut().filter(is_its_start).for_each(|start| start.cancelled = true);
+                self.pending.push(Pending { order, result: None, haunts: false, cancelled: false });
             }
             Action::Call(call) => {
                 let kind = call.kind();
@@ -308,31 +314,12 @@ impl<'a> Device<'a> {
         self.decide(Event::Pressure(pressure), &[(None, kind)])
     }
 
+    /// An order under way. One that was cut short is seldom chosen: else there would hardly be time for anything to
+    /// happen meanwhile.
     fn nth(&self, nth: usize) -> Option<usize> {
-        (!self.pending.is_empty()).then(|| nth % self.pending.len())
-    }
-
-    /// How the wishes for each name changed.
-    fn changes(&self, before: [Option<Spec>; NAMES.len()]) -> Met {
-        let mut met = Vec::new();
-        for (name, before) in before.into_iter().enumerate() {
-            let id = |spec| self.catalogue.id(spec);
-            met.push((
-                Some(name),
-                match (before, self.rules.spec(name)) {
-                    (Some(before), Some(after)) if id(before) != id(after) => Kind::WishChanged,
-                    (Some(before), Some(after)) if before != after => Kind::WishKept,
-                    (Some(_), None) => Kind::WishGone,
-                    (Some(_), Some(_)) if self.manifests.held.contains(&name) => Kind::WishHeld,
-                    _ => continue,
-                },
-            ));
-        }
-        met
-    }
-
-    fn specs(&self) -> [Option<Spec>; NAMES.len()] {
-        std::array::from_fn(|name| self.rules.spec(name))
+        let count = self.pending.len();
+        let chosen = nth.checked_rem(count)?;
+        (!self.pending[chosen].cancelled || self.coverage.events.is_multiple_of(4)).then_some(chosen)
     }
 
     pub(super) fn read_manifests(&mut self) -> Holds {
@@ -358,13 +345,22 @@ impl<'a> Device<'a> {
     }
 
     pub(super) fn carry_out(&mut self, nth: usize, how: How) -> Holds {
-        let Pending { order, result: None, .. } = &self.pending[nth] else { return Ok(()) };
-        let order = order.clone();
+        let Pending { order, result: None, cancelled, .. } = &self.pending[nth] else { return Ok(()) };
+        let (order, cancelled) = (order.clone(), *cancelled && how == How::Well);
         let engine = index(order.engine);
         self.say_unless_still(matches!(order.task, Task::List | Task::Probe { .. }), || {
-            format!("podman carries out: {} ({how:?})", sentence(&order))
+            format!(
+                "podman {}: {} ({how:?})",
+                if cancelled { "drops" } else { "carries out" },
+                sentence(&order)
+            )
         });
-        let result = self.engines[engine].carry_out(&order.task, how, false, self.now, self.catalogue);
+        let result = if cancelled {
+            about(&order.task).1.iter().for_each(|id| drop(self.engines[engine].pods.remove(id)));
+            Ok(Fact::Gone)
+        } else {
+            self.engines[engine].carry_out(&order.task, how, false, self.now, self.catalogue)
+        };
         if let Task::Limit { id, .. } = &order.task
             && let Some(name) = self.catalogue.name(id)
             && !self.rules.is_latest_limit(name, order.ticket)
@@ -395,7 +391,7 @@ impl<'a> Device<'a> {
 
     pub(super) fn answer(&mut self, nth: usize, how: How) -> Holds {
         self.carry_out(nth, how)?;
-        let Pending { order, result, haunts } = self.pending.swap_remove(nth);
+        let Pending { order, result, haunts, cancelled } = self.pending.swap_remove(nth);
         let Some(result) = result else { return Ok(()) };
         if haunts {
             self.ghosts.push(order.clone());
@@ -410,6 +406,7 @@ impl<'a> Device<'a> {
             Some(
                 Phase::Pulling(at)
                 | Phase::Starting(at)
+                | Phase::Cancelling(at)
                 | Phase::Stopping(at)
                 | Phase::Looking { ticket: at, .. },
             ) => at == order.ticket,
@@ -418,61 +415,9 @@ impl<'a> Device<'a> {
         let met = self.outcome(&order, own, &result);
         let lists =
             self.pending.iter().any(|it| it.order.task == Task::List && it.order.engine == order.engine);
-        self.rules.answered(&order, own, &result, lists, self.now);
+        self.rules.answered(&order, own, cancelled, &result, lists, self.now);
         let outcome = Outcome { engine: order.engine, ticket: order.ticket, result };
         self.decide(Event::Done(outcome), &met)
-    }
-
-    /// Whom an outcome meets.
-    fn outcome(&self, order: &Order, own: bool, result: &Result<Fact, Failure>) -> Met {
-        let Some(id) = about(&order.task).1 else {
-            return match order.task {
-                Task::Usage(_) => vec![(None, Kind::Measured)],
-                Task::Discard(_) => vec![(None, Kind::Discarded)],
-                _ => self.listed(order.engine, result),
-            };
-        };
-        let name = self.catalogue.name(id);
-        let kind = match result {
-            _ if matches!(order.task, Task::Pull(_)) && !own => return Met::new(),
-            _ if matches!(order.task, Task::Limit { .. }) => Kind::Limited,
-            _ if matches!(order.task, Task::Probe { .. }) => Kind::Probed,
-            Ok(_) if !own => Kind::LeftDone,
-            Err(_) if !own => Kind::LeftFailed,
-            Ok(Fact::Pulled { .. }) => Kind::Pulled,
-            Ok(Fact::Pod(pod)) => match name.and_then(|name| self.rules.spec(name)) {
-                Some(spec) => meaning(&verdict::judge(self.catalogue.workload(spec), pod)),
-                None => return Met::new(),
-            },
-            Ok(_) => Kind::Gone,
-            Err(Failure::Workload(_)) => Kind::Refused,
-            Err(Failure::Engine(_)) => Kind::Lost,
-        };
-        vec![(name, kind)]
-    }
-
-    fn listed(&self, engine: Engine, result: &Result<Fact, Failure>) -> Met {
-        let Ok(Fact::Pods(pods)) = result else { return vec![(None, Kind::ListFailed)] };
-        let mut met = Vec::new();
-        for (name, spec) in self.specs().into_iter().enumerate() {
-            let of_name = || pods.iter().filter(|pod| pod.workload == NAMES[name]);
-            let wanted = spec.map(|spec| self.catalogue.id(spec));
-            if of_name().any(|pod| Some(&pod.id) != wanted) {
-                met.push((Some(name), Kind::SeenOther));
-            }
-            let seen = of_name().find(|pod| Some(&pod.id) == wanted);
-            if spec.is_some_and(|spec| spec.engine() == engine) {
-                met.push((
-                    Some(name),
-                    match seen {
-                        Some(pod) if pod.running => Kind::SeenRunning,
-                        Some(_) => Kind::SeenBroken,
-                        None => Kind::SeenNot,
-                    },
-                ));
-            }
-        }
-        met
     }
 
     pub(super) fn haunt(&mut self, nth: usize) -> Holds {

@@ -17,6 +17,7 @@ mod calm;
 mod coverage;
 mod device;
 mod hands;
+mod met;
 mod podman;
 mod random;
 mod rules;

@@ -77,6 +77,8 @@ pub(super) struct Pending {
     pub(super) result: Option<Result<Fact, Failure>>,
     /// Podman does it after it has said that it doesn't answer.
     pub(super) haunts: bool,
+    /// It shall be cut short, which comes too late if something befalls it.
+    pub(super) cancelled: bool,
 }
 
 /// The verb of an order, and the pod that it is about.
@@ -85,6 +87,7 @@ pub(super) fn about(task: &Task) -> (&'static str, Option<&WorkloadId>) {
         Task::List => ("list", None),
         Task::Pull(workload) => ("pull", Some(&workload.id)),
         Task::Start(workload) => ("start", Some(&workload.id)),
+        Task::Cancel(id) => ("cancel the start of", Some(id)),
         Task::Look(id) => ("look at", Some(id)),
         Task::Limit { id, .. } => ("limit", Some(id)),
         Task::Remove { id, .. } => ("remove", Some(id)),
@@ -157,6 +160,7 @@ impl Podman {
                 self.pods.insert(workload.id.clone(), pod);
                 if ghost { Ok(Fact::Gone) } else { self.look(&workload.id) }
             }
+            Task::Cancel(_) => return Ok(Fact::Gone), // what it is about is another order
             Task::Look(id) if self.foreign.contains(id) => squatted(id),
             Task::Look(_) if how == How::Refused => refused(),
             Task::Look(id) => self.look(id),

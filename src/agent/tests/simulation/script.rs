@@ -194,6 +194,7 @@ pub(super) fn script(seed: u64, length: usize) -> Script {
         if options.manifests {
             two_at_once(mood, &mut random, &mut steps);
             beside(mood, &mut random, &mut steps);
+            cut_short(mood, &mut random, &mut steps);
         }
         let empty = random.one_in(3);
         steps.push(Step::Calm { empty });
@@ -282,6 +283,54 @@ fn beside(mood: Mood, random: &mut Random, steps: &mut Vec<Step>) {
     shorten(steps); // while it is looked at
     steps.extend([Step::FalseAlarm(spec.name), Step::Answer(1, How::Lost), Step::Answer(1, How::Well)]);
     shorten(steps); // while it is adopted
+    well(steps, 4);
+}
+
+/// Conditions fail while a pod is made, and more happens before that comes to its end; and a pod that was found goes
+/// before it was looked at.
+fn cut_short(mood: Mood, random: &mut Random, steps: &mut Vec<Step>) {
+    let spec = Spec { schedule: 0, gate: 2, ..spec(random) };
+    let well =
+        |steps: &mut Vec<Step>, count| steps.extend(std::iter::repeat_n(Step::Answer(0, How::Well), count));
+    steps.extend([Resource::Memory, Resource::Disk].map(|resource| Step::Press(resource, Level::Fine)));
+    well(steps, 8);
+    steps.push(Step::Post { heat: false, value: Some(2) });
+    let comes_late = random.one_in(2);
+    if comes_late {
+        let earlier = Spec { content: (spec.content + 1) % CONTENTS, ..spec };
+        steps.push(Step::Manifests(Wishes { workloads: vec![earlier], ..Wishes::default() }));
+        steps.extend([Step::Answer(0, How::Well), Step::Answer(0, How::Late)]);
+    }
+    steps.push(Step::Manifests(Wishes { workloads: vec![spec], ..Wishes::default() }));
+    well(steps, if comes_late { 6 } else { 1 });
+    if random.one_in(2) {
+        steps.push(Step::CarryOut(0, how(mood, random)));
+    }
+    steps.push(Step::Post { heat: false, value: Some(200) });
+    steps.push(Step::Haunt(0));
+    if random.one_in(2) {
+        steps.extend([Step::Wait(61), Step::Answer(1, How::Well), Step::Answer(2, How::Well)]);
+        steps.extend([Step::Answer(1, How::Refused), Step::Answer(2, How::Refused)]);
+    }
+    if random.one_in(4) {
+        let resource = random.of(&[Resource::Memory, Resource::Disk]);
+        steps.extend([Level::Low, Level::Fine].map(|level| Step::Press(resource, level)));
+    }
+    for _ in 0..random.below(12) {
+        let how = match random.below(8) {
+            0 => How::Ended(1),
+            1 => How::Ended(0),
+            2 => How::Stuck,
+            3 => How::Half,
+            _ => how(mood, random),
+        };
+        steps.push(Step::Answer(random.below(3), how));
+    }
+    steps.push(Step::Post { heat: false, value: Some(2) });
+    well(steps, 6);
+    steps.extend([Step::Crash { haunting: 0, registers: true }, Step::Read]);
+    well(steps, 2);
+    steps.extend([Step::Vanish(0), Step::Wait(61), Step::Answer(1, How::Well), Step::Answer(1, How::Well)]);
     well(steps, 4);
 }
 

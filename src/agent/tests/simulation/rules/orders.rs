@@ -37,14 +37,17 @@ impl Rules<'_> {
         }
         match &order.task {
             Task::Limit { .. } | Task::Probe { .. } => return self.may_ask(name, id, order, pending),
+            Task::Cancel(id) => return self.may_cancel(name, id, order, pending, now),
             Task::Pull(_) => {} // changes nothing that a list shows
             _ => self.accounts[name].last_order[index(order.engine)] = order.ticket,
         }
         let others = || pending.iter().filter_map(|it| Some((it, about(&it.order.task).1?)));
         let pulls = verb == "pull";
         for (other, _) in others().filter(|(_, other)| *other == id) {
-            let is_aside =
-                matches!(other.order.task, Task::Pull(_) | Task::Limit { .. } | Task::Probe { .. });
+            let is_aside = matches!(
+                other.order.task,
+                Task::Pull(_) | Task::Limit { .. } | Task::Probe { .. } | Task::Cancel(_)
+            );
             if !pulls && !is_aside || pulls && self.accounts[name].pull == Some(other.order.ticket) {
                 let both =
                     format!("{}, while this is under way: {}", sentence(order), sentence(&other.order));
@@ -137,6 +140,44 @@ impl Rules<'_> {
         };
         if pending.iter().any(|it| Some(it.order.ticket) == before) {
             return broken(Invariant::OneOrder, format!("{}, while that is under way", sentence(order)));
+        }
+        Ok(())
+    }
+
+    /// A start is cut short: once, and not for nothing.
+    fn may_cancel(
+        &self,
+        name: usize,
+        id: &WorkloadId,
+        order: &Order,
+        pending: &[Pending],
+        now: Now,
+    ) -> Holds {
+        let is_its_start = |it: &Pending| {
+            matches!(&it.order.task, Task::Start(workload) if workload.id == *id) && !it.cancelled
+        };
+        if !pending.iter().any(is_its_start) {
+            return broken(Invariant::OneOrder, format!("{}, which isn't under way", sentence(order)));
+        }
+        if self.is_wanted(name, id, order, now).is_ok() {
+            return broken(Invariant::Conditions, format!("{} for nothing", sentence(order)));
+        }
+        Ok(())
+    }
+
+    /// No start goes on whose pod may not run.
+    pub(in super::super) fn are_wanted(&self, pending: &[Pending], now: Now) -> Holds {
+        for Pending { order, .. } in pending.iter().filter(|it| !it.cancelled) {
+            let Task::Start(workload) = &order.task else { continue };
+            let Some(name) = self.catalogue.name(&workload.id) else { continue };
+            let account = &self.accounts[name];
+            let wrong = match account.spec {
+                Some(spec) if *self.catalogue.id(spec) != workload.id => "another content is wanted",
+                Some(_) if account.evicted.is_some() => "it was evicted",
+                Some(spec) if !self.allows(spec, now) => "its conditions are false",
+                _ => continue,
+            };
+            return broken(Invariant::Conditions, format!("{} goes on, and {wrong}", sentence(order)));
         }
         Ok(())
     }

@@ -3,11 +3,12 @@
 use super::*;
 
 impl Rules<'_> {
-    /// An order's outcome comes. `own`: the workload waits for it.
+    /// An order's outcome comes. `own`: the workload waits for it; `cancelled`: but wants it no more.
     pub(in super::super) fn answered(
         &mut self,
         order: &Order,
         own: bool,
+        cancelled: bool,
         result: &Result<Fact, Failure>,
         lists: bool,
         now: Now,
@@ -100,6 +101,7 @@ impl Rules<'_> {
             _ => {}
         }
         if own
+            && !cancelled
             && matches!(order.task, Task::Start(_) | Task::Pull(_))
             && matches!(result, Err(Failure::Workload(_)))
         {

@@ -1,0 +1,105 @@
+//! How a pod is made and started, and how that is cut short.
+
+use super::{PLAY_LIMIT, SHORT_GRACE, Seen, Tasks, short_name};
+use crate::{
+    agent::{
+        order::Failure,
+        workload::{Workload, WorkloadId},
+    },
+    io::{lock, podman::api::Error, unix::Hangup},
+    wire::{
+        pod,
+        podman::{Played, plain},
+        secrets,
+    },
+};
+
+/// podman drops the older half of a container's log beyond this. (Its journal has limits of its own.)
+const LOG_LIMIT: &str = "max-size=10mb";
+
+impl Tasks {
+    /// A start was ordered: from now on it can be cut short.
+    pub(in super::super) fn expect(&self, id: &WorkloadId) {
+        lock(&self.starts).insert(id.clone(), Hangup::default());
+    }
+
+    /// Cuts the start of this pod short: podman gives up making it when nobody waits for its answer.
+    pub(in super::super) fn cancel(&self, id: &WorkloadId) {
+        if let Some(start) = lock(&self.starts).get(id) {
+            start.hang_up();
+        }
+    }
+
+    /// The start of this pod is over.
+    pub(in super::super) fn over(&self, id: &WorkloadId) {
+        lock(&self.starts).remove(id);
+    }
+
+    pub(super) fn start_pod(&self, workload: &Workload) -> Result<Option<Vec<Seen>>, Failure> {
+        let id = &workload.id;
+        let hangup = lock(&self.starts).get(id).cloned().unwrap_or_default();
+        if hangup.is_hung_up() {
+            return Ok(None);
+        }
+        self.prober.forget(id);
+        let _starting = self.volumes.starting(id);
+        let mut played = self.play(workload, &hangup);
+        if matches!(&played, Err(Error::Refused(reason)) if reason.contains("already exists")) {
+            // ours from a play that was cut off; or else this fails, and leaves it alone
+            self.remove(id, SHORT_GRACE)?;
+            played = self.play(workload, &hangup);
+        }
+        if played.is_err() && hangup.is_hung_up() {
+            return self.remove(id, workload.grace).map(|()| None);
+        }
+        if let Err(error) = played {
+            let removed = self.remove(id, SHORT_GRACE);
+            return Err(match (error, removed) {
+                (Error::Refused(reason), _) => Failure::Workload(reason),
+                // podman is well, so it must be the workload that takes so long
+                (Error::Late(_), Ok(())) => {
+                    let limit = PLAY_LIMIT.as_secs();
+                    Failure::Workload(format!(
+                        "not started within {limit} s: its init containers take too long"
+                    ))
+                }
+                (error, _) => error.into(),
+            });
+        }
+        let seen = self.look(id)?;
+        for seen in seen.iter().flatten() {
+            self.limit_pids(id, seen);
+        }
+        Ok(seen)
+    }
+
+    fn play(&self, workload: &Workload, hangup: &Hangup) -> Result<(), Error> {
+        self.volumes.make(workload).map_err(Error::Refused)?;
+        let volumes = self.volumes.of(&workload.id);
+        let body = pod::documents(workload, &self.owner, &self.device_id, &self.limits, &volumes);
+        let client = self.client.until(hangup.clone());
+        let answer = client.post("play/kube", &[("logOptions", LOG_LIMIT)], &body, PLAY_LIMIT)?;
+        let reasons = match answer.json::<Played>() {
+            // a container that didn't start is a success to podman
+            Ok(played) => played.errors(),
+            Err(Error::Refused(reason)) => vec![reason],
+            Err(error) => return Err(error),
+        };
+        if reasons.is_empty() { Ok(()) } else { Err(Error::Refused(self.explain(workload, reasons))) }
+    }
+
+    /// Says it in names that the workload's author gave.
+    fn explain(&self, workload: &Workload, reasons: Vec<String>) -> String {
+        let id = &workload.id;
+        let mut reason = plain(&reasons).replace(&pod::own_prefix(id), "");
+        if let Ok(Some(pod)) = self.inspect(id) {
+            for container in pod.containers() {
+                reason = reason.replace(&container.id, &format!("'{}'", short_name(id, container)));
+            }
+            if !pod.infra_id.is_empty() {
+                reason = reason.replace(&format!("container {}", pod.infra_id), "the pod");
+            }
+        }
+        secrets::redacted(&workload.content, reason)
+    }
+}
