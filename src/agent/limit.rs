@@ -33,6 +33,11 @@ impl Limit {
         (self.present, self.refused, self.uncertain) = (present, None, self.under_way.is_some());
     }
 
+    /// A pod is made, with this limit as far as that goes.
+    pub(super) fn begins(&mut self, limit: CpuLimit) {
+        self.found(limit);
+    }
+
     /// This content is wanted from now on. An order under way may still meet its pod, if it was wanted before.
     pub(super) fn reset(&mut self, id: &WorkloadId) {
         let under_way = self.under_way.take().filter(|order| order.id == *id);

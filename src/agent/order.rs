@@ -37,8 +37,8 @@ pub enum Task {
     /// Get the workload's images as each container's pull policy says: [`Fact::Pulled`].
     Pull(Arc<Workload>),
     /// Make and start the workload's pod; nothing half-made stays behind on failure: [`Fact::Pod`], or [`Fact::Gone`]
-    /// if that was cut short.
-    Start(Arc<Workload>),
+    /// if that was cut short. Its CPU time is bounded from the start where that can be had: the pod's limit tells.
+    Start(Arc<Workload>, CpuLimit),
     /// Cut the start of this pod short that is under way: [`Fact::Gone`] at once. What came of it, the start's own
     /// outcome tells, and soon.
     Cancel(WorkloadId),

@@ -235,6 +235,15 @@ impl Played {
     }
 }
 
+/// The answer to the start of a pod, whether it was started or not.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+pub struct Started {
+    /// Why containers did not start.
+    #[serde(deserialize_with = "or_default")]
+    pub errs: Vec<String>,
+}
+
 /// A volume in a list.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]

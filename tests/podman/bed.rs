@@ -96,7 +96,7 @@ impl Bed {
     }
 
     pub(crate) fn start(&self, workload: &Arc<Workload>) -> Pod {
-        pod(self.order(Task::Start(workload.clone())))
+        pod(self.order(Task::Start(workload.clone(), None)))
     }
 
     pub(crate) fn look(&self, workload: &Workload) -> Pod {

@@ -25,7 +25,7 @@ fn a_slow_stop_and_a_slow_play_do_not_delay_another_start() {
     let quick = workload("quick", json!({ "containers": [container("a", SLEEP)] }));
     bed.start(&deaf);
     let stopping = bed.submit(Task::Remove { id: deaf.id.clone(), grace: Duration::from_secs(60) });
-    let playing = bed.submit(Task::Start(play));
+    let playing = bed.submit(Task::Start(play, None));
     assert_eq!(states(&bed.start(&quick)), ["a running"]);
     assert!(bed.events.is_empty(), "the slow ones were over too early to show anything");
     gate.open();
@@ -53,7 +53,7 @@ fn a_start_that_is_cut_short_ends_soon_and_leaves_nothing() {
         assert_eq!(outcome.map(|it| it.result), Some(Ok(Fact::Gone)), "at once");
     };
     for begun in [false, true] {
-        let start = bed.submit(Task::Start(workload.clone()));
+        let start = bed.submit(Task::Start(workload.clone(), None));
         if begun {
             poll(|| (bed.state(&workload.id, "i")["Status"] == "running").then_some(())).expect("it runs");
         }
@@ -75,7 +75,7 @@ fn a_list_waits_for_a_slow_play_and_does_not_take_podman_for_lost() {
         json!({ "initContainers": [container("i", Gate::WAIT)], "containers": [container("a", SLEEP)] });
     gate.mount(&mut specification);
     let slow = workload("slow", specification);
-    bed.submit(Task::Start(slow.clone()));
+    bed.submit(Task::Start(slow.clone(), None));
     poll(|| (bed.state(&slow.id, "i")["Status"] == "running").then_some(())).expect("it runs");
     let list = bed.submit(Task::List);
     // longer than podman may take for what it does at once

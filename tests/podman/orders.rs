@@ -106,7 +106,7 @@ fn a_container_that_cannot_start_is_named_and_leaves_nothing() {
             json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "cm" }, "data": { "k": "v" } }),
         ],
     );
-    let reason = refused(bed.order(Task::Start(workload.clone())));
+    let reason = refused(bed.order(Task::Start(workload.clone(), None)));
     assert!(reason.contains("container 'bad'") && reason.contains("/nope"), "{reason}");
     assert_eq!(bed.remains(&workload.id), [""; 0]);
 }
@@ -118,7 +118,7 @@ fn a_failing_init_container_is_named_with_its_code_and_leaves_nothing() {
         "init",
         json!({ "initContainers": [container("first", "exit 7")], "containers": [container("a", SLEEP)] }),
     );
-    let reason = refused(bed.order(Task::Start(workload.clone())));
+    let reason = refused(bed.order(Task::Start(workload.clone(), None)));
     assert_eq!(reason, "init container 'first' exited with code 7");
     assert_eq!(bed.remains(&workload.id), [""; 0]);
 }
@@ -131,7 +131,7 @@ fn a_taken_port_is_named_and_leaves_nothing() {
     let first = workload("first", json!({ "containers": [greedy] }));
     let second = workload("second", json!({ "containers": [greedy] }));
     bed.start(&first);
-    let reason = refused(bed.order(Task::Start(second.clone())));
+    let reason = refused(bed.order(Task::Start(second.clone(), None)));
     assert!(
         reason.starts_with("the pod: cannot listen on the TCP port") && reason.contains("3999"),
         "{reason}"
@@ -145,7 +145,7 @@ fn a_missing_image_is_named_and_leaves_nothing() {
     let mut missing = container("b", "true");
     missing["image"] = "localhost/missing:1".into();
     let workload = workload("missing", json!({ "containers": [container("a", SLEEP), missing] }));
-    for task in [Task::Pull(workload.clone()), Task::Start(workload.clone())] {
+    for task in [Task::Pull(workload.clone()), Task::Start(workload.clone(), None)] {
         let reason = refused(bed.order(task));
         assert!(reason.contains("localhost/missing:1"), "{reason}");
     }
@@ -198,7 +198,7 @@ fn a_foreign_pod_is_refused_and_stays() {
     theirs.start(&workload);
     let before = ours.state(&workload.id, "a");
     for task in [
-        Task::Start(workload.clone()),
+        Task::Start(workload.clone(), None),
         Task::Look(workload.id.clone()),
         Task::Remove { id: workload.id.clone(), grace: std::time::Duration::from_secs(1) },
     ] {
@@ -268,7 +268,7 @@ fn a_missing_podman_is_the_engines_failure() {
     for task in [
         Task::List,
         Task::Look(workload.id.clone()),
-        Task::Start(workload.clone()),
+        Task::Start(workload.clone(), None),
         Task::Pull(Arc::clone(&workload)),
     ] {
         let result = bed.order(task.clone());

@@ -155,7 +155,7 @@ fn a_pod_that_does_not_start_leaves_nothing_and_its_reason_has_no_value() {
     specification["containers"][0]["workingDir"] = json!(format!("/{value}/none"));
     specification["containers"][0]["command"] = json!([format!("/{value}")]);
     let workload = with_secret("refused", &value, specification);
-    match bed.order(Task::Start(workload.clone())) {
+    match bed.order(Task::Start(workload.clone(), None)) {
         Err(Failure::Workload(reason)) => {
             assert!(reason.contains("***") && !reason.contains(&value), "{reason}")
         }
@@ -197,7 +197,7 @@ fn a_second_play_after_a_crash_has_the_present_files() {
     bed.start(&workload);
     assert_eq!(output(&workload), "value\nk\nend\n");
     // podman has the pod already
-    assert_eq!(states(&pod(bed.order(Task::Start(workload.clone())))), ["main running"]);
+    assert_eq!(states(&pod(bed.order(Task::Start(workload.clone(), None)))), ["main running"]);
     assert_eq!(output(&workload), "value\nk\nend\n");
 }
 

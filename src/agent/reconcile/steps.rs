@@ -4,6 +4,7 @@ use super::Tracked;
 use crate::agent::{
     Gate, Turn,
     health::Health,
+    limit::CpuLimit,
     notice::{Notice, Reason},
     order::Task,
     phase::Phase,
@@ -121,14 +122,11 @@ impl Tracked {
                 Some(at) if turn.now.up < at => return Wake::At(at),
                 Some(_) => self.look(false, turn),
                 None => {
-                    if self.limit.wants(gate.cpu) {
-                        let task = Task::Limit { id: wanted.id.clone(), cpu: gate.cpu };
-                        let ticket = turn.order(&self.name, engine, task);
-                        self.limit.ordered(ticket, wanted.id.clone(), gate.cpu);
-                    }
+                    self.bound(&wanted, gate.cpu, turn);
                     return self.probe(&wanted, turn);
                 }
             },
+            Phase::Starting(_) => self.bound(&wanted, gate.cpu, turn),
             Phase::Waiting { .. } => return self.stop(&wanted, turn),
             Phase::Inactive if !gate.is_open && self.present => return self.stop(&wanted, turn),
             Phase::Inactive if turn.book.held => self.trial.suspend(), // the device comes first
@@ -145,7 +143,8 @@ impl Tracked {
                     self.trial.begin(turn.now.up);
                 }
                 self.restarts = self.restarts.saturating_add(u32::from(self.failures > 0));
-                let ticket = turn.order(&self.name, engine, Task::Start(wanted));
+                let ticket = turn.order(&self.name, engine, Task::Start(wanted, gate.cpu));
+                self.limit.begins(gate.cpu);
                 self.last.insert(engine, ticket);
                 (self.phase, self.present) = (Phase::Starting(ticket), true);
                 (self.false_alarms, self.health) = (0, Health::default());
@@ -157,6 +156,15 @@ impl Tracked {
             _ => {}
         }
         slot
+    }
+
+    /// Gives the pod another CPU limit, if that is what it shall have.
+    fn bound(&mut self, wanted: &Workload, cpu: CpuLimit, turn: &mut Turn<'_>) {
+        if self.limit.wants(cpu) {
+            let task = Task::Limit { id: wanted.id.clone(), cpu };
+            let ticket = turn.order(&self.name, wanted.content.engine, task);
+            self.limit.ordered(ticket, wanted.id.clone(), cpu);
+        }
     }
 
     /// Its start, which is under way, comes to nothing.

@@ -1,5 +1,5 @@
 //! Who keeps the processor busy, and who wants too many processes. That is no reason to stop anybody, as everybody has a
-//! share of the one and a limit of the other: it is said once.
+//! share of the one and a limit of the other: it is said once, as long as that lasts.
 
 use std::time::Duration;
 
@@ -21,24 +21,24 @@ const CULPRIT: u128 = 50;
 pub(super) struct Busy {
     /// The engines are telling how much each pod has used.
     asked: Vec<Ticket>,
-    /// How much each had used when others began to wait, and when that was told.
+    /// How much each had used when that was told last, and when.
     before: Vec<(WorkloadId, u64, Duration)>,
     /// It has lasted: per cent of the time in which others waited.
     stalled: Option<u8>,
     /// Who used most since: per cent of the processor, and for how long.
     most: Option<(u128, WorkloadId, Duration)>,
+    /// Who was named, since others began to wait.
+    named: Vec<WorkloadId>,
 }
 
 impl Agent {
-    /// Others begin to wait for the processor, have waited for long, or don't any more.
+    /// Others begin to wait for the processor, have waited for long, still do, or don't any more.
     pub(super) fn strained(&mut self, Pressure { level, stalled, .. }: &Pressure) {
-        let busy = std::mem::take(&mut self.shed.busy);
+        let busy = &mut self.shed.busy;
         match level {
-            Level::Fine => return,
-            Level::Low => {}
-            Level::Critical => {
-                self.shed.busy = Busy { before: busy.before, stalled: Some(*stalled), ..Busy::default() };
-            }
+            Level::Fine => return *busy = Busy::default(),
+            Level::Low => *busy = Busy::default(),
+            Level::Critical => (busy.stalled, busy.most) = (Some(*stalled), None),
         }
         let engines = self.engines.all();
         let order = |engine| self.book.order(engine, Task::Usage(Resource::Cpu));
@@ -56,23 +56,24 @@ impl Agent {
         let Some(place) = busy.asked.iter().position(|it| *it == ticket) else { return Some(result) };
         busy.asked.swap_remove(place);
         let uses = if let Ok(Fact::Usage(uses)) = result { uses } else { Vec::new() };
-        if busy.stalled.is_none() {
-            busy.before.extend(uses.into_iter().map(|(id, used)| (id, used, now.up)));
-            return None;
-        }
         for (id, used) in uses {
-            let Some((_, before, since)) = busy.before.iter().find(|(it, ..)| *it == id) else { continue };
-            let time = now.up.saturating_sub(*since);
-            let share = u128::from(used.saturating_sub(*before)) * 100 / time.as_micros().max(1);
-            if share >= CULPRIT && busy.most.as_ref().is_none_or(|(most, ..)| share > *most) {
-                busy.most = Some((share, id, time));
+            let known = busy.before.iter().position(|(it, ..)| *it == id);
+            if let Some((_, before, since)) = known.map(|place| busy.before.swap_remove(place)) {
+                let time = now.up.saturating_sub(since);
+                let share = u128::from(used.saturating_sub(before)) * 100 / time.as_micros().max(1);
+                if share >= CULPRIT && busy.most.as_ref().is_none_or(|(most, ..)| share > *most) {
+                    busy.most = Some((share, id.clone(), time));
+                }
             }
+            busy.before.push((id, used, now.up));
         }
         if busy.asked.is_empty()
-            && let (Some((share, id, time)), Some(stalled)) = (busy.most.take(), busy.stalled)
+            && let Some(stalled) = busy.stalled
+            && let Some((share, id, time)) = busy.most.take().filter(|(_, id, _)| !busy.named.contains(id))
             && let Some(tracked) =
                 self.tracked.values().find(|it| it.wanted().is_some_and(|wanted| wanted.id == id))
         {
+            busy.named.push(id);
             let (name, time) = (tracked.name(), time.as_secs());
             let message = format!(
                 "workload '{name}' keeps the processor busy: it used {share} % of it for {time} s, and processes \

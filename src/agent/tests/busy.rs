@@ -85,6 +85,23 @@ fn nobody_is_named_for_what_others_do_with_the_processor() {
 }
 
 #[test]
+fn who_comes_to_a_processor_that_is_busy_already_is_named_as_well() {
+    let (a, b) = (workload("a", 1), workload("b", 1));
+    let mut world = World::running(&[&a, &b]);
+    world.strain(Level::Low); // nobody of these: the device has just started
+    let mut named = Vec::new();
+    for (of_a, of_b) in [(0, 0), (20, 5), (40, 10), (45, 30)] {
+        world.step(world.now.up + 30 * S);
+        world.used(&[(&a, of_a), (&b, of_b)]);
+        world.strain(Level::Critical);
+        named.push(
+            world.warnings().iter().map(|it| it.split('\'').nth(1).unwrap().to_owned()).collect::<String>(),
+        );
+    }
+    assert_eq!(named, ["", "a", "", "b"]);
+}
+
+#[test]
 fn who_wants_more_processes_than_it_may_have_is_named() {
     let forks = workload("forks", 1);
     let mut world = World::running(&[&forks]);

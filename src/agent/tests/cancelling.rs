@@ -6,7 +6,7 @@ use super::*;
 fn starting(w: &Workload) -> World {
     let mut world = World::new();
     world.want(&[w]);
-    while !world.orders.iter().any(|order| matches!(order.task, Task::Start(_))) {
+    while !world.orders.iter().any(|order| matches!(order.task, Task::Start(..))) {
         world.answer();
     }
     world.took();

@@ -223,7 +223,7 @@ impl World {
                     match &order.task {
                         Task::List | Task::Usage(_) => {}
                         Task::Pull(workload) => self.log.push(format!("pull {}", workload.id)),
-                        Task::Start(workload) => self.log.push(format!("start {}", workload.id)),
+                        Task::Start(workload, _) => self.log.push(format!("start {}", workload.id)),
                         Task::Cancel(id) => self.log.push(format!("cancel {id}")),
                         Task::Look(id) => self.log.push(format!("look {id}")),
                         Task::Discard(image) => self.log.push(format!("discard {image}")),
@@ -286,15 +286,15 @@ impl World {
             let result = self.cluster.answer(&order.task);
             return self.happen(Event::Done(Outcome { engine: order.engine, ticket: order.ticket, result }));
         }
-        let cpu = |id: &WorkloadId| self.limits.get(id).copied();
-        let running = |pods: &BTreeMap<WorkloadId, (String, ContainerState, usize)>, id: &WorkloadId| {
+        let healthcheck = self.healthcheck.clone();
+        let running = |pods: &BTreeMap<WorkloadId, (String, ContainerState, usize)>, id: &WorkloadId, cpu| {
             pods.get(id).map_or(Ok(Fact::Gone), |(_, state, count)| {
                 let containers = ('a'..).take(*count).map(|name| Container {
                     name: name.into(),
                     state: state.clone(),
-                    healthcheck: self.healthcheck.clone(),
+                    healthcheck: healthcheck.clone(),
                 });
-                Ok(Fact::Pod(Pod { containers: containers.collect(), cpu: cpu(id) }))
+                Ok(Fact::Pod(Pod { containers: containers.collect(), cpu }))
             })
         };
         let result = match (&order.task, &self.broken) {
@@ -313,13 +313,13 @@ impl World {
             (Task::Pull(_), _) => {
                 Ok(Fact::Pulled { fetched: self.fetched.drain(..).collect(), stale: Vec::new() })
             }
-            (Task::Start(workload), _)
+            (Task::Start(workload, _), _)
                 if self.orders.iter().any(|it| it.task == Task::Cancel(workload.id.clone())) =>
             {
                 Ok(Fact::Gone)
             }
-            (Task::Start(_), _) if self.unstartable => Err(Failure::Workload("no such command".into())),
-            (Task::Start(workload), _) => {
+            (Task::Start(..), _) if self.unstartable => Err(Failure::Workload("no such command".into())),
+            (Task::Start(workload, cpu), _) => {
                 let same_name = |(name, ..): &&(String, ContainerState, usize)| name == workload.name();
                 assert!(
                     !self.pods.values().any(|pod| same_name(&pod)),
@@ -329,9 +329,11 @@ impl World {
                 let count = workload.content.specification.value()["containers"].as_array().unwrap().len();
                 self.pods
                     .insert(workload.id.clone(), (workload.name().into(), ContainerState::Running, count));
-                running(&self.pods, &workload.id)
+                self.limits.extend(cpu.map(|cpu| (workload.id.clone(), cpu)));
+                let cpu = self.limits.get(&workload.id).copied();
+                running(&self.pods, &workload.id, cpu)
             }
-            (Task::Look(id), _) => running(&self.pods, id),
+            (Task::Look(id), _) => running(&self.pods, id, self.limits.get(id).copied()),
             (Task::Cancel(_) | Task::Discard(_), _) => Ok(Fact::Gone),
             (Task::Limit { id, .. }, _) if !self.pods.contains_key(id) => Ok(Fact::Gone),
             (Task::Limit { id, cpu }, _) => {

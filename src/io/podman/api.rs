@@ -12,7 +12,7 @@ use ureq::{Agent, Body, http};
 use crate::{
     agent::order::Failure,
     io::unix::{self, Hangup},
-    wire::podman::Refusal,
+    wire::podman::{Refusal, Started},
 };
 
 /// The version of the API that is asked for: podman 4 and 5 both speak it.
@@ -64,6 +64,18 @@ impl Answer {
     /// Nothing, if the answer says yes.
     pub(super) fn done(&self) -> Result<(), Error> {
         if self.is_success() { Ok(()) } else { Err(self.refusal()) }
+    }
+
+    /// Why a pod was not started; nothing, if it was.
+    pub(super) fn reasons(&self) -> Result<Vec<String>, Error> {
+        let Started { errs } = serde_json::from_slice(&self.body).unwrap_or_default();
+        match self.done() {
+            Err(error) if errs.is_empty() => match error {
+                Error::Refused(reason) => Ok(vec![reason]),
+                error => Err(error),
+            },
+            _ => Ok(errs),
+        }
     }
 
     fn refusal(&self) -> Error {

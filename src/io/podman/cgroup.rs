@@ -30,6 +30,11 @@ pub(super) enum LimitError {
     Other(PathBuf),
 }
 
+/// Whether this device has the newer hierarchy alone.
+pub(super) fn is_unified() -> bool {
+    Path::new(ROOT).join("cgroup.controllers").exists()
+}
+
 impl fmt::Display for LimitError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

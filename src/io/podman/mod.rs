@@ -88,7 +88,7 @@ const fn lane_of(task: &Task) -> usize {
         Task::List | Task::Look(_) | Task::Limit { .. } | Task::Usage(_) => 0,
         Task::Cancel(_) | Task::Apply { .. } | Task::Delete(_) => 0, // not for podman
         Task::Pull(_) | Task::Discard(_) => 1,
-        Task::Start(_) => 2,
+        Task::Start(..) => 2,
         Task::Remove { .. } => 3,
         Task::Probe { .. } => 4,
     }
@@ -111,7 +111,7 @@ impl Podman {
     pub fn submit(&self, order: Order) -> Option<Outcome> {
         let (engine, ticket) = (order.engine, order.ticket);
         let start = match &order.task {
-            Task::Start(workload) => Some(workload.id.clone()),
+            Task::Start(workload, _) => Some(workload.id.clone()),
             Task::Cancel(id) => {
                 self.shared.tasks.cancel(id);
                 return Some(Outcome { engine, ticket, result: Ok(Fact::Gone) });
@@ -162,7 +162,7 @@ impl Shared {
         let done = catch_unwind(AssertUnwindSafe(|| self.tasks.carry_out(&order.task)));
         let Done { result, running } =
             done.unwrap_or_else(|_| Done::from(Err(Failure::Engine("a thread for podman panicked".into()))));
-        if let Task::Start(workload) = &order.task {
+        if let Task::Start(workload, _) = &order.task {
             self.tasks.over(&workload.id);
         }
         let outcome = Outcome { engine: self.engine, ticket: order.ticket, result };

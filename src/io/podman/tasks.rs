@@ -163,7 +163,7 @@ impl Tasks {
             Task::Apply { .. } | Task::Delete(_) => {
                 Err(Failure::Workload("podman has no Deployments".into()))
             }
-            Task::Start(workload) => self.start_pod(workload).map(|seen| (&workload.id, seen)),
+            Task::Start(workload, cpu) => self.start_pod(workload, *cpu).map(|seen| (&workload.id, seen)),
         };
         match seen {
             Ok((id, Some(seen))) => {

@@ -43,7 +43,8 @@ impl Processor {
         (self.level != Level::Fine).then(|| self.since.0 + SUSTAINED)
     }
 
-    /// The new level, if it is another: low at once, critical when it lasts. `woken`: the trigger has news.
+    /// The new level, if it is another: low at once, critical when it lasts; and that again, as long as it does. `woken`:
+    /// the trigger has news.
     pub(super) fn judge(&mut self, woken: bool, now: Duration) -> Option<Pressure> {
         let is_due = self.next().map_or(woken, |next| next <= now);
         if !is_due {
@@ -58,7 +59,7 @@ impl Processor {
             _ => Level::Fine,
         };
         let stalled = share.min(100) as u8;
-        let news = std::mem::replace(&mut self.level, level) != level;
+        let news = std::mem::replace(&mut self.level, level) != level || level == Level::Critical;
         news.then_some(Pressure { resource: Resource::Cpu, level, available: 0, reserve: 0, stalled })
     }
 }
@@ -77,7 +78,7 @@ mod tests {
     const S: Duration = Duration::from_secs(1);
 
     #[test]
-    fn half_a_minute_of_waiting_is_told_once_and_its_end_too() {
+    fn each_half_minute_of_waiting_is_told_and_its_end_too() {
         let stalls = tempfile::NamedTempFile::new().unwrap();
         let open = || File::open(stalls.path()).unwrap();
         let mut processor = Processor::new(open(), open().into());
@@ -94,7 +95,7 @@ mod tests {
         assert_eq!(at(131, 65, false), (Some((Level::Fine, 46)), None), "it was a moment");
         at(200, 70, true);
         assert_eq!(at(230, 97, false), (Some((Level::Critical, 90)), Some(260)));
-        assert_eq!(at(260, 127, false), (None, Some(290)));
+        assert_eq!(at(260, 127, false), (Some((Level::Critical, 100)), Some(290)));
         assert_eq!(at(290, 130, false), (Some((Level::Fine, 10)), None));
     }
 }

@@ -159,7 +159,7 @@ impl<'a> Device<'a> {
                 let is_usual = matches!(order.task, Task::List | Task::Probe { .. });
                 self.say_unless_still(is_usual, || format!("    the agent orders: {}", sentence(&order)));
                 self.rules.ordered(&order, &self.pending, finished, self.now)?;
-                if let Task::Start(workload) = &order.task {
+                if let Task::Start(workload, _) = &order.task {
                     self.is_only_pod(&workload.id)?;
                 }
                 self.ordered[match order.task {
@@ -169,7 +169,7 @@ impl<'a> Device<'a> {
                     _ => 2,
                 }] += 1;
                 let is_its_start = |it: &&mut Pending| match (&order.task, &it.order.task) {
-                    (Task::Cancel(id), Task::Start(workload)) => workload.id == *id,
+                    (Task::Cancel(id), Task::Start(workload, _)) => workload.id == *id,
                     _ => false,
                 };
                 self.pending.iter_mut().filter(is_its_start).for_each(|start| start.cancelled = true);
@@ -431,7 +431,7 @@ impl<'a> Device<'a> {
         }
         let engine = &mut self.engines[index(order.engine)];
         // what is there already is in the way of a late start
-        if !matches!(&order.task, Task::Start(workload) if engine.pods.contains_key(&workload.id)) {
+        if !matches!(&order.task, Task::Start(workload, _) if engine.pods.contains_key(&workload.id)) {
             let _ = engine.carry_out(&order.task, How::Well, true, self.now, self.catalogue);
         }
         Ok(())
@@ -586,7 +586,7 @@ impl<'a> Device<'a> {
             let open = pending.result.is_none() || pending.haunts;
             let task = &pending.order.task;
             let lasts =
-                matches!(task, Task::Start(_) | Task::Remove { .. } | Task::Limit { .. } | Task::Discard(_));
+                matches!(task, Task::Start(..) | Task::Remove { .. } | Task::Limit { .. } | Task::Discard(_));
             if open && lasts && bits & 1 == 1 {
                 self.ghosts.push(pending.order);
             }

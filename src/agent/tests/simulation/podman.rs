@@ -86,7 +86,7 @@ pub(super) fn about(task: &Task) -> (&'static str, Option<&WorkloadId>) {
     match task {
         Task::List => ("list", None),
         Task::Pull(workload) => ("pull", Some(&workload.id)),
-        Task::Start(workload) => ("start", Some(&workload.id)),
+        Task::Start(workload, _) => ("start", Some(&workload.id)),
         Task::Cancel(id) => ("cancel the start of", Some(id)),
         Task::Look(id) => ("look at", Some(id)),
         Task::Limit { id, .. } => ("limit", Some(id)),
@@ -134,8 +134,8 @@ impl Podman {
             Task::List => Ok(Fact::Pods(self.list())),
             Task::Pull(_) if how == How::Refused => refused(),
             Task::Pull(workload) => self.pull(workload, how),
-            Task::Start(workload) if self.foreign.contains(&workload.id) => squatted(&workload.id),
-            Task::Start(workload) => {
+            Task::Start(workload, _) if self.foreign.contains(&workload.id) => squatted(&workload.id),
+            Task::Start(workload, cpu) => {
                 self.pods.remove(&workload.id); // as left from a start that was cut off
                 if matches!(how, How::Refused | How::Vanished) {
                     return if how == How::Refused { refused() } else { Ok(Fact::Gone) };
@@ -152,7 +152,7 @@ impl Podman {
                     name: spec.name,
                     containers: made(spec, if doomed { How::Ended(1) } else { how }, now),
                     images,
-                    cpu: None,
+                    cpu: cpu.filter(|_| how == How::Well), // it can't be had everywhere
                     stubborn: false,
                     sick: false,
                     excused: ghost || how == How::DoneButRefused,

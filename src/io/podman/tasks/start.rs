@@ -1,12 +1,22 @@
 //! How a pod is made and started, and how that is cut short.
 
+use serde_json::Value;
+
 use super::{PLAY_LIMIT, SHORT_GRACE, Seen, Tasks, short_name};
 use crate::{
     agent::{
+        limit::CpuLimit,
         order::Failure,
         workload::{Workload, WorkloadId},
     },
-    io::{lock, podman::api::Error, unix::Hangup},
+    io::{
+        lock,
+        podman::{
+            api::{Client, Error},
+            cgroup,
+        },
+        unix::Hangup,
+    },
     wire::{
         pod,
         podman::{Played, plain},
@@ -35,7 +45,7 @@ impl Tasks {
         lock(&self.starts).remove(id);
     }
 
-    pub(super) fn start_pod(&self, workload: &Workload) -> Result<Option<Vec<Seen>>, Failure> {
+    pub(super) fn start_pod(&self, workload: &Workload, cpu: CpuLimit) -> Result<Option<Vec<Seen>>, Failure> {
         let id = &workload.id;
         let hangup = lock(&self.starts).get(id).cloned().unwrap_or_default();
         if hangup.is_hung_up() {
@@ -43,11 +53,12 @@ impl Tasks {
         }
         self.prober.forget(id);
         let _starting = self.volumes.starting(id);
-        let mut played = self.play(workload, &hangup);
+        lock(&self.cgroups).remove(id); // of an earlier pod, if it went by itself
+        let mut played = self.play(workload, cpu, &hangup);
         if matches!(&played, Err(Error::Refused(reason)) if reason.contains("already exists")) {
             // ours from a play that was cut off; or else this fails, and leaves it alone
             self.remove(id, SHORT_GRACE)?;
-            played = self.play(workload, &hangup);
+            played = self.play(workload, cpu, &hangup);
         }
         if played.is_err() && hangup.is_hung_up() {
             return self.remove(id, workload.grace).map(|()| None);
@@ -73,19 +84,51 @@ impl Tasks {
         Ok(seen)
     }
 
-    fn play(&self, workload: &Workload, hangup: &Hangup) -> Result<(), Error> {
+    /// Makes the pod and starts it: in two steps if its conditions may bound its CPU time, so that nothing of it runs
+    /// before the bound is there.
+    fn play(&self, workload: &Workload, cpu: CpuLimit, hangup: &Hangup) -> Result<(), Error> {
         self.volumes.make(workload).map_err(Error::Refused)?;
         let volumes = self.volumes.of(&workload.id);
         let body = pod::documents(workload, &self.owner, &self.device_id, &self.limits, &volumes);
         let client = self.client.until(hangup.clone());
-        let answer = client.post("play/kube", &[("logOptions", LOG_LIMIT)], &body, PLAY_LIMIT)?;
-        let reasons = match answer.json::<Played>() {
+        let is_bounded = self.is_bounded(workload);
+        let query = [("logOptions", LOG_LIMIT), ("start", "false")];
+        let query = &query[..if is_bounded { 2 } else { 1 }];
+        let answer = client.post("play/kube", query, &body, PLAY_LIMIT)?;
+        let mut reasons = match answer.json::<Played>() {
             // a container that didn't start is a success to podman
             Ok(played) => played.errors(),
             Err(Error::Refused(reason)) => vec![reason],
             Err(error) => return Err(error),
         };
+        if reasons.is_empty() && is_bounded {
+            reasons = self.begin(&workload.id, cpu, &client)?;
+        }
         if reasons.is_empty() { Ok(()) } else { Err(Error::Refused(self.explain(workload, reasons))) }
+    }
+
+    /// Whether it is to have a limit before it starts. In the older hierarchy none can be had if a container brings one of
+    /// its own: that may not be higher than the pod's, and would keep the container from starting.
+    fn is_bounded(&self, workload: &Workload) -> bool {
+        let mut conditions = workload.profiles.iter().flat_map(|profile| &profile.conditions);
+        let has_own = |container: Value| !container["resources"]["limits"]["cpu"].is_null();
+        conditions.any(|condition| condition.cpu.is_some())
+            && (cgroup::is_unified()
+                || self.limits.cpu.is_none() && !workload.content.containers().any(has_own))
+    }
+
+    /// Starts a pod that was made. Says why that went wrong.
+    fn begin(&self, id: &WorkloadId, cpu: CpuLimit, client: &Client) -> Result<Vec<String>, Error> {
+        if self.inspect(id).is_ok()
+            && let Some((cgroup, kept)) = lock(&self.cgroups).get_mut(id)
+        {
+            match cgroup.limit(cpu, &Vec::new) {
+                Ok(()) => *kept = cpu,
+                // it is tried again when it runs, and told
+                Err(error) => log::debug!("failed to bound pod '{id}' before its start: {error}"),
+            }
+        }
+        client.post(&format!("pods/{id}/start"), &[], "", PLAY_LIMIT)?.reasons()
     }
 
     /// Says it in names that the workload's author gave.

@@ -70,10 +70,10 @@ impl Rules<'_> {
                 }
                 self.may_remove(name, order)
             }
-            Task::Start(_) => {
+            Task::Start(..) => {
                 self.stopped.remove(id);
                 for (other, id) in others() {
-                    let touches = matches!(other.order.task, Task::Start(_) | Task::Remove { .. });
+                    let touches = matches!(other.order.task, Task::Start(..) | Task::Remove { .. });
                     if touches && self.catalogue.name(id) == Some(name) {
                         let both =
                             format!("{}, before this is done: {}", sentence(order), sentence(&other.order));
@@ -154,7 +154,7 @@ impl Rules<'_> {
         now: Now,
     ) -> Holds {
         let is_its_start = |it: &Pending| {
-            matches!(&it.order.task, Task::Start(workload) if workload.id == *id) && !it.cancelled
+            matches!(&it.order.task, Task::Start(workload, _) if workload.id == *id) && !it.cancelled
         };
         if !pending.iter().any(is_its_start) {
             return broken(Invariant::OneOrder, format!("{}, which isn't under way", sentence(order)));
@@ -168,7 +168,7 @@ impl Rules<'_> {
     /// No start goes on whose pod may not run.
     pub(in super::super) fn are_wanted(&self, pending: &[Pending], now: Now) -> Holds {
         for Pending { order, .. } in pending.iter().filter(|it| !it.cancelled) {
-            let Task::Start(workload) = &order.task else { continue };
+            let Task::Start(workload, _) = &order.task else { continue };
             let Some(name) = self.catalogue.name(&workload.id) else { continue };
             let account = &self.accounts[name];
             let wrong = match account.spec {

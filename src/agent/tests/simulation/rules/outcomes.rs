@@ -60,7 +60,7 @@ impl Rules<'_> {
         }
         let Some(id) = about(&order.task).1 else { return };
         let Some(name) = self.catalogue.name(id) else { return };
-        if matches!(order.task, Task::Start(_) | Task::Look(_) | Task::Remove { .. }) {
+        if matches!(order.task, Task::Start(..) | Task::Look(_) | Task::Remove { .. }) {
             self.accounts[name].last_order[index(order.engine)] = self.newest;
         }
         match (&order.task, result) {
@@ -78,7 +78,7 @@ impl Rules<'_> {
                     self.accounts[name].denied = Some(*cpu);
                 }
             }
-            (Task::Start(_) | Task::Look(_), Ok(Fact::Pod(pod))) => {
+            (Task::Start(..) | Task::Look(_), Ok(Fact::Pod(pod))) => {
                 told.limits.insert(id.clone(), pod.cpu);
                 self.stopped.remove(id);
                 let runs = pod.containers.iter().any(|it| it.state == ContainerState::Running);
@@ -87,7 +87,7 @@ impl Rules<'_> {
                     self.judged(name, pod, now);
                 }
             }
-            (_, Ok(Fact::Gone)) | (Task::Start(_), Err(_)) => {
+            (_, Ok(Fact::Gone)) | (Task::Start(..), Err(_)) => {
                 told.pods.remove(id);
             }
             // a list will tell again
@@ -102,7 +102,7 @@ impl Rules<'_> {
         }
         if own
             && !cancelled
-            && matches!(order.task, Task::Start(_) | Task::Pull(_))
+            && matches!(order.task, Task::Start(..) | Task::Pull(_))
             && matches!(result, Err(Failure::Workload(_)))
         {
             self.failed(name, now.up);
