@@ -159,6 +159,8 @@ pub struct Pod {
     pub containers: Vec<Container>,
     /// The limit of the pod as a whole; `None` also where it can't be read.
     pub cpu: CpuLimit,
+    /// When the container began that runs and began last, by the wall clock.
+    pub began: Option<SystemTime>,
 }
 
 impl Pod {

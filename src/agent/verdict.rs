@@ -99,7 +99,7 @@ mod tests {
             state: state.clone(),
             healthcheck: None,
         });
-        judge(&workload, &Pod { containers: containers.collect(), cpu: None })
+        judge(&workload, &Pod { containers: containers.collect(), ..Pod::default() })
     }
 
     #[test]

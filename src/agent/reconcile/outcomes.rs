@@ -10,6 +10,7 @@ use crate::agent::{
     notice::{Notice, Reason},
     order::{ContainerState, Fact, Failure, Pod, Ticket},
     phase::Phase,
+    report::State,
     verdict::{Verdict, judge},
     workload::{Backoff, Engine, RestartPolicy, Schedule, Workload},
 };
@@ -156,6 +157,8 @@ impl Tracked {
                         format!("workload '{name}' runs already: pod '{}'", wanted.id),
                     ));
                     self.false_alarms = 0;
+                    let age = pod.began.and_then(|began| turn.now.utc.duration_since(began).ok());
+                    self.state = (State::Running, turn.now.up.saturating_sub(age.unwrap_or_default()));
                 } else if matches!(self.phase, Phase::Looking { .. }) {
                     self.false_alarms = self.false_alarms.saturating_add(1);
                 }

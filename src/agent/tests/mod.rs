@@ -110,6 +110,8 @@ struct World {
     cluster: deployments::Cluster,
     /// The CPU limits of pods.
     limits: BTreeMap<WorkloadId, u64>,
+    /// When what runs began, as podman tells it.
+    began: SystemTime,
     profiles: Vec<Profile>,
     /// What each pod uses of whatever is asked for.
     uses: Vec<(WorkloadId, u64)>,
@@ -191,6 +193,7 @@ impl World {
             pods: BTreeMap::new(),
             cluster: deployments::Cluster::default(),
             limits: BTreeMap::new(),
+            began: SystemTime::UNIX_EPOCH,
             profiles: vec![Profile {
                 name: "p".into(),
                 conditions: vec![
@@ -294,7 +297,7 @@ impl World {
                     state: state.clone(),
                     healthcheck: healthcheck.clone(),
                 });
-                Ok(Fact::Pod(Pod { containers: containers.collect(), cpu }))
+                Ok(Fact::Pod(Pod { containers: containers.collect(), cpu, began: Some(self.began) }))
             })
         };
         let result = match (&order.task, &self.broken) {

@@ -158,7 +158,7 @@ fn containers_that_ended_well_are_not_asked_before_a_list_shows_that_they_run_ag
     let containers = [("a", ended), ("b", ContainerState::Running)];
     let containers =
         containers.map(|(name, state)| Container { name: name.into(), state, healthcheck: None });
-    let result = Ok(Fact::Pod(Pod { containers: containers.into(), cpu: None }));
+    let result = Ok(Fact::Pod(Pod { containers: containers.into(), ..Pod::default() }));
     world.happen(Event::Done(Outcome { engine: look.engine, ticket: look.ticket, result }));
     world.took();
     world.sick = Some("connection refused");

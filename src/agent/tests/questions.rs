@@ -47,6 +47,17 @@ fn a_workload_whose_condition_is_false_names_it_and_the_values() {
 }
 
 #[test]
+fn a_pod_that_was_found_runs_since_it_began_and_not_since_it_was_found() {
+    let a = workload("a", 1);
+    let mut world = World::running(&[&a]);
+    world.began = world.now.utc - 500 * S;
+    world.restart();
+    world.want(&[&a]);
+    world.settle();
+    assert_eq!(world.shown("a").since, Some(500));
+}
+
+#[test]
 fn a_condition_that_nobody_defines_is_named() {
     let mut world = World::new();
     world.want(&[&gated("b", "lwo")]);

@@ -167,11 +167,13 @@ impl Tasks {
         };
         match seen {
             Ok((id, Some(seen))) => {
+                let running = seen.iter().filter(|seen| seen.process.is_some());
+                let began = running.filter_map(|seen| parse_time(&seen.inspected.state.started_at)).max();
                 let (containers, processes): (_, Vec<_>) =
                     seen.into_iter().map(|seen| (seen.container, seen.process)).unzip();
                 let running = Some((id.clone(), processes.into_iter().flatten().collect()));
                 let cpu = lock(&self.cgroups).get(id).and_then(|(cgroup, _)| cgroup.cpu());
-                Done { result: Ok(Fact::Pod(Pod { containers, cpu })), running }
+                Done { result: Ok(Fact::Pod(Pod { containers, cpu, began })), running }
             }
             Ok((id, None)) => {
                 self.exits.forget(id);

@@ -222,7 +222,8 @@ impl Podman {
         if let Some(pod) = self.pods.get(id) {
             self.looked.insert(id.clone(), pod.number);
         }
-        let pod = |pod: &SimPod| Fact::Pod(Pod { containers: pod.containers.clone(), cpu: pod.cpu });
+        let pod =
+            |pod: &SimPod| Fact::Pod(Pod { containers: pod.containers.clone(), cpu: pod.cpu, began: None });
         Ok(self.pods.get(id).map_or(Fact::Gone, pod))
     }
 
