@@ -14,6 +14,8 @@ pub(super) struct Limit {
     /// An order was given whose outcome isn't known: it may have another.
     uncertain: bool,
     under_way: Option<Order>,
+    /// A pod was seen since that order was given, which may have met none before.
+    seen: bool,
     /// What this pod can't be given: not tried again.
     refused: Option<CpuLimit>,
     /// People know that limits don't work for this workload.
@@ -30,12 +32,14 @@ struct Order {
 impl Limit {
     /// The pod is new, or was looked at: this is what it has.
     pub(super) fn found(&mut self, present: CpuLimit) {
-        (self.present, self.refused, self.uncertain) = (present, None, self.under_way.is_some());
+        (self.present, self.refused, self.seen) = (present, None, true);
+        self.uncertain = self.under_way.is_some();
     }
 
     /// A pod is made, with this limit as far as that goes.
     pub(super) fn begins(&mut self, limit: CpuLimit) {
         self.found(limit);
+        self.seen = false;
     }
 
     /// This content is wanted from now on. An order under way may still meet its pod, if it was wanted before.
@@ -56,7 +60,7 @@ impl Limit {
 
     /// The order was given.
     pub(super) fn ordered(&mut self, ticket: Ticket, id: WorkloadId, limit: CpuLimit) {
-        (self.under_way, self.uncertain) = (Some(Order { ticket, id, limit }), true);
+        (self.under_way, self.uncertain, self.seen) = (Some(Order { ticket, id, limit }), true, false);
     }
 
     /// Whether this was the order, which is over now.
@@ -69,9 +73,11 @@ impl Limit {
         (self.present, self.told, self.uncertain) = (limit, false, false);
     }
 
-    /// There was no pod: not tried again before one was seen.
+    /// There was no pod: not tried again before one is seen.
     pub(super) fn missed(&mut self, limit: CpuLimit) {
-        self.refused = Some(limit);
+        if !self.seen {
+            self.refused = Some(limit);
+        }
     }
 
     /// It can't be had here. Answers whether that is news.

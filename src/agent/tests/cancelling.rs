@@ -2,21 +2,23 @@
 
 use super::*;
 
-/// A world in which the start of this is under way.
-fn starting(w: &Workload) -> World {
-    let mut world = World::new();
-    world.want(&[w]);
-    while !world.orders.iter().any(|order| matches!(order.task, Task::Start(..))) {
-        world.answer();
+impl World {
+    /// A world in which the start of this is under way.
+    pub(super) fn starting(w: &Workload) -> Self {
+        let mut world = Self::new();
+        world.want(&[w]);
+        while !world.orders.iter().any(|order| matches!(order.task, Task::Start(..))) {
+            world.answer();
+        }
+        world.took();
+        world
     }
-    world.took();
-    world
 }
 
 #[test]
 fn a_condition_that_turns_false_while_the_pod_is_made_cuts_that_short_and_is_no_failure() {
     let w = gated("w", "low");
-    let mut world = starting(&w);
+    let mut world = World::starting(&w);
     world.post("x", 9.0);
     assert_eq!(world.took(), [format!("cancel {}", w.id)]);
     world.post("x", 10.0);
@@ -31,7 +33,7 @@ fn a_condition_that_turns_false_while_the_pod_is_made_cuts_that_short_and_is_no_
 #[test]
 fn a_start_that_failed_by_itself_when_it_was_cut_short_is_no_failure_either() {
     let w = gated("w", "low");
-    let mut world = starting(&w);
+    let mut world = World::starting(&w);
     world.post("x", 9.0);
     world.post("x", 1.0);
     let order = world.orders.pop_front().unwrap();
@@ -46,7 +48,7 @@ fn a_start_that_failed_by_itself_when_it_was_cut_short_is_no_failure_either() {
 fn a_pod_that_was_made_before_its_start_could_be_cut_short_is_stopped_or_runs_on_as_is_right_then() {
     for (x, expected) in [(9.0, true), (1.0, false)] {
         let w = gated("w", "low");
-        let mut world = starting(&w);
+        let mut world = World::starting(&w);
         world.post("x", 9.0);
         let cancel = world.orders.pop_back().unwrap(); // comes too late
         assert_eq!(cancel.task, Task::Cancel(w.id.clone()));
@@ -59,7 +61,7 @@ fn a_pod_that_was_made_before_its_start_could_be_cut_short_is_stopped_or_runs_on
 #[test]
 fn another_content_does_not_wait_for_the_start_of_the_one_before() {
     let (old, new) = (workload("w", 1), workload("w", 2));
-    let mut world = starting(&old);
+    let mut world = World::starting(&old);
     world.want(&[&new]);
     assert_eq!(world.took(), [format!("cancel {}", old.id), format!("pull {}", new.id)]);
     world.settle();
@@ -69,7 +71,7 @@ fn another_content_does_not_wait_for_the_start_of_the_one_before() {
 #[test]
 fn a_workload_that_is_not_wanted_any_more_is_not_made_to_its_end() {
     let w = workload("w", 1);
-    let mut world = starting(&w);
+    let mut world = World::starting(&w);
     world.want(&[]);
     world.settle();
     assert_eq!(world.took(), [format!("cancel {}", w.id), format!("remove {}", w.id)]);

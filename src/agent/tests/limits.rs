@@ -128,3 +128,25 @@ fn a_limit_whose_outcome_comes_while_nobody_wants_the_pod_is_none_of_the_next_on
     world.settle();
     assert_eq!(limit_of(&world, &w), Some(20_000));
 }
+
+#[test]
+fn a_pod_is_made_with_its_limit() {
+    let w = limited(Some(50_000), None);
+    let mut world = World::starting(&w);
+    world.settle();
+    assert_eq!(limit_of(&world, &w), Some(50_000));
+    assert_eq!(world.took(), [""; 0], "nothing is left to do");
+}
+
+#[test]
+fn a_limit_that_met_no_pod_yet_is_given_when_there_is_one() {
+    let w = limited(None, Some(20_000));
+    let mut world = World::starting(&w);
+    world.post("hot", 2.0);
+    let limit = world.orders.pop_back().expect("a limit");
+    assert_eq!(limit.task, Task::Limit { id: w.id.clone(), cpu: Some(20_000) });
+    world.settle(); // the pod is there
+    world.happen(Event::Done(Outcome { engine: limit.engine, ticket: limit.ticket, result: Ok(Fact::Gone) }));
+    world.settle();
+    assert_eq!(limit_of(&world, &w), Some(20_000));
+}
