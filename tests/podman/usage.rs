@@ -57,7 +57,7 @@ fn processor_time_is_counted_from_a_pods_begin() {
         return skip("rootless podman has no control groups here");
     }
     let busy = workload("busy", json!({ "containers": [container("a", "while :; do :; done")] }));
-    let modest = workload("modest", json!({ "containers": [container("a", SLEEP)] }));
+    let modest = workload("lazy", json!({ "containers": [container("a", SLEEP)] }));
     bed.start(&busy);
     bed.start(&modest);
     usage(&bed, Resource::Cpu, |uses| uses[&busy.id] > 1_000_000 && uses[&modest.id] < uses[&busy.id] / 4);

@@ -4,7 +4,7 @@ use super::{
     coverage::{Coverage, Kind, row},
     podman::{Pending, Podman, SimPod, about, sentence},
     rules::{Holds, Invariant, Rules, broken, index},
-    script::{Fate, Heed, How, Options, Step},
+    script::{Fate, Heed, How, Options, SURELY, Step},
     shed::{Level, Pressure, Resource},
     shown::shown,
     wishes::{Catalogue, Heard, NAMES, Wanted, Wishes},
@@ -318,8 +318,10 @@ impl<'a> Device<'a> {
     /// happen meanwhile.
     fn nth(&self, nth: usize) -> Option<usize> {
         let count = self.pending.len();
-        let chosen = nth.checked_rem(count)?;
-        (!self.pending[chosen].cancelled || self.coverage.events.is_multiple_of(4)).then_some(chosen)
+        let chosen = (nth % SURELY).checked_rem(count)?;
+        let is_slow =
+            self.pending[chosen].cancelled && nth < SURELY && !self.coverage.events.is_multiple_of(8);
+        (!is_slow).then_some(chosen)
     }
 
     pub(super) fn read_manifests(&mut self) -> Holds {

@@ -166,6 +166,9 @@ enum Mood {
     Pressure,
 }
 
+/// Added to the place of an order: it is answered even if it was cut short, which else takes its time.
+pub(super) const SURELY: usize = 1000;
+
 /// The script that this seed makes, at least this long.
 pub(super) fn script(seed: u64, length: usize) -> Script {
     let mut random = Random::new(seed);
@@ -194,7 +197,7 @@ pub(super) fn script(seed: u64, length: usize) -> Script {
         if options.manifests {
             two_at_once(mood, &mut random, &mut steps);
             beside(mood, &mut random, &mut steps);
-            cut_short(mood, &mut random, &mut steps);
+            (0..2).for_each(|_| cut_short(mood, &mut random, &mut steps));
         }
         let empty = random.one_in(3);
         steps.push(Step::Calm { empty });
@@ -289,28 +292,36 @@ fn beside(mood: Mood, random: &mut Random, steps: &mut Vec<Step>) {
 /// Conditions fail while a pod is made, and more happens before that comes to its end; and a pod that was found goes
 /// before it was looked at.
 fn cut_short(mood: Mood, random: &mut Random, steps: &mut Vec<Step>) {
-    let spec = Spec { schedule: 0, gate: 2, ..spec(random) };
+    let spec = Spec { schedule: 1, gate: random.of(&[2, 4]), ..spec(random) };
+    let heat = |value| Step::Post { heat: true, value };
     let well =
         |steps: &mut Vec<Step>, count| steps.extend(std::iter::repeat_n(Step::Answer(0, How::Well), count));
     steps.extend([Resource::Memory, Resource::Disk].map(|resource| Step::Press(resource, Level::Fine)));
-    well(steps, 8);
-    steps.push(Step::Post { heat: false, value: Some(2) });
-    let comes_late = random.one_in(2);
+    well(steps, 16);
+    steps.extend([Step::Post { heat: false, value: Some(2) }, heat(None)]);
+    let comes_late = !random.one_in(4);
     if comes_late {
         let earlier = Spec { content: (spec.content + 1) % CONTENTS, ..spec };
         steps.push(Step::Manifests(Wishes { workloads: vec![earlier], ..Wishes::default() }));
         steps.extend([Step::Answer(0, How::Well), Step::Answer(0, How::Late)]);
     }
     steps.push(Step::Manifests(Wishes { workloads: vec![spec], ..Wishes::default() }));
-    well(steps, if comes_late { 6 } else { 1 });
+    well(steps, if comes_late { 2 + random.below(3) } else { 1 });
     if random.one_in(2) {
         steps.push(Step::CarryOut(0, how(mood, random)));
     }
-    steps.push(Step::Post { heat: false, value: Some(200) });
+    // bound, and then it may not run any more
+    steps.extend([heat(Some(9)), Step::Post { heat: false, value: Some(200) }, heat(None)]);
     steps.push(Step::Haunt(0));
     if random.one_in(2) {
-        steps.extend([Step::Wait(61), Step::Answer(1, How::Well), Step::Answer(2, How::Well)]);
-        steps.extend([Step::Answer(1, How::Refused), Step::Answer(2, How::Refused)]);
+        steps.push(Step::Wait(61));
+        steps.extend(std::iter::repeat_n(Step::Answer(1, How::Well), 4)); // the lists are among these
+        steps.extend(std::iter::repeat_n(Step::Answer(1, How::Refused), 2));
+    } else if random.one_in(2) {
+        steps.push(Step::Manifests(Wishes {
+            workloads: vec![Spec { schedule: 0, ..spec }],
+            ..Wishes::default()
+        }));
     }
     if random.one_in(4) {
         let resource = random.of(&[Resource::Memory, Resource::Disk]);
@@ -327,7 +338,23 @@ fn cut_short(mood: Mood, random: &mut Random, steps: &mut Vec<Step>) {
         steps.push(Step::Answer(random.below(3), how));
     }
     steps.push(Step::Post { heat: false, value: Some(2) });
-    well(steps, 6);
+    steps.extend(std::iter::repeat_n(Step::Answer(SURELY, How::Well), 6));
+    if random.one_in(2) {
+        // a container was asked, ended, and its successor is cut short before the answer
+        for place in [0, 1] {
+            steps.push(Step::Exit { pod: 0, all: true, code: 1, ran: 1, told: true });
+            // it is looked at, removed, and made anew
+            steps.extend([Step::Answer(place, How::Well), Step::Wait(6), Step::Answer(place, How::Well)]);
+            well(steps, 1 - place);
+        }
+        steps.push(Step::Post { heat: false, value: Some(200) });
+        well(steps, 2);
+        steps.push(Step::Post { heat: false, value: Some(2) });
+        well(steps, 6);
+    }
+    // its end is known before the limit is there
+    steps.extend([heat(Some(9)), Step::Exit { pod: 0, all: true, code: 0, ran: 1, told: true }]);
+    steps.extend([Step::Answer(1, How::Well), Step::Answer(0, How::Well)]);
     steps.extend([Step::Crash { haunting: 0, registers: true }, Step::Read]);
     well(steps, 2);
     steps.extend([Step::Vanish(0), Step::Wait(61), Step::Answer(1, How::Well), Step::Answer(1, How::Well)]);
