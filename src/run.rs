@@ -13,7 +13,7 @@ use chrono::{DateTime, Local};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use log::{debug, error, info, warn};
 use rustix::{
-    fs::{FlockOperation, flock},
+    fs::{FlockOperation, fcntl_lock},
     io::Errno,
 };
 
@@ -303,9 +303,10 @@ fn lock(state_dir: &Path) -> Result<Option<File>, String> {
     let open = || {
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(state_dir)?;
         let file = File::options().create(true).truncate(false).write(true).mode(0o600).open(&path)?;
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        // the process's own: of one that was killed the receiver, which is a child, may live a moment longer
+        match fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(Some(file)),
-            Err(Errno::WOULDBLOCK) => Ok(None),
+            Err(Errno::WOULDBLOCK | Errno::ACCESS) => Ok(None),
             Err(error) => Err(io::Error::from(error)),
         }
     };

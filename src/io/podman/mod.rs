@@ -86,7 +86,7 @@ impl Lane {
 const fn lane_of(task: &Task) -> usize {
     match task {
         Task::List | Task::Look(_) | Task::Limit { .. } | Task::Usage(_) => 0,
-        Task::Cancel(_) | Task::Apply { .. } | Task::Delete(_) => 0, // not for podman
+        Task::Cancel(_) | Task::Apply { .. } | Task::Delete(_) => 0, // done at once; not for podman
         Task::Pull(_) | Task::Discard(_) => 1,
         Task::Start(..) => 2,
         Task::Remove { .. } => 3,
