@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{PLAY_LIMIT, SHORT_GRACE, Seen, Tasks, short_name};
+use super::{LIMIT, PLAY_LIMIT, SHORT_GRACE, Seen, Tasks, short_name};
 use crate::{
     agent::{
         limit::CpuLimit,
@@ -117,8 +117,15 @@ impl Tasks {
                 || self.limits.cpu.is_none() && !workload.content.containers().any(has_own))
     }
 
-    /// Starts a pod that was made. Says why that went wrong.
+    /// Starts a pod that was made. Says why that went wrong. systemd gives it a control group of the CPU only with its
+    /// first container: that is the one which holds its namespaces.
     fn begin(&self, id: &WorkloadId, cpu: CpuLimit, client: &Client) -> Result<Vec<String>, Error> {
+        if let Ok(Some(pod)) = self.inspect(id)
+            && !pod.infra_id.is_empty()
+        {
+            // what keeps it from starting is told by the start of the whole
+            let _ = client.post(&format!("containers/{}/start", pod.infra_id), &[], "", LIMIT)?;
+        }
         if self.inspect(id).is_ok()
             && let Some((cgroup, kept)) = lock(&self.cgroups).get_mut(id)
         {
