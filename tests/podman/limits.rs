@@ -40,6 +40,13 @@ fn cpu_group(pid: i64) -> PathBuf {
     groups.lines().find_map(path).unwrap().into()
 }
 
+/// A container with a limit of its own.
+fn half() -> Value {
+    let mut half = container("half", BUSY);
+    half["resources"] = json!({ "limits": { "cpu": "500m" } });
+    half
+}
+
 /// In µs per 100,000 µs.
 fn quota(group: &Path) -> i64 {
     let [unified, older] = ["cpu.max", "cpu.cfs_quota_us"].map(|file| fs::read_to_string(group.join(file)));
@@ -81,9 +88,7 @@ fn a_container_with_a_limit_of_its_own_has_it_again_when_the_pods_is_lifted() {
     if bed.lacks_cgroups() {
         return skip("rootless podman has no control groups here");
     }
-    let mut half = container("half", BUSY);
-    half["resources"] = json!({ "limits": { "cpu": "500m" } });
-    let workload = workload("own", json!({ "containers": [half] }));
+    let workload = workload("own", json!({ "containers": [half()] }));
     bed.start(&workload);
     let own = cpu_group(bed.state(&workload.id, "half")["Pid"].as_i64().unwrap());
     assert_eq!(quota(&own), 50_000);
@@ -132,9 +137,7 @@ fn a_container_with_a_higher_limit_of_its_own_starts_and_is_bound_by_the_pods() 
     if bed.lacks_cgroups() {
         return skip("rootless podman has no control groups here");
     }
-    let mut half = container("half", BUSY);
-    half["resources"] = json!({ "limits": { "cpu": "500m" } });
-    let workload = bounded("higher", json!({ "containers": [half] }));
+    let workload = bounded("higher", json!({ "containers": [half()] }));
     let started = pod(bed.order(Task::Start(workload.clone(), Some(20_000))));
     assert_eq!(states(&started), ["half running"]);
     if started.cpu.is_none() {

@@ -69,13 +69,7 @@ impl Answer {
     /// Why a pod was not started; nothing, if it was.
     pub(super) fn reasons(&self) -> Result<Vec<String>, Error> {
         let Started { errs } = serde_json::from_slice(&self.body).unwrap_or_default();
-        match self.done() {
-            Err(error) if errs.is_empty() => match error {
-                Error::Refused(reason) => Ok(vec![reason]),
-                error => Err(error),
-            },
-            _ => Ok(errs),
-        }
+        if errs.is_empty() { self.done().map(|()| errs).or_else(Error::reasons) } else { Ok(errs) }
     }
 
     fn refusal(&self) -> Error {
@@ -94,6 +88,16 @@ pub(super) enum Error {
     Broken(String),
     /// It didn't answer in time.
     Late(String),
+}
+
+impl Error {
+    /// Why podman won't; the error itself if it doesn't say.
+    pub(super) fn reasons(self) -> Result<Vec<String>, Self> {
+        match self {
+            Self::Refused(reason) => Ok(vec![reason]),
+            error => Err(error),
+        }
+    }
 }
 
 impl From<Error> for Failure {

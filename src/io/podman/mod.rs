@@ -30,7 +30,7 @@ use super::{lock, pressure::Disks};
 use crate::{
     agent::{
         Event,
-        order::{Fact, Failure, Order, Outcome, Task},
+        order::{Failure, Order, Outcome, Task},
         workload::Engine,
     },
     wire::pod::Limits,
@@ -112,9 +112,9 @@ impl Podman {
         let (engine, ticket) = (order.engine, order.ticket);
         let start = match &order.task {
             Task::Start(workload, _) => Some(workload.id.clone()),
-            Task::Cancel(id) => {
-                self.shared.tasks.cancel(id);
-                return Some(Outcome { engine, ticket, result: Ok(Fact::Gone) });
+            Task::Cancel(_) => {
+                let result = self.shared.tasks.carry_out(&order.task).result;
+                return Some(Outcome { engine, ticket, result });
             }
             _ => None,
         };

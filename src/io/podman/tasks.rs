@@ -386,7 +386,8 @@ impl Tasks {
 
     fn patience(&self) -> Duration {
         let start = if lock(&self.starts).is_empty() { Duration::ZERO } else { PLAY_LIMIT };
-        LIMIT + lock(&self.graces).iter().max().copied().unwrap_or_default().max(start)
+        let stop = lock(&self.graces).iter().max().copied().unwrap_or_default();
+        LIMIT.saturating_add(stop.max(start)) // a grace is its author's
     }
 
     /// Those of the pod's `ConfigMap`s stay behind when it goes.

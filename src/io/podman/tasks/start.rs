@@ -95,12 +95,8 @@ impl Tasks {
         let query = [("logOptions", LOG_LIMIT), ("start", "false")];
         let query = &query[..if is_bounded { 2 } else { 1 }];
         let answer = client.post("play/kube", query, &body, PLAY_LIMIT)?;
-        let mut reasons = match answer.json::<Played>() {
-            // a container that didn't start is a success to podman
-            Ok(played) => played.errors(),
-            Err(Error::Refused(reason)) => vec![reason],
-            Err(error) => return Err(error),
-        };
+        // a container that didn't start is a success to podman
+        let mut reasons = answer.json().map(Played::errors).or_else(Error::reasons)?;
         if reasons.is_empty() && is_bounded {
             reasons = self.begin(&workload.id, cpu, &client)?;
         }
