@@ -1,16 +1,19 @@
 //! Notices that a container's process ended, without asking podman: the kernel tells.
 //!
 //! A container has two processes: its own, and `conmon`, which waits for it. When the first ends, podman still
-//! calls it running; only when `conmon` ends as well, a tenth of a second later, does an inspection tell the
-//! exit code. So the end of the first starts a wait for the end of the second.
+//! calls it running; only when `conmon` ends as well, a tenth of a second later, is podman's clean-up through.
+//! So the end of the first starts a wait for the end of the second.
 //!
 //! An agent that lives in another PID namespace than podman can't see these processes. It registers them by
 //! name only, and whoever hears of their end calls [`Exits::died`].
+
+mod conmon;
 
 use std::{
     collections::HashMap,
     fs, io,
     os::fd::OwnedFd,
+    path::PathBuf,
     sync::{Arc, Mutex, MutexGuard},
     thread,
     time::Duration,
@@ -28,10 +31,14 @@ use crate::agent::{
     Event,
     workload::{Engine, WorkloadId},
 };
+pub use conmon::Exit;
+use conmon::ExitFiles;
 
 /// How long podman's clean-up may take after the process has ended, before somebody looks all the same.
 const CLEAN_UP: Duration = Duration::from_secs(5);
 const STACK: usize = 64 * 1024;
+/// In the epoll set: the exit files.
+const FILES: u64 = u64::MAX;
 
 /// One container's processes.
 #[derive(Debug)]
@@ -43,6 +50,10 @@ pub struct Process {
     own: Option<OwnedFd>,
     /// Until it has ended; a container whose `conmon` was killed lives on without.
     conmon: Option<OwnedFd>,
+    /// Where that writes how the container ended.
+    exit_file: Option<PathBuf>,
+    /// What it wrote.
+    exit: Option<Exit>,
     /// Known by name only.
     elsewhere: bool,
 }
@@ -60,7 +71,7 @@ impl Process {
     /// Opens the processes that podman names for a container, and makes sure that they are it: pids are
     /// reused, and mean something else in another namespace.
     pub fn open(container: &str, pid: i32, conmon_pid: i32) -> Result<Self, Unwatchable> {
-        let open = |pid: i32, is_it: &dyn Fn() -> bool| -> Result<Option<OwnedFd>, Unwatchable> {
+        let open = |pid: i32, is_it: &mut dyn FnMut() -> bool| -> Result<Option<OwnedFd>, Unwatchable> {
             let Some(pid) = Pid::from_raw(pid) else { return Ok(None) };
             match pidfd_open(pid, PidfdFlags::empty()) {
                 // checked only now: from here on the descriptor is this very process, whatever it is
@@ -70,24 +81,49 @@ impl Process {
                 Err(_) => Err(Unwatchable::Unknown),
             }
         };
-        let conmon = open(conmon_pid, &|| proc_file_mentions(conmon_pid, "cmdline", container))?;
+        let mut cmdline = Vec::new();
+        let conmon = open(conmon_pid, &mut || {
+            cmdline = proc_file(conmon_pid, "cmdline");
+            mentions(&cmdline, container)
+        })?;
         let is_child = || conmon.is_some() && parent(pid) == Some(conmon_pid);
-        let own = open(pid, &|| is_child() || proc_file_mentions(pid, "cgroup", container))?;
+        let own = open(pid, &mut || is_child() || proc_file_mentions(pid, "cgroup", container))?;
         if own.is_none() && conmon.is_none() {
             return Err(Unwatchable::Gone);
         }
-        Ok(Self { container: container.into(), pid, own, conmon, elsewhere: false })
+        let exit_file = conmon::exit_file(&cmdline, container);
+        Ok(Self { container: container.into(), pid, own, conmon, exit_file, exit: None, elsewhere: false })
+    }
+
+    /// Whether its own process lives, and `conmon` waits for it.
+    pub fn is_whole(&self) -> bool {
+        self.own.is_some() && self.conmon.is_some()
     }
 
     /// A container whose end somebody else has to notice.
     pub fn elsewhere(container: &str) -> Self {
-        Self { container: container.into(), pid: 0, own: None, conmon: None, elsewhere: true }
+        Self {
+            container: container.into(),
+            pid: 0,
+            own: None,
+            conmon: None,
+            exit_file: None,
+            exit: None,
+            elsewhere: true,
+        }
     }
 }
 
 /// Whether the process's file in `/proc` holds this text.
 pub(super) fn proc_file_mentions(pid: i32, file: &str, text: &str) -> bool {
-    let content = fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default();
+    mentions(&proc_file(pid, file), text)
+}
+
+fn proc_file(pid: i32, file: &str) -> Vec<u8> {
+    fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default()
+}
+
+fn mentions(content: &[u8], text: &str) -> bool {
     content.windows(text.len()).any(|window| window == text.as_bytes())
 }
 
@@ -108,6 +144,8 @@ struct Shared {
     engine: Engine,
     events: Sender<Event>,
     epoll: OwnedFd,
+    /// Unless the kernel has none to give: podman knows as well.
+    files: Option<ExitFiles>,
     pods: Mutex<Pods>,
 }
 
@@ -115,6 +153,16 @@ struct Shared {
 struct Pods {
     next: u64,
     watched: HashMap<WorkloadId, Vec<Watched>>,
+    /// What is known of those that ended in pods which nobody has looked at since.
+    ended: HashMap<WorkloadId, Vec<(String, Exit)>>,
+}
+
+impl Pods {
+    fn forget(&mut self, pod: &WorkloadId) {
+        // a closed descriptor leaves the epoll set by itself
+        self.watched.remove(pod);
+        self.ended.remove(pod);
+    }
 }
 
 /// A process with its number in the epoll set: twice this, and one more for `conmon`.
@@ -142,7 +190,11 @@ impl Exits {
     /// Starts the one thread that waits, for one engine.
     pub fn start(engine: Engine, events: Sender<Event>) -> io::Result<Self> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-        let shared = Arc::new(Shared { engine, events, epoll, pods: Mutex::default() });
+        let files = ExitFiles::new().ok();
+        if let Some(files) = &files {
+            epoll::add(&epoll, files, epoll::EventData::new_u64(FILES), epoll::EventFlags::IN)?;
+        }
+        let shared = Arc::new(Shared { engine, events, epoll, files, pods: Mutex::default() });
         let exits = Self { shared: Arc::clone(&shared) };
         thread::Builder::new().name("exits".into()).stack_size(STACK).spawn(move || shared.wait())?;
         Ok(exits)
@@ -154,7 +206,7 @@ impl Exits {
     /// Who keeps what this returns until it has told what it found can be sure that no exit overtakes it.
     pub fn watch(&self, pod: &WorkloadId, processes: Vec<Process>) -> Quiet<'_> {
         let mut pods = self.shared.lock();
-        pods.watched.remove(pod);
+        pods.forget(pod);
         let mut watched = Vec::with_capacity(processes.len());
         for process in processes {
             let number = pods.next;
@@ -166,6 +218,9 @@ impl Exits {
                     log::warn!("failed to watch a process of '{pod}': {error}");
                 }
             }
+            if let (Some(files), Some(file)) = (&self.shared.files, &process.exit_file) {
+                files.watch(file);
+            }
             watched.push(Watched { number, process, ended_by: None });
         }
         if !watched.is_empty() {
@@ -176,8 +231,12 @@ impl Exits {
 
     /// The pod goes: its exits are nobody's business any more.
     pub fn forget(&self, pod: &WorkloadId) {
-        // a closed descriptor leaves the epoll set by itself
-        self.shared.lock().watched.remove(pod);
+        self.shared.lock().forget(pod);
+    }
+
+    /// Those of the pod's containers that are known to have ended, and how; told once.
+    pub fn ended(&self, pod: &WorkloadId) -> Vec<(String, Exit)> {
+        self.shared.lock().ended.remove(pod).unwrap_or_default()
     }
 
     /// The containers that run: the pod, the container's id, and its first process if it can be seen from here.
@@ -259,8 +318,20 @@ impl Shared {
     fn sort_out(&self, fired: &[epoll::Event]) -> (Vec<WorkloadId>, Option<Duration>) {
         let mut pods = self.lock();
         let now = since_boot();
+        // before conmon's end is acted upon: it wrote earlier
+        if let Some(files) = &self.files {
+            files.written(|container| {
+                let mut all = pods.watched.values_mut().flatten().map(|one| &mut one.process);
+                if let Some(process) = all.find(|process| process.container == container) {
+                    process.exit = process.exit_file.as_deref().and_then(conmon::read);
+                }
+            });
+        }
         for event in fired {
             let data = event.data.u64();
+            if data == FILES {
+                continue;
+            }
             let Some(watched) = pods.watched.values_mut().flatten().find(|one| one.number == data / 2) else {
                 continue;
             };
@@ -272,135 +343,19 @@ impl Shared {
             }
         }
         let ended = pods.watched.extract_if(|_, all| all.iter().any(|one| one.has_ended(now)));
-        let ended = ended.map(|(pod, _)| pod).collect();
+        let ended: Vec<_> = ended.map(|(pod, all)| (pod, exits(all))).collect();
+        pods.ended.extend(ended.iter().cloned());
+        let ended = ended.into_iter().map(|(pod, _)| pod).collect();
         let next = pods.watched.values().flatten().filter_map(|one| one.ended_by).min();
         (ended, next)
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use std::{
-        io::Read,
-        os::unix::process::ExitStatusExt,
-        process::{Child, Command, Stdio},
-    };
-
-    use crossbeam_channel::{Receiver, unbounded};
-
-    use super::*;
-
-    const ENGINE: Engine = Engine::Podman { rootless: false };
-    const SOON: Duration = Duration::from_millis(150);
-    const PATIENCE: Duration = Duration::from_secs(3);
-
-    /// A process that lives until it is told to end, and a descriptor for it.
-    fn process() -> (Child, OwnedFd) {
-        let child = Command::new("cat").stdin(Stdio::piped()).spawn().unwrap();
-        let pid = Pid::from_child(&child);
-        (child, pidfd_open(pid, PidfdFlags::empty()).unwrap())
-    }
-
-    fn end(mut child: Child) {
-        drop(child.stdin.take());
-        child.wait().unwrap();
-    }
-
-    fn watch(own: OwnedFd, conmon: OwnedFd) -> (Exits, WorkloadId, Receiver<Event>) {
-        let (sender, events) = unbounded();
-        let exits = Exits::start(ENGINE, sender).unwrap();
-        let pod = WorkloadId::from_pod_name("p");
-        let process =
-            Process { container: "c".into(), pid: 0, own: Some(own), conmon: Some(conmon), elsewhere: false };
-        drop(exits.watch(&pod, vec![process]));
-        (exits, pod, events)
-    }
-
-    #[test]
-    fn an_exit_is_told_once_and_only_after_the_clean_up() {
-        let ((own, own_fd), (conmon, conmon_fd)) = (process(), process());
-        let (_exits, pod, events) = watch(own_fd, conmon_fd);
-        end(own);
-        assert!(events.recv_timeout(SOON).is_err());
-        end(conmon);
-        assert_eq!(events.recv_timeout(PATIENCE), Ok(Event::Exited(ENGINE, pod)));
-        assert!(events.recv_timeout(SOON).is_err());
-    }
-
-    #[test]
-    fn a_lost_conmon_is_no_exit() {
-        let ((own, own_fd), (conmon, conmon_fd)) = (process(), process());
-        let (_exits, pod, events) = watch(own_fd, conmon_fd);
-        end(conmon);
-        assert!(events.recv_timeout(SOON).is_err());
-        end(own);
-        assert_eq!(events.recv_timeout(PATIENCE), Ok(Event::Exited(ENGINE, pod)));
-    }
-
-    #[test]
-    fn a_clean_up_that_hangs_is_waited_for_until_its_deadline() {
-        let (conmon, fd) = process();
-        let process =
-            Process { container: "c".into(), pid: 0, own: None, conmon: Some(fd), elsewhere: false };
-        let by = Duration::from_secs(9);
-        let watched = Watched { number: 0, process, ended_by: Some(by) };
-        assert!(!watched.has_ended(by - SOON));
-        assert!(watched.has_ended(by));
-        end(conmon);
-    }
-
-    #[test]
-    fn no_exit_overtakes_what_was_found() {
-        let ((own, own_fd), (conmon, conmon_fd)) = (process(), process());
-        let (exits, pod, events) = watch(own_fd, conmon_fd);
-        let ((other, other_fd), (its_conmon, its_conmon_fd)) = (process(), process());
-        let process = Process {
-            container: "d".into(),
-            pid: 0,
-            own: Some(other_fd),
-            conmon: Some(its_conmon_fd),
-            elsewhere: false,
-        };
-        let quiet = exits.watch(&pod, vec![process]);
-        [own, conmon, other, its_conmon].into_iter().for_each(end);
-        assert!(events.recv_timeout(SOON).is_err());
-        drop(quiet);
-        assert_eq!(events.recv_timeout(PATIENCE), Ok(Event::Exited(ENGINE, pod)));
-        assert!(events.recv_timeout(SOON).is_err(), "the former registration was replaced");
-    }
-
-    #[test]
-    fn who_has_to_go_is_asked_first_and_killed_if_it_does_not() {
-        let script = "trap '' TERM; echo; while :; do sleep 1; done";
-        let mut deaf = Command::new("sh").args(["-c", script]).stdout(Stdio::piped()).spawn().unwrap();
-        deaf.stdout.as_mut().unwrap().read_exact(&mut [0]).unwrap();
-        let ((mut own, own_fd), (conmon, conmon_fd)) = (process(), process());
-        let (exits, pod, _events) = watch(own_fd, conmon_fd);
-        exits.end(&pod, PATIENCE);
-        assert_eq!(own.wait().unwrap().signal(), Some(Signal::TERM.as_raw()));
-        drop(exits.watch(
-            &pod,
-            vec![Process {
-                container: "c".into(),
-                pid: 0,
-                own: Some(pidfd_open(Pid::from_child(&deaf), PidfdFlags::empty()).unwrap()),
-                conmon: None,
-                elsewhere: false,
-            }],
-        ));
-        exits.end(&pod, SOON);
-        assert_eq!(deaf.wait().unwrap().signal(), Some(Signal::KILL.as_raw()));
-        end(conmon);
-    }
-
-    #[test]
-    fn a_process_of_somebody_else_is_not_taken_for_a_container() {
-        let (child, _fd) = process();
-        let pid = Pid::from_child(&child).as_raw_pid();
-        let container = "5d1e1494c66b1979cb5c9d8ebb667ff2537e3c305d303fa3c6a9723ba8cdb038";
-        assert_eq!(Process::open(container, pid, pid).unwrap_err(), Unwatchable::Unknown);
-        end(child);
-        assert_eq!(Process::open(container, pid, pid).unwrap_err(), Unwatchable::Gone);
-        assert_eq!(Process::open(container, 0, 0).unwrap_err(), Unwatchable::Gone);
-    }
+/// Of those that are over, podman's clean-up included.
+fn exits(all: Vec<Watched>) -> Vec<(String, Exit)> {
+    let over = all.into_iter().map(|one| one.process).filter(|it| it.own.is_none() && it.conmon.is_none());
+    over.filter_map(|process| Some((process.container, process.exit?))).collect()
 }
+
+#[cfg(test)]
+mod tests;

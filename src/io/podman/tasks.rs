@@ -1,6 +1,7 @@
 //! What each order asks of podman, in which sequence, and what its answers mean.
 
 mod limits;
+mod look;
 mod start;
 
 use std::{
@@ -33,20 +34,21 @@ use crate::{
     agent::{
         Event,
         limit::CpuLimit,
-        order::{Container, ContainerState, Fact, Failure, Pod, PodSummary, Task},
+        order::{Fact, Failure, Pod, PodSummary, Task},
         shed::Resource,
         workload::WorkloadId,
     },
     io::{
-        exits::{Exits, Process, Unwatchable},
+        exits::{Exits, Process},
         pressure::Disks,
         unix::Hangup,
     },
     wire::{
         pod::{self, Limits, OWNER_LABEL, WORKLOAD_LABEL},
-        podman::{InspectedContainer, InspectedPod, ListedPod, PodContainer, Volume, parse_time, storage},
+        podman::{InspectedPod, ListedPod, Volume, storage},
     },
 };
+use look::{Known, Seen, short_name};
 
 /// For what podman does at once.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -69,7 +71,7 @@ pub(super) struct Tasks {
     /// without another look.
     ours: Mutex<BTreeMap<WorkloadId, Box<str>>>,
     /// The containers of those that were looked at: as long as all are there, it is the same pod.
-    looked: Mutex<BTreeMap<WorkloadId, Vec<PodContainer>>>,
+    looked: Mutex<BTreeMap<WorkloadId, Vec<Known>>>,
     /// The control groups of the pods that were looked at, and the CPU limit that each shall have.
     cgroups: Mutex<BTreeMap<WorkloadId, (Cgroup, CpuLimit)>>,
     /// The graces of the stops under way: podman's list of pods, and a look at one of these, waits for them.
@@ -94,14 +96,6 @@ impl From<Result<Fact, Failure>> for Done {
     fn from(result: Result<Fact, Failure>) -> Self {
         Self { result, running: None }
     }
-}
-
-/// A container as it was found.
-struct Seen {
-    container: Container,
-    /// If it runs.
-    process: Option<Process>,
-    inspected: InspectedContainer,
 }
 
 impl Tasks {
@@ -168,7 +162,7 @@ impl Tasks {
         match seen {
             Ok((id, Some(seen))) => {
                 let running = seen.iter().filter(|seen| seen.process.is_some());
-                let began = running.filter_map(|seen| parse_time(&seen.inspected.state.started_at)).max();
+                let began = running.filter_map(|seen| seen.began).max();
                 let (containers, processes): (_, Vec<_>) =
                     seen.into_iter().map(|seen| (seen.container, seen.process)).unzip();
                 let running = Some((id.clone(), processes.into_iter().flatten().collect()));
@@ -258,71 +252,6 @@ impl Tasks {
         }
     }
 
-    /// podman is asked for the pod itself only where its containers aren't known: that takes longer than to ask for each
-    /// of them, and waits for whatever it does with the pod.
-    fn look(&self, id: &WorkloadId) -> Result<Option<Vec<Seen>>, Failure> {
-        let known = lock(&self.looked).remove(id);
-        let found = match &known {
-            Some(containers) => self.look_at_all(id, containers)?,
-            None => Vec::new(),
-        };
-        let (containers, mut found) = match known {
-            Some(containers) if found.len() == containers.len() => (containers, found),
-            _ => {
-                let Some(pod) = self.inspect(id)? else { return Ok(None) };
-                let containers: Vec<_> = pod.containers().cloned().collect();
-                let found = self.look_at_all(id, &containers)?;
-                (containers, found)
-            }
-        };
-        lock(&self.looked).insert(id.clone(), containers);
-        // podman lists them by id, and made them in the order of the specification
-        found.sort_by_key(|seen| parse_time(&seen.inspected.created));
-        Ok(Some(found))
-    }
-
-    /// Those that are there.
-    fn look_at_all(&self, id: &WorkloadId, containers: &[PodContainer]) -> Result<Vec<Seen>, Failure> {
-        let seen = containers.iter().map(|listed| self.look_at(id, listed));
-        Ok(seen.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
-    }
-
-    /// One container; nothing if it is gone.
-    fn look_at(&self, id: &WorkloadId, listed: &PodContainer) -> Result<Option<Seen>, Failure> {
-        let mut may_have_ended = true;
-        loop {
-            let answer = self.client.get(&format!("containers/{}/json", listed.id), &[], LIMIT)?;
-            if answer.is_missing() {
-                return Ok(None);
-            }
-            let inspected: InspectedContainer = answer.json()?;
-            let now = &inspected.state;
-            let (state, process) = if !now.runs() {
-                (now.meaning(), None)
-            } else {
-                match Process::open(&listed.id, now.pid, now.conmon_pid) {
-                    Ok(process) => (ContainerState::Running, Some(process)),
-                    Err(_) if may_have_ended => {
-                        // since podman looked, that is
-                        may_have_ended = false;
-                        continue;
-                    }
-                    // somebody killed its conmon, and so podman never learns that it has ended
-                    Err(Unwatchable::Gone) if now.cgroup_path.is_empty() => {
-                        (ContainerState::Stuck("its process is gone, and podman doesn't know".into()), None)
-                    }
-                    Err(_) => {
-                        self.deaths.listen(&now.started_at);
-                        (ContainerState::Running, Some(Process::elsewhere(&listed.id)))
-                    }
-                }
-            };
-            let healthcheck = process.as_ref().and_then(|_| self.prober.healthcheck(&inspected.image));
-            let container = Container { name: short_name(id, listed).into(), state, healthcheck };
-            return Ok(Some(Seen { container, process, inspected }));
-        }
-    }
-
     fn remove(&self, id: &WorkloadId, grace: Duration) -> Result<(), Failure> {
         if grace.is_zero() {
             self.exits.end(id, SHORT_GRACE);
@@ -403,10 +332,4 @@ impl Tasks {
         }
         Ok(())
     }
-}
-
-/// The container's name in the specification.
-fn short_name<'a>(id: &WorkloadId, container: &'a PodContainer) -> &'a str {
-    let name = &container.name;
-    name.strip_prefix(id.as_str()).and_then(|name| name.strip_prefix('-')).unwrap_or(name)
 }

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{LIMIT, Seen, Tasks};
+use super::{LIMIT, Tasks, look::Inspected};
 use crate::{
     agent::{
         limit::CpuLimit,
@@ -18,11 +18,12 @@ use crate::{
 
 impl Tasks {
     /// Does what podman 4 doesn't on its own: see to the annotation that bounds the number of processes.
-    pub(super) fn limit_pids(&self, id: &WorkloadId, seen: &Seen) {
+    pub(super) fn limit_pids(&self, id: &WorkloadId, inspected: &Inspected) {
+        let Inspected { seen, answer } = inspected;
         let name = &seen.container.name;
-        let wanted = seen.inspected.annotation(&pod::pids_limit_annotation(name));
+        let wanted = answer.annotation(&pod::pids_limit_annotation(name));
         let wanted = wanted.and_then(|limit| limit.parse().ok()).filter(|limit: &i64| *limit > 0);
-        let (Some(limit), true) = (wanted, seen.process.is_some() && seen.inspected.pids_limit() <= 0) else {
+        let (Some(limit), true) = (wanted, seen.process.is_some() && answer.pids_limit() <= 0) else {
             return;
         };
         let body = json!({ "pids": { "limit": limit } }).to_string();
@@ -44,8 +45,8 @@ impl Tasks {
             known => known,
         };
         let own = || {
-            let seen = self.look(id).ok().flatten().into_iter().flatten();
-            seen.map(|seen| (seen.inspected.id.clone(), seen.inspected.cpu_limit())).collect()
+            let all = self.ask(id).ok().flatten().into_iter().flatten();
+            all.map(|one| (one.answer.id.clone(), one.answer.cpu_limit())).collect()
         };
         let limited = cgroup.ok_or(LimitError::Missing).and_then(|(cgroup, _)| cgroup.limit(cpu, &own));
         limited.map_err(|error| Failure::Workload(error.to_string()))?;

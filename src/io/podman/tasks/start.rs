@@ -77,11 +77,9 @@ impl Tasks {
                 (error, _) => error.into(),
             });
         }
-        let seen = self.look(id)?;
-        for seen in seen.iter().flatten() {
-            self.limit_pids(id, seen);
-        }
-        Ok(seen)
+        let Some(found) = self.ask(id)? else { return Ok(None) };
+        found.iter().for_each(|one| self.limit_pids(id, one));
+        Ok(Some(found.into_iter().map(|one| one.seen).collect()))
     }
 
     /// Makes the pod and starts it: in two steps if its conditions may bound its CPU time, so that nothing of it runs

@@ -1,0 +1,181 @@
+//! Real processes, and what is told of their ends.
+
+use std::{
+    io::Read,
+    os::unix::process::ExitStatusExt,
+    process::{Child, Command, Stdio},
+};
+
+use crossbeam_channel::{Receiver, unbounded};
+
+use super::*;
+
+const ENGINE: Engine = Engine::Podman { rootless: false };
+const SOON: Duration = Duration::from_millis(150);
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// A process that lives until it is told to end, and a descriptor for it.
+fn process() -> (Child, OwnedFd) {
+    let child = Command::new("cat").stdin(Stdio::piped()).spawn().unwrap();
+    let pid = Pid::from_child(&child);
+    (child, pidfd_open(pid, PidfdFlags::empty()).unwrap())
+}
+
+fn end(mut child: Child) {
+    drop(child.stdin.take());
+    child.wait().unwrap();
+}
+
+fn watch(own: OwnedFd, conmon: OwnedFd) -> (Exits, WorkloadId, Receiver<Event>) {
+    let (sender, events) = unbounded();
+    let exits = Exits::start(ENGINE, sender).unwrap();
+    let pod = WorkloadId::from_pod_name("p");
+    let process = Process {
+        container: "c".into(),
+        pid: 0,
+        own: Some(own),
+        conmon: Some(conmon),
+        exit_file: None,
+        exit: None,
+        elsewhere: false,
+    };
+    drop(exits.watch(&pod, vec![process]));
+    (exits, pod, events)
+}
+
+#[test]
+fn an_exit_is_told_once_and_only_after_the_clean_up() {
+    let ((own, own_fd), (conmon, conmon_fd)) = (process(), process());
+    let (_exits, pod, events) = watch(own_fd, conmon_fd);
+    end(own);
+    assert!(events.recv_timeout(SOON).is_err());
+    end(conmon);
+    assert_eq!(events.recv_timeout(PATIENCE), Ok(Event::Exited(ENGINE, pod)));
+    assert!(events.recv_timeout(SOON).is_err());
+}
+
+#[test]
+fn a_lost_conmon_is_no_exit() {
+    let ((own, own_fd), (conmon, conmon_fd)) = (process(), process());
+    let (_exits, pod, events) = watch(own_fd, conmon_fd);
+    end(conmon);
+    assert!(events.recv_timeout(SOON).is_err());
+    end(own);
+    assert_eq!(events.recv_timeout(PATIENCE), Ok(Event::Exited(ENGINE, pod)));
+}
+
+#[test]
+fn what_conmon_wrote_is_known_at_its_end() {
+    let place = tempfile::tempdir().unwrap();
+    let write = |text: &str| {
+        fs::write(place.path().join("c.tmp"), text).unwrap();
+        fs::rename(place.path().join("c.tmp"), place.path().join("c")).unwrap();
+    };
+    let ((own, own_fd), (conmon, conmon_fd)) = (process(), process());
+    let ((other, other_fd), (its_conmon, its_conmon_fd)) = (process(), process());
+    let process = |container: &str, own, conmon| Process {
+        exit_file: Some(place.path().join(container)),
+        own: Some(own),
+        conmon: Some(conmon),
+        ..Process::elsewhere(container)
+    };
+    let processes = [process("c", own_fd, conmon_fd), process("d", other_fd, its_conmon_fd)];
+    let processes = processes.map(|process| Process { elsewhere: false, ..process });
+    let (sender, events) = unbounded();
+    let exits = Exits::start(ENGINE, sender).unwrap();
+    let pod = WorkloadId::from_pod_name("p");
+    drop(exits.watch(&pod, processes.into()));
+    write("3");
+    end(own);
+    assert!(events.recv_timeout(SOON).is_err(), "podman cleans up");
+    assert_eq!(exits.ended(&pod), []);
+    fs::remove_file(place.path().join("c")).unwrap(); // as podman does
+    end(conmon);
+    assert_eq!(events.recv_timeout(PATIENCE), Ok(Event::Exited(ENGINE, pod.clone())));
+    let ended = exits.ended(&pod);
+    assert_eq!(
+        ended.iter().map(|(container, exit)| (container.as_str(), exit.code)).collect::<Vec<_>>(),
+        [("c", 3)]
+    );
+    assert!(ended[0].1.at.elapsed().unwrap() < PATIENCE);
+    assert_eq!(exits.ended(&pod), [], "it is told once");
+    [other, its_conmon].into_iter().for_each(end);
+}
+
+#[test]
+fn a_clean_up_that_hangs_is_waited_for_until_its_deadline() {
+    let (conmon, fd) = process();
+    let process = Process {
+        container: "c".into(),
+        pid: 0,
+        own: None,
+        conmon: Some(fd),
+        exit_file: None,
+        exit: None,
+        elsewhere: false,
+    };
+    let by = Duration::from_secs(9);
+    let watched = Watched { number: 0, process, ended_by: Some(by) };
+    assert!(!watched.has_ended(by - SOON));
+    assert!(watched.has_ended(by));
+    end(conmon);
+}
+
+#[test]
+fn no_exit_overtakes_what_was_found() {
+    let ((own, own_fd), (conmon, conmon_fd)) = (process(), process());
+    let (exits, pod, events) = watch(own_fd, conmon_fd);
+    let ((other, other_fd), (its_conmon, its_conmon_fd)) = (process(), process());
+    let process = Process {
+        container: "d".into(),
+        pid: 0,
+        own: Some(other_fd),
+        conmon: Some(its_conmon_fd),
+        exit_file: None,
+        exit: None,
+        elsewhere: false,
+    };
+    let quiet = exits.watch(&pod, vec![process]);
+    [own, conmon, other, its_conmon].into_iter().for_each(end);
+    assert!(events.recv_timeout(SOON).is_err());
+    drop(quiet);
+    assert_eq!(events.recv_timeout(PATIENCE), Ok(Event::Exited(ENGINE, pod)));
+    assert!(events.recv_timeout(SOON).is_err(), "the former registration was replaced");
+}
+
+#[test]
+fn who_has_to_go_is_asked_first_and_killed_if_it_does_not() {
+    let script = "trap '' TERM; echo; while :; do sleep 1; done";
+    let mut deaf = Command::new("sh").args(["-c", script]).stdout(Stdio::piped()).spawn().unwrap();
+    deaf.stdout.as_mut().unwrap().read_exact(&mut [0]).unwrap();
+    let ((mut own, own_fd), (conmon, conmon_fd)) = (process(), process());
+    let (exits, pod, _events) = watch(own_fd, conmon_fd);
+    exits.end(&pod, PATIENCE);
+    assert_eq!(own.wait().unwrap().signal(), Some(Signal::TERM.as_raw()));
+    drop(exits.watch(
+        &pod,
+        vec![Process {
+            container: "c".into(),
+            pid: 0,
+            own: Some(pidfd_open(Pid::from_child(&deaf), PidfdFlags::empty()).unwrap()),
+            conmon: None,
+            exit_file: None,
+            exit: None,
+            elsewhere: false,
+        }],
+    ));
+    exits.end(&pod, SOON);
+    assert_eq!(deaf.wait().unwrap().signal(), Some(Signal::KILL.as_raw()));
+    end(conmon);
+}
+
+#[test]
+fn a_process_of_somebody_else_is_not_taken_for_a_container() {
+    let (child, _fd) = process();
+    let pid = Pid::from_child(&child).as_raw_pid();
+    let container = "5d1e1494c66b1979cb5c9d8ebb667ff2537e3c305d303fa3c6a9723ba8cdb038";
+    assert_eq!(Process::open(container, pid, pid).unwrap_err(), Unwatchable::Unknown);
+    end(child);
+    assert_eq!(Process::open(container, pid, pid).unwrap_err(), Unwatchable::Gone);
+    assert_eq!(Process::open(container, 0, 0).unwrap_err(), Unwatchable::Gone);
+}

@@ -1,0 +1,185 @@
+//! What became of a pod's containers: told by their processes where that will do, and by podman where it has to be.
+
+use std::time::SystemTime;
+
+use super::{LIMIT, Tasks};
+use crate::{
+    agent::{
+        order::{Container, ContainerState, Failure},
+        workload::WorkloadId,
+    },
+    io::{
+        exits::{Exit, Process, Unwatchable},
+        lock,
+    },
+    wire::podman::{InspectedContainer, PodContainer, State, parse_time},
+};
+
+/// A container as it was found.
+pub(super) struct Seen {
+    pub(super) container: Container,
+    /// If it runs.
+    pub(super) process: Option<Process>,
+    /// When it was started, if it was.
+    pub(super) began: Option<SystemTime>,
+}
+
+/// A container as podman told it.
+pub(super) struct Inspected {
+    pub(super) seen: Seen,
+    pub(super) answer: InspectedContainer,
+}
+
+/// A container that was looked at.
+pub(super) struct Known {
+    listed: PodContainer,
+    /// If it ran, and its processes can be seen from here.
+    life: Option<Life>,
+}
+
+/// What tells how a container's life ends, without podman.
+struct Life {
+    container: Container,
+    began: SystemTime,
+    pid: i32,
+    conmon_pid: i32,
+}
+
+impl Life {
+    fn of(inspected: &Inspected) -> Option<Self> {
+        let Inspected { seen, answer } = inspected;
+        let Seen { container, process, began } = seen;
+        process.as_ref().filter(|process| process.is_whole())?;
+        let State { pid, conmon_pid, .. } = answer.state;
+        Some(Self { container: container.clone(), began: (*began)?, pid, conmon_pid })
+    }
+
+    /// The container as it is now, whose end is known if it ended; nothing if that is unclear.
+    fn now(&self, listed: &PodContainer, end: Option<Exit>) -> Option<Seen> {
+        let Container { name, healthcheck, .. } = &self.container;
+        let (state, process, healthcheck) = if let Some(Exit { code, at }) = end {
+            // the clock may have been set while it ran
+            let ran = at.duration_since(self.began).unwrap_or_default();
+            (ContainerState::Exited { code, at, ran }, None, None)
+        } else {
+            let process = Process::open(&listed.id, self.pid, self.conmon_pid).ok();
+            (ContainerState::Running, Some(process.filter(Process::is_whole)?), healthcheck.clone())
+        };
+        let container = Container { name: name.clone(), state, healthcheck };
+        Some(Seen { container, process, began: Some(self.began) })
+    }
+}
+
+impl Tasks {
+    /// All of the pod's containers, in the order of its specification; nothing if there is no such pod.
+    pub(super) fn look(&self, id: &WorkloadId) -> Result<Option<Vec<Seen>>, Failure> {
+        if let Some(seen) = self.after_exit(id) {
+            return Ok(Some(seen));
+        }
+        Ok(self.ask(id)?.map(|all| all.into_iter().map(|one| one.seen).collect()))
+    }
+
+    /// If one of them has failed, and how it is with each is plain without podman. That may be slow to answer: it goes on
+    /// with its clean-up, and those of its processes that find its database taken try again after 50 ms.
+    fn after_exit(&self, id: &WorkloadId) -> Option<Vec<Seen>> {
+        let ended = self.exits.ended(id);
+        if ended.is_empty() || !ended.iter().all(|(_, exit)| exit.is_own_failure()) {
+            return None;
+        }
+        let mut looked = lock(&self.looked);
+        let known = looked.get_mut(id)?;
+        let now = |one: &Known| {
+            let end = ended.iter().find(|(container, _)| *container == one.listed.id).map(|(_, end)| *end);
+            one.life.as_ref()?.now(&one.listed, end)
+        };
+        let seen: Vec<Seen> = known.iter().map(now).collect::<Option<_>>()?;
+        for (known, seen) in known.iter_mut().zip(&seen) {
+            // somebody may start it again: then podman tells
+            known.life.take_if(|_| seen.process.is_none());
+        }
+        Some(seen)
+    }
+
+    /// podman is asked for the pod itself only where its containers aren't known: that takes longer than to ask for each
+    /// of them, and waits for whatever it does with the pod.
+    pub(super) fn ask(&self, id: &WorkloadId) -> Result<Option<Vec<Inspected>>, Failure> {
+        let known = lock(&self.looked).remove(id);
+        let known = known.map(|all| all.into_iter().map(|one| one.listed).collect::<Vec<_>>());
+        let found = match &known {
+            Some(containers) => self.ask_for_all(id, containers)?,
+            None => Vec::new(),
+        };
+        let mut found = match known {
+            Some(containers) if found.len() == containers.len() => found,
+            _ => {
+                let Some(pod) = self.inspect(id)? else { return Ok(None) };
+                let containers: Vec<_> = pod.containers().cloned().collect();
+                self.ask_for_all(id, &containers)?
+            }
+        };
+        // podman lists them by id, and made them in the order of the specification
+        found.sort_by_key(|(_, one)| parse_time(&one.answer.created));
+        let (known, found) = found
+            .into_iter()
+            .map(|(listed, one)| (Known { listed, life: Life::of(&one) }, one))
+            .unzip::<_, _, Vec<_>, Vec<_>>();
+        lock(&self.looked).insert(id.clone(), known);
+        Ok(Some(found))
+    }
+
+    /// Those that are there.
+    fn ask_for_all(
+        &self,
+        id: &WorkloadId,
+        containers: &[PodContainer],
+    ) -> Result<Vec<(PodContainer, Inspected)>, Failure> {
+        let found = containers.iter().map(|listed| {
+            let found = self.ask_for(id, listed)?;
+            Ok(found.map(|found| (listed.clone(), found)))
+        });
+        Ok(found.collect::<Result<Vec<_>, Failure>>()?.into_iter().flatten().collect())
+    }
+
+    /// One container; nothing if it is gone.
+    fn ask_for(&self, id: &WorkloadId, listed: &PodContainer) -> Result<Option<Inspected>, Failure> {
+        let mut may_have_ended = true;
+        loop {
+            let answer = self.client.get(&format!("containers/{}/json", listed.id), &[], LIMIT)?;
+            if answer.is_missing() {
+                return Ok(None);
+            }
+            let answer: InspectedContainer = answer.json()?;
+            let now = &answer.state;
+            let (state, process) = if !now.runs() {
+                (now.meaning(), None)
+            } else {
+                match Process::open(&listed.id, now.pid, now.conmon_pid) {
+                    Ok(process) => (ContainerState::Running, Some(process)),
+                    Err(_) if may_have_ended => {
+                        // since podman looked, that is
+                        may_have_ended = false;
+                        continue;
+                    }
+                    // somebody killed its conmon, and so podman never learns that it has ended
+                    Err(Unwatchable::Gone) if now.cgroup_path.is_empty() => {
+                        (ContainerState::Stuck("its process is gone, and podman doesn't know".into()), None)
+                    }
+                    Err(_) => {
+                        self.deaths.listen(&now.started_at);
+                        (ContainerState::Running, Some(Process::elsewhere(&listed.id)))
+                    }
+                }
+            };
+            let began = parse_time(&now.started_at);
+            let healthcheck = process.as_ref().and_then(|_| self.prober.healthcheck(&answer.image));
+            let container = Container { name: short_name(id, listed).into(), state, healthcheck };
+            return Ok(Some(Inspected { seen: Seen { container, process, began }, answer }));
+        }
+    }
+}
+
+/// The container's name in the specification.
+pub(super) fn short_name<'a>(id: &WorkloadId, container: &'a PodContainer) -> &'a str {
+    let name = &container.name;
+    name.strip_prefix(id.as_str()).and_then(|name| name.strip_prefix('-')).unwrap_or(name)
+}
