@@ -26,7 +26,7 @@ use device_worker_ng::{
 };
 use serde_json::{Value, json};
 
-use crate::support::{IMAGE, podman, podman_or_skip};
+use crate::support::{IMAGE, podman, podman_or_skip, proxy::Proxy};
 
 pub(crate) const ENGINE: Engine = Engine::Podman { rootless: false };
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -43,6 +43,10 @@ pub(crate) struct Bed {
 
 static NEXT: AtomicU64 = AtomicU64::new(1);
 
+fn new_owner() -> String {
+    format!("test-{}-{}", process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
 impl Bed {
     /// `None` without podman.
     pub(crate) fn new() -> Option<Self> {
@@ -51,17 +55,25 @@ impl Bed {
 
     /// On the podman that listens there.
     pub(crate) fn at(socket: PathBuf) -> Self {
-        Self::of(format!("test-{}-{}", process::id(), NEXT.fetch_add(1, Ordering::Relaxed)), socket)
+        Self::of(new_owner(), socket, tempfile::tempdir().unwrap())
+    }
+
+    /// One that asks podman through a proxy; `None` without podman.
+    pub(crate) fn behind_proxy() -> Option<(Self, Proxy)> {
+        let target = podman_or_skip()?;
+        let directory = tempfile::tempdir().unwrap();
+        let socket = directory.path().join("proxy.sock");
+        let proxy = Proxy::start(&socket, target);
+        Some((Self::of(new_owner(), socket, directory), proxy))
     }
 
     /// A second executor for the same pods.
     pub(crate) fn another(&self) -> Self {
-        Self::of(self.owner.clone(), self.socket.clone())
+        Self::of(self.owner.clone(), self.socket.clone(), tempfile::tempdir().unwrap())
     }
 
-    fn of(owner: String, socket: PathBuf) -> Self {
+    fn of(owner: String, socket: PathBuf, volumes: tempfile::TempDir) -> Self {
         let (sender, events) = unbounded();
-        let volumes = tempfile::tempdir().unwrap();
         let config = Config {
             engine: ENGINE,
             socket: socket.clone(),

@@ -12,7 +12,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 
 use super::bed::{Bed, ENGINE, container, states, workload};
-use crate::support::{SLEEP, podman_or_skip, poll, proxy::Proxy, skip};
+use crate::support::{SLEEP, poll, skip};
 
 /// Longer than it takes on a slow machine, and much shorter than the wait for the next look at everything.
 const AT_ONCE: Duration = Duration::from_secs(5);
@@ -62,11 +62,7 @@ fn an_exit_code_and_the_run_time_are_read() {
 
 #[test]
 fn an_exit_is_known_without_podman_and_exactly_as_podman_tells_it() {
-    let Some(socket) = podman_or_skip() else { return };
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("proxy.sock");
-    let proxy = Proxy::start(&path, socket);
-    let bed = Bed::at(path);
+    let Some((bed, proxy)) = Bed::behind_proxy() else { return };
     let containers = [container("a", "sleep 0.5; exit 7"), container("b", SLEEP)];
     let workload = workload("told", json!({ "containers": containers }));
     // podman soon removes what tells: on a busy machine that may be too soon, but not each time
@@ -141,11 +137,7 @@ fn watches(pid: &serde_json::Value) -> usize {
 
 #[test]
 fn an_idle_executor_asks_podman_for_nothing() {
-    let Some(socket) = podman_or_skip() else { return };
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("proxy.sock");
-    let proxy = Proxy::start(&path, socket);
-    let bed = Bed::at(path);
+    let Some((bed, proxy)) = Bed::behind_proxy() else { return };
     let workload = workload("idle", json!({ "containers": [container("a", SLEEP)] }));
     bed.start(&workload);
     bed.list();
