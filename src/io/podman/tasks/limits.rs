@@ -19,7 +19,7 @@ use crate::{
 impl Tasks {
     /// Does what podman 4 doesn't on its own: see to the annotation that bounds the number of processes.
     pub(super) fn limit_pids(&self, id: &WorkloadId, inspected: &Inspected) {
-        let Inspected { seen, answer } = inspected;
+        let Inspected { seen, answer, .. } = inspected;
         let name = &seen.container.name;
         let wanted = answer.annotation(&pod::pids_limit_annotation(name));
         let wanted = wanted.and_then(|limit| limit.parse().ok()).filter(|limit: &i64| *limit > 0);

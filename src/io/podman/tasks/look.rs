@@ -26,6 +26,7 @@ pub(super) struct Seen {
 
 /// A container as podman told it.
 pub(super) struct Inspected {
+    listed: PodContainer,
     pub(super) seen: Seen,
     pub(super) answer: InspectedContainer,
 }
@@ -47,10 +48,9 @@ struct Life {
 
 impl Life {
     fn of(inspected: &Inspected) -> Option<Self> {
-        let Inspected { seen, answer } = inspected;
-        let Seen { container, process, began } = seen;
+        let Seen { container, process, began } = &inspected.seen;
         process.as_ref().filter(|process| process.is_whole())?;
-        let State { pid, conmon_pid, .. } = answer.state;
+        let State { pid, conmon_pid, .. } = inspected.answer.state;
         Some(Self { container: container.clone(), began: (*began)?, pid, conmon_pid })
     }
 
@@ -118,26 +118,16 @@ impl Tasks {
             }
         };
         // podman lists them by id, and made them in the order of the specification
-        found.sort_by_key(|(_, one)| parse_time(&one.answer.created));
-        let (known, found) = found
-            .into_iter()
-            .map(|(listed, one)| (Known { listed, life: Life::of(&one) }, one))
-            .unzip::<_, _, Vec<_>, Vec<_>>();
-        lock(&self.looked).insert(id.clone(), known);
+        found.sort_by_key(|one| parse_time(&one.answer.created));
+        let known = found.iter().map(|one| Known { listed: one.listed.clone(), life: Life::of(one) });
+        lock(&self.looked).insert(id.clone(), known.collect());
         Ok(Some(found))
     }
 
     /// Those that are there.
-    fn ask_for_all(
-        &self,
-        id: &WorkloadId,
-        containers: &[PodContainer],
-    ) -> Result<Vec<(PodContainer, Inspected)>, Failure> {
-        let found = containers.iter().map(|listed| {
-            let found = self.ask_for(id, listed)?;
-            Ok(found.map(|found| (listed.clone(), found)))
-        });
-        Ok(found.collect::<Result<Vec<_>, Failure>>()?.into_iter().flatten().collect())
+    fn ask_for_all(&self, id: &WorkloadId, containers: &[PodContainer]) -> Result<Vec<Inspected>, Failure> {
+        let found = containers.iter().map(|listed| self.ask_for(id, listed));
+        Ok(found.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
     }
 
     /// One container; nothing if it is gone.
@@ -173,7 +163,8 @@ impl Tasks {
             let began = parse_time(&now.started_at);
             let healthcheck = process.as_ref().and_then(|_| self.prober.healthcheck(&answer.image));
             let container = Container { name: short_name(id, listed).into(), state, healthcheck };
-            return Ok(Some(Inspected { seen: Seen { container, process, began }, answer }));
+            let (listed, seen) = (listed.clone(), Seen { container, process, began });
+            return Ok(Some(Inspected { listed, seen, answer }));
         }
     }
 }
