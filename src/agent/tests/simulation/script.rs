@@ -225,6 +225,10 @@ fn two_at_once(mood: Mood, random: &mut Random, steps: &mut Vec<Step>) {
         steps.push(Step::Exit { pod: random.below(4), all: true, code: 0, ran: 1, told: false });
         steps.push(Step::Manifests(Wishes { workloads: vec![first], ..Wishes::default() }));
         steps.extend([Step::Wait(61), Step::Answer(1, How::Well), Step::Answer(1, How::Well)]);
+        if random.one_in(2) {
+            // when they are in, it may not run any more
+            steps.extend([Step::Post { heat: false, value: Some(200) }, Step::Answer(0, How::Well)]);
+        }
         return;
     }
     steps.push(Step::Wait(61));

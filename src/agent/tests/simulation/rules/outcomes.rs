@@ -125,7 +125,8 @@ impl Rules<'_> {
         *asked = None;
         let Ok(Fact::Probed { healthy, .. }) = result else { return };
         *failures = if *healthy { 0 } else { *failures + 1 };
-        if *failures >= probe.failure_threshold {
+        // of one that ended meanwhile it is no news
+        if *failures >= probe.failure_threshold && !account.ended.contains(container) {
             account.sick = Some(container.to_owned());
         }
     }
