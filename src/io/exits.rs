@@ -351,9 +351,9 @@ impl Shared {
     }
 }
 
-/// Of those that are over, podman's clean-up included.
+/// Of those that ended. A clean-up by podman that takes too long changes nothing about it.
 fn exits(all: Vec<Watched>) -> Vec<(String, Exit)> {
-    let over = all.into_iter().map(|one| one.process).filter(|it| it.own.is_none() && it.conmon.is_none());
+    let over = all.into_iter().map(|one| one.process).filter(|process| process.own.is_none());
     over.filter_map(|process| Some((process.container, process.exit?))).collect()
 }
 

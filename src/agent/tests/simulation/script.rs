@@ -218,16 +218,18 @@ fn two_at_once(mood: Mood, random: &mut Random, steps: &mut Vec<Step>) {
     steps.push(Step::Manifests(Wishes { workloads: vec![first], ..Wishes::default() }));
     steps.extend([Step::Answer(0, How::Well), Step::Answer(0, How::Late)]);
     steps.push(Step::Manifests(Wishes { workloads: vec![second], ..Wishes::default() }));
-    answers(steps, 6);
+    answers(steps, 12);
     steps.push(Step::Haunt(0));
     if random.one_in(3) {
         // wanted again, and found while its images come in
         steps.push(Step::Exit { pod: random.below(4), all: true, code: 0, ran: 1, told: false });
         steps.push(Step::Manifests(Wishes { workloads: vec![first], ..Wishes::default() }));
-        steps.extend([Step::Wait(61), Step::Answer(1, How::Well), Step::Answer(1, How::Well)]);
+        steps.push(Step::Wait(61));
+        steps.extend(std::iter::repeat_n(Step::Answer(1, How::Well), 3));
         if random.one_in(2) {
             // when they are in, it may not run any more
-            steps.extend([Step::Post { heat: false, value: Some(200) }, Step::Answer(0, How::Well)]);
+            steps.push(Step::Post { heat: false, value: Some(200) });
+            answers(steps, 4);
         }
         return;
     }
