@@ -202,3 +202,10 @@ pub enum ContainerState {
     /// Neither runs nor ever ran, or is paused: in no state that a workload should be in.
     Stuck(String),
 }
+
+impl ContainerState {
+    /// One that was started and ended at these times, by the wall clock: that may have been set meanwhile.
+    pub fn exited(code: i32, started: SystemTime, at: SystemTime) -> Self {
+        Self::Exited { code, at, ran: at.duration_since(started).unwrap_or_default() }
+    }
+}

@@ -13,7 +13,8 @@
 //! Conditions that fail while the pod is being made lead from `Starting` by way of `Cancelling` to `Inactive`.
 //!
 //! A phase with a [`Ticket`] has an order under way, and until its outcome is here nothing else is asked for this
-//! workload, but that a pod that is being made gets another CPU limit or isn't made. A workload with a cron schedule rests in `Inactive` or `Finished` between its slots.
+//! workload, but that a pod that is being made gets another CPU limit or isn't made. A workload with a cron schedule
+//! rests in `Inactive` or `Finished` between its slots.
 
 use std::time::Duration;
 

@@ -342,12 +342,15 @@ impl Shared {
                 watched.ended_by = Some(now + CLEAN_UP);
             }
         }
-        let ended = pods.watched.extract_if(|_, all| all.iter().any(|one| one.has_ended(now)));
-        let ended: Vec<_> = ended.map(|(pod, all)| (pod, exits(all))).collect();
-        pods.ended.extend(ended.iter().cloned());
-        let ended = ended.into_iter().map(|(pod, _)| pod).collect();
-        let next = pods.watched.values().flatten().filter_map(|one| one.ended_by).min();
-        (ended, next)
+        let Pods { watched, ended, .. } = &mut *pods;
+        let over = watched.extract_if(|_, all| all.iter().any(|one| one.has_ended(now)));
+        let over = over.map(|(pod, all)| {
+            ended.insert(pod.clone(), exits(all));
+            pod
+        });
+        let over = over.collect();
+        let next = watched.values().flatten().filter_map(|one| one.ended_by).min();
+        (over, next)
     }
 }
 

@@ -201,12 +201,9 @@ impl State {
         }
         let times = (parse_time(&self.started_at), parse_time(&self.finished_at));
         match (self.status.as_str(), times) {
-            ("exited" | "stopped", (Some(started), Some(at))) => ContainerState::Exited {
-                code: self.exit_code,
-                at,
-                // the clock may have been set while it ran
-                ran: at.duration_since(started).unwrap_or_default(),
-            },
+            ("exited" | "stopped", (Some(started), Some(at))) => {
+                ContainerState::exited(self.exit_code, started, at)
+            }
             ("exited" | "stopped", _) => ContainerState::Stuck("it never ran".into()),
             (status, _) => ContainerState::Stuck(format!("it is {status}")),
         }

@@ -26,19 +26,15 @@ fn end(mut child: Child) {
     child.wait().unwrap();
 }
 
+fn container(name: &str, own: Option<OwnedFd>, conmon: Option<OwnedFd>) -> Process {
+    Process { own, conmon, elsewhere: false, ..Process::elsewhere(name) }
+}
+
 fn watch(own: OwnedFd, conmon: OwnedFd) -> (Exits, WorkloadId, Receiver<Event>) {
     let (sender, events) = unbounded();
     let exits = Exits::start(ENGINE, sender).unwrap();
     let pod = WorkloadId::from_pod_name("p");
-    let process = Process {
-        container: "c".into(),
-        pid: 0,
-        own: Some(own),
-        conmon: Some(conmon),
-        exit_file: None,
-        exit: None,
-        elsewhere: false,
-    };
+    let process = container("c", Some(own), Some(conmon));
     drop(exits.watch(&pod, vec![process]));
     (exits, pod, events)
 }
@@ -73,18 +69,15 @@ fn what_conmon_wrote_is_known_at_its_end() {
     };
     let ((own, own_fd), (conmon, conmon_fd)) = (process(), process());
     let ((other, other_fd), (its_conmon, its_conmon_fd)) = (process(), process());
-    let process = |container: &str, own, conmon| Process {
-        exit_file: Some(place.path().join(container)),
-        own: Some(own),
-        conmon: Some(conmon),
-        ..Process::elsewhere(container)
+    let process = |name: &str, own, conmon| Process {
+        exit_file: Some(place.path().join(name)),
+        ..container(name, Some(own), Some(conmon))
     };
-    let processes = [process("c", own_fd, conmon_fd), process("d", other_fd, its_conmon_fd)];
-    let processes = processes.map(|process| Process { elsewhere: false, ..process });
+    let processes = vec![process("c", own_fd, conmon_fd), process("d", other_fd, its_conmon_fd)];
     let (sender, events) = unbounded();
     let exits = Exits::start(ENGINE, sender).unwrap();
     let pod = WorkloadId::from_pod_name("p");
-    drop(exits.watch(&pod, processes.into()));
+    drop(exits.watch(&pod, processes));
     write("3");
     end(own);
     assert!(events.recv_timeout(SOON).is_err(), "podman cleans up");
@@ -105,15 +98,7 @@ fn what_conmon_wrote_is_known_at_its_end() {
 #[test]
 fn a_clean_up_that_hangs_is_waited_for_until_its_deadline() {
     let (conmon, fd) = process();
-    let process = Process {
-        container: "c".into(),
-        pid: 0,
-        own: None,
-        conmon: Some(fd),
-        exit_file: None,
-        exit: None,
-        elsewhere: false,
-    };
+    let process = container("c", None, Some(fd));
     let by = Duration::from_secs(9);
     let watched = Watched { number: 0, process, ended_by: Some(by) };
     assert!(!watched.has_ended(by - SOON));
@@ -126,15 +111,7 @@ fn no_exit_overtakes_what_was_found() {
     let ((own, own_fd), (conmon, conmon_fd)) = (process(), process());
     let (exits, pod, events) = watch(own_fd, conmon_fd);
     let ((other, other_fd), (its_conmon, its_conmon_fd)) = (process(), process());
-    let process = Process {
-        container: "d".into(),
-        pid: 0,
-        own: Some(other_fd),
-        conmon: Some(its_conmon_fd),
-        exit_file: None,
-        exit: None,
-        elsewhere: false,
-    };
+    let process = container("d", Some(other_fd), Some(its_conmon_fd));
     let quiet = exits.watch(&pod, vec![process]);
     [own, conmon, other, its_conmon].into_iter().for_each(end);
     assert!(events.recv_timeout(SOON).is_err());
@@ -154,15 +131,7 @@ fn who_has_to_go_is_asked_first_and_killed_if_it_does_not() {
     assert_eq!(own.wait().unwrap().signal(), Some(Signal::TERM.as_raw()));
     drop(exits.watch(
         &pod,
-        vec![Process {
-            container: "c".into(),
-            pid: 0,
-            own: Some(pidfd_open(Pid::from_child(&deaf), PidfdFlags::empty()).unwrap()),
-            conmon: None,
-            exit_file: None,
-            exit: None,
-            elsewhere: false,
-        }],
+        vec![container("c", Some(pidfd_open(Pid::from_child(&deaf), PidfdFlags::empty()).unwrap()), None)],
     ));
     exits.end(&pod, SOON);
     assert_eq!(deaf.wait().unwrap().signal(), Some(Signal::KILL.as_raw()));

@@ -58,9 +58,7 @@ impl Life {
     fn now(&self, listed: &PodContainer, end: Option<Exit>) -> Option<Seen> {
         let Container { name, healthcheck, .. } = &self.container;
         let (state, process, healthcheck) = if let Some(Exit { code, at }) = end {
-            // the clock may have been set while it ran
-            let ran = at.duration_since(self.began).unwrap_or_default();
-            (ContainerState::Exited { code, at, ran }, None, None)
+            (ContainerState::exited(code, self.began, at), None, None)
         } else {
             let process = Process::open(&listed.id, self.pid, self.conmon_pid).ok();
             (ContainerState::Running, Some(process.filter(Process::is_whole)?), healthcheck.clone())
