@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     agent::{Event, Finished, Kept, call::Unheard, images::Pulled, update::Fallbacks},
-    wire::fallback,
+    wire::{fallback, strict},
 };
 
 const FINISHED: &str = "finished";
@@ -140,7 +140,7 @@ fn save(store: &Store, name: &str, what: &impl Serialize) -> Result<(), StoreErr
 
 fn load<T: DeserializeOwned + Default>(store: &Store, name: &str) -> T {
     let Some(bytes) = store.load(name) else { return T::default() };
-    serde_json::from_slice(&bytes).unwrap_or_else(|error| {
+    strict::from_json(&bytes).unwrap_or_else(|error| {
         warn!("what was kept as '{name}' is not used: {error}");
         T::default()
     })

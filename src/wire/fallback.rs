@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-use super::manifest::restored;
+use super::{manifest::restored, strict};
 use crate::agent::{
     gather::gather,
     update::{Fallback, Fallbacks},
@@ -33,7 +33,7 @@ pub fn to_bytes(fallbacks: &Fallbacks) -> Result<Vec<u8>, serde_json::Error> {
 /// # Errors
 /// It was not written by this version of the agent.
 pub fn from_bytes(bytes: &[u8]) -> Result<Fallbacks, serde_json::Error> {
-    let kept: BTreeMap<Arc<str>, Kept> = serde_json::from_slice(bytes)?;
+    let kept: BTreeMap<Arc<str>, Kept> = strict::from_json(bytes)?;
     let mut fallbacks = Fallbacks::new();
     for (name, Kept { content, failed }) in kept {
         fallbacks.insert(name, Fallback { good: Arc::new(restored(content)?), failed });

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::{
     base64,
-    pod::{OWNER_LABEL, WORKLOAD_LABEL, items, strings, tell_device},
+    pod::{OWNER_LABEL, WORKLOAD_LABEL, items, set, strings, tell_device},
 };
 use crate::agent::{
     deployments::{Deployment, Rollout},
@@ -52,7 +52,7 @@ pub fn deployment(
     rename(&mut spec, workload);
     if !content.auth.0.is_null() {
         let pull = json!([{ "name": own_name(workload, REGISTRIES) }]);
-        spec["imagePullSecrets"] = pull;
+        set(&mut spec, "imagePullSecrets", pull);
     }
     for list in ["initContainers", "containers"] {
         items(&mut spec, list).for_each(|container| tell_device(container, device_id));
@@ -96,13 +96,14 @@ pub fn companions(workload: &Workload, owner: &str, uid: &str) -> Vec<Companion>
     let content = &workload.content;
     let companion = |plural, name: &str, mut object: Value| {
         let name = own_name(workload, name);
-        object["metadata"] = json!({
+        let metadata = json!({
             "name": name,
             "labels": { OWNER_LABEL: owner, WORKLOAD_LABEL: workload.name() },
             "ownerReferences": [{
                 "apiVersion": "apps/v1", "kind": "Deployment", "name": workload.name(), "uid": uid,
             }],
         });
+        set(&mut object, "metadata", metadata);
         Companion { plural, name, object }
     };
     let secret =

@@ -16,9 +16,12 @@ use serde_json::Value;
 
 pub use configuration::{Configuration, configuration};
 
-use crate::agent::{
-    call::{Call, Heartbeat, WorkloadStatus},
-    notice::{Notice, Severity},
+use crate::{
+    agent::{
+        call::{Call, Heartbeat, WorkloadStatus},
+        notice::{Notice, Severity},
+    },
+    wire::strict,
 };
 
 /// Where the API's paths start.
@@ -198,7 +201,7 @@ struct Answer {
 
 impl Answer {
     fn content(body: &[u8]) -> Result<Value, String> {
-        let answer: Self = serde_json::from_slice(body).map_err(|error| format!("is no message: {error}"))?;
+        let answer: Self = strict::from_json(body).map_err(|error| format!("is no message: {error}"))?;
         answer.content.ok_or_else(|| "is a message without content".to_owned())
     }
 }
@@ -222,6 +225,6 @@ pub fn disconnects(body: &[u8]) -> Result<bool, String> {
     if body.trim_ascii().is_empty() {
         return Ok(false);
     }
-    let answer: Answer = serde_json::from_slice(body).map_err(|error| format!("is no message: {error}"))?;
+    let answer: Answer = strict::from_json(body).map_err(|error| format!("is no message: {error}"))?;
     Ok(answer.content.is_some_and(|content| content["command"] == "disconnect"))
 }

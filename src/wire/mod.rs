@@ -15,3 +15,4 @@ pub mod podman;
 pub mod registry;
 pub mod secrets;
 pub mod session;
+pub mod strict;

@@ -11,7 +11,11 @@ use std::path::{Component, Path};
 
 use serde_json::{Map, Value, json};
 
-use super::{base64, manifest::yaml::Field};
+use super::{
+    base64,
+    manifest::yaml::Field,
+    pod::{items, set},
+};
 use crate::agent::workload::Content;
 
 /// Kubernetes' own.
@@ -84,10 +88,6 @@ fn decoded(value: &Value) -> Vec<u8> {
     value.as_str().and_then(base64::decode).unwrap_or_default()
 }
 
-fn items<'a>(value: &'a mut Value, list: &str) -> impl Iterator<Item = &'a mut Value> {
-    value.get_mut(list).and_then(Value::as_array_mut).into_iter().flatten()
-}
-
 struct Resolver<'a> {
     content: &'a Content,
     problems: Vec<Problem>,
@@ -109,7 +109,7 @@ impl<'a> Resolver<'a> {
             for (index, source) in items(container, "envFrom").enumerate() {
                 all.extend(self.all_of(source, &at.then("envFrom").then(index)));
             }
-            container["envFrom"] = Value::Array(Vec::new());
+            set(container, "envFrom", Value::Array(Vec::new()));
         }
         for (index, variable) in items(container, "env").enumerate() {
             let reference = &variable["valueFrom"]["secretKeyRef"];
@@ -123,7 +123,7 @@ impl<'a> Resolver<'a> {
             }
         }
         if !all.is_empty() || container["env"].is_array() {
-            container["env"] = all.into();
+            set(container, "env", all.into());
         }
     }
 
@@ -199,10 +199,11 @@ impl<'a> Resolver<'a> {
         parts: &mut Vec<Value>,
         at: &Field,
     ) {
-        mount["readOnly"] = true.into();
+        set(mount, "readOnly", true.into());
         if let Some(path) = mount["mountPath"].as_str().filter(|path| !path.contains(':')) {
             // where there is SELinux, the files get the label of containers; nothing happens where there is none
-            mount["mountPath"] = format!("{path}:z").into();
+            let path = format!("{path}:z");
+            set(mount, "mountPath", path.into());
         }
         let Some(part) = mount.as_object_mut().and_then(|mount| mount.remove("subPath")) else { return };
         let part = part.as_str().unwrap_or_default().trim_end_matches('/');
@@ -220,7 +221,7 @@ impl<'a> Resolver<'a> {
         // no name of Kubernetes has an underscore
         let name = format!("{}_{}", volume.name, parts.len());
         parts.push(host_path(&name, format!("{directory}/{}/{part}", volume.name), kind));
-        mount["name"] = name.into();
+        set(mount, "name", name.into());
     }
 
     /// Of a volume that is made here; `None` if podman makes it.

@@ -78,3 +78,21 @@ fn every_file_says_what_lives_there_and_stays_short() {
         assert!(lines <= if tests { 700 } else { 450 }, "{file} has {lines} lines");
     }
 }
+
+#[test]
+fn nothing_writes_into_foreign_json_by_index() {
+    // `value["key"] = …` panics where a list stands
+    let mut wrong = Vec::new();
+    for (file, text) in
+        all().into_iter().filter(|(file, _)| !file.contains("tests") && !file.contains("src/agent"))
+    {
+        let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+        let is_write = |line: &&str| {
+            line.contains("\"] = ")
+                || line.contains("\"].take()")
+                || line.contains("\"].as_") && line.contains("_mut()")
+        };
+        wrong.extend(code.lines().filter(is_write).map(|line| format!("{file}: {}", line.trim())));
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}

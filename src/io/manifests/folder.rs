@@ -11,7 +11,10 @@ use std::{
 
 use crate::{
     agent::{gather::gather, workload::Desired},
-    wire::manifest::{Broken, Contents, Document, Problem, Source, assemble, expression_problems},
+    wire::{
+        manifest::{Broken, Contents, Document, Problem, Source, assemble, expression_problems},
+        strict::Mapping,
+    },
 };
 
 const LARGEST_FILE: u64 = 1 << 20;
@@ -78,11 +81,11 @@ impl Folder {
     /// Takes in what [`Folder::kept`] gave, perhaps in an earlier life. What this version doesn't understand any
     /// more is left out.
     pub(super) fn remember(&mut self, kept: &[u8]) -> Result<(), serde_json::Error> {
-        let files: BTreeMap<String, Vec<Source>> = serde_json::from_slice(kept)?;
+        let files: BTreeMap<String, Vec<Mapping<Source>>> = serde_json::from_slice(kept)?;
         for (name, sources) in files {
             let file = Arc::from(name.as_str());
             let mut contents = Contents::default();
-            for source in sources {
+            for Mapping(source) in sources {
                 contents.read_document(&file, source);
             }
             let was_whole = contents.broken.is_empty();

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde::{Deserialize, Deserializer};
 
 use crate::agent::Sample;
-use crate::wire::frames::check_name;
+use crate::wire::{frames::check_name, strict::Mapping};
 
 #[derive(Deserialize)]
 struct Raw<'a> {
@@ -28,8 +28,8 @@ pub(super) fn read(body: &[u8]) -> Result<Vec<Sample>, String> {
     // Not an untagged enum, which would say only that neither form fits.
     let raw = match body.trim_ascii_start().first() {
         None => return Err(r#"no body: expected {"name": "cpu", "value": 20}, or an array of such"#.into()),
-        Some(b'[') => serde_json::from_slice::<Vec<Raw<'_>>>(body),
-        Some(_) => serde_json::from_slice::<Raw<'_>>(body).map(|one| vec![one]),
+        Some(b'[') => serde_json::from_slice::<Vec<Mapping<Raw<'_>>>>(body),
+        Some(_) => serde_json::from_slice::<Mapping<Raw<'_>>>(body).map(|one| vec![one]),
     };
     // serde quotes what it found, however long that is.
     raw.map_err(|error| error.to_string().chars().take(200).collect::<String>())?
@@ -38,7 +38,7 @@ pub(super) fn read(body: &[u8]) -> Result<Vec<Sample>, String> {
         .collect()
 }
 
-fn sample(Raw { name, value }: Raw<'_>) -> Result<Sample, String> {
+fn sample(Mapping(Raw { name, value }): Mapping<Raw<'_>>) -> Result<Sample, String> {
     check_name(&name).map_err(|reason| match name.len() {
         0..=64 => format!("name {name:?} {reason}"),
         _ => format!("a name {reason}"),
@@ -85,6 +85,8 @@ mod tests {
             (&format!(r#"{{"name":"{}","value":1}}"#, "a".repeat(129)), "longer than 128 bytes"),
             (&format!(r#"{{"name":"a","value":1,"x":{}"#, "[".repeat(60_000)), "EOF while parsing"),
             (&format!(r#"{{"name":"a","value":"{}"}}"#, "x".repeat(60_000)), "invalid type"),
+            (r#"[["a",1]]"#, "expected a mapping"),
+            (r#"[{"name":"a","value":1},["a",1]]"#, "expected a mapping"),
             ("\u{feff}{}", "expected value"),
         ] {
             let error = pairs(body).unwrap_err();

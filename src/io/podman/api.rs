@@ -12,7 +12,10 @@ use ureq::{Agent, Body, http};
 use crate::{
     agent::order::Failure,
     io::unix::{self, Hangup},
-    wire::podman::{Refusal, Started},
+    wire::{
+        podman::{Refusal, Started},
+        strict,
+    },
 };
 
 /// The version of the API that is asked for: podman 4 and 5 both speak it.
@@ -57,7 +60,7 @@ impl Answer {
         if !self.is_success() {
             return Err(self.refusal());
         }
-        serde_json::from_slice(&self.body)
+        strict::from_json(&self.body)
             .map_err(|error| Error::Broken(format!("failed to understand podman's answer: {error}")))
     }
 
@@ -68,12 +71,12 @@ impl Answer {
 
     /// Why a pod was not started; nothing, if it was.
     pub(super) fn reasons(&self) -> Result<Vec<String>, Error> {
-        let Started { errs } = serde_json::from_slice(&self.body).unwrap_or_default();
+        let Started { errs } = strict::from_json(&self.body).unwrap_or_default();
         if errs.is_empty() { self.done().map(|()| errs).or_else(Error::reasons) } else { Ok(errs) }
     }
 
     fn refusal(&self) -> Error {
-        match serde_json::from_slice(&self.body) {
+        match strict::from_json(&self.body) {
             Ok(Refusal { message, .. }) if !message.is_empty() => Error::Refused(message),
             _ => Error::Broken(format!("podman answered with status {}", self.status)),
         }

@@ -21,7 +21,7 @@ use crate::{
         workload::Engine,
     },
     io::exits::Exits,
-    wire::{pod::OWNER_LABEL, podman::ContainerEvent},
+    wire::{pod::OWNER_LABEL, podman::ContainerEvent, strict},
 };
 
 /// Between two tries to get the stream.
@@ -73,7 +73,7 @@ impl Listener {
         loop {
             let query = [("stream", "true"), ("filters", filters.as_str()), ("since", &since.clone())];
             let end = self.client.follow("events", &query, |line| {
-                let Ok(event) = serde_json::from_slice::<ContainerEvent>(line) else { return };
+                let Ok(event) = strict::from_json::<ContainerEvent>(line) else { return };
                 // in seconds: what happened in this one already is told again, and passed over
                 since = (event.time_nano / 1_000_000_000).to_string();
                 self.exits.died(&event.id);

@@ -14,7 +14,7 @@ use crate::{
     },
     wire::{
         podman::{InspectedImage, PullProgress},
-        registry,
+        registry, strict,
     },
 };
 
@@ -89,7 +89,7 @@ fn pull_one(client: &Client, image: &str, content: &Content) -> Result<String, E
     let header = credentials.as_ref().map(|(_, header)| header.as_str());
     let query = [("reference", image), ("policy", "always")];
     client.post_lines("images/pull", &query, header, PULL_LIMIT, |line| {
-        end = serde_json::from_slice(line).unwrap_or_default();
+        end = strict::from_json(line).unwrap_or_default();
     })?;
     match (end.error.trim(), end.id.as_str()) {
         ("", "") => Err(Error::Broken("podman hung up in the middle of a pull".into())),

@@ -7,7 +7,6 @@
 //! A document is valid as a whole or broken as a whole; each says where and why, and none takes another down.
 
 pub(in crate::wire) mod assemble;
-mod document;
 pub mod names;
 mod pod;
 mod probe;

@@ -6,14 +6,17 @@ use serde::{Deserialize, de::Error};
 use serde_json::Value;
 
 use super::{
-    Finding, document,
+    Finding,
     names::{Filled, Label, Subdomain},
     probe::{self, Asked},
     yaml::Field,
 };
-use crate::agent::{
-    health::Probes,
-    workload::{Content, Engine, RestartPolicy, Workload},
+use crate::{
+    agent::{
+        health::Probes,
+        workload::{Content, Engine, RestartPolicy, Workload},
+    },
+    wire::strict,
 };
 
 /// The part of a `PodSpec` that matters here. Fields with an underscore are read only to be checked: podman
@@ -156,7 +159,7 @@ pub(super) struct Use {
 /// # Errors
 /// The specification is none.
 pub(in crate::wire) fn restored(content: Content) -> Result<Workload, serde_json::Error> {
-    let (pod, _): (Pod, _) = document::typed(&content.specification.value())
+    let (pod, _): (Pod, _) = strict::typed(&content.specification.value())
         .map_err(|finding| serde_json::Error::custom(finding.message))?;
     let rootless = content.engine == Engine::Podman { rootless: true };
     let probes = pod.probes(&Field::default(), rootless, &mut Vec::new()).unwrap_or_default();

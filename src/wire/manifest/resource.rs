@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{
-    Finding, document,
+    Finding,
     names::{Label, Subdomain},
     pod::{Pod, Use},
     profiles::{DeviceProfiles, WorkloadProfile},
@@ -16,11 +16,14 @@ use super::{
     timing::{CronField, Retry},
     yaml::Field,
 };
-use crate::agent::{
-    confidential::Confidential,
-    health::Probes,
-    schedule::Cron,
-    workload::{Content, Engine, ListedProfile, Profile, RestartPolicy, Schedule},
+use crate::{
+    agent::{
+        confidential::Confidential,
+        health::Probes,
+        schedule::Cron,
+        workload::{Content, Engine, ListedProfile, Profile, RestartPolicy, Schedule},
+    },
+    wire::strict,
 };
 
 /// A valid document.
@@ -121,7 +124,7 @@ fn typed<'de, T: Deserialize<'de>>(
     document: &'de Value,
     left: &[&str],
 ) -> Result<(T, Vec<Finding>), Finding> {
-    let (value, unknown) = document::typed(document)?;
+    let (value, unknown) = strict::typed(document)?;
     Ok((value, without_effect(unknown, left)))
 }
 
@@ -334,7 +337,7 @@ pub(in crate::wire) fn read_workload(
             config_maps: Vec::new(),
             secrets: Confidential::default(),
             auth: Confidential::default(),
-            specification: document["spec"]["pod"]["spec"].take().into(),
+            specification: document.pointer_mut("/spec/pod/spec").map(Value::take).unwrap_or_default().into(),
         },
     };
     Ok((manifest, findings))

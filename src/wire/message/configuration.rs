@@ -49,7 +49,7 @@ impl Configuration {
     pub fn to_keep(&self, before: Option<&Value>) -> Value {
         let mut content = self.content.clone();
         let before = before.and_then(|before| before["workloads"].as_array()).map_or(&[][..], Vec::as_slice);
-        for workload in content["workloads"].as_array_mut().into_iter().flatten() {
+        for workload in content.get_mut("workloads").and_then(Value::as_array_mut).into_iter().flatten() {
             let name = workload["name"].as_str().unwrap_or_default();
             if self.meaning.desired.held.iter().any(|held| held == name)
                 && let Some(before) = before.iter().find(|before| before["name"] == name)
@@ -193,9 +193,10 @@ fn workload(
         }
         None => below(1, finding),
     };
-    let mut document = json!({
+    let document = json!({
         "metadata": {
             "name": value["name"],
+            "namespace": if value["namespace"] == "" { &Value::Null } else { &value["namespace"] },
             "labels": prefixed(&value["labels"]),
             "annotations": prefixed(&value["annotations"]),
         },
@@ -211,9 +212,6 @@ fn workload(
             "pod": {"spec": specification},
         },
     });
-    if value["namespace"] != "" {
-        document["metadata"]["namespace"] = value["namespace"].clone();
-    }
     let (mut manifest, findings) = resource::read_workload(document).map_err(|finding| say(&finding))?;
     let auth = &value["imageRegistries"]["authFile"];
     if !auth.is_null() && auth != "" {

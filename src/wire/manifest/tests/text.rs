@@ -88,3 +88,39 @@ fn deep_nesting_is_an_error_at_once_and_within_the_stack_of_the_manifests_thread
     });
     thread.unwrap().join().unwrap();
 }
+
+#[test]
+fn a_list_where_a_mapping_belongs_is_one_error() {
+    let head = "apiVersion: management.project-flotta.io/v1alpha1\nkind: EdgeWorkload\n";
+    let pod = "spec: {containers: [{name: c, image: i}]}";
+    for (rest, expected) in [
+        (
+            format!("metadata: {{name: w}}\nspec:\n  type: pod\n  pod:\n  - {pod}"),
+            "line 6: spec.pod: must be a mapping",
+        ),
+        ("metadata: {name: w}\nspec: [pod, null, null, {}]".to_owned(), "line 4: spec: must be a mapping"),
+        (
+            format!("metadata: [w, null]\nspec: {{type: pod, pod: {{{pod}}}}}"),
+            "line 3: metadata: must be a mapping",
+        ),
+        (
+            "metadata: {name: w}\nspec:\n  type: pod\n  pod: {spec: {containers: [[a, b]]}}".to_owned(),
+            "line 6: spec.pod.spec.containers[0]: must be a mapping",
+        ),
+        (
+            format!("metadata: {{name: w}}\nspec:\n  type: pod\n  retry: [[5]]\n  pod: {{{pod}}}"),
+            "line 6: spec.retry: must be a mapping",
+        ),
+    ] {
+        let found =
+            problems(&format!("{head}{rest}\n---\n{}", workload("good", "").trim_start_matches("---\n")));
+        assert_eq!(found.len(), 1, "{rest}: {found:?}");
+        assert!(found[0].starts_with(&format!("f.yaml, document 1, {expected}")), "{rest}: {found:?}");
+    }
+    // no document at all, or parts that are not read by a type
+    for text in
+        ["[]", "- kind: EdgeWorkload", "kind: [EdgeWorkload]", "kind: Secret\napiVersion: v1\nmetadata: [x]"]
+    {
+        assert_eq!(problems(text).len(), 1, "{text}");
+    }
+}

@@ -1,0 +1,329 @@
+//! The one reader of everything foreign, from JSON to types: manifests, messages, podman's answers, what was kept.
+//!
+//! A struct is a mapping, which the code that serde derives is not strict about: it takes a list for one as well. And
+//! it says where an error is, and which fields nothing asked for, which serde alone doesn't tell. There is one concrete
+//! deserializer, so that the compiler makes each type's code once.
+
+use std::{fmt, marker::PhantomData, slice};
+
+use serde::{
+    Deserialize, Deserializer,
+    de::{
+        DeserializeOwned, DeserializeSeed, EnumAccess, Error as _, MapAccess, SeqAccess, VariantAccess,
+        Visitor,
+        value::{BorrowedStrDeserializer, MapAccessDeserializer},
+    },
+    forward_to_deserialize_any,
+};
+use serde_json::{Error, Value, map};
+
+use super::manifest::{
+    Finding,
+    yaml::{Field, Step},
+};
+
+/// The value, and the fields that have no effect.
+pub(in crate::wire) fn typed<'de, T: Deserialize<'de>>(
+    document: &'de Value,
+) -> Result<(T, Vec<Field>), Finding> {
+    let mut notes = Notes { unknown: Some(Vec::new()), ..Notes::default() };
+    match T::deserialize(Reader { value: document, notes: &mut notes }) {
+        Ok(value) => Ok((value, notes.unknown.unwrap_or_default())),
+        Err(error) => Err(Finding { field: notes.at, message: error.to_string() }),
+    }
+}
+
+/// Reads what another program wrote; fields that nothing asks for are its own affair.
+///
+/// # Errors
+/// It is no JSON, or not of this shape: where, and why.
+pub fn from_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
+    let value: Value = serde_json::from_slice(bytes)?;
+    let mut notes = Notes::default();
+    T::deserialize(Reader { value: &value, notes: &mut notes }).map_err(|error| {
+        let place = notes.at.to_string();
+        if place.is_empty() { error } else { Error::custom(format_args!("{place}: {error}")) }
+    })
+}
+
+/// A struct that is read from a stream, as nothing but a mapping: what may be large, and holds no other structs.
+#[derive(Debug)]
+pub struct Mapping<T>(pub T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Mapping<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Only<T>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Only<T> {
+            type Value = Mapping<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a mapping")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, access: A) -> Result<Self::Value, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(access)).map(Mapping)
+            }
+        }
+
+        deserializer.deserialize_map(Only(PhantomData))
+    }
+}
+
+#[derive(Default)]
+struct Notes {
+    /// Where reading is; after an error, where that is.
+    at: Field,
+    /// Nothing, if it isn't asked for.
+    unknown: Option<Vec<Field>>,
+}
+
+impl Notes {
+    fn below<'de, S: DeserializeSeed<'de>>(
+        &mut self,
+        step: Step,
+        value: &'de Value,
+        seed: S,
+    ) -> Result<S::Value, Error> {
+        self.at.0.push(step);
+        let read = seed.deserialize(Reader { value, notes: self })?;
+        self.at.0.pop();
+        Ok(read)
+    }
+}
+
+struct Reader<'de, 'n> {
+    value: &'de Value,
+    notes: &'n mut Notes,
+}
+
+impl<'de> Deserializer<'de> for Reader<'de, '_> {
+    type Error = Error;
+
+    /// What the visitor doesn't expect it refuses by itself, in the words of serde.
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        let notes = self.notes;
+        match self.value {
+            Value::Null => visitor.visit_unit(),
+            Value::Bool(value) => visitor.visit_bool(*value),
+            Value::Number(number) => number.deserialize_any(visitor),
+            Value::String(text) => visitor.visit_borrowed_str(text),
+            Value::Array(values) => {
+                let mut items = Items { rest: values.iter(), index: 0, notes };
+                let read = visitor.visit_seq(&mut items)?;
+                match items.rest.len() {
+                    0 => Ok(read),
+                    _ => Err(Error::invalid_length(values.len(), &"fewer elements in array")),
+                }
+            }
+            Value::Object(fields) => {
+                visitor.visit_map(&mut Fields { rest: fields.iter(), entered: None, notes })
+            }
+        }
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        match self.value {
+            Value::Null => visitor.visit_none(),
+            _ => visitor.visit_some(self),
+        }
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, Error> {
+        visitor.visit_newtype_struct(self)
+    }
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        _: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Error> {
+        let found = match self.value {
+            Value::Object(_) => return self.deserialize_any(visitor),
+            Value::Null => "nothing",
+            Value::Array(_) => "a list",
+            Value::String(_) => "a text",
+            Value::Number(_) => "a number",
+            Value::Bool(_) => "true or false",
+        };
+        Err(Error::custom(format_args!("must be a mapping (`key: value`), not {found}")))
+    }
+
+    /// The name of a variant, or a mapping from it to what it holds.
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        _: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Error> {
+        let content = match self.value {
+            Value::Object(fields) if fields.len() == 1 => fields.iter().next(),
+            _ => None,
+        };
+        visitor.visit_enum(Variant { name: self.value, content, notes: self.notes })
+    }
+
+    /// Derived types skip what they don't know by this.
+    fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        if let Some(unknown) = &mut self.notes.unknown {
+            unknown.push(self.notes.at.clone());
+        }
+        visitor.visit_unit()
+    }
+
+    forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit unit_struct seq
+        tuple tuple_struct map identifier
+    }
+}
+
+struct Items<'de, 'n> {
+    rest: slice::Iter<'de, Value>,
+    index: usize,
+    notes: &'n mut Notes,
+}
+
+impl<'de> SeqAccess<'de> for Items<'de, '_> {
+    type Error = Error;
+
+    fn next_element_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, Error> {
+        let Some(value) = self.rest.next() else { return Ok(None) };
+        let step = Step::Index(self.index);
+        self.index += 1;
+        self.notes.below(step, value, seed).map(Some)
+    }
+}
+
+struct Fields<'de, 'n> {
+    rest: map::Iter<'de>,
+    /// The key was read, its value is next.
+    entered: Option<(&'de String, &'de Value)>,
+    notes: &'n mut Notes,
+}
+
+impl<'de> MapAccess<'de> for Fields<'de, '_> {
+    type Error = Error;
+
+    fn next_key_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, Error> {
+        self.entered = self.rest.next();
+        let Some((key, _)) = self.entered else { return Ok(None) };
+        seed.deserialize(BorrowedStrDeserializer::new(key)).map(Some)
+    }
+
+    fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, Error> {
+        let Some((key, value)) = self.entered.take() else {
+            return Err(Error::custom("a value without its key"));
+        };
+        self.notes.below(Step::Key(key.clone()), value, seed)
+    }
+}
+
+struct Variant<'de, 'n> {
+    /// As it stands alone.
+    name: &'de Value,
+    content: Option<(&'de String, &'de Value)>,
+    notes: &'n mut Notes,
+}
+
+impl<'de> EnumAccess<'de> for Variant<'de, '_> {
+    type Error = Error;
+    type Variant = Self;
+
+    fn variant_seed<S: DeserializeSeed<'de>>(self, seed: S) -> Result<(S::Value, Self), Error> {
+        let variant = match (self.content, self.name) {
+            (Some((name, _)), _) => seed.deserialize(BorrowedStrDeserializer::new(name))?,
+            (None, Value::String(name)) => seed.deserialize(BorrowedStrDeserializer::new(name))?,
+            (None, _) => return Err(Error::custom("must be a text, or one key with its value")),
+        };
+        Ok((variant, self))
+    }
+}
+
+impl<'de> VariantAccess<'de> for Variant<'de, '_> {
+    type Error = Error;
+
+    fn unit_variant(self) -> Result<(), Error> {
+        match self.content {
+            None | Some((_, Value::Null)) => Ok(()),
+            Some(_) => Err(Error::custom("must be a text alone")),
+        }
+    }
+
+    fn newtype_variant_seed<S: DeserializeSeed<'de>>(self, seed: S) -> Result<S::Value, Error> {
+        let (name, value) = self.content.ok_or_else(|| Error::custom("must have a value"))?;
+        self.notes.below(Step::Key(name.clone()), value, seed)
+    }
+
+    fn tuple_variant<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value, Error> {
+        self.struct_variant(&[], visitor)
+    }
+
+    fn struct_variant<V: Visitor<'de>>(
+        self,
+        fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Error> {
+        let (_, value) = self.content.ok_or_else(|| Error::custom("must have a value"))?;
+        Reader { value, notes: self.notes }.deserialize_struct("", fields, visitor)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        agent::workload::{Content, Engine},
+        wire::{
+            manifest::Source,
+            message,
+            podman::{InspectedContainer, ListedPod, Started},
+        },
+    };
+
+    #[test]
+    fn a_list_is_no_answer_of_podmans_and_no_message() {
+        from_json::<Vec<ListedPod>>(br#"[{"Id": "a", "Name": "b"}]"#).unwrap();
+        let error = from_json::<Vec<ListedPod>>(br#"[["a", "b", "c", {}, []]]"#).unwrap_err();
+        assert_eq!(error.to_string(), "[0]: must be a mapping (`key: value`), not a list");
+        let error = from_json::<InspectedContainer>(br#"{"State": ["exited"]}"#).unwrap_err();
+        assert_eq!(error.to_string(), "State: must be a mapping (`key: value`), not a list");
+        from_json::<Started>(b"[[]]").unwrap_err();
+        for body in ["[{}]", "[]", "7", r#"[{"command": "disconnect"}]"#] {
+            assert!(
+                message::disconnects(body.as_bytes()).unwrap_err().contains("must be a mapping"),
+                "{body}"
+            );
+            message::certificate(body.as_bytes()).unwrap_err();
+            message::configuration(body.as_bytes(), "dev").unwrap_err();
+        }
+    }
+
+    #[test]
+    fn what_is_kept_is_read_strictly_too_and_as_it_was_written() {
+        let content = |engine: &str| {
+            format!(
+                r#"{{"name": "a", "namespace": "b", "engine": {engine}, "labels": [["a", "b"]], "annotations": [],
+                     "config_maps": [], "specification": {{}}}}"#
+            )
+        };
+        for (text, engine) in [
+            (r#"{"Podman": {"rootless": true}}"#, Engine::Podman { rootless: true }),
+            (r#""Kubernetes""#, Engine::Kubernetes),
+        ] {
+            let read: Content = from_json(content(text).as_bytes()).unwrap();
+            assert_eq!((read.engine, read.labels.len()), (engine, 1));
+        }
+        for bad in
+            [r#"{"Podman": [true]}"#, r#""Podman""#, r#"{"Kubernetes": {}}"#, r#"["Kubernetes"]"#, "{}"]
+        {
+            from_json::<Content>(content(bad).as_bytes()).unwrap_err();
+        }
+        serde_json::from_str::<Mapping<Source>>(r#"{"number": 1, "lines_before": 0, "text": ""}"#).unwrap();
+        serde_json::from_str::<Mapping<Source>>(r#"[1, 0, ""]"#).unwrap_err();
+    }
+}
