@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::SettingsError;
+use super::error::SettingsError;
 
 /// What the defaults depend on.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -15,7 +15,8 @@ use serde::{
 };
 
 use super::{
-    Host, SettingsError,
+    error::SettingsError,
+    host::Host,
     keys::{self, Key},
 };
 use crate::wire::manifest::yaml::{self, Field};

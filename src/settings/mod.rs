@@ -1,5 +1,6 @@
 //! Settings: flags > environment > file > defaults, every value checked before anything starts.
 
+mod error;
 mod host;
 pub(crate) mod keys;
 mod layers;
@@ -11,11 +12,11 @@ mod tests;
 use std::{
     collections::BTreeMap,
     ffi::{OsStr, OsString},
-    fmt,
     path::PathBuf,
     time::Duration,
 };
 
+pub use error::SettingsError;
 pub use host::Host;
 pub use layers::Source;
 use layers::{Given, Layers};
@@ -101,18 +102,6 @@ pub struct Setting {
     /// Where it was given.
     pub source: Source,
 }
-
-/// Why the settings can't be used: names key, source and value.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SettingsError(String);
-
-impl fmt::Display for SettingsError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for SettingsError {}
 
 impl Settings {
     /// Reads the command line (without the program's name), the environment, and the file that `--config` names.

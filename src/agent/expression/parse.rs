@@ -6,7 +6,10 @@ use pest::{
     iterators::Pair,
 };
 
-use super::{ExpressionError, Node, Operand, Operator, Slot};
+use super::{
+    error::ExpressionError,
+    tree::{Node, Operand, Operator, Slot},
+};
 use grammar::{Grammar, Rule};
 
 /// The longest expression, in bytes.

@@ -4,14 +4,16 @@
 //! dialect: Sunday is 1, no `?`, no `*,5` or `*/60`, ranges that wrap around (and then hold one value too many),
 //! `L`, `W` and `#`. So it gets plain lists only.
 
+mod error;
 mod field;
 #[cfg(test)]
 mod tests;
 
-use std::{error, fmt};
+use std::fmt;
 
 use chrono::{DateTime, Datelike, NaiveTime, TimeZone};
 
+pub use error::CronError;
 use field::{Field, Set};
 
 /// The longest schedule, in bytes: all minutes, hours, days and months written out are half of it.
@@ -98,15 +100,3 @@ impl fmt::Display for Cron {
         f.write_str(&self.text)
     }
 }
-
-/// Why a text isn't a schedule.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CronError(String);
-
-impl fmt::Display for CronError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl error::Error for CronError {}

@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 
 use rustls::RootCertStore;
 
-use super::Place;
 use crate::{
     io::identity::{
         Pair,
@@ -13,6 +12,15 @@ use crate::{
     },
     wire::kubeconfig::{Kubeconfig, Material},
 };
+
+/// Who says how to get to the cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// A kubeconfig.
+    File(PathBuf),
+    /// The agent runs in a pod of the cluster, whose API server has this URL.
+    Inside(String),
+}
 
 /// Kubernetes puts it into every pod.
 const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";

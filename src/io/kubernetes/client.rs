@@ -24,6 +24,8 @@ use crate::{
     wire::message::cut,
 };
 
+/// Orders that are carried out at once, each with a connection.
+pub(super) const WORKERS: usize = 4;
 /// For one request, its answer's last byte included.
 const LIMIT: Duration = Duration::from_secs(30);
 /// The longest answer that is read, in bytes: a thousand Deployments with all that is noted of their fields.
@@ -78,8 +80,8 @@ impl Client {
             .max_redirects(0)
             .proxy(None)
             .timeout_global(Some(LIMIT))
-            .max_idle_connections(super::WORKERS)
-            .max_idle_connections_per_host(super::WORKERS)
+            .max_idle_connections(WORKERS)
+            .max_idle_connections_per_host(WORKERS)
             .max_idle_age(IDLE)
             .input_buffer_size(8 * 1024)
             .output_buffer_size(8 * 1024)

@@ -11,21 +11,21 @@
 
 mod access;
 mod client;
+mod cluster;
 mod tasks;
 mod watch;
 
 use std::{
     collections::VecDeque,
     io,
-    path::PathBuf,
     sync::{Arc, Mutex},
     thread,
 };
 
 use crossbeam_channel::Sender;
 
-pub use self::access::place;
-use self::{client::Client, watch::Watch};
+pub use self::access::{Place, place};
+use self::cluster::Cluster;
 use super::{identity::Clock, lock};
 use crate::{
     agent::{
@@ -35,9 +35,6 @@ use crate::{
     },
     wire::manifest,
 };
-
-/// Orders that are carried out at once.
-const WORKERS: usize = 4;
 
 /// Which cluster, and as whom.
 #[derive(Debug, Clone)]
@@ -52,28 +49,13 @@ pub struct Config {
     pub state: super::state::Store,
 }
 
-/// Who says how to get to the cluster.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Place {
-    /// A kubeconfig.
-    File(PathBuf),
-    /// The agent runs in a pod of the cluster, whose API server has this URL.
-    Inside(String),
-}
-
 /// The cluster.
 pub struct Kubernetes {
     shared: Arc<Shared>,
 }
 
 struct Shared {
-    place: Place,
-    owner: String,
-    device_id: String,
-    clock: Arc<Clock>,
-    /// Made when first needed, and again when it wasn't accepted: files change.
-    client: Mutex<Option<Arc<Client>>>,
-    watch: Watch,
+    cluster: Cluster,
     queue: Mutex<Queue>,
     events: Sender<Event>,
 }
@@ -93,17 +75,12 @@ impl Kubernetes {
     pub fn start(config: Config, events: Sender<Event>) -> io::Result<Self> {
         let Config { place, owner, device_id, state } = config;
         let shared = Arc::new(Shared {
-            place,
-            owner,
-            device_id,
-            clock: Arc::new(Clock::load(state)),
-            client: Mutex::default(),
-            watch: Watch::default(),
+            cluster: Cluster::new(place, owner, device_id, Arc::new(Clock::load(state))),
             queue: Mutex::default(),
             events,
         });
         let watching = Arc::clone(&shared);
-        spawn("kube-watch", move || watching.follow())?;
+        spawn("kube-watch", move || watch::follow(&watching.cluster, &watching.events))?;
         Ok(Self { shared })
     }
 
@@ -112,7 +89,7 @@ impl Kubernetes {
         {
             let mut queue = lock(&self.shared.queue);
             queue.waiting.push_back(order);
-            if queue.threads == WORKERS {
+            if queue.threads == client::WORKERS {
                 return None;
             }
             queue.threads += 1;
@@ -146,24 +123,9 @@ impl Shared {
                 return;
             };
             drop(queue);
-            let result = self.carry_out(&order.task);
+            let result = self.cluster.carry_out(&order.task);
             let outcome = Outcome { engine: Engine::Kubernetes, ticket: order.ticket, result };
             let _ = self.events.send(Event::Done(outcome)); // nobody listens: the agent ends
         }
-    }
-
-    fn client(&self) -> Result<Arc<Client>, String> {
-        let mut client = lock(&self.client);
-        if let Some(client) = &*client {
-            return Ok(client.clone());
-        }
-        let new = Arc::new(Client::new(access::read(&self.place)?, self.clock.clone())?);
-        *client = Some(new.clone());
-        Ok(new)
-    }
-
-    /// The credentials weren't accepted: perhaps others stand in their place by now.
-    fn forget(&self) {
-        *lock(&self.client) = None;
     }
 }

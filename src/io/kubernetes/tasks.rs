@@ -4,8 +4,8 @@ use log::warn;
 use serde_json::{Value, json};
 
 use super::{
-    Shared,
     client::{Client, Error},
+    cluster::Cluster,
 };
 use crate::{
     agent::{
@@ -13,13 +13,10 @@ use crate::{
         order::{Fact, Failure, Task},
         workload::Workload,
     },
-    wire::{
-        kubernetes::{self, Companion},
-        pod::OWNER_LABEL,
-    },
+    wire::kubernetes::{self, Companion},
 };
 
-impl Shared {
+impl Cluster {
     pub(super) fn carry_out(&self, task: &Task) -> Result<Fact, Failure> {
         let client = self.client().map_err(Failure::Engine)?;
         let result = match task {
@@ -42,18 +39,11 @@ impl Shared {
         }
     }
 
-    /// The path of all Deployments of ours, in all namespaces.
-    pub(super) fn ours(&self) -> String {
-        // the label's slash
-        let label = OWNER_LABEL.replace('/', "%2F");
-        format!("/apis/apps/v1/deployments?labelSelector={label}%3D{}", self.owner)
-    }
-
     fn list(&self, client: &Client) -> Result<Fact, Error> {
         let answer = client.ask("GET", &self.ours(), None)?;
         let (found, version) =
             kubernetes::list(&answer).ok_or_else(|| Error::Broken("the answer is no list".to_owned()))?;
-        self.watch.from(version);
+        self.watch_from.set(version);
         Ok(Fact::Deployments(found))
     }
 

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::Sender;
 use log::debug;
 use serde_json::Value;
 
-use super::{Shared, client::Error};
+use super::{client::Error, cluster::Cluster};
 use crate::{
     agent::{Event, deployments::Watched},
     wire::kubernetes,
@@ -20,80 +20,58 @@ const LIMIT: Duration = Duration::from_secs(LENGTH + 15);
 const PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
-/// Where to begin: the newest list's word for it.
-pub(super) struct Watch {
-    put: Sender<String>,
-    take: Receiver<String>,
-}
-
-impl Default for Watch {
-    fn default() -> Self {
-        let (put, take) = bounded(1);
-        Self { put, take }
+/// Watches for as long as the process lives.
+pub(super) fn follow(cluster: &Cluster, events: &Sender<Event>) {
+    let take = &cluster.watch_from.take;
+    let mut pause = PAUSE;
+    let mut version = None;
+    while let Ok(from) = version.take().map_or_else(|| take.recv(), Ok) {
+        let mut at = Some(from);
+        let started = changes(cluster, events, &mut at);
+        if at.is_none() && events.send(Event::Watched(Watched::Lost)).is_err() {
+            return; // nobody listens: the agent ends
+        }
+        pause = if started { PAUSE } else { (pause * 2).min(LONGEST_PAUSE) };
+        let _ = take.try_recv(); // older than what was seen since
+        version = take.recv_timeout(pause).ok().or(at);
     }
 }
 
-impl Watch {
-    pub(super) fn from(&self, version: String) {
-        let _ = self.take.try_recv(); // an older one that nobody needed
-        let _ = self.put.try_send(version);
-    }
-}
-
-impl Shared {
-    /// Watches for as long as the process lives.
-    pub(super) fn follow(&self) {
-        let take = &self.watch.take;
-        let mut pause = PAUSE;
-        let mut version = None;
-        while let Ok(from) = version.take().map_or_else(|| take.recv(), Ok) {
-            let mut at = Some(from);
-            let started = self.changes(&mut at);
-            if at.is_none() && self.events.send(Event::Watched(Watched::Lost)).is_err() {
-                return; // nobody listens: the agent ends
-            }
-            pause = if started { PAUSE } else { (pause * 2).min(LONGEST_PAUSE) };
-            let _ = take.try_recv(); // older than what was seen since
-            version = take.recv_timeout(pause).ok().or(at);
+/// Tells changes until the stream ends: `at` is where to go on, if anything is left to go on from. Answers
+/// whether it has begun.
+fn changes(cluster: &Cluster, events: &Sender<Event>, at: &mut Option<String>) -> bool {
+    let version = at.clone().unwrap_or_default();
+    let path = format!(
+        "{}&watch=1&allowWatchBookmarks=true&timeoutSeconds={LENGTH}&resourceVersion={version}",
+        cluster.ours()
+    );
+    let mut started = false;
+    let result = cluster.client().map_err(Error::Broken).and_then(|client| {
+        client.follow(&path, LIMIT, &mut started, &mut |line| {
+            let change: Value = serde_json::from_slice(line).unwrap_or_default();
+            let object = &change["object"];
+            // an error has none: the server remembers no changes that old
+            *at = at.take().and_then(|_| kubernetes::version(object));
+            let event = match change["type"].as_str() {
+                Some("ADDED" | "MODIFIED") => Watched::Seen(Box::new(kubernetes::read(object))),
+                Some("DELETED") => Watched::Gone(Box::new(kubernetes::read(object))),
+                _ => return,
+            };
+            let _ = events.send(Event::Watched(event)); // nobody listens: the agent ends
+        })
+    });
+    if let Err(error) = result {
+        if let Error::Refused(401, _) | Error::Broken(_) = &error {
+            cluster.forget();
+        }
+        if let Error::Refused(410, _) = &error {
+            *at = None;
+        }
+        let (Error::Refused(_, cause) | Error::Broken(cause)) = error;
+        debug!("failed to watch Deployments: {cause}");
+        if started {
+            let _ = events.send(Event::Watched(Watched::Lost));
         }
     }
-
-    /// Tells changes until the stream ends: `at` is where to go on, if anything is left to go on from. Answers
-    /// whether it has begun.
-    fn changes(&self, at: &mut Option<String>) -> bool {
-        let version = at.clone().unwrap_or_default();
-        let path = format!(
-            "{}&watch=1&allowWatchBookmarks=true&timeoutSeconds={LENGTH}&resourceVersion={version}",
-            self.ours()
-        );
-        let mut started = false;
-        let result = self.client().map_err(Error::Broken).and_then(|client| {
-            client.follow(&path, LIMIT, &mut started, &mut |line| {
-                let change: Value = serde_json::from_slice(line).unwrap_or_default();
-                let object = &change["object"];
-                // an error has none: the server remembers no changes that old
-                *at = at.take().and_then(|_| kubernetes::version(object));
-                let event = match change["type"].as_str() {
-                    Some("ADDED" | "MODIFIED") => Watched::Seen(Box::new(kubernetes::read(object))),
-                    Some("DELETED") => Watched::Gone(Box::new(kubernetes::read(object))),
-                    _ => return,
-                };
-                let _ = self.events.send(Event::Watched(event)); // nobody listens: the agent ends
-            })
-        });
-        if let Err(error) = result {
-            if let Error::Refused(401, _) | Error::Broken(_) = &error {
-                self.forget();
-            }
-            if let Error::Refused(410, _) = &error {
-                *at = None;
-            }
-            let (Error::Refused(_, cause) | Error::Broken(cause)) = error;
-            debug!("failed to watch Deployments: {cause}");
-            if started {
-                let _ = self.events.send(Event::Watched(Watched::Lost));
-            }
-        }
-        started
-    }
+    started
 }

@@ -1,6 +1,6 @@
 //! One field of a crontab, as a set of numbers.
 
-use super::CronError;
+use super::error::CronError;
 
 /// What a field may hold.
 pub(super) struct Field {

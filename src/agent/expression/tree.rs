@@ -1,0 +1,83 @@
+//! The tree that an expression becomes, and what it means for given values.
+
+/// Where a metric's value lies in the slice that [`Expression::holds`](super::Expression::holds) gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Slot(pub u32);
+
+#[derive(Debug, Clone)]
+pub(super) enum Node {
+    /// Here and in the values NaN is `nil`: the operators of f64 say already that it has no order.
+    Test(Operand, Operator, f64),
+    All(Box<[Node]>),
+    Any(Box<[Node]>),
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Operand {
+    Metric(Slot),
+    Constant(f64),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Operator {
+    Equal,
+    NotEqual,
+    Less,
+    LessOrEqual,
+    Greater,
+    GreaterOrEqual,
+}
+
+impl Node {
+    /// The metrics that are compared here, and with what.
+    pub(super) fn tests(&self, tests: &mut Vec<(Slot, &'static str, f64)>) {
+        match self {
+            Node::All(nodes) | Node::Any(nodes) => nodes.iter().for_each(|node| node.tests(tests)),
+            Node::Test(Operand::Metric(slot), operator, value) => {
+                tests.push((*slot, operator.sign(), *value))
+            }
+            Node::Test(Operand::Constant(_), ..) => {}
+        }
+    }
+
+    /// Whether it holds for these values; one beyond the slice is `nil`.
+    pub(super) fn holds(&self, values: &[f64]) -> bool {
+        match self {
+            Node::All(nodes) => nodes.iter().all(|node| node.holds(values)),
+            Node::Any(nodes) => nodes.iter().any(|node| node.holds(values)),
+            Node::Test(left, operator, right) => {
+                let left = match left {
+                    Operand::Constant(number) => *number,
+                    Operand::Metric(Slot(index)) => values.get(*index as usize).copied().unwrap_or(f64::NAN),
+                };
+                operator.holds(left, *right)
+            }
+        }
+    }
+}
+
+impl Operator {
+    fn sign(self) -> &'static str {
+        match self {
+            Operator::Equal => "==",
+            Operator::NotEqual => "!=",
+            Operator::Less => "<",
+            Operator::LessOrEqual => "<=",
+            Operator::Greater => ">",
+            Operator::GreaterOrEqual => ">=",
+        }
+    }
+
+    fn holds(self, left: f64, right: f64) -> bool {
+        match self {
+            Operator::Equal if right.is_nan() => left.is_nan(),
+            Operator::NotEqual if right.is_nan() => !left.is_nan(),
+            Operator::Equal => left == right,
+            Operator::NotEqual => left != right && !left.is_nan(),
+            Operator::Less => left < right,
+            Operator::LessOrEqual => left <= right,
+            Operator::Greater => left > right,
+            Operator::GreaterOrEqual => left >= right,
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! The cluster as orders and the watch share it: how to get there, as whom, and from which point on to watch.
+
+use std::sync::{Arc, Mutex};
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+
+use super::{
+    access::{self, Place},
+    client::Client,
+};
+use crate::{
+    io::{identity::Clock, lock},
+    wire::pod::OWNER_LABEL,
+};
+
+/// What is known of the cluster before it is asked.
+pub(super) struct Cluster {
+    place: Place,
+    pub(super) owner: String,
+    pub(super) device_id: String,
+    clock: Arc<Clock>,
+    /// Made when first needed, and again when it wasn't accepted: files change.
+    client: Mutex<Option<Arc<Client>>>,
+    pub(super) watch_from: WatchFrom,
+}
+
+impl Cluster {
+    pub(super) fn new(place: Place, owner: String, device_id: String, clock: Arc<Clock>) -> Self {
+        let (client, watch_from) = (Mutex::default(), WatchFrom::default());
+        Self { place, owner, device_id, clock, client, watch_from }
+    }
+
+    pub(super) fn client(&self) -> Result<Arc<Client>, String> {
+        let mut client = lock(&self.client);
+        if let Some(client) = &*client {
+            return Ok(client.clone());
+        }
+        let new = Arc::new(Client::new(access::read(&self.place)?, self.clock.clone())?);
+        *client = Some(new.clone());
+        Ok(new)
+    }
+
+    /// The credentials weren't accepted: perhaps others stand in their place by now.
+    pub(super) fn forget(&self) {
+        *lock(&self.client) = None;
+    }
+
+    /// The path of all Deployments of ours, in all namespaces.
+    pub(super) fn ours(&self) -> String {
+        // the label's slash
+        let label = OWNER_LABEL.replace('/', "%2F");
+        format!("/apis/apps/v1/deployments?labelSelector={label}%3D{}", self.owner)
+    }
+}
+
+/// Where the watch begins: the newest list's word for it.
+pub(super) struct WatchFrom {
+    put: Sender<String>,
+    pub(super) take: Receiver<String>,
+}
+
+impl Default for WatchFrom {
+    fn default() -> Self {
+        let (put, take) = bounded(1);
+        Self { put, take }
+    }
+}
+
+impl WatchFrom {
+    pub(super) fn set(&self, version: String) {
+        let _ = self.take.try_recv(); // an older one that was not needed
+        let _ = self.put.try_send(version);
+    }
+}
