@@ -7,7 +7,7 @@ use std::{
 
 use serde_json::json;
 
-use crate::support::{Device, SLEEP, http, podman, poll, repository, workload};
+use crate::support::{Device, IMAGE, PUBLIC_IMAGE, SLEEP, http, podman, poll, repository, workload};
 
 #[test]
 fn a_saved_manifest_becomes_a_pod_a_changed_one_replaces_it_and_a_removed_one_takes_it_away() {
@@ -149,8 +149,8 @@ fn the_shipped_samples_run() {
     device.remove_manifest("device.json");
     for entry in std::fs::read_dir(repository("samples/manifests")).unwrap() {
         let path = entry.unwrap().path();
-        device
-            .manifest(path.file_name().unwrap().to_str().unwrap(), &std::fs::read_to_string(&path).unwrap());
+        let text = std::fs::read_to_string(&path).unwrap().replace(PUBLIC_IMAGE, IMAGE);
+        device.manifest(path.file_name().unwrap().to_str().unwrap(), &text);
     }
     device.start();
     device.wait_for_log("workload 'crashing': container 'unlucky' ended with exit code 3");
