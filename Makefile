@@ -21,7 +21,7 @@ WITH_PODMAN = --config "target.'cfg(unix)'.runner = ['$(CURDIR)/$(SUPPORT)/test-
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
 .DEFAULT_GOAL = help
-.PHONY: help demo demo-edge systemd-test systemd-device power-cuts test simulate mutants bench check build static dist dist-test vendor install uninstall clean
+.PHONY: help demo demo-edge manuals deny release-check systemd-test systemd-device power-cuts test simulate mutants bench check build static dist dist-test vendor install uninstall clean
 
 help: ## Say what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -85,6 +85,18 @@ check: ## Formatting, lints and documentation; warnings are errors
 	cargo clippy $(EDGE_API) --all-targets -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps
 
+deny: ## Look at the licences, duplicates and known weaknesses of the dependencies (deny.toml)
+	@cargo deny --version >/dev/null 2>&1 || { echo "cargo-deny is missing: cargo install --locked cargo-deny" >&2; exit 1; }
+	cargo deny --locked check $(DENY)
+	cargo deny --locked --manifest-path edge-api/Cargo.toml --config $(CURDIR)/deny.toml check --allow duplicate $(DENY)
+
+manuals: ## Write the man pages of settings and manifests anew, from what the program and docs/ say
+	DWNG_WRITE_MANUALS=1 cargo test --locked --test index scenarios::manual
+	cargo test --locked --test index scenarios::manual
+
+release-check: ## See whether a release can be made (docs/releasing.md); changes nothing
+	packaging/release-check
+
 build: ## Build the release binary: target/release/device-worker-ng
 	cargo build --locked --release
 
@@ -119,19 +131,25 @@ install: ## Install what was built (PREFIX=/usr/local, DESTDIR=); keeps an exist
 	sed 's|/usr/local/bin|$(PREFIX)/bin|' systemd/$(NAME)-user.service >$(DESTDIR)$(USERUNITDIR)/$(NAME).service
 	chmod 0644 $(DESTDIR)$(UNITDIR)/$(NAME).service $(DESTDIR)$(USERUNITDIR)/$(NAME).service
 	install -D -m 0644 packaging/$(NAME).8 $(SHARE)/man/man8/$(NAME).8
+	install -D -m 0644 -t $(SHARE)/man/man5 packaging/$(NAME)-settings.5 packaging/$(NAME)-manifests.5
 	install -D -m 0644 packaging/completions/$(NAME).bash $(SHARE)/bash-completion/completions/$(NAME)
 	install -D -m 0644 packaging/completions/$(NAME).zsh $(DESTDIR)$(ZSHDIR)/_$(NAME)
 	install -D -m 0644 packaging/completions/$(NAME).fish $(SHARE)/fish/vendor_completions.d/$(NAME).fish
 	install -D -m 0644 config.yaml.sample $(SHARE)/$(NAME)/config.yaml.sample
+	install -D -m 0644 -t $(SHARE)/doc/$(NAME) README.md CHANGELOG.md CONTRIBUTING.md SECURITY.md LICENSE
+	install -D -m 0644 -t $(SHARE)/doc/$(NAME)/docs docs/*.md
+	install -D -m 0644 -t $(SHARE)/doc/$(NAME)/samples samples/*.png
+	install -D -m 0644 -t $(SHARE)/doc/$(NAME)/samples/manifests samples/manifests/*.yaml
 	install -d -m 0750 $(DESTDIR)$(CONFDIR) $(DESTDIR)$(CONFDIR)/manifests
 	test -e $(DESTDIR)$(CONFDIR)/config.yaml || \
 	  install -m 0640 config.yaml.sample $(DESTDIR)$(CONFDIR)/config.yaml
 
 uninstall: ## Remove what install put there, but for the configuration
 	rm -f $(DESTDIR)$(PREFIX)/bin/$(NAME) $(DESTDIR)$(UNITDIR)/$(NAME).service $(DESTDIR)$(USERUNITDIR)/$(NAME).service
-	rm -f $(SHARE)/man/man8/$(NAME).8 $(SHARE)/bash-completion/completions/$(NAME) $(DESTDIR)$(ZSHDIR)/_$(NAME)
+	rm -f $(SHARE)/man/man8/$(NAME).8 $(SHARE)/man/man5/$(NAME)-settings.5 $(SHARE)/man/man5/$(NAME)-manifests.5
+	rm -f $(SHARE)/bash-completion/completions/$(NAME) $(DESTDIR)$(ZSHDIR)/_$(NAME)
 	rm -f $(SHARE)/fish/vendor_completions.d/$(NAME).fish $(DESTDIR)$(CONFDIR)/config.yaml.sample
-	rm -rf $(SHARE)/$(NAME)
+	rm -rf $(SHARE)/$(NAME) $(SHARE)/doc/$(NAME)
 
 clean: ## Remove what was built
 	cargo clean

@@ -1,13 +1,17 @@
-//! The man page and the shells' completions say what the program says of itself.
+//! The man pages and the shells' completions say what the program says of itself.
 
 use std::{collections::BTreeSet, fs, process::Command};
 
-use crate::support::repository;
+use crate::support::{manpage, repository};
+
+fn help() -> String {
+    let output = Command::new(env!("CARGO_BIN_EXE_device-worker-ng")).arg("--help").output().unwrap();
+    String::from_utf8(output.stdout).unwrap()
+}
 
 /// What `--help` lists: flags, commands and keys, each at the beginning of an indented line.
 fn terms() -> Vec<String> {
-    let output = Command::new(env!("CARGO_BIN_EXE_device-worker-ng")).arg("--help").output().unwrap();
-    let help = String::from_utf8(output.stdout).unwrap();
+    let help = help();
     let indented = help.lines().filter_map(|line| line.strip_prefix("  "));
     let terms = indented.filter(|line| !line.starts_with(' ')).filter_map(|line| line.split(' ').next());
     terms.map(|term| term.trim_end_matches([',', ':']).to_owned()).collect()
@@ -49,5 +53,22 @@ fn completions_offer_every_flag_and_command() {
         let script = read(&format!("completions/device-worker-ng.{shell}")).replace(" -l ", " --");
         let unoffered = missing(terms.iter(), &script);
         assert!(unoffered.is_empty(), "the completion in {shell} doesn't offer {unoffered:?}");
+    }
+}
+
+#[test]
+fn the_pages_of_settings_and_manifests_are_as_they_are_made() {
+    let read = |name| fs::read_to_string(repository(name)).unwrap();
+    let pages = [
+        ("settings", manpage::settings_page(&help(), &read("config.yaml.sample"))),
+        ("manifests", manpage::manifests_page(&read("docs/manifests.md"))),
+    ];
+    for (name, page) in pages {
+        let file = repository("packaging").join(format!("device-worker-ng-{name}.5"));
+        if std::env::var_os("DWNG_WRITE_MANUALS").is_some() {
+            fs::write(&file, &page).unwrap();
+        }
+        let kept = fs::read_to_string(&file).unwrap_or_default();
+        assert!(kept == page, "{} isn't up to date: run `make manuals`", file.display());
     }
 }

@@ -4,6 +4,7 @@
 pub mod edge;
 pub mod http;
 pub mod link;
+pub mod manpage;
 mod parts;
 pub mod podman;
 pub mod proxy;
