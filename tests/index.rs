@@ -11,6 +11,7 @@
 //! | [`scenarios::secrets`] | Secrets reach the pods that name them, and stay nowhere else |
 //! | [`scenarios::process`] | settings, exit codes, signals, `--check` |
 //! | [`command`] | what a person at the device is told: why a workload doesn't run, in ten situations; exit codes |
+//! | [`scenarios::documents`] | README and `docs/` say what the code does; their examples work |
 //! | [`scenarios::manual`] | man page and completions keep up with `--help` |
 //! | [`scenarios::architecture`] | the house stays as it is drawn |
 //! | [`metrics`] | the endpoint: what whoever posts is promised, the attacks on it, kills of both processes |

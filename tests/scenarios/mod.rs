@@ -1,6 +1,7 @@
 mod adoption;
 mod architecture;
 mod convergence;
+mod documents;
 mod engines;
 mod health;
 mod manual;
