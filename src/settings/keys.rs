@@ -34,7 +34,7 @@ pub(crate) const KEYS: [Key; 24] = [
         "where metrics are posted to: IP:PORT or unix:/PATH, one or a list",
     ),
     key("METRICS_TTL", "none", "how long a posted value counts: seconds, or 30s, 5m, 1h"),
-    key("STATUS_PAGE", "false", "true: whoever can post metrics can also look at a status page there"),
+    key("STATUS_PAGE", "false", "true: a status page there, for all who can post metrics"),
     key(
         "STATE_DIR",
         "/var/lib/device-worker-ng",

@@ -21,8 +21,9 @@ pub fn settings(help: &str) -> Vec<Setting> {
     let rows = keys.lines().skip(1).take_while(|line| !line.is_empty());
     let read = |line: &str| {
         let (key, rest) = line.trim().split_once(' ').expect("a key and more");
-        let (meaning, default) =
-            rest.trim().strip_suffix(']').and_then(|it| it.rsplit_once(" [")).expect("a default");
+        // a default may have brackets of its own
+        let both = rest.trim().strip_suffix(']').and_then(|it| it.split_once(" ["));
+        let (meaning, default) = both.expect("a default");
         let flag = flag_of(key).map(str::to_owned);
         Setting { key: key.to_owned(), flag, meaning: meaning.to_owned(), default: default.to_owned() }
     };
@@ -34,7 +35,7 @@ fn explanations(sample: &str) -> Vec<(String, String)> {
     let paragraphs = sample.split("\n\n").skip(1);
     let read = |paragraph: &str| {
         let (comment, shown): (Vec<&str>, Vec<&str>) =
-            paragraph.lines().partition(|line| line.starts_with("# "));
+            paragraph.lines().partition(|line| line.starts_with("# ") && !line.starts_with("#  "));
         let comment: Vec<&str> = comment.into_iter().map(|line| line.trim_start_matches("# ")).collect();
         let shown: Vec<&str> = shown.into_iter().map(|line| line.trim_start_matches('#')).collect();
         (comment.join(" "), shown.join("\n"))
@@ -42,10 +43,12 @@ fn explanations(sample: &str) -> Vec<(String, String)> {
     paragraphs.map(read).collect()
 }
 
+/// When the pages were last changed for readers.
+const DATE: &str = "2026-11-28";
 const HEAD: &str = ".\\\" Made by `make manuals`: don't edit.\n";
 
 fn title(name: &str, what: &str) -> String {
-    format!("{HEAD}.TH {} 5\n.SH NAME\n{} \\- {}\n", name.to_uppercase(), text(name), text(what))
+    format!("{HEAD}.TH {} 5 {DATE}\n.SH NAME\n{} \\- {}\n", name.to_uppercase(), text(name), text(what))
 }
 
 /// device-worker-ng-settings(5)
@@ -59,16 +62,9 @@ pub fn settings_page(help: &str, sample: &str) -> String {
     let explanations = explanations(sample);
     for Setting { key, flag, meaning, default } in settings(help) {
         let flag = flag.map(|flag| format!(" (\\fB{}\\fR)", text(&flag))).unwrap_or_default();
-        let capital: String =
-            meaning.chars().take(1).flat_map(char::to_uppercase).chain(meaning.chars().skip(1)).collect();
-        let _ = write!(
-            page,
-            ".TP\n\\fB{}\\fR{flag}\n{}.\nDefault: {}.\n",
-            text(&key),
-            text(&capital),
-            text(&default)
-        );
-        let shown_first = |(_, shown): &&(String, String)| shown.starts_with(&format!("{key}:"));
+        let (key, meaning, default) = (text(&key), text(&meaning), text(&default));
+        let _ = write!(page, ".TP\n\\fB{key}\\fR{flag}\n{meaning}.\nDefault: {default}.\n");
+        let shown_first = |(_, shown): &&(String, String)| text(shown).starts_with(&format!("{key}:"));
         if let Some((comment, shown)) = explanations.iter().find(shown_first) {
             let _ = write!(page, ".IP\n{}\n.IP\n.nf\n{}\n.fi\n", text(comment), text(shown));
         }
@@ -81,7 +77,7 @@ pub fn settings_page(help: &str, sample: &str) -> String {
 pub fn manifests_page(document: &str) -> String {
     let mut page = title("device-worker-ng-manifests", "manifests of the edge agent device-worker-ng");
     page += ".SH DESCRIPTION\n";
-    let (mut is_code, mut is_bullet, mut rows, mut after_gap) = (false, false, 0, true);
+    let (mut is_code, mut is_bullet, mut is_first, mut rows, mut after_gap) = (false, false, true, 0, true);
     for line in document.lines().skip(2) {
         rows = if line.starts_with('|') { rows + 1 } else { 0 };
         if line.starts_with("```") {
@@ -92,6 +88,8 @@ pub fn manifests_page(document: &str) -> String {
             page += &if line.is_empty() { ".sp\n".to_owned() } else { format!("{}\n", text(line)) };
         } else if let Some(heading) = line.strip_prefix("## ") {
             let _ = writeln!(page, ".SH {}", text(&heading.to_uppercase()));
+            is_first = true;
+            continue;
         } else if rows > 2 {
             let cells: Vec<String> =
                 line.trim_matches('|').split(" | ").map(|cell| inline(cell.trim())).collect();
@@ -111,14 +109,14 @@ pub fn manifests_page(document: &str) -> String {
         } else if line.is_empty() {
             is_bullet = false;
         } else {
-            if after_gap && !is_bullet {
+            if after_gap && !is_bullet && !is_first {
                 page += ".PP\n";
             }
             let _ = writeln!(page, "{}", inline(line.trim()));
         }
         after_gap = line.is_empty();
+        is_first &= after_gap;
     }
-    let page = page.replace(".SH DESCRIPTION\n.PP\n", ".SH DESCRIPTION\n");
     page + ".SH SEE ALSO\n.BR device\\-worker\\-ng\\-settings (5),\n.BR device\\-worker\\-ng (8)\n"
 }
 
