@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::base64;
+use super::{base64, pod::set};
 
 /// The key of a `Secret` that holds such a content.
 pub const DOCKER_CONFIG: &str = ".dockerconfigjson";
@@ -30,10 +30,7 @@ pub fn credentials(config: &str, image: &str) -> Option<(String, String)> {
     let entries = entries(&config).ok()?.map(|(key, entry)| (registry(key), entry));
     let best = entries.filter_map(|(registry, entry)| Some((matches(&registry)?, registry, entry)));
     let (_, registry, entry) = best.max_by_key(|(length, ..)| *length)?;
-    let header = base64::encode(login(entry).ok()??.to_string().as_bytes());
-    // podman takes the digits of addresses
-    let header = header.replace('+', "-").replace('/', "_");
-    Some((registry, header))
+    Some((registry, base64::encode_for_urls(login(entry).ok()??.to_string().as_bytes())))
 }
 
 fn parsed(config: &str) -> Result<Value, String> {
@@ -67,7 +64,7 @@ fn login(entry: &Value) -> Result<Option<Value>, &'static str> {
     };
     let mut login = json!({ "username": user, "password": password });
     if let Some(token) = text("identitytoken") {
-        login["identitytoken"] = token.into();
+        set(&mut login, "identitytoken", token.into());
     }
     Ok(Some(login))
 }
