@@ -90,7 +90,7 @@ impl Specification {
 /// changing them never restarts a pod.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Content {
-    /// The workload's name: a DNS-1123 label.
+    /// The workload's name: a DNS-1123 subdomain.
     pub name: String,
     /// Kubernetes' namespace; `default` when the author gave none.
     pub namespace: String,
@@ -289,7 +289,7 @@ impl Workload {
     pub fn new(content: Content) -> Self {
         let hash = content.hash();
         let shown: String = content.name.chars().take(Self::NAME_IN_ID).collect();
-        let id = WorkloadId(format!("{}-{}", shown.trim_end_matches('-'), &hash[..12]).into());
+        let id = WorkloadId(format!("{}-{}", shown.trim_end_matches(['-', '.']), &hash[..12]).into());
         Self {
             id,
             hash,

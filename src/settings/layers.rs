@@ -147,7 +147,8 @@ impl Layers {
         if yaml::documents(text.as_bytes()).is_empty() {
             return Ok(layer);
         }
-        let pairs: Pairs = serde_yaml::from_str(&text).map_err(|error| fault(error.to_string()))?;
+        let pairs = yaml::bounded(&text).and_then(|()| serde_yaml::from_str::<Pairs>(&text));
+        let pairs = pairs.map_err(|error| fault(error.to_string()))?;
         for (name, items) in pairs.0 {
             let line = yaml::line_of(&text, &Field::from([name.as_str()]));
             let Some(known) = keys::find(&name) else {

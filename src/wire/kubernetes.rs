@@ -9,7 +9,10 @@ use serde_json::{Value, json};
 
 use super::{
     base64,
-    pod::{OWNER_LABEL, WORKLOAD_LABEL, items, set, strings, tell_device},
+    manifest::names::is_dns_label,
+    pod::{
+        OWNER_LABEL, WORKLOAD_LABEL, fitted, items, name_containers, set, short_name, strings, tell_device,
+    },
 };
 use crate::agent::{
     deployments::{Deployment, Rollout},
@@ -54,11 +57,12 @@ pub fn deployment(
         let pull = json!([{ "name": own_name(workload, REGISTRIES) }]);
         set(&mut spec, "imagePullSecrets", pull);
     }
+    name_containers(&mut spec, |name| fitted(name, is_dns_label));
     for list in ["initContainers", "containers"] {
         items(&mut spec, list).for_each(|container| tell_device(container, device_id));
     }
     // neither changes while the Deployment lives: Kubernetes refuses that, also where it is somebody else's
-    let selector = json!({ OWNER_LABEL: owner, WORKLOAD_LABEL: workload.name() });
+    let selector = json!({ OWNER_LABEL: owner, WORKLOAD_LABEL: short_name(workload) });
     let mut labels = strings(&content.labels);
     labels.extend([OWNER_LABEL, WORKLOAD_LABEL].map(|key| (key.to_owned(), selector[key].clone())));
     let mut annotations = strings(&content.annotations);
@@ -98,7 +102,7 @@ pub fn companions(workload: &Workload, owner: &str, uid: &str) -> Vec<Companion>
         let name = own_name(workload, name);
         let metadata = json!({
             "name": name,
-            "labels": { OWNER_LABEL: owner, WORKLOAD_LABEL: workload.name() },
+            "labels": { OWNER_LABEL: owner, WORKLOAD_LABEL: short_name(workload) },
             "ownerReferences": [{
                 "apiVersion": "apps/v1", "kind": "Deployment", "name": workload.name(), "uid": uid,
             }],
@@ -146,9 +150,9 @@ pub fn is_ours(found: &Value, owner: &str) -> bool {
     found["metadata"]["labels"][OWNER_LABEL] == owner
 }
 
-/// A workload's name has no dot, so that no two pairs give the same.
+/// The first part has no dot, so that no two pairs give the same.
 fn own_name(workload: &Workload, name: &str) -> String {
-    format!("{}.{name}", workload.name())
+    format!("{}.{name}", fitted(workload.name(), is_dns_label))
 }
 
 /// Gives the workload's own objects their own names, wherever they are used.

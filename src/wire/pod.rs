@@ -8,9 +8,9 @@
 #[cfg(test)]
 mod tests;
 
-use std::{fmt::Write, path::Path};
+use std::{borrow::Cow, fmt::Write, path::Path};
 
-use ring::digest::{Context, SHA256};
+use ring::digest::{Context, SHA256, digest};
 use serde_json::{Map, Value, json};
 
 use super::secrets;
@@ -95,6 +95,43 @@ pub fn own_prefix(id: &WorkloadId) -> String {
     format!("{id}_")
 }
 
+/// A name that an engine allows: the given one where it fits. Any other carries a hash of what it was, so that no two
+/// become the same.
+pub(super) fn fitted(name: &str, fits: fn(&str) -> bool) -> Cow<'_, str> {
+    if fits(name) {
+        return name.into();
+    }
+    let plain = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
+    let shown: String = name.chars().map(plain).skip_while(|c| *c == '-').take(50).collect();
+    let hash = hex(&digest(&SHA256, name.as_bytes()).as_ref()[..6]);
+    // nothing but the hash, where no letter or digit was in it
+    format!("{}-{hash}", shown.trim_end_matches('-')).trim_start_matches('-').to_owned().into()
+}
+
+/// What podman calls a container, after its pod's name.
+pub(super) fn container_name(name: &str) -> Cow<'_, str> {
+    fitted(name, |name| {
+        let is_fine = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+        name.len() <= 63 && name.bytes().all(is_fine) && name.starts_with(|c: char| c.is_ascii_alphanumeric())
+    })
+}
+
+/// A workload's name as a part of another, or as the value of a label.
+pub(super) fn short_name(workload: &Workload) -> Cow<'_, str> {
+    fitted(workload.name(), |name| name.len() <= 63)
+}
+
+/// Gives each container the name that its engine allows.
+pub(super) fn name_containers(spec: &mut Value, fit: fn(&str) -> Cow<'_, str>) {
+    for list in ["initContainers", "containers"] {
+        for container in items(spec, list) {
+            if let Some(Value::String(name)) = container.get_mut("name") {
+                *name = fit(name).into_owned();
+            }
+        }
+    }
+}
+
 /// The annotation that bounds the number of this container's processes.
 pub fn pids_limit_annotation(container: &str) -> String {
     format!("{PIDS_LIMIT}/{container}")
@@ -109,7 +146,7 @@ pub fn documents(
     limits: &Limits,
     volumes: &Path,
 ) -> String {
-    let names = Names { own: own_prefix(&workload.id), claims: format!("{}_", workload.name()) };
+    let names = Names { own: own_prefix(&workload.id), claims: format!("{}_", short_name(workload)) };
     let mut body = String::new();
     for map in &workload.content.config_maps {
         let mut map = map.clone();
@@ -155,6 +192,7 @@ fn pod(
     }
     let mut annotations = strings(&content.annotations);
     annotations.remove(INIT_CONTAINER_TYPE);
+    name_containers(&mut spec, container_name);
     for volume in items(&mut spec, "volumes") {
         names.volume(volume);
     }

@@ -31,6 +31,9 @@ pub(super) fn parse(
     text: &str,
     slot: &mut dyn FnMut(&str) -> Slot,
 ) -> Result<(Node, String), ExpressionError> {
+    if text.is_empty() {
+        return Err(ExpressionError::new(text, 0, "there is no expression: the condition is never true"));
+    }
     check_bounds(text)?;
     let mut parsed = Grammar::parse(Rule::condition, text).map_err(|error| describe(text, error))?;
     let Some(whole) = parsed.next() else { unreachable!("the grammar's condition is one `or`") };

@@ -112,8 +112,8 @@ fn slots_are_sorted_and_each_there_once() {
 #[test]
 fn an_error_shows_the_text_the_column_and_what_was_expected() {
     for (text, column, reason) in [
-        ("", 1, "expected a metric's name, a number, nil or ("),
-        ("   ", 1, "expected a metric's name, a number, nil or ("),
+        ("", 1, "there is no expression: the condition is never true"),
+        ("   ", 1, "there is no expression: the condition is never true"),
         ("cpu >", 6, "expected a number or nil"),
         ("cpu >> 3", 6, "expected a number or nil"),
         ("2 > name", 5, "expected a number or nil"),

@@ -12,7 +12,7 @@ use std::{
 use crate::{
     agent::{gather::gather, workload::Desired},
     wire::{
-        manifest::{Broken, Contents, Document, Problem, Source, assemble, expression_problems},
+        manifest::{Allowance, Broken, Contents, Document, Problem, Source, assemble, expression_problems},
         strict::Mapping,
     },
 };
@@ -20,6 +20,8 @@ use crate::{
 const LARGEST_FILE: u64 = 1 << 20;
 const MOST_BYTES: u64 = 16 << 20;
 const MOST_FILES: usize = 1_000;
+/// More problems than this at once help nobody.
+const MOST_PROBLEMS: usize = 100;
 
 /// Whether a file of this name is read: not what is hidden, and not what editors leave beside it.
 pub(super) fn is_manifest(name: &str) -> bool {
@@ -50,6 +52,8 @@ struct Known {
     was_whole: bool,
     broken: Vec<Broken>,
     problems: Vec<Problem>,
+    /// What the documents take in memory, in bytes.
+    took: usize,
 }
 
 /// Changes whenever the file does; the change time can't be set by anybody.
@@ -82,14 +86,18 @@ impl Folder {
     /// more is left out.
     pub(super) fn remember(&mut self, kept: &[u8]) -> Result<(), serde_json::Error> {
         let files: BTreeMap<String, Vec<Mapping<Source>>> = serde_json::from_slice(kept)?;
+        let allowance = Allowance::default();
         for (name, sources) in files {
             let file = Arc::from(name.as_str());
             let mut contents = Contents::default();
             for Mapping(source) in sources {
-                contents.read_document(&file, source);
+                contents.read_document(&file, source, &allowance);
             }
             let was_whole = contents.broken.is_empty();
-            self.files.insert(name, Known { documents: contents.documents, was_whole, ..Known::default() });
+            self.files.insert(
+                name,
+                Known { documents: contents.documents, was_whole, took: contents.took, ..Known::default() },
+            );
         }
         Ok(())
     }
@@ -110,6 +118,7 @@ impl Folder {
     /// The directory itself can't be read: everything stays as it was.
     pub(super) fn sync(&mut self, is_writing: &dyn Fn(&str) -> bool) -> io::Result<bool> {
         let found = list(&self.dir)?;
+        let mut sought = Allowance::default().sought();
         let before = self.files.len();
         self.files.retain(|name, _| found.contains_key(name));
         let mut has_changed = self.files.len() < before;
@@ -141,11 +150,17 @@ impl Folder {
                 }
                 read(&self.dir.join(&name))
             });
+            let beside = self.files.iter().filter(|(other, _)| **other != name).map(|(_, known)| known);
+            let (documents, took) = beside.fold((0, 0), |(documents, took), known| {
+                (documents + known.documents.len() + known.broken.len(), took + known.took)
+            });
+            let allowance = Allowance::beside(documents, took).within(sought);
             let known = self.files.entry(name).or_default();
             match read {
                 Ok(content) => {
                     bytes = others + stamp.map_or(0, |stamp| stamp.size);
-                    known.take(Contents::read(&file, &content));
+                    known.take(Contents::read(&file, &content, &allowance));
+                    sought = allowance.sought();
                     known.stamp = stamp;
                 }
                 Err(cause) => {
@@ -189,14 +204,18 @@ impl Known {
     /// The new version counts. Where a document of it is broken, nobody knows which of the old ones it was, so all
     /// old ones that the new version doesn't define stay.
     fn take(&mut self, contents: Contents) {
-        let Contents { mut documents, broken, problems } = contents;
+        let Contents { mut documents, broken, problems, mut took } = contents;
         if broken.is_empty() {
             self.was_whole = true;
         } else {
             let is_gone = |old: &Document| documents.iter().all(|new| new.key() != old.key());
             let stay: Vec<Document> = self.documents.iter().filter(|old| is_gone(old)).cloned().collect();
+            if !stay.is_empty() {
+                took = took.max(self.took);
+            }
             documents.extend(stay);
         }
+        self.took = took;
         (self.documents, self.broken, self.problems) = (documents, broken, problems);
     }
 
@@ -206,6 +225,20 @@ impl Known {
         self.broken = vec![Broken::Other];
         self.problems = vec![problem];
     }
+}
+
+/// No more problems than a person reads, errors first; how many more there are is one more. In order.
+pub(super) fn told(mut problems: Vec<Problem>, dir: &Path) -> Vec<Problem> {
+    problems.sort_by_key(|problem| problem.severity);
+    let more = problems.get(MOST_PROBLEMS..).unwrap_or_default();
+    if let [first, ..] = more {
+        let (severity, message) = (first.severity, format!("and {} more problems", more.len()));
+        problems.truncate(MOST_PROBLEMS);
+        let dir = Arc::from(dir.to_string_lossy());
+        problems.push(Problem { severity, ..Problem::file(&dir, message) });
+    }
+    problems.sort_unstable();
+    problems
 }
 
 /// The directory's manifests, and what is known of each: links are followed.

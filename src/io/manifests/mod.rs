@@ -53,7 +53,7 @@ pub fn read_once(dir: &Path, device_id: &str) -> io::Result<Snapshot> {
     folder.sync(&|_| false)?;
     let (desired, mut problems) = folder.assemble(device_id);
     problems.extend(folder.expression_problems(device_id));
-    problems.sort_unstable();
+    let problems = folder::told(problems, dir);
     Ok(Snapshot { desired, problems, files: folder.file_count() })
 }
 
@@ -160,7 +160,7 @@ impl Manifests {
             (Ok(has_changed), None) if has_changed || self.store_complaint.is_some() => self.keep()?,
             (Ok(_), None) => {}
         }
-        self.complain(problems)?;
+        self.complain(folder::told(problems, &self.dir))?;
         if self.is_known && self.told.as_ref() != Some(&desired) {
             let count = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
             let (workloads, profiles) = (desired.workloads.len(), desired.profiles.len());

@@ -8,7 +8,7 @@ use std::{
 use serde_json::Map;
 
 use super::{
-    Broken, Document, Finding, Problem, Severity,
+    Broken, Document, Finding, MOST_WARNINGS, Problem, Severity,
     pod::{Kind, Use},
     resource::{ConfigMap, Device, REGISTRIES, Resource, WorkloadManifest},
     secret::Secret,
@@ -17,7 +17,6 @@ use super::{
 use crate::{
     agent::{
         confidential::Confidential,
-        expression::{Expression, Slot},
         gather::gather,
         workload::{Content, Desired, Workload},
     },
@@ -87,15 +86,12 @@ pub fn expression_problems(documents: &[&Document], device_id: &str) -> Vec<Prob
         })
         .collect();
     let Some((document, device)) = this_device(&devices, device_id, &mut Vec::new()) else { return problems };
-    for (index, profile) in device.profiles.iter().enumerate() {
-        let conditions = device.profiles_at.then(index).then("conditions");
-        for (index, condition) in profile.conditions.iter().enumerate() {
-            if let Err(error) = Expression::compile(&condition.expression, &mut |_| Slot(0)) {
-                let field = conditions.then(index).then("expression");
-                let finding = Finding { field, message: error.to_string() };
-                problems.push(document.problem(Severity::Error, finding));
-            }
-        }
+    for finding in device.expressions.iter().take(MOST_WARNINGS) {
+        problems.push(document.problem(Severity::Error, finding.clone()));
+    }
+    if let Some(more) = device.expressions.len().checked_sub(MOST_WARNINGS).filter(|more| *more > 0) {
+        let finding = Finding::new(["spec"], format!("{more} more expressions can't be read"));
+        problems.push(document.problem(Severity::Error, finding));
     }
     problems
 }

@@ -20,15 +20,19 @@ pub(crate) mod yaml;
 #[cfg(test)]
 mod tests;
 
-use std::{fmt, sync::Arc};
+use std::{cell::Cell, fmt, sync::Arc};
 
 pub use assemble::{assemble, expression_problems};
 pub(in crate::wire) use pod::restored;
 use resource::Resource;
 use yaml::{Chunk, Field};
 
-/// More documents in a file than this are taken for an accident.
-const MOST_DOCUMENTS: usize = 1_000;
+/// More documents than this, in a file or in all of a directory, are taken for an accident.
+pub const MOST_DOCUMENTS: usize = 1_000;
+/// What all documents of a directory may grow to in memory, in bytes.
+pub const MOST_MEMORY: usize = 32 << 20;
+/// How much text is read again to find the lines of problems, in bytes: each takes reading its document once more.
+const MOST_SOUGHT: usize = 8 << 20;
 /// More warnings about a document than this help nobody, and finding the line of each takes its time.
 const MOST_WARNINGS: usize = 20;
 
@@ -169,12 +173,22 @@ impl Source {
         self.lines_before + yaml::line_of(&self.text, field)
     }
 
+    /// Where it begins.
+    fn first_line(&self) -> usize {
+        let is_blank = |line: &&str| line.trim().is_empty();
+        self.lines_before + 1 + self.text.lines().take_while(is_blank).count()
+    }
+
     fn problem(&self, file: &Arc<str>, severity: Severity, finding: Finding) -> Problem {
+        self.problem_at(self.line(&finding.field), file, severity, finding)
+    }
+
+    fn problem_at(&self, line: usize, file: &Arc<str>, severity: Severity, finding: Finding) -> Problem {
         Problem {
             file: file.clone(),
             workload: None,
             document: Some(self.number),
-            line: Some(self.line(&finding.field)),
+            line: Some(line),
             field: finding.field.to_string(),
             message: finding.message,
             severity,
@@ -182,29 +196,103 @@ impl Source {
     }
 
     /// The message of a syntax error, with the lines of the file instead of the document's.
-    fn syntax_problem(&self, file: &Arc<str>) -> Problem {
-        let padded = "\n".repeat(self.lines_before) + &self.text;
-        let mut problem =
-            Problem { document: Some(self.number), ..Problem::file(file, "can't be read as YAML") };
-        if let Err(error) = yaml::parse(&padded) {
-            // the reader may quote what it stumbles over
-            let letters = self.text.chars().filter(|c| c.is_alphanumeric() || *c == ':');
-            if !letters.collect::<String>().contains("kind:Secret") {
-                problem.message = error.to_string();
-            }
-            if let Some(place) = error.location() {
-                let said = format!(" at line {} column {}", place.line(), place.column());
-                problem.message = problem.message.replacen(&said, "", 1);
-                problem.line = Some(place.line());
-            }
+    fn syntax_problem(&self, file: &Arc<str>, error: &serde_yaml::Error) -> Problem {
+        let mut problem = Problem {
+            document: Some(self.number),
+            line: Some(self.first_line()),
+            ..Problem::file(file, "can't be read as YAML")
+        };
+        // the reader may quote what it stumbles over
+        let letters = self.text.chars().filter(|c| c.is_alphanumeric() || *c == ':');
+        let is_quotable = !letters.collect::<String>().contains("kind:Secret");
+        let mut message = error.to_string();
+        if let Some(place) = error.location() {
+            let said = format!(" at line {} column {}", place.line(), place.column());
+            message = message.replacen(&said, "", 1);
+            problem.line = Some(self.lines_before + place.line());
+        }
+        if is_quotable {
+            problem.message = moved(&message, self.lines_before);
         }
         problem
+    }
+}
+
+/// The text with each ` at line N column` moved down by some lines.
+fn moved(text: &str, lines: usize) -> String {
+    let mut parts = text.split(" at line ");
+    let mut moved = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let (number, rest) = part.split_at(part.find(|c: char| !c.is_ascii_digit()).unwrap_or(part.len()));
+        let number = number.parse::<usize>().map_or(number.to_owned(), |line| (line + lines).to_string());
+        moved.extend([" at line ", &number, rest]);
+    }
+    moved
+}
+
+/// What is left of what a whole directory may take.
+#[derive(Debug)]
+pub struct Allowance {
+    documents: usize,
+    memory: Cell<usize>,
+    /// Of what is read again for the lines of problems.
+    sought: Cell<usize>,
+}
+
+impl Default for Allowance {
+    fn default() -> Self {
+        Self::beside(0, 0)
+    }
+}
+
+impl Allowance {
+    /// Beside so many documents, which take so much memory.
+    pub fn beside(documents: usize, memory: usize) -> Self {
+        Self {
+            documents: MOST_DOCUMENTS.saturating_sub(documents),
+            memory: Cell::new(MOST_MEMORY.saturating_sub(memory)),
+            sought: Cell::new(MOST_SOUGHT),
+        }
+    }
+
+    /// With so much text left to be read again for the lines of problems.
+    #[must_use]
+    pub fn within(self, sought: usize) -> Self {
+        Self { sought: Cell::new(sought), ..self }
+    }
+
+    /// How much text is left to be read again.
+    pub fn sought(&self) -> usize {
+        self.sought.get()
+    }
+
+    fn parse(&self, text: &str) -> Result<(serde_json::Value, usize), serde_yaml::Error> {
+        let most = self.memory.get().min(yaml::LARGEST_DOCUMENT);
+        let left = Cell::new(most);
+        let value = yaml::parse_within(text, &left);
+        let took = most - left.get();
+        // a document that is refused takes nothing
+        self.memory.set(self.memory.get() - if value.is_ok() { took } else { 0 });
+        value.map(|value| (value, took))
+    }
+
+    /// The problem with its line, or with the document's first one where finding it would take too long.
+    fn problem(&self, source: &Source, file: &Arc<str>, severity: Severity, finding: Finding) -> Problem {
+        match self.sought.get().checked_sub(source.text.len()) {
+            Some(left) => {
+                self.sought.set(left);
+                source.problem(file, severity, finding)
+            }
+            None => source.problem_at(source.first_line(), file, severity, finding),
+        }
     }
 }
 
 /// What a file says.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Contents {
+    /// What the valid documents take in memory, in bytes.
+    pub took: usize,
     /// The valid documents, in the file's order.
     pub documents: Vec<Document>,
     /// One for each broken document.
@@ -224,12 +312,15 @@ pub enum Broken {
 
 impl Contents {
     /// Reads a file's bytes, whatever they are.
-    pub fn read(file: &Arc<str>, bytes: &[u8]) -> Self {
+    pub fn read(file: &Arc<str>, bytes: &[u8], allowance: &Allowance) -> Self {
         let mut contents = Self::default();
         let chunks = yaml::documents(bytes);
-        if chunks.len() > MOST_DOCUMENTS {
+        if chunks.len() > allowance.documents {
             contents.broken.push(Broken::Other);
-            let message = format!("has {} documents: at most {MOST_DOCUMENTS} are read", chunks.len());
+            let message = format!(
+                "has {} documents: at most {MOST_DOCUMENTS} are read of all files together",
+                chunks.len()
+            );
             contents.problems.push(Problem::file(file, message));
             return contents;
         }
@@ -237,7 +328,7 @@ impl Contents {
             match std::str::from_utf8(text) {
                 Ok(text) => {
                     let source = Source { number, lines_before, text: text.to_owned() };
-                    contents.read_document(file, source);
+                    contents.read_document(file, source, allowance);
                 }
                 Err(error) => {
                     let good = &text[..error.valid_up_to()];
@@ -255,12 +346,16 @@ impl Contents {
     }
 
     /// Reads one document's text; what it says or what is wrong with it is added to the rest.
-    pub fn read_document(&mut self, file: &Arc<str>, source: Source) {
-        let Ok(value) = yaml::parse(&source.text) else {
-            self.broken.push(Broken::Other);
-            self.problems.push(source.syntax_problem(file));
-            return;
+    pub fn read_document(&mut self, file: &Arc<str>, source: Source, allowance: &Allowance) {
+        let (value, took) = match allowance.parse(&source.text) {
+            Ok(read) => read,
+            Err(error) => {
+                self.broken.push(Broken::Other);
+                self.problems.push(source.syntax_problem(file, &error));
+                return;
+            }
         };
+        self.took += took;
         if value.is_null() {
             return;
         }
@@ -269,18 +364,27 @@ impl Contents {
             _ => Broken::Other,
         };
         match resource::read(value) {
-            Ok((resource, findings)) => {
-                let more = findings.len().saturating_sub(MOST_WARNINGS);
-                let warnings = findings.into_iter().take(MOST_WARNINGS);
-                self.problems.extend(warnings.map(|f| source.problem(file, Severity::Warning, f)));
-                if more > 0 {
-                    let finding = Finding::new([], format!("{more} more things have no effect"));
-                    self.problems.push(source.problem(file, Severity::Warning, finding));
+            Ok((mut resource, findings)) => {
+                let faults = match &mut resource {
+                    Resource::Device(device) => std::mem::take(&mut device.faults),
+                    _ => Vec::new(),
+                };
+                for (severity, findings, what) in [
+                    (Severity::Error, faults, "names are bad"),
+                    (Severity::Warning, findings, "things have no effect"),
+                ] {
+                    let more = findings.len().saturating_sub(MOST_WARNINGS);
+                    let told = findings.into_iter().take(MOST_WARNINGS);
+                    self.problems.extend(told.map(|f| allowance.problem(&source, file, severity, f)));
+                    if more > 0 {
+                        let finding = Finding::new([], format!("{more} more {what}"));
+                        self.problems.push(allowance.problem(&source, file, severity, finding));
+                    }
                 }
                 self.documents.push(Document { file: file.clone(), source, resource });
             }
             Err(finding) => {
-                let mut problem = source.problem(file, Severity::Error, finding);
+                let mut problem = allowance.problem(&source, file, Severity::Error, finding);
                 if let Broken::Workload(name) = &broken {
                     problem.workload = Some(name.clone());
                 }

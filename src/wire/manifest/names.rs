@@ -54,6 +54,77 @@ impl TryFrom<String> for Subdomain {
     }
 }
 
+/// A key of a `ConfigMap` or `Secret`, which may become the name of a file.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(try_from = "String")]
+pub(super) struct Key(String);
+
+impl TryFrom<String> for Key {
+    type Error = String;
+
+    fn try_from(key: String) -> Result<Self, String> {
+        if is_key(&key) { Ok(Self(key)) } else { Err(format!("{key:?} {NO_KEY}")) }
+    }
+}
+
+pub(super) const NO_KEY: &str = "is no key: it takes letters, digits, `-`, `_` and `.`";
+
+/// As Kubernetes has it.
+pub(super) fn is_key(key: &str) -> bool {
+    let is_fine = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+    (1..=253).contains(&key.len()) && key != "." && !key.starts_with("..") && key.bytes().all(is_fine)
+}
+
+/// A path below a volume, as Kubernetes has it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub(super) struct Below(String);
+
+impl TryFrom<String> for Below {
+    type Error = &'static str;
+
+    fn try_from(path: String) -> Result<Self, Self::Error> {
+        let is_bad = path.is_empty() || path.starts_with('/') || path.starts_with("..");
+        if is_bad || path.contains('\0') || path.split('/').any(|part| part == "..") {
+            return Err("must be a relative path without `..`");
+        }
+        Ok(Self(path))
+    }
+}
+
+/// What a container may be called: anything that can be shown. Each engine gets a name that it allows.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub(super) struct Shown(pub(super) String);
+
+impl TryFrom<String> for Shown {
+    type Error = &'static str;
+
+    fn try_from(name: String) -> Result<Self, Self::Error> {
+        check_shown(&name).map(|()| Self(name))
+    }
+}
+
+/// Whether this can be a name that is only compared and shown: of a profile or a condition.
+///
+/// # Errors
+/// Why not, without the name.
+pub(super) fn check_shown(name: &str) -> Result<(), &'static str> {
+    match name {
+        _ if name.trim().is_empty() => Err("must not be empty"),
+        _ if name.len() > 253 => Err("is longer than 253 bytes"),
+        _ if name.contains(is_hidden) => Err("holds characters that can't be shown on a line"),
+        _ => Ok(()),
+    }
+}
+
+/// Controls, what can't be seen but changes how the rest is, and what stands for what can't be shown.
+pub(super) fn is_hidden(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff0}'..='\u{fffd}' | '\u{e0000}'..='\u{e0fff}')
+}
+
 /// A text in which something stands.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::{
     Finding,
-    names::{Filled, Label, Subdomain},
+    names::{Below, Filled, Key, Label, Shown, Subdomain},
     probe::{self, Asked},
     yaml::Field,
 };
@@ -16,7 +16,7 @@ use crate::{
         health::Probes,
         workload::{Content, Engine, RestartPolicy, Workload},
     },
-    wire::strict,
+    wire::{pod::container_name, strict},
 };
 
 /// The part of a `PodSpec` that matters here. Fields with an underscore are read only to be checked: podman
@@ -35,7 +35,7 @@ pub(super) struct Pod {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Container {
-    name: Label,
+    name: Shown,
     #[serde(rename = "image")]
     _image: Filled,
     #[serde(rename = "command")]
@@ -86,6 +86,29 @@ struct Volume {
     config_map: Option<Reference>,
     secret: Option<SecretVolume>,
     projected: Option<Projected>,
+    #[serde(rename = "downwardAPI")]
+    _downward: Option<DownwardItems>,
+}
+
+/// Which keys become files, and where.
+#[derive(Debug, Deserialize)]
+struct Item {
+    #[serde(rename = "key")]
+    _key: Key,
+    #[serde(rename = "path")]
+    _path: Below,
+}
+
+#[derive(Debug, Deserialize)]
+struct DownwardItems {
+    #[serde(rename = "items")]
+    _items: Option<Vec<DownwardItem>>,
+}
+
+#[derive(Debug, Deserialize)]
+struct DownwardItem {
+    #[serde(rename = "path")]
+    _path: Below,
 }
 
 #[derive(Debug, Deserialize)]
@@ -93,6 +116,8 @@ struct Volume {
 struct SecretVolume {
     secret_name: Subdomain,
     optional: Option<bool>,
+    #[serde(rename = "items")]
+    _items: Option<Vec<Item>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -105,12 +130,16 @@ struct Projected {
 struct ProjectedSource {
     config_map: Option<Reference>,
     secret: Option<Reference>,
+    #[serde(rename = "downwardAPI")]
+    _downward: Option<DownwardItems>,
 }
 
 #[derive(Debug, Deserialize)]
 struct Reference {
     name: Subdomain,
     optional: Option<bool>,
+    #[serde(rename = "items")]
+    _items: Option<Vec<Item>>,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize)]
@@ -215,7 +244,11 @@ impl Pod {
                 findings.push(Finding { field: field.then("readinessProbe"), message: message.to_owned() });
             }
             if startup.is_some() || liveness.is_some() {
-                all.push(Probes { container: container.name.0.clone(), startup, liveness });
+                all.push(Probes {
+                    container: container_name(&container.name.0).into_owned(),
+                    startup,
+                    liveness,
+                });
             }
         }
         Ok(all)
@@ -224,7 +257,7 @@ impl Pod {
     /// Every use of a `ConfigMap` or `Secret`.
     pub(super) fn uses(&self, at: &Field) -> Vec<Use> {
         let mut uses = Vec::new();
-        self.visit(at, &mut |kind, Reference { name, optional }, field| {
+        self.visit(at, &mut |kind, Reference { name, optional, .. }, field| {
             uses.push(Use { kind, name: name.0.clone(), optional: optional.unwrap_or(false), field });
         });
         uses
@@ -261,8 +294,8 @@ impl Pod {
             }
         }
         for (index, volume) in self.volumes.iter().flatten().enumerate() {
-            if let Some(SecretVolume { secret_name, optional }) = &volume.secret {
-                let reference = Reference { name: secret_name.clone(), optional: *optional };
+            if let Some(SecretVolume { secret_name, optional, .. }) = &volume.secret {
+                let reference = Reference { name: secret_name.clone(), optional: *optional, _items: None };
                 let field = at.then("volumes").then(index).then("secret").then("secretName");
                 visit(Kind::Secret, &reference, field);
             }

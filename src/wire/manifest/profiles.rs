@@ -7,59 +7,96 @@ use serde::{
     de::{Error, MapAccess, Unexpected, Visitor, value::MapAccessDeserializer},
 };
 
-use super::names::Filled;
-use crate::agent::workload::{Condition, ListedCondition, ListedProfile, Profile};
+use super::{
+    Finding,
+    names::{check_shown, is_hidden},
+    yaml::Field,
+};
+use crate::agent::{
+    expression::{Expression, Slot},
+    workload::{Condition, ListedCondition, ListedProfile, Profile},
+};
 
-/// An `EdgeDevice`'s profiles: names are unique, and those of conditions in their profile.
+/// More conditions on one device than this are taken for an accident.
+const MOST_CONDITIONS: usize = 1_000;
+
+/// An `EdgeDevice`'s profiles, as they are written.
 #[derive(Debug, Deserialize)]
-#[serde(try_from = "Vec<DeviceProfile>")]
-pub(super) struct DeviceProfiles(pub(super) Vec<Profile>);
+pub(super) struct DeviceProfiles(Vec<DeviceProfile>);
 
-#[derive(Deserialize)]
+#[derive(Debug, Deserialize)]
 struct DeviceProfile {
-    name: Filled,
-    conditions: Option<DeviceConditions>,
+    name: String,
+    conditions: Option<Vec<DeviceCondition>>,
 }
 
-#[derive(Deserialize)]
-#[serde(try_from = "Vec<DeviceCondition>")]
-struct DeviceConditions(Vec<Condition>);
-
-/// Whether the expression parses is the condition's own affair: the others live.
-#[derive(Deserialize)]
+/// Whether the expression parses is the condition's own affair: the others live. A server leaves out an empty one,
+/// which is never true.
+#[derive(Debug, Deserialize)]
 struct DeviceCondition {
-    name: Filled,
-    expression: String,
+    name: String,
+    expression: Option<String>,
 }
 
-impl TryFrom<Vec<DeviceProfile>> for DeviceProfiles {
-    type Error = String;
-
-    fn try_from(profiles: Vec<DeviceProfile>) -> Result<Self, String> {
-        unique(profiles.iter().map(|profile| &profile.name.0))?;
-        let valid = profiles.into_iter().map(|profile| Profile {
-            name: profile.name.0,
-            conditions: profile.conditions.map(|conditions| conditions.0).unwrap_or_default(),
-        });
-        Ok(Self(valid.collect()))
+impl DeviceProfiles {
+    /// The profiles and conditions whose names can be used; each other one costs itself alone, and is a fault.
+    pub(super) fn usable(
+        self,
+        at: &Field,
+        faults: &mut Vec<Finding>,
+        expressions: &mut Vec<Finding>,
+    ) -> Vec<Profile> {
+        let (mut profiles, mut names, mut count) = (Vec::new(), BTreeSet::new(), 0);
+        for (index, DeviceProfile { name, conditions }) in self.0.into_iter().enumerate() {
+            let at = at.then(index);
+            if !is_usable(&name, &at, &mut names, faults) {
+                continue;
+            }
+            let (mut usable, mut names) = (Vec::new(), BTreeSet::new());
+            for (index, DeviceCondition { name, expression }) in conditions.into_iter().flatten().enumerate()
+            {
+                let at = at.then("conditions").then(index);
+                if count < MOST_CONDITIONS && is_usable(&name, &at, &mut names, faults) {
+                    let expression = expression.unwrap_or_default();
+                    if let Err(error) = Expression::compile(&expression, &mut |_| Slot(0)) {
+                        expressions
+                            .push(Finding { field: at.then("expression"), message: error.to_string() });
+                    }
+                    usable.push(Condition { name, expression });
+                }
+                count += 1;
+            }
+            profiles.push(Profile { name, conditions: usable });
+        }
+        if let Some(more) = count.checked_sub(MOST_CONDITIONS).filter(|more| *more > 0) {
+            let message = format!("{more} conditions are left out: at most {MOST_CONDITIONS} are read");
+            faults.push(Finding { field: at.clone(), message });
+        }
+        profiles
     }
 }
 
-impl TryFrom<Vec<DeviceCondition>> for DeviceConditions {
-    type Error = String;
-
-    fn try_from(conditions: Vec<DeviceCondition>) -> Result<Self, String> {
-        unique(conditions.iter().map(|condition| &condition.name.0))?;
-        let valid = conditions
-            .into_iter()
-            .map(|DeviceCondition { name, expression }| Condition { name: name.0, expression });
-        Ok(Self(valid.collect()))
-    }
+fn is_usable(name: &str, at: &Field, seen: &mut BTreeSet<String>, faults: &mut Vec<Finding>) -> bool {
+    let message = match check_shown(name) {
+        Err(why) => why.to_owned(),
+        Ok(()) if !seen.insert(name.to_owned()) => format!("`{name}` is defined twice: the first counts"),
+        Ok(()) => return true,
+    };
+    faults.push(Finding { field: at.then("name"), message });
+    false
 }
 
-fn unique<'a>(mut names: impl Iterator<Item = &'a String>) -> Result<(), String> {
-    let mut seen = BTreeSet::new();
-    names.find(|name| !seen.insert(*name)).map_or(Ok(()), |name| Err(format!("`{name}` is defined twice")))
+/// A name as it is listed. One that no device can define is kept as another one that no device can define either, and
+/// that can be shown: what it stands for is false, and the rest counts.
+fn listed(name: String) -> String {
+    const BAD: char = '\u{fffd}';
+    match check_shown(&name) {
+        Ok(()) => name,
+        Err(_) => {
+            let shown = name.chars().take(50).map(|c| if is_hidden(c) { BAD } else { c });
+            shown.chain([BAD]).collect()
+        }
+    }
 }
 
 /// A profile as an `EdgeWorkload` lists it.
@@ -69,7 +106,7 @@ pub(super) struct WorkloadProfile(pub(super) ListedProfile);
 
 #[derive(Deserialize)]
 struct WorkloadProfileFields {
-    name: Filled,
+    name: String,
     conditions: Option<Vec<WorkloadCondition>>,
 }
 
@@ -77,7 +114,7 @@ impl TryFrom<WorkloadProfileFields> for WorkloadProfile {
     type Error = String;
 
     fn try_from(fields: WorkloadProfileFields) -> Result<Self, String> {
-        let name = fields.name.0;
+        let name = listed(fields.name);
         let conditions: Vec<_> = fields.conditions.into_iter().flatten().map(|listed| listed.0).collect();
         if conditions.is_empty() {
             return Err(format!("`{name}` lists no condition, so the workload could never run"));
@@ -91,7 +128,7 @@ struct WorkloadCondition(ListedCondition);
 
 #[derive(Deserialize)]
 struct WorkloadConditionFields {
-    name: Filled,
+    name: String,
     cpu: Option<Quota>,
 }
 
@@ -107,14 +144,13 @@ impl<'de> Deserialize<'de> for WorkloadCondition {
             }
 
             fn visit_str<E: Error>(self, name: &str) -> Result<Self::Value, E> {
-                let name = Filled::try_from(name.to_owned()).map_err(E::custom)?.0;
-                Ok(WorkloadCondition(ListedCondition { name, cpu: None }))
+                Ok(WorkloadCondition(ListedCondition { name: listed(name.to_owned()), cpu: None }))
             }
 
             fn visit_map<A: MapAccess<'de>>(self, access: A) -> Result<Self::Value, A::Error> {
                 let fields = WorkloadConditionFields::deserialize(MapAccessDeserializer::new(access))?;
                 let cpu = fields.cpu.and_then(|quota| quota.0);
-                Ok(WorkloadCondition(ListedCondition { name: fields.name.0, cpu }))
+                Ok(WorkloadCondition(ListedCondition { name: listed(fields.name), cpu }))
             }
         }
 

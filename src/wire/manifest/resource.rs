@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::{
     Finding,
-    names::{Label, Subdomain},
+    names::{Key, Label, Subdomain},
     pod::{Pod, Use},
     profiles::{DeviceProfiles, WorkloadProfile},
     secret::Secret,
@@ -41,8 +41,10 @@ pub(in crate::wire) struct Device {
     pub(super) name: String,
     pub(super) labels: BTreeMap<String, String>,
     pub(in crate::wire) profiles: Vec<Profile>,
-    /// Where they stand.
-    pub(super) profiles_at: Field,
+    /// What is wrong with their names.
+    pub(in crate::wire) faults: Vec<Finding>,
+    /// Conditions whose expressions can't be read, and why.
+    pub(super) expressions: Vec<Finding>,
 }
 
 /// An `EdgeWorkload`, which becomes a workload once its `ConfigMap`s and `Secret`s are found.
@@ -206,27 +208,21 @@ pub(in crate::wire) fn read_device(document: &Value) -> Result<(Device, Vec<Find
     let (DeviceDocument { metadata, spec }, mut findings) = typed(document, &LEFT)?;
     let spec = spec.unwrap_or_default();
     let (above, below) = (Field::from(["spec", "profiles"]), Field::from(["spec", "heartbeat", "profiles"]));
-    let (profiles, profiles_at) =
-        match (spec.profiles, spec.heartbeat.and_then(|heartbeat| heartbeat.profiles)) {
-            (Some(profiles), below_too) => {
-                if below_too.is_some() {
-                    findings.push(Finding {
-                        field: below,
-                        message: "has no effect beside `spec.profiles`".to_owned(),
-                    });
-                }
-                (profiles.0, above)
-            }
-            (None, Some(profiles)) => (profiles.0, below),
-            (None, None) => (Vec::new(), above),
-        };
+    let deeper = spec.heartbeat.and_then(|heartbeat| heartbeat.profiles);
+    if spec.profiles.is_some() && deeper.is_some() {
+        let message = "has no effect beside `spec.profiles`".to_owned();
+        findings.push(Finding { field: below.clone(), message });
+    }
+    let (profiles, at) = if spec.profiles.is_some() { (spec.profiles, above) } else { (deeper, below) };
+    let (mut faults, mut expressions) = (Vec::new(), Vec::new());
+    let profiles = profiles.map(|it| it.usable(&at, &mut faults, &mut expressions)).unwrap_or_default();
     let (name, labels) = (metadata.name.0, metadata.labels.unwrap_or_default());
-    Ok((Device { name, labels, profiles, profiles_at }, findings))
+    Ok((Device { name, labels, profiles, faults, expressions }, findings))
 }
 
 #[derive(Deserialize)]
 struct WorkloadDocument {
-    metadata: Metadata<Label>,
+    metadata: Metadata<Subdomain>,
     spec: WorkloadSpec,
 }
 
@@ -358,9 +354,9 @@ struct ConfigMapDocument {
     metadata: Metadata<Subdomain>,
     // read only to be checked: podman gets the document as it is
     #[serde(rename = "data")]
-    _data: Option<BTreeMap<String, String>>,
+    _data: Option<BTreeMap<Key, String>>,
     #[serde(rename = "binaryData")]
-    _binary_data: Option<BTreeMap<String, String>>,
+    _binary_data: Option<BTreeMap<Key, String>>,
 }
 
 pub(in crate::wire) fn read_config_map(document: Value) -> Result<(ConfigMap, Vec<Finding>), Finding> {

@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 use super::{
     Finding,
-    names::{Label, Subdomain},
+    names::{Label, NO_KEY, Subdomain, is_key},
 };
 use crate::{agent::confidential::Confidential, wire::base64};
 
@@ -71,10 +71,8 @@ fn pairs(value: &Value) -> Result<impl Iterator<Item = (&String, &Value)>, &'sta
 
 /// The value as base64, always the same for the same bytes.
 fn encoded(key: &str, value: &Value, is_plain: bool) -> Result<Value, &'static str> {
-    // it may become a file's name
-    let is_fine = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
-    if key.is_empty() || key.len() > 253 || key.starts_with("..") || key == "." || !key.bytes().all(is_fine) {
-        return Err("is no key: it takes letters, digits, `-`, `_` and `.`");
+    if !is_key(key) {
+        return Err(NO_KEY);
     }
     let text = match value {
         Value::Null => "",

@@ -7,11 +7,19 @@ use serde_json::{Map, Number, Value};
 
 /// What one document may grow to through its aliases, in bytes: a few lines of nested aliases can ask for
 /// gigabytes, and `serde_yaml` bounds only how many aliases it follows.
-const LARGEST_DOCUMENT: usize = 8 << 20;
+pub(crate) const LARGEST_DOCUMENT: usize = 8 << 20;
 
 /// More brackets than this open at once are refused before they are parsed: libyaml's time per token grows with
 /// them, so that a mebibyte of `[` would take hours. Counts those in texts too, where they come in pairs.
 const MOST_OPEN_BRACKETS: usize = 1_000;
+
+/// More directives than this are refused likewise: libyaml compares each with all before it.
+const MOST_DIRECTIVES: usize = 16;
+
+/// What a mapping takes beside what is in it, in bytes, and a key beside its text: as the trees of the standard library
+/// are laid out.
+const MAPPING: usize = 512;
+const KEY: usize = 64;
 
 /// A document of a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,18 +74,33 @@ pub(crate) fn parse(text: &str) -> Result<Value, serde_yaml::Error> {
 
 /// As [`parse`], for many documents that together may not grow beyond a budget in bytes.
 pub(crate) fn parse_within(text: &str, budget: &Cell<usize>) -> Result<Value, serde_yaml::Error> {
-    let mut open = 0_usize;
+    bounded(text)?;
+    Json(budget).deserialize(serde_yaml::Deserializer::from_str(text))
+}
+
+/// Refuses what would take libyaml far longer than a text of this length should; before it sees it.
+///
+/// # Errors
+/// What there is too much of.
+pub(crate) fn bounded(text: &str) -> Result<(), serde_yaml::Error> {
+    let (mut open, mut directives, mut begins) = (0_usize, 0, true);
     for byte in text.bytes() {
         match byte {
             b'[' | b'{' => open += 1,
             b']' | b'}' => open = open.saturating_sub(1),
+            b'%' if begins => directives += 1,
             _ => {}
         }
+        begins = byte == b'\n';
         if open > MOST_OPEN_BRACKETS {
             return Err(serde_yaml::Error::custom("too many brackets are open at once"));
         }
+        if directives > MOST_DIRECTIVES {
+            let message = format!("more than {MOST_DIRECTIVES} directives (lines that begin with `%`)");
+            return Err(serde_yaml::Error::custom(message));
+        }
     }
-    Json(budget).deserialize(serde_yaml::Deserializer::from_str(text))
+    Ok(())
 }
 
 /// Builds a JSON value, and counts down what it may still take.
@@ -87,7 +110,9 @@ struct Json<'a>(&'a Cell<usize>);
 impl Json<'_> {
     fn take<E: Error>(self, bytes: usize) -> Result<(), E> {
         let left = self.0.get().checked_sub(bytes + size_of::<Value>());
-        self.0.set(left.ok_or_else(|| E::custom("the document's aliases make it too large"))?);
+        self.0.set(
+            left.ok_or_else(|| E::custom("its aliases make it too large, or all there is is too much"))?,
+        );
         Ok(())
     }
 }
@@ -147,11 +172,11 @@ impl<'de> Visitor<'de> for Json<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
-        self.take(0)?;
+        self.take(MAPPING)?;
         let mut fields = Map::new();
         let mut merged = Vec::new();
         while let Some(key) = access.next_key_seed(Key { fields: &fields })? {
-            self.take(key.len())?;
+            self.take(key.len() + KEY)?;
             let value = access.next_value_seed(self)?;
             match (key.as_str(), value) {
                 ("<<", Value::Object(base)) => merged.push(base),

@@ -163,7 +163,12 @@ fn profiles(list: &[Value], problems: &mut Vec<Problem>) -> Vec<Profile> {
     for (index, value) in list.iter().enumerate() {
         let device = json!({"metadata": {"name": "device"}, "spec": {"profiles": [value]}});
         match resource::read_device(&device) {
-            Ok((device, _)) => profiles.extend(device.profiles),
+            Ok((device, _)) => {
+                for fault in device.faults.iter().take(20) {
+                    problems.push(format!("profiles[{index}]: {}", below(3, fault)).into());
+                }
+                profiles.extend(device.profiles);
+            }
             Err(finding) => {
                 let subject = match value["name"].as_str() {
                     Some(name) => format!("profile '{name}'"),

@@ -11,7 +11,7 @@ use crate::{
         notice::Reason,
         workload::{Backoff, Schedule, Workload},
     },
-    wire::manifest::{Contents, assemble},
+    wire::manifest::{Allowance, Contents, assemble},
 };
 
 fn read(content: Value) -> ServerConfiguration {
@@ -63,7 +63,7 @@ kind: ConfigMap
 metadata: {name: cm1}
 data: {KEY1: value1}
 "#;
-    let contents = Contents::read(&"m.yaml".into(), manifests.as_bytes());
+    let contents = Contents::read(&"m.yaml".into(), manifests.as_bytes(), &Allowance::default());
     let documents: Vec<_> = contents.documents.iter().collect();
     let (desired, problems) = assemble(&documents, &contents.broken, "dev");
     assert!(problems.is_empty() && contents.problems.is_empty(), "{problems:?} {:?}", contents.problems);
@@ -136,7 +136,7 @@ fn one_bad_workload_or_profile_is_skipped_and_the_rest_applied() {
         "device_id": "dev",
         "configuration": {"profiles": [
             {"name": "good", "conditions": [{"name": "c", "expression": "((("}]},
-            {"name": "bad", "conditions": [{"name": "c"}]},
+            {"name": "bad", "conditions": [{"name": "c", "expression": 5}]},
             null,
         ]},
         "workloads": [
@@ -156,7 +156,7 @@ fn one_bad_workload_or_profile_is_skipped_and_the_rest_applied() {
     assert_eq!(configuration.desired.held, ["text", "empty", "typed", "vm", "Not A Name"]);
     assert_eq!(configuration.desired.profiles.len(), 1);
     let expected = [
-        "profile 'bad' is skipped: conditions[0]: missing field `expression`",
+        "profile 'bad' is skipped: conditions[0].expression: ",
         "profiles[2] is skipped: ",
         "workload 'text' is left as it is: specification: ",
         "workload 'empty' is left as it is: specification, line 3: containers[0].image: must not be empty",

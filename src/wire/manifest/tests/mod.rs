@@ -17,7 +17,7 @@ use crate::agent::{
 };
 
 fn read(text: &str) -> Contents {
-    Contents::read(&Arc::from("f.yaml"), text.as_bytes())
+    Contents::read(&Arc::from("f.yaml"), text.as_bytes(), &Allowance::default())
 }
 
 fn assembled(text: &str) -> (Desired, Vec<String>) {
@@ -189,9 +189,8 @@ fn mistakes_in_the_pod_specification_are_found_with_their_line() {
         ("restartPolicy: Never", "line 7: spec.pod.spec: missing field `containers`"),
         ("containers:\n- name: a\n- name: b", "line 9: spec.pod.spec.containers[0]: missing field `image`"),
         (
-            "containers:\n- image: i\n  name: C",
-            "line 10: spec.pod.spec.containers[0].name: `C` can't be a name: it takes 1 to 63 lower-case letters, \
-             digits and inner hyphens",
+            "containers:\n- image: i\n  name: \"a\\tb\"",
+            "line 10: spec.pod.spec.containers[0].name: holds characters that can't be shown on a line",
         ),
         (
             "initContainers:\n- {name: a, image: i}\ncontainers:\n- {name: a, image: i}",
@@ -231,7 +230,7 @@ fn syntax_errors_count_their_lines_in_the_file() {
     let problem = &contents.problems[0];
     assert_eq!((problem.document, problem.line), (Some(2), Some(11)), "{problem}");
     let bytes = b"a: 1\n---\nb: 2\nc: \xff\n";
-    let contents = Contents::read(&Arc::from("f"), bytes);
+    let contents = Contents::read(&Arc::from("f"), bytes, &Allowance::default());
     assert_eq!(contents.problems.last().unwrap().to_string(), "f, document 2, line 4: is not UTF-8");
 }
 
@@ -312,7 +311,7 @@ fn profiles_are_read_from_both_places() {
     let twice = "spec: {profiles: [{name: p}, {name: p}]}";
     assert_eq!(
         assembled(&device("pi", twice)).1,
-        ["f.yaml, document 1, line 7: spec.profiles: `p` is defined twice"]
+        ["f.yaml, document 1, line 7: spec.profiles[1].name: `p` is defined twice: the first counts"]
     );
 }
 
@@ -346,7 +345,7 @@ fn a_kept_document_reads_the_same_again() {
     let file: Arc<str> = Arc::from("f.yaml");
     let contents = read(&format!("# first\n{}", workload("a", "crom: 1")));
     let mut again = Contents::default();
-    again.read_document(&file, contents.documents[0].source().clone());
+    again.read_document(&file, contents.documents[0].source().clone(), &Allowance::default());
     assert_eq!(again, contents);
 }
 
@@ -374,12 +373,93 @@ proptest! {
 
     #[test]
     fn no_bytes_make_the_reader_panic(bytes in prop_oneof![nearly_valid(), prop::collection::vec(any::<u8>(), 0..300)]) {
-        let contents = Contents::read(&Arc::from("f"), &bytes);
+        let contents = Contents::read(&Arc::from("f"), &bytes, &Allowance::default());
         let documents: Vec<&Document> = contents.documents.iter().collect();
         let (desired, _) = assemble(&documents, &contents.broken, "pi");
         prop_assert!(contents.broken.is_empty() || !contents.problems.is_empty());
         prop_assert!(desired.workloads.len() <= documents.len());
         let lines = bytes.split(|byte| *byte == b'\n').count() + 1;
         prop_assert!(contents.problems.iter().all(|problem| problem.line.is_none_or(|line| line <= lines)));
+    }
+}
+
+#[test]
+fn a_bad_name_costs_its_own_condition_or_profile_only() {
+    let text = device(
+        "pi",
+        r#"spec:
+  profiles:
+  - name: "p\n[ERROR] forged"
+    conditions: [{name: c, expression: cpu > 1}]
+  - name: good
+    conditions: [{name: "\u202e", expression: cpu > 1}, {name: c, expression: cpu > 2}, {name: silent}]"#,
+    );
+    let (desired, problems) = assembled(&text);
+    let conditions: Vec<_> =
+        desired.profiles[0].conditions.iter().map(|it| (&*it.name, &*it.expression)).collect();
+    assert_eq!((desired.profiles.len(), &*desired.profiles[0].name), (1, "good"));
+    assert_eq!(
+        conditions,
+        [("c", "cpu > 2"), ("silent", "")],
+        "a condition without expression is never true"
+    );
+    let expected = "holds characters that can't be shown on a line";
+    assert_eq!(
+        problems,
+        [
+            format!("f.yaml, document 1, line 9: spec.profiles[0].name: {expected}"),
+            format!("f.yaml, document 1, line 12: spec.profiles[1].conditions[0].name: {expected}"),
+        ]
+    );
+    let listed = only(&workload("w", "profiles: [{name: good, conditions: [\"a\\eb\", c]}]"));
+    assert_eq!(
+        listed.profiles[0].conditions[0].name, "a\u{fffd}b\u{fffd}",
+        "nothing can be called like this"
+    );
+    assert_eq!(listed.profiles[0].conditions[1].name, "c");
+}
+
+#[test]
+fn names_that_the_control_plane_allows_are_taken() {
+    let long = format!("a.{}", "b".repeat(250));
+    for name in ["my.app", &long] {
+        let taken = only(&workload(name, ""));
+        assert_eq!(taken.name(), name);
+        assert!(taken.id.as_str().len() <= 63 && taken.id.as_str().starts_with(&name[..5]), "{}", taken.id);
+    }
+    for name in ["nginx_1", "Main_1", "a b", "x"] {
+        only(&workload("w", "").replace("name: c,", &format!("name: {name},")));
+    }
+}
+
+#[test]
+fn keys_and_paths_that_leave_their_volume_are_refused_in_every_kind() {
+    for key in ["/abs/path", "../../x", "..data", ".", "a/b", ""] {
+        for data in ["data", "binaryData"] {
+            let map = format!(
+                "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: m}}\n{data}: {{\"{key}\": \"\"}}"
+            );
+            let found = problems(&map);
+            assert!(
+                found[0].contains(&format!("line 4: {data}: ")) && found[0].contains("is no key"),
+                "{found:?}"
+            );
+        }
+    }
+    for (volume, field) in [
+        ("configMap: {name: m, items: [ITEM]}", "configMap"),
+        ("secret: {secretName: m, items: [ITEM]}", "secret"),
+        ("projected: {sources: [{configMap: {name: m, items: [ITEM]}}]}", "projected.sources[0].configMap"),
+        ("projected: {sources: [{secret: {name: m, items: [ITEM]}}]}", "projected.sources[0].secret"),
+        ("projected: {sources: [{downwardAPI: {items: [ITEM]}}]}", "projected.sources[0].downwardAPI"),
+        ("downwardAPI: {items: [ITEM]}", "downwardAPI"),
+    ] {
+        for path in ["/abs", "../x", "a/../../x", "..x", ""] {
+            let volume = volume.replace("ITEM", &format!("{{key: k, path: \"{path}\"}}"));
+            let spec = format!("spec: {{volumes: [{{name: v, {volume}}}], containers");
+            let found = problems(&workload("w", "").replace("spec: {containers", &spec));
+            let expected = format!("spec.pod.spec.volumes[0].{field}.items[0].path: must be a relative path");
+            assert!(found[0].contains(&expected), "{path}: {found:?}");
+        }
     }
 }

@@ -68,7 +68,10 @@ fn json_is_read_as_well() {
 #[test]
 fn too_many_documents_are_refused_as_a_whole() {
     let contents = read(&"---\na\n".repeat(1001));
-    assert_eq!(contents.problems[0].to_string(), "f.yaml: has 1001 documents: at most 1000 are read");
+    assert_eq!(
+        contents.problems[0].to_string(),
+        "f.yaml: has 1001 documents: at most 1000 are read of all files together"
+    );
     assert_eq!(contents.broken, [Broken::Other]);
 }
 
@@ -122,5 +125,36 @@ fn a_list_where_a_mapping_belongs_is_one_error() {
         ["[]", "- kind: EdgeWorkload", "kind: [EdgeWorkload]", "kind: Secret\napiVersion: v1\nmetadata: [x]"]
     {
         assert_eq!(problems(text).len(), 1, "{text}");
+    }
+}
+
+#[test]
+fn many_directives_are_refused_before_they_are_parsed() {
+    let text = (0..20_000).map(|n| format!("%TAG !a{n}! tag:b,2000:\n")).collect::<String>() + "a: 1\n";
+    assert!(problems(&text)[0].contains("more than 16 directives"), "{}", problems(&text)[0]);
+    assert_eq!(
+        problems(&format!("%YAML 1.2\n%TAG !a! tag:b,2000:\n{}", config_map("m", "v"))),
+        [] as [&str; 0]
+    );
+}
+
+#[test]
+fn a_syntax_error_has_the_lines_of_the_file_everywhere() {
+    let text = format!("{}---\n\na:\n  - b\n c: [\n", "\n".repeat(100));
+    let found = problems(&text);
+    assert_eq!(found.len(), 1);
+    assert!(found[0].starts_with("f.yaml, document 1, line 105: "), "{found:?}");
+    assert!(!found[0].contains(" at line 3 ") && found[0].contains(" at line 103 "), "{found:?}");
+}
+
+#[test]
+fn small_documents_of_aliases_together_take_no_more_than_is_allowed() {
+    let map = config_map("m", "").replace("data: {k: \"\"}", "data: {k: &a {x: 1}}\nb: [LIST]");
+    let many = map.replace("LIST", &"*a,".repeat(5_000)).repeat(100);
+    let allowance = Allowance::default();
+    for text in [many.clone(), many.replace("k: &a {x: 1}", "k: x\nc: &a {x: 1}")] {
+        let contents = Contents::read(&Arc::from("f"), text.as_bytes(), &allowance);
+        assert!(contents.took <= MOST_MEMORY, "{}", contents.took);
+        assert!(contents.broken.len() > 80, "{}", contents.broken.len());
     }
 }
