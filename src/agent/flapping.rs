@@ -29,9 +29,11 @@ struct Rest {
 }
 
 impl Flapping {
-    /// Whether the workload may run, given that its profiles hold (`allowed`), and when to ask again.
+    /// Whether the workload may run, given that its profiles hold (`allowed`), and when to ask again. While it rests
+    /// changes cost nothing, and so don't count.
     pub(super) fn may_run(&mut self, allowed: bool, now: Duration) -> (bool, Wake) {
-        if self.allowed.replace(allowed).is_some_and(|before| before != allowed) {
+        let has_changed = self.allowed.replace(allowed).is_some_and(|before| before != allowed);
+        if has_changed && self.rests(now).is_none() {
             self.changes.retain(|at| now.saturating_sub(*at) < WINDOW);
             self.changes.push(now);
             if self.changes.len() > CHANGES {
@@ -47,7 +49,7 @@ impl Flapping {
 
     fn hold(&mut self, now: Duration) {
         let length = match self.rest {
-            // It went on as soon as it was let go, or even while it rested.
+            // It went on as soon as it was let go.
             Some(last) if now < last.until + LONGEST_REST => (last.length * 2).min(LONGEST_REST),
             _ => FIRST_REST,
         };
@@ -111,6 +113,22 @@ mod tests {
             at += length;
         }
         assert_eq!(lengths, [30, 60, 120, 240, 300, 300]);
+    }
+
+    #[test]
+    fn a_burst_of_changes_is_one_hold_and_one_line() {
+        let mut flapping = Flapping::default();
+        let mut burst = |from: Duration| {
+            let changes = (0..200).map(|i| from + Duration::from_micros(i * 100));
+            let held = changes.filter_map(|at| {
+                flapping.may_run(at.subsec_micros() / 100 % 2 == 0, at);
+                flapping.just_held()
+            });
+            held.map(|length| length.as_secs()).collect::<Vec<_>>()
+        };
+        assert_eq!(burst(Duration::from_secs(1)), [30]);
+        assert_eq!(burst(Duration::from_secs(2)), [0; 0], "it rests already");
+        assert_eq!(burst(Duration::from_secs(32)), [60], "that hold had run out");
     }
 
     #[test]
