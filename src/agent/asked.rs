@@ -1,12 +1,6 @@
 //! What a person or a program on the device asks the agent, and what it replies.
 
-use super::{
-    Agent, Turn,
-    notice::{Notice, Reason},
-    report::Report,
-    time::Now,
-    workload::Engine,
-};
+use super::{Agent, Turn, report::Report, time::Now, workload::Engine};
 
 /// Whom a reply is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,6 +22,8 @@ pub enum Reply {
     Report(Box<Report>),
     /// To [`Question::Restart`]: it is under way.
     Restarting,
+    /// The same: it isn't known yet whether a new pod could start, and the present one stays until then.
+    Checking,
     /// There is no such workload.
     Unknown,
     /// Why not.
@@ -35,36 +31,33 @@ pub enum Reply {
 }
 
 impl Agent {
-    /// Replies at once; what was wished for is under way then.
-    pub(super) fn reply(&mut self, question: &Question, now: Now) -> Reply {
-        match question {
-            Question::Report => Reply::Report(Box::new(self.report(now))),
-            Question::Restart(name) => self.restart(name, now),
-        }
+    /// Replies at once, or to a wish as soon as it is known whether it can be fulfilled.
+    pub(super) fn reply(&mut self, asker: Asker, question: &Question, now: Now) {
+        let reply = match question {
+            Question::Report => Some(Reply::Report(Box::new(self.report(now)))),
+            Question::Restart(name) => self.restart(asker, name, now),
+        };
+        reply.into_iter().for_each(|reply| self.book.reply(asker, reply));
     }
 
-    fn restart(&mut self, name: &str, now: Now) -> Reply {
+    fn restart(&mut self, asker: Asker, name: &str, now: Now) -> Option<Reply> {
         if self.deployments.wanted(name).is_some() {
             let engine = Engine::Kubernetes;
-            return Reply::Refused(format!(
+            return Some(Reply::Refused(format!(
                 "it runs on {engine}: use 'kubectl rollout restart deployment/{name}'"
-            ));
+            )));
         }
         let Some((name, tracked)) =
             self.tracked.iter_mut().find(|(it, tracked)| &***it == name && tracked.wanted().is_some())
         else {
-            return Reply::Unknown;
+            return Some(Reply::Unknown);
         };
-        let mut turn = Turn { now, book: &mut self.book, engines: &mut self.engines };
-        match tracked.restart(&mut turn) {
-            Ok(()) => {
-                let message =
-                    format!("workload '{name}' is started anew: somebody on the device asked for it");
-                self.book.tell(Notice::info(Reason::Restarted, message));
-                self.dirty.insert(name.clone());
-                Reply::Restarting
-            }
-            Err(why) => Reply::Refused(why),
+        if self.book.held {
+            let shortages = self.shed.shortages().join("; ");
+            return Some(Reply::Refused(format!("nothing new is started: {shortages}")));
         }
+        let mut turn = Turn { now, book: &mut self.book, engines: &mut self.engines };
+        self.dirty.insert(name.clone());
+        tracked.restart(asker, &mut turn).err().map(Reply::Refused)
     }
 }

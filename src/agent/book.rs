@@ -1,12 +1,10 @@
 //! The orders given and the actions to give, and what one workload sees of them while it is its turn.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
     Action, Finished, Setup,
+    asked::{Asker, Reply},
     engines::Engines,
     images::Images,
     notice::{Notice, Reason},
@@ -15,7 +13,7 @@ use super::{
     slots::NextSlot,
     time::Now,
     update::{Fallback, Fallbacks},
-    workload::{Engine, WorkloadId},
+    workload::{Engine, Workload, WorkloadId},
 };
 
 /// The orders given and the actions to give.
@@ -58,29 +56,34 @@ impl Book {
         }
     }
 
-    /// What else has finished is wanted no more.
-    pub(super) fn forget_all_but(&mut self, wanted: &BTreeSet<&WorkloadId>) {
-        let before = self.finished.len();
-        self.finished.retain(|id, _| wanted.contains(id));
-        self.finished_changed |= self.finished.len() != before;
+    /// What else has finished, or came up once, is wanted no more.
+    pub(super) fn forget_all_but(&mut self, wanted: Vec<&Arc<Workload>>) {
+        let before = (self.finished.len(), self.fallbacks.len());
+        self.finished.retain(|id, _| wanted.iter().any(|it| it.id == *id));
+        self.fallbacks.retain(|name, _| wanted.iter().any(|it| it.name() == &**name));
+        self.finished_changed |= self.finished.len() != before.0;
+        self.fallbacks_changed |= self.fallbacks.len() != before.1;
+    }
+
+    /// This content has come up: the workload of this name returns to it, until another has.
+    pub(super) fn came_up(&mut self, name: &Arc<str>, content: &Arc<Workload>) {
+        if self.fallbacks.get(name).is_none_or(|it| it.good.id != content.id) {
+            self.fall_back(name, Fallback { good: content.clone(), failed: None });
+        }
     }
 
     /// What the workload of this name returns to from now on.
-    pub(super) fn fall_back(&mut self, name: &Arc<str>, to: Option<Fallback>) {
-        if self.fallbacks.get(name) == to.as_ref() {
-            return;
+    pub(super) fn fall_back(&mut self, name: &Arc<str>, to: Fallback) {
+        if self.fallbacks.get(name) != Some(&to) {
+            self.fallbacks.insert(name.clone(), to);
+            self.fallbacks_changed = true;
+            self.images.look();
         }
-        match to {
-            Some(to) => drop(self.fallbacks.insert(name.clone(), to)),
-            None => drop(self.fallbacks.remove(name)),
-        }
-        self.fallbacks_changed = true;
-        self.images.look();
     }
 
-    /// Whether this workload's content has something to return to, should it not come up.
-    pub(super) fn is_on_trial(&self, name: &str) -> bool {
-        self.fallbacks.get(name).is_some_and(|it| it.failed.is_none())
+    /// Whether there is something else to return to, should this content of the workload not come up.
+    pub(super) fn is_on_trial(&self, content: &Workload) -> bool {
+        self.fallbacks.get(content.name()).is_some_and(|it| it.good.id != content.id)
     }
 
     pub(super) fn order(&mut self, engine: Engine, task: Task) -> Ticket {
@@ -91,6 +94,10 @@ impl Book {
 
     pub(super) fn tell(&mut self, notice: Notice) {
         self.actions.push(Action::Tell(notice));
+    }
+
+    pub(super) fn reply(&mut self, asker: Asker, reply: Reply) {
+        self.actions.push(Action::Reply(asker, reply));
     }
 }
 

@@ -143,6 +143,7 @@ pub(super) fn status(tracked: &Tracked) -> WorkloadStatus {
     match tracked.phase {
         Phase::Running | Phase::Looking { adopting: false, .. } => WorkloadStatus::Running,
         Phase::Finished { .. } => WorkloadStatus::Stopped,
+        Phase::Pulling(_) if tracked.failures > 0 => WorkloadStatus::Crashed, // and isn't known to do better now
         Phase::Unknown | Phase::Looking { adopting: true, .. } | Phase::Pulling(_) | Phase::Starting(_) => {
             WorkloadStatus::Deploying
         }

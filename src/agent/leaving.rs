@@ -40,6 +40,11 @@ impl Leaving {
         self.0.is_empty()
     }
 
+    /// Whether one of this engine is there that nothing was done to yet.
+    pub(super) fn is_due(&self, engine: Engine) -> bool {
+        self.0.values().any(|pod| pod.engine == engine && matches!(pod.removal, Removal::Due(_)))
+    }
+
     /// A pod of `workload` shall go.
     pub(super) fn add(&mut self, workload: &Workload, removal: Removal) {
         let pod = Pod { engine: workload.content.engine, grace: workload.grace, removal };

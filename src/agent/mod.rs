@@ -15,6 +15,7 @@
 //! | conditions that change too often | `flapping` |
 //! | how much CPU time a pod may have | [`limit`] |
 //! | updates that don't come up | [`update`] |
+//! | pods that want the same of the host | `rivals` |
 //! | images that nothing needs any more | [`images`] |
 //! | whether containers are well | [`health`] |
 //! | workloads that are Deployments on a Kubernetes cluster | [`deployments`] |
@@ -53,6 +54,7 @@ pub mod quantity;
 mod random;
 mod reconcile;
 pub mod report;
+mod rivals;
 pub mod schedule;
 pub mod shed;
 mod slots;
@@ -185,8 +187,7 @@ impl Agent {
             Event::Notice(notice) => self.book.tell(notice),
             Event::Problems(problems) => self.complaints = problems,
             Event::Asked(asker, question) => {
-                let reply = self.reply(&question, now);
-                self.book.actions.push(Action::Reply(asker, reply));
+                self.reply(asker, &question, now);
             }
             Event::Exited(_, id) => self.exited(&id, now),
             Event::Refused(_, id, limit) => self.refused(&id, limit),
@@ -359,8 +360,7 @@ impl Agent {
         }
         self.dirty.extend(self.deployments.names());
         if !self.book.partial && held.is_empty() {
-            let wanted = self.tracked.values().filter_map(Tracked::wanted);
-            self.book.forget_all_but(&gather(wanted.map(|workload| &workload.id)));
+            self.book.forget_all_but(self.tracked.values().filter_map(Tracked::wanted).collect());
         }
         self.pardon();
     }
@@ -376,11 +376,12 @@ impl Agent {
 
     fn done(&mut self, outcome: Outcome, now: Now) {
         let Outcome { engine, ticket, result } = outcome;
-        if let Ok(Fact::Pulled { fetched, .. }) = &result {
+        if let Ok(Fact::Pulled { fetched, .. } | Fact::Fit { fetched, .. }) = &result {
             // whoever wanted them may not do so any more: they are here, and it was us
             fetched.iter().for_each(|image| self.book.images.fetched(engine, image.clone()));
         }
         if let Some(name) = self.book.open.remove(&ticket) {
+            let result = self.without_rivals(&name, result);
             if engine == Engine::Kubernetes {
                 let mut turn = Turn { now, book: &mut self.book, engines: &mut self.engines };
                 self.deployments.done(&name, result, &mut turn);

@@ -36,6 +36,9 @@ pub enum Task {
     List,
     /// Get the workload's images as each container's pull policy says: [`Fact::Pulled`].
     Pull(Arc<Workload>),
+    /// See whether the workload's pod could be made and started, as far as that can be known while its host ports may
+    /// be held by a pod of ours that is to go first; images that are not here are got: [`Fact::Fit`].
+    Check(Arc<Workload>),
     /// Make and start the workload's pod; nothing half-made stays behind on failure: [`Fact::Pod`], or [`Fact::Gone`]
     /// if that was cut short. Its CPU time is bounded from the start where that can be had: the pod's limit tells.
     Start(Arc<Workload>, CpuLimit),
@@ -109,6 +112,13 @@ pub enum Fact {
         fetched: Vec<Fetched>,
         /// One sentence per image that could not be pulled, while an older one is here.
         stale: Vec<String>,
+    },
+    /// Nothing is known that would keep the workload's pod from starting.
+    Fit {
+        /// The images that came in.
+        fetched: Vec<Fetched>,
+        /// The host ports that it wants and pods of ours have, with those.
+        holders: Vec<(String, WorkloadId)>,
     },
     /// One pod in full.
     Pod(Pod),

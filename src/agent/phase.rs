@@ -35,7 +35,8 @@ pub enum Phase {
     },
     /// There is no pod.
     Inactive,
-    /// The images are on their way; an earlier content's pod may run meanwhile.
+    /// The images are on their way, or it is being checked whether the pod could start; an earlier content's may run
+    /// meanwhile.
     Pulling(Ticket),
     /// The pod is being made.
     Starting(Ticket),

@@ -5,10 +5,13 @@
 
 mod outcomes;
 mod probes;
+mod restart;
 mod shown;
 mod steps;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use restart::Restart;
 
 use super::{
     Turn,
@@ -25,6 +28,16 @@ use super::{
     workload::{Engine, Workload, WorkloadId},
 };
 
+/// What is known to be here before a start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+enum Ready {
+    #[default]
+    No,
+    Images,
+    /// All that can be known before what runs has to go.
+    All,
+}
+
 /// All that is known of one workload name.
 #[derive(Debug, Default)]
 pub(super) struct Tracked {
@@ -38,8 +51,10 @@ pub(super) struct Tracked {
     present: bool,
     /// Whether all its containers ran when they were looked at last.
     whole: bool,
-    /// Whether the images of the wanted content are known to be here.
-    pulled: bool,
+    /// What is known to be here of what the wanted content needs.
+    ready: Ready,
+    /// Somebody asked for a new pod.
+    restart: Option<Restart>,
     /// Its conditions allow it, it doesn't rest from their flapping, and the device can afford it.
     pub(super) may_run: bool,
     /// It had to go because the device is short of something.
@@ -102,24 +117,21 @@ impl Tracked {
 
     /// The configuration asks for this from now on: it is what shall run, unless it was given up.
     pub(super) fn want(&mut self, asked: Option<Arc<Workload>>, turn: &mut Turn<'_>) {
-        let Some(asked) = asked else {
-            if !self.held && !turn.book.partial {
-                turn.book.fall_back(&self.name, None);
+        if let (Some(wanted), Progress::Passed) = (&self.wanted, self.trial.progress(self.phase, turn.now.up))
+        {
+            turn.book.came_up(&self.name, wanted);
+        }
+        let Some(asked) = asked else { return self.replace(None, turn) };
+        let wanted = match turn.book.fallbacks.get(&self.name).cloned() {
+            Some(it) if it.failed.as_ref().is_some_and(|failed| failed.id == asked.id) => {
+                it.instead_of(&asked)
             }
-            return self.replace(None, turn);
-        };
-        let is_same = self.wanted.as_ref().is_some_and(|wanted| wanted.id == asked.id);
-        let (wanted, fallback) = match turn.book.fallbacks.get(&self.name).cloned() {
-            Some(it) if it.failed.as_ref() == Some(&asked.id) => (it.instead_of(&asked), Some(it)),
-            Some(it) if it.good.id == asked.id => (asked, None),
-            fallback if is_same => (asked, fallback),
-            fallback => {
-                let has_passed = self.trial.progress(self.phase, turn.now.up) == Progress::Passed;
-                let good = self.wanted.clone().filter(|_| has_passed).or(fallback.map(|it| it.good));
-                (asked, good.map(|good| Fallback { good, failed: None }))
+            Some(it) => {
+                turn.book.fall_back(&self.name, Fallback { failed: None, ..it });
+                asked
             }
+            None => asked,
         };
-        turn.book.fall_back(&self.name, fallback);
         self.replace(Some(wanted), turn);
     }
 
@@ -144,7 +156,8 @@ impl Tracked {
             self.leave(&old, turn);
             self.dismissed = true;
         }
-        (self.pulled, self.failures, self.look_at, self.false_alarms) = (false, 0, None, 0);
+        self.refuse_restart("its content has changed meanwhile", turn);
+        (self.ready, self.failures, self.look_at, self.false_alarms) = (Ready::No, 0, None, 0);
         (self.failure, self.restarts) = (None, 0);
         self.flapping = Flapping::default();
         self.trial = Trial::default();

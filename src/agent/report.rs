@@ -317,6 +317,7 @@ impl Agent {
     pub(super) fn is_degraded(&self) -> bool {
         let pods = self.tracked.values().map(heartbeat::status);
         pods.chain(self.deployments.statuses()).any(|status| status == WorkloadStatus::Crashed)
+            || self.book.fallbacks.values().any(|it| it.failed.is_some())
             || self.sources.is_any_held()
             || self.engines.missing().next().is_some()
             || !self.store_broken.is_empty()

@@ -1,5 +1,6 @@
-//! Updates that don't come up are taken back: the content that ran before returns, and the one that failed isn't
-//! tried again until it changes.
+//! Updates that don't come up are taken back: the content that came up last returns, and the one that failed isn't
+//! tried again until it changes. What came up last is remembered, whatever is asked for meanwhile, until another
+//! content has come up.
 //!
 //! A content has come up when all its containers ran for 10 s, or ended well. Pulling its images doesn't
 //! count: until they are here the old pod runs. Neither does a time when its conditions don't hold or its engine
@@ -23,8 +24,17 @@ const SETTLED: Duration = Duration::from_secs(10);
 pub struct Fallback {
     /// The content that came up last; its profiles and schedule are those of its day.
     pub good: Arc<Workload>,
-    /// The content that didn't come up, if it has been given up.
-    pub failed: Option<WorkloadId>,
+    /// What is asked for, if it didn't come up and has been given up.
+    pub failed: Option<Failed>,
+}
+
+/// A content that was given up.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Failed {
+    /// It isn't tried again.
+    pub id: WorkloadId,
+    /// Why it didn't come up.
+    pub cause: String,
 }
 
 impl Fallback {
@@ -38,7 +48,7 @@ impl Fallback {
     }
 }
 
-/// By the workload's name, where an update is under way or was taken back.
+/// By the workload's name, where a content of it has come up.
 pub type Fallbacks = BTreeMap<Arc<str>, Fallback>;
 
 /// How far a content is from having come up.
@@ -76,9 +86,9 @@ impl Trial {
         (self.until, self.running_since) = (None, None);
     }
 
-    /// All containers run now.
-    pub(super) fn runs(&mut self, now: Duration) {
-        self.running_since.get_or_insert(now);
+    /// All containers run now, and did so since then.
+    pub(super) fn runs(&mut self, since: Duration) {
+        self.running_since.get_or_insert(since);
     }
 
     /// It ran for this long, and ended.
@@ -97,11 +107,12 @@ impl Trial {
         self.passed |= settled.is_some_and(|at| at <= now);
         match (settled, self.until) {
             _ if self.passed => Progress::Passed,
-            _ if matches!(phase, Phase::Looking { .. }) => Progress::Open(Wake::Never), // what it shows will tell
-            (Some(at), Some(_)) => Progress::Open(Wake::At(at)), // it runs: it gets its chance
+            // what it shows will tell, and soon: of a start, why it failed
+            _ if matches!(phase, Phase::Looking { .. } | Phase::Starting(_)) => Progress::Open(Wake::Never),
+            (Some(at), _) => Progress::Open(Wake::At(at)), // it runs: it gets its chance
             (None, Some(until)) if until <= now => Progress::Failed,
             (None, Some(until)) => Progress::Open(Wake::At(until)),
-            (_, None) => Progress::Open(Wake::Never), // nothing depends on it
+            (None, None) => Progress::Open(Wake::Never),
         }
     }
 }

@@ -157,6 +157,10 @@ fn no_workload(name: &str) -> (Code, String) {
 fn restart(name: &str, desk: &Desk) -> (Code, String) {
     match desk.ask(Question::Restart(name.to_owned())) {
         Some(Reply::Restarting) => (Code::Good, format!("{name} gets a new pod\n")),
+        Some(Reply::Checking) => {
+            let text = "keeps its pod until it is known that a new one could start, which takes longer";
+            (Code::Bad, format!("{name} {text}; 'explain {name}' and the log tell\n"))
+        }
         Some(Reply::Refused(why)) => (Code::Bad, format!("{name} is not restarted: {why}\n")),
         Some(_) => no_workload(name),
         None => (Code::Away, "the agent is too busy to reply\n".to_owned()),

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{manifest::restored, strict};
 use crate::agent::{
     gather::gather,
-    update::{Fallback, Fallbacks},
+    update::{Failed, Fallback, Fallbacks},
     workload::{Content, WorkloadId},
 };
 
@@ -15,6 +15,8 @@ use crate::agent::{
 struct Kept {
     content: Content,
     failed: Option<WorkloadId>,
+    #[serde(default)]
+    cause: String,
 }
 
 /// As it is kept.
@@ -23,7 +25,8 @@ struct Kept {
 /// None that content from a manifest could cause.
 pub fn to_bytes(fallbacks: &Fallbacks) -> Result<Vec<u8>, serde_json::Error> {
     let kept: BTreeMap<&str, Kept> = gather(fallbacks.iter().map(|(name, Fallback { good, failed })| {
-        (&**name, Kept { content: good.content.clone(), failed: failed.clone() })
+        let (failed, cause) = failed.as_ref().map(|it| (it.id.clone(), it.cause.clone())).unzip();
+        (&**name, Kept { content: good.content.clone(), failed, cause: cause.unwrap_or_default() })
     }));
     serde_json::to_vec(&kept)
 }
@@ -35,7 +38,8 @@ pub fn to_bytes(fallbacks: &Fallbacks) -> Result<Vec<u8>, serde_json::Error> {
 pub fn from_bytes(bytes: &[u8]) -> Result<Fallbacks, serde_json::Error> {
     let kept: BTreeMap<Arc<str>, Kept> = strict::from_json(bytes)?;
     let mut fallbacks = Fallbacks::new();
-    for (name, Kept { content, failed }) in kept {
+    for (name, Kept { content, failed, cause }) in kept {
+        let failed = failed.map(|id| Failed { id, cause });
         fallbacks.insert(name, Fallback { good: Arc::new(restored(content)?), failed });
     }
     Ok(fallbacks)
@@ -60,7 +64,7 @@ mod tests {
         });
         let good = restored(content).unwrap();
         assert_eq!((good.restart, good.grace.as_secs(), good.probes.len()), (RestartPolicy::OnFailure, 3, 1));
-        let failed = Some(workload("w", 1).id);
+        let failed = Some(Failed { id: workload("w", 1).id, cause: "no such command".into() });
         let fallbacks: Fallbacks = [("w".into(), Fallback { good: Arc::new(good), failed })].into();
         assert_eq!(from_bytes(&to_bytes(&fallbacks).unwrap()).unwrap(), fallbacks);
     }
@@ -70,8 +74,8 @@ mod tests {
         let fallback = |content| Fallback { good: Arc::new(restored(content).unwrap()), failed: None };
         let fallbacks: Fallbacks = [("w".into(), fallback(workload("w", 1).content))].into();
         let kept = String::from_utf8(to_bytes(&fallbacks).unwrap()).unwrap();
-        let before = kept.replace(r#""secrets":null,"auth":null,"#, "");
-        assert_ne!(before, kept);
+        let before = kept.replace(r#""secrets":null,"auth":null,"#, "").replace(r#","cause":"""#, "");
+        assert!(!before.contains("secrets") && !before.contains("cause"), "{before}");
         assert_eq!(from_bytes(before.as_bytes()).unwrap(), fallbacks);
     }
 

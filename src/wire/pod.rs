@@ -8,7 +8,12 @@
 #[cfg(test)]
 mod tests;
 
-use std::{borrow::Cow, fmt::Write, path::Path};
+use std::{
+    borrow::Cow,
+    fmt::{self, Write},
+    net::IpAddr,
+    path::Path,
+};
 
 use ring::digest::{Context, SHA256, digest};
 use serde_json::{Map, Value, json};
@@ -87,6 +92,46 @@ pub fn owner(device_id: &str, state_dir: &Path) -> String {
     hash.update(&[0]);
     hash.update(state_dir.as_os_str().as_encoded_bytes());
     hex(&hash.finish().as_ref()[..8])
+}
+
+/// A port of the host that a pod wants.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostPort {
+    /// Of one address only.
+    pub ip: Option<IpAddr>,
+    /// Its number.
+    pub port: u16,
+    /// Or else TCP.
+    pub is_udp: bool,
+}
+
+impl fmt::Display for HostPort {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.port, if self.is_udp { "udp" } else { "tcp" })
+    }
+}
+
+/// Those that podman binds before the pod starts: in the host's own network a pod takes its ports itself.
+pub fn host_ports(specification: &Value) -> Vec<HostPort> {
+    if specification["hostNetwork"] == true {
+        return Vec::new();
+    }
+    let containers = specification["containers"].as_array().into_iter().flatten();
+    let ports = containers.flat_map(|container| container["ports"].as_array().into_iter().flatten());
+    let host_port = |port: &Value| {
+        let number = port["hostPort"].as_u64().and_then(|number| u16::try_from(number).ok());
+        let protocol = port["protocol"].as_str().unwrap_or("TCP");
+        Some(HostPort {
+            ip: port["hostIP"]
+                .as_str()
+                .and_then(|ip| ip.parse().ok())
+                .filter(|ip: &IpAddr| !ip.is_unspecified()),
+            port: number.filter(|number| *number > 0)?,
+            is_udp: protocol.eq_ignore_ascii_case("UDP"),
+        })
+        .filter(|_| !protocol.eq_ignore_ascii_case("SCTP"))
+    };
+    ports.filter_map(host_port).collect()
 }
 
 /// What all names begin with that the pod doesn't share with any other: those of its volumes, but for claims.

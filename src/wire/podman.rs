@@ -13,6 +13,7 @@ use std::{
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
+use super::pod::HostPort;
 use crate::agent::order::ContainerState;
 
 /// A Go list or map that is empty comes as `null`.
@@ -46,29 +47,65 @@ pub struct ListedPod {
     pub labels: BTreeMap<String, String>,
     /// With the infra container.
     #[serde(default, deserialize_with = "or_default")]
-    pub containers: Vec<ListedContainer>,
+    pub containers: Vec<PodsContainer>,
 }
 
 impl ListedPod {
     /// Whether it has containers, and all of them run.
     pub fn runs(&self) -> bool {
         let mut containers = self.containers.iter().filter(|container| container.id != self.infra_id);
-        containers.next().is_some_and(ListedContainer::runs) && containers.all(ListedContainer::runs)
+        containers.next().is_some_and(PodsContainer::runs) && containers.all(PodsContainer::runs)
     }
 }
 
 /// A container in a list of pods.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
-pub struct ListedContainer {
+pub struct PodsContainer {
     id: String,
     #[serde(default)]
     status: String,
 }
 
-impl ListedContainer {
+impl PodsContainer {
     fn runs(&self) -> bool {
         self.status == "running"
+    }
+}
+
+/// A container of `containers/json`, which doesn't wait for what is done to its pod.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct ListedContainer {
+    /// Its names: one.
+    #[serde(default, deserialize_with = "or_default")]
+    pub names: Vec<String>,
+    /// Of the pod that it belongs to; empty: to none.
+    #[serde(default)]
+    pub pod_name: String,
+    #[serde(default, deserialize_with = "or_default")]
+    ports: Vec<PublishedPort>,
+}
+
+#[derive(Debug, Deserialize)]
+struct PublishedPort {
+    #[serde(default)]
+    host_port: u16,
+    /// That many, from this one on.
+    #[serde(default)]
+    range: u16,
+    #[serde(default)]
+    protocol: String,
+}
+
+impl ListedContainer {
+    /// Whether this port of the host leads to it.
+    pub fn has(&self, port: &HostPort) -> bool {
+        self.ports.iter().any(|it| {
+            let last = it.host_port.saturating_add(it.range.saturating_sub(1));
+            let is_udp = it.protocol.eq_ignore_ascii_case("udp");
+            is_udp == port.is_udp && (it.host_port..=last).contains(&port.port)
+        })
     }
 }
 

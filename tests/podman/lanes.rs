@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use device_worker_ng::agent::order::{Fact, Order, Outcome, Task, Ticket};
+use device_worker_ng::agent::order::{Fact, Failure, Order, Outcome, Task, Ticket};
 use serde_json::{Value, json};
 
 use super::bed::{Bed, ENGINE, container, pod, states, workload};
@@ -84,6 +84,38 @@ fn a_list_waits_for_a_slow_play_and_does_not_take_podman_for_lost() {
     let outcomes = [bed.outcome(), bed.outcome()];
     let listed = outcomes.into_iter().find(|outcome| outcome.ticket == list).expect("a list");
     assert!(matches!(listed.result, Ok(Fact::Pods(_))), "{:?}", listed.result);
+}
+
+#[test]
+fn an_init_container_that_never_ends_is_named_and_nothing_else_waits_for_it() {
+    let Some(bed) = Bed::new() else { return };
+    let stuck = workload(
+        "stuck",
+        json!({
+            "initContainers": [container("first", "true"), container("second", "exec sleep infinity")],
+            "containers": [container("a", SLEEP)],
+        }),
+    );
+    let quick = workload("quick", json!({ "containers": [container("a", SLEEP)] }));
+    let (at, start) = (Instant::now(), bed.submit(Task::Start(stuck.clone(), None)));
+    poll(|| (bed.state(&stuck.id, "second")["Status"] == "running").then_some(())).expect("it runs");
+    while at.elapsed() < Duration::from_secs(110) {
+        let others = Instant::now();
+        assert_eq!(states(&bed.start(&quick)), ["a running"]);
+        assert_eq!(
+            bed.order(Task::Check(quick.clone())).map_err(|it| format!("{it:?}")),
+            Ok(Fact::Fit { fetched: vec![], holders: vec![] })
+        );
+        assert_eq!(states(&bed.look(&quick)), ["a running"]);
+        assert_eq!(bed.remove(&quick), Ok(Fact::Gone));
+        assert!(others.elapsed() < Duration::from_secs(20), "they took {:?}", others.elapsed());
+        std::thread::sleep(Duration::from_secs(15));
+    }
+    let outcome = bed.outcome();
+    let why = "init container 'second' did not end within 120 s";
+    assert_eq!((outcome.ticket, outcome.result), (start, Err(Failure::Workload(why.into()))));
+    assert!(at.elapsed() < Duration::from_secs(135), "it took {:?}", at.elapsed());
+    assert_eq!(bed.remains(&stuck.id), [""; 0]);
 }
 
 #[test]

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`bed`] | orders, and what is asked of podman beside the executor |
 //! | [`orders`] | start, look, list, remove, and what stays behind when they fail |
+//! | [`checks`] | what can be known of a start before anything has to go for it |
 //! | [`exits`] | ends of processes are noticed at once, and podman is left alone otherwise |
 //! | [`limits`] | CPU limits of whole pods, as the kernel has them |
 //! | [`probes`] | containers are asked whether they are well, and what hangs is cut |
@@ -13,6 +14,7 @@
 //! | [`usage`] | how much memory, disk space and processor time each pod uses, and who wants too many processes |
 
 mod bed;
+mod checks;
 mod exits;
 mod lanes;
 mod limits;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::Tracked;
+use super::{Ready, Tracked};
 use crate::agent::{
     Turn,
     leaving::REMOVE_AGAIN,
@@ -44,6 +44,7 @@ impl Tracked {
         let Some(wanted) = self.wanted.clone() else { return };
         let (name, engine) = (self.name.clone(), wanted.content.engine);
         self.health.done(ticket, &result);
+        let Some(result) = self.checked(ticket, result, turn) else { return };
         if let Some(limit) = limit {
             return self.limited(engine, limit, result, turn);
         }
@@ -56,12 +57,15 @@ impl Tracked {
                             format!("workload '{name}': {sentence}"),
                         ));
                     }
-                    (self.pulled, self.phase) = (true, Phase::Inactive);
+                    (self.ready, self.phase) = (Ready::Images, Phase::Inactive);
                 }
-                Ok(_) => self.phase = Phase::Inactive,
+                Ok(_) => (self.ready, self.phase) = (Ready::All, Phase::Inactive),
                 Err(Failure::Engine(cause)) => self.lost(engine, cause, turn),
                 Err(Failure::Workload(cause)) => {
-                    self.failed_because(Reason::ImagePullFailed, &cause, turn.now.up, turn)
+                    let is_pull = self.ready == Ready::No;
+                    let reason = if is_pull { Reason::ImagePullFailed } else { Reason::BackOff };
+                    self.ready = Ready::No;
+                    self.failed_because(reason, &cause, turn.now.up, turn);
                 }
             },
             (Phase::Cancelling(at), Ok(Fact::Gone) | Err(Failure::Workload(_))) if at == ticket => {
@@ -81,7 +85,7 @@ impl Tracked {
                 Err(Failure::Engine(cause)) => self.lost(engine, cause, turn),
                 Err(Failure::Workload(cause)) => {
                     // Perhaps an image was removed behind our back: ask for it again.
-                    (self.present, self.pulled) = (false, false);
+                    (self.present, self.ready) = (false, Ready::No);
                     self.failed(&cause, turn.now.up, turn);
                 }
             },
@@ -146,11 +150,12 @@ impl Tracked {
         let name = self.name.clone();
         self.limit.found(pod.cpu);
         self.whole = pod.containers.iter().all(|it| it.state == ContainerState::Running);
-        if adopting && turn.book.is_on_trial(&self.name) {
+        if adopting && turn.book.is_on_trial(wanted) {
             self.trial.begin(turn.now.up);
         }
         match judge(wanted, pod) {
             Verdict::Running => {
+                let mut since = turn.now.up;
                 if adopting {
                     turn.tell(Notice::info(
                         Reason::Adopted,
@@ -158,13 +163,14 @@ impl Tracked {
                     ));
                     self.false_alarms = 0;
                     let age = pod.began.and_then(|began| turn.now.utc.duration_since(began).ok());
-                    self.state = (State::Running, turn.now.up.saturating_sub(age.unwrap_or_default()));
+                    since = since.saturating_sub(age.unwrap_or_default());
+                    self.state = (State::Running, since);
                 } else if matches!(self.phase, Phase::Looking { .. }) {
                     self.false_alarms = self.false_alarms.saturating_add(1);
                 }
                 self.health.seen(&wanted.probes, pod, turn.now.up);
                 self.phase = Phase::Running;
-                self.trial.runs(turn.now.up);
+                self.trial.runs(since);
             }
             Verdict::Finished { code } => {
                 turn.tell(Notice::info(

@@ -1,13 +1,12 @@
-//! A workload as people see it: its state in a word, why, and what can be done about it. And the one thing that
-//! they can do to it: restart it.
+//! A workload as people see it: its state in a word, why, and what can be done about it.
 
-use super::Tracked;
+use super::{Ready, Tracked};
 use crate::agent::{
-    Turn,
     notice::Reason,
     phase::Phase,
     report::{self, State, View},
     time::Now,
+    update::Failed,
     workload::{Engine, RestartPolicy, Schedule, Workload},
 };
 
@@ -26,14 +25,14 @@ impl Tracked {
     }
 
     /// What can be told from here alone.
-    fn state(&self) -> State {
+    pub(super) fn state(&self) -> State {
         match (&self.wanted, self.phase) {
             (None, _) if self.held => State::Rejected,
             (None, _) => State::Leaving,
             _ if self.evicted => State::Evicted,
             (_, Phase::Running | Phase::Looking { adopting: false, .. }) => State::Running,
-            (_, Phase::Pulling(_)) => State::Pulling,
-            (_, Phase::Starting(_)) => State::Starting,
+            (_, Phase::Pulling(_)) if self.ready == Ready::No => State::Pulling,
+            (_, Phase::Pulling(_) | Phase::Starting(_)) => State::Starting,
             (_, Phase::Unknown | Phase::Looking { .. }) => State::Unknown,
             (_, Phase::Cancelling(_)) => State::Stopping,
             (_, Phase::Stopping(_)) if self.failures == 0 => State::Stopping,
@@ -57,7 +56,12 @@ impl Tracked {
             ..report::Workload::default()
         };
         if !self.leaving.is_empty() && self.wanted.is_some() {
-            shown.notes.push("its old pod has not gone yet".to_owned());
+            let note = match self.phase {
+                _ if !self.may_run || self.ready == Ready::All => "its old pod has not gone yet",
+                Phase::Running | Phase::Finished { .. } => "its old pod has not gone yet",
+                _ => "what ran before stays until this is known to be able to start",
+            };
+            shown.notes.push(note.to_owned());
         }
         let Some(wanted) = &self.wanted else {
             if shown.state == State::Rejected {
@@ -76,12 +80,15 @@ impl Tracked {
         }
         shown.exit = view.book.finished.get(&wanted.id).copied();
         shown.notes.extend(view.notes());
-        if view.book.fallbacks.get(&self.name).is_some_and(|it| it.failed.is_some()) {
-            let note =
-                "its newest content didn't come up, so what ran before is back until that content changes";
-            shown.notes.push(note.to_owned());
-        }
         self.explain(wanted, view, &mut shown);
+        let fallback = view.book.fallbacks.get(&self.name);
+        if let Some(Failed { cause, .. }) = fallback.and_then(|it| it.failed.as_ref()) {
+            let note = format!("its newest content didn't come up, so what ran before is back: {cause}");
+            shown.notes.insert(0, note);
+            shown.failure.get_or_insert_with(|| cause.clone());
+            shown.remedy.get_or_insert_with(|| "correct that content: as it is, it isn't tried again".into());
+            shown.well = false;
+        }
         shown
     }
 
@@ -150,6 +157,12 @@ impl Tracked {
                     "free some; what is kept free is set by MEMORY_RESERVE and DISK_RESERVE",
                 );
             }
+            State::Pulling | State::Starting
+                if self.failures > 0
+                    && let Some((reason, cause)) = &self.failure =>
+            {
+                because(cause.clone(), failure_remedy(*reason));
+            }
             State::Unknown => because(format!("{engine} is asked whether it has a pod of it"), ""),
             State::Starting if !self.leaving.is_empty() => because("its old pod goes first".to_owned(), ""),
             State::Starting if view.engines.is_new() => {
@@ -157,34 +170,6 @@ impl Tracked {
             }
             _ => {}
         }
-    }
-
-    /// A new pod shall take the place of the present one, or of none.
-    ///
-    /// # Errors
-    /// Why that isn't possible now.
-    pub(in crate::agent) fn restart(&mut self, turn: &mut Turn<'_>) -> Result<(), String> {
-        let Some(wanted) = &self.wanted else { return Err("nobody asks for it any more".to_owned()) };
-        if !wanted.is_service() {
-            return Err("it runs at the slots of its cron schedule only".to_owned());
-        }
-        if self.evicted {
-            return Err("it had to go because the device is short of something".to_owned());
-        }
-        if !self.may_run {
-            return Err("its profiles don't hold".to_owned());
-        }
-        if let Some(why) = turn.engines.why_not(wanted.content.engine) {
-            return Err(why);
-        }
-        match self.phase {
-            Phase::Running | Phase::Waiting { .. } => {}
-            Phase::Finished { .. } => turn.forget(&wanted.id),
-            _ => return Err(format!("it is {} at this moment", self.state().word())),
-        }
-        self.failures = 0;
-        self.phase = Phase::Waiting { until: turn.now.up };
-        Ok(())
     }
 }
 

@@ -1,6 +1,6 @@
 //! What a workload does next: the orders it gives, and when it wants to be asked again.
 
-use super::Tracked;
+use super::{Ready, Tracked};
 use crate::agent::{
     Gate, Turn,
     health::Health,
@@ -10,7 +10,7 @@ use crate::agent::{
     phase::Phase,
     shed,
     time::Wake,
-    update::{DEADLINE, Fallback, Progress},
+    update::{DEADLINE, Failed, Fallback, Progress},
     workload::{Schedule, Workload},
 };
 
@@ -31,13 +31,14 @@ impl Tracked {
         let may_run = may_run && !self.evicted;
         self.may_run = may_run;
         self.flapping.news(&self.name).into_iter().for_each(|it| turn.tell(it));
-        let wake = flap.earlier(update).earlier(self.advance_wanted(Gate { is_open: may_run, ..gate }, turn));
-        let leave = match self.wanted {
+        let wake = flap.earlier(update).earlier(self.pacify(turn));
+        let wake = wake.earlier(self.advance_wanted(Gate { is_open: may_run, ..gate }, turn));
+        let leave = match &self.wanted {
             None => !self.held && (self.dismissed || !turn.book.partial),
-            // An old pod runs on until the images of the new one are here.
-            Some(_) => {
+            // An old pod runs on until the new one is known to be able to start.
+            Some(wanted) => {
                 !may_run
-                    || self.pulled && !turn.book.held
+                    || self.ready >= self.needed(wanted) && !turn.book.held
                     || matches!(self.phase, Phase::Running | Phase::Finished { .. })
             }
         };
@@ -47,28 +48,33 @@ impl Tracked {
         wake.earlier(self.leaving.advance(&self.name, turn))
     }
 
-    /// Takes an update back whose time is over, and says when to ask again.
+    /// What has to be here before a start.
+    fn needed(&self, wanted: &Workload) -> Ready {
+        if self.leaving.is_due(wanted.content.engine) { Ready::All } else { Ready::Images }
+    }
+
+    /// Takes down what has come up, takes an update back whose time is over, and says when to ask again.
     fn judge_update(&mut self, turn: &mut Turn<'_>) -> Wake {
-        let progress = self.trial.progress(self.phase, turn.now.up);
-        if !turn.book.is_on_trial(&self.name) {
-            return Wake::Never;
-        }
-        match (progress, self.wanted.clone(), turn.book.fallbacks.get(&self.name).cloned()) {
-            (Progress::Open(wake), ..) => return wake,
-            (Progress::Failed, Some(wanted), Some(fallback)) => {
+        let Some(wanted) = self.wanted.clone() else { return Wake::Never };
+        match self.trial.progress(self.phase, turn.now.up) {
+            Progress::Open(wake) => return wake,
+            Progress::Passed => turn.book.came_up(&self.name, &wanted),
+            Progress::Failed => {
+                let Some(fallback) = turn.book.fallbacks.get(&self.name).cloned() else { return Wake::Never };
+                let limit = DEADLINE.as_secs();
+                let failure = self.failure.as_ref().map(|(_, cause)| cause.clone());
+                let cause = failure.unwrap_or_else(|| format!("it didn't start within {limit} s"));
                 let message = format!(
-                    "workload '{}': its update has not come up within {} s, so what ran before returns; this \
-                     content isn't tried again until it changes",
-                    self.name,
-                    DEADLINE.as_secs()
+                    "workload '{}': its update has not come up within {limit} s, so what ran before returns; this \
+                     content isn't tried again until it changes: {cause}",
+                    self.name
                 );
                 turn.tell(Notice::warning(Reason::RolledBack, message));
                 let good = fallback.instead_of(&wanted);
-                let failed = Some(wanted.id.clone());
-                turn.book.fall_back(&self.name, Some(Fallback { failed, ..fallback }));
+                let failed = Some(Failed { id: wanted.id.clone(), cause });
+                turn.book.fall_back(&self.name, Fallback { failed, ..fallback });
                 self.replace(Some(good), turn);
             }
-            _ => turn.book.fall_back(&self.name, None),
         }
         Wake::Never
     }
@@ -130,16 +136,20 @@ impl Tracked {
             Phase::Waiting { .. } => return self.stop(&wanted, turn),
             Phase::Inactive if !gate.is_open && self.present => return self.stop(&wanted, turn),
             Phase::Inactive if turn.book.held => self.trial.suspend(), // the device comes first
-            Phase::Inactive if may_run && !self.pulled => {
+            Phase::Inactive if may_run && self.ready == Ready::No && self.restart.is_none() => {
                 // (changes nothing that a list shows)
                 self.phase = Phase::Pulling(turn.order(&self.name, engine, Task::Pull(wanted)));
             }
             // It was found while the images came in.
             Phase::Inactive if may_run && self.present && is_service => self.look(true, turn),
+            Phase::Inactive if self.restart.is_some() => {} // what that finds out is what is needed here
+            Phase::Inactive if may_run && self.ready < self.needed(&wanted) => {
+                self.phase = Phase::Pulling(turn.order(&self.name, engine, Task::Check(wanted)));
+            }
             // Another engine may have a pod of an earlier content: this process has to have heard of it first.
             Phase::Inactive if may_run && self.leaving.is_empty() && !turn.engines.is_new() => {
                 turn.forget(&wanted.id);
-                if turn.book.is_on_trial(&self.name) {
+                if turn.book.is_on_trial(&wanted) {
                     self.trial.begin(turn.now.up);
                 }
                 self.restarts = self.restarts.saturating_add(u32::from(self.failures > 0));
@@ -150,7 +160,7 @@ impl Tracked {
                 (self.false_alarms, self.health) = (0, Health::default());
                 if !is_service {
                     self.slots.used();
-                    self.pulled = false; // the next run may find a newer image
+                    self.ready = Ready::No; // the next run may find a newer image
                 }
             }
             _ => {}

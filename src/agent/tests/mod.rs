@@ -117,6 +117,10 @@ struct World {
     uses: Vec<(WorkloadId, u64)>,
     /// What each order but a list is answered with, instead of success.
     broken: Option<Failure>,
+    /// What is found out before a start that can't be.
+    unfit: Option<&'static str>,
+    /// Who has host ports that are wanted.
+    holders: Vec<(String, WorkloadId)>,
     /// No pod can be started.
     unstartable: bool,
     /// What probes find wrong.
@@ -204,6 +208,8 @@ impl World {
             }],
             uses: Vec::new(),
             broken: None,
+            unfit: None,
+            holders: Vec::new(),
             unstartable: false,
             sick: None,
             healthcheck: None,
@@ -226,6 +232,7 @@ impl World {
                     match &order.task {
                         Task::List | Task::Usage(_) => {}
                         Task::Pull(workload) => self.log.push(format!("pull {}", workload.id)),
+                        Task::Check(workload) => self.log.push(format!("check {}", workload.id)),
                         Task::Start(workload, _) => self.log.push(format!("start {}", workload.id)),
                         Task::Cancel(id) => self.log.push(format!("cancel {id}")),
                         Task::Look(id) => self.log.push(format!("look {id}")),
@@ -316,6 +323,12 @@ impl World {
             (Task::Pull(_), _) => {
                 Ok(Fact::Pulled { fetched: self.fetched.drain(..).collect(), stale: Vec::new() })
             }
+            (Task::Check(_), _) => match &self.unfit {
+                Some(why) => Err(Failure::Workload((*why).into())),
+                None => {
+                    Ok(Fact::Fit { fetched: self.fetched.drain(..).collect(), holders: self.holders.clone() })
+                }
+            },
             (Task::Start(workload, _), _)
                 if self.orders.iter().any(|it| it.task == Task::Cancel(workload.id.clone())) =>
             {

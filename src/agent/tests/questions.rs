@@ -28,7 +28,11 @@ impl World {
     }
 
     fn restart_of(&mut self, name: &str) -> Reply {
-        self.ask(Question::Restart(name.into()))
+        self.happen(Event::Asked(Asker(1), Question::Restart(name.into())));
+        while self.replies.is_empty() {
+            self.answer();
+        }
+        self.replies.remove(0)
     }
 }
 
@@ -217,7 +221,7 @@ fn a_restart_waits_for_no_back_off_and_gives_a_running_workload_a_new_pod() {
     let mut world = World::running(&[&a]);
     assert_eq!(world.restart_of("a"), Reply::Restarting);
     world.settle();
-    assert_eq!(world.took(), [format!("remove {}", a.id), format!("start {}", a.id)]);
+    assert_eq!(world.took(), ["check", "remove", "start"].map(|verb| format!("{verb} {}", a.id)));
     world.exit(&a.id, 1, S);
     world.pass(S);
     assert_eq!(world.shown("a").state, State::BackOff);
@@ -243,6 +247,42 @@ fn a_restart_is_no_way_around_profiles_schedules_or_a_missing_engine() {
     assert_eq!(world.restart_of("a"), Reply::Refused("podman doesn't answer: no socket".into()));
     world.settle();
     assert_eq!(world.pods.len(), 1);
+}
+
+#[test]
+fn a_restart_that_can_not_be_is_refused_and_leaves_the_running_pod() {
+    let a = workload("a", 1);
+    let mut world = World::running(&[&a]);
+    world.unfit = Some("image 'i' is not here");
+    assert_eq!(world.restart_of("a"), Reply::Refused("image 'i' is not here".into()));
+    world.unfit = None;
+    world.engine_gone = true; // and nothing knows of that yet
+    assert_eq!(world.restart_of("a"), Reply::Refused("podman doesn't answer: no socket".into()));
+    world.engine_gone = false;
+    world.pass(60 * S);
+    let short =
+        Pressure { resource: Resource::Disk, level: Level::Low, available: 1, reserve: 2, stalled: 0 };
+    world.happen(Event::Pressure(short));
+    let Reply::Refused(why) = world.restart_of("a") else { panic!("not refused") };
+    assert!(why.contains("disk space is short"), "{why}");
+    world.settle();
+    assert!(!world.took().iter().any(|order| order.starts_with("remove")));
+    assert_eq!(world.pods.len(), 1);
+}
+
+#[test]
+fn whoever_asks_for_a_restart_hears_in_time_that_it_takes_longer() {
+    let a = workload("a", 1);
+    let mut world = World::running(&[&a]);
+    world.happen(Event::Asked(Asker(1), Question::Restart("a".into())));
+    let Reply::Refused(why) = world.ask(Question::Restart("a".into())) else { panic!("not refused") };
+    assert!(why.contains("asked for that already"), "{why}");
+    let Wake::At(at) = world.wake else { panic!("it never replies") };
+    world.step(at);
+    world.happen(Event::Tick);
+    assert_eq!(world.replies, [Reply::Checking]);
+    world.settle();
+    assert_eq!(world.took(), ["check", "remove", "start"].map(|verb| format!("{verb} {}", a.id)));
 }
 
 #[test]

@@ -183,7 +183,8 @@ fn a_changed_manifest_pulls_while_the_old_pod_runs_and_then_replaces_it() {
     assert_eq!(world.took(), [format!("pull {}", new.id)]);
     assert!(world.pods.contains_key(&w.id));
     world.settle();
-    assert_eq!(world.took(), [format!("remove {}", w.id), format!("start {}", new.id)]);
+    let [check, start] = ["check", "start"].map(|verb| format!("{verb} {}", new.id));
+    assert_eq!(world.took(), [check, format!("remove {}", w.id), start]);
     assert_eq!(world.pods.keys().collect::<Vec<_>>(), [&new.id]);
 }
 

@@ -48,7 +48,8 @@ fn an_update_that_does_not_come_up_is_taken_back_and_not_tried_until_it_changes(
     world.want(&[&good]);
     world.pass(60 * S);
     assert_eq!(runs(&world), [&good.id]);
-    assert!(world.fallbacks.is_empty(), "nothing is kept when there is nothing to return to");
+    assert_eq!(world.fallbacks["w"].good.id, good.id);
+    assert_eq!(world.fallbacks["w"].failed, None);
 }
 
 #[test]
@@ -121,8 +122,111 @@ fn a_second_update_that_fails_returns_to_what_came_up_last() {
     world.unstartable = false;
     world.pass(S);
     assert_eq!(runs(&world), [&w.id]);
+    assert!(world.fallbacks["w"].failed.is_some());
     world.want(&[&w]);
-    assert!(world.fallbacks.is_empty());
+    assert_eq!(world.fallbacks["w"].failed, None);
+}
+
+#[test]
+fn what_came_up_is_remembered_whatever_is_asked_for_in_between() {
+    let w = workload("w", 1);
+    let (missing, bad) = (changed(&w), other(&w));
+    let mut world = updated(&w, &missing);
+    world.broken = Some(Failure::Workload("no such image".into()));
+    world.pass(60 * S);
+    world.broken = None;
+    world.want(&[&w]);
+    world.settle();
+    world.want(&[&bad]); // before what was put back has proven itself again
+    fail(&mut world);
+    assert_eq!(runs(&world), [&w.id]);
+}
+
+#[test]
+fn what_came_up_in_an_earlier_process_is_returned_to() {
+    let w = workload("w", 1);
+    let mut world = World::running(&[&w]);
+    world.pass(60 * S);
+    world.agent = World::agent(Finished::new(), world.fallbacks.clone(), true, None, 2);
+    world.want(&[&changed(&w)]); // edited while no agent ran
+    fail(&mut world);
+    assert_eq!(runs(&world), [&w.id]);
+}
+
+#[test]
+fn an_update_that_is_known_not_to_start_stops_nothing_and_says_why() {
+    let w = workload("w", 1);
+    let mut world = updated(&w, &changed(&w));
+    world.unfit = Some("no such directory");
+    world.pass(600 * S);
+    assert_eq!(runs(&world), [&w.id]);
+    assert!(!world.log.iter().any(|order| order.starts_with("remove")), "{:?}", world.log);
+    let report = world.agent.report(world.now);
+    let shown = &report.workloads[0];
+    assert_eq!((shown.state, shown.cause.as_deref()), (report::State::BackOff, Some("no such directory")));
+    assert_eq!(shown.notes, ["what ran before stays until this is known to be able to start"]);
+    assert!(!shown.well && !report.device.healthy);
+    world.unfit = None;
+    world.pass(60 * S);
+    assert_eq!(runs(&world), [&changed(&w).id]);
+}
+
+#[test]
+fn why_an_update_was_taken_back_is_told_until_it_changes() {
+    let w = workload("w", 1);
+    let bad = changed(&w);
+    let mut world = updated(&w, &bad);
+    fail(&mut world);
+    for _ in 0..2 {
+        world.pass(3600 * S);
+        let report = world.agent.report(world.now);
+        let shown = &report.workloads[0];
+        assert_eq!(shown.failure.as_deref(), Some("no such command"));
+        assert!(shown.notes[0].ends_with("what ran before is back: no such command"), "{:?}", shown.notes);
+        assert!(shown.remedy.is_some() && !shown.well && !report.device.healthy);
+        world.agent = World::agent(Finished::new(), world.fallbacks.clone(), true, None, 2);
+        world.want(&[&bad]); // a new process knows, too
+    }
+    world.want(&[&w]);
+    world.pass(60 * S);
+    let report = world.agent.report(world.now);
+    assert!(report.workloads[0].well && report.device.healthy);
+}
+
+#[test]
+fn a_host_port_is_refused_while_another_workload_keeps_it_and_not_while_its_pod_leaves() {
+    let (a, b) = (workload("a", 1), workload("b", 1));
+    let mut world = World::running(&[&a, &b]);
+    world.pass(60 * S);
+    world.holders = vec![("80/tcp".into(), b.id.clone())];
+    world.want(&[&changed(&a), &b]);
+    world.pass(60 * S);
+    assert_eq!(runs(&world), [&a.id, &b.id]);
+    let shown = &world.agent.report(world.now).workloads[0];
+    assert_eq!(shown.cause.as_deref(), Some("host port 80/tcp is taken by workload 'b'"));
+    world.want(&[&changed(&a), &changed(&b)]); // two that change places, for instance
+    world.pass(60 * S);
+    assert_eq!(runs(&world), [&changed(&a).id, &changed(&b).id]);
+}
+
+#[test]
+fn a_start_that_takes_longer_than_an_update_has_is_judged_by_its_outcome() {
+    let w = workload("w", 1);
+    let mut world = updated(&w, &changed(&w));
+    while !world.orders.iter().any(|order| matches!(order.task, Task::Start(..))) {
+        world.answer();
+    }
+    world.step(world.now.up + 121 * S);
+    world.happen(Event::Tick);
+    assert!(!world.heard().contains(&Reason::RolledBack));
+    let at = world.orders.iter().position(|order| matches!(order.task, Task::Start(..))).unwrap();
+    let order = world.orders.remove(at).unwrap();
+    let result = Err(Failure::Workload("init container 'i' did not end within 120 s".into()));
+    world.happen(Event::Done(Outcome { engine: PODMAN, ticket: order.ticket, result }));
+    world.pass(20 * S);
+    assert_eq!(runs(&world), [&w.id]);
+    let failed = world.fallbacks["w"].failed.as_ref().unwrap();
+    assert!(failed.cause.contains("init container 'i'"), "{failed:?}");
 }
 
 #[test]

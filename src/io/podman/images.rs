@@ -31,6 +31,17 @@ enum Policy {
 
 /// Gets all images: [`Fact::Pulled`].
 pub(super) fn pull(client: &Client, workload: &Workload) -> Result<Fact, Failure> {
+    let (fetched, stale) = get(client, workload, true)?;
+    Ok(Fact::Pulled { fetched, stale })
+}
+
+/// Gets the images that aren't here.
+pub(super) fn complete(client: &Client, workload: &Workload) -> Result<Vec<Fetched>, Failure> {
+    Ok(get(client, workload, false)?.0)
+}
+
+/// `anew`: also newer ones, where the policy says so.
+fn get(client: &Client, workload: &Workload, anew: bool) -> Result<(Vec<Fetched>, Vec<String>), Failure> {
     let (mut fetched, mut stale) = (Vec::new(), Vec::new());
     for (image, policy) in images(&workload.content) {
         let image = &*image;
@@ -40,7 +51,7 @@ pub(super) fn pull(client: &Client, workload: &Workload) -> Result<Fact, Failure
         let before = id_of(client, image)?;
         let is_here = before.is_some();
         match policy {
-            Policy::IfNotPresent | Policy::Never if is_here => {}
+            _ if is_here && !(anew && policy == Policy::Always) => {}
             Policy::Never => {
                 let reason = format!("image '{image}' is not here, and its pull policy is Never");
                 return Err(Failure::Workload(reason));
@@ -60,7 +71,7 @@ pub(super) fn pull(client: &Client, workload: &Workload) -> Result<Fact, Failure
             },
         }
     }
-    Ok(Fact::Pulled { fetched, stale })
+    Ok((fetched, stale))
 }
 
 /// podman's id of the image, if it is here.

@@ -88,7 +88,7 @@ const fn lane_of(task: &Task) -> usize {
         Task::List | Task::Look(_) | Task::Limit { .. } | Task::Usage(_) => 0,
         Task::Cancel(_) | Task::Apply { .. } | Task::Delete(_) => 0, // done at once; not for podman
         Task::Pull(_) | Task::Discard(_) => 1,
-        Task::Start(..) => 2,
+        Task::Check(_) | Task::Start(..) => 2,
         Task::Remove { .. } => 3,
         Task::Probe { .. } => 4,
     }

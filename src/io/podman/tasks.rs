@@ -1,11 +1,12 @@
 //! What each order asks of podman, in which sequence, and what its answers mean.
 
+mod check;
 mod limits;
 mod look;
 mod start;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     io,
     path::PathBuf,
     sync::{
@@ -79,6 +80,8 @@ pub(super) struct Tasks {
     /// The starts that were ordered and are not over, and how to cut each short. podman's list of pods waits for their
     /// init containers.
     starts: Mutex<BTreeMap<WorkloadId, Hangup>>,
+    /// The pods that are made to see whether they can be.
+    checks: Mutex<BTreeSet<WorkloadId>>,
     exits: Exits,
     forks: Forks,
     deaths: Deaths,
@@ -121,6 +124,7 @@ impl Tasks {
             cgroups: Mutex::default(),
             graces: Mutex::default(),
             starts: Mutex::default(),
+            checks: Mutex::default(),
             exits,
             forks,
             deaths: Deaths::new(listener),
@@ -145,6 +149,7 @@ impl Tasks {
             Task::Pull(workload) => {
                 return images::pull(&self.client, workload).into();
             }
+            Task::Check(workload) => return self.check(workload).into(),
             Task::Discard(image) => return images::discard(&self.client, image).into(),
             Task::Limit { id, cpu } => return self.limit(id, *cpu).into(),
             Task::Remove { id, grace } => return self.remove(id, *grace).map(|()| Fact::Gone).into(),
@@ -192,7 +197,10 @@ impl Tasks {
             ours.insert(id.clone(), known);
             PodSummary { id, running, workload: pod.labels.remove(WORKLOAD_LABEL).unwrap_or_default() }
         };
-        let pods = pods.into_iter().map(summary).collect();
+        let checks = lock(&self.checks);
+        let is_kept = |pod: &ListedPod| !checks.contains(&WorkloadId::from_pod_name(&pod.name));
+        let pods = pods.into_iter().filter(is_kept).map(summary).collect();
+        drop(checks);
         drop(ours);
         self.volumes.tidy(&|id| self.has_pod(id));
         Ok(Fact::Pods(pods))

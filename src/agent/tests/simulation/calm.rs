@@ -146,8 +146,10 @@ impl Device<'_> {
         if self.options.ttl.is_some() && (metrics.x.is_some() || metrics.heat.is_some()) {
             return Some("a metric ends soon".into());
         }
-        if talks && self.edge.beats.last().is_none_or(|beat| beat.degraded || self.edge.unheard() > 0) {
-            return Some("the server doesn't know that the device is well, or what happened".into());
+        let degraded = self.fallbacks.values().any(|it| it.failed.is_some());
+        if talks && self.edge.beats.last().is_none_or(|it| it.degraded != degraded || self.edge.unheard() > 0)
+        {
+            return Some("the server doesn't know whether the device is well, or what happened".into());
         }
         (0..NAMES.len())
             .find_map(|name| {

@@ -145,6 +145,7 @@ impl<'a> Device<'a> {
         self.rules.waits(&self.agent, self.now)?;
         if self.wake > Wake::At(self.now.up) {
             self.rules.are_wanted(&self.pending, self.now)?;
+            self.rules.moves(&self.agent, &self.pending, self.now)?;
         }
         if self.pending.is_empty() && self.wake > Wake::At(self.now.up) {
             self.rules.at_rest(&self.agent, self.now)?;

@@ -47,13 +47,13 @@ impl Device<'_> {
         };
         let name = self.catalogue.name(id);
         let kind = match result {
-            _ if matches!(order.task, Task::Pull(_)) && !own => return Met::new(),
+            _ if matches!(order.task, Task::Pull(_) | Task::Check(_)) && !own => return Met::new(),
             _ if matches!(order.task, Task::Limit { .. }) => Kind::Limited,
             _ if matches!(order.task, Task::Probe { .. }) => Kind::Probed,
             _ if matches!(order.task, Task::Cancel(_)) => return Met::new(),
             Ok(_) if !own => Kind::LeftDone,
             Err(_) if !own => Kind::LeftFailed,
-            Ok(Fact::Pulled { .. }) => Kind::Pulled,
+            Ok(Fact::Pulled { .. } | Fact::Fit { .. }) => Kind::Pulled,
             Ok(Fact::Pod(pod)) => match name.and_then(|name| self.rules.spec(name)) {
                 Some(spec) => meaning(&verdict::judge(self.catalogue.workload(spec), pod)),
                 None => return Met::new(),

@@ -86,6 +86,7 @@ pub(super) fn about(task: &Task) -> (&'static str, Option<&WorkloadId>) {
     match task {
         Task::List => ("list", None),
         Task::Pull(workload) => ("pull", Some(&workload.id)),
+        Task::Check(workload) => ("check", Some(&workload.id)),
         Task::Start(workload, _) => ("start", Some(&workload.id)),
         Task::Cancel(id) => ("cancel the start of", Some(id)),
         Task::Look(id) => ("look at", Some(id)),
@@ -134,6 +135,8 @@ impl Podman {
             Task::List => Ok(Fact::Pods(self.list())),
             Task::Pull(_) if how == How::Refused => refused(),
             Task::Pull(workload) => self.pull(workload, how),
+            Task::Check(_) if how == How::Refused => refused(),
+            Task::Check(workload) => self.check(workload, how, catalogue),
             Task::Start(workload, _) if self.foreign.contains(&workload.id) => squatted(&workload.id),
             Task::Start(workload, cpu) => {
                 self.pods.remove(&workload.id); // as left from a start that was cut off
@@ -246,6 +249,14 @@ impl Podman {
             }
         }
         Ok(Fact::Pulled { fetched, stale })
+    }
+
+    /// `Half`: a pod of another workload has a port that this one wants.
+    fn check(&mut self, workload: &Workload, how: How, catalogue: &Catalogue) -> Result<Fact, Failure> {
+        let Ok(Fact::Pulled { fetched, .. }) = self.pull(workload, How::Well) else { unreachable!() };
+        let others = self.pods.keys().filter(|id| catalogue.name(id) != catalogue.name(&workload.id));
+        let holder = others.filter(|_| how == How::Half).map(|id| ("80/tcp".to_owned(), id.clone())).next();
+        Ok(Fact::Fit { fetched, holders: holder.into_iter().collect() })
     }
 
     fn probe(&self, id: &WorkloadId, container: &str, how: How) -> Result<Fact, Failure> {

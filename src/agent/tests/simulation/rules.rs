@@ -44,6 +44,12 @@ pub(super) enum Invariant {
     Limits,
     /// An update that was taken back isn't started again before it changes, and had its time.
     RolledBack,
+    /// What came up last is what is returned to, whatever was asked for since.
+    Remembers,
+    /// What runs stays until what shall take its place is known to be able to start.
+    Stays,
+    /// No workload waits for another.
+    Waits,
     /// An image that is needed stays, and one that isn't goes.
     Images,
     /// While the device is short of something nothing is pulled or started, and who was evicted stays away.
@@ -79,11 +85,22 @@ pub(super) fn broken(invariant: Invariant, what: impl Into<String>) -> Holds {
 #[derive(Debug, Default)]
 struct Account {
     spec: Option<Spec>,
+    /// The one before.
+    before: Option<Spec>,
     /// It was wanted, and isn't any more.
     dismissed: bool,
     allowed: Option<bool>,
     changes: Vec<Duration>,
     rests_until: Duration,
+    /// How long that rest is, and whether people were told.
+    rest: Duration,
+    told_of_rest: bool,
+    /// Since when it runs without a break.
+    runs_since: Option<Duration>,
+    /// It is known that it could start.
+    checked: bool,
+    /// The last check.
+    check: Option<Ticket>,
     /// In a row; rather too few than too many.
     failures: u32,
     /// It isn't started earlier.
@@ -248,18 +265,21 @@ impl<'a> Rules<'a> {
     /// What shall run for what is asked.
     fn effective(&self, name: usize) -> Option<Spec> {
         let asked = self.asked(name)?;
-        let fallback =
-            self.fallbacks.get(NAMES[name]).filter(|it| it.failed.as_ref() == Some(self.catalogue.id(asked)));
+        let fallback = self
+            .fallbacks
+            .get(NAMES[name])
+            .filter(|it| it.failed.as_ref().is_some_and(|failed| failed.id == *self.catalogue.id(asked)));
         let good = fallback.and_then(|it| self.catalogue.of(&it.good.id));
         Some(good.map_or(asked, |good| Spec { schedule: asked.schedule, gate: asked.gate, ..good }))
     }
 
     /// The agent keeps other fallbacks from now on.
     pub(super) fn fall_back(&mut self, fallbacks: &Fallbacks, now: Now) -> Holds {
+        self.remembers(fallbacks)?;
         self.fallbacks.clone_from(fallbacks);
         for (name, fallback) in fallbacks {
-            let (Some(at), Some(failed)) = (NAMES.iter().position(|it| *it == &**name), &fallback.failed)
-            else {
+            let failed = fallback.failed.as_ref().map(|failed| &failed.id);
+            let (Some(at), Some(failed)) = (NAMES.iter().position(|it| *it == &**name), failed) else {
                 continue;
             };
             let account = &self.accounts[at];
@@ -277,6 +297,25 @@ impl<'a> Rules<'a> {
         Ok(())
     }
 
+    /// What came up last stays what is returned to: until the workload is gone, or another content came up.
+    fn remembers(&self, fallbacks: &Fallbacks) -> Holds {
+        for (at, name) in NAMES.iter().enumerate() {
+            let Some(before) = self.fallbacks.get(*name) else { continue };
+            let account = &self.accounts[at];
+            let good = fallbacks.get(*name).map(|it| &it.good.id);
+            let mut contents = [account.spec, account.before].into_iter().flatten();
+            let is_right = match good {
+                Some(good) => *good == before.good.id || contents.any(|it| self.catalogue.id(it) == good),
+                None => self.asked(at).is_none() && self.wanted.all_known() && !self.wanted.is_held(at),
+            };
+            if !is_right {
+                let what = format!("'{name}' came up as {}, and would return to {good:?}", before.good.id);
+                return broken(Invariant::Remembers, what);
+            }
+        }
+        Ok(())
+    }
+
     /// Whether this limit was ordered for the present pod of the name.
     pub(super) fn is_latest_limit(&self, name: usize, ticket: Ticket) -> bool {
         self.accounts[name].limit == Some(ticket)
@@ -284,7 +323,8 @@ impl<'a> Rules<'a> {
 
     /// Whether an update is under way: a content that has something to return to, and isn't given up.
     pub(super) fn is_on_trial(&self, name: usize) -> bool {
-        self.fallbacks.get(NAMES[name]).is_some_and(|it| it.failed.is_none())
+        let spec = self.accounts[name].spec.map(|spec| self.catalogue.id(spec));
+        self.fallbacks.get(NAMES[name]).is_some_and(|it| Some(&it.good.id) != spec)
     }
 
     pub(super) fn pressed(&mut self, resource: Resource, level: Level, now: Now) {
@@ -311,6 +351,15 @@ impl<'a> Rules<'a> {
         match notice.reason {
             Reason::Restarted => {
                 (account.failures, account.not_before, account.may_finish_again) = (0, Duration::ZERO, true)
+            }
+            Reason::Flapping => {
+                let rest = format!("rests for {} s", account.rest.as_secs());
+                if std::mem::replace(&mut account.told_of_rest, true) || !notice.message.ends_with(&rest) {
+                    return broken(
+                        Invariant::Flapping,
+                        format!("{notice}; it {rest}, and that is told once"),
+                    );
+                }
             }
             Reason::Evicted => {
                 account.evicted = Some(now.up);
@@ -346,6 +395,7 @@ impl<'a> Rules<'a> {
                 let dismissed = account.dismissed || before.is_some();
                 *account = Account {
                     spec: after,
+                    before,
                     dismissed,
                     slot_since: Some(now.utc),
                     removal_refused: account.removal_refused,
@@ -385,11 +435,17 @@ impl<'a> Rules<'a> {
             let allowed = self.wanted.allows(spec, &metrics);
             if account.allowed.replace(allowed).is_some_and(|before| before != allowed) {
                 changed.push((name, allowed));
+                if now.up < account.rests_until {
+                    continue; // they cost nothing
+                }
                 account.changes.retain(|at| now.up - *at < 60 * S);
                 account.changes.push(now.up);
                 if account.changes.len() > 5 {
                     account.changes.clear();
-                    account.rests_until = now.up + 30 * S;
+                    let again = !account.rest.is_zero() && now.up < account.rests_until + 300 * S;
+                    account.rest = if again { (account.rest * 2).min(300 * S) } else { 30 * S };
+                    account.rests_until = now.up + account.rest;
+                    account.told_of_rest = false;
                 }
             }
             if agent.tracked.get(NAMES[name]).is_none_or(|tracked| !tracked.may_run) {
@@ -429,6 +485,42 @@ impl<'a> Rules<'a> {
             if until > now.up + longest {
                 let wait = until - now.up;
                 return broken(Invariant::BackOff, format!("'{}' waits for {wait:?}", NAMES[name]));
+            }
+        }
+        Ok(())
+    }
+
+    /// The agent has nothing to do now. Whatever is under way for one workload, no other waits for it; and what runs
+    /// for a while is remembered as what came up.
+    pub(super) fn moves(&mut self, agent: &Agent, pending: &[Pending], now: Now) -> Holds {
+        let sound = self.wanted.any_known() && self.engines.iter().all(|told| told.sound);
+        let (metrics, is_fine) = (self.metrics(now), self.is_fine());
+        for (name, account) in self.accounts.iter_mut().enumerate() {
+            let phase = agent.tracked.get(NAMES[name]).map(|tracked| tracked.phase);
+            let Some(spec) = account.spec else { continue };
+            if phase != Some(Phase::Running) {
+                account.runs_since = None;
+            } else if now.up >= *account.runs_since.get_or_insert(now.up) + 10 * S
+                && self.fallbacks.get(NAMES[name]).is_none_or(|it| it.good.id != *self.catalogue.id(spec))
+            {
+                return broken(Invariant::Remembers, format!("{spec} has come up, and isn't remembered"));
+            }
+            let is_due = match phase {
+                Some(Phase::Inactive) => true,
+                Some(Phase::Waiting { until }) => until <= now.up,
+                _ => false,
+            };
+            let is_own = |it: &Pending| {
+                about(&it.order.task).1.is_some_and(|id| self.catalogue.name(id) == Some(name))
+            };
+            let is_held_up = account.evicted.is_some()
+                || now.up < account.rests_until
+                || account.removal_refused.is_some_and(|at| now.up < at + REMOVE_AGAIN)
+                || self.engines.iter().flat_map(|told| told.pods.values()).any(|(of, _)| *of == name)
+                || pending.iter().any(is_own);
+            let is_service = matches!(spec.schedule(), Schedule::Service(_));
+            if sound && is_fine && is_due && is_service && !is_held_up && self.wanted.allows(spec, &metrics) {
+                return broken(Invariant::Waits, format!("{spec} is {phase:?}, and nothing is done for it"));
             }
         }
         Ok(())

@@ -198,6 +198,7 @@ pub(super) fn script(seed: u64, length: usize) -> Script {
             two_at_once(mood, &mut random, &mut steps);
             beside(mood, &mut random, &mut steps);
             (0..2).for_each(|_| cut_short(mood, &mut random, &mut steps));
+            edited_again(&mut random, &mut steps);
         }
         let empty = random.one_in(3);
         steps.push(Step::Calm { empty });
@@ -365,6 +366,29 @@ fn cut_short(mood: Mood, random: &mut Random, steps: &mut Vec<Step>) {
     well(steps, 2);
     steps.extend([Step::Vanish(0), Step::Wait(61), Step::Answer(1, How::Well), Step::Answer(1, How::Well)]);
     well(steps, 4);
+}
+
+/// What ran well is edited so that it can't start, put back, and at once edited so that it ends as soon as it starts.
+fn edited_again(random: &mut Random, steps: &mut Vec<Step>) {
+    let good = Spec { schedule: 1, gate: 0, rootless: false, ..spec(random) };
+    let bad = Spec { content: (good.content + 1) % CONTENTS, ..good };
+    let only = |spec| Step::Manifests(Wishes { workloads: vec![spec], ..Wishes::default() });
+    let well =
+        |steps: &mut Vec<Step>, count| steps.extend(std::iter::repeat_n(Step::Answer(0, How::Well), count));
+    steps.extend([Resource::Memory, Resource::Disk].map(|resource| Step::Press(resource, Level::Fine)));
+    well(steps, 16);
+    steps.push(only(good));
+    well(steps, 8);
+    steps.extend([Step::Wait(20), only(bad)]);
+    well(steps, random.below(2));
+    steps.extend([Step::Answer(0, How::Refused), only(good)]);
+    well(steps, 2);
+    steps.extend([only(bad), Step::Doom(bad, true)]);
+    for _ in 0..8 {
+        well(steps, 5);
+        steps.push(Step::Wait(20));
+    }
+    steps.push(Step::Doom(bad, false));
 }
 
 fn step(mood: Mood, options: Options, random: &mut Random, steps: &mut Vec<Step>) {

@@ -21,6 +21,7 @@ pub(super) fn shown(fact: &Fact) -> String {
             let images: Vec<_> = fetched.iter().map(|it| it.image.as_str()).collect();
             format!("pulled [{}]", images.join(", "))
         }
+        Fact::Fit { holders, .. } => format!("it would start; wanted ports have {holders:?}"),
         Fact::Pod(pod) => {
             let states: Vec<_> = pod.containers.iter().map(|it| format!("{:?}", it.state)).collect();
             format!("the pod is there: {}; CPU {:?}", states.join(", "), pod.cpu)

@@ -1,6 +1,6 @@
 //! How a pod is made and started, and how that is cut short.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{LIMIT, PLAY_LIMIT, SHORT_GRACE, Seen, Tasks, short_name};
 use crate::{
@@ -19,7 +19,7 @@ use crate::{
     },
     wire::{
         pod,
-        podman::{Played, plain},
+        podman::{ListedContainer, Played, plain},
         secrets,
     },
 };
@@ -64,16 +64,19 @@ impl Tasks {
             return self.remove(id, workload.grace).map(|()| None);
         }
         if let Err(error) = played {
+            let slow =
+                matches!(error, Error::Late(_)).then(|| self.running_init_container(workload)).flatten();
+            // until then podman goes on, and neither lists nor removes the pod
+            hangup.hang_up();
             let removed = self.remove(id, SHORT_GRACE);
+            let limit = PLAY_LIMIT.as_secs();
             return Err(match (error, removed) {
                 (Error::Refused(reason), _) => Failure::Workload(reason),
                 // podman is well, so it must be the workload that takes so long
-                (Error::Late(_), Ok(())) => {
-                    let limit = PLAY_LIMIT.as_secs();
-                    Failure::Workload(format!(
-                        "not started within {limit} s: its init containers take too long"
-                    ))
-                }
+                (Error::Late(_), Ok(())) => Failure::Workload(match slow {
+                    Some(name) => format!("init container '{name}' did not end within {limit} s"),
+                    None => format!("it was not started within {limit} s"),
+                }),
                 (error, _) => error.into(),
             });
         }
@@ -82,23 +85,49 @@ impl Tasks {
         Ok(Some(found.into_iter().map(|one| one.seen).collect()))
     }
 
+    /// The one that the start of this pod waits for.
+    fn running_init_container(&self, workload: &Workload) -> Option<String> {
+        let id = &workload.id;
+        let filters = json!({ "pod": [id.as_str()], "status": ["running"] }).to_string();
+        // unlike the pod itself these can be seen while it is being started
+        let answer = self.client.get("containers/json", &[("filters", &filters)], LIMIT).ok()?;
+        let running: Vec<ListedContainer> = answer.json().ok()?;
+        let mut names = running.iter().flat_map(|container| &container.names);
+        let specification = workload.content.specification.value();
+        let inits = specification["initContainers"].as_array()?;
+        names.find_map(|name| {
+            let name = name.strip_prefix(id.as_str())?.strip_prefix('-')?;
+            inits.iter().any(|init| init["name"] == name).then(|| name.to_owned())
+        })
+    }
+
     /// Makes the pod and starts it: in two steps if its conditions may bound its CPU time, so that nothing of it runs
     /// before the bound is there.
     fn play(&self, workload: &Workload, cpu: CpuLimit, hangup: &Hangup) -> Result<(), Error> {
-        self.volumes.make(workload).map_err(Error::Refused)?;
-        let volumes = self.volumes.of(&workload.id);
-        let body = pod::documents(workload, &self.owner, &self.device_id, &self.limits, &volumes);
         let client = self.client.until(hangup.clone());
         let is_bounded = self.is_bounded(workload);
-        let query = [("logOptions", LOG_LIMIT), ("start", "false")];
-        let query = &query[..if is_bounded { 2 } else { 1 }];
-        let answer = client.post("play/kube", query, &body, PLAY_LIMIT)?;
-        // a container that didn't start is a success to podman
-        let mut reasons = answer.json().map(Played::errors).or_else(Error::reasons)?;
+        let mut reasons = self.make(workload, !is_bounded, &client)?;
         if reasons.is_empty() && is_bounded {
             reasons = self.begin(&workload.id, cpu, &client)?;
         }
         if reasons.is_empty() { Ok(()) } else { Err(Error::Refused(self.explain(workload, reasons))) }
+    }
+
+    /// Makes the pod, and perhaps starts it. Says why that went wrong.
+    pub(super) fn make(
+        &self,
+        workload: &Workload,
+        starts: bool,
+        client: &Client,
+    ) -> Result<Vec<String>, Error> {
+        self.volumes.make(workload).map_err(Error::Refused)?;
+        let volumes = self.volumes.of(&workload.id);
+        let body = pod::documents(workload, &self.owner, &self.device_id, &self.limits, &volumes);
+        let query = [("logOptions", LOG_LIMIT), ("start", "false")];
+        let query = &query[..if starts { 1 } else { 2 }];
+        let answer = client.post("play/kube", query, &body, PLAY_LIMIT)?;
+        // a container that didn't start is a success to podman
+        answer.json().map(Played::errors).or_else(Error::reasons)
     }
 
     /// Whether it is to have a limit before it starts. In the older hierarchy none can be had if a container brings one of
@@ -133,7 +162,7 @@ impl Tasks {
     }
 
     /// Says it in names that the workload's author gave.
-    fn explain(&self, workload: &Workload, reasons: Vec<String>) -> String {
+    pub(super) fn explain(&self, workload: &Workload, reasons: Vec<String>) -> String {
         let id = &workload.id;
         let mut reason = plain(&reasons).replace(&pod::own_prefix(id), "");
         if let Ok(Some(pod)) = self.inspect(id) {

@@ -38,24 +38,26 @@ impl Rules<'_> {
         match &order.task {
             Task::Limit { .. } | Task::Probe { .. } => return self.may_ask(name, id, order, pending),
             Task::Cancel(id) => return self.may_cancel(name, id, order, pending, now),
-            Task::Pull(_) => {} // changes nothing that a list shows
+            Task::Pull(_) | Task::Check(_) => {} // change nothing that a list shows
             _ => self.accounts[name].last_order[index(order.engine)] = order.ticket,
         }
         let others = || pending.iter().filter_map(|it| Some((it, about(&it.order.task).1?)));
-        let pulls = verb == "pull";
+        let account = &mut self.accounts[name];
+        let before = match verb {
+            "pull" => Some(account.pull.replace(order.ticket)),
+            "check" => Some(account.check.replace(order.ticket)),
+            _ => None,
+        };
         for (other, _) in others().filter(|(_, other)| *other == id) {
             let is_aside = matches!(
                 other.order.task,
-                Task::Pull(_) | Task::Limit { .. } | Task::Probe { .. } | Task::Cancel(_)
+                Task::Pull(_) | Task::Check(_) | Task::Limit { .. } | Task::Probe { .. } | Task::Cancel(_)
             );
-            if !pulls && !is_aside || pulls && self.accounts[name].pull == Some(other.order.ticket) {
+            if before.map_or(!is_aside, |before| before == Some(other.order.ticket)) {
                 let both =
                     format!("{}, while this is under way: {}", sentence(order), sentence(&other.order));
                 return broken(Invariant::OneOrder, both);
             }
-        }
-        if pulls {
-            self.accounts[name].pull = Some(order.ticket);
         }
         match &order.task {
             Task::Remove { id, grace } => {
@@ -68,7 +70,7 @@ impl Rules<'_> {
                 if grace.is_zero() && self.accounts[name].evicted.is_none() {
                     return broken(Invariant::Pressure, format!("{} is killed for nothing", sentence(order)));
                 }
-                self.may_remove(name, order)
+                self.may_remove(name, id, order, finished, now)
             }
             Task::Start(..) => {
                 self.stopped.remove(id);
@@ -82,7 +84,7 @@ impl Rules<'_> {
                 }
                 self.may_start(name, id, order, finished, now)
             }
-            Task::Pull(_) => self.is_wanted(name, id, order, now),
+            Task::Pull(_) | Task::Check(_) => self.is_wanted(name, id, order, now),
             _ => Ok(()),
         }
     }
@@ -182,8 +184,26 @@ impl Rules<'_> {
         Ok(())
     }
 
-    pub(super) fn may_remove(&self, name: usize, order: &Order) -> Holds {
+    pub(super) fn may_remove(
+        &self,
+        name: usize,
+        id: &WorkloadId,
+        order: &Order,
+        finished: &Finished,
+        now: Now,
+    ) -> Holds {
         let account = &self.accounts[name];
+        let pods = &self.engines[index(order.engine)].pods;
+        if let Some(spec) = account.spec.filter(|spec| self.catalogue.id(*spec) != id)
+            && let new = self.catalogue.id(spec)
+            && spec.engine() == order.engine
+            && self.is_wanted(name, new, order, now).is_ok()
+            && pods.get(id).is_some_and(|(_, runs)| *runs)
+            && !(account.checked || pods.contains_key(new) || finished.contains_key(new))
+        {
+            let what = format!("{}, and nobody knows whether {new} can start", sentence(order));
+            return broken(Invariant::Stays, what);
+        }
         let is_held = self.wanted.is_held(name);
         if account.spec.is_none() && (is_held || !self.wanted.all_known() && !account.dismissed) {
             return broken(Invariant::Unread, format!("{}, which may be wanted", sentence(order)));

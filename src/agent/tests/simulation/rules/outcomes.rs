@@ -49,7 +49,7 @@ impl Rules<'_> {
             }
             return;
         }
-        if let Ok(Fact::Pulled { fetched, .. }) = result {
+        if let Ok(Fact::Pulled { fetched, .. } | Fact::Fit { fetched, .. }) = result {
             for Fetched { image, before } in fetched {
                 let image = (order.engine, image.clone());
                 if before.is_none() || self.pulled.contains(&image) {
@@ -63,6 +63,21 @@ impl Rules<'_> {
         if matches!(order.task, Task::Start(..) | Task::Look(_) | Task::Remove { .. }) {
             self.accounts[name].last_order[index(order.engine)] = self.newest;
         }
+        let is_refused = match result {
+            // a port that another workload keeps
+            Ok(Fact::Fit { holders, .. }) => holders.iter().any(|(_, holder)| {
+                let other = self.catalogue.name(holder).filter(|other| *other != name);
+                let spec = other.and_then(|other| self.accounts[other].spec);
+                spec.is_some_and(|spec| self.catalogue.id(spec) == holder)
+            }),
+            result => matches!(result, Err(Failure::Workload(_))),
+        };
+        if self.accounts[name].spec.is_some_and(|spec| self.catalogue.id(spec) == id) {
+            let account = &mut self.accounts[name];
+            account.checked |= matches!(order.task, Task::Check(_)) && result.is_ok() && !is_refused;
+            account.checked &= !(matches!(order.task, Task::Start(..)) && is_refused);
+        }
+        let told = &mut self.engines[index(order.engine)];
         match (&order.task, result) {
             (Task::Probe { container, probe, .. }, result) => {
                 self.asked_container(name, order.ticket, container, probe, result);
@@ -102,8 +117,8 @@ impl Rules<'_> {
         }
         if own
             && !cancelled
-            && matches!(order.task, Task::Start(..) | Task::Pull(_))
-            && matches!(result, Err(Failure::Workload(_)))
+            && matches!(order.task, Task::Start(..) | Task::Pull(_) | Task::Check(_))
+            && is_refused
         {
             self.failed(name, now.up);
         }
