@@ -123,7 +123,7 @@ struct Managed {
     since: Option<Duration>,
     status: WorkloadStatus,
     /// Since when it has been so.
-    status_since: Duration,
+    status_since: Option<Duration>,
 }
 
 #[derive(Debug)]
@@ -256,6 +256,7 @@ impl Managed {
         if id(&self.wanted) != id(&wanted) {
             self.dismissed |= wanted.is_none();
             (self.came_up, self.since, self.may_run) = (false, None, false);
+            self.status_since = self.status_since.filter(|_| self.wanted.is_some() == wanted.is_some());
             self.flapping = Flapping::default();
             self.forgive();
         }
@@ -387,8 +388,9 @@ impl Managed {
 
     /// Says how the workload is, and when that changes without anything happening.
     fn judge(&mut self, name: &str, turn: &mut Turn<'_>) -> Wake {
-        let Some(wanted) = &self.wanted else { return Wake::Never };
         let now = turn.now.up;
+        self.status_since.get_or_insert(now);
+        let Some(wanted) = &self.wanted else { return Wake::Never };
         let late = self.since.unwrap_or(now) + UP;
         let (mut wake, mut cause) = (Wake::Never, String::new());
         let status = match self.here() {
@@ -418,7 +420,7 @@ impl Managed {
         if std::mem::replace(&mut self.status, status) == status {
             return wake;
         }
-        self.status_since = now;
+        self.status_since = Some(now);
         let place = &wanted.content.namespace;
         match status {
             WorkloadStatus::Running if self.applied.is_none() => turn.tell(Notice::info(

@@ -19,7 +19,7 @@ impl Deployments {
 
 impl Managed {
     fn shown(&self, view: &View<'_>) -> report::Workload {
-        let since = Some(view.now.up.saturating_sub(self.status_since).as_secs());
+        let since = self.status_since.map(|since| view.now.up.saturating_sub(since).as_secs());
         let mut shown = report::Workload { since, ..report::Workload::default() };
         if self.wanted.is_none() {
             shown.cause = Some("nobody asks for it any more; its Deployment is being removed".to_owned());

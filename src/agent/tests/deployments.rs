@@ -372,6 +372,24 @@ fn the_server_hears_how_it_is_and_a_disconnected_device_removes_it() {
     assert!(world.cluster.all[0].leaving);
 }
 
+#[test]
+fn a_new_one_is_as_it_is_since_it_came_and_a_removed_one_leaves_since_then() {
+    let web = web();
+    let mut world = World::new();
+    world.want(&[]);
+    world.pass(500 * S);
+    world.want(&[&web]);
+    world.pass(30 * S);
+    let since = |world: &World| world.agent.report(world.now).workloads[0].since;
+    assert_eq!(since(&world), Some(30));
+    world.comes_to("web", Rollout::Available);
+    world.pass(7 * S);
+    assert_eq!(since(&world), Some(7));
+    world.want(&[]);
+    world.pass(3 * S);
+    assert_eq!(since(&world), Some(3));
+}
+
 /// A life of changes, outages, refusals, lost watches and strangers. When the trouble stops, the cluster has what is
 /// wanted, and nothing else of ours; and then it is quiet.
 fn live(seed: u64) {
