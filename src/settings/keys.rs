@@ -124,7 +124,7 @@ pub(super) fn help() -> String {
     option(
         &mut text,
         "--config FILE",
-        "read the settings of this YAML file; a command finds that of this machine",
+        "read the settings of this YAML file; a command and --check find that of this machine",
     );
     option(&mut text, "--json", "let a command print JSON");
     option(

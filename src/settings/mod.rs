@@ -125,7 +125,7 @@ impl Settings {
         let mut layers = Layers::credentials(host, &environment);
         layers.cover(match &command.config {
             Some(path) => Layers::file(path)?,
-            None if command.word.is_some() => Layers::usual(host, &environment)?,
+            None if command.word.is_some() || command.check => Layers::usual(host, &environment)?,
             None => Layers::default(),
         });
         layers.cover(Layers::environment(environment.clone())?);

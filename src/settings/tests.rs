@@ -341,3 +341,15 @@ fn the_sample_explains_every_key_and_works_with_all_of_them() {
         assert!(!is_value || setting.value == default, "{} shows another default", setting.key);
     }
 }
+
+#[test]
+fn a_check_finds_the_settings_of_this_machine_as_commands_do_and_the_agent_does_not() {
+    let world = World::new();
+    std::fs::write(&world.host.config, "MANIFESTS: /usual\n").unwrap();
+    let Ok(Invocation::Check(settings)) = world.load(&["--check"], &[]) else { panic!() };
+    assert_eq!(settings.manifests, Some("/usual".into()));
+    let other = world.file(b"MANIFESTS: /named\n");
+    let Ok(Invocation::Check(settings)) = world.load(&["--check", "--config", &other], &[]) else { panic!() };
+    assert_eq!(settings.manifests, Some("/named".into()));
+    assert!(world.load(&[], &[]).unwrap_err().contains("neither MANIFESTS nor SERVER"));
+}
