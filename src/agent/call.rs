@@ -58,7 +58,7 @@ pub enum CallKind {
 /// How the device is.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Heartbeat {
-    /// Something is crashed, missing or can't be written.
+    /// Something is crashed, missing or short, or can't be written.
     pub degraded: bool,
     /// The version of the configuration that is applied.
     pub version: String,

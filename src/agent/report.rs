@@ -33,7 +33,7 @@ pub struct Report {
 pub struct Device {
     /// Its name.
     pub id: String,
-    /// Nothing is crashed, missing or can't be written.
+    /// Nothing is crashed, missing or short, and everything can be written.
     pub healthy: bool,
     /// The edge API, if there is one.
     pub server: Option<Server>,
@@ -321,6 +321,7 @@ impl Agent {
             || self.sources.is_any_held()
             || self.engines.missing().next().is_some()
             || !self.store_broken.is_empty()
+            || self.book.held
     }
 }
 

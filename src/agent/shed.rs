@@ -74,7 +74,7 @@ pub enum Level {
     Critical,
 }
 
-/// A resource's level has changed.
+/// A resource's level has changed, or while it is short how much is left.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pressure {
     /// Of what.
@@ -194,10 +194,15 @@ impl Shed {
 }
 
 impl Agent {
-    /// A resource's level has changed.
+    /// A resource's level has changed, or how much is left.
     pub(super) fn pressed(&mut self, pressure: Pressure, now: Now) {
         if pressure.resource == Resource::Cpu {
             return self.strained(&pressure);
+        }
+        let same = |(it, _): &&mut (Pressure, _)| it.resource == pressure.resource && it.level == pressure.level;
+        if let Some((known, _)) = self.shed.levels.iter_mut().find(same) {
+            *known = pressure; // only the amounts differ
+            return;
         }
         let was_fine = self.shed.level(pressure.resource) == Level::Fine;
         if pressure.level == Level::Fine && !was_fine {

@@ -141,9 +141,9 @@ fn a_disk_with_less_than_its_reserve() {
     let cause = format!("nothing new is pulled or started: {short}");
     let remedy = "free some; what is kept free is set by MEMORY_RESERVE and DISK_RESERVE";
     wait_for_explanation(&device, "heavy", 1, &format!("heavy is held: {cause}\nremedy: {remedy}\n"));
-    let expected = status("healthy", &format!("heavy held # 0 - - {cause}"));
+    let expected = status("degraded", &format!("heavy held # 0 - - {cause}"));
     let expected = expected.replacen("\n\n", &format!("\nshort {short}\n\n"), 1);
-    wait_for(&device, &["status"], 0, &expected);
+    wait_for(&device, &["status"], 1, &expected);
 }
 
 #[test]

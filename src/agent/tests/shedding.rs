@@ -341,3 +341,21 @@ fn a_priority_that_is_no_number_is_reported_and_counts_as_none() {
         ["workload 'a': the annotation priority, 'high', is no whole number, so its priority is 0"]
     );
 }
+
+#[test]
+fn while_something_is_short_the_device_is_degraded_and_the_present_amount_is_shown_but_told_once() {
+    let mut world = World::running(&[&workload("a", 1)]);
+    let left = |mib: u64, level| {
+        let (available, reserve) = (mib * MIB, 32 * MIB);
+        Event::Pressure(Pressure { resource: Resource::Disk, level, available, reserve, stalled: 0 })
+    };
+    for mib in [20, 7, 25] {
+        world.happen(left(mib, Level::Low));
+        let device = world.agent.report(world.now).device;
+        let shortage = format!("disk space is short: {mib} MiB are left, the reserve is 32 MiB");
+        assert_eq!((device.healthy, device.shortages), (false, vec![shortage]));
+    }
+    assert_eq!(world.told(Reason::DeviceLow).len(), 1);
+    world.happen(left(200, Level::Fine));
+    assert!(world.agent.report(world.now).device.healthy);
+}

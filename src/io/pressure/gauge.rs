@@ -12,6 +12,8 @@ pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 const FAST: u64 = 32 << 20;
 /// Something is critical when it has been for so long, or at once when half of that is left of memory.
 const SUSTAINED: Duration = Duration::from_secs(2);
+/// Between two tellings of how much is left while it is short.
+const TELL_AGAIN: Duration = Duration::from_secs(5);
 /// Per cent of the last ten seconds in which all waited for memory: the device does little else, and has for a while.
 const STALLED: u8 = 10;
 
@@ -53,14 +55,16 @@ pub(super) struct Gauge {
     level: Level,
     /// Since when it has been critical, told or not.
     critical: Option<Duration>,
+    /// What was told last, and when.
+    told: Option<(Pressure, Duration)>,
 }
 
 impl Gauge {
     pub(super) fn new(resource: Resource) -> Self {
-        Self { resource, level: Level::Fine, critical: None }
+        Self { resource, level: Level::Fine, critical: None, told: None }
     }
 
-    /// The new level, if it is another.
+    /// The new level, if it is another; while it is short also the amount, now and then.
     pub(super) fn judge(&mut self, reading: &Reading, now: Duration) -> Option<Pressure> {
         let Reading { available, reserve, stalled } = *reading;
         let more = |bound: u64, level: Level| if self.level >= level { bound / 4 * 5 } else { bound };
@@ -77,12 +81,17 @@ impl Gauge {
             _ if is_low => Level::Low,
             _ => Level::Fine,
         };
-        if std::mem::replace(&mut self.level, level) == level {
-            return None;
-        }
+        let is_other = std::mem::replace(&mut self.level, level) != level;
         // said only where it is the cause
         let stalled = if available < reserve / 2 || stalled < STALLED { 0 } else { stalled };
-        Some(Pressure { resource: self.resource, level, available, reserve, stalled })
+        let pressure = Pressure { resource: self.resource, level, available, reserve, stalled };
+        let is_news = is_other
+            || level != Level::Fine
+                && self.told.as_ref().is_none_or(|(told, at)| *told != pressure && now >= *at + TELL_AGAIN);
+        is_news.then(|| {
+            self.told = Some((pressure.clone(), now));
+            pressure
+        })
     }
 }
 
@@ -98,7 +107,8 @@ mod tests {
         let mut told = Vec::new();
         for (second, (available, stalled)) in (0..).zip(readings) {
             let reading = Reading { available: *available, reserve: 400, stalled: *stalled };
-            let news = gauge.judge(&reading, S * second);
+            let before = gauge.level;
+            let news = gauge.judge(&reading, S * second).filter(|it| it.level != before);
             told.extend(news.map(|pressure| (u64::from(second), pressure.level)));
         }
         told
@@ -108,6 +118,17 @@ mod tests {
     fn below_the_reserve_is_low_until_there_is_a_quarter_more() {
         assert_eq!(levels(&[(400, 0), (399, 0), (400, 0), (499, 0)]), [(1, Level::Low)]);
         assert_eq!(levels(&[(399, 0), (500, 0), (400, 0)]), [(0, Level::Low), (1, Level::Fine)]);
+    }
+
+    #[test]
+    fn while_it_is_short_the_amount_is_told_again_when_it_has_changed_but_not_every_second() {
+        let mut gauge = Gauge::new(Resource::Disk);
+        let mut told = Vec::new();
+        for (second, available) in (0..).zip([900, 390, 380, 370, 360, 350, 340, 340, 340, 340, 340, 340, 900]) {
+            let reading = Reading { available, reserve: 400, stalled: 0 };
+            told.extend(gauge.judge(&reading, S * second).map(|it| (second, it.available)));
+        }
+        assert_eq!(told, [(1, 390), (6, 340), (12, 900)]);
     }
 
     #[test]
