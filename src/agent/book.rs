@@ -10,6 +10,7 @@ use super::{
     notice::{Notice, Reason},
     order::{Failure, Order, Task, Ticket},
     random::Random,
+    run::Run,
     slots::NextSlot,
     time::Now,
     update::{Fallback, Fallbacks},
@@ -138,8 +139,8 @@ impl Turn<'_> {
         }
     }
 
-    pub(super) fn finished(&mut self, id: &WorkloadId, code: i32) {
-        self.book.finished_changed |= self.book.finished.insert(id.clone(), code) != Some(code);
+    pub(super) fn finished(&mut self, id: &WorkloadId, run: Run) {
+        self.book.finished_changed |= self.book.finished.insert(id.clone(), run) != Some(run);
     }
 
     pub(super) fn forget(&mut self, id: &WorkloadId) {

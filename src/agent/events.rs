@@ -9,6 +9,7 @@ use super::{
     images::Pulled,
     notice::{Notice, Problem},
     order::{Order, Outcome},
+    run::Run,
     shed::Pressure,
     slots::NextSlot,
     update::Fallbacks,
@@ -92,7 +93,7 @@ pub enum Action {
     Tell(Notice),
     /// For whoever asked.
     Reply(Asker, Reply),
-    /// To be kept over a reboot: the workloads that finished and don't run again, with their exit codes.
+    /// To be kept over a reboot: the workloads that finished.
     Remember(Finished),
     /// To be kept over a reboot: what workloads return to whose updates don't come up.
     RememberFallbacks(Fallbacks),
@@ -107,8 +108,8 @@ pub enum Action {
     Disconnect,
 }
 
-/// The workloads that finished and don't run again, with their exit codes.
-pub type Finished = BTreeMap<WorkloadId, i32>;
+/// The workloads that finished and don't run again, or wait for their next slot.
+pub type Finished = BTreeMap<WorkloadId, Run>;
 
 /// What the agent is told once, when it starts.
 #[derive(Debug, Clone)]

@@ -141,6 +141,7 @@ impl Reporter {
 pub(super) fn status(tracked: &Tracked) -> WorkloadStatus {
     let is_service = tracked.wanted().is_some_and(|workload| workload.is_service());
     match tracked.phase {
+        _ if tracked.has_failed() => WorkloadStatus::Crashed,
         Phase::Running | Phase::Looking { adopting: false, .. } => WorkloadStatus::Running,
         Phase::Finished { .. } => WorkloadStatus::Stopped,
         Phase::Pulling(_) if tracked.failures > 0 => WorkloadStatus::Crashed, // and isn't known to do better now

@@ -8,6 +8,7 @@
 //! | what a workload is, and its id | [`workload`] |
 //! | how long to wait after a failure, when a cron slot comes | [`schedule`] |
 //! | whether a cron slot has come | `slots` |
+//! | how a run ended | [`run`] |
 //! | what a container's end means | `verdict` |
 //! | where a workload's pod can be | [`phase`] |
 //! | from what is wanted to what is there | `reconcile` |
@@ -55,6 +56,7 @@ mod random;
 mod reconcile;
 pub mod report;
 mod rivals;
+pub mod run;
 pub mod schedule;
 pub mod shed;
 mod slots;

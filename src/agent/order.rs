@@ -174,6 +174,15 @@ pub struct Pod {
 }
 
 impl Pod {
+    /// When the last container ended, of those that did.
+    pub fn ended(&self) -> Option<SystemTime> {
+        let at = |container: &Container| match container.state {
+            ContainerState::Exited { at, .. } => Some(at),
+            _ => None,
+        };
+        self.containers.iter().filter_map(at).max()
+    }
+
     /// How long the container ran that ran longest, of those that ended.
     pub fn ran(&self) -> Duration {
         let ran = |container: &Container| match container.state {

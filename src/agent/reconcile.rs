@@ -23,6 +23,7 @@ use super::{
     order::Ticket,
     phase::Phase,
     report::State,
+    run::Run,
     slots::Slots,
     update::{Fallback, Progress, Trial},
     workload::{Engine, Workload, WorkloadId},
@@ -65,6 +66,8 @@ pub(super) struct Tracked {
     pub(super) failures: u32,
     /// The last one of this content, and what kind it was.
     failure: Option<(Reason, String)>,
+    /// The last run of this content that ended by itself.
+    last_run: Option<Run>,
     /// Of this content, by this process, after failures.
     restarts: u32,
     /// What was last seen of `phase`, and since when, since boot.
@@ -158,7 +161,7 @@ impl Tracked {
         }
         self.refuse_restart("its content has changed meanwhile", turn);
         (self.ready, self.failures, self.look_at, self.false_alarms) = (Ready::No, 0, None, 0);
-        (self.failure, self.restarts) = (None, 0);
+        (self.failure, self.last_run, self.restarts) = (None, None, 0);
         self.flapping = Flapping::default();
         self.trial = Trial::default();
         self.health = Health::default();
@@ -172,8 +175,9 @@ impl Tracked {
             self.leaving.take_back(&new.id);
         }
         self.present = back;
-        self.phase = match turn.book.finished.get(&new.id) {
-            Some(&code) => Phase::Finished { code },
+        self.last_run = turn.book.finished.get(&new.id).copied();
+        self.phase = match self.last_run {
+            Some(run) => Phase::Finished { code: run.code },
             // Its pod is on its way out: it starts when that is over.
             None if self.leaving.removal(&new.id).is_some() => Phase::Inactive,
             None if turn.ready(new.content.engine) && !back => Phase::Inactive,
@@ -262,7 +266,7 @@ impl Tracked {
             Phase::Unknown if self.failures > 0 => self.wait(turn.now.up, turn),
             Phase::Unknown => {
                 let finished = turn.book.finished.get(&wanted.id);
-                self.phase = finished.map_or(Phase::Inactive, |&code| Phase::Finished { code });
+                self.phase = finished.map_or(Phase::Inactive, |run| Phase::Finished { code: run.code });
             }
             Phase::Running => self.failed("its pod is gone", turn.now.up, turn),
             Phase::Waiting { .. } | Phase::Finished { .. } => {}

@@ -106,12 +106,25 @@ pub struct Workload {
     pub cpu: Option<u64>,
     /// The exit code of the last run, where it has ended.
     pub exit: Option<i32>,
+    /// How the last run of its content ended, where one did by itself; it may run again meanwhile.
+    pub last_run: Option<LastRun>,
     /// What the workload runs at, if at certain times only.
     pub cron: Option<String>,
     /// What else should be known of it.
     pub notes: Vec<String>,
     /// The profiles that it lists.
     pub profiles: Vec<Listed>,
+}
+
+/// A run that ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct LastRun {
+    /// The first exit code that isn't 0, or 0.
+    pub code: i32,
+    /// Since it ended.
+    pub ended: Option<u64>,
+    /// How long it took.
+    pub ran: Option<u64>,
 }
 
 /// A workload's state in a word.
@@ -130,6 +143,8 @@ pub enum State {
     Scheduled,
     /// It failed, and is tried again.
     BackOff,
+    /// Its last run failed, and there is none before its next slot, if ever.
+    Failed,
     Finished,
     /// The device is short of something.
     Held,
@@ -143,7 +158,7 @@ pub enum State {
 
 impl State {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Unknown,
         Self::Pulling,
         Self::Starting,
@@ -152,6 +167,7 @@ impl State {
         Self::Inactive,
         Self::Scheduled,
         Self::BackOff,
+        Self::Failed,
         Self::Finished,
         Self::Held,
         Self::Evicted,
@@ -170,6 +186,7 @@ impl State {
             Self::Inactive => "inactive",
             Self::Scheduled => "scheduled",
             Self::BackOff => "back-off",
+            Self::Failed => "failed",
             Self::Finished => "finished",
             Self::Held => "held",
             Self::Evicted => "evicted",

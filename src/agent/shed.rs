@@ -199,7 +199,8 @@ impl Agent {
         if pressure.resource == Resource::Cpu {
             return self.strained(&pressure);
         }
-        let same = |(it, _): &&mut (Pressure, _)| it.resource == pressure.resource && it.level == pressure.level;
+        let same =
+            |(it, _): &&mut (Pressure, _)| it.resource == pressure.resource && it.level == pressure.level;
         if let Some((known, _)) = self.shed.levels.iter_mut().find(same) {
             *known = pressure; // only the amounts differ
             return;

@@ -63,6 +63,11 @@ impl Slots {
         self.next
     }
 
+    /// A slot has come, and its run has not begun.
+    pub(super) fn is_due(&self) -> bool {
+        self.due
+    }
+
     /// The run has begun, or has failed to.
     pub(super) fn used(&mut self) {
         self.due = false;

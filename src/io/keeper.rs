@@ -34,7 +34,7 @@ const LONGEST_END: Duration = Duration::from_secs(1);
 /// Something to write down.
 #[derive(Debug, Clone)]
 pub enum Note {
-    /// The workloads that finished and don't run again.
+    /// The workloads that finished.
     Finished(Finished),
     /// What workloads return to whose updates don't come up.
     Fallbacks(Fallbacks),
@@ -146,7 +146,7 @@ fn load<T: DeserializeOwned + Default>(store: &Store, name: &str) -> T {
     })
 }
 
-/// The workloads that finished and don't run again.
+/// The workloads that finished.
 pub fn finished(state: &Store) -> Finished {
     load(state, FINISHED)
 }

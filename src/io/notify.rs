@@ -103,7 +103,8 @@ fn word(phase: Phase) -> &'static str {
     match phase {
         Phase::Running | Phase::Looking { adopting: false, .. } => "running",
         Phase::Waiting { .. } => "waiting",
-        Phase::Finished { .. } => "finished",
+        Phase::Finished { code: 0 } => "finished",
+        Phase::Finished { .. } => "failed",
         Phase::Inactive | Phase::Cancelling(_) | Phase::Stopping(_) => "stopped",
         Phase::Unknown | Phase::Looking { adopting: true, .. } | Phase::Pulling(_) | Phase::Starting(_) => {
             "starting"

@@ -80,6 +80,30 @@ fn a_container_that_crashes() {
 }
 
 #[test]
+fn a_job_that_failed() {
+    let Some(mut device) = Device::new("job") else { return };
+    let mut w = workload("job", "exit 3");
+    w["spec"]["pod"]["spec"]["restartPolicy"] = "Never".into();
+    device.manifest("job.json", &w.to_string());
+    device.start();
+    let cause = "it has finished with exit code 3 after 0 s; its restartPolicy is Never";
+    let remedy = "see the container's output: 'podman logs POD-CONTAINER'; 'restart NAME' doesn't wait";
+    let run = "last run: # ago, after #, with exit code 3";
+    wait_for_explanation(
+        &device,
+        "job",
+        1,
+        &format!(
+            "job is failed: {cause}
+{run}
+remedy: {remedy}
+"
+        ),
+    );
+    wait_for(&device, &["status"], 1, &status("degraded", &format!("job failed # 0 - - {cause}")));
+}
+
+#[test]
 fn a_slot_that_has_not_come() {
     let Some(mut device) = Device::new("cron") else { return };
     let mut w = workload("yearly", "true");

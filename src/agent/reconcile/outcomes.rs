@@ -11,9 +11,15 @@ use crate::agent::{
     order::{ContainerState, Fact, Failure, Pod, Ticket},
     phase::Phase,
     report::State,
+    run::Run,
     verdict::{Verdict, judge},
     workload::{Backoff, Engine, RestartPolicy, Schedule, Workload},
 };
+
+/// What follows a run that failed.
+fn next_run(wanted: &Workload) -> &'static str {
+    if wanted.is_service() { "" } else { "; its next run is at its next slot" }
+}
 
 impl Tracked {
     /// The outcome of one of this workload's orders.
@@ -104,7 +110,7 @@ impl Tracked {
                     // an unhealthy one that shall not be started again
                     let over = wanted.is_service() && wanted.restart == RestartPolicy::Never;
                     let finished = turn.book.finished.get(&wanted.id).filter(|_| over);
-                    let finished = finished.map(|code| Phase::Finished { code: *code });
+                    let finished = finished.map(|run| Phase::Finished { code: run.code });
                     (self.present, self.phase) = (false, finished.unwrap_or(Phase::Inactive));
                     turn.tell(Notice::info(Reason::Stopped, format!("workload '{name}': its pod is gone")));
                 }
@@ -173,13 +179,15 @@ impl Tracked {
                 self.trial.runs(since);
             }
             Verdict::Finished { code } => {
-                turn.tell(Notice::info(
-                    Reason::Finished,
-                    format!("workload '{name}' has finished with exit code {code}"),
-                ));
+                let cause = format!("has finished with exit code {code} after {} s", pod.ran().as_secs());
+                let message = format!("workload '{name}' {cause}");
+                turn.tell(match code {
+                    0 => Notice::info(Reason::Finished, message),
+                    _ => Notice::warning(Reason::Failed, format!("{message}{}", next_run(wanted))),
+                });
                 self.phase = Phase::Finished { code };
                 self.trial.ran(pod.ran());
-                turn.finished(&wanted.id, code);
+                self.ended(wanted, Run::of(pod, code), (Reason::Failed, format!("it {cause}")), turn);
             }
             Verdict::Failed { cause, at, ran } => {
                 self.trial.ran(ran);
@@ -199,6 +207,17 @@ impl Tracked {
             }
             Verdict::Broken { cause } => self.failed(&cause, turn.now.up, turn),
         }
+    }
+
+    /// A run is over, and nothing is started for it before the next slot, if ever.
+    pub(super) fn ended(&mut self, wanted: &Workload, run: Run, why: (Reason, String), turn: &mut Turn<'_>) {
+        if run.code != 0 {
+            self.failure = Some(why);
+        } else if !wanted.is_service() {
+            (self.failure, self.failures) = (None, 0); // a good run makes up for those before it
+        }
+        self.last_run = Some(run);
+        turn.finished(&wanted.id, run);
     }
 
     /// The engine could not be asked: what is there must be seen again before anything else is done.

@@ -6,6 +6,7 @@ use crate::agent::{
     notice::{Notice, Reason},
     order::Task,
     phase::Phase,
+    run::Run,
     time::Wake,
     workload::{Backoff, RestartPolicy, Workload},
 };
@@ -36,7 +37,7 @@ impl Tracked {
         }
         let message = format!("workload '{}': {cause}; it is stopped", self.name);
         turn.tell(Notice::warning(Reason::Unhealthy, message));
-        turn.finished(&wanted.id, KILLED);
+        self.ended(wanted, Run::cut_short(KILLED, ran, turn.now), (Reason::Unhealthy, cause), turn);
         self.stop(wanted, turn)
     }
 }

@@ -24,6 +24,17 @@ impl Tracked {
         }
     }
 
+    /// Its last run was no good, and nothing is started for it before its next slot, if ever.
+    pub(in crate::agent) fn has_failed(&self) -> bool {
+        match (&self.wanted, self.phase) {
+            (Some(_), Phase::Finished { code }) => code != 0,
+            (Some(wanted), Phase::Inactive) => {
+                !wanted.is_service() && !self.slots.is_due() && self.failure.is_some()
+            }
+            _ => false,
+        }
+    }
+
     /// What can be told from here alone.
     pub(super) fn state(&self) -> State {
         match (&self.wanted, self.phase) {
@@ -36,6 +47,7 @@ impl Tracked {
             (_, Phase::Unknown | Phase::Looking { .. }) => State::Unknown,
             (_, Phase::Cancelling(_)) => State::Stopping,
             (_, Phase::Stopping(_)) if self.failures == 0 => State::Stopping,
+            _ if self.has_failed() => State::Failed,
             (Some(wanted), Phase::Finished { .. }) if wanted.is_service() => State::Finished,
             (_, Phase::Inactive | Phase::Waiting { .. }) if !self.may_run => State::Inactive,
             (Some(wanted), Phase::Finished { .. } | Phase::Inactive) if !wanted.is_service() => {
@@ -78,7 +90,12 @@ impl Tracked {
         if let Schedule::Cron(cron) = &wanted.schedule {
             shown.cron = Some(cron.to_string());
         }
-        shown.exit = view.book.finished.get(&wanted.id).copied();
+        shown.exit = view.book.finished.get(&wanted.id).map(|run| run.code);
+        shown.last_run = self.last_run.map(|run| report::LastRun {
+            code: run.code,
+            ended: run.age(view.now),
+            ran: run.ran,
+        });
         shown.notes.extend(view.notes());
         self.explain(wanted, view, &mut shown);
         let fallback = view.book.fallbacks.get(&self.name);
@@ -126,28 +143,36 @@ impl Tracked {
                 shown.well = true;
             }
             State::Scheduled => {
-                let next = self.slots.next();
-                let left = next.map(|at| at.duration_since(view.now.utc).unwrap_or_default());
-                shown.next = left.map(|left| left.as_secs_f64().ceil() as u64);
-                because("it waits for its next slot".to_owned(), "");
-                if let Some((cause, _)) = view.closed() {
-                    shown.notes.push(format!("at present a slot would be skipped: {cause}"));
-                }
-                shown.well = shown.exit.unwrap_or(0) == 0 && self.failure.is_none();
+                self.schedule(view, shown);
+                shown.cause = Some("it waits for its next slot".to_owned());
+                shown.well = true;
+            }
+            State::Failed => {
+                let (reason, cause) = self.failure.clone().unwrap_or_else(|| {
+                    let code = shown.exit.unwrap_or_default(); // of a run before this process
+                    (Reason::Failed, format!("it has finished with exit code {code}"))
+                });
+                let next = match wanted.schedule {
+                    Schedule::Cron(_) => "its next run is at its next slot".to_owned(),
+                    Schedule::Service(_) => format!("its restartPolicy is {}", policy(wanted)),
+                };
+                because(format!("{cause}; {next}"), failure_remedy(reason, wanted));
+                self.schedule(view, shown);
             }
             State::BackOff => {
                 let (reason, cause) =
                     self.failure.clone().unwrap_or((Reason::BackOff, "it is stopped".into()));
-                because(cause, failure_remedy(reason));
+                because(cause, failure_remedy(reason, wanted));
                 if let Phase::Waiting { until } = self.phase {
                     shown.next = view.until(until);
                 }
             }
             State::Finished => {
-                let code = shown.exit.unwrap_or(0);
-                let policy = if wanted.restart == RestartPolicy::Never { "Never" } else { "OnFailure" };
-                because(format!("it has ended with exit code {code}; its restartPolicy is {policy}"), "");
-                shown.well = code == 0;
+                because(
+                    format!("it has ended with exit code 0; its restartPolicy is {}", policy(wanted)),
+                    "",
+                );
+                shown.well = true;
             }
             State::Starting if view.book.held && self.phase == Phase::Inactive => {
                 shown.state = State::Held;
@@ -171,6 +196,16 @@ impl Tracked {
             _ => {}
         }
     }
+
+    /// When the next slot of a workload with a cron schedule is, and what speaks against it.
+    fn schedule(&self, view: &View<'_>, shown: &mut report::Workload) {
+        let next = self.slots.next();
+        let left = next.map(|at| at.duration_since(view.now.utc).unwrap_or_default());
+        shown.next = left.map(|left| left.as_secs_f64().ceil() as u64);
+        if let Some((cause, _)) = view.closed().filter(|_| shown.cron.is_some()) {
+            shown.notes.push(format!("at present a slot would be skipped: {cause}"));
+        }
+    }
 }
 
 fn engine_remedy(engine: Engine) -> &'static str {
@@ -185,7 +220,11 @@ fn engine_remedy(engine: Engine) -> &'static str {
     }
 }
 
-fn failure_remedy(reason: Reason) -> &'static str {
+fn policy(wanted: &Workload) -> &'static str {
+    if wanted.restart == RestartPolicy::Never { "Never" } else { "OnFailure" }
+}
+
+fn failure_remedy(reason: Reason, wanted: &Workload) -> &'static str {
     match reason {
         Reason::ImagePullFailed => {
             "check the image's name, the way to its registry, and imageRegistries; or load it with 'podman load'"
@@ -193,6 +232,7 @@ fn failure_remedy(reason: Reason) -> &'static str {
         Reason::Unhealthy => {
             "see what the probe asks for, and the container's output: 'podman logs POD-CONTAINER'"
         }
+        _ if !wanted.is_service() => "see the container's output: 'podman logs POD-CONTAINER'",
         _ => "see the container's output: 'podman logs POD-CONTAINER'; 'restart NAME' doesn't wait",
     }
 }

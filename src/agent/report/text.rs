@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{Report, Server, Workload};
+use super::{LastRun, Report, Server, Workload};
 
 /// The device and everything on it.
 pub fn status(report: &Report) -> String {
@@ -46,8 +46,10 @@ pub fn status(report: &Report) -> String {
 }
 
 fn row(workload: &Workload) -> Vec<String> {
-    let why = [workload.cause.as_deref(), workload.notes.first().map(String::as_str)];
-    let why: Vec<&str> = why.into_iter().flatten().collect();
+    let run = workload.last_run.filter(|_| workload.cron.is_some());
+    let run = run.map(|run| format!("last run {}", last_run(run)));
+    let why = [workload.cause.clone(), run, workload.notes.first().cloned()];
+    let why: Vec<String> = why.into_iter().flatten().collect();
     vec![
         workload.name.clone(),
         workload.state.word().to_owned(),
@@ -71,7 +73,7 @@ pub fn describe(workload: &Workload) -> String {
         ("next", workload.next.map(|left| format!("in {}", duration(left))).unwrap_or_default()),
         ("restarts", workload.restarts.to_string()),
         ("last failure", text(&workload.failure)),
-        ("last exit code", workload.exit.map(|code| code.to_string()).unwrap_or_default()),
+        ("last run", workload.last_run.map(last_run).unwrap_or_default()),
         ("cron", text(&workload.cron)),
         ("cpu limit", workload.cpu.map(share).unwrap_or_default()),
         ("engine", text(&workload.engine)),
@@ -97,12 +99,15 @@ pub fn describe(workload: &Workload) -> String {
 
 /// Why a workload runs, or doesn't, and what can be done.
 pub fn explain(workload: &Workload) -> String {
-    let Workload { name, state, cause, remedy, next, notes, .. } = workload;
+    let Workload { name, state, cause, remedy, last_run, next, notes, .. } = workload;
     let mut text = format!("{name} is {}", state.word());
     if let Some(cause) = cause {
         let _ = write!(text, ": {}", clean(cause));
     }
     text.push('\n');
+    if let Some(run) = last_run {
+        let _ = writeln!(text, "last run: {}", self::last_run(*run));
+    }
     if let Some(left) = next {
         let _ = writeln!(text, "next: in {}", duration(*left));
     }
@@ -154,6 +159,13 @@ fn conversation(server: &Server) -> String {
         parts.push(format!("configuration '{version}'{}", age.unwrap_or_default()));
     }
     parts.join("; ")
+}
+
+/// For example `5m2s ago, after 3s, with exit code 1`.
+fn last_run(LastRun { code, ended, ran }: LastRun) -> String {
+    let ended = ended.map(|age| format!("{} ago, ", duration(age))).unwrap_or_default();
+    let ran = ran.map(|ran| format!("after {}, ", duration(ran))).unwrap_or_default();
+    format!("{ended}{ran}with exit code {code}")
 }
 
 fn heads(words: &[&str]) -> Vec<String> {

@@ -95,7 +95,7 @@ fn an_engine_that_does_not_answer_does_not_hold_up_the_workloads_of_another() {
 fn what_has_finished_stays_finished_although_its_pod_was_seen_before_it_was_wanted() {
     let mut w = workload("w", 1);
     w.restart = RestartPolicy::Never;
-    let mut world = World::with([(w.id.clone(), 0)].into());
+    let mut world = World::with([(w.id.clone(), WELL)].into());
     let ended = ContainerState::Exited { code: 0, at: world.now.utc, ran: S };
     world.pods.insert(w.id.clone(), ("w".into(), ended, 1));
     world.happen(Event::Tick);

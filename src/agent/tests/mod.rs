@@ -44,6 +44,8 @@ use super::{
 
 const PODMAN: Engine = Engine::Podman { rootless: false };
 const S: Duration = Duration::from_secs(1);
+/// A run that ended well.
+const WELL: run::Run = run::Run { code: 0, ended: None, ran: None };
 
 /// A workload with containers a, b, c …
 pub(crate) fn workload(name: &str, containers: usize) -> Workload {

@@ -119,6 +119,82 @@ fn a_workload_with_a_schedule_tells_when_its_next_slot_is() {
 }
 
 #[test]
+fn a_scheduled_run_that_failed_is_a_warning_a_state_and_a_failure_until_a_good_run() {
+    let mut world = World::running(&[]);
+    let w = hourly("w");
+    world.want(&[&w]);
+    world.settle();
+    world.pass(3600 * S);
+    world.said.clear();
+    world.exit(&w.id, 3, 2 * S);
+    let told = world.said.drain(..).last().unwrap();
+    assert_eq!(
+        (told.severity, told.reason, &*told.message),
+        (
+            notice::Severity::Warning,
+            Reason::Failed,
+            "workload 'w' has finished with exit code 3 after 2 s; its next run is at its next slot"
+        )
+    );
+    world.pass(60 * S);
+    let explained =
+        "w is failed: it has finished with exit code 3 after 2 s; its next run is at its next slot
+                     last run: 1m0s ago, after 2s, with exit code 3
+next: in ";
+    assert!(world.explain("w").starts_with(explained), "{}", world.explain("w"));
+    assert!(!world.shown("w").well && !world.report().device.healthy);
+    let described = text::describe(&world.shown("w"));
+    assert!(
+        described.contains(
+            "
+last run      1m0s ago, after 2s, with exit code 3
+"
+        ),
+        "{described}"
+    );
+    assert_eq!(heartbeat::status(&world.agent.tracked["w"]), call::WorkloadStatus::Crashed);
+    // and so for an agent that starts meanwhile
+    let mut later = World::with(world.remembered.clone());
+    later.now = world.now;
+    later.want(&[&w]);
+    later.settle();
+    assert_eq!(later.shown("w").state, State::Failed);
+    assert!(later.explain("w").contains(
+        "
+last run: 1m0s ago, after 2s, with exit code 3
+"
+    ));
+    world.pass(3600 * S);
+    assert_eq!(world.shown("w").state, State::Running);
+    world.exit(&w.id, 0, 4 * S);
+    let shown = world.shown("w");
+    assert!(shown.well && world.report().device.healthy);
+    assert_eq!((shown.state, shown.failure), (State::Scheduled, None));
+    let row = text::status(&world.report());
+    assert!(row.contains("it waits for its next slot; last run 0s ago, after 4s, with exit code 0"), "{row}");
+}
+
+#[test]
+fn a_scheduled_run_that_could_not_start_is_failed_until_a_good_run() {
+    let mut world = World::running(&[]);
+    world.want(&[&hourly("w")]);
+    world.settle();
+    world.broken = Some(Failure::Workload("no such command".into()));
+    world.pass(3600 * S);
+    assert_eq!(world.shown("w").state, State::Failed);
+    assert!(world.explain("w").starts_with(
+        "w is failed: no such command; its next run is at its next slot
+"
+    ));
+    assert!(!world.report().device.healthy);
+    world.broken = None;
+    world.pass(3600 * S);
+    let id = world.pods.keys().next().unwrap().clone();
+    world.exit(&id, 0, S);
+    assert!(world.report().device.healthy && world.shown("w").failure.is_none());
+}
+
+#[test]
 fn an_engine_that_does_not_answer_is_told_with_the_cause() {
     let mut world = World::new();
     world.engine_gone = true;

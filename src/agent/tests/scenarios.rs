@@ -383,8 +383,8 @@ fn a_never_workload_that_finished_does_not_run_again_after_a_reboot() {
     w.restart = RestartPolicy::Never;
     let mut world = World::running(&[&w]);
     world.exit(&w.id, 3, S);
-    assert_eq!(world.heard(), [Reason::Finished]);
-    assert_eq!(world.remembered, Finished::from([(w.id.clone(), 3)]));
+    assert_eq!(world.heard(), [Reason::Failed]);
+    assert_eq!(world.remembered[&w.id].code, 3);
     world.pass(600 * S);
     assert_eq!(world.took(), [format!("look {}", w.id)]);
     let mut rebooted = World::with(world.remembered.clone());
@@ -409,7 +409,7 @@ fn a_cron_workload_runs_once_a_slot_and_keeps_its_finished_pod_until_the_next() 
     world.pass(S);
     assert_eq!(world.took(), [format!("pull {}", w.id), format!("start {}", w.id)]);
     world.exit(&w.id, 4, 5 * S);
-    assert_eq!(world.remembered[&w.id], 4);
+    assert_eq!(world.remembered[&w.id].code, 4);
     world.took();
     world.pass(3599 * S);
     assert!(world.took().is_empty() && world.pods.contains_key(&w.id), "neither retried nor removed");
@@ -443,7 +443,7 @@ fn a_cron_run_found_by_a_new_agent_goes_on_and_a_finished_one_is_not_repeated() 
     let w = hourly("w");
     for finished in [false, true] {
         let mut world =
-            World::with(if finished { Finished::from([(w.id.clone(), 0)]) } else { Finished::new() });
+            World::with(if finished { Finished::from([(w.id.clone(), WELL)]) } else { Finished::new() });
         let state = match finished {
             true => ContainerState::Exited { code: 0, at: world.now.utc - 10 * S, ran: S },
             false => ContainerState::Running,

@@ -86,7 +86,7 @@ fn nothing_goes_before_both_sources_were_read() {
 fn a_workload_of_manifests_that_finished_is_not_forgotten_while_only_the_server_was_read() {
     let mut once = workload("once", 1);
     once.restart = RestartPolicy::Never;
-    let finished = Finished::from([(once.id.clone(), 0)]);
+    let finished = Finished::from([(once.id.clone(), WELL)]);
     let mut world = World::setup(finished, true, Some(known(&[])));
     world.happen(Event::Tick);
     world.want(&[&once]);

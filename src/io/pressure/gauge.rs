@@ -124,7 +124,9 @@ mod tests {
     fn while_it_is_short_the_amount_is_told_again_when_it_has_changed_but_not_every_second() {
         let mut gauge = Gauge::new(Resource::Disk);
         let mut told = Vec::new();
-        for (second, available) in (0..).zip([900, 390, 380, 370, 360, 350, 340, 340, 340, 340, 340, 340, 900]) {
+        for (second, available) in
+            (0..).zip([900, 390, 380, 370, 360, 350, 340, 340, 340, 340, 340, 340, 900])
+        {
             let reading = Reading { available, reserve: 400, stalled: 0 };
             told.extend(gauge.judge(&reading, S * second).map(|it| (second, it.available)));
         }
