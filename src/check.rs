@@ -27,7 +27,8 @@ pub struct Report {
 }
 
 /// Reads the manifests that the settings name, and reports on both.
-pub fn check(settings: &Settings) -> Report {
+/// `is_strict`: for warnings it isn't good either, nor for workloads that are for other devices.
+pub fn check(settings: &Settings, is_strict: bool) -> Report {
     let mut text = String::from("Settings\n");
     for setting in &settings.listing {
         line(&mut text, &format!("  {:<20} {}  ({})", setting.key, setting.value, setting.source));
@@ -64,9 +65,10 @@ pub fn check(settings: &Settings) -> Report {
         count(errors, "error"),
         count(warnings, "warning"),
     ];
-    let [workloads, profiles, files, errors_text, warnings] = counts;
-    line(&mut text, &format!("\n{workloads} and {profiles} from {files}: {errors_text}, {warnings}."));
-    Report { text, is_good: errors == 0 }
+    let [workloads, profiles, files, errors_text, warnings_text] = counts;
+    line(&mut text, &format!("\n{workloads} and {profiles} from {files}: {errors_text}, {warnings_text}."));
+    let is_doubtful = warnings > 0 || !desired.elsewhere.is_empty();
+    Report { text, is_good: errors == 0 && !(is_strict && is_doubtful) }
 }
 
 fn line(text: &mut String, content: &str) {
@@ -121,6 +123,9 @@ fn workloads(text: &mut String, desired: &Desired) {
         if !workload.content.auth.0.is_null() {
             row("registries", "with credentials");
         }
+    }
+    if !desired.elsewhere.is_empty() {
+        line(text, &format!("  for other devices: {}", desired.elsewhere.join(", ")));
     }
     if !desired.held.is_empty() {
         line(text, &format!("  held back: {}", desired.held.join(", ")));

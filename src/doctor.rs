@@ -4,12 +4,15 @@
 mod device;
 mod link;
 
-use std::fmt::Write;
+use std::{fmt::Write, path::Path};
 
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::{io::control, settings::Settings};
+use crate::{
+    io::control,
+    settings::{Settings, Unusable},
+};
 
 /// How bad a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -40,18 +43,7 @@ pub struct Findings {
 /// Looks at everything.
 pub fn examine(settings: &Settings) -> Findings {
     let mut findings = Findings::default();
-    let agent = control::ask(&settings.runtime_dir, &["status".to_owned(), "--json".to_owned()]);
-    let mut status = Value::Null;
-    match &agent {
-        Ok((0 | 1, text)) => {
-            status = text.parse().unwrap_or_default();
-            findings.good("agent", "it runs, and answers");
-        }
-        Ok((_, said)) => findings.bad("agent", said.trim(), "see 'journalctl -u device-worker-ng'"),
-        Err(cause) => {
-            findings.bad("agent", cause, "start it: 'systemctl start device-worker-ng'; or give --config")
-        }
-    }
+    let (runs, status) = agent(&settings.runtime_dir, &mut findings);
     if settings.manifests.is_none() && settings.server.is_none() {
         let says = "neither MANIFESTS nor SERVER is given: nothing says what to run";
         findings.bad("settings", says, "set one of them; see 'device-worker-ng --help'");
@@ -60,10 +52,35 @@ pub fn examine(settings: &Settings) -> Findings {
     device::directories(settings, &mut findings);
     device::podman(settings, &status, &mut findings);
     device::control_groups(settings, &mut findings);
-    device::endpoint(settings, agent.is_ok(), &mut findings);
+    device::endpoint(settings, runs, &mut findings);
     link::identity(settings, &mut findings);
     link::server(settings, &mut findings);
     findings
+}
+
+/// Looks at what needs no settings.
+pub fn without_settings(unusable: &Unusable) -> Findings {
+    let mut findings = Findings::default();
+    agent(&unusable.runtime_dir, &mut findings);
+    let remedy = "correct that: nothing else can be looked at, and the agent couldn't start again with it";
+    findings.bad("settings", unusable.fault.to_string(), remedy);
+    findings
+}
+
+/// Whether the agent answers, and how everything is.
+fn agent(runtime_dir: &Path, findings: &mut Findings) -> (bool, Value) {
+    let answer = control::ask(runtime_dir, &["status".to_owned(), "--json".to_owned()]);
+    match &answer {
+        Ok((0 | 1, text)) => {
+            findings.good("agent", "it runs, and answers");
+            return (true, text.parse().unwrap_or_default());
+        }
+        Ok((_, said)) => findings.bad("agent", said.trim(), "see 'journalctl -u device-worker-ng'"),
+        Err(cause) => {
+            findings.bad("agent", cause, "start it: 'systemctl start device-worker-ng'; or give --config");
+        }
+    }
+    (answer.is_ok(), Value::Null)
 }
 
 impl Findings {

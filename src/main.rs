@@ -46,8 +46,8 @@ fn main() -> ExitCode {
             print(&text);
             ExitCode::SUCCESS
         }
-        Ok(Invocation::Check(settings)) => {
-            let report = check::check(&settings);
+        Ok(Invocation::Check(settings, is_strict)) => {
+            let report = check::check(&settings, is_strict);
             print(&report.text);
             if report.is_good { ExitCode::SUCCESS } else { ExitCode::from(CONFIGURATION) }
         }
@@ -55,18 +55,26 @@ fn main() -> ExitCode {
             log_to_stderr(settings.log_level);
             finish(keeper::reconnect(&Store::new(&settings.state_dir)))
         }
-        Ok(Invocation::Ask(settings, words)) => match control::ask(&settings.runtime_dir, &words) {
-            Ok((code, text)) => {
-                print(&text);
-                ExitCode::from(code)
+        Ok(Invocation::Ask { runtime_dir, words, fault }) => {
+            if let Some(fault) = fault {
+                eprintln!("device-worker-ng: {fault}; the agent could not start again with that");
             }
-            Err(error) => {
-                eprintln!("device-worker-ng: {error}");
-                ExitCode::from(control::Code::Away as u8)
+            match control::ask(&runtime_dir, &words) {
+                Ok((code, text)) => {
+                    print(&text);
+                    ExitCode::from(code)
+                }
+                Err(error) => {
+                    eprintln!("device-worker-ng: {error}");
+                    ExitCode::from(control::Code::Away as u8)
+                }
             }
-        },
+        }
         Ok(Invocation::Doctor(settings, is_json)) => {
-            let report = doctor::examine(&settings);
+            let report = settings.map_or_else(
+                |unusable| doctor::without_settings(&unusable),
+                |settings| doctor::examine(&settings),
+            );
             print(&if is_json { report.json() } else { report.text() });
             ExitCode::from(u8::from(!report.is_good()))
         }

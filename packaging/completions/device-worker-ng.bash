@@ -3,7 +3,7 @@
 _device_worker_ng() {
   local cur=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} command='' config=() words i
   local commands='status describe explain metrics eval doctor restart register'
-  local flags='--config --check --log-level --server --ca-root --cert --key --namespace --help --version'
+  local flags='--config --check --strict --check-settings --log-level --server --ca-root --cert --key --namespace --help --version'
   COMPREPLY=()
   for ((i = 1; i < COMP_CWORD; i++)); do
     if [[ ${COMP_WORDS[i]} == --config ]]; then

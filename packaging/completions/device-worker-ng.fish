@@ -26,6 +26,8 @@ complete -c device-worker-ng -n '__fish_seen_subcommand_from describe explain re
 complete -c device-worker-ng -n "not $none; and not __fish_seen_subcommand_from register" -l json -d 'Answer in JSON'
 complete -c device-worker-ng -l config -rF -d 'Read the settings of this YAML file'
 complete -c device-worker-ng -n $none -l check -d 'Print what settings and manifests mean'
+complete -c device-worker-ng -n $none -l strict -d 'Let --check fail for warnings, too'
+complete -c device-worker-ng -n $none -l check-settings -d 'Only look whether the settings can be used'
 complete -c device-worker-ng -n $none -l log-level -x -a 'error warn info debug trace' -d 'How much to log'
 complete -c device-worker-ng -n $none -l server -x -d 'The URL of the edge API'
 complete -c device-worker-ng -n $none -l ca-root -rF -d 'PEM file of its CA'

@@ -28,6 +28,8 @@ _device_worker_ng() {
   _arguments -C \
     '--config[read the settings of this YAML file]:file:_files' \
     '--check[print what settings and manifests mean]' \
+    '--strict[let --check fail for warnings, too]' \
+    '--check-settings[only look whether the settings can be used]' \
     '--json[a command answers in JSON]' \
     '--log-level[how much to log]:level:(error warn info debug trace)' \
     '--server[the URL of the edge API]:URL:' \

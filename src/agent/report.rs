@@ -43,6 +43,8 @@ pub struct Device {
     pub shortages: Vec<String>,
     /// What was asked for and can't be done, or kept: a sentence each.
     pub problems: Vec<String>,
+    /// Names of workloads in the manifests that are for other devices.
+    pub elsewhere: Vec<String>,
 }
 
 /// The conversation with the edge API.
@@ -289,6 +291,7 @@ impl Agent {
             engines: self.engines.shown(),
             shortages: self.shed.shortages(),
             problems,
+            elsewhere: self.sources.elsewhere(),
         };
         let metrics = self.conditions.shown_metrics(now.up);
         let profiles = self.conditions.shown();

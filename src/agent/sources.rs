@@ -30,6 +30,8 @@ pub(super) struct Source {
     workloads: BTreeMap<Arc<str>, Arc<Workload>>,
     /// Names that were never understood: their pods stay, if there are any.
     held: BTreeSet<Arc<str>>,
+    /// Names of workloads that are for other devices.
+    elsewhere: Vec<String>,
     /// Sentences about parts that were skipped.
     problems: Vec<String>,
 }
@@ -59,6 +61,7 @@ impl Source {
         self.held.retain(|name| !self.workloads.contains_key(name));
         (self.known, self.partial) = (true, desired.partial);
         (self.profiles, self.problems) = (desired.profiles, problems);
+        self.elsewhere = desired.elsewhere;
     }
 
     /// The names of what this source wants, and whether each is understood.
@@ -72,6 +75,11 @@ impl Sources {
     /// A workload could not be understood, and it isn't known what it was before.
     pub(super) fn is_any_held(&self) -> bool {
         self.all().any(|source| !source.held.is_empty())
+    }
+
+    /// Names of workloads that are for other devices.
+    pub(super) fn elsewhere(&self) -> Vec<String> {
+        self.all().flat_map(|source| source.elsewhere.iter().cloned()).collect()
     }
 
     /// Who asks for the workload of this name.

@@ -340,6 +340,8 @@ pub struct Desired {
     pub workloads: Vec<Arc<Workload>>,
     /// Names of workloads that could not be understood this time: whatever they were before, they stay.
     pub held: Vec<String>,
+    /// Names of workloads that are for other devices.
+    pub elsewhere: Vec<String>,
     /// Part of the source could not be read, and what it said before isn't known either: no pod may be removed
     /// because nothing here names it.
     pub partial: bool,

@@ -60,7 +60,7 @@ fn settings(dir: &std::path::Path) -> Settings {
     let host =
         Host { uid: 0, machine_id: "/nowhere".into(), config: "/nowhere".into(), run: "/nowhere".into() };
     match Settings::load(args, environment, &host).unwrap() {
-        Invocation::Check(settings) => *settings,
+        Invocation::Check(settings, _) => *settings,
         other => panic!("{other:?}"),
     }
 }
@@ -74,7 +74,7 @@ fn everything_that_was_understood_and_everything_that_was_not_is_printed() {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("device.yaml"), DEVICE).unwrap();
     fs::write(dir.path().join("workloads.yaml"), WORKLOADS).unwrap();
-    let report = check(&settings(dir.path()));
+    let report = check(&settings(dir.path()), false);
     assert!(!report.is_good);
     assert_eq!(report.text.replace(dir.path().to_str().unwrap(), "/m"), include_str!("expected.txt"));
 }
@@ -83,8 +83,9 @@ fn everything_that_was_understood_and_everything_that_was_not_is_printed() {
 fn warnings_alone_are_good() {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("w.yaml"), WORKLOADS.replace("{name: c}", "{name: c, image: i}")).unwrap();
-    let report = check(&settings(dir.path()));
+    let report = check(&settings(dir.path()), false);
     assert!(report.is_good, "{}", report.text);
+    assert!(!check(&settings(dir.path()), true).is_good, "strictly");
     assert!(
         report.text.ends_with("\n3 workloads and 0 profiles from 1 file: 0 errors, 3 warnings.\n"),
         "{}",
@@ -95,12 +96,12 @@ fn warnings_alone_are_good() {
 #[test]
 fn an_empty_directory_is_good_and_a_missing_one_is_not() {
     let dir = tempfile::tempdir().unwrap();
-    let report = check(&settings(dir.path()));
+    let report = check(&settings(dir.path()), false);
     assert!(report.is_good);
     let expected = "Device pi\n  no profiles\n\nWorkloads\n  none\n\n0 workloads and 0 profiles from 0 files: \
                     0 errors, 0 warnings.\n";
     assert_eq!(without_settings(&report), expected);
-    let report = check(&settings(&dir.path().join("missing")));
+    let report = check(&settings(&dir.path().join("missing")), false);
     assert!(
         !report.is_good && report.text.contains("missing: can't be read: No such file"),
         "{}",
@@ -115,6 +116,37 @@ fn nothing_is_touched() {
     let mut settings = settings(dir.path());
     settings.state_dir = dir.path().join("state");
     settings.runtime_dir = dir.path().join("run");
-    check(&settings);
+    check(&settings, false);
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn what_will_never_run_here_is_said_and_fails_strictly() {
+    let pod = "pod: {spec: {containers: [{name: c, image: i}]}}";
+    let workload = |name: &str, spec: &str| {
+        format!(
+            "---\napiVersion: management.project-flotta.io/v1alpha1\nkind: EdgeWorkload\nmetadata: {{name: {name}}}\n\
+             spec: {{type: pod, {spec}, {pod}}}\n"
+        )
+    };
+    let checked = |text: &str, is_strict| {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("w.yaml"), text).unwrap();
+        check(&settings(dir.path()), is_strict)
+    };
+    let others = workload("a", "device: other") + &workload("b", "deviceSelector: {matchLabels: {x: y}}");
+    let never = workload("c", "cron: 0 0 31 2 *");
+    let gated = workload("d", "profiles: [{name: nobody, conditions: [x]}]");
+    for (text, said) in [
+        (others, "\n  for other devices: a, b\n"),
+        (
+            never,
+            "warning: w.yaml, document 1, line 5: spec.cron: never comes: no date that it names exists\n",
+        ),
+        (gated, "warning: workload `d`: the device has no profile `nobody`\n"),
+    ] {
+        let report = checked(&text, false);
+        assert!(report.is_good && report.text.contains(said), "{}", report.text);
+        assert!(!checked(&text, true).is_good, "{}", report.text);
+    }
 }

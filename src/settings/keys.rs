@@ -132,6 +132,12 @@ pub(super) fn help() -> String {
         "--check",
         "print what settings and manifests mean, and whether they are good; change nothing",
     );
+    option(&mut text, "--strict", "let --check fail for warnings, too");
+    option(
+        &mut text,
+        "--check-settings",
+        "only look whether the settings can be used, as before a reload; say nothing if so",
+    );
     for key in &KEYS {
         if let Some(flag) = key.flag {
             option(&mut text, &format!("--{flag} VALUE"), &format!("set {}", key.name));

@@ -126,16 +126,23 @@ impl Layers {
     pub(super) fn usual(
         host: &Host,
         environment: &BTreeMap<OsString, OsString>,
-    ) -> Result<Self, SettingsError> {
+    ) -> (Self, Option<SettingsError>) {
         let variable = |name: &str| environment.get(OsStr::new(name)).map(PathBuf::from);
         let home = || variable("HOME").map(|home| home.join(".config"));
         let own = variable("XDG_CONFIG_HOME").or_else(home).filter(|_| host.uid != 0);
         let own = own.map(|directory| directory.join("device-worker-ng/config.yaml"));
         let found = own.into_iter().chain([host.config.clone()]).find(|path| path.exists());
-        found.map_or(Ok(Self::default()), |path| Self::file(&path))
+        found.map(|path| Self::file(&path)).unwrap_or_default()
     }
 
-    pub(super) fn file(path: &Path) -> Result<Self, SettingsError> {
+    /// What can be understood of a file, and the first thing that can't.
+    pub(super) fn file(path: &Path) -> (Self, Option<SettingsError>) {
+        let mut layer = Self::default();
+        let fault = layer.read(path).err();
+        (layer, fault)
+    }
+
+    fn read(&mut self, path: &Path) -> Result<(), SettingsError> {
         let fault = |cause: String| SettingsError(format!("settings file '{}': {cause}", path.display()));
         let mut text = String::new();
         let read = File::open(path).and_then(|file| file.take(LARGEST_FILE + 1).read_to_string(&mut text));
@@ -143,13 +150,15 @@ impl Layers {
         if text.len() as u64 > LARGEST_FILE {
             return Err(fault(format!("is larger than {LARGEST_FILE} bytes")));
         }
-        let mut layer = Self::default();
         if yaml::documents(text.as_bytes()).is_empty() {
-            return Ok(layer);
+            return Ok(());
         }
         let pairs = yaml::bounded(&text).and_then(|()| serde_yaml::from_str::<Pairs>(&text));
-        let pairs = pairs.map_err(|error| fault(error.to_string()))?;
-        for (name, items) in pairs.0 {
+        let (pairs, mut result) = match pairs {
+            Ok(pairs) => (pairs, Ok(())),
+            Err(error) => (runtime_dir(&text).unwrap_or_default(), Err(fault(error.to_string()))),
+        };
+for (name, items) in pairs.0 {
             let line = yaml::line_of(&text, &Field::from([name.as_str()]));
             let Some(known) = keys::find(&name) else {
                 let hint = match keys::find(&name.to_uppercase()) {
@@ -157,17 +166,24 @@ impl Layers {
                     None => "see --help".to_owned(),
                 };
                 let value = items.join(", ");
-                return Err(fault(format!(
-                    "line {line}: {name}, '{value}': there is no such setting ({hint})"
-                )));
+                let message = format!("line {line}: {name}, '{value}': there is no such setting ({hint})");
+                result = result.and(Err(fault(message)));
+                continue;
             };
-            layer.add(known, items, Source::File { path: path.to_owned(), line });
+            self.add(known, items, Source::File { path: path.to_owned(), line });
         }
-        Ok(layer)
+        result
     }
 }
 
+/// Where a command finds the agent, although the file that says so is broken elsewhere.
+fn runtime_dir(text: &str) -> Option<Pairs> {
+    let line = text.lines().find(|line| line.starts_with("RUNTIME_DIR:"))?;
+    serde_yaml::from_str(line).ok()
+}
+
 /// A file's settings in their order, as the texts that were written: `DEVICE_ID: 0012` keeps its zeros.
+#[derive(Default)]
 struct Pairs(Vec<(String, Vec<String>)>);
 
 impl<'de> Deserialize<'de> for Pairs {

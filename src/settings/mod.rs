@@ -29,16 +29,32 @@ use crate::wire::pod::Limits;
 pub enum Invocation {
     /// Run the agent.
     Run(Box<Settings>),
-    /// Say what settings and manifests mean.
-    Check(Box<Settings>),
+    /// Say what settings and manifests mean; `true`: warnings count, too.
+    Check(Box<Settings>, bool),
     /// Let a device that the server unregistered ask to be let in again.
     Register(Box<Settings>),
-    /// Ask the running agent: the command, its argument and `--json`, as they were written.
-    Ask(Box<Settings>, Vec<String>),
+    /// Ask the running agent.
+    Ask {
+        /// Where its socket is.
+        runtime_dir: PathBuf,
+        /// The command, its argument and `--json`, as they were written.
+        words: Vec<String>,
+        /// Why the agent couldn't start with these settings.
+        fault: Option<SettingsError>,
+    },
     /// Look for what could keep the agent from its work; `true`: as JSON.
-    Doctor(Box<Settings>, bool),
+    Doctor(Result<Box<Settings>, Unusable>, bool),
     /// Print this, and be done.
     Print(String),
+}
+
+/// Settings that no agent could start with. One that runs can be asked all the same.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unusable {
+    /// Where the socket of the one that runs is.
+    pub runtime_dir: PathBuf,
+    /// The first thing that is wrong with them.
+    pub fault: SettingsError,
 }
 
 /// Everything that can be set, valid.
@@ -123,15 +139,19 @@ impl Settings {
         environment.extend(given); // smaller than collected, see agent::gather
         // Lowest, as a file that somebody names is no accident.
         let mut layers = Layers::credentials(host, &environment);
-        layers.cover(match &command.config {
-            Some(path) => Layers::file(path)?,
-            None if command.word.is_some() || command.check => Layers::usual(host, &environment)?,
-            None => Layers::default(),
-        });
+        let (file, fault) = match &command.config {
+            Some(path) => Layers::file(path),
+            None if command.word.is_some() || command.check => Layers::usual(host, &environment),
+            None => Default::default(),
+        };
+        layers.cover(file);
         layers.cover(Layers::environment(environment.clone())?);
         layers.cover(std::mem::take(&mut command.flags));
         let mut reader = Reader { layers, environment, listing: Vec::new() };
-        let settings = Box::new(reader.settings(host)?);
+        let settings = match fault.map_or_else(|| reader.settings(host), Err) {
+            Ok(settings) => Box::new(settings),
+            Err(fault) => return command.despite(fault, reader.runtime_dir(host)?),
+        };
         let has_source = settings.manifests.is_some() || settings.server.is_some();
         if !has_source && (command.word.is_none() || command.word.as_deref() == Some("register")) {
             return Err(SettingsError(
@@ -139,11 +159,14 @@ impl Settings {
             ));
         }
         Ok(match command.word.as_deref() {
-            _ if command.check => Invocation::Check(settings),
+            _ if command.check_settings => Invocation::Print(String::new()),
+            _ if command.check => Invocation::Check(settings, command.strict),
             None => Invocation::Run(settings),
             Some("register") => Invocation::Register(settings),
-            Some("doctor") => Invocation::Doctor(settings, command.json),
-            Some(_) => Invocation::Ask(settings, command.words()),
+            Some("doctor") => Invocation::Doctor(Ok(settings), command.json),
+            Some(_) => {
+                Invocation::Ask { runtime_dir: settings.runtime_dir, words: command.words(), fault: None }
+            }
         })
     }
 }
@@ -153,6 +176,8 @@ impl Settings {
 struct CommandLine {
     config: Option<PathBuf>,
     check: bool,
+    check_settings: bool,
+    strict: bool,
     json: bool,
     /// What to do instead of running the agent.
     word: Option<String>,
@@ -175,6 +200,8 @@ impl CommandLine {
                     return Ok(Err(concat!("device-worker-ng ", env!("CARGO_PKG_VERSION"), "\n").to_owned()));
                 }
                 Arg::Long("check") => command.check = true,
+                Arg::Long("check-settings") => command.check_settings = true,
+                Arg::Long("strict") => command.strict = true,
                 Arg::Long("json") => command.json = true,
                 Arg::Value(word) if command.word.is_none() || command.argument.is_none() => {
                     let text =
@@ -207,6 +234,21 @@ impl CommandLine {
                 fault(format!("'{word}' wants {argument}"))
             }
             _ => Ok(Ok(command)),
+        }
+    }
+
+    /// What can be done although the settings can't be used.
+    fn despite(self, fault: SettingsError, runtime_dir: PathBuf) -> Result<Invocation, SettingsError> {
+        // a file that isn't there was never that of an agent
+        let is_there = self.config.as_ref().is_none_or(|path| path.exists());
+        match self.word.as_deref() {
+            Some("doctor") if is_there => {
+                Ok(Invocation::Doctor(Err(Unusable { runtime_dir, fault }), self.json))
+            }
+            Some(word) if is_there && word != "register" => {
+                Ok(Invocation::Ask { runtime_dir, words: self.words(), fault: Some(fault) })
+            }
+            _ => Err(fault),
         }
     }
 
@@ -244,16 +286,7 @@ impl Reader {
         self.show("METRICS_LISTEN", &list(&metrics_listen));
         let metrics_ttl = self.text("METRICS_TTL", value::ttl)?.flatten();
         let status_page = self.or_shown("STATUS_PAGE", value::switch, false)?;
-        let xdg_runtime_dir = match self.path("XDG_RUNTIME_DIR")? {
-            Some(path) => path,
-            None => {
-                let named = self.variable("XDG_RUNTIME_DIR");
-                self.default_path(
-                    "XDG_RUNTIME_DIR",
-                    named.unwrap_or_else(|| format!("/run/user/{}", host.uid).into()),
-                )
-            }
-        };
+        let xdg_runtime_dir = self.xdg_runtime_dir(host)?;
         let state_dir = match self.path("STATE_DIR")? {
             Some(path) => path,
             None if is_root => self.default_path("STATE_DIR", "/var/lib/device-worker-ng".into()),
@@ -267,11 +300,7 @@ impl Reader {
                 self.default_path("STATE_DIR", base.join("device-worker-ng"))
             }
         };
-        let runtime_dir = match self.path("RUNTIME_DIR")? {
-            Some(path) => path,
-            None if is_root => self.default_path("RUNTIME_DIR", "/run/device-worker-ng".into()),
-            None => self.default_path("RUNTIME_DIR", xdg_runtime_dir.join("device-worker-ng")),
-        };
+        let runtime_dir = self.runtime_dir(host)?;
         let memory_reserve = self.or_shown("MEMORY_RESERVE", value::reserve, Reserve::MEMORY)?;
         let disk_reserve = self.or_shown("DISK_RESERVE", value::reserve, Reserve::DISK)?;
         let limits = Limits {
@@ -323,6 +352,26 @@ impl Reader {
             kubernetes_service: self.kubernetes_service(),
             listing: std::mem::take(&mut self.listing),
         })
+    }
+
+    fn xdg_runtime_dir(&mut self, host: &Host) -> Result<PathBuf, SettingsError> {
+        if let Some(path) = self.path("XDG_RUNTIME_DIR")? {
+            return Ok(path);
+        }
+        let named = self.variable("XDG_RUNTIME_DIR");
+        let named = named.unwrap_or_else(|| format!("/run/user/{}", host.uid).into());
+        Ok(self.default_path("XDG_RUNTIME_DIR", named))
+    }
+
+    fn runtime_dir(&mut self, host: &Host) -> Result<PathBuf, SettingsError> {
+        if let Some(path) = self.path("RUNTIME_DIR")? {
+            return Ok(path);
+        }
+        let path = match host.uid {
+            0 => "/run/device-worker-ng".into(),
+            _ => self.xdg_runtime_dir(host)?.join("device-worker-ng"),
+        };
+        Ok(self.default_path("RUNTIME_DIR", path))
     }
 
     /// The key's value, if it was given.

@@ -307,7 +307,7 @@ fn a_machine_id_that_names_no_machine_is_an_error() {
 #[test]
 fn check_help_and_version_are_asked_for_by_flags() {
     let world = World::new();
-    assert!(matches!(world.load(&["--check"], &[MANIFESTS]), Ok(Invocation::Check(_))));
+    assert!(matches!(world.load(&["--check"], &[MANIFESTS]), Ok(Invocation::Check(_, false))));
     let Ok(Invocation::Print(help)) = world.load(&["--help"], &[]) else { panic!() };
     for key in &keys::KEYS {
         assert!(help.contains(key.name) && help.contains(key.doc), "{}", key.name);
@@ -346,10 +346,38 @@ fn the_sample_explains_every_key_and_works_with_all_of_them() {
 fn a_check_finds_the_settings_of_this_machine_as_commands_do_and_the_agent_does_not() {
     let world = World::new();
     std::fs::write(&world.host.config, "MANIFESTS: /usual\n").unwrap();
-    let Ok(Invocation::Check(settings)) = world.load(&["--check"], &[]) else { panic!() };
+    let Ok(Invocation::Check(settings, _)) = world.load(&["--check"], &[]) else { panic!() };
     assert_eq!(settings.manifests, Some("/usual".into()));
     let other = world.file(b"MANIFESTS: /named\n");
-    let Ok(Invocation::Check(settings)) = world.load(&["--check", "--config", &other], &[]) else { panic!() };
+    let Ok(Invocation::Check(settings, _)) = world.load(&["--check", "--config", &other], &[]) else {
+        panic!()
+    };
     assert_eq!(settings.manifests, Some("/named".into()));
     assert!(world.load(&[], &[]).unwrap_err().contains("neither MANIFESTS nor SERVER"));
+}
+
+#[test]
+fn commands_find_the_agent_although_the_file_is_broken_and_nothing_else_starts_with_it() {
+    let world = World::new();
+    for (text, part) in [
+        ("RUNTIME_DIR: /here\nLOG_LEVEL: loud\n", "'loud'"),
+        ("MANFESTS: /m\nRUNTIME_DIR: /here\n", "MANFESTS, '/m': there is no such setting"),
+        ("RUNTIME_DIR: /here\nLOG_LEVEL: [\n", "config.yaml"),
+    ] {
+        let file = world.file(text);
+        let load = |args: &[&str]| world.load(&[&["--config", &file], args].concat(), &[]);
+        let Ok(Invocation::Ask { runtime_dir, words, fault: Some(fault) }) = load(&["status"]) else {
+            panic!("{text}")
+        };
+        assert_eq!((&*runtime_dir, &words[..]), (Path::new("/here"), &["status".to_owned()][..]));
+        assert!(fault.to_string().contains(part), "{text}: {fault}");
+        let Ok(Invocation::Doctor(Err(unusable), false)) = load(&["doctor"]) else { panic!("{text}") };
+        assert_eq!((unusable.runtime_dir, unusable.fault), (runtime_dir, fault));
+        for args in [&[][..], &["--check"], &["--check-settings"], &["register"]] {
+            assert!(load(args).unwrap_err().contains(part), "{args:?}");
+        }
+    }
+    assert!(world.load(&["--config", "/nowhere/c.yaml", "status"], &[]).unwrap_err().contains("/nowhere"));
+    let good = world.load(&["--check-settings"], &[MANIFESTS]);
+    assert_eq!(good, Ok(Invocation::Print(String::new())));
 }

@@ -177,6 +177,7 @@ mod tests {
                 engines: vec![engine],
                 shortages: vec![],
                 problems: vec!["a sentence".into()],
+                elsewhere: vec![],
             },
             workloads: vec![workload],
             profiles: vec![Profile { name: "power".into(), conditions: vec![condition] }],

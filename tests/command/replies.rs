@@ -134,3 +134,17 @@ fn the_doctor_reads_certificates_and_asks_the_server() {
     device.set("KEY", device.path("nothing").display().to_string());
     assert!(examine(&device).contains("doubt CERT and KEY: failed to read '"), "its own pair will do");
 }
+
+#[test]
+fn commands_reach_an_agent_whose_settings_can_not_be_used_any_more_and_say_so() {
+    let mut device = Device::without_podman("broken-settings");
+    device.start_taking_metrics();
+    device.set("LOG_LEVEL", "loud");
+    let output = device.run(&["metrics"]);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    assert!(said.contains("setting LOG_LEVEL, 'loud' from "), "{said}");
+    let (code, text) = say(&device, &["doctor"]);
+    assert!(code == 1 && text.starts_with("good agent: it runs, and answers\nbad settings: "), "{text}");
+    assert_eq!(device.run(&["--check-settings"]).status.code(), Some(78));
+}

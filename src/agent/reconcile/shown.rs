@@ -10,6 +10,9 @@ use crate::agent::{
     workload::{Engine, RestartPolicy, Schedule, Workload},
 };
 
+/// Of a cron schedule that names no time to come.
+const NEVER: &str = "it never runs: no date that its cron schedule names exists";
+
 impl Tracked {
     /// Nothing of this name is here as a pod.
     pub(in crate::agent) fn is_empty(&self) -> bool {
@@ -144,8 +147,9 @@ impl Tracked {
             }
             State::Scheduled => {
                 self.schedule(view, shown);
-                shown.cause = Some("it waits for its next slot".to_owned());
-                shown.well = true;
+                shown.well = shown.next.is_some();
+                let cause = if shown.well { "it waits for its next slot" } else { NEVER };
+                shown.cause = Some(cause.to_owned());
             }
             State::Failed => {
                 let (reason, cause) = self.failure.clone().unwrap_or_else(|| {

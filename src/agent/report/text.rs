@@ -23,6 +23,9 @@ pub fn status(report: &Report) -> String {
     }
     rows.extend(device.shortages.iter().map(|shortage| vec!["short".to_owned(), shortage.clone()]));
     rows.extend(device.problems.iter().map(|problem| vec!["problem".to_owned(), problem.clone()]));
+    if let Some(text) = elsewhere(&device.elsewhere) {
+        rows.push(vec!["note".to_owned(), text]);
+    }
     let mut text = table(&rows);
     text.push('\n');
     if report.workloads.is_empty() {
@@ -43,6 +46,12 @@ pub fn status(report: &Report) -> String {
         let _ = write!(text, "\n{}", table(&[vec![heads], conditions].concat()));
     }
     text
+}
+
+/// For example `2 workloads are for other devices: a, b`.
+pub fn elsewhere(names: &[String]) -> Option<String> {
+    let are = if names.len() == 1 { "workload is" } else { "workloads are" };
+    (!names.is_empty()).then(|| format!("{} {are} for other devices: {}", names.len(), names.join(", ")))
 }
 
 fn row(workload: &Workload) -> Vec<String> {

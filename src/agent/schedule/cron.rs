@@ -73,6 +73,11 @@ impl Cron {
         self.text.contains('\\')
     }
 
+    /// Whether no date that it names exists, as with the 31st of February.
+    pub fn is_never(&self) -> bool {
+        self.next(&DateTime::UNIX_EPOCH).is_none()
+    }
+
     /// The first time after `after`, on the wall clock of its time zone; `None` if there is none, as with
     /// the 30th of February.
     ///

@@ -283,6 +283,7 @@ impl World {
             profiles: self.profiles.clone(),
             workloads,
             held,
+            elsewhere: Vec::new(),
             partial: self.partial,
         }));
     }

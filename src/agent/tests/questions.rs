@@ -137,21 +137,13 @@ fn a_scheduled_run_that_failed_is_a_warning_a_state_and_a_failure_until_a_good_r
         )
     );
     world.pass(60 * S);
-    let explained =
-        "w is failed: it has finished with exit code 3 after 2 s; its next run is at its next slot
-                     last run: 1m0s ago, after 2s, with exit code 3
-next: in ";
+    let explained = "w is failed: it has finished with exit code 3 after 2 s; its next run is at its next slot\n\
+                     last run: 1m0s ago, after 2s, with exit code 3\nnext: in ";
     assert!(world.explain("w").starts_with(explained), "{}", world.explain("w"));
     assert!(!world.shown("w").well && !world.report().device.healthy);
     let described = text::describe(&world.shown("w"));
-    assert!(
-        described.contains(
-            "
-last run      1m0s ago, after 2s, with exit code 3
-"
-        ),
-        "{described}"
-    );
+    let run = "\nlast run      1m0s ago, after 2s, with exit code 3\n";
+    assert!(described.contains(run), "{described}");
     assert_eq!(heartbeat::status(&world.agent.tracked["w"]), call::WorkloadStatus::Crashed);
     // and so for an agent that starts meanwhile
     let mut later = World::with(world.remembered.clone());
@@ -159,11 +151,7 @@ last run      1m0s ago, after 2s, with exit code 3
     later.want(&[&w]);
     later.settle();
     assert_eq!(later.shown("w").state, State::Failed);
-    assert!(later.explain("w").contains(
-        "
-last run: 1m0s ago, after 2s, with exit code 3
-"
-    ));
+    assert!(later.explain("w").contains("\nlast run: 1m0s ago, after 2s, with exit code 3\n"));
     world.pass(3600 * S);
     assert_eq!(world.shown("w").state, State::Running);
     world.exit(&w.id, 0, 4 * S);
@@ -182,10 +170,8 @@ fn a_scheduled_run_that_could_not_start_is_failed_until_a_good_run() {
     world.broken = Some(Failure::Workload("no such command".into()));
     world.pass(3600 * S);
     assert_eq!(world.shown("w").state, State::Failed);
-    assert!(world.explain("w").starts_with(
-        "w is failed: no such command; its next run is at its next slot
-"
-    ));
+    let explained = world.explain("w");
+    assert!(explained.starts_with("w is failed: no such command; its next run is at its next slot\n"));
     assert!(!world.report().device.healthy);
     world.broken = None;
     world.pass(3600 * S);
@@ -372,4 +358,81 @@ fn metrics_are_told_with_their_age_and_their_users() {
     let line = |name| lines.iter().find(|line| line[0] == name).unwrap();
     assert_eq!(line("x")[..], ["x", "2.5", "1m5s", "ago", "p.low"]);
     assert_eq!(line("y")[..], ["y", "1", "1m5s", "ago"]);
+}
+
+impl World {
+    /// The wall clock is set to this many days since 1970, and the kernel says so.
+    fn set_clock(&mut self, days: u32) {
+        self.now.utc = SystemTime::UNIX_EPOCH + 86_400 * S * days;
+        self.happen(Event::Clock);
+        self.settle();
+    }
+}
+
+#[test]
+fn schedules_wait_for_a_right_clock_and_say_so_and_go_on_when_it_is_set() {
+    let w = hourly("w");
+    let mut world = World::running(&[]);
+    world.agent.book.not_before = SystemTime::UNIX_EPOCH + 86_400 * S * 20_000;
+    world.want(&[&w]);
+    world.settle();
+    assert_eq!(world.said[0].reason, Reason::ClockBehind);
+    let cause =
+        "the clock is at least 19988 days behind: cron schedules wait until it is set, see 'timedatectl'";
+    let shown = world.shown("w");
+    assert_eq!((shown.state, shown.well, shown.next), (State::Scheduled, false, None));
+    assert_eq!(shown.cause.as_deref(), Some(cause));
+    let device = world.report().device;
+    assert_eq!((device.healthy, device.problems), (false, vec![cause.to_owned()]));
+    world.pass(7200 * S);
+    assert!(world.took().is_empty() && world.said.len() == 1, "no slot by such a clock, and one word");
+    world.set_clock(20_001);
+    let shown = world.shown("w");
+    assert_eq!((shown.well, shown.next), (true, Some(3600)));
+    assert!(world.report().device.healthy && world.report().device.problems.is_empty());
+    assert_eq!(world.said[1].reason, Reason::ClockRight);
+    world.pass(3600 * S);
+    assert_eq!(world.shown("w").state, State::Running);
+}
+
+#[test]
+fn a_clock_that_is_set_counts_at_once() {
+    let mut world = World::running(&[]);
+    world.want(&[&hourly("w")]);
+    world.settle();
+    for days in [100, 50, 2000] {
+        world.set_clock(days);
+        assert_eq!(world.shown("w").next, Some(3600), "{days}");
+    }
+}
+
+#[test]
+fn another_time_zone_counts_at_once() {
+    let mut world = World::running(&[]);
+    world.want(&[&hourly("w")]);
+    world.set_clock(100);
+    // half an hour east
+    world.agent.book.next_slot = |cron, after| Some(next_slot(cron, after + 1800 * S)? - 1800 * S);
+    world.happen(Event::Clock);
+    world.settle();
+    assert_eq!(world.shown("w").next, Some(1800));
+}
+
+#[test]
+fn a_schedule_that_names_no_date_that_exists_never_runs_and_says_so() {
+    let schedule = workload::Schedule::Cron(schedule::Cron::parse("0 0 31 2 *").unwrap());
+    let mut world = World::running(&[]);
+    world.want(&[&Workload { schedule, ..workload("w", 1) }]);
+    world.settle();
+    let said = "w is scheduled: it never runs: no date that its cron schedule names exists\n";
+    assert_eq!((world.explain("w").as_str(), world.shown("w").well), (said, false));
+}
+
+#[test]
+fn workloads_for_other_devices_are_named() {
+    let mut world = World::new();
+    let elsewhere = vec!["a".to_owned(), "b".to_owned()];
+    world.happen(Event::Desired(workload::Desired { elsewhere, ..workload::Desired::default() }));
+    let status = text::status(&world.report());
+    assert!(status.contains("\nnote    2 workloads are for other devices: a, b\n"), "{status}");
 }

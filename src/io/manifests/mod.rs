@@ -26,6 +26,7 @@ use crate::{
         Event,
         gather::gather,
         notice::{self, Notice, Reason},
+        report::text,
         workload::Desired,
     },
     wire::manifest::{Problem, STACK, Severity},
@@ -165,7 +166,8 @@ impl Manifests {
             let count = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
             let (workloads, profiles) = (desired.workloads.len(), desired.profiles.len());
             let all = format!("{}, {}", count(workloads, "workload"), count(profiles, "profile"));
-            let message = format!("'{dir}' asks for {all}");
+            let others = text::elsewhere(&desired.elsewhere).map(|it| format!("; {it}")).unwrap_or_default();
+            let message = format!("'{dir}' asks for {all}{others}");
             self.events.send(Event::Notice(Notice::info(Reason::ConfigurationApplied, message)))?;
             self.events.send(Event::Desired(desired.clone()))?;
             self.told = Some(desired);

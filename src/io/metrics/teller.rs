@@ -95,6 +95,7 @@ mod tests {
             engines: vec![],
             shortages: vec![],
             problems: vec![],
+            elsewhere: vec![],
         };
         let metric = |n: usize| Metric { name: format!("{n:0128}"), value: Some(1.0), age: None };
         Report {

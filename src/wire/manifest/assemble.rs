@@ -52,6 +52,7 @@ pub fn assemble(documents: &[&Document], broken: &[Broken], device_id: &str) -> 
     for document in unique {
         let Resource::Workload(manifest) = &document.resource else { continue };
         if !is_for(manifest, device, device_id) {
+            desired.elsewhere.push(manifest.content.name.clone());
             continue;
         }
         match finish(manifest, &maps, &secrets) {

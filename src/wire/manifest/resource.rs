@@ -296,6 +296,9 @@ pub(in crate::wire) fn read_workload(
     if cron.as_ref().is_some_and(Cron::has_backslash) {
         findings.push(Finding::new(["spec", "cron"], "`\\` is taken for `/`"));
     }
+    if cron.as_ref().is_some_and(Cron::is_never) {
+        findings.push(Finding::new(["spec", "cron"], "never comes: no date that it names exists"));
+    }
     if cron.is_some() && spec.retry.is_some() {
         findings.push(Finding::new(["spec", "retry"], "has no effect beside `spec.cron`"));
     }

@@ -146,7 +146,9 @@ impl Device<'_> {
         if self.options.ttl.is_some() && (metrics.x.is_some() || metrics.heat.is_some()) {
             return Some("a metric ends soon".into());
         }
-        let degraded = self.fallbacks.values().any(|it| it.failed.is_some());
+        // a run that failed may have been the last for long
+        let degraded = self.fallbacks.values().any(|it| it.failed.is_some())
+            || self.agent.tracked.values().any(Tracked::has_failed);
         if talks && self.edge.beats.last().is_none_or(|it| it.degraded != degraded || self.edge.unheard() > 0)
         {
             return Some("the server doesn't know whether the device is well, or what happened".into());

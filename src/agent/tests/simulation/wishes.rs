@@ -204,6 +204,7 @@ impl Catalogue {
             profiles: profiles(wishes.definition),
             workloads: wishes.workloads.iter().map(|spec| self.workload(*spec).clone()).collect(),
             held: wishes.held.iter().map(|name| NAMES[*name].to_string()).collect(),
+            elsewhere: Vec::new(),
             partial: wishes.partial,
         }
     }
