@@ -54,7 +54,7 @@ impl Source {
         }
         self.held = gather(desired.held.iter().map(|name| name.as_str().into()));
         for (name, workload) in before {
-            if desired.partial || self.held.contains(&name) {
+            if self.held.contains(&name) {
                 self.workloads.entry(name).or_insert(workload);
             }
         }

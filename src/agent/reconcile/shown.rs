@@ -79,7 +79,13 @@ impl Tracked {
             shown.notes.push(note.to_owned());
         }
         let Some(wanted) = &self.wanted else {
-            if shown.state == State::Rejected {
+            if shown.state == State::Leaving && !self.dismissed && view.book.partial {
+                shown.state = State::Unknown;
+                shown.cause = Some("no manifest that can be read asks for it".to_owned());
+                shown.remedy = Some(
+                    "its pod stays until all manifests can be read: see the device's problems".to_owned(),
+                );
+            } else if shown.state == State::Rejected {
                 let unknown = "it can't be understood; see the device's problems";
                 shown.cause = Some(view.complaints.first().unwrap_or(&unknown).to_string());
                 shown.remedy =

@@ -1,7 +1,11 @@
 //! What the files of a directory say, as far as it is known: from themselves, or from when they were last good.
+//!
+//! A file that can't be read protects what it said itself, and nothing else: that another file is removed is an order. One
+//! that was never good may be another file under a new name: it protects what those said that vanished in the very look
+//! that brought it, until it can be read.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs::{self, File, Metadata},
     io::{self, ErrorKind, Read},
     os::unix::fs::{MetadataExt, OpenOptionsExt},
@@ -12,7 +16,9 @@ use std::{
 use crate::{
     agent::{gather::gather, workload::Desired},
     wire::{
-        manifest::{Allowance, Broken, Contents, Document, Problem, Source, assemble, expression_problems},
+        manifest::{
+            Allowance, Broken, Contents, Document, Problem, Severity, Source, assemble, expression_problems,
+        },
         strict::Mapping,
     },
 };
@@ -36,9 +42,18 @@ pub(super) struct Folder {
     /// Sorted by name: of two resources with one name, the first counts.
     files: BTreeMap<String, Known>,
     /// Files that were never read yet, because somebody is writing them.
-    is_waiting: bool,
+    waiting: BTreeSet<String>,
+    vanished: Vec<Vanished>,
     /// The first file that is one too many.
     refused: Option<Problem>,
+}
+
+/// What a file said that vanished while others came that can't be read.
+#[derive(Debug)]
+struct Vanished {
+    document: Document,
+    /// Until all of these can be read, or are gone.
+    until: BTreeSet<String>,
 }
 
 /// A file, as it was last read.
@@ -50,6 +65,8 @@ struct Known {
     documents: Vec<Document>,
     /// It was read without an error once, so `documents` are all it ever said.
     was_whole: bool,
+    /// So many of `documents`, the last ones, the present version doesn't have: part of it can't be read.
+    stay: usize,
     broken: Vec<Broken>,
     problems: Vec<Problem>,
     /// What the documents take in memory, in bytes.
@@ -79,7 +96,7 @@ impl Stamp {
 impl Folder {
     /// Knows nothing yet.
     pub(super) fn new(dir: PathBuf) -> Self {
-        Self { dir, files: BTreeMap::new(), is_waiting: false, refused: None }
+        Self { dir, files: BTreeMap::new(), waiting: BTreeSet::new(), vanished: Vec::new(), refused: None }
     }
 
     /// Takes in what [`Folder::kept`] gave, perhaps in an earlier life. What this version doesn't understand any
@@ -119,16 +136,21 @@ impl Folder {
     pub(super) fn sync(&mut self, is_writing: &dyn Fn(&str) -> bool) -> io::Result<bool> {
         let found = list(&self.dir)?;
         let mut sought = Allowance::default().sought();
-        let before = self.files.len();
-        self.files.retain(|name, _| found.contains_key(name));
-        let mut has_changed = self.files.len() < before;
-        (self.is_waiting, self.refused) = (false, None);
+        let is_there = |(name, _): &(String, Known)| found.contains_key(name);
+        let (files, gone) = split(std::mem::take(&mut self.files), is_there);
+        self.files = files;
+        let mut has_changed = !gone.is_empty();
+        (self.waiting, self.refused) = (BTreeSet::new(), None);
+        let mut came = BTreeSet::new();
         let mut bytes: u64 =
             self.files.values().filter_map(|known| known.stamp).map(|stamp| stamp.size).sum();
         for (name, metadata) in found {
             let is_new = !self.files.contains_key(&name);
             if is_writing(&name) {
-                self.is_waiting |= is_new;
+                if is_new {
+                    self.waiting.insert(name.clone());
+                    came.insert(name);
+                }
                 continue;
             }
             let stamp = metadata.as_ref().ok().map(Stamp::of);
@@ -143,6 +165,9 @@ impl Folder {
                 continue;
             }
             has_changed = true;
+            if is_new {
+                came.insert(name.clone());
+            }
             let others = bytes - before.map_or(0, |stamp| stamp.size);
             let read = metadata.and_then(|metadata| {
                 if metadata.len() <= LARGEST_FILE && others + metadata.len() > MOST_BYTES {
@@ -169,6 +194,17 @@ impl Folder {
                 }
             }
         }
+        let is_unread = |name: &String| {
+            self.waiting.contains(name) || self.files.get(name).is_some_and(Known::is_unknown)
+        };
+        for it in &mut self.vanished {
+            it.until.retain(is_unread);
+        }
+        came.retain(is_unread);
+        let gone = gone.into_iter().flat_map(|(_, known)| known.documents);
+        self.vanished.extend(gone.map(|document| Vanished { document, until: came.clone() }));
+        self.vanished.retain(|it| !it.until.is_empty());
+        self.vanished.truncate(MOST_FILES); // of one broken file after the other
         Ok(has_changed)
     }
 
@@ -178,10 +214,20 @@ impl Folder {
         let broken: Vec<Broken> =
             self.files.values().flat_map(|known| known.broken.iter().cloned()).collect();
         let (mut desired, found) = assemble(&documents, &broken, device_id);
-        let is_unknown = |known: &Known| !known.was_whole && known.broken.contains(&Broken::Other);
-        desired.partial = self.is_waiting || self.files.values().any(is_unknown);
-        let mut problems: Vec<Problem> =
-            self.files.values().flat_map(|known| known.problems.iter().cloned()).collect();
+        desired.partial = !self.waiting.is_empty() || self.files.values().any(Known::is_unknown);
+        let vanished = self.still_vanished();
+        let mut problems: Vec<Problem> = Vec::new();
+        for (name, known) in &self.files {
+            let of_others = vanished.iter().filter(|it| it.until.contains(name)).map(|it| &it.document);
+            let own = known.documents.iter().rev().take(known.stay).rev();
+            let stay: Vec<&Document> = of_others.chain(own).collect();
+            let at = problems.len();
+            problems.extend(known.problems.iter().cloned());
+            let first = problems[at..].iter_mut().find(|it| it.severity == Severity::Error);
+            if let Some(first) = first.filter(|_| !stay.is_empty()) {
+                first.message.push_str(&protected(&stay));
+            }
+        }
         problems.extend(found);
         problems.extend(self.refused.clone());
         (desired, problems)
@@ -192,7 +238,18 @@ impl Folder {
     }
 
     fn documents(&self) -> Vec<&Document> {
-        self.files.values().flat_map(|known| &known.documents).collect()
+        let known = self.files.values().flat_map(|known| &known.documents);
+        known.chain(self.still_vanished().into_iter().map(|it| &it.document)).collect()
+    }
+
+    /// What vanished and no other file says by now.
+    fn still_vanished(&self) -> Vec<&Vanished> {
+        if self.vanished.is_empty() {
+            return Vec::new();
+        }
+        let known = self.files.values().flat_map(|known| &known.documents);
+        let said: BTreeSet<_> = gather(known.map(Document::key));
+        self.vanished.iter().filter(|it| !said.contains(&it.document.key())).collect()
     }
 
     pub(super) fn file_count(&self) -> usize {
@@ -200,19 +257,50 @@ impl Folder {
     }
 }
 
+/// For people: what a broken file keeps from going.
+fn protected(documents: &[&Document]) -> String {
+    const MOST: usize = 5;
+    let names = documents.iter().take(MOST).map(|document| {
+        let (kind, _, name) = document.key();
+        format!("{kind} `{name}`")
+    });
+    let names: Vec<String> = names.collect();
+    let more = match documents.len().saturating_sub(MOST) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    format!("; until that is mended this stays as it was: {}{more}", names.join(", "))
+}
+
+/// Those for which it is true, and the others.
+fn split(
+    files: BTreeMap<String, Known>,
+    is_kept: impl Fn(&(String, Known)) -> bool,
+) -> (BTreeMap<String, Known>, Vec<(String, Known)>) {
+    let (kept, others): (Vec<_>, Vec<_>) = files.into_iter().partition(is_kept);
+    (gather(kept), others)
+}
+
 impl Known {
+    /// It may say anything: nothing of it was ever known whole.
+    fn is_unknown(&self) -> bool {
+        !self.was_whole && self.broken.contains(&Broken::Other)
+    }
+
     /// The new version counts. Where a document of it is broken, nobody knows which of the old ones it was, so all
     /// old ones that the new version doesn't define stay.
     fn take(&mut self, contents: Contents) {
         let Contents { mut documents, broken, problems, mut took } = contents;
+        self.stay = 0;
         if broken.is_empty() {
             self.was_whole = true;
         } else {
-            let is_gone = |old: &Document| documents.iter().all(|new| new.key() != old.key());
-            let stay: Vec<Document> = self.documents.iter().filter(|old| is_gone(old)).cloned().collect();
+            let is_gone = |old: &&Document| documents.iter().all(|new| new.key() != old.key());
+            let stay: Vec<Document> = self.documents.iter().filter(is_gone).cloned().collect();
             if !stay.is_empty() {
                 took = took.max(self.took);
             }
+            self.stay = stay.len();
             documents.extend(stay);
         }
         self.took = took;
@@ -222,6 +310,7 @@ impl Known {
     /// Everything stays as it was, and the file is tried again at the next opportunity.
     fn fail(&mut self, problem: Problem) {
         self.stamp = None;
+        self.stay = self.documents.len();
         self.broken = vec![Broken::Other];
         self.problems = vec![problem];
     }

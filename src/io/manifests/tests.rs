@@ -175,7 +175,9 @@ fn a_broken_document_is_told_once_and_its_last_good_version_stays() {
     assert_eq!(world.next(), ["one", "three", "two"]);
     let complaints = world.complaints();
     assert!(
-        complaints.len() == 1 && complaints[0].starts_with("a.yaml, document 2, line "),
+        complaints.len() == 1
+            && complaints[0].starts_with("a.yaml, document 2, line ")
+            && complaints[0].ends_with("; until that is mended this stays as it was: EdgeWorkload `two`"),
         "{complaints:?}"
     );
     world.write("a.yaml", &(broken + "# still\n"));
@@ -204,6 +206,46 @@ fn the_last_good_version_outlives_the_agent() {
     fs::remove_dir_all(world.path("")).unwrap();
     world.start();
     assert_eq!(world.next(), ["one", "two"]);
+}
+
+#[test]
+fn a_broken_file_protects_no_other_file_that_is_removed() {
+    let mut world = World::new();
+    world.write("a.yaml", &workload("one"));
+    world.write("b.yaml", &workload("two"));
+    world.start();
+    assert_eq!(world.next(), ["one", "two"]);
+    world.write("c.yaml", "a: [");
+    assert!(world.next_desired().partial);
+    fs::remove_file(world.path("a.yaml")).unwrap();
+    assert_eq!(world.next(), ["two"], "that is an order");
+    world.write("b.yaml", "a: [");
+    fs::remove_file(world.path("c.yaml")).unwrap();
+    assert!(!world.next_desired().partial);
+    world.is_silent();
+}
+
+#[test]
+fn a_broken_file_protects_what_vanished_as_it_came_until_it_can_be_read() {
+    let mut world = World::new();
+    world.write("a.yaml", &workloads(&["one", "two"]));
+    world.start();
+    assert_eq!(world.next(), ["one", "two"]);
+    world.notices.clear();
+    // in one look: under another name, and broken
+    world.write("a.yaml", "a: [");
+    fs::rename(world.path("a.yaml"), world.path("b.yaml")).unwrap();
+    assert_eq!(world.next(), ["one", "two"]);
+    let stays = "; until that is mended this stays as it was: EdgeWorkload `one`, EdgeWorkload `two`";
+    let complaints = world.complaints();
+    assert!(complaints.len() == 1 && complaints[0].starts_with("b.yaml, "), "{complaints:?}");
+    assert!(complaints[0].ends_with(stays), "{complaints:?}");
+    world.write("c.yaml", &workload("two").replace("image: i", "image: j"));
+    let desired = world.next_desired();
+    assert_eq!(desired.workloads.len(), 2, "what another file says counts");
+    assert!(desired.workloads.iter().any(|it| it.content.images().any(|image| image == "j")));
+    world.write("b.yaml", &workload("three"));
+    assert_eq!(world.next(), ["three", "two"]);
 }
 
 #[test]
@@ -269,7 +311,8 @@ fn a_file_that_is_too_large_keeps_its_previous_version() {
     assert_eq!(world.next(), ["one"]);
     world.write("a.yaml", &"#".repeat((1 << 20) + 1));
     let notice = world.next_notice();
-    assert_eq!(notice.message, "a.yaml: can't be read: it is larger than 1048576 bytes");
+    let stays = "; until that is mended this stays as it was: EdgeWorkload `one`";
+    assert_eq!(notice.message, format!("a.yaml: can't be read: it is larger than 1048576 bytes{stays}"));
     world.is_silent();
 }
 

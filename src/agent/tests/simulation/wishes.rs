@@ -301,7 +301,7 @@ impl Heard {
         self.workloads = wishes.workloads.iter().map(|spec| (spec.name, *spec)).collect();
         self.held = wishes.held.iter().copied().collect();
         for (name, spec) in before {
-            if wishes.partial || self.held.contains(&name) {
+            if self.held.contains(&name) {
                 self.workloads.entry(name).or_insert(spec);
             }
         }
