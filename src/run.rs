@@ -28,8 +28,9 @@ use crate::{
         workload::Engine,
     },
     io::{
-        control,
+        clock, control,
         desk::Desk,
+        identity,
         keeper::{self, Keeper, Note, Stores},
         kubernetes::{self, Kubernetes},
         manifests::Manifests,
@@ -88,6 +89,7 @@ pub fn run(settings: &Settings, reload: &dyn Fn() -> Result<(), String>) -> Resu
         images: keeper::images(&state),
         manifests: settings.manifests.is_some(),
         server: settings.server.as_ref().map(|_| server::remembered(&stores, &settings.device_id)),
+        not_before: identity::not_before(state.clone()),
         next_slot,
         seed: seed(&settings.device_id),
     });
@@ -99,6 +101,9 @@ pub fn run(settings: &Settings, reload: &dyn Fn() -> Result<(), String>) -> Resu
     };
     // before anything asks for workloads: what is short already is known then
     pressure::start(pressure, events.clone()).map_err(|error| failed("watching memory and disks", &error))?;
+    if let Err(error) = clock::start(events.clone()) {
+        warn!("failed to watch the clock: {error}; that it is set is noticed within a minute");
+    }
     let endpoint = metrics::Config {
         listen: settings.metrics_listen.clone(),
         directory: settings.runtime_dir.clone(),

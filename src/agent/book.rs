@@ -1,6 +1,10 @@
 //! The orders given and the actions to give, and what one workload sees of them while it is its turn.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use super::{
     Action, Finished, Setup,
@@ -35,6 +39,8 @@ pub(super) struct Book {
     pub(super) held: bool,
     pub(super) device_id: Arc<str>,
     pub(super) next_slot: NextSlot,
+    /// Before that the wall clock is wrong.
+    pub(super) not_before: SystemTime,
     pub(super) random: Random,
 }
 
@@ -53,8 +59,14 @@ impl Book {
             held: false,
             device_id: setup.device_id.clone(),
             next_slot: setup.next_slot,
+            not_before: setup.not_before,
             random: Random::new(setup.seed),
         }
+    }
+
+    /// How far the wall clock is behind what it must show at least, if it is.
+    pub(super) fn clock_behind(&self, now: Now) -> Option<Duration> {
+        self.not_before.duration_since(now.utc).ok().filter(|behind| !behind.is_zero())
     }
 
     /// What else has finished, or came up once, is wanted no more.

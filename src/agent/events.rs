@@ -1,6 +1,10 @@
 //! What comes in and what goes out: events, actions, and what the agent is told when it starts.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use super::{
     asked::{Asker, Question, Reply},
@@ -52,6 +56,8 @@ pub enum Event {
     Pressure(Pressure),
     /// What was to be kept over a restart was written, or could not be.
     Stored(Kept, Result<(), String>),
+    /// The wall clock was set, or the time zone may have changed.
+    Clock,
     /// Time passed.
     Tick,
     /// The process was asked to end; workloads stay.
@@ -134,6 +140,8 @@ pub struct Setup {
     pub manifests: bool,
     /// What an earlier process left behind of its conversation with the edge API; `None`: there is no server.
     pub server: Option<Remembered>,
+    /// What the wall clock must show at least, as it was so late already: before that it is wrong.
+    pub not_before: SystemTime,
     /// How the device's time zone reads a cron schedule.
     pub next_slot: NextSlot,
     /// Any number: what randomness is made of.

@@ -8,6 +8,7 @@
 //! | what a workload is, and its id | [`workload`] |
 //! | how long to wait after a failure, when a cron slot comes | [`schedule`] |
 //! | whether a cron slot has come | `slots` |
+//! | a wall clock that is wrong, or was set | `clock` |
 //! | how a run ended | [`run`] |
 //! | what a container's end means | `verdict` |
 //! | where a workload's pod can be | [`phase`] |
@@ -33,6 +34,7 @@
 pub mod asked;
 mod book;
 pub mod call;
+mod clock;
 pub mod confidential;
 mod conversation;
 pub mod deployments;
@@ -124,6 +126,8 @@ pub struct Agent {
     store_broken: BTreeMap<Kept, String>,
     /// What is wrong with the configuration, as told.
     problems: BTreeSet<String>,
+    /// The wall clock is behind, as told.
+    clock_behind: bool,
     /// What is wrong with the manifests, which their reader has told.
     complaints: Vec<Problem>,
     /// Workloads that something happened to.
@@ -155,6 +159,7 @@ impl Agent {
             remembered: setup.server,
             store_broken: BTreeMap::new(),
             problems: BTreeSet::new(),
+            clock_behind: false,
             complaints: Vec::new(),
             dirty: BTreeSet::new(),
             deadlines: BTreeSet::new(),
@@ -198,8 +203,10 @@ impl Agent {
             Event::Answered(kind, result) => self.answered(kind, result, now),
             Event::Pressure(pressure) => self.pressed(pressure, now),
             Event::Stored(what, result) => self.stored(what, result),
+            Event::Clock => self.clock_changed(now),
             Event::Tick | Event::Terminate | Event::Reload => {}
         }
+        self.look_at_clock(now);
         self.conditions.expire(now.up, &mut changed);
         for condition in changed {
             if let Some(names) = self.listed_by.get(&condition) {

@@ -20,6 +20,8 @@ pub enum Reason {
     Adopted,
     AwaitingApproval,
     BackOff,
+    ClockBehind,
+    ClockRight,
     ConfigurationApplied,
     ConfigurationRejected,
     CpuBusy,

@@ -25,6 +25,7 @@ use super::{
     report::State,
     run::Run,
     slots::Slots,
+    time::Now,
     update::{Fallback, Progress, Trial},
     workload::{Engine, Workload, WorkloadId},
 };
@@ -273,6 +274,11 @@ impl Tracked {
             _ => return, // an order is under way and knows better
         }
         self.present = false;
+    }
+
+    /// The wall clock was set, or the time zone may have changed.
+    pub(super) fn clock_changed(&mut self, now: Now) {
+        self.slots.clock_changed(now);
     }
 
     /// A process of the pod ended.

@@ -9,7 +9,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use serde::{Serialize, Serializer};
 
 use super::{
-    Agent, Tracked, book::Book, call::WorkloadStatus, engines::Engines, gather::gather, heartbeat,
+    Agent, Tracked, book::Book, call::WorkloadStatus, clock, engines::Engines, gather::gather, heartbeat,
     notice::Problem, shed::Shed, time::Now,
 };
 
@@ -282,6 +282,7 @@ impl Agent {
         let said = self.complaints.iter().map(|problem| problem.message.clone());
         let mut problems: Vec<String> = said.chain(self.problems.iter().cloned()).collect();
         problems.extend(self.store_broken.iter().map(|(what, cause)| format!("{}: {cause}", what.lost())));
+        problems.extend(self.book.clock_behind(now).map(clock::says));
         problems.sort_unstable();
         problems.dedup();
         let device = Device {
@@ -342,6 +343,7 @@ impl Agent {
             || self.engines.missing().next().is_some()
             || !self.store_broken.is_empty()
             || self.book.held
+            || self.clock_behind
     }
 }
 

@@ -58,6 +58,11 @@ impl Slots {
         (false, Wake::At(now.up + wait))
     }
 
+    /// The wall clock was set, or the time zone may have changed: what is to come is looked for anew.
+    pub(super) fn clock_changed(&mut self, now: Now) {
+        self.next = self.next.filter(|slot| *slot <= now.utc); // that one has come, as soon as it is asked
+    }
+
     /// The next one, where it was looked for.
     pub(super) fn next(&self) -> Option<SystemTime> {
         self.next

@@ -34,7 +34,7 @@ use self::key::Key;
 pub(crate) use self::{
     certificate::Stamp,
     clock::Clock,
-    examine::{clock_behind, examine},
+    examine::{clock_behind, examine, not_before},
     pem::Pair,
 };
 use super::state::{Store, StoreError};

@@ -1,6 +1,7 @@
 //! **Acts.** Everything that touches files, sockets, processes and signals. Each part turns what it sees
 //! into [`Event`](crate::agent::Event)s and knows nothing about decisions.
 
+pub mod clock;
 pub mod control;
 mod crypto;
 pub mod desk;

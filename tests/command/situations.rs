@@ -89,17 +89,7 @@ fn a_job_that_failed() {
     let cause = "it has finished with exit code 3 after 0 s; its restartPolicy is Never";
     let remedy = "see the container's output: 'podman logs POD-CONTAINER'; 'restart NAME' doesn't wait";
     let run = "last run: # ago, after #, with exit code 3";
-    wait_for_explanation(
-        &device,
-        "job",
-        1,
-        &format!(
-            "job is failed: {cause}
-{run}
-remedy: {remedy}
-"
-        ),
-    );
+    wait_for_explanation(&device, "job", 1, &format!("job is failed: {cause}\n{run}\nremedy: {remedy}\n"));
     wait_for(&device, &["status"], 1, &status("degraded", &format!("job failed # 0 - - {cause}")));
 }
 

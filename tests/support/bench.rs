@@ -517,6 +517,7 @@ fn decisions(report: &mut Report) {
             images: Default::default(),
             manifests: true,
             server: None,
+            not_before: std::time::SystemTime::UNIX_EPOCH,
             next_slot: |_, _| None,
             seed: 1,
         });

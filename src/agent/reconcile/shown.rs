@@ -2,6 +2,7 @@
 
 use super::{Ready, Tracked};
 use crate::agent::{
+    clock,
     notice::Reason,
     phase::Phase,
     report::{self, State, View},
@@ -153,9 +154,13 @@ impl Tracked {
             }
             State::Scheduled => {
                 self.schedule(view, shown);
+                let behind = view.book.clock_behind(view.now);
                 shown.well = shown.next.is_some();
-                let cause = if shown.well { "it waits for its next slot" } else { NEVER };
-                shown.cause = Some(cause.to_owned());
+                shown.cause = Some(match behind {
+                    Some(behind) => clock::says(behind),
+                    None if shown.well => "it waits for its next slot".to_owned(),
+                    None => NEVER.to_owned(),
+                });
             }
             State::Failed => {
                 let (reason, cause) = self.failure.clone().unwrap_or_else(|| {

@@ -1,5 +1,7 @@
 //! What a workload does next: the orders it gives, and when it wants to be asked again.
 
+use std::time::Duration;
+
 use super::{Ready, Tracked};
 use crate::agent::{
     Gate, Turn,
@@ -9,10 +11,14 @@ use crate::agent::{
     order::Task,
     phase::Phase,
     shed,
+    slots::Slots,
     time::Wake,
     update::{DEADLINE, Failed, Fallback, Progress},
     workload::{Schedule, Workload},
 };
+
+/// A clock that is set is told of at once where the kernel can.
+const CLOCK_AGAIN: Duration = Duration::from_secs(60);
 
 impl Tracked {
     pub(super) fn look(&mut self, adopting: bool, turn: &mut Turn<'_>) {
@@ -99,7 +105,13 @@ impl Tracked {
         if let Schedule::Cron(cron) = &wanted.schedule
             && matches!(self.phase, Phase::Inactive | Phase::Finished { .. })
         {
-            (may_run, slot) = self.slots.due(cron, may_run, turn.now, turn.book.next_slot);
+            (may_run, slot) = match turn.book.clock_behind(turn.now) {
+                None => self.slots.due(cron, may_run, turn.now, turn.book.next_slot),
+                Some(_) => {
+                    self.slots = Slots::default(); // by such a clock no slot can be told
+                    (false, Wake::At(turn.now.up + CLOCK_AGAIN))
+                }
+            };
             if may_run && self.present {
                 self.phase = Phase::Waiting { until: turn.now.up }; // the pod of the last run goes first
             } else if may_run {

@@ -57,6 +57,7 @@ fn a_workload_that_moved_to_another_engine_while_the_agent_was_away_starts_when_
         images: Pulled::new(),
         manifests: true,
         server: None,
+        not_before: SystemTime::UNIX_EPOCH,
         next_slot,
         seed: 1,
     });

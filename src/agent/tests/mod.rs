@@ -177,6 +177,7 @@ impl World {
             images: Pulled::new(),
             manifests,
             server,
+            not_before: SystemTime::UNIX_EPOCH,
             next_slot,
             seed,
         })

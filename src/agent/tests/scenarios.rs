@@ -324,7 +324,7 @@ fn what_could_not_be_understood_this_time_stays_as_it_was() {
 }
 
 #[test]
-fn nothing_goes_while_a_part_of_what_shall_run_cannot_be_read() {
+fn what_an_earlier_process_left_stays_while_a_part_of_what_shall_run_cannot_be_read() {
     let (a, b, c) = (workload("a", 1), workload("b", 1), workload("c", 1));
     let mut world = World::running(&[&a]);
     world.pods.insert(b.id.clone(), ("b".into(), ContainerState::Running, 1)); // from before this process
@@ -332,7 +332,9 @@ fn nothing_goes_while_a_part_of_what_shall_run_cannot_be_read() {
     world.want(&[&c]);
     world.settle();
     world.pass(120 * S);
-    assert_eq!(world.pods.len(), 3);
+    assert_eq!(world.pods.keys().collect::<Vec<_>>(), [&b.id, &c.id], "that `a` goes is an order");
+    let left = world.agent.report(world.now).workloads.into_iter().find(|it| it.name == "b").unwrap();
+    assert_eq!(left.cause.unwrap(), "no manifest that can be read asks for it");
     world.partial = false;
     world.want(&[&c]);
     world.settle();

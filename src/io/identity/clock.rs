@@ -42,6 +42,11 @@ impl Clock {
         system().max(built()).max(newest)
     }
 
+    /// What the system's clock must show at least.
+    pub(super) fn not_before(&self) -> SystemTime {
+        built().max(lock(&self.seen).newest)
+    }
+
     /// How far the system's clock is behind what is known, if it is.
     pub(super) fn behind(&self) -> Option<Duration> {
         self.now().duration_since(system()).ok().filter(|behind| !behind.is_zero())

@@ -1,6 +1,6 @@
 //! Keys, certificates and the clock as `doctor` looks at them.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use super::{Clock, Stamp, Vault};
 use crate::io::{server::Config, state::Store};
@@ -21,6 +21,11 @@ pub(crate) struct Examined {
 /// How far the system's clock is behind what is known: the build, and times that servers vouched for.
 pub(crate) fn clock_behind(state: Store) -> Option<Duration> {
     Clock::load(state).behind()
+}
+
+/// What the system's clock must show at least: the time of the build, and times that servers vouched for.
+pub(crate) fn not_before(state: Store) -> SystemTime {
+    Clock::load(state).not_before()
 }
 
 /// The CA, the bootstrap pair, and the device's own.

@@ -94,6 +94,7 @@ impl<'a> Device<'a> {
             images: Pulled::new(),
             manifests: options.manifests,
             server,
+            not_before: SystemTime::UNIX_EPOCH,
             next_slot,
             seed: options.seed ^ events << 32,
         }
