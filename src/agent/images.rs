@@ -3,7 +3,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{order::Ticket, workload::Engine};
+use super::{
+    Agent, Tracked,
+    gather::gather,
+    order::{Task, Ticket},
+    workload::Engine,
+};
 
 /// The images that the agent pulled, by name; those that a newer one took the name of, by podman's id.
 pub type Pulled = BTreeSet<(Engine, String)>;
@@ -25,6 +30,24 @@ pub(super) struct Images {
     /// Something may not be needed any more.
     due: bool,
     under_way: BTreeMap<Ticket, (Engine, String)>,
+}
+
+impl Agent {
+    /// Orders the removal of images that nothing needs any more.
+    pub(super) fn discard_images(&mut self) {
+        let is_moving = |tracked: &Tracked| tracked.held || tracked.is_leaving();
+        if self.book.partial || !self.sources.any_known() || self.tracked.values().any(is_moving) {
+            return; // what is needed isn't known, or is about to change: another look will come
+        }
+        let wanted = self.tracked.values().filter_map(Tracked::wanted);
+        let kept = self.book.fallbacks.values().map(|it| &it.good);
+        let contents = wanted.chain(kept).map(|workload| &workload.content);
+        let used = gather(contents.flat_map(|it| it.images().map(|image| (it.engine, image))));
+        for image in self.book.images.unused(&used) {
+            let ticket = self.book.order(image.0, Task::Discard(image.1.clone()));
+            self.book.images.ordered(ticket, image);
+        }
+    }
 }
 
 impl Images {
