@@ -127,7 +127,7 @@ fn a_scheduled_run_that_failed_is_a_warning_a_state_and_a_failure_until_a_good_r
     world.pass(3600 * S);
     world.said.clear();
     world.exit(&w.id, 3, 2 * S);
-    let told = world.said.drain(..).last().unwrap();
+    let told = world.said.pop().unwrap();
     assert_eq!(
         (told.severity, told.reason, &*told.message),
         (
