@@ -158,7 +158,7 @@ impl Layers {
             Ok(pairs) => (pairs, Ok(())),
             Err(error) => (runtime_dir(&text).unwrap_or_default(), Err(fault(error.to_string()))),
         };
-for (name, items) in pairs.0 {
+        for (name, items) in pairs.0 {
             let line = yaml::line_of(&text, &Field::from([name.as_str()]));
             let Some(known) = keys::find(&name) else {
                 let hint = match keys::find(&name.to_uppercase()) {
