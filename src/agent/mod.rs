@@ -82,7 +82,6 @@ use conversation::Server;
 use deployments::Deployments;
 use engines::Engines;
 pub use events::{Action, Event, Finished, Kept, Sample, Setup};
-use gather::gather;
 use limit::CpuLimit;
 use notice::{Notice, Problem, Reason};
 use order::{Fact, Failure, Outcome, PodSummary, Task, Ticket};

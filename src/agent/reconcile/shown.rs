@@ -201,7 +201,7 @@ impl Tracked {
                 if self.failures > 0
                     && let Some((reason, cause)) = &self.failure =>
             {
-                because(cause.clone(), failure_remedy(*reason));
+                because(cause.clone(), failure_remedy(*reason, wanted));
             }
             State::Unknown => because(format!("{engine} is asked whether it has a pod of it"), ""),
             State::Starting if !self.leaving.is_empty() => because("its old pod goes first".to_owned(), ""),
