@@ -215,7 +215,7 @@ pub fn report_head(report: Result<usize, Refused>) -> [u8; REPORT_HEAD] {
 /// None do: why.
 pub fn read_report_head([verdict, length @ ..]: [u8; REPORT_HEAD]) -> Result<usize, Refused> {
     match verdict {
-        0 => Ok(u32::from_le_bytes(length) as usize),
+        0 => Some(u32::from_le_bytes(length) as usize).filter(|it| *it <= MAX_REPORT).ok_or(Refused::TooLong),
         2 => Err(Refused::TooLong),
         3 => Err(Refused::Off),
         _ => Err(Refused::Busy),
@@ -289,6 +289,7 @@ mod tests {
         for report in [Ok(0), Ok(MAX_REPORT), Err(Refused::Busy), Err(Refused::TooLong), Err(Refused::Off)] {
             assert_eq!(read_report_head(report_head(report)), report);
         }
+        assert_eq!(read_report_head(report_head(Ok(MAX_REPORT + 1))), Err(Refused::TooLong));
     }
 
     proptest! {
