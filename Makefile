@@ -21,7 +21,7 @@ WITH_PODMAN = --config "target.'cfg(unix)'.runner = ['$(CURDIR)/$(SUPPORT)/test-
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
 .DEFAULT_GOAL = help
-.PHONY: help demo demo-edge manuals deny release-check systemd-test systemd-device power-cuts test simulate mutants bench check build static dist dist-test vendor install uninstall clean
+.PHONY: help demo demo-edge manuals deny release-check systemd-test systemd-device power-cuts test simulate fuzz fuzz-coverage mutants bench check build static dist dist-test vendor install uninstall clean
 
 help: ## Say what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -48,6 +48,8 @@ power-cuts: ## Cut the power of a whole emulated device ten times (DEVICE_VM=, h
 # Tests wait more than they work.
 TEST_THREADS = $(shell echo $$((2 * $$(nproc))))
 EDGE_API     = --locked --manifest-path edge-api/Cargo.toml
+# With the agent's own target directory: most of what it needs is built already.
+FUZZ         = --locked --manifest-path fuzz/Cargo.toml --target-dir target
 
 # What runs a command next to a Kubernetes API server; without it the tests that want one are skipped by name.
 export KUBE_SANDBOX ?= $(wildcard $(CURDIR)/../shared/tools/kube-sandbox)
@@ -61,12 +63,24 @@ test: ## Run the whole suite, against real podman (TEST_REGISTRY= names a tool t
 	  RUST_TEST_THREADS=$${RUST_TEST_THREADS:-$(TEST_THREADS)} \
 	  cargo test --locked $(WITH_PODMAN)
 	cargo test $(EDGE_API)
+	cargo test $(FUZZ)
 
 SEEDS  ?= 1000
 EVENTS ?= 11000
 
 simulate: ## Let the core live SEEDS=1000 random lives of EVENTS=11000 steps; SIMULATE_SEED=7 one again
 	SEEDS=$(SEEDS) EVENTS=$(EVENTS) cargo test --locked --profile simulate --lib simulation -- --nocapture
+
+TARGET ?= all
+
+fuzz: SECONDS ?= 60
+fuzz: ## Let libFuzzer feed a harness of fuzz/ (TARGET=manifests SECONDS=60); by default each of them
+	$(SUPPORT)/install-needs fuzz
+	fuzz/run $(TARGET) $(SECONDS)
+
+fuzz-coverage: ## Measure how many lines of each reader the harnesses of fuzz/ reach
+	$(SUPPORT)/install-needs fuzz
+	fuzz/coverage
 
 mutants: ## See that the simulation notices each rule that is broken on purpose (half an hour)
 	$(SUPPORT)/mutants
@@ -81,8 +95,10 @@ bench: static ## Measure size, memory, latency and throughput; the figures also 
 check: ## Formatting, lints and documentation; warnings are errors
 	cargo fmt --check
 	cargo fmt --check --manifest-path edge-api/Cargo.toml
+	cargo fmt --check --manifest-path fuzz/Cargo.toml
 	cargo clippy --locked --all-targets -- -D warnings
 	cargo clippy $(EDGE_API) --all-targets -- -D warnings
+	cargo clippy $(FUZZ) --all-targets -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps
 
 deny: ## Look at the licences, duplicates and known weaknesses of the dependencies (deny.toml)
@@ -119,7 +135,7 @@ dist-test: dist ## Run what `make dist` builds (TARGETS=), under qemu, and insta
 
 vendor: ## Copy the dependencies to vendor/, so that it builds without a network
 	mkdir -p .cargo
-	cargo vendor --locked --sync edge-api/Cargo.toml vendor >.cargo/config.toml
+	cargo vendor --locked --sync edge-api/Cargo.toml --sync fuzz/Cargo.toml vendor >.cargo/config.toml
 
 SHARE = $(DESTDIR)$(PREFIX)/share
 
@@ -154,3 +170,4 @@ uninstall: ## Remove what install put there, but for the configuration
 clean: ## Remove what was built
 	cargo clean
 	cargo clean --manifest-path edge-api/Cargo.toml
+	cargo clean --manifest-path fuzz/Cargo.toml

@@ -8,6 +8,9 @@
 //! name only, and whoever hears of their end calls [`Exits::died`].
 
 mod conmon;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 
 use std::{
     collections::HashMap,

@@ -13,6 +13,9 @@
 mod certificate;
 mod clock;
 mod examine;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod key;
 pub(crate) mod pem;
 

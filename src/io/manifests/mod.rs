@@ -4,6 +4,9 @@
 //! state directory, so that neither a broken file nor an unreadable directory changes what runs.
 
 mod folder;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 #[cfg(test)]
 mod tests;
 mod watch;

@@ -26,6 +26,9 @@
 mod child;
 mod client;
 mod descriptors;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod gate;
 mod http;
 mod inquiry;

@@ -8,6 +8,9 @@ mod api;
 mod cgroup;
 mod deaths;
 mod forks;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod images;
 mod probes;
 mod tasks;

@@ -7,6 +7,9 @@
 //! A document is valid as a whole or broken as a whole; each says where and why, and none takes another down.
 
 pub(in crate::wire) mod assemble;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod names;
 mod pod;
 mod probe;

@@ -1,0 +1,25 @@
+//! What a Kubernetes API server answers.
+
+use device_worker_ng::{
+    agent::deployments::Rollout,
+    wire::kubernetes::{is_ours, list, read, version},
+};
+use serde_json::Value;
+
+pub(super) fn run(input: &[u8]) {
+    let Ok(answer) = serde_json::from_slice::<Value>(input) else { return };
+    is_ours(&answer, "owner");
+    let object = read(&answer);
+    assert_eq!(object, read(&answer));
+    if matches!(object.rollout, Rollout::Available) {
+        let status = &answer["status"];
+        let number = |value: &Value| value.as_u64().unwrap_or_default();
+        let wanted = number(&answer["spec"]["replicas"]);
+        assert!(number(&status["availableReplicas"]) >= wanted, "available without being so: {answer}");
+    }
+    assert!(object.beside.iter().all(|name| !name.contains(char::is_whitespace)));
+    if let Some((found, from)) = list(&answer) {
+        assert_eq!(Some(from), version(&answer));
+        assert_eq!(Some(found.len()), answer["items"].as_array().map(Vec::len));
+    }
+}

@@ -1,0 +1,37 @@
+//! The body of a post, and its way to the agent.
+
+use device_worker_ng::{
+    agent::Sample,
+    io::metrics::fuzzing::body,
+    wire::frames::{self, Post},
+};
+use serde_json::{Value, json};
+
+use crate::promise;
+
+pub(super) fn run(input: &[u8]) {
+    let samples = match body(input) {
+        Ok(samples) => samples,
+        Err(refused) => {
+            promise::is_sentence(&refused);
+            return assert!(refused.len() <= 1_000, "an answer of {} bytes", refused.len());
+        }
+    };
+    // only mappings are samples
+    let value: Value = serde_json::from_slice(input).expect("what was read is JSON");
+    let objects = value.as_array().map_or(std::slice::from_ref(&value), Vec::as_slice);
+    assert!(objects.iter().all(Value::is_object), "a sample that is no mapping was taken: {value}");
+    for Sample { name, value } in &samples {
+        assert_eq!(frames::check_name(name), Ok(()));
+        assert!(value.is_none_or(f64::is_finite));
+    }
+    let written: Value = samples.iter().map(|it| json!({ "name": it.name, "value": it.value })).collect();
+    assert_eq!(body(written.to_string().as_bytes()).as_ref(), Ok(&samples), "written down, it is another");
+
+    let mut frame = Vec::new();
+    Post { id: 7, samples: samples.clone() }.write(&mut frame);
+    let taken = Post::take(&mut &frame[..]);
+    if samples.len() <= 4096 && input.len() <= 64 * 1024 {
+        assert_eq!(taken, Ok(Some(Post { id: 7, samples })), "the agent gets something else");
+    }
+}

@@ -1,0 +1,101 @@
+//! What holds for a workload that was accepted, whoever sent it.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Component, Path},
+    sync::Arc,
+};
+
+use device_worker_ng::{
+    agent::{
+        update::{Fallback, Fallbacks},
+        workload::{Workload, WorkloadId},
+    },
+    io::podman::fuzzing::write_volumes,
+    wire::{fallback, kubernetes, manifest::names, pod, secrets},
+};
+use serde_json::Value;
+
+use crate::scratch;
+
+pub(super) fn holds(workload: &Arc<Workload>) {
+    assert_eq!(WorkloadId::from_pod_name(workload.id.as_str()), workload.id);
+    engines(workload);
+    volumes(workload);
+    let fallbacks: Fallbacks =
+        [(workload.name().into(), Fallback { good: Arc::clone(workload), failed: None })].into();
+    let bytes = fallback::to_bytes(&fallbacks).expect("content from a manifest can be kept");
+    let back = fallback::from_bytes(&bytes).expect("what was kept is read");
+    let (back, kept) = (&back[workload.name()].good, workload);
+    assert_eq!((&back.content, &back.id), (&kept.content, &kept.id), "what was kept is another");
+}
+
+/// Both engines get what they can read.
+fn engines(workload: &Workload) {
+    let text = pod::documents(workload, "owner", "demo", &pod::Limits::default(), Path::new("/volumes"));
+    for document in text.split("\n---\n") {
+        let json: Value =
+            serde_json::from_str(document).unwrap_or_else(|error| panic!("{error}: {document}"));
+        assert_eq!(json["metadata"]["name"].as_str().map(str::is_empty), Some(false), "{document}");
+        let yaml: Value =
+            serde_yaml::from_str(document).unwrap_or_else(|error| panic!("{error}: {document}"));
+        assert_eq!(yaml, json, "JSON and YAML differ");
+    }
+    let deployment = kubernetes::deployment(workload, 1, "owner", "demo", true, &[]);
+    assert_eq!(deployment["metadata"]["name"], workload.name());
+    assert!(kubernetes::read(&deployment).hash == workload.hash, "its own mark is not read");
+    let companions = kubernetes::companions(workload, "owner", "uid");
+    assert_eq!(companions.is_empty(), kubernetes::is_alone(workload));
+    let mut seen = BTreeSet::new();
+    for companion in &companions {
+        assert!(companion.name.starts_with(&format!("{}.", workload.name())), "{}", companion.name);
+        assert!(names::is_dns_subdomain(&companion.name), "a cluster refuses '{}'", companion.name);
+        assert!(seen.insert((companion.plural, &companion.name)), "'{}' stands twice", companion.name);
+        assert!(kubernetes::is_ours(&companion.object, "owner"));
+    }
+    let beside = kubernetes::read(&deployment).beside;
+    assert_eq!(kubernetes::former(workload, &beside), [""; 0], "what is needed would be removed");
+}
+
+/// What is written stays where it belongs.
+fn volumes(workload: &Workload) {
+    let volumes = secrets::volumes(&workload.content);
+    for volume in &volumes {
+        assert!(is_below(&volume.name) && !volume.name.contains('/'), "volume '{}'", volume.name);
+        let mut seen = BTreeSet::new();
+        for file in &volume.files {
+            assert!(is_below(&file.path), "volume '{}', file '{}'", volume.name, file.path);
+            assert!(seen.insert(&file.path), "volume '{}': '{}' stands twice", volume.name, file.path);
+            assert!(file.mode <= 0o777, "mode {:o}", file.mode);
+        }
+    }
+    if volumes.is_empty() {
+        return;
+    }
+    let scratch = scratch::directory();
+    let mut before = scratch::everything(scratch.path());
+    let own = scratch.path().join("volumes");
+    if write_volumes(workload, &own).is_ok() {
+        for volume in &volumes {
+            for file in &volume.files {
+                let path = own.join(workload.id.as_str()).join(&volume.name).join(&file.path);
+                assert!(
+                    fs::read(&path).ok().as_ref() == Some(&file.content),
+                    "'{}' is another",
+                    path.display()
+                );
+            }
+        }
+    }
+    let mut after = scratch::everything(scratch.path());
+    after.retain(|path, _| !path.starts_with(&own));
+    for files in [&mut before, &mut after] {
+        files.values_mut().for_each(|file| file.1.clear());
+    }
+    assert_eq!(after, before, "something changed outside the volumes");
+}
+
+fn is_below(path: &str) -> bool {
+    !path.is_empty() && Path::new(path).components().all(|part| matches!(part, Component::Normal(_)))
+}

@@ -1,0 +1,15 @@
+//! The writer of volumes, for the harnesses in `fuzz/`.
+
+use std::path::Path;
+
+use super::volumes::Volumes;
+use crate::agent::workload::Workload;
+
+/// Writes a workload's volumes into a directory.
+///
+/// # Errors
+/// They can't be written.
+pub fn write_volumes(workload: &Workload, directory: &Path) -> Result<(), String> {
+    // any file of the user's own stands for podman's socket
+    Volumes::new(directory.to_owned(), "/proc/self/exe".into()).make(workload)
+}
