@@ -30,7 +30,7 @@ use crate::{
     io::{
         clock, control,
         desk::Desk,
-        identity,
+        files, identity,
         keeper::{self, Keeper, Note, Stores},
         kubernetes::{self, Kubernetes},
         manifests::Manifests,
@@ -116,7 +116,8 @@ pub fn run(settings: &Settings, reload: &dyn Fn() -> Result<(), String>) -> Resu
     agent.restore(&known);
     let server = server::Config::of(settings, state.clone());
     let server = server.map(|config| Server::start(config, events.clone()));
-    control::start(&settings.runtime_dir, desk.clone());
+    control::start(&settings.runtime_dir, desk.clone(), events.clone())
+        .map_err(|error| failed("the answering of commands", &error))?;
     if let Some(directory) = &settings.manifests {
         Manifests::start(directory.clone(), state, settings.device_id.clone(), events)
             .map_err(|error| failed("the manifest watcher", &error))?;
@@ -307,7 +308,8 @@ fn lock(state_dir: &Path) -> Result<Option<File>, String> {
     let path = state_dir.join("lock");
     let open = || {
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(state_dir)?;
-        let file = File::options().create(true).truncate(false).write(true).mode(0o600).open(&path)?;
+        let mut options = File::options();
+        let file = files::open_as(options.create(true).truncate(false).write(true).mode(0o600), &path)?;
         // the process's own: of one that was killed the receiver, which is a child, may live a moment longer
         match fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(Some(file)),

@@ -8,6 +8,7 @@ use super::{
     heartbeat::{Reporter, status},
     link::Link,
     notice::{Notice, Problem, Reason},
+    part::Part,
     report,
     sources::Source,
     time::{Now, Wake},
@@ -86,7 +87,7 @@ impl Agent {
         match &mut server.configuration {
             Some(old) if old.asks_the_same(&configuration) => {
                 old.version = configuration.version;
-                if self.store_broken.contains_key(&Kept::State) {
+                if self.hindered.has(&Part::Keeper(Kept::State)) {
                     self.book.actions.push(Action::StoreConfiguration(raw)); // perhaps it can be kept now
                 }
                 return;
@@ -169,28 +170,5 @@ impl Agent {
         let wanted = configuration.map(|it| it.hardware).unwrap_or_default();
         let (events, hardware) = server.reporter.take(wanted, now);
         Heartbeat { degraded, version, workloads, events, hardware }
-    }
-
-    /// What must survive could be written, or not.
-    pub(super) fn stored(&mut self, what: Kept, result: Result<(), String>) {
-        let broken = result.err();
-        if broken.as_ref() == self.store_broken.get(&what) {
-            return;
-        }
-        let found = match what {
-            Kept::State => Some("the state directory can be written again"),
-            Kept::Identity => Some("the new certificate is kept now"),
-            // whoever says that it is over has the next event to keep
-            Kept::Unheard => None,
-        };
-        let notice = match &broken {
-            Some(cause) => Some(Notice::warning(Reason::StateNotKept, format!("{}: {cause}", what.lost()))),
-            None => found.map(|found| Notice::info(Reason::StateKept, found)),
-        };
-        notice.into_iter().for_each(|notice| self.book.tell(notice));
-        match broken {
-            Some(cause) => drop(self.store_broken.insert(what, cause)),
-            None => drop(self.store_broken.remove(&what)),
-        }
     }
 }

@@ -13,6 +13,7 @@ use super::{
     images::Pulled,
     notice::{Notice, Problem},
     order::{Order, Outcome},
+    part::Part,
     run::Run,
     shed::Pressure,
     slots::NextSlot,
@@ -58,6 +59,8 @@ pub enum Event {
     Stored(Kept, Result<(), String>),
     /// The wall clock was set, or the time zone may have changed.
     Clock,
+    /// A part of the agent does its work, or can't: why.
+    Works(Part, Result<(), String>),
     /// Time passed.
     Tick,
     /// The process was asked to end; workloads stay.
@@ -75,17 +78,6 @@ pub enum Kept {
     Identity,
     /// What the server has not heard.
     Unheard,
-}
-
-impl Kept {
-    /// What follows when it can't be written.
-    pub(super) fn lost(self) -> &'static str {
-        match self {
-            Self::State => "nothing is kept over a restart",
-            Self::Identity => "the new certificate ends with the agent",
-            Self::Unheard => "what the server has not heard ends with the agent",
-        }
-    }
 }
 
 /// Something to do.

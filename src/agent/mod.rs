@@ -28,6 +28,7 @@
 //! | what its answers lead to | `conversation` |
 //! | what a heartbeat says | `heartbeat` |
 //! | what people are told who ask: states, causes, remedies | [`report`] |
+//! | parts of the agent that can't do their work | [`part`] |
 //! | what people may ask for | [`asked`] |
 //! | sorted collections in little code | [`mod@gather`] |
 
@@ -51,6 +52,7 @@ pub mod limit;
 mod link;
 pub mod notice;
 pub mod order;
+pub mod part;
 pub mod phase;
 pub mod profile;
 pub mod quantity;
@@ -85,6 +87,7 @@ pub use events::{Action, Event, Finished, Kept, Sample, Setup};
 use limit::CpuLimit;
 use notice::{Notice, Problem, Reason};
 use order::{Fact, Failure, Outcome, PodSummary, Task, Ticket};
+use part::{Hindered, Part};
 use phase::Phase;
 use profile::{ConditionId, Conditions};
 use reconcile::Tracked;
@@ -121,8 +124,7 @@ pub struct Agent {
     shed: Shed,
     /// Taken up with the first event.
     remembered: Option<Remembered>,
-    /// Why something can't be kept over a restart, as told.
-    store_broken: BTreeMap<Kept, String>,
+    hindered: Hindered,
     /// What is wrong with the configuration, as told.
     problems: BTreeSet<String>,
     /// The wall clock is behind, as told.
@@ -156,7 +158,7 @@ impl Agent {
             server: None,
             shed: Shed::new(setup.default_memory),
             remembered: setup.server,
-            store_broken: BTreeMap::new(),
+            hindered: Hindered::default(),
             problems: BTreeSet::new(),
             clock_behind: false,
             complaints: Vec::new(),
@@ -201,8 +203,9 @@ impl Agent {
             Event::Done(outcome) => self.done(outcome, now),
             Event::Answered(kind, result) => self.answered(kind, result, now),
             Event::Pressure(pressure) => self.pressed(pressure, now),
-            Event::Stored(what, result) => self.stored(what, result),
             Event::Clock => self.clock_changed(now),
+            Event::Stored(what, result) => self.hindered.set(Part::Keeper(what), result, &mut self.book),
+            Event::Works(part, result) => self.hindered.set(part, result, &mut self.book),
             Event::Tick | Event::Terminate | Event::Reload => {}
         }
         self.look_at_clock(now);

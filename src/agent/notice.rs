@@ -40,6 +40,7 @@ pub enum Reason {
     ImagePullFailed,
     Inactive,
     ProcessLimit,
+    Recovered,
     Registered,
     Removed,
     Restarted,

@@ -281,8 +281,8 @@ impl Agent {
     pub fn report(&self, now: Now) -> Report {
         let said = self.complaints.iter().map(|problem| problem.message.clone());
         let mut problems: Vec<String> = said.chain(self.problems.iter().cloned()).collect();
-        problems.extend(self.store_broken.iter().map(|(what, cause)| format!("{}: {cause}", what.lost())));
         problems.extend(self.book.clock_behind(now).map(clock::says));
+        problems.extend(self.hindered.shown());
         problems.sort_unstable();
         problems.dedup();
         let device = Device {
@@ -341,9 +341,9 @@ impl Agent {
             || self.book.fallbacks.values().any(|it| it.failed.is_some())
             || self.sources.is_any_held()
             || self.engines.missing().next().is_some()
-            || !self.store_broken.is_empty()
             || self.book.held
             || self.clock_behind
+            || !self.hindered.is_empty()
     }
 }
 

@@ -6,28 +6,27 @@
 //! ```
 
 use std::{
-    fs::{self, Permissions},
     io::{self, Read, Write},
-    os::unix::{
-        fs::PermissionsExt,
-        net::{UnixListener, UnixStream},
-    },
+    os::unix::net::UnixStream,
     path::{Path, PathBuf},
     time::Duration,
 };
 
-use log::{debug, warn};
+use crossbeam_channel::Sender;
+use log::debug;
 use rustix::{
-    event::{Timespec, poll},
-    net::sockopt::socket_peercred,
+    event::{PollFd, PollFlags, Timespec, poll},
+    net::{SocketFlags, accept_with, sockopt::socket_peercred},
     process::geteuid,
 };
 use serde::Serialize;
 
-use super::{desk::Desk, unix};
+use super::{desk::Desk, listener::Listener};
 use crate::agent::{
+    Event,
     asked::{Question, Reply},
     expression::{Expression, Slot},
+    part::Part,
     report::{Report, text},
 };
 
@@ -43,6 +42,8 @@ const LONGEST: u64 = 16 * 1024;
 const STACK: usize = 1 << 20;
 /// Without descriptors for another client.
 const PAUSE: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
+/// From one look at whether the socket still has its name to the next: what could tell of that can be used up.
+const LOOK: Timespec = Timespec { tv_sec: 10, tv_nsec: 0 };
 
 /// What a command ends with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,31 +58,38 @@ pub enum Code {
     Away = 3,
 }
 
-/// Starts listening. An agent whose socket can't be made works all the same.
-pub fn start(runtime_dir: &Path, desk: Desk) {
+/// Starts listening. An agent whose socket can't be made works all the same, and tries again.
+///
+/// # Errors
+/// The thread can't be started.
+pub fn start(runtime_dir: &Path, desk: Desk, events: Sender<Event>) -> io::Result<()> {
     let path = runtime_dir.join(SOCKET);
-    let started = listen(&path).and_then(|listener| {
-        let thread = std::thread::Builder::new().name("control".into()).stack_size(STACK);
-        thread.spawn(move || serve(&listener, &desk))
-    });
-    if let Err(error) = started {
-        warn!("failed to listen on '{}': {error}; commands like 'status' don't work", path.display());
-    }
+    let thread = std::thread::Builder::new().name("control".into()).stack_size(STACK);
+    thread.spawn(move || serve(&path, &desk, &events)).map(drop)
 }
 
-fn listen(path: &Path) -> io::Result<UnixListener> {
-    unix::remove_stale(path)?;
-    let listener = UnixListener::bind(path)?;
-    fs::set_permissions(path, Permissions::from_mode(0o600))?;
-    Ok(listener)
-}
-
-/// One client after the other: they are few, and none may take long.
-fn serve(listener: &UnixListener, desk: &Desk) {
-    for stream in listener.incoming() {
-        match stream {
+/// Until nobody listens to events any more. One client after the other: they are few, and none may take long.
+fn serve(path: &Path, desk: &Desk, events: &Sender<Event>) {
+    let mut present: Option<Listener> = None;
+    loop {
+        present = present.filter(Listener::is_there);
+        if present.is_none() {
+            let bound = Listener::bind(path, 0o600);
+            let failed = |error: &io::Error| format!("failed to listen on '{}': {error}", path.display());
+            let result = bound.as_ref().map(drop).map_err(failed);
+            present = bound.ok();
+            if events.send(Event::Works(Part::Commands, result)).is_err() {
+                return;
+            }
+        }
+        let mut fds: Vec<_> = present.iter().map(|it| PollFd::new(it.socket(), PollFlags::IN)).collect();
+        if !poll(&mut fds, Some(&LOOK)).is_ok_and(|ready| ready > 0) {
+            continue;
+        }
+        let Some(listener) = &present else { continue };
+        match accept_with(listener.socket(), SocketFlags::CLOEXEC) {
             Ok(stream) => {
-                if let Err(error) = attend(&stream, desk) {
+                if let Err(error) = attend(&UnixStream::from(stream), desk) {
                     debug!("a command got no reply: {error}");
                 }
             }
@@ -94,7 +102,6 @@ fn serve(listener: &UnixListener, desk: &Desk) {
 }
 
 fn attend(mut stream: &UnixStream, desk: &Desk) -> io::Result<()> {
-    // between bind and chmod the file may have been everybody's
     let user = socket_peercred(stream)?.uid;
     if !user.is_root() && user != geteuid() {
         return Err(io::ErrorKind::PermissionDenied.into());

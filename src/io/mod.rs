@@ -1,16 +1,19 @@
 //! **Acts.** Everything that touches files, sockets, processes and signals. Each part turns what it sees
 //! into [`Event`](crate::agent::Event)s and knows nothing about decisions.
 
+mod beneath;
 pub mod clock;
 pub mod control;
 mod crypto;
 pub mod desk;
 pub mod exits;
+pub(crate) mod files;
 pub mod hardware;
 pub mod identity;
 pub mod journal;
 pub mod keeper;
 pub mod kubernetes;
+mod listener;
 pub mod manifests;
 pub mod metrics;
 pub mod notify;

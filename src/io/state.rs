@@ -14,6 +14,7 @@ use std::{
 use log::warn;
 use ring::digest::{SHA256, digest};
 
+use super::files;
 use crate::agent::workload::hex;
 
 /// Nothing that the agent keeps is larger; what is, was not written by it.
@@ -83,8 +84,11 @@ impl Store {
         let replace = || -> io::Result<()> {
             self.make_dir()?;
             let new = self.dir.join(format!("{name}.new"));
-            let mut file =
-                OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+            match fs::remove_file(&new) {
+                Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+            let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
             file.write_all(format!("{}\n", checksum(content)).as_bytes())?;
             file.write_all(content)?;
             file.sync_all()?;
@@ -148,7 +152,7 @@ enum Damage {
 
 fn read(path: &Path) -> Result<Vec<u8>, Damage> {
     let mut bytes = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(LARGEST + 1).read_to_end(&mut bytes));
+    let read = files::open(path).and_then(|file| file.take(LARGEST + 1).read_to_end(&mut bytes));
     match read {
         Err(error) if error.kind() == ErrorKind::NotFound => return Err(Damage::Missing),
         Err(error) => return Err(Damage::Other(error.to_string())),
@@ -171,6 +175,8 @@ fn checksum(content: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::MetadataExt;
+
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
 
     use super::*;
 
@@ -254,11 +260,26 @@ mod tests {
         fs::write(dir.path().join("file"), "").unwrap();
         let error = Store::new(dir.path().join("file/sub")).save("x", b"one").unwrap_err().to_string();
         assert!(error.starts_with("failed to write '") && error.contains("file/sub/x': "), "{error}");
-        // every write to /dev/full says that the disk is full
-        let full = Store::new(dir.path().join("full"));
-        full.save("x", b"one").unwrap();
-        std::os::unix::fs::symlink("/dev/full", full.dir.join("x.new")).unwrap();
-        assert!(full.save("x", b"two").unwrap_err().to_string().contains("No space left"));
-        assert_eq!(full.load("x").as_deref(), Some(&b"one"[..]));
+    }
+
+    #[test]
+    fn what_is_no_file_is_neither_waited_for_nor_followed() {
+        let (_dir, store) = store();
+        store.save("x", b"one").unwrap();
+        let place = |name: &str| store.dir.join(name);
+        let elsewhere = place("elsewhere");
+        fs::write(&elsewhere, "").unwrap();
+        std::os::unix::fs::symlink(&elsewhere, place("x.new")).unwrap();
+        store.save("x", b"two").unwrap();
+        assert_eq!(fs::read(&elsewhere).unwrap(), b"");
+        fs::remove_file(place("x")).unwrap();
+        mknodat(CWD, place("x"), FileType::Fifo, Mode::RWXU, 0).unwrap();
+        assert_eq!(store.load("x").as_deref(), Some(&b"one"[..]));
+        store.save("x", b"three").unwrap();
+        assert_eq!(store.load("x").as_deref(), Some(&b"three"[..]));
+        fs::create_dir(place("x.new")).unwrap();
+        assert!(store.save("x", b"four").unwrap_err().to_string().contains("directory"));
+        fs::remove_dir(place("x.new")).unwrap();
+        store.save("x", b"four").unwrap();
     }
 }

@@ -1,10 +1,10 @@
-//! Unix sockets: HTTP over them, which is how `ureq` reaches podman, and what an earlier listener left.
+//! HTTP over unix sockets, which is how `ureq` reaches podman.
 
 use std::{
-    fmt, fs,
+    fmt,
     io::{self, Read, Write},
     net::{Ipv4Addr, Shutdown, SocketAddr},
-    os::unix::{fs::FileTypeExt, net::UnixStream},
+    os::unix::net::UnixStream,
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
     time::Duration,
@@ -120,21 +120,6 @@ fn connect(path: &Path, limit: Option<Duration>) -> io::Result<UnixStream> {
     sockopt::set_socket_timeout(&socket, Timeout::Send, limit)?;
     rustix::net::connect(&socket, &SocketAddrUnix::new(path)?)?;
     Ok(socket.into())
-}
-
-/// Removes the socket file that an earlier agent left; one that somebody listens on stays, and so does a file
-/// that is no socket.
-pub(super) fn remove_stale(path: &Path) -> io::Result<()> {
-    if !fs::symlink_metadata(path).is_ok_and(|file| file.file_type().is_socket()) {
-        return Ok(());
-    }
-    // Without blocking: a listener whose backlog is full would let us wait for ever.
-    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-    let probe = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
-    match rustix::net::connect(&probe, &SocketAddrUnix::new(path)?) {
-        Err(rustix::io::Errno::CONNREFUSED) => fs::remove_file(path),
-        _ => Ok(()),
-    }
 }
 
 struct UnixTransport {

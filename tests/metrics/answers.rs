@@ -54,8 +54,7 @@ fn every_request_gets_the_status_that_it_deserves() {
     let address = device.address();
     let with = |method: &str, target: &str, headers: &str, body: &str| {
         let length = body.len();
-        let head =
-            format!("{method} {target} HTTP/1.1\r\nHost: x\r\n{headers}Content-Length: {length}\r\n\r\n");
+        let head = format!("{method} {target} HTTP/1.1\r\n{headers}Content-Length: {length}\r\n\r\n");
         exchange(address, &(head + body)).unwrap()
     };
     let good = r#"{"name":"a","value":1}"#;
@@ -68,6 +67,9 @@ fn every_request_gets_the_status_that_it_deserves() {
     assert_eq!(with("POST", "/metrics", "", "[]").0, 200);
     assert_eq!(with("POST", "/metrics", "Origin: http://evil.example\r\n", good).0, 403);
     assert_eq!(with("POST", "/metrics", "origin: null\r\n", good).0, 403);
+    assert_eq!(with("POST", "/metrics", "Host: evil.example\r\n", good).0, 403);
+    assert_eq!(with("POST", "/metrics", "Host: localhost:8080\r\n", "[]").0, 200);
+    assert_eq!(with("POST", "/metrics", "Host: [::1]:8080\r\n", "[]").0, 200);
     assert_eq!(with("POST", "/", "", good).0, 404);
     assert_eq!(with("POST", "/metrics/x", "", good).0, 404);
     assert_eq!(with("PUT", "/metrics", "", "").0, 405);
@@ -151,7 +153,7 @@ fn a_port_in_use_is_reported_once_and_taken_when_it_is_free() {
     device.set("METRICS_LISTEN", format!("{taken}, {free}"));
     device.start();
     device.wait_for_log(&format!("metrics are taken at {free}"));
-    let complaint = format!("failed to listen on '{taken}': Address already in use");
+    let complaint = format!("posts to '{taken}' don't reach the agent: Address already in use");
     device.wait_for_log(&complaint);
     assert_eq!(post(free, r#"{"name":"a","value":1}"#).unwrap().0, 200);
     drop(other);

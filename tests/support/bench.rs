@@ -281,7 +281,7 @@ fn posts(report: &mut Report) {
                     let length = body.len();
                     write!(
                         stream,
-                        "POST /metrics HTTP/1.1\r\nHost: l\r\nContent-Length: {length}\r\n\r\n{body}"
+                        "POST /metrics HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n{body}"
                     )
                     .unwrap();
                     let (mut line, mut length) = (String::new(), 0);

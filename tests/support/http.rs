@@ -16,7 +16,7 @@ pub fn post(address: SocketAddr, body: &str) -> io::Result<(u16, String)> {
 
 /// A plain post, as bytes.
 pub fn request(body: &str) -> String {
-    format!("POST /metrics HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n{body}", body.len())
+    format!("POST /metrics HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n{body}", body.len())
 }
 
 /// Sends these bytes on a connection of its own; the status and body of the answer.

@@ -1,6 +1,6 @@
 //! Keys, certificates and CAs from PEM, with sentences for what people do to such files.
 
-use std::{fs::File, io::Read, path::Path, sync::Arc};
+use std::{io::Read, path::Path, sync::Arc};
 
 use log::warn;
 use rustls::{
@@ -10,7 +10,7 @@ use rustls::{
 };
 
 use super::certificate::Facts;
-use crate::io::crypto;
+use crate::io::{crypto, files};
 
 /// More than any PEM file of keys and certificates, in bytes.
 const LARGEST: u64 = 1 << 20;
@@ -114,7 +114,7 @@ fn plain(error: &rustls::pki_types::pem::Error) -> &'static str {
 
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(LARGEST + 1).read_to_end(&mut bytes));
+    let read = files::open(path).and_then(|file| file.take(LARGEST + 1).read_to_end(&mut bytes));
     match read {
         Err(error) => Err(format!("failed to read {}: {error}", quoted(path))),
         Ok(_) if bytes.len() as u64 > LARGEST => Err(format!("{} is larger than 1 MiB", quoted(path))),

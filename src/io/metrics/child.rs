@@ -1,9 +1,11 @@
 //! The receiver as the agent sees it: a process that nothing is believed of.
 
 use std::env;
+use std::fs::DirBuilder;
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -20,6 +22,8 @@ use crate::wire::frames::Post;
 pub const SUBCOMMAND: &str = "receive-metrics";
 /// How many requests tiny_http works on at once: as many as its thread pool keeps threads for.
 pub(super) const LANES: usize = 4;
+/// Where it gets its connections, for a moment.
+const LANES_NAME: &str = "lanes";
 /// `nobody`, on every distribution.
 const NOBODY: u32 = 65534;
 /// In bytes: for tiny_http's threads, which it starts without saying how large.
@@ -43,7 +47,10 @@ impl Child {
         let (posts, stdin) = UnixStream::pair()?;
         let (control, controlled) = UnixStream::pair()?;
         let (questions, asks) = UnixStream::pair()?;
-        let (private, lanes) = private_lanes(directory)?;
+        let (private, lanes) = private_lanes(directory).map_err(|error| {
+            let path = directory.join(LANES_NAME);
+            io::Error::new(error.kind(), format!("failed to listen on '{}': {error}", path.display()))
+        })?;
         // The link follows to the very program that runs, even when an upgrade has replaced the file since.
         let mut command = Command::new("/proc/self/exe");
         let page = teller.has_page.to_string();
@@ -153,9 +160,10 @@ pub(super) fn reap_left() -> io::Result<()> {
 /// tiny_http serves only what it accepts itself. So it gets a listener whose every connection exists already,
 /// and whose name is gone: nobody else can ever connect to it.
 fn private_lanes(directory: &Path) -> io::Result<(UnixListener, Vec<UnixStream>)> {
+    DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
     let directory = rustix::fs::openat(CWD, directory, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
     // Through the descriptor, as a socket's path may not be longer than 107 bytes.
-    let name = format!("/proc/self/fd/{}/lanes", directory.as_raw_fd());
+    let name = format!("/proc/self/fd/{}/{LANES_NAME}", directory.as_raw_fd());
     _ = std::fs::remove_file(&name);
     let listener = UnixListener::bind(&name)?;
     let lanes: io::Result<_> = (0..LANES).map(|_| UnixStream::connect(&name)).collect();

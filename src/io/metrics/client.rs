@@ -87,6 +87,9 @@ impl Client {
         if self.request.is_none() {
             match http::parse(&self.inbox) {
                 Ok(Some(request)) => {
+                    if let Err(refusal) = request.check(self.is_local) {
+                        return self.refuse(&refusal, now);
+                    }
                     self.inbox.drain(..request.head_length);
                     if request.expects_continue && self.inbox.len() < request.body_length {
                         // So short that it fits into any socket that nothing was written to yet.

@@ -241,17 +241,14 @@ impl Gate {
             let Some(client) = self.clients.get_mut(&id).filter(|client| client.stage == Stage::Asked) else {
                 continue;
             };
-            let outcome = match client.request.as_ref().map(|request| request.check_reader(client.is_local)) {
-                Some(Err(refusal)) => client.refuse(&refusal, now),
-                _ if get == Get::Page => {
-                    let page = Rc::new(reader::PAGE.as_bytes().to_vec());
-                    client.inform(get, &page, now)
-                }
-                _ if askers.len() + self.asking.len() < MAX_ASKERS => {
-                    askers.push((id, get));
-                    continue;
-                }
-                _ => client.refuse(&UNAVAILABLE, now),
+            let outcome = if get == Get::Page {
+                let page = Rc::new(reader::PAGE.as_bytes().to_vec());
+                client.inform(get, &page, now)
+            } else if askers.len() + self.asking.len() < MAX_ASKERS {
+                askers.push((id, get));
+                continue;
+            } else {
+                client.refuse(&UNAVAILABLE, now)
             };
             is_any = true;
             self.settle(id, outcome, now);

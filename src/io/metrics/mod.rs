@@ -41,6 +41,7 @@ mod teller;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
 use std::thread;
@@ -49,18 +50,24 @@ use std::time::Duration;
 use crossbeam_channel::Sender;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use crate::agent::{Event, Sample};
+use crate::agent::{Event, Sample, part::Part};
 use crate::io::{desk::Desk, since_boot};
 use crate::settings::ListenAddress;
 use crate::wire::frames::{Post, Verdict, write_ack};
 use child::Child;
 pub use child::{SUBCOMMAND, left_receivers};
-use ports::Port;
+use ports::{Change, Port};
 use store::Store;
 use teller::Teller;
 
 /// The wait before a receiver that died soon after its start is replaced, and the longest.
 const RESPAWN: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(800));
+/// The same after so many in a row that served nobody: they won't get better soon.
+const HOPELESS: (u32, Duration) = (8, Duration::from_secs(10));
+/// After so many in a row that is said.
+const UNSAID: u32 = 3;
+/// From one look at the stored values to the next: what could tell that they are gone can be used up.
+const LOOK: Duration = Duration::from_secs(10);
 /// A receiver that lived this long is replaced at once.
 const SETTLED: Duration = Duration::from_secs(5);
 
@@ -90,14 +97,15 @@ pub fn start(config: Config, desk: Desk, events: Sender<Event>) -> io::Result<Ve
     let posted = store.posted();
     let endpoint = Endpoint {
         store,
-        storing: true,
+        look: Duration::ZERO,
         ports: config.listen.into_iter().map(Port::new).collect(),
         directory: config.directory,
         teller: Teller { desk, has_page: config.has_page },
         child: None,
         started: Duration::ZERO,
         wait: Duration::ZERO,
-        spoken: false,
+        failures: 0,
+        told: BTreeMap::new(),
         events,
     };
     thread::Builder::new().name("metrics".into()).stack_size(64 * 1024).spawn(move || endpoint.run())?;
@@ -111,8 +119,8 @@ fn until(deadline: Option<Duration>, now: Duration) -> Option<Timespec> {
 
 struct Endpoint {
     store: Store,
-    /// Whether the last batch could be stored.
-    storing: bool,
+    /// When to see whether it is there still.
+    look: Duration,
     ports: Vec<Port>,
     directory: PathBuf,
     teller: Teller,
@@ -120,8 +128,10 @@ struct Endpoint {
     /// When the last receiver was started, and how long after that its successor may be.
     started: Duration,
     wait: Duration,
-    /// Whether it was said that receivers don't start.
-    spoken: bool,
+    /// How many receivers in a row served nobody and died soon, or didn't start.
+    failures: u32,
+    /// What the loop was told of parts that don't work.
+    told: BTreeMap<Part, String>,
     events: Sender<Event>,
 }
 
@@ -133,8 +143,20 @@ impl Endpoint {
             if self.child.is_none() && now >= self.started + self.wait {
                 self.spawn(now);
             }
-            let respawn = self.child.is_none().then_some(self.started + self.wait);
-            let deadline = self.ports.iter().filter_map(Port::deadline).chain(respawn).min();
+            if now >= self.look {
+                self.look = now + LOOK;
+                let kept = self.store.keep().map_err(|error| error.to_string());
+                self.tell(Part::Metrics, kept);
+            }
+            if self.child.is_some() && self.failures > 0 && now >= self.started + SETTLED {
+                self.works();
+            }
+            let next = match (&self.child, self.failures) {
+                (None, _) => Some(self.started + self.wait),
+                (Some(_), 0) => None,
+                (Some(_), _) => Some(self.started + SETTLED),
+            };
+            let deadline = self.ports.iter().filter_map(Port::deadline).chain(next).chain([self.look]).min();
             let mut fds: Vec<_> =
                 self.child.iter().map(|child| PollFd::new(child.posts(), PollFlags::IN)).collect();
             if !matches!(poll(&mut fds, until(deadline, now).as_ref()), Ok(ready) if ready > 0) {
@@ -149,19 +171,54 @@ impl Endpoint {
     }
 
     fn bind(&mut self, now: Duration) {
-        for port in &mut self.ports {
-            let new = port.bind(now);
-            if let (true, Some(child), Some(listener)) = (new, &self.child, port.listener())
-                && let Err(error) = child.listen(listener)
-            {
-                self.bury(&error);
-                return;
+        for at in 0..self.ports.len() {
+            let Some(change) = self.ports[at].bind(now) else { continue };
+            let part = Part::Listener(self.ports[at].address());
+            match (change, &self.child) {
+                (Change::Failed(error), _) => {
+                    self.tell(part, Err(error.to_string()));
+                    continue;
+                }
+                // the next receiver gets all the listeners that count
+                (Change::Replaced, _) => (self.child, self.wait) = (None, Duration::ZERO),
+                (Change::New, Some(child)) => {
+                    if let Err(error) = self.ports[at].listener().map_or(Ok(()), |new| child.listen(new)) {
+                        self.bury(&error);
+                    }
+                }
+                (Change::New, None) => {}
             }
+            self.tell(part, Ok(()));
+        }
+    }
+
+    /// Tells the loop whether a part works, when that is news.
+    fn tell(&mut self, part: Part, result: Result<(), String>) {
+        let is_news = match &result {
+            Ok(()) => self.told.remove(&part).is_some(),
+            Err(cause) => self.told.insert(part.clone(), cause.clone()).as_ref() != Some(cause),
+        };
+        if is_news {
+            let _ = self.events.send(Event::Works(part, result)); // nobody listens: the agent ends
+        }
+    }
+
+    /// The present receiver does.
+    fn works(&mut self) {
+        self.failures = 0;
+        self.tell(Part::Receiver, Ok(()));
+    }
+
+    fn failed(&mut self, error: &io::Error) {
+        self.failures = self.failures.saturating_add(1);
+        if self.failures >= UNSAID {
+            self.tell(Part::Receiver, Err(error.to_string()));
         }
     }
 
     fn spawn(&mut self, now: Duration) {
-        let (first, longest) = RESPAWN;
+        let (first, most) = RESPAWN;
+        let longest = if self.failures < HOPELESS.0 { most } else { HOPELESS.1 };
         self.wait = if now >= self.started + SETTLED { first } else { (self.wait * 2).clamp(first, longest) };
         self.started = now;
         let started = Child::start(&self.directory, &self.teller).and_then(|child| {
@@ -169,25 +226,21 @@ impl Endpoint {
             Ok(child)
         });
         match started {
-            Ok(child) => {
-                self.child = Some(child);
-                self.spoken = false;
-            }
-            Err(error) if !self.spoken => {
-                log::error!("failed to start the metrics receiver: {error}; trying on");
-                self.spoken = true;
-            }
-            Err(_) => {}
+            Ok(child) => self.child = Some(child),
+            Err(error) => self.failed(&error),
         }
     }
 
     /// Ends this receiver; the next turn starts another, at once if this one had settled.
     fn bury(&mut self, error: &io::Error) {
-        log::warn!("the metrics receiver is replaced: {error}");
         self.child = None;
         if since_boot() >= self.started + SETTLED {
-            self.wait = Duration::ZERO;
+            (self.wait, self.failures) = (Duration::ZERO, 0);
         }
+        if self.failures < UNSAID {
+            log::warn!("the metrics receiver is replaced: {error}");
+        }
+        self.failed(error);
     }
 
     /// Takes all the posts that are there: one write to the store, one event, one write of acknowledgements.
@@ -195,6 +248,9 @@ impl Endpoint {
     fn serve(&mut self) -> io::Result<bool> {
         let Some(child) = &mut self.child else { return Ok(true) };
         let posts = child.receive()?;
+        if self.failures > 0 && !posts.is_empty() {
+            self.works();
+        }
         let now = since_boot();
         let mut verdicts = Vec::with_capacity(posts.len());
         for Post { id, samples } in posts {
@@ -204,16 +260,10 @@ impl Endpoint {
         let stored = self.store.commit(now);
         let lost = stored.is_err();
         match stored {
-            Err(error) => {
-                if std::mem::replace(&mut self.storing, false) {
-                    log::error!("failed to store metrics: {error}; posts are refused");
-                }
-            }
+            Err(error) => self.tell(Part::Metrics, Err(error.to_string())),
             Ok(samples) if samples.is_empty() => {}
             Ok(samples) => {
-                if !std::mem::replace(&mut self.storing, true) {
-                    log::info!("metrics are stored again");
-                }
+                self.tell(Part::Metrics, Ok(()));
                 // Before the acknowledgement, so that whoever got it can rely on the effect to come.
                 if self.events.send(Event::Metrics(samples)).is_err() {
                     return Ok(false);
@@ -225,7 +275,9 @@ impl Endpoint {
             let verdict = if lost && verdict == Verdict::Stored { Verdict::NotStored } else { verdict };
             write_ack(id, verdict, &mut acks);
         }
-        child.answer(&acks)?;
+        if let Some(child) = &mut self.child {
+            child.answer(&acks)?;
+        }
         Ok(true)
     }
 }

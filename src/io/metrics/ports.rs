@@ -2,84 +2,110 @@
 //!
 //! A listener stays open while a receiver is replaced, so a post that comes meanwhile waits in its backlog.
 
-use std::fs::{self, Permissions};
 use std::io;
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::PermissionsExt;
-use std::os::unix::net::UnixListener;
 use std::time::Duration;
 
-use crate::io::unix;
+use crate::io::listener::Listener;
 use crate::settings::ListenAddress;
 
 /// The first wait after an address could not be bound, and the longest.
 const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(10));
 /// Failures that are nobody's business: the receiver of an agent that was killed needs a moment to let go.
 const UNSAID: u32 = 3;
+/// From one look at whether a unix socket still has its name to the next.
+const LOOK: Duration = Duration::from_secs(10);
 /// How many connections the kernel keeps for a receiver that is being started.
 const BACKLOG: i32 = 1024;
 
 /// One address, bound or yet to be bound.
 pub(super) struct Port {
     listen: ListenAddress,
-    listener: Option<OwnedFd>,
+    bound: Option<Bound>,
     failures: u32,
     next: Duration,
 }
 
+enum Bound {
+    Tcp(OwnedFd),
+    Unix(Listener),
+}
+
+impl Bound {
+    fn listener(&self) -> &OwnedFd {
+        match self {
+            Self::Tcp(listener) => listener,
+            Self::Unix(listener) => listener.socket(),
+        }
+    }
+}
+
+/// What became of an address.
+#[derive(Debug)]
+pub(super) enum Change {
+    /// There is a listener.
+    New,
+    /// Another one than there was.
+    Replaced,
+    /// There is none.
+    Failed(io::Error),
+}
+
 impl Port {
     pub(super) fn new(listen: ListenAddress) -> Self {
-        Self { listen, listener: None, failures: 0, next: Duration::ZERO }
+        Self { listen, bound: None, failures: 0, next: Duration::ZERO }
+    }
+
+    pub(super) fn address(&self) -> String {
+        self.listen.to_string()
     }
 
     pub(super) fn listener(&self) -> Option<&OwnedFd> {
-        self.listener.as_ref()
+        self.bound.as_ref().map(Bound::listener)
     }
 
-    /// When to try to bind again, in time since boot; `None`: it is bound.
+    /// When to bind it again, or to see whether it is there still, in time since boot.
     pub(super) fn deadline(&self) -> Option<Duration> {
-        self.listener.is_none().then_some(self.next)
+        (!matches!(self.bound, Some(Bound::Tcp(_)))).then_some(self.next)
     }
 
-    /// Binds the address if that is due; `true`: there is a new listener.
-    pub(super) fn bind(&mut self, now: Duration) -> bool {
-        if self.listener.is_some() || now < self.next {
-            return false;
+    /// Binds the address if that is due; what came of it, if that is news.
+    pub(super) fn bind(&mut self, now: Duration) -> Option<Change> {
+        if self.deadline().is_none_or(|next| now < next) {
+            return None;
         }
+        self.next = now + LOOK;
+        let is_lost = match &self.bound {
+            Some(Bound::Unix(listener)) if !listener.is_there() => true,
+            Some(_) => return None,
+            None => false,
+        };
         match bind(&self.listen) {
-            Ok(listener) => {
+            Ok(bound) => {
                 log::info!("metrics are taken at {}", self.listen);
-                self.listener = Some(listener);
+                self.bound = Some(bound);
                 self.failures = 0;
-                true
+                Some(if is_lost { Change::Replaced } else { Change::New })
             }
             Err(error) => {
                 let (first, longest) = RETRY;
                 self.next = now + first.saturating_mul(1 << self.failures.min(8)).min(longest);
-                self.failures += 1;
-                if self.failures == UNSAID {
-                    log::warn!("failed to listen on '{}': {error}; trying on", self.listen);
-                }
-                false
+                self.failures = self.failures.saturating_add(1);
+                (self.failures >= UNSAID).then_some(Change::Failed(error))
             }
         }
     }
 }
 
-fn bind(listen: &ListenAddress) -> io::Result<OwnedFd> {
-    let listener = match listen {
-        ListenAddress::Tcp(address) => OwnedFd::from(TcpListener::bind(address)?),
-        ListenAddress::Unix(path) => {
-            unix::remove_stale(path)?;
-            let listener = UnixListener::bind(path)?;
-            // Anybody who can reach the file may post, as anybody on this machine may by TCP: the processes of
-            // the pods that it is mounted into run as any user.
-            fs::set_permissions(path, Permissions::from_mode(0o666))?;
-            listener.into()
-        }
+fn bind(listen: &ListenAddress) -> io::Result<Bound> {
+    let bound = match listen {
+        ListenAddress::Tcp(address) => Bound::Tcp(TcpListener::bind(address)?.into()),
+        // Anybody who can reach the file may post, as anybody on this machine may by TCP: the processes of the pods
+        // that it is mounted into run as any user.
+        ListenAddress::Unix(path) => Bound::Unix(Listener::bind(path, 0o666)?),
     };
-    rustix::net::listen(&listener, BACKLOG)?;
-    rustix::io::ioctl_fionbio(&listener, true)?;
-    Ok(listener)
+    rustix::net::listen(bound.listener(), BACKLOG)?;
+    rustix::io::ioctl_fionbio(bound.listener(), true)?;
+    Ok(bound)
 }

@@ -1,7 +1,7 @@
-//! Whoever reads instead of posting: what there is to read, who may, and with which headers it comes.
+//! Whoever reads instead of posting: what there is to read, and with which headers it comes. And who may read or post.
 //!
-//! A browser can be lured into reading this, by a page of a name that leads to the loopback for the moment. So what
-//! is asked for by a name other than `localhost` is refused: to itself the browser sends the name that it was given.
+//! A browser can be lured here, by a page of a name that leads to the loopback for the moment. So what comes for a
+//! name that a page can have is refused: to itself the browser sends the name that it was given.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -63,15 +63,18 @@ pub(super) fn is_page(path: &str) -> bool {
     path == "/" || path == STATUS
 }
 
-/// Who has been lured here is refused.
+/// Who has been lured here is refused: no web page reads this, or switches workloads.
 pub(super) fn check(has_origin: bool, has_name: bool) -> Result<(), Refusal> {
     let reason = match (has_origin, has_name) {
-        (true, _) => "other web pages may not read this",
+        (true, _) => "web pages may neither read this nor post",
         (_, true) => "the Host has to be an IP address or localhost: other names may be a foreign page's",
         _ => return Ok(()),
     };
     Err(Refusal("403 Forbidden", reason))
 }
+
+/// What no page can be called; the last two are what podman calls the device in its containers.
+const OWN_NAMES: [&str; 3] = ["localhost", "host.containers.internal", "host.docker.internal"];
 
 /// Whether a `Host` is a name that anybody could have given to this address.
 pub(super) fn is_name(host: &[u8]) -> bool {
@@ -82,7 +85,7 @@ pub(super) fn is_name(host: &[u8]) -> bool {
     };
     let six = name.strip_prefix('[').and_then(|name| name.strip_suffix(']'));
     !(name.is_empty()
-        || name.eq_ignore_ascii_case("localhost")
+        || OWN_NAMES.iter().any(|own| name.eq_ignore_ascii_case(own))
         || name.parse::<Ipv4Addr>().is_ok()
         || six.is_some_and(|six| six.parse::<Ipv6Addr>().is_ok()))
 }
@@ -107,9 +110,16 @@ mod tests {
 
     #[test]
     fn only_names_that_could_be_a_foreign_page_s_are_names() {
-        for host in
-            ["", "localhost", "LocalHost:8080", "127.0.0.1:8080", "10.1.2.3", "[::1]:8080", "[fe80::1]"]
-        {
+        for host in [
+            "",
+            "localhost",
+            "LocalHost:8080",
+            "127.0.0.1:8080",
+            "10.1.2.3",
+            "[::1]:8080",
+            "[fe80::1]",
+            "host.containers.internal:8080",
+        ] {
             assert!(!is_name(host.as_bytes()), "{host}");
         }
         for host in [

@@ -8,11 +8,12 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::agent::{Sample, gather::gather};
+use crate::io::files;
 use crate::wire::frames::check_name;
 
 /// The most names, whoever posts them.
@@ -60,10 +61,21 @@ impl Store {
         }
         store.names = store.values.len();
         store.forget_expired(now);
-        if let Err(error) = store.rewrite() {
-            log::error!("failed to write '{}': {error}; metrics can't be taken", path.display());
-        }
+        _ = store.rewrite(); // tried again by the first `keep` or `commit`
         store
+    }
+
+    /// Sees to it that what is known is in the log, and the log where the next process looks for it: somebody may
+    /// have removed or replaced it, or its directory.
+    pub(super) fn keep(&mut self) -> io::Result<()> {
+        let is_there = |log: &File| {
+            let (ours, there) = (log.metadata().ok()?, fs::symlink_metadata(self.path()).ok()?);
+            Some((ours.dev(), ours.ino()) == (there.dev(), there.ino()))
+        };
+        match &self.log {
+            Some(log) if is_there(log) == Some(true) => Ok(()),
+            _ => self.rewrite(),
+        }
     }
 
     /// What is known, and when since boot it was posted.
@@ -132,9 +144,7 @@ impl Store {
     }
 
     fn append(&mut self, lines: &[u8]) -> io::Result<()> {
-        if self.log.is_none() {
-            self.rewrite()?;
-        }
+        self.keep()?;
         let Some(log) = &mut self.log else { return Err(io::ErrorKind::NotFound.into()) };
         if let Err(error) = log.write_all(lines) {
             // A refused post must not come back after a restart, nor a torn line swallow the next one.
@@ -149,6 +159,13 @@ impl Store {
 
     /// Writes only what is known into a new log, and puts it in the place of the old one.
     fn rewrite(&mut self) -> io::Result<()> {
+        self.log = None;
+        self.write().map_err(|error| {
+            io::Error::new(error.kind(), format!("failed to write '{}': {error}", self.path().display()))
+        })
+    }
+
+    fn write(&mut self) -> io::Result<()> {
         DirBuilder::new().recursive(true).mode(0o700).create(&self.directory)?;
         let mut lines = format!("boot {}\n", boot_id());
         for (name, &(value, at)) in &self.values {
@@ -166,7 +183,7 @@ impl Store {
     }
 
     fn load(&mut self) -> io::Result<()> {
-        let log = File::open(self.path())?;
+        let log = files::open(&self.path())?;
         if log.metadata()?.len() > MAX_LOG {
             return Err(io::Error::other("it is too large to be the agent's"));
         }

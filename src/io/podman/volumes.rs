@@ -5,10 +5,10 @@
 //! the containers.
 
 use std::{
-    fs::{self, DirBuilder, OpenOptions, Permissions},
-    io::{self, ErrorKind, Write},
-    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt},
-    path::{Path, PathBuf},
+    fs::{self, DirBuilder, Permissions},
+    io::{self, ErrorKind},
+    os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt},
+    path::PathBuf,
     sync::Mutex,
 };
 
@@ -16,7 +16,7 @@ use rustix::process::geteuid;
 
 use crate::{
     agent::workload::{Workload, WorkloadId},
-    io::lock,
+    io::{beneath::Beneath, lock},
     wire::secrets,
 };
 
@@ -72,12 +72,17 @@ impl Volumes {
             ));
         }
         self.remove(&workload.id).map_err(failed)?;
-        make_dir(&self.directory, 0o700).and_then(|()| make_dir(&own, 0o700)).map_err(failed)?;
+        self.write(&workload.id, &volumes).map_err(failed)
+    }
+
+    fn write(&self, id: &WorkloadId, volumes: &[secrets::Volume]) -> io::Result<()> {
+        DirBuilder::new().recursive(true).mode(0o700).create(&self.directory)?;
+        fs::set_permissions(&self.directory, Permissions::from_mode(0o700))?;
+        let own = Beneath::open(&self.directory)?.directory(id.as_str(), 0o700)?;
         for volume in volumes {
-            let root = own.join(&volume.name);
-            make_dir(&root, 0o755).map_err(failed)?;
+            let root = own.directory(&volume.name, 0o755)?;
             for file in &volume.files {
-                write(&root, file).map_err(failed)?;
+                root.file(&file.path, &file.content, file.mode, 0o755)?;
             }
         }
         Ok(())
@@ -105,23 +110,6 @@ impl Volumes {
             }
         }
     }
-}
-
-fn write(root: &Path, file: &secrets::File) -> io::Result<()> {
-    let (path, mut directory) = (Path::new(&file.path), root.to_owned());
-    for part in path.parent().into_iter().flat_map(Path::components) {
-        directory.push(part);
-        make_dir(&directory, 0o755)?;
-    }
-    let mut opened = OpenOptions::new().write(true).create_new(true).mode(0o600).open(root.join(path))?;
-    opened.write_all(&file.content)?;
-    opened.set_permissions(Permissions::from_mode(file.mode))
-}
-
-/// With these permissions, whatever the umask says.
-fn make_dir(path: &Path, mode: u32) -> io::Result<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(path)?;
-    fs::set_permissions(path, Permissions::from_mode(mode))
 }
 
 #[cfg(test)]

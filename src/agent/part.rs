@@ -1,0 +1,112 @@
+//! Parts of the agent that what is around it can keep from their work: a disk, a port, a limit. The agent goes on
+//! without, says so as long as it lasts, and is degraded.
+
+use std::collections::BTreeMap;
+
+use super::{
+    book::Book,
+    events::Kept,
+    notice::{Notice, Reason},
+    workload::Engine,
+};
+
+/// What can fail on its own.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Part {
+    /// Writes down what is to be kept over a restart.
+    Keeper(Kept),
+    /// Keeps others from the state directory.
+    Lock,
+    /// Takes posts at this address.
+    Listener(String),
+    /// The process that reads posts.
+    Receiver,
+    /// Keeps the values that were posted.
+    Metrics,
+    /// Answers commands.
+    Commands,
+    /// Notices that pods of this engine are refused processes.
+    Forks(Engine),
+    /// Notices how containers of this engine end.
+    Exits(Engine),
+}
+
+impl Part {
+    /// What follows when it can't do its work.
+    fn lost(&self) -> String {
+        match self {
+            Self::Keeper(Kept::State) => "nothing is kept over a restart".into(),
+            Self::Keeper(Kept::Identity) => "the new certificate ends with the agent".into(),
+            Self::Keeper(Kept::Unheard) => "what the server has not heard ends with the agent".into(),
+            Self::Lock => "another agent could take the same state directory".into(),
+            Self::Listener(address) => format!("posts to '{address}' don't reach the agent"),
+            Self::Receiver => "no posts are taken".into(),
+            Self::Metrics => "posts are refused, as they can't be kept".into(),
+            Self::Commands => "commands like 'status' don't work".into(),
+            Self::Forks(engine) => {
+                format!("a process limit that pods of {engine} meet is noticed a minute later")
+            }
+            Self::Exits(engine) => format!("how a container of {engine} ended is known a little later"),
+        }
+    }
+
+    /// That it works again, if anybody has to be told.
+    fn back(&self) -> Option<String> {
+        Some(match self {
+            Self::Keeper(Kept::State) => "the state directory can be written again".into(),
+            Self::Keeper(Kept::Identity) => "the new certificate is kept now".into(),
+            // whoever says that it is over has the next event to keep
+            Self::Keeper(Kept::Unheard) => return None,
+            Self::Lock => "the state directory is this agent's alone again".into(),
+            Self::Listener(address) => format!("posts to '{address}' reach the agent"),
+            Self::Receiver => "posts are taken again".into(),
+            Self::Metrics => "posts are kept again".into(),
+            Self::Commands => "commands work again".into(),
+            Self::Forks(engine) => format!("process limits of {engine} are watched again"),
+            Self::Exits(engine) => format!("the ends of containers of {engine} are watched again"),
+        })
+    }
+
+    fn reasons(&self) -> (Reason, Reason) {
+        match self {
+            Self::Keeper(_) => (Reason::StateNotKept, Reason::StateKept),
+            _ => (Reason::Failed, Reason::Recovered),
+        }
+    }
+}
+
+/// The parts that don't work, each with the cause.
+#[derive(Debug, Default)]
+pub(super) struct Hindered(BTreeMap<Part, String>);
+
+impl Hindered {
+    /// A part works, or doesn't: that is told when it is news.
+    pub(super) fn set(&mut self, part: Part, result: Result<(), String>, book: &mut Book) {
+        let cause = result.err();
+        if cause.as_ref() == self.0.get(&part) {
+            return;
+        }
+        let (lost, back) = part.reasons();
+        match &cause {
+            Some(cause) => book.tell(Notice::warning(lost, format!("{}: {cause}", part.lost()))),
+            None => part.back().into_iter().for_each(|text| book.tell(Notice::info(back, text))),
+        }
+        match cause {
+            Some(cause) => drop(self.0.insert(part, cause)),
+            None => drop(self.0.remove(&part)),
+        }
+    }
+
+    pub(super) fn has(&self, part: &Part) -> bool {
+        self.0.contains_key(part)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// A sentence each.
+    pub(super) fn shown(&self) -> impl Iterator<Item = String> + '_ {
+        self.0.iter().map(|(part, cause)| format!("{}: {cause}", part.lost()))
+    }
+}

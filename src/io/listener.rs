@@ -1,0 +1,183 @@
+//! Unix sockets that the agent listens on, in directories that others may be able to write: a pod may have one mounted.
+//!
+//! What a name leads to there may be another thing a moment later. So nothing is done to a name but to make and to
+//! remove it, which follow no link; permissions and the question who listens are for an inode that is held open.
+
+use std::{
+    ffi::OsStr,
+    fs::{self, DirBuilder, File, Metadata, Permissions},
+    io,
+    os::{
+        fd::{AsFd, AsRawFd, OwnedFd},
+        unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt},
+    },
+    path::{Path, PathBuf},
+};
+
+use rustix::{
+    fs::{AtFlags, CWD, Mode, OFlags, fchmod, openat, unlinkat},
+    io::Errno,
+    net::{self, AddressFamily, SocketAddrUnix, SocketFlags, SocketType},
+};
+
+/// A socket that has a name.
+#[derive(Debug)]
+pub(super) struct Listener {
+    socket: OwnedFd,
+    path: PathBuf,
+    /// Of its file.
+    identity: (u64, u64),
+}
+
+impl Listener {
+    /// Takes the place of what an earlier agent left there; what somebody listens on stays, and so does what is no
+    /// socket. A directory that is missing is made, for all to enter.
+    pub(super) fn bind(path: &Path, mode: u32) -> io::Result<Self> {
+        let (Some(directory), Some(name)) = (path.parent(), path.file_name()) else {
+            return Err(io::ErrorKind::InvalidInput.into());
+        };
+        DirBuilder::new().recursive(true).mode(0o755).create(directory)?;
+        let directory =
+            openat(CWD, directory, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+        remove_stale(&directory, name)?;
+        let socket = net::socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+        // its file gets these, less what the umask takes
+        fchmod(&socket, Mode::from_raw_mode(mode))?;
+        net::bind(&socket, &SocketAddrUnix::new(path)?)?;
+        let file = open(&directory, name)?;
+        let about = file.metadata()?;
+        if !about.file_type().is_socket() {
+            return Err(io::Error::other("another file took its place"));
+        }
+        if about.mode() & 0o777 != mode {
+            fs::set_permissions(through(&file), Permissions::from_mode(mode))?;
+        }
+        net::listen(&socket, 128)?;
+        Ok(Self { socket, path: path.to_owned(), identity: identity(&about) })
+    }
+
+    /// Whether its name still leads to it: without, nobody can come.
+    pub(super) fn is_there(&self) -> bool {
+        fs::symlink_metadata(&self.path).is_ok_and(|about| identity(&about) == self.identity)
+    }
+
+    pub(super) fn socket(&self) -> &OwnedFd {
+        &self.socket
+    }
+}
+
+fn identity(about: &Metadata) -> (u64, u64) {
+    (about.dev(), about.ino())
+}
+
+/// The file itself, whatever it is.
+fn open(directory: impl AsFd, name: &OsStr) -> rustix::io::Result<File> {
+    openat(directory, name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty()).map(File::from)
+}
+
+/// A path to what is held open, whatever its name leads to by now.
+fn through(file: &File) -> String {
+    format!("/proc/self/fd/{}", file.as_raw_fd())
+}
+
+fn remove_stale(directory: &OwnedFd, name: &OsStr) -> io::Result<()> {
+    let file = match open(directory, name) {
+        Ok(file) => file,
+        Err(Errno::NOENT) => return Ok(()),
+        Err(error) => return Err(error.into()),
+    };
+    if !file.metadata()?.file_type().is_socket() {
+        return Err(io::Error::new(io::ErrorKind::AlreadyExists, "there is a file that is no socket"));
+    }
+    // Without blocking: a listener whose backlog is full would let us wait for ever.
+    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+    let probe = net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    match net::connect(&probe, &SocketAddrUnix::new(through(&file))?) {
+        Err(Errno::CONNREFUSED) => Ok(unlinkat(directory, name, AtFlags::empty())?),
+        _ => Ok(()), // and bind says that it is in use
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        fs,
+        os::unix::{
+            fs::{PermissionsExt, symlink},
+            net::{UnixListener, UnixStream},
+        },
+        sync::atomic::{AtomicBool, Ordering},
+        thread,
+    };
+
+    use super::*;
+
+    const ALL: u32 = 0o666;
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().permissions().mode() & 0o777
+    }
+
+    #[test]
+    fn a_socket_has_its_permissions_and_takes_the_place_of_a_stale_one() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("new/socket");
+        for wanted in [0o600, 0o666] {
+            let listener = Listener::bind(&path, wanted).unwrap();
+            assert_eq!(mode(&path), wanted);
+            assert!(listener.is_there());
+            UnixStream::connect(&path).unwrap();
+            assert_eq!(Listener::bind(&path, ALL).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+        }
+    }
+
+    #[test]
+    fn a_socket_without_its_name_is_not_there_and_another_takes_its_place() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("run/socket");
+        let lost = Listener::bind(&path, ALL).unwrap();
+        fs::remove_dir_all(path.parent().unwrap()).unwrap();
+        assert!(!lost.is_there());
+        let found = Listener::bind(&path, ALL).unwrap();
+        assert!(found.is_there() && !lost.is_there());
+        UnixStream::connect(&path).unwrap();
+    }
+
+    #[test]
+    fn what_is_no_socket_stays_and_is_not_followed() {
+        let place = tempfile::tempdir().unwrap();
+        let (path, secret) = (place.path().join("socket"), place.path().join("secret"));
+        fs::write(&secret, "").unwrap();
+        fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).unwrap();
+        symlink(&secret, &path).unwrap();
+        let error = Listener::bind(&path, ALL).unwrap_err();
+        assert_eq!(error.to_string(), "there is a file that is no socket");
+        assert_eq!(mode(&secret), 0o600);
+    }
+
+    #[test]
+    fn whoever_swaps_the_socket_for_a_link_gets_nothing_by_it() {
+        let place = tempfile::tempdir().unwrap();
+        let (path, secret) = (place.path().join("socket"), place.path().join("secret"));
+        fs::write(&secret, "").unwrap();
+        fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).unwrap();
+        // without a listener: a link to one would only let it be asked for a connection
+        drop(UnixListener::bind(place.path().join("other")).unwrap());
+        let over = AtomicBool::new(false);
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                while !over.load(Ordering::Relaxed) {
+                    let link = place.path().join("link");
+                    let _ = symlink(&secret, &link);
+                    let _ = fs::rename(&link, &path);
+                    let _ = fs::remove_file(&path);
+                }
+            });
+            for _ in 0..2_000 {
+                drop(Listener::bind(&path, ALL));
+            }
+            over.store(true, Ordering::Relaxed);
+        });
+        assert_eq!(mode(&secret), 0o600);
+    }
+}
