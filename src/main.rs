@@ -17,6 +17,7 @@ use device_worker_ng::{
         journal::{self, Journal},
         keeper,
         metrics::{self, receiver},
+        signals,
         state::Store,
     },
     run::{self, End},
@@ -32,6 +33,7 @@ const RECEIVER: &str = metrics::SUBCOMMAND;
 
 fn main() -> ExitCode {
     end_on_panic();
+    let _ = signals::outlive_file_limit(); // there is such a signal
     let arguments: Vec<OsString> = env::args_os().skip(1).collect();
     if let [subcommand, level, page] = &arguments[..]
         && subcommand == RECEIVER

@@ -18,6 +18,7 @@
 //! | [`edge`] | the agent and an edge API: from a stranger to running pods; certificates, kills, outages, chaos |
 //! | [`kubernetes`] | workloads of type k8s: Deployments on a real API server |
 //! | [`podman`] | the executor by itself: orders, exits, limits, probes, secrets, registries, lanes |
+//! | [`scenarios::surroundings`] | what the agent relies on around it fails: what works on, what is said, how it recovers |
 //! | [`page`] | the status page in a real browser |
 //! | [`support`] | a device for a test, an edge API, a registry, a link that fails, podman's API, a proxy that holds requests back, a client of the endpoint |
 //!

@@ -1,14 +1,26 @@
-//! SIGTERM, SIGINT and SIGHUP as events.
+//! SIGTERM, SIGINT and SIGHUP as events; and one that must not end the process.
 
-use std::io;
+use std::{
+    io,
+    sync::{Arc, atomic::AtomicBool},
+};
 
 use crossbeam_channel::Sender;
 use signal_hook::{
-    consts::{SIGHUP, SIGINT, SIGTERM},
+    consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ},
+    flag,
     iterator::Signals,
 };
 
 use crate::agent::Event;
+
+/// From now on a write beyond the limit of a file's size is an error like that of a full disk.
+///
+/// # Errors
+/// The handler can't be installed.
+pub fn outlive_file_limit() -> io::Result<()> {
+    flag::register(SIGXFSZ, Arc::new(AtomicBool::new(false))).map(drop)
+}
 
 /// From now on these signals are events: SIGTERM and SIGINT end the agent, SIGHUP reads the settings again.
 ///

@@ -32,9 +32,9 @@ fn works(command: &str, device: &mut Device) {
 }
 
 #[test]
-fn the_readme_s_command_works_as_printed() {
-    let readme = std::fs::read_to_string(repository("README.md")).unwrap();
-    assert!(readme.lines().any(|line| line == PRINTED), "the README prints another command");
+fn the_documented_command_works_as_printed() {
+    let printed = std::fs::read_to_string(repository("docs/metrics.md")).unwrap();
+    assert!(printed.lines().any(|line| line == PRINTED), "docs/metrics.md prints another command");
     let mut device = taking("readme");
     works(&PRINTED.replace(":8080", &format!(":{}", device.port)), &mut device);
     if ["127.0.0.1:8080", "[::1]:8080"].iter().any(|address| TcpListener::bind(address).is_err()) {

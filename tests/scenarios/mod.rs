@@ -9,3 +9,4 @@ mod pressure;
 mod process;
 mod secrets;
 mod standalone;
+mod surroundings;

@@ -14,7 +14,7 @@ use std::process::{self, Command, Stdio};
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::process::{Pid, WaitOptions, waitpid};
 
-use super::{descriptors, teller::Teller};
+use super::{descriptors, receiver, teller::Teller};
 use crate::wire::frames::Post;
 
 /// The hidden subcommand that [`run`](super::receiver::run)s the receiver; after it come the log level, and whether
@@ -44,6 +44,7 @@ pub(super) struct Child {
 impl Child {
     /// Starts a receiver: it reads posts from no address yet.
     pub(super) fn start(directory: &Path, teller: &Teller) -> io::Result<Self> {
+        receiver::limits()?; // it would end at once, and again and again
         let (posts, stdin) = UnixStream::pair()?;
         let (control, controlled) = UnixStream::pair()?;
         let (questions, asks) = UnixStream::pair()?;

@@ -25,7 +25,7 @@ use super::{descriptors, reader, until};
 use crate::io::since_boot;
 use crate::wire::frames::{Kind, MAX_REPORT};
 
-/// Clients at once.
+/// Clients at once, where descriptors allow.
 const MAX_CLIENTS: usize = 256;
 /// Of all requests that aren't with tiny_http yet, in bytes.
 const MAX_BYTES: usize = 1024 * 1024;
@@ -52,6 +52,8 @@ pub(super) struct Gate {
     has_page: bool,
     lanes: Vec<Lane>,
     clients: BTreeMap<u64, Client>,
+    /// How many there may be at once.
+    most: usize,
     /// Clients whose requests wait for a lane, in order.
     queue: VecDeque<u64>,
     /// Clients that want to read something, in order.
@@ -88,6 +90,7 @@ impl Gate {
         control: OwnedFd,
         inquiry: Inquiry,
         has_page: bool,
+        clients: usize,
         lanes: impl Iterator<Item = OwnedFd>,
     ) -> io::Result<Self> {
         let lane = |socket| {
@@ -101,6 +104,7 @@ impl Gate {
             has_page,
             lanes: lanes.map(lane).collect::<io::Result<_>>()?,
             clients: BTreeMap::new(),
+            most: clients.min(MAX_CLIENTS),
             queue: VecDeque::new(),
             askers: VecDeque::new(),
             asking: Vec::new(),
@@ -140,7 +144,7 @@ impl Gate {
     fn wait(&self) -> io::Result<Vec<Ready>> {
         let now = since_boot();
         let open =
-            now >= self.accept_from && (self.clients.len() < MAX_CLIENTS || self.idler(|_| true).is_some());
+            now >= self.accept_from && (self.clients.len() < self.most || self.idler(|_| true).is_some());
         let listeners = self.listeners.iter().enumerate().filter(|_| open);
         let listeners = listeners.map(|(index, (fd, _))| (Ready::Listener(index), fd, PollFlags::IN));
         let lanes = self.lanes.iter().enumerate().map(|(index, lane)| {
@@ -175,7 +179,7 @@ impl Gate {
 
     fn accept(&mut self, index: usize, now: Duration) {
         for _ in 0..MAX_CLIENTS / 4 {
-            if self.clients.len() >= MAX_CLIENTS && !self.evict(|_| true) {
+            if self.clients.len() >= self.most && !self.evict(|_| true) {
                 return;
             }
             let (listener, is_local) = &self.listeners[index];

@@ -10,7 +10,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
+use rustix::process::{DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit};
 use rustix::thread::set_no_new_privs;
 use tiny_http::{Header, Method, Request, Response, Server};
 
@@ -20,10 +20,12 @@ use super::{descriptors, post, reader, store};
 use crate::io::lock;
 use crate::wire::frames::{Post, Refused, Verdict, read_ack};
 
-/// In bytes, stacks included.
-const MEMORY: u64 = 16 * 1024 * 1024;
-/// Connections, listeners, lanes, and what tiny_http duplicates.
-const DESCRIPTORS: u64 = 400;
+/// In bytes, stacks included: what it has, and what it needs at least.
+const MEMORY: (u64, u64) = (16 * 1024 * 1024, 2 * 1024 * 1024);
+/// Connections, listeners, lanes, and what tiny_http duplicates: what it has, and what it needs at least.
+const DESCRIPTORS: (u64, u64) = (400, 64);
+/// Of them, those that no client has.
+const RESERVED: u64 = 48;
 const STACK: usize = 64 * 1024;
 
 /// Requests that wait for the agent's word; never more than there are lanes.
@@ -35,7 +37,7 @@ type Pending = Arc<Mutex<Vec<(u32, Request)>>>;
 /// # Errors
 /// Something that the agent cures by starting another receiver.
 pub fn run(has_page: bool) -> io::Result<()> {
-    confine()?;
+    let clients = confine()?;
     let agent = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
     let Some(descriptors) = descriptors::receive(&agent)? else { return Ok(()) };
     let mut descriptors = descriptors.into_iter();
@@ -50,17 +52,34 @@ pub fn run(has_page: bool) -> io::Result<()> {
     let thread = |name: &str| thread::Builder::new().name(name.into()).stack_size(STACK);
     thread("acks").spawn(move || answer_acknowledged(acks, &waiting))?;
     thread("posts").spawn(move || take_posts(&server, agent, &pending, has_page))?;
-    Gate::new(control, Inquiry::new(asks)?, has_page, descriptors)?.run()
+    Gate::new(control, Inquiry::new(asks)?, has_page, clients, descriptors)?.run()
 }
 
-/// Gives up what parsing foreign bytes doesn't need. No RLIMIT_NPROC: it counts everything of `nobody`'s.
-fn confine() -> io::Result<()> {
+/// What it may have at most, within the agent's own limits.
+///
+/// # Errors
+/// That is too little.
+pub(super) fn limits() -> io::Result<[(Resource, u64); 3]> {
+    let within = |resource, name: &str, (most, least): (u64, u64)| match getrlimit(resource).maximum {
+        Some(limit) if limit < least => Err(io::Error::other(format!(
+            "the limit '{name}' of this process is {limit}, and at least {least} is needed"
+        ))),
+        limit => Ok((resource, limit.map_or(most, |limit| limit.min(most)))),
+    };
+    let descriptors = within(Resource::Nofile, "nofile", DESCRIPTORS)?;
+    Ok([(Resource::Core, 0), descriptors, within(Resource::Data, "data", MEMORY)?])
+}
+
+/// Gives up what parsing foreign bytes doesn't need; how many clients that leaves room for. No RLIMIT_NPROC: it counts
+/// everything of `nobody`'s.
+fn confine() -> io::Result<usize> {
     set_no_new_privs(true)?;
     set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
-    for (resource, most) in [(Resource::Core, 0), (Resource::Nofile, DESCRIPTORS), (Resource::Data, MEMORY)] {
+    let limits = limits()?;
+    for (resource, most) in limits {
         setrlimit(resource, Rlimit { current: Some(most), maximum: Some(most) })?;
     }
-    Ok(())
+    Ok(limits[1].1.saturating_sub(RESERVED) as usize)
 }
 
 fn take_posts(server: &Server, mut agent: UnixStream, pending: &Pending, has_page: bool) {

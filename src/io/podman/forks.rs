@@ -6,21 +6,27 @@ use std::{
     fs, io,
     os::fd::OwnedFd,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, OnceLock},
 };
 
 use crossbeam_channel::Sender;
-use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
+use rustix::{
+    event::{Timespec, poll},
+    fs::inotify::{self, CreateFlags, WatchFlags},
+};
 
 use crate::{
     agent::{
         Event,
+        part::Part,
         workload::{Engine, WorkloadId},
     },
     io::{lock, spawn},
 };
 
 const EVENTS: &str = "pids.events";
+/// From one try to get an inotify instance to the next.
+const RETRY: Timespec = Timespec { tv_sec: 10, tv_nsec: 0 };
 
 /// The pods of one podman.
 #[derive(Clone)]
@@ -29,7 +35,8 @@ pub(super) struct Forks(Arc<Shared>);
 struct Shared {
     engine: Engine,
     events: Sender<Event>,
-    inotify: OwnedFd,
+    /// When the kernel has one to give: what is missed without is seen by the full look.
+    inotify: OnceLock<OwnedFd>,
     pods: Mutex<Vec<Pod>>,
 }
 
@@ -60,13 +67,15 @@ impl Pod {
         self.groups.iter().flat_map(|group| group.ancestors()).filter_map(read).min()
     }
 
-    fn watch(&mut self, inotify: &OwnedFd) {
+    fn watch(&mut self, inotify: Option<&OwnedFd>) {
+        let Some(inotify) = inotify else { return };
         let watch = |group: &PathBuf| inotify::add_watch(inotify, group.join(EVENTS), WatchFlags::MODIFY);
         self.watches = self.groups.iter().filter_map(|group| watch(group).ok()).collect();
     }
 
     /// A fork bomb would wake this thread thousands of times a second.
-    fn unwatch(&mut self, inotify: &OwnedFd) {
+    fn unwatch(&mut self, inotify: Option<&OwnedFd>) {
+        let Some(inotify) = inotify else { return };
         for watch in self.watches.drain(..) {
             let _ = inotify::remove_watch(inotify, watch); // the group is gone, and the watch with it
         }
@@ -76,16 +85,45 @@ impl Pod {
 impl Forks {
     /// Starts the one thread that waits, for one engine.
     pub(super) fn start(engine: Engine, events: Sender<Event>) -> io::Result<Self> {
-        let inotify = inotify::init(CreateFlags::CLOEXEC)?;
-        let forks = Self(Arc::new(Shared { engine, events, inotify, pods: Mutex::default() }));
+        let shared = Shared { engine, events, inotify: OnceLock::new(), pods: Mutex::default() };
+        let forks = Self(Arc::new(shared));
+        let first = inotify::init(CreateFlags::CLOEXEC).map(|inotify| forks.0.inotify.set(inotify));
         let waiting = forks.clone();
         spawn("forks", move || {
+            if let Err(error) = first
+                && !waiting.wait_for_inotify(error)
+            {
+                return;
+            }
+            let Some(inotify) = waiting.0.inotify.get() else { return };
             // which file it was doesn't matter
-            while rustix::io::retry_on_intr(|| rustix::io::read(&waiting.0.inotify, &mut [0; 512])).is_ok() {
+            while rustix::io::retry_on_intr(|| rustix::io::read(inotify, &mut [0; 512])).is_ok() {
                 waiting.look(false);
             }
         })?;
         Ok(forks)
+    }
+
+    /// Until the kernel has an instance to give, and then watches all pods; `false`: nobody listens any more.
+    fn wait_for_inotify(&self, mut error: rustix::io::Errno) -> bool {
+        let Shared { engine, events, inotify, pods } = &*self.0;
+        let tell = |result| events.send(Event::Works(Part::Forks(*engine), result)).is_ok();
+        loop {
+            if !tell(Err(format!("no inotify instance: {error}"))) {
+                return false;
+            }
+            let _ = poll(&mut [], Some(&RETRY));
+            match inotify::init(CreateFlags::CLOEXEC) {
+                Ok(new) => drop(inotify.set(new)),
+                Err(again) => {
+                    error = again;
+                    continue;
+                }
+            }
+            lock(pods).iter_mut().filter(|pod| !pod.told).for_each(|pod| pod.watch(inotify.get()));
+            self.look(false);
+            return tell(Ok(()));
+        }
     }
 
     /// From now on these are the control groups of the pod's containers.
@@ -97,13 +135,13 @@ impl Forks {
         pods.retain_mut(|pod| {
             let is_it = pod.id == *id;
             if is_it {
-                pod.unwatch(&self.0.inotify);
+                pod.unwatch(self.0.inotify.get());
             }
             !is_it
         });
         if !groups.is_empty() {
             let mut pod = Pod { id: id.clone(), groups, watches: Vec::new(), refusals: 0, told: false };
-            pod.watch(&self.0.inotify);
+            pod.watch(self.0.inotify.get());
             pods.push(pod);
             drop(pods);
             self.look(false); // it may have met its limit before anybody watched
@@ -113,6 +151,7 @@ impl Forks {
     /// Reads all counters. `full`: it is the full look, which comes once in a while.
     pub(super) fn look(&self, full: bool) {
         let Shared { engine, events, inotify, pods } = &*self.0;
+        let inotify = inotify.get();
         lock(pods).retain_mut(|pod| {
             let Some(refusals) = pod.count() else {
                 pod.unwatch(inotify);
