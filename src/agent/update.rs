@@ -83,7 +83,7 @@ impl Trial {
 
     /// No fault of the content's keeps it from coming up: its time begins anew with the next start.
     pub(super) fn suspend(&mut self) {
-        (self.until, self.running_since) = (None, None);
+        self.until = None;
     }
 
     /// All containers run now, and did so since then.

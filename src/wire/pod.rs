@@ -154,7 +154,7 @@ pub(super) fn fitted(name: &str, fits: fn(&str) -> bool) -> Cow<'_, str> {
 }
 
 /// What podman calls a container, after its pod's name.
-pub(super) fn container_name(name: &str) -> Cow<'_, str> {
+pub fn container_name(name: &str) -> Cow<'_, str> {
     fitted(name, |name| {
         let is_fine = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
         name.len() <= 63 && name.bytes().all(is_fine) && name.starts_with(|c: char| c.is_ascii_alphanumeric())

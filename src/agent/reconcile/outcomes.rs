@@ -224,6 +224,7 @@ impl Tracked {
     fn lost(&mut self, engine: Engine, cause: String, turn: &mut Turn<'_>) {
         self.phase = Phase::Unknown;
         self.trial.suspend();
+        self.trial.ran(Duration::ZERO);
         turn.failed(engine, &format!("workload '{}'", self.name), &Failure::Engine(cause));
     }
 

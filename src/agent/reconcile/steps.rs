@@ -148,7 +148,7 @@ impl Tracked {
             Phase::Waiting { .. } => return self.stop(&wanted, turn),
             Phase::Inactive if !gate.is_open && self.present => return self.stop(&wanted, turn),
             Phase::Inactive if turn.book.held => self.trial.suspend(), // the device comes first
-            Phase::Inactive if may_run && self.ready == Ready::No && self.restart.is_none() => {
+            Phase::Inactive if may_run && self.ready == Ready::No => {
                 // (changes nothing that a list shows)
                 self.phase = Phase::Pulling(turn.order(&self.name, engine, Task::Pull(wanted)));
             }
@@ -200,6 +200,7 @@ impl Tracked {
         if turn.now.up < self.stop_after {
             return Wake::At(self.stop_after);
         }
+        self.trial.ran(Duration::ZERO); // whatever it did, it doesn't go on
         let grace = if self.evicted { shed::GRACE } else { wanted.grace };
         let task = Task::Remove { id: wanted.id.clone(), grace };
         let ticket = turn.order(&self.name, wanted.content.engine, task);

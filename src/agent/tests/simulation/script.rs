@@ -372,16 +372,18 @@ fn cut_short(mood: Mood, random: &mut Random, steps: &mut Vec<Step>) {
 fn edited_again(random: &mut Random, steps: &mut Vec<Step>) {
     let good = Spec { schedule: 1, gate: 0, rootless: false, ..spec(random) };
     let bad = Spec { content: (good.content + 1) % CONTENTS, ..good };
-    let only = |spec| Step::Manifests(Wishes { workloads: vec![spec], ..Wishes::default() });
+    // it may have a host port that the other one wants
+    let beside = Spec { name: (good.name + 1) % NAMES.len(), ..good };
+    let only = |spec| Step::Manifests(Wishes { workloads: vec![spec, beside], ..Wishes::default() });
     let well =
         |steps: &mut Vec<Step>, count| steps.extend(std::iter::repeat_n(Step::Answer(0, How::Well), count));
     steps.extend([Resource::Memory, Resource::Disk].map(|resource| Step::Press(resource, Level::Fine)));
     well(steps, 16);
     steps.push(only(good));
-    well(steps, 8);
+    well(steps, 12);
     steps.extend([Step::Wait(20), only(bad)]);
     well(steps, random.below(2));
-    steps.extend([Step::Answer(0, How::Refused), only(good)]);
+    steps.extend([Step::Answer(0, random.of(&[How::Refused, How::Half])), only(good)]);
     well(steps, 2);
     steps.extend([only(bad), Step::Doom(bad, true)]);
     for _ in 0..8 {

@@ -97,7 +97,8 @@ impl Tasks {
         let inits = specification["initContainers"].as_array()?;
         names.find_map(|name| {
             let name = name.strip_prefix(id.as_str())?.strip_prefix('-')?;
-            inits.iter().any(|init| init["name"] == name).then(|| name.to_owned())
+            let mut written = inits.iter().filter_map(|init| init["name"].as_str());
+            written.find(|written| pod::container_name(written) == name).map(str::to_owned)
         })
     }
 
