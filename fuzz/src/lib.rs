@@ -3,6 +3,7 @@
 
 pub mod budget;
 pub mod bundle;
+pub mod json;
 pub mod mutate;
 pub mod promise;
 pub mod random;

@@ -15,7 +15,7 @@ use device_worker_ng::{
 };
 
 use super::workload;
-use crate::{bundle, promise, scratch};
+use crate::{bundle, json, promise, scratch};
 
 const DEVICE: &str = "demo";
 
@@ -110,17 +110,5 @@ fn as_json(content: &[u8]) -> String {
         let text = std::str::from_utf8(text).expect("without an error it is text");
         fuzzing::document(text).expect("without an error it is YAML").to_string()
     });
-    documents.map(|json| format!("---\n{}\n", in_ascii(&json))).collect()
-}
-
-/// YAML takes not all that JSON does.
-fn in_ascii(json: &str) -> String {
-    let mut units = [0; 2];
-    let escaped = |c: char| -> String {
-        match c {
-            ' '..='~' => c.into(),
-            _ => c.encode_utf16(&mut units).iter().map(|unit| format!("\\u{unit:04x}")).collect(),
-        }
-    };
-    json.chars().map(escaped).collect()
+    documents.map(|text| format!("---\n{}\n", json::in_ascii(&text))).collect()
 }

@@ -4,7 +4,7 @@ use std::{ffi::OsString, fs, os::unix::ffi::OsStringExt};
 
 use device_worker_ng::settings::{Host, Invocation, Settings, Source};
 
-use crate::{bundle, promise, scratch};
+use crate::{bundle, json, promise, scratch};
 
 pub(super) fn run(input: &[u8]) {
     let scratch = scratch::directory();
@@ -57,7 +57,8 @@ pub(super) fn run(input: &[u8]) {
         // these two come from the environment's own variables, too
         let is_other = ["KUBECONFIG", "XDG_RUNTIME_DIR"].contains(&setting.key) && setting.value != "none";
         if setting.source != Source::Default || is_other {
-            written += &format!("{}: {}\n", setting.key, serde_json::Value::from(setting.value.as_str()));
+            let text = serde_json::Value::from(setting.value.as_str()).to_string();
+            written += &format!("{}: {}\n", setting.key, json::in_ascii(&text));
         }
     }
     fs::write(&config, written).expect("ours");
