@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use ring::rand::{SecureRandom as _, SystemRandom};
 use rustls::{
-    Error, SignatureScheme,
+    CertificateError, Error, OtherError, SignatureScheme,
     crypto::{
         CryptoProvider, GetRandomFailed, KeyProvider, SecureRandom, WebPkiSupportedAlgorithms,
         ring::{cipher_suite, kx_group, sign},
@@ -14,6 +14,61 @@ use rustls::{
     sign::SigningKey,
 };
 use webpki::ring as verify;
+
+/// What is wrong, in words for people: the library's own are for its users.
+pub(crate) fn words(error: &Error) -> String {
+    let words = match error {
+        Error::InvalidCertificate(error) => {
+            return format!("its certificate can't be accepted: {}", fault(error));
+        }
+        Error::AlertReceived(alert) => {
+            return format!("it ended the connection (TLS alert {})", u8::from(*alert));
+        }
+        Error::General(words) => return words.clone(),
+        Error::InvalidMessage(_) => "what it says is no TLS",
+        Error::PeerIncompatible(_) => "its TLS is too different",
+        Error::PeerMisbehaved(_)
+        | Error::InappropriateMessage { .. }
+        | Error::InappropriateHandshakeMessage { .. } => "it breaks the rules of TLS",
+        Error::InconsistentKeys(_) => "the key is not that of the certificate",
+        Error::NoCertificatesPresented => "it has no certificate",
+        Error::DecryptError | Error::EncryptError => "a message can't be encrypted or decrypted",
+        Error::FailedToGetRandomBytes => "the system has no random numbers",
+        _ => "TLS doesn't work",
+    };
+    words.to_owned()
+}
+
+/// Why a certificate can't be used.
+pub(crate) fn fault(error: &CertificateError) -> &'static str {
+    use CertificateError as E;
+    match error {
+        E::BadEncoding => "it can't be read as an X.509 certificate",
+        E::Expired | E::ExpiredContext { .. } => "it has expired",
+        E::NotValidYet | E::NotValidYetContext { .. } => "it is not valid yet",
+        E::Revoked => "it was revoked",
+        E::UnhandledCriticalExtension => "it has a critical extension that isn't known here",
+        E::UnknownIssuer => "its issuer isn't trusted",
+        E::BadSignature => "its signature is wrong",
+        E::NotValidForName | E::NotValidForNameContext { .. } => "it is for another name",
+        E::InvalidPurpose | E::InvalidPurposeContext { .. } => "it is made for another purpose",
+        E::Other(OtherError(cause)) => match cause.downcast_ref() {
+            Some(webpki::Error::UnsupportedCertVersion) => {
+                "it is of an old version of X.509, and version 3 is needed"
+            }
+            Some(webpki::Error::CaUsedAsEndEntity) => "it is that of a CA",
+            Some(webpki::Error::EndEntityUsedAsCa) => "it is signed by what is no CA",
+            _ => "it can't be read as an X.509 certificate",
+        },
+        _ => "it is of a kind that isn't supported",
+    }
+}
+
+/// Why a connection broke: of TLS or not.
+pub(crate) fn broken(error: &std::io::Error) -> String {
+    let of_tls = error.get_ref().and_then(|cause| cause.downcast_ref());
+    of_tls.map_or_else(|| error.to_string(), words)
+}
 
 /// For a `ClientConfig`.
 pub(crate) fn provider() -> CryptoProvider {

@@ -59,7 +59,14 @@ impl Pair {
             Err(rustls::Error::InconsistentKeys(_)) => {
                 Err(format!("the key in {key_from} is not that of the certificate in {certificate_from}"))
             }
-            Err(error) => Err(format!("the certificate in {certificate_from} can't be used: {error}")),
+            Err(rustls::Error::InvalidCertificate(error)) => {
+                let fault = crypto::fault(&error);
+                Err(format!("the certificate in {certificate_from} can't be used: {fault}"))
+            }
+            Err(error) => {
+                let words = crypto::words(&error);
+                Err(format!("the certificate in {certificate_from} can't be used: {words}"))
+            }
         }
     }
 }

@@ -14,6 +14,7 @@ use super::*;
 /// Made by openssl, all for the common name `dev`.
 const P256_SEC1: &str = include_str!("tests/p256-sec1.pem");
 const RSA_PKCS1: &str = include_str!("tests/rsa-pkcs1.pem");
+const V1: &str = include_str!("tests/x509-v1.pem");
 const USABLE: [&str; 4] =
     [P256_SEC1, include_str!("tests/p384-sec1.pem"), RSA_PKCS1, include_str!("tests/rsa-pkcs8.pem")];
 
@@ -81,6 +82,7 @@ fn what_cannot_be_used_is_refused_with_a_sentence() {
         (P256_SEC1, "text", "cert.pem' holds no certificate"),
         (P256_SEC1, torn, "cert.pem' is no valid PEM: a section has no end"),
         (P256_SEC1, no_base64, "cert.pem' is no valid PEM: a section is no base64"),
+        (V1, V1, "cert.pem' can't be used: it is of an old version of X.509, and version 3 is needed"),
         (P256_SEC1, no_x509, "cert.pem' is no X.509 certificate"),
     ] {
         let error = bootstrap(key, certificate).unwrap_err();

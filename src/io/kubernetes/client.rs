@@ -18,6 +18,7 @@ use super::access::{Access, Token};
 use crate::{
     agent::order::Failure,
     io::{
+        crypto,
         identity::Clock,
         server::tls::{self, TlsConnector},
     },
@@ -165,6 +166,7 @@ impl Client {
     fn unreachable(&self, error: &ureq::Error) -> Error {
         let cause = match error {
             ureq::Error::Timeout(_) => "it didn't answer in time".to_owned(),
+            ureq::Error::Io(error) => crypto::broken(error),
             error => error.to_string(),
         };
         Error::Broken(format!("failed to reach '{}': {cause}", self.server))

@@ -10,7 +10,11 @@ use rustls::{AlertDescription, CertificateError, pki_types::UnixTime};
 use ureq::Error;
 
 use super::client::Client;
-use crate::{agent::call::CallFailure, io::identity::Stamp, wire::message::cut};
+use crate::{
+    agent::{call::CallFailure, legible},
+    io::{crypto, identity::Stamp},
+    wire::message::cut,
+};
 
 /// Of what a server says besides its status, in bytes.
 const LONGEST: usize = 200;
@@ -65,11 +69,11 @@ fn wait(text: &str, now: SystemTime) -> Option<Duration> {
     }
 }
 
-/// The first line of what the server said, cut; control characters stay out of logs.
+/// The first line of what the server said, cut.
 fn line(body: &[u8]) -> String {
     let text = String::from_utf8_lossy(&body[..body.len().min(4 * LONGEST)]);
     let line = text.trim().lines().next().unwrap_or_default();
-    cut(line, LONGEST).chars().filter(|c| !c.is_control()).collect()
+    legible::line(cut(line, LONGEST)).into_owned()
 }
 
 /// Which certificate was shown, and what is wrong with it as far as this device can tell.
@@ -88,12 +92,12 @@ fn tls(error: &rustls::Error, client: &Client) -> String {
         Error::AlertReceived(alert) => match alert {
             AlertDescription::ProtocolVersion => "the server doesn't speak TLS 1.3".into(),
             AlertDescription::UnrecognisedName => "the server doesn't know the name: see SERVER_NAME".into(),
-            alert => format!("the server doesn't accept {} (alert {alert:?})", credentials(client)),
+            alert => {
+                format!("the server doesn't accept {} (TLS alert {})", credentials(client), u8::from(*alert))
+            }
         },
         Error::InvalidMessage(_) => "the server doesn't speak TLS on this port".to_owned(),
-        Error::PeerIncompatible(cause) => format!("the server's TLS is too different: {cause:?}"),
-        Error::NoCertificatesPresented => "the server has no certificate".to_owned(),
-        error => error.to_string(),
+        error => crypto::words(error),
     }
 }
 
@@ -122,7 +126,7 @@ fn certificate(error: &CertificateError, client: &Client) -> String {
             date(not_before),
             date(time)
         ),
-        error => format!("the server's certificate can't be accepted: {error}"),
+        error => format!("the server's certificate can't be accepted: {}", crypto::fault(error)),
     }
 }
 
@@ -148,7 +152,7 @@ mod tests {
 
     #[test]
     fn what_a_server_says_becomes_one_short_clean_line() {
-        assert_eq!(line(b"\r\n a\x1b[31mb\nsecond"), "a[31mb");
+        assert_eq!(line(b"\r\n a\x1b[31mb\nsecond"), "a\\u001b[31mb");
         assert_eq!(line(&[b'x'; 100_000]).len(), LONGEST);
         assert!(line("ä".repeat(500).as_bytes()).len() <= LONGEST);
         assert_eq!(line(b"\xff\xfe"), "\u{fffd}\u{fffd}");

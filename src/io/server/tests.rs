@@ -383,7 +383,7 @@ fn a_server_that_does_not_trust_the_device_is_named_with_the_cause() {
         config.cert = Some(scene.path("other.pem"));
         config.key = Some(scene.path("other.pem"));
     });
-    assert!(sentence.contains("doesn't accept the bootstrap certificate (alert "), "{sentence}");
+    assert!(sentence.contains("doesn't accept the bootstrap certificate (TLS alert "), "{sentence}");
     let sentence = distrust(peer::Certificate::Of(vec!["127.0.0.1"], None), |scene, config| {
         let (cert, key) = scene.ca.client_for("register", Some((2019, 2020)));
         fs::write(scene.path("old.pem"), cert + &key).unwrap();

@@ -39,7 +39,7 @@ pub(in crate::io) fn config(
 ) -> Result<Arc<ClientConfig>, String> {
     let config = ClientConfig::builder_with_details(Arc::new(crypto::provider()), clock)
         .with_safe_default_protocol_versions()
-        .map_err(|error| format!("failed to set TLS up: {error}"))?
+        .map_err(|error| format!("failed to set TLS up: {}", crypto::words(&error)))?
         .with_root_certificates(roots);
     let mut config = match pair {
         Some(pair) => {
