@@ -145,7 +145,7 @@ pub fn former(workload: &Workload, beside: &[String]) -> Vec<String> {
     beside.iter().filter(|name| is_own(name) && !needed.contains(name)).cloned().collect()
 }
 
-/// Whether what was found under a companion's name is one.
+/// Whether what was found under a name, or by a label, is this owner's.
 pub fn is_ours(found: &Value, owner: &str) -> bool {
     found["metadata"]["labels"][OWNER_LABEL] == owner
 }
@@ -180,9 +180,11 @@ fn rename(value: &mut Value, workload: &Workload) {
     }
 }
 
-/// A list of Deployments, and from where on changes to it are to be watched. Nothing if it is none.
-pub fn list(answer: &Value) -> Option<(Vec<Deployment>, String)> {
-    let found = answer["items"].as_array()?.iter().map(read).collect();
+/// The Deployments of a list that are this owner's, and from where on changes to it are to be watched. Nothing if it is
+/// none.
+pub fn list(answer: &Value, owner: &str) -> Option<(Vec<Deployment>, String)> {
+    let items = answer["items"].as_array()?.iter();
+    let found = items.filter(|item| is_ours(item, owner)).map(read).collect();
     Some((found, version(answer)?))
 }
 
@@ -376,10 +378,22 @@ mod tests {
 
     #[test]
     fn an_answer_that_is_no_list_is_none() {
-        let page = json!({"metadata": {"resourceVersion": "9"}, "items": [{"metadata": {"name": "web"}}]});
-        let (found, version) = list(&page).unwrap();
-        assert_eq!((found[0].name.as_str(), version.as_str()), ("web", "9"));
-        assert_eq!(list(&json!({"metadata": {"resourceVersion": "9"}})), None);
-        assert_eq!(list(&json!({"metadata": {}, "items": []})), None);
+        let page = json!({"metadata": {"resourceVersion": "9"}, "items": []});
+        assert_eq!(list(&page, "me"), Some((Vec::new(), "9".to_owned())));
+        assert_eq!(list(&json!({"metadata": {"resourceVersion": "9"}}), "me"), None);
+        assert_eq!(list(&json!({"metadata": {}, "items": []}), "me"), None);
+    }
+
+    #[test]
+    fn what_a_list_holds_of_others_is_left_out() {
+        let item = |name: &str, labels: Value| json!({"metadata": {"name": name, "labels": labels}});
+        let items = [
+            item("ours", json!({OWNER_LABEL: "me"})),
+            item("theirs", json!({OWNER_LABEL: "you"})),
+            item("bare", Value::Null),
+        ];
+        let page = json!({"metadata": {"resourceVersion": "9"}, "items": items});
+        let (found, _) = list(&page, "me").unwrap();
+        assert_eq!(found.iter().map(|it| it.name.as_str()).collect::<Vec<_>>(), ["ours"]);
     }
 }

@@ -1,12 +1,18 @@
 //! Start, look, list, remove, and what stays behind when they fail.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    io::{Read, Write},
+    os::unix::net::UnixListener,
+    sync::{Arc, Mutex},
+    thread,
+    time::Duration,
+};
 
 use device_worker_ng::agent::{
     Event,
     order::{Fact, Failure, Task},
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::bed::{Bed, container, states, workload, workload_with};
 use crate::support::{IMAGE, SLEEP, podman, poll, skip};
@@ -18,6 +24,42 @@ fn refused(result: Result<Fact, Failure>) -> String {
         Err(Failure::Workload(reason)) => reason,
         other => panic!("{other:?} instead of a refusal"),
     }
+}
+
+#[test]
+fn pods_of_others_that_a_podman_lists_all_the_same_are_not_seen() {
+    let directory = tempfile::tempdir().unwrap();
+    let socket = directory.path().join("podman.sock");
+    let listener = UnixListener::bind(&socket).unwrap();
+    let pods = Arc::new(Mutex::new(json!([])));
+    let listed = pods.clone();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let (mut stream, mut head) = (stream.unwrap(), [0; 4096]);
+            let read = stream.read(&mut head).unwrap_or(0);
+            let head = String::from_utf8_lossy(&head[..read]);
+            let line = head.lines().next().unwrap_or_default();
+            let (status, body) = match line {
+                _ if line.contains("/pods/json") => ("200 OK", listed.lock().unwrap().to_string()),
+                _ if line.contains("/volumes/json") => ("200 OK", "[]".to_owned()),
+                _ => ("404 Not Found", "{}".to_owned()),
+            };
+            let head =
+                format!("HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: {}\r\n", body.len());
+            let _ =
+                stream.write_all(format!("{head}Content-Type: application/json\r\n\r\n{body}").as_bytes());
+        }
+    });
+    let bed = Bed::at(socket);
+    let pod = |name: &str, labels: Value| json!({ "Id": name, "Name": name, "Labels": labels });
+    let label = device_worker_ng::wire::pod::OWNER_LABEL;
+    *pods.lock().unwrap() = json!([
+        pod("theirs-1", json!({ label: "another" })),
+        pod("ours-1", json!({ label: bed.owner })),
+        pod("bare-1", json!(null)),
+    ]);
+    let seen: Vec<_> = bed.list().into_iter().map(|pod| pod.id.to_string()).collect();
+    assert_eq!(seen, ["ours-1"]);
 }
 
 #[test]

@@ -41,8 +41,8 @@ impl Cluster {
 
     fn list(&self, client: &Client) -> Result<Fact, Error> {
         let answer = client.ask("GET", &self.ours(), None)?;
-        let (found, version) =
-            kubernetes::list(&answer).ok_or_else(|| Error::Broken("the answer is no list".to_owned()))?;
+        let (found, version) = kubernetes::list(&answer, &self.owner)
+            .ok_or_else(|| Error::Broken("the answer is no list".to_owned()))?;
         self.watch_from.set(version);
         Ok(Fact::Deployments(found))
     }

@@ -52,7 +52,8 @@ fn changes(cluster: &Cluster, events: &Sender<Event>, at: &mut Option<String>) -
             let object = &change["object"];
             // an error has none: the server remembers no changes that old
             *at = at.take().and_then(|_| kubernetes::version(object));
-            let event = match change["type"].as_str() {
+            let kind = change["type"].as_str().filter(|_| kubernetes::is_ours(object, &cluster.owner));
+            let event = match kind {
                 Some("ADDED" | "MODIFIED") => Watched::Seen(Box::new(kubernetes::read(object))),
                 Some("DELETED") => Watched::Gone(Box::new(kubernetes::read(object))),
                 _ => return,

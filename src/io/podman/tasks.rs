@@ -185,6 +185,8 @@ impl Tasks {
     fn list(&self) -> Result<Fact, Failure> {
         let filters = json!({ "label": [format!("{OWNER_LABEL}={}", self.owner)] }).to_string();
         let pods: Vec<ListedPod> = self.wait_for("pods/json", &[("filters", &filters)])?.json()?;
+        // (the filter is podman's word alone, and what isn't ours is never touched)
+        let pods = pods.into_iter().filter(|pod| pod.labels.get(OWNER_LABEL) == Some(&self.owner));
         self.keep_limits();
         self.forks.look(true);
         let mut ours = lock(&self.ours);
@@ -199,7 +201,7 @@ impl Tasks {
         };
         let checks = lock(&self.checks);
         let is_kept = |pod: &ListedPod| !checks.contains(&WorkloadId::from_pod_name(&pod.name));
-        let pods = pods.into_iter().filter(is_kept).map(summary).collect();
+        let pods = pods.filter(is_kept).map(summary).collect();
         drop(checks);
         drop(ours);
         self.volumes.tidy(&|id| self.has_pod(id));
@@ -329,10 +331,11 @@ impl Tasks {
 
     /// Those of the pod's `ConfigMap`s stay behind when it goes.
     fn remove_volumes(&self, id: &WorkloadId) -> Result<(), Failure> {
-        let filters = json!({ "name": [format!("^{}", pod::own_prefix(id))] }).to_string();
+        let own = pod::own_prefix(id);
+        let filters = json!({ "name": [format!("^{own}")] }).to_string();
         let volumes: Option<Vec<Volume>> =
             self.client.get("volumes/json", &[("filters", &filters)], LIMIT)?.json()?;
-        for Volume { name } in volumes.into_iter().flatten() {
+        for Volume { name } in volumes.into_iter().flatten().filter(|it| it.name.starts_with(&own)) {
             let answer = self.client.delete(&format!("volumes/{name}"), &[], LIMIT)?;
             if !answer.is_missing() {
                 answer.done()?;
