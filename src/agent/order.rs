@@ -1,6 +1,7 @@
 //! What the agent asks of an engine, and what it hears back.
 
 use std::{
+    fmt,
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -10,6 +11,7 @@ use super::{
     health::Probe,
     images::Fetched,
     limit::CpuLimit,
+    quantity,
     shed::Resource,
     workload::{Engine, Workload, WorkloadId},
 };
@@ -183,6 +185,12 @@ impl Pod {
         self.containers.iter().filter_map(at).max()
     }
 
+    /// Which container ended for want of memory.
+    pub fn out_of_memory(&self) -> Option<String> {
+        let starved = |it: &Container| Some(format!("container '{}': {}", it.name, it.out_of_memory?));
+        self.containers.iter().find_map(starved)
+    }
+
     /// How long the container ran that ran longest, of those that ended.
     pub fn ran(&self) -> Duration {
         let ran = |container: &Container| match container.state {
@@ -200,8 +208,24 @@ pub struct Container {
     pub name: String,
     /// What it does.
     pub state: ContainerState,
+    /// The kernel ended it for want of memory.
+    pub out_of_memory: Option<OutOfMemory>,
     /// What its image asks for, if it runs: for a container without a liveness probe.
     pub healthcheck: Option<Arc<Probe>>,
+}
+
+/// A container had used all the memory that it may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OutOfMemory {
+    /// In bytes; `None` where it has no limit of its own.
+    pub limit: Option<u64>,
+}
+
+impl fmt::Display for OutOfMemory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("out of memory")?;
+        self.limit.map_or(Ok(()), |limit| write!(f, ": its limit is {}", quantity::written(limit)))
+    }
 }
 
 /// What a container does.

@@ -38,6 +38,16 @@ fn number(text: &str) -> Option<f64> {
     Some(number.parse::<f64>().ok()? * factor)
 }
 
+/// As people write a limit: `24Mi`.
+pub fn written(bytes: u64) -> String {
+    let units = [(30, "Gi"), (20, "Mi"), (10, "Ki")];
+    let fits = |(bits, _): &(u32, &str)| bytes > 0 && bytes.trailing_zeros() >= *bits;
+    units
+        .into_iter()
+        .find(fits)
+        .map_or_else(|| bytes.to_string(), |(bits, unit)| format!("{}{unit}", bytes >> bits))
+}
+
 /// For people: whole MiB, or what is less than one in KiB.
 pub fn shown(bytes: u64) -> String {
     match bytes >> 20 {

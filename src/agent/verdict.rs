@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use super::{
-    order::{ContainerState, Pod},
+    order::{Container, ContainerState, Pod},
     workload::{RestartPolicy, Workload},
 };
 
@@ -42,7 +42,7 @@ pub(super) fn judge(workload: &Workload, pod: &Pod) -> Verdict {
         };
     }
     let (mut running, mut first_code) = (false, 0);
-    let mut failed: Option<(&str, i32, SystemTime, Duration)> = None;
+    let mut failed: Option<(&Container, i32, SystemTime, Duration)> = None;
     for container in &pod.containers {
         match &container.state {
             ContainerState::Running => running = true,
@@ -57,7 +57,7 @@ pub(super) fn judge(workload: &Workload, pod: &Pod) -> Verdict {
                     RestartPolicy::Never => false,
                 };
                 if again && failed.is_none_or(|(_, _, first, _)| at < first) {
-                    failed = Some((&container.name, code, at, ran));
+                    failed = Some((container, code, at, ran));
                 }
                 if first_code == 0 {
                     first_code = code;
@@ -66,13 +66,13 @@ pub(super) fn judge(workload: &Workload, pod: &Pod) -> Verdict {
         }
     }
     match failed {
-        Some((name, code, at, ran)) => {
+        Some((Container { name, out_of_memory, .. }, code, at, ran)) => {
             let ran_s = ran.as_secs();
-            Verdict::Failed {
-                cause: format!("container '{name}' ended with exit code {code} after {ran_s} s"),
-                at,
-                ran,
+            let mut cause = format!("container '{name}' ended with exit code {code} after {ran_s} s");
+            if let Some(why) = out_of_memory {
+                cause = format!("{cause}, {why}");
             }
+            Verdict::Failed { cause, at, ran }
         }
         None if running => Verdict::Running,
         None => Verdict::Finished { code: first_code },
@@ -82,7 +82,7 @@ pub(super) fn judge(workload: &Workload, pod: &Pod) -> Verdict {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::agent::{order::Container, tests::workload};
+    use crate::agent::{order::OutOfMemory, tests::workload};
     use ContainerState::{Exited, Running, Stuck};
 
     const ENDED: SystemTime = SystemTime::UNIX_EPOCH;
@@ -97,6 +97,7 @@ mod tests {
         let containers = states.iter().zip('a'..).map(|(state, name)| Container {
             name: name.to_string(),
             state: state.clone(),
+            out_of_memory: None,
             healthcheck: None,
         });
         judge(&workload, &Pod { containers: containers.collect(), ..Pod::default() })
@@ -131,6 +132,18 @@ mod tests {
             panic!()
         };
         assert_eq!(cause, "container 'b' ended with exit code 7 after 3 s");
+    }
+
+    #[test]
+    fn want_of_memory_is_said_with_the_limit_where_there_is_one() {
+        for (limit, said) in [(Some(24 << 20), "out of memory: its limit is 24Mi"), (None, "out of memory")] {
+            let out_of_memory = Some(OutOfMemory { limit });
+            let name = "a".to_owned();
+            let container = Container { name, state: exited(137), out_of_memory, healthcheck: None };
+            let pod = Pod { containers: vec![container], ..Pod::default() };
+            let Verdict::Failed { cause, .. } = judge(&workload("w", 1), &pod) else { panic!() };
+            assert_eq!(cause, format!("container 'a' ended with exit code 137 after 3 s, {said}"));
+        }
     }
 
     #[test]

@@ -11,9 +11,10 @@ mod conmon;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
+mod memory;
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     fs, io,
     os::fd::OwnedFd,
     path::PathBuf,
@@ -40,6 +41,8 @@ use conmon::ExitFiles;
 /// How long podman's clean-up may take after the process has ended, before somebody looks all the same.
 const CLEAN_UP: Duration = Duration::from_secs(5);
 const STACK: usize = 64 * 1024;
+/// Of the containers that ran out of memory, so many are remembered.
+const MOST_STARVED: usize = 64;
 /// In the epoll set: the exit files.
 const FILES: u64 = u64::MAX;
 
@@ -57,6 +60,8 @@ pub struct Process {
     exit_file: Option<PathBuf>,
     /// What it wrote.
     exit: Option<Exit>,
+    /// Where the kernel counts what it kills in its control group.
+    kills: Option<PathBuf>,
     /// Known by name only.
     elsewhere: bool,
 }
@@ -95,7 +100,9 @@ impl Process {
             return Err(Unwatchable::Gone);
         }
         let exit_file = conmon::exit_file(&cmdline, container);
-        Ok(Self { container: container.into(), pid, own, conmon, exit_file, exit: None, elsewhere: false })
+        let kills = own.as_ref().and_then(|_| memory::kills(&proc_file(pid, "cgroup"), container));
+        let (container, exit, elsewhere) = (container.into(), None, false);
+        Ok(Self { container, pid, own, conmon, exit_file, exit, kills, elsewhere })
     }
 
     /// Whether its own process lives, and `conmon` waits for it.
@@ -112,6 +119,7 @@ impl Process {
             conmon: None,
             exit_file: None,
             exit: None,
+            kills: None,
             elsewhere: true,
         }
     }
@@ -158,6 +166,8 @@ struct Pods {
     watched: HashMap<WorkloadId, Vec<Watched>>,
     /// What is known of those that ended in pods which nobody has looked at since.
     ended: HashMap<WorkloadId, Vec<(String, Exit)>>,
+    /// Containers that ended for want of memory, by their ids: few, and the newest.
+    ran_out: VecDeque<String>,
 }
 
 impl Pods {
@@ -224,6 +234,8 @@ impl Exits {
             if let (Some(files), Some(file)) = (&self.shared.files, &process.exit_file) {
                 files.watch(file);
             }
+            // it was started again
+            pods.ran_out.retain(|id| *id != process.container);
             watched.push(Watched { number, process, ended_by: None });
         }
         if !watched.is_empty() {
@@ -240,6 +252,11 @@ impl Exits {
     /// Those of the pod's containers that are known to have ended, and how; told once.
     pub fn ended(&self, pod: &WorkloadId) -> Vec<(String, Exit)> {
         self.shared.lock().ended.remove(pod).unwrap_or_default()
+    }
+
+    /// Whether this container ended for want of memory, as far as the kernel could be asked.
+    pub fn ran_out(&self, container: &str) -> bool {
+        self.shared.lock().ran_out.iter().any(|id| id == container)
     }
 
     /// The containers that run: the pod, the container's id, and its first process if it can be seen from here.
@@ -330,6 +347,7 @@ impl Shared {
                 }
             });
         }
+        let mut starved = Vec::new();
         for event in fired {
             let data = event.data.u64();
             if data == FILES {
@@ -342,9 +360,16 @@ impl Shared {
                 watched.process.conmon = None;
             } else {
                 watched.process.own = None;
+                // at once: the runtime removes its control group
+                if watched.process.kills.take().is_some_and(|file| memory::has_killed(&file)) {
+                    starved.push(watched.process.container.clone());
+                }
                 watched.ended_by = Some(now + CLEAN_UP);
             }
         }
+        pods.ran_out.extend(starved);
+        let surplus = pods.ran_out.len().saturating_sub(MOST_STARVED);
+        pods.ran_out.drain(..surplus);
         let Pods { watched, ended, .. } = &mut *pods;
         let over = watched.extract_if(|_, all| all.iter().any(|one| one.has_ended(now)));
         let over = over.map(|(pod, all)| {

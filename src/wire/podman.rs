@@ -181,6 +181,11 @@ impl InspectedContainer {
         self.host_config.pids_limit.unwrap_or(0)
     }
 
+    /// How much memory it may have, if that is limited.
+    pub fn memory_limit(&self) -> Option<u64> {
+        self.host_config.memory.and_then(|limit| u64::try_from(limit).ok()).filter(|limit| *limit > 0)
+    }
+
     /// Its own CPU time in µs per 100,000 µs, if it was given a limit.
     pub fn cpu_limit(&self) -> Option<u64> {
         let HostConfig { cpu_period, cpu_quota, .. } = self.host_config;
@@ -194,6 +199,7 @@ impl InspectedContainer {
 #[serde(default, rename_all = "PascalCase")]
 struct HostConfig {
     pids_limit: Option<i64>,
+    memory: Option<i64>,
     cpu_period: Option<u64>,
     cpu_quota: Option<i64>,
 }
@@ -216,6 +222,9 @@ pub struct State {
     pub conmon_pid: i32,
     /// Meaningless before it has ended.
     pub exit_code: i32,
+    /// `conmon` saw it run out of memory: with the newer control groups only.
+    #[serde(rename = "OOMKilled")]
+    pub oom_killed: bool,
     /// RFC 3339; year 1 if it never was.
     pub started_at: String,
     /// RFC 3339; year 1 if it never was.

@@ -38,12 +38,35 @@ fn a_killed_container_is_noticed_at_once_and_read_as_137() {
     bed.start(&workload);
     kill(&bed.state(&workload.id, "a")["Pid"]);
     exit_of(&bed, &workload);
-    assert_eq!(states(&bed.look(&workload)), ["a exited 137", "b running"]);
+    let killed = bed.look(&workload);
+    assert_eq!(states(&killed), ["a exited 137", "b running"]);
+    assert_eq!(killed.out_of_memory(), None);
     // the other one was registered anew by that look, and is told of once
     kill(&bed.state(&workload.id, "b")["Pid"]);
     exit_of(&bed, &workload);
     nothing(&bed, Duration::from_millis(700));
     assert_eq!(states(&bed.look(&workload)), ["a exited 137", "b exited 137"]);
+}
+
+#[test]
+fn a_container_that_is_killed_for_want_of_memory_says_so_with_its_limit() {
+    let Some(bed) = Bed::new() else { return };
+    if bed.lacks_cgroups() {
+        return skip("this podman has no control groups");
+    }
+    let mut hungry = container("a", "sleep 2; exec tail /dev/zero");
+    hungry["resources"] = json!({ "limits": { "memory": "24Mi" } });
+    let workload = workload("hungry", json!({ "containers": [hungry] }));
+    bed.start(&workload);
+    assert_eq!(
+        bed.events.recv_timeout(AT_ONCE * 6),
+        Ok(Event::Exited(ENGINE, workload.id.clone())),
+        "the exit was not noticed"
+    );
+    let pod = bed.look(&workload);
+    assert_eq!(states(&pod), ["a exited 137"]);
+    assert_eq!(pod.out_of_memory().as_deref(), Some("container 'a': out of memory: its limit is 24Mi"));
+    assert_eq!(bed.look(&workload).out_of_memory(), pod.out_of_memory());
 }
 
 #[test]

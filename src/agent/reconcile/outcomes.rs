@@ -179,7 +179,9 @@ impl Tracked {
                 self.trial.runs(since);
             }
             Verdict::Finished { code } => {
-                let cause = format!("has finished with exit code {code} after {} s", pod.ran().as_secs());
+                let why = pod.out_of_memory().map(|why| format!(": {why}")).unwrap_or_default();
+                let ran = pod.ran().as_secs();
+                let cause = format!("has finished with exit code {code} after {ran} s{why}");
                 let message = format!("workload '{name}' {cause}");
                 turn.tell(match code {
                     0 => Notice::info(Reason::Finished, message),

@@ -156,8 +156,12 @@ fn containers_that_ended_well_are_not_asked_before_a_list_shows_that_they_run_ag
     let look = world.orders.pop_front().expect("a look");
     let ended = ContainerState::Exited { code: 0, at: world.now.utc, ran: S };
     let containers = [("a", ended), ("b", ContainerState::Running)];
-    let containers =
-        containers.map(|(name, state)| Container { name: name.into(), state, healthcheck: None });
+    let containers = containers.map(|(name, state)| Container {
+        name: name.into(),
+        state,
+        out_of_memory: None,
+        healthcheck: None,
+    });
     let result = Ok(Fact::Pod(Pod { containers: containers.into(), ..Pod::default() }));
     world.happen(Event::Done(Outcome { engine: look.engine, ticket: look.ticket, result }));
     world.took();

@@ -284,6 +284,7 @@ fn made(spec: Spec, how: How, now: Now) -> Vec<Container> {
     let container = |name: char| Container {
         name: name.into(),
         state: state.clone(),
+        out_of_memory: None,
         healthcheck: spec.healthcheck(&name.to_string()),
     };
     ('a'..).take(count).map(container).collect()

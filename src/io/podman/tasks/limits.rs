@@ -60,8 +60,10 @@ impl Tasks {
     pub(super) fn keep_limits(&self) {
         for (id, (cgroup, cpu)) in lock(&self.cgroups).iter() {
             if cpu.is_some() && cgroup.cpu() != *cpu {
-                let kept = cgroup.limit(*cpu, &Vec::new);
-                log::debug!("pod '{id}' had lost its CPU limit: {kept:?}");
+                match cgroup.limit(*cpu, &Vec::new) {
+                    Ok(()) => log::debug!("pod '{id}' had lost its CPU limit, and has it again"),
+                    Err(error) => log::debug!("pod '{id}' has lost its CPU limit: {error}"),
+                }
             }
         }
     }

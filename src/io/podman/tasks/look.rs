@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use super::{LIMIT, Tasks};
 use crate::{
     agent::{
-        order::{Container, ContainerState, Failure},
+        order::{Container, ContainerState, Failure, OutOfMemory},
         workload::WorkloadId,
     },
     io::{
@@ -14,6 +14,9 @@ use crate::{
     },
     wire::podman::{InspectedContainer, PodContainer, State, parse_time},
 };
+
+/// The exit code of what SIGKILL ends.
+const KILLED: i32 = 137;
 
 /// A container as it was found.
 pub(super) struct Seen {
@@ -63,7 +66,7 @@ impl Life {
             let process = Process::open(&listed.id, self.pid, self.conmon_pid).ok();
             (ContainerState::Running, Some(process.filter(Process::is_whole)?), healthcheck.clone())
         };
-        let container = Container { name: name.clone(), state, healthcheck };
+        let container = Container { name: name.clone(), state, out_of_memory: None, healthcheck };
         Some(Seen { container, process, began: Some(self.began) })
     }
 }
@@ -160,10 +163,26 @@ impl Tasks {
             };
             let began = parse_time(&now.started_at);
             let healthcheck = process.as_ref().and_then(|_| self.prober.healthcheck(&answer.image));
-            let container = Container { name: short_name(id, listed).into(), state, healthcheck };
+            let out_of_memory = self.out_of_memory(&listed.id, &answer, &state);
+            let name = short_name(id, listed).into();
+            let container = Container { name, state, out_of_memory, healthcheck };
             let (listed, seen) = (listed.clone(), Seen { container, process, began });
             return Ok(Some(Inspected { listed, seen, answer }));
         }
+    }
+}
+
+impl Tasks {
+    /// podman can't tell where the control groups are the older ones, and the kernel not for long.
+    fn out_of_memory(
+        &self,
+        container: &str,
+        answer: &InspectedContainer,
+        state: &ContainerState,
+    ) -> Option<OutOfMemory> {
+        let is_killed = matches!(state, ContainerState::Exited { code: KILLED, .. });
+        let is_out = is_killed && (answer.state.oom_killed || self.exits.ran_out(container));
+        is_out.then(|| OutOfMemory { limit: answer.memory_limit() })
     }
 }
 
