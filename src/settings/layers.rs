@@ -112,8 +112,8 @@ impl Layers {
         for (name, value) in variables {
             let Some(key) = name.to_str().and_then(|name| name.strip_prefix(PREFIX)) else { continue };
             let fault = |cause: &str| {
-                let value = value.to_string_lossy();
-                SettingsError(format!("environment variable {PREFIX}{key}, '{value}': {cause}"))
+                let items = [value.to_string_lossy().into_owned()];
+                super::fault(&format!("environment variable {PREFIX}{key}"), &items, &format!(": {cause}"))
             };
             let known = keys::find(key).ok_or_else(|| fault("there is no such setting (see --help)"))?;
             let text = value.to_str().ok_or_else(|| fault("is not UTF-8"))?;

@@ -24,7 +24,7 @@ pub use layers::Source;
 use layers::{Given, Layers};
 pub use value::{ListenAddress, Reserve};
 
-use crate::wire::pod::Limits;
+use crate::{agent::legible, wire::pod::Limits};
 
 /// What the command line asks for.
 #[derive(Debug, Clone, PartialEq)]
@@ -300,7 +300,7 @@ impl Reader {
         };
         let value = items.join(", ");
         let parsed = parse(items)
-            .map_err(|cause| SettingsError(format!("setting {key}, '{value}' from {source}: {cause}")))?;
+            .map_err(|cause| fault(&format!("setting {key}"), items, &format!(" from {source}: {cause}")))?;
         self.listing.push(Setting { key, value, source: source.clone() });
         Ok(Some(parsed))
     }
@@ -357,6 +357,12 @@ impl Reader {
         self.show(key, &path.display().to_string());
         path
     }
+}
+
+/// Whatever was meant, what looks like the login in a URL is not shown.
+fn fault(what: &str, items: &[String], cause: &str) -> SettingsError {
+    let shown: Vec<_> = items.iter().map(|item| legible::without_login(item)).collect();
+    SettingsError(format!("{what}, '{}'{cause}", shown.join(", ")))
 }
 
 fn list(addresses: &[ListenAddress]) -> String {
