@@ -10,6 +10,7 @@ use crate::{
     agent::{
         expression::{Expression, Slot},
         gather::gather,
+        legible,
         workload::{Backoff, Desired, ListedProfile, Profile, RestartPolicy, Schedule, Workload},
     },
     io::manifests::{Snapshot, read_once},
@@ -66,13 +67,14 @@ pub fn check(settings: &Settings, is_strict: bool) -> Report {
         count(warnings, "warning"),
     ];
     let [workloads, profiles, files, errors_text, warnings_text] = counts;
-    line(&mut text, &format!("\n{workloads} and {profiles} from {files}: {errors_text}, {warnings_text}."));
+    text.push('\n');
+    line(&mut text, &format!("{workloads} and {profiles} from {files}: {errors_text}, {warnings_text}."));
     let is_doubtful = warnings > 0 || !desired.elsewhere.is_empty();
     Report { text, is_good: errors == 0 && !(is_strict && is_doubtful) }
 }
 
 fn line(text: &mut String, content: &str) {
-    let _ = writeln!(text, "{content}");
+    let _ = writeln!(text, "{}", legible::message(content));
 }
 
 fn count(n: usize, what: &str) -> String {
@@ -80,7 +82,8 @@ fn count(n: usize, what: &str) -> String {
 }
 
 fn device(text: &mut String, id: &str, profiles: &[Profile]) {
-    line(text, &format!("\nDevice {id}"));
+    text.push('\n');
+    line(text, &format!("Device {id}"));
     if profiles.is_empty() {
         line(text, "  no profiles");
     }

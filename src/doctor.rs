@@ -10,6 +10,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::{
+    agent::legible::line,
     io::control,
     settings::{Settings, Unusable},
 };
@@ -122,9 +123,9 @@ impl Findings {
     pub fn text(&self) -> String {
         let mut text = String::new();
         for Finding { what, verdict, says, remedy } in &self.all {
-            let _ = writeln!(text, "{verdict:<6} {what}: {says}");
+            let _ = writeln!(text, "{verdict:<6} {}", line(&format!("{what}: {says}")));
             if let Some(remedy) = remedy {
-                let _ = writeln!(text, "       remedy: {remedy}");
+                let _ = writeln!(text, "       remedy: {}", line(remedy));
             }
         }
         text

@@ -11,11 +11,10 @@ use std::{
 };
 
 use device_worker_ng::{
+    agent::legible,
     check, doctor,
     io::{
-        control,
-        journal::{self, Journal},
-        keeper,
+        control, journal, keeper, logger,
         metrics::{self, receiver},
         signals,
         state::Store,
@@ -24,7 +23,6 @@ use device_worker_ng::{
     settings::{Host, Invocation, Settings, SettingsError},
 };
 use log::{Level, LevelFilter, error, info};
-use simplelog::{ConfigBuilder, WriteLogger};
 
 /// What `sysexits.h` calls EX_CONFIG: systemd is told not to restart after it.
 const CONFIGURATION: u8 = 78;
@@ -34,14 +32,21 @@ const RECEIVER: &str = metrics::SUBCOMMAND;
 fn main() -> ExitCode {
     end_on_panic();
     let _ = signals::outlive_file_limit(); // there is such a signal
+    let code = act();
+    log::logger().flush();
+    code
+}
+
+fn act() -> ExitCode {
     let arguments: Vec<OsString> = env::args_os().skip(1).collect();
     if let [subcommand, level, page] = &arguments[..]
         && subcommand == RECEIVER
     {
+        // of all threads, that of the log included
+        let confined = receiver::confine();
         log_to_stderr(level.to_string_lossy().parse().unwrap_or(LevelFilter::Info));
-        return finish(
-            receiver::run(page == "true").map_err(|error| format!("failed to receive metrics: {error}")),
-        );
+        let received = confined.and_then(|clients| receiver::run(page == "true", clients));
+        return finish(received.map_err(|error| format!("failed to receive metrics: {error}")));
     }
     match settings(&arguments) {
         Ok(Invocation::Print(text)) => {
@@ -59,7 +64,7 @@ fn main() -> ExitCode {
         }
         Ok(Invocation::Ask { runtime_dir, words, fault }) => {
             if let Some(fault) = fault {
-                eprintln!("device-worker-ng: {fault}; the agent could not start again with that");
+                complain(&format!("device-worker-ng: {fault}; the agent could not start again with that"));
             }
             match control::ask(&runtime_dir, &words) {
                 Ok((code, text)) => {
@@ -67,7 +72,7 @@ fn main() -> ExitCode {
                     ExitCode::from(code)
                 }
                 Err(error) => {
-                    eprintln!("device-worker-ng: {error}");
+                    complain(&format!("device-worker-ng: {error}"));
                     ExitCode::from(control::Code::Away as u8)
                 }
             }
@@ -93,7 +98,7 @@ fn main() -> ExitCode {
 
 fn print(text: &str) {
     // Whoever closes the pipe early has seen enough.
-    let _ = io::stdout().write_all(text.as_bytes());
+    let _ = io::stdout().write_all(legible::page(text).as_bytes());
 }
 
 fn settings(arguments: &[OsString]) -> Result<Invocation, SettingsError> {
@@ -123,6 +128,7 @@ fn again(arguments: &[OsString]) -> ExitCode {
     let path = env::current_exe().unwrap_or_else(|_| PathBuf::from("/proc/self/exe"));
     let path = path.to_string_lossy().trim_end_matches(" (deleted)").to_string();
     info!("starting again to read the settings");
+    log::logger().flush();
     let error = Command::new(&path).args(arguments).envs([metrics::left_receivers()]).exec();
     finish(Err(format!("failed to start '{path}' again: {error}")))
 }
@@ -138,24 +144,21 @@ fn finish(result: Result<(), String>) -> ExitCode {
 }
 
 fn log_to_stderr(level: LevelFilter) {
-    if journal::is_stderr() {
-        log::set_max_level(level);
-        let _ = log::set_logger(&Journal); // the first and only one
-        return;
-    }
-    let mut config = ConfigBuilder::new();
-    config.add_filter_allow_str("device_worker_ng").set_target_level(LevelFilter::Off);
-    config.set_thread_level(LevelFilter::Off).set_location_level(LevelFilter::Off);
-    config.set_time_format_rfc3339();
-    if WriteLogger::init(level, config.build(), io::stderr()).is_err() {
-        eprintln!("device-worker-ng: there is a logger already");
+    if let Err(error) = logger::start(level) {
+        complain(&format!("device-worker-ng: there is no log: {error}"));
     }
 }
 
-/// For what goes wrong beside the log.
+/// Also where there is no log.
 fn complain(text: &str) {
+    if log::max_level() > LevelFilter::Off {
+        error!("{text}");
+        log::logger().flush();
+        return;
+    }
+    let text = legible::message(text);
     if journal::is_stderr() {
-        eprint!("{}", journal::marked(Level::Error, text));
+        eprint!("{}", journal::marked(Level::Error, &text));
     } else {
         eprintln!("{text}");
     }

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use chrono::{DateTime, Local};
+use chrono::Local;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use log::{debug, error, info, warn};
 use rustix::{
@@ -24,7 +24,7 @@ use crate::{
         notice::{Notice, Severity},
         order::{Failure, Order, Outcome},
         schedule::Cron,
-        time::{Now, Wake},
+        time::{Now, Wake, date},
         workload::Engine,
     },
     io::{
@@ -33,6 +33,7 @@ use crate::{
         files, identity,
         keeper::{self, Keeper, Note, Stores},
         kubernetes::{self, Kubernetes},
+        logger,
         manifests::Manifests,
         metrics,
         notify::Notify,
@@ -243,6 +244,7 @@ fn events_to_actions(
         let event = waiting.pop_front().unwrap_or(Event::Tick);
         let present = now();
         let (actions, wake) = agent.decide(event, present);
+        logger::keep_confidential(agent.redactor());
         waiting.extend(actions.into_iter().filter_map(|action| workers.carry_out(action)));
         notify.alive(agent, present.up);
         if !waiting.is_empty() {
@@ -280,7 +282,7 @@ fn now() -> Now {
 
 /// The device's local time is what `TZ` or `/etc/localtime` says.
 fn next_slot(cron: &Cron, after: SystemTime) -> Option<SystemTime> {
-    cron.next(&DateTime::<Local>::from(after)).map(SystemTime::from)
+    cron.next(&date(after)?.with_timezone(&Local)).map(SystemTime::from)
 }
 
 fn tell(notice: &Notice) {

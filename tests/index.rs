@@ -9,6 +9,7 @@
 //! | [`scenarios::health`] | containers that are not well get a new pod; slow starts are waited for |
 //! | [`scenarios::pressure`] | the device comes first: reserves of memory and disk, default limits |
 //! | [`scenarios::secrets`] | Secrets reach the pods that name them, and stay nowhere else |
+//! | [`scenarios::log`] | what is logged and shown: never at the cost of the work, and nothing that others forge |
 //! | [`scenarios::process`] | settings, exit codes, signals, `--check` |
 //! | [`command`] | what a person at the device is told: why a workload doesn't run, in ten situations; exit codes |
 //! | [`scenarios::documents`] | README and `docs/` say what the code does; their examples work |

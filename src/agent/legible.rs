@@ -7,7 +7,6 @@ use std::borrow::Cow;
 
 /// Of one line, in bytes.
 const LONGEST: usize = 4096;
-const LONGEST_NAME: usize = 253;
 /// What a line of the agent's own begins with that goes on where another one ended.
 const INDENT: &str = "    ";
 
@@ -24,11 +23,6 @@ pub fn is_hidden(c: char) -> bool {
 /// Whether it can be shown as it is.
 fn is_legible(text: &str) -> bool {
     !text.contains(is_hidden)
-}
-
-/// Whether this can be a name: it can be shown, and is no longer than those of Kubernetes.
-pub fn is_name(text: &str) -> bool {
-    text.len() <= LONGEST_NAME && is_legible(text)
 }
 
 fn push(shown: &mut String, c: char) {

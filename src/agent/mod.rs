@@ -30,6 +30,8 @@
 //! | what people are told who ask: states, causes, remedies | [`report`] |
 //! | parts of the agent that can't do their work | [`part`] |
 //! | what people may ask for | [`asked`] |
+//! | text of others made fit to be shown | [`legible`], `foreign` |
+//! | values of `Secret`s that must not be shown | [`redact`] |
 //! | sorted collections in little code | [`mod@gather`] |
 
 pub mod asked;
@@ -43,11 +45,13 @@ mod engines;
 mod events;
 pub mod expression;
 mod flapping;
+mod foreign;
 pub mod gather;
 pub mod health;
 mod heartbeat;
 pub mod images;
 mod leaving;
+pub mod legible;
 pub mod limit;
 mod link;
 pub mod notice;
@@ -58,6 +62,7 @@ pub mod profile;
 pub mod quantity;
 mod random;
 mod reconcile;
+pub mod redact;
 pub mod report;
 mod rivals;
 pub mod run;
@@ -84,6 +89,7 @@ use conversation::Server;
 use deployments::Deployments;
 use engines::Engines;
 pub use events::{Action, Event, Finished, Kept, Sample, Setup};
+use foreign::Confidences;
 use limit::CpuLimit;
 use notice::{Notice, Problem, Reason};
 use order::{Fact, Failure, Outcome, PodSummary, Task, Ticket};
@@ -135,6 +141,7 @@ pub struct Agent {
     dirty: BTreeSet<Arc<str>>,
     deadlines: BTreeSet<(Duration, Arc<str>)>,
     deadline_of: BTreeMap<Arc<str>, Duration>,
+    confidences: Confidences,
     /// See [`revision`](Self::revision).
     revision: u64,
     book: Book,
@@ -165,6 +172,7 @@ impl Agent {
             dirty: BTreeSet::new(),
             deadlines: BTreeSet::new(),
             deadline_of: BTreeMap::new(),
+            confidences: Confidences::default(),
             revision: 0,
             book,
         }
@@ -182,6 +190,7 @@ impl Agent {
         if let Some(remembered) = self.remembered.take() {
             self.resume(remembered, now);
         }
+        let event = self.fit(event);
         let mut changed = Vec::new();
         if !matches!(event, Event::Metrics(_) | Event::Tick | Event::Asked(..)) {
             self.revision += 1;
@@ -301,6 +310,7 @@ impl Agent {
 
     /// What shall run may have changed.
     fn want(&mut self, now: Now) {
+        self.keep_confidential();
         let Merged { profiles, workloads: wanted, held, mut problems } = self.sources.merged();
         for error in self.conditions.define(&profiles, now.up) {
             problems.insert(error.to_string());

@@ -9,7 +9,8 @@ use std::{
 
 use super::{
     gather::gather,
-    workload::{Desired, Profile, Workload},
+    legible,
+    workload::{Content, Desired, Profile, Workload},
 };
 
 /// The sources that the settings name.
@@ -52,7 +53,7 @@ impl Source {
         for workload in desired.workloads {
             self.workloads.insert(workload.name().into(), workload);
         }
-        self.held = gather(desired.held.iter().map(|name| name.as_str().into()));
+        self.held = gather(desired.held.iter().map(|name| Arc::from(&*legible::line(name))));
         for (name, workload) in before {
             if self.held.contains(&name) {
                 self.workloads.entry(name).or_insert(workload);
@@ -98,6 +99,11 @@ impl Sources {
 
     fn all(&self) -> impl Iterator<Item = &Source> {
         self.server.iter().chain(&self.manifests)
+    }
+
+    /// What shall run, as far as it is understood.
+    pub(super) fn contents(&self) -> impl Iterator<Item = &Content> {
+        self.all().flat_map(|source| source.workloads.values()).map(|workload| &workload.content)
     }
 
     /// Something is known of what shall run.

@@ -1,30 +1,8 @@
 //! Log lines for systemd's journal: each says how important it is, as sd-daemon(3) has it.
 
-use std::{
-    env,
-    io::{self, Write},
-    os::fd::AsFd,
-};
+use std::{env, io, os::fd::AsFd};
 
-use log::{Level, Log, Metadata, Record};
-
-/// A logger for a stderr that is the journal, which knows time and process by itself.
-pub struct Journal;
-
-impl Log for Journal {
-    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.target().starts_with("device_worker_ng")
-    }
-
-    fn log(&self, record: &Record<'_>) {
-        if self.enabled(record.metadata()) {
-            // In one piece: the receiver of posts writes into the same stream.
-            let _ = io::stderr().write_all(marked(record.level(), &record.args().to_string()).as_bytes());
-        }
-    }
-
-    fn flush(&self) {}
-}
+use log::Level;
 
 /// Whether stderr goes to the journal. What a service starts inherits the variable, but perhaps not its stderr.
 pub fn is_stderr() -> bool {

@@ -10,7 +10,6 @@ mod tests;
 
 use std::{borrow::Cow, time::SystemTime};
 
-use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -20,6 +19,7 @@ use crate::{
     agent::{
         call::{Call, Heartbeat, WorkloadStatus},
         notice::{Notice, Severity},
+        time::stamp,
     },
     wire::strict,
 };
@@ -135,7 +135,7 @@ pub fn request(
 
 impl Header<'_> {
     fn envelope(self, directive: &'static str, content: impl Serialize) -> Result<String, serde_json::Error> {
-        let sent = DateTime::<Utc>::from(self.sent).to_rfc3339_opts(SecondsFormat::Secs, true);
+        let sent = stamp(self.sent);
         let kind = "data";
         serde_json::to_string(&Envelope {
             kind,

@@ -4,6 +4,7 @@ mod convergence;
 mod documents;
 mod engines;
 mod health;
+mod log;
 mod manual;
 mod pressure;
 mod process;

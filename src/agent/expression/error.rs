@@ -2,6 +2,8 @@
 
 use std::{error, fmt};
 
+use crate::agent::legible::is_hidden;
+
 /// Why a text isn't a condition. `Display` shows the reason, and in two more lines the text with a caret under
 /// the column; of a long text only what is around it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,7 +23,7 @@ impl ExpressionError {
         let column = text.get(..at).map_or(0, |before| before.chars().count());
         let skipped = column.saturating_sub(Self::EXCERPT.1);
         // one line, whatever the text: a line end would tear the caret from its column
-        let printable = |c: char| if c.is_control() { ' ' } else { c };
+        let printable = |c: char| if is_hidden(c) { ' ' } else { c };
         let mut chars = text.chars().skip(skipped).map(printable);
         let mut excerpt = String::from(if skipped > 0 { "…" } else { "" });
         excerpt.extend(chars.by_ref().take(Self::EXCERPT.0));

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use super::{LastRun, Report, Server, Workload};
+use crate::agent::legible::line;
 
 /// The device and everything on it.
 pub fn status(report: &Report) -> String {
@@ -111,7 +112,7 @@ pub fn explain(workload: &Workload) -> String {
     let Workload { name, state, cause, remedy, last_run, next, notes, .. } = workload;
     let mut text = format!("{name} is {}", state.word());
     if let Some(cause) = cause {
-        let _ = write!(text, ": {}", clean(cause));
+        let _ = write!(text, ": {}", line(cause));
     }
     text.push('\n');
     if let Some(run) = last_run {
@@ -121,10 +122,10 @@ pub fn explain(workload: &Workload) -> String {
         let _ = writeln!(text, "next: in {}", duration(*left));
     }
     for note in notes {
-        let _ = writeln!(text, "note: {}", clean(note));
+        let _ = writeln!(text, "note: {}", line(note));
     }
     if let Some(remedy) = remedy {
-        let _ = writeln!(text, "remedy: {}", clean(remedy));
+        let _ = writeln!(text, "remedy: {}", line(remedy));
     }
     text
 }
@@ -205,27 +206,23 @@ pub(super) fn duration(seconds: u64) -> String {
     }
 }
 
-/// Foreign text must not move a terminal's cursor.
-fn clean(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
-}
-
 /// Columns as wide as their widest cell; the last one as it comes.
 fn table(rows: &[Vec<String>]) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or_default();
+    let rows: Vec<Vec<_>> = rows.iter().map(|row| row.iter().map(|cell| line(cell)).collect()).collect();
     let mut widths = vec![0; columns];
-    for row in rows {
+    for row in &rows {
         for (cell, width) in row.iter().zip(&mut widths) {
             *width = cell.chars().count().max(*width);
         }
     }
     let mut text = String::new();
-    for row in rows {
-        let mut line = String::new();
+    for row in &rows {
+        let mut shown = String::new();
         for (cell, width) in row.iter().zip(&widths) {
-            let _ = write!(line, "{:<width$}  ", clean(cell));
+            let _ = write!(shown, "{cell:<width$}  ");
         }
-        text.push_str(line.trim_end());
+        text.push_str(shown.trim_end());
         text.push('\n');
     }
     text

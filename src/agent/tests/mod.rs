@@ -7,6 +7,7 @@ mod certificates;
 mod deployments;
 mod edge;
 mod fleet;
+mod foreign;
 mod images;
 mod limits;
 mod link;
@@ -306,6 +307,7 @@ impl World {
                 let containers = ('a'..).take(*count).map(|name| Container {
                     name: name.into(),
                     state: state.clone(),
+                    out_of_memory: None,
                     healthcheck: healthcheck.clone(),
                 });
                 Ok(Fact::Pod(Pod { containers: containers.collect(), cpu, began: Some(self.began) }))

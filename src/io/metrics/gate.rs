@@ -14,7 +14,7 @@ use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, accept_with, getsockname, recv, send};
 
@@ -39,6 +39,8 @@ const MAX_TOLD: usize = 2 * MAX_REPORT;
 const ANSWER: Duration = Duration::from_secs(5);
 /// Without descriptors or memory for another client.
 const PAUSE: Duration = Duration::from_millis(100);
+/// In which all sockets of an agent that ends are closed.
+const MOMENT: Timespec = Timespec { tv_sec: 0, tv_nsec: 300_000_000 };
 
 const UNAVAILABLE: Refusal = Refusal("503 Service Unavailable", "the agent is busy");
 
@@ -119,6 +121,20 @@ impl Gate {
     /// # Errors
     /// tiny_http is broken, or poll is.
     pub(super) fn run(mut self) -> io::Result<()> {
+        match self.serve() {
+            // whichever of its sockets was seen to end first
+            Err(_) if self.is_alone() => Ok(()),
+            result => result,
+        }
+    }
+
+    /// The agent has gone, in an orderly way or not: nothing failed here.
+    fn is_alone(&self) -> bool {
+        let mut control = [PollFd::new(&self.control, PollFlags::IN)];
+        poll(&mut control, Some(&MOMENT)).is_ok() && control[0].revents().contains(PollFlags::HUP)
+    }
+
+    fn serve(&mut self) -> io::Result<()> {
         loop {
             let ready = self.wait()?;
             let now = since_boot();

@@ -32,12 +32,11 @@ const STACK: usize = 64 * 1024;
 type Pending = Arc<Mutex<Vec<(u32, Request)>>>;
 
 /// Receives posts until the agent is gone; standard input is one end of its socket pair. `has_page`: there is a
-/// status page.
+/// status page. `clients`: as many as [`confine`] says.
 ///
 /// # Errors
-/// Something that the agent cures by starting another receiver.
-pub fn run(has_page: bool) -> io::Result<()> {
-    let clients = confine()?;
+/// Something that the agent cures by starting another receiver. That the agent has gone is none.
+pub fn run(has_page: bool, clients: usize) -> io::Result<()> {
     let agent = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
     let Some(descriptors) = descriptors::receive(&agent)? else { return Ok(()) };
     let mut descriptors = descriptors.into_iter();
@@ -72,7 +71,10 @@ pub(super) fn limits() -> io::Result<[(Resource, u64); 3]> {
 
 /// Gives up what parsing foreign bytes doesn't need; how many clients that leaves room for. No RLIMIT_NPROC: it counts
 /// everything of `nobody`'s.
-fn confine() -> io::Result<usize> {
+///
+/// # Errors
+/// The kernel doesn't let it, or too little is left.
+pub fn confine() -> io::Result<usize> {
     set_no_new_privs(true)?;
     set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
     let limits = limits()?;

@@ -25,6 +25,8 @@ mod tests;
 
 use std::{cell::Cell, fmt, sync::Arc};
 
+use crate::agent::legible;
+
 pub use assemble::{assemble, expression_problems};
 pub(in crate::wire) use pod::restored;
 use resource::Resource;
@@ -87,7 +89,7 @@ impl Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.file)?;
+        f.write_str(&legible::line(&self.file))?;
         if let Some(document) = self.document {
             write!(f, ", document {document}")?;
         }
@@ -95,9 +97,9 @@ impl fmt::Display for Problem {
             write!(f, ", line {line}")?;
         }
         if !self.field.is_empty() {
-            write!(f, ": {}", self.field)?;
+            write!(f, ": {}", legible::line(&self.field))?;
         }
-        write!(f, ": {}", self.message)
+        write!(f, ": {}", legible::message(&self.message))
     }
 }
 

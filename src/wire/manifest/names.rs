@@ -2,6 +2,8 @@
 
 use serde::Deserialize;
 
+use crate::agent::legible;
+
 /// Whether this is a lower-case DNS-1123 label: letters, digits and inner hyphens, at most 63 of them.
 pub fn is_dns_label(name: &str) -> bool {
     name.len() <= 63 && is_label_of_any_length(name)
@@ -118,11 +120,9 @@ pub(super) fn check_shown(name: &str) -> Result<(), &'static str> {
     }
 }
 
-/// Controls, what can't be seen but changes how the rest is, and what stands for what can't be shown.
+/// What can't be shown, and what stands for it.
 pub(super) fn is_hidden(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff0}'..='\u{fffd}' | '\u{e0000}'..='\u{e0fff}')
+    legible::is_hidden(c) || matches!(c, '\u{fffc}' | '\u{fffd}')
 }
 
 /// A text in which something stands.

@@ -1,0 +1,122 @@
+//! The texts that events bring: others wrote them. Here they lose the values of `Secret`s and what could not be shown,
+//! once, before anything is decided.
+
+use std::sync::Arc;
+
+use super::{
+    Agent, Event,
+    call::{Answer, CallFailure},
+    deployments::{Deployment, Rollout, Watched},
+    legible,
+    notice::Problem,
+    order::{ContainerState, Fact, Failure},
+    redact::Redactor,
+};
+
+/// What must not stand in any text.
+#[derive(Debug, Default)]
+pub(super) struct Confidences {
+    redactor: Arc<Redactor>,
+    /// Without what was wanted until the last change.
+    present: Redactor,
+}
+
+impl Agent {
+    /// Knows the values of what is wanted, of what it may return to, and of what was wanted until the last change, some
+    /// of which still runs.
+    pub fn redactor(&self) -> &Arc<Redactor> {
+        &self.confidences.redactor
+    }
+
+    /// What is wanted has changed.
+    pub(super) fn keep_confidential(&mut self) {
+        let kept = self.book.fallbacks.values().map(|it| &it.good.content);
+        let present = Redactor::of(self.sources.contents().chain(kept));
+        if present == self.confidences.present {
+            return;
+        }
+        let mut both = Redactor::default();
+        both.join(&present);
+        both.join(&self.confidences.present);
+        self.confidences = Confidences { redactor: Arc::new(both), present };
+    }
+
+    /// The event, fit to be told of.
+    pub(super) fn fit(&self, mut event: Event) -> Event {
+        let redactor = &*self.confidences.redactor;
+        match &mut event {
+            Event::Notice(notice) => message(redactor, &mut notice.message),
+            Event::Problems(problems) => problems_in(redactor, problems),
+            Event::Watched(Watched::Seen(it) | Watched::Gone(it)) => deployment(redactor, it),
+            Event::Done(outcome) => match &mut outcome.result {
+                Ok(fact) => fact_in(redactor, fact),
+                Err(Failure::Engine(text) | Failure::Workload(text)) => line(redactor, text),
+            },
+            Event::Answered(_, Ok(Answer::Configured(it))) => {
+                problems_in(redactor, &mut it.problems);
+                name(&mut it.version);
+            }
+            Event::Answered(
+                _,
+                Err(
+                    CallFailure::Refused { message: text, .. }
+                    | CallFailure::Unreachable(text)
+                    | CallFailure::Untrusted(text)
+                    | CallFailure::Nonsense(text)
+                    | CallFailure::Local(text),
+                ),
+            )
+            | Event::Stored(_, Err(text)) => line(redactor, text),
+            _ => {}
+        }
+        event
+    }
+}
+
+fn line(redactor: &Redactor, text: &mut String) {
+    let fit = legible::line(&redactor.redact(text)).into_owned();
+    *text = fit;
+}
+
+/// One that a value of a `Secret` happens to be stays what it is.
+fn name(name: &mut String) {
+    let fit = legible::line(name).into_owned();
+    *name = fit;
+}
+
+/// With the lines of the agent's own.
+fn message(redactor: &Redactor, text: &mut String) {
+    let fit = legible::message(&redactor.redact(text)).into_owned();
+    *text = fit;
+}
+
+fn problems_in(redactor: &Redactor, problems: &mut [Problem]) {
+    for problem in problems {
+        message(redactor, &mut problem.message);
+        problem.workload.iter_mut().for_each(name);
+    }
+}
+
+fn deployment(redactor: &Redactor, deployment: &mut Deployment) {
+    if let Rollout::Unavailable(text) | Rollout::Failed(text) = &mut deployment.rollout {
+        line(redactor, text);
+    }
+}
+
+fn fact_in(redactor: &Redactor, fact: &mut Fact) {
+    match fact {
+        Fact::Pulled { stale, .. } => stale.iter_mut().for_each(|text| line(redactor, text)),
+        Fact::Pod(pod) => {
+            for container in &mut pod.containers {
+                if let ContainerState::Stuck(text) = &mut container.state {
+                    line(redactor, text);
+                }
+            }
+        }
+        Fact::Probed { output, .. } => line(redactor, output),
+        Fact::Deployments(all) => all.iter_mut().for_each(|it| deployment(redactor, it)),
+        Fact::Applied(it) => deployment(redactor, it),
+        Fact::Pods(pods) => pods.iter_mut().for_each(|pod| name(&mut pod.workload)),
+        Fact::Limited | Fact::Gone | Fact::Usage(_) => {}
+    }
+}

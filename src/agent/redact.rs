@@ -1,0 +1,283 @@
+//! Values of `Secret`s that stand in the texts of others: what containers print, what engines and servers answer. Every
+//! such text passes here before it is kept, told or logged.
+//!
+//! Known are the lines of each value, as they are and as JSON and Go write them; whatever of a text is base64 is looked
+//! into as well. Lines of less than four characters are not looked for: half of all words would be one.
+
+use std::{borrow::Cow, collections::BTreeSet};
+
+use serde_json::Value;
+
+use super::workload::Content;
+
+/// What stands in a text instead.
+const INSTEAD: &str = "(confidential)";
+/// What has fewer characters is no secret.
+const SHORTEST: usize = 4;
+/// What is found of a value although the rest of it was cut off, at least.
+const SHORTEST_PART: usize = 8;
+/// Of a docker `config.json`, what isn't confidential.
+const PUBLIC: [&str; 3] = ["username", "email", "serveraddress"];
+
+/// The values that are looked for.
+#[derive(Debug, Default, PartialEq)]
+pub struct Redactor(BTreeSet<Hidden>);
+
+/// Only to be compared.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Hidden(Box<str>);
+
+impl std::fmt::Debug for Hidden {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(INSTEAD)
+    }
+}
+
+impl Redactor {
+    /// The values that these contents bring.
+    pub fn of<'a>(contents: impl Iterator<Item = &'a Content>) -> Self {
+        let mut redactor = Self::default();
+        for content in contents {
+            for name in content.secrets.names() {
+                for value in content.secrets.data_of(name).into_iter().flat_map(|data| data.values()) {
+                    let text = value.as_str().unwrap_or_default();
+                    redactor.add(&String::from_utf8_lossy(&read_base64(text.bytes())));
+                }
+            }
+            if let Some(config) = content.auth.0.as_str() {
+                redactor.add_leaves(&serde_json::from_str(config).unwrap_or_default());
+            }
+        }
+        redactor
+    }
+
+    /// Whether there is nothing to look for.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Looks for what the other looks for, too.
+    pub fn join(&mut self, other: &Self) {
+        self.0.extend(other.0.iter().cloned());
+    }
+
+    fn add(&mut self, value: &str) {
+        for line in value.lines().map(str::trim).filter(|line| line.chars().count() >= SHORTEST) {
+            let quoted = Value::from(line).to_string();
+            let quoted = quoted.trim_start_matches('"').strip_suffix('"').unwrap_or_default();
+            self.0.extend([line, quoted].map(|text| Hidden(text.into())));
+        }
+        if value.trim_start().starts_with('{') {
+            self.add_leaves(&serde_json::from_str(value).unwrap_or_default());
+        }
+    }
+
+    /// What stands in a JSON document that is confidential as a whole.
+    fn add_leaves(&mut self, value: &Value) {
+        match value {
+            Value::String(text) => {
+                self.add(text);
+                // `user:password`
+                let login = String::from_utf8(read_base64(text.bytes())).unwrap_or_default();
+                if let Some((_, password)) = login.split_once(':') {
+                    self.add(password);
+                }
+            }
+            Value::Array(items) => items.iter().for_each(|item| self.add_leaves(item)),
+            Value::Object(fields) => {
+                let fields = fields.iter().filter(|(key, _)| !PUBLIC.contains(&key.as_str()));
+                fields.for_each(|(_, value)| self.add_leaves(value));
+            }
+            _ => {}
+        }
+    }
+
+    /// The text without them.
+    pub fn redact<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        if self.is_empty() {
+            return text.into();
+        }
+        let mut spans = self.in_base64(text);
+        for Hidden(value) in &self.0 {
+            spans.extend(text.match_indices(&**value).map(|(at, found)| (at, at + found.len())));
+            spans.extend(cut_off(text, value));
+        }
+        if spans.is_empty() {
+            return text.into();
+        }
+        spans.sort_unstable();
+        let (mut shown, mut done) = (String::new(), 0);
+        for (from, to) in spans {
+            // (what overlaps is one)
+            if from > done || done == 0 {
+                shown.push_str(&text[done..from.max(done)]);
+                shown.push_str(INSTEAD);
+            }
+            done = done.max(to);
+        }
+        shown.push_str(&text[done..]);
+        shown.into()
+    }
+
+    /// The runs of base64 that hold a value or a part of one, wherever in the run it begins.
+    fn in_base64(&self, text: &str) -> Vec<(usize, usize)> {
+        let mut spans = Vec::new();
+        let mut from = 0;
+        for run in text.split(|c: char| !c.is_ascii() || digit(c as u8).is_none()) {
+            let to = from + run.len();
+            let is_secret = |skipped: usize| {
+                let bytes = read_base64(run.bytes().skip(skipped));
+                self.is_in(&String::from_utf8_lossy(&bytes))
+            };
+            // four digits of it are three bytes: with fewer than six it is no value
+            if run.len() >= 6 && (0..4).any(is_secret) {
+                spans.push((from, to));
+            }
+            from = to + text[to..].chars().next().map_or(0, char::len_utf8);
+        }
+        spans
+    }
+
+    fn is_in(&self, text: &str) -> bool {
+        text.lines().any(|line| {
+            let is_part = line.len() >= SHORTEST_PART;
+            self.0.iter().any(|Hidden(value)| line.contains(&**value) || is_part && value.contains(line))
+        })
+    }
+}
+
+/// A value that the end of the text cuts off, and where.
+fn cut_off(text: &str, value: &str) -> Option<(usize, usize)> {
+    let whole = text.trim_end_matches(['…', '.']);
+    let begin = value.char_indices().nth(SHORTEST_PART).map(|(at, _)| &value[..at])?;
+    let mut starts = whole.match_indices(begin).map(|(at, _)| at);
+    let from = starts.find(|at| value.starts_with(&whole[*at..]))?;
+    Some((from, whole.len()))
+}
+
+fn digit(byte: u8) -> Option<u32> {
+    Some(u32::from(match byte {
+        b'A'..=b'Z' => byte - b'A',
+        b'a'..=b'z' => byte - b'a' + 26,
+        b'0'..=b'9' => byte - b'0' + 52,
+        b'+' | b'-' => 62,
+        b'/' | b'_' => 63,
+        _ => return None,
+    }))
+}
+
+/// Both alphabets, with and without padding, and perhaps with half a byte left over.
+fn read_base64(digits: impl Iterator<Item = u8>) -> Vec<u8> {
+    let (mut bits, mut count, mut bytes) = (0, 0, Vec::new());
+    for value in digits.filter_map(digit) {
+        bits = (bits << 6 | value) & 0xffff;
+        count += 6;
+        if count >= 8 {
+            count -= 8;
+            bytes.push((bits >> count & 0xff) as u8);
+        }
+    }
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use base64::prelude::{BASE64_STANDARD, BASE64_STANDARD_NO_PAD, BASE64_URL_SAFE, Engine as _};
+    use serde_json::json;
+
+    use super::*;
+    use crate::agent::{confidential::Confidential, tests::workload};
+
+    fn knowing(values: &[&str]) -> Redactor {
+        let data: serde_json::Map<_, _> = values
+            .iter()
+            .enumerate()
+            .map(|(index, value)| (index.to_string(), BASE64_STANDARD.encode(value).into()))
+            .collect();
+        let mut content = workload("w", 1).content;
+        content.secrets = Confidential(json!({ "s": data }));
+        Redactor::of([&content].into_iter())
+    }
+
+    #[test]
+    fn a_value_is_left_out_as_it_is_and_quoted() {
+        let redactor = knowing(&["hunter2", "a\"b\\c\td"]);
+        assert_eq!(
+            redactor.redact("exit code 1: hunter2 hunter2!"),
+            "exit code 1: (confidential) (confidential)!"
+        );
+        assert_eq!(redactor.redact(r#"{"x":"a\"b\\c\td"}"#), r#"{"x":"(confidential)"}"#);
+        assert!(matches!(redactor.redact("nothing of it"), Cow::Borrowed(_)));
+        assert_eq!(format!("{redactor:?}").matches("hunter").count(), 0);
+    }
+
+    #[test]
+    fn so_is_each_line_of_it() {
+        let redactor = knowing(&["-----BEGIN KEY-----\nMIIEvQIBADAN\r\n-----END KEY-----\n"]);
+        assert_eq!(redactor.redact("bad key: MIIEvQIBADAN"), "bad key: (confidential)");
+        assert_eq!(redactor.redact("a\nMIIEvQIBADAN\nb"), "a\n(confidential)\nb");
+    }
+
+    #[test]
+    fn so_is_its_base64_wherever_it_begins() {
+        let redactor = knowing(&["hunter2", "über?>~~", "k3y!"]);
+        for value in ["hunter2", "hunter2\n", "joe:hunter2", "jo:hunter2", "j:hunter2", "über?>~~", "k3y!"] {
+            for text in [
+                BASE64_STANDARD.encode(value),
+                BASE64_STANDARD_NO_PAD.encode(value),
+                BASE64_URL_SAFE.encode(value),
+                format!("Basic {}", BASE64_STANDARD.encode(value)),
+            ] {
+                let shown = redactor.redact(&text).into_owned();
+                assert!(
+                    shown.contains(INSTEAD) && shown.len() < INSTEAD.len() + 9,
+                    "{value}: {text} is {shown}"
+                );
+            }
+        }
+        let long = "0123456789".repeat(20);
+        let redactor = knowing(&[&long]);
+        for line in BASE64_STANDARD.encode(&long).as_bytes().chunks(76) {
+            assert_eq!(redactor.redact(std::str::from_utf8(line).unwrap()).trim_end_matches('='), INSTEAD);
+        }
+        assert_eq!(
+            redactor.redact("plain words, and Nothing else/there"),
+            "plain words, and Nothing else/there"
+        );
+    }
+
+    #[test]
+    fn so_is_what_a_cut_leaves_of_it() {
+        let redactor = knowing(&["correct horse battery staple"]);
+        assert_eq!(redactor.redact("said: correct horse b…"), "said: (confidential)…");
+        assert_eq!(redactor.redact("said: correct"), "said: correct");
+    }
+
+    #[test]
+    fn short_lines_are_no_secrets() {
+        assert!(knowing(&["no", "1", "abc\n", ""]).is_empty());
+        assert_eq!(knowing(&["abcd"]).redact("abcde"), "(confidential)e");
+    }
+
+    #[test]
+    fn credentials_of_registries_are_left_out_and_their_names_are_not() {
+        let mut content = workload("w", 1).content;
+        let config = json!({ "auths": {
+            "registry.example": { "auth": BASE64_STANDARD.encode("joe:hunter2") },
+            "other.example": { "username": "jane", "password": "hunter3" },
+        }});
+        content.auth = Confidential(config.to_string().into());
+        let redactor = Redactor::of([&content].into_iter());
+        let said = format!("other.example: jane:hunter3, hunter2, {}", BASE64_STANDARD.encode("joe:hunter2"));
+        let shown = "other.example: jane:(confidential), (confidential), (confidential)";
+        assert_eq!(redactor.redact(&said).trim_end_matches('='), shown);
+    }
+
+    #[test]
+    fn values_that_overlap_are_one() {
+        assert_eq!(
+            knowing(&["abcdef", "defghi"]).redact("abcdefghi-abcdef"),
+            "(confidential)-(confidential)"
+        );
+    }
+}

@@ -1,0 +1,235 @@
+//! The log: one line a message, on stderr. It is written by a thread of its own, so that no other thread waits for
+//! whoever reads it: what isn't read costs lines of the log, which are counted, and nothing else.
+
+use std::{
+    collections::VecDeque,
+    fs::File,
+    io::{self, ErrorKind, Write},
+    os::fd::AsFd,
+    sync::{Arc, Condvar, Mutex, PoisonError},
+    time::{Duration, SystemTime},
+};
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use log::{Level, LevelFilter, Log, Metadata, Record};
+use rustix::event::{PollFd, PollFlags, poll};
+
+use super::{journal, lock};
+use crate::agent::{
+    legible,
+    redact::Redactor,
+    time::{date, stamp},
+};
+
+/// Of what waits to be written, in bytes.
+const WAITING: usize = 128 * 1024;
+/// How long an end waits for the last lines to be read.
+const PATIENCE: Duration = Duration::from_millis(500);
+const STACK: usize = 64 * 1024;
+
+/// The log of this process.
+pub struct Logger {
+    is_journal: bool,
+    queue: Arc<Queue>,
+}
+
+#[derive(Default)]
+struct Queue {
+    state: Mutex<State>,
+    /// Something came, or all was written.
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    waiting: VecDeque<String>,
+    /// In bytes.
+    size: usize,
+    /// How many lines didn't fit, since it was said last. As long as there are any, none is taken: their place in the
+    /// log is plain.
+    lost: u64,
+    is_writing: bool,
+}
+
+/// What no line may hold.
+static REDACTOR: Mutex<Option<Arc<Redactor>>> = Mutex::new(None);
+
+/// From now on no line holds what this one knows.
+pub fn keep_confidential(redactor: &Arc<Redactor>) {
+    let mut present = lock(&REDACTOR);
+    if !present.as_ref().is_some_and(|present| Arc::ptr_eq(present, redactor)) {
+        *present = Some(Arc::clone(redactor));
+    }
+}
+
+/// Starts to log. It ends with the process; see [`flush`](Log::flush).
+///
+/// # Errors
+/// There is no thread to be had, or there is a log already.
+pub fn start(level: LevelFilter) -> Result<(), String> {
+    let queue = Arc::new(Queue::default());
+    let is_journal = journal::is_stderr();
+    let writer = Arc::clone(&queue);
+    // not std's own: that is locked while a write to it waits
+    let stderr = File::from(io::stderr().as_fd().try_clone_to_owned().map_err(|error| error.to_string())?);
+    let thread = std::thread::Builder::new().name("log".into()).stack_size(STACK);
+    thread.spawn(move || writer.write(is_journal, stderr)).map_err(|error| error.to_string())?;
+    log::set_max_level(level);
+    log::set_boxed_logger(Box::new(Logger { is_journal, queue })).map_err(|error| error.to_string())
+}
+
+/// A message as it stands in the log.
+fn written(is_journal: bool, level: Level, text: &str) -> String {
+    let text = legible::message(text);
+    if is_journal {
+        return journal::marked(level, &text);
+    }
+    let now = now();
+    let millis = |date: DateTime<Utc>| date.to_rfc3339_opts(SecondsFormat::Millis, true);
+    format!("{} [{level}] {text}\n", date(now).map_or_else(|| stamp(now), millis))
+}
+
+/// The log tells when something was said; nothing is decided by it.
+#[allow(clippy::disallowed_methods)]
+fn now() -> SystemTime {
+    SystemTime::now()
+}
+
+impl Log for Logger {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.target().starts_with("device_worker_ng")
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        if self.enabled(record.metadata()) {
+            let text = record.args().to_string();
+            let redactor = lock(&REDACTOR).clone();
+            let text = redactor.as_ref().map_or(text.as_str().into(), |it| it.redact(&text));
+            self.queue.put(written(self.is_journal, record.level(), &text));
+        }
+    }
+
+    /// Waits until all was written, though not long for a reader that doesn't read.
+    fn flush(&self) {
+        self.queue.flush();
+    }
+}
+
+impl Queue {
+    fn put(&self, line: String) {
+        let mut state = lock(&self.state);
+        if state.lost > 0 || state.size + line.len() > WAITING {
+            state.lost += 1;
+        } else {
+            state.size += line.len();
+            state.waiting.push_back(line);
+        }
+        self.changed.notify_all();
+    }
+
+    fn flush(&self) {
+        let is_busy = |state: &mut State| state.is_writing || !state.waiting.is_empty() || state.lost > 0;
+        let waited = self.changed.wait_timeout_while(lock(&self.state), PATIENCE, is_busy);
+        drop(waited.unwrap_or_else(PoisonError::into_inner));
+    }
+
+    fn write(&self, is_journal: bool, mut to: File) {
+        loop {
+            let is_idle = |state: &mut State| state.waiting.is_empty() && state.lost == 0;
+            let waited = self.changed.wait_while(lock(&self.state), is_idle);
+            let mut state = waited.unwrap_or_else(PoisonError::into_inner);
+            let line = match state.waiting.pop_front() {
+                Some(line) => line,
+                None => lost(is_journal, std::mem::take(&mut state.lost)),
+            };
+            state.size = state.size.saturating_sub(line.len());
+            state.is_writing = true;
+            drop(state);
+            put_out(&mut to, line.as_bytes());
+            lock(&self.state).is_writing = false;
+            self.changed.notify_all();
+        }
+    }
+}
+
+/// In one piece where that can be: the receiver of posts writes into the same stream. What can't be written at all
+/// could be told to no one.
+fn put_out(to: &mut File, mut line: &[u8]) {
+    while !line.is_empty() {
+        match to.write(line) {
+            Ok(0) => return,
+            Ok(written) => line = &line[written..],
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            // whose terminal or pipe this is may have made it so
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                let _ = poll(&mut [PollFd::new(to, PollFlags::OUT)], None);
+            }
+            Err(_) => return,
+        }
+    }
+}
+
+fn lost(is_journal: bool, lines: u64) -> String {
+    let lines = if lines == 1 { "1 line was".to_owned() } else { format!("{lines} lines were") };
+    written(is_journal, Level::Warn, &format!("{lines} lost, as the log was not read"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{io::Read, os::fd::OwnedFd};
+
+    use super::*;
+
+    fn pipe() -> (File, File) {
+        let (read, write) = io::pipe().unwrap();
+        (OwnedFd::from(read).into(), OwnedFd::from(write).into())
+    }
+
+    #[test]
+    fn a_log_that_is_not_read_costs_lines_and_nothing_else() {
+        let (mut read, write) = pipe();
+        let queue = Arc::new(Queue::default());
+        let writer = Arc::clone(&queue);
+        std::thread::spawn(move || writer.write(true, write));
+        let line = |number: u32| written(true, Level::Info, &format!("{number} {}", "x".repeat(990)));
+        (0..1000).for_each(|number| queue.put(line(number))); // and nothing waits
+        let lost = lock(&queue.state).lost;
+        assert!((700..900).contains(&lost), "{lost}");
+        let mut text = String::new();
+        let mut chunk = vec![0; 64 * 1024];
+        while !text.contains("lost") {
+            let read = read.read(&mut chunk).unwrap();
+            text.push_str(std::str::from_utf8(&chunk[..read]).unwrap());
+        }
+        assert!(text.ends_with(&format!("\n<4>{lost} lines were lost, as the log was not read\n")), "{text}");
+        assert_eq!(text.lines().count() as u64, 1000 - lost + 1);
+        queue.put(line(1000));
+        queue.flush();
+        let read = read.read(&mut chunk).unwrap();
+        assert!(chunk[..read].starts_with(b"<6>1000 x"));
+    }
+
+    #[test]
+    fn an_end_does_not_wait_for_who_does_not_read() {
+        let (_read, write) = pipe();
+        let queue = Arc::new(Queue::default());
+        let writer = Arc::clone(&queue);
+        std::thread::spawn(move || writer.write(true, write));
+        (0..100).for_each(|_| queue.put(written(true, Level::Info, &"x".repeat(1000))));
+        let before = crate::io::since_boot();
+        queue.flush();
+        assert!(crate::io::since_boot() - before < PATIENCE * 3);
+    }
+
+    #[test]
+    fn a_message_is_one_line_of_the_log_whatever_it_says() {
+        assert_eq!(written(true, Level::Warn, "failed: a\n<3>b\x1b[2J"), "<4>failed: a <3>b\\u001b[2J\n");
+        let caret = "condition 'c': column 4\n    x <\n       ^";
+        assert_eq!(
+            written(true, Level::Warn, caret),
+            "<4>condition 'c': column 4\n<4>    x <\n<4>       ^\n"
+        );
+        let plain = written(false, Level::Error, "a");
+        assert!(plain.ends_with("Z [ERROR] a\n") && plain.len() == 35, "{plain}");
+    }
+}
