@@ -29,20 +29,27 @@ fn agent(device: &Device) -> Command {
     command
 }
 
+/// A broken manifest, about which there are 4 KB to say.
+fn complain(device: &Device, file: &str, number: u32) {
+    let name = format!("{number} {}", "x".repeat(4000));
+    let manifest = serde_json::json!({
+        "kind": "EdgeWorkload", "apiVersion": "management.project-flotta.io/v1alpha1", "metadata": {"name": name},
+    });
+    device.manifest(&format!("{file}.json"), &manifest.to_string());
+}
+
 #[test]
 fn a_log_that_is_not_read_costs_lines_and_nothing_else() {
     let device = Device::without_podman("unread");
-    for number in 0..40 {
-        device.manifest(&format!("{number}.yaml"), &format!("kind: EdgeWorkload\n{}: x\n", "x".repeat(9000)));
-    }
+    (0..40).for_each(|number| complain(&device, &number.to_string(), number));
     let (read, write) = std::io::pipe().unwrap();
     let mut child = agent(&device).stderr(OwnedFd::from(write)).spawn().unwrap();
     let ask = || agent(&device).arg("status").stderr(Stdio::null()).output().unwrap().status.code();
-    let answered = poll(|| (ask() == Some(1)).then_some(()));
+    let answered = poll(|| matches!(ask(), Some(0 | 1)).then_some(()));
     // more than a pipe and the queue take
-    for number in 0..200 {
-        device.manifest("again.yaml", &format!("kind: EdgeWorkload\n{number}{}: x\n", "x".repeat(9000)));
-        pause(30);
+    for number in 0..60 {
+        complain(&device, "again", number);
+        pause(70);
     }
     let still = ask();
     kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
@@ -55,7 +62,7 @@ fn a_log_that_is_not_read_costs_lines_and_nothing_else() {
         child.kill().unwrap();
     }
     assert!(answered.is_some(), "'status' is answered");
-    assert_eq!(still, Some(1));
+    assert!(matches!(still, Some(0 | 1)), "{still:?}");
     assert_eq!(ended.and_then(|status| status.code()), Some(0), "it ends within two seconds");
     drop(read);
 }
@@ -63,13 +70,11 @@ fn a_log_that_is_not_read_costs_lines_and_nothing_else() {
 #[test]
 fn lost_lines_are_counted_and_the_last_ones_come_out() {
     let device = Device::without_podman("counted");
-    for number in 0..120 {
-        device.manifest(&format!("{number}.yaml"), &format!("kind: EdgeWorkload\n{}: x\n", "x".repeat(4000)));
-    }
+    (0..120).for_each(|number| complain(&device, &number.to_string(), number));
     let (mut read, write) = std::io::pipe().unwrap();
     let mut child = agent(&device).stderr(OwnedFd::from(write)).spawn().unwrap();
     let ask = || agent(&device).arg("status").stderr(Stdio::null()).output().unwrap().status.code();
-    poll(|| (ask() == Some(1)).then_some(())).expect("'status' is answered");
+    poll(|| matches!(ask(), Some(0 | 1)).then_some(())).expect("'status' is answered");
     pause(1000);
     let reader = std::thread::spawn(move || {
         let mut log = String::new();
