@@ -117,6 +117,6 @@ fn fact_in(redactor: &Redactor, fact: &mut Fact) {
         Fact::Deployments(all) => all.iter_mut().for_each(|it| deployment(redactor, it)),
         Fact::Applied(it) => deployment(redactor, it),
         Fact::Pods(pods) => pods.iter_mut().for_each(|pod| name(&mut pod.workload)),
-        Fact::Limited | Fact::Gone | Fact::Usage(_) => {}
+        Fact::Fit { .. } | Fact::Limited | Fact::Gone | Fact::Usage(_) => {}
     }
 }

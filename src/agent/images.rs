@@ -103,21 +103,3 @@ impl Images {
         std::mem::take(&mut self.changed).then(|| self.pulled.clone())
     }
 }
-
-impl Agent {
-    /// Orders the removal of images that nothing needs any more.
-    pub(super) fn discard_images(&mut self) {
-        let is_moving = |tracked: &Tracked| tracked.held || tracked.is_leaving();
-        if self.book.partial || !self.sources.any_known() || self.tracked.values().any(is_moving) {
-            return; // what is needed isn't known, or is about to change: another look will come
-        }
-        let wanted = self.tracked.values().filter_map(Tracked::wanted);
-        let kept = self.book.fallbacks.values().map(|it| &it.good);
-        let contents = wanted.chain(kept).map(|workload| &workload.content);
-        let used = gather(contents.flat_map(|it| it.images().map(|image| (it.engine, image))));
-        for image in self.book.images.unused(&used) {
-            let ticket = self.book.order(image.0, Task::Discard(image.1.clone()));
-            self.book.images.ordered(ticket, image);
-        }
-    }
-}

@@ -128,7 +128,7 @@ fn names_of_others_forge_no_lines_and_move_no_cursor() {
     listing["spec"]["profiles"] = serde_json::json!([{"name": bad, "conditions": [bad]}]);
     device.manifest("w.json", &listing.to_string());
     device.start_taking_metrics();
-    device.wait_for_log("can't be the name of a profile");
+    device.wait_for_log("can't be shown on a line");
     let mut texts = vec![device.whole_log()];
     for arguments in
         [&["--check"][..], &["status"], &["explain", "w"], &["describe", "w", "--json"], &["doctor"]]
