@@ -141,7 +141,7 @@ fn posted(edge: &Edge, request: &Request<'_>, message: &Value) -> Answer {
         Call::Enrol => enrol(edge, state, request.id, content),
         Call::Register => register(edge, state, request, message),
         _ if !request.is_own() => Ok(Answer::Status(403)),
-        Call::Heartbeat => Ok(heartbeat(state, request.id, content)),
+        Call::Heartbeat => Ok(heartbeat(edge, state, request.id, content)),
         _ => Ok(Answer::Status(400)),
     };
     result.unwrap_or_else(|error| {
@@ -192,6 +192,10 @@ fn register(
     if device.stage != Stage::Approved && !request.is_own() {
         return Ok(Answer::Status(500));
     }
+    if let Some(label) = bad_label(&message["content"]["hardware"]) {
+        edge.journal.say(&format!("{}: '{label}' can't be a label", request.id));
+        return Ok(Answer::Status(500));
+    }
     let csr = message["content"]["certificate_request"].as_str().unwrap_or_default();
     let signed = edge.authority.sign(csr, request.id, &device.namespace, state.certificate_seconds);
     let certificate = match signed {
@@ -213,7 +217,30 @@ fn register(
     ))
 }
 
-fn heartbeat(state: &mut State, id: &str, content: &Value) -> Answer {
+/// What of the hardware becomes a label and can't: the edge API lower-cases it and takes out what no label may have,
+/// but it leaves it as long as it is.
+fn bad_label(hardware: &Value) -> Option<String> {
+    let (cpu, vendor) = (&hardware["cpu"], &hardware["system_vendor"]);
+    let all = [
+        &hardware["hostname"],
+        &cpu["architecture"],
+        &cpu["model_name"],
+        &vendor["manufacturer"],
+        &vendor["product_name"],
+        &vendor["serial_number"],
+    ];
+    let label = |value: &Value| {
+        let text = value.as_str().unwrap_or_default().to_lowercase();
+        let text = text.trim_matches(|c: char| !c.is_lowercase() && !c.is_ascii_digit());
+        text.replace(|c: char| !c.is_ascii_lowercase() && !c.is_ascii_digit() && !"-_.".contains(c), "")
+    };
+    let is_bad = |label: &String| {
+        label.len() > 63 || label.starts_with(['-', '_', '.']) || label.ends_with(['-', '_', '.'])
+    };
+    all.into_iter().map(label).find(is_bad)
+}
+
+fn heartbeat(edge: &Edge, state: &mut State, id: &str, content: &Value) -> Answer {
     if !content.is_object() {
         return Answer::Status(400);
     }
@@ -221,6 +248,10 @@ fn heartbeat(state: &mut State, id: &str, content: &Value) -> Answer {
         return Answer::Status(404);
     }
     state.devices.patch(id);
+    let lost = state.recorder.record(id, &content["events"]);
+    if lost > 0 {
+        edge.journal.say(&format!("{id}: {lost} events are lost: there were too many"));
+    }
     Answer::Status(200)
 }
 
@@ -241,6 +272,7 @@ fn configuration(edge: &Edge, id: &str) -> Answer {
         leaving: device.stage == Stage::Leaving,
         labels: &edge.labels,
         period: edge.period,
+        ordered: edge.ordered,
     };
     match configuration::assemble(&state.manifests, &device) {
         Ok(content) => {
@@ -257,11 +289,9 @@ fn configuration(edge: &Edge, id: &str) -> Answer {
 
 fn control(edge: &Edge, id: &str) -> Answer {
     match edge.state().devices.get(id).map(|device| device.stage) {
-        Some(Stage::Leaving) => {
-            Answer::Json(200, envelope_of("command", json!({"arguments": null, "command": "disconnect"})))
-        }
-        Some(stage) if stage.exists() => Answer::Status(200),
-        _ => Answer::Status(404),
+        Some(stage) if stage.exists() && stage != Stage::Leaving => Answer::Status(200),
+        // one that it doesn't know is to it one that was unregistered
+        _ => Answer::Json(200, envelope_of("command", json!({"arguments": null, "command": "disconnect"}))),
     }
 }
 

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::{Result, bail};
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use serde_json::{Map, Value, json};
+use uuid::Uuid;
 
 use crate::{manifests::Manifests, yaml};
 
@@ -20,6 +21,8 @@ pub(crate) struct Device<'a> {
     pub(crate) labels: &'a [(String, String)],
     /// Seconds between heartbeats where the manifest has none.
     pub(crate) period: i64,
+    /// Lists that come from maps are always in the same order.
+    pub(crate) ordered: bool,
 }
 
 /// The `content` of the answer.
@@ -32,6 +35,12 @@ pub(crate) fn assemble(manifests: &Manifests, device: &Device<'_>) -> Result<Val
         device.labels.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
     labels.extend(strings(&resource["metadata"]["labels"]));
     let mut content = Fields::new();
+    let shuffled = |mut list: Vec<Value>| {
+        if !device.ordered {
+            list.sort_by_cached_key(|_| Uuid::new_v4());
+        }
+        list
+    };
     content.put("configuration", configuration(&resource["spec"], device.period));
     content.put("device_id", device.id);
     content.put("version", device.version.to_string());
@@ -41,10 +50,10 @@ pub(crate) fn assemble(manifests: &Manifests, device: &Device<'_>) -> Result<Val
             .filter(|workload| is_for(&workload["spec"], device.id, &labels))
             .collect();
         let workloads: Result<Vec<Value>> =
-            chosen.iter().map(|resource| workload(manifests, resource, device.namespace)).collect();
+            chosen.iter().map(|resource| workload(manifests, resource, device, &shuffled)).collect();
         // Go's `omitempty`: an empty list is no field at all.
-        content.put("workloads", workloads?);
-        content.put("secrets", secrets(manifests, &chosen)?);
+        content.put("workloads", shuffled(workloads?));
+        content.put("secrets", shuffled(secrets(manifests, &chosen)?));
     }
     Ok(content.into())
 }
@@ -95,17 +104,25 @@ fn configuration(spec: &Value, period: i64) -> Value {
         "automaticallyUpgrade:automatically_upgrade",
     ];
     all.put("os", renamed(&spec["osInformation"], &os));
-    all.keep("profiles", items(profiles).to_vec());
+    let mut profiles = Value::from(items(profiles));
+    leave_out_empty_texts(&mut profiles);
+    all.keep("profiles", profiles);
     all.into()
 }
 
-fn workload(manifests: &Manifests, resource: &Value, namespace: &str) -> Result<Value> {
+fn workload(
+    manifests: &Manifests,
+    resource: &Value,
+    device: &Device<'_>,
+    shuffled: &dyn Fn(Vec<Value>) -> Vec<Value>,
+) -> Result<Value> {
     let (metadata, spec) = (&resource["metadata"], &resource["spec"]);
     let mut pod = spec["pod"]["spec"].clone();
     complete(&mut pod);
+    leave_out_empty_texts(&mut pod);
     let mut all = Fields::new();
     all.put("annotations", podman(&metadata["annotations"]));
-    all.put("configmaps", config_maps(manifests, &pod)?);
+    all.put("configmaps", shuffled(config_maps(manifests, &pod)?));
     all.put("cron", spec["cron"].clone());
     all.put("data", spec["data"].clone());
     all.put("imageRegistries", registries(manifests, &spec["imageRegistries"])?);
@@ -113,12 +130,26 @@ fn workload(manifests: &Manifests, resource: &Value, namespace: &str) -> Result<
     all.put("labels", podman(&metadata["labels"]));
     all.put("log_collection", spec["logCollection"].clone());
     all.put("name", metadata["name"].clone());
-    all.put("namespace", namespace);
+    all.put("namespace", device.namespace);
     all.keep("profiles", items(&spec["profiles"]).iter().map(profile).collect::<Vec<_>>());
     all.put("retry", retry(&spec["retry"]));
     all.put("rootless", spec["rootless"].clone());
     all.put("specification", yaml::write(&pod));
     Ok(all.into())
+}
+
+/// Go's `omitempty` again, for texts in typed structures: what a map has stays, and what every object must have.
+fn leave_out_empty_texts(value: &mut Value) {
+    const MAPS: [&str; 4] = ["annotations", "labels", "matchLabels", "nodeSelector"];
+    match value {
+        Value::Array(items) => items.iter_mut().for_each(leave_out_empty_texts),
+        Value::Object(fields) => {
+            fields.retain(|key, value| *value != "" || key == "mountPath" || key == "name");
+            let typed = fields.iter_mut().filter(|(key, _)| !MAPS.contains(&key.as_str()));
+            typed.for_each(|(_, value)| leave_out_empty_texts(value));
+        }
+        _ => {}
+    }
 }
 
 /// A container without resources is written with empty ones: they are no pointer in Go.

@@ -23,7 +23,8 @@ Commands, on the terminal or by `dev-edge-api tell DIR COMMAND`:
   approve ID, refuse ID     let a device in, or not
   approval MODE             auto, ask, never, after=SECONDS
   disconnect ID             as `kubectl delete`: no workloads any more, and the command `disconnect`
-  delete ID                 the device is unknown from now on
+  delete ID                 the device is unknown from now on: 404, and the command `disconnect` to its certificate
+  events ID                 list the device's events that came through
   certificate-seconds N     how long certificates from now on are valid; may be negative
   server-certificate KIND   good, expired, future, wrong-name, foreign (another CA)
   door STATE                open, refuse (nobody listens), silent (accepts, says nothing)
@@ -150,6 +151,7 @@ fn obey(edge: &Edge, line: &str) -> Result<String> {
         "approval" => state.approval = argument.parse().map_err(|error: String| anyhow!(error))?,
         "disconnect" => state.devices.advance(argument, Stage::Leaving)?,
         "delete" => state.devices.delete(argument)?,
+        "events" => return Ok(state.recorder.seen(argument)),
         "certificate-seconds" => {
             state.certificate_seconds = authority::life(argument).map_err(|error| anyhow!(error))?;
         }

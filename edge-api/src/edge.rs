@@ -18,6 +18,7 @@ use crate::{
     faults::Faults,
     journal::Journal,
     manifests::Manifests,
+    recorder::Recorder,
     tls,
 };
 
@@ -41,6 +42,7 @@ pub(crate) struct Edge {
     pub(crate) cleared: Notify,
     pub(crate) labels: Vec<(String, String)>,
     pub(crate) period: i64,
+    pub(crate) ordered: bool,
     dir: PathBuf,
     state: Mutex<State>,
 }
@@ -50,6 +52,7 @@ pub(crate) struct State {
     pub(crate) devices: Devices,
     pub(crate) manifests: Manifests,
     pub(crate) faults: Faults,
+    pub(crate) recorder: Recorder,
     pub(crate) approval: Approval,
     pub(crate) certificate_seconds: i64,
     pub(crate) flaw: Flaw,
@@ -71,6 +74,7 @@ impl Edge {
             devices: Devices::open(dir.join("devices.json"))?,
             manifests: Manifests::open(serve.manifests)?,
             faults: Faults::default(),
+            recorder: Recorder::default(),
             approval: serve.approve,
             certificate_seconds: serve.certificate_seconds,
             flaw: Flaw::None,
@@ -83,6 +87,7 @@ impl Edge {
             cleared: Notify::new(),
             labels: serve.labels,
             period: serve.period,
+            ordered: serve.ordered,
             dir,
             state: Mutex::new(state),
         })

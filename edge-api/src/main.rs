@@ -15,6 +15,7 @@ mod edge;
 mod faults;
 mod journal;
 mod manifests;
+mod recorder;
 mod server;
 mod socket;
 mod tls;
@@ -76,6 +77,9 @@ pub(crate) struct Serve {
     /// Heartbeat period of devices whose manifest gives none
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     period: i64,
+    /// Send lists that the real one makes of maps always in the same order: the real one doesn't
+    #[arg(long)]
+    ordered: bool,
     /// Append one JSON object per request to this file
     #[arg(long, value_name = "FILE")]
     log_json: Option<PathBuf>,

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     notice::{Notice, Problem},
-    workload::Desired,
+    workload::{Desired, in_order},
 };
 
 /// One call to the edge API.
@@ -70,14 +70,19 @@ pub struct Heartbeat {
     pub hardware: Hardware,
 }
 
-/// The server's words for where a workload is.
+/// The words of the server's own resource for where a workload is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[allow(missing_docs)]
 pub enum WorkloadStatus {
+    /// On its way up.
     #[default]
     Deploying,
+    /// As it should be.
     Running,
+    /// It ended, and is not to run again before its next slot, if it has one.
+    Exited,
+    /// It failed, or can't be understood.
     Crashed,
+    /// Its conditions or its schedule don't let it run.
     Stopped,
 }
 
@@ -89,7 +94,7 @@ pub enum Hardware {
     Left,
     /// All of it.
     Full,
-    /// What changed since it was last sent; nothing, if nothing did.
+    /// All of it if anything changed since it was last sent: to Flotta's operator a part says that the rest is gone.
     Delta,
 }
 
@@ -137,8 +142,8 @@ impl ServerConfiguration {
     /// Whether nothing differs but what changes without cause.
     pub(super) fn asks_the_same(&self, other: &Self) -> bool {
         let Self { version: _, raw: _, desired, problems, period, hardware, monitoring_interval } = self;
-        *desired == other.desired
-            && *problems == other.problems
+        desired.asks_the_same(&other.desired)
+            && in_order(problems, Clone::clone) == in_order(&other.problems, Clone::clone)
             && *period == other.period
             && *hardware == other.hardware
             && *monitoring_interval == other.monitoring_interval

@@ -192,7 +192,7 @@ impl Deployments {
                 WorkloadStatus::Running => Phase::Running,
                 WorkloadStatus::Deploying => Phase::Unknown,
                 WorkloadStatus::Crashed => Phase::Waiting { until: it.apply_after },
-                WorkloadStatus::Stopped => Phase::Inactive,
+                WorkloadStatus::Stopped | WorkloadStatus::Exited => Phase::Inactive,
             };
             (&**name, phase)
         })

@@ -143,7 +143,7 @@ pub(super) fn status(tracked: &Tracked) -> WorkloadStatus {
     match tracked.phase {
         _ if tracked.has_failed() => WorkloadStatus::Crashed,
         Phase::Running | Phase::Looking { adopting: false, .. } => WorkloadStatus::Running,
-        Phase::Finished { .. } => WorkloadStatus::Stopped,
+        Phase::Finished { .. } => WorkloadStatus::Exited,
         Phase::Pulling(_) if tracked.failures > 0 => WorkloadStatus::Crashed, // and isn't known to do better now
         Phase::Unknown | Phase::Looking { adopting: true, .. } | Phase::Pulling(_) | Phase::Starting(_) => {
             WorkloadStatus::Deploying

@@ -368,6 +368,7 @@ impl Link {
 
     /// Any state → Disconnected.
     fn disconnected(&mut self) -> Notice {
+        self.troubles = Troubles::default(); // nothing is tried again
         self.enter(State::Disconnected);
         Notice::warning(Reason::Disconnected, "the server unregistered this device; its workloads go")
     }

@@ -80,7 +80,7 @@ impl Notice {
 }
 
 /// Something that is asked for and can't be done, or has no effect, as long as it isn't corrected.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Problem {
     /// The workload that it is about, if it is about one.
     pub workload: Option<String>,

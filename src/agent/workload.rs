@@ -1,6 +1,6 @@
 //! What a workload is, once it has been read and found valid, and the id that its content gives it.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 use ring::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
@@ -241,7 +241,7 @@ impl Default for Schedule {
 }
 
 /// A condition as a workload lists it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ListedCondition {
     /// The condition's name in the device's profile.
     pub name: String,
@@ -250,7 +250,7 @@ pub struct ListedCondition {
 }
 
 /// A profile as a workload lists it: it holds while at least one of its listed conditions does.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ListedProfile {
     /// The profile's name on the device.
     pub name: String,
@@ -307,6 +307,23 @@ impl Workload {
         matches!(self.schedule, Schedule::Service(_))
     }
 
+    /// Whether the other one asks for the same, in whatever order.
+    fn asks_the_same(&self, other: &Self) -> bool {
+        let Self { id: _, hash, content: _, restart, schedule, grace, profiles, probes } = self;
+        let listed = |profiles: &[ListedProfile]| {
+            in_order(profiles, |profile| ListedProfile {
+                conditions: in_order(&profile.conditions, Clone::clone),
+                ..profile.clone()
+            })
+        };
+        *hash == other.hash
+            && *restart == other.restart
+            && *schedule == other.schedule
+            && *grace == other.grace
+            && *probes == other.probes
+            && listed(profiles) == listed(&other.profiles)
+    }
+
     /// The workload's name, by which people and servers know it.
     pub fn name(&self) -> &str {
         &self.content.name
@@ -314,7 +331,7 @@ impl Workload {
 }
 
 /// A profile as the device defines it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Profile {
     /// Its name.
     pub name: String,
@@ -323,7 +340,7 @@ pub struct Profile {
 }
 
 /// A condition as the device defines it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Condition {
     /// Its name, unique in its profile.
     pub name: String,
@@ -345,4 +362,36 @@ pub struct Desired {
     /// Part of the source could not be read, and what it said before isn't known either: no pod may be removed
     /// because nothing here names it.
     pub partial: bool,
+}
+
+impl Desired {
+    /// Whether the other one asks for the same, in whatever order: a server may make its lists of maps.
+    pub fn asks_the_same(&self, other: &Self) -> bool {
+        let Self { profiles, workloads, held, partial } = self;
+        let defined = |profiles: &[Profile]| {
+            in_order(profiles, |profile| Profile {
+                conditions: in_order(&profile.conditions, Clone::clone),
+                ..profile.clone()
+            })
+        };
+        let named = |workloads: &[Arc<Workload>]| -> BTreeMap<String, Arc<Workload>> {
+            gather(workloads.iter().map(|workload| (workload.name().to_owned(), workload.clone())))
+        };
+        let (mine, others) = (named(workloads), named(&other.workloads));
+        *partial == other.partial
+            && in_order(held, Clone::clone) == in_order(&other.held, Clone::clone)
+            && mine.len() == others.len()
+            && mine
+                .iter()
+                .zip(&others)
+                .all(|((name, it), (its_name, other))| name == its_name && it.asks_the_same(other))
+            && defined(profiles) == defined(&other.profiles)
+    }
+}
+
+/// What each is, sorted.
+pub(super) fn in_order<T, Seen: Ord>(list: &[T], see: impl Fn(&T) -> Seen) -> Vec<Seen> {
+    let mut all: Vec<Seen> = list.iter().map(see).collect();
+    all.sort_unstable();
+    all
 }

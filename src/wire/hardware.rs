@@ -197,25 +197,3 @@ pub struct Mount {
     pub r#type: String,
     pub options: String,
 }
-
-/// What differs, field by field at the top level; what isn't known any more is left out. `None` if nothing does.
-///
-/// Flotta's operator replaces all that it knew by what one heartbeat brings: to it a part says that the rest is gone.
-pub fn changed(old: &Hardware, new: &Hardware) -> Option<Hardware> {
-    fn news<T: PartialEq + Clone>(old: &Option<T>, new: &Option<T>) -> Option<T> {
-        new.as_ref().filter(|_| old != new).cloned()
-    }
-    let delta = Hardware {
-        hostname: news(&old.hostname, &new.hostname),
-        boot: news(&old.boot, &new.boot),
-        system_vendor: news(&old.system_vendor, &new.system_vendor),
-        cpu: news(&old.cpu, &new.cpu),
-        memory: news(&old.memory, &new.memory),
-        disks: news(&old.disks, &new.disks),
-        interfaces: news(&old.interfaces, &new.interfaces),
-        gpus: news(&old.gpus, &new.gpus),
-        host_devices: news(&old.host_devices, &new.host_devices),
-        mounts: news(&old.mounts, &new.mounts),
-    };
-    (delta != Hardware::default()).then_some(delta)
-}

@@ -151,10 +151,11 @@ impl Header<'_> {
 impl<'a> Status<'a> {
     fn of(beat: &'a Heartbeat, hardware: Option<&'a Value>) -> Self {
         let status = |status| match status {
-            WorkloadStatus::Deploying => "deploying",
-            WorkloadStatus::Running => "running",
-            WorkloadStatus::Crashed => "crashed",
-            WorkloadStatus::Stopped => "stopped",
+            WorkloadStatus::Deploying => "Deploying",
+            WorkloadStatus::Running => "Running",
+            WorkloadStatus::Exited => "Exited",
+            WorkloadStatus::Crashed => "Crashed",
+            WorkloadStatus::Stopped => "Stopped",
         };
         let workload = |(name, at): &'a (String, _)| Workload { name, status: status(*at) };
         Self {

@@ -93,7 +93,7 @@ pub(super) fn survive(edge: &mut Edge, device: &mut Device, trouble: &mut dyn Tr
     assert_eq!(device.pods()[0], before[0], "a bystander was touched");
     let mark = edge.mark();
     let is_well = |it: &Record| {
-        let runs = |name| it.workload(name) == Some("running");
+        let runs = |name| it.workload(name) == Some("Running");
         it.is_good("heartbeat")
             && it.content["status"] == "up"
             && ["bystander", "changing", "gated"].map(runs) == [true; 3]

@@ -83,7 +83,7 @@ fn answers_that_make_no_sense_touch_nothing_and_an_empty_list_is_an_order() {
     assert_eq!(all[..2], both[..]);
     edge.wait_for(&device, mark, "an event", |it| it.tells("ConfigurationRejected", "'odd'"));
     edge.wait_for(&device, mark, "a degraded device", |it| {
-        it.workload("odd") == Some("crashed") && it.content["status"] == "degraded"
+        it.workload("odd") == Some("Crashed") && it.content["status"] == "degraded"
     });
 
     let mark = edge.mark();

@@ -37,7 +37,7 @@ fn the_server_wins_a_name_and_what_moves_to_it_is_not_restarted() {
     assert_eq!([&four[0], &four[2], &four[3]], [&servers[0], &servers[1], &servers[2]]);
     let mark = edge.mark();
     edge.wait_for(&device, mark, "a heartbeat about the server's workloads", |it| {
-        it.workload("moves") == Some("running") && it.workload("local-of-both").is_none()
+        it.workload("moves") == Some("Running") && it.workload("local-of-both").is_none()
     });
 
     // Without the server its workloads belong to nobody; a name it had won is the manifest's.

@@ -77,17 +77,17 @@ fn a_workload_is_a_deployment_whose_pods_say_how_it_is() {
     assert_eq!(secret["data"], json!({"password": "aHVudGVyMg=="}));
     assert_eq!(template["containers"][0]["env"], json!([{"name": "DEVICE_ID", "value": device.id}]));
     assert_eq!(cluster.get(&format!("{CONFIG_MAPS}/web.page"))["data"], json!({"message": "one"}));
-    wait_for_status(&device, &edge, "deploying");
+    wait_for_status(&device, &edge, "Deploying");
     cluster.come_up(&device, "web", &hash(&first), true);
-    wait_for_status(&device, &edge, "running");
+    wait_for_status(&device, &edge, "Running");
 
     // its pod isn't ready any more, which is seen without a list, and then is
     let changed = Instant::now();
     cluster.come_up(&device, "web", &hash(&first), false);
-    wait_for_status(&device, &edge, "crashed");
+    wait_for_status(&device, &edge, "Crashed");
     assert!(changed.elapsed() < Duration::from_secs(15), "{:?}", changed.elapsed());
     cluster.come_up(&device, "web", &hash(&first), true);
-    wait_for_status(&device, &edge, "running");
+    wait_for_status(&device, &edge, "Running");
 
     // the agent's end changes nothing, and the next one adopts it
     device.kill();
@@ -99,12 +99,12 @@ fn a_workload_is_a_deployment_whose_pods_say_how_it_is() {
     // the profiles scale it
     assert_eq!(device.post("x", 5), 200);
     wait_for_deployment(&device, &cluster, "no replicas", |it| it["spec"]["replicas"] == 0);
-    wait_for_status(&device, &edge, "stopped");
+    wait_for_status(&device, &edge, "Stopped");
     assert_eq!(device.post("x", 1), 200);
     wait_for_deployment(&device, &cluster, "a replica", |it| it["spec"]["replicas"] == 1);
-    wait_for_status(&device, &edge, "deploying");
+    wait_for_status(&device, &edge, "Deploying");
     cluster.come_up(&device, "web", &hash(&first), true);
-    wait_for_status(&device, &edge, "running");
+    wait_for_status(&device, &edge, "Running");
 
     // another content rolls the same Deployment
     save("web.yaml", &web("two"));
@@ -113,9 +113,9 @@ fn a_workload_is_a_deployment_whose_pods_say_how_it_is() {
     });
     assert_eq!(second["metadata"]["uid"], first["metadata"]["uid"]);
     assert_eq!(cluster.get(&format!("{CONFIG_MAPS}/web.page"))["data"], json!({"message": "two"}));
-    wait_for_status(&device, &edge, "deploying");
+    wait_for_status(&device, &edge, "Deploying");
     cluster.come_up(&device, "web", &hash(&second), true);
-    wait_for_status(&device, &edge, "running");
+    wait_for_status(&device, &edge, "Running");
 
     // unregistered: it goes, after its pods
     edge.tell(&format!("disconnect {}", device.id));

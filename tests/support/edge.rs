@@ -229,7 +229,7 @@ impl Edge {
     /// Waits until a heartbeat says that a workload runs.
     pub fn wait_for_running(&self, device: &Device, mark: usize, workload: &str) -> Record {
         self.wait_for(device, mark, &format!("a heartbeat that says '{workload}' runs"), |record| {
-            record.is_good("heartbeat") && record.workload(workload) == Some("running")
+            record.is_good("heartbeat") && record.workload(workload) == Some("Running")
         })
     }
 }

@@ -77,7 +77,7 @@ data: {.dockerconfigjson: eyJhdXRocyI6e319}
 
 #[test]
 fn a_configuration_is_what_the_real_one_sends() {
-    let bed = Bed::start(&[]);
+    let bed = Bed::start(&["--ordered"]);
     bed.write("all.yaml", MANIFESTS);
     let client = bed.client(&bed.device("full"));
     let mut message = client.configuration("full").json();

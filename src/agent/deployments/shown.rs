@@ -39,7 +39,7 @@ impl Managed {
                 shown.state = State::Starting;
                 shown.cause = Some("its pods are not available yet".to_owned());
             }
-            WorkloadStatus::Stopped => {
+            WorkloadStatus::Stopped | WorkloadStatus::Exited => {
                 (shown.state, shown.well) = (State::Inactive, true);
                 if let Some((cause, remedy)) = view.closed() {
                     (shown.cause, shown.remedy) = (Some(cause), Some(remedy));

@@ -319,6 +319,58 @@ fn disconnect_takes_the_servers_workloads_and_holds_over_restarts() {
 }
 
 #[test]
+fn after_the_disconnect_nothing_is_said_to_be_tried_again() {
+    let mut world = linked(&[]);
+    (world.edge.broken, world.edge.only) = (Some(refused(503)), Some(CallKind::Heartbeat));
+    world.pass(66 * S);
+    let troubles = |world: &World| world.agent.report(world.now).device.server.unwrap().troubles;
+    assert!(troubles(&world)[0].contains("it is tried again"));
+    world.edge.disconnects = true;
+    world.pass(66 * S);
+    assert_eq!(world.agent.link(), Some("disconnected"));
+    assert_eq!(troubles(&world), [""; 0]);
+}
+
+#[test]
+fn a_configuration_in_another_order_is_neither_applied_nor_told_nor_written() {
+    let profile = |name: &str, conditions: [&str; 2]| Profile {
+        name: name.into(),
+        conditions: conditions.map(|name| Condition { name: name.into(), expression: "x > 1".into() }).into(),
+    };
+    let listed = |names: [&str; 2]| {
+        let condition = |name: &str| ListedCondition { name: name.into(), cpu: None };
+        let conditions: Vec<_> = names.map(condition).into();
+        ["p", "q"].map(|name| ListedProfile { name: name.into(), conditions: conditions.clone() })
+    };
+    let (mut a, b) = (workload("a", 1), workload("b", 1));
+    a.profiles = listed(["hot", "low"]).into();
+    let mut first = configuration("1", &[&a, &b]);
+    first.desired.profiles = vec![profile("p", ["hot", "low"]), profile("q", ["hot", "low"])];
+    first.desired.held = vec!["c".into(), "d".into()];
+    first.problems = vec!["one".into(), "another".into()];
+    a.profiles = listed(["low", "hot"]).into_iter().rev().collect();
+    let mut second = configuration("2", &[&b, &a]);
+    second.desired.profiles = vec![profile("q", ["low", "hot"]), profile("p", ["low", "hot"])];
+    second.desired.held = vec!["d".into(), "c".into()];
+    second.problems = vec!["another".into(), "one".into()];
+
+    let mut world = linked(&[]);
+    world.edge.configuration = first;
+    world.pass(200 * S);
+    world.took();
+    world.said.clear();
+    world.edge.configuration = second.clone();
+    world.pass(HOUR);
+    assert_eq!((world.heard(), world.took()), (vec![], vec![]));
+    assert_eq!(world.kept.configuration.as_ref().unwrap().version, "1", "nothing is written");
+    assert_eq!(world.edge.beats.last().unwrap().version, "2");
+    second.desired.profiles[0].conditions[0].expression = "x > 2".into();
+    world.edge.configuration = second;
+    world.pass(70 * S);
+    assert_eq!(world.heard(), [Reason::ConfigurationApplied]);
+}
+
+#[test]
 fn a_configuration_that_comes_after_the_disconnect_is_not_applied() {
     let w = workload("w", 1);
     let mut world = linked(&[]);

@@ -33,6 +33,15 @@ fn a_heartbeat_says_how_each_of_the_servers_workloads_is() {
 }
 
 #[test]
+fn what_has_done_its_work_has_exited() {
+    let job = Workload { restart: workload::RestartPolicy::Never, ..workload("job", 1) };
+    let mut world = linked(&[&job]);
+    world.exit(&job.id, 0, S);
+    world.pass(70 * S);
+    assert_eq!(world.edge.beats.last().unwrap().workloads, [("job".into(), WorkloadStatus::Exited)]);
+}
+
+#[test]
 fn a_missing_engine_or_a_full_disk_degrades_the_device_and_is_told_once() {
     let mut world = linked(&[&workload("w", 1)]);
     world.engine_gone = true;

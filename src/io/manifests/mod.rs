@@ -165,7 +165,7 @@ impl Manifests {
             (Ok(_), None) => {}
         }
         self.complain(folder::told(problems, &self.dir))?;
-        if self.is_known && self.told.as_ref() != Some(&desired) {
+        if self.is_known && !self.told.as_ref().is_some_and(|told| told.asks_the_same(&desired)) {
             let count = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
             let (workloads, profiles) = (desired.workloads.len(), desired.profiles.len());
             let all = format!("{}, {}", count(workloads, "workload"), count(profiles, "profile"));

@@ -536,9 +536,14 @@ fn hardware_goes_along_when_asked_for_and_again_only_when_it_changed() {
     for hardware in [Hardware::Delta, Hardware::Delta, Hardware::Full, Hardware::Left] {
         device.call(beat(hardware)).unwrap();
     }
+    device.server.shared.told.lock().unwrap().as_mut().unwrap()["hostname"] = json!("another");
+    device.call(beat(Hardware::Delta)).unwrap();
     let heard = scene.peer.heard();
-    let told: Vec<_> = heard.iter().map(|request| !request.body["content"]["hardware"].is_null()).collect();
-    assert_eq!(told, [true, false, true, false]);
+    let hardware: Vec<_> = heard.iter().map(|request| &request.body["content"]["hardware"]).collect();
+    let told: Vec<_> = hardware.iter().map(|hardware| !hardware.is_null()).collect();
+    assert_eq!(told, [true, false, true, false, true]);
+    let fields = |hardware: &Value| hardware.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+    assert_eq!(fields(hardware[4]), fields(hardware[0]), "all of it, as the server forgets the rest");
 }
 
 #[test]

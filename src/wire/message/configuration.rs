@@ -67,7 +67,8 @@ impl Configuration {
 /// # Errors
 /// Why none of it counts: it isn't JSON, isn't for this device, or what should be a list is something else.
 pub fn configuration(body: &[u8], device: &str) -> Result<Configuration, String> {
-    let content = Answer::content(body)?;
+    let mut content = Answer::content(body)?;
+    in_one_order(&mut content);
     if content["device_id"].is_null() && content["workloads"].is_null() {
         // an empty list of workloads is an order to remove them all, so it has to come from somebody who means it
         return Err("has neither a device_id nor workloads".to_owned());
@@ -140,6 +141,22 @@ pub fn configuration(body: &[u8], device: &str) -> Result<Configuration, String>
         monitoring_interval: seconds(&content["workloads_monitoring_interval"]),
     };
     Ok(Configuration { content, meaning })
+}
+
+/// The server makes these lists of maps, so that they come in another order each time. Sorted, the first of two and
+/// the place in a list are the same for the same content.
+fn in_one_order(content: &mut Value) {
+    for workload in content.get_mut("workloads").and_then(Value::as_array_mut).into_iter().flatten() {
+        sort(workload.get_mut("configmaps"));
+    }
+    sort(content.get_mut("workloads"));
+    sort(content.get_mut("secrets"));
+}
+
+fn sort(list: Option<&mut Value>) {
+    let Some(list) = list.and_then(Value::as_array_mut) else { return };
+    let name = |value: &Value| value.get("name").and_then(Value::as_str).map(str::to_owned);
+    list.sort_by(|a, b| name(a).cmp(&name(b)).then_with(|| a.to_string().cmp(&b.to_string())));
 }
 
 fn list<'a>(value: &'a Value, path: &[&str]) -> Result<&'a [Value], String> {

@@ -153,19 +153,19 @@ fn one_bad_workload_or_profile_is_skipped_and_the_rest_applied() {
     }));
     let names: Vec<_> = configuration.desired.workloads.iter().map(|workload| workload.name()).collect();
     assert_eq!(names, ["good"]);
-    assert_eq!(configuration.desired.held, ["text", "empty", "typed", "vm", "Not A Name"]);
+    assert_eq!(configuration.desired.held, ["Not A Name", "empty", "text", "typed", "vm"]);
     assert_eq!(configuration.desired.profiles.len(), 1);
     let expected = [
         "profile 'bad' is skipped: conditions[0].expression: ",
         "profiles[2] is skipped: ",
-        "workload 'text' is left as it is: specification: ",
+        "workloads[0] is left as it is: ",
+        "workloads[1] is left as it is: ",
+        "workload 'Not A Name' is left as it is: name: ",
         "workload 'empty' is left as it is: specification, line 3: containers[0].image: must not be empty",
+        "workload 'good' is there twice",
+        "workload 'text' is left as it is: specification: ",
         "workload 'typed' is left as it is: cron: ",
         "workload 'vm' is left as it is: type: must be `pod` or `k8s`, not `vm`",
-        "workload 'good' is there twice",
-        "workload 'Not A Name' is left as it is: name: ",
-        "workloads[7] is left as it is: name: ",
-        "workloads[8] is left as it is: ",
     ];
     assert_eq!(configuration.problems.len(), expected.len(), "{:#?}", configuration.problems);
     for (problem, start) in configuration.problems.iter().map(|it| &it.message).zip(expected) {
@@ -269,6 +269,26 @@ fn a_whole_configuration_is_understood() {
 }
 
 #[test]
+fn the_order_of_what_the_server_makes_of_maps_says_nothing() {
+    let map = |name: &str| format!("kind: ConfigMap\nmetadata: {{name: {name}}}\ndata: {{a: b}}\n");
+    let web = |maps: Value| {
+        let specification = "containers: [{name: a, image: i, envFrom: [{configMapRef: {name: one}}, \
+                             {configMapRef: {name: two}}]}]";
+        json!({"name": "web", "specification": specification, "configmaps": maps})
+    };
+    let (nameless, twin) =
+        (json!({"kind": "pod"}), json!({"name": "web", "specification": "containers: []"}));
+    let secrets = [json!({"name": "s", "data": "{}"}), json!({"name": "t", "data": "{"})];
+    let workloads = [web(json!([map("one"), map("two")])), nameless.clone(), twin.clone(), json!(7)];
+    let first = read(json!({"device_id": "dev", "workloads": workloads, "secrets": secrets}));
+    let workloads = [json!(7), twin, nameless, web(json!([map("two"), map("one")]))];
+    let secrets: Vec<_> = secrets.into_iter().rev().collect();
+    let second = read(json!({"device_id": "dev", "workloads": workloads, "secrets": secrets}));
+    assert_eq!(first, second);
+    assert_eq!((first.desired.workloads.len(), first.problems.len()), (1, 4), "{:?}", first.problems);
+}
+
+#[test]
 fn both_shapes_of_conditions_and_limits_are_read() {
     let listed = |conditions: Value| {
         only(&with_workload(json!({"profiles": [{"name": "p", "conditions": conditions}]}))).profiles.clone()
@@ -351,7 +371,7 @@ fn each_call_is_the_request_that_the_server_expects() {
     assert!(message.len() <= 1024 && message.ends_with('…'), "{}", message.len());
     assert_eq!(beat["content"]["events"][0]["reason"], "ImagePullFailed");
     assert_eq!(beat["content"]["events"][0]["type"], "warn");
-    assert_eq!(beat["content"]["workloads"], json!([{"name": "web", "status": "deploying"}]));
+    assert_eq!(beat["content"]["workloads"], json!([{"name": "web", "status": "Deploying"}]));
     assert_eq!(beat["content"]["status"], "degraded");
     // an empty structure would overwrite what the server knows
     assert!(beat["content"].get("hardware").is_none());
