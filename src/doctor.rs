@@ -55,7 +55,7 @@ pub fn examine(settings: &Settings) -> Findings {
     device::control_groups(settings, &mut findings);
     device::endpoint(settings, runs, &mut findings);
     link::identity(settings, &mut findings);
-    link::server(settings, &mut findings);
+    link::server(settings, &status, &mut findings);
     findings
 }
 

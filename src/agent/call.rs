@@ -169,6 +169,9 @@ pub enum CallFailure {
     Untrusted(String),
     /// The answer makes no sense: what was expected, and where.
     Nonsense(String),
+    /// To [`Call::Register`] with the certificate that devices share: the server most likely has registered a device of
+    /// this name, and gives no other a certificate. A sentence that says what to do.
+    Taken(String),
     /// This device's own files are in the way: no usable certificate, a key that doesn't match, a full disk.
     Local(String),
 }

@@ -24,12 +24,23 @@ pub(super) struct Server {
     configuration: Option<Box<ServerConfiguration>>,
     /// When it was last heard, by this process.
     configured: Option<Duration>,
+    /// Whether the device was degraded, and how its workloads were, by the last heartbeat.
+    said: Option<Said>,
+    /// The agent's revision when that was last compared.
+    compared: u64,
 }
+
+type Said = (bool, Vec<(String, WorkloadStatus)>);
 
 impl Server {
     /// What is wrong with the configuration.
     pub(super) fn problems(&self) -> &[Problem] {
         self.configuration.as_ref().map_or(&[], |it| &it.problems)
+    }
+
+    /// Somebody has to do something before the device gets a certificate.
+    pub(super) fn is_stuck(&self) -> bool {
+        self.link.is_stuck()
     }
 
     pub(super) fn shown(&self, now: Now) -> report::Server {
@@ -45,7 +56,8 @@ impl Agent {
         let link = Link::start(&remembered, now, &mut self.book.random);
         let talks = link.talks();
         let reporter = Reporter::new(remembered.unheard);
-        self.server = Some(Server { link, reporter, configuration: None, configured: None });
+        self.server =
+            Some(Server { link, reporter, configuration: None, configured: None, said: None, compared: 0 });
         if !talks {
             self.no_workloads(now);
         } else if let Some(configuration) = remembered.configuration {
@@ -139,6 +151,11 @@ impl Agent {
                 }
             }
         }
+        if std::mem::replace(&mut server.compared, self.revision) != self.revision
+            && server.said.as_ref().is_some_and(|said| *said != self.state(&server))
+        {
+            server.link.hurry(now.up, &mut self.book.random);
+        }
         for kind in server.link.due(now) {
             self.book.actions.push(Action::Call(match kind {
                 CallKind::Enrol => Call::Enrol,
@@ -155,7 +172,7 @@ impl Agent {
         wake
     }
 
-    fn heartbeat(&self, server: &mut Server, now: Duration) -> Heartbeat {
+    fn state(&self, server: &Server) -> Said {
         let names = self.sources.server.iter().flat_map(Source::names);
         let workloads: Vec<_> = names
             .map(|(name, understood)| match (self.deployments.status(name), self.tracked.get(name)) {
@@ -164,7 +181,12 @@ impl Agent {
                 _ => (name.to_string(), WorkloadStatus::Crashed),
             })
             .collect();
-        let degraded = self.is_degraded();
+        (self.is_degraded() || server.is_stuck(), workloads)
+    }
+
+    fn heartbeat(&self, server: &mut Server, now: Duration) -> Heartbeat {
+        let (degraded, workloads) = self.state(server);
+        server.said = Some((degraded, workloads.clone()));
         let configuration = server.configuration.as_ref();
         let version = configuration.map(|it| it.version.clone()).unwrap_or_default();
         let wanted = configuration.map(|it| it.hardware).unwrap_or_default();

@@ -7,9 +7,12 @@
 //!                   │    └── 404, the ────┘  │    └──── 401 twice ────┘ │  │
 //!                   │        tenth           │ one is remembered        │  │
 //!                   │                        │ that has ended           │  │
-//!                   └────── 404 twice: the device was deleted ──────────┘  │
+//!                   └────── 404 to control, too: it is forgotten ─────────┘  │
 //!                                                disconnect, in any state ─┴──► Disconnected
 //! ```
+//!
+//! To a 404 the server may have an explanation: control is asked before anything else follows from it, and so it is
+//! when a registration with the device's own certificate is answered by 404.
 //!
 //! In `Linked` heartbeats, configuration, control messages and the certificate's renewal each go at their own
 //! pace; elsewhere there is one call at a time. What runs on the device depends on none of it.
@@ -19,6 +22,7 @@
 //! server's 401 tells what it would have told.
 
 mod attempt;
+mod linked;
 mod shown;
 mod troubles;
 
@@ -34,6 +38,7 @@ use super::{
     time::{Now, Wake},
 };
 use attempt::Attempt;
+use linked::Linked;
 use troubles::Troubles;
 
 /// The period where no configuration was heard yet.
@@ -82,6 +87,10 @@ enum State {
         attempt: Attempt,
         /// How many more times 404 means that nobody has approved yet.
         patience: u32,
+        /// The device was registered before: why it isn't any more is asked first.
+        was_linked: bool,
+        /// When that is asked.
+        control: Attempt,
     },
     /// The device has a certificate that should do.
     Linked(Linked),
@@ -89,31 +98,10 @@ enum State {
     Disconnected,
 }
 
-#[derive(Debug)]
-struct Linked {
-    heartbeat: Attempt,
-    configuration: Attempt,
-    control: Attempt,
-    renewal: Attempt,
-    /// When the wall clock says so, the renewal is due too.
-    renewal_utc: Option<SystemTime>,
-    /// 401 and 403 in a row. A heartbeat doesn't interrupt the row: it passes with an expired certificate.
-    unauthorized: u32,
-    /// 404 in a row.
-    unknown: u32,
-    /// The certificate was seen to do.
-    proven: bool,
-}
-
-impl Linked {
-    fn attempt(&mut self, kind: CallKind) -> Option<&mut Attempt> {
-        match kind {
-            CallKind::Heartbeat => Some(&mut self.heartbeat),
-            CallKind::Configuration => Some(&mut self.configuration),
-            CallKind::Control => Some(&mut self.control),
-            CallKind::Register => Some(&mut self.renewal),
-            CallKind::Enrol => None,
-        }
+impl State {
+    /// With the certificate that the device has.
+    fn register_again(attempt: Attempt) -> Self {
+        Self::Registering { attempt, patience: 1, was_linked: true, control: Attempt::NEVER }
     }
 }
 
@@ -126,7 +114,7 @@ impl Link {
             _ if remembered.disconnected => State::Disconnected,
             None => State::Enrolling(first),
             // With a clock that is behind it doesn't look ended: a 401 will tell.
-            Some((_, until)) if now.utc >= until => State::Registering { attempt: first, patience: 1 },
+            Some((_, until)) if now.utc >= until => State::register_again(first),
             Some((since, until)) => {
                 let spread = period.min(PERIOD);
                 let mut linked = Linked::new(spread, spread, now.up, random);
@@ -151,6 +139,11 @@ impl Link {
     /// Whether the device still talks to the server.
     pub(super) fn talks(&self) -> bool {
         !matches!(self.state, State::Disconnected)
+    }
+
+    /// The device gets no certificate, and that doesn't look like passing by itself.
+    pub(super) fn is_stuck(&self) -> bool {
+        self.troubles.is_stuck()
     }
 
     /// How often to call from now on.
@@ -178,9 +171,19 @@ impl Link {
             if matches!(wake, Wake::At(at) if at <= now.up) && !self.under_way.contains_key(&kind) {
                 self.under_way.insert(kind, self.epoch);
                 due.push(kind);
+                if let (CallKind::Heartbeat, State::Linked(linked)) = (kind, &mut self.state) {
+                    linked.sends_heartbeat(now.up, self.period);
+                }
             }
         }
         due
+    }
+
+    /// There is something that the server should know soon.
+    pub(super) fn hurry(&mut self, now: Duration, random: &mut Random) {
+        if let State::Linked(linked) = &mut self.state {
+            linked.hurry(now, random);
+        }
     }
 
     /// When the next call is due.
@@ -193,6 +196,9 @@ impl Link {
         let mut attempts = [(CallKind::Enrol, Wake::Never); 4];
         match &self.state {
             State::Enrolling(attempt) => attempts[0] = (CallKind::Enrol, attempt.at),
+            State::Registering { control, .. } if control.at != Wake::Never => {
+                attempts[0] = (CallKind::Control, control.at);
+            }
             State::Registering { attempt, .. } => attempts[0] = (CallKind::Register, attempt.at),
             State::Linked(linked) => {
                 attempts = [
@@ -243,6 +249,8 @@ impl Link {
                 let attempt = *attempt;
                 self.enrolled(attempt, now, random);
             }
+            // it is known after all
+            State::Registering { control, patience, .. } => (*control, *patience) = (Attempt::NEVER, 1),
             State::Linked(linked) => {
                 linked.unknown = 0;
                 if kind != CallKind::Heartbeat {
@@ -273,16 +281,26 @@ impl Link {
         };
         match &mut self.state {
             State::Enrolling(attempt) => attempt.failed(FIRST_WAIT, failure, now, random),
-            State::Registering { attempt, patience } => {
+            State::Registering { attempt, control, .. } if kind == CallKind::Control => {
+                let attempt = *attempt;
+                match failure {
+                    CallFailure::Refused { .. } => self.enrol_again(attempt),
+                    _ => control.failed(FIRST_WAIT, failure, now, random),
+                }
+            }
+            State::Registering { attempt, patience, was_linked, control } => {
                 attempt.failed(FIRST_WAIT, failure, now, random);
                 match status {
                     404 => *patience = patience.saturating_sub(1),
                     // The server has registered this device, and wants a certificate that this side never got:
                     // somebody has to delete it there, and then it must ask to be let in again.
                     500 => *patience = 1,
+                    _ if matches!(failure, CallFailure::Taken(_)) => *patience = 1,
                     _ => {}
                 }
-                if *patience == 0 {
+                if *patience == 0 && *was_linked {
+                    *control = Attempt::within(SOON, now, random);
+                } else if *patience == 0 {
                     let attempt = *attempt;
                     self.enrol_again(attempt);
                 }
@@ -299,8 +317,10 @@ impl Link {
                 if linked.unauthorized >= 2 {
                     return Some(self.unauthorized(now, random));
                 }
-                if linked.unknown >= 2 {
-                    return Some(self.deleted(now, random));
+                if status == 404 && kind != CallKind::Control {
+                    linked.control.at = linked.control.at.earlier(Attempt::within(SOON, now, random).at);
+                } else if status == 404 && linked.unknown >= 2 {
+                    return Some(self.forgotten(now, random));
                 }
             }
             State::Disconnected => {}
@@ -316,7 +336,8 @@ impl Link {
     /// Enrolling → Registering: the request is stored, or the device exists. Registering tells which.
     fn enrolled(&mut self, mut attempt: Attempt, now: Duration, random: &mut Random) {
         attempt.at = Attempt::within(SOON, now, random).at;
-        self.enter(State::Registering { attempt, patience: PATIENCE });
+        let control = Attempt::NEVER;
+        self.enter(State::Registering { attempt, patience: PATIENCE, was_linked: false, control });
     }
 
     /// Registering → Enrolling, at the pace that the registrations had.
@@ -344,13 +365,13 @@ impl Link {
     fn unauthorized(&mut self, now: Duration, random: &mut Random) -> Notice {
         let mut attempt = self.after_link(now, random);
         attempt.not_before(self.certified.map_or(now, |at| at + BETWEEN_RENEWALS));
-        self.enter(State::Registering { attempt, patience: 1 });
+        self.enter(State::register_again(attempt));
         let message = "the server doesn't accept the device's certificate; the device registers again";
         Notice::warning(Reason::Unauthorized, message)
     }
 
     /// Linked → Enrolling.
-    fn deleted(&mut self, now: Duration, random: &mut Random) -> Notice {
+    fn forgotten(&mut self, now: Duration, random: &mut Random) -> Notice {
         let attempt = self.after_link(now, random);
         self.enter(State::Enrolling(attempt));
         let message = "the server doesn't know this device any more; what it runs stays, and it asks to be let \
@@ -376,45 +397,4 @@ impl Link {
 
 fn bounded(period: Duration) -> Duration {
     period.clamp(SHORTEST_PERIOD, LONGEST_PERIOD)
-}
-
-impl Linked {
-    /// The configuration and a heartbeat within `first`, the rest spread over `spread`.
-    fn new(first: Duration, spread: Duration, now: Duration, random: &mut Random) -> Self {
-        Self {
-            heartbeat: Attempt::within(first, now, random),
-            configuration: Attempt::within(first, now, random),
-            control: Attempt::within(spread, now, random),
-            renewal: Attempt::NEVER,
-            renewal_utc: None,
-            unauthorized: 0,
-            unknown: 0,
-            proven: false,
-        }
-    }
-
-    /// Plans the renewal of a certificate of which `passed` has passed. One that seems to have ended when it
-    /// came tells that the wall clock is wrong, and nothing else: a 401 will tell.
-    fn renew(
-        &mut self,
-        since: SystemTime,
-        until: SystemTime,
-        passed: Duration,
-        now: Duration,
-        random: &mut Random,
-    ) {
-        (self.renewal, self.renewal_utc) = (Attempt::NEVER, None);
-        let Ok(life) = until.duration_since(since) else { return };
-        if life.is_zero() {
-            return;
-        }
-        // Devices that were approved together need not come together.
-        let two_thirds = life.mul_f64(2.0 / 3.0 * (0.95 + 0.1 * random.share())).max(BETWEEN_RENEWALS);
-        let left = two_thirds.saturating_sub(passed);
-        self.renewal.at = match left {
-            Duration::ZERO => Attempt::within(FIRST_WAIT, now, random).at,
-            left => Wake::At(now.saturating_add(left)),
-        };
-        self.renewal_utc = since.checked_add(two_thirds).filter(|_| !left.is_zero());
-    }
 }

@@ -341,6 +341,7 @@ impl Agent {
             || self.book.fallbacks.values().any(|it| it.failed.is_some())
             || self.sources.is_any_held()
             || self.engines.missing().next().is_some()
+            || self.server.as_ref().is_some_and(|server| server.is_stuck())
             || self.book.held
             || self.clock_behind
             || !self.hindered.is_empty()

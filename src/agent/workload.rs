@@ -367,7 +367,7 @@ pub struct Desired {
 impl Desired {
     /// Whether the other one asks for the same, in whatever order: a server may make its lists of maps.
     pub fn asks_the_same(&self, other: &Self) -> bool {
-        let Self { profiles, workloads, held, partial } = self;
+        let Self { profiles, workloads, held, partial, elsewhere } = self;
         let defined = |profiles: &[Profile]| {
             in_order(profiles, |profile| Profile {
                 conditions: in_order(&profile.conditions, Clone::clone),
@@ -379,6 +379,7 @@ impl Desired {
         };
         let (mine, others) = (named(workloads), named(&other.workloads));
         *partial == other.partial
+            && in_order(elsewhere, Clone::clone) == in_order(&other.elsewhere, Clone::clone)
             && in_order(held, Clone::clone) == in_order(&other.held, Clone::clone)
             && mine.len() == others.len()
             && mine

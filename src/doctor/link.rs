@@ -1,5 +1,7 @@
 //! What is looked at on the way to the edge API.
 
+use serde_json::Value;
+
 use super::Findings;
 use crate::{
     io::{
@@ -27,8 +29,18 @@ pub(super) fn identity(settings: &Settings, findings: &mut Findings) {
 }
 
 /// Asks the server, as the device does.
-pub(super) fn server(settings: &Settings, findings: &mut Findings) {
+pub(super) fn server(settings: &Settings, status: &Value, findings: &mut Findings) {
     let Some(config) = config(settings) else { return };
+    let link = &status["device"]["server"];
+    if matches!(link["link"].as_str(), Some("enrolling" | "registering")) {
+        for trouble in link["troubles"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+            findings.bad(
+                "registration",
+                trouble,
+                "see there; the device goes on by itself when that is done",
+            );
+        }
+    }
     let what = format!("SERVER {}", config.url);
     match server::probe(config) {
         Ok(says) => findings.good(what, says),

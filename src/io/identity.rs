@@ -5,6 +5,7 @@
 //! | `CA_ROOT` | the only CAs that are trusted; read |
 //! | `CERT`, `KEY` | the bootstrap pair, shared by many devices; read |
 //! | `STATE_DIR/identity` | the device's own pair: key and certificate in one file, so that they change as one |
+//! | `STATE_DIR/register` | somebody asked for `register`: until the device is let in, its own pair is the second choice |
 //! | `STATE_DIR/identity-next` | the pair that is to follow it, until it was tried |
 //!
 //! A new key is on disk before the server hears of it, and its certificate before it is tried: once the server
@@ -44,6 +45,8 @@ use super::state::{Store, StoreError};
 
 const OWN: &str = "identity";
 const NEXT: &str = "identity-next";
+/// While it is there, the device asks to be let in as one that has no pair.
+const ANEW: &str = "register";
 /// Stands before the PEM, whose readers skip it.
 const RECEIVED: &str = "received ";
 
@@ -81,7 +84,7 @@ pub(crate) struct Application {
 pub fn remembered(state: &Store, device_id: &str) -> Option<(SystemTime, SystemTime)> {
     let vault =
         Vault { state: state.clone(), device_id: device_id.to_owned(), ca_root: None, cert: None, key: None };
-    let own = vault.own()?;
+    let own = vault.own().filter(|_| !vault.begins_anew())?;
     Some((own.received?, own.pair.facts.not_after))
 }
 
@@ -90,11 +93,25 @@ pub fn remembered(state: &Store, device_id: &str) -> Option<(SystemTime, SystemT
 /// # Errors
 /// The state directory can't be written.
 pub fn forget(state: &Store) -> Result<(), StoreError> {
+    state.remove(ANEW)?;
     state.remove(NEXT)?;
     state.remove(OWN)
 }
 
+/// The device shall ask to be let in from the beginning. Its own pair stays: the server may take no other.
+///
+/// # Errors
+/// The state directory can't be written.
+pub fn begin_anew(state: &Store) -> Result<(), StoreError> {
+    state.save(ANEW, b"by command")
+}
+
 impl Vault {
+    /// Somebody asked for it.
+    pub(crate) fn begins_anew(&self) -> bool {
+        self.state.load(ANEW).is_some()
+    }
+
     /// The files that the settings name.
     pub(crate) fn new(config: &super::server::Config) -> Self {
         Self {
@@ -173,7 +190,8 @@ impl Vault {
     /// The state directory can't be written: the pair is used until the agent ends.
     pub(crate) fn promote(&self, next: &Identity) -> Result<(), StoreError> {
         self.state.save(NEXT, &next.text)?; // an older one must not seem to follow
-        self.state.save(OWN, &next.text)
+        self.state.save(OWN, &next.text)?;
+        self.state.remove(ANEW)
     }
 
     fn kept(&self, name: &str) -> Result<Option<Identity>, String> {

@@ -175,12 +175,12 @@ pub fn is_disconnected(state: &Store) -> bool {
     state.load(DISCONNECTED).is_some()
 }
 
-/// The device shall be let in again.
+/// The device shall ask to be let in from the beginning.
 ///
 /// # Errors
 /// The state directory can't be written.
 pub fn reconnect(state: &Store) -> Result<(), String> {
-    state.remove(DISCONNECTED).map_err(|error| error.to_string())
+    identity::begin_anew(state).and_then(|()| state.remove(DISCONNECTED)).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]

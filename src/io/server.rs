@@ -124,6 +124,7 @@ pub fn probe(config: Config) -> Result<&'static str, (String, &'static str)> {
         }
         Err(CallFailure::Untrusted(cause)) => Err((cause, "check CA_ROOT, SERVER_NAME, and the clock")),
         Err(CallFailure::Nonsense(cause)) => Err((cause, "is this the edge API?")),
+        Err(CallFailure::Taken(cause)) => Err((cause, "see above")),
         Err(CallFailure::Local(cause)) => Err((cause, "see above")),
     }
 }
@@ -261,23 +262,54 @@ impl Shared {
     }
 
     /// Asks for something that the bootstrap certificate is good for as well: the device's own may be of a CA
-    /// that the server knows no more.
+    /// that the server knows no more. Each answer counts for its own certificate, and what was refused for the other's
+    /// sake alone says nothing.
     fn introduce(&self, call: &Call, certificate_request: &str) -> Result<Vec<u8>, CallFailure> {
+        let ask = |client: &Client| {
+            let result = self.ask_as(client, call, certificate_request);
+            result.map_err(|failure| self.taken(call, client, failure))
+        };
         let client = self.client()?;
-        let result = self.ask_as(&client, call, certificate_request);
-        if let Err(CallFailure::Refused { status: 401, .. }) = &result
-            && client.identity.received.is_some()
-            && let Ok(bootstrap) = self.vault.bootstrap()
-        {
-            let again = self.ask_as(&self.client_of(bootstrap)?, call, certificate_request);
-            return again.or(result);
+        let result = ask(&client);
+        let other = match &result {
+            Err(CallFailure::Refused { status: 401 | 403, .. } | CallFailure::Taken(_)) => {
+                if client.identity.received.is_some() {
+                    self.vault.bootstrap().ok()
+                } else {
+                    self.vault.own()
+                }
+            }
+            _ => None,
+        };
+        let Some(other) = other else { return result };
+        match ask(&self.client_of(other)?) {
+            Ok(body) => Ok(body),
+            Err(CallFailure::Refused { status: 401 | 403, .. }) => result,
+            Err(failure @ (CallFailure::Refused { .. } | CallFailure::Taken(_))) => Err(failure),
+            Err(_) => result,
         }
-        result
+    }
+
+    /// A registration with the shared certificate that ends in a 500: to the edge API a stranger asks then.
+    fn taken(&self, call: &Call, client: &Client, failure: CallFailure) -> CallFailure {
+        match failure {
+            CallFailure::Refused { status: 500, .. }
+                if matches!(call, Call::Register) && client.identity.received.is_none() =>
+            {
+                let (id, namespace) = (&self.vault.device_id, &self.namespace);
+                CallFailure::Taken(format!(
+                    "the server answers 500: most likely it has registered a device '{id}' before, with another \
+                     certificate. If so, delete it there ('kubectl delete edgedevice {id} -n {namespace}'), and this \
+                     device asks to be let in anew"
+                ))
+            }
+            failure => failure,
+        }
     }
 
     fn register(&self) -> Result<Answer, CallFailure> {
         if let Some(next) = self.vault.next() {
-            match self.adopt(next) {
+            match self.adopt(next, false) {
                 Err(CallFailure::Refused { .. } | CallFailure::Untrusted(_)) => {} // asked for anew
                 result => return result,
             }
@@ -286,16 +318,22 @@ impl Shared {
         let body = self.introduce(&Call::Register, &application.request)?;
         let next = message::certificate(&body)
             .and_then(|certificate| self.vault.receive(&application, &certificate, self.clock.now()));
-        self.adopt(next.map_err(|cause| {
+        let next = next.map_err(|cause| {
             CallFailure::Nonsense(format!("the answer of '{}' to a registration: {cause}", self.target.url))
-        })?)
+        });
+        self.adopt(next?, true)
     }
 
-    /// Tries a pair, and makes it the device's own if the server takes it.
-    fn adopt(&self, next: Identity) -> Result<Answer, CallFailure> {
+    /// Tries a pair, and makes it the device's own if the server takes it. One that was left over may be that of a
+    /// device which is unregistered by now.
+    fn adopt(&self, next: Identity, is_new: bool) -> Result<Answer, CallFailure> {
         let (not_before, expires) = (next.pair.facts.not_before, next.pair.facts.not_after);
         let client = self.client_of(next)?;
         match self.ask_as(&client, &Call::Control, "") {
+            Ok(body) if !is_new && message::disconnects(&body) == Ok(true) => {
+                let message = "the server unregistered the device of this certificate".to_owned();
+                return Err(CallFailure::Refused { status: 404, message, retry_after: None });
+            }
             // a device that was deleted meanwhile: the pair is good all the same
             Ok(_) | Err(CallFailure::Refused { status: 404, .. }) => {}
             Err(failure) => return Err(failure),
@@ -317,7 +355,11 @@ impl Shared {
         if let Some(client) = &*lock(&self.client) {
             return Ok(client.clone());
         }
-        let identity = self.vault.own().map_or_else(|| self.vault.bootstrap(), Ok);
+        let own = self.vault.own();
+        let identity = match self.vault.bootstrap() {
+            Ok(bootstrap) if self.vault.begins_anew() => Ok(bootstrap),
+            bootstrap => own.map_or(bootstrap, Ok),
+        };
         let client = Arc::new(self.client_of(identity.map_err(CallFailure::Local)?)?);
         if let Some(fault) = client.identity.pair.facts.fault(self.clock.now()) {
             warn!("{} {fault}", client.identity.origin); // it may still do for registering

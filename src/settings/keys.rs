@@ -98,7 +98,7 @@ pub(crate) const COMMANDS: [Command; 8] = [
     command(
         "register",
         "",
-        "let a device that the server unregistered ask to be let in again at the next start",
+        "let the device ask to be let in from the beginning at the next start, whatever became of it",
     ),
 ];
 

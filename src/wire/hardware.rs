@@ -4,13 +4,18 @@
 //! `is_installation_media`, `smart`, `io_perf`, `biosdevname` and `client_id` have no field here: finding them
 //! out takes helper programs or reading disks.
 
-use serde::Serialize;
+use std::borrow::Cow;
+
+use serde::{Serialize, Serializer};
+
+/// The longest label on Kubernetes.
+const LONGEST_LABEL: usize = 63;
 
 /// A device's hardware. An empty one must not be sent: it overwrites what the server knew.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
 #[allow(missing_docs)] // the swagger's names
 pub struct Hardware {
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "as_label")]
     pub hostname: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub boot: Option<Boot>,
@@ -48,11 +53,11 @@ pub struct Boot {
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
 #[allow(missing_docs)]
 pub struct SystemVendor {
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "as_label")]
     pub manufacturer: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "as_label")]
     pub product_name: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "as_label")]
     pub serial_number: Option<String>,
     /// Whether it is a virtual machine.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -64,12 +69,12 @@ pub struct SystemVendor {
 #[allow(missing_docs)]
 pub struct Cpu {
     /// As `uname -m` says.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "as_label")]
     pub architecture: Option<String>,
     /// Those online.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub count: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "as_label")]
     pub model_name: Option<String>,
     /// The highest, in MHz.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -196,4 +201,48 @@ pub struct Mount {
     pub directory: String,
     pub r#type: String,
     pub options: String,
+}
+
+/// The edge API makes labels of some fields: it lower-cases them, takes out what no label may have, and fails if the rest
+/// is too long, or has letters of other alphabets at its ends. What becomes no label is cleaned here; the rest is for
+/// people and stays as it is.
+fn label(text: &str) -> Cow<'_, str> {
+    let kept: String =
+        text.chars().filter(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.')).collect();
+    let is_end = |c: char| !c.is_ascii_alphanumeric();
+    let kept = kept.trim_matches(is_end);
+    if text.is_ascii() && kept.len() <= LONGEST_LABEL {
+        return text.into();
+    }
+    kept[..kept.len().min(LONGEST_LABEL)].trim_end_matches(is_end).to_owned().into()
+}
+
+#[allow(clippy::ref_option)] // as serde calls it
+fn as_label<S: Serializer>(text: &Option<String>, serializer: S) -> Result<S::Ok, S::Error> {
+    text.as_deref().map(label).serialize(serializer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_becomes_a_label_is_cut_and_cleaned_as_far_as_the_server_would_fail() {
+        let long = format!("{}.{}", "a".repeat(62), "b".repeat(40));
+        let cases = [
+            ("shop-7", "shop-7"),
+            ("Intel(R) Core(TM) i5-8250U CPU @ 1.60GHz", "Intel(R) Core(TM) i5-8250U CPU @ 1.60GHz"),
+            (&*long, &"a".repeat(62)),
+            ("\u{e9}-box \u{e9}", "box"),
+            ("\u{65e5}\u{672c}", ""),
+            ("", ""),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(label(text), expected);
+        }
+        let words = "AMD Ryzen Embedded (tm) V1605B with Radeon Vega Gfx and a few more words than will do";
+        assert_eq!(label(words), "AMDRyzenEmbeddedtmV1605BwithRadeonVegaGfxandafewmorewordsthanwi");
+        let cpu = Cpu { model_name: Some("x".repeat(100)), ..Cpu::default() };
+        assert_eq!(serde_json::to_value(cpu).unwrap()["model_name"], "x".repeat(63));
+    }
 }

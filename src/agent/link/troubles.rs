@@ -1,6 +1,6 @@
 //! What was said of calls that failed: each cause once, until it is over.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::{
     call::{Answer, CallFailure, CallKind},
@@ -10,9 +10,14 @@ use super::super::{
 /// Sentences that may vary with every try are bounded until one try goes well.
 const MOST_SENTENCES: usize = 16;
 
+/// Refusals in a row of what brings a certificate, until it looks like it won't pass by itself.
+const STUCK: u32 = 3;
+
 /// What was said and isn't over yet.
 #[derive(Debug, Default)]
 pub(super) struct Troubles {
+    /// Of enrolment and registration: how often each was refused in a row, other than for want of approval.
+    refused: BTreeMap<CallKind, u32>,
     /// The kinds of call that found nobody to talk to when they were last made.
     unheard: BTreeSet<CallKind>,
     /// The sentences, with the kind of call that each is about; none: about the way to the server.
@@ -23,12 +28,13 @@ impl Troubles {
     /// Takes in how a call ended; what is news is to be told.
     pub(super) fn heard(&mut self, kind: CallKind, result: &Result<Answer, CallFailure>) -> Vec<Notice> {
         let mut notices = Vec::new();
+        self.count(kind, result);
         match result {
             Err(CallFailure::Unreachable(_) | CallFailure::Untrusted(_)) => {
                 self.unheard.insert(kind);
             }
             Err(CallFailure::Local(_)) => {}
-            Ok(_) | Err(CallFailure::Refused { .. } | CallFailure::Nonsense(_)) => {
+            Ok(_) | Err(CallFailure::Refused { .. } | CallFailure::Nonsense(_) | CallFailure::Taken(_)) => {
                 self.unheard.remove(&kind);
                 if self.unheard.is_empty() && self.over(None) {
                     notices.push(Notice::info(Reason::ServerBack, "the edge API answers again"));
@@ -44,6 +50,23 @@ impl Troubles {
             notices.push(notice);
         }
         notices
+    }
+
+    fn count(&mut self, kind: CallKind, result: &Result<Answer, CallFailure>) {
+        match (kind, result) {
+            (CallKind::Heartbeat | CallKind::Configuration | CallKind::Control, _)
+            | (_, Err(CallFailure::Unreachable(_))) => {}
+            (_, Ok(_)) => drop(self.refused.remove(&kind)),
+            (CallKind::Register, Err(CallFailure::Refused { status: 404, .. })) => {
+                self.refused.remove(&kind);
+            }
+            (_, Err(_)) => *self.refused.entry(kind).or_default() += 1,
+        }
+    }
+
+    /// Somebody has to do something.
+    pub(super) fn is_stuck(&self) -> bool {
+        self.refused.values().any(|times| *times >= STUCK)
     }
 
     /// What isn't over.
@@ -96,7 +119,7 @@ fn sentence(kind: CallKind, failure: &CallFailure) -> (Option<CallKind>, Notice)
             failed(format!("the server answers {status}: {message}"))
         }
         CallFailure::Nonsense(cause) => failed(format!("the server's answer makes no sense: {cause}")),
-        CallFailure::Local(cause) => failed(cause.clone()),
+        CallFailure::Taken(cause) | CallFailure::Local(cause) => failed(cause.clone()),
     }
 }
 

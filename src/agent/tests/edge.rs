@@ -19,6 +19,10 @@ pub(super) struct Edge {
     pub(super) known: bool,
     /// The device was unregistered.
     pub(super) disconnects: bool,
+    /// To control a device that isn't known is one that was unregistered, as the real one has it.
+    pub(super) unknown_is_unregistered: bool,
+    /// And data and heartbeats are answered by 404.
+    pub(super) deleted: bool,
     /// When the device's certificate ends, by the server's clock.
     pub(super) certificate: Option<SystemTime>,
     /// How long certificates are valid.
@@ -44,6 +48,8 @@ impl Default for Edge {
             asked: false,
             known: false,
             disconnects: false,
+            unknown_is_unregistered: false,
+            deleted: false,
             certificate: None,
             life: 30 * 86_400 * S,
             ahead: Duration::ZERO,
@@ -105,6 +111,10 @@ impl Edge {
             }
             Call::Heartbeat(_) if self.certificate.is_none() => Err(refused(403)),
             Call::Configuration | Call::Control if expired => Err(refused(401)),
+            Call::Configuration | Call::Heartbeat(_) if self.deleted => Err(refused(404)),
+            Call::Control if self.unknown_is_unregistered && !self.known => {
+                Ok(Answer::Controlled { disconnect: true })
+            }
             _ if !self.known => Err(refused(404)),
             Call::Heartbeat(heartbeat) => {
                 self.hear(heartbeat);

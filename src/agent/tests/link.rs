@@ -319,6 +319,89 @@ fn disconnect_takes_the_servers_workloads_and_holds_over_restarts() {
 }
 
 #[test]
+fn a_deleted_device_hears_so_before_anything_follows_from_a_404() {
+    let w = workload("w", 1);
+    for seconds in 0..60 {
+        let mut world = linked(&[&w]);
+        world.pass(seconds * S);
+        let since = world.now.up;
+        (world.edge.deleted, world.edge.disconnects) = (true, true);
+        world.pass(70 * S);
+        assert!(world.pods.is_empty() && world.kept.disconnected, "{seconds}");
+        world.pass(DAY);
+        assert!(world.edge.count(CallKind::Enrol, since) == 0, "{seconds}");
+    }
+}
+
+#[test]
+fn a_device_whose_registration_is_not_found_asks_why_before_it_asks_to_be_let_in() {
+    let gone = |world: &mut World, disconnects: bool| {
+        (world.edge.broken, world.edge.only) = (Some(refused(401)), Some(CallKind::Configuration));
+        (world.edge.known, world.edge.disconnects) = (false, disconnects);
+        world.edge.unknown_is_unregistered = disconnects;
+        world.pass(600 * S);
+    };
+    let mut world = linked(&[]);
+    gone(&mut world, true);
+    assert_eq!(world.agent.link(), Some("disconnected"));
+    assert_eq!(world.edge.count(CallKind::Enrol, Duration::ZERO), 0);
+    let mut world = linked(&[]);
+    gone(&mut world, false);
+    assert!(world.edge.count(CallKind::Enrol, Duration::ZERO) > 0, "{:?}", world.edge.came);
+}
+
+#[test]
+fn a_registration_that_fails_for_ever_degrades_the_device_and_says_what_to_do() {
+    let failures = [
+        refused(500),
+        CallFailure::Taken("delete it there first".into()),
+        CallFailure::Local("no CERT".into()),
+    ];
+    for failure in failures {
+        let mut world = World::managed(Remembered::default());
+        (world.edge.broken, world.edge.only) = (Some(failure.clone()), Some(CallKind::Register));
+        world.pass(HOUR);
+        let report = world.agent.report(world.now);
+        assert!(!report.device.healthy, "{failure:?}");
+        assert_eq!(report.device.server.unwrap().troubles.len(), 1);
+        world.edge.broken = None;
+        world.pass(302 * S);
+        assert!(world.agent.report(world.now).device.healthy);
+    }
+    let mut world = World::managed(Remembered::default());
+    world.edge.approves = false;
+    world.pass(DAY);
+    assert!(world.agent.report(world.now).device.healthy, "waiting for approval is no failure");
+}
+
+#[test]
+fn a_change_of_state_brings_the_next_heartbeat_forward() {
+    let w = workload("w", 1);
+    let mut world = linked(&[]);
+    world.edge.configuration = configuration("2", &[&w]);
+    let runs = |world: &World| {
+        let beat = world.edge.beats.last().unwrap();
+        beat.workloads.first().is_some_and(|it| it.1 == WorkloadStatus::Running)
+    };
+    while world.pods.is_empty() {
+        world.pass(S / 10);
+    }
+    world.pass(8 * S);
+    assert!(runs(&world));
+    world.pass(120 * S);
+    world.exit(&w.id, 1, S);
+    world.pass(8 * S);
+    assert_eq!(world.edge.beats.last().unwrap().workloads[0].1, WorkloadStatus::Crashed);
+    let since = world.now.up;
+    for _ in 0..180 {
+        world.pass(20 * S);
+        world.exit(&w.id, 1, S);
+    }
+    let beats = world.edge.count(CallKind::Heartbeat, since);
+    assert!(beats < 60 * 4, "no stream of them: {beats} in an hour");
+}
+
+#[test]
 fn after_the_disconnect_nothing_is_said_to_be_tried_again() {
     let mut world = linked(&[]);
     (world.edge.broken, world.edge.only) = (Some(refused(503)), Some(CallKind::Heartbeat));

@@ -8,6 +8,10 @@ use crate::io::{server::Config, state::Store};
 /// Certificates that end sooner than this are worth a word.
 const SOON: Duration = Duration::from_secs(2 * 86_400);
 
+/// The server tells nobody without a certificate which of the two it is.
+const UNAPPROVED: &str = "the device gets one when it is approved on the server; if the server knows it from before, delete \
+                          it there first: 'kubectl delete edgedevice' with its DEVICE_ID";
+
 /// A file that says who this device is, or whom it trusts.
 pub(crate) struct Examined {
     pub(crate) what: &'static str,
@@ -54,7 +58,7 @@ pub(crate) fn examine(config: &Config) -> Vec<Examined> {
                 (format!("it is valid until {}", Stamp(until)), remedy)
             }
         },
-        None => ("there is none yet".into(), Some("the device gets one when it is approved on the server")),
+        None => ("there is none yet".into(), Some(UNAPPROVED)),
     };
     let examined = |what, (says, fault), matters| Examined { what, says, fault, matters };
     vec![

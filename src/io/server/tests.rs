@@ -279,6 +279,72 @@ fn a_server_that_does_not_know_the_devices_ca_any_more_is_shown_the_bootstrap_ce
 }
 
 #[test]
+fn of_two_certificates_the_answer_to_the_one_that_is_accepted_counts() {
+    let ca = Authority::new();
+    let answer = flotta(&ca);
+    let peer = Peer::start(ca.server(&["127.0.0.1"]), ca.root(), move |request| {
+        match (request.heard_before, &*request.client, request.directive()) {
+            (0..2, ..) => answer(request),
+            (_, "dev", _) => Reply::status(401), // another CA by now, where nobody knows the device
+            (_, _, "registration") => Reply::status(404),
+            _ => answer(request),
+        }
+    });
+    let scene = Scene::with(ca, peer);
+    let device = scene.server();
+    device.call(Call::Register).unwrap();
+    assert!(matches!(device.failure(Call::Register), CallFailure::Refused { status: 404, .. }));
+    assert_eq!(device.call(Call::Enrol), Ok(Answer::Enrolled));
+    assert!(matches!(device.failure(Call::Register), CallFailure::Refused { status: 404, .. }));
+}
+
+#[test]
+fn a_device_that_the_server_has_already_is_told_what_to_do() {
+    let scene = Scene::new(|request| match request.directive() {
+        "registration" => Reply::status(500),
+        _ => Reply::status(208),
+    });
+    let device = scene.server();
+    device.call(Call::Enrol).unwrap();
+    let CallFailure::Taken(sentence) = device.failure(Call::Register) else { panic!() };
+    assert!(sentence.contains("'kubectl delete edgedevice dev -n default'"), "{sentence}");
+}
+
+#[test]
+fn to_register_anew_means_from_the_beginning_whatever_there_is() {
+    for knows_it in [false, true] {
+        let ca = Authority::new();
+        let answer = flotta(&ca);
+        let peer = Peer::start(ca.server(&["127.0.0.1"]), ca.root(), move |request| {
+            let is_stranger = request.client == "register" && request.directive() == "registration";
+            match knows_it && is_stranger && request.heard_before >= 2 {
+                true => Reply::status(500),
+                false => answer(request),
+            }
+        });
+        let scene = Scene::with(ca, peer);
+        scene.server().call(Call::Register).unwrap();
+        let stores = Stores::new(&scene.path("state"), &scene.path("run"));
+        assert!(remembered(&stores, "dev").certificate.is_some());
+        keeper::reconnect(&stores.state).unwrap();
+        assert_eq!(remembered(&stores, "dev").certificate, None);
+        let device = scene.server();
+        device.call(Call::Enrol).unwrap();
+        device.call(Call::Register).unwrap();
+        let heard = scene.peer.heard();
+        let who: Vec<_> = heard
+            .iter()
+            .filter(|it| !it.directive().is_empty())
+            .map(|it| (it.directive(), &*it.client))
+            .collect();
+        let asked = [("registration", "register"), ("enrolment", "register"), ("registration", "register")];
+        assert_eq!(who[..3], asked);
+        assert_eq!(&who[3..], if knows_it { &[("registration", "dev")][..] } else { &[] });
+        assert!(remembered(&stores, "dev").certificate.is_some(), "the beginning is over");
+    }
+}
+
+#[test]
 fn a_status_that_says_no_is_handed_on() {
     let scene = Scene::new(|request| match request.heard_before {
         0 => Reply::Status(503, "Retry-After: 7\r\n", "busy\nvery".into()),
