@@ -40,8 +40,10 @@ fn a_device_without_its_ca_boots_runs_its_workloads_says_why_and_links_when_the_
         if let Some(content) = content {
             fs::write(&ca, content).unwrap();
         }
+        device.kill(); // what it says until then is no matter
         let mark = edge.mark();
-        boot(&mut device);
+        device.lose_pods();
+        device.start();
         let running = device.wait_for_running(&["without-ca"]);
         device.wait_for(case, || {
             let log = device.log();
