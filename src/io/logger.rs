@@ -13,6 +13,7 @@ use std::{
 use chrono::{DateTime, SecondsFormat, Utc};
 use log::{Level, LevelFilter, Log, Metadata, Record};
 use rustix::event::{PollFd, PollFlags, poll};
+use simplelog::{Config, ConfigBuilder, WriteLogger};
 
 use super::{journal, lock};
 use crate::agent::{
@@ -29,8 +30,15 @@ const STACK: usize = 64 * 1024;
 
 /// The log of this process.
 pub struct Logger {
-    is_journal: bool,
+    /// Where stderr isn't the journal.
+    plain: Option<Box<WriteLogger<Lines>>>,
     queue: Arc<Queue>,
+}
+
+/// What simplelog writes, with the time before it: simplelog's own ends the process in the year 10000.
+struct Lines {
+    queue: Arc<Queue>,
+    line: Vec<u8>,
 }
 
 #[derive(Default)]
@@ -75,24 +83,59 @@ pub fn start(level: LevelFilter) -> Result<(), String> {
     let thread = std::thread::Builder::new().name("log".into()).stack_size(STACK);
     thread.spawn(move || writer.write(is_journal, stderr)).map_err(|error| error.to_string())?;
     log::set_max_level(level);
-    log::set_boxed_logger(Box::new(Logger { is_journal, queue })).map_err(|error| error.to_string())
+    log::set_boxed_logger(Box::new(Logger::new(is_journal, queue))).map_err(|error| error.to_string())
 }
 
-/// A message as it stands in the log.
-fn written(is_journal: bool, level: Level, text: &str) -> String {
-    let text = legible::message(text);
-    if is_journal {
-        return journal::marked(level, &text);
-    }
+fn config() -> Config {
+    let mut config = ConfigBuilder::new();
+    config.set_time_level(LevelFilter::Off).set_target_level(LevelFilter::Off);
+    config.set_thread_level(LevelFilter::Off).set_location_level(LevelFilter::Off);
+    config.build()
+}
+
+fn timed(line: &str) -> String {
     let now = now();
     let millis = |date: DateTime<Utc>| date.to_rfc3339_opts(SecondsFormat::Millis, true);
-    format!("{} [{level}] {text}\n", date(now).map_or_else(|| stamp(now), millis))
+    format!("{} {line}", date(now).map_or_else(|| stamp(now), millis))
 }
 
 /// The log tells when something was said; nothing is decided by it.
 #[allow(clippy::disallowed_methods)]
 fn now() -> SystemTime {
     SystemTime::now()
+}
+
+impl Logger {
+    fn new(is_journal: bool, queue: Arc<Queue>) -> Self {
+        let lines = Lines { queue: Arc::clone(&queue), line: Vec::new() };
+        let plain = (!is_journal).then(|| WriteLogger::new(LevelFilter::Trace, config(), lines));
+        Self { plain, queue }
+    }
+
+    /// A message that may be anything.
+    fn say(&self, level: Level, text: &str) {
+        let text = legible::message(text);
+        match &self.plain {
+            Some(plain) => plain.log(&Record::builder().level(level).args(format_args!("{text}")).build()),
+            None => self.queue.put(journal::marked(level, &text)),
+        }
+    }
+}
+
+impl Write for Lines {
+    /// A message comes in pieces, the last of which is its line end.
+    fn write(&mut self, piece: &[u8]) -> io::Result<usize> {
+        self.line.extend_from_slice(piece);
+        if piece.ends_with(b"\n") {
+            self.queue.put(timed(&String::from_utf8_lossy(&self.line)));
+            self.line.clear();
+        }
+        Ok(piece.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 impl Log for Logger {
@@ -105,7 +148,7 @@ impl Log for Logger {
             let text = record.args().to_string();
             let redactor = lock(&REDACTOR).clone();
             let text = redactor.as_ref().map_or(text.as_str().into(), |it| it.redact(&text));
-            self.queue.put(written(self.is_journal, record.level(), &text));
+            self.say(record.level(), &text);
         }
     }
 
@@ -171,7 +214,8 @@ fn put_out(to: &mut File, mut line: &[u8]) {
 
 fn lost(is_journal: bool, lines: u64) -> String {
     let lines = if lines == 1 { "1 line was".to_owned() } else { format!("{lines} lines were") };
-    written(is_journal, Level::Warn, &format!("{lines} lost, as the log was not read"))
+    let text = format!("{lines} lost, as the log was not read");
+    if is_journal { journal::marked(Level::Warn, &text) } else { timed(&format!("[WARN] {text}\n")) }
 }
 
 #[cfg(test)]
@@ -191,7 +235,7 @@ mod tests {
         let queue = Arc::new(Queue::default());
         let writer = Arc::clone(&queue);
         std::thread::spawn(move || writer.write(true, write));
-        let line = |number: u32| written(true, Level::Info, &format!("{number} {}", "x".repeat(990)));
+        let line = |number: u32| journal::marked(Level::Info, &format!("{number} {}", "x".repeat(990)));
         (0..1000).for_each(|number| queue.put(line(number))); // and nothing waits
         let lost = lock(&queue.state).lost;
         assert!((700..900).contains(&lost), "{lost}");
@@ -215,7 +259,7 @@ mod tests {
         let queue = Arc::new(Queue::default());
         let writer = Arc::clone(&queue);
         std::thread::spawn(move || writer.write(true, write));
-        (0..100).for_each(|_| queue.put(written(true, Level::Info, &"x".repeat(1000))));
+        (0..100).for_each(|_| queue.put(journal::marked(Level::Info, &"x".repeat(1000))));
         let before = crate::io::since_boot();
         queue.flush();
         assert!(crate::io::since_boot() - before < PATIENCE * 3);
@@ -223,13 +267,18 @@ mod tests {
 
     #[test]
     fn a_message_is_one_line_of_the_log_whatever_it_says() {
-        assert_eq!(written(true, Level::Warn, "failed: a\n<3>b\x1b[2J"), "<4>failed: a <3>b\\u001b[2J\n");
+        let said = |is_journal: bool, level: Level, text: &str| {
+            let queue = Arc::new(Queue::default());
+            Logger::new(is_journal, Arc::clone(&queue)).say(level, text);
+            let mut state = lock(&queue.state);
+            assert_eq!(state.waiting.len(), 1);
+            state.waiting.pop_front().unwrap()
+        };
+        assert_eq!(said(true, Level::Warn, "failed: a\n<3>b\x1b[2J"), "<4>failed: a <3>b\\u001b[2J\n");
         let caret = "condition 'c': column 4\n    x <\n       ^";
-        assert_eq!(
-            written(true, Level::Warn, caret),
-            "<4>condition 'c': column 4\n<4>    x <\n<4>       ^\n"
-        );
-        let plain = written(false, Level::Error, "a");
-        assert!(plain.ends_with("Z [ERROR] a\n") && plain.len() == 35, "{plain}");
+        assert_eq!(said(true, Level::Warn, caret), "<4>condition 'c': column 4\n<4>    x <\n<4>       ^\n");
+        assert!(said(false, Level::Warn, caret).ends_with(&format!("Z [WARN] {caret}\n")));
+        let plain = said(false, Level::Error, "a\nb");
+        assert!(plain.ends_with("Z [ERROR] a b\n") && plain.len() == 37, "{plain}");
     }
 }
