@@ -2,20 +2,13 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    fs::File,
-    io,
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
-    path::{Path, PathBuf},
+    path::PathBuf,
     time::{Duration, SystemTime},
 };
 
 use chrono::Local;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use log::{debug, error, info, warn};
-use rustix::{
-    fs::{FlockOperation, fcntl_lock},
-    io::Errno,
-};
 
 use crate::{
     agent::{
@@ -30,9 +23,10 @@ use crate::{
     io::{
         clock, control,
         desk::Desk,
-        files, identity,
+        identity,
         keeper::{self, Keeper, Note, Stores},
         kubernetes::{self, Kubernetes},
+        lock_file,
         logger,
         manifests::Manifests,
         metrics,
@@ -68,10 +62,14 @@ pub enum End {
 /// The state directory is another agent's, or a thread can't be started.
 pub fn run(settings: &Settings, reload: &dyn Fn() -> Result<(), String>) -> Result<End, String> {
     info!("device-worker-ng {} on device '{}'", env!("CARGO_PKG_VERSION"), settings.device_id);
-    let _lock = lock(&settings.state_dir)?;
+    let lock = lock_file::lock(&settings.state_dir)?;
     let (events, inbox) = bounded(EVENTS);
     let failed = |what: &str, error: &dyn std::fmt::Display| format!("failed to start {what}: {error}");
     signals::start(events.clone()).map_err(|error| failed("signal handling", &error))?;
+    if let Err(cause) = &lock {
+        lock_file::lock_later(settings.state_dir.clone(), cause.clone(), events.clone())
+            .map_err(|error| failed("the locking of the state directory", &error))?;
+    }
     let stores = Stores::new(&settings.state_dir, &settings.runtime_dir);
     let state = stores.state.clone();
     let keeper = Keeper::start(stores.clone(), events.clone())
@@ -299,34 +297,4 @@ fn seed(device_id: &str) -> u64 {
     device_id
         .bytes()
         .fold(start.as_nanos() as u64, |seed, byte| seed.wrapping_mul(31).wrapping_add(byte.into()))
-}
-
-/// Two agents with one state directory would take each other's pods for their own. A directory that can't be
-/// written is no reason not to run workloads.
-///
-/// # Errors
-/// Another agent holds the lock.
-fn lock(state_dir: &Path) -> Result<Option<File>, String> {
-    let path = state_dir.join("lock");
-    let open = || {
-        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(state_dir)?;
-        let mut options = File::options();
-        let file = files::open_as(options.create(true).truncate(false).write(true).mode(0o600), &path)?;
-        // the process's own: of one that was killed the receiver, which is a child, may live a moment longer
-        match fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Some(file)),
-            Err(Errno::WOULDBLOCK | Errno::ACCESS) => Ok(None),
-            Err(error) => Err(io::Error::from(error)),
-        }
-    };
-    match open() {
-        Ok(Some(file)) => Ok(Some(file)),
-        Ok(None) => {
-            Err(format!("another device-worker-ng uses the state directory '{}'", state_dir.display()))
-        }
-        Err(error) => {
-            warn!("failed to lock '{}': {error}; nothing will be kept over a restart", path.display());
-            Ok(None)
-        }
-    }
 }

@@ -74,6 +74,8 @@ pub enum Event {
 pub enum Kept {
     /// What actions ask for.
     State,
+    /// What manifests said last.
+    Manifests,
     /// The device's key and certificate.
     Identity,
     /// What the server has not heard.

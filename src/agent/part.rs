@@ -27,15 +27,14 @@ pub enum Part {
     Commands,
     /// Notices that pods of this engine are refused processes.
     Forks(Engine),
-    /// Notices how containers of this engine end.
-    Exits(Engine),
 }
 
 impl Part {
     /// What follows when it can't do its work.
-    fn lost(&self) -> String {
+    pub fn lost(&self) -> String {
         match self {
             Self::Keeper(Kept::State) => "nothing is kept over a restart".into(),
+            Self::Keeper(Kept::Manifests) => "what manifests say now isn't kept over a restart".into(),
             Self::Keeper(Kept::Identity) => "the new certificate ends with the agent".into(),
             Self::Keeper(Kept::Unheard) => "what the server has not heard ends with the agent".into(),
             Self::Lock => "another agent could take the same state directory".into(),
@@ -46,7 +45,6 @@ impl Part {
             Self::Forks(engine) => {
                 format!("a process limit that pods of {engine} meet is noticed a minute later")
             }
-            Self::Exits(engine) => format!("how a container of {engine} ended is known a little later"),
         }
     }
 
@@ -54,6 +52,7 @@ impl Part {
     fn back(&self) -> Option<String> {
         Some(match self {
             Self::Keeper(Kept::State) => "the state directory can be written again".into(),
+            Self::Keeper(Kept::Manifests) => "what manifests say is kept".into(),
             Self::Keeper(Kept::Identity) => "the new certificate is kept now".into(),
             // whoever says that it is over has the next event to keep
             Self::Keeper(Kept::Unheard) => return None,
@@ -63,7 +62,6 @@ impl Part {
             Self::Metrics => "posts are kept again".into(),
             Self::Commands => "commands work again".into(),
             Self::Forks(engine) => format!("process limits of {engine} are watched again"),
-            Self::Exits(engine) => format!("the ends of containers of {engine} are watched again"),
         })
     }
 

@@ -14,6 +14,7 @@ pub mod journal;
 pub mod keeper;
 pub mod kubernetes;
 mod listener;
+pub mod lock_file;
 pub mod logger;
 pub mod manifests;
 pub mod metrics;

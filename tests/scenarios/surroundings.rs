@@ -24,6 +24,9 @@ const ROWS: &[Row] = &[
     ("a directory is in the way",     "no commands; said; over when it is gone",            directory_in_the_way),
     ("pipes where files belong",      "said; the agent starts, works and ends in time",     pipes_for_files),
     ("the runtime's disk is full",    "posts are 503; said; over when there is room",       disk_full),
+    ("the state's disk is full",      "all else works; said; over when there is room",      state_disk_full),
+    ("the state's disk is read-only", "all else works; said; over when it can be written",  state_read_only),
+    ("little memory may be had",      "all works",                                          little_memory),
 ];
 
 /// Rows that can't be run, and why.
@@ -32,7 +35,10 @@ const NOT_HERE: &[(&str, &str)] = &[
         "the clock jumps",
         "no namespace has a wall clock of its own; unit tests of cron and certificates have one",
     ),
-    ("inotify is used up", "its limit is a user namespace's, where the receiver can't become nobody"),
+    (
+        "inotify is used up",
+        "its limit is a user namespace's, where the receiver can't become nobody; unit tests have one",
+    ),
 ];
 
 #[test]
@@ -161,6 +167,41 @@ fn pipes_for_files(device: &mut Device) {
     let start = Instant::now();
     assert!(device.end(Signal::TERM).success());
     assert!(start.elapsed().as_secs() < 10);
+}
+
+fn little_memory(device: &mut Device) {
+    limited(device, "--data=12582912");
+    takes_posts(device);
+    assert!(!status(device).contains("problem"), "{}", status(device));
+}
+
+/// With a disk of its own for STATE_DIR, after this has happened to it.
+fn with_state_disk(device: &mut Device, happens: &str) {
+    let script = format!("mkdir $0 && mount -t tmpfs -o size=64k none $0 && {happens} && exec \"$@\"");
+    let directory = device.state_dir().display().to_string();
+    device.start_wrapped(&["unshare", "--mount", "sh", "-c", &script, &directory]);
+    takes_posts(device);
+    says(device, "what manifests say now isn't kept over a restart: failed to write '");
+}
+
+fn state_disk_full(device: &mut Device) {
+    with_state_disk(device, "{ head -c 1M /dev/zero > $0/filler || :; }");
+    let filler = format!("/proc/{}/root{}/filler", device.pid(), device.state_dir().display());
+    fs::remove_file(filler).unwrap();
+    device.profiles(&[("low", "x < 4")]);
+    says_no_more(device, "isn't kept over a restart");
+}
+
+fn state_read_only(device: &mut Device) {
+    with_state_disk(device, "mount -o remount,ro $0");
+    says(device, "another agent could take the same state directory: failed to lock '");
+    let (pid, directory) = (device.pid().to_string(), device.state_dir());
+    let mut again = Command::new("nsenter");
+    again.args(["--mount", "--target", &pid, "mount", "-o", "remount,rw"]).arg(directory);
+    assert!(again.status().unwrap().success());
+    device.profiles(&[("low", "x < 4")]);
+    says_no_more(device, "isn't kept over a restart");
+    says_no_more(device, "another agent could take");
 }
 
 fn disk_full(device: &mut Device) {

@@ -26,7 +26,7 @@ use log::debug;
 use super::state::Store;
 use crate::{
     agent::{
-        Event,
+        Event, Kept,
         gather::gather,
         notice::{self, Notice, Reason},
         report::text,
@@ -84,7 +84,8 @@ pub struct Manifests {
     is_known: bool,
     told: Option<Desired>,
     complaints: BTreeSet<Problem>,
-    store_complaint: Option<String>,
+    /// What the files say couldn't be kept.
+    is_unkept: bool,
 }
 
 impl Manifests {
@@ -103,7 +104,7 @@ impl Manifests {
             is_known: false,
             told: None,
             complaints: BTreeSet::new(),
-            store_complaint: None,
+            is_unkept: false,
         };
         let thread = thread::Builder::new().name("manifests".to_owned()).stack_size(STACK);
         thread.spawn(move || {
@@ -161,7 +162,7 @@ impl Manifests {
                 let message = format!("can't be watched: {cause}; it is read every {} s", RETRY.1.as_secs());
                 problems.push(Problem { severity: Severity::Warning, ..Problem::file(&dir, message) });
             }
-            (Ok(has_changed), None) if has_changed || self.store_complaint.is_some() => self.keep()?,
+            (Ok(has_changed), None) if has_changed || self.is_unkept => self.keep()?,
             (Ok(_), None) => {}
         }
         self.complain(folder::told(problems, &self.dir))?;
@@ -210,12 +211,9 @@ impl Manifests {
     fn keep(&mut self) -> Result<(), SendError<Event>> {
         let kept = self.folder.kept().map_err(|error| error.to_string());
         let saved = kept.and_then(|kept| self.store.save(KEPT, &kept).map_err(|error| error.to_string()));
-        let complaint = saved.err();
-        if let Some(complaint) = complaint.as_ref().filter(|_| complaint != self.store_complaint) {
-            self.events.send(Event::Notice(Notice::warning(Reason::Failed, complaint.clone())))?;
-        }
-        self.store_complaint = complaint;
-        Ok(())
+        let is_news = saved.is_err() || self.is_unkept;
+        self.is_unkept = saved.is_err();
+        if is_news { self.events.send(Event::Stored(Kept::Manifests, saved)) } else { Ok(()) }
     }
 }
 

@@ -338,14 +338,18 @@ fn too_many_files_or_bytes_are_refused_by_name_and_pipes_are_passed_over() {
 }
 
 #[test]
-fn a_state_directory_that_takes_nothing_is_told_and_harms_nobody() {
+fn a_state_directory_that_takes_nothing_is_told_until_it_does_and_what_is_asked_for_counts() {
     let mut world = World::new();
     fs::write(world.root.path().join("state"), "in the way").unwrap();
     world.write("a.yaml", &workload("one"));
     world.start();
+    let Some(Event::Stored(Kept::Manifests, Err(cause))) = world.receive(PATIENCE) else { panic!() };
+    assert!(cause.starts_with("failed to write '"), "{cause}");
     assert_eq!(world.next(), ["one"]);
-    let complaints = world.complaints();
-    assert!(complaints.len() == 1 && complaints[0].starts_with("failed to write '"), "{complaints:?}");
+    fs::remove_file(world.root.path().join("state")).unwrap();
+    world.write("a.yaml", &workload("two"));
+    assert_eq!(world.receive(PATIENCE), Some(Event::Stored(Kept::Manifests, Ok(()))));
+    assert_eq!(world.next(), ["two"]);
 }
 
 #[test]

@@ -13,6 +13,7 @@ use crossbeam_channel::Sender;
 use rustix::{
     event::{Timespec, poll},
     fs::inotify::{self, CreateFlags, WatchFlags},
+    io::Errno,
 };
 
 use crate::{
@@ -37,7 +38,14 @@ struct Shared {
     events: Sender<Event>,
     /// When the kernel has one to give: what is missed without is seen by the full look.
     inotify: OnceLock<OwnedFd>,
-    pods: Mutex<Vec<Pod>>,
+    pods: Mutex<Pods>,
+}
+
+#[derive(Default)]
+struct Pods {
+    all: Vec<Pod>,
+    /// The kernel has no watch for some, as told.
+    short: Option<Errno>,
 }
 
 struct Pod {
@@ -45,6 +53,8 @@ struct Pod {
     /// Of its containers.
     groups: Vec<PathBuf>,
     watches: Vec<i32>,
+    /// Why it isn't watched as it should be.
+    short: Option<Errno>,
     /// How often it was refused a process.
     refusals: u64,
     /// It was told that it is refused some; until a full look finds no more refusals that goes for all that follow.
@@ -69,13 +79,20 @@ impl Pod {
 
     fn watch(&mut self, inotify: Option<&OwnedFd>) {
         let Some(inotify) = inotify else { return };
-        let watch = |group: &PathBuf| inotify::add_watch(inotify, group.join(EVENTS), WatchFlags::MODIFY);
-        self.watches = self.groups.iter().filter_map(|group| watch(group).ok()).collect();
+        (self.watches, self.short) = (Vec::new(), None);
+        for group in &self.groups {
+            match inotify::add_watch(inotify, group.join(EVENTS), WatchFlags::MODIFY) {
+                Ok(watch) => self.watches.push(watch),
+                Err(error @ (Errno::NOSPC | Errno::NOMEM)) => self.short = Some(error),
+                Err(_) => {} // the group is gone
+            }
+        }
     }
 
     /// A fork bomb would wake this thread thousands of times a second.
     fn unwatch(&mut self, inotify: Option<&OwnedFd>) {
         let Some(inotify) = inotify else { return };
+        self.short = None;
         for watch in self.watches.drain(..) {
             let _ = inotify::remove_watch(inotify, watch); // the group is gone, and the watch with it
         }
@@ -105,7 +122,7 @@ impl Forks {
     }
 
     /// Until the kernel has an instance to give, and then watches all pods; `false`: nobody listens any more.
-    fn wait_for_inotify(&self, mut error: rustix::io::Errno) -> bool {
+    fn wait_for_inotify(&self, mut error: Errno) -> bool {
         let Shared { engine, events, inotify, pods } = &*self.0;
         let tell = |result| events.send(Event::Works(Part::Forks(*engine), result)).is_ok();
         loop {
@@ -120,19 +137,20 @@ impl Forks {
                     continue;
                 }
             }
-            lock(pods).iter_mut().filter(|pod| !pod.told).for_each(|pod| pod.watch(inotify.get()));
+            lock(pods).all.iter_mut().filter(|pod| !pod.told).for_each(|pod| pod.watch(inotify.get()));
+            let goes_on = tell(Ok(()));
             self.look(false);
-            return tell(Ok(()));
+            return goes_on;
         }
     }
 
     /// From now on these are the control groups of the pod's containers.
     pub(super) fn watch(&self, id: &WorkloadId, groups: Vec<PathBuf>) {
         let mut pods = lock(&self.0.pods);
-        if pods.iter().any(|pod| pod.id == *id && pod.groups == groups) {
+        if pods.all.iter().any(|pod| pod.id == *id && pod.groups == groups) {
             return;
         }
-        pods.retain_mut(|pod| {
+        pods.all.retain_mut(|pod| {
             let is_it = pod.id == *id;
             if is_it {
                 pod.unwatch(self.0.inotify.get());
@@ -140,9 +158,10 @@ impl Forks {
             !is_it
         });
         if !groups.is_empty() {
-            let mut pod = Pod { id: id.clone(), groups, watches: Vec::new(), refusals: 0, told: false };
+            let mut pod =
+                Pod { id: id.clone(), groups, watches: Vec::new(), short: None, refusals: 0, told: false };
             pod.watch(self.0.inotify.get());
-            pods.push(pod);
+            pods.all.push(pod);
             drop(pods);
             self.look(false); // it may have met its limit before anybody watched
         }
@@ -152,7 +171,8 @@ impl Forks {
     pub(super) fn look(&self, full: bool) {
         let Shared { engine, events, inotify, pods } = &*self.0;
         let inotify = inotify.get();
-        lock(pods).retain_mut(|pod| {
+        let mut pods = lock(pods);
+        pods.all.retain_mut(|pod| {
             let Some(refusals) = pod.count() else {
                 pod.unwatch(inotify);
                 return false;
@@ -161,19 +181,24 @@ impl Forks {
             if more && !pod.told {
                 pod.unwatch(inotify);
                 let _ = events.send(Event::Refused(*engine, pod.id.clone(), pod.limit())); // or the agent ends
-            } else if pod.told && full && !more {
+            } else if full && !more && (pod.told || pod.short.is_some()) {
                 pod.watch(inotify);
                 pod.told = false;
             }
             pod.told |= more;
             true
         });
+        let short = pods.all.iter().find_map(|pod| pod.short);
+        if short != std::mem::replace(&mut pods.short, short) {
+            let result = short.map_or(Ok(()), |error| Err(format!("no inotify watch: {error}")));
+            let _ = events.send(Event::Works(Part::Forks(*engine), result));
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::{env, process::Command, time::Duration};
 
     use crossbeam_channel::{Receiver, unbounded};
 
@@ -253,6 +278,37 @@ mod tests {
         let bed = Bed::new(0);
         fs::remove_dir_all(bed.root.path().join("pod")).unwrap();
         bed.forks.look(true);
-        assert!(lock(&bed.forks.0.pods).is_empty());
+        assert!(lock(&bed.forks.0.pods).all.is_empty());
+    }
+
+    #[test]
+    fn watches_that_are_used_up_are_told_and_so_is_that_there_are_some_again() {
+        const INSIDE: &str = "DWNG_FEW_WATCHES";
+        const LIMIT: &str = "/proc/sys/user/max_inotify_watches";
+        if env::var_os(INSIDE).is_none() {
+            // the limit is a user namespace's
+            let mut inside = Command::new("unshare");
+            inside.args(["--user", "--map-root-user"]).arg(env::current_exe().unwrap()).env(INSIDE, "");
+            let output = inside.arg("watches_that_are_used_up").output().unwrap();
+            let said = [output.stdout, output.stderr].concat();
+            let said = String::from_utf8_lossy(&said);
+            if said.starts_with("unshare: ") {
+                return println!("skipped: {said}");
+            }
+            assert!(output.status.success() && said.contains("1 passed"), "{said}");
+            return;
+        }
+        fs::write(LIMIT, "1").unwrap();
+        let bed = Bed::new(0);
+        let told = |result| {
+            let works = Event::Works(Part::Forks(ENGINE), result);
+            assert_eq!(bed.events.recv_timeout(PATIENCE), Ok(works));
+        };
+        told(Err("no inotify watch: No space left on device (os error 28)".into()));
+        bed.forks.look(true);
+        assert!(bed.events.is_empty(), "once");
+        fs::write(LIMIT, "100").unwrap();
+        bed.forks.look(true);
+        told(Ok(()));
     }
 }
