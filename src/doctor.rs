@@ -2,6 +2,7 @@
 //! needs no agent that runs.
 
 mod device;
+mod holder;
 mod link;
 
 use std::{fmt::Write, path::Path};
@@ -53,7 +54,7 @@ pub fn examine(settings: &Settings) -> Findings {
     device::directories(settings, &mut findings);
     device::podman(settings, &status, &mut findings);
     device::control_groups(settings, &mut findings);
-    device::endpoint(settings, runs, &mut findings);
+    device::endpoint(settings, runs.then_some(&status), &mut findings);
     link::identity(settings, &mut findings);
     link::server(settings, &status, &mut findings);
     findings

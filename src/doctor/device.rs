@@ -10,9 +10,9 @@ use std::{
 use rustix::fs::{Access, access, stat, statvfs};
 use serde_json::Value;
 
-use super::Findings;
+use super::{Findings, holder};
 use crate::{
-    agent::quantity::shown,
+    agent::{part::Part, quantity::shown},
     io::{identity, state::Store, unix},
     settings::{ListenAddress, Settings},
 };
@@ -155,24 +155,36 @@ fn has_all(controllers: &str) -> bool {
     ["cpu", "memory"].iter().all(|wanted| controllers.split_whitespace().any(|it| it == *wanted))
 }
 
-pub(super) fn endpoint(settings: &Settings, agent_runs: bool, findings: &mut Findings) {
+/// `status`: of the agent, if it runs. That something takes connections is good only if it is the agent.
+pub(super) fn endpoint(settings: &Settings, status: Option<&Value>, findings: &mut Findings) {
+    let problems = status.and_then(|status| status["device"]["problems"].as_array()).into_iter().flatten();
+    let problems: Vec<&str> = problems.filter_map(Value::as_str).collect();
     for address in &settings.metrics_listen {
         let what = format!("METRICS_LISTEN {address}");
+        let lost = Part::Listener(address.to_string()).lost();
+        let is_lost = problems.iter().any(|problem| problem.starts_with(&lost));
         let reached = match address {
             ListenAddress::Tcp(address) => TcpStream::connect_timeout(address, LIMIT).map(drop),
             ListenAddress::Unix(path) => std::os::unix::net::UnixStream::connect(path).map(drop),
         };
-        match (reached, agent_runs) {
-            (Ok(()), true) => findings.good(what, "it takes connections"),
-            (Ok(()), false) => {
-                let remedy = "see who it is: 'ss -ltnp'; stop it, or set METRICS_LISTEN";
-                findings.bad(what, "another program has it", remedy);
+        let holder = holder::find(address).filter(|_| is_lost || status.is_none());
+        match (reached, holder) {
+            (_, Some(holder)) => findings.bad(
+                what,
+                format!("{holder} has it: posts don't reach the agent"),
+                "stop that program, or set METRICS_LISTEN to another address",
+            ),
+            (Ok(()), None) if status.is_some() && !is_lost => findings.good(what, "it takes connections"),
+            (Ok(()), None) => findings.bad(
+                what,
+                "another program has it: posts don't reach the agent",
+                "see who it is: 'ss -lntp'; stop it, or set METRICS_LISTEN to another address",
+            ),
+            (Err(error), None) if status.is_some() => {
+                let says = format!("nothing can be posted there: {error}");
+                findings.bad(what, says, "see 'status' and the agent's log");
             }
-            (Err(error), true) => {
-                let says = format!("nobody can post there: {error}");
-                findings.bad(what, says, "see the agent's log, and who has the port: 'ss -ltnp'");
-            }
-            (Err(_), false) => {}
+            (Err(_), None) => {}
         }
     }
 }

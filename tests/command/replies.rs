@@ -1,6 +1,6 @@
 //! What commands promise to scripts: exit codes, JSON, and who may ask.
 
-use std::{fs, io::Write, os::unix::fs::PermissionsExt, os::unix::net::UnixStream};
+use std::{fs, io::Write, net::TcpListener, os::unix::fs::PermissionsExt, os::unix::net::UnixStream};
 
 use serde_json::Value;
 
@@ -108,6 +108,24 @@ fn the_doctor_names_what_is_wrong_and_what_to_do_with_or_without_an_agent() {
     assert!(text.contains("remedy: systemctl enable --now podman.socket\n"), "{text}");
     let findings = json(&device, &["doctor", "--json"]);
     assert!(findings.as_array().unwrap().iter().any(|it| it["verdict"] == "bad" && it["remedy"].is_string()));
+}
+
+#[test]
+fn the_doctor_says_which_program_has_the_port_with_or_without_an_agent() {
+    let mut device = Device::without_podman("taken");
+    let other = TcpListener::bind(device.address()).unwrap();
+    let taken = format!("bad METRICS_LISTEN {}: '", device.address());
+    let by_this_test = format!("' (process {}) has it", std::process::id());
+    let names_it = |device: &Device| {
+        let text = say(device, &["doctor"]).1;
+        text.contains(&taken) && text.contains(&by_this_test) && text.contains("remedy: stop that program")
+    };
+    assert!(names_it(&device));
+    device.start();
+    device.wait_for("the doctor to name this test", || names_it(&device).then_some(()));
+    drop(other);
+    let good = format!("good METRICS_LISTEN {}: it takes connections", device.address());
+    device.wait_for("the agent to have it", || say(&device, &["doctor"]).1.contains(&good).then_some(()));
 }
 
 #[test]
