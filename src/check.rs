@@ -11,6 +11,7 @@ use crate::{
         expression::{Expression, Slot},
         gather::gather,
         legible,
+        mounts::lone_socket,
         workload::{Backoff, Desired, ListedProfile, Profile, RestartPolicy, Schedule, Workload},
     },
     io::manifests::{Snapshot, read_once},
@@ -46,7 +47,11 @@ pub fn check(settings: &Settings, is_strict: bool) -> Report {
     let Snapshot { desired, problems, files } = snapshot;
     device(&mut text, &settings.device_id, &desired.profiles);
     workloads(&mut text, &desired);
-    let doubts = undefined(&desired);
+    let mut doubts = undefined(&desired);
+    let sockets = settings.sockets();
+    doubts.extend(desired.workloads.iter().filter_map(|workload| {
+        Some(format!("workload `{}`: {}", workload.name(), lone_socket(workload, &sockets)?))
+    }));
     if !problems.is_empty() || !doubts.is_empty() {
         text.push_str("\nProblems\n");
     }

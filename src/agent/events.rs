@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    path::PathBuf,
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -122,6 +123,8 @@ pub struct Setup {
     pub interval: Duration,
     /// A metric older than this is unset.
     pub metrics_ttl: Option<Duration>,
+    /// The unix sockets that posts are taken at.
+    pub sockets: Vec<PathBuf>,
     /// The memory that a container is limited to that says nothing.
     pub default_memory: Option<u64>,
     /// What was last given to [`Action::Remember`].

@@ -54,6 +54,7 @@ mod leaving;
 pub mod legible;
 pub mod limit;
 mod link;
+pub mod mounts;
 pub mod notice;
 pub mod order;
 pub mod part;
@@ -99,7 +100,7 @@ use profile::{ConditionId, Conditions};
 use reconcile::Tracked;
 use shed::Shed;
 pub use slots::NextSlot;
-use sources::{Merged, Source, Sources};
+use sources::{Merged, Sources};
 use time::{Now, Wake};
 use workload::{Engine, Workload, WorkloadId};
 
@@ -158,10 +159,7 @@ impl Agent {
             deployments: Deployments::default(),
             gates: BTreeMap::new(),
             listed_by: BTreeMap::new(),
-            sources: Sources {
-                server: setup.server.as_ref().map(|_| Source::default()),
-                manifests: setup.manifests.then(Source::default),
-            },
+            sources: Sources::new(&mut setup),
             server: None,
             shed: Shed::new(setup.default_memory),
             remembered: setup.server,
@@ -340,9 +338,6 @@ impl Agent {
                 gates.push(gate);
             }
             self.gates.insert(name.clone(), gates);
-            if let Err(problem) = shed::priority(workload) {
-                problems.insert(format!("workload '{name}': {problem}"));
-            }
         }
         for problem in problems.difference(&self.problems) {
             self.book.tell(Notice::warning(Reason::ConfigurationRejected, problem.clone()));

@@ -4,12 +4,16 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
     sync::Arc,
 };
 
 use super::{
+    Setup,
     gather::gather,
     legible,
+    mounts::lone_socket,
+    shed,
     workload::{Content, Desired, Profile, Workload},
 };
 
@@ -18,6 +22,8 @@ use super::{
 pub(super) struct Sources {
     pub(super) server: Option<Source>,
     pub(super) manifests: Option<Source>,
+    /// The unix sockets that posts are taken at.
+    sockets: Vec<PathBuf>,
 }
 
 /// What one source wants, as far as it is known.
@@ -73,6 +79,14 @@ impl Source {
 }
 
 impl Sources {
+    pub(super) fn new(setup: &mut Setup) -> Self {
+        Self {
+            server: setup.server.as_ref().map(|_| Source::default()),
+            manifests: setup.manifests.then(Source::default),
+            sockets: std::mem::take(&mut setup.sockets),
+        }
+    }
+
     /// A workload could not be understood, and it isn't known what it was before.
     pub(super) fn is_any_held(&self) -> bool {
         self.all().any(|source| !source.held.is_empty())
@@ -128,6 +142,9 @@ impl Sources {
                         "workload '{name}': both the server and a manifest define it; the server's counts"
                     ));
                 } else {
+                    let doubts = [shed::priority(workload).err(), lone_socket(workload, &self.sockets)];
+                    let doubts = doubts.into_iter().flatten();
+                    merged.problems.extend(doubts.map(|it| format!("workload '{name}': {it}")));
                     merged.workloads.insert(name.clone(), workload.clone());
                 }
             }

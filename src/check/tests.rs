@@ -3,7 +3,7 @@
 use std::{ffi::OsString, fs};
 
 use super::*;
-use crate::settings::{Host, Invocation};
+use crate::settings::{Host, Invocation, ListenAddress};
 
 const DEVICE: &str = "\
 apiVersion: management.project-flotta.io/v1alpha1
@@ -148,5 +148,31 @@ fn what_will_never_run_here_is_said_and_fails_strictly() {
         let report = checked(&text, false);
         assert!(report.is_good && report.text.contains(said), "{}", report.text);
         assert!(!checked(&text, true).is_good, "{}", report.text);
+    }
+}
+
+#[test]
+fn a_socket_for_posts_that_is_mounted_itself_is_a_warning_and_its_directory_is_not() {
+    let checked = |path: &str, mount: &str| {
+        let dir = tempfile::tempdir().unwrap();
+        let workload = format!(
+            "apiVersion: management.project-flotta.io/v1alpha1\nkind: EdgeWorkload\nmetadata: {{name: w}}\n\
+             spec: {{type: pod, pod: {{spec: {{volumes: [{{name: v, hostPath: {{path: {path}}}}}], containers: \
+             [{{name: c, image: i, volumeMounts: [{{name: v, mountPath: /x{mount}}}]}}]}}}}}}\n"
+        );
+        fs::write(dir.path().join("w.yaml"), workload).unwrap();
+        let mut settings = settings(dir.path());
+        settings.metrics_listen = vec![ListenAddress::Unix("/run/posts/m.sock".into())];
+        check(&settings, true)
+    };
+    let warning = "\n  warning: workload `w`: it mounts the socket '/run/posts/m.sock', which is lost when the agent \
+                   restarts: mount its directory instead, '/run/posts'\n";
+    for (path, mount) in [("/run/posts/m.sock", ""), ("/run/posts", ", subPath: m.sock")] {
+        let report = checked(path, mount);
+        assert!(!report.is_good && report.text.contains(warning), "{}", report.text);
+    }
+    for (path, mount) in [("/run/posts", ""), ("/run/posts", ", subPath: other"), ("/run/other.sock", "")] {
+        let report = checked(path, mount);
+        assert!(report.is_good, "{}", report.text);
     }
 }

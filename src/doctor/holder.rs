@@ -79,9 +79,8 @@ fn process(socket: &str) -> Option<(u32, String)> {
     let all = fs::read_dir("/proc").ok()?.flatten();
     let numbered = all.filter_map(|entry| Some((entry.file_name().to_str()?.parse().ok()?, entry.path())));
     let (pid, directory) = numbered.into_iter().find(|(_, directory)| has_it(directory))?;
-    // a process gives itself any name
     let name = fs::read_to_string(directory.join("comm")).unwrap_or_default();
-    Some((pid, name.trim_end().chars().map(|c| if c.is_control() { ' ' } else { c }).collect()))
+    Some((pid, name.trim_end().to_owned()))
 }
 
 #[cfg(test)]

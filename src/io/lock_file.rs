@@ -6,12 +6,11 @@ use std::{
     io, mem,
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
-    thread,
-    time::Duration,
 };
 
 use crossbeam_channel::Sender;
 use rustix::{
+    event::{Timespec, poll},
     fs::{FlockOperation, fcntl_lock},
     io::Errno,
 };
@@ -20,7 +19,7 @@ use super::{files, spawn};
 use crate::agent::{Event, part::Part};
 
 /// From one try to the next.
-const RETRY: Duration = Duration::from_secs(10);
+const RETRY: Timespec = Timespec { tv_sec: 10, tv_nsec: 0 };
 
 /// Locks the state directory while the file is open; the inner error is why it can't be locked.
 ///
@@ -55,7 +54,7 @@ pub fn lock(state_dir: &Path) -> Result<Result<File, String>, String> {
 pub fn lock_later(state_dir: PathBuf, mut cause: String, events: Sender<Event>) -> io::Result<()> {
     spawn("lock", move || {
         while events.send(Event::Works(Part::Lock, Err(cause))).is_ok() {
-            thread::sleep(RETRY);
+            let _ = poll(&mut [], Some(&RETRY));
             cause = match lock(&state_dir) {
                 Ok(Ok(file)) => {
                     mem::forget(file); // it stays locked as long as this process lives

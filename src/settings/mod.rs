@@ -122,6 +122,15 @@ pub struct Setting {
 }
 
 impl Settings {
+    /// The unix sockets that posts are taken at.
+    pub fn sockets(&self) -> Vec<PathBuf> {
+        let path = |address: &ListenAddress| match address {
+            ListenAddress::Unix(path) => Some(path.clone()),
+            ListenAddress::Tcp(_) => None,
+        };
+        self.metrics_listen.iter().filter_map(path).collect()
+    }
+
     /// Reads the command line (without the program's name), the environment, and the file that `--config` names.
     ///
     /// # Errors

@@ -6,6 +6,7 @@ mod engines;
 mod health;
 mod log;
 mod manual;
+mod posts;
 mod pressure;
 mod process;
 mod secrets;

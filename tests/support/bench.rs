@@ -511,6 +511,7 @@ fn decisions(report: &mut Report) {
             engines: vec![engine],
             interval: Duration::from_secs(60),
             metrics_ttl: None,
+            sockets: Vec::new(),
             default_memory: None,
             finished: Default::default(),
             fallbacks: Default::default(),

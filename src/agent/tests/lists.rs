@@ -51,6 +51,7 @@ fn a_workload_that_moved_to_another_engine_while_the_agent_was_away_starts_when_
         engines: vec![PODMAN, ROOTLESS],
         interval: 60 * S,
         metrics_ttl: None,
+        sockets: Vec::new(),
         default_memory: None,
         finished: Finished::new(),
         fallbacks: Fallbacks::new(),

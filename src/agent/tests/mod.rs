@@ -172,6 +172,7 @@ impl World {
             engines: vec![PODMAN],
             interval: 60 * S,
             metrics_ttl: None,
+            sockets: vec!["/run/posts/metrics.sock".into()],
             default_memory: None,
             finished,
             fallbacks,

@@ -88,6 +88,25 @@ fn a_profile_or_condition_that_the_device_lacks_is_false_and_told_once() {
 }
 
 #[test]
+fn a_workload_that_mounts_the_socket_for_posts_itself_runs_and_that_is_told_once() {
+    let mut content = workload("w", 1).content;
+    content.specification = json!({
+        "volumes": [{ "name": "v", "hostPath": { "path": "/run/posts/metrics.sock" } }],
+        "containers": [{ "name": "c0", "image": "i" }],
+    })
+    .into();
+    let w = Workload::new(content);
+    let mut world = World::new();
+    world.want(&[&w]);
+    world.settle();
+    assert_eq!(world.pods.len(), 1);
+    let is_it = |text: &str| text.starts_with("workload 'w': it mounts the socket '/run/posts/metrics.sock'");
+    assert_eq!(world.said.iter().filter(|notice| is_it(&notice.message)).count(), 1);
+    let device = world.agent.report(world.now).device;
+    assert!(device.problems.iter().any(|problem| is_it(problem)) && device.healthy, "{device:?}");
+}
+
+#[test]
 fn two_hundred_posts_at_once_and_then_one_more_end_in_the_right_state() {
     let w = gated("w", "low");
     let mut world = World::running(&[&w]);

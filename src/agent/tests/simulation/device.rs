@@ -88,6 +88,7 @@ impl<'a> Device<'a> {
             engines: vec![PODMAN, Engine::Podman { rootless: true }],
             interval: 60 * S,
             metrics_ttl: options.ttl,
+            sockets: Vec::new(),
             default_memory: None,
             finished: Finished::new(),
             fallbacks: Fallbacks::new(),
