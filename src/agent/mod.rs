@@ -415,12 +415,6 @@ impl Agent {
         }
     }
 
-    fn answers(&mut self, engine: Engine, now: Now) {
-        if self.engines.answered(engine, now.up) {
-            self.book.tell(Notice::info(Reason::EngineBack, format!("{engine} answers again")));
-        }
-    }
-
     fn listed(&mut self, engine: Engine, ticket: Ticket, pods: &[PodSummary], now: Now) {
         self.answers(engine, now);
         let is_wanted = |pod: &&PodSummary| {
