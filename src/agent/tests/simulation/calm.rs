@@ -185,6 +185,13 @@ impl Device<'_> {
                 let cpu = spec.and_then(|spec| wanted.cpu(spec, &metrics));
                 self.wrong_with(name, spec, allowed, finished, cpu)
             })
+            .or_else(|| {
+                let gone = |name: &&Arc<str>| {
+                    NAMES.iter().position(|it| *it == &***name).is_none_or(|name| wanted.spec(name).is_none())
+                };
+                let name = self.fallbacks.keys().find(gone)?;
+                Some(format!("what '{name}' would return to is still remembered"))
+            })
             .or_else(|| self.left())
     }
 
