@@ -90,7 +90,7 @@ fn lost_lines_are_counted_and_the_last_ones_come_out() {
     let lost = lost.unwrap_or_else(|| panic!("{} bytes, and nothing was lost", log.len()));
     assert!(lost.contains("[WARN] ") && lost.contains(" lost"), "{lost}");
     let tail = &log[log.find(lost).unwrap()..];
-    assert!(tail.lines().count() > 1, "what came later is there: {tail}");
+    assert!(tail.contains("can't be read"), "what came later is there: {tail}");
 }
 
 #[test]

@@ -316,15 +316,16 @@ impl Known {
     }
 }
 
-/// No more problems than a person reads, errors first; how many more there are is one more. In order.
+/// No more problems than a person reads: what is wrong with the directory itself first, then errors; how many more
+/// there are is one more. In order.
 pub(super) fn told(mut problems: Vec<Problem>, dir: &Path) -> Vec<Problem> {
-    problems.sort_by_key(|problem| problem.severity);
+    let own = dir.to_string_lossy();
+    problems.sort_by_key(|problem| (*problem.file != *own, problem.severity));
     let more = problems.get(MOST_PROBLEMS..).unwrap_or_default();
     if let [first, ..] = more {
         let (severity, message) = (first.severity, format!("and {} more problems", more.len()));
         problems.truncate(MOST_PROBLEMS);
-        let dir = Arc::from(dir.to_string_lossy());
-        problems.push(Problem { severity, ..Problem::file(&dir, message) });
+        problems.push(Problem { severity, ..Problem::file(&Arc::from(own), message) });
     }
     problems.sort_unstable();
     problems
@@ -368,4 +369,21 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
         return Err(io::Error::other(format!("it is larger than {LARGEST_FILE} bytes")));
     }
     Ok(content)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_too_many_problems_that_of_the_directory_is_told_and_the_rest_counted() {
+        let file: Arc<str> = "a.yaml".into();
+        let mut problems: Vec<_> = (0..120).map(|_| Problem::file(&file, "bad")).collect();
+        problems.push(Problem::file(&"/m".into(), "can't be read"));
+        let told = told(problems, Path::new("/m"));
+        assert_eq!(told.len(), MOST_PROBLEMS + 1);
+        let of_directory: Vec<_> =
+            told.iter().filter(|it| *it.file == *"/m").map(|it| &*it.message).collect();
+        assert_eq!(of_directory, ["and 21 more problems", "can't be read"]);
+    }
 }
