@@ -18,8 +18,9 @@ pub(super) fn run(input: &[u8]) {
         assert!(number(&status["availableReplicas"]) >= wanted, "available without being so: {answer}");
     }
     assert!(object.beside.iter().all(|name| !name.contains(char::is_whitespace)));
-    if let Some((found, from)) = list(&answer) {
+    if let Some((found, from)) = list(&answer, "owner") {
         assert_eq!(Some(from), version(&answer));
-        assert_eq!(Some(found.len()), answer["items"].as_array().map(Vec::len));
+        let items = answer["items"].as_array().map_or(&[][..], Vec::as_slice);
+        assert_eq!(found.len(), items.iter().filter(|item| is_ours(item, "owner")).count(), "of others");
     }
 }

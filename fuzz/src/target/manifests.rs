@@ -92,6 +92,7 @@ fn checked(directory: &Path, snapshot: &Snapshot) {
         panic!("these settings are good");
     };
     let report = check::check(&settings, false);
+    promise::is_plain(&report.text);
     let errors = snapshot.problems.iter().filter(|problem| problem.severity == Severity::Error).count();
     if errors > 0 {
         assert!(!report.is_good, "{errors} errors, and all is good");
