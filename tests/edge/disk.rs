@@ -74,7 +74,7 @@ fn a_device_that_can_keep_nothing_goes_on_and_says_so_until_it_can() {
     let mark = edge.mark();
     device.kill();
     device.start();
-    device.wait_for_log("nothing will be kept over a restart");
+    device.wait_for_log("another agent could take the same state directory");
     edge.wait_for_running(&device, mark, "while-read-only");
     assert_eq!(device.pods()[..2], both[..]);
     let mark = edge.mark();
