@@ -1,5 +1,5 @@
-//! A real Kubernetes API server with etcd and the controllers of Deployments, and a user that may do what the README
-//! says. The tool that `KUBE_SANDBOX` names brings it. There is no kubelet: [`Cluster::come_up`] takes its place.
+//! A real Kubernetes API server with etcd and the controllers of Deployments, and a user that may do what the documents
+//! say. The tool that `KUBE_SANDBOX` names brings it. There is no kubelet: [`Cluster::come_up`] takes its place.
 
 use std::{
     collections::BTreeMap,
@@ -140,7 +140,7 @@ impl Cluster {
         }
     }
 
-    /// A kubeconfig of a service account that has the README's role, or no role.
+    /// A kubeconfig of a service account that has the documented role, or no role.
     pub fn user(&self, name: &str, has_role: bool) -> PathBuf {
         let account = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name}});
         self.put("POST", "/api/v1/namespaces/default/serviceaccounts", &account);
@@ -202,10 +202,10 @@ impl Cluster {
         (directory, [format!("KUBERNETES_SERVICE_HOST={host}"), format!("KUBERNETES_SERVICE_PORT={port}")])
     }
 
-    /// Gives the README's role to a service account.
+    /// Gives the documented role to a service account.
     pub fn grant(&self, name: &str) {
         let rbac = "/apis/rbac.authorization.k8s.io/v1";
-        self.ask("POST", &format!("{rbac}/clusterroles"), &readme_role());
+        self.ask("POST", &format!("{rbac}/clusterroles"), &documented_role());
         let binding = json!({
             "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding",
             "metadata": {"name": name},
@@ -288,10 +288,10 @@ impl Drop for Cluster {
     }
 }
 
-/// The role as the README shows it.
-fn readme_role() -> Value {
-    let readme = fs::read_to_string(repository("README.md")).unwrap();
-    let blocks = readme.split("```yaml\n").skip(1).map(|rest| rest.split("```").next().unwrap());
+/// The role as the documents show it.
+fn documented_role() -> Value {
+    let text = fs::read_to_string(repository("docs/kubernetes.md")).unwrap();
+    let blocks = text.split("```yaml\n").skip(1).map(|rest| rest.split("```").next().unwrap());
     let role = blocks.into_iter().find(|block| block.contains("kind: ClusterRole")).expect("a role");
     serde_yaml::from_str(role).unwrap()
 }
