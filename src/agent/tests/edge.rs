@@ -36,8 +36,6 @@ pub(super) struct Edge {
     pub(super) came: Vec<(CallKind, Duration)>,
     /// What the agent told people and the server has not heard yet.
     unheard: VecDeque<String>,
-    /// How many of these were said to be dropped.
-    dropped: usize,
     stored: BTreeMap<String, ServerConfiguration>,
 }
 
@@ -59,7 +57,6 @@ impl Default for Edge {
             beats: Vec::new(),
             came: Vec::new(),
             unheard: VecDeque::new(),
-            dropped: 0,
             stored: BTreeMap::new(),
         }
     }
@@ -132,17 +129,14 @@ impl Edge {
         }
     }
 
-    /// Every event comes once, or is counted by an equal one, but for those that are said to be dropped.
+    /// Every event comes once and in its order, but for those that are said to be dropped.
     fn hear(&mut self, heartbeat: &Heartbeat) {
         for event in &heartbeat.events {
             if event.reason == Reason::EventsDropped {
                 let dropped: usize = event.message.split(' ').next().unwrap().parse().unwrap();
-                self.dropped += dropped;
+                self.unheard.drain(..dropped);
             } else {
-                for _ in 0..event.times {
-                    let told = self.unheard.iter().position(|told| *told == event.message);
-                    self.unheard.remove(told.expect("doubled")).expect("it is there");
-                }
+                assert_eq!(self.unheard.pop_front().as_ref(), Some(&event.message), "lost or doubled");
             }
         }
         self.beats.push(heartbeat.clone());
@@ -157,11 +151,10 @@ impl Edge {
     /// Of what was told until now nothing is expected any more.
     pub(super) fn expect_nothing(&mut self) {
         self.unheard.clear();
-        self.dropped = 0;
     }
 
     pub(super) fn unheard(&self) -> usize {
-        self.unheard.len() - self.dropped
+        self.unheard.len()
     }
 
     /// What the state directory gives back for what was stored.
