@@ -44,11 +44,9 @@ pub(super) fn survive(edge: &mut Edge, device: &mut Device, trouble: &mut dyn Tr
     println!("CHAOS_SEED={seed}");
     let mut dice = Dice(seed);
     edge.profiles(device, &[("low", "x<3% || x == nil")]);
-    // (the same content has the same name of its pod, and another test's may be on this podman)
-    let sleep = format!(": {}; {SLEEP}", device.state_dir().display());
-    edge.workload(device, "bystander", &sleep);
-    edge.workload(device, "changing", &sleep);
-    let mut gated = workload("gated", &sleep);
+    edge.workload(device, "bystander", SLEEP);
+    edge.workload(device, "changing", SLEEP);
+    let mut gated = workload("gated", SLEEP);
     gated["spec"]["profiles"] = serde_json::json!([{"name": "p", "conditions": ["low"]}]);
     edge.manifest("gated.json", &for_device(device, gated));
     device.start();
@@ -72,7 +70,7 @@ pub(super) fn survive(edge: &mut Edge, device: &mut Device, trouble: &mut dyn Tr
         trouble.strike(edge, &mut dice);
         if dice.roll(3) == 0 {
             version += 1;
-            edge.workload(device, "changing", &format!("echo version {version}; {sleep}"));
+            edge.workload(device, "changing", &format!("echo version {version}; {SLEEP}"));
         }
         pause(dice.roll(2500));
         if dice.roll(2) == 0 {
@@ -82,7 +80,7 @@ pub(super) fn survive(edge: &mut Edge, device: &mut Device, trouble: &mut dyn Tr
     }
     trouble.end(edge);
     version += 1;
-    edge.workload(device, "changing", &format!("echo version {version}; {sleep}"));
+    edge.workload(device, "changing", &format!("echo version {version}; {SLEEP}"));
     device.post("x", 0);
 
     let last = format!("version {version}\n");

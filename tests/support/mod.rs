@@ -380,15 +380,17 @@ impl Gate {
     }
 }
 
-/// A workload of one busybox container.
+/// A workload of one busybox container. Its shell is called by the test's name, so two tests that ask for the
+/// same in one podman get two pods: a pod's name tells its contents, and an agent leaves another agent's pod be.
 pub fn workload(name: &str, script: &str) -> serde_json::Value {
+    let test = thread::current().name().unwrap_or("test").to_owned();
     serde_json::json!({
         "apiVersion": "management.project-flotta.io/v1alpha1", "kind": "EdgeWorkload",
         "metadata": {"name": name},
         "spec": {"type": "pod", "pod": {"spec": {
             "terminationGracePeriodSeconds": 1,
             "containers": [{
-                "name": "main", "image": IMAGE, "imagePullPolicy": "IfNotPresent", "command": ["sh", "-c", script],
+                "name": "main", "image": IMAGE, "imagePullPolicy": "IfNotPresent", "command": ["sh", "-c", script, test],
             }],
         }}},
     })
