@@ -55,16 +55,14 @@ fn secrets_come_with_the_configuration_and_go_with_the_servers_word() {
 
     // each change is a new pod of its users alone
     secret(&edge, "s", json!({ "k": values[2] }));
-    let mut pods = vec![first[0].id.clone()];
-    let mut next = |what: &str| {
-        device.wait_for(what, || (device.pods().first()?.id != pods[pods.len() - 1]).then_some(()));
-        let running = device.wait_for_running(&["user", "zz-other"]);
-        assert_eq!(running[1], first[1]);
-        pods.push(running[0].id.clone());
+    let mut last = first[0].clone();
+    let mut next = || {
+        last = device.wait_for_another(&last);
+        assert_eq!(device.wait_for_running(&["user", "zz-other"])[1], first[1]);
     };
-    next("a pod with the new secret");
+    next();
     secret(&edge, "pull", auth(&values[1]));
-    next("a pod with the new credentials");
+    next();
 
     // credentials that make no sense hold back their workload, and the server hears why
     secret(&edge, "pull", json!({ ".dockerconfigjson": values[0] }));

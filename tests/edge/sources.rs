@@ -28,7 +28,7 @@ fn the_server_wins_a_name_and_what_moves_to_it_is_not_restarted() {
     };
     is_told("workload 'contested': both");
     is_told("workload 'moves': both");
-    device.wait_for("the server's pod", || (device.pods().first()?.id != before[0].id).then_some(()));
+    device.wait_for_another(&before[0]);
     let servers = device.wait_for_running(&["contested", "local-of-both", "moves"]);
     assert_eq!(servers[1..], before[1..]);
     device.remove_manifest("moves.json"); // now it is the server's alone
@@ -46,7 +46,7 @@ fn the_server_wins_a_name_and_what_moves_to_it_is_not_restarted() {
     }
     device.kill();
     device.start();
-    device.wait_for("the manifest's pod", || (device.pods().first()?.id != servers[0].id).then_some(()));
+    device.wait_for_another(&servers[0]);
     let alone = device.wait_for_running(&["contested", "last-of-both", "local-of-both"]);
     assert_eq!(alone[0].name, before[0].name);
     assert_eq!(alone[1..], four[1..3]);
@@ -56,7 +56,7 @@ fn the_server_wins_a_name_and_what_moves_to_it_is_not_restarted() {
     device.talk_to(&edge);
     device.kill();
     device.start();
+    assert_eq!(device.wait_for_another(&alone[0]).name, servers[0].name);
     let again = device.wait_for_running(&["contested", "last-of-both", "local-of-both", "moves"]);
-    device.wait_for("the server's pod", || (device.pods().first()?.name == servers[0].name).then_some(()));
     assert_eq!(again[1..3], alone[1..]);
 }

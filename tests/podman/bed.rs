@@ -7,6 +7,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
+    thread,
     time::Duration,
 };
 
@@ -193,10 +194,11 @@ pub(crate) fn workload(name: &str, specification: Value) -> Arc<Workload> {
     workload_with(name, specification, vec![])
 }
 
+/// In a namespace of the test's own: two tests that ask for the same get two pods.
 pub(crate) fn workload_with(name: &str, specification: Value, config_maps: Vec<Value>) -> Arc<Workload> {
     Arc::new(Workload::new(Content {
         name: name.into(),
-        namespace: "default".into(),
+        namespace: thread::current().name().unwrap_or("default").into(),
         engine: ENGINE,
         labels: vec![("app".into(), name.into())],
         annotations: vec![],

@@ -58,7 +58,7 @@ fn a_secret_reaches_its_users_alone_and_leaves_nothing_behind() {
     assert!(!command_lines().contains(&one));
 
     secret(&device, &two);
-    device.wait_for("another pod", || (device.pods().first()?.id != first[0].id).then_some(()));
+    device.wait_for_another(&first[0]);
     let second = device.wait_for_running(&["user", "zz-other"]);
     assert_eq!(second[1], first[1]);
 

@@ -306,11 +306,15 @@ impl Device {
         })
     }
 
-    /// Waits until the only pod is another one than this, and runs.
+    /// Waits until the only pod of this pod's workload is another one, and runs.
     pub fn wait_for_another(&self, before: &podman::Pod) -> podman::Pod {
-        self.wait_for("another pod to run", || match &self.pods()[..] {
-            [pod] if pod.id != before.id && pod.status == "Running" => Some(pod.clone()),
-            _ => None,
+        self.wait_for(&format!("another pod of '{}' to run", before.workload), || {
+            let mut pods = self.pods();
+            pods.retain(|pod| pod.workload == before.workload);
+            match &pods[..] {
+                [pod] if pod.id != before.id && pod.status == "Running" => Some(pod.clone()),
+                _ => None,
+            }
         })
     }
 
