@@ -168,7 +168,7 @@ struct Engines {
 
 impl Engines {
     fn new(settings: &Settings, disks: &Disks, state: Store, events: Sender<Event>) -> Self {
-        let owner = crate::wire::pod::owner(&settings.device_id, &settings.state_dir);
+        let owner = crate::wire::ownership::owner(&settings.device_id, &settings.state_dir);
         let sockets = [(false, &settings.podman_socket), (true, &settings.rootless_podman_socket)];
         let config = |(rootless, socket): (bool, &PathBuf)| {
             let engine = Engine::Podman { rootless };

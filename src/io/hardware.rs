@@ -26,7 +26,7 @@ mod tree;
 
 use std::path::Path;
 
-use crate::wire::hardware::Hardware;
+use crate::wire::edge_api::hardware::Hardware;
 use addresses::Address;
 use tree::Tree;
 

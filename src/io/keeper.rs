@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     agent::{Event, Finished, Kept, call::Unheard, images::Pulled, update::Fallbacks},
-    wire::{fallback, strict},
+    wire::{own::fallback, strict},
 };
 
 const FINISHED: &str = "finished";

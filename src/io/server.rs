@@ -45,8 +45,8 @@ use crate::{
     },
     settings::Settings,
     wire::{
+        edge_api::{self, Header},
         manifest,
-        message::{self, Header},
     },
 };
 
@@ -216,12 +216,12 @@ impl Shared {
                     self.keep(&client.identity); // perhaps the disk takes it now
                 }
                 let body = self.ask_as(&client, call, "")?;
-                let found = message::configuration(&body, &self.vault.device_id).map_err(nonsense)?;
+                let found = edge_api::configuration(&body, &self.vault.device_id).map_err(nonsense)?;
                 let raw = memory::to_keep(&self.vault.state, &found);
                 Ok(Answer::Configured(Box::new(ServerConfiguration { raw, ..found.meaning })))
             }
             Call::Control => {
-                let disconnect = message::disconnects(&self.ask(call)?).map_err(nonsense)?;
+                let disconnect = edge_api::disconnects(&self.ask(call)?).map_err(nonsense)?;
                 Ok(Answer::Controlled { disconnect })
             }
         }
@@ -246,7 +246,7 @@ impl Shared {
             message_id: &message_id()?,
             sent: self.clock.now(),
         };
-        let request = message::request(call, header, hardware.as_ref(), certificate_request)
+        let request = edge_api::request(call, header, hardware.as_ref(), certificate_request)
             .map_err(|error| CallFailure::Local(format!("failed to write a message: {error}")))?;
         // an event that is told twice happened twice, as far as the server knows
         let may_repeat = !matches!(call, Call::Heartbeat(beat) if !beat.events.is_empty());
@@ -316,7 +316,7 @@ impl Shared {
         }
         let application = self.vault.apply().map_err(CallFailure::Local)?;
         let body = self.introduce(&Call::Register, &application.request)?;
-        let next = message::certificate(&body)
+        let next = edge_api::certificate(&body)
             .and_then(|certificate| self.vault.receive(&application, &certificate, self.clock.now()));
         let next = next.map_err(|cause| {
             CallFailure::Nonsense(format!("the answer of '{}' to a registration: {cause}", self.target.url))
@@ -330,7 +330,7 @@ impl Shared {
         let (not_before, expires) = (next.pair.facts.not_before, next.pair.facts.not_after);
         let client = self.client_of(next)?;
         match self.ask_as(&client, &Call::Control, "") {
-            Ok(body) if !is_new && message::disconnects(&body) == Ok(true) => {
+            Ok(body) if !is_new && edge_api::disconnects(&body) == Ok(true) => {
                 let message = "the server unregistered the device of this certificate".to_owned();
                 return Err(CallFailure::Refused { status: 404, message, retry_after: None });
             }

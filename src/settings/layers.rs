@@ -19,7 +19,7 @@ use super::{
     host::Host,
     keys::{self, Key},
 };
-use crate::wire::manifest::yaml::{self, Field};
+use crate::wire::{field::Field, yaml};
 
 const PREFIX: &str = "EDGE_DEVICE_";
 /// The keys whose files may be credentials, and what these are called then.

@@ -24,7 +24,7 @@ pub use layers::Source;
 use layers::{Given, Layers};
 pub use value::{ListenAddress, Reserve};
 
-use crate::{agent::legible, wire::pod::Limits};
+use crate::{agent::legible, wire::podman::pod::Limits};
 
 /// What the command line asks for.
 #[derive(Debug, Clone, PartialEq)]

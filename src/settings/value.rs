@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use crate::{agent::quantity, wire::manifest::names::is_dns_subdomain};
+use crate::{agent::quantity, wire::names::is_dns_subdomain};
 
 /// Where to listen for metrics.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -165,7 +165,7 @@ pub(super) fn device_id(text: &str) -> Result<String, String> {
 }
 
 pub(super) fn namespace(text: &str) -> Result<String, String> {
-    if crate::wire::manifest::names::is_dns_label(text) {
+    if crate::wire::names::is_dns_label(text) {
         return Ok(text.to_owned());
     }
     Err("must be a lower-case DNS-1123 label: letters, digits and inner hyphens, at most 63".to_owned())

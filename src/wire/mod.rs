@@ -1,18 +1,30 @@
-//! Other people's formats. Raw serde structures become the agent's valid types here, and nothing else does:
-//! an error names the field and, in a file, the line.
+//! The formats. Raw serde structures become the agent's valid types here, and nothing else does: an error names the
+//! field and, in a file, the line.
+//!
+//! | look in | for |
+//! |---|---|
+//! | [`edge_api`] | what the control plane is told and answers, the configuration in it, the device's hardware |
+//! | [`own`] | the agent's own: frames between its processes, what it keeps, its metrics page |
+//! | [`manifest`] | the files that people write: `EdgeDevice`, `EdgeWorkload`, `ConfigMap`, `Secret` |
+//! | [`podman`] | what podman is given (pods, `Secret`s, credentials of registries) and what it answers |
+//! | [`kubernetes`] | Deployments and what a cluster says of them, kubeconfig files |
+//! | [`ownership`] | the labels and names that say whose something is, on every engine |
+//! | [`strict`], `yaml`, `field` | the readers: JSON to types, YAML to JSON, and where something stands |
+//! | [`names`], `json`, `text`, `base64` | small helpers of them all |
+//!
+//! Imports go down this list only.
 
-pub(crate) mod base64;
-pub mod fallback;
-pub mod frames;
-pub mod hardware;
-pub mod kubeconfig;
+pub mod edge_api;
 pub mod kubernetes;
 pub mod manifest;
-pub mod message;
-pub mod openmetrics;
-pub mod pod;
+pub mod own;
+pub mod ownership;
 pub mod podman;
-pub mod registry;
-pub mod secrets;
-pub mod session;
+
+pub(crate) mod base64;
+pub(crate) mod field;
+mod json;
+pub mod names;
 pub mod strict;
+pub(crate) mod text;
+pub(crate) mod yaml;

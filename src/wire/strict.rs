@@ -17,10 +17,7 @@ use serde::{
 };
 use serde_json::{Error, Value, map};
 
-use super::manifest::{
-    Finding,
-    yaml::{Field, Step},
-};
+use super::field::{Field, Finding, Step};
 
 /// The value, and the fields that have no effect.
 pub(in crate::wire) fn typed<'de, T: Deserialize<'de>>(
@@ -279,9 +276,9 @@ mod tests {
     use crate::{
         agent::workload::{Content, Engine},
         wire::{
+            edge_api,
             manifest::Source,
-            message,
-            podman::{InspectedContainer, ListedPod, Started},
+            podman::answers::{InspectedContainer, ListedPod, Started},
         },
     };
 
@@ -295,11 +292,11 @@ mod tests {
         from_json::<Started>(b"[[]]").unwrap_err();
         for body in ["[{}]", "[]", "7", r#"[{"command": "disconnect"}]"#] {
             assert!(
-                message::disconnects(body.as_bytes()).unwrap_err().contains("must be a mapping"),
+                edge_api::disconnects(body.as_bytes()).unwrap_err().contains("must be a mapping"),
                 "{body}"
             );
-            message::certificate(body.as_bytes()).unwrap_err();
-            message::configuration(body.as_bytes(), "dev").unwrap_err();
+            edge_api::certificate(body.as_bytes()).unwrap_err();
+            edge_api::configuration(body.as_bytes(), "dev").unwrap_err();
         }
     }
 

@@ -23,7 +23,7 @@ use device_worker_ng::{
         podman::{Config, Podman},
         pressure::Disks,
     },
-    wire::pod::Limits,
+    wire::podman::pod::Limits,
 };
 use serde_json::{Value, json};
 

@@ -52,7 +52,7 @@ fn pods_of_others_that_a_podman_lists_all_the_same_are_not_seen() {
     });
     let bed = Bed::at(socket);
     let pod = |name: &str, labels: Value| json!({ "Id": name, "Name": name, "Labels": labels });
-    let label = device_worker_ng::wire::pod::OWNER_LABEL;
+    let label = device_worker_ng::wire::ownership::OWNER_LABEL;
     *pods.lock().unwrap() = json!([
         pod("theirs-1", json!({ label: "another" })),
         pod("ours-1", json!({ label: bed.owner })),

@@ -9,7 +9,7 @@ use device_worker_ng::{
         shed::Resource,
         workload::{Workload, WorkloadId},
     },
-    wire::pod::pids_limit_annotation,
+    wire::podman::pod::pids_limit_annotation,
 };
 use serde_json::json;
 

@@ -286,7 +286,7 @@ fn every_reason_state_exit_code_and_family_is_documented_and_no_other() {
     let cells = operations.first_cells("## Exit codes");
     assert_eq!(cells.into_iter().map(str::to_owned).collect::<BTreeSet<_>>(), codes);
 
-    let openmetrics = source("src/wire/openmetrics.rs");
+    let openmetrics = source("src/wire/own/openmetrics.rs");
     let code = openmetrics.split("#[cfg(test)]").next().unwrap();
     let mut families: BTreeSet<String> = code
         .split("page.family(\"")
@@ -359,7 +359,9 @@ fn every_field_of_a_manifest_is_documented() {
 fn every_documented_field_is_one_that_the_code_reads() {
     let document = Document::of("docs/manifests.md");
     let mut code = String::new();
-    for directory in ["src/wire", "src/wire/manifest", "src/io/podman", "src/agent"] {
+    for directory in
+        ["src/wire/manifest", "src/wire/podman", "src/wire/kubernetes", "src/io/podman", "src/agent"]
+    {
         for entry in fs::read_dir(repository(directory)).unwrap() {
             let path = entry.unwrap().path();
             if path.is_file() {

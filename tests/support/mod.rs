@@ -292,7 +292,7 @@ impl Device {
     }
 
     fn pods_of(&self, podman: &Path) -> Vec<podman::Pod> {
-        podman::pods(podman, &device_worker_ng::wire::pod::owner(&self.id, &self.state_dir()))
+        podman::pods(podman, &device_worker_ng::wire::ownership::owner(&self.id, &self.state_dir()))
     }
 
     /// Waits until exactly these workloads have a running pod, and returns the pods by name of the workload.

@@ -1,6 +1,6 @@
 //! What a receiver and the agent say to each other.
 
-use device_worker_ng::wire::frames::{self, Kind, Post};
+use device_worker_ng::wire::own::frames::{self, Kind, Post};
 
 pub(super) fn run(input: &[u8]) {
     let mut rest = input;

@@ -1,6 +1,6 @@
 //! The file that says how to get to a Kubernetes cluster.
 
-use device_worker_ng::wire::{kubeconfig::Kubeconfig, manifest::fuzzing::document};
+use device_worker_ng::wire::{kubernetes::kubeconfig::Kubeconfig, manifest::fuzzing::document};
 
 use crate::promise;
 

@@ -2,7 +2,10 @@
 
 use std::time::{Duration, SystemTime};
 
-use device_worker_ng::wire::{podman, session, strict::from_json};
+use device_worker_ng::wire::{
+    podman::{answers as podman, session},
+    strict::from_json,
+};
 use serde_json::Value;
 
 pub(super) fn run(input: &[u8]) {

@@ -3,7 +3,7 @@
 use device_worker_ng::{
     agent::Sample,
     io::metrics::fuzzing::body,
-    wire::frames::{self, Post},
+    wire::own::frames::{self, Post},
 };
 use serde_json::{Value, json};
 

@@ -1,6 +1,6 @@
 //! Credentials for image registries.
 
-use device_worker_ng::wire::registry::{check, credentials};
+use device_worker_ng::wire::podman::registry::{check, credentials};
 
 use crate::{bundle, promise};
 

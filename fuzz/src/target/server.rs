@@ -1,6 +1,6 @@
 //! What the edge API answers: a configuration, a certificate, a control message.
 
-use device_worker_ng::wire::message::{certificate, configuration, disconnects};
+use device_worker_ng::wire::edge_api::{certificate, configuration, disconnects};
 use serde_json::{Value, json};
 
 use super::workload;

@@ -4,7 +4,7 @@ use std::{fs, path::Path};
 
 use device_worker_ng::{
     io::{keeper, manifests::fuzzing::remembered, metrics::fuzzing::posted, state::Store},
-    wire::{fallback, frames::check_name},
+    wire::own::{fallback, frames::check_name},
 };
 
 use crate::{bundle, scratch};

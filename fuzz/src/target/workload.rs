@@ -13,7 +13,11 @@ use device_worker_ng::{
         workload::{Workload, WorkloadId},
     },
     io::podman::fuzzing::write_volumes,
-    wire::{fallback, kubernetes, manifest::names, pod, secrets},
+    wire::{
+        kubernetes, names,
+        own::fallback,
+        podman::{pod, secrets},
+    },
 };
 use serde_json::Value;
 

@@ -1,7 +1,7 @@
 //! Disks: what can be opened as a block device and has hardware below it.
 
 use super::tree::{PARTS, Tree, clean, quantity};
-use crate::wire::hardware::Disk;
+use crate::wire::edge_api::hardware::Disk;
 
 /// /sys counts in these, whatever the disk's own sectors are.
 const SECTOR: u64 = 512;

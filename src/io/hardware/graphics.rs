@@ -1,7 +1,7 @@
 //! Graphics processors: on PCI, or part of a small board's chip.
 
 use super::tree::{PARTS, Tree};
-use crate::wire::hardware::Gpu;
+use crate::wire::edge_api::hardware::Gpu;
 
 const PCI: &str = "sys/bus/pci/devices";
 const DRM: &str = "sys/class/drm";

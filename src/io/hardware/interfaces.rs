@@ -7,7 +7,7 @@ use super::{
     addresses::Address,
     tree::{PARTS, Tree},
 };
-use crate::wire::hardware::Interface;
+use crate::wire::edge_api::hardware::Interface;
 
 const NET: &str = "sys/class/net";
 /// A VLAN on a bridge on a bond on a card is the deepest that makes sense.

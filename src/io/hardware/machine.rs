@@ -1,7 +1,7 @@
 //! The machine as a whole: who made it, how it was booted, what it is called.
 
 use super::tree::{Tree, clean};
-use crate::wire::hardware::{Boot, Cpu, SystemVendor};
+use crate::wire::edge_api::hardware::{Boot, Cpu, SystemVendor};
 
 /// The firmware's own description, on PCs and servers.
 const DMI: &str = "sys/class/dmi/id";

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::tree::{PARTS, Tree};
-use crate::wire::hardware::Mount;
+use crate::wire::edge_api::hardware::Mount;
 
 /// Their devices are names rather than paths.
 const STORAGE: [&str; 8] = ["9p", "ceph", "glusterfs", "nfs", "nfs4", "ubifs", "virtiofs", "zfs"];

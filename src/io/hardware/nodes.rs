@@ -9,7 +9,7 @@ use std::{
 use rustix::fs::{major, minor};
 
 use super::tree::Tree;
-use crate::wire::hardware::HostDevice;
+use crate::wire::edge_api::hardware::HostDevice;
 
 /// Devices that are reported at most.
 const MOST: usize = 1024;

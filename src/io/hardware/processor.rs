@@ -1,7 +1,7 @@
 //! Processors and memory.
 
 use super::tree::{Tree, clean, quantity};
-use crate::wire::hardware::{Cpu, Memory};
+use crate::wire::edge_api::hardware::{Cpu, Memory};
 
 /// No processor has as many flags.
 const FLAGS: usize = 512;

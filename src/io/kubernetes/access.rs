@@ -10,7 +10,7 @@ use crate::{
         Pair,
         pem::{quoted, read as read_file, roots_in},
     },
-    wire::kubeconfig::{Kubeconfig, Material},
+    wire::kubernetes::kubeconfig::{Kubeconfig, Material},
 };
 
 /// Who says how to get to the cluster.

@@ -22,7 +22,7 @@ use crate::{
         identity::Clock,
         server::tls::{self, TlsConnector},
     },
-    wire::message::cut,
+    wire::text::cut,
 };
 
 /// Orders that are carried out at once, each with a connection.

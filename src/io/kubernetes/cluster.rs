@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     io::{identity::Clock, lock},
-    wire::pod::OWNER_LABEL,
+    wire::ownership::OWNER_LABEL,
 };
 
 /// What is known of the cluster before it is asked.

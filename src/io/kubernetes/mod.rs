@@ -41,7 +41,7 @@ use crate::{
 pub struct Config {
     /// How to get there.
     pub place: Place,
-    /// Whose Deployments are ours: [`owner`](crate::wire::pod::owner).
+    /// Whose Deployments are ours: [`owner`](crate::wire::ownership::owner).
     pub owner: String,
     /// Told to every container.
     pub device_id: String,

@@ -15,7 +15,7 @@ use rustix::fs::{CWD, Mode, OFlags};
 use rustix::process::{Pid, WaitOptions, waitpid};
 
 use super::{descriptors, receiver, teller::Teller};
-use crate::wire::frames::Post;
+use crate::wire::own::frames::Post;
 
 /// The hidden subcommand that [`run`](super::receiver::run)s the receiver; after it come the log level, and whether
 /// there is a status page.

@@ -23,7 +23,7 @@ use super::http::{self, Get, Refusal};
 use super::inquiry::Inquiry;
 use super::{descriptors, reader, until};
 use crate::io::since_boot;
-use crate::wire::frames::{Kind, MAX_REPORT};
+use crate::wire::own::frames::{Kind, MAX_REPORT};
 
 /// Clients at once, where descriptors allow.
 const MAX_CLIENTS: usize = 256;

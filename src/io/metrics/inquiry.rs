@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 
-use crate::wire::frames::{Kind, REPORT_HEAD, Refused, read_report_head};
+use crate::wire::own::frames::{Kind, REPORT_HEAD, Refused, read_report_head};
 
 pub(super) struct Inquiry {
     socket: OwnedFd,

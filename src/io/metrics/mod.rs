@@ -53,7 +53,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use crate::agent::{Event, Sample, part::Part};
 use crate::io::{desk::Desk, since_boot};
 use crate::settings::ListenAddress;
-use crate::wire::frames::{Post, Verdict, write_ack};
+use crate::wire::own::frames::{Post, Verdict, write_ack};
 use child::Child;
 pub use child::{SUBCOMMAND, left_receivers};
 use ports::{Change, Port};

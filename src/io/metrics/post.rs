@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde::{Deserialize, Deserializer};
 
 use crate::agent::Sample;
-use crate::wire::{frames::check_name, strict::Mapping};
+use crate::wire::{own::frames::check_name, strict::Mapping};
 
 #[derive(Deserialize)]
 struct Raw<'a> {

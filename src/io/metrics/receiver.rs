@@ -18,7 +18,7 @@ use super::gate::Gate;
 use super::inquiry::Inquiry;
 use super::{descriptors, post, reader, store};
 use crate::io::lock;
-use crate::wire::frames::{Post, Refused, Verdict, read_ack};
+use crate::wire::own::frames::{Post, Refused, Verdict, read_ack};
 
 /// In bytes, stacks included: what it has, and what it needs at least.
 const MEMORY: (u64, u64) = (16 * 1024 * 1024, 2 * 1024 * 1024);

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use crate::agent::{Sample, gather::gather};
 use crate::io::files;
-use crate::wire::frames::check_name;
+use crate::wire::own::frames::check_name;
 
 /// The most names, whoever posts them.
 pub(super) const MAX_NAMES: usize = 4096;

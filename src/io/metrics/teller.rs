@@ -13,8 +13,8 @@ use rustix::event::{PollFd, PollFlags, poll};
 use super::until;
 use crate::agent::asked::{Question, Reply};
 use crate::io::{desk::Desk, since_boot};
-use crate::wire::frames::{Kind, MAX_REPORT, Refused, report_head};
-use crate::wire::openmetrics;
+use crate::wire::own::frames::{Kind, MAX_REPORT, Refused, report_head};
+use crate::wire::own::openmetrics;
 
 /// For a receiver to take what it asked for.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -85,7 +85,7 @@ mod tests {
         Event,
         report::{Device, Metric, Report},
     };
-    use crate::wire::frames::{REPORT_HEAD, read_report_head};
+    use crate::wire::own::frames::{REPORT_HEAD, read_report_head};
 
     fn report(metrics: usize) -> Report {
         let device = Device {

@@ -13,7 +13,7 @@ use crate::{
     agent::order::Failure,
     io::unix::{self, Hangup},
     wire::{
-        podman::{Refusal, Started},
+        podman::answers::{Refusal, Started},
         strict,
     },
 };

@@ -21,7 +21,7 @@ use crate::{
         workload::Engine,
     },
     io::exits::Exits,
-    wire::{pod::OWNER_LABEL, podman::ContainerEvent, strict},
+    wire::{ownership::OWNER_LABEL, podman::answers::ContainerEvent, strict},
 };
 
 /// Between two tries to get the stream.

@@ -13,8 +13,11 @@ use crate::{
         workload::{Content, Workload},
     },
     wire::{
-        podman::{InspectedImage, PullProgress},
-        registry, strict,
+        podman::{
+            answers::{InspectedImage, PullProgress},
+            registry,
+        },
+        strict,
     },
 };
 

@@ -36,7 +36,7 @@ use crate::{
         order::{Failure, Order, Outcome, Task},
         workload::Engine,
     },
-    wire::pod::Limits,
+    wire::podman::pod::Limits,
 };
 
 /// For one order: what a specification takes that is nested as deeply as a manifest may be, in a debug build.
@@ -50,7 +50,7 @@ pub struct Config {
     pub engine: Engine,
     /// Its API socket; need not exist yet.
     pub socket: PathBuf,
-    /// Whose pods are ours: [`owner`](crate::wire::pod::owner).
+    /// Whose pods are ours: [`owner`](crate::wire::ownership::owner).
     pub owner: String,
     /// Told to every container.
     pub device_id: String,

@@ -25,8 +25,8 @@ use crate::{
         exits::{parent, proc_file_mentions},
         lock,
     },
-    wire::{
-        podman::InspectedPod,
+    wire::podman::{
+        answers::InspectedPod,
         session::{self, Exec, last_line},
     },
 };

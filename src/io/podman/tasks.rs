@@ -45,8 +45,11 @@ use crate::{
         unix::Hangup,
     },
     wire::{
-        pod::{self, Limits, OWNER_LABEL, WORKLOAD_LABEL},
-        podman::{InspectedPod, ListedPod, Volume, storage},
+        ownership::{OWNER_LABEL, WORKLOAD_LABEL},
+        podman::{
+            answers::{InspectedPod, ListedPod, Volume, storage},
+            pod::{self, Limits},
+        },
     },
 };
 use look::{Known, Seen, short_name};

@@ -11,7 +11,7 @@ use std::{
 use serde_json::Value;
 
 use super::api::{Client, Error};
-use crate::{agent::workload::WorkloadId, io::exits::Exits, wire::podman};
+use crate::{agent::workload::WorkloadId, io::exits::Exits, wire::podman::answers};
 
 /// It counts files.
 const MEASURE_LIMIT: Duration = Duration::from_secs(120);
@@ -33,7 +33,7 @@ pub(super) fn memory(client: &Client, exits: &Exits) -> Result<Uses, Error> {
     for (pod, container, pid) in running {
         let used = match pid {
             Some(pid) => of_container(Path::new("/"), pid, &container),
-            None => podman::memory_usage(&stats, &container),
+            None => answers::memory_usage(&stats, &container),
         };
         add(&mut uses, pod, used);
     }
@@ -169,7 +169,7 @@ pub(super) fn disk(client: &Client, exits: &Exits, pods: Vec<WorkloadId>) -> Res
     match client.get("system/df", &[], MEASURE_LIMIT)?.json() {
         Ok(df) => {
             let with_use = |pod: WorkloadId| {
-                let used = podman::disk_usage(&df, pod.as_str());
+                let used = answers::disk_usage(&df, pod.as_str());
                 (pod, used)
             };
             Ok(pods.into_iter().map(with_use).collect())

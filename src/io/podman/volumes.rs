@@ -17,7 +17,7 @@ use rustix::process::geteuid;
 use crate::{
     agent::workload::{Workload, WorkloadId},
     io::{beneath::Beneath, lock},
-    wire::secrets,
+    wire::podman::secrets,
 };
 
 /// The volumes of one podman's pods.

@@ -24,7 +24,7 @@ use super::{
 use crate::{
     agent::call::CallFailure,
     io::identity::{Clock, Identity},
-    wire::message::{self, Request},
+    wire::edge_api::{self, Request},
 };
 
 /// For one call, its answer's last byte included.
@@ -96,9 +96,9 @@ impl Client {
             .output_buffer_size(8 * 1024)
             .user_agent(concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION")))
             .build();
-        let base = match target.url.ends_with(message::BASE) {
+        let base = match target.url.ends_with(edge_api::BASE) {
             true => target.url.clone(),
-            false => format!("{}{}", target.url, message::BASE),
+            false => format!("{}{}", target.url, edge_api::BASE),
         };
         Ok(Self {
             agent: tls::agent(http, tls),

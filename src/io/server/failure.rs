@@ -13,7 +13,7 @@ use super::client::Client;
 use crate::{
     agent::{call::CallFailure, legible},
     io::{crypto, identity::Stamp},
-    wire::message::cut,
+    wire::text::cut,
 };
 
 /// Of what a server says besides its status, in bytes.

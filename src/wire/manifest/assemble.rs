@@ -8,11 +8,12 @@ use std::{
 use serde_json::Map;
 
 use super::{
-    Broken, Document, Finding, MOST_WARNINGS, Problem, Severity,
+    contents::Broken,
+    document::Document,
     pod::{Kind, Use},
+    problem::{MOST_WARNINGS, Problem, Severity},
     resource::{ConfigMap, Device, REGISTRIES, Resource, WorkloadManifest},
     secret::Secret,
-    yaml::Field,
 };
 use crate::{
     agent::{
@@ -20,7 +21,13 @@ use crate::{
         gather::gather,
         workload::{Content, Desired, Workload},
     },
-    wire::registry::{self, DOCKER_CONFIG},
+    wire::{
+        field::{Field, Finding},
+        podman::{
+            registry::{self, DOCKER_CONFIG},
+            secrets,
+        },
+    },
 };
 
 /// Chooses what is meant for this device, and puts workloads and their `ConfigMap`s and `Secret`s together.
@@ -192,8 +199,7 @@ pub(in crate::wire) fn finish(
             Finding { field, message }
         })?;
     }
-    if let Some((field, message)) =
-        crate::wire::secrets::resolve(&content, "", &mut content.specification.value()).1.pop()
+    if let Some((field, message)) = secrets::resolve(&content, "", &mut content.specification.value()).1.pop()
     {
         let steps = Field::from(["spec", "pod", "spec"]).0.into_iter().chain(field.0);
         return Err(Finding { field: Field(steps.collect()), message });

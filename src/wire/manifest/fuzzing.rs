@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::yaml;
+use crate::wire::yaml;
 
 /// One document's text as JSON, or why not.
 ///

@@ -5,18 +5,18 @@ use std::{collections::BTreeSet, time::Duration};
 use serde::{Deserialize, de::Error};
 use serde_json::Value;
 
-use super::{
-    Finding,
-    names::{Below, Filled, Key, Label, Shown, Subdomain},
-    probe::{self, Asked},
-    yaml::Field,
-};
+use super::probe::{self, Asked};
 use crate::{
     agent::{
         health::Probes,
         workload::{Content, Engine, RestartPolicy, Workload},
     },
-    wire::{pod::container_name, strict},
+    wire::{
+        field::{Field, Finding},
+        names::{Below, Filled, Key, Label, Shown, Subdomain},
+        podman::pod::container_name,
+        strict,
+    },
 };
 
 /// The part of a `PodSpec` that matters here. Fields with an underscore are read only to be checked: podman

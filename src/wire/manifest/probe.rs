@@ -5,8 +5,10 @@ use std::{net::Ipv6Addr, sync::Arc, time::Duration};
 
 use serde_json::Value;
 
-use super::{Finding, yaml::Field};
-use crate::agent::health::{Check, Host, Probe};
+use crate::{
+    agent::health::{Check, Host, Probe},
+    wire::field::{Field, Finding},
+};
 
 /// A part of a document, and where it stands.
 struct Part<'a> {

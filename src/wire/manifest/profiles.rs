@@ -7,14 +7,15 @@ use serde::{
     de::{Error, MapAccess, Unexpected, Visitor, value::MapAccessDeserializer},
 };
 
-use super::{
-    Finding,
-    names::{check_shown, is_hidden},
-    yaml::Field,
-};
-use crate::agent::{
-    expression::{Expression, Slot},
-    workload::{Condition, ListedCondition, ListedProfile, Profile},
+use crate::{
+    agent::{
+        expression::{Expression, Slot},
+        workload::{Condition, ListedCondition, ListedProfile, Profile},
+    },
+    wire::{
+        field::{Field, Finding},
+        names::{check_shown, is_hidden},
+    },
 };
 
 /// More conditions on one device than this are taken for an accident.

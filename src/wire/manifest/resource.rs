@@ -7,14 +7,11 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{
-    Finding,
-    names::{Key, Label, Subdomain},
     pod::{Pod, Use},
     profiles::{DeviceProfiles, WorkloadProfile},
     secret::Secret,
     select::Selector,
     timing::{CronField, Retry},
-    yaml::Field,
 };
 use crate::{
     agent::{
@@ -23,7 +20,11 @@ use crate::{
         schedule::Cron,
         workload::{Content, Engine, ListedProfile, Profile, RestartPolicy, Schedule},
     },
-    wire::strict,
+    wire::{
+        field::{Field, Finding},
+        names::{Key, Label, Subdomain},
+        strict,
+    },
 };
 
 /// A valid document.

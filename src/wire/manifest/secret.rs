@@ -2,11 +2,14 @@
 
 use serde_json::{Map, Value};
 
-use super::{
-    Finding,
-    names::{Label, NO_KEY, Subdomain, is_key},
+use crate::{
+    agent::confidential::Confidential,
+    wire::{
+        base64,
+        field::Finding,
+        names::{Label, NO_KEY, Subdomain, is_key},
+    },
 };
-use crate::{agent::confidential::Confidential, wire::base64};
 
 /// A `Secret`'s data, keys with base64 values.
 #[derive(Debug, Clone, PartialEq)]

@@ -22,9 +22,9 @@ use crate::{
         lock,
         podman::{api::Error, images},
     },
-    wire::{
+    wire::podman::{
+        answers::ListedContainer,
         pod::{HostPort, host_ports},
-        podman::ListedContainer,
     },
 };
 

@@ -13,7 +13,7 @@ use crate::{
         lock,
         podman::{api::Error, cgroup::LimitError},
     },
-    wire::pod,
+    wire::podman::pod,
 };
 
 impl Tasks {

@@ -12,7 +12,7 @@ use crate::{
         exits::{Exit, Process, Unwatchable},
         lock,
     },
-    wire::podman::{InspectedContainer, PodContainer, State, parse_time},
+    wire::podman::answers::{InspectedContainer, PodContainer, State, parse_time},
 };
 
 /// The exit code of what SIGKILL ends.

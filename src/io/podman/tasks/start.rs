@@ -17,10 +17,9 @@ use crate::{
         },
         unix::Hangup,
     },
-    wire::{
-        pod,
-        podman::{ListedContainer, Played, plain},
-        secrets,
+    wire::podman::{
+        answers::{ListedContainer, Played, plain},
+        pod, secrets,
     },
 };
 

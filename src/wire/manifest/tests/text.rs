@@ -1,6 +1,7 @@
 //! YAML as text: streams, keys, aliases, nesting.
 
 use super::*;
+use crate::wire::{manifest::resource::Resource, yaml};
 
 #[test]
 fn marker_lines_cut_the_stream_and_empty_parts_do_not_count() {

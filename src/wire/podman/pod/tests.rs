@@ -184,14 +184,6 @@ fn a_deep_specification_fits_an_orders_stack() {
 }
 
 #[test]
-fn an_owner_is_one_device_with_one_state_directory() {
-    let one = owner("dev1", Path::new("/a"));
-    assert_eq!((one.len(), one == owner("dev1", Path::new("/a"))), (16, true));
-    assert_ne!(one, owner("dev1", Path::new("/b")));
-    assert_ne!(owner("dev", Path::new("1/a")), owner("dev1", Path::new("/a")));
-}
-
-#[test]
 fn a_container_gets_a_name_that_podman_allows_and_no_two_the_same() {
     for fine in ["web", "nginx_1", "Main_1", "a.b"] {
         assert_eq!(container_name(fine), fine);

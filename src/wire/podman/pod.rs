@@ -15,23 +15,22 @@ use std::{
     path::Path,
 };
 
-use ring::digest::{Context, SHA256, digest};
 use serde_json::{Map, Value, json};
 
 use super::secrets;
-use crate::agent::{
-    gather::gather,
-    quantity,
-    workload::{Workload, WorkloadId, hex},
+use crate::{
+    agent::{
+        quantity,
+        workload::{Workload, WorkloadId},
+    },
+    wire::{
+        json::{items, strings},
+        ownership::{OWNER_LABEL, WORKLOAD_LABEL, fitted, name_containers, short_name, tell_device},
+    },
 };
 
 /// The label with the content's hash, cut to 32 digits.
 pub const HASH_LABEL: &str = "project-flotta.io";
-/// The label that says which agent a pod belongs to: [`owner`].
-pub const OWNER_LABEL: &str = "project-flotta.io/owner";
-/// The label with the workload's name.
-pub const WORKLOAD_LABEL: &str = "project-flotta.io/workload";
-
 /// `<this>/<container>` bounds the number of a container's processes.
 const PIDS_LIMIT: &str = "io.podman.annotations.pids-limit";
 /// Whether init containers run at each start of a pod, and stay; ours run once, as a pod is started once.
@@ -85,15 +84,6 @@ fn amount(quantity: &Value) -> Option<u64> {
     quantity::thousandths(&text)
 }
 
-/// Whose pods these are: the same for one device and state directory, another for any other.
-pub fn owner(device_id: &str, state_dir: &Path) -> String {
-    let mut hash = Context::new(&SHA256);
-    hash.update(device_id.as_bytes());
-    hash.update(&[0]);
-    hash.update(state_dir.as_os_str().as_encoded_bytes());
-    hex(&hash.finish().as_ref()[..8])
-}
-
 /// A port of the host that a pod wants.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HostPort {
@@ -140,41 +130,12 @@ pub fn own_prefix(id: &WorkloadId) -> String {
     format!("{id}_")
 }
 
-/// A name that an engine allows: the given one where it fits. Any other carries a hash of what it was, so that no two
-/// become the same.
-pub(super) fn fitted(name: &str, fits: fn(&str) -> bool) -> Cow<'_, str> {
-    if fits(name) {
-        return name.into();
-    }
-    let plain = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
-    let shown: String = name.chars().map(plain).skip_while(|c| *c == '-').take(50).collect();
-    let hash = hex(&digest(&SHA256, name.as_bytes()).as_ref()[..6]);
-    // nothing but the hash, where no letter or digit was in it
-    format!("{}-{hash}", shown.trim_end_matches('-')).trim_start_matches('-').to_owned().into()
-}
-
 /// What podman calls a container, after its pod's name.
 pub fn container_name(name: &str) -> Cow<'_, str> {
     fitted(name, |name| {
         let is_fine = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
         name.len() <= 63 && name.bytes().all(is_fine) && name.starts_with(|c: char| c.is_ascii_alphanumeric())
     })
-}
-
-/// A workload's name as a part of another, or as the value of a label.
-pub(super) fn short_name(workload: &Workload) -> Cow<'_, str> {
-    fitted(workload.name(), |name| name.len() <= 63)
-}
-
-/// Gives each container the name that its engine allows.
-pub(super) fn name_containers(spec: &mut Value, fit: fn(&str) -> Cow<'_, str>) {
-    for list in ["initContainers", "containers"] {
-        for container in items(spec, list) {
-            if let Some(Value::String(name)) = container.get_mut("name") {
-                *name = fit(name).into_owned();
-            }
-        }
-    }
 }
 
 /// The annotation that bounds the number of this container's processes.
@@ -282,19 +243,6 @@ fn rewrite_container(container: &mut Value, device_id: &str, limits: &Limits) {
     tell_device(container, device_id);
 }
 
-/// Puts the device's name into a container's environment.
-pub(super) fn tell_device(container: &mut Value, device_id: &str) {
-    let Some(fields) = container.as_object_mut() else { return };
-    let env = fields.entry("env").or_insert(Value::Null);
-    if env.is_null() {
-        *env = json!([]);
-    }
-    if let Some(env) = env.as_array_mut() {
-        env.retain(|variable| variable["name"] != "DEVICE_ID");
-        env.push(json!({ "name": "DEVICE_ID", "value": device_id }));
-    }
-}
-
 /// How the workload's own names begin.
 struct Names {
     /// For what goes with the pod.
@@ -335,20 +283,4 @@ fn prepend(prefix: &str, name: Option<&mut Value>) {
     if let Some(Value::String(name)) = name {
         name.insert_str(0, prefix);
     }
-}
-
-/// The members of a list; none if it isn't one, which is podman's to complain about.
-pub(super) fn items<'a>(value: &'a mut Value, list: &str) -> impl Iterator<Item = &'a mut Value> {
-    value.get_mut(list).and_then(Value::as_array_mut).into_iter().flatten()
-}
-
-/// Gives a mapping a member; anything else stays as it is, where an index would panic.
-pub(super) fn set(value: &mut Value, key: &str, member: Value) {
-    if let Some(fields) = value.as_object_mut() {
-        fields.insert(key.to_owned(), member);
-    }
-}
-
-pub(super) fn strings(pairs: &[(String, String)]) -> Map<String, Value> {
-    gather(pairs.iter().map(|(key, value)| (key.clone(), value.as_str().into())))
 }

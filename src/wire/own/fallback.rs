@@ -4,11 +4,13 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-use super::{manifest::restored, strict};
-use crate::agent::{
-    gather::gather,
-    update::{Failed, Fallback, Fallbacks},
-    workload::{Content, WorkloadId},
+use crate::{
+    agent::{
+        gather::gather,
+        update::{Failed, Fallback, Fallbacks},
+        workload::{Content, WorkloadId},
+    },
+    wire::{manifest::restored, strict},
 };
 
 #[derive(Serialize, Deserialize)]

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{base64, pod::set};
+use crate::wire::{base64, json::set};
 
 /// The key of a `Secret` that holds such a content.
 pub const DOCKER_CONFIG: &str = ".dockerconfigjson";

@@ -11,12 +11,14 @@ use std::path::{Component, Path};
 
 use serde_json::{Map, Value, json};
 
-use super::{
-    base64,
-    manifest::yaml::Field,
-    pod::{items, set},
+use crate::{
+    agent::workload::Content,
+    wire::{
+        base64,
+        field::Field,
+        json::{items, set},
+    },
 };
-use crate::agent::workload::Content;
 
 /// Kubernetes' own.
 const DEFAULT_MODE: u32 = 0o644;
@@ -44,11 +46,11 @@ pub struct Volume {
 }
 
 /// What can't be done, and where it stands in the specification.
-pub(super) type Problem = (Field, String);
+pub(in crate::wire) type Problem = (Field, String);
 
 /// Rewrites the specification, so that nothing in it names a `Secret`, and says which volumes must be in
 /// `directory` for it. What is left of the problems is podman's to complain about.
-pub(super) fn resolve(
+pub(in crate::wire) fn resolve(
     content: &Content,
     directory: &str,
     specification: &mut Value,

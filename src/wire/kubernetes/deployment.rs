@@ -7,16 +7,17 @@
 
 use serde_json::{Value, json};
 
-use super::{
-    base64,
-    manifest::names::is_dns_label,
-    pod::{
-        OWNER_LABEL, WORKLOAD_LABEL, fitted, items, name_containers, set, short_name, strings, tell_device,
+use crate::{
+    agent::{
+        deployments::{Deployment, Rollout},
+        workload::Workload,
     },
-};
-use crate::agent::{
-    deployments::{Deployment, Rollout},
-    workload::Workload,
+    wire::{
+        base64,
+        json::{items, set, strings},
+        names::is_dns_label,
+        ownership::{OWNER_LABEL, WORKLOAD_LABEL, fitted, name_containers, short_name, tell_device},
+    },
 };
 
 /// The annotation with the content's hash: on the pods always, on the Deployment once all of it was applied.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
-use super::{base64, manifest::yaml};
+use crate::wire::{base64, yaml};
 
 /// The current context of a kubeconfig.
 #[derive(Debug, Clone, PartialEq, Eq)]

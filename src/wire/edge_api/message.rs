@@ -1,19 +1,9 @@
-//! What the edge API is told and what it answers: Flotta's message envelope and the contents in it.
-//!
-//! Everything heard is parsed leniently: any field can be missing or null, and what can't be used is said in a
-//! sentence. What an answer of which status means is the caller's affair.
-
-mod configuration;
-
-#[cfg(test)]
-mod tests;
+//! What the edge API is told: Flotta's message envelope and the contents in it.
 
 use std::{borrow::Cow, time::SystemTime};
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::Value;
-
-pub use configuration::{Configuration, configuration};
 
 use crate::{
     agent::{
@@ -21,7 +11,7 @@ use crate::{
         notice::{Notice, Severity},
         time::stamp,
     },
-    wire::strict,
+    wire::text::cut,
 };
 
 /// Where the API's paths start.
@@ -186,46 +176,4 @@ impl<'a> Event<'a> {
             },
         }
     }
-}
-
-/// The whole characters of a text within its first bytes.
-pub(crate) fn cut(text: &str, bytes: usize) -> &str {
-    let ends = text.char_indices().map(|(start, character)| start + character.len_utf8());
-    &text[..ends.take_while(|end| *end <= bytes).last().unwrap_or(0)]
-}
-
-/// What this agent looks at in an answer.
-#[derive(Deserialize)]
-struct Answer {
-    content: Option<Value>,
-}
-
-impl Answer {
-    fn content(body: &[u8]) -> Result<Value, String> {
-        let answer: Self = strict::from_json(body).map_err(|error| format!("is no message: {error}"))?;
-        answer.content.ok_or_else(|| "is a message without content".to_owned())
-    }
-}
-
-/// The certificate in the answer to a registration, as PEM.
-///
-/// # Errors
-/// What makes no sense in it.
-pub fn certificate(body: &[u8]) -> Result<String, String> {
-    match Answer::content(body)?["certificate"].as_str() {
-        Some(pem) if !pem.is_empty() => Ok(pem.to_owned()),
-        _ => Err("has no content.certificate".to_owned()),
-    }
-}
-
-/// Whether a control message says that this device was unregistered. No body means that there is no message.
-///
-/// # Errors
-/// What makes no sense in it.
-pub fn disconnects(body: &[u8]) -> Result<bool, String> {
-    if body.trim_ascii().is_empty() {
-        return Ok(false);
-    }
-    let answer: Answer = strict::from_json(body).map_err(|error| format!("is no message: {error}"))?;
-    Ok(answer.content.is_some_and(|content| content["command"] == "disconnect"))
 }

@@ -5,6 +5,8 @@ use std::{cell::Cell, fmt};
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
+use super::field::{Field, Step};
+
 /// What one document may grow to through its aliases, in bytes: a few lines of nested aliases can ask for
 /// gigabytes, and `serde_yaml` bounds only how many aliases it follows.
 pub(crate) const LARGEST_DOCUMENT: usize = 8 << 20;
@@ -227,60 +229,6 @@ impl Visitor<'_> for Key<'_> {
             return Err(E::custom(format_args!("the key `{key}` stands here twice")));
         }
         Ok(key.to_owned())
-    }
-}
-
-/// A step from a value into one of its parts.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Step {
-    /// Into a mapping.
-    Key(String),
-    /// Into a sequence, from 0.
-    Index(usize),
-}
-
-impl From<&str> for Step {
-    fn from(key: &str) -> Self {
-        Self::Key(key.to_owned())
-    }
-}
-
-impl From<usize> for Step {
-    fn from(index: usize) -> Self {
-        Self::Index(index)
-    }
-}
-
-/// Where in a document a value stands: `spec.containers[0].image`.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub(crate) struct Field(pub(crate) Vec<Step>);
-
-impl Field {
-    /// One step further in.
-    pub(crate) fn then(&self, step: impl Into<Step>) -> Self {
-        let mut steps = self.0.clone();
-        steps.push(step.into());
-        Self(steps)
-    }
-}
-
-impl<const N: usize> From<[&str; N]> for Field {
-    fn from(keys: [&str; N]) -> Self {
-        Self(keys.map(Step::from).into())
-    }
-}
-
-impl fmt::Display for Field {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (position, step) in self.0.iter().enumerate() {
-            match step {
-                Step::Index(index) => write!(f, "[{index}]")?,
-                Step::Key(key) if key.contains(['.', '[', ' ']) => write!(f, "[{key:?}]")?,
-                Step::Key(key) if position == 0 => f.write_str(key)?,
-                Step::Key(key) => write!(f, ".{key}")?,
-            }
-        }
-        Ok(())
     }
 }
 

@@ -4,7 +4,7 @@ use std::{cell::Cell, collections::BTreeMap, sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
 
-use super::Answer;
+use super::answer::Answer;
 use crate::{
     agent::{
         call::{Hardware, ServerConfiguration},
@@ -14,12 +14,10 @@ use crate::{
         workload::{Desired, Profile, Workload},
     },
     wire::{
-        manifest::{
-            Finding, assemble, resource,
-            secret::Secret,
-            yaml::{self, Field, Step},
-        },
-        registry,
+        field::{Field, Finding, Step},
+        manifest::{assemble, resource, secret::Secret},
+        podman::registry,
+        yaml,
     },
 };
 

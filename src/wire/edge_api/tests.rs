@@ -2,13 +2,13 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::*;
 use crate::{
     agent::{
-        call::{Hardware, ServerConfiguration},
-        notice::Reason,
+        call::{Call, Hardware, Heartbeat, ServerConfiguration, WorkloadStatus},
+        notice::{Notice, Reason},
         workload::{Backoff, Schedule, Workload},
     },
     wire::manifest::{Allowance, Contents, assemble},

@@ -1,0 +1,70 @@
+//! Where in a document something stands, and what is wrong with it there.
+
+use std::fmt;
+
+/// A step from a value into one of its parts.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Step {
+    /// Into a mapping.
+    Key(String),
+    /// Into a sequence, from 0.
+    Index(usize),
+}
+
+impl From<&str> for Step {
+    fn from(key: &str) -> Self {
+        Self::Key(key.to_owned())
+    }
+}
+
+impl From<usize> for Step {
+    fn from(index: usize) -> Self {
+        Self::Index(index)
+    }
+}
+
+/// Where in a document a value stands: `spec.containers[0].image`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub(crate) struct Field(pub(crate) Vec<Step>);
+
+impl Field {
+    /// One step further in.
+    pub(crate) fn then(&self, step: impl Into<Step>) -> Self {
+        let mut steps = self.0.clone();
+        steps.push(step.into());
+        Self(steps)
+    }
+}
+
+impl<const N: usize> From<[&str; N]> for Field {
+    fn from(keys: [&str; N]) -> Self {
+        Self(keys.map(Step::from).into())
+    }
+}
+
+impl fmt::Display for Field {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (position, step) in self.0.iter().enumerate() {
+            match step {
+                Step::Index(index) => write!(f, "[{index}]")?,
+                Step::Key(key) if key.contains(['.', '[', ' ']) => write!(f, "[{key:?}]")?,
+                Step::Key(key) if position == 0 => f.write_str(key)?,
+                Step::Key(key) => write!(f, ".{key}")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What is wrong with a field of a document.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Finding {
+    pub(super) field: Field,
+    pub(super) message: String,
+}
+
+impl Finding {
+    pub(super) fn new<const N: usize>(path: [&str; N], message: impl Into<String>) -> Self {
+        Self { field: Field::from(path), message: message.into() }
+    }
+}

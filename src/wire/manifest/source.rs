@@ -1,0 +1,95 @@
+//! The text of a document, and where its fields stand in the file.
+
+use std::{fmt, sync::Arc};
+
+use super::problem::{Problem, Severity};
+use crate::wire::{
+    field::{Field, Finding},
+    yaml,
+};
+
+/// A document's text and where it stands; enough to keep it and read it again.
+#[derive(Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Source {
+    /// Its number in the file, from 1.
+    pub number: usize,
+    /// How many lines of the file stand before it.
+    pub lines_before: usize,
+    /// The text itself.
+    pub text: String,
+}
+
+impl fmt::Debug for Source {
+    /// Not the text: it may be a `Secret`'s.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "document {} after line {}", self.number, self.lines_before)
+    }
+}
+
+impl Source {
+    pub(super) fn line(&self, field: &Field) -> usize {
+        self.lines_before + yaml::line_of(&self.text, field)
+    }
+
+    /// Where it begins.
+    pub(super) fn first_line(&self) -> usize {
+        let is_blank = |line: &&str| line.trim().is_empty();
+        self.lines_before + 1 + self.text.lines().take_while(is_blank).count()
+    }
+
+    pub(super) fn problem(&self, file: &Arc<str>, severity: Severity, finding: Finding) -> Problem {
+        self.problem_at(self.line(&finding.field), file, severity, finding)
+    }
+
+    pub(super) fn problem_at(
+        &self,
+        line: usize,
+        file: &Arc<str>,
+        severity: Severity,
+        finding: Finding,
+    ) -> Problem {
+        Problem {
+            file: file.clone(),
+            workload: None,
+            document: Some(self.number),
+            line: Some(line),
+            field: finding.field.to_string(),
+            message: finding.message,
+            severity,
+        }
+    }
+
+    /// The message of a syntax error, with the lines of the file instead of the document's.
+    pub(super) fn syntax_problem(&self, file: &Arc<str>, error: &serde_yaml::Error) -> Problem {
+        let mut problem = Problem {
+            document: Some(self.number),
+            line: Some(self.first_line()),
+            ..Problem::file(file, "can't be read as YAML")
+        };
+        // the reader may quote what it stumbles over
+        let letters = self.text.chars().filter(|c| c.is_alphanumeric() || *c == ':');
+        let is_quotable = !letters.collect::<String>().contains("kind:Secret");
+        let mut message = error.to_string();
+        if let Some(place) = error.location() {
+            let said = format!(" at line {} column {}", place.line(), place.column());
+            message = message.replacen(&said, "", 1);
+            problem.line = Some(self.lines_before + place.line());
+        }
+        if is_quotable {
+            problem.message = moved(&message, self.lines_before);
+        }
+        problem
+    }
+}
+
+/// The text with each ` at line N column` moved down by some lines.
+fn moved(text: &str, lines: usize) -> String {
+    let mut parts = text.split(" at line ");
+    let mut moved = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let (number, rest) = part.split_at(part.find(|c: char| !c.is_ascii_digit()).unwrap_or(part.len()));
+        let number = number.parse::<usize>().map_or(number.to_owned(), |line| (line + lines).to_string());
+        moved.extend([" at line ", &number, rest]);
+    }
+    moved
+}

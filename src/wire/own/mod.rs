@@ -1,0 +1,5 @@
+//! What the agent writes for itself, and for who asks it.
+
+pub mod fallback;
+pub mod frames;
+pub mod openmetrics;

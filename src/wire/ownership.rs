@@ -1,0 +1,79 @@
+//! What the agent writes on all that it makes, on podman and in a cluster: names that the engine allows, whose it is,
+//! and which device it is on.
+
+use std::{borrow::Cow, path::Path};
+
+use ring::digest::{Context, SHA256, digest};
+use serde_json::{Value, json};
+
+use super::json::items;
+use crate::agent::workload::{Workload, hex};
+
+/// The label that says which agent a pod belongs to: [`owner`].
+pub const OWNER_LABEL: &str = "project-flotta.io/owner";
+/// The label with the workload's name.
+pub const WORKLOAD_LABEL: &str = "project-flotta.io/workload";
+
+/// Whose pods these are: the same for one device and state directory, another for any other.
+pub fn owner(device_id: &str, state_dir: &Path) -> String {
+    let mut hash = Context::new(&SHA256);
+    hash.update(device_id.as_bytes());
+    hash.update(&[0]);
+    hash.update(state_dir.as_os_str().as_encoded_bytes());
+    hex(&hash.finish().as_ref()[..8])
+}
+
+/// A name that an engine allows: the given one where it fits. Any other carries a hash of what it was, so that no two
+/// become the same.
+pub(super) fn fitted(name: &str, fits: fn(&str) -> bool) -> Cow<'_, str> {
+    if fits(name) {
+        return name.into();
+    }
+    let plain = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
+    let shown: String = name.chars().map(plain).skip_while(|c| *c == '-').take(50).collect();
+    let hash = hex(&digest(&SHA256, name.as_bytes()).as_ref()[..6]);
+    // nothing but the hash, where no letter or digit was in it
+    format!("{}-{hash}", shown.trim_end_matches('-')).trim_start_matches('-').to_owned().into()
+}
+
+/// A workload's name as a part of another, or as the value of a label.
+pub(super) fn short_name(workload: &Workload) -> Cow<'_, str> {
+    fitted(workload.name(), |name| name.len() <= 63)
+}
+
+/// Gives each container the name that its engine allows.
+pub(super) fn name_containers(spec: &mut Value, fit: fn(&str) -> Cow<'_, str>) {
+    for list in ["initContainers", "containers"] {
+        for container in items(spec, list) {
+            if let Some(Value::String(name)) = container.get_mut("name") {
+                *name = fit(name).into_owned();
+            }
+        }
+    }
+}
+
+/// Puts the device's name into a container's environment.
+pub(super) fn tell_device(container: &mut Value, device_id: &str) {
+    let Some(fields) = container.as_object_mut() else { return };
+    let env = fields.entry("env").or_insert(Value::Null);
+    if env.is_null() {
+        *env = json!([]);
+    }
+    if let Some(env) = env.as_array_mut() {
+        env.retain(|variable| variable["name"] != "DEVICE_ID");
+        env.push(json!({ "name": "DEVICE_ID", "value": device_id }));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_owner_is_one_device_with_one_state_directory() {
+        let one = owner("dev1", Path::new("/a"));
+        assert_eq!((one.len(), one == owner("dev1", Path::new("/a"))), (16, true));
+        assert_ne!(one, owner("dev1", Path::new("/b")));
+        assert_ne!(owner("dev", Path::new("1/a")), owner("dev1", Path::new("/a")));
+    }
+}
