@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::{
     agent::legible::line,
-    io::control,
+    io::command_socket,
     settings::{Settings, Unusable},
 };
 
@@ -71,7 +71,7 @@ pub fn without_settings(unusable: &Unusable) -> Findings {
 
 /// Whether the agent answers, and how everything is.
 fn agent(runtime_dir: &Path, findings: &mut Findings) -> (bool, Value) {
-    let answer = control::ask(runtime_dir, &["status".to_owned(), "--json".to_owned()]);
+    let answer = command_socket::ask(runtime_dir, &["status".to_owned(), "--json".to_owned()]);
     match &answer {
         Ok((0 | 1, text)) => {
             findings.good("agent", "it runs, and answers");

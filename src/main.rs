@@ -14,9 +14,9 @@ use device_worker_ng::{
     agent::legible,
     check, doctor,
     io::{
-        control, journal, keeper, logger,
+        command_socket, journal, logger,
         metrics::{self, receiver},
-        signals,
+        persistence, signals,
         state::Store,
     },
     run::{self, End},
@@ -60,20 +60,20 @@ fn act() -> ExitCode {
         }
         Ok(Invocation::Register(settings)) => {
             log_to_stderr(settings.log_level);
-            finish(keeper::reconnect(&Store::new(&settings.state_dir)))
+            finish(persistence::reconnect(&Store::new(&settings.state_dir)))
         }
         Ok(Invocation::Ask { runtime_dir, words, fault }) => {
             if let Some(fault) = fault {
                 complain(&format!("device-worker-ng: {fault}; the agent could not start again with that"));
             }
-            match control::ask(&runtime_dir, &words) {
+            match command_socket::ask(&runtime_dir, &words) {
                 Ok((code, text)) => {
                     print(&text);
                     ExitCode::from(code)
                 }
                 Err(error) => {
                     complain(&format!("device-worker-ng: {error}"));
-                    ExitCode::from(control::Code::Away as u8)
+                    ExitCode::from(command_socket::Code::Away as u8)
                 }
             }
         }
@@ -97,7 +97,7 @@ fn act() -> ExitCode {
 }
 
 fn print(text: &str) {
-    // Whoever closes the pipe early has seen enough.
+    // A reader that closes the pipe early has seen enough.
     let _ = io::stdout().write_all(legible::page(text).as_bytes());
 }
 

@@ -1,4 +1,4 @@
-//! The loop: the only place that reads clocks and owns channels.
+//! The loop: the only place that owns channels and starts the long-lived threads.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -17,24 +17,24 @@ use crate::{
         notice::{Notice, Severity},
         order::{Failure, Order, Outcome},
         schedule::Cron,
-        time::{Now, Wake, date},
+        time::{Wake, date},
         workload::Engine,
     },
     io::{
-        clock, control,
-        desk::Desk,
-        identity,
-        keeper::{self, Keeper, Note, Stores},
-        kubernetes::{self, Kubernetes},
+        clock, clock_changes, command_socket,
+        kubernetes::{self, ClusterConfig, Kubernetes},
         lock_file, logger,
         manifests::Manifests,
-        metrics,
+        metrics::{self, EndpointConfig},
         notify::Notify,
+        persistence::{self, Record, Recorder, Stores},
         podman::{self, Podman},
-        pressure::{self, Disks},
-        server::{self, Server},
-        signals, since_boot,
+        pressure::{self, Disks, Reserves},
+        query::Queries,
+        server::{EdgeApiConfig, Server},
+        signals,
         state::Store,
+        tls::TrustedClock,
     },
     settings::Settings,
 };
@@ -50,7 +50,7 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(60);
 pub enum End {
     /// A signal asked for it.
     Terminated,
-    /// The settings shall be read again.
+    /// The settings are to be read again.
     Reload,
 }
 
@@ -71,68 +71,74 @@ pub fn run(settings: &Settings, reload: &dyn Fn() -> Result<(), String>) -> Resu
     }
     let stores = Stores::new(&settings.state_dir, &settings.runtime_dir);
     let state = stores.state.clone();
-    let keeper = Keeper::start(stores.clone(), events.clone())
-        .map_err(|error| failed("the keeper of state", &error))?;
+    let recorder = Recorder::start(stores.clone(), events.clone())
+        .map_err(|error| failed("the recorder of state", &error))?;
     let disks = Disks::default();
     disks.add(settings.state_dir.clone());
     let engines = Engines::new(settings, &disks, state.clone(), events.clone());
-    let mut agent = Agent::new(Setup {
-        device_id: settings.device_id.as_str().into(),
-        engines: engines.present(),
-        interval: INTERVAL,
-        metrics_ttl: settings.metrics_ttl,
-        sockets: settings.sockets(),
-        default_memory: settings.limits.memory,
-        finished: keeper::finished(&state),
-        fallbacks: keeper::fallbacks(&state),
-        images: keeper::images(&state),
-        manifests: settings.manifests.is_some(),
-        server: settings.server.as_ref().map(|_| server::remembered(&stores, &settings.device_id)),
-        not_before: identity::not_before(state.clone()),
-        next_slot,
-        seed: seed(&settings.device_id),
-    });
-    let pressure = pressure::Config {
+    let mut agent = Agent::new(setup(settings, &stores, engines.present()));
+    let reserves = Reserves {
         memory: settings.memory_reserve,
         disk: settings.disk_reserve,
         disks,
         proc: "/proc".into(),
     };
     // before anything asks for workloads: what is short already is known then
-    pressure::start(pressure, events.clone()).map_err(|error| failed("watching memory and disks", &error))?;
-    if let Err(error) = clock::start(events.clone()) {
+    pressure::start(reserves, events.clone()).map_err(|error| failed("watching memory and disks", &error))?;
+    if let Err(error) = clock_changes::start(events.clone()) {
         warn!("failed to watch the clock: {error}; that it is set is noticed within a minute");
     }
-    let endpoint = metrics::Config {
+    let endpoint = EndpointConfig {
         listen: settings.metrics_listen.clone(),
         directory: settings.runtime_dir.clone(),
         ttl: settings.metrics_ttl,
         has_page: settings.status_page,
     };
-    let desk = Desk::new(events.clone());
-    let known = metrics::start(endpoint, desk.clone(), events.clone())
+    let queries = Queries::new(events.clone());
+    let known = metrics::start(endpoint, queries.clone(), events.clone())
         .map_err(|error| failed("the metrics endpoint", &error))?;
     agent.restore(&known);
-    let server = server::Config::of(settings, state.clone());
+    let server = EdgeApiConfig::of(settings, state.clone());
     let server = server.map(|config| Server::start(config, events.clone()));
-    control::start(&settings.runtime_dir, desk.clone(), events.clone())
+    command_socket::start(&settings.runtime_dir, queries.clone(), events.clone())
         .map_err(|error| failed("the answering of commands", &error))?;
     if let Some(directory) = &settings.manifests {
         Manifests::start(directory.clone(), state, settings.device_id.clone(), events)
             .map_err(|error| failed("the manifest watcher", &error))?;
     }
-    let mut workers = Workers { engines, server, keeper, desk };
+    let mut workers = Workers { engines, server, recorder, queries };
     let end = events_to_actions(&mut agent, &inbox, &mut workers, reload);
-    workers.keeper.end();
+    workers.recorder.end();
     Ok(end)
 }
 
-/// Who carries out actions.
+/// What the agent knows before the first event.
+fn setup(settings: &Settings, stores: &Stores, engines: Vec<Engine>) -> Setup {
+    let state = &stores.state;
+    Setup {
+        device_id: settings.device_id.as_str().into(),
+        engines,
+        interval: INTERVAL,
+        metrics_ttl: settings.metrics_ttl,
+        sockets: settings.sockets(),
+        default_memory: settings.limits.memory,
+        finished: persistence::finished(state),
+        fallbacks: persistence::fallbacks(state),
+        images: persistence::images(state),
+        manifests: settings.manifests.is_some(),
+        server: settings.server.as_ref().map(|_| persistence::of_server(stores, &settings.device_id)),
+        not_before: TrustedClock::load(state.clone()).not_before(),
+        next_slot,
+        seed: seed(&settings.device_id),
+    }
+}
+
+/// The threads that carry out actions.
 struct Workers {
     engines: Engines,
     server: Option<Server>,
-    keeper: Keeper,
-    desk: Desk,
+    recorder: Recorder,
+    queries: Queries,
 }
 
 impl Workers {
@@ -142,15 +148,15 @@ impl Workers {
             Action::Order(order) => return self.engines.submit(order).map(Event::Done),
             Action::Call(call) => return self.server.as_ref().and_then(|server| server.submit(call)),
             Action::Tell(notice) => tell(&notice),
-            Action::Reply(asker, reply) => self.desk.reply(asker, reply),
-            Action::Remember(finished) => self.keeper.keep(Note::Finished(finished)),
-            Action::RememberFallbacks(fallbacks) => self.keeper.keep(Note::Fallbacks(fallbacks)),
-            Action::RememberImages(images) => self.keeper.keep(Note::Images(images)),
-            Action::StoreConfiguration(raw) => self.keeper.keep(Note::Configuration(raw)),
-            Action::KeepUnheard(unheard) => self.keeper.keep(Note::Unheard(unheard)),
+            Action::Reply(asker, reply) => self.queries.reply(asker, reply),
+            Action::Remember(finished) => self.recorder.record(Record::Finished(finished)),
+            Action::RememberFallbacks(fallbacks) => self.recorder.record(Record::Fallbacks(fallbacks)),
+            Action::RememberImages(images) => self.recorder.record(Record::Images(images)),
+            Action::StoreConfiguration(raw) => self.recorder.record(Record::Configuration(raw)),
+            Action::KeepUnheard(unheard) => self.recorder.record(Record::Unheard(unheard)),
             Action::Disconnect => {
                 self.server.iter().for_each(Server::forget);
-                self.keeper.keep(Note::Disconnected);
+                self.recorder.record(Record::Disconnected);
             }
         }
         None
@@ -161,7 +167,7 @@ impl Workers {
 struct Engines {
     configs: BTreeMap<Engine, podman::Config>,
     started: BTreeMap<Engine, Podman>,
-    cluster: Option<kubernetes::Config>,
+    cluster: Option<ClusterConfig>,
     kubernetes: Option<Kubernetes>,
     events: Sender<Event>,
 }
@@ -190,7 +196,7 @@ impl Engines {
         let configs = gather(sockets.map(config));
         let place = kubernetes::place(settings.kubeconfig.as_deref(), settings.kubernetes_service.as_deref());
         let device_id = settings.device_id.clone();
-        let cluster = place.map(|place| kubernetes::Config { place, owner, device_id, state });
+        let cluster = place.map(|place| ClusterConfig { place, owner, device_id, state });
         Self { configs, started: BTreeMap::new(), cluster, kubernetes: None, events }
     }
 
@@ -240,7 +246,7 @@ fn events_to_actions(
     let mut waiting = VecDeque::from([Event::Tick]);
     loop {
         let event = waiting.pop_front().unwrap_or(Event::Tick);
-        let present = now();
+        let present = clock::now();
         let (actions, wake) = agent.decide(event, present);
         logger::keep_confidential(agent.redactor());
         waiting.extend(actions.into_iter().filter_map(|action| workers.carry_out(action)));
@@ -250,7 +256,7 @@ fn events_to_actions(
         }
         let mut sleep = notify.longest_sleep().unwrap_or(LONGEST_SLEEP).min(LONGEST_SLEEP);
         if let Wake::At(at) = wake {
-            sleep = sleep.min(at.saturating_sub(now().up));
+            sleep = sleep.min(at.saturating_sub(clock::now().up));
         }
         waiting.push_back(match inbox.recv_timeout(sleep) {
             Ok(Event::Terminate) => {
@@ -272,12 +278,6 @@ fn events_to_actions(
     }
 }
 
-/// The present. Nobody else asks.
-#[allow(clippy::disallowed_methods)]
-fn now() -> Now {
-    Now { up: since_boot(), utc: SystemTime::now() }
-}
-
 /// The device's local time is what `TZ` or `/etc/localtime` says.
 fn next_slot(cron: &Cron, after: SystemTime) -> Option<SystemTime> {
     cron.next(&date(after)?.with_timezone(&Local)).map(SystemTime::from)
@@ -293,7 +293,7 @@ fn tell(notice: &Notice) {
 
 /// Different devices retry at different times; it need not be hard to guess.
 fn seed(device_id: &str) -> u64 {
-    let start = now().utc.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let start = clock::now().utc.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     device_id
         .bytes()
         .fold(start.as_nanos() as u64, |seed, byte| seed.wrapping_mul(31).wrapping_add(byte.into()))

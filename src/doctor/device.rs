@@ -13,7 +13,7 @@ use serde_json::Value;
 use super::{Findings, holder};
 use crate::{
     agent::{part::Part, quantity::shown},
-    io::{identity, state::Store, unix},
+    io::{state::Store, tls::TrustedClock, unix},
     settings::{ListenAddress, Settings},
 };
 
@@ -21,7 +21,7 @@ use crate::{
 const LIMIT: Duration = Duration::from_secs(5);
 
 pub(super) fn clock(settings: &Settings, findings: &mut Findings) {
-    let behind = identity::clock_behind(Store::new(&settings.state_dir));
+    let behind = TrustedClock::load(Store::new(&settings.state_dir)).behind();
     match behind {
         None => findings.good("clock", "it isn't behind what is known"),
         Some(behind) => findings.bad(

@@ -6,20 +6,20 @@ use super::Findings;
 use crate::{
     io::{
         identity,
-        server::{self, Config},
+        server::{self, EdgeApiConfig},
         state::Store,
     },
     settings::Settings,
 };
 
-fn config(settings: &Settings) -> Option<Config> {
-    Config::of(settings, Store::new(&settings.state_dir))
+fn config(settings: &Settings) -> Option<EdgeApiConfig> {
+    EdgeApiConfig::of(settings, Store::new(&settings.state_dir))
 }
 
 /// Keys and certificates.
 pub(super) fn identity(settings: &Settings, findings: &mut Findings) {
     let Some(config) = config(settings) else { return };
-    for examined in identity::examine(&config) {
+    for examined in identity::examine(&config.identity) {
         match examined.fault {
             None => findings.good(examined.what, examined.says),
             Some(remedy) if examined.matters => findings.bad(examined.what, examined.says, remedy),

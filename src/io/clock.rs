@@ -1,97 +1,48 @@
-//! Notices that the wall clock is set, and that the device has another time zone.
+//! The clocks, read here and nowhere else: what decides is given the time, and what waits has its deadlines from here.
 
-use std::{
-    fs, io,
-    mem::MaybeUninit,
-    os::{fd::OwnedFd, unix::fs::MetadataExt},
-    path::Path,
-};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crossbeam_channel::Sender;
-use log::debug;
 use rustix::{
-    event::{PollFd, PollFlags, Timespec, poll},
-    fs::inotify::{self, CreateFlags, WatchFlags},
-    io::Errno,
-    time::{Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, timerfd_create, timerfd_settime},
+    event::Timespec,
+    time::{ClockId, clock_gettime},
 };
 
-use super::spawn;
-use crate::agent::Event;
+use crate::agent::time::Now;
 
-/// The directory and the name of the link to the time zone.
-const ZONE: (&str, &str) = ("/etc", "localtime");
-/// Where the kernel can't tell of another zone it is looked for this often.
-const BLIND: Timespec = Timespec { tv_sec: 60, tv_nsec: 0 };
-/// What reads the zone believes in the one that it knows for up to a second.
-const SETTLED: Timespec = Timespec { tv_sec: 1, tv_nsec: 200_000_000 };
-/// Later than any clock shows: the timer is there to be cancelled.
-const NEVER: Timespec = Timespec { tv_sec: 1 << 40, tv_nsec: 0 };
-
-/// Starts the thread; it tells of each change as [`Event::Clock`].
-///
-/// # Errors
-/// There is no thread or timer to be had.
-pub fn start(events: Sender<Event>) -> io::Result<()> {
-    let timer = timerfd_create(TimerfdClockId::Realtime, TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK)?;
-    arm(&timer)?;
-    let zone = watch(Path::new(ZONE.0))
-        .inspect_err(|error| debug!("'{}' can't be watched: {error}; it is looked at each minute", ZONE.0))
-        .ok();
-    spawn("clock", move || {
-        if let Err(error) = run(&timer, zone.as_ref(), &events) {
-            log::error!("failed to wait for the clock: {error}; that it is set is noticed within a minute");
-        }
-    })
+/// The present, for decisions.
+pub(crate) fn now() -> Now {
+    Now { up: since_boot(), utc: wall() }
 }
 
-/// The kernel cancels it when the clock is set.
-fn arm(timer: &OwnedFd) -> rustix::io::Result<()> {
-    let zero = Timespec { tv_sec: 0, tv_nsec: 0 };
-    let flags = TimerfdTimerFlags::ABSTIME | TimerfdTimerFlags::CANCEL_ON_SET;
-    timerfd_settime(timer, flags, &Itimerspec { it_interval: zero, it_value: NEVER }).map(drop)
+/// Since boot, suspended time included: for the waits on processes and clients.
+pub(crate) fn since_boot() -> Duration {
+    read(ClockId::Boottime)
 }
 
-fn watch(dir: &Path) -> rustix::io::Result<OwnedFd> {
-    let watched = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?;
-    let names = WatchFlags::CREATE | WatchFlags::MOVED_TO | WatchFlags::DELETE | WatchFlags::CLOSE_WRITE;
-    inotify::add_watch(&watched, dir, names | WatchFlags::ONLYDIR)?;
-    Ok(watched)
+/// Without suspended time, from some start on: for the waits on files that are being written.
+pub(crate) fn awake() -> Duration {
+    read(ClockId::Monotonic)
 }
 
-/// Until nobody listens.
-fn run(timer: &OwnedFd, zone: Option<&OwnedFd>, events: &Sender<Event>) -> io::Result<()> {
-    let link = Path::new(ZONE.0).join(ZONE.1);
-    let mut known = stamp(&link);
-    loop {
-        let mut files = [timer, zone.unwrap_or(timer)].map(|file| PollFd::new(file, PollFlags::IN));
-        match poll(&mut files, if zone.is_none() { Some(&BLIND) } else { None }) {
-            Ok(_) | Err(Errno::INTR) => {}
-            Err(error) => return Err(error.into()),
-        }
-        let was_set = rustix::io::read(timer, &mut [0; 8]) == Err(Errno::CANCELED);
-        if was_set {
-            arm(timer)?;
-        }
-        if let Some(zone) = zone {
-            let mut buffer = [MaybeUninit::uninit(); 4096];
-            let mut reader = inotify::Reader::new(zone, &mut buffer);
-            while reader.next().is_ok() {}
-        }
-        let present = stamp(&link);
-        let has_moved = present != known;
-        known = present;
-        if has_moved {
-            let _ = poll(&mut [], Some(&SETTLED));
-        }
-        if (was_set || has_moved) && events.send(Event::Clock).is_err() {
-            return Ok(());
-        }
-    }
+/// What the system believes the date is. A device without a battery boots in 1970.
+pub(crate) fn wall() -> SystemTime {
+    UNIX_EPOCH + read(ClockId::Realtime)
 }
 
-/// Another one when the link was replaced.
-fn stamp(link: &Path) -> Option<(u64, i64, i64)> {
-    let found = fs::symlink_metadata(link).ok()?;
-    Some((found.ino(), found.mtime(), found.mtime_nsec()))
+/// How long to wait in `poll`; `None`: for ever.
+pub(crate) fn until(deadline: Option<Duration>, now: Duration) -> Option<Timespec> {
+    deadline.and_then(|deadline| deadline.saturating_sub(now).try_into().ok())
+}
+
+/// From a text of seconds since 1970, of four digits in the year at most.
+pub(crate) fn from_seconds(text: &str) -> Option<SystemTime> {
+    const YEAR_10000: u64 = 253_402_300_800;
+    let seconds = text.parse().ok().filter(|seconds| *seconds < YEAR_10000)?;
+    UNIX_EPOCH.checked_add(Duration::from_secs(seconds))
+}
+
+#[expect(clippy::disallowed_methods, reason = "the one place")]
+fn read(clock: ClockId) -> Duration {
+    let time = clock_gettime(clock);
+    Duration::new(time.tv_sec.try_into().unwrap_or(0), time.tv_nsec.try_into().unwrap_or(0))
 }

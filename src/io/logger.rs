@@ -1,5 +1,5 @@
 //! The log: one line a message, on stderr. It is written by a thread of its own, so that no other thread waits for
-//! whoever reads it: what isn't read costs lines of the log, which are counted, and nothing else.
+//! what reads it: what isn't read costs lines of the log, which are counted, and nothing else.
 
 use std::{
     collections::VecDeque,
@@ -7,7 +7,7 @@ use std::{
     io::{self, ErrorKind, Write},
     os::fd::AsFd,
     sync::{Arc, Condvar, Mutex, PoisonError},
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
 use chrono::{DateTime, SecondsFormat, Utc};
@@ -15,7 +15,7 @@ use log::{Level, LevelFilter, Log, Metadata, Record};
 use rustix::event::{PollFd, PollFlags, poll};
 use simplelog::{Config, ConfigBuilder, WriteLogger};
 
-use super::{journal, lock};
+use super::{clock::wall, journal, lock, spawn_with_stack};
 use crate::agent::{
     legible,
     redact::Redactor,
@@ -80,8 +80,8 @@ pub fn start(level: LevelFilter) -> Result<(), String> {
     let writer = Arc::clone(&queue);
     // not std's own: that is locked while a write to it waits
     let stderr = File::from(io::stderr().as_fd().try_clone_to_owned().map_err(|error| error.to_string())?);
-    let thread = std::thread::Builder::new().name("log".into()).stack_size(STACK);
-    thread.spawn(move || writer.write(is_journal, stderr)).map_err(|error| error.to_string())?;
+    spawn_with_stack("log", STACK, move || writer.write(is_journal, stderr))
+        .map_err(|error| error.to_string())?;
     log::set_max_level(level);
     log::set_boxed_logger(Box::new(Logger::new(is_journal, queue))).map_err(|error| error.to_string())
 }
@@ -94,15 +94,9 @@ fn config() -> Config {
 }
 
 fn timed(line: &str) -> String {
-    let now = now();
+    let now = wall();
     let millis = |date: DateTime<Utc>| date.to_rfc3339_opts(SecondsFormat::Millis, true);
     format!("{} {line}", date(now).map_or_else(|| stamp(now), millis))
-}
-
-/// The log tells when something was said; nothing is decided by it.
-#[allow(clippy::disallowed_methods)]
-fn now() -> SystemTime {
-    SystemTime::now()
 }
 
 impl Logger {

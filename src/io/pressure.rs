@@ -38,10 +38,10 @@ const BLIND: Duration = Duration::from_secs(10);
 
 /// What to watch.
 #[derive(Debug)]
-pub struct Config {
-    /// The memory that shall stay free.
+pub struct Reserves {
+    /// The memory to keep free.
     pub memory: Reserve,
-    /// The share of each disk that shall stay free.
+    /// What to keep free of each disk.
     pub disk: Reserve,
     /// Where there are disks.
     pub disks: Disks,
@@ -79,19 +79,19 @@ impl Disks {
 ///
 /// # Errors
 /// There is no thread or descriptor to be had.
-pub fn start(config: Config, events: Sender<Event>) -> io::Result<()> {
+pub fn start(reserves: Reserves, events: Sender<Event>) -> io::Result<()> {
     let changed = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
-    *lock(&config.disks.0.changed) = Some(changed.clone());
-    let memory = Memory::open(&config.proc, &config.memory);
-    let processor = Processor::open(&config.proc);
+    *lock(&reserves.disks.0.changed) = Some(changed.clone());
+    let memory = Memory::open(&reserves.proc, &reserves.memory);
+    let processor = Processor::open(&reserves.proc);
     let (memory_gauge, disk_gauge) = (Gauge::new(Resource::Memory), Gauge::new(Resource::Disk));
-    let mut watch = Watch { config, events, memory, processor, memory_gauge, disk_gauge };
+    let mut watch = Watch { reserves, events, memory, processor, memory_gauge, disk_gauge };
     let Some(first) = watch.look(since_boot(), false) else { return Ok(()) };
     spawn("pressure", move || watch.run(&changed, first))
 }
 
 struct Watch {
-    config: Config,
+    reserves: Reserves,
     events: Sender<Event>,
     memory: Option<Memory>,
     processor: Option<Processor>,
@@ -132,7 +132,7 @@ impl Watch {
         }
     }
 
-    /// Looks at everything, and says when to look again; nothing when nobody listens. `busy`: the kernel says that
+    /// Looks at everything, and says when to look again; nothing when the agent ends. `busy`: the kernel says that
     /// processes wait for the processor.
     fn look(&mut self, now: Duration, busy: bool) -> Option<Duration> {
         let mut pause = gauge::LONGEST_PAUSE;
@@ -150,8 +150,8 @@ impl Watch {
             Self::tell(&self.events, self.memory_gauge.judge(&reading, now))?;
         }
         // the one that is nearest to its end
-        let paths = lock(&self.config.disks.0.paths).clone();
-        let readings = paths.iter().filter_map(|path| disk(path, &self.config.disk));
+        let paths = lock(&self.reserves.disks.0.paths).clone();
+        let readings = paths.iter().filter_map(|path| disk(path, &self.reserves.disk));
         if let Some(reading) = readings.min_by(|a, b| a.headroom().total_cmp(&b.headroom())) {
             pause = pause.min(reading.pause(&self.disk_gauge));
             Self::tell(&self.events, self.disk_gauge.judge(&reading, now))?;

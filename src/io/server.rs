@@ -9,20 +9,15 @@
 
 mod client;
 mod failure;
-mod memory;
-pub use memory::NAME as CONFIGURATION;
-pub(super) mod tls;
 
 #[cfg(test)]
 mod tests;
 
 use std::{
-    path::PathBuf,
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
-    thread,
     time::Duration,
 };
 
@@ -30,18 +25,18 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use log::warn;
 use serde_json::Value;
 
-use self::client::{Client, Target};
+use self::client::{EdgeApi, Target};
 use super::{
-    crypto, hardware,
-    identity::{self, Clock, Identity, Vault},
-    keeper::{self, Stores},
-    lock,
+    cached_configuration, hardware,
+    identity::{Identity, IdentityStore},
+    lock, spawn_with_stack,
     state::Store,
+    tls::{TrustedClock, crypto},
 };
 use crate::{
     agent::{
         Event, Kept,
-        call::{Answer, Call, CallFailure, Hardware, Remembered, ServerConfiguration},
+        call::{Answer, Call, CallFailure, Hardware, ServerConfiguration},
     },
     settings::Settings,
     wire::{
@@ -55,51 +50,29 @@ const TURN: Duration = Duration::from_secs(2);
 
 /// Where the edge API is, and who this device is to it.
 #[derive(Debug, Clone)]
-pub struct Config {
+pub struct EdgeApiConfig {
     /// `https://host:port`.
     pub url: String,
     /// The name in the server's certificate, if it isn't the host of the URL.
     pub name: Option<String>,
     /// The URL of an http proxy.
     pub proxy: Option<String>,
-    /// This device's name.
-    pub device_id: String,
     /// The namespace to enrol into.
     pub namespace: String,
-    /// Whom to trust: a PEM file.
-    pub ca_root: Option<PathBuf>,
-    /// The bootstrap certificate: a PEM file.
-    pub cert: Option<PathBuf>,
-    /// Its key: a PEM file.
-    pub key: Option<PathBuf>,
-    /// Where the device's own pair is kept.
-    pub state: Store,
+    /// Who this device is, and which CAs it trusts.
+    pub(crate) identity: IdentityStore,
 }
 
-impl Config {
+impl EdgeApiConfig {
     /// As the settings have it; nothing when they name no server.
     pub fn of(settings: &Settings, state: Store) -> Option<Self> {
         Some(Self {
             url: settings.server.clone()?,
             name: settings.server_name.clone(),
             proxy: settings.proxy.clone(),
-            device_id: settings.device_id.clone(),
             namespace: settings.namespace.clone(),
-            ca_root: settings.ca_root.clone(),
-            cert: settings.cert.clone(),
-            key: settings.key.clone(),
-            state,
+            identity: IdentityStore::of(settings, state),
         })
-    }
-}
-
-/// What an earlier process left behind. YAML is read: on a stack for that.
-pub fn remembered(Stores { state, runtime }: &Stores, device_id: &str) -> Remembered {
-    Remembered {
-        certificate: identity::remembered(state, device_id),
-        configuration: memory::load(state, device_id),
-        disconnected: keeper::is_disconnected(state),
-        unheard: keeper::unheard(runtime),
     }
 }
 
@@ -108,7 +81,7 @@ pub fn remembered(Stores { state, runtime }: &Stores, device_id: &str) -> Rememb
 ///
 /// # Errors
 /// A sentence, and a remedy.
-pub fn probe(config: Config) -> Result<&'static str, (String, &'static str)> {
+pub fn probe(config: EdgeApiConfig) -> Result<&'static str, (String, &'static str)> {
     let server = Server::start(config, bounded(1).0);
     match server.shared.ask(&Call::Control) {
         Ok(_) => Ok("it answers, and knows this device"),
@@ -137,11 +110,11 @@ pub struct Server {
 struct Shared {
     target: Target,
     namespace: String,
-    vault: Vault,
-    clock: Arc<Clock>,
+    identity: IdentityStore,
+    clock: Arc<TrustedClock>,
     events: Sender<Event>,
     /// In the identity of this device; made when first needed, and again when it was not trusted: files change.
-    client: Mutex<Option<Arc<Client>>>,
+    api: Mutex<Option<Arc<EdgeApi>>>,
     /// The device's pair is in memory only.
     unkept: AtomicBool,
     /// Holds one token: whose turn it is.
@@ -152,21 +125,21 @@ struct Shared {
 
 impl Server {
     /// Gets ready; nothing is asked yet.
-    pub fn start(config: Config, events: Sender<Event>) -> Self {
+    pub fn start(config: EdgeApiConfig, events: Sender<Event>) -> Self {
         let target = Target::new(&config.url, config.name.clone(), config.proxy.clone());
         Self::with_target(target, config, events)
     }
 
-    fn with_target(target: Target, config: Config, events: Sender<Event>) -> Self {
+    fn with_target(target: Target, config: EdgeApiConfig, events: Sender<Event>) -> Self {
         let turn = bounded(1);
         let _ = turn.0.send(());
         let shared = Shared {
             target,
-            clock: Arc::new(Clock::load(config.state.clone())),
-            vault: Vault::new(&config),
+            clock: Arc::new(TrustedClock::load(config.identity.state.clone())),
+            identity: config.identity,
             namespace: config.namespace,
             events,
-            client: Mutex::new(None),
+            api: Mutex::new(None),
             unkept: AtomicBool::new(false),
             turn,
             told: Mutex::new(None),
@@ -176,7 +149,7 @@ impl Server {
 
     /// Forgets who this device is: the next call comes from a stranger.
     pub fn forget(&self) {
-        *lock(&self.shared.client) = None;
+        *lock(&self.shared.api) = None;
     }
 
     /// Takes the call, and never blocks. Its answer comes as an [`Event::Answered`]; or at once, from here, if no
@@ -186,8 +159,7 @@ impl Server {
         let shared = Arc::clone(&self.shared);
         let kind = call.kind();
         // a configuration is as deep as a manifest may be
-        let thread = thread::Builder::new().name("server".into()).stack_size(manifest::STACK);
-        let error = thread.spawn(move || shared.carry_out(&call)).err()?;
+        let error = spawn_with_stack("server", manifest::STACK, move || shared.carry_out(&call)).err()?;
         let failure = CallFailure::Local(format!("failed to start a thread for the server: {error}"));
         Some(Event::Answered(kind, Err(failure)))
     }
@@ -201,7 +173,7 @@ impl Shared {
         if token.is_ok() {
             let _ = put.try_send(());
         }
-        let _ = self.events.send(Event::Answered(call.kind(), result)); // nobody listens: the agent ends
+        let _ = self.events.send(Event::Answered(call.kind(), result)); // an error: the agent ends
     }
 
     fn answer(&self, call: &Call) -> Result<Answer, CallFailure> {
@@ -211,13 +183,13 @@ impl Shared {
             Call::Enrol => self.introduce(call, "").map(|_| Answer::Enrolled),
             Call::Heartbeat(_) => self.ask(call).map(|_| Answer::Beaten),
             Call::Configuration => {
-                let client = self.client()?;
+                let api = self.api()?;
                 if self.unkept.load(Ordering::Relaxed) {
-                    self.keep(&client.identity); // perhaps the disk takes it now
+                    self.keep(&api.identity); // perhaps the disk takes it now
                 }
-                let body = self.ask_as(&client, call, "")?;
-                let found = edge_api::configuration(&body, &self.vault.device_id).map_err(nonsense)?;
-                let raw = memory::to_keep(&self.vault.state, &found);
+                let body = self.ask_as(&api, call, "")?;
+                let found = edge_api::configuration(&body, &self.identity.device_id).map_err(nonsense)?;
+                let raw = cached_configuration::to_keep(&self.identity.state, &found);
                 Ok(Answer::Configured(Box::new(ServerConfiguration { raw, ..found.meaning })))
             }
             Call::Control => {
@@ -229,19 +201,14 @@ impl Shared {
 
     /// Asks as who this device is now.
     fn ask(&self, call: &Call) -> Result<Vec<u8>, CallFailure> {
-        let client = self.client()?;
-        self.ask_as(&client, call, "")
+        let api = self.api()?;
+        self.ask_as(&api, call, "")
     }
 
-    fn ask_as(
-        &self,
-        client: &Client,
-        call: &Call,
-        certificate_request: &str,
-    ) -> Result<Vec<u8>, CallFailure> {
+    fn ask_as(&self, api: &EdgeApi, call: &Call, certificate_request: &str) -> Result<Vec<u8>, CallFailure> {
         let hardware = self.hardware(call);
         let header = Header {
-            device: &self.vault.device_id,
+            device: &self.identity.device_id,
             namespace: &self.namespace,
             message_id: &message_id()?,
             sent: self.clock.now(),
@@ -250,11 +217,11 @@ impl Shared {
             .map_err(|error| CallFailure::Local(format!("failed to write a message: {error}")))?;
         // an event that is told twice happened twice, as far as the server knows
         let may_repeat = !matches!(call, Call::Heartbeat(beat) if !beat.events.is_empty());
-        let result = client.call(&request, may_repeat);
+        let result = api.call(&request, may_repeat);
         match &result {
             Ok(_) if hardware.is_some() => *lock(&self.told) = hardware,
             Err(CallFailure::Untrusted(_) | CallFailure::Refused { status: 401 | 403, .. }) => {
-                *lock(&self.client) = None;
+                *lock(&self.api) = None;
             }
             _ => {}
         }
@@ -265,24 +232,24 @@ impl Shared {
     /// that the server knows no more. Each answer counts for its own certificate, and what was refused for the other's
     /// sake alone says nothing.
     fn introduce(&self, call: &Call, certificate_request: &str) -> Result<Vec<u8>, CallFailure> {
-        let ask = |client: &Client| {
-            let result = self.ask_as(client, call, certificate_request);
-            result.map_err(|failure| self.taken(call, client, failure))
+        let ask = |api: &EdgeApi| {
+            let result = self.ask_as(api, call, certificate_request);
+            result.map_err(|failure| self.taken(call, api, failure))
         };
-        let client = self.client()?;
-        let result = ask(&client);
+        let api = self.api()?;
+        let result = ask(&api);
         let other = match &result {
             Err(CallFailure::Refused { status: 401 | 403, .. } | CallFailure::Taken(_)) => {
-                if client.identity.received.is_some() {
-                    self.vault.bootstrap().ok()
+                if api.identity.received.is_some() {
+                    self.identity.bootstrap().ok()
                 } else {
-                    self.vault.own()
+                    self.identity.own()
                 }
             }
             _ => None,
         };
         let Some(other) = other else { return result };
-        match ask(&self.client_of(other)?) {
+        match ask(&self.api_of(other)?) {
             Ok(body) => Ok(body),
             Err(CallFailure::Refused { status: 401 | 403, .. }) => result,
             Err(failure @ (CallFailure::Refused { .. } | CallFailure::Taken(_))) => Err(failure),
@@ -291,12 +258,12 @@ impl Shared {
     }
 
     /// A registration with the shared certificate that ends in a 500: to the edge API a stranger asks then.
-    fn taken(&self, call: &Call, client: &Client, failure: CallFailure) -> CallFailure {
+    fn taken(&self, call: &Call, api: &EdgeApi, failure: CallFailure) -> CallFailure {
         match failure {
             CallFailure::Refused { status: 500, .. }
-                if matches!(call, Call::Register) && client.identity.received.is_none() =>
+                if matches!(call, Call::Register) && api.identity.received.is_none() =>
             {
-                let (id, namespace) = (&self.vault.device_id, &self.namespace);
+                let (id, namespace) = (&self.identity.device_id, &self.namespace);
                 CallFailure::Taken(format!(
                     "the server answers 500: most likely it has registered a device '{id}' before, with another \
                      certificate. If so, delete it there ('kubectl delete edgedevice {id} -n {namespace}'), and this \
@@ -308,16 +275,16 @@ impl Shared {
     }
 
     fn register(&self) -> Result<Answer, CallFailure> {
-        if let Some(next) = self.vault.next() {
+        if let Some(next) = self.identity.next() {
             match self.adopt(next, false) {
                 Err(CallFailure::Refused { .. } | CallFailure::Untrusted(_)) => {} // asked for anew
                 result => return result,
             }
         }
-        let application = self.vault.apply().map_err(CallFailure::Local)?;
-        let body = self.introduce(&Call::Register, &application.request)?;
+        let request = self.identity.request_certificate().map_err(CallFailure::Local)?;
+        let body = self.introduce(&Call::Register, &request.pem)?;
         let next = edge_api::certificate(&body)
-            .and_then(|certificate| self.vault.receive(&application, &certificate, self.clock.now()));
+            .and_then(|certificate| self.identity.receive(&request, &certificate, self.clock.now()));
         let next = next.map_err(|cause| {
             CallFailure::Nonsense(format!("the answer of '{}' to a registration: {cause}", self.target.url))
         });
@@ -328,8 +295,8 @@ impl Shared {
     /// device which is unregistered by now.
     fn adopt(&self, next: Identity, is_new: bool) -> Result<Answer, CallFailure> {
         let (not_before, expires) = (next.pair.facts.not_before, next.pair.facts.not_after);
-        let client = self.client_of(next)?;
-        match self.ask_as(&client, &Call::Control, "") {
+        let api = self.api_of(next)?;
+        match self.ask_as(&api, &Call::Control, "") {
             Ok(body) if !is_new && edge_api::disconnects(&body) == Ok(true) => {
                 let message = "the server unregistered the device of this certificate".to_owned();
                 return Err(CallFailure::Refused { status: 404, message, retry_after: None });
@@ -339,38 +306,38 @@ impl Shared {
             Err(failure) => return Err(failure),
         }
         self.clock.saw(not_before);
-        self.keep(&client.identity);
-        *lock(&self.client) = Some(Arc::new(client));
+        self.keep(&api.identity);
+        *lock(&self.api) = Some(Arc::new(api));
         Ok(Answer::Registered { expires })
     }
 
     /// Makes a pair the device's own, on disk if possible.
     fn keep(&self, identity: &Identity) {
-        let kept = self.vault.promote(identity).map_err(|error| error.to_string());
+        let kept = self.identity.promote(identity).map_err(|error| error.to_string());
         self.unkept.store(kept.is_err(), Ordering::Relaxed);
-        let _ = self.events.send(Event::Stored(Kept::Identity, kept)); // nobody listens: the agent ends
+        let _ = self.events.send(Event::Stored(Kept::Identity, kept)); // an error: the agent ends
     }
 
-    fn client(&self) -> Result<Arc<Client>, CallFailure> {
-        if let Some(client) = &*lock(&self.client) {
-            return Ok(client.clone());
+    fn api(&self) -> Result<Arc<EdgeApi>, CallFailure> {
+        if let Some(api) = &*lock(&self.api) {
+            return Ok(api.clone());
         }
-        let own = self.vault.own();
-        let identity = match self.vault.bootstrap() {
-            Ok(bootstrap) if self.vault.begins_anew() => Ok(bootstrap),
+        let own = self.identity.own();
+        let identity = match self.identity.bootstrap() {
+            Ok(bootstrap) if self.identity.begins_anew() => Ok(bootstrap),
             bootstrap => own.map_or(bootstrap, Ok),
         };
-        let client = Arc::new(self.client_of(identity.map_err(CallFailure::Local)?)?);
-        if let Some(fault) = client.identity.pair.facts.fault(self.clock.now()) {
-            warn!("{} {fault}", client.identity.origin); // it may still do for registering
+        let api = Arc::new(self.api_of(identity.map_err(CallFailure::Local)?)?);
+        if let Some(fault) = api.identity.pair.facts.fault(self.clock.now()) {
+            warn!("{} {fault}", api.identity.origin); // it may still do for registering
         }
-        *lock(&self.client) = Some(client.clone());
-        Ok(client)
+        *lock(&self.api) = Some(api.clone());
+        Ok(api)
     }
 
-    fn client_of(&self, identity: Identity) -> Result<Client, CallFailure> {
-        let roots = self.vault.roots().map_err(CallFailure::Local)?;
-        Client::new(&self.target, roots, self.vault.ca_root.clone(), identity, self.clock.clone())
+    fn api_of(&self, identity: Identity) -> Result<EdgeApi, CallFailure> {
+        let roots = self.identity.roots().map_err(CallFailure::Local)?;
+        EdgeApi::new(&self.target, roots, self.identity.ca_root.clone(), identity, self.clock.clone())
             .map_err(CallFailure::Local)
     }
 

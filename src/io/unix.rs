@@ -24,7 +24,7 @@ use ureq::{
     },
 };
 
-use super::lock;
+use super::{http, lock};
 
 /// A client whose every request goes to this socket, on a connection of its own: whatever the address in
 /// the request says.
@@ -34,21 +34,13 @@ pub fn agent(socket: &Path) -> Agent {
     with(UnixConnector { socket: socket.into(), hangup: None })
 }
 
-/// The same for one request, which fails as soon as somebody hangs up.
+/// The same for one request, which fails as soon as it is hung up.
 pub fn agent_until(socket: &Path, hangup: Hangup) -> Agent {
     with(UnixConnector { socket: socket.into(), hangup: Some(hangup) })
 }
 
 fn with(connector: UnixConnector) -> Agent {
-    let config = Agent::config_builder()
-        .http_status_as_error(false)
-        .max_redirects(0)
-        .proxy(None)
-        .user_agent(concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION")))
-        .input_buffer_size(8 * 1024)
-        .output_buffer_size(8 * 1024)
-        .build();
-    Agent::with_parts(config, connector, Nowhere)
+    Agent::with_parts(http::config().build(), connector, Nowhere)
 }
 
 /// Ends a request from another thread: at once, or as soon as it begins.
@@ -71,7 +63,7 @@ impl Hangup {
         }
     }
 
-    /// Whether somebody hung up.
+    /// Whether that was done.
     pub fn is_hung_up(&self) -> bool {
         matches!(*lock(&self.0), Line::HungUp)
     }
@@ -174,7 +166,7 @@ impl fmt::Debug for UnixTransport {
     }
 }
 
-/// `ureq` wants an address before it connects; nobody looks at it.
+/// `ureq` wants an address before it connects, and this one is never looked at.
 #[derive(Debug)]
 struct Nowhere;
 

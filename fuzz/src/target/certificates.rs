@@ -2,7 +2,7 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
-use device_worker_ng::io::identity::fuzzing::{facts, pair, roots};
+use device_worker_ng::io::tls::fuzzing::{facts, pair, roots};
 
 use crate::{bundle, promise};
 

@@ -3,7 +3,7 @@
 use std::{fs, path::Path};
 
 use device_worker_ng::{
-    io::{keeper, manifests::fuzzing::remembered, metrics::fuzzing::posted, state::Store},
+    io::{manifests::fuzzing::remembered, metrics::fuzzing::posted, persistence, state::Store},
     wire::own::{fallback, frames::check_name},
 };
 
@@ -28,14 +28,14 @@ fn whole(directory: &Path, files: &[(String, Vec<u8>)]) {
         store.save(name, content).expect("ours");
         assert_eq!(store.load(name).as_deref(), Some(content));
     }
-    let (_, unheard) = (keeper::finished(&store), keeper::unheard(&store));
-    keeper::images(&store);
-    assert!(!keeper::is_disconnected(&store));
+    let (_, unheard) = (persistence::finished(&store), persistence::unheard(&store));
+    persistence::images(&store);
+    assert!(!persistence::is_disconnected(&store));
     if let Ok(text) = serde_json::to_vec(&unheard) {
         store.save("unheard", &text).expect("ours");
-        assert_eq!(keeper::unheard(&store), unheard, "kept, it is another");
+        assert_eq!(persistence::unheard(&store), unheard, "kept, it is another");
     }
-    let fallbacks = keeper::fallbacks(&store);
+    let fallbacks = persistence::fallbacks(&store);
     let bytes = fallback::to_bytes(&fallbacks).expect("what was read can be kept");
     assert_eq!(fallback::from_bytes(&bytes).expect("what was kept is read"), fallbacks);
 }

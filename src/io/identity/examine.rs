@@ -1,14 +1,14 @@
-//! Keys, certificates and the clock as `doctor` looks at them.
+//! Keys and certificates as `doctor` looks at them.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use super::{Clock, Stamp, Vault};
-use crate::io::{server::Config, state::Store};
+use super::store::IdentityStore;
+use crate::io::tls::{TrustedClock, certificate::Stamp};
 
 /// Certificates that end sooner than this are worth a word.
 const SOON: Duration = Duration::from_secs(2 * 86_400);
 
-/// The server tells nobody without a certificate which of the two it is.
+/// To a device without a certificate the server doesn't say which of the two it is.
 const UNAPPROVED: &str = "the device gets one when it is approved on the server; if the server knows it from before, delete \
                           it there first: 'kubectl delete edgedevice' with its DEVICE_ID";
 
@@ -22,26 +22,15 @@ pub(crate) struct Examined {
     pub(crate) matters: bool,
 }
 
-/// How far the system's clock is behind what is known: the build, and times that servers vouched for.
-pub(crate) fn clock_behind(state: Store) -> Option<Duration> {
-    Clock::load(state).behind()
-}
-
-/// What the system's clock must show at least: the time of the build, and times that servers vouched for.
-pub(crate) fn not_before(state: Store) -> SystemTime {
-    Clock::load(state).not_before()
-}
-
 /// The CA, the bootstrap pair, and the device's own.
-pub(crate) fn examine(config: &Config) -> Vec<Examined> {
-    let vault = Vault::new(config);
-    let now = Clock::load(config.state.clone()).now();
-    let own = vault.own();
-    let ca = match vault.roots() {
+pub(crate) fn examine(store: &IdentityStore) -> Vec<Examined> {
+    let now = TrustedClock::load(store.state.clone()).now();
+    let own = store.own();
+    let ca = match store.roots() {
         Ok(roots) => (format!("{} CAs are trusted", roots.len()), None),
         Err(cause) => (cause, Some("put the CA of the edge API into the file that CA_ROOT names")),
     };
-    let bootstrap = match vault.bootstrap().map(|it| it.pair.facts) {
+    let bootstrap = match store.bootstrap().map(|it| it.pair.facts) {
         Ok(facts) => match facts.fault(now) {
             None => (format!("it is valid until {}", Stamp(facts.not_after)), None),
             Some(fault) => (fault, Some("it still does for registering")),

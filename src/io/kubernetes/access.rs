@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use rustls::RootCertStore;
 
 use crate::{
-    io::identity::{
+    io::tls::{
         Pair,
         pem::{quoted, read as read_file, roots_in},
     },

@@ -6,10 +6,10 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::{
     access::{self, Place},
-    client::Client,
+    api_server::ApiServer,
 };
 use crate::{
-    io::{identity::Clock, lock},
+    io::{lock, tls::TrustedClock},
     wire::ownership::OWNER_LABEL,
 };
 
@@ -18,31 +18,31 @@ pub(super) struct Cluster {
     place: Place,
     pub(super) owner: String,
     pub(super) device_id: String,
-    clock: Arc<Clock>,
+    clock: Arc<TrustedClock>,
     /// Made when first needed, and again when it wasn't accepted: files change.
-    client: Mutex<Option<Arc<Client>>>,
+    api: Mutex<Option<Arc<ApiServer>>>,
     pub(super) watch_from: WatchFrom,
 }
 
 impl Cluster {
-    pub(super) fn new(place: Place, owner: String, device_id: String, clock: Arc<Clock>) -> Self {
-        let (client, watch_from) = (Mutex::default(), WatchFrom::default());
-        Self { place, owner, device_id, clock, client, watch_from }
+    pub(super) fn new(place: Place, owner: String, device_id: String, clock: Arc<TrustedClock>) -> Self {
+        let (api, watch_from) = (Mutex::default(), WatchFrom::default());
+        Self { place, owner, device_id, clock, api, watch_from }
     }
 
-    pub(super) fn client(&self) -> Result<Arc<Client>, String> {
-        let mut client = lock(&self.client);
-        if let Some(client) = &*client {
-            return Ok(client.clone());
+    pub(super) fn api(&self) -> Result<Arc<ApiServer>, String> {
+        let mut api = lock(&self.api);
+        if let Some(api) = &*api {
+            return Ok(api.clone());
         }
-        let new = Arc::new(Client::new(access::read(&self.place)?, self.clock.clone())?);
-        *client = Some(new.clone());
+        let new = Arc::new(ApiServer::new(access::read(&self.place)?, self.clock.clone())?);
+        *api = Some(new.clone());
         Ok(new)
     }
 
     /// The credentials weren't accepted: perhaps others stand in their place by now.
     pub(super) fn forget(&self) {
-        *lock(&self.client) = None;
+        *lock(&self.api) = None;
     }
 
     /// The path of all Deployments of ours, in all namespaces.

@@ -1,8 +1,8 @@
 //! Carries out orders on a Kubernetes cluster, over its API server.
 //!
 //! ```text
-//! Order ─► a few threads ─► tasks ─┐                        ┌─ access ◄─ kubeconfig, service account
-//!              lists start it ▼    ├─► client ─► ureq ─ tls ─┴─► API server
+//! Order ─► a few threads ─► tasks ─┐                            ┌─ access ◄─ kubeconfig, service account
+//!              lists start it ▼    ├─► api_server ─► ureq ─ tls ─┴─► API server
 //! Event::Watched ◄────────── watch ┘
 //! ```
 //!
@@ -10,7 +10,7 @@
 //! do: what has to wait for pods is told by the watch.
 
 mod access;
-mod client;
+mod api_server;
 mod cluster;
 mod tasks;
 mod watch;
@@ -19,14 +19,13 @@ use std::{
     collections::VecDeque,
     io,
     sync::{Arc, Mutex},
-    thread,
 };
 
 use crossbeam_channel::Sender;
 
 pub use self::access::{Place, place};
 use self::cluster::Cluster;
-use super::{identity::Clock, lock};
+use super::{lock, spawn_with_stack, state::Store, tls::TrustedClock};
 use crate::{
     agent::{
         Event,
@@ -38,7 +37,7 @@ use crate::{
 
 /// Which cluster, and as whom.
 #[derive(Debug, Clone)]
-pub struct Config {
+pub struct ClusterConfig {
     /// How to get there.
     pub place: Place,
     /// Whose Deployments are ours: [`owner`](crate::wire::ownership::owner).
@@ -46,7 +45,7 @@ pub struct Config {
     /// Told to every container.
     pub device_id: String,
     /// What certificates are judged by.
-    pub state: super::state::Store,
+    pub state: Store,
 }
 
 /// The cluster.
@@ -72,10 +71,10 @@ impl Kubernetes {
     ///
     /// # Errors
     /// There is no thread to be had.
-    pub fn start(config: Config, events: Sender<Event>) -> io::Result<Self> {
-        let Config { place, owner, device_id, state } = config;
+    pub fn start(config: ClusterConfig, events: Sender<Event>) -> io::Result<Self> {
+        let ClusterConfig { place, owner, device_id, state } = config;
         let shared = Arc::new(Shared {
-            cluster: Cluster::new(place, owner, device_id, Arc::new(Clock::load(state))),
+            cluster: Cluster::new(place, owner, device_id, Arc::new(TrustedClock::load(state))),
             queue: Mutex::default(),
             events,
         });
@@ -89,7 +88,7 @@ impl Kubernetes {
         {
             let mut queue = lock(&self.shared.queue);
             queue.waiting.push_back(order);
-            if queue.threads == client::WORKERS {
+            if queue.threads == api_server::WORKERS {
                 return None;
             }
             queue.threads += 1;
@@ -109,8 +108,7 @@ impl Kubernetes {
 
 /// With a stack for a kubeconfig, which is YAML, and for a specification as deep as a manifest may be.
 fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
-    let thread = thread::Builder::new().name(name.into()).stack_size(manifest::STACK);
-    thread.spawn(work).map(drop)
+    spawn_with_stack(name, manifest::STACK, work)
 }
 
 impl Shared {
@@ -125,7 +123,7 @@ impl Shared {
             drop(queue);
             let result = self.cluster.carry_out(&order.task);
             let outcome = Outcome { engine: Engine::Kubernetes, ticket: order.ticket, result };
-            let _ = self.events.send(Event::Done(outcome)); // nobody listens: the agent ends
+            let _ = self.events.send(Event::Done(outcome)); // an error: the agent ends
         }
     }
 }

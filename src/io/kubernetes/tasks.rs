@@ -4,7 +4,7 @@ use log::warn;
 use serde_json::{Value, json};
 
 use super::{
-    client::{Client, Error},
+    api_server::{ApiServer, Error},
     cluster::Cluster,
 };
 use crate::{
@@ -18,13 +18,13 @@ use crate::{
 
 impl Cluster {
     pub(super) fn carry_out(&self, task: &Task) -> Result<Fact, Failure> {
-        let client = self.client().map_err(Failure::Engine)?;
+        let api = self.api().map_err(Failure::Engine)?;
         let result = match task {
-            Task::List => self.list(&client),
+            Task::List => self.list(&api),
             Task::Apply { workload, replicas, beside, settled } => {
-                self.apply(&client, workload, *replicas, beside, *settled)
+                self.apply(&api, workload, *replicas, beside, *settled)
             }
-            Task::Delete(deployment) => delete(&client, deployment),
+            Task::Delete(deployment) => delete(&api, deployment),
             _ => return Err(Failure::Workload("Kubernetes runs no pods that are told apart".to_owned())),
         };
         if let Err(Error::Refused(401, _) | Error::Broken(_)) = &result {
@@ -32,15 +32,15 @@ impl Cluster {
         }
         match (result, task) {
             (Err(Error::Refused(_, cause)), Task::List) => {
-                self.forget(); // who may not list can't do anything right, and may be somebody else tomorrow
+                self.forget(); // who may not list can't do anything right, and may be given other credentials
                 Err(Failure::Engine(cause))
             }
             (result, _) => result.map_err(Failure::from),
         }
     }
 
-    fn list(&self, client: &Client) -> Result<Fact, Error> {
-        let answer = client.ask("GET", &self.ours(), None)?;
+    fn list(&self, api: &ApiServer) -> Result<Fact, Error> {
+        let answer = api.ask("GET", &self.ours(), None)?;
         let (found, version) = kubernetes::list(&answer, &self.owner)
             .ok_or_else(|| Error::Broken("the answer is no list".to_owned()))?;
         self.watch_from.set(version);
@@ -49,7 +49,7 @@ impl Cluster {
 
     fn apply(
         &self,
-        client: &Client,
+        api: &ApiServer,
         workload: &Workload,
         replicas: u32,
         beside: &[String],
@@ -58,25 +58,25 @@ impl Cluster {
         let mut former = kubernetes::former(workload, beside);
         if settled {
             for name in former.drain(..) {
-                self.remove_companion(client, &workload.content.namespace, &name)?;
+                self.remove_companion(api, &workload.content.namespace, &name)?;
             }
         }
         if !kubernetes::is_alone(workload) {
             // the objects are this one's, so that they go with it
-            let half = self.apply_deployment(client, workload, replicas, false, &former)?;
+            let half = self.apply_deployment(api, workload, replicas, false, &former)?;
             for companion in kubernetes::companions(workload, &self.owner, &half.uid) {
-                self.apply_companion(client, &workload.content.namespace, &companion)?;
+                self.apply_companion(api, &workload.content.namespace, &companion)?;
             }
         }
-        let now = self.apply_deployment(client, workload, replicas, true, &former)?;
+        let now = self.apply_deployment(api, workload, replicas, true, &former)?;
         Ok(Fact::Applied(Box::new(now)))
     }
 
-    /// The agent's word counts, whoever else manages fields of it. That it is the agent's Deployment is what its
+    /// The agent's word counts, whatever else manages fields of it. That it is the agent's Deployment is what its
     /// selector says, which can't be changed.
     fn apply_deployment(
         &self,
-        client: &Client,
+        api: &ApiServer,
         workload: &Workload,
         replicas: u32,
         whole: bool,
@@ -86,7 +86,7 @@ impl Cluster {
         let document =
             kubernetes::deployment(workload, replicas, &self.owner, &self.device_id, whole, former);
         let path = format!("{}?{APPLY}", path_of(namespace, name));
-        let object = client.ask("PATCH", &path, Some(&document)).map_err(|error| match error {
+        let object = api.ask("PATCH", &path, Some(&document)).map_err(|error| match error {
             Error::Refused(422, said) if said.contains("spec.selector") && said.contains("immutable") => {
                 let cause = format!("a Deployment '{namespace}/{name}' is there that isn't this agent's");
                 Error::Refused(422, cause)
@@ -96,10 +96,10 @@ impl Cluster {
         Ok(kubernetes::read(&object))
     }
 
-    fn apply_companion(&self, client: &Client, namespace: &str, companion: &Companion) -> Result<(), Error> {
+    fn apply_companion(&self, api: &ApiServer, namespace: &str, companion: &Companion) -> Result<(), Error> {
         let Companion { plural, name, object } = companion;
         let path = format!("/api/v1/namespaces/{namespace}/{plural}/{name}");
-        match client.ask("GET", &path, None) {
+        match api.ask("GET", &path, None) {
             Ok(found) if !kubernetes::is_ours(&found, &self.owner) => {
                 let cause = format!("one of the {plural}, '{namespace}/{name}', isn't this agent's");
                 return Err(Error::Refused(409, cause));
@@ -107,15 +107,15 @@ impl Cluster {
             Ok(_) | Err(Error::Refused(404, _)) => {}
             Err(error) => return Err(error),
         }
-        client.ask("PATCH", &format!("{path}?{APPLY}"), Some(object)).map(drop)
+        api.ask("PATCH", &format!("{path}?{APPLY}"), Some(object)).map(drop)
     }
 
     /// What is there by then and isn't ours stays. So does what may not be removed, until the Deployment goes.
-    fn remove_companion(&self, client: &Client, namespace: &str, name: &str) -> Result<(), Error> {
+    fn remove_companion(&self, api: &ApiServer, namespace: &str, name: &str) -> Result<(), Error> {
         let path = format!("/api/v1/namespaces/{namespace}/{name}");
-        let removed = match client.ask("GET", &path, None) {
+        let removed = match api.ask("GET", &path, None) {
             Ok(found) if kubernetes::is_ours(&found, &self.owner) => {
-                client.ask("DELETE", &path, Some(&this_one(&found["metadata"]["uid"], "Background")))
+                api.ask("DELETE", &path, Some(&this_one(&found["metadata"]["uid"], "Background")))
             }
             other => other,
         };
@@ -146,10 +146,10 @@ fn this_one(uid: &Value, propagation: &str) -> Value {
 }
 
 /// Its pods go before it does, and so it can be seen until they have.
-fn delete(client: &Client, deployment: &Deployment) -> Result<Fact, Error> {
+fn delete(api: &ApiServer, deployment: &Deployment) -> Result<Fact, Error> {
     let options = this_one(&deployment.uid.as_str().into(), "Foreground");
     let path = path_of(&deployment.namespace, &deployment.name);
-    match client.ask("DELETE", &path, Some(&options)) {
+    match api.ask("DELETE", &path, Some(&options)) {
         // gone, or another one has its name
         Ok(_) | Err(Error::Refused(404 | 409, _)) => Ok(Fact::Gone),
         Err(error) => Err(error),

@@ -6,13 +6,13 @@ use crossbeam_channel::Sender;
 use log::debug;
 use serde_json::Value;
 
-use super::{client::Error, cluster::Cluster};
+use super::{api_server::Error, cluster::Cluster};
 use crate::{
     agent::{Event, deployments::Watched},
     wire::kubernetes,
 };
 
-/// How long the server shall go on, in seconds.
+/// How long the server goes on, in seconds.
 const LENGTH: u64 = 240;
 /// After the server should have ended it, it doesn't answer any more.
 const LIMIT: Duration = Duration::from_secs(LENGTH + 15);
@@ -29,7 +29,7 @@ pub(super) fn follow(cluster: &Cluster, events: &Sender<Event>) {
         let mut at = Some(from);
         let started = changes(cluster, events, &mut at);
         if at.is_none() && events.send(Event::Watched(Watched::Lost)).is_err() {
-            return; // nobody listens: the agent ends
+            return; // the agent ends
         }
         pause = if started { PAUSE } else { (pause * 2).min(LONGEST_PAUSE) };
         let _ = take.try_recv(); // older than what was seen since
@@ -46,8 +46,8 @@ fn changes(cluster: &Cluster, events: &Sender<Event>, at: &mut Option<String>) -
         cluster.ours()
     );
     let mut started = false;
-    let result = cluster.client().map_err(Error::Broken).and_then(|client| {
-        client.follow(&path, LIMIT, &mut started, &mut |line| {
+    let result = cluster.api().map_err(Error::Broken).and_then(|api| {
+        api.follow(&path, LIMIT, &mut started, &mut |line| {
             let change: Value = serde_json::from_slice(line).unwrap_or_default();
             let object = &change["object"];
             // an error has none: the server remembers no changes that old
@@ -58,7 +58,7 @@ fn changes(cluster: &Cluster, events: &Sender<Event>, at: &mut Option<String>) -
                 Some("DELETED") => Watched::Gone(Box::new(kubernetes::read(object))),
                 _ => return,
             };
-            let _ = events.send(Event::Watched(event)); // nobody listens: the agent ends
+            let _ = events.send(Event::Watched(event)); // the agent ends
         })
     });
     if let Err(error) = result {

@@ -16,14 +16,13 @@ use std::{
     io,
     path::{Path, PathBuf},
     sync::Arc,
-    thread,
     time::Duration,
 };
 
 use crossbeam_channel::{SendError, Sender};
 use log::debug;
 
-use super::state::Store;
+use super::{clock::awake, spawn_with_stack, state::Store};
 use crate::{
     agent::{
         Event, Kept,
@@ -35,7 +34,7 @@ use crate::{
     wire::manifest::{Problem, STACK, Severity},
 };
 use folder::Folder;
-use watch::{Watch, now};
+use watch::Watch;
 
 /// Editors and package managers write several files in a row: wait for silence this long …
 const SILENCE: Duration = Duration::from_millis(50);
@@ -106,14 +105,10 @@ impl Manifests {
             complaints: BTreeSet::new(),
             is_unkept: false,
         };
-        let thread = thread::Builder::new().name("manifests".to_owned()).stack_size(STACK);
-        thread.spawn(move || {
+        spawn_with_stack("manifests", STACK, move || {
             manifests.remember();
-            if manifests.run().is_err() {
-                debug!("nobody listens to manifests any more");
-            }
-        })?;
-        Ok(())
+            let _ = manifests.run(); // an error: the agent ends
+        })
     }
 
     fn remember(&mut self) {
@@ -137,7 +132,7 @@ impl Manifests {
             let read = self.folder.sync(&is_writing);
             self.tell(read, watched.as_ref().err().map(|error| io::Error::from(*error)))?;
             let Ok(mut present) = watched else {
-                let _ = watch::wait(&mut [], now() + retry);
+                let _ = watch::wait(&mut [], awake() + retry);
                 retry = RETRY.1.min(retry * 2);
                 continue;
             };
@@ -220,7 +215,7 @@ impl Manifests {
 /// Waits until it is time to look again: after a change and a little silence, when a writer takes too long, or
 /// after a minute. An error: the directory must be watched anew.
 fn until_change(watch: &mut Watch) -> rustix::io::Result<()> {
-    let rescan = now() + RESCAN;
+    let rescan = awake() + RESCAN;
     // when the first and the last change were seen
     let mut unrest: Option<(Duration, Duration)> = None;
     loop {
@@ -230,7 +225,7 @@ fn until_change(watch: &mut Watch) -> rustix::io::Result<()> {
         if seen.lost {
             return Err(rustix::io::Errno::NOENT);
         }
-        let now = now();
+        let now = awake();
         if seen.change {
             unrest = Some((unrest.map_or(now, |(first, _)| first), now));
         }

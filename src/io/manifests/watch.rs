@@ -13,19 +13,13 @@ use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags},
     io::{Errno, Result},
-    time::{ClockId, clock_gettime},
 };
 
 use super::folder::is_manifest;
+use crate::io::clock::awake;
 
 /// A writer that holds a file open longer is not waited for.
 const LONGEST_WRITE: Duration = Duration::from_secs(if cfg!(test) { 2 } else { 5 });
-
-/// Time since some start, for deadlines.
-pub(super) fn now() -> Duration {
-    let now = clock_gettime(ClockId::Monotonic);
-    Duration::new(now.tv_sec.try_into().unwrap_or_default(), now.tv_nsec.try_into().unwrap_or_default())
-}
 
 /// A watched directory.
 #[derive(Debug)]
@@ -82,7 +76,7 @@ impl Watch {
         if !wait(&mut [PollFd::new(&self.inotify, PollFlags::IN)], deadline)? {
             return Ok(Seen::default());
         }
-        let now = now();
+        let now = awake();
         let mut seen = Seen::default();
         let mut buffer = [MaybeUninit::uninit(); 2048];
         let mut reader = inotify::Reader::new(&self.inotify, &mut buffer);
@@ -135,7 +129,7 @@ fn identity(dir: &Path) -> Option<(u64, u64)> {
 pub(super) fn wait(files: &mut [PollFd<'_>], deadline: Duration) -> Result<bool> {
     loop {
         // rounded up to milliseconds, as the kernel may do the opposite and make this a busy loop
-        let left = deadline.saturating_sub(now()) + Duration::from_millis(1);
+        let left = deadline.saturating_sub(awake()) + Duration::from_millis(1);
         let left = Timespec { tv_sec: left.as_secs().cast_signed(), tv_nsec: left.subsec_nanos() as _ };
         match poll(files, Some(&left)) {
             Err(Errno::INTR) => {}

@@ -21,8 +21,8 @@ use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, accept_with,
 use super::client::{Client, Gone, Stage};
 use super::http::{self, Get, Refusal};
 use super::inquiry::Inquiry;
-use super::{descriptors, reader, until};
-use crate::io::since_boot;
+use super::{descriptors, reader};
+use crate::io::{clock::until, since_boot};
 use crate::wire::own::frames::{Kind, MAX_REPORT};
 
 /// Clients at once, where descriptors allow.

@@ -19,7 +19,7 @@
 //! a thread of the agent's tells over a socket pair of its own:
 //!
 //! ```text
-//!  browser ──► gate ── question ──► teller ──► desk ──► the loop
+//!  browser ──► gate ── question ──► teller ──► queries ──► the loop
 //!  browser ◄── gate ◄── report ─────┘  (may read, and nothing else)
 //! ```
 
@@ -48,10 +48,10 @@ use std::thread;
 use std::time::Duration;
 
 use crossbeam_channel::Sender;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::{PollFd, PollFlags, poll};
 
 use crate::agent::{Event, Sample, part::Part};
-use crate::io::{desk::Desk, since_boot};
+use crate::io::{clock::until, query::Queries, since_boot};
 use crate::settings::ListenAddress;
 use crate::wire::own::frames::{Post, Verdict, write_ack};
 use child::Child;
@@ -73,7 +73,7 @@ const SETTLED: Duration = Duration::from_secs(5);
 
 /// What the endpoint needs to know.
 #[derive(Debug, Clone)]
-pub struct Config {
+pub struct EndpointConfig {
     /// Where to listen.
     pub listen: Vec<ListenAddress>,
     /// Where the values are kept; made with mode 0700 if missing.
@@ -91,7 +91,11 @@ pub struct Config {
 ///
 /// # Errors
 /// No thread could be started.
-pub fn start(config: Config, desk: Desk, events: Sender<Event>) -> io::Result<Vec<(Sample, Duration)>> {
+pub fn start(
+    config: EndpointConfig,
+    queries: Queries,
+    events: Sender<Event>,
+) -> io::Result<Vec<(Sample, Duration)>> {
     child::reap_left()?;
     let store = Store::open(&config.directory, config.ttl, since_boot());
     let posted = store.posted();
@@ -100,7 +104,7 @@ pub fn start(config: Config, desk: Desk, events: Sender<Event>) -> io::Result<Ve
         look: Duration::ZERO,
         ports: config.listen.into_iter().map(Port::new).collect(),
         directory: config.directory,
-        teller: Teller { desk, has_page: config.has_page },
+        teller: Teller { queries, has_page: config.has_page },
         child: None,
         started: Duration::ZERO,
         wait: Duration::ZERO,
@@ -110,11 +114,6 @@ pub fn start(config: Config, desk: Desk, events: Sender<Event>) -> io::Result<Ve
     };
     thread::Builder::new().name("metrics".into()).stack_size(64 * 1024).spawn(move || endpoint.run())?;
     Ok(posted)
-}
-
-/// How long to wait in `poll`; `None`: for ever.
-fn until(deadline: Option<Duration>, now: Duration) -> Option<Timespec> {
-    deadline.and_then(|deadline| deadline.saturating_sub(now).try_into().ok())
 }
 
 struct Endpoint {

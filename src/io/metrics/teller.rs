@@ -10,9 +10,8 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, poll};
 
-use super::until;
 use crate::agent::asked::{Question, Reply};
-use crate::io::{desk::Desk, since_boot};
+use crate::io::{clock::until, query::Queries, since_boot};
 use crate::wire::own::frames::{Kind, MAX_REPORT, Refused, report_head};
 use crate::wire::own::openmetrics;
 
@@ -24,7 +23,7 @@ const REST: Duration = Duration::from_millis(100);
 /// Knows whom to ask, and what may be told.
 #[derive(Debug, Clone)]
 pub(super) struct Teller {
-    pub(super) desk: Desk,
+    pub(super) queries: Queries,
     /// Whether there is a status page.
     pub(super) has_page: bool,
 }
@@ -49,7 +48,9 @@ impl Teller {
         if kind == Kind::Status && !self.has_page {
             return Err(Refused::Off);
         }
-        let Some(Reply::Report(report)) = self.desk.ask(Question::Report) else { return Err(Refused::Busy) };
+        let Some(Reply::Report(report)) = self.queries.ask(Question::Report) else {
+            return Err(Refused::Busy);
+        };
         let mut out = Bounded(Vec::new());
         let written = match kind {
             Kind::Metrics => openmetrics::write(&report, &mut out),
@@ -110,17 +111,17 @@ mod tests {
     /// Asks a teller whose loop knows so many metrics; `None`: it has no loop.
     fn ask(metrics: Option<usize>, has_page: bool, kinds: &[u8]) -> Vec<Result<String, Refused>> {
         let (events, inbox) = bounded(1);
-        let desk = Desk::new(events);
+        let queries = Queries::new(events);
         if let Some(metrics) = metrics {
-            let desk = desk.clone();
+            let queries = queries.clone();
             std::thread::spawn(move || {
                 while let Ok(Event::Asked(asker, Question::Report)) = inbox.recv() {
-                    desk.reply(asker, Reply::Report(Box::new(report(metrics))));
+                    queries.reply(asker, Reply::Report(Box::new(report(metrics))));
                 }
             });
         }
         let (ours, theirs) = UnixStream::pair().unwrap();
-        std::thread::spawn(move || Teller { desk, has_page }.run(&theirs));
+        std::thread::spawn(move || Teller { queries, has_page }.run(&theirs));
         let answer = |kind: &u8| {
             (&ours).write_all(&[*kind]).unwrap();
             let mut head = [0; REPORT_HEAD];
@@ -160,7 +161,7 @@ mod tests {
     #[test]
     fn a_receiver_that_asks_for_what_is_not_there_is_given_up() {
         let (ours, theirs) = UnixStream::pair().unwrap();
-        let teller = Teller { desk: Desk::new(bounded(1).0), has_page: true };
+        let teller = Teller { queries: Queries::new(bounded(1).0), has_page: true };
         (&ours).write_all(&[7]).unwrap();
         let Err(error) = teller.run(&theirs);
         assert_eq!(error.to_string(), "malformed frame: no such question");

@@ -23,8 +23,8 @@ impl Device {
         meminfo(proc.path(), available);
         let (sender, events) = unbounded();
         let disks = Disks::default();
-        let config = Config { memory, disk, disks: disks.clone(), proc: proc.path().into() };
-        start(config, sender).unwrap();
+        let reserves = Reserves { memory, disk, disks: disks.clone(), proc: proc.path().into() };
+        start(reserves, sender).unwrap();
         Self { proc, events, disks }
     }
 
@@ -93,7 +93,7 @@ fn a_device_that_waits_for_memory_tells_although_more_than_the_reserve_is_left()
     fs::write(device.proc.path().join("pressure/memory"), text).unwrap();
     let (sender, events) = unbounded();
     let proc = device.proc.path().into();
-    start(Config { memory: Reserve::MEMORY, disk: Reserve::OFF, disks: Disks::default(), proc }, sender)
+    start(Reserves { memory: Reserve::MEMORY, disk: Reserve::OFF, disks: Disks::default(), proc }, sender)
         .unwrap();
     let Ok(Event::Pressure(pressure)) = events.try_recv() else { panic!("nothing is told") };
     assert_eq!((pressure.level, pressure.stalled), (Level::Critical, 31));

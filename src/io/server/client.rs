@@ -11,19 +11,17 @@ use std::{
     time::Duration,
 };
 
-use rustls::{RootCertStore, pki_types::ServerName};
-use ureq::{
-    Agent, Error, Proxy,
-    http::{Uri, header},
-};
+use rustls::RootCertStore;
+use ureq::{Agent, Error, Proxy, http::header};
 
-use super::{
-    failure,
-    tls::{self, TlsConnector},
-};
+use super::failure;
 use crate::{
     agent::call::CallFailure,
-    io::identity::{Clock, Identity},
+    io::{
+        http,
+        identity::Identity,
+        tls::{self, TrustedClock},
+    },
     wire::edge_api::{self, Request},
 };
 
@@ -33,7 +31,7 @@ const LIMIT: Duration = Duration::from_secs(30);
 const LARGEST: u64 = 8 << 20;
 /// Of an answer that says no, only a line is of interest.
 const LARGEST_REFUSAL: u64 = 64 << 10;
-/// How long a connection that nobody uses is kept: longer than any sensible period. Most servers close earlier.
+/// How long an unused connection is kept: longer than any sensible period. Most servers close earlier.
 const IDLE: Duration = Duration::from_secs(600);
 
 /// Where the server is, and how to get there.
@@ -55,60 +53,41 @@ impl Target {
 }
 
 /// The edge API, seen by one identity.
-pub(super) struct Client {
+pub(super) struct EdgeApi {
     agent: Agent,
     base: String,
     connections: Arc<AtomicUsize>,
     pub(super) identity: Identity,
-    pub(super) clock: Arc<Clock>,
+    pub(super) clock: Arc<TrustedClock>,
     /// For people.
     pub(super) server: String,
     pub(super) ca_root: Option<PathBuf>,
 }
 
-impl Client {
+impl EdgeApi {
     /// Nothing is sent yet. The error is a sentence about what can't be used.
     pub(super) fn new(
         target: &Target,
         roots: RootCertStore,
         ca_root: Option<PathBuf>,
         identity: Identity,
-        clock: Arc<Clock>,
+        clock: Arc<TrustedClock>,
     ) -> Result<Self, String> {
-        let uri: Uri = target.url.parse().map_err(|error| format!("SERVER: {error}"))?;
-        let host = uri.host().ok_or("SERVER names no host")?;
-        let name = target.name.as_deref().unwrap_or(host).trim_matches(['[', ']']).to_owned();
-        let server_name = ServerName::try_from(name.clone())
-            .map_err(|_| format!("'{name}' can't be the name in a certificate: set SERVER_NAME"))?;
-        let config = tls::config(roots, Some(&identity.pair), clock.clone())?;
-        let connections = Arc::new(AtomicUsize::new(0));
-        let tls = TlsConnector { config, name: server_name, count: connections.clone() };
+        let name = tls::server_name("SERVER", &target.url, target.name.as_deref(), ": set SERVER_NAME")?;
         let proxy = target.proxy.as_deref().map(Proxy::new).transpose();
-        let http = Agent::config_builder()
-            .http_status_as_error(false)
-            .max_redirects(0)
+        let http = http::config()
             .proxy(proxy.map_err(|error| format!("PROXY: {error}"))?)
             .timeout_global(Some(target.limit))
             .max_idle_connections(1)
             .max_idle_connections_per_host(1)
             .max_idle_age(IDLE)
-            .input_buffer_size(8 * 1024)
-            .output_buffer_size(8 * 1024)
-            .user_agent(concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION")))
             .build();
+        let (agent, connections) = tls::agent(http, name, roots, Some(&identity.pair), clock.clone())?;
         let base = match target.url.ends_with(edge_api::BASE) {
             true => target.url.clone(),
             false => format!("{}{}", target.url, edge_api::BASE),
         };
-        Ok(Self {
-            agent: tls::agent(http, tls),
-            base,
-            connections,
-            identity,
-            clock,
-            server: target.url.clone(),
-            ca_root,
-        })
+        Ok(Self { agent, base, connections, identity, clock, server: target.url.clone(), ca_root })
     }
 
     /// Asks, and reads the answer of a server that agrees. What may be asked twice is asked again when the server

@@ -9,10 +9,10 @@ use chrono::DateTime;
 use rustls::{AlertDescription, CertificateError, pki_types::UnixTime};
 use ureq::Error;
 
-use super::client::Client;
+use super::client::EdgeApi;
 use crate::{
     agent::{call::CallFailure, legible},
-    io::{crypto, identity::Stamp},
+    io::tls::{certificate::Stamp, crypto},
     wire::text::cut,
 };
 
@@ -20,30 +20,25 @@ use crate::{
 const LONGEST: usize = 200;
 
 /// An answer that isn't a good one.
-pub(super) fn from_status(
-    status: u16,
-    body: &[u8],
-    retry_after: Option<&str>,
-    client: &Client,
-) -> CallFailure {
+pub(super) fn from_status(status: u16, body: &[u8], retry_after: Option<&str>, api: &EdgeApi) -> CallFailure {
     let mut message = line(body);
     if matches!(status, 401 | 403) {
         let said = if message.is_empty() { "" } else { ": " };
-        message = format!("the server doesn't accept {}{said}{message}", credentials(client));
+        message = format!("the server doesn't accept {}{said}{message}", credentials(api));
     }
-    let retry_after = retry_after.and_then(|text| wait(text.trim(), client.clock.now()));
+    let retry_after = retry_after.and_then(|text| wait(text.trim(), api.clock.now()));
     CallFailure::Refused { status, message, retry_after }
 }
 
 /// No answer, or only part of one.
-pub(super) fn from_error(error: Error, client: &Client) -> CallFailure {
-    let server = &client.server;
+pub(super) fn from_error(error: Error, api: &EdgeApi) -> CallFailure {
+    let server = &api.server;
     let unreachable = |cause: &str| CallFailure::Unreachable(format!("failed to reach '{server}': {cause}"));
     match error {
         Error::Io(error) => match error.get_ref().and_then(|cause| cause.downcast_ref()) {
             Some(cause) => CallFailure::Untrusted(format!(
                 "no trust between '{server}' and this device: {}",
-                tls(cause, client)
+                tls(cause, api)
             )),
             // (in words of its own the library points to its documentation)
             None if error.kind() == ErrorKind::UnexpectedEof => unreachable("it hung up"),
@@ -77,23 +72,23 @@ fn line(body: &[u8]) -> String {
 }
 
 /// Which certificate was shown, and what is wrong with it as far as this device can tell.
-fn credentials(client: &Client) -> String {
-    let identity = &client.identity;
-    match identity.pair.facts.fault(client.clock.now()) {
+fn credentials(api: &EdgeApi) -> String {
+    let identity = &api.identity;
+    match identity.pair.facts.fault(api.clock.now()) {
         Some(fault) => format!("{}, which {fault}", identity.origin),
         None => identity.origin.to_owned(),
     }
 }
 
-fn tls(error: &rustls::Error, client: &Client) -> String {
+fn tls(error: &rustls::Error, api: &EdgeApi) -> String {
     use rustls::Error;
     match error {
-        Error::InvalidCertificate(cause) => certificate(cause, client),
+        Error::InvalidCertificate(cause) => certificate(cause, api),
         Error::AlertReceived(alert) => match alert {
             AlertDescription::ProtocolVersion => "the server doesn't speak TLS 1.3".into(),
             AlertDescription::UnrecognisedName => "the server doesn't know the name: see SERVER_NAME".into(),
             alert => {
-                format!("the server doesn't accept {} (TLS alert {})", credentials(client), u8::from(*alert))
+                format!("the server doesn't accept {} (TLS alert {})", credentials(api), u8::from(*alert))
             }
         },
         Error::InvalidMessage(_) => "the server doesn't speak TLS on this port".to_owned(),
@@ -101,7 +96,7 @@ fn tls(error: &rustls::Error, client: &Client) -> String {
     }
 }
 
-fn certificate(error: &CertificateError, client: &Client) -> String {
+fn certificate(error: &CertificateError, api: &EdgeApi) -> String {
     let date = |time: &UnixTime| Stamp(UNIX_EPOCH + Duration::from_secs(time.as_secs()));
     match error {
         CertificateError::NotValidForNameContext { expected, presented } => {
@@ -113,7 +108,7 @@ fn certificate(error: &CertificateError, client: &Client) -> String {
             )
         }
         CertificateError::UnknownIssuer | CertificateError::BadSignature => {
-            let path = client.ca_root.as_deref().unwrap_or("CA_ROOT".as_ref()).display();
+            let path = api.ca_root.as_deref().unwrap_or("CA_ROOT".as_ref()).display();
             format!("the server's certificate is not signed by a CA in '{path}'")
         }
         CertificateError::ExpiredContext { time, not_after } => format!(

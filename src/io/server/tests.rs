@@ -9,6 +9,7 @@ use std::{
     net::TcpStream,
     path::{Path, PathBuf},
     sync::{Mutex, atomic::Ordering},
+    thread,
     time::SystemTime,
 };
 
@@ -16,9 +17,15 @@ use serde_json::json;
 
 use self::peer::{Authority, Peer, Reply};
 use super::*;
-use crate::agent::{
-    call::{CallKind, Heartbeat, WorkloadStatus},
-    notice::{Notice, Reason},
+use crate::{
+    agent::{
+        call::{CallKind, Heartbeat, Remembered, WorkloadStatus},
+        notice::{Notice, Reason},
+    },
+    io::{
+        identity,
+        persistence::{self, Stores},
+    },
 };
 
 /// A device with a bootstrap certificate, and the server it talks to.
@@ -54,17 +61,19 @@ impl Scene {
         self.server_of(|_| {})
     }
 
-    fn server_of(&self, change: impl FnOnce(&mut Config)) -> Device {
-        let mut config = Config {
+    fn server_of(&self, change: impl FnOnce(&mut EdgeApiConfig)) -> Device {
+        let mut config = EdgeApiConfig {
             url: self.peer.url(),
             name: None,
             proxy: None,
-            device_id: "dev".into(),
             namespace: "default".into(),
-            ca_root: Some(self.path("ca.pem")),
-            cert: Some(self.path("cert.pem")),
-            key: Some(self.path("key.pem")),
-            state: Store::new(self.path("state")),
+            identity: IdentityStore {
+                state: Store::new(self.path("state")),
+                device_id: "dev".into(),
+                ca_root: Some(self.path("ca.pem")),
+                cert: Some(self.path("cert.pem")),
+                key: Some(self.path("key.pem")),
+            },
         };
         change(&mut config);
         let (events, inbox) = bounded(16);
@@ -325,9 +334,9 @@ fn to_register_anew_means_from_the_beginning_whatever_there_is() {
         let scene = Scene::with(ca, peer);
         scene.server().call(Call::Register).unwrap();
         let stores = Stores::new(&scene.path("state"), &scene.path("run"));
-        assert!(remembered(&stores, "dev").certificate.is_some());
-        keeper::reconnect(&stores.state).unwrap();
-        assert_eq!(remembered(&stores, "dev").certificate, None);
+        assert!(persistence::of_server(&stores, "dev").certificate.is_some());
+        persistence::reconnect(&stores.state).unwrap();
+        assert_eq!(persistence::of_server(&stores, "dev").certificate, None);
         let device = scene.server();
         device.call(Call::Enrol).unwrap();
         device.call(Call::Register).unwrap();
@@ -340,7 +349,7 @@ fn to_register_anew_means_from_the_beginning_whatever_there_is() {
         let asked = [("registration", "register"), ("enrolment", "register"), ("registration", "register")];
         assert_eq!(who[..3], asked);
         assert_eq!(&who[3..], if knows_it { &[("registration", "dev")][..] } else { &[] });
-        assert!(remembered(&stores, "dev").certificate.is_some(), "the beginning is over");
+        assert!(persistence::of_server(&stores, "dev").certificate.is_some(), "the beginning is over");
     }
 }
 
@@ -407,7 +416,7 @@ fn a_connection_that_was_closed_meanwhile_is_opened_again_but_no_event_is_told_t
     assert_eq!(scene.peer.heard().len(), before + 1);
 }
 
-fn distrust(server: peer::Certificate, change: impl FnOnce(&Scene, &mut Config)) -> String {
+fn distrust(server: peer::Certificate, change: impl FnOnce(&Scene, &mut EdgeApiConfig)) -> String {
     let ca = Authority::new();
     let server = match server {
         peer::Certificate::Of(names, years) => ca.server_for(&names, years),
@@ -446,15 +455,15 @@ fn a_server_that_does_not_trust_the_device_is_named_with_the_cause() {
     let sentence = distrust(peer::Certificate::Of(vec!["127.0.0.1"], None), |scene, config| {
         let (cert, key) = stranger.client("register");
         fs::write(scene.path("other.pem"), cert + &key).unwrap();
-        config.cert = Some(scene.path("other.pem"));
-        config.key = Some(scene.path("other.pem"));
+        config.identity.cert = Some(scene.path("other.pem"));
+        config.identity.key = Some(scene.path("other.pem"));
     });
     assert!(sentence.contains("doesn't accept the bootstrap certificate (TLS alert "), "{sentence}");
     let sentence = distrust(peer::Certificate::Of(vec!["127.0.0.1"], None), |scene, config| {
         let (cert, key) = scene.ca.client_for("register", Some((2019, 2020)));
         fs::write(scene.path("old.pem"), cert + &key).unwrap();
-        config.cert = Some(scene.path("old.pem"));
-        config.key = Some(scene.path("old.pem"));
+        config.identity.cert = Some(scene.path("old.pem"));
+        config.identity.key = Some(scene.path("old.pem"));
     });
     assert!(sentence.contains("which expired on 2020-01-01T00:00:00Z, and the clock reads"), "{sentence}");
 }
@@ -545,7 +554,7 @@ fn files_that_cannot_be_used_are_said_and_looked_at_again() {
     assert!(sentence.ends_with("ca.pem' is empty"), "{sentence}");
     fs::write(scene.path("ca.pem"), good).unwrap();
     assert!(device.call(Call::Control).is_ok());
-    let device = scene.server_of(|config| config.key = Some("/nonexistent".into()));
+    let device = scene.server_of(|config| config.identity.key = Some("/nonexistent".into()));
     assert!(matches!(device.failure(Call::Enrol), CallFailure::Local(_)));
 }
 
@@ -635,15 +644,15 @@ fn what_is_to_be_kept_of_a_configuration_is_understood_after_a_restart() {
     let (device, stores) = (scene.server(), Stores::new(&scene.path("state"), &scene.path("run")));
     let ask_and_keep = || {
         let Ok(Answer::Configured(configuration)) = device.call(Call::Configuration) else { panic!() };
-        stores.state.save(CONFIGURATION, &configuration.raw).unwrap();
+        stores.state.save(cached_configuration::NAME, &configuration.raw).unwrap();
         configuration
     };
     let image = || {
-        let kept = remembered(&stores, "dev").configuration.unwrap();
+        let kept = persistence::of_server(&stores, "dev").configuration.unwrap();
         assert!(kept.problems.is_empty());
         kept.desired.workloads[0].content.specification.value()["containers"][0]["image"].clone()
     };
-    assert_eq!(remembered(&stores, "dev"), Remembered::default());
+    assert_eq!(persistence::of_server(&stores, "dev"), Remembered::default());
     ask_and_keep();
     assert_eq!(image(), "busybox");
     assert_eq!(ask_and_keep().desired.held, ["web"]);
@@ -652,5 +661,5 @@ fn what_is_to_be_kept_of_a_configuration_is_understood_after_a_restart() {
     assert_eq!(image(), "alpine");
     device.failure(Call::Configuration);
     assert_eq!(image(), "alpine");
-    assert_eq!(remembered(&stores, "renamed").configuration, None);
+    assert_eq!(persistence::of_server(&stores, "renamed").configuration, None);
 }

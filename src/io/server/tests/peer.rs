@@ -260,7 +260,7 @@ fn read(stream: &mut BufReader<Stream>) -> Option<Request> {
     let mut body = vec![0; length];
     stream.read_exact(&mut body).ok()?;
     let conn = &stream.get_ref().conn;
-    let facts = crate::io::identity::Facts::read(conn.peer_certificates()?.first()?)?;
+    let facts = crate::io::tls::certificate::Facts::read(conn.peer_certificates()?.first()?)?;
     Some(Request {
         method,
         path,

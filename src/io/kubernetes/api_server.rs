@@ -7,20 +7,18 @@ use std::{
 };
 
 use crossbeam_channel::after;
-use rustls::pki_types::ServerName;
 use serde_json::Value;
 use ureq::{
     Agent, Body,
-    http::{Request, Response, Uri, header},
+    http::{Request, Response, header},
 };
 
 use super::access::{Access, Token};
 use crate::{
     agent::order::Failure,
     io::{
-        crypto,
-        identity::Clock,
-        server::tls::{self, TlsConnector},
+        http,
+        tls::{self, TrustedClock, crypto},
     },
     wire::text::cut,
 };
@@ -42,7 +40,7 @@ const LONGEST_WAIT: u64 = 10;
 const LONGEST_REASON: usize = 400;
 
 /// The API server, seen by one identity.
-pub(super) struct Client {
+pub(super) struct ApiServer {
     agent: Agent,
     server: String,
     token: Option<Token>,
@@ -66,29 +64,19 @@ impl From<Error> for Failure {
     }
 }
 
-impl Client {
+impl ApiServer {
     /// Nothing is sent yet. The error is a sentence about what can't be used.
-    pub(super) fn new(access: Access, clock: Arc<Clock>) -> Result<Self, String> {
+    pub(super) fn new(access: Access, clock: Arc<TrustedClock>) -> Result<Self, String> {
         let Access { server, server_name, roots, pair, token } = access;
-        let uri: Uri = server.parse().map_err(|error| format!("the server's URL '{server}': {error}"))?;
-        let host = uri.host().ok_or_else(|| format!("the server's URL '{server}' names no host"))?;
-        let name = server_name.as_deref().unwrap_or(host).trim_matches(['[', ']']).to_owned();
-        let name = ServerName::try_from(name.clone())
-            .map_err(|_| format!("'{name}' can't be the name in a certificate"))?;
-        let config = tls::config(roots, pair.as_ref(), clock)?;
-        let http = Agent::config_builder()
-            .http_status_as_error(false)
-            .max_redirects(0)
-            .proxy(None)
+        let what = format!("the server's URL '{server}'");
+        let name = tls::server_name(&what, &server, server_name.as_deref(), "")?;
+        let http = http::config()
             .timeout_global(Some(LIMIT))
             .max_idle_connections(WORKERS)
             .max_idle_connections_per_host(WORKERS)
             .max_idle_age(IDLE)
-            .input_buffer_size(8 * 1024)
-            .output_buffer_size(8 * 1024)
-            .user_agent(concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION")))
             .build();
-        let agent = tls::agent(http, TlsConnector { config, name, count: Arc::default() });
+        let (agent, _) = tls::agent(http, name, roots, pair.as_ref(), clock)?;
         Ok(Self { agent, server: server.trim_end_matches('/').to_owned(), token })
     }
 

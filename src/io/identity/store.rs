@@ -1,24 +1,4 @@
-//! Who this device is to the edge API: its key and certificate, and whom it trusts.
-//!
-//! | file | what it is |
-//! |---|---|
-//! | `CA_ROOT` | the only CAs that are trusted; read |
-//! | `CERT`, `KEY` | the bootstrap pair, shared by many devices; read |
-//! | `STATE_DIR/identity` | the device's own pair: key and certificate in one file, so that they change as one |
-//! | `STATE_DIR/register` | somebody asked for `register`: until the device is let in, its own pair is the second choice |
-//! | `STATE_DIR/identity-next` | the pair that is to follow it, until it was tried |
-//!
-//! A new key is on disk before the server hears of it, and its certificate before it is tried: once the server
-//! has signed one it takes the bootstrap certificate no more, and nobody should have to come to the device.
-
-mod certificate;
-mod clock;
-mod examine;
-#[cfg(feature = "fuzzing")]
-#[doc(hidden)]
-pub mod fuzzing;
-mod key;
-pub(crate) mod pem;
+//! The files that say who the device is.
 
 #[cfg(test)]
 mod tests;
@@ -32,16 +12,15 @@ use log::warn;
 use rcgen::{CertificateParams, DistinguishedName, DnType};
 use rustls::RootCertStore;
 
-#[cfg(test)]
-pub(crate) use self::certificate::Facts;
-use self::key::Key;
-pub(crate) use self::{
-    certificate::Stamp,
-    clock::Clock,
-    examine::{clock_behind, examine, not_before},
-    pem::Pair,
+use super::key::Key;
+use crate::{
+    io::{
+        clock,
+        state::{Store, StoreError},
+        tls::{Pair, pem},
+    },
+    settings::Settings,
 };
-use super::state::{Store, StoreError};
 
 const OWN: &str = "identity";
 const NEXT: &str = "identity-next";
@@ -52,7 +31,7 @@ const RECEIVED: &str = "received ";
 
 /// The files that say who this device is.
 #[derive(Debug, Clone)]
-pub(crate) struct Vault {
+pub(crate) struct IdentityStore {
     pub(crate) state: Store,
     /// What the server must call this device.
     pub(crate) device_id: String,
@@ -74,17 +53,17 @@ pub(crate) struct Identity {
 }
 
 /// A new key and the request for its certificate.
-pub(crate) struct Application {
+pub(crate) struct CertificateRequest {
     key: String,
     /// PEM of the CSR.
-    pub(crate) request: String,
+    pub(crate) pem: String,
 }
 
 /// Since when the device has a usable certificate of its own, and until when it is valid.
 pub fn remembered(state: &Store, device_id: &str) -> Option<(SystemTime, SystemTime)> {
-    let vault =
-        Vault { state: state.clone(), device_id: device_id.to_owned(), ca_root: None, cert: None, key: None };
-    let own = vault.own().filter(|_| !vault.begins_anew())?;
+    let (state, device_id) = (state.clone(), device_id.to_owned());
+    let store = IdentityStore { state, device_id, ca_root: None, cert: None, key: None };
+    let own = store.own().filter(|_| !store.begins_anew())?;
     Some((own.received?, own.pair.facts.not_after))
 }
 
@@ -98,7 +77,7 @@ pub fn forget(state: &Store) -> Result<(), StoreError> {
     state.remove(OWN)
 }
 
-/// The device shall ask to be let in from the beginning. Its own pair stays: the server may take no other.
+/// Makes the device ask to be let in from the beginning. Its own pair stays: the server may take no other.
 ///
 /// # Errors
 /// The state directory can't be written.
@@ -106,20 +85,20 @@ pub fn begin_anew(state: &Store) -> Result<(), StoreError> {
     state.save(ANEW, b"by command")
 }
 
-impl Vault {
-    /// Somebody asked for it.
+impl IdentityStore {
+    /// `register` was asked for.
     pub(crate) fn begins_anew(&self) -> bool {
         self.state.load(ANEW).is_some()
     }
 
     /// The files that the settings name.
-    pub(crate) fn new(config: &super::server::Config) -> Self {
+    pub(crate) fn of(settings: &Settings, state: Store) -> Self {
         Self {
-            state: config.state.clone(),
-            device_id: config.device_id.clone(),
-            ca_root: config.ca_root.clone(),
-            cert: config.cert.clone(),
-            key: config.key.clone(),
+            state,
+            device_id: settings.device_id.clone(),
+            ca_root: settings.ca_root.clone(),
+            cert: settings.cert.clone(),
+            key: settings.key.clone(),
         }
     }
 
@@ -134,7 +113,7 @@ impl Vault {
         if self.state.load(OWN).is_some_and(|own| own == next) {
             return None;
         }
-        self.understand(&next).ok() // mostly the key of an application that came to nothing
+        self.understand(&next).ok() // mostly the key of a request that came to nothing
     }
 
     /// The pair that devices share before they have one.
@@ -157,26 +136,26 @@ impl Vault {
 
     /// Makes a new key, and writes it down: so that nothing is asked for that the disk has no room for.
     /// An own pair may be followed by one that lives in memory only: it will do for asking again.
-    pub(crate) fn apply(&self) -> Result<Application, String> {
-        let application = Application::new(&self.device_id)
+    pub(crate) fn request_certificate(&self) -> Result<CertificateRequest, String> {
+        let request = CertificateRequest::new(&self.device_id)
             .map_err(|error| format!("failed to make a key and a certificate request: {error}"))?;
-        match self.state.save(NEXT, application.key.as_bytes()) {
+        match self.state.save(NEXT, request.key.as_bytes()) {
             Ok(()) => {}
             Err(error) if self.own().is_some() => warn!("{error}"),
             Err(error) => return Err(error.to_string()),
         }
-        Ok(application)
+        Ok(request)
     }
 
-    /// Takes in the certificate that the server made of an application.
+    /// Takes in the certificate that the server made of a request.
     pub(crate) fn receive(
         &self,
-        application: &Application,
+        request: &CertificateRequest,
         certificate: &str,
         now: SystemTime,
     ) -> Result<Identity, String> {
         let seconds = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        let text = format!("{RECEIVED}{seconds}\n{}{certificate}", application.key);
+        let text = format!("{RECEIVED}{seconds}\n{}{certificate}", request.key);
         let identity = self.understand(text.as_bytes())?;
         if let Err(error) = self.state.save(NEXT, text.as_bytes()) {
             warn!("{error}"); // it can still be used until the agent ends
@@ -209,20 +188,20 @@ impl Vault {
             None => return Err("it does not say for whom it was made".to_owned()),
         }
         let line = text.split(|byte| *byte == b'\n').next().and_then(|line| std::str::from_utf8(line).ok());
-        let received = line.and_then(|line| clock::time(line.strip_prefix(RECEIVED)?));
+        let received = line.and_then(|line| clock::from_seconds(line.strip_prefix(RECEIVED)?));
         let received = received.unwrap_or(pair.facts.not_before);
         let origin = "the device's own certificate";
         Ok(Identity { pair, received: Some(received), origin, text: text.to_vec() })
     }
 }
 
-impl Application {
+impl CertificateRequest {
     fn new(device_id: &str) -> Result<Self, rcgen::Error> {
         let (key, text) = Key::generate()?;
         let mut params = CertificateParams::default();
         params.distinguished_name = DistinguishedName::new();
         params.distinguished_name.push(DnType::CommonName, device_id);
-        let request = params.serialize_request(&key)?.pem()?;
-        Ok(Self { key: text, request })
+        let pem = params.serialize_request(&key)?.pem()?;
+        Ok(Self { key: text, pem })
     }
 }

@@ -9,8 +9,8 @@ use rustls::{
     sign::CertifiedKey,
 };
 
-use super::certificate::Facts;
-use crate::io::{crypto, files};
+use super::{certificate::Facts, crypto};
+use crate::io::files;
 
 /// More than any PEM file of keys and certificates, in bytes.
 const LARGEST: u64 = 1 << 20;
@@ -38,14 +38,14 @@ impl Pair {
             .ok_or_else(|| format!("the first certificate in {certificate_from} is no X.509 certificate"))?;
         let der = PrivateKeyDer::from_pem_slice(key).map_err(|error| match error {
             _ if is_encrypted(key) => {
-                format!("the key in {key_from} is encrypted, and nobody is there to enter its password")
+                format!("the key in {key_from} is encrypted, and its password can't be entered here")
             }
             rustls::pki_types::pem::Error::NoItemsFound => format!("{key_from} holds no private key"),
             error => format!("the key in {key_from} can't be read: {}", plain(&error)),
         })?;
         if is_encrypted(key) {
             return Err(format!(
-                "the key in {key_from} is encrypted, and nobody is there to enter its password"
+                "the key in {key_from} is encrypted, and its password can't be entered here"
             ));
         }
         let signer = crypto::provider().key_provider.load_private_key(der).map_err(|_| {
@@ -71,8 +71,8 @@ impl Pair {
     }
 }
 
-/// Whom to trust, and nobody else.
-pub(super) fn roots(path: &Path) -> Result<RootCertStore, String> {
+/// The only CAs to trust.
+pub(crate) fn roots(path: &Path) -> Result<RootCertStore, String> {
     roots_in(&read(path)?, &quoted(path))
 }
 

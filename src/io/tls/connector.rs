@@ -1,5 +1,5 @@
-//! Mutual TLS for `ureq`: its own connector verifies the host of the URL, and this agent may have to verify
-//! another name. Besides, errors come out here as what they are.
+//! TLS for `ureq`, with a certificate of ours if there is one: `ureq`'s own connector verifies the host of the URL, and
+//! this agent may have to verify another name. Besides, errors come out here as what they are.
 
 use std::{
     fmt,
@@ -17,6 +17,7 @@ use rustls::{
 use ureq::{
     Agent, Error,
     config::Config,
+    http::Uri,
     unversioned::{
         resolver::DefaultResolver,
         transport::{
@@ -26,16 +27,42 @@ use ureq::{
     },
 };
 
-use crate::io::{
-    crypto,
-    identity::{Clock, Pair},
-};
+use super::{Pair, TrustedClock, crypto};
 
-/// How to speak TLS as the owner of `pair`, or as nobody, to a server that `roots` vouch for.
-pub(in crate::io) fn config(
+/// What the server's certificate must name: `name`, or else the URL's host. In an error the URL is called `what`, and
+/// `remedy` says what helps against a bad name.
+pub(crate) fn server_name(
+    what: &str,
+    url: &str,
+    name: Option<&str>,
+    remedy: &str,
+) -> Result<ServerName<'static>, String> {
+    let uri: Uri = url.parse().map_err(|error| format!("{what}: {error}"))?;
+    let host = uri.host().ok_or_else(|| format!("{what} names no host"))?;
+    let name = name.unwrap_or(host).trim_matches(['[', ']']).to_owned();
+    ServerName::try_from(name.clone())
+        .map_err(|_| format!("'{name}' can't be the name in a certificate{remedy}"))
+}
+
+/// Speaks HTTP over TLS, perhaps by way of a proxy, to a server of this name that `roots` vouch for; as the owner of
+/// `pair`, or without a certificate. Besides, how many connections there have been.
+pub(crate) fn agent(
+    http: Config,
+    name: ServerName<'static>,
     roots: RootCertStore,
     pair: Option<&Pair>,
-    clock: Arc<Clock>,
+    clock: Arc<TrustedClock>,
+) -> Result<(Agent, Arc<AtomicUsize>), String> {
+    let count = Arc::new(AtomicUsize::new(0));
+    let tls = TlsConnector { config: config(roots, pair, clock)?, name, count: count.clone() };
+    let connector = ().chain(ConnectProxyConnector::default()).chain(TcpConnector::default()).chain(tls);
+    Ok((Agent::with_parts(http, connector, DefaultResolver::default()), count))
+}
+
+fn config(
+    roots: RootCertStore,
+    pair: Option<&Pair>,
+    clock: Arc<TrustedClock>,
 ) -> Result<Arc<ClientConfig>, String> {
     let config = ClientConfig::builder_with_details(Arc::new(crypto::provider()), clock)
         .with_safe_default_protocol_versions()
@@ -52,20 +79,14 @@ pub(in crate::io) fn config(
     Ok(Arc::new(config))
 }
 
-/// Speaks HTTP over such TLS, perhaps by way of a proxy.
-pub(in crate::io) fn agent(http: Config, tls: TlsConnector) -> Agent {
-    let connector = ().chain(ConnectProxyConnector::default()).chain(TcpConnector::default()).chain(tls);
-    Agent::with_parts(http, connector, DefaultResolver::default())
-}
-
 /// Makes a connection to the server one of TLS.
 #[derive(Debug)]
-pub(in crate::io) struct TlsConnector {
-    pub(in crate::io) config: Arc<ClientConfig>,
+struct TlsConnector {
+    config: Arc<ClientConfig>,
     /// What is verified, and sent as SNI unless it is an address.
-    pub(in crate::io) name: ServerName<'static>,
+    name: ServerName<'static>,
     /// How many connections there have been.
-    pub(in crate::io) count: Arc<AtomicUsize>,
+    count: Arc<AtomicUsize>,
 }
 
 impl<In: Transport> Connector<In> for TlsConnector {

@@ -1,4 +1,4 @@
-//! Where other threads ask the loop something, and wait for its reply.
+//! How other threads ask the loop something, and wait for its reply.
 
 use std::{
     sync::{
@@ -23,7 +23,7 @@ const LONG_PATIENCE: Duration = Duration::from_secs(8);
 
 /// For every thread that asks, and for the loop.
 #[derive(Debug, Clone)]
-pub struct Desk(Arc<Inner>);
+pub struct Queries(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
@@ -33,7 +33,7 @@ struct Inner {
     waiting: Mutex<Vec<(Asker, Sender<Reply>)>>,
 }
 
-impl Desk {
+impl Queries {
     /// Questions go to the loop among its events.
     pub fn new(events: Sender<Event>) -> Self {
         Self(Arc::new(Inner { events, next: AtomicU64::default(), waiting: Mutex::default() }))
@@ -55,7 +55,7 @@ impl Desk {
         reply
     }
 
-    /// Hands a reply to whoever waits for it, if anybody still does. Never blocks.
+    /// Hands a reply to the thread that waits for it, if it still does. Never blocks.
     pub fn reply(&self, asker: Asker, reply: Reply) {
         let waiting = lock(&self.0.waiting);
         if let Some((_, inbox)) = waiting.iter().find(|(other, _)| *other == asker) {

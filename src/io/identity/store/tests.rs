@@ -18,8 +18,8 @@ const V1: &str = include_str!("tests/x509-v1.pem");
 const USABLE: [&str; 4] =
     [P256_SEC1, include_str!("tests/p384-sec1.pem"), RSA_PKCS1, include_str!("tests/rsa-pkcs8.pem")];
 
-fn vault(dir: &Path) -> Vault {
-    Vault {
+fn store(dir: &Path) -> IdentityStore {
+    IdentityStore {
         state: Store::new(dir.join("state")),
         device_id: "dev".into(),
         ca_root: Some(dir.join("ca.pem")),
@@ -30,15 +30,15 @@ fn vault(dir: &Path) -> Vault {
 
 fn bootstrap(key: &str, certificate: &str) -> Result<Identity, String> {
     let dir = tempfile::tempdir().unwrap();
-    let vault = vault(dir.path());
-    fs::write(vault.key.as_ref().unwrap(), key).unwrap();
-    fs::write(vault.cert.as_ref().unwrap(), certificate).unwrap();
-    vault.bootstrap()
+    let store = store(dir.path());
+    fs::write(store.key.as_ref().unwrap(), key).unwrap();
+    fs::write(store.cert.as_ref().unwrap(), certificate).unwrap();
+    store.bootstrap()
 }
 
-/// What a server makes of an application: a certificate of a CA that nobody will ask about.
-fn sign(application: &Application, name: &str) -> String {
-    let mut csr = CertificateSigningRequestParams::from_pem(&application.request).unwrap();
+/// What a server makes of a request: a certificate of a CA that is asked for nothing else.
+fn sign(request: &CertificateRequest, name: &str) -> String {
+    let mut csr = CertificateSigningRequestParams::from_pem(&request.pem).unwrap();
     csr.params.distinguished_name = DistinguishedName::new();
     csr.params.distinguished_name.push(DnType::CommonName, name);
     let issuer = Issuer::new(CertificateParams::default(), KeyPair::generate().unwrap());
@@ -90,19 +90,19 @@ fn what_cannot_be_used_is_refused_with_a_sentence() {
         assert!(!error.contains("secret"), "{error}");
     }
     let dir = tempfile::tempdir().unwrap();
-    let error = vault(dir.path()).bootstrap().unwrap_err();
+    let error = store(dir.path()).bootstrap().unwrap_err();
     assert!(error.contains("failed to read '") && error.contains("No such file"), "{error}");
-    let unset = Vault { key: None, ..vault(dir.path()) };
+    let unset = IdentityStore { key: None, ..store(dir.path()) };
     assert!(unset.bootstrap().unwrap_err().contains("CERT and KEY"));
 }
 
 #[test]
 fn a_ca_file_without_a_ca_is_refused() {
     let dir = tempfile::tempdir().unwrap();
-    let vault = vault(dir.path());
+    let store = store(dir.path());
     let roots = |text: &str| {
-        fs::write(vault.ca_root.as_ref().unwrap(), text).unwrap();
-        vault.roots()
+        fs::write(store.ca_root.as_ref().unwrap(), text).unwrap();
+        store.roots()
     };
     assert_eq!(roots(&format!("{P256_SEC1}{RSA_PKCS1}")).unwrap().len(), 2);
     let no_ca = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
@@ -116,33 +116,33 @@ fn a_ca_file_without_a_ca_is_refused() {
         let error = roots(text).unwrap_err();
         assert!(error.contains(expected), "{error} <> {expected}");
     }
-    assert!(Vault { ca_root: None, ..vault.clone() }.roots().unwrap_err().contains("CA_ROOT"));
+    assert!(IdentityStore { ca_root: None, ..store.clone() }.roots().unwrap_err().contains("CA_ROOT"));
 }
 
 #[test]
 fn a_new_pair_takes_the_old_ones_place_only_when_it_is_promoted() {
     let dir = tempfile::tempdir().unwrap();
-    let vault = vault(dir.path());
-    assert!(vault.own().is_none() && vault.next().is_none());
+    let store = store(dir.path());
+    assert!(store.own().is_none() && store.next().is_none());
     let mut before = None;
     for round in 1..=3 {
-        let application = vault.apply().unwrap();
-        assert!(vault.next().is_none(), "a key alone is no pair");
-        let next = vault.receive(&application, &sign(&application, "dev"), at(round)).unwrap();
-        assert_eq!(vault.own().map(|own| own.pair.certified.cert.clone()), before);
-        let waiting = vault.next().unwrap();
+        let request = store.request_certificate().unwrap();
+        assert!(store.next().is_none(), "a key alone is no pair");
+        let next = store.receive(&request, &sign(&request, "dev"), at(round)).unwrap();
+        assert_eq!(store.own().map(|own| own.pair.certified.cert.clone()), before);
+        let waiting = store.next().unwrap();
         assert_eq!(
             (waiting.received, &waiting.pair.certified.cert),
             (Some(at(round)), &next.pair.certified.cert)
         );
-        vault.promote(&next).unwrap();
-        assert!(vault.next().is_none());
-        assert_eq!(vault.own().unwrap().pair.certified.cert, next.pair.certified.cert);
+        store.promote(&next).unwrap();
+        assert!(store.next().is_none());
+        assert_eq!(store.own().unwrap().pair.certified.cert, next.pair.certified.cert);
         let expires = next.pair.facts.not_after;
-        assert_eq!(remembered(&vault.state, "dev"), Some((at(round), expires)));
+        assert_eq!(remembered(&store.state, "dev"), Some((at(round), expires)));
         before = Some(next.pair.certified.cert.clone());
     }
-    assert_eq!(remembered(&vault.state, "renamed"), None);
+    assert_eq!(remembered(&store.state, "renamed"), None);
     for name in [OWN, NEXT] {
         let mode = fs::metadata(dir.path().join("state").join(name)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
@@ -152,13 +152,13 @@ fn a_new_pair_takes_the_old_ones_place_only_when_it_is_promoted() {
 #[test]
 fn a_certificate_for_another_key_or_device_is_refused_and_nothing_changes() {
     let dir = tempfile::tempdir().unwrap();
-    let vault = vault(dir.path());
-    let (first, second) = (vault.apply().unwrap(), vault.apply().unwrap());
-    let refused = |certificate: &str| vault.receive(&second, certificate, at(1)).unwrap_err();
+    let store = store(dir.path());
+    let (first, second) = (store.request_certificate().unwrap(), store.request_certificate().unwrap());
+    let refused = |certificate: &str| store.receive(&second, certificate, at(1)).unwrap_err();
     assert!(refused(&sign(&first, "dev")).contains("is not that of the certificate"));
     assert!(refused(&sign(&second, "other")).contains("made for 'other', and this device is 'dev'"));
     assert!(refused("text").contains("no certificate"));
-    assert!(vault.own().is_none() && vault.next().is_none());
+    assert!(store.own().is_none() && store.next().is_none());
 }
 
 /// The writes of a registration are renames of whole files. Cut them off at any point, with a torn file lying
@@ -166,23 +166,23 @@ fn a_certificate_for_another_key_or_device_is_refused_and_nothing_changes() {
 #[test]
 fn a_crash_at_any_moment_leaves_a_usable_pair() {
     let dir = tempfile::tempdir().unwrap();
-    let vault = vault(dir.path());
+    let store = store(dir.path());
     let state = dir.path().join("state");
-    let application = vault.apply().unwrap();
-    let first = vault.receive(&application, &sign(&application, "dev"), at(1)).unwrap();
-    vault.promote(&first).unwrap();
-    let old = vault.own().unwrap().pair.certified.cert.clone();
+    let request = store.request_certificate().unwrap();
+    let first = store.receive(&request, &sign(&request, "dev"), at(1)).unwrap();
+    store.promote(&first).unwrap();
+    let old = store.own().unwrap().pair.certified.cert.clone();
 
     let snapshot = || -> Vec<(std::ffi::OsString, Vec<u8>)> {
         let files = fs::read_dir(&state).unwrap().map(|entry| entry.unwrap());
         files.map(|entry| (entry.file_name(), fs::read(entry.path()).unwrap())).collect()
     };
     let mut moments = vec![snapshot()];
-    let application = vault.apply().unwrap();
+    let request = store.request_certificate().unwrap();
     moments.push(snapshot());
-    let next = vault.receive(&application, &sign(&application, "dev"), at(2)).unwrap();
+    let next = store.receive(&request, &sign(&request, "dev"), at(2)).unwrap();
     moments.push(snapshot());
-    vault.promote(&next).unwrap();
+    store.promote(&next).unwrap();
     moments.push(snapshot());
     let new = next.pair.certified.cert.clone();
 
@@ -192,7 +192,7 @@ fn a_crash_at_any_moment_leaves_a_usable_pair() {
         for (name, content) in after.iter().filter(|(name, _)| name == OWN || name == NEXT) {
             for length in (0..content.len()).step_by(97) {
                 let dir = tempfile::tempdir().unwrap();
-                let again = self::vault(dir.path());
+                let again = self::store(dir.path());
                 fs::create_dir(dir.path().join("state")).unwrap();
                 for (name, content) in files {
                     fs::write(dir.path().join("state").join(name), content).unwrap();
@@ -210,20 +210,20 @@ fn a_crash_at_any_moment_leaves_a_usable_pair() {
 #[test]
 fn a_disk_that_takes_nothing_stops_a_first_registration_before_it_starts() {
     let dir = tempfile::tempdir().unwrap();
-    let full = vault(dir.path());
+    let full = store(dir.path());
     fs::create_dir(dir.path().join("state")).unwrap();
     fs::create_dir(dir.path().join("state/identity-next.new")).unwrap();
-    assert!(full.apply().err().unwrap().contains("directory"));
+    assert!(full.request_certificate().err().unwrap().contains("directory"));
 
     // a device that has a pair can ask again whenever it likes, so it goes on in memory
     fs::remove_dir(dir.path().join("state/identity-next.new")).unwrap();
-    let application = full.apply().unwrap();
-    let first = full.receive(&application, &sign(&application, "dev"), at(1)).unwrap();
+    let request = full.request_certificate().unwrap();
+    let first = full.receive(&request, &sign(&request, "dev"), at(1)).unwrap();
     full.promote(&first).unwrap();
     let before = full.own().unwrap().pair.certified.cert.clone();
     fs::create_dir(dir.path().join("state/identity-next.new")).unwrap();
-    let application = full.apply().unwrap();
-    let second = full.receive(&application, &sign(&application, "dev"), at(2)).unwrap();
+    let request = full.request_certificate().unwrap();
+    let second = full.receive(&request, &sign(&request, "dev"), at(2)).unwrap();
     assert!(full.promote(&second).unwrap_err().to_string().contains("directory"));
     assert_eq!(full.own().unwrap().pair.certified.cert, before);
 
@@ -234,9 +234,9 @@ fn a_disk_that_takes_nothing_stops_a_first_registration_before_it_starts() {
 }
 
 #[test]
-fn an_application_asks_with_ec_p256_for_the_devices_name() {
-    let application = Application::new("dev").unwrap();
-    let csr = CertificateSigningRequestParams::from_pem(&application.request).unwrap();
+fn a_certificate_request_is_made_with_ec_p256_for_the_devices_name() {
+    let request = CertificateRequest::new("dev").unwrap();
+    let csr = CertificateSigningRequestParams::from_pem(&request.pem).unwrap();
     let name = csr.params.distinguished_name.get(&DnType::CommonName);
     assert_eq!(name, Some(&rcgen::DnValue::Utf8String("dev".into())));
     assert_eq!(csr.public_key.algorithm(), &PKCS_ECDSA_P256_SHA256);

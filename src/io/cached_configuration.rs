@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// The name under which a [`ServerConfiguration::raw`] is kept in the state directory.
-pub const NAME: &str = "configuration";
+pub(super) const NAME: &str = "configuration";
 
 /// What is to be kept of a configuration once it is applied: this, but what was kept before of each workload that
 /// could not be understood this time.

@@ -1,7 +1,7 @@
 //! The way from a person at the device to the agent: a unix socket for the agent's user alone, and what goes over it.
 //!
 //! ```text
-//! command line ── words, each ended by a zero byte ──► control ──► desk ──► the loop
+//! command line ── words, each ended by a zero byte ──► command_socket ──► query ──► the loop
 //!              ◄── exit code as a digit, then text ───
 //! ```
 
@@ -21,7 +21,7 @@ use rustix::{
 };
 use serde::Serialize;
 
-use super::{desk::Desk, listener::Listener};
+use super::{listener::Listener, query::Queries, spawn_with_stack};
 use crate::agent::{
     Event,
     asked::{Question, Reply},
@@ -62,14 +62,13 @@ pub enum Code {
 ///
 /// # Errors
 /// The thread can't be started.
-pub fn start(runtime_dir: &Path, desk: Desk, events: Sender<Event>) -> io::Result<()> {
+pub fn start(runtime_dir: &Path, queries: Queries, events: Sender<Event>) -> io::Result<()> {
     let path = runtime_dir.join(SOCKET);
-    let thread = std::thread::Builder::new().name("control".into()).stack_size(STACK);
-    thread.spawn(move || serve(&path, &desk, &events)).map(drop)
+    spawn_with_stack("commands", STACK, move || serve(&path, &queries, &events))
 }
 
-/// Until nobody listens to events any more. One client after the other: they are few, and none may take long.
-fn serve(path: &Path, desk: &Desk, events: &Sender<Event>) {
+/// Until the loop has ended. One client after the other: they are few, and none may take long.
+fn serve(path: &Path, queries: &Queries, events: &Sender<Event>) {
     let mut present: Option<Listener> = None;
     loop {
         present = present.filter(Listener::is_there);
@@ -89,7 +88,7 @@ fn serve(path: &Path, desk: &Desk, events: &Sender<Event>) {
         let Some(listener) = &present else { continue };
         match accept_with(listener.socket(), SocketFlags::CLOEXEC) {
             Ok(stream) => {
-                if let Err(error) = attend(&UnixStream::from(stream), desk) {
+                if let Err(error) = attend(&UnixStream::from(stream), queries) {
                     debug!("a command got no reply: {error}");
                 }
             }
@@ -101,7 +100,7 @@ fn serve(path: &Path, desk: &Desk, events: &Sender<Event>) {
     }
 }
 
-fn attend(mut stream: &UnixStream, desk: &Desk) -> io::Result<()> {
+fn attend(mut stream: &UnixStream, queries: &Queries) -> io::Result<()> {
     let user = socket_peercred(stream)?.uid;
     if !user.is_root() && user != geteuid() {
         return Err(io::ErrorKind::PermissionDenied.into());
@@ -112,19 +111,19 @@ fn attend(mut stream: &UnixStream, desk: &Desk) -> io::Result<()> {
     stream.take(LONGEST).read_to_end(&mut question)?;
     let question = String::from_utf8_lossy(&question);
     let words: Vec<&str> = question.split_terminator('\0').collect();
-    let (code, text) = reply(&words, desk);
+    let (code, text) = reply(&words, queries);
     stream.write_all(format!("{}{text}", code as u8).as_bytes())
 }
 
-fn reply(words: &[&str], desk: &Desk) -> (Code, String) {
+fn reply(words: &[&str], queries: &Queries) -> (Code, String) {
     let (command, is_json) = match words {
         [command @ .., "--json"] => (command, true),
         command => (command, false),
     };
     if let ["restart", name] = command {
-        return restart(name, desk);
+        return restart(name, queries);
     }
-    let Some(Reply::Report(report)) = desk.ask(Question::Report) else {
+    let Some(Reply::Report(report)) = queries.ask(Question::Report) else {
         return (Code::Away, "the agent is too busy to reply\n".to_owned());
     };
     let named = |name: &str| report.workloads.iter().find(|workload| workload.name == name);
@@ -161,8 +160,8 @@ fn no_workload(name: &str) -> (Code, String) {
     (Code::Unknown, format!("there is no workload '{name}'\n"))
 }
 
-fn restart(name: &str, desk: &Desk) -> (Code, String) {
-    match desk.ask(Question::Restart(name.to_owned())) {
+fn restart(name: &str, queries: &Queries) -> (Code, String) {
+    match queries.ask(Question::Restart(name.to_owned())) {
         Some(Reply::Restarting) => (Code::Good, format!("{name} gets a new pod\n")),
         Some(Reply::Checking) => {
             let text = "keeps its pod until it is known that a new one could start, which takes longer";
@@ -216,7 +215,7 @@ fn evaluate(expression: &str, report: &Report, is_json: bool) -> (Code, String) 
 /// Asks the agent whose runtime directory this is: the code to end with, and what to print.
 ///
 /// # Errors
-/// Nobody answers: why.
+/// There is no answer: why.
 pub fn ask(runtime_dir: &Path, words: &[String]) -> Result<(u8, String), String> {
     let path: PathBuf = runtime_dir.join(SOCKET);
     let talk = || -> io::Result<String> {

@@ -15,11 +15,16 @@ use log::warn;
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
-    identity, lock, server,
+    cached_configuration, identity, lock,
     state::{Store, StoreError},
 };
 use crate::{
-    agent::{Event, Finished, Kept, call::Unheard, images::Pulled, update::Fallbacks},
+    agent::{
+        Event, Finished, Kept,
+        call::{Remembered, Unheard},
+        images::Pulled,
+        update::Fallbacks,
+    },
     wire::{own::fallback, strict},
 };
 
@@ -33,7 +38,7 @@ const LONGEST_END: Duration = Duration::from_secs(1);
 
 /// Something to write down.
 #[derive(Debug, Clone)]
-pub enum Note {
+pub enum Record {
     /// The workloads that finished.
     Finished(Finished),
     /// What workloads return to whose updates don't come up.
@@ -65,37 +70,37 @@ impl Stores {
 }
 
 /// The way to the thread that writes.
-pub struct Keeper {
-    notes: Arc<Mutex<Vec<Note>>>,
+pub struct Recorder {
+    records: Arc<Mutex<Vec<Record>>>,
     wake: Sender<()>,
     /// Ends with the thread.
     ended: Receiver<()>,
 }
 
-impl Keeper {
+impl Recorder {
     /// Starts the thread; it tells of each write as [`Event::Stored`].
     ///
     /// # Errors
     /// The thread can't be started.
     pub fn start(stores: Stores, events: Sender<Event>) -> io::Result<Self> {
-        let notes: Arc<Mutex<Vec<Note>>> = Arc::default();
+        let records: Arc<Mutex<Vec<Record>>> = Arc::default();
         let (wake, woken) = bounded(1);
         let (end, ended) = bounded(0);
-        let shared = Arc::clone(&notes);
-        super::spawn("keeper", move || {
+        let shared = Arc::clone(&records);
+        super::spawn("recorder", move || {
             let _end: Sender<()> = end;
             while woken.recv().is_ok() {
-                let notes = std::mem::take(&mut *lock(&shared));
-                for note in notes {
-                    let result = write(&stores, &note).map_err(|error| error.to_string());
-                    let kept = if matches!(note, Note::Unheard(_)) { Kept::Unheard } else { Kept::State };
+                let records = std::mem::take(&mut *lock(&shared));
+                for record in records {
+                    let result = write(&stores, &record).map_err(|error| error.to_string());
+                    let kept = if matches!(record, Record::Unheard(_)) { Kept::Unheard } else { Kept::State };
                     if events.send(Event::Stored(kept, result)).is_err() {
                         return;
                     }
                 }
             }
         })?;
-        Ok(Self { notes, wake, ended })
+        Ok(Self { records, wake, ended })
     }
 
     /// Waits until all is written, but not for long.
@@ -104,31 +109,31 @@ impl Keeper {
         let _ = self.ended.recv_timeout(LONGEST_END);
     }
 
-    /// Takes the note, and never blocks.
-    pub fn keep(&self, note: Note) {
-        let mut notes = lock(&self.notes);
-        notes.retain(|older| std::mem::discriminant(older) != std::mem::discriminant(&note));
-        notes.push(note);
+    /// Takes the record, and never blocks.
+    pub fn record(&self, record: Record) {
+        let mut records = lock(&self.records);
+        records.retain(|older| std::mem::discriminant(older) != std::mem::discriminant(&record));
+        records.push(record);
         let _ = self.wake.try_send(()); // full: it is awake
     }
 }
 
-fn write(Stores { state, runtime }: &Stores, note: &Note) -> Result<(), StoreError> {
-    match note {
-        Note::Finished(finished) => save(state, FINISHED, finished),
-        Note::Images(images) => save(state, IMAGES, images),
-        Note::Fallbacks(fallbacks) if fallbacks.is_empty() => state.remove(FALLBACKS),
-        Note::Fallbacks(fallbacks) => {
+fn write(Stores { state, runtime }: &Stores, record: &Record) -> Result<(), StoreError> {
+    match record {
+        Record::Finished(finished) => save(state, FINISHED, finished),
+        Record::Images(images) => save(state, IMAGES, images),
+        Record::Fallbacks(fallbacks) if fallbacks.is_empty() => state.remove(FALLBACKS),
+        Record::Fallbacks(fallbacks) => {
             let bytes = fallback::to_bytes(fallbacks).map_err(|error| state.error(FALLBACKS, error))?;
             state.save(FALLBACKS, &bytes)
         }
-        Note::Unheard(unheard) if unheard.is_empty() => runtime.remove(UNHEARD),
-        Note::Unheard(unheard) => save(runtime, UNHEARD, unheard),
-        Note::Configuration(raw) => state.save(server::CONFIGURATION, raw),
-        Note::Disconnected => {
+        Record::Unheard(unheard) if unheard.is_empty() => runtime.remove(UNHEARD),
+        Record::Unheard(unheard) => save(runtime, UNHEARD, unheard),
+        Record::Configuration(raw) => state.save(cached_configuration::NAME, raw),
+        Record::Disconnected => {
             state.save(DISCONNECTED, b"by the server")?;
             identity::forget(state)?;
-            state.remove(server::CONFIGURATION)?;
+            state.remove(cached_configuration::NAME)?;
             runtime.remove(UNHEARD)
         }
     }
@@ -170,12 +175,22 @@ pub fn images(state: &Store) -> Pulled {
     load(state, IMAGES)
 }
 
+/// What an earlier process learnt from the server and about it. YAML is read: on a stack for that.
+pub fn of_server(Stores { state, runtime }: &Stores, device_id: &str) -> Remembered {
+    Remembered {
+        certificate: identity::remembered(state, device_id),
+        configuration: cached_configuration::load(state, device_id),
+        disconnected: is_disconnected(state),
+        unheard: unheard(runtime),
+    }
+}
+
 /// Whether the server unregistered this device.
 pub fn is_disconnected(state: &Store) -> bool {
     state.load(DISCONNECTED).is_some()
 }
 
-/// The device shall ask to be let in from the beginning.
+/// Makes the device ask to be let in from the beginning.
 ///
 /// # Errors
 /// The state directory can't be written.
@@ -190,9 +205,9 @@ mod tests {
     use super::*;
     use crate::agent::notice::{Notice, Reason};
 
-    fn unheard(messages: &[&str]) -> Note {
+    fn unheard(messages: &[&str]) -> Record {
         let events = messages.iter().map(|message| Notice::warning(Reason::Failed, *message)).collect();
-        Note::Unheard(Unheard { events, dropped: 3 })
+        Record::Unheard(Unheard { events, dropped: 3 })
     }
 
     fn messages(stores: &Stores) -> Vec<String> {
@@ -206,12 +221,12 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let stores = Stores::new(&dir.path().join("state"), &dir.path().join("run"));
         let (events, inbox) = bounded(1); // the writer waits here after its second write
-        let keeper = Keeper::start(stores.clone(), events).unwrap();
+        let recorder = Recorder::start(stores.clone(), events).unwrap();
         for last in 0..50 {
-            keeper.keep(unheard(&["first", &format!("event {last}")]));
+            recorder.record(unheard(&["first", &format!("event {last}")]));
         }
         let reader = std::thread::spawn(move || inbox.iter().count());
-        keeper.end();
+        recorder.end();
         assert_eq!(messages(&stores), ["first", "event 49"]);
         let writes = reader.join().unwrap();
         assert!(writes < 10, "{writes} writes");
@@ -222,11 +237,11 @@ mod tests {
 
     #[test]
     fn what_was_heard_and_what_an_unregistered_device_has_to_say_leave_nothing_behind() {
-        for forget in [Note::Unheard(Unheard::default()), Note::Disconnected] {
+        for forget in [Record::Unheard(Unheard::default()), Record::Disconnected] {
             let dir = tempfile::tempdir().unwrap();
             let stores = Stores::new(&dir.path().join("state"), &dir.path().join("run"));
-            for note in [unheard(&["one"]), unheard(&["one", "two"]), forget] {
-                write(&stores, &note).unwrap();
+            for record in [unheard(&["one"]), unheard(&["one", "two"]), forget] {
+                write(&stores, &record).unwrap();
             }
             assert_eq!(messages(&stores), [""; 0]);
             assert_eq!(fs::read_dir(dir.path().join("run/server")).unwrap().count(), 0);
