@@ -2,45 +2,19 @@
 //! needs no agent that runs.
 
 mod device;
+mod findings;
 mod holder;
 mod link;
 
-use std::{fmt::Write, path::Path};
+use std::path::Path;
 
-use serde::Serialize;
 use serde_json::Value;
 
+pub use self::findings::Findings;
 use crate::{
-    agent::legible::line,
     io::command_socket,
     settings::{Settings, Unusable},
 };
-
-/// How bad a finding is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Verdict {
-    Good,
-    /// It works, but not all of it.
-    Doubt,
-    Bad,
-}
-
-/// One thing that was looked at.
-#[derive(Debug, Serialize)]
-struct Finding {
-    what: String,
-    /// `good`, `doubt` or `bad`.
-    verdict: &'static str,
-    says: String,
-    remedy: Option<String>,
-}
-
-/// All that was looked at.
-#[derive(Debug, Default)]
-pub struct Findings {
-    all: Vec<Finding>,
-    is_bad: bool,
-}
 
 /// Looks at everything.
 pub fn examine(settings: &Settings) -> Findings {
@@ -83,57 +57,4 @@ fn agent(runtime_dir: &Path, findings: &mut Findings) -> (bool, Value) {
         }
     }
     (answer.is_ok(), Value::Null)
-}
-
-impl Findings {
-    fn add(
-        &mut self,
-        verdict: Verdict,
-        what: impl Into<String>,
-        says: impl Into<String>,
-        remedy: Option<&str>,
-    ) {
-        let word = match verdict {
-            Verdict::Good => "good",
-            Verdict::Doubt => "doubt",
-            Verdict::Bad => "bad",
-        };
-        self.is_bad |= verdict == Verdict::Bad;
-        let remedy = remedy.map(str::to_owned);
-        self.all.push(Finding { what: what.into(), verdict: word, says: says.into(), remedy });
-    }
-
-    fn good(&mut self, what: impl Into<String>, says: impl Into<String>) {
-        self.add(Verdict::Good, what, says, None);
-    }
-
-    fn doubt(&mut self, what: impl Into<String>, says: impl Into<String>, remedy: &str) {
-        self.add(Verdict::Doubt, what, says, Some(remedy));
-    }
-
-    fn bad(&mut self, what: impl Into<String>, says: impl Into<String>, remedy: &str) {
-        self.add(Verdict::Bad, what, says, Some(remedy));
-    }
-
-    /// Nothing keeps the agent from its work.
-    pub fn is_good(&self) -> bool {
-        !self.is_bad
-    }
-
-    /// For people.
-    pub fn text(&self) -> String {
-        let mut text = String::new();
-        for Finding { what, verdict, says, remedy } in &self.all {
-            let _ = writeln!(text, "{verdict:<6} {}", line(&format!("{what}: {says}")));
-            if let Some(remedy) = remedy {
-                let _ = writeln!(text, "       remedy: {}", line(remedy));
-            }
-        }
-        text
-    }
-
-    /// For scripts.
-    pub fn json(&self) -> String {
-        serde_json::to_string(&self.all).unwrap_or_default() + "\n"
-    }
 }

@@ -31,6 +31,7 @@ pub fn run(target: &Target, input: &[u8]) {
 }
 
 /// Of this thread: what else the machine does doesn't count.
+#[allow(clippy::disallowed_methods)]
 fn processor_time() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or_default())

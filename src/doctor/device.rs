@@ -10,7 +10,7 @@ use std::{
 use rustix::fs::{Access, access, stat, statvfs};
 use serde_json::Value;
 
-use super::{Findings, holder};
+use super::{findings::Findings, holder};
 use crate::{
     agent::{part::Part, quantity::shown},
     io::{state::Store, tls::TrustedClock, unix},

@@ -185,7 +185,7 @@ impl Shared {
             Call::Configuration => {
                 let api = self.api()?;
                 if self.unkept.load(Ordering::Relaxed) {
-                    self.keep(&api.identity); // perhaps the disk takes it now
+                    self.keep(&api.parties.identity); // perhaps the disk takes it now
                 }
                 let body = self.ask_as(&api, call, "")?;
                 let found = edge_api::configuration(&body, &self.identity.device_id).map_err(nonsense)?;
@@ -240,7 +240,7 @@ impl Shared {
         let result = ask(&api);
         let other = match &result {
             Err(CallFailure::Refused { status: 401 | 403, .. } | CallFailure::Taken(_)) => {
-                if api.identity.received.is_some() {
+                if api.parties.identity.received.is_some() {
                     self.identity.bootstrap().ok()
                 } else {
                     self.identity.own()
@@ -261,7 +261,7 @@ impl Shared {
     fn taken(&self, call: &Call, api: &EdgeApi, failure: CallFailure) -> CallFailure {
         match failure {
             CallFailure::Refused { status: 500, .. }
-                if matches!(call, Call::Register) && api.identity.received.is_none() =>
+                if matches!(call, Call::Register) && api.parties.identity.received.is_none() =>
             {
                 let (id, namespace) = (&self.identity.device_id, &self.namespace);
                 CallFailure::Taken(format!(
@@ -306,7 +306,7 @@ impl Shared {
             Err(failure) => return Err(failure),
         }
         self.clock.saw(not_before);
-        self.keep(&api.identity);
+        self.keep(&api.parties.identity);
         *lock(&self.api) = Some(Arc::new(api));
         Ok(Answer::Registered { expires })
     }
@@ -328,8 +328,8 @@ impl Shared {
             bootstrap => own.map_or(bootstrap, Ok),
         };
         let api = Arc::new(self.api_of(identity.map_err(CallFailure::Local)?)?);
-        if let Some(fault) = api.identity.pair.facts.fault(self.clock.now()) {
-            warn!("{} {fault}", api.identity.origin); // it may still do for registering
+        if let Some(fault) = api.parties.identity.pair.facts.fault(self.clock.now()) {
+            warn!("{} {fault}", api.parties.identity.origin); // it may still do for registering
         }
         *lock(&self.api) = Some(api.clone());
         Ok(api)

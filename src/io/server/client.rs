@@ -14,7 +14,7 @@ use std::{
 use rustls::RootCertStore;
 use ureq::{Agent, Error, Proxy, http::header};
 
-use super::failure;
+use super::failure::{self, Parties};
 use crate::{
     agent::call::CallFailure,
     io::{
@@ -57,11 +57,7 @@ pub(super) struct EdgeApi {
     agent: Agent,
     base: String,
     connections: Arc<AtomicUsize>,
-    pub(super) identity: Identity,
-    pub(super) clock: Arc<TrustedClock>,
-    /// For people.
-    pub(super) server: String,
-    pub(super) ca_root: Option<PathBuf>,
+    pub(super) parties: Parties,
 }
 
 impl EdgeApi {
@@ -87,7 +83,12 @@ impl EdgeApi {
             true => target.url.clone(),
             false => format!("{}{}", target.url, edge_api::BASE),
         };
-        Ok(Self { agent, base, connections, identity, clock, server: target.url.clone(), ca_root })
+        Ok(Self {
+            agent,
+            base,
+            connections,
+            parties: Parties { identity, clock, server: target.url.clone(), ca_root },
+        })
     }
 
     /// Asks, and reads the answer of a server that agrees. What may be asked twice is asked again when the server
@@ -104,11 +105,11 @@ impl EdgeApi {
         }
         match result {
             Ok(body) => {
-                self.clock.saw(self.clock.now()); // the server's certificate is valid by it
+                self.parties.clock.saw(self.parties.clock.now()); // the server's certificate is valid by it
                 Ok(body)
             }
             Err(Failed::Refused(failure)) => Err(failure),
-            Err(Failed::Http(error)) => Err(failure::from_error(error, self)),
+            Err(Failed::Http(error)) => Err(failure::from_error(error, &self.parties)),
         }
     }
 
@@ -125,7 +126,7 @@ impl EdgeApi {
         let said = body.into_with_config().limit(LARGEST_REFUSAL).read_to_vec().unwrap_or_default();
         let text = |name| parts.headers.get(name).and_then(|value| value.to_str().ok());
         let retry_after = text(header::RETRY_AFTER);
-        Err(Failed::Refused(failure::from_status(parts.status.as_u16(), &said, retry_after, self)))
+        Err(Failed::Refused(failure::from_status(parts.status.as_u16(), &said, retry_after, &self.parties)))
     }
 }
 

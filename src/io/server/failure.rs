@@ -2,6 +2,8 @@
 
 use std::{
     io::ErrorKind,
+    path::PathBuf,
+    sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -9,36 +11,52 @@ use chrono::DateTime;
 use rustls::{AlertDescription, CertificateError, pki_types::UnixTime};
 use ureq::Error;
 
-use super::client::EdgeApi;
 use crate::{
     agent::{call::CallFailure, legible},
-    io::tls::{certificate::Stamp, crypto},
+    io::{
+        identity::Identity,
+        tls::{TrustedClock, certificate::Stamp, crypto},
+    },
     wire::text::cut,
 };
 
 /// Of what a server says besides its status, in bytes.
 const LONGEST: usize = 200;
 
+/// Who talks to whom, as a failure names it.
+pub(super) struct Parties {
+    pub(super) identity: Identity,
+    pub(super) clock: Arc<TrustedClock>,
+    /// The server's URL.
+    pub(super) server: String,
+    pub(super) ca_root: Option<PathBuf>,
+}
+
 /// An answer that isn't a good one.
-pub(super) fn from_status(status: u16, body: &[u8], retry_after: Option<&str>, api: &EdgeApi) -> CallFailure {
+pub(super) fn from_status(
+    status: u16,
+    body: &[u8],
+    retry_after: Option<&str>,
+    parties: &Parties,
+) -> CallFailure {
     let mut message = line(body);
     if matches!(status, 401 | 403) {
         let said = if message.is_empty() { "" } else { ": " };
-        message = format!("the server doesn't accept {}{said}{message}", credentials(api));
+        message = format!("the server doesn't accept {}{said}{message}", credentials(parties));
     }
-    let retry_after = retry_after.and_then(|text| wait(text.trim(), api.clock.now()));
+    let retry_after = retry_after.and_then(|text| wait(text.trim(), parties.clock.now()));
     CallFailure::Refused { status, message, retry_after }
 }
 
 /// No answer, or only part of one.
-pub(super) fn from_error(error: Error, api: &EdgeApi) -> CallFailure {
-    let server = &api.server;
+pub(super) fn from_error(error: Error, parties: &Parties) -> CallFailure {
+    let server = &parties.server;
     let unreachable = |cause: &str| CallFailure::Unreachable(format!("failed to reach '{server}': {cause}"));
     match error {
         Error::Io(error) => match error.get_ref().and_then(|cause| cause.downcast_ref()) {
             Some(cause) => CallFailure::Untrusted(format!(
                 "no trust between '{server}' and this device: {}",
-                tls(cause, api)
+                tls(cause, parties)
             )),
             // (in words of its own the library points to its documentation)
             None if error.kind() == ErrorKind::UnexpectedEof => unreachable("it hung up"),
@@ -72,23 +90,23 @@ fn line(body: &[u8]) -> String {
 }
 
 /// Which certificate was shown, and what is wrong with it as far as this device can tell.
-fn credentials(api: &EdgeApi) -> String {
-    let identity = &api.identity;
-    match identity.pair.facts.fault(api.clock.now()) {
+fn credentials(parties: &Parties) -> String {
+    let identity = &parties.identity;
+    match identity.pair.facts.fault(parties.clock.now()) {
         Some(fault) => format!("{}, which {fault}", identity.origin),
         None => identity.origin.to_owned(),
     }
 }
 
-fn tls(error: &rustls::Error, api: &EdgeApi) -> String {
+fn tls(error: &rustls::Error, parties: &Parties) -> String {
     use rustls::Error;
     match error {
-        Error::InvalidCertificate(cause) => certificate(cause, api),
+        Error::InvalidCertificate(cause) => certificate(cause, parties),
         Error::AlertReceived(alert) => match alert {
             AlertDescription::ProtocolVersion => "the server doesn't speak TLS 1.3".into(),
             AlertDescription::UnrecognisedName => "the server doesn't know the name: see SERVER_NAME".into(),
             alert => {
-                format!("the server doesn't accept {} (TLS alert {})", credentials(api), u8::from(*alert))
+                format!("the server doesn't accept {} (TLS alert {})", credentials(parties), u8::from(*alert))
             }
         },
         Error::InvalidMessage(_) => "the server doesn't speak TLS on this port".to_owned(),
@@ -96,7 +114,7 @@ fn tls(error: &rustls::Error, api: &EdgeApi) -> String {
     }
 }
 
-fn certificate(error: &CertificateError, api: &EdgeApi) -> String {
+fn certificate(error: &CertificateError, parties: &Parties) -> String {
     let date = |time: &UnixTime| Stamp(UNIX_EPOCH + Duration::from_secs(time.as_secs()));
     match error {
         CertificateError::NotValidForNameContext { expected, presented } => {
@@ -108,7 +126,7 @@ fn certificate(error: &CertificateError, api: &EdgeApi) -> String {
             )
         }
         CertificateError::UnknownIssuer | CertificateError::BadSignature => {
-            let path = api.ca_root.as_deref().unwrap_or("CA_ROOT".as_ref()).display();
+            let path = parties.ca_root.as_deref().unwrap_or("CA_ROOT".as_ref()).display();
             format!("the server's certificate is not signed by a CA in '{path}'")
         }
         CertificateError::ExpiredContext { time, not_after } => format!(

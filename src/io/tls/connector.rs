@@ -27,7 +27,7 @@ use ureq::{
     },
 };
 
-use super::{Pair, TrustedClock, crypto};
+use super::{clock::TrustedClock, crypto, pem::Pair};
 
 /// What the server's certificate must name: `name`, or else the URL's host. In an error the URL is called `what`, and
 /// `remedy` says what helps against a bad name.
