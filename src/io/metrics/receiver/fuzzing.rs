@@ -1,11 +1,9 @@
-//! The readers of posts, heads and the log of values, for the harnesses in `fuzz/`.
+//! The readers of posts and heads, for the harnesses in `fuzz/`.
 
-use std::{path::Path, time::Duration};
-
-use super::{http, post, reader, store};
+use super::{answer, body, origin, request};
 use crate::agent::Sample;
 
-/// As [`http`] understood the head of a request.
+/// As [`request`] understood the head of a request.
 pub struct Head {
     /// What goes on.
     pub head: Vec<u8>,
@@ -24,7 +22,7 @@ pub struct Head {
 /// # Errors
 /// What is answered.
 pub fn body(bytes: &[u8]) -> Result<Vec<Sample>, String> {
-    post::read(bytes)
+    body::read(bytes)
 }
 
 /// Reads the head of a request; `None`: it isn't whole yet.
@@ -32,7 +30,7 @@ pub fn body(bytes: &[u8]) -> Result<Vec<Sample>, String> {
 /// # Errors
 /// The answer.
 pub fn head(bytes: &[u8]) -> Result<Option<Head>, Vec<u8>> {
-    let request = http::parse(bytes).map_err(|refusal| refusal.answer())?;
+    let request = request::parse(bytes).map_err(|refusal| refusal.answer())?;
     Ok(request.map(|request| Head {
         get: request.get.map(|get| get.head(b"", request.keep_alive)),
         head: request.head,
@@ -44,15 +42,10 @@ pub fn head(bytes: &[u8]) -> Result<Option<Head>, Vec<u8>> {
 
 /// How long an answer is; the inner `None`: its head isn't whole yet.
 pub fn answer_length(bytes: &[u8], bodiless: bool) -> Option<Option<usize>> {
-    http::answer_length(bytes, bodiless).ok()
+    answer::length(bytes, bodiless).ok()
 }
 
 /// Whether a `Host` is a name.
 pub fn is_name(host: &[u8]) -> bool {
-    reader::is_name(host)
-}
-
-/// Opens the log in this directory, and says what it holds.
-pub fn posted(directory: &Path) -> Vec<(Sample, Duration)> {
-    store::Store::open(directory, None, Duration::ZERO).posted()
+    origin::is_name(host)
 }

@@ -13,7 +13,7 @@ use rustix::net::{
 const MOST: usize = 8;
 
 /// Sends descriptors, with the one byte that the kernel wants them to travel with.
-pub(super) fn send(socket: impl AsFd, descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
+pub(crate) fn send(socket: impl AsFd, descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST))];
     let mut ancillary = SendAncillaryBuffer::new(&mut space);
     if !ancillary.push(SendAncillaryMessage::ScmRights(descriptors)) {
@@ -24,7 +24,7 @@ pub(super) fn send(socket: impl AsFd, descriptors: &[BorrowedFd<'_>]) -> io::Res
 }
 
 /// Receives the descriptors of one message; `None`: the other end is gone.
-pub(super) fn receive(socket: impl AsFd) -> io::Result<Option<Vec<OwnedFd>>> {
+pub(crate) fn receive(socket: impl AsFd) -> io::Result<Option<Vec<OwnedFd>>> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST))];
     let mut ancillary = RecvAncillaryBuffer::new(&mut space);
     let mut byte = [0];

@@ -1,12 +1,8 @@
 //! The store against real files: what survives, and what is forgotten.
 
-use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
-use std::time::Duration;
 
-use super::store::{MAX_NAMES, Store};
-use crate::agent::Sample;
+use super::*;
 
 const NOW: Duration = Duration::from_secs(1000);
 
@@ -18,15 +14,15 @@ fn many(prefix: &str, count: usize) -> Vec<Sample> {
     (0..count).map(|n| sample(&format!("{prefix}{n}"), 1.0)).collect()
 }
 
-fn open(directory: &Path) -> Store {
-    Store::open(directory, None, NOW)
+fn open(directory: &Path) -> MetricsStore {
+    MetricsStore::open(directory, None, NOW)
 }
 
 fn remembered(directory: &Path) -> Vec<(String, f64)> {
     open(directory).posted().into_iter().map(|(s, _)| (s.name, s.value.unwrap())).collect()
 }
 
-fn post(store: &mut Store, samples: Vec<Sample>) -> Vec<Sample> {
+fn post(store: &mut MetricsStore, samples: Vec<Sample>) -> Vec<Sample> {
     assert!(store.stage(samples, NOW));
     store.commit(NOW).unwrap()
 }
@@ -102,7 +98,7 @@ fn an_expired_value_is_not_remembered_and_makes_room() {
     post(&mut open(directory.path()), many("n", MAX_NAMES));
     let ttl = Some(Duration::from_secs(60));
     let later = NOW + Duration::from_secs(59);
-    let mut store = Store::open(directory.path(), ttl, later);
+    let mut store = MetricsStore::open(directory.path(), ttl, later);
     assert_eq!(store.posted().len(), MAX_NAMES);
     assert_eq!(store.posted()[0].1, NOW);
     assert!(!store.stage(many("m", 1), later));

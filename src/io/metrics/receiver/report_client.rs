@@ -1,4 +1,4 @@
-//! The receiver's way to ask the agent how everything is: one question at a time.
+//! Asks the agent for a report of how everything is: one at a time.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -8,7 +8,7 @@ use rustix::net::{RecvFlags, SendFlags, recv, send};
 
 use crate::wire::own::frames::{Kind, REPORT_HEAD, Refused, read_report_head};
 
-pub(super) struct Inquiry {
+pub(super) struct ReportClient {
     socket: OwnedFd,
     /// The answer that is owed, as far as it has come: its head first.
     inbox: Option<Vec<u8>>,
@@ -16,7 +16,7 @@ pub(super) struct Inquiry {
     length: Option<usize>,
 }
 
-impl Inquiry {
+impl ReportClient {
     pub(super) fn new(socket: OwnedFd) -> io::Result<Self> {
         rustix::io::ioctl_fionbio(&socket, true)?;
         Ok(Self { socket, inbox: None, length: None })

@@ -23,7 +23,7 @@ fn number_or_null<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f
 /// Reads a body.
 ///
 /// # Errors
-/// A sentence for whoever posted it.
+/// A sentence for the client.
 pub(super) fn read(body: &[u8]) -> Result<Vec<Sample>, String> {
     // Not an untagged enum, which would say only that neither form fits.
     let raw = match body.trim_ascii_start().first() {

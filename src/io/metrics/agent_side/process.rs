@@ -1,4 +1,4 @@
-//! The receiver as the agent sees it: a process that nothing is believed of.
+//! The receiver process as the agent sees it: it is not trusted.
 
 use std::env;
 use std::fs::DirBuilder;
@@ -9,73 +9,74 @@ use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{self, Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::process::{Pid, WaitOptions, waitpid};
 
-use super::{descriptors, receiver, teller::Teller};
+use super::report_server::ReportServer;
+use crate::io::metrics::shared::{descriptors, limits::Limits};
 use crate::wire::own::frames::Post;
 
-/// The hidden subcommand that [`run`](super::receiver::run)s the receiver; after it come the log level, and whether
+/// The hidden subcommand that [`run`](crate::io::metrics::receiver::run)s the receiver; after it come the log level, and whether
 /// there is a status page.
 pub const SUBCOMMAND: &str = "receive-metrics";
 /// How many requests tiny_http works on at once: as many as its thread pool keeps threads for.
-pub(super) const LANES: usize = 4;
+const BACKENDS: usize = 4;
 /// Where it gets its connections, for a moment.
-const LANES_NAME: &str = "lanes";
-/// `nobody`, on every distribution.
-const NOBODY: u32 = 65534;
+const BACKENDS_NAME: &str = "backends";
+/// The user without rights, on every distribution.
+const UNPRIVILEGED: u32 = 65534;
 /// In bytes: for tiny_http's threads, which it starts without saying how large.
 const STACK: &str = "65536";
 /// The most bytes taken before they are worked on.
 const INBOX: usize = 128 * 1024;
 
 /// A receiver that lives as long as this value.
-pub(super) struct Child {
-    process: process::Child,
+pub(super) struct ReceiverProcess {
+    process: Child,
     posts: UnixStream,
     control: UnixStream,
-    /// Where its questions come from.
-    questions: UnixStream,
+    /// Where it asks for reports.
+    reports: UnixStream,
     inbox: Vec<u8>,
 }
 
-impl Child {
+impl ReceiverProcess {
     /// Starts a receiver: it reads posts from no address yet.
-    pub(super) fn start(directory: &Path, teller: &Teller) -> io::Result<Self> {
-        receiver::limits()?; // it would end at once, and again and again
+    pub(super) fn start(directory: &Path, report_server: &ReportServer) -> io::Result<Self> {
+        Limits::within_present()?; // it would end at once, and again and again
         let (posts, stdin) = UnixStream::pair()?;
         let (control, controlled) = UnixStream::pair()?;
-        let (questions, asks) = UnixStream::pair()?;
-        let (private, lanes) = private_lanes(directory).map_err(|error| {
-            let path = directory.join(LANES_NAME);
+        let (reports, asks) = UnixStream::pair()?;
+        let (private, backends) = private_backends(directory).map_err(|error| {
+            let path = directory.join(BACKENDS_NAME);
             io::Error::new(error.kind(), format!("failed to listen on '{}': {error}", path.display()))
         })?;
         // The link follows to the very program that runs, even when an upgrade has replaced the file since.
         let mut command = Command::new("/proc/self/exe");
-        let page = teller.has_page.to_string();
+        let page = report_server.has_page.to_string();
         command.args([SUBCOMMAND, log::max_level().as_str(), page.as_str()]).current_dir("/");
         command.env_clear().env("RUST_MIN_STACK", STACK).stdin(Stdio::from(OwnedFd::from(stdin)));
         command.envs(env::var_os("JOURNAL_STREAM").map(|stream| ("JOURNAL_STREAM", stream)));
         if rustix::process::geteuid().is_root() {
             // With the user, std drops the supplementary groups.
-            command.uid(NOBODY).gid(NOBODY);
+            command.uid(UNPRIVILEGED).gid(UNPRIVILEGED);
         }
-        let child = Self { process: command.spawn()?, posts, control, questions, inbox: Vec::new() };
+        let receiver = Self { process: command.spawn()?, posts, control, reports, inbox: Vec::new() };
         let mut descriptors = vec![controlled.as_fd(), private.as_fd(), asks.as_fd()];
-        descriptors.extend(lanes.iter().map(AsFd::as_fd));
-        descriptors::send(&child.posts, &descriptors)?;
-        child.posts.set_nonblocking(true)?;
-        child.control.set_nonblocking(true)?;
-        let (teller, questions) = (teller.clone(), child.questions.try_clone()?);
-        crate::io::spawn("teller", move || {
-            let Err(error) = teller.run(&questions);
-            log::debug!("the metrics receiver is told nothing any more: {error}");
+        descriptors.extend(backends.iter().map(AsFd::as_fd));
+        descriptors::send(&receiver.posts, &descriptors)?;
+        receiver.posts.set_nonblocking(true)?;
+        receiver.control.set_nonblocking(true)?;
+        let (report_server, reports) = (report_server.clone(), receiver.reports.try_clone()?);
+        crate::io::spawn("reports", move || {
+            let Err(error) = report_server.run(&reports);
+            log::debug!("the metrics receiver gets no reports any more: {error}");
             // It sees that, and is replaced.
-            _ = questions.shutdown(Shutdown::Both);
+            _ = reports.shutdown(Shutdown::Both);
         })?;
-        Ok(child)
+        Ok(receiver)
     }
 
     /// Hands a listener down.
@@ -123,13 +124,13 @@ impl Child {
     }
 }
 
-impl Drop for Child {
+impl Drop for ReceiverProcess {
     fn drop(&mut self) {
         // It may have closed the pair and live on. Killed, it leaves nothing that could be waited for in vain.
         _ = self.process.kill();
         _ = self.process.wait();
         // Others may hold its end by now.
-        _ = self.questions.shutdown(Shutdown::Both);
+        _ = self.reports.shutdown(Shutdown::Both);
     }
 }
 
@@ -144,7 +145,7 @@ pub fn left_receivers() -> (&'static str, String) {
     (LEFT, lists.collect())
 }
 
-/// Waits for the receivers of the program whose place this one took: nobody else can.
+/// Waits for the receivers of the program whose place this one took: no other process can.
 ///
 /// # Errors
 /// No thread could be started.
@@ -159,17 +160,17 @@ pub(super) fn reap_left() -> io::Result<()> {
 }
 
 /// tiny_http serves only what it accepts itself. So it gets a listener whose every connection exists already,
-/// and whose name is gone: nobody else can ever connect to it.
-fn private_lanes(directory: &Path) -> io::Result<(UnixListener, Vec<UnixStream>)> {
+/// and whose name is gone: nothing else can ever connect to it.
+fn private_backends(directory: &Path) -> io::Result<(UnixListener, Vec<UnixStream>)> {
     DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
     let directory = rustix::fs::openat(CWD, directory, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
     // Through the descriptor, as a socket's path may not be longer than 107 bytes.
-    let name = format!("/proc/self/fd/{}/{LANES_NAME}", directory.as_raw_fd());
+    let name = format!("/proc/self/fd/{}/{BACKENDS_NAME}", directory.as_raw_fd());
     _ = std::fs::remove_file(&name);
     let listener = UnixListener::bind(&name)?;
-    let lanes: io::Result<_> = (0..LANES).map(|_| UnixStream::connect(&name)).collect();
+    let backends: io::Result<_> = (0..BACKENDS).map(|_| UnixStream::connect(&name)).collect();
     std::fs::remove_file(&name)?;
-    Ok((listener, lanes?))
+    Ok((listener, backends?))
 }
 
 #[cfg(test)]
@@ -179,37 +180,37 @@ mod tests {
     use super::*;
     use crate::agent::Sample;
 
-    /// A child, and what it says to the agent.
-    fn child() -> (Child, UnixStream) {
+    /// A receiver, and what it says to the agent.
+    fn receiver() -> (ReceiverProcess, UnixStream) {
         let (posts, says) = UnixStream::pair().unwrap();
         posts.set_nonblocking(true).unwrap();
-        let (control, questions) = (posts.try_clone().unwrap(), posts.try_clone().unwrap());
+        let (control, reports) = (posts.try_clone().unwrap(), posts.try_clone().unwrap());
         let process = Command::new("sleep").arg("60").spawn().unwrap();
-        (Child { process, posts, control, questions, inbox: Vec::new() }, says)
+        (ReceiverProcess { process, posts, control, reports, inbox: Vec::new() }, says)
     }
 
     #[test]
     fn posts_that_arrive_in_pieces_are_taken_when_they_are_whole() {
-        let (mut child, mut says) = child();
+        let (mut receiver, mut says) = receiver();
         let post = Post { id: 9, samples: vec![Sample { name: "a".into(), value: Some(1.0) }] };
         let mut bytes = Vec::new();
         post.write(&mut bytes);
         post.write(&mut bytes);
         says.write_all(&bytes[..bytes.len() - 1]).unwrap();
-        assert_eq!(child.receive().unwrap(), std::slice::from_ref(&post));
-        assert_eq!(child.receive().unwrap(), []);
+        assert_eq!(receiver.receive().unwrap(), std::slice::from_ref(&post));
+        assert_eq!(receiver.receive().unwrap(), []);
         says.write_all(&bytes[bytes.len() - 1..]).unwrap();
-        assert_eq!(child.receive().unwrap(), [post]);
+        assert_eq!(receiver.receive().unwrap(), [post]);
     }
 
     #[test]
     fn a_receiver_that_sends_garbage_or_takes_no_answers_is_given_up() {
-        let (mut garbler, mut says) = child();
+        let (mut garbler, mut says) = receiver();
         says.write_all(&[0xff; 64]).unwrap();
         garbler.receive().unwrap_err();
-        let (mut deaf, _says) = child();
+        let (mut deaf, _says) = receiver();
         (0..10_000).try_for_each(|_| deaf.answer(&[0; 1000])).unwrap_err();
-        let (mut gone, says) = child();
+        let (mut gone, says) = receiver();
         drop(says);
         // Whatever another test is just starting holds a copy of `says` until its exec.
         rustix::event::poll(&mut [PollFd::new(gone.posts(), PollFlags::IN)], None).unwrap();
@@ -218,10 +219,10 @@ mod tests {
 
     #[test]
     fn a_receiver_does_not_outlive_its_value() {
-        let (child, _says) = child();
-        let path = format!("/proc/{}", child.process.id());
+        let (receiver, _says) = receiver();
+        let path = format!("/proc/{}", receiver.process.id());
         assert!(Path::new(&path).exists());
-        drop(child);
+        drop(receiver);
         assert!(!Path::new(&path).exists(), "not even as a zombie");
     }
 }

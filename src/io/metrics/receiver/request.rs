@@ -1,12 +1,13 @@
 //! As much of HTTP/1 as stands between a stranger and tiny_http: where a request ends, and what of it goes on.
 //!
 //! A request is written anew for tiny_http from what was understood here, so both can't see different things.
-//! Of the headers only `Content-Length` goes on: nothing behind the gate asks for others.
+//! Of the headers only `Content-Length` goes on: tiny_http needs no others.
 
 use httparse::Status;
 
-pub(super) use super::reader::Get;
-use super::reader::{self, is_name};
+use super::answer::Refusal;
+use super::origin::{self, is_name};
+use super::pages::Get;
 
 /// In bytes, request line included.
 pub(super) const MAX_HEAD: usize = 8 * 1024;
@@ -41,23 +42,7 @@ pub(super) struct Request {
 impl Request {
     /// Whether this client may post or read; one that came over a unix socket under any name.
     pub(super) fn check(&self, is_local: bool) -> Result<(), Refusal> {
-        reader::check(self.has_origin, self.has_name && !is_local)
-    }
-}
-
-/// An answer that is given at the gate, and ends the connection.
-#[derive(Debug, PartialEq)]
-pub(super) struct Refusal(pub(super) &'static str, pub(super) &'static str);
-
-impl Refusal {
-    pub(super) fn answer(&self) -> Vec<u8> {
-        let Self(status, reason) = self;
-        let length = reason.len() + 1;
-        format!(
-            "HTTP/1.1 {status}\r\nContent-Type: text/plain\r\nContent-Length: {length}\r\n\
-             Connection: close\r\n\r\n{reason}\n"
-        )
-        .into_bytes()
+        origin::check(self.has_origin, self.has_name && !is_local)
     }
 }
 
@@ -124,26 +109,6 @@ fn content_length(value: &[u8]) -> Result<usize, Refusal> {
         Err(Refusal("413 Content Too Large", "a body may have 64 KiB"))
     } else {
         Ok(length)
-    }
-}
-
-/// How long an answer of tiny_http is; `None`: its head isn't whole yet.
-///
-/// # Errors
-/// It is no answer.
-pub(super) fn answer_length(bytes: &[u8], bodiless: bool) -> Result<Option<usize>, httparse::Error> {
-    let mut headers = [httparse::EMPTY_HEADER; 16];
-    let mut response = httparse::Response::new(&mut headers);
-    let Status::Complete(head) = response.parse(bytes)? else { return Ok(None) };
-    let named = response.headers.iter().find(|header| header.name.eq_ignore_ascii_case("content-length"));
-    let body = named.and_then(|header| str::from_utf8(header.value).ok()?.parse().ok());
-    Ok(Some(head + if bodiless { 0 } else { body.unwrap_or(0) }))
-}
-
-/// Adds to an answer that it is the last one on its connection.
-pub(super) fn close_after(answer: &mut Vec<u8>) {
-    if let Some(end) = answer.windows(2).position(|pair| pair == b"\r\n") {
-        answer.splice(end..end, *b"\r\nConnection: close");
     }
 }
 
@@ -216,16 +181,5 @@ mod tests {
         assert!(keeps("GET / HTTP/1.1\r\n\r\n"));
         assert!(!keeps("GET / HTTP/1.1\r\nConnection: TE, Close\r\n\r\n"));
         assert!(!keeps("GET / HTTP/1.0\r\n\r\n"));
-    }
-
-    #[test]
-    fn an_answer_ends_where_its_length_says() {
-        let answer = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 5\r\n\r\nhello";
-        assert_eq!(answer_length(answer, false), Ok(Some(answer.len())));
-        assert_eq!(answer_length(answer, true), Ok(Some(answer.len() - 5)));
-        assert_eq!(answer_length(&answer[..20], false), Ok(None));
-        let mut last = answer.to_vec();
-        close_after(&mut last);
-        assert!(last.starts_with(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length"));
     }
 }

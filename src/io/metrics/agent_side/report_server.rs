@@ -1,4 +1,4 @@
-//! The agent's end of an [`Inquiry`](super::inquiry): tells a receiver how everything is.
+//! Answers the receiver when it asks for a report of how everything is.
 //!
 //! A thread of its own, as a report is written in milliseconds and posts are answered in microseconds. Whatever a
 //! receiver has become, it can do no more here than read, and make the agent work for a small part of its time.
@@ -20,15 +20,15 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// From one report to the next.
 const REST: Duration = Duration::from_millis(100);
 
-/// Knows whom to ask, and what may be told.
+/// Knows how to ask the loop, and what a receiver may read.
 #[derive(Debug, Clone)]
-pub(super) struct Teller {
+pub(super) struct ReportServer {
     pub(super) queries: Queries,
     /// Whether there is a status page.
     pub(super) has_page: bool,
 }
 
-impl Teller {
+impl ReportServer {
     /// Answers until the receiver is gone, or takes no answers.
     pub(super) fn run(&self, mut socket: &UnixStream) -> io::Result<Infallible> {
         socket.set_write_timeout(Some(PATIENCE))?;
@@ -108,7 +108,7 @@ mod tests {
         }
     }
 
-    /// Asks a teller whose loop knows so many metrics; `None`: it has no loop.
+    /// Asks a server of reports whose loop knows so many metrics; `None`: it has no loop.
     fn ask(metrics: Option<usize>, has_page: bool, kinds: &[u8]) -> Vec<Result<String, Refused>> {
         let (events, inbox) = bounded(1);
         let queries = Queries::new(events);
@@ -121,7 +121,7 @@ mod tests {
             });
         }
         let (ours, theirs) = UnixStream::pair().unwrap();
-        std::thread::spawn(move || Teller { queries, has_page }.run(&theirs));
+        std::thread::spawn(move || ReportServer { queries, has_page }.run(&theirs));
         let answer = |kind: &u8| {
             (&ours).write_all(&[*kind]).unwrap();
             let mut head = [0; REPORT_HEAD];
@@ -161,9 +161,9 @@ mod tests {
     #[test]
     fn a_receiver_that_asks_for_what_is_not_there_is_given_up() {
         let (ours, theirs) = UnixStream::pair().unwrap();
-        let teller = Teller { queries: Queries::new(bounded(1).0), has_page: true };
+        let server = ReportServer { queries: Queries::new(bounded(1).0), has_page: true };
         (&ours).write_all(&[7]).unwrap();
-        let Err(error) = teller.run(&theirs);
+        let Err(error) = server.run(&theirs);
         assert_eq!(error.to_string(), "malformed frame: no such question");
     }
 }

@@ -12,7 +12,7 @@ use crate::settings::ListenAddress;
 
 /// The first wait after an address could not be bound, and the longest.
 const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(10));
-/// Failures that are nobody's business: the receiver of an agent that was killed needs a moment to let go.
+/// Failures that are not told: the receiver of an agent that was killed needs a moment to let go.
 const UNSAID: u32 = 3;
 /// From one look at whether a unix socket still has its name to the next.
 const LOOK: Duration = Duration::from_secs(10);
@@ -20,7 +20,7 @@ const LOOK: Duration = Duration::from_secs(10);
 const BACKLOG: i32 = 1024;
 
 /// One address, bound or yet to be bound.
-pub(super) struct Port {
+pub(super) struct ListenSocket {
     listen: ListenAddress,
     bound: Option<Bound>,
     failures: u32,
@@ -52,7 +52,7 @@ pub(super) enum Change {
     Failed(io::Error),
 }
 
-impl Port {
+impl ListenSocket {
     pub(super) fn new(listen: ListenAddress) -> Self {
         Self { listen, bound: None, failures: 0, next: Duration::ZERO }
     }
@@ -101,8 +101,8 @@ impl Port {
 fn bind(listen: &ListenAddress) -> io::Result<Bound> {
     let bound = match listen {
         ListenAddress::Tcp(address) => Bound::Tcp(TcpListener::bind(address)?.into()),
-        // Anybody who can reach the file may post, as anybody on this machine may by TCP: the processes of the pods
-        // that it is mounted into run as any user.
+        // Every process that can reach the file may post, as every one on this machine may by TCP: those of the pods that
+        // it is mounted into run as any user.
         ListenAddress::Unix(path) => Bound::Unix(Listener::bind(path, 0o666)?),
     };
     rustix::net::listen(bound.listener(), BACKLOG)?;

@@ -1,4 +1,4 @@
-//! A client of the gate: its connection, what it has sent, and what it is told.
+//! A client's connection: what it has sent, and what it is answered.
 
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
@@ -7,16 +7,18 @@ use std::time::Duration;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
 
-use super::http::{self, Get, Refusal, Request};
+use super::answer::Refusal;
+use super::pages::Get;
+use super::request::{self, Request};
 
 /// From the first byte of a request to its last, and for reading an answer.
 const REQUEST: Duration = Duration::from_secs(10);
 /// From one request to the next.
 const IDLE: Duration = Duration::from_secs(60);
 /// For a client to stop sending what was refused. Closed before that, TCP would throw the answer away.
-const LEAVE: Duration = Duration::from_secs(2);
+const LINGER: Duration = Duration::from_secs(2);
 
-pub(super) struct Client {
+pub(super) struct Connection {
     pub(super) socket: OwnedFd,
     /// It came over a unix socket: no browser does.
     pub(super) is_local: bool,
@@ -24,7 +26,7 @@ pub(super) struct Client {
     pub(super) inbox: Vec<u8>,
     pub(super) request: Option<Request>,
     outbox: Vec<u8>,
-    /// What follows the outbox: shared with all who asked for the same.
+    /// What follows the outbox: shared with all that read the same.
     pub(super) body: Option<Rc<Vec<u8>>>,
     /// How much of it is sent.
     sent: usize,
@@ -36,18 +38,23 @@ pub(super) struct Client {
 
 #[derive(Clone, Copy, PartialEq)]
 pub(super) enum Stage {
+    /// Its request isn't whole.
     Reading,
+    /// Its request waits for a backend.
     Queued,
-    Posted,
-    Asked,
+    /// Its request is with a backend.
+    Forwarded,
+    /// The agent is to be asked for what it reads.
+    AwaitsReport,
     Answering,
-    Leaving,
+    /// After the last answer or a refusal: until it stops to send.
+    Lingering,
 }
 
 /// What a client's socket said, when it can't be used any more.
 pub(super) struct Gone;
 
-impl Client {
+impl Connection {
     pub(super) fn new(socket: OwnedFd, is_local: bool, now: Duration) -> Self {
         Self {
             socket,
@@ -85,7 +92,7 @@ impl Client {
     /// Takes the head off what was read.
     fn understand(&mut self, now: Duration) -> Result<(), Gone> {
         if self.request.is_none() {
-            match http::parse(&self.inbox) {
+            match request::parse(&self.inbox) {
                 Ok(Some(request)) => {
                     if let Err(refusal) = request.check(self.is_local) {
                         return self.refuse(&refusal, now);
@@ -123,7 +130,7 @@ impl Client {
     }
 
     /// Answers with what was asked for.
-    pub(super) fn inform(&mut self, get: Get, body: &Rc<Vec<u8>>, now: Duration) -> Result<(), Gone> {
+    pub(super) fn answer_get(&mut self, get: Get, body: &Rc<Vec<u8>>, now: Duration) -> Result<(), Gone> {
         let (keep_alive, bodiless) = self
             .request
             .as_ref()
@@ -134,7 +141,7 @@ impl Client {
 
     /// It waits for others, and not they for it.
     pub(super) fn waits(&self) -> bool {
-        matches!(self.stage, Stage::Queued | Stage::Posted | Stage::Asked)
+        matches!(self.stage, Stage::Queued | Stage::Forwarded | Stage::AwaitsReport)
     }
 
     pub(super) fn write(&mut self, now: Duration) -> Result<(), Gone> {
@@ -162,8 +169,8 @@ impl Client {
             // The next request may have come along with the last one.
             return self.understand(now);
         }
-        self.stage = Stage::Leaving;
-        self.deadline = now + LEAVE;
+        self.stage = Stage::Lingering;
+        self.deadline = now + LINGER;
         shutdown(&self.socket, Shutdown::Write).map_err(|_| Gone)
     }
 }

@@ -4,6 +4,9 @@
 //! A batch is one `write`: what the kernel took survives a `kill -9`, and a reboot is meant to forget, so
 //! nothing is synced. A log that has grown well past its content is written anew and renamed into place.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs::{self, DirBuilder, File, OpenOptions};
@@ -13,11 +16,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::agent::{Sample, gather::gather};
-use crate::io::files;
+use crate::io::{files, metrics::shared::limits::MAX_NAMES};
 use crate::wire::own::frames::check_name;
 
-/// The most names, whoever posts them.
-pub(super) const MAX_NAMES: usize = 4096;
 /// A log may outgrow its content by this many bytes, and then by as much again as its content has.
 const SLACK: u64 = 64 * 1024;
 /// Names of the full length, each with a long value, and the slack: twice that is not our log.
@@ -26,7 +27,7 @@ const MAX_LOG: u64 = 4 * 1024 * 1024;
 /// A value, and when it was posted: seconds since boot.
 type Posted = (f64, u64);
 
-pub(super) struct Store {
+pub(crate) struct MetricsStore {
     directory: PathBuf,
     values: BTreeMap<String, Posted>,
     /// What the present batch would change.
@@ -40,9 +41,9 @@ pub(super) struct Store {
     ttl: Option<Duration>,
 }
 
-impl Store {
+impl MetricsStore {
     /// Reads what was posted before this process. A log that can't be used costs its values, not the agent.
-    pub(super) fn open(directory: &Path, ttl: Option<Duration>, now: Duration) -> Self {
+    pub(crate) fn open(directory: &Path, ttl: Option<Duration>, now: Duration) -> Self {
         let mut store = Self {
             directory: directory.to_owned(),
             values: BTreeMap::new(),
@@ -65,8 +66,8 @@ impl Store {
         store
     }
 
-    /// Sees to it that what is known is in the log, and the log where the next process looks for it: somebody may
-    /// have removed or replaced it, or its directory.
+    /// Makes sure that what is known is in the log, and the log where the next process looks for it: it or its
+    /// directory may have been removed or replaced.
     pub(super) fn keep(&mut self) -> io::Result<()> {
         let is_there = |log: &File| {
             let (ours, there) = (log.metadata().ok()?, fs::symlink_metadata(self.path()).ok()?);
@@ -79,7 +80,7 @@ impl Store {
     }
 
     /// What is known, and when since boot it was posted.
-    pub(super) fn posted(&self) -> Vec<(Sample, Duration)> {
+    pub(crate) fn posted(&self) -> Vec<(Sample, Duration)> {
         let sample = |name: &String, value| Sample { name: name.clone(), value: Some(value) };
         self.values
             .iter()

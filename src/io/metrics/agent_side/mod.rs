@@ -1,0 +1,12 @@
+//! The agent's part of the metrics endpoint.
+
+mod endpoint;
+mod listen_sockets;
+mod process;
+mod report_server;
+pub(super) mod store;
+
+pub use self::{
+    endpoint::{EndpointConfig, start},
+    process::{SUBCOMMAND, left_receivers},
+};
