@@ -3,7 +3,9 @@
 use std::{ffi::OsString, path::PathBuf};
 
 use super::{
-    Invocation, SettingsError, Unusable, keys,
+    error::SettingsError,
+    invocation::{Invocation, Unusable},
+    keys,
     layers::{Layers, Source},
 };
 
@@ -23,7 +25,7 @@ pub(super) struct CommandLine {
 }
 
 impl CommandLine {
-    /// The inner error is no error: it is what shall be printed instead of anything else.
+    /// The inner error is no error: it is what to print instead of anything else.
     pub(super) fn parse(
         args: impl IntoIterator<Item = OsString>,
     ) -> Result<Result<Self, String>, SettingsError> {

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::agent::legible;
+
 /// Why the settings can't be used: names key, source and value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SettingsError(pub(super) String);
@@ -13,3 +15,9 @@ impl fmt::Display for SettingsError {
 }
 
 impl std::error::Error for SettingsError {}
+
+/// What looks like the login in a URL is not shown.
+pub(super) fn fault(what: &str, items: &[String], cause: &str) -> SettingsError {
+    let shown: Vec<_> = items.iter().map(|item| legible::without_login(item)).collect();
+    SettingsError(format!("{what}, '{}'{cause}", shown.join(", ")))
+}

@@ -15,7 +15,7 @@ use serde::{
 };
 
 use super::{
-    error::SettingsError,
+    error::{self, SettingsError},
     host::Host,
     keys::{self, Key},
 };
@@ -113,7 +113,7 @@ impl Layers {
             let Some(key) = name.to_str().and_then(|name| name.strip_prefix(PREFIX)) else { continue };
             let fault = |cause: &str| {
                 let items = [value.to_string_lossy().into_owned()];
-                super::fault(&format!("environment variable {PREFIX}{key}"), &items, &format!(": {cause}"))
+                error::fault(&format!("environment variable {PREFIX}{key}"), &items, &format!(": {cause}"))
             };
             let known = keys::find(key).ok_or_else(|| fault("there is no such setting (see --help)"))?;
             let text = value.to_str().ok_or_else(|| fault("is not UTF-8"))?;

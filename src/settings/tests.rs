@@ -1,8 +1,9 @@
 //! Settings by their outcome.
 
-use std::{fs::File, io::Write, path::Path};
+use std::{ffi::OsString, fs::File, io::Write, path::Path, time::Duration};
 
-use super::*;
+use super::{reader::list, *};
+use crate::wire::podman::pod::Limits;
 
 const SAMPLE: &str = include_str!("../../config.yaml.sample");
 

@@ -68,7 +68,7 @@ pub(super) fn listen(items: &[String]) -> Result<Vec<ListenAddress>, String> {
     }
 }
 
-/// What shall stay free of something: a share of the whole, within bounds.
+/// What to keep free of something: a share of the whole, within bounds.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Reserve {
     percent: f64,

@@ -1,0 +1,60 @@
+//! From arguments, environment and files to what is to be done.
+
+use std::{collections::BTreeMap, ffi::OsString};
+
+use super::{
+    command::CommandLine, error::SettingsError, host::Host, invocation::Invocation, layers::Layers,
+    reader::Reader, validated::Settings,
+};
+
+impl Settings {
+    /// Reads the command line (without the program's name), the environment, and the file that `--config` names.
+    ///
+    /// # Errors
+    /// The first thing that can't be used: an unknown flag, variable or key, a bad value, an unreadable file;
+    /// or that neither `SERVER` nor `MANIFESTS` is given.
+    pub fn load(
+        args: impl IntoIterator<Item = OsString>,
+        environment: impl IntoIterator<Item = (OsString, OsString)>,
+        host: &Host,
+    ) -> Result<Invocation, SettingsError> {
+        let mut command = match CommandLine::parse(args)? {
+            Ok(command) => command,
+            Err(text) => return Ok(Invocation::Print(text)),
+        };
+        let given = environment;
+        let mut environment = BTreeMap::new();
+        environment.extend(given); // smaller than collected, see agent::gather
+        // Lowest: a file that is named is meant.
+        let mut layers = Layers::credentials(host, &environment);
+        let (file, fault) = match &command.config {
+            Some(path) => Layers::file(path),
+            None if command.word.is_some() || command.check => Layers::usual(host, &environment),
+            None => Default::default(),
+        };
+        layers.cover(file);
+        layers.cover(Layers::environment(environment.clone())?);
+        layers.cover(std::mem::take(&mut command.flags));
+        let mut reader = Reader::new(layers, environment);
+        let settings = match fault.map_or_else(|| reader.settings(host), Err) {
+            Ok(settings) => Box::new(settings),
+            Err(fault) => return command.despite(fault, reader.runtime_dir(host)?),
+        };
+        let has_source = settings.manifests.is_some() || settings.server.is_some();
+        if !has_source && (command.word.is_none() || command.word.as_deref() == Some("register")) {
+            return Err(SettingsError(
+                "neither MANIFESTS nor SERVER is given: nothing says what to run (see --help)".to_owned(),
+            ));
+        }
+        Ok(match command.word.as_deref() {
+            _ if command.check_settings => Invocation::Print(String::new()),
+            _ if command.check => Invocation::Check(settings, command.strict),
+            None => Invocation::Run(settings),
+            Some("register") => Invocation::Register(settings),
+            Some("doctor") => Invocation::Doctor(Ok(settings), command.json),
+            Some(_) => {
+                Invocation::Ask { runtime_dir: settings.runtime_dir, words: command.words(), fault: None }
+            }
+        })
+    }
+}
