@@ -14,7 +14,7 @@
 //! | [`command`] | what a person at the device is told: why a workload doesn't run, in ten situations; exit codes |
 //! | [`scenarios::documents`] | README and `docs/` say what the code does; their examples work |
 //! | [`scenarios::manual`] | man page and completions keep up with `--help` |
-//! | [`scenarios::architecture`] | the house stays as it is drawn |
+//! | [`scenarios::architecture`], [`scenarios::circles`] | the source stays as it is drawn, and can be read from the ground up |
 //! | [`metrics`] | the endpoint: what whoever posts is promised, the attacks on it, kills of both processes |
 //! | [`edge`] | the agent and an edge API: from a stranger to running pods; certificates, kills, outages, chaos |
 //! | [`kubernetes`] | workloads of type k8s: Deployments on a real API server |

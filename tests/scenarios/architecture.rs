@@ -1,14 +1,14 @@
-//! The house stays as the crate's documentation draws it.
+//! The source stays as the crate's documentation draws it.
 
 use std::{fs, path::Path};
 
 use crate::support::repository;
 
-fn sources(directory: &Path, found: &mut Vec<(String, String)>) {
+fn add(directory: &Path, found: &mut Vec<(String, String)>) {
     for entry in fs::read_dir(directory).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
-            sources(&path, found);
+            add(&path, found);
         } else if path.extension().is_some_and(|extension| extension == "rs") {
             let name = path.strip_prefix(repository("")).unwrap().to_str().unwrap().to_string();
             found.push((name, fs::read_to_string(&path).unwrap()));
@@ -16,9 +16,10 @@ fn sources(directory: &Path, found: &mut Vec<(String, String)>) {
     }
 }
 
-fn all() -> Vec<(String, String)> {
+/// All files of the source, each by its path and with its text.
+pub(super) fn sources() -> Vec<(String, String)> {
     let mut found = Vec::new();
-    sources(&repository("src"), &mut found);
+    add(&repository("src"), &mut found);
     assert!(found.len() > 30, "where are the sources?");
     found
 }
@@ -52,7 +53,7 @@ fn dependencies_point_one_way() {
         ("src/settings", &["crate::io", "crate::run", "crate::check"]),
     ];
     let mut wrong = Vec::new();
-    for (file, text) in all().into_iter().filter(|(file, _)| !file.contains("tests")) {
+    for (file, text) in sources().into_iter().filter(|(file, _)| !file.contains("tests")) {
         for (directory, forbidden) in rules {
             let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
             let code = code.lines().filter(|line| !line.trim_start().starts_with("//"));
@@ -71,7 +72,7 @@ fn dependencies_point_one_way() {
 
 #[test]
 fn every_file_says_what_lives_there_and_stays_short() {
-    for (file, text) in all() {
+    for (file, text) in sources() {
         assert!(text.starts_with("//! "), "{file} does not open with what lives there");
         let lines = text.lines().count();
         let tests = file.contains("tests");
@@ -84,7 +85,7 @@ fn nothing_writes_into_foreign_json_by_index() {
     // `value["key"] = …` panics where a list stands
     let mut wrong = Vec::new();
     for (file, text) in
-        all().into_iter().filter(|(file, _)| !file.contains("tests") && !file.contains("src/agent"))
+        sources().into_iter().filter(|(file, _)| !file.contains("tests") && !file.contains("src/agent"))
     {
         let code = text.split("#[cfg(test)]").next().unwrap_or_default();
         let is_write = |line: &&str| {

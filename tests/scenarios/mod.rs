@@ -1,5 +1,6 @@
 mod adoption;
 mod architecture;
+mod circles;
 mod convergence;
 mod documents;
 mod engines;
