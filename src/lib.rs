@@ -28,7 +28,7 @@
 //! | [`settings`] | flags, environment, file and defaults become one valid [`Settings`](settings::Settings) |
 //! | [`run`] | the loop: the only place that owns channels and starts the long-lived workers |
 //! | [`agent`] | **decides**: no I/O, no clock, no thread, no randomness |
-//! | [`wire`] | other people's formats: manifests, messages, pods, podman's answers |
+//! | [`wire`] | the formats: manifests, messages, pods, podman's answers, its own |
 //! | [`io`] | **acts**: files, sockets, processes, signals; `io::clock` alone reads clocks |
 //! | [`check`] | `--check`: says what was understood, and touches nothing |
 //! | [`doctor`] | `doctor`: looks for what keeps the agent from its work |
