@@ -21,7 +21,7 @@ pub(crate) fn open_as(options: &mut OpenOptions, path: &Path) -> io::Result<File
     let no_file =
         || io::Error::new(io::ErrorKind::InvalidInput, "it is no file, but a pipe, directory or the like");
     let file = file.map_err(|error| match rustix::io::Errno::from_io_error(&error) {
-        // a pipe that nobody reads, or a socket
+        // a pipe without a reader, or a socket
         Some(rustix::io::Errno::NXIO) => no_file(),
         _ => error,
     })?;

@@ -1,4 +1,4 @@
-//! What this device is made of, as /proc, /sys and /dev tell: read when somebody asks, forgotten afterwards.
+//! What this device is made of, as /proc, /sys and /dev tell: read when it is asked for, forgotten afterwards.
 //!
 //! | part | where |
 //! |---|---|

@@ -30,7 +30,7 @@ pub(super) struct Listener {
 }
 
 impl Listener {
-    /// Takes the place of what an earlier agent left there; what somebody listens on stays, and so does what is no
+    /// Takes the place of what an earlier agent left there; what is listened on stays, and so does what is no
     /// socket. A directory that is missing is made, for all to enter.
     pub(super) fn bind(path: &Path, mode: u32) -> io::Result<Self> {
         let (Some(directory), Some(name)) = (path.parent(), path.file_name()) else {
@@ -56,7 +56,7 @@ impl Listener {
         Ok(Self { socket, path: path.to_owned(), identity: identity(&about) })
     }
 
-    /// Whether its name still leads to it: without, nobody can come.
+    /// Whether its name still leads to it: without, no client can come.
     pub(super) fn is_there(&self) -> bool {
         fs::symlink_metadata(&self.path).is_ok_and(|about| identity(&about) == self.identity)
     }

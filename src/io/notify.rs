@@ -12,7 +12,7 @@ pub struct Notify {
     watchdog: Option<Duration>,
     /// When it was last fed, since boot.
     fed: Duration,
-    /// Whether anybody reads the status line.
+    /// Whether there is a reader of the status line.
     has_reader: bool,
     status: String,
     /// Of the agent, when the status line was last made.
@@ -37,7 +37,7 @@ impl Notify {
     }
 
     /// Says that the settings are read again, up to the next [`ready`](Self::ready), by whatever process. The time
-    /// is for a `Type=notify-reload` that somebody sets: the unit doesn't, as systemd before 253 doesn't know it.
+    /// is for a unit of `Type=notify-reload`: the packaged one isn't, as systemd before 253 doesn't know it.
     pub fn reloading(&self) {
         let since = NotifyState::monotonic_usec_now();
         let states: Vec<_> = [NotifyState::Reloading].into_iter().chain(since.ok()).collect();

@@ -135,7 +135,7 @@ impl Store {
         self.dir.join(format!("{name}.previous"))
     }
 
-    /// systemd and hasty people make it readable for everybody.
+    /// systemd and hasty people make it readable for all users.
     fn make_dir(&self) -> io::Result<()> {
         DirBuilder::new().recursive(true).mode(0o700).create(&self.dir)?;
         if fs::metadata(&self.dir)?.permissions().mode() & 0o077 != 0 {

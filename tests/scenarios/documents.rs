@@ -276,8 +276,8 @@ fn every_reason_state_exit_code_and_family_is_documented_and_no_other() {
     let words: BTreeSet<String> = words.split('"').skip(1).step_by(2).map(str::to_owned).collect();
     assert_eq!(Document::of("docs/concepts.md").terms("## The states of a workload"), words);
 
-    let control = source("src/io/control.rs");
-    let codes = between(&control, "pub enum Code {", "\n}");
+    let commands = source("src/io/command_socket.rs");
+    let codes = between(&commands, "pub enum Code {", "\n}");
     let codes =
         codes.lines().filter_map(|line| Some(line.split_once(" = ")?.1.trim_end_matches(',').to_owned()));
     let mut codes: BTreeSet<String> = codes.collect();

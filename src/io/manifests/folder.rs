@@ -26,7 +26,7 @@ use crate::{
 const LARGEST_FILE: u64 = 1 << 20;
 const MOST_BYTES: u64 = 16 << 20;
 const MOST_FILES: usize = 1_000;
-/// More problems than this at once help nobody.
+/// More problems than this at once don't help.
 const MOST_PROBLEMS: usize = 100;
 
 /// Whether a file of this name is read: not what is hidden, and not what editors leave beside it.
@@ -41,7 +41,7 @@ pub(super) struct Folder {
     dir: PathBuf,
     /// Sorted by name: of two resources with one name, the first counts.
     files: BTreeMap<String, Known>,
-    /// Files that were never read yet, because somebody is writing them.
+    /// Files that were never read yet, because they are being written.
     waiting: BTreeSet<String>,
     vanished: Vec<Vanished>,
     /// The first file that is one too many.
@@ -73,7 +73,7 @@ struct Known {
     took: usize,
 }
 
-/// Changes whenever the file does; the change time can't be set by anybody.
+/// Changes whenever the file does; the change time can't be set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Stamp {
     device: u64,
@@ -128,7 +128,7 @@ impl Folder {
         serde_json::to_vec(&files)
     }
 
-    /// Reads what changed since the last time, but for files that somebody `is_writing`: those stay as they were.
+    /// Reads what changed since the last time, but for files that another program `is_writing`: those stay as they were.
     /// Says whether anything changed.
     ///
     /// # Errors
@@ -175,11 +175,7 @@ impl Folder {
                 }
                 read(&self.dir.join(&name))
             });
-            let beside = self.files.iter().filter(|(other, _)| **other != name).map(|(_, known)| known);
-            let (documents, took) = beside.fold((0, 0), |(documents, took), known| {
-                (documents + known.documents.len() + known.broken.len(), took + known.took)
-            });
-            let allowance = Allowance::beside(documents, took).within(sought);
+            let allowance = self.allowance(&name).within(sought);
             let known = self.files.entry(name).or_default();
             match read {
                 Ok(content) => {
@@ -194,6 +190,21 @@ impl Folder {
                 }
             }
         }
+        self.keep_vanished(gone, came);
+        Ok(has_changed)
+    }
+
+    /// What the file may have, beside all others.
+    fn allowance(&self, name: &str) -> Allowance {
+        let beside = self.files.iter().filter(|(other, _)| *other != name).map(|(_, known)| known);
+        let (documents, took) = beside.fold((0, 0), |(documents, took), known| {
+            (documents + known.documents.len() + known.broken.len(), took + known.took)
+        });
+        Allowance::beside(documents, took)
+    }
+
+    /// Documents of files that went stay until those that came are read: a file may have been renamed.
+    fn keep_vanished(&mut self, gone: Vec<(String, Known)>, mut came: BTreeSet<String>) {
         let is_unread = |name: &String| {
             self.waiting.contains(name) || self.files.get(name).is_some_and(Known::is_unknown)
         };
@@ -205,7 +216,6 @@ impl Folder {
         self.vanished.extend(gone.map(|document| Vanished { document, until: came.clone() }));
         self.vanished.retain(|it| !it.until.is_empty());
         self.vanished.truncate(MOST_FILES); // of one broken file after the other
-        Ok(has_changed)
     }
 
     /// What the files say all together, and what is wrong with them.
@@ -287,7 +297,7 @@ impl Known {
         !self.was_whole && self.broken.contains(&Broken::Other)
     }
 
-    /// The new version counts. Where a document of it is broken, nobody knows which of the old ones it was, so all
+    /// The new version counts. Where a document of it is broken, it isn't known which of the old ones it was, so all
     /// old ones that the new version doesn't define stay.
     fn take(&mut self, contents: Contents) {
         let Contents { mut documents, broken, problems, mut took } = contents;

@@ -63,7 +63,7 @@ pub fn read_once(dir: &Path, device_id: &str) -> io::Result<Snapshot> {
 /// What a directory says.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Snapshot {
-    /// What shall be on this device.
+    /// What is wanted on this device.
     pub desired: Desired,
     /// What is wrong, expressions included, by file and line.
     pub problems: Vec<Problem>,
@@ -89,7 +89,7 @@ pub struct Manifests {
 
 impl Manifests {
     /// Starts the thread. It tells of what the directory says as soon as it was read, and then of every change;
-    /// it ends when nobody listens any more.
+    /// it ends with the agent.
     ///
     /// # Errors
     /// The thread can't be started.

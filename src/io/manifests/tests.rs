@@ -69,7 +69,7 @@ impl World {
     }
 
     fn next_notice(&mut self) -> Notice {
-        match self.receive(PATIENCE).expect("somebody says something") {
+        match self.receive(PATIENCE).expect("something is said") {
             Event::Notice(notice) => notice,
             other => panic!("{other:?}"),
         }

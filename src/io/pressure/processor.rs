@@ -1,4 +1,4 @@
-//! The processor: a busy one harms nobody as long as everybody has a share. When somebody waits for it most of the
+//! The processor: a busy one does no harm as long as each process has a share. When some process waits for it most of the
 //! time, and that lasts, it is told.
 
 use std::{fs::File, os::fd::OwnedFd, path::Path, time::Duration};
@@ -8,9 +8,9 @@ use crate::agent::shed::{Level, Pressure, Resource};
 
 /// Wakes when some process waited for the processor for half of 2 s.
 const TRIGGER: &[u8] = b"some 1000000 2000000\0";
-/// Per cent of the time in which somebody waits.
+/// Per cent of the time in which some process waits.
 const STALLED: u128 = 50;
-/// How long it lasts before anybody hears of it: a start of a pod takes less.
+/// How long it lasts before it is told: a start of a pod takes less.
 const SUSTAINED: Duration = Duration::from_secs(30);
 
 /// What the kernel says of the time that processes wait for the processor.
@@ -18,7 +18,7 @@ pub(super) struct Processor {
     stalls: File,
     trigger: OwnedFd,
     level: Level,
-    /// When it was looked at last, and how long somebody had waited then.
+    /// When it was looked at last, and how long some process had waited then.
     since: (Duration, Duration),
 }
 
@@ -82,14 +82,14 @@ mod tests {
         let stalls = tempfile::NamedTempFile::new().unwrap();
         let open = || File::open(stalls.path()).unwrap();
         let mut processor = Processor::new(open(), open().into());
-        // the second, how many seconds somebody had waited by then, and whether the kernel wakes
+        // the second, how many seconds some process had waited by then, and whether the kernel wakes
         let mut at = |second: u32, waited: u32, woken| {
             let text = format!("some avg10=0.00 avg60=0.00 avg300=0.00 total={waited}000000\nfull total=0\n");
             std::fs::write(stalls.path(), text).unwrap();
             let told = processor.judge(woken, S * second);
             (told.map(|it| (it.level, it.stalled)), processor.next().map(|it| it.as_secs()))
         };
-        assert_eq!(at(100, 50, false), (None, None), "nobody looks unless the kernel says so");
+        assert_eq!(at(100, 50, false), (None, None), "it is not looked at unless the kernel says so");
         assert_eq!(at(101, 51, true), (Some((Level::Low, 50)), Some(131)));
         assert_eq!(at(110, 60, false), (None, Some(131)));
         assert_eq!(at(131, 65, false), (Some((Level::Fine, 46)), None), "it was a moment");

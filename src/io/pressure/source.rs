@@ -62,12 +62,12 @@ impl Memory {
     }
 }
 
-/// What has news when processes wait as long as `text` says; nothing where the kernel can't or won't wake anybody.
+/// What has news when processes wait as long as `text` says; nothing where the kernel can't or won't wake us.
 pub(super) fn trigger(pressure: &Path, text: &[u8]) -> Option<OwnedFd> {
     let flags = OFlags::RDWR | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let trigger = open(pressure, flags, Mode::empty())
         .and_then(|file| rustix::io::write(&file, text).map(|_| file))
-        .inspect_err(|error| log::debug!("'{}' wakes nobody: {error}", pressure.display()));
+        .inspect_err(|error| log::debug!("'{}' can't wake this agent: {error}", pressure.display()));
     trigger.ok()
 }
 

@@ -294,7 +294,7 @@ fn of_two_certificates_the_answer_to_the_one_that_is_accepted_counts() {
     let peer = Peer::start(ca.server(&["127.0.0.1"]), ca.root(), move |request| {
         match (request.heard_before, &*request.client, request.directive()) {
             (0..2, ..) => answer(request),
-            (_, "dev", _) => Reply::status(401), // another CA by now, where nobody knows the device
+            (_, "dev", _) => Reply::status(401), // another CA by now, where the device is unknown
             (_, _, "registration") => Reply::status(404),
             _ => answer(request),
         }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! post:  length u32 │ id u32 │ { name length u8 │ name │ 0, or 1 and an f64 }*     receiver → agent
-//! ack:   id u32 │ verdict u8                                                       agent → receiver
+//! ack:   id u32 │ ack u8                                                       agent → receiver
 //!
 //! question:  kind u8                                                               receiver → agent
 //! report:    0, or why not u8 │ length u32 │ bytes                                 agent → receiver
@@ -32,7 +32,7 @@ pub struct Post {
 
 /// What became of a post.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
+pub enum Ack {
     /// It outlives the agent.
     Stored = 0,
     /// There would be too many names.
@@ -134,20 +134,20 @@ fn take<const N: usize>(frame: &mut &[u8]) -> Result<[u8; N], Malformed> {
 }
 
 /// Appends the acknowledgement of a post to `out`.
-pub fn write_ack(id: u32, verdict: Verdict, out: &mut Vec<u8>) {
+pub fn write_ack(id: u32, ack: Ack, out: &mut Vec<u8>) {
     out.extend(id.to_le_bytes());
-    out.push(verdict as u8);
+    out.push(ack as u8);
 }
 
 /// Reads an acknowledgement.
 #[must_use]
-pub fn read_ack([a, b, c, d, verdict]: [u8; 5]) -> (u32, Verdict) {
-    let verdict = match verdict {
-        0 => Verdict::Stored,
-        1 => Verdict::TooManyNames,
-        _ => Verdict::NotStored,
+pub fn read_ack([a, b, c, d, ack]: [u8; 5]) -> (u32, Ack) {
+    let ack = match ack {
+        0 => Ack::Stored,
+        1 => Ack::TooManyNames,
+        _ => Ack::NotStored,
     };
-    (u32::from_le_bytes([a, b, c, d]), verdict)
+    (u32::from_le_bytes([a, b, c, d]), ack)
 }
 
 /// The longest report, in bytes: of some 1,400 workloads.
@@ -204,17 +204,17 @@ impl Refused {
 /// The head of a report of this length, or all there is to say.
 #[must_use]
 pub fn report_head(report: Result<usize, Refused>) -> [u8; REPORT_HEAD] {
-    let verdict = report.err().map_or(0, |refused| refused as u8);
+    let code = report.err().map_or(0, |refused| refused as u8);
     let [a, b, c, d] = (report.unwrap_or(0) as u32).to_le_bytes();
-    [verdict, a, b, c, d]
+    [code, a, b, c, d]
 }
 
 /// Reads the head of a report: how many bytes follow.
 ///
 /// # Errors
 /// None do: why.
-pub fn read_report_head([verdict, length @ ..]: [u8; REPORT_HEAD]) -> Result<usize, Refused> {
-    match verdict {
+pub fn read_report_head([code, length @ ..]: [u8; REPORT_HEAD]) -> Result<usize, Refused> {
+    match code {
         0 => Some(u32::from_le_bytes(length) as usize).filter(|it| *it <= MAX_REPORT).ok_or(Refused::TooLong),
         2 => Err(Refused::TooLong),
         3 => Err(Refused::Off),
@@ -273,10 +273,10 @@ mod tests {
 
     #[test]
     fn acks_come_out_as_they_went_in() {
-        for verdict in [Verdict::Stored, Verdict::TooManyNames, Verdict::NotStored] {
+        for ack in [Ack::Stored, Ack::TooManyNames, Ack::NotStored] {
             let mut bytes = Vec::new();
-            write_ack(0x0102_0304, verdict, &mut bytes);
-            assert_eq!(read_ack(bytes.try_into().unwrap()), (0x0102_0304, verdict));
+            write_ack(0x0102_0304, ack, &mut bytes);
+            assert_eq!(read_ack(bytes.try_into().unwrap()), (0x0102_0304, ack));
         }
     }
 

@@ -16,7 +16,7 @@ use super::store::MetricsStore;
 use crate::agent::{Event, Sample, part::Part};
 use crate::io::{clock::until, query::Queries, since_boot, spawn_with_stack};
 use crate::settings::ListenAddress;
-use crate::wire::own::frames::{Post, Verdict, write_ack};
+use crate::wire::own::frames::{Ack, Post, write_ack};
 
 /// The wait before a receiver that died soon after its start is replaced, and the longest.
 const RESPAWN: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(800));
@@ -216,10 +216,10 @@ impl Endpoint {
             self.works();
         }
         let now = since_boot();
-        let mut verdicts = Vec::with_capacity(posts.len());
+        let mut answers = Vec::with_capacity(posts.len());
         for Post { id, samples } in posts {
             let fits = self.store.stage(samples, now);
-            verdicts.push((id, if fits { Verdict::Stored } else { Verdict::TooManyNames }));
+            answers.push((id, if fits { Ack::Stored } else { Ack::TooManyNames }));
         }
         let stored = self.store.commit(now);
         let lost = stored.is_err();
@@ -235,9 +235,9 @@ impl Endpoint {
             }
         }
         let mut acks = Vec::new();
-        for (id, verdict) in verdicts {
-            let verdict = if lost && verdict == Verdict::Stored { Verdict::NotStored } else { verdict };
-            write_ack(id, verdict, &mut acks);
+        for (id, ack) in answers {
+            let ack = if lost && ack == Ack::Stored { Ack::NotStored } else { ack };
+            write_ack(id, ack, &mut acks);
         }
         if let Some(receiver) = &mut self.receiver {
             receiver.answer(&acks)?;

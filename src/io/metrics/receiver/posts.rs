@@ -9,7 +9,7 @@ use tiny_http::{Header, Method, Request, Response, Server};
 use super::{body, pages};
 use crate::agent::Sample;
 use crate::io::{lock, metrics::shared::limits::MAX_NAMES};
-use crate::wire::own::frames::{Post, Refused, Verdict, read_ack};
+use crate::wire::own::frames::{Ack, Post, Refused, read_ack};
 
 /// Requests that wait for the agent's word; never more than there are backends.
 pub(super) type Pending = Arc<Mutex<Vec<(u32, Request)>>>;
@@ -56,14 +56,14 @@ fn read(request: &mut Request, has_page: bool) -> Result<Vec<Sample>, Answer> {
 pub(super) fn answer(mut agent: UnixStream, pending: &Pending) {
     let mut ack = [0; 5];
     while agent.read_exact(&mut ack).is_ok() {
-        let (id, verdict) = read_ack(ack);
+        let (id, ack) = read_ack(ack);
         let mut waiting = lock(pending);
         let request = waiting.iter().position(|(of, _)| *of == id).map(|at| waiting.swap_remove(at).1);
         drop(waiting);
-        let answer = match verdict {
-            Verdict::Stored => (200, String::new()),
-            Verdict::TooManyNames => (400, format!("there are {} names already", MAX_NAMES)),
-            Verdict::NotStored => (503, "the agent could not store it".into()),
+        let answer = match ack {
+            Ack::Stored => (200, String::new()),
+            Ack::TooManyNames => (400, format!("there are {} names already", MAX_NAMES)),
+            Ack::NotStored => (503, "the agent could not store it".into()),
         };
         if let Some(request) = request {
             respond(request, answer);

@@ -23,7 +23,7 @@ use serde_json::Value;
 
 type Years = Option<(i32, i32)>;
 
-/// What the server's certificate shall be.
+/// What the server's certificate is.
 pub(super) enum Certificate {
     Of(Vec<&'static str>, Years),
     OfAnother,
