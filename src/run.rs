@@ -39,7 +39,7 @@ use crate::{
     settings::Settings,
 };
 
-/// Events that wait for the loop; who sends one more waits too.
+/// Events that wait for the loop; a thread that sends one more waits too.
 const EVENTS: usize = 256;
 /// Between two full looks at an engine.
 const INTERVAL: Duration = Duration::from_secs(60);

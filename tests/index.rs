@@ -15,7 +15,7 @@
 //! | [`scenarios::documents`] | README and `docs/` say what the code does; their examples work |
 //! | [`scenarios::manual`] | man page and completions keep up with `--help` |
 //! | [`scenarios::architecture`], [`scenarios::circles`] | the source stays as it is drawn, and can be read from the ground up |
-//! | [`metrics`] | the endpoint: what whoever posts is promised, the attacks on it, kills of both processes |
+//! | [`metrics`] | the endpoint: what a client that posts is promised, the attacks on it, kills of both processes |
 //! | [`edge`] | the agent and an edge API: from a stranger to running pods; certificates, kills, outages, chaos |
 //! | [`kubernetes`] | workloads of type k8s: Deployments on a real API server |
 //! | [`podman`] | the executor by itself: orders, exits, limits, probes, secrets, registries, lanes |

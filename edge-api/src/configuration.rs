@@ -58,7 +58,7 @@ pub(crate) fn assemble(manifests: &Manifests, device: &Device<'_>) -> Result<Val
     Ok(content.into())
 }
 
-/// As the cluster does: neither a device nor a selector is nobody, an empty selector everybody.
+/// As the cluster does: neither a device nor a selector selects none, an empty selector all.
 fn is_for(spec: &Value, id: &str, labels: &BTreeMap<&str, &str>) -> bool {
     if let Some(device) = spec["device"].as_str().filter(|name| !name.is_empty()) {
         return device == id;
@@ -264,7 +264,7 @@ fn references(pod: &Value, from: &str, key: &str) -> Vec<(String, bool)> {
     names
 }
 
-/// Each once; it may be missing only if nobody minds.
+/// Each once; it may be missing only if that is allowed.
 fn wanted(names: impl IntoIterator<Item = (String, bool)>) -> BTreeMap<String, bool> {
     let names: BTreeSet<(String, bool)> = names.into_iter().collect();
     // `false` sorts first: the reverse lets it win.

@@ -27,7 +27,7 @@ Commands, on the terminal or by `dev-edge-api tell DIR COMMAND`:
   events ID                 list the device's events that came through
   certificate-seconds N     how long certificates from now on are valid; may be negative
   server-certificate KIND   good, expired, future, wrong-name, foreign (another CA)
-  door STATE                open, refuse (nobody listens), silent (accepts, says nothing)
+  door STATE                open, refuse (nothing listens), silent (accepts, says nothing)
   hangup                    reset all connections
   fault KIND [call=CALL] [device=ID] [times=N] [retry-after=TEXT]
                             misbehave, until cleared or N times; the first fault that fits counts

@@ -17,9 +17,9 @@ use time::OffsetDateTime;
 pub(crate) enum Approval {
     /// At once.
     Auto,
-    /// When somebody says so; they are asked to.
+    /// By a command, which is asked for.
     Ask,
-    /// When somebody says so.
+    /// By a command.
     Never,
     /// So many seconds later.
     After(i64),

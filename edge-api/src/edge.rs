@@ -26,7 +26,7 @@ use crate::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Door {
     Open,
-    /// Nobody listens.
+    /// Nothing listens.
     Refusing,
     /// They are accepted, and nothing is said.
     Silent,

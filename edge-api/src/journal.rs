@@ -61,7 +61,7 @@ impl Journal {
     pub(crate) fn say(&self, text: &str) {
         let time = OffsetDateTime::now_utc()
             .format(format_description!("[hour]:[minute]:[second].[subsecond digits:3]"));
-        // Whoever read this may be gone: no reason to stop serving.
+        // The reader may be gone: no reason to stop serving.
         let _ = writeln!(std::io::stdout(), "{} {text}", time.unwrap_or_default());
     }
 

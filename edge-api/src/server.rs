@@ -34,7 +34,7 @@ use crate::{
 
 type Body = BoxBody<Bytes, io::Error>;
 
-/// A body beyond this is nobody's hardware.
+/// A body beyond this is no device's hardware.
 const MAX_BODY: usize = 4 << 20;
 /// For who connects and says nothing.
 const HANDSHAKE: Duration = Duration::from_secs(30);

@@ -16,7 +16,7 @@ use tokio::{
     net::TcpStream,
 };
 
-/// Says how a connection shall end.
+/// Says how a connection is to end.
 #[derive(Clone, Default)]
 pub(crate) struct Ending(Arc<AtomicBool>);
 

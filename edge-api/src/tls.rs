@@ -28,7 +28,7 @@ pub(crate) fn configuration(authority: &Authority, flaw: Flaw) -> Result<Arc<Ser
     Ok(Arc::new(config))
 }
 
-/// Whoever holds the key of the certificate they show.
+/// Every client that holds the key of the certificate that it shows.
 #[derive(Debug)]
 struct AnyClient(Arc<CryptoProvider>);
 

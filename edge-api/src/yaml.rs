@@ -90,7 +90,7 @@ fn inline(value: &Value) -> String {
     }
 }
 
-/// Bare only what nobody can misread.
+/// Bare only what can't be misread.
 fn scalar(text: &str) -> String {
     const WORDS: [&str; 10] = ["y", "n", "yes", "no", "on", "off", "true", "false", "null", "nan"];
     let letter = |c: char| c.is_ascii_alphabetic() || c == '_' || c == '/';

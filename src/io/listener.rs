@@ -1,7 +1,7 @@
 //! Unix sockets that the agent listens on, in directories that others may be able to write: a pod may have one mounted.
 //!
 //! What a name leads to there may be another thing a moment later. So nothing is done to a name but to make and to
-//! remove it, which follow no link; permissions and the question who listens are for an inode that is held open.
+//! remove it, which follow no link; permissions and the question whether it is listened on are for an inode that is held open.
 
 use std::{
     ffi::OsStr,

@@ -87,7 +87,7 @@ impl Layers {
         }
     }
 
-    /// The files that a unit's `LoadCredential=` brought, by their names. Who asks from a shell finds those of the
+    /// The files that a unit's `LoadCredential=` brought, by their names. A command from a shell finds those of the
     /// unit too, while it runs.
     pub(super) fn credentials(host: &Host, environment: &BTreeMap<OsString, OsString>) -> Self {
         let variable = |name: &str| environment.get(OsStr::new(name)).map(PathBuf::from);

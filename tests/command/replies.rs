@@ -88,7 +88,7 @@ fn the_socket_is_the_agents_users_alone_and_outlives_clients_that_hang_or_babble
     assert_eq!(say(&device, &["metrics"]).0, 0);
     device.kill();
     device.start_taking_metrics();
-    // what a dead agent left is in nobody's way
+    // what a dead agent left is in nothing's way
     device.wait_for("a reply", || (say(&device, &["metrics"]).0 == 0).then_some(()));
 }
 

@@ -181,14 +181,14 @@ fn a_server_that_can_not_be_reached() {
     let Some(edge) = Edge::start(&["--period", "1"]) else { return };
     let Some(mut device) = Device::new("no-server") else { return };
     device.talk_to(&edge);
-    let nobody = format!("https://127.0.0.1:{}", free_port());
-    device.set("SERVER", nobody.clone());
+    let nothing = format!("https://127.0.0.1:{}", free_port());
+    device.set("SERVER", nothing.clone());
     device.workload("remote", SLEEP);
     device.start();
     device.wait_for_running(&["remote"]);
     let row = format!("remote running # 0 - - \n\n{CONDITIONS}").replace("- \n", "-\n");
     let cause = format!(
-        "the edge API can't be reached; it is tried again: failed to reach '{nobody}': Connection refused (os error 111)"
+        "the edge API can't be reached; it is tried again: failed to reach '{nothing}': Connection refused (os error 111)"
     );
     let expected = format!(
         "device DEVICE: healthy\nserver enrolling; asked again in #\n{cause}\npodman answers\n\n{HEAD}\n{row}"

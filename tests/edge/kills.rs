@@ -119,7 +119,7 @@ fn rounds(edge: &Edge, n: u64, rounds: u64) -> Option<Tally> {
             assert!(is_fresh && signed && !has_certificate(&device), "{moment:?}: {}", device.log());
             tally.stranded += 1;
             device.kill();
-            edge.tell(&format!("delete {}", device.id)); // somebody has to
+            edge.tell(&format!("delete {}", device.id)); // a person has to
             device.start();
             edge.wait_for(&device, killed, "the device to come back", |it| it.is_good("configuration"));
         }

@@ -40,7 +40,7 @@ fn the_server_wins_a_name_and_what_moves_to_it_is_not_restarted() {
         it.workload("moves") == Some("Running") && it.workload("local-of-both").is_none()
     });
 
-    // Without the server its workloads belong to nobody; a name it had won is the manifest's.
+    // Without the server its workloads belong to no source; a name it had won is the manifest's.
     for key in ["SERVER", "SERVER_NAME", "CA_ROOT", "CERT", "KEY"] {
         device.unset(key);
     }

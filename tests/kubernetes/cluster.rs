@@ -55,7 +55,7 @@ impl Cluster {
         Some(Self { sandbox, until, own: None, ca, admin, server, directory })
     }
 
-    /// Asks as somebody who may do everything. An apply is a `PATCH` as the manager `test`.
+    /// Asks as a user who may do everything. An apply is a `PATCH` as the manager `test`.
     pub fn ask(&self, method: &str, path: &str, body: &Value) -> (u16, Value) {
         self.ask_as(&self.admin, method, path, body)
     }
@@ -130,7 +130,7 @@ impl Cluster {
         });
     }
 
-    /// What a kubelet does with pods that shall go: nothing holds them.
+    /// What a kubelet does with pods that are to go: nothing holds them.
     pub fn bury(&self) {
         for pod in self.get(PODS)["items"].as_array().into_iter().flatten() {
             if !pod["metadata"]["deletionTimestamp"].is_null() {

@@ -153,7 +153,7 @@ fn what_only_an_earlier_content_used_goes_when_the_next_one_is_available() {
     let first = wait_for_deployment(&device, &cluster, "the Deployment", |it| hash(it) != Value::Null);
     cluster.come_up(&device, "web", &hash(&first), true);
     device.wait_for_log("workload 'web' is available");
-    // somebody else's takes the place of one
+    // another one's takes the place of one
     let taken = format!("{CONFIG_MAPS}/web.taken");
     cluster.put("DELETE", &taken, &Value::Null);
     let theirs = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "web.taken"}});
@@ -218,7 +218,7 @@ fn what_nobody_wants_any_more_is_found_and_removed_and_what_others_change_is_put
         (spec["replicas"] == 1 && *image == crate::support::IMAGE).then_some(())
     });
 
-    // somebody removes it
+    // it is removed
     cluster.put("DELETE", &format!("{DEPLOYMENTS}/stays"), &json!({"propagationPolicy": "Background"}));
     device.wait_for("it to be there again", || cluster.deployment("stays"));
 }

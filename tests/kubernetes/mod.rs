@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`cluster`] | an API server for tests: its users, its requests, its end |
 //! | [`life`] | from a manifest to a Deployment and its status, and back |
-//! | [`trouble`] | what is somebody else's, what is forbidden, credentials that end, a server that is busy or away |
+//! | [`trouble`] | what belongs to others, what is forbidden, credentials that end, a server that is busy or away |
 //! | [`many`] | two hundred of them |
 
 mod cluster;

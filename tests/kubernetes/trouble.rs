@@ -1,4 +1,4 @@
-//! What is somebody else's, what is forbidden, credentials that end, a server that is busy or away.
+//! What belongs to others, what is forbidden, credentials that end, a server that is busy or away.
 
 use std::{fs, time::Duration};
 

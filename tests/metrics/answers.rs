@@ -1,4 +1,4 @@
-//! What whoever posts is promised.
+//! What a client that posts is promised.
 
 use std::{
     io::{BufReader, Write},

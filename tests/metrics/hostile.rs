@@ -67,7 +67,7 @@ fn a_thousand_half_open_connections_keep_nobody_out() {
     let half: Vec<_> = (0..1000)
         .map(|n| {
             let mut stream = connect(target.address).unwrap();
-            // Some say nothing, some stop in the head, some in a large body. The gate may have dropped it.
+            // Some say nothing, some stop in the head, some in a large body. The frontend may have dropped it.
             _ = match n % 3 {
                 0 => Ok(()),
                 1 => stream.write_all(b"POST /metrics HTTP/1.1\r\nContent-"),
@@ -90,7 +90,7 @@ fn an_endless_header_is_refused_early() {
     let mut stream = connect(target.address).unwrap();
     stream.write_all(b"POST /metrics HTTP/1.1\r\nX: ").unwrap();
     let chunk = [b'x'; 65_536];
-    // 64 MiB; the gate stops listening at some point.
+    // 64 MiB; the frontend stops listening at some point.
     let sent = (0..1024).take_while(|_| stream.write_all(&chunk).is_ok()).count();
     target.is_unharmed();
     if sent == 1024 {
@@ -221,7 +221,7 @@ fn posts_are_quick_while_all_the_world_reads() {
 
 #[test]
 fn the_receiver_is_nobody_and_ends_with_its_agent() {
-    let mut target = Target::new("nobody");
+    let mut target = Target::new("unread");
     let pid = target.receiver.as_raw_nonzero().get() as u32;
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     if rustix::process::geteuid().is_root() {

@@ -2,9 +2,9 @@
 //!
 //! | module | what it shows |
 //! |---|---|
-//! | [`answers`] | what whoever posts is promised |
+//! | [`answers`] | what a client that posts is promised |
 //! | [`hostile`] | the attacks that end a bare tiny_http, or fill it up |
-//! | [`reading`] | what whoever reads is promised, and that nobody lured here reads |
+//! | [`reading`] | what a client that reads is promised, and that no lured browser reads |
 //! | [`kills`] | nothing that got a 200 is lost by `kill -9` of either process, at any moment |
 //!
 //! `METRICS_KILLS=200` kills that often; the default is quick.
@@ -28,7 +28,7 @@ fn taking(name: &str) -> Device {
 /// Kills the agent, and asks another one what it remembers.
 fn remembered(device: &mut Device) -> BTreeMap<String, f64> {
     device.kill();
-    // One that nobody posts to: at its start it writes down what it remembers, and then nothing else.
+    // One without posts: at its start it writes down what it remembers, and then nothing else.
     device.set("METRICS_LISTEN", format!("127.0.0.1:{}", free_port()));
     device.start_taking_metrics();
     let log = std::fs::read_to_string(device.path("run").join("metrics.log")).unwrap();

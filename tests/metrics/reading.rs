@@ -1,4 +1,4 @@
-//! What whoever reads is promised: scrapers, browsers, and nobody who was lured here.
+//! What a client that reads is promised: scrapers and browsers, but none that was lured here.
 
 use std::{
     io::{BufRead, BufReader, Read, Write},

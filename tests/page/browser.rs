@@ -15,7 +15,7 @@ use crate::support::{Part, skip_without};
 /// Debian's packages put both here.
 const DRIVER: &str = "/usr/bin/chromedriver";
 const BROWSER: &str = "/usr/bin/chromium";
-/// No window, nothing of a user's, and no talk with anybody but the page.
+/// No window, nothing of a user's, and no talk but with the page.
 const FLAGS: [&str; 9] = [
     "--headless",
     "--no-sandbox",

@@ -135,7 +135,7 @@ fn two_podmans_side_by_side_share_nothing_and_fail_alone() {
                 .then_some(now)
         });
         assert_eq!(now[gone], pods[gone], "it runs on");
-        // its claim has what each of its pods left there, and nobody else's
+        // its claim has what each of its pods left there, and no other's
         let expected = format!("secret-of-{0} {0}-{round} {0}-{round} {1}\nend\n", names[other], 1 + gone);
         assert_eq!(output(other, &now[other]), expected);
         ways[gone].open();

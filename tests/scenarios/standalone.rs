@@ -170,7 +170,7 @@ fn a_value_that_is_older_than_its_time_to_live_is_unset() {
     let before = device.wait_for_running(&["picky"]);
     let posted = Instant::now();
     assert_eq!(device.post("x", 99), 200);
-    // `x == nil` holds again: nobody has posted a lower value.
+    // `x == nil` holds again: no lower value was posted.
     device.wait_for_another(&before[0]);
     assert!(posted.elapsed() >= Duration::from_secs(2), "{}", device.log());
 }

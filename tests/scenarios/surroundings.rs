@@ -37,7 +37,7 @@ const NOT_HERE: &[(&str, &str)] = &[
     ),
     (
         "inotify is used up",
-        "its limit is a user namespace's, where the receiver can't become nobody; unit tests have one",
+        "its limit is a user namespace's, where the receiver can't become the unprivileged user; unit tests have one",
     ),
 ];
 

@@ -121,7 +121,7 @@ fn threads(pid: u32) -> usize {
     fs::read_dir(format!("/proc/{pid}/task")).map_or(0, Iterator::count)
 }
 
-/// The podman service: whoever else was started by this sandbox with these words.
+/// The podman service: what else was started by this sandbox with these words.
 fn podman_service() -> Option<u32> {
     fs::read_dir("/proc").ok()?.flatten().find_map(|entry| {
         let command = fs::read_to_string(entry.path().join("cmdline")).ok()?;
@@ -198,7 +198,7 @@ fn linked(report: &mut Report) {
     report.add("a heartbeat of 10 workloads, head and body", size, "bytes");
 }
 
-/// From the start of the process to its request to play the one pod that it shall run: without a server, with one
+/// From the start of the process to its request to play the one pod that is wanted: without a server, with one
 /// that the network doesn't lead to, and with one behind a network that swallows every packet.
 fn unplugged(report: &mut Report) {
     const STARTS: usize = 20;
@@ -212,7 +212,7 @@ fn unplugged(report: &mut Report) {
     drop(edge); // from now on its port refuses
     let Some(mut link) = Link::start() else { return };
     link.set("down");
-    let away = ["https://192.0.2.1:8043".to_owned(), format!("https://{}:8043", link.address)]; // nobody's, by RFC 5737
+    let away = ["https://192.0.2.1:8043".to_owned(), format!("https://{}:8043", link.address)]; // no one's, by RFC 5737
     let play = |device: &mut Device, proxy: &Proxy, workload: &str| {
         device.kill();
         for pod in device.pods() {
@@ -236,7 +236,7 @@ fn unplugged(report: &mut Report) {
             linked.set("SERVER", refuses.expect("the edge API's"));
         }
     }
-    assert!(link.set("") > 0, "nobody asked the server that never answers");
+    assert!(link.set("") > 0, "the server that never answers was not asked");
     let how = ["standalone", "the server refuses", "no network", "the server never answers"];
     for (how, times) in how.into_iter().zip(times) {
         report.add(&format!("start to the first play, {how}, median"), round(median(times), 2), "ms");

@@ -134,7 +134,7 @@ impl Edge {
         let mut server = self.server.take().expect("it runs");
         server.kill().unwrap();
         server.wait().unwrap();
-        // what a killed one leaves: nobody should take it for a running one's
+        // what a killed one leaves: it must not pass for a running one's
         fs::remove_file(self.path("edge/control.sock")).unwrap();
     }
 

@@ -26,7 +26,7 @@ pub fn podmans_holders(socket: &Path, text: &str) -> Vec<String> {
     all.filter(|file| !is_database(file)).collect()
 }
 
-/// podman's database keeps what was in it until it needs the space. Nobody but its user can read it.
+/// podman's database keeps what was in it until it needs the space. Only its user can read it.
 pub fn is_database(file: &str) -> bool {
     let is_one = file.ends_with("/bolt_state.db") || file.contains("/db.sql");
     assert!(!is_one || is_private(Path::new(file)), "{file} is open to others");

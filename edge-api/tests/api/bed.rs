@@ -55,7 +55,7 @@ impl Bed {
             .unwrap();
         let mut lines = BufReader::new(server.stdout.take().unwrap()).lines();
         let first = lines.next().unwrap().unwrap();
-        // Nobody reads on: it must not end by that, but neither must the pipe fill.
+        // It is not read any more: it must not end by that, but neither must the pipe fill.
         std::thread::spawn(move || lines.for_each(drop));
         let url = first.strip_prefix("listening: ").unwrap().to_owned();
         Self { dir, url, server }
@@ -208,7 +208,7 @@ fn read(mut response: ureq::http::Response<ureq::Body>) -> Result<Answer, ureq::
     Ok(Answer { status: response.status().as_u16(), retry_after, text })
 }
 
-/// openssl is what nobody can argue with.
+/// openssl is the reference.
 pub(crate) fn openssl(arguments: &[&str], file: &Path) -> String {
     let output = Command::new("openssl").args(arguments).arg("-in").arg(file).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

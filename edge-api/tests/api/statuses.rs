@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::bed::{Bed, Identity, openssl, request};
 
-/// A certificate that says it is `name`'s, by a CA that nobody knows.
+/// A certificate that says it is `name`'s, by an unknown CA.
 fn foreign(name: &str) -> Identity {
     let ca_key = KeyPair::generate().unwrap();
     let mut ca = CertificateParams::default();

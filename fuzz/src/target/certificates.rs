@@ -10,7 +10,7 @@ pub(super) fn run(input: &[u8]) {
     let files = bundle::files(input);
     let (certificate, key) = (bundle::bytes(&files, ""), bundle::bytes(&files, "key"));
     match roots(certificate) {
-        Ok(count) => assert!(count > 0, "nobody to trust"),
+        Ok(count) => assert!(count > 0, "no CA to trust"),
         Err(why) => promise::is_sentence(&why),
     }
     match pair(key, certificate) {

@@ -1,4 +1,4 @@
-//! What podman's API answers. Which answer it is meant to be nobody knows: each reader gets it.
+//! What podman's API answers. Which answer it is meant to be is unknown: each reader gets it.
 
 use std::time::{Duration, SystemTime};
 

@@ -1,4 +1,4 @@
-//! What holds for a workload that was accepted, whoever sent it.
+//! What holds for a workload that was accepted, wherever it came from.
 
 use std::{
     collections::BTreeSet,

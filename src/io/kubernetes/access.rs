@@ -13,7 +13,7 @@ use crate::{
     wire::kubernetes::kubeconfig::{Kubeconfig, Material},
 };
 
-/// Who says how to get to the cluster.
+/// What says how to get to the cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Place {
     /// A kubeconfig.

@@ -32,7 +32,7 @@ impl Cluster {
         }
         match (result, task) {
             (Err(Error::Refused(_, cause)), Task::List) => {
-                self.forget(); // who may not list can't do anything right, and may be given other credentials
+                self.forget(); // without the right to list nothing works, and there may be other credentials by now
                 Err(Failure::Engine(cause))
             }
             (result, _) => result.map_err(Failure::from),

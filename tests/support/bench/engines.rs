@@ -1,4 +1,4 @@
-//! Memory with everything on at once: a server, both podmans, a cluster, and a status page that somebody has open.
+//! Memory with everything on at once: a server, both podmans, a cluster, and an open status page.
 
 use serde_json::Value;
 

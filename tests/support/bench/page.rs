@@ -1,4 +1,4 @@
-//! What a status page costs that somebody has open.
+//! What an open status page costs.
 
 use std::{
     thread,
