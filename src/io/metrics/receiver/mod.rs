@@ -1,6 +1,6 @@
 //! The receiver process: what it may do, and its threads.
 //!
-//! The frontend answers clients that read, and passes whole posts to tiny_http; a thread of [`posts`] reads them and asks
+//! The frontend answers clients that read, and passes whole posts to tiny_http; a thread of `posts` reads them and asks
 //! the agent to store what they say; another one answers them as the agent did. The process ends with the agent's end of
 //! the socket pair, which is all that can be relied on: the parent-death signal follows a thread, and is cleared by a
 //! change of user.
