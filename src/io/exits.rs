@@ -5,7 +5,7 @@
 //! So the end of the first starts a wait for the end of the second.
 //!
 //! An agent that lives in another PID namespace than podman can't see these processes. It registers them by
-//! name only, and whoever hears of their end calls [`Exits::died`].
+//! name only, and what hears of their end calls [`Exits::died`].
 
 mod conmon;
 #[cfg(feature = "fuzzing")]
@@ -19,7 +19,6 @@ use std::{
     os::fd::OwnedFd,
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard},
-    thread,
     time::Duration,
 };
 
@@ -30,7 +29,7 @@ use rustix::{
     process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal},
 };
 
-use super::{lock, since_boot};
+use super::{lock, since_boot, spawn_with_stack};
 use crate::agent::{
     Event,
     workload::{Engine, WorkloadId},
@@ -38,7 +37,7 @@ use crate::agent::{
 pub use conmon::Exit;
 use conmon::ExitFiles;
 
-/// How long podman's clean-up may take after the process has ended, before somebody looks all the same.
+/// How long podman's clean-up may take after the process has ended, before the pod is looked at all the same.
 const CLEAN_UP: Duration = Duration::from_secs(5);
 const STACK: usize = 64 * 1024;
 /// Of the containers that ran out of memory, so many are remembered.
@@ -110,7 +109,7 @@ impl Process {
         self.own.is_some() && self.conmon.is_some()
     }
 
-    /// A container whose end somebody else has to notice.
+    /// A container whose end has to be noticed elsewhere.
     pub fn elsewhere(container: &str) -> Self {
         Self {
             container: container.into(),
@@ -164,7 +163,7 @@ struct Shared {
 struct Pods {
     next: u64,
     watched: HashMap<WorkloadId, Vec<Watched>>,
-    /// What is known of those that ended in pods which nobody has looked at since.
+    /// What is known of those that ended in pods that were not looked at since.
     ended: HashMap<WorkloadId, Vec<(String, Exit)>>,
     /// Containers that ended for want of memory, by their ids: few, and the newest.
     ran_out: VecDeque<String>,
@@ -209,7 +208,7 @@ impl Exits {
         }
         let shared = Arc::new(Shared { engine, events, epoll, files, pods: Mutex::default() });
         let exits = Self { shared: Arc::clone(&shared) };
-        thread::Builder::new().name("exits".into()).stack_size(STACK).spawn(move || shared.wait())?;
+        spawn_with_stack("exits", STACK, move || shared.wait())?;
         Ok(exits)
     }
 
@@ -244,7 +243,7 @@ impl Exits {
         Quiet { _pods: pods }
     }
 
-    /// The pod goes: its exits are nobody's business any more.
+    /// The pod goes: its exits don't matter any more.
     pub fn forget(&self, pod: &WorkloadId) {
         self.shared.lock().forget(pod);
     }
@@ -290,7 +289,7 @@ impl Exits {
         signal(Signal::KILL);
     }
 
-    /// Somebody else noticed the end of a container that was registered as [`Process::elsewhere`].
+    /// The end was noticed elsewhere of a container that was registered as [`Process::elsewhere`].
     pub fn died(&self, container: &str) {
         let mut pods = self.shared.lock();
         let is_it = |watched: &Watched| watched.process.elsewhere && watched.process.container == container;
@@ -309,7 +308,7 @@ impl Shared {
     }
 
     fn tell(&self, pod: WorkloadId) {
-        let _ = self.events.send(Event::Exited(self.engine, pod)); // nobody listens: the agent ends
+        let _ = self.events.send(Event::Exited(self.engine, pod)); // an error: the agent ends
     }
 
     fn wait(&self) {

@@ -297,7 +297,7 @@ fn two_workloads_with_the_same_volume_names_do_not_see_each_other() {
         assert_eq!(bed.remove(workload), Ok(Fact::Gone));
         assert_eq!(bed.remains(&workload.id), [""; 0]);
     }
-    // what was claimed outlives the pod, and is nobody else's
+    // what was claimed outlives the pod, and is no other's
     let volumes = bed.ask("volumes/json").to_string();
     assert!(volumes.contains("\"one_keep\"") && volumes.contains("\"two_keep\""), "{volumes}");
 }

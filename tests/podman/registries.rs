@@ -1,4 +1,4 @@
-//! Images of a private registry: only who has the password gets them, and nobody hears it.
+//! Images of a private registry: only a device with the password gets them, and it is told nowhere.
 
 use std::sync::Arc;
 

@@ -77,7 +77,7 @@ fn a_pod_that_wants_more_processes_than_it_may_have_is_told_once() {
     let forks = Arc::new(Workload::new(content));
     bed.start(&forks);
     let mut look = || {
-        bed.submit(Task::List); // where the kernel wakes nobody this sees it
+        bed.submit(Task::List); // where the kernel wakes nothing this sees it
         let mut told = None;
         loop {
             match bed.events.recv_timeout(PATIENCE).expect("an event") {

@@ -30,8 +30,8 @@ pub struct Exit {
 }
 
 impl Exit {
-    /// Whether it failed by itself. One that ended well or by a signal may have been stopped by somebody who is going to
-    /// start it again or to remove it: podman knows.
+    /// Whether it failed by itself. One that ended well or by a signal may have been stopped in order to start it
+    /// again or to remove it: podman knows.
     pub fn is_own_failure(&self) -> bool {
         (1..=128).contains(&self.code)
     }

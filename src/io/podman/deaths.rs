@@ -6,7 +6,6 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    thread,
     time::Duration,
 };
 
@@ -20,13 +19,12 @@ use crate::{
         notice::{Notice, Reason},
         workload::Engine,
     },
-    io::exits::Exits,
+    io::{exits::Exits, spawn},
     wire::{ownership::OWNER_LABEL, podman::answers::ContainerEvent, strict},
 };
 
 /// Between two tries to get the stream.
 const PAUSE: Duration = Duration::from_secs(5);
-const STACK: usize = 128 * 1024;
 
 /// Listens once it is asked to, for the rest of the process's life.
 pub(super) struct Deaths {
@@ -34,7 +32,7 @@ pub(super) struct Deaths {
     listener: Arc<Listener>,
 }
 
-/// Who listens.
+/// What listens.
 pub(super) struct Listener {
     pub(super) engine: Engine,
     pub(super) client: Arc<Client>,
@@ -54,8 +52,7 @@ impl Deaths {
             return;
         }
         let (listener, since) = (Arc::clone(&self.listener), since.to_owned());
-        let thread = thread::Builder::new().name("deaths".into()).stack_size(STACK);
-        if let Err(error) = thread.spawn(move || listener.listen(since)) {
+        if let Err(error) = spawn("deaths", move || listener.listen(since)) {
             log::warn!("failed to start a thread for podman's events: {error}");
             self.listening.store(false, Ordering::Relaxed);
         }

@@ -1,5 +1,5 @@
 //! Notices that a pod wants more processes than it may have: the kernel counts the refusals in `pids.events`, and wakes
-//! whoever watches that file. With control groups of version 1 newer kernels count and wake nobody: there the full look
+//! what watches that file. With control groups of version 1 newer kernels count and wake nothing: there the full look
 //! has to see it.
 
 use std::{
@@ -121,7 +121,7 @@ impl Forks {
         Ok(forks)
     }
 
-    /// Until the kernel has an instance to give, and then watches all pods; `false`: nobody listens any more.
+    /// Until the kernel has an instance to give, and then watches all pods; `false`: the agent ends.
     fn wait_for_inotify(&self, mut error: Errno) -> bool {
         let Shared { engine, events, inotify, pods } = &*self.0;
         let tell = |result| events.send(Event::Works(Part::Forks(*engine), result)).is_ok();
@@ -163,7 +163,7 @@ impl Forks {
             pod.watch(self.0.inotify.get());
             pods.all.push(pod);
             drop(pods);
-            self.look(false); // it may have met its limit before anybody watched
+            self.look(false); // it may have met its limit before it was watched
         }
     }
 

@@ -23,7 +23,7 @@ use crate::{
     },
     io::{
         exits::{parent, proc_file_mentions},
-        lock,
+        http, lock,
     },
     wire::podman::{
         answers::InspectedPod,
@@ -49,16 +49,7 @@ pub(super) struct Prober {
 
 impl Prober {
     pub(super) fn new(client: Arc<Client>) -> Self {
-        let http = Agent::config_builder()
-            .http_status_as_error(false)
-            // 3xx is an answer, and what it points to may be anybody's
-            .max_redirects(0)
-            .proxy(None)
-            .max_idle_connections(0)
-            .input_buffer_size(8 * 1024)
-            .output_buffer_size(4 * 1024)
-            .user_agent(concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION")))
-            .build();
+        let http = http::config().max_idle_connections(0).output_buffer_size(4 * 1024).build();
         let http = Agent::with_parts(http, TcpConnector::default(), DefaultResolver::default());
         Self { client, http, addresses: Mutex::default(), healthchecks: Mutex::default() }
     }
@@ -178,7 +169,7 @@ fn connect(host: &str, port: u16, timeout: Duration) -> io::Result<()> {
 }
 
 /// Kills the process of an exec session, and what it started; none that only has the same number: in another
-/// namespace it is somebody else's.
+/// namespace it is another one.
 fn kill(session: &str, pid: i32) {
     let (conmon, process) = (parent(pid).and_then(Pid::from_raw), Pid::from_raw(pid));
     let (Some(conmon), Some(process)) = (conmon, process) else { return };

@@ -62,7 +62,7 @@ pub fn deployment(
     for list in ["initContainers", "containers"] {
         items(&mut spec, list).for_each(|container| tell_device(container, device_id));
     }
-    // neither changes while the Deployment lives: Kubernetes refuses that, also where it is somebody else's
+    // neither changes while the Deployment lives: Kubernetes refuses that, also where it is another's
     let selector = json!({ OWNER_LABEL: owner, WORKLOAD_LABEL: short_name(workload) });
     let mut labels = strings(&content.labels);
     labels.extend([OWNER_LABEL, WORKLOAD_LABEL].map(|key| (key.to_owned(), selector[key].clone())));
@@ -134,7 +134,7 @@ fn objects(workload: &Workload) -> Vec<String> {
     all.map(|Companion { plural, name, .. }| format!("{plural}/{name}")).collect()
 }
 
-/// Of what stands beside the Deployment: what this content doesn't need. Anybody may have written that down, so it
+/// Of what stands beside the Deployment: what this content doesn't need. Others may have written that down, so it
 /// only counts what can be the workload's own.
 pub fn former(workload: &Workload, beside: &[String]) -> Vec<String> {
     let (needed, own) = (objects(workload), own_name(workload, ""));

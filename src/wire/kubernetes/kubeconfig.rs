@@ -31,7 +31,7 @@ pub enum Material {
     File(PathBuf),
 }
 
-/// A key or token is nobody's to read.
+/// A key or token is not to be read.
 impl std::fmt::Debug for Material {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
@@ -91,7 +91,7 @@ impl Kubeconfig {
             server: server.ok_or_else(|| in_cluster("server: must be an https URL"))?,
             server_name: text(cluster, "tls-server-name"),
             ca: cluster_part("certificate-authority")?.ok_or_else(|| {
-                in_cluster("certificate-authority: is missing: nobody is trusted without it")
+                in_cluster("certificate-authority: is missing: no server is trusted without it")
             })?,
             pair,
             token,
@@ -160,7 +160,11 @@ users:
             ("cluster: c,", "cluster: d,", "clusters: there is no 'd'"),
             ("user: u,", "", "contexts: 'here' names no user"),
             ("https://", "http://", "cluster 'c': server: must be an https URL"),
-            ("certificate-authority: ca.pem", "a: b", "certificate-authority: is missing: nobody is trusted"),
+            (
+                "certificate-authority: ca.pem",
+                "a: b",
+                "certificate-authority: is missing: no server is trusted",
+            ),
             (
                 "certificate-authority: ca.pem",
                 "certificate-authority-data: '!'",

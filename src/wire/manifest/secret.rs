@@ -1,4 +1,4 @@
-//! A `Secret`, by hand: what a library says of a mistake may quote what nobody shall read.
+//! A `Secret`, by hand: what a library says of a mistake may quote what must stay unread.
 
 use serde_json::{Map, Value};
 

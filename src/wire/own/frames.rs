@@ -9,7 +9,7 @@
 //! ```
 //!
 //! Questions have a socket pair of their own, so that no ack waits behind a report, and the next one is read after
-//! the answer. Numbers are little-endian. The receiver parses foreign bytes and may be somebody else's by now, so a post
+//! the answer. Numbers are little-endian. The receiver parses foreign bytes and may be under another's control by now, so a post
 //! is checked again here, with the rules that the receiver itself applies.
 
 use crate::agent::Sample;
@@ -190,7 +190,7 @@ pub enum Refused {
 }
 
 impl Refused {
-    /// For whoever asked.
+    /// For the client.
     #[must_use]
     pub fn reason(self) -> &'static str {
         match self {

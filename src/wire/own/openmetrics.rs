@@ -1,4 +1,4 @@
-//! A report as [OpenMetrics](https://prometheus.io/docs/specs/om/open_metrics_spec/) text, for whoever scrapes.
+//! A report as [OpenMetrics](https://prometheus.io/docs/specs/om/open_metrics_spec/) text, for scrapers.
 //!
 //! Names and figures only: no sentence of an engine, a registry or a server goes out here.
 
@@ -54,7 +54,7 @@ pub fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     for workload in workloads {
         page.states(&[("workload", &workload.name)], &words, workload.state.word())?;
     }
-    page.family("workload_well", "gauge", "", "1: the workload does what it shall do now.")?;
+    page.family("workload_well", "gauge", "", "1: the workload does what it should do now.")?;
     for workload in workloads {
         page.sample("", &[("workload", &workload.name)], is(workload.well))?;
     }

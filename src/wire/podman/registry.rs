@@ -70,7 +70,7 @@ fn login(entry: &Value) -> Result<Option<Value>, &'static str> {
 }
 
 /// Registry and path of an image, without tag and digest. None of a short name: which registry podman finds it in
-/// is the device's affair, and no other shall hear of these credentials.
+/// is the device's affair, and no other is told these credentials.
 fn repository(image: &str) -> Option<String> {
     let (host, path) = image.split_once('/')?;
     if !host.contains(['.', ':']) && host != "localhost" {
