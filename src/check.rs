@@ -9,10 +9,13 @@ use std::{
 use crate::{
     agent::{
         expression::{Expression, Slot},
-        gather::gather,
         legible,
+        model::{
+            gather::gather,
+            schedule::{Backoff, Schedule},
+            workload::{Desired, ListedProfile, Profile, RestartPolicy, Workload},
+        },
         mounts::lone_socket,
-        workload::{Backoff, Desired, ListedProfile, Profile, RestartPolicy, Schedule, Workload},
     },
     io::manifests::{Snapshot, read_once},
     settings::Settings,
@@ -135,8 +138,8 @@ fn workloads(text: &mut String, desired: &Desired) {
     if !desired.elsewhere.is_empty() {
         line(text, &format!("  for other devices: {}", desired.elsewhere.join(", ")));
     }
-    if !desired.held.is_empty() {
-        line(text, &format!("  held back: {}", desired.held.join(", ")));
+    if !desired.unreadable.is_empty() {
+        line(text, &format!("  held back: {}", desired.unreadable.join(", ")));
     }
 }
 

@@ -13,12 +13,15 @@ use log::{debug, error, info, warn};
 use crate::{
     agent::{
         Action, Agent, Event, Setup,
-        gather::gather,
-        notice::{Notice, Severity},
-        order::{Failure, Order, Outcome},
-        schedule::Cron,
-        time::{Wake, date},
-        workload::Engine,
+        model::{
+            gather::gather,
+            notice::{Notice, Severity},
+            order::{Failure, Order, Outcome},
+            record::Record,
+            schedule::Cron,
+            time::{Wake, date},
+            workload::Engine,
+        },
     },
     io::{
         clock, clock_changes, command_socket,
@@ -27,7 +30,7 @@ use crate::{
         manifests::Manifests,
         metrics::{self, EndpointConfig},
         notify::Notify,
-        persistence::{self, Record, Recorder, Stores},
+        persistence::{self, Recorder, Stores},
         podman::{self, Podman},
         pressure::{self, Disks, Reserves},
         query::Queries,
@@ -149,14 +152,11 @@ impl Workers {
             Action::Call(call) => return self.server.as_ref().and_then(|server| server.submit(call)),
             Action::Tell(notice) => tell(&notice),
             Action::Reply(asker, reply) => self.queries.reply(asker, reply),
-            Action::Remember(finished) => self.recorder.record(Record::Finished(finished)),
-            Action::RememberFallbacks(fallbacks) => self.recorder.record(Record::Fallbacks(fallbacks)),
-            Action::RememberImages(images) => self.recorder.record(Record::Images(images)),
-            Action::StoreConfiguration(raw) => self.recorder.record(Record::Configuration(raw)),
-            Action::KeepUnheard(unheard) => self.recorder.record(Record::Unheard(unheard)),
-            Action::Disconnect => {
-                self.server.iter().for_each(Server::forget);
-                self.recorder.record(Record::Disconnected);
+            Action::Keep(record) => {
+                if record == Record::Disconnected {
+                    self.server.iter().for_each(Server::forget);
+                }
+                self.recorder.record(record);
             }
         }
         None

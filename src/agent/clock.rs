@@ -2,35 +2,29 @@
 
 use std::time::Duration;
 
-use super::{
-    Agent,
-    notice::{Notice, Reason},
-    time::Now,
-};
+use super::model::notice::{Notice, Reason};
 
-impl Agent {
-    /// The wall clock was set, or the time zone may have changed: slots are other ones now.
-    pub(super) fn clock_changed(&mut self, now: Now) {
-        for (name, tracked) in &mut self.tracked {
-            if tracked.wanted().is_some_and(|wanted| !wanted.is_service()) {
-                tracked.clock_changed(now);
-                self.dirty.insert(name.clone());
-            }
-        }
+/// What was told of the wall clock.
+#[derive(Debug, Default)]
+pub(super) struct Clock {
+    is_behind: bool,
+}
+
+impl Clock {
+    /// Whether it was behind what is known when it was last looked at.
+    pub(super) fn is_behind(&self) -> bool {
+        self.is_behind
     }
 
-    /// Says that the wall clock is behind what is known, and that it isn't any more.
-    pub(super) fn look_at_clock(&mut self, now: Now) {
-        let behind = self.book.clock_behind(now);
-        if std::mem::replace(&mut self.clock_behind, behind.is_some()) == behind.is_some() {
-            return;
+    /// Says that it is so far behind what is known, or that it isn't any more, when that is news.
+    pub(super) fn look(&mut self, behind: Option<Duration>) -> Option<Notice> {
+        if std::mem::replace(&mut self.is_behind, behind.is_some()) == behind.is_some() {
+            return None;
         }
-        self.revision += 1;
-        self.clock_changed(now);
-        self.book.tell(match behind {
+        Some(match behind {
             Some(behind) => Notice::warning(Reason::ClockBehind, says(behind)),
             None => Notice::info(Reason::ClockRight, "the clock is right again: cron schedules go on"),
-        });
+        })
     }
 }
 

@@ -11,25 +11,26 @@
 //! At most one order per workload is under way. What stands beside a Deployment for an earlier content goes by one more
 //! Apply, once it is available.
 
-mod shown;
-
+use super::{
+    context::Turn,
+    flapping::Flapping,
+    model::{
+        call::WorkloadStatus,
+        deployment::{Deployment, Rollout, Watched},
+        gather::gather,
+        notice::{Notice, Reason},
+        order::{Fact, Failure, Task, Ticket},
+        phase::Phase,
+        schedule::{Backoff, Schedule},
+        time::Wake,
+        workload::{Engine, Workload},
+    },
+    terminating::REMOVE_AGAIN,
+};
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
     time::Duration,
-};
-
-use super::{
-    Agent, Turn,
-    call::WorkloadStatus,
-    flapping::Flapping,
-    gather::gather,
-    leaving::REMOVE_AGAIN,
-    notice::{Notice, Reason},
-    order::{Fact, Failure, Task, Ticket},
-    phase::Phase,
-    time::{Now, Wake},
-    workload::{Backoff, Engine, Schedule, Workload},
 };
 
 /// What others change is put right, but not more often than this: a controller that wants something else would
@@ -38,131 +39,78 @@ const RIGHT_AGAIN: Duration = Duration::from_secs(30);
 /// Scaling up has no deadline of Kubernetes' own.
 const UP: Duration = Duration::from_secs(120);
 
-/// A Deployment as the cluster tells it.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Deployment {
-    /// Where it is.
-    pub namespace: String,
-    /// The workload's name, too.
-    pub name: String,
-    /// Another one of the same name has another.
-    pub uid: String,
-    /// Of the content that was applied; empty before that was done to the end.
-    pub hash: String,
-    /// How many pods it shall have.
-    pub replicas: u32,
-    /// Grows with each change of what it shall be.
-    pub generation: u64,
-    /// Grows with each change of anything; 0 where it can't be told.
-    pub version: u64,
-    /// It is being removed.
-    pub leaving: bool,
-    /// How its pods are.
-    pub rollout: Rollout,
-    /// What was made for it, in the executor's words.
-    pub beside: Vec<String>,
-    /// Of that, some only for contents that it had earlier.
-    pub has_former: bool,
-}
-
-/// How far a Deployment's pods are.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub enum Rollout {
-    /// On their way.
-    #[default]
-    Progressing,
-    /// All there, all of them new, and ready.
-    Available,
-    /// They were, or the Deployment was scaled up.
-    Unavailable(String),
-    /// They don't come up, or can't be made.
-    Failed(String),
-}
-
-/// What is seen between two lists.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Watched {
-    /// It is like this now.
-    Seen(Box<Deployment>),
-    /// It is gone.
-    Gone(Box<Deployment>),
-    /// Changes may have been missed.
-    Lost,
-}
-
 /// All Deployments that are wanted, or found to be ours.
 #[derive(Debug, Default)]
 pub(super) struct Deployments {
     /// By the workload's name.
-    all: BTreeMap<Arc<str>, Managed>,
+    pub(super) all: BTreeMap<Arc<str>, Managed>,
     /// Workloads that could not be understood: nothing of them changes.
-    held: BTreeSet<Arc<str>>,
+    pub(super) unreadable: BTreeSet<Arc<str>>,
 }
 
 #[derive(Debug, Default)]
-struct Managed {
-    wanted: Option<Arc<Workload>>,
+pub(super) struct Managed {
+    pub(super) wanted: Option<Arc<Workload>>,
     /// One, but where a workload's namespace has changed.
-    found: Vec<Deployment>,
-    under_way: Option<Doing>,
+    pub(super) found: Vec<Deployment>,
+    pub(super) under_way: Option<Doing>,
     /// A list asked for before the last order says nothing of what is absent.
-    last: Ticket,
+    pub(super) last: Ticket,
     /// It was wanted by this process, and isn't any more.
-    dismissed: bool,
-    applied: Option<Applied>,
+    pub(super) dismissed: bool,
+    pub(super) applied: Option<Applied>,
     /// Why it was not applied, and how often in a row.
-    refusal: Option<String>,
-    failures: u32,
-    apply_after: Duration,
-    delete_after: Duration,
-    flapping: Flapping,
-    may_run: bool,
+    pub(super) refusal: Option<String>,
+    pub(super) failures: u32,
+    pub(super) apply_after: Duration,
+    pub(super) delete_after: Duration,
+    pub(super) flapping: Flapping,
+    pub(super) may_run: bool,
     /// It has been available since it was last changed.
-    came_up: bool,
+    pub(super) came_up: bool,
     /// When it was last changed, or first seen.
-    since: Option<Duration>,
-    status: WorkloadStatus,
+    pub(super) since: Option<Duration>,
+    pub(super) status: WorkloadStatus,
     /// Since when it has been so.
-    status_since: Option<Duration>,
+    pub(super) status_since: Option<Duration>,
 }
 
 #[derive(Debug)]
-enum Doing {
+pub(super) enum Doing {
     Apply { hash: String, replicas: u32 },
     Delete { uid: String },
 }
 
 /// What was last applied by this process.
 #[derive(Debug)]
-struct Applied {
+pub(super) struct Applied {
     hash: String,
     replicas: u32,
     generation: u64,
     at: Duration,
 }
 
-impl Agent {
-    pub(super) fn watched(&mut self, watched: Watched, now: Now) {
-        let name = match watched {
-            Watched::Lost => return self.engines.ask(Engine::Kubernetes, now.up),
+impl Deployments {
+    /// Takes in what was seen between two lists. Answers whose Deployment it was; of none: a list is wanted.
+    pub(super) fn watched(&mut self, watched: Watched) -> Option<Arc<str>> {
+        let name: Arc<str> = match watched {
+            Watched::Lost => return None,
             Watched::Seen(seen) => {
                 let name: Arc<str> = Arc::from(&*seen.name);
-                self.deployments.all.entry(name.clone()).or_default().see(*seen);
+                self.all.entry(name.clone()).or_default().see(*seen);
                 name
             }
             Watched::Gone(gone) => {
                 let name: Arc<str> = Arc::from(&*gone.name);
-                if let Some(managed) = self.deployments.all.get_mut(&name) {
+                if let Some(managed) = self.all.get_mut(&name) {
                     managed.found.retain(|it| it.uid != gone.uid);
                 }
                 name
             }
         };
-        self.dirty.insert(name);
+        Some(name)
     }
-}
 
-impl Deployments {
     pub(super) fn all_names(&self) -> impl Iterator<Item = &Arc<str>> {
         self.all.keys()
     }
@@ -202,9 +150,9 @@ impl Deployments {
     pub(super) fn want<'a>(
         &mut self,
         wanted: impl Iterator<Item = (&'a Arc<str>, &'a Arc<Workload>)>,
-        held: &BTreeSet<Arc<str>>,
+        unreadable: &BTreeSet<Arc<str>>,
     ) -> bool {
-        self.held.clone_from(held);
+        self.unreadable.clone_from(unreadable);
         let mut wanted: BTreeMap<_, _> = gather(wanted);
         let is_any = !wanted.is_empty();
         for (name, managed) in &mut self.all {
@@ -240,7 +188,7 @@ impl Deployments {
         let Some(managed) = self.all.get_mut(name) else { return Wake::Never };
         let mut wake = managed.allow(name, is_open, turn);
         if managed.under_way.is_none() && turn.ready(Engine::Kubernetes) {
-            wake = wake.earlier(managed.act(name, self.held.contains(name), turn));
+            wake = wake.earlier(managed.act(name, self.unreadable.contains(name), turn));
         }
         wake = wake.earlier(managed.judge(name, turn));
         if managed.wanted.is_none() && managed.found.is_empty() && managed.under_way.is_none() {
@@ -277,7 +225,7 @@ impl Managed {
     }
 
     /// The one that the workload is.
-    fn here(&self) -> Option<&Deployment> {
+    pub(super) fn here(&self) -> Option<&Deployment> {
         let place = &self.wanted.as_ref()?.content.namespace;
         self.found.iter().find(|it| it.namespace == *place)
     }
@@ -296,11 +244,11 @@ impl Managed {
         wake
     }
 
-    fn act(&mut self, name: &Arc<str>, is_held: bool, turn: &mut Turn<'_>) -> Wake {
+    fn act(&mut self, name: &Arc<str>, is_unreadable: bool, turn: &mut Turn<'_>) -> Wake {
         let (mut wake, now) = (Wake::Never, turn.now.up);
         let place = self.wanted.as_ref().map(|it| &it.content.namespace);
-        let stray = self.found.iter().find(|it| !it.leaving && Some(&it.namespace) != place);
-        let may_go = place.is_some() || !is_held && (self.dismissed || !turn.book.partial);
+        let stray = self.found.iter().find(|it| !it.terminating && Some(&it.namespace) != place);
+        let may_go = place.is_some() || !is_unreadable && (self.dismissed || !turn.context.partial);
         if let Some(stray) = stray.filter(|_| may_go) {
             if now >= self.delete_after {
                 let doing = Doing::Delete { uid: stray.uid.clone() };
@@ -317,7 +265,7 @@ impl Managed {
         let runs = match self.here() {
             None if replicas == 0 => return wake,
             None => false,
-            Some(it) if it.leaving => return wake, // told when it is gone
+            Some(it) if it.terminating => return wake, // told when it is gone
             Some(it) => {
                 let is_changed = before.is_some_and(|before| it.generation > before.generation);
                 let is_right = it.replicas == replicas && (it.hash == hash || replicas == 0);
@@ -373,7 +321,7 @@ impl Managed {
             }
             (Doing::Delete { uid }, Ok(_)) => {
                 for it in self.found.iter_mut().filter(|it| it.uid == uid) {
-                    it.leaving = true;
+                    it.terminating = true;
                     let message = format!("Deployment '{}/{name}' is removed", it.namespace);
                     turn.tell(Notice::info(Reason::Removed, message));
                 }
@@ -397,7 +345,9 @@ impl Managed {
             _ if self.refusal.is_some() => WorkloadStatus::Crashed,
             _ if !self.may_run => WorkloadStatus::Stopped,
             None => WorkloadStatus::Deploying,
-            Some(it) if it.hash != wanted.hash || it.replicas == 0 || it.leaving => WorkloadStatus::Deploying,
+            Some(it) if it.hash != wanted.hash || it.replicas == 0 || it.terminating => {
+                WorkloadStatus::Deploying
+            }
             Some(it) => match &it.rollout {
                 Rollout::Available => WorkloadStatus::Running,
                 Rollout::Unavailable(_) if !self.came_up && now < late => {

@@ -2,15 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use super::{
-    Agent,
-    gather::gather,
-    notice::{Notice, Reason},
-    order::Ticket,
-    report::EngineState,
-    time::{Now, Wake},
-    workload::Engine,
-};
+use super::model::{gather::gather, order::Ticket, report::EngineState, time::Wake, workload::Engine};
 
 /// How long an engine that doesn't answer is left alone, at most.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
@@ -164,15 +156,6 @@ impl Engines {
     pub(super) fn wake(&self) -> Wake {
         let waiting = self.states.values().filter(|state| state.listing.is_none());
         waiting.map(|state| Wake::At(state.list_at)).min().unwrap_or(Wake::Never)
-    }
-}
-
-impl Agent {
-    /// The engine has told all that it has.
-    pub(super) fn answers(&mut self, engine: Engine, now: Now) {
-        if self.engines.answered(engine, now.up) {
-            self.book.tell(Notice::info(Reason::EngineBack, format!("{engine} answers again")));
-        }
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::{
+use super::model::{
     notice::{Notice, Reason},
     time::Wake,
 };

@@ -4,12 +4,15 @@
 use std::sync::Arc;
 
 use super::{
-    Agent, Event,
-    call::{Answer, CallFailure},
-    deployments::{Deployment, Rollout, Watched},
     legible,
-    notice::Problem,
-    order::{ContainerState, Fact, Failure},
+    model::{
+        call::{Answer, CallFailure},
+        deployment::{Deployment, Rollout, Watched},
+        event::Event,
+        notice::Problem,
+        order::{ContainerState, Fact, Failure},
+        workload::Content,
+    },
     redact::Redactor,
 };
 
@@ -21,29 +24,28 @@ pub(super) struct Confidences {
     present: Redactor,
 }
 
-impl Agent {
+impl Confidences {
     /// Knows the values of what is wanted, of what it may return to, and of what was wanted until the last change, some
     /// of which still runs.
-    pub fn redactor(&self) -> &Arc<Redactor> {
-        &self.confidences.redactor
+    pub(super) fn redactor(&self) -> &Arc<Redactor> {
+        &self.redactor
     }
 
-    /// What is wanted has changed.
-    pub(super) fn keep_confidential(&mut self) {
-        let kept = self.book.fallbacks.values().map(|it| &it.good.content);
-        let present = Redactor::of(self.sources.contents().chain(kept));
-        if present == self.confidences.present {
+    /// What is wanted, or may be returned to, has changed.
+    pub(super) fn keep<'a>(&mut self, contents: impl Iterator<Item = &'a Content>) {
+        let present = Redactor::of(contents);
+        if present == self.present {
             return;
         }
         let mut both = Redactor::default();
         both.join(&present);
-        both.join(&self.confidences.present);
-        self.confidences = Confidences { redactor: Arc::new(both), present };
+        both.join(&self.present);
+        *self = Self { redactor: Arc::new(both), present };
     }
 
     /// The event, fit to be told of.
     pub(super) fn fit(&self, mut event: Event) -> Event {
-        let redactor = &*self.confidences.redactor;
+        let redactor = &*self.redactor;
         match &mut event {
             Event::Notice(notice) => message(redactor, &mut notice.message),
             Event::Problems(problems) => problems_in(redactor, problems),

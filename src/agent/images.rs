@@ -1,26 +1,13 @@
 //! Images that the agent pulled and nothing needs any more are removed: a device's disk is small. Those that were
 //! there before, loaded by hand or built into the device, stay.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use super::{
-    Agent, Tracked,
-    gather::gather,
-    order::{Task, Ticket},
+use super::model::{
+    image::{Fetched, Pulled},
+    order::Ticket,
     workload::Engine,
 };
-
-/// The images that the agent pulled, by name; those that a newer one took the name of, by podman's id.
-pub type Pulled = BTreeSet<(Engine, String)>;
-
-/// An image that was pulled.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fetched {
-    /// Its name.
-    pub image: String,
-    /// The id of the image that had the name before.
-    pub before: Option<String>,
-}
 
 /// What was pulled, and what of it goes.
 #[derive(Debug, Default)]
@@ -30,24 +17,6 @@ pub(super) struct Images {
     /// Something may not be needed any more.
     due: bool,
     under_way: BTreeMap<Ticket, (Engine, String)>,
-}
-
-impl Agent {
-    /// Orders the removal of images that nothing needs any more.
-    pub(super) fn discard_images(&mut self) {
-        let is_moving = |tracked: &Tracked| tracked.held || tracked.is_leaving();
-        if self.book.partial || !self.sources.any_known() || self.tracked.values().any(is_moving) {
-            return; // what is needed isn't known, or is about to change: another look will come
-        }
-        let wanted = self.tracked.values().filter_map(Tracked::wanted);
-        let kept = self.book.fallbacks.values().map(|it| &it.good);
-        let contents = wanted.chain(kept).map(|workload| &workload.content);
-        let used = gather(contents.flat_map(|it| it.images().map(|image| (it.engine, image))));
-        for image in self.book.images.unused(&used) {
-            let ticket = self.book.order(image.0, Task::Discard(image.1.clone()));
-            self.book.images.ordered(ticket, image);
-        }
-    }
 }
 
 impl Images {

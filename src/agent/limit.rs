@@ -1,10 +1,10 @@
 //! The CPU limit of a running pod: the smallest that a condition which holds gives, applied to the whole pod,
 //! at once and without a restart; when none gives one, the pod has its own again.
 
-use super::{order::Ticket, workload::WorkloadId};
-
-/// CPU time of a whole pod in µs per 100,000 µs; `None`: no limit but those of its containers.
-pub type CpuLimit = Option<u64>;
+use super::model::{
+    order::{CpuLimit, Ticket},
+    workload::WorkloadId,
+};
 
 /// How far a pod's limit is from the wanted one.
 #[derive(Debug, Default)]

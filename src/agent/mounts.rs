@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
-use super::workload::Workload;
+use super::model::workload::Workload;
 
 /// The parts of volumes that a container mounts alone, by the volume's name.
 fn parts(container: Value) -> Vec<(String, String)> {

@@ -10,22 +10,23 @@ use std::{
 };
 
 use super::{
-    Sample,
     expression::{Expression, ExpressionError, Slot},
-    time::Wake,
-    workload::{self, Profile},
+    model::{
+        event::Sample,
+        time::Wake,
+        workload::{self, Profile},
+    },
 };
 
-mod shown;
 #[cfg(test)]
 mod tests;
 
 /// How many metrics are kept that no condition mentions. The endpoint refuses more names than this.
-pub const MAX_METRICS: usize = 4096;
+pub(super) const MAX_METRICS: usize = 4096;
 
 /// Names a condition until the next [`Conditions::define`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ConditionId(u32);
+pub(super) struct ConditionId(pub(super) u32);
 
 impl ConditionId {
     fn index(self) -> usize {
@@ -35,39 +36,39 @@ impl ConditionId {
 
 /// The metrics, and the conditions over them.
 #[derive(Debug, Default)]
-pub struct Conditions {
+pub(super) struct Conditions {
     /// How old a value may get; without it, any age.
-    ttl: Option<Duration>,
+    pub(super) ttl: Option<Duration>,
     /// Every metric that has a value or that a condition mentions.
-    metrics: BTreeMap<Arc<str>, Metric>,
+    pub(super) metrics: BTreeMap<Arc<str>, Metric>,
     /// With a time to live: when each value was posted, oldest first.
-    ages: BTreeSet<(Duration, Arc<str>)>,
+    pub(super) ages: BTreeSet<(Duration, Arc<str>)>,
     /// By slot, and only for what conditions mention: the value, NaN for nil.
-    values: Vec<f64>,
+    pub(super) values: Vec<f64>,
     /// By slot: whom to ask again when the value changes.
-    mentions: Vec<Vec<ConditionId>>,
+    pub(super) mentions: Vec<Vec<ConditionId>>,
     /// By id.
-    conditions: Vec<Condition>,
-    ids: BTreeMap<Arc<str>, BTreeMap<Arc<str>, ConditionId>>,
+    pub(super) conditions: Vec<Condition>,
+    pub(super) ids: BTreeMap<Arc<str>, BTreeMap<Arc<str>, ConditionId>>,
     /// Waiting to be asked again, each once; kept for its memory.
-    touched: Vec<ConditionId>,
+    pub(super) touched: Vec<ConditionId>,
     #[cfg(test)]
-    evaluations: usize,
+    pub(super) evaluations: usize,
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Metric {
+pub(super) struct Metric {
     /// NaN for nil.
-    value: f64,
+    pub(super) value: f64,
     /// Since boot.
-    posted: Duration,
+    pub(super) posted: Duration,
     /// Where the conditions look for it, if one mentions it.
-    slot: Option<Slot>,
+    pub(super) slot: Option<Slot>,
 }
 
 /// A condition that the device defines.
 #[derive(Debug)]
-pub struct Condition {
+pub(super) struct Condition {
     /// The profile it belongs to.
     pub profile: Arc<str>,
     /// Its name in the profile.
@@ -76,12 +77,12 @@ pub struct Condition {
     pub expression: Result<Expression, ExpressionError>,
     /// Whether it holds now.
     pub holds: bool,
-    is_touched: bool,
+    pub(super) is_touched: bool,
 }
 
 impl Conditions {
     /// No metrics and no conditions yet. A metric that was posted `ttl` ago is nil again; without it, never.
-    pub fn new(ttl: Option<Duration>) -> Self {
+    pub(super) fn new(ttl: Option<Duration>) -> Self {
         Self { ttl, ..Self::default() }
     }
 
@@ -90,7 +91,7 @@ impl Conditions {
     ///
     /// What can't be used is told: a condition whose expression doesn't parse never holds, and of two with the
     /// same name the first counts.
-    pub fn define(&mut self, profiles: &[Profile], now: Duration) -> Vec<ConditionError> {
+    pub(super) fn define(&mut self, profiles: &[Profile], now: Duration) -> Vec<ConditionError> {
         self.expire(now, &mut Vec::new());
         self.metrics.retain(|_, metric| {
             metric.slot = None;
@@ -142,7 +143,7 @@ impl Conditions {
 
     /// Takes in what was posted, oldest first, and pushes each condition that holds now and didn't, or the
     /// other way round. Only conditions that mention a metric whose value changed are looked at, once each.
-    pub fn set(&mut self, samples: &[Sample], now: Duration, changed: &mut Vec<ConditionId>) {
+    pub(super) fn set(&mut self, samples: &[Sample], now: Duration, changed: &mut Vec<ConditionId>) {
         for sample in samples {
             self.put(&sample.name, sample.value.unwrap_or(f64::NAN), now);
         }
@@ -150,7 +151,7 @@ impl Conditions {
     }
 
     /// Makes metrics nil that are too old by now; pushes like [`set`](Self::set).
-    pub fn expire(&mut self, now: Duration, changed: &mut Vec<ConditionId>) {
+    pub(super) fn expire(&mut self, now: Duration, changed: &mut Vec<ConditionId>) {
         while matches!(self.next_expiry(), Wake::At(at) if at <= now) {
             let Some((_, name)) = self.ages.pop_first() else { break };
             self.put(&name, f64::NAN, now);
@@ -159,7 +160,7 @@ impl Conditions {
     }
 
     /// When [`expire`](Self::expire) has something to do next.
-    pub fn next_expiry(&self) -> Wake {
+    pub(super) fn next_expiry(&self) -> Wake {
         match (self.ttl, self.ages.first()) {
             (Some(ttl), Some((posted, _))) => Wake::At(posted.saturating_add(ttl)),
             _ => Wake::Never,
@@ -167,18 +168,13 @@ impl Conditions {
     }
 
     /// The condition with exactly this name in the profile with exactly this name.
-    pub fn find(&self, profile: &str, condition: &str) -> Option<ConditionId> {
+    pub(super) fn find(&self, profile: &str, condition: &str) -> Option<ConditionId> {
         self.ids.get(profile)?.get(condition).copied()
     }
 
     /// Whether the condition holds.
-    pub fn holds(&self, id: ConditionId) -> bool {
+    pub(super) fn holds(&self, id: ConditionId) -> bool {
         self.conditions.get(id.index()).is_some_and(|condition| condition.holds)
-    }
-
-    /// All that is defined, in the order of its definition.
-    pub fn iter(&self) -> impl Iterator<Item = &Condition> {
-        self.conditions.iter()
     }
 
     /// Stores a value, and touches the conditions that it may change.
@@ -252,7 +248,7 @@ fn slot_of(
 
 /// What can't be used of a definition. Names the profile and, but for the first, the condition.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ConditionError {
+pub(super) enum ConditionError {
     /// There is another profile of this name before it.
     Profile(Arc<str>),
     /// There is another condition of this name before it.

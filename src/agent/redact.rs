@@ -8,7 +8,7 @@ use std::{borrow::Cow, collections::BTreeSet};
 
 use serde_json::Value;
 
-use super::workload::Content;
+use super::model::workload::Content;
 
 /// What stands in a text instead.
 const INSTEAD: &str = "(confidential)";
@@ -186,7 +186,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::agent::{confidential::Confidential, tests::workload};
+    use crate::agent::{model::confidential::Confidential, tests::workload};
 
     fn knowing(values: &[&str]) -> Redactor {
         let data: serde_json::Map<_, _> = values

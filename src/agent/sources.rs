@@ -9,12 +9,13 @@ use std::{
 };
 
 use super::{
-    Setup,
-    gather::gather,
-    legible,
+    eviction, legible,
+    model::{
+        event::Setup,
+        gather::gather,
+        workload::{Content, Desired, Profile, Workload},
+    },
     mounts::lone_socket,
-    shed,
-    workload::{Content, Desired, Profile, Workload},
 };
 
 /// The sources that the settings name.
@@ -36,7 +37,7 @@ pub(super) struct Source {
     /// What shall run, names that are held at their last good version among them.
     workloads: BTreeMap<Arc<str>, Arc<Workload>>,
     /// Names that were never understood: their pods stay, if there are any.
-    held: BTreeSet<Arc<str>>,
+    unreadable: BTreeSet<Arc<str>>,
     /// Names of workloads that are for other devices.
     elsewhere: Vec<String>,
     /// Sentences about parts that were skipped.
@@ -48,7 +49,7 @@ pub(super) struct Source {
 pub(super) struct Merged {
     pub(super) profiles: Vec<Profile>,
     pub(super) workloads: BTreeMap<Arc<str>, Arc<Workload>>,
-    pub(super) held: BTreeSet<Arc<str>>,
+    pub(super) unreadable: BTreeSet<Arc<str>>,
     pub(super) problems: BTreeSet<String>,
 }
 
@@ -59,13 +60,13 @@ impl Source {
         for workload in desired.workloads {
             self.workloads.insert(workload.name().into(), workload);
         }
-        self.held = gather(desired.held.iter().map(|name| Arc::from(&*legible::line(name))));
+        self.unreadable = gather(desired.unreadable.iter().map(|name| Arc::from(&*legible::line(name))));
         for (name, workload) in before {
-            if self.held.contains(&name) {
+            if self.unreadable.contains(&name) {
                 self.workloads.entry(name).or_insert(workload);
             }
         }
-        self.held.retain(|name| !self.workloads.contains_key(name));
+        self.unreadable.retain(|name| !self.workloads.contains_key(name));
         (self.known, self.partial) = (true, desired.partial);
         (self.profiles, self.problems) = (desired.profiles, problems);
         self.elsewhere = desired.elsewhere;
@@ -73,8 +74,8 @@ impl Source {
 
     /// The names of what this source wants, and whether each is understood.
     pub(super) fn names(&self) -> impl Iterator<Item = (&Arc<str>, bool)> {
-        let held = self.held.iter().map(|name| (name, false));
-        self.workloads.keys().map(|name| (name, true)).chain(held)
+        let unreadable = self.unreadable.iter().map(|name| (name, false));
+        self.workloads.keys().map(|name| (name, true)).chain(unreadable)
     }
 }
 
@@ -88,8 +89,8 @@ impl Sources {
     }
 
     /// A workload could not be understood, and it isn't known what it was before.
-    pub(super) fn is_any_held(&self) -> bool {
-        self.all().any(|source| !source.held.is_empty())
+    pub(super) fn is_any_unreadable(&self) -> bool {
+        self.all().any(|source| !source.unreadable.is_empty())
     }
 
     /// Names of workloads that are for other devices.
@@ -100,7 +101,7 @@ impl Sources {
     /// Who asks for the workload of this name.
     pub(super) fn of(&self, name: &str) -> &'static str {
         let has = |source: &Option<Source>| {
-            source.as_ref().is_some_and(|it| it.workloads.contains_key(name) || it.held.contains(name))
+            source.as_ref().is_some_and(|it| it.workloads.contains_key(name) || it.unreadable.contains(name))
         };
         if has(&self.server) {
             "server"
@@ -142,16 +143,16 @@ impl Sources {
                         "workload '{name}': both the server and a manifest define it; the server's counts"
                     ));
                 } else {
-                    let doubts = [shed::priority(workload).err(), lone_socket(workload, &self.sockets)];
+                    let doubts = [eviction::priority(workload).err(), lone_socket(workload, &self.sockets)];
                     let doubts = doubts.into_iter().flatten();
                     merged.problems.extend(doubts.map(|it| format!("workload '{name}': {it}")));
                     merged.workloads.insert(name.clone(), workload.clone());
                 }
             }
-            merged.held.extend(source.held.iter().cloned());
+            merged.unreadable.extend(source.unreadable.iter().cloned());
             merged.problems.extend(source.problems.iter().cloned());
         }
-        merged.held.retain(|name| !merged.workloads.contains_key(name));
+        merged.unreadable.retain(|name| !merged.workloads.contains_key(name));
         merged
     }
 }

@@ -6,50 +6,13 @@
 //! count: until they are here the old pod runs. Neither does a time when its conditions don't hold or its engine
 //! doesn't answer.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
-
-use super::{
-    phase::Phase,
-    time::Wake,
-    workload::{Workload, WorkloadId},
-};
+use super::model::{phase::Phase, time::Wake};
+use std::time::Duration;
 
 /// From the first start of a new content until it must have come up.
 pub(super) const DEADLINE: Duration = Duration::from_secs(120);
 /// How long all containers have to run.
 const SETTLED: Duration = Duration::from_secs(10);
-
-/// What to return to.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Fallback {
-    /// The content that came up last; its profiles and schedule are those of its day.
-    pub good: Arc<Workload>,
-    /// What is asked for, if it didn't come up and has been given up.
-    pub failed: Option<Failed>,
-}
-
-/// A content that was given up.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Failed {
-    /// It isn't tried again.
-    pub id: WorkloadId,
-    /// Why it didn't come up.
-    pub cause: String,
-}
-
-impl Fallback {
-    /// What came up before, by the profiles and the schedule of today.
-    pub(super) fn instead_of(&self, asked: &Workload) -> Arc<Workload> {
-        Arc::new(Workload {
-            profiles: asked.profiles.clone(),
-            schedule: asked.schedule.clone(),
-            ..Workload::clone(&self.good)
-        })
-    }
-}
-
-/// By the workload's name, where a content of it has come up.
-pub type Fallbacks = BTreeMap<Arc<str>, Fallback>;
 
 /// How far a content is from having come up.
 #[derive(Debug, Default)]

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::{findings::Findings, holder};
 use crate::{
-    agent::{part::Part, quantity::shown},
+    agent::model::{part::Part, quantity::shown},
     io::{state::Store, tls::TrustedClock, unix},
     settings::{ListenAddress, Settings},
 };

@@ -6,7 +6,7 @@ use log::warn;
 use serde_json::{Value, json};
 
 use crate::{
-    agent::call::ServerConfiguration,
+    agent::model::call::ServerConfiguration,
     io::state::Store,
     wire::edge_api::{self, Configuration},
 };
@@ -18,7 +18,7 @@ pub(super) const NAME: &str = "configuration";
 /// could not be understood this time.
 pub(super) fn to_keep(state: &Store, configuration: &Configuration) -> Arc<[u8]> {
     let before = || serde_json::from_slice::<Value>(&state.load(NAME)?).ok();
-    let before = if configuration.meaning.desired.held.is_empty() { None } else { before() };
+    let before = if configuration.meaning.desired.unreadable.is_empty() { None } else { before() };
     let content = configuration.to_keep(before.as_ref().map(|kept| &kept["content"]));
     json!({ "content": content }).to_string().into_bytes().into()
 }

@@ -7,7 +7,7 @@ use rustix::{
     time::{ClockId, clock_gettime},
 };
 
-use crate::agent::time::Now;
+use crate::agent::model::time::Now;
 
 /// The present, for decisions.
 pub(crate) fn now() -> Now {

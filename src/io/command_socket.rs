@@ -24,10 +24,13 @@ use serde::Serialize;
 use super::{listener::Listener, query::Queries, spawn_with_stack};
 use crate::agent::{
     Event,
-    asked::{Question, Reply},
     expression::{Expression, Slot},
-    part::Part,
-    report::{Report, text},
+    model::{
+        part::Part,
+        question::{Question, Reply},
+        report::Report,
+    },
+    view::text,
 };
 
 /// The socket's name in the runtime directory.

@@ -32,7 +32,7 @@ use rustix::{
 use super::{lock, since_boot, spawn_with_stack};
 use crate::agent::{
     Event,
-    workload::{Engine, WorkloadId},
+    model::workload::{Engine, WorkloadId},
 };
 pub use conmon::Exit;
 use conmon::ExitFiles;

@@ -16,7 +16,7 @@ use rustix::{
 };
 
 use super::{files, spawn};
-use crate::agent::{Event, part::Part};
+use crate::agent::{Event, model::part::Part};
 
 /// From one try to the next.
 const RETRY: Timespec = Timespec { tv_sec: 10, tv_nsec: 0 };

@@ -18,8 +18,8 @@ use simplelog::{Config, ConfigBuilder, WriteLogger};
 use super::{clock::wall, journal, lock, spawn_with_stack};
 use crate::agent::{
     legible,
+    model::time::{date, stamp},
     redact::Redactor,
-    time::{date, stamp},
 };
 
 /// Of what waits to be written, in bytes.

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use log::debug;
 use sd_notify::NotifyState;
 
-use crate::agent::{Agent, phase::Phase};
+use crate::agent::{Agent, model::phase::Phase};
 
 /// The way to the service manager; without one, everything here does nothing.
 pub struct Notify {

@@ -20,10 +20,15 @@ use super::{
 };
 use crate::{
     agent::{
-        Event, Finished, Kept,
-        call::{Remembered, Unheard},
-        images::Pulled,
-        update::Fallbacks,
+        Event,
+        model::{
+            call::{Remembered, Unheard},
+            fallback::Fallbacks,
+            image::Pulled,
+            part::Kept,
+            record::Record,
+            run::Finished,
+        },
     },
     wire::{own::fallback, strict},
 };
@@ -35,23 +40,6 @@ const DISCONNECTED: &str = "disconnected";
 const UNHEARD: &str = "unheard";
 /// The end of the agent waits this long for the last write, if need be.
 const LONGEST_END: Duration = Duration::from_secs(1);
-
-/// Something to write down.
-#[derive(Debug, Clone)]
-pub enum Record {
-    /// The workloads that finished.
-    Finished(Finished),
-    /// What workloads return to whose updates don't come up.
-    Fallbacks(Fallbacks),
-    /// The images that the agent pulled.
-    Images(Pulled),
-    /// The server's configuration that is applied now.
-    Configuration(Arc<[u8]>),
-    /// What the server has not heard.
-    Unheard(Unheard),
-    /// The server unregistered this device: its identity and configuration are forgotten, and what it has not heard.
-    Disconnected,
-}
 
 /// Where things are kept.
 #[derive(Debug, Clone)]
@@ -203,7 +191,7 @@ mod tests {
     use std::{fs, os::unix::fs::PermissionsExt};
 
     use super::*;
-    use crate::agent::notice::{Notice, Reason};
+    use crate::agent::model::notice::{Notice, Reason};
 
     fn unheard(messages: &[&str]) -> Record {
         let events = messages.iter().map(|message| Notice::warning(Reason::Failed, *message)).collect();

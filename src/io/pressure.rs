@@ -28,7 +28,7 @@ use super::{lock, since_boot, spawn};
 use crate::{
     agent::{
         Event,
-        shed::{Pressure, Resource},
+        model::pressure::{Pressure, Resource},
     },
     settings::Reserve,
 };

@@ -13,7 +13,7 @@ use crossbeam_channel::{Sender, bounded};
 use super::lock;
 use crate::agent::{
     Event,
-    asked::{Asker, Question, Reply},
+    model::question::{Asker, Question, Reply},
 };
 
 /// From the question to its reply, at most. The loop replies within milliseconds, unless it hangs.

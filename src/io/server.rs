@@ -35,8 +35,11 @@ use super::{
 };
 use crate::{
     agent::{
-        Event, Kept,
-        call::{Answer, Call, CallFailure, Hardware, ServerConfiguration},
+        Event,
+        model::{
+            call::{Answer, Call, CallFailure, Hardware, ServerConfiguration},
+            part::Kept,
+        },
     },
     settings::Settings,
     wire::{

@@ -15,7 +15,7 @@ use log::warn;
 use ring::digest::{SHA256, digest};
 
 use super::files;
-use crate::agent::workload::hex;
+use crate::agent::model::workload::hex;
 
 /// Nothing that the agent keeps is larger; what is, was not written by it.
 const LARGEST: u64 = 64 << 20;

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use crate::{agent::quantity, wire::names::is_dns_subdomain};
+use crate::{agent::model::quantity, wire::names::is_dns_subdomain};
 
 /// Where to listen for metrics.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

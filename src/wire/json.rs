@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::agent::gather::gather;
+use crate::agent::model::gather::gather;
 
 /// The members of a list; none if it isn't one, which is podman's to complain about.
 pub(super) fn items<'a>(value: &'a mut Value, list: &str) -> impl Iterator<Item = &'a mut Value> {

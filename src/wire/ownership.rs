@@ -7,7 +7,7 @@ use ring::digest::{Context, SHA256, digest};
 use serde_json::{Value, json};
 
 use super::json::items;
-use crate::agent::workload::{Workload, hex};
+use crate::agent::model::workload::{Workload, hex};
 
 /// The label that says which agent a pod belongs to: [`owner`].
 pub const OWNER_LABEL: &str = "project-flotta.io/owner";

@@ -274,7 +274,7 @@ impl<'de> VariantAccess<'de> for Variant<'de, '_> {
 mod tests {
     use super::*;
     use crate::{
-        agent::workload::{Content, Engine},
+        agent::model::workload::{Content, Engine},
         wire::{
             edge_api,
             manifest::Source,

@@ -15,9 +15,11 @@ use crossbeam_channel::{Receiver, unbounded};
 use device_worker_ng::{
     agent::{
         Event,
-        confidential::Confidential,
-        order::{ContainerState, Fact, Failure, Order, Outcome, Pod, PodSummary, Task, Ticket},
-        workload::{Content, Engine, Workload, WorkloadId},
+        model::{
+            confidential::Confidential,
+            order::{ContainerState, Fact, Failure, Order, Outcome, Pod, PodSummary, Task, Ticket},
+            workload::{Content, Engine, Workload, WorkloadId},
+        },
     },
     io::{
         podman::{Config, Podman},

@@ -2,7 +2,7 @@
 
 use std::{net::TcpListener, sync::Arc};
 
-use device_worker_ng::agent::{
+use device_worker_ng::agent::model::{
     order::{Fact, Failure, Task},
     workload::{Workload, WorkloadId},
 };

@@ -5,8 +5,10 @@ use std::time::Duration;
 use crossbeam_channel::RecvTimeoutError;
 use device_worker_ng::agent::{
     Event,
-    order::{Container, ContainerState},
-    workload::Workload,
+    model::{
+        order::{Container, ContainerState},
+        workload::Workload,
+    },
 };
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use device_worker_ng::agent::order::{Fact, Failure, Order, Outcome, Task, Ticket};
+use device_worker_ng::agent::model::order::{Fact, Failure, Order, Outcome, Task, Ticket};
 use serde_json::{Value, json};
 
 use super::bed::{Bed, ENGINE, container, pod, states, workload};

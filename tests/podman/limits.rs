@@ -6,9 +6,8 @@ use std::{
     sync::Arc,
 };
 
-use device_worker_ng::agent::{
-    limit::CpuLimit,
-    order::{Fact, Failure, Task},
+use device_worker_ng::agent::model::{
+    order::{CpuLimit, Fact, Failure, Task},
     workload::{ListedCondition, ListedProfile, Workload},
 };
 use serde_json::{Value, json};

@@ -10,7 +10,7 @@ use std::{
 
 use device_worker_ng::agent::{
     Event,
-    order::{Fact, Failure, Task},
+    model::order::{Fact, Failure, Task},
 };
 use serde_json::{Value, json};
 

@@ -2,9 +2,9 @@
 
 use std::{fs, sync::Arc, time::Duration};
 
-use device_worker_ng::agent::{
-    health::{Check, Host, Probe},
+use device_worker_ng::agent::model::{
     order::{Fact, Failure, Task},
+    probe::{Check, Host, Probe},
     workload::Workload,
 };
 use serde_json::json;

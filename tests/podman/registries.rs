@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
-use device_worker_ng::agent::{
+use device_worker_ng::agent::model::{
     confidential::Confidential,
-    images::Fetched,
+    image::Fetched,
     order::{Fact, Failure, Task},
     workload::Workload,
 };

@@ -5,9 +5,11 @@ use std::{fs, os::unix::fs::PermissionsExt, path::PathBuf, sync::Arc, time::Dura
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use device_worker_ng::agent::{
     Event,
-    confidential::Confidential,
-    order::{Fact, Failure, Task},
-    workload::Workload,
+    model::{
+        confidential::Confidential,
+        order::{Fact, Failure, Task},
+        workload::Workload,
+    },
 };
 use serde_json::{Value, json};
 

@@ -5,9 +5,11 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use device_worker_ng::{
     agent::{
         Event,
-        order::{Fact, Task},
-        shed::Resource,
-        workload::{Workload, WorkloadId},
+        model::{
+            order::{Fact, Task},
+            pressure::Resource,
+            workload::{Workload, WorkloadId},
+        },
     },
     wire::podman::pod::pids_limit_annotation,
 };

@@ -263,7 +263,7 @@ fn every_key_flag_and_command_that_is_named_is_there() {
 #[test]
 fn every_reason_state_exit_code_and_family_is_documented_and_no_other() {
     let operations = Document::of("docs/operations.md");
-    let notice = source("src/agent/notice.rs");
+    let notice = source("src/agent/model/notice.rs");
     let reasons = between(&notice, "pub enum Reason {", "}");
     let names = |body: &str| -> BTreeSet<String> {
         let lines = body.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with("//"));
@@ -271,7 +271,7 @@ fn every_reason_state_exit_code_and_family_is_documented_and_no_other() {
     };
     assert_eq!(operations.terms("## Log and events"), names(reasons));
 
-    let report = source("src/agent/report.rs");
+    let report = source("src/agent/model/report.rs");
     let words = between(&report, "pub fn word(self)", "\n    }\n");
     let words: BTreeSet<String> = words.split('"').skip(1).step_by(2).map(str::to_owned).collect();
     assert_eq!(Document::of("docs/concepts.md").terms("## The states of a workload"), words);

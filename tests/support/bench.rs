@@ -478,10 +478,14 @@ fn retries(report: &mut Report) {
 fn decisions(report: &mut Report) {
     use device_worker_ng::agent::{
         Action, Agent, Event, Sample, Setup,
-        confidential::Confidential,
-        order::{Fact, Outcome},
-        time::Now,
-        workload::{Condition, Content, Desired, Engine, ListedCondition, ListedProfile, Profile, Workload},
+        model::{
+            confidential::Confidential,
+            order::{Fact, Outcome},
+            time::Now,
+            workload::{
+                Condition, Content, Desired, Engine, ListedCondition, ListedProfile, Profile, Workload,
+            },
+        },
     };
     const CONDITIONS: usize = 10_000;
     const ROUNDS: u32 = 2000;

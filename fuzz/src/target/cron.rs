@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use device_worker_ng::agent::schedule::Cron;
+use device_worker_ng::agent::model::schedule::Cron;
 
 use crate::promise;
 

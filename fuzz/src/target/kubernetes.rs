@@ -1,7 +1,7 @@
 //! What a Kubernetes API server answers.
 
 use device_worker_ng::{
-    agent::deployments::Rollout,
+    agent::model::deployment::Rollout,
     wire::kubernetes::{is_ours, list, read, version},
 };
 use serde_json::Value;

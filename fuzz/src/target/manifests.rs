@@ -3,7 +3,7 @@
 use std::{fs, path::Path};
 
 use device_worker_ng::{
-    agent::workload::Desired,
+    agent::model::workload::Desired,
     check,
     io::manifests::{
         Snapshot,
@@ -37,7 +37,10 @@ pub(super) fn run(input: &[u8]) {
     let mut names: Vec<&str> = snapshot.desired.workloads.iter().map(|it| it.name()).collect();
     names.sort_unstable();
     assert!(names.windows(2).all(|pair| pair[0] != pair[1]), "a workload stands twice");
-    assert!(snapshot.desired.held.iter().all(|held| !names.contains(&held.as_str())), "held, and there");
+    assert!(
+        snapshot.desired.unreadable.iter().all(|held| !names.contains(&held.as_str())),
+        "held, and there"
+    );
     for workload in &snapshot.desired.workloads {
         workload::holds(workload);
     }

@@ -1,6 +1,6 @@
 //! Amounts of memory and shares of processors.
 
-use device_worker_ng::agent::quantity::{bytes, shown, thousandths};
+use device_worker_ng::agent::model::quantity::{bytes, shown, thousandths};
 
 pub(super) fn run(input: &[u8]) {
     let Ok(text) = std::str::from_utf8(input) else { return };

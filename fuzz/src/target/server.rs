@@ -26,7 +26,7 @@ pub(super) fn run(input: &[u8]) {
     let mut names: Vec<&str> = meaning.desired.workloads.iter().map(|it| it.name()).collect();
     names.sort_unstable();
     assert!(names.windows(2).all(|pair| pair[0] != pair[1]), "a workload stands twice");
-    assert!(meaning.desired.held.iter().all(|held| !names.contains(&held.as_str())), "held, and there");
+    assert!(meaning.desired.unreadable.iter().all(|held| !names.contains(&held.as_str())), "held, and there");
     for workload in &meaning.desired.workloads {
         workload::holds(workload);
     }

@@ -8,8 +8,8 @@ use std::{
 };
 
 use device_worker_ng::{
-    agent::{
-        update::{Fallback, Fallbacks},
+    agent::model::{
+        fallback::{Fallback, Fallbacks},
         workload::{Workload, WorkloadId},
     },
     io::podman::fuzzing::write_volumes,

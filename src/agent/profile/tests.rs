@@ -202,6 +202,7 @@ fn what_cannot_be_used_is_told_and_the_others_live() {
     assert_eq!(table.find("p", "other"), None);
     assert!(!table.holds(table.find("q", "good").expect("defined")));
     let shown: Vec<_> = table
+        .conditions
         .iter()
         .map(|c| {
             format!(

@@ -2,18 +2,20 @@
 
 use std::time::Duration;
 
-use super::{Ready, Tracked};
+use super::tracked::{Ready, Tracked};
 use crate::agent::{
-    Turn,
-    leaving::REMOVE_AGAIN,
-    limit::CpuLimit,
-    notice::{Notice, Reason},
-    order::{ContainerState, Fact, Failure, Pod, Ticket},
-    phase::Phase,
-    report::State,
-    run::Run,
-    verdict::{Verdict, judge},
-    workload::{Backoff, Engine, RestartPolicy, Schedule, Workload},
+    context::Turn,
+    model::{
+        notice::{Notice, Reason},
+        order::{ContainerState, CpuLimit, Fact, Failure, Pod, Ticket},
+        phase::Phase,
+        report::State,
+        run::Run,
+        schedule::{Backoff, Schedule},
+        workload::{Engine, RestartPolicy, Workload},
+    },
+    restart_policy::{PodStatus, judge},
+    terminating::REMOVE_AGAIN,
 };
 
 /// What follows a run that failed.
@@ -31,10 +33,10 @@ impl Tracked {
         turn: &mut Turn<'_>,
     ) {
         if result == Ok(Fact::Gone) {
-            turn.book.images.look();
+            turn.context.images.look();
         }
-        let last = turn.book.last;
-        let Some(result) = self.leaving.done(ticket, result, turn) else {
+        let last = turn.context.last;
+        let Some(result) = self.terminating.done(ticket, result, turn) else {
             self.last.insert(engine, last);
             return;
         };
@@ -49,7 +51,7 @@ impl Tracked {
         let limit = self.limit.is_over(ticket); // also while nobody wants the pod: it may be wanted again
         let Some(wanted) = self.wanted.clone() else { return };
         let (name, engine) = (self.name.clone(), wanted.content.engine);
-        self.health.done(ticket, &result);
+        self.content.health.done(ticket, &result);
         let Some(result) = self.checked(ticket, result, turn) else { return };
         if let Some(limit) = limit {
             return self.limited(engine, limit, result, turn);
@@ -63,14 +65,14 @@ impl Tracked {
                             format!("workload '{name}': {sentence}"),
                         ));
                     }
-                    (self.ready, self.phase) = (Ready::Images, Phase::Inactive);
+                    (self.content.ready, self.phase) = (Ready::Images, Phase::Inactive);
                 }
-                Ok(_) => (self.ready, self.phase) = (Ready::All, Phase::Inactive),
+                Ok(_) => (self.content.ready, self.phase) = (Ready::All, Phase::Inactive),
                 Err(Failure::Engine(cause)) => self.lost(engine, cause, turn),
                 Err(Failure::Workload(cause)) => {
-                    let is_pull = self.ready == Ready::No;
+                    let is_pull = self.content.ready == Ready::No;
                     let reason = if is_pull { Reason::ImagePullFailed } else { Reason::BackOff };
-                    self.ready = Ready::No;
+                    self.content.ready = Ready::No;
                     self.failed_because(reason, &cause, turn.now.up, turn);
                 }
             },
@@ -91,7 +93,7 @@ impl Tracked {
                 Err(Failure::Engine(cause)) => self.lost(engine, cause, turn),
                 Err(Failure::Workload(cause)) => {
                     // Perhaps an image was removed behind our back: ask for it again.
-                    (self.present, self.ready) = (false, Ready::No);
+                    (self.present, self.content.ready) = (false, Ready::No);
                     self.failed(&cause, turn.now.up, turn);
                 }
             },
@@ -109,7 +111,7 @@ impl Tracked {
                 Ok(_) => {
                     // an unhealthy one that shall not be started again
                     let over = wanted.is_service() && wanted.restart == RestartPolicy::Never;
-                    let finished = turn.book.finished.get(&wanted.id).filter(|_| over);
+                    let finished = turn.context.finished.get(&wanted.id).filter(|_| over);
                     let finished = finished.map(|run| Phase::Finished { code: run.code });
                     (self.present, self.phase) = (false, finished.unwrap_or(Phase::Inactive));
                     turn.tell(Notice::info(Reason::Stopped, format!("workload '{name}': its pod is gone")));
@@ -155,30 +157,30 @@ impl Tracked {
     fn judged(&mut self, wanted: &Workload, pod: &Pod, adopting: bool, turn: &mut Turn<'_>) {
         let name = self.name.clone();
         self.limit.found(pod.cpu);
-        self.whole = pod.containers.iter().all(|it| it.state == ContainerState::Running);
-        if adopting && turn.book.is_on_trial(wanted) {
-            self.trial.begin(turn.now.up);
+        self.content.whole = pod.containers.iter().all(|it| it.state == ContainerState::Running);
+        if adopting && turn.context.is_on_trial(wanted) {
+            self.content.trial.begin(turn.now.up);
         }
         match judge(wanted, pod) {
-            Verdict::Running => {
+            PodStatus::Running => {
                 let mut since = turn.now.up;
                 if adopting {
                     turn.tell(Notice::info(
                         Reason::Adopted,
                         format!("workload '{name}' runs already: pod '{}'", wanted.id),
                     ));
-                    self.false_alarms = 0;
+                    self.content.false_alarms = 0;
                     let age = pod.began.and_then(|began| turn.now.utc.duration_since(began).ok());
                     since = since.saturating_sub(age.unwrap_or_default());
                     self.state = (State::Running, since);
                 } else if matches!(self.phase, Phase::Looking { .. }) {
-                    self.false_alarms = self.false_alarms.saturating_add(1);
+                    self.content.false_alarms = self.content.false_alarms.saturating_add(1);
                 }
-                self.health.seen(&wanted.probes, pod, turn.now.up);
+                self.content.health.seen(&wanted.probes, pod, turn.now.up);
                 self.phase = Phase::Running;
-                self.trial.runs(since);
+                self.content.trial.runs(since);
             }
-            Verdict::Finished { code } => {
+            PodStatus::Finished { code } => {
                 let why = pod.out_of_memory().map(|why| format!(": {why}")).unwrap_or_default();
                 let ran = pod.ran().as_secs();
                 let cause = format!("has finished with exit code {code} after {ran} s{why}");
@@ -188,18 +190,18 @@ impl Tracked {
                     _ => Notice::warning(Reason::Failed, format!("{message}{}", next_run(wanted))),
                 });
                 self.phase = Phase::Finished { code };
-                self.trial.ran(pod.ran());
+                self.content.trial.ran(pod.ran());
                 self.ended(wanted, Run::of(pod, code), (Reason::Failed, format!("it {cause}")), turn);
             }
-            Verdict::Failed { cause, at, ran } => {
-                self.trial.ran(ran);
+            PodStatus::Failed { cause, at, ran } => {
+                self.content.trial.ran(ran);
                 if ran >= Backoff::CAP {
-                    self.failures = 0;
+                    self.content.failures = 0;
                 }
                 let since = turn.now.utc.duration_since(at).unwrap_or_default();
                 self.failed(&cause, turn.now.up.saturating_sub(since), turn);
             }
-            Verdict::Broken { cause } if adopting => {
+            PodStatus::Broken { cause } if adopting => {
                 // An agent before this one was interrupted while it made the pod: no fault of the workload's.
                 turn.tell(Notice::warning(
                     Reason::Failed,
@@ -207,26 +209,26 @@ impl Tracked {
                 ));
                 self.phase = Phase::Waiting { until: turn.now.up };
             }
-            Verdict::Broken { cause } => self.failed(&cause, turn.now.up, turn),
+            PodStatus::Broken { cause } => self.failed(&cause, turn.now.up, turn),
         }
     }
 
     /// A run is over, and nothing is started for it before the next slot, if ever.
     pub(super) fn ended(&mut self, wanted: &Workload, run: Run, why: (Reason, String), turn: &mut Turn<'_>) {
         if run.code != 0 {
-            self.failure = Some(why);
+            self.content.failure = Some(why);
         } else if !wanted.is_service() {
-            (self.failure, self.failures) = (None, 0); // a good run makes up for those before it
+            (self.content.failure, self.content.failures) = (None, 0); // a good run makes up for those before it
         }
-        self.last_run = Some(run);
+        self.content.last_run = Some(run);
         turn.finished(&wanted.id, run);
     }
 
     /// The engine could not be asked: what is there must be seen again before anything else is done.
     fn lost(&mut self, engine: Engine, cause: String, turn: &mut Turn<'_>) {
         self.phase = Phase::Unknown;
-        self.trial.suspend();
-        self.trial.ran(Duration::ZERO);
+        self.content.trial.suspend();
+        self.content.trial.ran(Duration::ZERO);
         turn.failed(engine, &format!("workload '{}'", self.name), &Failure::Engine(cause));
     }
 
@@ -236,9 +238,9 @@ impl Tracked {
 
     /// A failure at this time since boot: the wait for the next try counts from there.
     pub(super) fn failed_because(&mut self, reason: Reason, cause: &str, at: Duration, turn: &mut Turn<'_>) {
-        self.failures = self.failures.saturating_add(1);
-        self.failure = Some((reason, cause.to_owned()));
-        self.trial.ran(Duration::ZERO);
+        self.content.failures = self.content.failures.saturating_add(1);
+        self.content.failure = Some((reason, cause.to_owned()));
+        self.content.trial.ran(Duration::ZERO);
         self.wait(at, turn);
         let again = match self.phase {
             Phase::Waiting { until } => {
@@ -254,11 +256,11 @@ impl Tracked {
         let Some(wanted) = self.wanted.clone() else { return };
         self.phase = match &wanted.schedule {
             Schedule::Service(backoff) => {
-                let delay = backoff.delay(self.failures.saturating_sub(1), turn.random());
+                let delay = backoff.delay(self.content.failures.saturating_sub(1), turn.random());
                 Phase::Waiting { until: at + delay }
             }
             Schedule::Cron(_) => {
-                self.slots.used();
+                self.content.cron_runs.used();
                 Phase::Inactive
             }
         };

@@ -1,14 +1,17 @@
 //! What the probes of a running pod lead to.
 
-use super::Tracked;
+use super::tracked::Tracked;
 use crate::agent::{
-    Turn,
-    notice::{Notice, Reason},
-    order::Task,
-    phase::Phase,
-    run::Run,
-    time::Wake,
-    workload::{Backoff, RestartPolicy, Workload},
+    context::Turn,
+    model::{
+        notice::{Notice, Reason},
+        order::Task,
+        phase::Phase,
+        run::Run,
+        schedule::Backoff,
+        time::Wake,
+        workload::{RestartPolicy, Workload},
+    },
 };
 
 /// Of a container that had to be killed, as for one that was.
@@ -18,8 +21,8 @@ impl Tracked {
     /// Asks the containers that are due whether they are well, and deals with a pod that isn't.
     pub(super) fn probe(&mut self, wanted: &Workload, turn: &mut Turn<'_>) -> Wake {
         let now = turn.now.up;
-        let Some((cause, ran)) = self.health.unhealthy(now) else {
-            return self.health.advance(now, |container, probe| {
+        let Some((cause, ran)) = self.content.health.unhealthy(now) else {
+            return self.content.health.advance(now, |container, probe| {
                 let task = Task::Probe { id: wanted.id.clone(), container: container.into(), probe };
                 // not this workload's `last`: it changes nothing that a list shows
                 turn.order(&self.name, wanted.content.engine, task)
@@ -27,7 +30,7 @@ impl Tracked {
         };
         if wanted.is_service() && wanted.restart != RestartPolicy::Never {
             if ran >= Backoff::CAP {
-                self.failures = 0;
+                self.content.failures = 0;
             }
             self.failed_because(Reason::Unhealthy, &cause, now, turn);
             return match self.phase {

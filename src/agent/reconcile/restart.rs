@@ -2,26 +2,20 @@
 
 use std::time::Duration;
 
-use super::{Ready, Tracked};
+use super::tracked::{Ready, Restart, Tracked};
 use crate::agent::{
-    Turn,
-    asked::{Asker, Reply},
-    notice::{Notice, Reason},
-    order::{Fact, Failure, Task, Ticket},
-    phase::Phase,
-    time::Wake,
+    context::Turn,
+    model::{
+        notice::{Notice, Reason},
+        order::{Fact, Failure, Task, Ticket},
+        phase::Phase,
+        question::{Asker, Reply},
+        time::Wake,
+    },
 };
 
 /// Who asked is told by then that it isn't known yet.
 const PATIENCE: Duration = Duration::from_secs(6);
-
-/// It is being found out whether a new pod could start.
-#[derive(Debug)]
-pub(super) struct Restart {
-    ticket: Ticket,
-    /// Who has heard nothing yet, and when to tell them.
-    asker: Option<(Asker, Duration)>,
-}
 
 impl Tracked {
     /// A new pod shall take the place of the present one, or of none. Replies when that is known to be possible.
@@ -30,14 +24,14 @@ impl Tracked {
     /// Why it isn't now.
     pub(in crate::agent) fn restart(&mut self, asker: Asker, turn: &mut Turn<'_>) -> Result<(), String> {
         self.may_restart(turn)?;
-        let Some(wanted) = self.wanted.clone().filter(|_| self.restart.is_none()) else {
+        let Some(wanted) = self.wanted.clone().filter(|_| self.content.restart.is_none()) else {
             return Err(
                 "somebody asked for that already, and it is being checked whether it can start".into()
             );
         };
         // (changes nothing that a list shows)
         let ticket = turn.order(&self.name, wanted.content.engine, Task::Check(wanted));
-        self.restart = Some(Restart { ticket, asker: Some((asker, turn.now.up + PATIENCE)) });
+        self.content.restart = Some(Restart { ticket, asker: Some((asker, turn.now.up + PATIENCE)) });
         Ok(())
     }
 
@@ -52,7 +46,7 @@ impl Tracked {
         if !self.may_run {
             return Err("its profiles don't hold".to_owned());
         }
-        if turn.book.held {
+        if turn.context.short {
             return Err("the device is short of something, and nothing new is started".to_owned());
         }
         if let Some(why) = turn.engines.why_not(wanted.content.engine) {
@@ -71,12 +65,12 @@ impl Tracked {
         result: Result<Fact, Failure>,
         turn: &mut Turn<'_>,
     ) -> Option<Result<Fact, Failure>> {
-        if self.restart.as_ref().is_none_or(|restart| restart.ticket != ticket) {
+        if self.content.restart.as_ref().is_none_or(|restart| restart.ticket != ticket) {
             return Some(result);
         }
         let possible = match result {
             Ok(_) => {
-                self.ready = Ready::All;
+                self.content.ready = Ready::All;
                 self.may_restart(turn)
             }
             Err(Failure::Workload(cause)) => Err(cause),
@@ -93,29 +87,29 @@ impl Tracked {
         if let (Phase::Finished { .. }, Some(wanted)) = (self.phase, &self.wanted) {
             turn.forget(&wanted.id);
         }
-        self.failures = 0;
+        self.content.failures = 0;
         self.phase = Phase::Waiting { until: turn.now.up };
         let message =
             format!("workload '{}' is started anew: somebody on the device asked for it", self.name);
         turn.tell(Notice::info(Reason::Restarted, message));
         self.reply(Reply::Restarting, turn);
-        self.restart = None;
+        self.content.restart = None;
         None
     }
 
     /// Nothing comes of it.
     pub(super) fn refuse_restart(&mut self, why: &str, turn: &mut Turn<'_>) {
-        if self.restart.is_some() {
+        if self.content.restart.is_some() {
             let message = format!("workload '{}' is not restarted: {why}", self.name);
             turn.tell(Notice::warning(Reason::Failed, message));
             self.reply(Reply::Refused(why.to_owned()), turn);
-            self.restart = None;
+            self.content.restart = None;
         }
     }
 
     /// Tells who asked in time that it isn't known yet, and says when to ask again.
     pub(super) fn pacify(&mut self, turn: &mut Turn<'_>) -> Wake {
-        match self.restart {
+        match self.content.restart {
             Some(Restart { asker: Some((_, until)), .. }) if turn.now.up < until => Wake::At(until),
             _ => {
                 self.reply(Reply::Checking, turn);
@@ -125,8 +119,8 @@ impl Tracked {
     }
 
     fn reply(&mut self, reply: Reply, turn: &mut Turn<'_>) {
-        if let Some((asker, _)) = self.restart.as_mut().and_then(|restart| restart.asker.take()) {
-            turn.book.reply(asker, reply);
+        if let Some((asker, _)) = self.content.restart.as_mut().and_then(|restart| restart.asker.take()) {
+            turn.context.reply(asker, reply);
         }
     }
 }

@@ -2,19 +2,23 @@
 
 use std::time::Duration;
 
-use super::{Ready, Tracked};
+use super::tracked::{Ready, Tracked};
 use crate::agent::{
-    Gate, Turn,
-    health::Health,
-    limit::CpuLimit,
-    notice::{Notice, Reason},
-    order::Task,
-    phase::Phase,
-    shed,
-    slots::Slots,
-    time::Wake,
-    update::{DEADLINE, Failed, Fallback, Progress},
-    workload::{Schedule, Workload},
+    context::Turn,
+    cron_runs::CronRuns,
+    listings::Allowance,
+    model::{
+        fallback::{Failed, Fallback},
+        notice::{Notice, Reason},
+        order::{CpuLimit, Task},
+        phase::Phase,
+        pressure::GRACE,
+        schedule::Schedule,
+        time::Wake,
+        workload::Workload,
+    },
+    probes::Health,
+    update::{DEADLINE, Progress},
 };
 
 /// A clock that is set is told of at once where the kernel can.
@@ -23,7 +27,7 @@ const CLOCK_AGAIN: Duration = Duration::from_secs(60);
 impl Tracked {
     pub(super) fn look(&mut self, adopting: bool, turn: &mut Turn<'_>) {
         let Some(wanted) = &self.wanted else { return };
-        self.look_at = None;
+        self.content.look_at = None;
         let ticket = turn.order(&self.name, wanted.content.engine, Task::Look(wanted.id.clone()));
         self.last.insert(wanted.content.engine, ticket);
         self.phase = Phase::Looking { ticket, adopting };
@@ -31,44 +35,46 @@ impl Tracked {
 
     /// Does all that can be done now, and says when it wants to be asked again. `gate`: what
     /// its profiles say.
-    pub(in crate::agent) fn advance(&mut self, gate: Gate, turn: &mut Turn<'_>) -> Wake {
+    pub(in crate::agent) fn advance(&mut self, allowance: Allowance, turn: &mut Turn<'_>) -> Wake {
         let update = self.judge_update(turn);
-        let (may_run, flap) = self.flapping.may_run(gate.is_open, turn.now.up);
+        let (may_run, flap) = self.content.flapping.may_run(allowance.runs, turn.now.up);
         let may_run = may_run && !self.evicted;
         self.may_run = may_run;
-        self.flapping.news(&self.name).into_iter().for_each(|it| turn.tell(it));
+        self.content.flapping.news(&self.name).into_iter().for_each(|it| turn.tell(it));
         let wake = flap.earlier(update).earlier(self.pacify(turn));
-        let wake = wake.earlier(self.advance_wanted(Gate { is_open: may_run, ..gate }, turn));
+        let wake = wake.earlier(self.advance_wanted(Allowance { runs: may_run, ..allowance }, turn));
         let leave = match &self.wanted {
-            None => !self.held && (self.dismissed || !turn.book.partial),
+            None => !self.unreadable && (self.dismissed || !turn.context.partial),
             // An old pod runs on until the new one is known to be able to start.
             Some(wanted) => {
                 !may_run
-                    || self.ready >= self.needed(wanted) && !turn.book.held
+                    || self.content.ready >= self.needed(wanted) && !turn.context.short
                     || matches!(self.phase, Phase::Running | Phase::Finished { .. })
             }
         };
         if !leave {
             return wake;
         }
-        wake.earlier(self.leaving.advance(&self.name, turn))
+        wake.earlier(self.terminating.advance(&self.name, turn))
     }
 
     /// What has to be here before a start.
     fn needed(&self, wanted: &Workload) -> Ready {
-        if self.leaving.is_due(wanted.content.engine) { Ready::All } else { Ready::Images }
+        if self.terminating.is_due(wanted.content.engine) { Ready::All } else { Ready::Images }
     }
 
     /// Takes down what has come up, takes an update back whose time is over, and says when to ask again.
     fn judge_update(&mut self, turn: &mut Turn<'_>) -> Wake {
         let Some(wanted) = self.wanted.clone() else { return Wake::Never };
-        match self.trial.progress(self.phase, turn.now.up) {
+        match self.content.trial.progress(self.phase, turn.now.up) {
             Progress::Open(wake) => return wake,
-            Progress::Passed => turn.book.came_up(&self.name, &wanted),
+            Progress::Passed => turn.context.came_up(&self.name, &wanted),
             Progress::Failed => {
-                let Some(fallback) = turn.book.fallbacks.get(&self.name).cloned() else { return Wake::Never };
+                let Some(fallback) = turn.context.fallbacks.get(&self.name).cloned() else {
+                    return Wake::Never;
+                };
                 let limit = DEADLINE.as_secs();
-                let failure = self.failure.as_ref().map(|(_, cause)| cause.clone());
+                let failure = self.content.failure.as_ref().map(|(_, cause)| cause.clone());
                 let cause = failure.unwrap_or_else(|| format!("it didn't start within {limit} s"));
                 let message = format!(
                     "workload '{}': its update has not come up within {limit} s, so what ran before returns; this \
@@ -78,20 +84,20 @@ impl Tracked {
                 turn.tell(Notice::warning(Reason::RolledBack, message));
                 let good = fallback.instead_of(&wanted);
                 let failed = Some(Failed { id: wanted.id.clone(), cause });
-                turn.book.fall_back(&self.name, Fallback { failed, ..fallback });
+                turn.context.fall_back(&self.name, Fallback { failed, ..fallback });
                 self.replace(Some(good), turn);
             }
         }
         Wake::Never
     }
 
-    fn advance_wanted(&mut self, gate: Gate, turn: &mut Turn<'_>) -> Wake {
-        let mut may_run = gate.is_open;
+    fn advance_wanted(&mut self, allowance: Allowance, turn: &mut Turn<'_>) -> Wake {
+        let mut may_run = allowance.runs;
         let Some(wanted) = self.wanted.clone() else { return Wake::Never };
         let (engine, is_service) = (wanted.content.engine, wanted.is_service());
         if !may_run {
-            self.failures = 0; // when it may run again it starts at once
-            self.trial.suspend();
+            self.content.failures = 0; // when it may run again it starts at once
+            self.content.trial.suspend();
         }
         if let Phase::Waiting { until } = self.phase {
             if may_run && turn.now.up < until {
@@ -105,10 +111,10 @@ impl Tracked {
         if let Schedule::Cron(cron) = &wanted.schedule
             && matches!(self.phase, Phase::Inactive | Phase::Finished { .. })
         {
-            (may_run, slot) = match turn.book.clock_behind(turn.now) {
-                None => self.slots.due(cron, may_run, turn.now, turn.book.next_slot),
+            (may_run, slot) = match turn.context.clock_behind(turn.now) {
+                None => self.content.cron_runs.due(cron, may_run, turn.now, turn.context.next_slot),
                 Some(_) => {
-                    self.slots = Slots::default(); // by such a clock no slot can be told
+                    self.content.cron_runs = CronRuns::default(); // by such a clock no slot can be told
                     (false, Wake::At(turn.now.up + CLOCK_AGAIN))
                 }
             };
@@ -136,43 +142,44 @@ impl Tracked {
                 turn.tell(Notice::info(Reason::Inactive, message));
                 return self.stop(&wanted, turn);
             }
-            Phase::Running => match self.look_at {
+            Phase::Running => match self.content.look_at {
                 Some(at) if turn.now.up < at => return Wake::At(at),
                 Some(_) => self.look(false, turn),
                 None => {
-                    self.bound(&wanted, gate.cpu, turn);
+                    self.bound(&wanted, allowance.cpu, turn);
                     return self.probe(&wanted, turn);
                 }
             },
-            Phase::Starting(_) => self.bound(&wanted, gate.cpu, turn),
+            Phase::Starting(_) => self.bound(&wanted, allowance.cpu, turn),
             Phase::Waiting { .. } => return self.stop(&wanted, turn),
-            Phase::Inactive if !gate.is_open && self.present => return self.stop(&wanted, turn),
-            Phase::Inactive if turn.book.held => self.trial.suspend(), // the device comes first
-            Phase::Inactive if may_run && self.ready == Ready::No => {
+            Phase::Inactive if !allowance.runs && self.present => return self.stop(&wanted, turn),
+            Phase::Inactive if turn.context.short => self.content.trial.suspend(), // the device comes first
+            Phase::Inactive if may_run && self.content.ready == Ready::No => {
                 // (changes nothing that a list shows)
                 self.phase = Phase::Pulling(turn.order(&self.name, engine, Task::Pull(wanted)));
             }
             // It was found while the images came in.
             Phase::Inactive if may_run && self.present && is_service => self.look(true, turn),
-            Phase::Inactive if self.restart.is_some() => {} // what that finds out is what is needed here
-            Phase::Inactive if may_run && self.ready < self.needed(&wanted) => {
+            Phase::Inactive if self.content.restart.is_some() => {} // what that finds out is what is needed here
+            Phase::Inactive if may_run && self.content.ready < self.needed(&wanted) => {
                 self.phase = Phase::Pulling(turn.order(&self.name, engine, Task::Check(wanted)));
             }
             // Another engine may have a pod of an earlier content: this process has to have heard of it first.
-            Phase::Inactive if may_run && self.leaving.is_empty() && !turn.engines.is_new() => {
+            Phase::Inactive if may_run && self.terminating.is_empty() && !turn.engines.is_new() => {
                 turn.forget(&wanted.id);
-                if turn.book.is_on_trial(&wanted) {
-                    self.trial.begin(turn.now.up);
+                if turn.context.is_on_trial(&wanted) {
+                    self.content.trial.begin(turn.now.up);
                 }
-                self.restarts = self.restarts.saturating_add(u32::from(self.failures > 0));
-                let ticket = turn.order(&self.name, engine, Task::Start(wanted, gate.cpu));
-                self.limit.begins(gate.cpu);
+                self.content.restarts =
+                    self.content.restarts.saturating_add(u32::from(self.content.failures > 0));
+                let ticket = turn.order(&self.name, engine, Task::Start(wanted, allowance.cpu));
+                self.limit.begins(allowance.cpu);
                 self.last.insert(engine, ticket);
                 (self.phase, self.present) = (Phase::Starting(ticket), true);
-                (self.false_alarms, self.health) = (0, Health::default());
+                (self.content.false_alarms, self.content.health) = (0, Health::default());
                 if !is_service {
-                    self.slots.used();
-                    self.ready = Ready::No; // the next run may find a newer image
+                    self.content.cron_runs.used();
+                    self.content.ready = Ready::No; // the next run may find a newer image
                 }
             }
             _ => {}
@@ -200,8 +207,8 @@ impl Tracked {
         if turn.now.up < self.stop_after {
             return Wake::At(self.stop_after);
         }
-        self.trial.ran(Duration::ZERO); // whatever it did, it doesn't go on
-        let grace = if self.evicted { shed::GRACE } else { wanted.grace };
+        self.content.trial.ran(Duration::ZERO); // whatever it did, it doesn't go on
+        let grace = if self.evicted { GRACE } else { wanted.grace };
         let task = Task::Remove { id: wanted.id.clone(), grace };
         let ticket = turn.order(&self.name, wanted.content.engine, task);
         self.last.insert(wanted.content.engine, ticket);

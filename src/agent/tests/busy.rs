@@ -1,11 +1,9 @@
 //! Who keeps the processor busy, and who wants too many processes, is named and goes on.
 
-use super::{
-    super::{
-        notice::Severity,
-        shed::{Level, Pressure, Resource},
-    },
-    *,
+use super::*;
+use crate::agent::model::{
+    notice::Severity,
+    pressure::{Level, Pressure, Resource},
 };
 
 impl World {

@@ -1,12 +1,12 @@
 //! Workloads on a Kubernetes cluster, by their outcome.
 
 use super::{
-    call::WorkloadStatus,
     edge::{configuration, linked},
+    model::call::WorkloadStatus,
     simulation::Random,
     *,
 };
-use crate::agent::deployments::{Deployment, Rollout, Watched};
+use crate::agent::model::deployment::{Deployment, Rollout, Watched};
 
 /// A cluster that does as it is told; its pods come up when the test says so.
 #[derive(Debug, Default)]
@@ -53,7 +53,10 @@ impl Cluster {
                 Ok(Fact::Applied(Box::new(it.clone())))
             }
             (Task::Delete(deployment), _) => {
-                self.all.iter_mut().filter(|it| it.uid == deployment.uid).for_each(|it| it.leaving = true);
+                self.all
+                    .iter_mut()
+                    .filter(|it| it.uid == deployment.uid)
+                    .for_each(|it| it.terminating = true);
                 Ok(Fact::Gone)
             }
             _ => panic!("{task:?} is podman's"),
@@ -75,7 +78,7 @@ impl World {
     /// The leaving ones have gone, which the watch shows.
     fn bury(&mut self) {
         let all = std::mem::take(&mut self.cluster.all).into_iter();
-        let (gone, rest): (Vec<_>, _) = all.partition(|it| it.leaving);
+        let (gone, rest): (Vec<_>, _) = all.partition(|it| it.terminating);
         self.cluster.all = rest;
         for it in gone {
             self.happen(Event::Watched(Watched::Gone(Box::new(it))));
@@ -369,7 +372,7 @@ fn the_server_hears_how_it_is_and_a_disconnected_device_removes_it() {
     assert_eq!((beat.workloads[0].1, beat.degraded), (WorkloadStatus::Crashed, true));
     world.edge.disconnects = true;
     world.pass(70 * S);
-    assert!(world.cluster.all[0].leaving);
+    assert!(world.cluster.all[0].terminating);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! An edge API that behaves as the real one does, status by status, unless it is told to misbehave.
 
 use super::{
-    call::{Hardware, Heartbeat},
+    model::call::{Hardware, Heartbeat},
     *,
 };
 

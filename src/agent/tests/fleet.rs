@@ -2,8 +2,8 @@
 
 use std::{cmp::Reverse, collections::BinaryHeap};
 
-use super::{super::random::Random, edge::configuration, *};
-use crate::agent::link::Link;
+use super::{edge::configuration, *};
+use crate::agent::{control_plane::link::Link, model::random::Random};
 
 const DEVICES: u32 = 500;
 

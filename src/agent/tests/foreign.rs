@@ -3,8 +3,8 @@
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 
 use super::{
-    asked::{Asker, Question, Reply},
-    health::{Check, Probe, Probes},
+    model::probe::{Check, Probe, Probes},
+    model::question::{Asker, Question, Reply},
     *,
 };
 

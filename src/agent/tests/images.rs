@@ -70,7 +70,7 @@ fn an_image_that_was_here_before_is_not_the_agents_to_remove() {
 #[test]
 fn what_a_newer_image_took_the_name_of_goes_when_it_was_ours() {
     let mut w = workload("w", 1);
-    w.schedule = workload::Schedule::Cron(schedule::Cron::parse("* * * * *").unwrap());
+    w.schedule = schedule::Schedule::Cron(schedule::Cron::parse("* * * * *").unwrap());
     let mut world = World::new();
     pulls(&mut world, "i", None);
     world.want(&[&w]);

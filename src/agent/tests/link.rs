@@ -1,8 +1,8 @@
 //! Each rule of the link to the edge API, named by its outcome.
 
 use super::{
-    call::WorkloadStatus,
     edge::{configuration, linked, refused},
+    model::call::WorkloadStatus,
     *,
 };
 
@@ -429,12 +429,12 @@ fn a_configuration_in_another_order_is_neither_applied_nor_told_nor_written() {
     a.profiles = listed(["hot", "low"]).into();
     let mut first = configuration("1", &[&a, &b]);
     first.desired.profiles = vec![profile("p", ["hot", "low"]), profile("q", ["hot", "low"])];
-    first.desired.held = vec!["c".into(), "d".into()];
+    first.desired.unreadable = vec!["c".into(), "d".into()];
     first.problems = vec!["one".into(), "another".into()];
     a.profiles = listed(["low", "hot"]).into_iter().rev().collect();
     let mut second = configuration("2", &[&b, &a]);
     second.desired.profiles = vec![profile("q", ["low", "hot"]), profile("p", ["low", "hot"])];
-    second.desired.held = vec!["d".into(), "c".into()];
+    second.desired.unreadable = vec!["d".into(), "c".into()];
     second.problems = vec!["another".into(), "one".into()];
 
     let mut world = linked(&[]);

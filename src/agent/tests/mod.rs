@@ -23,7 +23,7 @@ mod sources;
 mod updates;
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -32,13 +32,26 @@ use edge::Edge;
 use serde_json::json;
 
 use super::{
-    call::{Answer, Call, CallFailure, CallKind, ServerConfiguration},
-    confidential::Confidential,
-    images::{Fetched, Pulled},
-    order::{Container, ContainerState, Order, Pod},
-    update::Fallbacks,
-    workload::{
-        Condition, Content, Desired, ListedCondition, ListedProfile, Profile, RestartPolicy, Workload,
+    Action, Agent, Event, Sample, Setup,
+    model::{
+        call::{self, Answer, Call, CallFailure, CallKind, Remembered, ServerConfiguration},
+        confidential::Confidential,
+        fallback::Fallbacks,
+        image::{Fetched, Pulled},
+        notice::{self, Notice, Reason},
+        order::{Container, ContainerState, Fact, Failure, Order, Outcome, Pod, PodSummary, Task, Ticket},
+        part::Kept,
+        phase::Phase,
+        probe, question,
+        record::Record,
+        report,
+        run::{self, Finished},
+        schedule,
+        time::{Now, Wake},
+        workload::{
+            self, Condition, Content, Desired, Engine, ListedCondition, ListedProfile, Profile,
+            RestartPolicy, Workload, WorkloadId,
+        },
     },
     *,
 };
@@ -78,7 +91,7 @@ fn gated(name: &str, condition: &str) -> Workload {
 
 /// Runs at every full hour.
 fn hourly(name: &str) -> Workload {
-    let schedule = workload::Schedule::Cron(schedule::Cron::parse("0 * * * *").unwrap());
+    let schedule = schedule::Schedule::Cron(schedule::Cron::parse("0 * * * *").unwrap());
     Workload { schedule, ..workload(name, 1) }
 }
 
@@ -102,7 +115,7 @@ struct World {
     /// All orders but lists, as `verb id`.
     log: Vec<String>,
     said: Vec<Notice>,
-    replies: Vec<asked::Reply>,
+    replies: Vec<question::Reply>,
     remembered: Finished,
     fallbacks: Fallbacks,
     pulled: Pulled,
@@ -129,7 +142,7 @@ struct World {
     /// What probes find wrong.
     sick: Option<&'static str>,
     /// What the image of every container asks for.
-    healthcheck: Option<Arc<health::Probe>>,
+    healthcheck: Option<Arc<probe::Probe>>,
     /// The engine does not answer at all.
     engine_gone: bool,
     /// Part of the configuration can't be read.
@@ -261,16 +274,18 @@ impl World {
                     self.edge.told(&notice);
                     self.said.push(notice);
                 }
-                Action::Remember(finished) => self.remembered = finished,
-                Action::RememberFallbacks(fallbacks) => self.fallbacks = fallbacks,
-                Action::RememberImages(images) => self.pulled = images,
-                Action::KeepUnheard(unheard) => {
+                Action::Keep(Record::Finished(finished)) => self.remembered = finished,
+                Action::Keep(Record::Fallbacks(fallbacks)) => self.fallbacks = fallbacks,
+                Action::Keep(Record::Images(images)) => self.pulled = images,
+                Action::Keep(Record::Unheard(unheard)) => {
                     self.kept.unheard = unheard;
                     self.writes += 1;
                 }
-                Action::StoreConfiguration(raw) => self.kept.configuration = self.edge.read(&raw),
+                Action::Keep(Record::Configuration(raw)) => self.kept.configuration = self.edge.read(&raw),
                 Action::Reply(_, reply) => self.replies.push(reply),
-                Action::Disconnect => self.kept = Remembered { disconnected: true, ..Default::default() },
+                Action::Keep(Record::Disconnected) => {
+                    self.kept = Remembered { disconnected: true, ..Default::default() }
+                }
             }
         }
     }
@@ -285,7 +300,7 @@ impl World {
         self.happen(Event::Desired(Desired {
             profiles: self.profiles.clone(),
             workloads,
-            held,
+            unreadable: held,
             elsewhere: Vec::new(),
             partial: self.partial,
         }));

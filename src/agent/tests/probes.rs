@@ -1,7 +1,7 @@
 //! Which container is asked whether it is well, when, and what an unhealthy one leads to.
 
 use super::{
-    health::{Check, Probe, Probes},
+    model::probe::{Check, Probe, Probes},
     *,
 };
 
@@ -187,8 +187,8 @@ fn an_unhealthy_pod_that_shall_never_be_restarted_is_stopped_for_good() {
 #[test]
 fn after_a_long_healthy_run_the_back_off_begins_anew() {
     let mut w = watched();
-    let backoff = workload::Backoff::Exponential { initial: S, multiplier: 10.0, randomization: 0.0 };
-    w.schedule = workload::Schedule::Service(backoff);
+    let backoff = schedule::Backoff::Exponential { initial: S, multiplier: 10.0, randomization: 0.0 };
+    w.schedule = schedule::Schedule::Service(backoff);
     let mut world = World::running(&[&w]);
     let fail = |world: &mut World| {
         world.sick = Some("no");
@@ -199,7 +199,7 @@ fn after_a_long_healthy_run_the_back_off_begins_anew() {
     };
     assert!(fail(&mut world).ends_with("in 1 s"));
     assert!(fail(&mut world).ends_with("in 10 s"));
-    world.pass(workload::Backoff::CAP);
+    world.pass(schedule::Backoff::CAP);
     assert!(fail(&mut world).ends_with("in 1 s"));
 }
 
@@ -209,7 +209,7 @@ fn a_changed_schedule_keeps_what_the_probes_told() {
     let mut world = World::running(&[&w]);
     world.sick = Some("no");
     world.pass(20 * S);
-    w.schedule = workload::Schedule::Service(workload::Backoff::Constant(7 * S));
+    w.schedule = schedule::Schedule::Service(schedule::Backoff::Constant(7 * S));
     world.want(&[&w]);
     world.pass(5 * S);
     assert!(world.said[0].message.ends_with("no; tried again in 7 s"), "{:?}", world.said);

@@ -1,10 +1,11 @@
 //! What people are told who ask: why a workload runs or doesn't, and what to do, word by word.
 
 use super::{
-    asked::{Asker, Question, Reply},
     edge::linked,
-    report::{Report, State, text},
-    shed::{Level, Pressure, Resource},
+    model::pressure::{Level, Pressure, Resource},
+    model::question::{Asker, Question, Reply},
+    model::report::{Report, State},
+    view::text,
     *,
 };
 
@@ -144,7 +145,7 @@ fn a_scheduled_run_that_failed_is_a_warning_a_state_and_a_failure_until_a_good_r
     let described = text::describe(&world.shown("w"));
     let run = "\nlast run      1m0s ago, after 2s, with exit code 3\n";
     assert!(described.contains(run), "{described}");
-    assert_eq!(heartbeat::status(&world.agent.tracked["w"]), call::WorkloadStatus::Crashed);
+    assert_eq!(world.agent.workloads["w"].status(), call::WorkloadStatus::Crashed);
     // and so for an agent that starts meanwhile
     let mut later = World::with(world.remembered.clone());
     later.now = world.now;
@@ -373,7 +374,7 @@ impl World {
 fn schedules_wait_for_a_right_clock_and_say_so_and_go_on_when_it_is_set() {
     let w = hourly("w");
     let mut world = World::running(&[]);
-    world.agent.book.not_before = SystemTime::UNIX_EPOCH + 86_400 * S * 20_000;
+    world.agent.context.not_before = SystemTime::UNIX_EPOCH + 86_400 * S * 20_000;
     world.want(&[&w]);
     world.settle();
     assert_eq!(world.said[0].reason, Reason::ClockBehind);
@@ -412,7 +413,7 @@ fn another_time_zone_counts_at_once() {
     world.want(&[&hourly("w")]);
     world.set_clock(100);
     // half an hour east
-    world.agent.book.next_slot = |cron, after| Some(next_slot(cron, after + 1800 * S)? - 1800 * S);
+    world.agent.context.next_slot = |cron, after| Some(next_slot(cron, after + 1800 * S)? - 1800 * S);
     world.happen(Event::Clock);
     world.settle();
     assert_eq!(world.shown("w").next, Some(1800));
@@ -420,7 +421,7 @@ fn another_time_zone_counts_at_once() {
 
 #[test]
 fn a_schedule_that_names_no_date_that_exists_never_runs_and_says_so() {
-    let schedule = workload::Schedule::Cron(schedule::Cron::parse("0 0 31 2 *").unwrap());
+    let schedule = schedule::Schedule::Cron(schedule::Cron::parse("0 0 31 2 *").unwrap());
     let mut world = World::running(&[]);
     world.want(&[&Workload { schedule, ..workload("w", 1) }]);
     world.settle();

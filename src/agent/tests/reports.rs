@@ -1,8 +1,8 @@
 //! What heartbeats say: workloads, events and hardware.
 
 use super::{
-    call::{Hardware, WorkloadStatus},
     edge::{configuration, linked, refused},
+    model::call::{Hardware, WorkloadStatus},
     *,
 };
 

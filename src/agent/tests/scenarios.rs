@@ -18,9 +18,9 @@ fn a_workload_is_pulled_and_started_once_and_then_left_alone() {
 fn an_idle_agent_asks_for_one_list_a_minute_whatever_it_runs() {
     let workloads: Vec<_> = (0..50).map(|i| workload(&format!("w{i}"), 1)).collect();
     let mut world = World::running(&workloads.iter().collect::<Vec<_>>());
-    let before = world.agent.book.last.0;
+    let before = world.agent.context.last.0;
     world.pass(3600 * S);
-    assert_eq!(world.agent.book.last.0 - before, 60);
+    assert_eq!(world.agent.context.last.0 - before, 60);
 }
 
 #[test]
@@ -247,7 +247,7 @@ fn changing_profiles_or_back_off_touches_no_pod() {
     let w = workload("w", 1);
     let mut world = World::running(&[&w]);
     let mut gated = gated("w", "low");
-    gated.schedule = workload::Schedule::Service(workload::Backoff::Constant(S));
+    gated.schedule = schedule::Schedule::Service(schedule::Backoff::Constant(S));
     assert_eq!(gated.id, w.id);
     world.want(&[&gated]);
     world.settle();
@@ -267,7 +267,7 @@ fn a_removed_workload_goes_and_an_emptied_directory_empties_the_device() {
     world.want(&[]);
     world.settle();
     assert!(world.pods.is_empty());
-    assert_eq!(world.agent.tracked.len(), 0);
+    assert_eq!(world.agent.workloads.len(), 0);
 }
 
 #[test]

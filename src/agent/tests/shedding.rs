@@ -1,9 +1,7 @@
 //! The device comes first: who goes when memory or disk runs short, and how they come back.
 
-use super::{
-    super::shed::{Level, Pressure, Resource},
-    *,
-};
+use super::*;
+use crate::agent::model::pressure::{Level, Pressure, Resource};
 
 const MIB: u64 = 1 << 20;
 
@@ -254,8 +252,8 @@ fn an_evicted_workload_is_stopped_to_the_server_and_no_failure() {
     world.uses(&[(&a, 50)]);
     world.memory(Level::Critical);
     world.settle();
-    let tracked = &world.agent.tracked["a"];
-    assert_eq!(heartbeat::status(tracked), call::WorkloadStatus::Stopped);
+    let tracked = &world.agent.workloads["a"];
+    assert_eq!(tracked.status(), call::WorkloadStatus::Stopped);
     assert!(!world.heard().contains(&Reason::Inactive), "its profiles hold");
 }
 
@@ -263,7 +261,7 @@ fn an_evicted_workload_is_stopped_to_the_server_and_no_failure() {
 fn what_a_default_limit_allows_is_not_too_much() {
     let (a, b) = (workload("a", 1), important("b", 1, 10));
     let mut world = World::running(&[&a, &b]);
-    world.agent.shed = Shed::new(Some(64 * MIB));
+    world.agent.evictions = eviction::Evictions::new(Some(64 * MIB));
     world.uses(&[(&a, 60), (&b, 20)]);
     assert_eq!(world.victims(), ["b", "a"]);
 }
@@ -273,11 +271,11 @@ fn where_nobody_can_make_room_it_is_said_once_and_seldom_tried() {
     let a = workload("a", 1);
     let mut world = World::running(&[&a]);
     world.memory(Level::Critical);
-    let before = world.agent.book.last.0;
+    let before = world.agent.context.last.0;
     world.pass(600 * S);
     assert_eq!(world.alive(), ["a"]);
     assert_eq!(world.told(Reason::DeviceLow).len(), 2, "that it is low, and that nobody can help");
-    assert_eq!(world.agent.book.last.0 - before, 20, "10 lists and 10 looks at what each uses");
+    assert_eq!(world.agent.context.last.0 - before, 20, "10 lists and 10 looks at what each uses");
 }
 
 #[test]

@@ -114,7 +114,7 @@ fn a_workload_the_server_sent_broken_stays_as_it_was() {
     world.want(&[]);
     world.settle();
     world.edge.configuration = configuration("2", &[]);
-    world.edge.configuration.desired.held = vec!["a".into(), "c".into()];
+    world.edge.configuration.desired.unreadable = vec!["a".into(), "c".into()];
     world.edge.configuration.problems = vec!["workload 'a': no containers".into()];
     world.said.clear();
     world.pass(200 * S);
@@ -217,8 +217,8 @@ fn the_server_sets_how_often_engines_are_looked_at_but_not_to_a_loop() {
     for (asked, expected) in [(Some(7200 * S), 0), (Some(Duration::ZERO), 360), (None, 60)] {
         world.edge.configuration.monitoring_interval = asked;
         world.pass(140 * S);
-        let before = world.agent.book.last.0;
+        let before = world.agent.context.last.0;
         world.pass(3600 * S);
-        assert_eq!(world.agent.book.last.0 - before, expected);
+        assert_eq!(world.agent.context.last.0 - before, expected);
     }
 }

@@ -15,7 +15,7 @@ use ureq::{
 
 use super::access::{Access, Token};
 use crate::{
-    agent::order::Failure,
+    agent::model::order::Failure,
     io::{
         http,
         tls::{self, TrustedClock, crypto},

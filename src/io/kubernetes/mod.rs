@@ -29,8 +29,10 @@ use super::{lock, spawn_with_stack, state::Store, tls::TrustedClock};
 use crate::{
     agent::{
         Event,
-        order::{Failure, Order, Outcome},
-        workload::Engine,
+        model::{
+            order::{Failure, Order, Outcome},
+            workload::Engine,
+        },
     },
     wire::manifest,
 };

@@ -8,8 +8,8 @@ use super::{
     cluster::Cluster,
 };
 use crate::{
-    agent::{
-        deployments::Deployment,
+    agent::model::{
+        deployment::Deployment,
         order::{Fact, Failure, Task},
         workload::Workload,
     },

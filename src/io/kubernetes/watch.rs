@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::{api_server::Error, cluster::Cluster};
 use crate::{
-    agent::{Event, deployments::Watched},
+    agent::{Event, model::deployment::Watched},
     wire::kubernetes,
 };
 

@@ -14,7 +14,7 @@ use std::{
 };
 
 use crate::{
-    agent::{gather::gather, workload::Desired},
+    agent::model::{gather::gather, workload::Desired},
     wire::{
         manifest::{
             Allowance, Broken, Contents, Document, Problem, Severity, Source, assemble, expression_problems,

@@ -3,7 +3,7 @@
 use std::{io, path::Path};
 
 use super::folder::Folder;
-use crate::agent::workload::Desired;
+use crate::agent::model::workload::Desired;
 
 /// What is kept of the directory's files for the next start.
 ///

@@ -25,11 +25,14 @@ use log::debug;
 use super::{clock::awake, spawn_with_stack, state::Store};
 use crate::{
     agent::{
-        Event, Kept,
-        gather::gather,
-        notice::{self, Notice, Reason},
-        report::text,
-        workload::Desired,
+        Event,
+        model::{
+            gather::gather,
+            notice::{self, Notice, Reason},
+            part::Kept,
+            workload::Desired,
+        },
+        view::text,
     },
     wire::manifest::{Problem, STACK, Severity},
 };

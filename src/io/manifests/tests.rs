@@ -9,7 +9,7 @@ use std::{
 use crossbeam_channel::{Receiver, unbounded};
 
 use super::*;
-use crate::agent::notice::Severity as NoticeSeverity;
+use crate::agent::model::notice::Severity as NoticeSeverity;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -259,7 +259,7 @@ fn what_was_never_known_whole_is_partial() {
     assert!(!world.next_desired().partial);
     world.write("a.yaml", &(workload("one") + &workload("two").replace("type: pod", "type: pid")));
     let desired = world.next_desired();
-    assert_eq!((desired.partial, desired.held), (false, vec!["two".to_owned()]));
+    assert_eq!((desired.partial, desired.unreadable), (false, vec!["two".to_owned()]));
 }
 
 #[test]

@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use ureq::{Agent, Body, http};
 
 use crate::{
-    agent::order::Failure,
+    agent::model::order::Failure,
     io::unix::{self, Hangup},
     wire::{
         podman::answers::{Refusal, Started},

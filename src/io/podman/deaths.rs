@@ -16,8 +16,10 @@ use super::api::{Client, Error};
 use crate::{
     agent::{
         Event,
-        notice::{Notice, Reason},
-        workload::Engine,
+        model::{
+            notice::{Notice, Reason},
+            workload::Engine,
+        },
     },
     io::{exits::Exits, spawn},
     wire::{ownership::OWNER_LABEL, podman::answers::ContainerEvent, strict},

@@ -19,8 +19,10 @@ use rustix::{
 use crate::{
     agent::{
         Event,
-        part::Part,
-        workload::{Engine, WorkloadId},
+        model::{
+            part::Part,
+            workload::{Engine, WorkloadId},
+        },
     },
     io::{lock, spawn},
 };

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::volumes::Volumes;
-use crate::agent::workload::Workload;
+use crate::agent::model::workload::Workload;
 
 /// Writes a workload's volumes into a directory.
 ///

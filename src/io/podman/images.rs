@@ -6,9 +6,9 @@ use serde_json::Value;
 
 use super::api::{Client, Error};
 use crate::{
-    agent::{
+    agent::model::{
         gather::gather,
-        images::Fetched,
+        image::Fetched,
         order::{Fact, Failure},
         workload::{Content, Workload},
     },

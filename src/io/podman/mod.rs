@@ -33,8 +33,10 @@ use super::{lock, pressure::Disks};
 use crate::{
     agent::{
         Event,
-        order::{Failure, Order, Outcome, Task},
-        workload::Engine,
+        model::{
+            order::{Failure, Order, Outcome, Task},
+            workload::Engine,
+        },
     },
     wire::podman::pod::Limits,
 };

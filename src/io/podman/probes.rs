@@ -16,9 +16,9 @@ use ureq::{
 
 use super::api::{Client, Error};
 use crate::{
-    agent::{
-        health::{Check, Host, Probe},
+    agent::model::{
         order::{Fact, Failure},
+        probe::{Check, Host, Probe},
         workload::WorkloadId,
     },
     io::{

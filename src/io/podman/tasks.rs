@@ -34,10 +34,11 @@ use crate::io::lock;
 use crate::{
     agent::{
         Event,
-        limit::CpuLimit,
-        order::{Fact, Failure, Pod, PodSummary, Task},
-        shed::Resource,
-        workload::WorkloadId,
+        model::{
+            order::{CpuLimit, Fact, Failure, Pod, PodSummary, Task},
+            pressure::Resource,
+            workload::WorkloadId,
+        },
     },
     io::{
         exits::{Exits, Process},

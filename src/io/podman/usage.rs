@@ -11,7 +11,7 @@ use std::{
 use serde_json::Value;
 
 use super::api::{Client, Error};
-use crate::{agent::workload::WorkloadId, io::exits::Exits, wire::podman::answers};
+use crate::{agent::model::workload::WorkloadId, io::exits::Exits, wire::podman::answers};
 
 /// It counts files.
 const MEASURE_LIMIT: Duration = Duration::from_secs(120);

@@ -15,7 +15,7 @@ use std::{
 use rustix::process::geteuid;
 
 use crate::{
-    agent::workload::{Workload, WorkloadId},
+    agent::model::workload::{Workload, WorkloadId},
     io::{beneath::Beneath, lock},
     wire::podman::secrets,
 };
@@ -117,7 +117,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::agent::{confidential::Confidential, tests::workload};
+    use crate::agent::{model::confidential::Confidential, tests::workload};
 
     #[test]
     fn another_users_podman_gets_no_volumes_from_root() {

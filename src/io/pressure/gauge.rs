@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::agent::shed::{Level, Pressure, Resource};
+use crate::agent::model::pressure::{Level, Pressure, Resource};
 
 /// Near the reserve, and below it.
 const SHORTEST_PAUSE: Duration = Duration::from_secs(1);

@@ -4,7 +4,7 @@
 use std::{fs::File, os::fd::OwnedFd, path::Path, time::Duration};
 
 use super::source::{head, trigger};
-use crate::agent::shed::{Level, Pressure, Resource};
+use crate::agent::model::pressure::{Level, Pressure, Resource};
 
 /// Wakes when some process waited for the processor for half of 2 s.
 const TRIGGER: &[u8] = b"some 1000000 2000000\0";

@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 use crossbeam_channel::{Receiver, unbounded};
 
 use super::*;
-use crate::agent::shed::Level;
+use crate::agent::model::pressure::Level;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 const MIB: u64 = 1024;

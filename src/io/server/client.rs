@@ -16,7 +16,7 @@ use ureq::{Agent, Error, Proxy, http::header};
 
 use super::failure::{self, Parties};
 use crate::{
-    agent::call::CallFailure,
+    agent::model::call::CallFailure,
     io::{
         http,
         identity::Identity,

@@ -12,7 +12,7 @@ use rustls::{AlertDescription, CertificateError, pki_types::UnixTime};
 use ureq::Error;
 
 use crate::{
-    agent::{call::CallFailure, legible},
+    agent::{legible, model::call::CallFailure},
     io::{
         identity::Identity,
         tls::{TrustedClock, certificate::Stamp, crypto},

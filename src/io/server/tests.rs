@@ -18,7 +18,7 @@ use serde_json::json;
 use self::peer::{Authority, Peer, Reply};
 use super::*;
 use crate::{
-    agent::{
+    agent::model::{
         call::{CallKind, Heartbeat, Remembered, WorkloadStatus},
         notice::{Notice, Reason},
     },
@@ -655,7 +655,7 @@ fn what_is_to_be_kept_of_a_configuration_is_understood_after_a_restart() {
     assert_eq!(persistence::of_server(&stores, "dev"), Remembered::default());
     ask_and_keep();
     assert_eq!(image(), "busybox");
-    assert_eq!(ask_and_keep().desired.held, ["web"]);
+    assert_eq!(ask_and_keep().desired.unreadable, ["web"]);
     assert_eq!(image(), "busybox", "of a broken workload the last good one is kept");
     ask_and_keep();
     assert_eq!(image(), "alpine");

@@ -5,7 +5,7 @@ use std::{fmt, time::SystemTime};
 
 use chrono::NaiveDateTime;
 
-use crate::agent::time::stamp;
+use crate::agent::model::time::stamp;
 
 /// From a certificate's signed part.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::answer::Answer;
 use crate::{
-    agent::{
+    agent::model::{
         call::{Hardware, ServerConfiguration},
         confidential::Confidential,
         gather::gather,
@@ -49,7 +49,7 @@ impl Configuration {
         let before = before.and_then(|before| before["workloads"].as_array()).map_or(&[][..], Vec::as_slice);
         for workload in content.get_mut("workloads").and_then(Value::as_array_mut).into_iter().flatten() {
             let name = workload["name"].as_str().unwrap_or_default();
-            if self.meaning.desired.held.iter().any(|held| held == name)
+            if self.meaning.desired.unreadable.iter().any(|held| held == name)
                 && let Some(before) = before.iter().find(|before| before["name"] == name)
             {
                 *workload = before.clone();
@@ -114,7 +114,7 @@ pub fn configuration(body: &[u8], device: &str) -> Result<Configuration, String>
             Ok(workload) => desired.workloads.push(Arc::new(workload)),
             Err(problem) => {
                 let workload = (!name.is_empty()).then(|| name.to_owned());
-                desired.held.extend(workload.clone());
+                desired.unreadable.extend(workload.clone());
                 let message = format!("{subject} is left as it is: {problem}");
                 problems.push(Problem { workload, message });
             }

@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::{
-    agent::{
+    agent::model::{
         call::{Call, Heartbeat, WorkloadStatus},
         notice::{Notice, Severity},
         time::stamp,

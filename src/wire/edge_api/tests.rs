@@ -6,10 +6,11 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::{
-    agent::{
+    agent::model::{
         call::{Call, Hardware, Heartbeat, ServerConfiguration, WorkloadStatus},
         notice::{Notice, Reason},
-        workload::{Backoff, Schedule, Workload},
+        schedule::{Backoff, Schedule},
+        workload::Workload,
     },
     wire::manifest::{Allowance, Contents, assemble},
 };
@@ -153,7 +154,7 @@ fn one_bad_workload_or_profile_is_skipped_and_the_rest_applied() {
     }));
     let names: Vec<_> = configuration.desired.workloads.iter().map(|workload| workload.name()).collect();
     assert_eq!(names, ["good"]);
-    assert_eq!(configuration.desired.held, ["Not A Name", "empty", "text", "typed", "vm"]);
+    assert_eq!(configuration.desired.unreadable, ["Not A Name", "empty", "text", "typed", "vm"]);
     assert_eq!(configuration.desired.profiles.len(), 1);
     let expected = [
         "profile 'bad' is skipped: conditions[0].expression: ",
@@ -202,7 +203,7 @@ fn a_missing_or_broken_secret_holds_its_workload_and_nothing_secret_is_said() {
         "volumes: [{name: v, projected: {sources: [{secret: {name: sec1}}]}}]",
     ] {
         let configuration = with_secrets(json!(null), reference);
-        assert_eq!(configuration.desired.held, ["web"], "{reference}");
+        assert_eq!(configuration.desired.unreadable, ["web"], "{reference}");
         assert!(
             configuration.problems[0].message.contains("line 4")
                 && configuration.problems[0].message.contains("`sec1`")
@@ -217,7 +218,7 @@ fn a_missing_or_broken_secret_holds_its_workload_and_nothing_secret_is_said() {
             problems.contains("secret 'sec1' is skipped: ") && !problems.contains("hunter2"),
             "{problems}"
         );
-        assert_eq!(configuration.desired.held, ["web"]);
+        assert_eq!(configuration.desired.unreadable, ["web"]);
     }
 }
 
@@ -233,7 +234,7 @@ fn credentials_for_registries_are_checked_and_nothing_secret_is_said() {
     }
     for bad in ["hunter2", r#"{"auths": {"r.io": {"auth": "hunter2"}}}"#] {
         let configuration = with_workload(json!({"imageRegistries": {"authFile": bad}}));
-        assert_eq!(configuration.desired.held, ["web"]);
+        assert_eq!(configuration.desired.unreadable, ["web"]);
         let problem = &configuration.problems[0].message;
         assert!(problem.contains("imageRegistries.authFile: ") && !problem.contains("hunter2"), "{problem}");
     }

@@ -8,8 +8,8 @@
 use serde_json::{Value, json};
 
 use crate::{
-    agent::{
-        deployments::{Deployment, Rollout},
+    agent::model::{
+        deployment::{Deployment, Rollout},
         workload::Workload,
     },
     wire::{
@@ -209,7 +209,7 @@ pub fn read(object: &Value) -> Deployment {
         generation: number(metadata, "generation"),
         // opaque by contract, and yet a counter on every API server there is
         version: version(object).and_then(|it| it.parse().ok()).unwrap_or_default(),
-        leaving: !metadata["deletionTimestamp"].is_null(),
+        terminating: !metadata["deletionTimestamp"].is_null(),
         rollout: rollout(object),
         has_former: former.clone().next().is_some(),
         beside: objects.chain(former).collect(),
@@ -253,7 +253,7 @@ fn rollout(object: &Value) -> Rollout {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::agent::{
+    use crate::agent::model::{
         confidential::Confidential,
         workload::{Content, Engine},
     };

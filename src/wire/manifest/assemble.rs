@@ -16,7 +16,7 @@ use super::{
     secret::Secret,
 };
 use crate::{
-    agent::{
+    agent::model::{
         confidential::Confidential,
         gather::gather,
         workload::{Content, Desired, Workload},
@@ -65,7 +65,7 @@ pub fn assemble(documents: &[&Document], broken: &[Broken], device_id: &str) -> 
         match finish(manifest, &maps, &secrets) {
             Ok(workload) => desired.workloads.push(Arc::new(workload)),
             Err(finding) => {
-                desired.held.push(manifest.content.name.clone());
+                desired.unreadable.push(manifest.content.name.clone());
                 problems.push(document.problem(Severity::Error, finding));
             }
         }
@@ -75,9 +75,9 @@ pub fn assemble(documents: &[&Document], broken: &[Broken], device_id: &str) -> 
         Broken::Workload(name) if !known.contains(name.as_str()) => Some(name.clone()),
         _ => None,
     });
-    desired.held.extend(broken_names);
-    desired.held.sort_unstable();
-    desired.held.dedup();
+    desired.unreadable.extend(broken_names);
+    desired.unreadable.sort_unstable();
+    desired.unreadable.dedup();
     (desired, problems)
 }
 

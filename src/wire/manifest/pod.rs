@@ -7,8 +7,8 @@ use serde_json::Value;
 
 use super::probe::{self, Asked};
 use crate::{
-    agent::{
-        health::Probes,
+    agent::model::{
+        probe::Probes,
         workload::{Content, Engine, RestartPolicy, Workload},
     },
     wire::{

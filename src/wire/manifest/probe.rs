@@ -6,7 +6,7 @@ use std::{net::Ipv6Addr, sync::Arc, time::Duration};
 use serde_json::Value;
 
 use crate::{
-    agent::health::{Check, Host, Probe},
+    agent::model::probe::{Check, Host, Probe},
     wire::field::{Field, Finding},
 };
 

@@ -10,7 +10,7 @@ use serde::{
 use crate::{
     agent::{
         expression::{Expression, Slot},
-        workload::{Condition, ListedCondition, ListedProfile, Profile},
+        model::workload::{Condition, ListedCondition, ListedProfile, Profile},
     },
     wire::{
         field::{Field, Finding},

@@ -14,11 +14,11 @@ use super::{
     timing::{CronField, Retry},
 };
 use crate::{
-    agent::{
+    agent::model::{
         confidential::Confidential,
-        health::Probes,
-        schedule::Cron,
-        workload::{Content, Engine, ListedProfile, Profile, RestartPolicy, Schedule},
+        probe::Probes,
+        schedule::{Cron, Schedule},
+        workload::{Content, Engine, ListedProfile, Profile, RestartPolicy},
     },
     wire::{
         field::{Field, Finding},

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use crate::{
-    agent::confidential::Confidential,
+    agent::model::confidential::Confidential,
     wire::{
         base64,
         field::Finding,

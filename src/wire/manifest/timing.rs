@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use crate::agent::{schedule::Cron, workload::Backoff};
+use crate::agent::model::schedule::{Backoff, Cron};
 
 /// `spec.cron`: a valid schedule, or none when it is empty.
 #[derive(Debug, Deserialize)]

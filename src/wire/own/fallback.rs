@@ -5,9 +5,9 @@ use std::{collections::BTreeMap, sync::Arc};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    agent::{
+    agent::model::{
+        fallback::{Failed, Fallback, Fallbacks},
         gather::gather,
-        update::{Failed, Fallback, Fallbacks},
         workload::{Content, WorkloadId},
     },
     wire::{manifest::restored, strict},
@@ -52,7 +52,10 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::agent::{confidential::Confidential, tests::workload, workload::RestartPolicy};
+    use crate::agent::{
+        model::{confidential::Confidential, workload::RestartPolicy},
+        tests::workload,
+    };
 
     #[test]
     fn what_was_kept_comes_back_with_the_same_id() {

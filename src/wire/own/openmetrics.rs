@@ -4,7 +4,7 @@
 
 use std::io::{self, Write};
 
-use crate::agent::report::{Report, State};
+use crate::agent::model::report::{Report, State};
 
 /// In front of every name.
 const PREFIX: &str = "device_worker_ng_";
@@ -139,7 +139,7 @@ fn is(true_: bool) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::agent::report::{Condition, Device, EngineState, Metric, Profile, Server, Workload};
+    use crate::agent::model::report::{Condition, Device, EngineState, Metric, Profile, Server, Workload};
 
     fn report() -> Report {
         let server = Server {

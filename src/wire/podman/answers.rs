@@ -14,7 +14,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use super::pod::HostPort;
-use crate::agent::order::ContainerState;
+use crate::agent::model::order::ContainerState;
 
 /// A Go list or map that is empty comes as `null`.
 fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(from: D) -> Result<T, D::Error> {

@@ -19,7 +19,7 @@ use serde_json::{Map, Value, json};
 
 use super::secrets;
 use crate::{
-    agent::{
+    agent::model::{
         quantity,
         workload::{Workload, WorkloadId},
     },

@@ -12,7 +12,7 @@ use std::path::{Component, Path};
 use serde_json::{Map, Value, json};
 
 use crate::{
-    agent::workload::Content,
+    agent::model::workload::Content,
     wire::{
         base64,
         field::Field,

@@ -4,7 +4,7 @@ use std::{net::IpAddr, time::Duration};
 
 use serde_json::Value;
 
-use crate::agent::health::{Check, Probe};
+use crate::agent::model::probe::{Check, Probe};
 
 /// An address that reaches an inspected container from this device, if root's podman made its network.
 pub fn address(container: &Value) -> Option<IpAddr> {

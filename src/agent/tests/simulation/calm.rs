@@ -3,11 +3,10 @@
 use super::{
     coverage::Kind,
     device::Device,
+    model::pressure::{Level, Resource},
     podman::SimPod,
     rules::{Holds, Invariant, broken, index},
-    script::Heed,
-    script::How,
-    shed::{Level, Resource},
+    script::{Heed, How},
     wishes::{Heard, NAMES, Spec, Wanted, Wishes},
     *,
 };
@@ -148,7 +147,7 @@ impl Device<'_> {
         }
         // a run that failed may have been the last for long
         let degraded = self.fallbacks.values().any(|it| it.failed.is_some())
-            || self.agent.tracked.values().any(Tracked::has_failed);
+            || self.agent.workloads.values().any(reconcile::Tracked::has_failed);
         if talks && self.edge.beats.last().is_none_or(|it| it.degraded != degraded || self.edge.unheard() > 0)
         {
             return Some("the server doesn't know whether the device is well, or what happened".into());
@@ -162,13 +161,13 @@ impl Device<'_> {
                 let spec = self.rules.spec(name);
                 let allowed = spec.is_some_and(|spec| wanted.allows(spec, &metrics));
                 // one that was found finished stays on trial, one that finished here for two minutes
-                let tracked = self.agent.tracked.get(NAMES[name]);
+                let tracked = self.agent.workloads.get(NAMES[name]);
                 let is_over = tracked.is_some_and(|it| matches!(it.phase, Phase::Finished { .. }))
                     && self.now.up > since + 130 * S;
                 if allowed && self.rules.is_on_trial(name) && !is_over {
                     return Some(format!("nobody knows whether the update of '{}' comes up", NAMES[name]));
                 }
-                let phase = self.agent.tracked.get(NAMES[name]).map(|tracked| tracked.phase);
+                let phase = self.agent.workloads.get(NAMES[name]).map(|tracked| tracked.phase);
                 let is_still = match phase {
                     None => true,
                     Some(Phase::Finished { .. }) => {

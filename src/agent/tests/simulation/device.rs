@@ -2,10 +2,10 @@
 
 use super::{
     coverage::{Coverage, Kind, row},
+    model::pressure::{Level, Pressure, Resource},
     podman::{Pending, Podman, SimPod, about, sentence},
     rules::{Holds, Invariant, Rules, broken, index},
     script::{Fate, Heed, How, Options, SURELY, Step},
-    shed::{Level, Pressure, Resource},
     shown::shown,
     wishes::{Catalogue, Heard, NAMES, Wanted, Wishes},
     *,
@@ -117,12 +117,12 @@ impl<'a> Device<'a> {
 
     /// The agent takes in an event and does what follows from it.
     pub(super) fn decide(&mut self, event: Event, met: &[(Option<usize>, Kind)]) -> Holds {
-        let rows = NAMES.map(|name| self.agent.tracked.get(name).map(|tracked| row(tracked.phase)));
+        let rows = NAMES.map(|name| self.agent.workloads.get(name).map(|tracked| row(tracked.phase)));
         let (actions, wake) = self.agent.decide(event, self.now);
         self.wake = wake;
         self.coverage.events += 1;
         for action in &actions {
-            if let Action::RememberFallbacks(fallbacks) = action {
+            if let Action::Keep(Record::Fallbacks(fallbacks)) = action {
                 self.fallbacks.clone_from(fallbacks);
                 self.rules.fall_back(fallbacks, self.now)?;
             }
@@ -193,12 +193,12 @@ impl<'a> Device<'a> {
                 }
                 self.rules.told(&notice, self.now)?;
             }
-            Action::Remember(finished) => self.remembered = finished,
-            Action::RememberFallbacks(_) => {} // taken in before the orders that follow from it
-            Action::RememberImages(images) => self.pulled = images,
-            Action::KeepUnheard(unheard) => self.kept.unheard = unheard,
-            Action::StoreConfiguration(raw) => self.kept.configuration = self.edge.read(&raw),
-            Action::Disconnect => {
+            Action::Keep(Record::Finished(finished)) => self.remembered = finished,
+            Action::Keep(Record::Fallbacks(_)) => {} // taken in before the orders that follow from it
+            Action::Keep(Record::Images(images)) => self.pulled = images,
+            Action::Keep(Record::Unheard(unheard)) => self.kept.unheard = unheard,
+            Action::Keep(Record::Configuration(raw)) => self.kept.configuration = self.edge.read(&raw),
+            Action::Keep(Record::Disconnected) => {
                 self.kept = Remembered { disconnected: true, ..Remembered::default() };
             }
         }
@@ -406,7 +406,7 @@ impl<'a> Device<'a> {
             Err(failure) => format!("podman answers #{}: {failure:?}", order.ticket.0),
         });
         let name = about(&order.task).1.and_then(|id| self.catalogue.name(id));
-        let phase = name.and_then(|name| self.agent.tracked.get(NAMES[name])).map(|tracked| tracked.phase);
+        let phase = name.and_then(|name| self.agent.workloads.get(NAMES[name])).map(|tracked| tracked.phase);
         let own = match phase {
             Some(
                 Phase::Pulling(at)
@@ -598,7 +598,7 @@ impl<'a> Device<'a> {
             bits >>= 1;
         }
         for name in NAMES {
-            if let Some(tracked) = self.agent.tracked.get(name) {
+            if let Some(tracked) = self.agent.workloads.get(name) {
                 self.coverage.visit(row(tracked.phase), Kind::Crash);
             }
         }

@@ -1,8 +1,8 @@
 //! What people do by hand.
 
 use super::{
-    asked::{Asker, Question},
     device::Device,
+    model::question::{Asker, Question},
     rules::Holds,
     wishes::NAMES,
     *,

@@ -55,7 +55,7 @@ impl Device<'_> {
             Err(_) if !own => Kind::LeftFailed,
             Ok(Fact::Pulled { .. } | Fact::Fit { .. }) => Kind::Pulled,
             Ok(Fact::Pod(pod)) => match name.and_then(|name| self.rules.spec(name)) {
-                Some(spec) => meaning(&verdict::judge(self.catalogue.workload(spec), pod)),
+                Some(spec) => meaning(&restart_policy::judge(self.catalogue.workload(spec), pod)),
                 None => return Met::new(),
             },
             Ok(_) => Kind::Gone,

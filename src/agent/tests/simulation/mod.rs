@@ -33,7 +33,7 @@ use std::{
 
 use super::{
     edge::configuration,
-    workload::{Backoff, Schedule},
+    model::schedule::{Backoff, Schedule},
     *,
 };
 use coverage::Coverage;

@@ -4,8 +4,8 @@ mod orders;
 mod outcomes;
 
 use super::{
+    model::pressure::{Level, Resource},
     podman::{Pending, about, sentence},
-    shed::{Level, Resource},
     wishes::{Catalogue, Heard, Metrics, NAMES, Spec, Wanted, Wishes},
     *,
 };
@@ -448,7 +448,7 @@ impl<'a> Rules<'a> {
                     account.told_of_rest = false;
                 }
             }
-            if agent.tracked.get(NAMES[name]).is_none_or(|tracked| !tracked.may_run) {
+            if agent.workloads.get(NAMES[name]).is_none_or(|tracked| !tracked.may_run) {
                 (account.failures, account.not_before) = (0, Duration::ZERO);
             }
         }
@@ -459,7 +459,7 @@ impl<'a> Rules<'a> {
     pub(super) fn waits(&mut self, agent: &Agent, now: Now) -> Holds {
         for (name, account) in self.accounts.iter_mut().enumerate() {
             let Some(spec) = account.spec else { continue };
-            let Some(Phase::Waiting { until }) = agent.tracked.get(NAMES[name]).map(|it| it.phase) else {
+            let Some(Phase::Waiting { until }) = agent.workloads.get(NAMES[name]).map(|it| it.phase) else {
                 continue;
             };
             if account.sick.take().is_some() {
@@ -496,7 +496,7 @@ impl<'a> Rules<'a> {
         let sound = self.wanted.any_known() && self.engines.iter().all(|told| told.sound);
         let (metrics, is_fine) = (self.metrics(now), self.is_fine());
         for (name, account) in self.accounts.iter_mut().enumerate() {
-            let phase = agent.tracked.get(NAMES[name]).map(|tracked| tracked.phase);
+            let phase = agent.workloads.get(NAMES[name]).map(|tracked| tracked.phase);
             let Some(spec) = account.spec else { continue };
             if phase != Some(Phase::Running) {
                 account.runs_since = None;
@@ -536,7 +536,7 @@ impl<'a> Rules<'a> {
             let account = &self.accounts[*name];
             // What has finished is left to whoever starts it by hand; a pod that is there against all the agent knows
             // is dealt with after the next full look.
-            let phase = agent.tracked.get(NAMES[*name]).map(|tracked| tracked.phase);
+            let phase = agent.workloads.get(NAMES[*name]).map(|tracked| tracked.phase);
             let waits = matches!(phase, Some(Phase::Finished { .. }))
                 || account.removal_refused.is_some_and(|at| now.up < at + REMOVE_AGAIN);
             if waits || !runs {
@@ -558,7 +558,7 @@ impl<'a> Rules<'a> {
     fn is_as_told(&self, agent: &Agent, now: Now) -> Holds {
         let metrics = self.metrics(now);
         for (name, account) in self.accounts.iter().enumerate() {
-            let phase = agent.tracked.get(NAMES[name]).map(|tracked| tracked.phase);
+            let phase = agent.workloads.get(NAMES[name]).map(|tracked| tracked.phase);
             let (Some(spec), Some(Phase::Running)) = (account.spec, phase) else { continue };
             if now.up < account.alarmed + LATE_LOOK || !self.wanted.allows(spec, &metrics) {
                 continue;

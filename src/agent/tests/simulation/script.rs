@@ -2,8 +2,8 @@
 //! of three orders, a pod where none is) takes the next best or does nothing: any part of a script is a script.
 
 use super::{
+    model::pressure::{Level, Resource},
     random::Random,
-    shed::{Level, Resource},
     wishes::{CONTENTS, DEFINITIONS, GATES, NAMES, SCHEDULES, Spec, Wishes},
     *,
 };

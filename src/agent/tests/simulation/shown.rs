@@ -2,12 +2,12 @@
 
 use super::{coverage::Kind, *};
 
-pub(super) fn meaning(verdict: &verdict::Verdict) -> Kind {
+pub(super) fn meaning(verdict: &restart_policy::PodStatus) -> Kind {
     match verdict {
-        verdict::Verdict::Running => Kind::PodRuns,
-        verdict::Verdict::Finished { .. } => Kind::PodEnded,
-        verdict::Verdict::Failed { .. } => Kind::PodFailed,
-        verdict::Verdict::Broken { .. } => Kind::PodBroken,
+        restart_policy::PodStatus::Running => Kind::PodRuns,
+        restart_policy::PodStatus::Finished { .. } => Kind::PodEnded,
+        restart_policy::PodStatus::Failed { .. } => Kind::PodFailed,
+        restart_policy::PodStatus::Broken { .. } => Kind::PodBroken,
     }
 }
 

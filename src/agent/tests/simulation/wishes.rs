@@ -16,9 +16,9 @@ pub(super) const BUILT_IN: &str = "built-in";
 /// A profile, and for each of its conditions that count the CPU limit that it gives.
 type Gated = (&'static str, &'static [(&'static str, Option<u64>)]);
 
-fn probe(period: u32, failure_threshold: u32, delay: u32) -> Arc<health::Probe> {
-    Arc::new(health::Probe {
-        check: health::Check::Exec(vec!["well".into()]),
+fn probe(period: u32, failure_threshold: u32, delay: u32) -> Arc<probe::Probe> {
+    Arc::new(probe::Probe {
+        check: probe::Check::Exec(vec!["well".into()]),
         initial_delay: S * delay,
         period: S * period,
         timeout: S,
@@ -94,17 +94,17 @@ impl Spec {
     }
 
     /// By its specification; the last content's image brings its own.
-    fn probes(self) -> Vec<health::Probes> {
+    fn probes(self) -> Vec<probe::Probes> {
         let (startup, liveness) = match self.content {
             0 => (None, probe(30, 2, 0)),
             1 => (Some(probe(5, 3, 0)), probe(30, 1, 20)),
             _ => return Vec::new(),
         };
-        vec![health::Probes { container: self.probed().into(), startup, liveness: Some(liveness) }]
+        vec![probe::Probes { container: self.probed().into(), startup, liveness: Some(liveness) }]
     }
 
     /// What the image of its last container asks for.
-    pub(super) fn healthcheck(self, container: &str) -> Option<Arc<health::Probe>> {
+    pub(super) fn healthcheck(self, container: &str) -> Option<Arc<probe::Probe>> {
         (self.content == 2 && container == self.probed()).then(|| probe(30, 3, 0))
     }
 
@@ -203,7 +203,7 @@ impl Catalogue {
         Desired {
             profiles: profiles(wishes.definition),
             workloads: wishes.workloads.iter().map(|spec| self.workload(*spec).clone()).collect(),
-            held: wishes.held.iter().map(|name| NAMES[*name].to_string()).collect(),
+            unreadable: wishes.held.iter().map(|name| NAMES[*name].to_string()).collect(),
             elsewhere: Vec::new(),
             partial: wishes.partial,
         }

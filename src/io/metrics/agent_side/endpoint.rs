@@ -13,7 +13,7 @@ use super::listen_sockets::{Change, ListenSocket};
 use super::process::{self, ReceiverProcess};
 use super::report_server::ReportServer;
 use super::store::MetricsStore;
-use crate::agent::{Event, Sample, part::Part};
+use crate::agent::{Event, Sample, model::part::Part};
 use crate::io::{clock::until, query::Queries, since_boot, spawn_with_stack};
 use crate::settings::ListenAddress;
 use crate::wire::own::frames::{Ack, Post, write_ack};

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, poll};
 
-use crate::agent::asked::{Question, Reply};
+use crate::agent::model::question::{Question, Reply};
 use crate::io::{clock::until, query::Queries, since_boot};
 use crate::wire::own::frames::{Kind, MAX_REPORT, Refused, report_head};
 use crate::wire::own::openmetrics;
@@ -84,7 +84,7 @@ mod tests {
     use super::*;
     use crate::agent::{
         Event,
-        report::{Device, Metric, Report},
+        model::report::{Device, Metric, Report},
     };
     use crate::wire::own::frames::{REPORT_HEAD, read_report_head};
 

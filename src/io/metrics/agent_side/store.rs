@@ -15,7 +15,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::agent::{Sample, gather::gather};
+use crate::agent::{Sample, model::gather::gather};
 use crate::io::{files, metrics::shared::limits::MAX_NAMES};
 use crate::wire::own::frames::check_name;
 

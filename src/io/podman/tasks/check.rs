@@ -14,7 +14,7 @@ use serde_json::json;
 
 use super::{LIMIT, SHORT_GRACE, Tasks};
 use crate::{
-    agent::{
+    agent::model::{
         order::{Fact, Failure},
         workload::{Workload, WorkloadId},
     },

@@ -4,9 +4,8 @@ use serde_json::json;
 
 use super::{LIMIT, Tasks, look::Inspected};
 use crate::{
-    agent::{
-        limit::CpuLimit,
-        order::{Fact, Failure},
+    agent::model::{
+        order::{CpuLimit, Fact, Failure},
         workload::WorkloadId,
     },
     io::{

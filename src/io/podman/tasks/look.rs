@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use super::{LIMIT, Tasks};
 use crate::{
-    agent::{
+    agent::model::{
         order::{Container, ContainerState, Failure, OutOfMemory},
         workload::WorkloadId,
     },

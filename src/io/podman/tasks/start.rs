@@ -4,9 +4,8 @@ use serde_json::{Value, json};
 
 use super::{LIMIT, PLAY_LIMIT, SHORT_GRACE, Seen, Tasks, short_name};
 use crate::{
-    agent::{
-        limit::CpuLimit,
-        order::Failure,
+    agent::model::{
+        order::{CpuLimit, Failure},
         workload::{Workload, WorkloadId},
     },
     io::{

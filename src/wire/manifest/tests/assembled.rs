@@ -45,7 +45,7 @@ fn every_use_of_a_config_map_is_found() {
         uses("", "initContainers: [{name: d, image: i, envFrom: [{configMapRef: {name: m}}]}],"),
     ] {
         let (desired, problems) = assembled(&text);
-        assert_eq!((names(&desired), desired.held.clone()), (vec![], vec!["a".to_owned()]), "{text}");
+        assert_eq!((names(&desired), desired.unreadable.clone()), (vec![], vec!["a".to_owned()]), "{text}");
         assert!(problems[0].contains("there is no ConfigMap `m` in namespace `default`"), "{problems:?}");
         let found = only(&(text.clone() + &config_map("m", "1")));
         assert_eq!(found.content.config_maps.len(), 1);

@@ -11,9 +11,9 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
-use crate::agent::{
-    schedule::Cron,
-    workload::{Backoff, Desired, Engine, RestartPolicy, Schedule, Workload},
+use crate::agent::model::{
+    schedule::{Backoff, Cron, Schedule},
+    workload::{Desired, Engine, RestartPolicy, Workload},
 };
 
 fn read(text: &str) -> Contents {
@@ -237,7 +237,7 @@ fn syntax_errors_count_their_lines_in_the_file() {
 #[test]
 fn a_broken_workload_is_held_by_its_name() {
     let (desired, problems) = assembled(&(workload("a", "cron: []") + &workload("b", "")));
-    assert_eq!((names(&desired), desired.held.clone()), (vec!["b"], vec!["a".to_owned()]));
+    assert_eq!((names(&desired), desired.unreadable.clone()), (vec!["b"], vec!["a".to_owned()]));
     assert_eq!(problems.len(), 1);
 }
 
@@ -255,7 +255,7 @@ fn a_kubernetes_workload_says_what_has_no_effect_on_it_and_restarts_always() {
     }
     let once = k8s("").replace("{containers", "{restartPolicy: Never, containers");
     let (desired, problems) = assembled(&once);
-    assert_eq!((names(&desired).len(), desired.held), (0, vec!["a".to_owned()]));
+    assert_eq!((names(&desired).len(), desired.unreadable), (0, vec!["a".to_owned()]));
     assert!(problems[0].contains("line 8: spec.pod.spec.restartPolicy: must be Always"), "{problems:?}");
     assert_eq!(self::problems(&k8s("").replace("type: k8s", "type: vm")).len(), 1);
 }
@@ -329,7 +329,7 @@ fn a_bad_cpu_limit_is_an_error() {
 #[test]
 fn a_bad_schedule_is_an_error_and_a_doubtful_one_a_warning() {
     let (desired, problems) = assembled(&workload("a", "cron: '61 * * * *'"));
-    assert_eq!(desired.held, ["a"]);
+    assert_eq!(desired.unreadable, ["a"]);
     assert!(problems[0].starts_with("f.yaml, document 1, line 9: spec.cron: "), "{problems:?}");
     let (desired, problems) = assembled(&workload("a", r"cron: '*\1 * * * *'"));
     assert_eq!(desired.workloads[0].schedule, Schedule::Cron(Cron::parse(r"*\1 * * * *").unwrap()));

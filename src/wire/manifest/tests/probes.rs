@@ -1,7 +1,7 @@
 //! Probes: what is written is asked, what can't be asked is said, and what makes no sense is refused.
 
 use super::*;
-use crate::agent::health::{Check, Host, Probe, Probes};
+use crate::agent::model::probe::{Check, Host, Probe, Probes};
 
 /// A workload whose pod has these fields beside its container, and whose container has these beside its image.
 fn with(pod: &str, container: &str) -> String {

@@ -49,7 +49,7 @@ fn the_value_of_a_used_secret_is_part_of_the_id_and_that_of_no_other_is() {
 fn a_missing_secret_holds_its_workload_alone() {
     let text = by_variable("s") + &workload("b", "");
     let (desired, problems) = assembled(&text);
-    assert_eq!((names(&desired), desired.held.clone()), (vec!["b"], vec!["a".to_owned()]));
+    assert_eq!((names(&desired), desired.unreadable.clone()), (vec!["b"], vec!["a".to_owned()]));
     assert_eq!(
         problems,
         [
@@ -68,7 +68,7 @@ fn a_missing_secret_holds_its_workload_alone() {
         assert_eq!(problems_of(&optional), "", "{optional}");
     }
     let elsewhere = by_variable("s") + &secret("s, namespace: other", "stringData: {k: v}");
-    assert_eq!(assembled(&elsewhere).0.held, ["a"]);
+    assert_eq!(assembled(&elsewhere).0.unreadable, ["a"]);
 }
 
 fn problems_of(reference: &str) -> String {
@@ -155,7 +155,7 @@ fn credentials_for_registries_come_from_a_secret_that_makes_sense() {
         (config("hunter2"), "the Secret `pull` can't be used: `.dockerconfigjson` is no JSON"),
     ] {
         let (desired, problems) = assembled(&(text.clone() + &rest));
-        assert!(desired.held == ["a"] && problems[0].contains(expected), "{problems:?}");
+        assert!(desired.unreadable == ["a"] && problems[0].contains(expected), "{problems:?}");
         assert!(!problems[0].contains("hunter2"), "{problems:?}");
     }
     let nameless = problems(&workload("a", "imageRegistries: {secretRef: {}}"));

@@ -1,7 +1,7 @@
 //! The rewrites, one by one.
 
 use super::*;
-use crate::agent::{
+use crate::agent::model::{
     confidential::Confidential,
     workload::{Content, Engine},
 };

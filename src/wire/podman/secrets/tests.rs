@@ -4,7 +4,7 @@ use ::base64::prelude::{BASE64_STANDARD, Engine as _};
 use serde_json::json;
 
 use super::*;
-use crate::agent::{confidential::Confidential, tests::workload};
+use crate::agent::{model::confidential::Confidential, tests::workload};
 
 fn base64(text: &str) -> String {
     BASE64_STANDARD.encode(text)

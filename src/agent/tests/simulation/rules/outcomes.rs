@@ -129,7 +129,7 @@ impl Rules<'_> {
         name: usize,
         ticket: Ticket,
         container: &str,
-        probe: &health::Probe,
+        probe: &probe::Probe,
         result: &Result<Fact, Failure>,
     ) {
         let account = &mut self.accounts[name];

@@ -1,0 +1,243 @@
+//! What the agent makes of the edge API's answers, and what it has to say to it.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{heartbeat::Reporter, link::Link};
+use crate::agent::{
+    context::{Context, Turn},
+    deployments::Deployments,
+    model::{
+        call::{
+            Answer, Call, CallFailure, CallKind, Heartbeat, Remembered, ServerConfiguration, WorkloadStatus,
+        },
+        event::Action,
+        notice::{Notice, Problem, Reason},
+        random::Random,
+        record::Record,
+        time::{Now, Wake},
+        workload::Desired,
+    },
+    reconcile::Workloads,
+    sources::{Source, Sources},
+};
+
+/// The edge API, as the agent sees it.
+#[derive(Debug)]
+pub(in crate::agent) struct Server {
+    pub(in crate::agent) link: Link,
+    reporter: Reporter,
+    /// What is applied.
+    pub(in crate::agent) configuration: Option<Box<ServerConfiguration>>,
+    /// When it was last heard, by this process.
+    pub(in crate::agent) configured: Option<Duration>,
+    /// Whether the device was degraded, and how its workloads were, by the last heartbeat.
+    said: Option<Said>,
+    /// The agent's revision when that was last compared.
+    compared: u64,
+}
+
+/// Whether the device is degraded, and how each workload of the server's is.
+pub(in crate::agent) type Said = (bool, Vec<(String, WorkloadStatus)>);
+
+/// What is said of the server's workloads by a device that is degraded or not.
+pub(in crate::agent) fn said(
+    degraded: bool,
+    sources: &Sources,
+    workloads: &Workloads,
+    deployments: &Deployments,
+) -> Said {
+    let names = sources.server.iter().flat_map(Source::names);
+    let status = |(name, readable): (&Arc<str>, bool)| {
+        let status = match (deployments.status(name), workloads.get(name)) {
+            (Some(status), _) if readable => status,
+            (_, Some(tracked)) if readable => tracked.status(),
+            _ => WorkloadStatus::Crashed,
+        };
+        (name.to_string(), status)
+    };
+    (degraded, names.map(status).collect())
+}
+
+impl Server {
+    /// What is wrong with the configuration.
+    pub(in crate::agent) fn problems(&self) -> &[Problem] {
+        self.configuration.as_ref().map_or(&[], |it| &it.problems)
+    }
+
+    /// Somebody has to do something before the device gets a certificate.
+    pub(in crate::agent) fn is_stuck(&self) -> bool {
+        self.link.is_stuck()
+    }
+}
+
+impl Server {
+    /// Takes up what an earlier process left, before anything is said to the server. Answers whether it is known what
+    /// the server wants.
+    pub(in crate::agent) fn resume(
+        remembered: Remembered,
+        sources: &mut Sources,
+        turn: &mut Turn<'_>,
+    ) -> (Self, bool) {
+        let mut server = Self {
+            link: Link::start(&remembered, turn.now, &mut turn.context.random),
+            reporter: Reporter::new(remembered.unheard),
+            configuration: None,
+            configured: None,
+            said: None,
+            compared: 0,
+        };
+        let is_known = if !server.link.talks() {
+            server.forget(sources, turn);
+            true
+        } else if let Some(configuration) = remembered.configuration {
+            server.apply(configuration, sources, turn);
+            true
+        } else {
+            false
+        };
+        (server, is_known)
+    }
+
+    /// A call was answered, or not. `store`: what was to be stored last could not be. If something else is wanted now,
+    /// says what to tell once that is known.
+    pub(in crate::agent) fn answered(
+        &mut self,
+        kind: CallKind,
+        result: Result<Answer, CallFailure>,
+        store: bool,
+        sources: &mut Sources,
+        turn: &mut Turn<'_>,
+    ) -> Option<Vec<Notice>> {
+        let talked = self.link.talks();
+        if kind == CallKind::Heartbeat {
+            match &result {
+                Ok(_) => self.reporter.arrived(turn.now.up),
+                Err(failure) => self.reporter.lost(failure).into_iter().for_each(|it| turn.tell(it)),
+            }
+        }
+        for notice in self.link.answered(kind, &result, turn.now, &mut turn.context.random) {
+            turn.tell(notice);
+        }
+        if talked && !self.link.talks() {
+            turn.context.actions.push(Action::Keep(Record::Disconnected));
+            self.forget(sources, turn);
+            Some(Vec::new())
+        } else if talked && let Ok(Answer::Configured(configuration)) = result {
+            let applied = self.configured(configuration, store, sources, turn)?;
+            Some(vec![applied])
+        } else {
+            None
+        }
+    }
+
+    /// Only another content does anything; the version alone is just sent back.
+    fn configured(
+        &mut self,
+        mut configuration: Box<ServerConfiguration>,
+        store: bool,
+        sources: &mut Sources,
+        turn: &mut Turn<'_>,
+    ) -> Option<Notice> {
+        self.configured = Some(turn.now.up);
+        let raw = std::mem::take(&mut configuration.raw);
+        match &mut self.configuration {
+            Some(old) if old.asks_the_same(&configuration) => {
+                old.version = configuration.version;
+                if store {
+                    turn.context.actions.push(Action::Keep(Record::Configuration(raw))); // perhaps it can be kept now
+                }
+                return None;
+            }
+            _ => {}
+        }
+        turn.context.actions.push(Action::Keep(Record::Configuration(raw)));
+        let message = format!(
+            "the configuration of version '{}' is applied: {} workloads",
+            configuration.version,
+            configuration.desired.workloads.len()
+        );
+        self.apply(configuration, sources, turn);
+        Some(Notice::info(Reason::ConfigurationApplied, message))
+    }
+
+    fn apply(&mut self, configuration: Box<ServerConfiguration>, sources: &mut Sources, turn: &mut Turn<'_>) {
+        self.link.set_period(configuration.period, turn.now.up, &mut turn.context.random);
+        if self.configuration.as_ref().is_some_and(|old| old.hardware != configuration.hardware) {
+            self.reporter.hardware_unknown();
+        }
+        turn.engines.set_interval(configuration.monitoring_interval, turn.now.up);
+        let source = sources.server.get_or_insert_default();
+        let problems = configuration.problems.iter().map(|problem| problem.message.clone()).collect();
+        source.read(configuration.desired.clone(), problems);
+        self.configuration = Some(configuration);
+    }
+
+    /// The device doesn't belong to the server any more: all that came from there goes.
+    fn forget(&mut self, sources: &mut Sources, turn: &mut Turn<'_>) {
+        (self.configuration, self.reporter) = (None, Reporter::default());
+        turn.engines.set_interval(None, turn.now.up);
+        sources.server.get_or_insert_default().read(Desired::default(), Vec::new());
+    }
+
+    /// Takes in what is told to people now: the server is to hear of it too.
+    pub(in crate::agent) fn listen(&mut self, actions: &[Action]) {
+        if !self.link.talks() {
+            return;
+        }
+        for action in actions {
+            match action {
+                Action::Tell(Notice { reason: Reason::EventsDropped, .. }) => {} // it is told the number
+                Action::Tell(notice) => self.reporter.add(notice),
+                _ => {}
+            }
+        }
+    }
+
+    /// Whether what the last heartbeat said is to be compared with what is true now, at this revision of the agent.
+    pub(in crate::agent) fn is_to_compare(&mut self, revision: u64) -> bool {
+        std::mem::replace(&mut self.compared, revision) != revision && self.said.is_some()
+    }
+
+    /// Brings the next heartbeat forward when it has something else to say than the last.
+    pub(in crate::agent) fn compare(&mut self, said: &Said, now: Duration, random: &mut Random) {
+        if self.said.as_ref() != Some(said) {
+            self.link.hurry(now, random);
+        }
+    }
+
+    /// The calls that are due; [`call`](Self::call) must follow.
+    pub(in crate::agent) fn due(&mut self, now: Now) -> Vec<CallKind> {
+        self.link.due(now)
+    }
+
+    /// Makes these calls, and says when the next is due. `said`: where one is a heartbeat.
+    pub(in crate::agent) fn call(
+        &mut self,
+        due: Vec<CallKind>,
+        mut said: Option<Said>,
+        now: Duration,
+        context: &mut Context,
+    ) -> Wake {
+        for kind in due {
+            context.actions.push(Action::Call(match kind {
+                CallKind::Enrol => Call::Enrol,
+                CallKind::Register => Call::Register,
+                CallKind::Heartbeat => Call::Heartbeat(self.heartbeat(said.take().unwrap_or_default(), now)),
+                CallKind::Configuration => Call::Configuration,
+                CallKind::Control => Call::Control,
+            }));
+        }
+        // A heartbeat waits for no write: only its good answer takes anything out of what is kept.
+        context.actions.extend(self.reporter.unkept().map(Record::Unheard).map(Action::Keep));
+        self.link.wake()
+    }
+
+    fn heartbeat(&mut self, (degraded, workloads): Said, now: Duration) -> Heartbeat {
+        self.said = Some((degraded, workloads.clone()));
+        let configuration = self.configuration.as_ref();
+        let version = configuration.map(|it| it.version.clone()).unwrap_or_default();
+        let wanted = configuration.map(|it| it.hardware).unwrap_or_default();
+        let (events, hardware) = self.reporter.take(wanted, now);
+        Heartbeat { degraded, version, workloads, events, hardware }
+    }
+}

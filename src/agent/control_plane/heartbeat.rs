@@ -1,0 +1,136 @@
+//! What a heartbeat says: how each workload is, what happened, and when the hardware is due.
+//!
+//! An event is told until an answer says that it was heard, and then never again. Where the answer is lost, or the
+//! agent ends before it, the same event comes twice: the server's recorder counts equal ones together. Of events
+//! that the server refuses two heartbeats for, nothing remains but their number: the next ones shall get through.
+
+use std::time::Duration;
+
+use crate::agent::model::{
+    call::{CallFailure, Hardware, Unheard},
+    notice::{Notice, Reason},
+};
+
+/// Events that wait for the server; the oldest goes when there is one more.
+const MOST_EVENTS: usize = 100;
+/// Heartbeats in a row that the server may refuse for their events.
+const MOST_REFUSALS: u32 = 2;
+/// Bytes of an event's text.
+const LONGEST_EVENT: usize = 1024;
+/// Between two looks at the hardware: it hardly ever changes, and looking costs.
+const HARDWARE_PERIOD: Duration = Duration::from_secs(3600);
+
+/// Events until they have arrived, and what the server was told of the hardware.
+#[derive(Debug, Default)]
+pub(in crate::agent) struct Reporter {
+    waiting: Unheard,
+    /// Part of the heartbeat under way.
+    sent: Unheard,
+    sent_hardware: Hardware,
+    /// `waiting` and `sent` together are others than the last [`Self::unkept`] said.
+    changed: bool,
+    /// Heartbeats with events that were refused, since the last that arrived.
+    refused: u32,
+    /// When the hardware was last sent.
+    hardware_at: Option<Duration>,
+}
+
+impl Reporter {
+    /// With what an earlier process could not tell.
+    pub(in crate::agent) fn new(unheard: Unheard) -> Self {
+        let mut reporter = Self { waiting: unheard, ..Self::default() };
+        reporter.bound();
+        reporter
+    }
+
+    /// Something was told.
+    pub(in crate::agent) fn add(&mut self, notice: &Notice) {
+        let mut notice = notice.clone();
+        if notice.message.len() > LONGEST_EVENT {
+            let mut end = LONGEST_EVENT - '…'.len_utf8();
+            while !notice.message.is_char_boundary(end) {
+                end -= 1;
+            }
+            notice.message.truncate(end);
+            notice.message.push('…');
+        }
+        self.waiting.events.push_back(notice);
+        self.changed = true;
+        self.bound();
+    }
+
+    fn bound(&mut self) {
+        while self.waiting.events.len() > MOST_EVENTS {
+            self.waiting.events.pop_front();
+            self.waiting.dropped += 1;
+            self.changed = true;
+        }
+    }
+
+    /// Hands over what waits, for a heartbeat: it must be told how that ends, before it is asked again.
+    pub(in crate::agent) fn take(&mut self, wanted: Hardware, now: Duration) -> (Vec<Notice>, Hardware) {
+        let hardware = match (wanted, self.hardware_at) {
+            (Hardware::Left, _) => Hardware::Left,
+            (_, None) => Hardware::Full,
+            (scope, Some(at)) if now >= at.saturating_add(HARDWARE_PERIOD) => scope,
+            _ => Hardware::Left,
+        };
+        self.sent_hardware = hardware;
+        self.sent = std::mem::take(&mut self.waiting);
+        let mut events = Vec::with_capacity(self.sent.events.len() + 1);
+        if self.sent.dropped > 0 {
+            let message = format!("{} older events were dropped unheard", self.sent.dropped);
+            events.push(Notice::warning(Reason::EventsDropped, message));
+        }
+        events.extend(self.sent.events.iter().cloned());
+        (events, hardware)
+    }
+
+    /// The heartbeat has arrived.
+    pub(in crate::agent) fn arrived(&mut self, now: Duration) {
+        let sent = std::mem::take(&mut self.sent);
+        self.changed |= !sent.is_empty();
+        self.refused = 0;
+        if self.sent_hardware != Hardware::Left {
+            self.hardware_at = Some(now);
+        }
+    }
+
+    /// The heartbeat has not arrived, as far as is known: what was in it goes with the next. Unless that is in vain:
+    /// this says so once, for people; the server is told the number.
+    pub(in crate::agent) fn lost(&mut self, failure: &CallFailure) -> Option<Notice> {
+        let mut sent = std::mem::take(&mut self.sent);
+        let mut notice = None;
+        let is_refused = matches!(failure, CallFailure::Refused { status: 400 | 413 | 422, .. });
+        if is_refused && !sent.events.is_empty() {
+            self.refused += 1;
+            if self.refused == MOST_REFUSALS {
+                let count = sent.events.len();
+                let message = format!("{count} events are dropped: the server refuses heartbeats with them");
+                notice = Some(Notice::warning(Reason::EventsDropped, message));
+            }
+            if self.refused >= MOST_REFUSALS {
+                sent.dropped += sent.events.drain(..).count() as u64;
+                self.changed = true;
+            }
+        }
+        self.waiting.dropped += sent.dropped;
+        sent.events.append(&mut self.waiting.events);
+        self.waiting.events = sent.events;
+        self.bound();
+        notice
+    }
+
+    /// All that the server has not heard, if that has changed since this was last asked.
+    pub(in crate::agent) fn unkept(&mut self) -> Option<Unheard> {
+        std::mem::take(&mut self.changed).then(|| Unheard {
+            events: self.sent.events.iter().chain(&self.waiting.events).cloned().collect(),
+            dropped: self.sent.dropped + self.waiting.dropped,
+        })
+    }
+
+    /// All of the hardware is due with the next heartbeat.
+    pub(in crate::agent) fn hardware_unknown(&mut self) {
+        self.hardware_at = None;
+    }
+}

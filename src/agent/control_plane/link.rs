@@ -1,0 +1,415 @@
+//! The link to the edge API: which calls are made, and when.
+//!
+//! ```text
+//!  no certificate              200, 208                 a certificate          one is remembered
+//!  ──────────────► Enrolling ───────────► Registering ───────────────► Linked ◄─────────────────
+//!                   ▲    ▲                │  ▲    ▲                   │ │  │
+//!                   │    └── 404, the ────┘  │    └──── 401 twice ────┘ │  │
+//!                   │        tenth           │ one is remembered        │  │
+//!                   │                        │ that has ended           │  │
+//!                   └────── 404 to control, too: it is forgotten ─────────┘  │
+//!                                                disconnect, in any state ─┴──► Disconnected
+//! ```
+//!
+//! To a 404 the server may have an explanation: control is asked before anything else follows from it, and so it is
+//! when a registration with the device's own certificate is answered by 404.
+//!
+//! In `Linked` heartbeats, configuration, control messages and the certificate's renewal each go at their own
+//! pace; elsewhere there is one call at a time. What runs on the device depends on none of it.
+//!
+//! All waits are in time since boot, which never steps. Only a certificate's times are the wall clock's: it is
+//! renewed when two thirds of its time have passed by either clock, and if the wall clock makes no sense, the
+//! server's 401 tells what it would have told.
+
+mod attempt;
+mod linked;
+mod troubles;
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, SystemTime},
+};
+
+use crate::agent::model::{
+    call::{Answer, CallFailure, CallKind, Remembered},
+    notice::{Notice, Reason},
+    random::Random,
+    time::{Now, Wake},
+};
+use attempt::{Attempt, FIRST_WAIT};
+use linked::{BETWEEN_RENEWALS, Linked};
+use troubles::Troubles;
+
+/// The period where no configuration was heard yet.
+const PERIOD: Duration = Duration::from_secs(60);
+/// A shorter one would be an attack on both sides.
+const SHORTEST_PERIOD: Duration = Duration::from_secs(1);
+/// With a longer one nobody could call the device back.
+const LONGEST_PERIOD: Duration = Duration::from_secs(86_400);
+/// After a step that went well, the next one comes within this.
+const SOON: Duration = Duration::from_secs(1);
+/// Registrations answered by 404, until the device asks to be let in again: its request may be lost.
+const PATIENCE: u32 = 10;
+
+/// The link, and the calls under way.
+#[derive(Debug)]
+pub(in crate::agent) struct Link {
+    state: State,
+    /// Counts the changes of state: the answer to a call of an earlier state says nothing about this one.
+    epoch: u32,
+    /// With the epoch that each was made in.
+    under_way: BTreeMap<CallKind, u32>,
+    pub(in crate::agent) troubles: Troubles,
+    /// Between two calls of a kind, while linked.
+    period: Duration,
+    /// Links in a row that no good answer came by: how slow to be with the next.
+    vain: u32,
+    /// When this process received a certificate.
+    certified: Option<Duration>,
+    /// When the present certificate ends.
+    pub(in crate::agent) expires: Option<SystemTime>,
+    /// When this process last had a good answer.
+    pub(in crate::agent) heard: Option<Duration>,
+}
+
+#[derive(Debug)]
+enum State {
+    /// The device asks to be let in.
+    Enrolling(Attempt),
+    /// The device asks for a certificate.
+    Registering {
+        attempt: Attempt,
+        /// How many more times 404 means that nobody has approved yet.
+        patience: u32,
+        /// The device was registered before: why it isn't any more is asked first.
+        was_linked: bool,
+        /// When that is asked.
+        control: Attempt,
+    },
+    /// The device has a certificate that should do.
+    Linked(Linked),
+    /// The server unregistered the device: nothing is said any more.
+    Disconnected,
+}
+
+impl State {
+    /// With the certificate that the device has.
+    fn register_again(attempt: Attempt) -> Self {
+        Self::Registering { attempt, patience: 1, was_linked: true, control: Attempt::NEVER }
+    }
+}
+
+impl Link {
+    /// The link as an earlier process left it. Nothing is said before a random part of the period is over.
+    pub(in crate::agent) fn start(remembered: &Remembered, now: Now, random: &mut Random) -> Self {
+        let period = remembered.configuration.as_ref().map_or(PERIOD, |it| bounded(it.period));
+        let first = Attempt::within(FIRST_WAIT, now.up, random);
+        let state = match remembered.certificate {
+            _ if remembered.disconnected => State::Disconnected,
+            None => State::Enrolling(first),
+            // With a clock that is behind it doesn't look ended: a 401 will tell.
+            Some((_, until)) if now.utc >= until => State::register_again(first),
+            Some((since, until)) => {
+                let spread = period.min(PERIOD);
+                let mut linked = Linked::new(spread, spread, now.up, random);
+                let passed = now.utc.duration_since(since).unwrap_or_default();
+                linked.renew(since, until, passed, now.up, random);
+                State::Linked(linked)
+            }
+        };
+        Self {
+            state,
+            epoch: 0,
+            under_way: BTreeMap::new(),
+            troubles: Troubles::default(),
+            period,
+            vain: 0,
+            certified: None,
+            expires: remembered.certificate.map(|(_, until)| until),
+            heard: None,
+        }
+    }
+
+    /// The state, or what is more urgent to know.
+    pub(in crate::agent) fn summary(&self) -> &'static str {
+        let is_unheard =
+            |(kind, at): &(CallKind, Wake)| *at != Wake::Never && self.troubles.is_unheard(*kind);
+        match self.state {
+            State::Disconnected => self.word(),
+            _ if self.attempts().iter().any(is_unheard) => "unreachable",
+            State::Linked(_) if self.heard.is_none() => "connecting",
+            _ => self.word(),
+        }
+    }
+
+    pub(in crate::agent) fn word(&self) -> &'static str {
+        match self.state {
+            State::Enrolling(_) => "enrolling",
+            State::Registering { .. } => "registering",
+            State::Linked(_) => "linked",
+            State::Disconnected => "disconnected",
+        }
+    }
+
+    /// Whether the device still talks to the server.
+    pub(in crate::agent) fn talks(&self) -> bool {
+        !matches!(self.state, State::Disconnected)
+    }
+
+    /// The device gets no certificate, and that doesn't look like passing by itself.
+    pub(in crate::agent) fn is_stuck(&self) -> bool {
+        self.troubles.is_stuck()
+    }
+
+    /// How often to call from now on.
+    pub(in crate::agent) fn set_period(&mut self, period: Duration, now: Duration, random: &mut Random) {
+        let period = bounded(period);
+        if std::mem::replace(&mut self.period, period) != period
+            && let State::Linked(linked) = &mut self.state
+        {
+            for attempt in [&mut linked.heartbeat, &mut linked.configuration, &mut linked.control] {
+                attempt.sooner(period, now, random);
+            }
+        }
+    }
+
+    /// The calls to make now. They are taken for made.
+    pub(in crate::agent) fn due(&mut self, now: Now) -> Vec<CallKind> {
+        if let State::Linked(linked) = &mut self.state
+            && self.certified.is_none_or(|at| now.up >= at + BETWEEN_RENEWALS)
+            && linked.renewal_utc.take_if(|at| *at <= now.utc).is_some()
+        {
+            linked.renewal.at = linked.renewal.at.earlier(Wake::At(now.up));
+        }
+        let mut due = Vec::new();
+        for (kind, wake) in self.attempts() {
+            if matches!(wake, Wake::At(at) if at <= now.up) && !self.under_way.contains_key(&kind) {
+                self.under_way.insert(kind, self.epoch);
+                due.push(kind);
+                if let (CallKind::Heartbeat, State::Linked(linked)) = (kind, &mut self.state) {
+                    linked.sends_heartbeat(now.up, self.period);
+                }
+            }
+        }
+        due
+    }
+
+    /// There is something that the server should know soon.
+    pub(in crate::agent) fn hurry(&mut self, now: Duration, random: &mut Random) {
+        if let State::Linked(linked) = &mut self.state {
+            linked.hurry(now, random);
+        }
+    }
+
+    /// When the next call is due.
+    pub(in crate::agent) fn wake(&self) -> Wake {
+        let waiting = self.attempts().into_iter().filter(|(kind, _)| !self.under_way.contains_key(kind));
+        waiting.map(|(_, wake)| wake).min().unwrap_or(Wake::Never)
+    }
+
+    fn attempts(&self) -> [(CallKind, Wake); 4] {
+        let mut attempts = [(CallKind::Enrol, Wake::Never); 4];
+        match &self.state {
+            State::Enrolling(attempt) => attempts[0] = (CallKind::Enrol, attempt.at),
+            State::Registering { control, .. } if control.at != Wake::Never => {
+                attempts[0] = (CallKind::Control, control.at);
+            }
+            State::Registering { attempt, .. } => attempts[0] = (CallKind::Register, attempt.at),
+            State::Linked(linked) => {
+                attempts = [
+                    (CallKind::Heartbeat, linked.heartbeat.at),
+                    (CallKind::Configuration, linked.configuration.at),
+                    (CallKind::Control, linked.control.at),
+                    (CallKind::Register, linked.renewal.at),
+                ];
+            }
+            State::Disconnected => {}
+        }
+        attempts
+    }
+
+    /// A call was answered, or not. Says what people should know.
+    pub(in crate::agent) fn answered(
+        &mut self,
+        kind: CallKind,
+        result: &Result<Answer, CallFailure>,
+        now: Now,
+        random: &mut Random,
+    ) -> Vec<Notice> {
+        let epoch = self.under_way.remove(&kind);
+        if !self.talks() {
+            return Vec::new();
+        }
+        if result.is_ok() {
+            self.heard = Some(now.up);
+        }
+        let mut notices = self.troubles.heard(kind, result);
+        notices.extend(match result {
+            Ok(Answer::Controlled { disconnect: true }) => Some(self.disconnected()),
+            // A certificate is good news in any state.
+            Ok(Answer::Registered { expires }) => Some(self.registered(*expires, now, random)),
+            _ if epoch != Some(self.epoch) => None,
+            Ok(_) => {
+                self.good(kind, now.up, random);
+                None
+            }
+            Err(failure) => self.failed(kind, failure, now.up, random),
+        });
+        notices
+    }
+
+    fn good(&mut self, kind: CallKind, now: Duration, random: &mut Random) {
+        match &mut self.state {
+            State::Enrolling(attempt) if kind == CallKind::Enrol => {
+                let attempt = *attempt;
+                self.enrolled(attempt, now, random);
+            }
+            // it is known after all
+            State::Registering { control, patience, .. } => (*control, *patience) = (Attempt::NEVER, 1),
+            State::Linked(linked) => {
+                linked.unknown = 0;
+                if kind != CallKind::Heartbeat {
+                    (linked.unauthorized, linked.proven, self.vain) = (0, true, 0);
+                }
+                let Some(attempt) = linked.attempt(kind) else { return };
+                let was_away = attempt.has_failed();
+                attempt.good(self.period, now, random);
+                if was_away {
+                    let others = [&mut linked.heartbeat, &mut linked.configuration, &mut linked.control];
+                    others.into_iter().for_each(|it| it.is_back(self.period, now, random));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn failed(
+        &mut self,
+        kind: CallKind,
+        failure: &CallFailure,
+        now: Duration,
+        random: &mut Random,
+    ) -> Option<Notice> {
+        let status = match failure {
+            CallFailure::Refused { status, .. } => *status,
+            _ => 0,
+        };
+        match &mut self.state {
+            State::Enrolling(attempt) => attempt.failed(FIRST_WAIT, failure, now, random),
+            State::Registering { attempt, control, .. } if kind == CallKind::Control => {
+                let attempt = *attempt;
+                match failure {
+                    CallFailure::Refused { .. } => self.enrol_again(attempt),
+                    _ => control.failed(FIRST_WAIT, failure, now, random),
+                }
+            }
+            State::Registering { attempt, patience, was_linked, control } => {
+                attempt.failed(FIRST_WAIT, failure, now, random);
+                match status {
+                    404 => *patience = patience.saturating_sub(1),
+                    // The server has registered this device, and wants a certificate that this side never got:
+                    // somebody has to delete it there, and then it must ask to be let in again.
+                    500 => *patience = 1,
+                    _ if matches!(failure, CallFailure::Taken(_)) => *patience = 1,
+                    _ => {}
+                }
+                if *patience == 0 && *was_linked {
+                    *control = Attempt::within(SOON, now, random);
+                } else if *patience == 0 {
+                    let attempt = *attempt;
+                    self.enrol_again(attempt);
+                }
+            }
+            State::Linked(linked) => {
+                let first = if kind == CallKind::Register { FIRST_WAIT } else { self.period };
+                let attempt = linked.attempt(kind)?;
+                attempt.failed(first, failure, now, random);
+                if kind == CallKind::Register {
+                    attempt.not_before(now + BETWEEN_RENEWALS);
+                }
+                linked.unauthorized += u32::from(matches!(status, 401 | 403));
+                linked.unknown += u32::from(status == 404);
+                if linked.unauthorized >= 2 {
+                    return Some(self.unauthorized(now, random));
+                }
+                if status == 404 && kind != CallKind::Control {
+                    linked.control.at = linked.control.at.earlier(Attempt::within(SOON, now, random).at);
+                } else if status == 404 && linked.unknown >= 2 {
+                    return Some(self.forgotten(now, random));
+                }
+            }
+            State::Disconnected => {}
+        }
+        None
+    }
+
+    fn enter(&mut self, state: State) {
+        self.state = state;
+        self.epoch = self.epoch.wrapping_add(1);
+    }
+
+    /// Enrolling → Registering: the request is stored, or the device exists. Registering tells which.
+    fn enrolled(&mut self, mut attempt: Attempt, now: Duration, random: &mut Random) {
+        attempt.at = Attempt::within(SOON, now, random).at;
+        let control = Attempt::NEVER;
+        self.enter(State::Registering { attempt, patience: PATIENCE, was_linked: false, control });
+    }
+
+    /// Registering → Enrolling, at the pace that the registrations had.
+    fn enrol_again(&mut self, attempt: Attempt) {
+        self.enter(State::Enrolling(attempt));
+    }
+
+    /// Any state → Linked; in Linked this was the renewal.
+    fn registered(&mut self, expires: SystemTime, now: Now, random: &mut Random) -> Notice {
+        let is_renewal = matches!(self.state, State::Linked(_));
+        if !is_renewal {
+            self.enter(State::Linked(Linked::new(SOON, self.period.min(PERIOD), now.up, random)));
+        }
+        (self.certified, self.expires) = (Some(now.up), Some(expires));
+        if let State::Linked(linked) = &mut self.state {
+            linked.unauthorized = 0;
+            linked.renew(now.utc, expires, Duration::ZERO, now.up, random);
+        }
+        let what =
+            if is_renewal { "the device's certificate is renewed" } else { "the device is registered" };
+        Notice::info(Reason::Registered, what)
+    }
+
+    /// Linked → Registering, with the present certificate.
+    fn unauthorized(&mut self, now: Duration, random: &mut Random) -> Notice {
+        let mut attempt = self.after_link(now, random);
+        attempt.not_before(self.certified.map_or(now, |at| at + BETWEEN_RENEWALS));
+        self.enter(State::register_again(attempt));
+        let message = "the server doesn't accept the device's certificate; the device registers again";
+        Notice::warning(Reason::Unauthorized, message)
+    }
+
+    /// Linked → Enrolling.
+    fn forgotten(&mut self, now: Duration, random: &mut Random) -> Notice {
+        let attempt = self.after_link(now, random);
+        self.enter(State::Enrolling(attempt));
+        let message = "the server doesn't know this device any more; what it runs stays, and it asks to be let \
+                       in again";
+        Notice::warning(Reason::DeviceUnknown, message)
+    }
+
+    /// A link that brought nothing makes the next one slower.
+    fn after_link(&mut self, now: Duration, random: &mut Random) -> Attempt {
+        if matches!(&self.state, State::Linked(linked) if !linked.proven) {
+            self.vain = self.vain.saturating_add(1);
+        }
+        Attempt::after(self.vain, FIRST_WAIT, now, random)
+    }
+
+    /// Any state → Disconnected.
+    fn disconnected(&mut self) -> Notice {
+        self.troubles = Troubles::default(); // nothing is tried again
+        self.enter(State::Disconnected);
+        Notice::warning(Reason::Disconnected, "the server unregistered this device; its workloads go")
+    }
+}
+
+fn bounded(period: Duration) -> Duration {
+    period.clamp(SHORTEST_PERIOD, LONGEST_PERIOD)
+}

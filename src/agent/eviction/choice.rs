@@ -1,0 +1,102 @@
+//! Who goes first: the order of Kubernetes' kubelet.
+//!
+//! 1. What uses more than it asked for; who asked for nothing always does.
+//! 2. The lowest priority.
+//! 3. The largest user.
+
+use std::{cmp::Reverse, sync::Arc};
+
+use serde_json::Value;
+
+use crate::agent::model::{
+    pressure::Resource,
+    quantity::{bytes, shown},
+    workload::Workload,
+};
+
+/// The annotation with a workload's priority: a whole number, 0 if there is none. In a manifest it carries the
+/// prefix `podman/`, as all that reach the device; the whole must have no second slash to be valid in Kubernetes.
+pub(in crate::agent) const PRIORITY: &str = "priority";
+/// Who uses less gains the device nothing by going.
+const NEGLIGIBLE: u64 = 1 << 20;
+
+/// A workload that could go.
+#[derive(Debug, Clone)]
+pub(super) struct Candidate {
+    pub(super) name: Arc<str>,
+    pub(super) priority: i64,
+    used: u64,
+    asked: u64,
+}
+
+impl Candidate {
+    /// `default`: what a container that says nothing is limited to.
+    pub(super) fn new(
+        workload: &Workload,
+        resource: Resource,
+        used: u64,
+        default: Option<u64>,
+    ) -> Option<Self> {
+        (used >= NEGLIGIBLE).then(|| Self {
+            name: workload.name().into(),
+            priority: priority(workload).unwrap_or_default(),
+            used,
+            asked: asked(&workload.content.specification.value(), resource, default),
+        })
+    }
+
+    fn exceeds(&self) -> bool {
+        self.used > self.asked
+    }
+
+    /// Why this one.
+    pub(super) fn because(&self) -> String {
+        let (used, asked) = (shown(self.used), shown(self.asked));
+        let against = match (self.asked, self.exceeds()) {
+            (0, _) => format!("it uses {used} and requests none"),
+            (_, true) => format!("it uses {used}, more than the {asked} it may"),
+            (_, false) => format!("it uses {used} of the {asked} it may, and nobody uses more than that"),
+        };
+        format!("{against}; its priority is {}", self.priority)
+    }
+}
+
+/// The one that goes.
+pub(super) fn choose(candidates: Vec<Candidate>) -> Option<Candidate> {
+    candidates.into_iter().min_by_key(|it| (!it.exceeds(), it.priority, Reverse(it.used)))
+}
+
+/// As the author wrote it.
+///
+/// # Errors
+/// What was written is no whole number.
+pub(in crate::agent) fn priority(workload: &Workload) -> Result<i64, String> {
+    let written = workload.content.annotations.iter().find(|(key, _)| key == PRIORITY);
+    let Some((_, text)) = written else { return Ok(0) };
+    text.trim()
+        .parse()
+        .map_err(|_| format!("the annotation {PRIORITY}, '{text}', is no whole number, so its priority is 0"))
+}
+
+/// What its containers may use together: of each the request, else the limit, else the default limit.
+fn asked(specification: &Value, resource: Resource, default: Option<u64>) -> u64 {
+    let (key, default) = match resource {
+        Resource::Memory => ("memory", default.unwrap_or(0)),
+        Resource::Disk => ("ephemeral-storage", 0),
+        Resource::Cpu => return 0, // nobody goes for it
+    };
+    let containers = specification["containers"].as_array().into_iter().flatten();
+    let asked = containers.map(|container| {
+        let resources = &container["resources"];
+        quantity(&resources["requests"][key]).or(quantity(&resources["limits"][key])).unwrap_or(default)
+    });
+    asked.fold(0, u64::saturating_add)
+}
+
+fn quantity(value: &Value) -> Option<u64> {
+    match value {
+        Value::String(text) => bytes(text),
+        Value::Number(number) => bytes(&number.to_string()),
+        _ => None,
+    }
+}

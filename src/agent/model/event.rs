@@ -1,0 +1,118 @@
+//! What comes in and what goes out: events, actions, and what the agent is told when it starts.
+
+use super::{
+    call::{Answer, Call, CallFailure, CallKind, Remembered},
+    deployment::Watched,
+    fallback::Fallbacks,
+    image::Pulled,
+    notice::{Notice, Problem},
+    order::{Order, Outcome},
+    part::{Kept, Part},
+    pressure::Pressure,
+    question::{Asker, Question, Reply},
+    record::Record,
+    run::Finished,
+    schedule::NextSlot,
+    workload::{Desired, Engine, WorkloadId},
+};
+use std::{
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+/// A metric's newest value, as somebody on the device posted it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sample {
+    /// A name that an expression can mention.
+    pub name: String,
+    /// Finite; `None` unsets the metric.
+    pub value: Option<f64>,
+}
+
+/// Something happened.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Event {
+    /// Metrics were posted, oldest first.
+    Metrics(Vec<Sample>),
+    /// The manifests were read anew, and what they ask for has changed.
+    Desired(Desired),
+    /// A source or a worker has something to say.
+    Notice(Notice),
+    /// All that is wrong with the manifests now; each was told by a notice.
+    Problems(Vec<Problem>),
+    /// Somebody on the device wants to know something.
+    Asked(Asker, Question),
+    /// A process of this pod ended.
+    Exited(Engine, WorkloadId),
+    /// A container of this pod wanted more processes than it may have; as many as that, where it is known.
+    Refused(Engine, WorkloadId, Option<u64>),
+    /// A Deployment has changed.
+    Watched(Watched),
+    /// An order was carried out, or not.
+    Done(Outcome),
+    /// A call to the edge API was answered, or not.
+    Answered(CallKind, Result<Answer, CallFailure>),
+    /// Memory or disk runs short, or the processor is busy; or not any more.
+    Pressure(Pressure),
+    /// What was to be kept over a restart was written, or could not be.
+    Stored(Kept, Result<(), String>),
+    /// The wall clock was set, or the time zone may have changed.
+    Clock,
+    /// A part of the agent does its work, or can't: why.
+    Works(Part, Result<(), String>),
+    /// Time passed.
+    Tick,
+    /// The process was asked to end; workloads stay.
+    Terminate,
+    /// The settings shall be read again.
+    Reload,
+}
+
+/// Something to do.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Action {
+    /// For an engine.
+    Order(Order),
+    /// For the edge API.
+    Call(Call),
+    /// For people.
+    Tell(Notice),
+    /// For whoever asked.
+    Reply(Asker, Reply),
+    /// To be kept over a restart.
+    Keep(Record),
+}
+
+/// What the agent is told once, when it starts.
+#[derive(Debug, Clone)]
+pub struct Setup {
+    /// The device's name, for people who ask.
+    pub device_id: Arc<str>,
+    /// The engines of this device, as far as is known; others are added when a workload wants them.
+    pub engines: Vec<Engine>,
+    /// Between two full looks at an engine (`workloads_monitoring_interval`).
+    pub interval: Duration,
+    /// A metric older than this is unset.
+    pub metrics_ttl: Option<Duration>,
+    /// The unix sockets that posts are taken at.
+    pub sockets: Vec<PathBuf>,
+    /// The memory that a container is limited to that says nothing.
+    pub default_memory: Option<u64>,
+    /// What was last given to [`Record::Finished`].
+    pub finished: Finished,
+    /// What was last given to [`Record::Fallbacks`].
+    pub fallbacks: Fallbacks,
+    /// What was last given to [`Record::Images`].
+    pub images: Pulled,
+    /// Whether there is a directory of manifests: nothing goes as an orphan before it was read.
+    pub manifests: bool,
+    /// What an earlier process left behind of its conversation with the edge API; `None`: there is no server.
+    pub server: Option<Remembered>,
+    /// What the wall clock must show at least, as it was so late already: before that it is wrong.
+    pub not_before: SystemTime,
+    /// How the device's time zone reads a cron schedule.
+    pub next_slot: NextSlot,
+    /// Any number: what randomness is made of.
+    pub seed: u64,
+}

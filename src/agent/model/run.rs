@@ -1,0 +1,74 @@
+//! How a workload's last run ended: what is shown of it, and kept over a reboot.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+
+use super::{order::Pod, time::Now, workload::WorkloadId};
+
+/// A run that ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Kept")]
+pub struct Run {
+    /// The first exit code that isn't 0, or 0.
+    pub code: i32,
+    /// When, in seconds since 1970 by the wall clock.
+    pub ended: Option<u64>,
+    /// How long the container ran that ran longest, in seconds.
+    pub ran: Option<u64>,
+}
+
+/// The workloads that finished and don't run again, or wait for their next slot.
+pub type Finished = BTreeMap<WorkloadId, Run>;
+
+/// As it was written by this version, or by one that knew no more than the exit code.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Kept {
+    Code(i32),
+    Run { code: i32, ended: Option<u64>, ran: Option<u64> },
+}
+
+impl From<Kept> for Run {
+    fn from(kept: Kept) -> Self {
+        match kept {
+            Kept::Code(code) => Self { code, ended: None, ran: None },
+            Kept::Run { code, ended, ran } => Self { code, ended, ran },
+        }
+    }
+}
+
+impl Run {
+    /// Of this pod, all of whose containers ended.
+    pub(in crate::agent) fn of(pod: &Pod, code: i32) -> Self {
+        Self { code, ended: pod.ended().map(seconds), ran: Some(pod.ran().as_secs()) }
+    }
+
+    /// Of a pod that is ended now, after this time.
+    pub(in crate::agent) fn cut_short(code: i32, ran: Duration, now: Now) -> Self {
+        Self { code, ended: Some(seconds(now.utc)), ran: Some(ran.as_secs()) }
+    }
+
+    /// Seconds since it ended.
+    pub(in crate::agent) fn age(&self, now: Now) -> Option<u64> {
+        Some(seconds(now.utc).saturating_sub(self.ended?))
+    }
+}
+
+fn seconds(at: SystemTime) -> u64 {
+    at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_earlier_version_kept_is_read() {
+        let read = |text: &str| serde_json::from_str::<Run>(text).unwrap();
+        assert_eq!(read("3"), Run { code: 3, ended: None, ran: None });
+        let run = Run { code: 3, ended: Some(1_000), ran: Some(2) };
+        assert_eq!(read(&serde_json::to_string(&run).unwrap()), run);
+    }
+}

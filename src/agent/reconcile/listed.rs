@@ -1,0 +1,107 @@
+//! What lists of an engine, and ends of processes, tell of a workload's pods.
+
+use std::time::Duration;
+
+use super::tracked::Tracked;
+use crate::agent::{
+    context::Turn,
+    model::{
+        order::Ticket,
+        phase::Phase,
+        time::Now,
+        workload::{Engine, WorkloadId},
+    },
+    terminating::Removal,
+};
+
+impl Tracked {
+    /// Whether a list is older than what is known of this workload.
+    fn knows_better(&self, listed: Ticket, engine: Engine, turn: &mut Turn<'_>) -> bool {
+        let is_old = self.last.get(&engine).is_some_and(|last| listed <= *last);
+        if let (true, Phase::Unknown, Some(wanted)) = (is_old, self.phase, &self.wanted) {
+            turn.engines.ask(wanted.content.engine, turn.now.up); // it waits for one
+        }
+        is_old
+    }
+
+    /// A list asked for by `listed` shows this pod with the workload's name.
+    pub(in crate::agent) fn seen(
+        &mut self,
+        listed: Ticket,
+        engine: Engine,
+        id: &WorkloadId,
+        running: bool,
+        turn: &mut Turn<'_>,
+    ) {
+        if self.knows_better(listed, engine, turn) {
+            return;
+        }
+        let is_wanted = self.wanted.as_ref().is_some_and(|it| it.id == *id && it.content.engine == engine);
+        match self.terminating.removal(id) {
+            // Wanted again before its removal began.
+            Some(Removal::Due(_)) if is_wanted && self.phase == Phase::Unknown => {
+                self.terminating.take_back(id);
+            }
+            Some(_) => return,
+            None => {}
+        }
+        if !is_wanted {
+            self.terminating.add_found(id, engine, turn.now.up);
+            return;
+        }
+        self.present = true;
+        match self.phase {
+            Phase::Unknown | Phase::Inactive => self.look(true, turn),
+            Phase::Running if !(running && self.content.whole) && self.content.look_at.is_none() => {
+                self.look(false, turn)
+            }
+            _ => {}
+        }
+    }
+
+    /// A list asked for by `listed` was whole, and shows no pod of `engine` but the `ids`.
+    pub(in crate::agent) fn unseen(
+        &mut self,
+        listed: Ticket,
+        engine: Engine,
+        ids: &[&WorkloadId],
+        turn: &mut Turn<'_>,
+    ) {
+        if self.knows_better(listed, engine, turn) {
+            return;
+        }
+        self.terminating.unseen(engine, ids);
+        let Some(wanted) = self.wanted.clone() else { return };
+        if wanted.content.engine != engine || ids.contains(&&wanted.id) {
+            return;
+        }
+        match self.phase {
+            Phase::Unknown if self.content.failures > 0 => self.wait(turn.now.up, turn),
+            Phase::Unknown => {
+                let finished = turn.context.finished.get(&wanted.id);
+                self.phase = finished.map_or(Phase::Inactive, |run| Phase::Finished { code: run.code });
+            }
+            Phase::Running => self.failed("its pod is gone", turn.now.up, turn),
+            Phase::Waiting { .. } | Phase::Finished { .. } => {}
+            _ => return, // an order is under way and knows better
+        }
+        self.present = false;
+    }
+
+    /// The wall clock was set, or the time zone may have changed.
+    pub(in crate::agent) fn clock_changed(&mut self, now: Now) {
+        self.content.cron_runs.clock_changed(now);
+    }
+
+    /// A process of the pod ended.
+    pub(in crate::agent) fn exited(&mut self, id: &WorkloadId, now: Duration) {
+        if self.phase == Phase::Running && self.wanted.as_ref().is_some_and(|wanted| wanted.id == *id) {
+            // Believed at once, but not for ever: see `false_alarms`.
+            let wait = match self.content.false_alarms {
+                0 | 1 => Duration::ZERO,
+                many => Duration::from_secs(1 << many.min(6)),
+            };
+            self.content.look_at = Some(now + wait);
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! All that is known of one workload name, and what of that is about one content alone.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use crate::agent::{
+    cron_runs::CronRuns,
+    flapping::Flapping,
+    limit::Limit,
+    model::{
+        notice::Reason,
+        order::Ticket,
+        phase::Phase,
+        question::Asker,
+        report::State,
+        run::Run,
+        workload::{Engine, Workload, WorkloadId},
+    },
+    probes::Health,
+    terminating::Terminating,
+    update::Trial,
+};
+
+/// What is known to be here before a start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub(in crate::agent) enum Ready {
+    #[default]
+    No,
+    Images,
+    /// All that can be known before what runs has to go.
+    All,
+}
+
+/// All that is known of one workload name.
+#[derive(Debug, Default)]
+pub(in crate::agent) struct Tracked {
+    pub(in crate::agent) name: Arc<str>,
+    /// What is to run; `None` when everything of this name is terminating.
+    pub(in crate::agent) wanted: Option<Arc<Workload>>,
+    /// It could not be understood this time: nothing of it changes.
+    pub(in crate::agent) unreadable: bool,
+    /// It was wanted by this process, and isn't any more: its pods are no riddle.
+    pub(in crate::agent) dismissed: bool,
+    pub(in crate::agent) phase: Phase,
+    /// Whether a pod of the wanted content is, or may be, on the engine.
+    pub(super) present: bool,
+    /// Its conditions allow it, it doesn't rest from their flapping, and the device can afford it.
+    pub(in crate::agent) may_run: bool,
+    /// It had to go because the device is short of something.
+    pub(in crate::agent) evicted: bool,
+    /// What was last seen of `phase`, and since when, since boot.
+    pub(in crate::agent) state: (State, Duration),
+    /// The pod's removal failed: it isn't tried again before this time since boot.
+    pub(super) stop_after: Duration,
+    pub(in crate::agent) limit: Limit,
+    pub(in crate::agent) content: ContentState,
+    pub(in crate::agent) terminating: Terminating,
+    /// Up to these, lists of an engine say nothing: it did something to a pod of this workload since they were asked
+    /// for.
+    pub(super) last: BTreeMap<Engine, Ticket>,
+}
+
+/// What is known of the wanted content: with another one all of it begins anew.
+#[derive(Debug, Default)]
+pub(in crate::agent) struct ContentState {
+    /// Whether all its containers ran when they were looked at last.
+    pub(super) whole: bool,
+    /// What is known to be here of what it needs.
+    pub(in crate::agent) ready: Ready,
+    /// A new pod was asked for.
+    pub(super) restart: Option<Restart>,
+    /// Failures in a row.
+    pub(in crate::agent) failures: u32,
+    /// The last one, and what kind it was.
+    pub(in crate::agent) failure: Option<(Reason, String)>,
+    /// The last run that ended by itself.
+    pub(in crate::agent) last_run: Option<Run>,
+    /// By this process, after failures.
+    pub(in crate::agent) restarts: u32,
+    /// Exits that turned out to be none, in a row: how long to wait before believing the next one.
+    pub(super) false_alarms: u32,
+    /// When to look at the running pod again.
+    pub(super) look_at: Option<Duration>,
+    pub(in crate::agent) flapping: Flapping,
+    pub(in crate::agent) cron_runs: CronRuns,
+    pub(super) trial: Trial,
+    pub(super) health: Health,
+}
+
+/// It is being found out whether a new pod could start.
+#[derive(Debug)]
+pub(super) struct Restart {
+    pub(super) ticket: Ticket,
+    /// Who has heard nothing yet, and when to tell them.
+    pub(super) asker: Option<(Asker, Duration)>,
+}
+
+/// By the workload's name.
+pub(in crate::agent) type Workloads = BTreeMap<Arc<str>, Tracked>;
+
+/// The workload whose wanted content has this id.
+pub(in crate::agent) fn of<'a>(workloads: &'a Workloads, id: &WorkloadId) -> Option<&'a Tracked> {
+    workloads.values().find(|tracked| tracked.wants(id))
+}
+
+impl Tracked {
+    pub(in crate::agent) fn new(name: Arc<str>) -> Self {
+        Self { name, ..Self::default() }
+    }
+
+    pub(in crate::agent) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What shall run.
+    pub(in crate::agent) fn wanted(&self) -> Option<&Arc<Workload>> {
+        self.wanted.as_ref()
+    }
+
+    /// Whether its wanted content has this id.
+    pub(in crate::agent) fn wants(&self, id: &WorkloadId) -> bool {
+        self.wanted.as_ref().is_some_and(|wanted| wanted.id == *id)
+    }
+
+    /// Whether pods of it are on their way out.
+    pub(in crate::agent) fn is_terminating(&self) -> bool {
+        !self.terminating.is_empty()
+    }
+
+    /// Whether a pod of the wanted content is, or may be, on the engine.
+    pub(in crate::agent) fn has_pod(&self) -> bool {
+        self.present
+    }
+
+    /// Whether nothing is left to know or do.
+    pub(in crate::agent) fn is_over(&self) -> bool {
+        self.wanted.is_none() && self.terminating.is_empty() && !self.unreadable
+    }
+}

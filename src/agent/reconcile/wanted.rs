@@ -1,0 +1,96 @@
+//! Another content is wanted, or the same again.
+
+use std::sync::Arc;
+
+use super::tracked::{ContentState, Tracked};
+use crate::agent::{
+    context::Turn,
+    cron_runs::CronRuns,
+    model::{fallback::Fallback, phase::Phase, workload::Workload},
+    terminating::Removal,
+    update::Progress,
+};
+
+impl Tracked {
+    /// The configuration asks for this from now on: it is what shall run, unless it was given up.
+    pub(in crate::agent) fn want(&mut self, asked: Option<Arc<Workload>>, turn: &mut Turn<'_>) {
+        if let (Some(wanted), Progress::Passed) =
+            (&self.wanted, self.content.trial.progress(self.phase, turn.now.up))
+        {
+            turn.context.came_up(&self.name, wanted);
+        }
+        let Some(asked) = asked else { return self.replace(None, turn) };
+        let wanted = match turn.context.fallbacks.get(&self.name).cloned() {
+            Some(it) if it.failed.as_ref().is_some_and(|failed| failed.id == asked.id) => {
+                it.instead_of(&asked)
+            }
+            Some(it) => {
+                turn.context.fall_back(&self.name, Fallback { failed: None, ..it });
+                asked
+            }
+            None => asked,
+        };
+        self.replace(Some(wanted), turn);
+    }
+
+    /// Wants this content from now on. The pod of another one becomes a leaving one.
+    pub(super) fn replace(&mut self, wanted: Option<Arc<Workload>>, turn: &mut Turn<'_>) {
+        if let (Some(old), Some(new)) = (&self.wanted, &wanted)
+            && old.id == new.id
+        {
+            // Profiles or schedule may differ: never a reason to touch the pod.
+            let (same_kind, engine) = (old.is_service() == new.is_service(), new.content.engine);
+            self.wanted = wanted;
+            if !same_kind {
+                self.content.cron_runs = CronRuns::default();
+                if matches!(self.phase, Phase::Finished { .. }) {
+                    self.phase = Phase::Unknown; // what was the end of a run may be a service's failure
+                    turn.engines.ask(engine, turn.now.up);
+                }
+            }
+            return;
+        }
+        if let Some(old) = self.wanted.take() {
+            self.leave(&old, turn);
+            self.dismissed = true;
+        }
+        self.refuse_restart("its content has changed meanwhile", turn);
+        self.content = ContentState::default();
+        self.wanted = wanted;
+        let Some(new) = &self.wanted else { return };
+        self.limit.reset(&new.id);
+        // Back to a content whose pod has not gone yet: it is the wanted one again.
+        let back = matches!(self.terminating.removal(&new.id), Some(Removal::Due(_)));
+        if back {
+            self.terminating.take_back(&new.id);
+        }
+        self.present = back;
+        self.content.last_run = turn.context.finished.get(&new.id).copied();
+        self.phase = match self.content.last_run {
+            Some(run) => Phase::Finished { code: run.code },
+            // Its pod is on its way out: it starts when that is over.
+            None if self.terminating.removal(&new.id).is_some() => Phase::Inactive,
+            None if turn.ready(new.content.engine) && !back => Phase::Inactive,
+            None => Phase::Unknown,
+        };
+        if back && self.phase == Phase::Unknown && turn.ready(new.content.engine) {
+            self.look(true, turn);
+        }
+    }
+
+    /// Turns the present pod of `old`, if there may be one, into a leaving one.
+    fn leave(&mut self, old: &Workload, turn: &mut Turn<'_>) {
+        if let Phase::Starting(_) = self.phase {
+            self.cancel(old, "it is not wanted any more", turn);
+        }
+        let removal = match self.phase {
+            Phase::Stopping(ticket) => Removal::UnderWay(ticket),
+            Phase::Starting(ticket) | Phase::Cancelling(ticket) | Phase::Looking { ticket, .. } => {
+                Removal::After(ticket)
+            }
+            _ if self.present => Removal::Due(turn.now.up),
+            _ => return,
+        };
+        self.terminating.add(old, removal);
+    }
+}

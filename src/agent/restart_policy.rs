@@ -1,0 +1,159 @@
+//! What a pod's containers mean for its workload: the restart policies.
+
+use std::time::{Duration, SystemTime};
+
+use super::model::{
+    order::{Container, ContainerState, Pod},
+    workload::{RestartPolicy, Workload},
+};
+
+/// What is to be thought of a pod.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum PodStatus {
+    /// At least one container runs, and none ended that its policy wants back.
+    Running,
+    /// All ended, and the policy wants none back.
+    Finished {
+        /// The first one that isn't 0, or 0.
+        code: i32,
+    },
+    /// A container ended that its policy wants back: the whole pod is to be replaced.
+    Failed {
+        /// Which container, and how.
+        cause: String,
+        /// When, by the wall clock.
+        at: SystemTime,
+        /// How long it ran.
+        ran: Duration,
+    },
+    /// The pod is in no state that a start leads to.
+    Broken {
+        /// What is wrong with it.
+        cause: String,
+    },
+}
+
+/// Judges a pod by its workload's restart policy. The container that failed first speaks for the pod.
+pub(super) fn judge(workload: &Workload, pod: &Pod) -> PodStatus {
+    let expected = workload.content.specification.value()["containers"].as_array().map_or(0, Vec::len);
+    if pod.containers.len() < expected {
+        return PodStatus::Broken {
+            cause: format!("its pod has {} of {expected} containers", pod.containers.len()),
+        };
+    }
+    let (mut running, mut first_code) = (false, 0);
+    let mut failed: Option<(&Container, i32, SystemTime, Duration)> = None;
+    for container in &pod.containers {
+        match &container.state {
+            ContainerState::Running => running = true,
+            ContainerState::Stuck(state) => {
+                return PodStatus::Broken { cause: format!("container '{}': {state}", container.name) };
+            }
+            &ContainerState::Exited { code, at, ran } => {
+                let again = match workload.restart {
+                    _ if !workload.is_service() => false, // the next slot does
+                    RestartPolicy::Always => true,
+                    RestartPolicy::OnFailure => code != 0,
+                    RestartPolicy::Never => false,
+                };
+                if again && failed.is_none_or(|(_, _, first, _)| at < first) {
+                    failed = Some((container, code, at, ran));
+                }
+                if first_code == 0 {
+                    first_code = code;
+                }
+            }
+        }
+    }
+    match failed {
+        Some((Container { name, out_of_memory, .. }, code, at, ran)) => {
+            let ran_s = ran.as_secs();
+            let mut cause = format!("container '{name}' ended with exit code {code} after {ran_s} s");
+            if let Some(why) = out_of_memory {
+                cause = format!("{cause}, {why}");
+            }
+            PodStatus::Failed { cause, at, ran }
+        }
+        None if running => PodStatus::Running,
+        None => PodStatus::Finished { code: first_code },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::agent::{model::order::OutOfMemory, tests::workload};
+    use ContainerState::{Exited, Running, Stuck};
+
+    const ENDED: SystemTime = SystemTime::UNIX_EPOCH;
+
+    fn exited(code: i32) -> ContainerState {
+        Exited { code, at: ENDED, ran: Duration::from_secs(3) }
+    }
+
+    fn judged(restart: RestartPolicy, states: &[ContainerState]) -> PodStatus {
+        let mut workload = workload("w", states.len());
+        workload.restart = restart;
+        let containers = states.iter().zip('a'..).map(|(state, name)| Container {
+            name: name.to_string(),
+            state: state.clone(),
+            out_of_memory: None,
+            healthcheck: None,
+        });
+        judge(&workload, &Pod { containers: containers.collect(), ..Pod::default() })
+    }
+
+    #[test]
+    fn each_policy_wants_back_what_it_says() {
+        use RestartPolicy::{Always, Never, OnFailure};
+        let failed = |verdict: &PodStatus| matches!(verdict, PodStatus::Failed { .. });
+        for (restart, states, wanted_back, otherwise) in [
+            (Always, vec![Running, Running], false, Some(PodStatus::Running)),
+            (Always, vec![Running, exited(0)], true, None),
+            (Always, vec![exited(1)], true, None),
+            (OnFailure, vec![Running, exited(0)], false, Some(PodStatus::Running)),
+            (OnFailure, vec![Running, exited(2)], true, None),
+            (OnFailure, vec![exited(0), exited(0)], false, Some(PodStatus::Finished { code: 0 })),
+            (Never, vec![Running, exited(2)], false, Some(PodStatus::Running)),
+            (Never, vec![exited(0), exited(2)], false, Some(PodStatus::Finished { code: 2 })),
+        ] {
+            let verdict = judged(restart, &states);
+            assert_eq!(failed(&verdict), wanted_back, "{restart:?} {states:?}: {verdict:?}");
+            if let Some(otherwise) = otherwise {
+                assert_eq!(verdict, otherwise, "{restart:?} {states:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_container_that_failed_first_speaks_for_the_pod() {
+        let later = Exited { code: 9, at: ENDED + Duration::from_secs(1), ran: Duration::ZERO };
+        let PodStatus::Failed { cause, .. } = judged(RestartPolicy::Always, &[later, exited(7)]) else {
+            panic!()
+        };
+        assert_eq!(cause, "container 'b' ended with exit code 7 after 3 s");
+    }
+
+    #[test]
+    fn want_of_memory_is_said_with_the_limit_where_there_is_one() {
+        for (limit, said) in [(Some(24 << 20), "out of memory: its limit is 24Mi"), (None, "out of memory")] {
+            let out_of_memory = Some(OutOfMemory { limit });
+            let name = "a".to_owned();
+            let container = Container { name, state: exited(137), out_of_memory, healthcheck: None };
+            let pod = Pod { containers: vec![container], ..Pod::default() };
+            let PodStatus::Failed { cause, .. } = judge(&workload("w", 1), &pod) else { panic!() };
+            assert_eq!(cause, format!("container 'a' ended with exit code 137 after 3 s, {said}"));
+        }
+    }
+
+    #[test]
+    fn a_half_made_pod_and_one_with_a_stuck_container_are_broken() {
+        let PodStatus::Broken { cause } = judge(&workload("w", 2), &Pod::default()) else { panic!() };
+        assert_eq!(cause, "its pod has 0 of 2 containers");
+        let PodStatus::Broken { cause } = judged(RestartPolicy::Never, &[Running, Stuck("created".into())])
+        else {
+            panic!()
+        };
+        assert_eq!(cause, "container 'b': created");
+    }
+}

@@ -1,0 +1,119 @@
+//! Pods that shall go: of earlier contents of a workload, or of no workload at all.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use super::{
+    context::Turn,
+    model::{
+        notice::{Notice, Reason},
+        order::{Fact, Failure, Task, Ticket},
+        time::Wake,
+        workload::{Engine, Workload, WorkloadId},
+    },
+};
+
+/// After a removal that failed.
+pub(super) const REMOVE_AGAIN: Duration = Duration::from_secs(5);
+
+/// The leaving pods of one workload name.
+#[derive(Debug, Default)]
+pub(super) struct Terminating(BTreeMap<WorkloadId, Pod>);
+
+#[derive(Debug)]
+struct Pod {
+    engine: Engine,
+    grace: Duration,
+    removal: Removal,
+}
+
+/// How far a pod's removal is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Removal {
+    /// Not before this time since boot.
+    Due(Duration),
+    /// An order from when the pod was still wanted has to come to its end.
+    After(Ticket),
+    /// It is being removed.
+    UnderWay(Ticket),
+}
+
+impl Terminating {
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether one of this engine is there that nothing was done to yet.
+    pub(super) fn is_due(&self, engine: Engine) -> bool {
+        self.0.values().any(|pod| pod.engine == engine && matches!(pod.removal, Removal::Due(_)))
+    }
+
+    /// A pod of `workload` shall go.
+    pub(super) fn add(&mut self, workload: &Workload, removal: Removal) {
+        let pod = Pod { engine: workload.content.engine, grace: workload.grace, removal };
+        self.0.insert(workload.id.clone(), pod);
+    }
+
+    /// A pod was found that nobody wants; nothing new if it is known to leave.
+    pub(super) fn add_found(&mut self, id: &WorkloadId, engine: Engine, now: Duration) {
+        let removal = Removal::Due(now);
+        self.0.entry(id.clone()).or_insert(Pod { engine, grace: Workload::DEFAULT_GRACE, removal });
+    }
+
+    /// How far the pod's removal is, if it is leaving.
+    pub(super) fn removal(&self, id: &WorkloadId) -> Option<Removal> {
+        self.0.get(id).map(|pod| pod.removal)
+    }
+
+    /// The pod is wanted again.
+    pub(super) fn take_back(&mut self, id: &WorkloadId) {
+        self.0.remove(id);
+    }
+
+    /// A list shows no pods of this engine but the `ids`.
+    pub(super) fn unseen(&mut self, engine: Engine, ids: &[&WorkloadId]) {
+        self.0.retain(|id, pod| {
+            pod.engine != engine || !matches!(pod.removal, Removal::Due(_)) || ids.contains(&id)
+        });
+    }
+
+    /// The outcome of an order. Gives it back if it is about none of these.
+    pub(super) fn done(
+        &mut self,
+        ticket: Ticket,
+        result: Result<Fact, Failure>,
+        turn: &mut Turn<'_>,
+    ) -> Option<Result<Fact, Failure>> {
+        let about =
+            |pod: &Pod| matches!(pod.removal, Removal::After(at) | Removal::UnderWay(at) if at == ticket);
+        let Some((id, pod)) = self.0.iter_mut().find(|(_, pod)| about(pod)) else { return Some(result) };
+        match (pod.removal, result) {
+            (Removal::UnderWay(_), Ok(Fact::Gone)) => {
+                let id = id.clone();
+                turn.tell(Notice::info(Reason::Removed, format!("pod '{id}' is gone")));
+                self.0.remove(&id);
+            }
+            (Removal::UnderWay(_), Err(failure)) => {
+                pod.removal = Removal::Due(turn.now.up + REMOVE_AGAIN);
+                turn.failed(pod.engine, &format!("failed to remove pod '{id}'"), &failure);
+            }
+            _ => pod.removal = Removal::Due(turn.now.up),
+        }
+        None
+    }
+
+    /// Removes what is due, and says when to ask again.
+    pub(super) fn advance(&mut self, name: &Arc<str>, turn: &mut Turn<'_>) -> Wake {
+        let mut wake = Wake::Never;
+        for (id, pod) in &mut self.0 {
+            let Removal::Due(at) = pod.removal else { continue };
+            if turn.now.up < at {
+                wake = wake.earlier(Wake::At(at));
+            } else if turn.ready(pod.engine) {
+                let task = Task::Remove { id: id.clone(), grace: pod.grace };
+                let ticket = turn.order(name, pod.engine, task);
+                pod.removal = Removal::UnderWay(ticket);
+            }
+        }
+        wake
+    }
+}

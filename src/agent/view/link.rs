@@ -1,0 +1,41 @@
+//! The link as people see it.
+
+use crate::agent::{
+    control_plane::{conversation::Server, link::Link},
+    model::{
+        report,
+        time::{Now, Wake},
+    },
+};
+
+impl Server {
+    /// How the conversation is.
+    pub(in crate::agent) fn shown(&self, now: Now) -> report::Server {
+        let configuration = self.configuration.as_ref().map(|it| it.version.clone());
+        let configuration_age = self.configured.map(|at| now.up.saturating_sub(at).as_secs());
+        report::Server { configuration, configuration_age, ..self.link.shown(now) }
+    }
+}
+
+impl Link {
+    /// How it is; of the configuration it knows nothing.
+    pub(in crate::agent) fn shown(&self, now: Now) -> report::Server {
+        let next = match self.wake() {
+            Wake::At(at) => Some(at.saturating_sub(now.up).as_secs_f64().ceil() as u64),
+            Wake::Never => None,
+        };
+        let certificate = self.expires.map(|at| match at.duration_since(now.utc) {
+            Ok(left) => left.as_secs() as i64,
+            Err(over) => -(over.duration().as_secs() as i64),
+        });
+        report::Server {
+            link: self.word(),
+            heard: self.heard.map(|at| now.up.saturating_sub(at).as_secs()),
+            next,
+            troubles: self.troubles.sentences().map(str::to_owned).collect(),
+            certificate,
+            configuration: None,
+            configuration_age: None,
+        }
+    }
+}
