@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_swaps_the_socket_for_a_link_gets_nothing_by_it() {
+    fn a_link_in_the_place_of_the_socket_is_not_followed() {
         let place = tempfile::tempdir().unwrap();
         let (path, secret) = (place.path().join("socket"), place.path().join("secret"));
         fs::write(&secret, "").unwrap();

@@ -119,11 +119,11 @@ struct Shared {
     /// In the identity of this device; made when first needed, and again when it was not trusted: files change.
     api: Mutex<Option<Arc<EdgeApi>>>,
     /// The device's pair is in memory only.
-    unkept: AtomicBool,
+    in_memory_only: AtomicBool,
     /// Holds one token: whose turn it is.
     turn: (Sender<()>, Receiver<()>),
     /// What the server knows of the hardware.
-    told: Mutex<Option<Value>>,
+    known_hardware: Mutex<Option<Value>>,
 }
 
 impl Server {
@@ -143,9 +143,9 @@ impl Server {
             namespace: config.namespace,
             events,
             api: Mutex::new(None),
-            unkept: AtomicBool::new(false),
+            in_memory_only: AtomicBool::new(false),
             turn,
-            told: Mutex::new(None),
+            known_hardware: Mutex::new(None),
         };
         Self { shared: Arc::new(shared) }
     }
@@ -183,11 +183,11 @@ impl Shared {
         let nonsense = |cause| CallFailure::Nonsense(format!("the answer of '{}' {cause}", self.target.url));
         match call {
             Call::Register => self.register(),
-            Call::Enrol => self.introduce(call, "").map(|_| Answer::Enrolled),
+            Call::Enrol => self.ask_with_either(call, "").map(|_| Answer::Enrolled),
             Call::Heartbeat(_) => self.ask(call).map(|_| Answer::Beaten),
             Call::Configuration => {
                 let api = self.api()?;
-                if self.unkept.load(Ordering::Relaxed) {
+                if self.in_memory_only.load(Ordering::Relaxed) {
                     self.keep(&api.parties.identity); // perhaps the disk takes it now
                 }
                 let body = self.ask_as(&api, call, "")?;
@@ -222,7 +222,7 @@ impl Shared {
         let may_repeat = !matches!(call, Call::Heartbeat(beat) if !beat.events.is_empty());
         let result = api.call(&request, may_repeat);
         match &result {
-            Ok(_) if hardware.is_some() => *lock(&self.told) = hardware,
+            Ok(_) if hardware.is_some() => *lock(&self.known_hardware) = hardware,
             Err(CallFailure::Untrusted(_) | CallFailure::Refused { status: 401 | 403, .. }) => {
                 *lock(&self.api) = None;
             }
@@ -234,10 +234,10 @@ impl Shared {
     /// Asks for something that the bootstrap certificate is good for as well: the device's own may be of a CA
     /// that the server knows no more. Each answer counts for its own certificate, and what was refused for the other's
     /// sake alone says nothing.
-    fn introduce(&self, call: &Call, certificate_request: &str) -> Result<Vec<u8>, CallFailure> {
+    fn ask_with_either(&self, call: &Call, certificate_request: &str) -> Result<Vec<u8>, CallFailure> {
         let ask = |api: &EdgeApi| {
             let result = self.ask_as(api, call, certificate_request);
-            result.map_err(|failure| self.taken(call, api, failure))
+            result.map_err(|failure| self.explained(call, api, failure))
         };
         let api = self.api()?;
         let result = ask(&api);
@@ -261,7 +261,7 @@ impl Shared {
     }
 
     /// A registration with the shared certificate that ends in a 500: to the edge API a stranger asks then.
-    fn taken(&self, call: &Call, api: &EdgeApi, failure: CallFailure) -> CallFailure {
+    fn explained(&self, call: &Call, api: &EdgeApi, failure: CallFailure) -> CallFailure {
         match failure {
             CallFailure::Refused { status: 500, .. }
                 if matches!(call, Call::Register) && api.parties.identity.received.is_none() =>
@@ -279,24 +279,24 @@ impl Shared {
 
     fn register(&self) -> Result<Answer, CallFailure> {
         if let Some(next) = self.identity.next() {
-            match self.adopt(next, false) {
+            match self.try_identity(next, false) {
                 Err(CallFailure::Refused { .. } | CallFailure::Untrusted(_)) => {} // asked for anew
                 result => return result,
             }
         }
         let request = self.identity.request_certificate().map_err(CallFailure::Local)?;
-        let body = self.introduce(&Call::Register, &request.pem)?;
+        let body = self.ask_with_either(&Call::Register, &request.pem)?;
         let next = edge_api::certificate(&body)
             .and_then(|certificate| self.identity.receive(&request, &certificate, self.clock.now()));
         let next = next.map_err(|cause| {
             CallFailure::Nonsense(format!("the answer of '{}' to a registration: {cause}", self.target.url))
         });
-        self.adopt(next?, true)
+        self.try_identity(next?, true)
     }
 
     /// Tries a pair, and makes it the device's own if the server takes it. One that was left over may be that of a
     /// device which is unregistered by now.
-    fn adopt(&self, next: Identity, is_new: bool) -> Result<Answer, CallFailure> {
+    fn try_identity(&self, next: Identity, is_new: bool) -> Result<Answer, CallFailure> {
         let (not_before, expires) = (next.pair.facts.not_before, next.pair.facts.not_after);
         let api = self.api_of(next)?;
         match self.ask_as(&api, &Call::Control, "") {
@@ -317,7 +317,7 @@ impl Shared {
     /// Makes a pair the device's own, on disk if possible.
     fn keep(&self, identity: &Identity) {
         let kept = self.identity.promote(identity).map_err(|error| error.to_string());
-        self.unkept.store(kept.is_err(), Ordering::Relaxed);
+        self.in_memory_only.store(kept.is_err(), Ordering::Relaxed);
         let _ = self.events.send(Event::Stored(Kept::Identity, kept)); // an error: the agent ends
     }
 
@@ -355,7 +355,7 @@ impl Shared {
         match wanted {
             Hardware::Left => None,
             Hardware::Full => inventory(),
-            Hardware::Delta => inventory().filter(|now| lock(&self.told).as_ref() != Some(now)),
+            Hardware::Delta => inventory().filter(|now| lock(&self.known_hardware).as_ref() != Some(now)),
         }
     }
 }

@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_ends_as_soon_as_somebody_hangs_up_and_one_that_comes_later_never_begins() {
+    fn a_request_ends_as_soon_as_it_is_hung_up_and_one_that_comes_later_never_begins() {
         let (_dir, path, listener) = socket();
         let hangup = Hangup::default();
         let request = thread::spawn({
@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_listening_is_an_io_error() {
+    fn a_socket_without_a_listener_is_an_io_error() {
         let error = agent(Path::new("/nonexistent/s")).get("http://d/").call().unwrap_err();
         assert!(matches!(&error, Error::Io(io) if io.kind() == io::ErrorKind::NotFound), "{error}");
     }

@@ -88,7 +88,7 @@ fn a_flag_wins_over_the_environment_and_the_environment_over_the_file() {
 }
 
 #[test]
-fn a_units_credentials_stand_in_for_files_that_nobody_names() {
+fn a_units_credentials_stand_in_for_files_that_are_not_named() {
     let world = World::new();
     let directory = world.dir.path().to_str().unwrap();
     for name in ["cert", "ca-root", "kubeconfig", "server"] {

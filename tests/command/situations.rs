@@ -48,7 +48,7 @@ fn a_condition_that_is_false() {
 }
 
 #[test]
-fn a_profile_that_nobody_defines() {
+fn a_profile_that_is_not_defined() {
     let Some(mut device) = Device::new("undefined") else { return };
     let mut w = workload("loner", SLEEP);
     w["spec"]["profiles"] = serde_json::json!([{"name": "power", "conditions": ["high"]}]);

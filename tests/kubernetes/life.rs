@@ -183,7 +183,7 @@ fn what_only_an_earlier_content_used_goes_when_the_next_one_is_available() {
 }
 
 #[test]
-fn what_nobody_wants_any_more_is_found_and_removed_and_what_others_change_is_put_right() {
+fn what_is_not_wanted_any_more_is_found_and_removed_and_what_others_change_is_put_right() {
     let Some(cluster) = Cluster::start() else { return };
     let mut device = Device::without_podman("orphans");
     device.set("KUBECONFIG", cluster.user("agent", true).display().to_string());

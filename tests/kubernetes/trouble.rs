@@ -21,7 +21,7 @@ fn foreign(name: &str) -> Value {
 }
 
 #[test]
-fn what_is_somebody_elses_is_never_touched() {
+fn what_belongs_to_others_is_never_touched() {
     let Some(cluster) = Cluster::start() else { return };
     let theirs = cluster.put("POST", DEPLOYMENTS, &foreign("web"));
     let map = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "maps.page"}, "data": {"a": "b"}});

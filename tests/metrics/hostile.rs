@@ -62,7 +62,7 @@ fn resident(device: &Device, receiver: Pid) -> usize {
 }
 
 #[test]
-fn a_thousand_half_open_connections_keep_nobody_out() {
+fn a_thousand_half_open_connections_keep_no_client_out() {
     let target = Target::new("half-open");
     let half: Vec<_> = (0..1000)
         .map(|n| {
@@ -156,7 +156,7 @@ fn fill(target: &Target) {
 }
 
 #[test]
-fn readers_that_never_take_large_answers_keep_nobody_out_and_nothing_in_memory() {
+fn readers_that_never_take_large_answers_keep_no_client_out_and_nothing_in_memory() {
     let mut target = Target::new("slow-readers");
     fill(&target);
     let start = Instant::now();
@@ -220,7 +220,7 @@ fn posts_are_quick_while_all_the_world_reads() {
 }
 
 #[test]
-fn the_receiver_is_nobody_and_ends_with_its_agent() {
+fn the_receiver_is_unprivileged_and_ends_with_its_agent() {
     let mut target = Target::new("unread");
     let pid = target.receiver.as_raw_nonzero().get() as u32;
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();

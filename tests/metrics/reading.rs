@@ -155,7 +155,7 @@ fn who_was_lured_here_reads_nothing() {
 }
 
 #[test]
-fn nobody_reads_a_secret() {
+fn no_reader_gets_a_secret() {
     let device = paged("secret");
     let data = serde_json::json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "keys"},
         "stringData": {"password": "hunter2hunter2"}});

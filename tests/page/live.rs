@@ -116,7 +116,7 @@ fn the_page_says_that_the_agent_is_away_and_goes_on_when_it_is_back() {
 }
 
 #[test]
-fn a_page_that_nobody_looks_at_asks_nothing() {
+fn a_hidden_page_asks_nothing() {
     let Some(browser) = Browser::start_or_skip() else { return };
     let mut device = Device::without_podman("page-hidden");
     open(&mut device, &browser);

@@ -90,7 +90,7 @@ fn a_pod_on_its_own_network_is_asked_at_its_address() {
 }
 
 #[test]
-fn nobody_to_ask_is_no_answer() {
+fn a_container_that_is_not_there_gives_no_answer() {
     let Some(bed) = Bed::new() else { return };
     let w = workload("nobody", json!({ "containers": [container("a", SLEEP)] }));
     for check in [exec(&["true"]), get(80, "/")] {

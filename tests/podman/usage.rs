@@ -38,7 +38,7 @@ fn usage(bed: &Bed, resource: Resource, expected: impl Fn(&BTreeMap<WorkloadId, 
 }
 
 #[test]
-fn memory_that_a_container_holds_is_its_pods_and_the_file_cache_is_nobodys() {
+fn memory_that_a_container_holds_is_its_pods_and_the_file_cache_is_no_pods() {
     let Some(bed) = Bed::new() else { return };
     let hold = format!("x=$(head -c 40000000 /dev/zero | tr '\\0' a); {SLEEP}");
     let write = format!("dd if=/dev/zero of=/x bs=1M count=40; {SLEEP}");

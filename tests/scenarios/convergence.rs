@@ -100,7 +100,7 @@ fn a_workload_that_cannot_start_is_reported_with_its_reason_leaves_nothing_and_r
 }
 
 #[test]
-fn a_slow_pull_a_slow_init_container_and_a_slow_stop_delay_nobody() {
+fn a_slow_pull_a_slow_init_container_and_a_slow_stop_delay_no_other() {
     let Some(mut device) = Device::new("slow") else { return };
     let proxy = device.behind_proxy();
     let gate = Gate::new();

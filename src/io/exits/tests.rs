@@ -139,7 +139,7 @@ fn who_has_to_go_is_asked_first_and_killed_if_it_does_not() {
 }
 
 #[test]
-fn a_process_of_somebody_else_is_not_taken_for_a_container() {
+fn a_process_that_is_no_containers_is_not_taken_for_one() {
     let (child, _fd) = process();
     let pid = Pid::from_child(&child).as_raw_pid();
     let container = "5d1e1494c66b1979cb5c9d8ebb667ff2537e3c305d303fa3c6a9723ba8cdb038";

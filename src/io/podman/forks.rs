@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_refused_before_anybody_watched_is_told_and_not_again_when_the_pod_is_looked_at() {
+    fn what_was_refused_before_the_watch_is_told_and_not_again_when_the_pod_is_looked_at() {
         let bed = Bed::new(3);
         bed.is_told();
         let groups = ["a", "b"].map(|container| bed.group(container)).to_vec();
@@ -276,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_is_watched_any_more_when_the_pod_is_gone() {
+    fn a_pod_that_is_gone_is_watched_no_more() {
         let bed = Bed::new(0);
         fs::remove_dir_all(bed.root.path().join("pod")).unwrap();
         bed.forks.look(true);

@@ -559,7 +559,7 @@ fn files_that_cannot_be_used_are_said_and_looked_at_again() {
 }
 
 #[test]
-fn nobody_there_or_nobody_who_speaks_tls_is_an_error() {
+fn a_server_that_is_away_or_speaks_no_tls_is_an_error() {
     let scene = Scene::new(|_| Reply::status(200));
     let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let device = scene.server_of(|config| config.url = format!("https://{closed}"));
@@ -611,7 +611,7 @@ fn hardware_goes_along_when_asked_for_and_again_only_when_it_changed() {
     for hardware in [Hardware::Delta, Hardware::Delta, Hardware::Full, Hardware::Left] {
         device.call(beat(hardware)).unwrap();
     }
-    device.server.shared.told.lock().unwrap().as_mut().unwrap()["hostname"] = json!("another");
+    device.server.shared.known_hardware.lock().unwrap().as_mut().unwrap()["hostname"] = json!("another");
     device.call(beat(Hardware::Delta)).unwrap();
     let heard = scene.peer.heard();
     let hardware: Vec<_> = heard.iter().map(|request| &request.body["content"]["hardware"]).collect();
