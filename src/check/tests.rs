@@ -136,14 +136,14 @@ fn what_will_never_run_here_is_said_and_fails_strictly() {
     };
     let others = workload("a", "device: other") + &workload("b", "deviceSelector: {matchLabels: {x: y}}");
     let never = workload("c", "cron: 0 0 31 2 *");
-    let gated = workload("d", "profiles: [{name: nobody, conditions: [x]}]");
+    let gated = workload("d", "profiles: [{name: unknown, conditions: [x]}]");
     for (text, said) in [
         (others, "\n  for other devices: a, b\n"),
         (
             never,
             "warning: w.yaml, document 1, line 5: spec.cron: never comes: no date that it names exists\n",
         ),
-        (gated, "warning: workload `d`: the device has no profile `nobody`\n"),
+        (gated, "warning: workload `d`: the device has no profile `unknown`\n"),
     ] {
         let report = checked(&text, false);
         assert!(report.is_good && report.text.contains(said), "{}", report.text);

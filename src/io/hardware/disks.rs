@@ -57,7 +57,7 @@ fn disk(tree: &Tree, name: &str, by_id: &[Link], by_path: &[Link]) -> Option<Dis
 }
 
 /// As the swagger's other users name them. Whether the disk behind a virtual machine's rotates, or a stick that
-/// claims to, nobody knows.
+/// claims to, is unknown.
 fn drive_type(name: &str, line: &dyn Fn(&str) -> Option<String>) -> Option<&'static str> {
     const SCSI_OPTICAL: &str = "5";
     if line("device/type").as_deref() == Some(SCSI_OPTICAL) {
