@@ -6,6 +6,7 @@
 //! | [`edge_api`] | what the control plane is told and answers, the configuration in it, the device's hardware |
 //! | [`own`] | the agent's own: frames between its processes, what it keeps, its metrics page |
 //! | [`manifest`] | the files that people write: `EdgeDevice`, `EdgeWorkload`, `ConfigMap`, `Secret` |
+//! | [`podspec`] | pod specifications, whole, and what becomes of each of their fields |
 //! | [`podman`] | what podman is given (pods, `Secret`s, credentials of registries) and what it answers |
 //! | [`kubernetes`] | Deployments and what a cluster says of them, kubeconfig files |
 //! | [`ownership`] | the labels and names that say whose something is, on every engine |
@@ -20,6 +21,7 @@ pub mod manifest;
 pub mod own;
 pub mod ownership;
 pub mod podman;
+pub mod podspec;
 
 pub(crate) mod base64;
 pub(crate) mod field;

@@ -21,9 +21,9 @@ fn is_label_of_any_length(name: &str) -> bool {
 }
 
 /// A DNS-1123 label: what workloads and containers are named by.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(try_from = "String")]
-pub(super) struct Label(pub(super) String);
+pub struct Label(pub String);
 
 impl TryFrom<String> for Label {
     type Error = String;
@@ -39,9 +39,9 @@ impl TryFrom<String> for Label {
 }
 
 /// A DNS-1123 subdomain: what most Kubernetes resources are named by.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(try_from = "String")]
-pub(super) struct Subdomain(pub(super) String);
+pub struct Subdomain(pub String);
 
 impl TryFrom<String> for Subdomain {
     type Error = String;
@@ -57,9 +57,9 @@ impl TryFrom<String> for Subdomain {
 }
 
 /// A key of a `ConfigMap` or `Secret`, which may become the name of a file.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default, Deserialize)]
 #[serde(try_from = "String")]
-pub(super) struct Key(String);
+pub struct Key(pub String);
 
 impl TryFrom<String> for Key {
     type Error = String;
@@ -78,9 +78,9 @@ pub(super) fn is_key(key: &str) -> bool {
 }
 
 /// A path below a volume, as Kubernetes has it.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(try_from = "String")]
-pub(super) struct Below(String);
+pub struct Below(pub String);
 
 impl TryFrom<String> for Below {
     type Error = &'static str;
@@ -95,9 +95,9 @@ impl TryFrom<String> for Below {
 }
 
 /// What a container may be called: anything that can be shown. Each engine gets a name that it allows.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(try_from = "String")]
-pub(super) struct Shown(pub(super) String);
+pub struct Shown(pub String);
 
 impl TryFrom<String> for Shown {
     type Error = &'static str;
@@ -126,9 +126,9 @@ pub(super) fn is_hidden(c: char) -> bool {
 }
 
 /// A text in which something stands.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(try_from = "String")]
-pub(super) struct Filled(pub(super) String);
+pub struct Filled(pub String);
 
 impl TryFrom<String> for Filled {
     type Error = &'static str;

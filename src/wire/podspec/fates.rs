@@ -1,0 +1,487 @@
+//! What becomes of each field of a specification: one table, which the reader asks, and from which the
+//! [documentation](../../../docs/manifests.md) is made.
+
+/// What becomes of a field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// It does what it says.
+    Obeyed,
+    /// podman gets it as it is written, and what it makes of it depends on its version. To become [`Self::Obeyed`].
+    Passed,
+    /// It means nothing on a single device; why.
+    Meaningless(&'static str),
+    /// It changes what its author relies on, and nothing here can do it; what to do instead.
+    Refused(&'static str),
+}
+
+/// The fields of a mapping.
+#[derive(Debug)]
+pub struct Table {
+    /// Its type, by Kubernetes' name.
+    pub kind: &'static str,
+    /// Where it stands, for people.
+    pub place: &'static str,
+    /// Those that must be there; they stand below as well.
+    pub required: &'static [&'static str],
+    /// See [`Fate::Obeyed`].
+    pub obeyed: &'static [&'static str],
+    /// See [`Fate::Passed`].
+    pub passed: &'static [&'static str],
+    /// See [`Fate::Meaningless`].
+    pub meaningless: &'static [(&'static str, &'static str)],
+    /// See [`Fate::Refused`].
+    pub refused: &'static [(&'static str, &'static str)],
+}
+
+impl Table {
+    /// What becomes of the field of this name, if there is one.
+    pub fn fate(&self, name: &str) -> Option<Fate> {
+        let why = |list: &[(&str, &'static str)]| list.iter().find(|it| it.0 == name).map(|it| it.1);
+        if self.obeyed.contains(&name) {
+            return Some(Fate::Obeyed);
+        }
+        if self.passed.contains(&name) {
+            return Some(Fate::Passed);
+        }
+        why(self.refused).map(Fate::Refused).or_else(|| why(self.meaningless).map(Fate::Meaningless))
+    }
+
+    /// The names of all its fields.
+    pub fn names(&self) -> impl Iterator<Item = &'static str> {
+        let others = self.meaningless.iter().chain(self.refused).map(|it| it.0);
+        self.obeyed.iter().chain(self.passed).copied().chain(others)
+    }
+}
+
+/// The table of a type; one without fields, if there is none.
+pub(super) fn of(kind: &str) -> &'static Table {
+    TABLES.iter().find(|table| table.kind == kind).unwrap_or(&BARE)
+}
+
+/// The first that has a field of this name.
+pub(super) fn with(name: &str) -> Option<&'static Table> {
+    TABLES.iter().find(|table| table.fate(name).is_some())
+}
+
+const BARE: Table =
+    Table { kind: "", place: "", required: &[], obeyed: &[], passed: &[], meaningless: &[], refused: &[] };
+
+const NO_DISK: &str = "a device has no such disks: mount it on the device, and use `hostPath`";
+const NO_CLOUD: &str = "it is a cloud's disk: use `hostPath` or `persistentVolumeClaim`";
+const NO_SHARE: &str = "mount the share on the device, for example by systemd, and use `hostPath`";
+const NO_WINDOWS: &str = "it is for Windows";
+const NO_SCHEDULER: &str =
+    "nothing chooses between devices here; `spec.deviceSelector` does on the control plane";
+const NO_SERVER: &str = "there is no API server that would give one";
+
+/// All there are.
+pub const TABLES: &[Table] = &[
+    Table {
+        kind: "PodSpec",
+        place: "the pod specification",
+        required: &["containers"],
+        obeyed: &[
+            "containers",
+            "initContainers",
+            "volumes",
+            "restartPolicy",
+            "terminationGracePeriodSeconds",
+            "hostNetwork",
+            "hostname",
+            "hostAliases",
+            "nodeName",
+            "nodeSelector",
+            "os",
+            "hostUsers",
+        ],
+        passed: &[
+            "activeDeadlineSeconds",
+            "dnsConfig",
+            "dnsPolicy",
+            "hostIPC",
+            "hostPID",
+            "hostnameOverride",
+            "imagePullSecrets",
+            "resources",
+            "securityContext",
+            "setHostnameAsFQDN",
+            "shareProcessNamespace",
+        ],
+        meaningless: &[
+            ("affinity", NO_SCHEDULER),
+            ("automountServiceAccountToken", "there is no API server to authenticate to"),
+            ("enableServiceLinks", "there are no Services"),
+            ("overhead", NO_SCHEDULER),
+            ("preemptionPolicy", NO_SCHEDULER),
+            ("priority", "the annotation `podman/priority` orders eviction"),
+            ("priorityClassName", "the annotation `podman/priority` orders eviction"),
+            ("readinessGates", "nothing waits for a pod to be ready"),
+            ("schedulerName", NO_SCHEDULER),
+            ("serviceAccount", "there is no API server to authenticate to"),
+            ("serviceAccountName", "there is no API server to authenticate to"),
+            ("subdomain", "there is no cluster's DNS"),
+            ("tolerations", NO_SCHEDULER),
+            ("topologySpreadConstraints", NO_SCHEDULER),
+        ],
+        refused: &[
+            ("ephemeralContainers", "`podman exec` looks into a running container"),
+            ("resourceClaims", "no driver gives devices out here: mount the device's node as a `hostPath`"),
+            ("runtimeClassName", "every pod has podman's own runtime: `runtime` in containers.conf sets it"),
+            ("schedulingGates", "nothing here would ever lift them: remove them"),
+            ("workloadRef", "there is no scheduler that knows groups of pods: remove it"),
+        ],
+    },
+    Table {
+        kind: "Container",
+        place: "a container",
+        required: &["name", "image"],
+        obeyed: &[
+            "name",
+            "image",
+            "imagePullPolicy",
+            "command",
+            "args",
+            "workingDir",
+            "env",
+            "envFrom",
+            "ports",
+            "resources",
+            "volumeMounts",
+            "livenessProbe",
+            "startupProbe",
+        ],
+        passed: &[
+            "lifecycle",
+            "readinessProbe",
+            "restartPolicy",
+            "securityContext",
+            "stdin",
+            "stdinOnce",
+            "tty",
+        ],
+        meaningless: &[
+            ("resizePolicy", "nothing is resized while it runs"),
+            ("terminationMessagePath", "`explain` shows the last lines of the log"),
+            ("terminationMessagePolicy", "`explain` shows the last lines of the log"),
+        ],
+        refused: &[
+            ("restartPolicyRules", "`restartPolicy` of the pod decides for all exit codes"),
+            ("volumeDevices", "mount the node of the block device as a `hostPath`"),
+        ],
+    },
+    Table {
+        kind: "EnvVar",
+        place: "a variable in `env`",
+        required: &["name"],
+        obeyed: &["name", "value", "valueFrom"],
+        ..BARE
+    },
+    Table {
+        kind: "EnvVarSource",
+        place: "`valueFrom`",
+        obeyed: &["configMapKeyRef", "secretKeyRef"],
+        passed: &["fieldRef", "resourceFieldRef"],
+        refused: &[("fileKeyRef", "let the command read the file: `sh -c '. FILE; exec …'`")],
+        ..BARE
+    },
+    Table {
+        kind: "KeySelector",
+        place: "`configMapKeyRef` and `secretKeyRef`",
+        required: &["name", "key"],
+        obeyed: &["name", "key", "optional"],
+        ..BARE
+    },
+    Table {
+        kind: "ObjectFieldSelector",
+        place: "`fieldRef`",
+        required: &["fieldPath"],
+        obeyed: &["apiVersion", "fieldPath"],
+        ..BARE
+    },
+    Table {
+        kind: "ResourceFieldSelector",
+        place: "`resourceFieldRef`",
+        required: &["resource"],
+        obeyed: &["containerName", "divisor", "resource"],
+        ..BARE
+    },
+    Table {
+        kind: "EnvFromSource",
+        place: "a source in `envFrom`",
+        obeyed: &["configMapRef", "secretRef"],
+        passed: &["prefix"],
+        ..BARE
+    },
+    Table {
+        kind: "NameReference",
+        place: "`configMapRef` and `secretRef`",
+        required: &["name"],
+        obeyed: &["name", "optional"],
+        ..BARE
+    },
+    Table {
+        kind: "LocalReference",
+        place: "`imagePullSecrets`",
+        required: &["name"],
+        passed: &["name"],
+        ..BARE
+    },
+    Table {
+        kind: "ContainerPort",
+        place: "a port in `ports`",
+        required: &["containerPort"],
+        obeyed: &["containerPort", "hostIP", "hostPort", "name", "protocol"],
+        ..BARE
+    },
+    Table {
+        kind: "ResourceRequirements",
+        place: "`resources`",
+        obeyed: &["limits", "requests"],
+        refused: &[("claims", "no driver gives devices out here: mount the device's node as a `hostPath`")],
+        ..BARE
+    },
+    Table {
+        kind: "VolumeMount",
+        place: "a mount in `volumeMounts`",
+        required: &["name", "mountPath"],
+        obeyed: &["name", "mountPath", "readOnly"],
+        passed: &["mountPropagation", "recursiveReadOnly", "subPath", "subPathExpr"],
+        ..BARE
+    },
+    Table {
+        kind: "Probe",
+        place: "a probe",
+        obeyed: &[
+            "exec",
+            "httpGet",
+            "tcpSocket",
+            "initialDelaySeconds",
+            "periodSeconds",
+            "timeoutSeconds",
+            "failureThreshold",
+            "successThreshold",
+        ],
+        passed: &["grpc", "terminationGracePeriodSeconds"],
+        ..BARE
+    },
+    Table { kind: "ExecAction", place: "`exec`", required: &["command"], obeyed: &["command"], ..BARE },
+    Table {
+        kind: "HttpGetAction",
+        place: "`httpGet`",
+        required: &["port"],
+        obeyed: &["host", "httpHeaders", "path", "port", "scheme"],
+        ..BARE
+    },
+    Table {
+        kind: "HttpHeader",
+        place: "a header in `httpHeaders`",
+        required: &["name"],
+        obeyed: &["name", "value"],
+        ..BARE
+    },
+    Table {
+        kind: "TcpSocketAction",
+        place: "`tcpSocket`",
+        required: &["port"],
+        obeyed: &["host", "port"],
+        ..BARE
+    },
+    Table { kind: "GrpcAction", place: "`grpc`", required: &["port"], passed: &["port", "service"], ..BARE },
+    Table {
+        kind: "Lifecycle",
+        place: "`lifecycle`",
+        passed: &["postStart", "preStop", "stopSignal"],
+        ..BARE
+    },
+    Table {
+        kind: "LifecycleHandler",
+        place: "`postStart` and `preStop`",
+        passed: &["exec", "httpGet", "sleep"],
+        refused: &[("tcpSocket", "Kubernetes doesn't obey it either: use `exec`")],
+        ..BARE
+    },
+    Table { kind: "SleepAction", place: "`sleep`", required: &["seconds"], passed: &["seconds"], ..BARE },
+    Table {
+        kind: "PodSecurityContext",
+        place: "the pod's `securityContext`",
+        obeyed: &["runAsGroup", "runAsUser", "seLinuxOptions", "supplementalGroups"],
+        passed: &[
+            "appArmorProfile",
+            "fsGroup",
+            "fsGroupChangePolicy",
+            "runAsNonRoot",
+            "seccompProfile",
+            "supplementalGroupsPolicy",
+            "sysctls",
+        ],
+        meaningless: &[("seLinuxChangePolicy", "volumes get their label by podman")],
+        refused: &[("windowsOptions", NO_WINDOWS)],
+        ..BARE
+    },
+    Table {
+        kind: "SecurityContext",
+        place: "a container's `securityContext`",
+        obeyed: &[
+            "allowPrivilegeEscalation",
+            "capabilities",
+            "privileged",
+            "readOnlyRootFilesystem",
+            "runAsGroup",
+            "runAsUser",
+            "seLinuxOptions",
+        ],
+        passed: &["appArmorProfile", "procMount", "runAsNonRoot", "seccompProfile"],
+        refused: &[("windowsOptions", NO_WINDOWS)],
+        ..BARE
+    },
+    Table { kind: "Capabilities", place: "`capabilities`", obeyed: &["add", "drop"], ..BARE },
+    Table {
+        kind: "SeLinuxOptions",
+        place: "`seLinuxOptions`",
+        obeyed: &["level", "role", "type", "user"],
+        ..BARE
+    },
+    Table {
+        kind: "Profile",
+        place: "`seccompProfile` and `appArmorProfile`",
+        required: &["type"],
+        passed: &["localhostProfile", "type"],
+        ..BARE
+    },
+    Table {
+        kind: "Sysctl",
+        place: "`sysctls`",
+        required: &["name", "value"],
+        passed: &["name", "value"],
+        ..BARE
+    },
+    Table {
+        kind: "HostAlias",
+        place: "`hostAliases`",
+        required: &["ip"],
+        obeyed: &["hostnames", "ip"],
+        ..BARE
+    },
+    Table {
+        kind: "PodDnsConfig",
+        place: "`dnsConfig`",
+        passed: &["nameservers", "options", "searches"],
+        ..BARE
+    },
+    Table {
+        kind: "PodDnsOption",
+        place: "`dnsConfig.options`",
+        required: &["name"],
+        passed: &["name", "value"],
+        ..BARE
+    },
+    Table { kind: "PodOs", place: "`os`", required: &["name"], obeyed: &["name"], ..BARE },
+    Table {
+        kind: "Volume",
+        place: "a volume in `volumes`",
+        required: &["name"],
+        obeyed: &[
+            "name",
+            "configMap",
+            "emptyDir",
+            "hostPath",
+            "persistentVolumeClaim",
+            "projected",
+            "secret",
+        ],
+        passed: &["downwardAPI", "image"],
+        meaningless: &[],
+        refused: &[
+            ("awsElasticBlockStore", NO_CLOUD),
+            ("azureDisk", NO_CLOUD),
+            ("azureFile", NO_SHARE),
+            ("cephfs", NO_SHARE),
+            ("cinder", NO_CLOUD),
+            ("csi", "no driver runs here: use `hostPath` or `persistentVolumeClaim`"),
+            ("ephemeral", "use `emptyDir`, or `persistentVolumeClaim` for data that stays"),
+            ("fc", NO_DISK),
+            ("flexVolume", "no driver runs here: use `hostPath` or `persistentVolumeClaim`"),
+            ("flocker", NO_SHARE),
+            ("gcePersistentDisk", NO_CLOUD),
+            ("gitRepo", "let an init container clone it into an `emptyDir`"),
+            ("glusterfs", NO_SHARE),
+            ("iscsi", NO_DISK),
+            ("nfs", NO_SHARE),
+            ("photonPersistentDisk", NO_CLOUD),
+            ("portworxVolume", NO_CLOUD),
+            ("quobyte", NO_SHARE),
+            ("rbd", NO_DISK),
+            ("scaleIO", NO_DISK),
+            ("storageos", NO_CLOUD),
+            ("vsphereVolume", NO_CLOUD),
+        ],
+    },
+    Table {
+        kind: "ConfigMapVolume",
+        place: "a volume's `configMap`",
+        required: &["name"],
+        obeyed: &["items", "name", "optional"],
+        passed: &["defaultMode"],
+        ..BARE
+    },
+    Table {
+        kind: "SecretVolume",
+        place: "a volume's `secret`",
+        required: &["secretName"],
+        obeyed: &["defaultMode", "items", "optional", "secretName"],
+        ..BARE
+    },
+    Table {
+        kind: "KeyToPath",
+        place: "an item of a volume",
+        required: &["key", "path"],
+        obeyed: &["key", "mode", "path"],
+        ..BARE
+    },
+    Table { kind: "EmptyDir", place: "`emptyDir`", passed: &["medium", "sizeLimit"], ..BARE },
+    Table { kind: "HostPath", place: "`hostPath`", required: &["path"], obeyed: &["path", "type"], ..BARE },
+    Table {
+        kind: "ClaimVolume",
+        place: "`persistentVolumeClaim`",
+        required: &["claimName"],
+        obeyed: &["claimName"],
+        passed: &["readOnly"],
+        ..BARE
+    },
+    Table {
+        kind: "ImageVolume",
+        place: "a volume's `image`",
+        required: &["reference"],
+        passed: &["pullPolicy", "reference"],
+        ..BARE
+    },
+    Table { kind: "DownwardVolume", place: "`downwardAPI`", passed: &["defaultMode", "items"], ..BARE },
+    Table {
+        kind: "DownwardFile",
+        place: "an item of `downwardAPI`",
+        required: &["path"],
+        passed: &["fieldRef", "mode", "path", "resourceFieldRef"],
+        ..BARE
+    },
+    Table { kind: "ProjectedVolume", place: "`projected`", obeyed: &["defaultMode", "sources"], ..BARE },
+    Table {
+        kind: "ProjectedKeys",
+        place: "`configMap` and `secret` in `projected`",
+        required: &["name"],
+        obeyed: &["items", "name", "optional"],
+        ..BARE
+    },
+    Table { kind: "ProjectedDownward", place: "`downwardAPI` in `projected`", passed: &["items"], ..BARE },
+    Table {
+        kind: "ProjectedSource",
+        place: "a source in `projected`",
+        obeyed: &["configMap", "secret"],
+        passed: &["downwardAPI"],
+        refused: &[
+            ("clusterTrustBundle", NO_SERVER),
+            ("podCertificate", NO_SERVER),
+            ("serviceAccountToken", NO_SERVER),
+        ],
+        ..BARE
+    },
+];

@@ -1,0 +1,328 @@
+//! Reads a specification from JSON into its types: everything that is wrong in it, each with its place.
+//!
+//! Unlike the readers that serde derives, this one doesn't stop at the first mistake, asks [`fates`](super::fates)
+//! about each field, and costs little code for each of the many small types.
+
+use std::{collections::BTreeMap, fmt::Display};
+
+use serde_json::{Map, Value};
+
+use super::{
+    fates::{self, Fate},
+    nearest::{self, nearest},
+};
+use crate::wire::field::{Field, Finding, Step};
+
+/// More findings than this about one specification help nobody.
+const MOST: usize = 100;
+
+/// How a [`Finding`] counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Class {
+    /// Not of the shape that everything that reads specifications wants.
+    Shape,
+    /// A value that the API server would refuse, or that can't do what it says.
+    Value,
+    /// A field that nothing knows.
+    Unknown,
+    /// A field or value that a single device can't obey.
+    Refused,
+    /// It means nothing on a single device.
+    Meaningless,
+}
+
+/// Where the reader is, and what it found.
+#[derive(Debug, Default)]
+pub struct Notes {
+    at: Field,
+    pub(super) found: Vec<(Class, Finding)>,
+}
+
+/// What can be read from any JSON: what doesn't fit becomes a finding, and a value that stands for nothing.
+pub trait Read: Sized {
+    /// `null`, as for a field that isn't there, is fine: whether there must be one the table says.
+    fn read(value: &Value, notes: &mut Notes) -> Self;
+}
+
+impl Notes {
+    pub(super) fn add(&mut self, class: Class, message: impl Into<String>) {
+        if self.found.len() < MOST {
+            self.found.push((class, Finding { field: self.at.clone(), message: message.into() }));
+        }
+    }
+
+    pub(super) fn shape(&mut self, wanted: &str, value: &Value) {
+        let hint = match value {
+            Value::Number(_) | Value::Bool(_) if wanted == "a text" => ": put it in quotes",
+            _ => "",
+        };
+        self.add(Class::Shape, format!("must be {wanted}, not {}{hint}", kind(value)));
+    }
+
+    pub(super) fn below<T>(&mut self, step: impl Into<Step>, read: impl FnOnce(&mut Self) -> T) -> T {
+        self.at.0.push(step.into());
+        let value = read(self);
+        self.at.0.pop();
+        value
+    }
+
+    pub(super) fn field<T: Read>(&mut self, fields: Option<&Map<String, Value>>, key: &str) -> T {
+        self.at.0.push(key.into());
+        let value = T::read(fields.and_then(|fields| fields.get(key)).unwrap_or(&Value::Null), self);
+        self.at.0.pop();
+        value
+    }
+
+    /// The fields of a mapping, each judged by the table of its type.
+    pub(super) fn mapping<'a>(
+        &mut self,
+        value: &'a Value,
+        kind: &'static str,
+    ) -> Option<&'a Map<String, Value>> {
+        let fields = match value {
+            Value::Object(fields) => Some(fields),
+            Value::Null => None,
+            _ => {
+                self.shape("a mapping (`key: value`)", value);
+                return None;
+            }
+        };
+        let table = fates::of(kind);
+        for (key, value) in fields.into_iter().flatten() {
+            let (class, message) = match table.fate(key) {
+                None => (Class::Unknown, nearest::unknown(table, key)),
+                Some(Fate::Refused(why)) if !is_zero(value) => (Class::Refused, why.to_owned()),
+                Some(Fate::Meaningless(why)) if !is_zero(value) => {
+                    (Class::Meaningless, format!("means nothing on one device: {why}"))
+                }
+                Some(_) => continue,
+            };
+            self.below(&**key, |notes| notes.add(class, message));
+        }
+        let is_missing = |key: &str| fields.and_then(|fields| fields.get(key)).is_none_or(Value::is_null);
+        for key in table.required.iter().filter(|key| is_missing(key)) {
+            self.below(*key, |notes| notes.add(Class::Shape, "is missing"));
+        }
+        fields
+    }
+
+    /// The number of the word among those allowed; without one, or where it is none of them, the first.
+    pub(super) fn word(&mut self, value: &Value, words: &[&str]) -> usize {
+        let given = match value {
+            Value::Null => return 0,
+            Value::String(text) if text.is_empty() => return 0,
+            Value::String(text) => text,
+            _ => {
+                self.shape("a text", value);
+                return 0;
+            }
+        };
+        words.iter().position(|word| word == given).unwrap_or_else(|| {
+            let near = nearest(given, words.iter().copied());
+            let hint = near.map(|word| format!(": did you mean `{word}`?")).unwrap_or_default();
+            self.add(Class::Value, format!("must be {}, not `{given}`{hint}", one_of(words)));
+            0
+        })
+    }
+
+    /// A whole number within bounds, which are not checked for one that isn't there.
+    pub(super) fn whole(&mut self, value: &Value, least: i64, most: i64) -> i64 {
+        match value {
+            Value::Null => return 0,
+            Value::Number(number) => {
+                let exact = number.as_i64();
+                let whole =
+                    number.as_f64().filter(|it| it.fract() == 0.0 && it.abs() < 1e15).map(|it| it as i64);
+                match exact.or(whole) {
+                    Some(number) if (least..=most).contains(&number) => return number,
+                    _ => self.add(Class::Value, format!("must be from {least} to {most}, not {number}")),
+                }
+            }
+            _ => self.shape("a whole number", value),
+        }
+        0
+    }
+
+    pub(super) fn text<'a>(&mut self, value: &'a Value) -> &'a str {
+        match value {
+            Value::Null => "",
+            Value::String(text) => text,
+            _ => {
+                self.shape("a text", value);
+                ""
+            }
+        }
+    }
+
+    /// A text that must be of a certain form; one that isn't is kept as nothing.
+    pub(super) fn formed<T: Default, E: Display>(
+        &mut self,
+        value: &Value,
+        form: impl FnOnce(&str) -> Result<T, E>,
+    ) -> T {
+        let text = match value {
+            Value::Null => return T::default(),
+            Value::String(text) => text,
+            _ => {
+                self.shape("a text", value);
+                return T::default();
+            }
+        };
+        form(text).unwrap_or_else(|why| {
+            self.add(Class::Value, why.to_string());
+            T::default()
+        })
+    }
+}
+
+fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "nothing",
+        Value::Bool(_) => "true or false",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a text",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "a mapping",
+    }
+}
+
+/// What says as little as a field that isn't there.
+fn is_zero(value: &Value) -> bool {
+    match value {
+        Value::Null | Value::Bool(false) => true,
+        Value::Bool(true) => false,
+        Value::Number(number) => number.as_f64() == Some(0.0),
+        Value::String(text) => text.is_empty(),
+        Value::Array(items) => items.is_empty(),
+        Value::Object(fields) => fields.is_empty(),
+    }
+}
+
+/// `a`, `b` or `c`.
+pub(super) fn one_of(words: &[&str]) -> String {
+    let mut text = String::new();
+    for (index, word) in words.iter().enumerate() {
+        let between = match index {
+            0 => "",
+            _ if index + 1 == words.len() => " or ",
+            _ => ", ",
+        };
+        text.extend([between, "`", word, "`"]);
+    }
+    text
+}
+
+impl Read for bool {
+    /// Also the words of YAML 1.1, which the reader of Kubernetes takes.
+    fn read(value: &Value, notes: &mut Notes) -> Self {
+        match value {
+            Value::Null => false,
+            Value::Bool(value) => *value,
+            Value::String(word) => match &*word.to_ascii_lowercase() {
+                "yes" | "y" | "on" | "true" => true,
+                "no" | "n" | "off" | "false" => false,
+                _ => {
+                    notes.shape("true or false", value);
+                    false
+                }
+            },
+            _ => {
+                notes.shape("true or false", value);
+                false
+            }
+        }
+    }
+}
+
+impl Read for String {
+    fn read(value: &Value, notes: &mut Notes) -> Self {
+        notes.text(value).to_owned()
+    }
+}
+
+impl<T: Read> Read for Option<T> {
+    fn read(value: &Value, notes: &mut Notes) -> Self {
+        (!value.is_null()).then(|| T::read(value, notes))
+    }
+}
+
+impl<T: Read> Read for Box<T> {
+    fn read(value: &Value, notes: &mut Notes) -> Self {
+        Self::new(T::read(value, notes))
+    }
+}
+
+impl<T: Read> Read for Vec<T> {
+    fn read(value: &Value, notes: &mut Notes) -> Self {
+        match value {
+            Value::Null => Self::new(),
+            Value::Array(items) => {
+                let items = items.iter().enumerate();
+                items.map(|(index, item)| notes.below(index, |notes| T::read(item, notes))).collect()
+            }
+            _ => {
+                notes.shape("a list", value);
+                Self::new()
+            }
+        }
+    }
+}
+
+impl<T: Read> Read for BTreeMap<String, T> {
+    fn read(value: &Value, notes: &mut Notes) -> Self {
+        let mut all = Self::new();
+        match value {
+            Value::Null => {}
+            Value::Object(fields) => {
+                for key in fields.keys() {
+                    all.insert(key.clone(), notes.field(Some(fields), key));
+                }
+            }
+            _ => notes.shape("a mapping (`key: value`)", value),
+        }
+        all
+    }
+}
+
+/// A mapping of Kubernetes' by its fields and their names; the table of the same name has the fate of each.
+macro_rules! mapping {
+    ($(#[$meta:meta])* $name:ident { $($field:ident: $type:ty = $key:literal,)* }) => {
+        $(#[$meta])*
+        #[allow(missing_docs)] // the fields are Kubernetes' own
+        #[derive(Debug, Clone, PartialEq, Default)]
+        pub struct $name { $(pub $field: $type,)* }
+
+        impl $crate::wire::podspec::reader::Read for $name {
+            fn read(value: &serde_json::Value, notes: &mut $crate::wire::podspec::reader::Notes) -> Self {
+                let _fields = notes.mapping(value, stringify!($name));
+                Self { $($field: notes.field(_fields, $key),)* }
+            }
+        }
+
+        impl $name {
+            /// The names of the fields that are read.
+            #[cfg(test)]
+            pub(in crate::wire::podspec) const KEYS: (&'static str, &'static [&'static str]) =
+                (stringify!($name), &[$($key),*]);
+        }
+    };
+}
+
+/// One of a few words; the first is what counts where none stands.
+macro_rules! words {
+    ($(#[$meta:meta])* $name:ident { $first:ident = $first_word:literal, $($variant:ident = $word:literal,)* }) => {
+        $(#[$meta])*
+        #[allow(missing_docs)] // the words are Kubernetes' own
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+        pub enum $name { #[default] $first, $($variant,)* }
+
+        impl $crate::wire::podspec::reader::Read for $name {
+            fn read(value: &serde_json::Value, notes: &mut $crate::wire::podspec::reader::Notes) -> Self {
+                let number = notes.word(value, &[$first_word, $($word),*]);
+                [Self::$first, $(Self::$variant),*][number]
+            }
+        }
+    };
+}
+
+pub(in crate::wire::podspec) use {mapping, words};

@@ -1,0 +1,224 @@
+//! Values that a text or a number alone doesn't check: quantities, modes, ports, names, paths.
+
+use std::net::IpAddr;
+
+use serde_json::Value;
+
+use super::reader::{Class, Notes, Read};
+use crate::agent::model::quantity;
+pub use crate::wire::names::{Below, Filled, Key, Label, Shown, Subdomain};
+
+/// A whole number within bounds; without one 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct Whole<const LEAST: i64, const MOST: i64>(pub i64);
+
+impl<const LEAST: i64, const MOST: i64> Read for Whole<LEAST, MOST> {
+    fn read(value: &Value, notes: &mut Notes) -> Self {
+        Self(notes.whole(value, LEAST, MOST))
+    }
+}
+
+/// How often, or for how many seconds.
+pub type Count = Whole<0, 2_147_483_647>;
+/// A user or a group.
+pub type Id = Whole<0, 2_147_483_647>;
+
+/// A port; 0 where none is meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct Port(pub u16);
+
+impl Read for Port {
+    fn read(value: &Value, notes: &mut Notes) -> Self {
+        let hint = value.as_str().is_some_and(|text| text.parse::<u16>().is_ok());
+        if hint {
+            notes.add(Class::Shape, "must be a number: write it without quotes");
+            return Self(0);
+        }
+        Self(u16::try_from(notes.whole(value, 1, 65_535)).unwrap_or(0))
+    }
+}
+
+/// A port of the host: 0 says that there is none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct HostPort(pub u16);
+
+impl Read for HostPort {
+    fn read(value: &Value, notes: &mut Notes) -> Self {
+        Self(u16::try_from(notes.whole(value, 0, 65_535)).unwrap_or(0))
+    }
+}
+
+/// A port by its number or its name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PortName {
+    /// From 1; 0 where none stands.
+    Number(u16),
+    /// That of a port of the container.
+    Name(String),
+}
+
+impl Default for PortName {
+    fn default() -> Self {
+        Self::Number(0)
+    }
+}
+
+impl Read for PortName {
+    fn read(value: &Value, notes: &mut Notes) -> Self {
+        match value {
+            Value::Null => Self::default(),
+            Value::String(name) => Self::Name(name.clone()),
+            _ => match value.as_u64().and_then(|port| u16::try_from(port).ok()) {
+                Some(port @ 1..) => Self::Number(port),
+                _ => {
+                    let message = format!("must be from 1 to 65535 or the name of a port, not {value}");
+                    notes.add(Class::Shape, message);
+                    Self::default()
+                }
+            },
+        }
+    }
+}
+
+/// An amount, as it is written.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Quantity(pub String);
+
+impl Quantity {
+    /// Rounded up.
+    pub fn bytes(&self) -> Option<u64> {
+        quantity::bytes(&self.0)
+    }
+
+    /// Rounded up: of a core, for example.
+    pub fn thousandths(&self) -> Option<u64> {
+        quantity::thousandths(&self.0)
+    }
+}
+
+impl Read for Quantity {
+    fn read(value: &Value, notes: &mut Notes) -> Self {
+        let text = match value {
+            Value::Null => return Self::default(),
+            Value::String(text) => text.clone(),
+            Value::Number(number) => number.to_string(),
+            _ => {
+                notes.shape("a quantity", value);
+                return Self::default();
+            }
+        };
+        if quantity::thousandths(&text).is_none() {
+            let number = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+            let hint = match text.strip_prefix(number).unwrap_or_default() {
+                _ if text.starts_with('-') => ": it can't be negative".to_owned(),
+                "B" => format!(": write `{number}`"),
+                "K" | "KB" => format!(": write `{number}k` or `{number}Ki`"),
+                unit @ ("MB" | "GB" | "TB" | "mb" | "gb" | "MiB" | "GiB") => {
+                    let letter = unit[..1].to_ascii_uppercase();
+                    format!(": write `{number}{letter}` or `{number}{letter}i`")
+                }
+                "g" | "t" => format!(": write `{number}{}`", text[number.len()..].to_ascii_uppercase()),
+                _ => ": it is a number with perhaps one of m, k, M, G, T, Ki, Mi, Gi, Ti".to_owned(),
+            };
+            notes.add(Class::Value, format!("`{text}` is no quantity{hint}"));
+            return Self::default();
+        }
+        Self(text)
+    }
+}
+
+/// The permissions of a file: a number, or text as people write it in YAML (`0400`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Mode(pub u32);
+
+impl Read for Mode {
+    fn read(value: &Value, notes: &mut Notes) -> Self {
+        let mode = match value {
+            Value::Null => return Self(0),
+            Value::String(octal) => u32::from_str_radix(octal.trim_start_matches("0o"), 8).ok(),
+            other => other.as_u64().and_then(|mode| u32::try_from(mode).ok()),
+        };
+        Self(mode.filter(|mode| *mode <= 0o777).unwrap_or_else(|| {
+            notes.add(Class::Value, format!("must be from 0 to 0777 (511), not {value}"));
+            0
+        }))
+    }
+}
+
+/// An address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Address(pub IpAddr);
+
+impl Default for Address {
+    fn default() -> Self {
+        Self(IpAddr::from([0; 4]))
+    }
+}
+
+impl Read for Address {
+    fn read(value: &Value, notes: &mut Notes) -> Self {
+        notes.formed(value, |text| {
+            text.parse()
+                .map(Self)
+                .map_err(|_| format!("must be an address, as 192.0.2.1 or fd00::1, not `{text}`"))
+        })
+    }
+}
+
+macro_rules! named {
+    ($($name:ident),*) => { $(
+        impl Read for $name {
+            fn read(value: &Value, notes: &mut Notes) -> Self {
+                let text = notes.text(value);
+                if !value.is_string() {
+                    return Self::default();
+                }
+                Self::try_from(text.to_owned()).unwrap_or_else(|why| {
+                    notes.add(Class::Shape, why.to_string());
+                    Self::default()
+                })
+            }
+        }
+    )* };
+}
+
+named!(Below, Filled, Key, Label, Shown, Subdomain);
+
+/// The name of a port: of a service, as the IANA lists them.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ServiceName(pub String);
+
+impl Read for ServiceName {
+    fn read(value: &Value, notes: &mut Notes) -> Self {
+        notes.formed(value, |text| {
+            let is_fine = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+            let is_name = text.len() <= 15
+                && text.bytes().all(is_fine)
+                && text.bytes().any(|byte| byte.is_ascii_lowercase())
+                && !text.contains("--")
+                && !text.starts_with('-')
+                && !text.ends_with('-');
+            if is_name || text.is_empty() {
+                return Ok(Self(text.to_owned()));
+            }
+            Err(format!(
+                "`{text}` can't name a port: it takes at most 15 lower-case letters, digits and single inner hyphens, \
+                 and one letter at least"
+            ))
+        })
+    }
+}
+
+/// A path from the root on.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct AbsolutePath(pub String);
+
+impl Read for AbsolutePath {
+    fn read(value: &Value, notes: &mut Notes) -> Self {
+        notes.formed(value, |text| match text {
+            _ if !text.starts_with('/') => Err(format!("must be an absolute path, not `{text}`")),
+            _ if text.contains('\0') => Err("holds a character that no path can hold".to_owned()),
+            _ => Ok(Self(text.to_owned())),
+        })
+    }
+}
