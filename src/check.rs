@@ -59,14 +59,19 @@ pub fn check(settings: &Settings, is_strict: bool) -> Report {
         text.push_str("\nProblems\n");
     }
     for problem in &problems {
-        let word = if problem.severity == Severity::Error { "error" } else { "warning" };
+        let word = match problem.severity {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+            Severity::Note => "note",
+        };
         line(&mut text, &format!("  {word}: {}", problem.to_string().replace('\n', "\n  ")));
     }
     for doubt in &doubts {
         line(&mut text, &format!("  warning: {doubt}"));
     }
-    let errors = problems.iter().filter(|problem| problem.severity == Severity::Error).count();
-    let warnings = problems.len() - errors + doubts.len();
+    let those = |severity| problems.iter().filter(|problem| problem.severity == severity).count();
+    let errors = those(Severity::Error);
+    let warnings = those(Severity::Warning) + doubts.len();
     let counts = [
         count(desired.workloads.len(), "workload"),
         count(desired.profiles.len(), "profile"),

@@ -63,6 +63,12 @@ pub(super) struct Finding {
     pub(super) message: String,
 }
 
+impl From<Finding> for Vec<Finding> {
+    fn from(finding: Finding) -> Self {
+        vec![finding]
+    }
+}
+
 impl Finding {
     pub(super) fn new<const N: usize>(path: [&str; N], message: impl Into<String>) -> Self {
         Self { field: Field::from(path), message: message.into() }

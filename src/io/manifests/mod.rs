@@ -181,21 +181,24 @@ impl Manifests {
     fn complain(&mut self, problems: Vec<Problem>) -> Result<(), SendError<Event>> {
         let problems: BTreeSet<Problem> = gather(problems);
         for problem in problems.difference(&self.complaints) {
-            let reason = match problem.severity {
-                Severity::Error => Reason::ConfigurationRejected,
-                Severity::Warning => Reason::ConfigurationApplied,
+            let say = match problem.severity {
+                Severity::Error => |message| Notice::warning(Reason::ConfigurationRejected, message),
+                Severity::Warning => |message| Notice::warning(Reason::ConfigurationApplied, message),
+                Severity::Note => |message| Notice::info(Reason::ConfigurationApplied, message),
             };
-            self.events.send(Event::Notice(Notice::warning(reason, problem.to_string())))?;
+            self.events.send(Event::Notice(say(problem.to_string())))?;
         }
+        let is_wrong = |problem: &&Problem| problem.severity != Severity::Note;
         if problems != self.complaints {
             let shown = |problem: &Problem| notice::Problem {
                 workload: problem.workload.clone(),
                 message: problem.to_string(),
             };
-            self.events.send(Event::Problems(problems.iter().map(shown).collect()))?;
+            let wrong = problems.iter().filter(is_wrong);
+            self.events.send(Event::Problems(wrong.map(shown).collect()))?;
         }
         let files = |problems: &BTreeSet<Problem>| -> BTreeSet<Arc<str>> {
-            gather(problems.iter().map(|problem| problem.file.clone()))
+            gather(problems.iter().filter(is_wrong).map(|problem| problem.file.clone()))
         };
         for file in files(&self.complaints).difference(&files(&problems)) {
             let message = format!("{file}: nothing is wrong with it any more");

@@ -110,7 +110,7 @@ pub fn configuration(body: &[u8], device: &str) -> Result<Configuration, String>
             continue;
         }
         let mut warn = |warning: &str| problems.push(format!("{subject}: {warning}").into());
-        match workload(value, &secrets, &budget, &mut warn) {
+        match workload(value, device, &secrets, &budget, &mut warn) {
             Ok(workload) => desired.workloads.push(Arc::new(workload)),
             Err(problem) => {
                 let workload = (!name.is_empty()).then(|| name.to_owned());
@@ -199,6 +199,7 @@ fn profiles(list: &[Value], problems: &mut Vec<Problem>) -> Vec<Profile> {
 /// Reads a workload by way of the manifest that says the same: one shape to check, and one id whatever the source.
 fn workload(
     value: &Value,
+    device: &str,
     secrets: &[&Secret],
     budget: &Cell<usize>,
     warn: &mut dyn FnMut(&str),
@@ -232,7 +233,11 @@ fn workload(
             "pod": {"spec": specification},
         },
     });
-    let (mut manifest, findings) = resource::read_workload(document).map_err(|finding| say(&finding))?;
+    let (mut manifest, findings) = resource::read_workload(document).map_err(|found| {
+        // the first ones tell enough
+        let told: Vec<String> = found.iter().take(3).map(&say).collect();
+        told.join("; ")
+    })?;
     let auth = &value["imageRegistries"]["authFile"];
     if !auth.is_null() && auth != "" {
         let checked = auth.as_str().map_or_else(|| Err("is no text".to_owned()), registry::check);
@@ -254,7 +259,7 @@ fn workload(
     // they were chosen for this workload, whatever namespace they name
     let namespace = manifest.content.namespace.as_str();
     let maps = gather(maps.iter().map(|(name, map)| ((namespace, name.as_str()), map)));
-    assemble::finish(&manifest, &maps, secrets).map_err(|finding| say(&finding))
+    assemble::finish(&manifest, &maps, secrets, (device, None)).map_err(|finding| say(&finding))
 }
 
 /// As a person writes what shall reach the pod; the server has stripped the prefix.

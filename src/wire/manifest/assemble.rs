@@ -19,7 +19,7 @@ use crate::{
     agent::model::{
         confidential::Confidential,
         gather::gather,
-        workload::{Content, Desired, Workload},
+        workload::{Content, Desired, Engine, Workload},
     },
     wire::{
         field::{Field, Finding},
@@ -56,13 +56,16 @@ pub fn assemble(documents: &[&Document], broken: &[Broken], device_id: &str) -> 
         profiles: device.map(|device| device.profiles.clone()).unwrap_or_default(),
         ..Desired::default()
     };
+    let none = BTreeMap::new();
     for document in unique {
         let Resource::Workload(manifest) = &document.resource else { continue };
         if !is_for(manifest, device, device_id) {
             desired.elsewhere.push(manifest.content.name.clone());
             continue;
         }
-        match finish(manifest, &maps, &secrets) {
+        let labels = device.map_or(&none, |device| &device.labels);
+        let node = (device_id, Some(labels));
+        match finish(manifest, &maps, &secrets, node) {
             Ok(workload) => desired.workloads.push(Arc::new(workload)),
             Err(finding) => {
                 desired.unreadable.push(manifest.content.name.clone());
@@ -157,12 +160,16 @@ fn is_for(manifest: &WorkloadManifest, device: Option<&Device>, device_id: &str)
     }
 }
 
-/// The workload with the `ConfigMap`s and `Secret`s that it names.
+/// The workload with the `ConfigMap`s and `Secret`s that it names, on the device of this id and with these labels.
 pub(in crate::wire) fn finish(
     manifest: &WorkloadManifest,
     maps: &BTreeMap<(&str, &str), &ConfigMap>,
     secrets: &[&Secret],
+    (device_id, labels): (&str, Option<&BTreeMap<String, String>>),
 ) -> Result<Workload, Finding> {
+    if manifest.content.engine != Engine::Kubernetes {
+        manifest.node.check(device_id, labels)?;
+    }
     let namespace = manifest.content.namespace.as_str();
     let is_seen = |secret: &Secret| secret.namespace.is_empty() || secret.namespace == namespace;
     let secret_of = |name: &str| secrets.iter().find(|secret| secret.name == name && is_seen(secret));
@@ -171,14 +178,22 @@ pub(in crate::wire) fn finish(
         Finding { field: field.clone(), message }
     };
     let (mut used_maps, mut used_secrets) = (BTreeMap::new(), Map::new());
-    for Use { kind, name, optional, field } in &manifest.uses {
+    for Use { kind, name, optional, field, keys } in &manifest.uses {
         let key = (namespace, name.as_str());
         let what = match kind {
             Kind::ConfigMap => "ConfigMap",
             Kind::Secret => "Secret",
         };
         match (kind, maps.get(&key), secret_of(name)) {
-            (Kind::ConfigMap, Some(map), _) => drop(used_maps.insert(name.as_str(), map)),
+            (Kind::ConfigMap, Some(map), _) => {
+                let has =
+                    |key: &str| ["data", "binaryData"].iter().any(|it| map.whole[*it].get(key).is_some());
+                if let Some((key, field)) = keys.iter().find(|(key, _)| !*optional && !has(key)) {
+                    let message = format!("the ConfigMap `{name}` has no key `{key}`");
+                    return Err(Finding { field: field.clone(), message });
+                }
+                used_maps.insert(name.as_str(), map);
+            }
             (Kind::Secret, _, Some(secret)) => drop(used_secrets.insert(name.clone(), secret.data.0.clone())),
             _ if *optional => {}
             _ => return Err(missing(field, what, name)),

@@ -91,32 +91,46 @@ impl Contents {
         };
         match resource::read(value) {
             Ok((mut resource, findings)) => {
-                let faults = match &mut resource {
-                    Resource::Device(device) => std::mem::take(&mut device.faults),
-                    _ => Vec::new(),
+                let (faults, notes) = match &mut resource {
+                    Resource::Device(device) => (std::mem::take(&mut device.faults), Vec::new()),
+                    Resource::Workload(workload) => (Vec::new(), std::mem::take(&mut workload.notes)),
+                    _ => (Vec::new(), Vec::new()),
                 };
-                for (severity, findings, what) in [
-                    (Severity::Error, faults, "names are bad"),
-                    (Severity::Warning, findings, "things have no effect"),
-                ] {
-                    let more = findings.len().saturating_sub(MOST_WARNINGS);
-                    let told = findings.into_iter().take(MOST_WARNINGS);
-                    self.problems.extend(told.map(|f| allowance.problem(&source, file, severity, f)));
-                    if more > 0 {
-                        let finding = Finding::new([], format!("{more} more {what}"));
-                        self.problems.push(allowance.problem(&source, file, severity, finding));
-                    }
-                }
+                let mut tell = |severity, findings, what| {
+                    self.problems.extend(problems(&source, file, allowance, severity, findings, what));
+                };
+                tell(Severity::Error, faults, "names are bad");
+                tell(Severity::Warning, findings, "things have no effect");
+                tell(Severity::Note, notes, "things mean nothing here");
                 self.documents.push(Document { file: file.clone(), source, resource });
             }
-            Err(finding) => {
-                let mut problem = allowance.problem(&source, file, Severity::Error, finding);
-                if let Broken::Workload(name) = &broken {
-                    problem.workload = Some(name.clone());
+            Err(findings) => {
+                let what = "things are wrong";
+                for mut problem in problems(&source, file, allowance, Severity::Error, findings, what) {
+                    if let Broken::Workload(name) = &broken {
+                        problem.workload = Some(name.clone());
+                    }
+                    self.problems.push(problem);
                 }
                 self.broken.push(broken);
-                self.problems.push(problem);
             }
         }
     }
+}
+
+/// The findings about a document with their lines, and how many more there are.
+fn problems(
+    source: &Source,
+    file: &Arc<str>,
+    allowance: &Allowance,
+    severity: Severity,
+    mut findings: Vec<Finding>,
+    what: &str,
+) -> Vec<Problem> {
+    let more = findings.len().saturating_sub(MOST_WARNINGS);
+    findings.truncate(MOST_WARNINGS);
+    if more > 0 {
+        findings.push(Finding::new([], format!("{more} more {what}")));
+    }
+    findings.into_iter().map(|finding| allowance.problem(source, file, severity, finding)).collect()
 }

@@ -13,6 +13,7 @@ mod document;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
+mod node;
 mod pod;
 mod probe;
 mod problem;

@@ -1,171 +1,57 @@
-//! What the agent itself must know of a pod specification; the specification reaches podman as it is written.
+//! What the agent itself takes from a pod specification, beside the pod that an engine makes of it.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use serde::{Deserialize, de::Error};
+use serde::de::Error;
 use serde_json::Value;
 
-use super::probe::{self, Asked};
+use super::probe::{Asked, probe};
 use crate::{
     agent::model::{
-        probe::Probes,
+        probe::{Probe, Probes},
         workload::{Content, Engine, RestartPolicy, Workload},
     },
     wire::{
-        field::{Field, Finding},
-        names::{Below, Filled, Key, Label, Shown, Subdomain},
+        field::{Field, Finding, Step},
         podman::pod::container_name,
-        strict,
+        podspec::{
+            self, PodSpec,
+            container::{Container, RestartPolicy as Written},
+            reader::Class,
+            values::Key,
+            volumes::KeyToPath,
+        },
     },
 };
 
-/// The part of a `PodSpec` that matters here. Fields with an underscore are read only to be checked: podman
-/// would find the mistake as well, but it has no line to show.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct Pod {
-    containers: Vec<Container>,
-    init_containers: Option<Vec<Container>>,
-    restart_policy: Option<Restart>,
-    termination_grace_period_seconds: Option<Grace>,
-    volumes: Option<Vec<Volume>>,
-    host_network: Option<bool>,
+/// What is wrong with a specification, apart.
+#[derive(Debug, Default)]
+pub(super) struct Findings {
+    pub(super) errors: Vec<Finding>,
+    pub(super) warnings: Vec<Finding>,
+    /// What means nothing on one device.
+    pub(super) notes: Vec<Finding>,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Container {
-    name: Shown,
-    #[serde(rename = "image")]
-    _image: Filled,
-    #[serde(rename = "command")]
-    _command: Option<Vec<String>>,
-    #[serde(rename = "args")]
-    _args: Option<Vec<String>>,
-    env: Option<Vec<Variable>>,
-    env_from: Option<Vec<Variables>>,
-    #[serde(default)]
-    ports: Value,
-    #[serde(default)]
-    startup_probe: Value,
-    #[serde(default)]
-    liveness_probe: Value,
-    #[serde(default)]
-    readiness_probe: Value,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Variable {
-    #[serde(rename = "name")]
-    _name: Filled,
-    #[serde(rename = "value")]
-    _value: Option<String>,
-    value_from: Option<ValueFrom>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct ValueFrom {
-    config_map_key_ref: Option<Reference>,
-    secret_key_ref: Option<Reference>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Variables {
-    config_map_ref: Option<Reference>,
-    secret_ref: Option<Reference>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Volume {
-    #[serde(rename = "name")]
-    _name: Label,
-    config_map: Option<Reference>,
-    secret: Option<SecretVolume>,
-    projected: Option<Projected>,
-    #[serde(rename = "downwardAPI")]
-    _downward: Option<DownwardItems>,
-}
-
-/// Which keys become files, and where.
-#[derive(Debug, Deserialize)]
-struct Item {
-    #[serde(rename = "key")]
-    _key: Key,
-    #[serde(rename = "path")]
-    _path: Below,
-}
-
-#[derive(Debug, Deserialize)]
-struct DownwardItems {
-    #[serde(rename = "items")]
-    _items: Option<Vec<DownwardItem>>,
-}
-
-#[derive(Debug, Deserialize)]
-struct DownwardItem {
-    #[serde(rename = "path")]
-    _path: Below,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct SecretVolume {
-    secret_name: Subdomain,
-    optional: Option<bool>,
-    #[serde(rename = "items")]
-    _items: Option<Vec<Item>>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Projected {
-    sources: Option<Vec<ProjectedSource>>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct ProjectedSource {
-    config_map: Option<Reference>,
-    secret: Option<Reference>,
-    #[serde(rename = "downwardAPI")]
-    _downward: Option<DownwardItems>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Reference {
-    name: Subdomain,
-    optional: Option<bool>,
-    #[serde(rename = "items")]
-    _items: Option<Vec<Item>>,
-}
-
-#[derive(Debug, Clone, Copy, Deserialize)]
-enum Restart {
-    Always,
-    OnFailure,
-    Never,
-}
-
-/// Podman and the kernel know nothing shorter than a second.
-#[derive(Debug, Clone, Copy, Deserialize)]
-#[serde(try_from = "i64")]
-struct Grace(Duration);
-
-impl TryFrom<i64> for Grace {
-    type Error = String;
-
-    fn try_from(seconds: i64) -> Result<Self, String> {
-        match u64::try_from(seconds) {
-            Ok(seconds @ 0..=86_400) => Ok(Self(Duration::from_secs(seconds.max(1)))),
-            _ => Err(format!("must be from 0 to 86400 seconds, not {seconds}")),
+/// Reads the specification that stands at a field of a document. A cluster judges its own: it may know more.
+pub(super) fn read(specification: &Value, at: &Field, engine: Engine) -> (PodSpec, Findings) {
+    let (spec, found) = podspec::read(specification);
+    let mut findings = Findings::default();
+    for (class, mut finding) in found {
+        finding.field.0.splice(0..0, at.0.iter().cloned());
+        match (class, engine) {
+            (Class::Shape, _) | (Class::Value | Class::Unknown | Class::Refused, Engine::Podman { .. }) => {
+                findings.errors.push(finding);
+            }
+            (Class::Value | Class::Unknown, Engine::Kubernetes) => findings.warnings.push(finding),
+            (Class::Meaningless, Engine::Podman { .. }) => findings.notes.push(finding),
+            (Class::Refused | Class::Meaningless, Engine::Kubernetes) => {}
         }
     }
+    (spec, findings)
 }
 
-/// What a [`Reference`] refers to.
+/// What a [`Use`] refers to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     ConfigMap,
@@ -181,6 +67,8 @@ pub(super) struct Use {
     pub(super) optional: bool,
     /// Where it is named.
     pub(super) field: Field,
+    /// What must be in it, and where that is said.
+    pub(super) keys: Vec<(String, Field)>,
 }
 
 /// The workload of a content that was read before; the schedule and the profiles are its configuration's.
@@ -188,126 +76,141 @@ pub(super) struct Use {
 /// # Errors
 /// The specification is none.
 pub(in crate::wire) fn restored(content: Content) -> Result<Workload, serde_json::Error> {
-    let (pod, _): (Pod, _) = strict::typed(&content.specification.value())
-        .map_err(|finding| serde_json::Error::custom(finding.message))?;
+    let specification = content.specification.value();
+    if !specification.is_object() {
+        return Err(serde_json::Error::custom("the specification is no mapping"));
+    }
+    let pod = PodSpec::of(&specification);
     let rootless = content.engine == Engine::Podman { rootless: true };
-    let probes = pod.probes(&Field::default(), rootless, &mut Vec::new()).unwrap_or_default();
-    Ok(Workload { restart: pod.restart(), grace: pod.grace(), probes, ..Workload::new(content) })
+    let probes = probes(&pod, &Field::default(), rootless, &mut Vec::new());
+    Ok(Workload { restart: restart(&pod), grace: grace(&pod), probes, ..Workload::new(content) })
 }
 
-impl Pod {
-    /// What the shape alone doesn't say.
-    pub(super) fn check(&self, at: &Field) -> Result<(), Finding> {
-        if self.containers.is_empty() {
-            let field = at.then("containers");
-            return Err(Finding { field, message: "must list at least one container".to_owned() });
-        }
-        let mut seen = BTreeSet::new();
-        for (container, field) in self.all_containers(at) {
-            if !seen.insert(&container.name.0) {
-                let message = format!("`{}` names two containers", container.name.0);
-                return Err(Finding { field: field.then("name"), message });
-            }
-        }
-        Ok(())
+pub(super) fn restart(pod: &PodSpec) -> RestartPolicy {
+    match pod.restart_policy {
+        Written::Always => RestartPolicy::Always,
+        Written::OnFailure => RestartPolicy::OnFailure,
+        Written::Never => RestartPolicy::Never,
     }
+}
 
-    pub(super) fn restart(&self) -> RestartPolicy {
-        match self.restart_policy {
-            None | Some(Restart::Always) => RestartPolicy::Always,
-            Some(Restart::OnFailure) => RestartPolicy::OnFailure,
-            Some(Restart::Never) => RestartPolicy::Never,
-        }
-    }
+/// Podman and the kernel know nothing shorter than a second.
+pub(super) fn grace(pod: &PodSpec) -> Duration {
+    pod.termination_grace_period_seconds.map_or(Duration::from_secs(10), |grace| {
+        Duration::from_secs(u64::try_from(grace.0).unwrap_or(0).max(1))
+    })
+}
 
-    pub(super) fn grace(&self) -> Duration {
-        self.termination_grace_period_seconds.map_or(Duration::from_secs(10), |grace| grace.0)
-    }
-
-    /// The probes of its containers; findings are about those that have no effect.
-    pub(super) fn probes(
-        &self,
-        at: &Field,
-        rootless: bool,
-        findings: &mut Vec<Finding>,
-    ) -> Result<Vec<Probes>, Finding> {
-        let mut all = Vec::new();
-        for (index, container) in self.containers.iter().enumerate() {
-            let field = at.then("containers").then(index);
-            let host_network = self.host_network.unwrap_or(false);
-            let asked = Asked { host_network, rootless, ports: &container.ports };
-            let mut read = |probe, key: &str| probe::read(probe, field.then(key), asked, findings);
-            let startup = read(&container.startup_probe, "startupProbe")?;
-            let liveness = read(&container.liveness_probe, "livenessProbe")?;
-            if !container.readiness_probe.is_null() {
-                let message = "has no effect: nothing on a device waits for a container to be ready";
-                findings.push(Finding { field: field.then("readinessProbe"), message: message.to_owned() });
-            }
-            if startup.is_some() || liveness.is_some() {
-                all.push(Probes {
-                    container: container_name(&container.name.0).into_owned(),
-                    startup,
-                    liveness,
-                });
-            }
-        }
-        Ok(all)
-    }
-
-    /// Every use of a `ConfigMap` or `Secret`.
-    pub(super) fn uses(&self, at: &Field) -> Vec<Use> {
-        let mut uses = Vec::new();
-        self.visit(at, &mut |kind, Reference { name, optional, .. }, field| {
-            uses.push(Use { kind, name: name.0.clone(), optional: optional.unwrap_or(false), field });
-        });
-        uses
-    }
-
-    fn visit(&self, at: &Field, visit: &mut dyn FnMut(Kind, &Reference, Field)) {
-        let mut add = |kind, reference: &Option<Reference>, field: &Field, key: &str| {
-            if let Some(reference) = reference {
-                visit(kind, reference, field.then(key).then("name"));
-            }
+/// The probes of its containers; findings are about those that have no effect.
+pub(super) fn probes(pod: &PodSpec, at: &Field, rootless: bool, findings: &mut Vec<Finding>) -> Vec<Probes> {
+    let mut all = Vec::new();
+    for (index, container) in pod.containers.iter().enumerate() {
+        let field = at.then("containers").then(index);
+        let asked = Asked { host_network: pod.host_network, rootless, ports: &container.ports };
+        let mut read = |written: &Option<_>, key: &str| -> Option<Arc<Probe>> {
+            probe(written.as_ref()?, &field.then(key), asked, findings)
         };
-        for (container, field) in self.all_containers(at) {
-            for (index, variable) in container.env.iter().flatten().enumerate() {
-                if let Some(from) = &variable.value_from {
-                    let field = field.then("env").then(index).then("valueFrom");
-                    add(Kind::ConfigMap, &from.config_map_key_ref, &field, "configMapKeyRef");
-                    add(Kind::Secret, &from.secret_key_ref, &field, "secretKeyRef");
+        let startup = read(&container.startup_probe, "startupProbe");
+        let liveness = read(&container.liveness_probe, "livenessProbe");
+        if container.readiness_probe.is_some() {
+            let message = "has no effect: nothing on a device waits for a container to be ready";
+            findings.push(Finding { field: field.then("readinessProbe"), message: message.to_owned() });
+        }
+        if startup.is_some() || liveness.is_some() {
+            let container = container_name(&container.name.0).into_owned();
+            all.push(Probes { container, startup, liveness });
+        }
+    }
+    all
+}
+
+/// Every use of a `ConfigMap` or `Secret`.
+pub(super) fn uses(pod: &PodSpec, at: &Field) -> Vec<Use> {
+    let mut uses = Uses { at, all: Vec::new() };
+    for (list, containers) in [("initContainers", &pod.init_containers), ("containers", &pod.containers)] {
+        for (index, container) in containers.iter().enumerate() {
+            uses.of_container(container, &[list.into(), index.into()]);
+        }
+    }
+    for (index, volume) in pod.volumes.iter().enumerate() {
+        let steps = ["volumes".into(), index.into()];
+        if let Some(map) = &volume.config_map {
+            uses.add(Kind::ConfigMap, &map.name.0, map.optional, &steps, &["configMap", "name"]);
+            uses.items(&map.items);
+        }
+        if let Some(secret) = &volume.secret {
+            let name = &secret.secret_name.0;
+            uses.add(Kind::Secret, name, secret.optional, &steps, &["secret", "secretName"]);
+        }
+        for (inner, source) in volume.projected.iter().flat_map(|projected| &projected.sources).enumerate() {
+            let mut steps = steps.to_vec();
+            steps.extend(["projected".into(), "sources".into(), inner.into()]);
+            for (kind, key, keys) in
+                [(Kind::ConfigMap, "configMap", &source.config_map), (Kind::Secret, "secret", &source.secret)]
+            {
+                if let Some(keys) = keys {
+                    uses.add(kind, &keys.name.0, keys.optional, &steps, &[key, "name"]);
+                    uses.items(&keys.items);
                 }
             }
-            for (index, variables) in container.env_from.iter().flatten().enumerate() {
-                let field = field.then("envFrom").then(index);
-                add(Kind::ConfigMap, &variables.config_map_ref, &field, "configMapRef");
-                add(Kind::Secret, &variables.secret_ref, &field, "secretRef");
-            }
         }
-        for (index, volume) in self.volumes.iter().flatten().enumerate() {
-            let field = at.then("volumes").then(index);
-            add(Kind::ConfigMap, &volume.config_map, &field, "configMap");
-            let sources = volume.projected.iter().flat_map(|projected| &projected.sources).flatten();
-            for (index, source) in sources.enumerate() {
-                let field = field.then("projected").then("sources").then(index);
-                add(Kind::ConfigMap, &source.config_map, &field, "configMap");
-                add(Kind::Secret, &source.secret, &field, "secret");
-            }
-        }
-        for (index, volume) in self.volumes.iter().flatten().enumerate() {
-            if let Some(SecretVolume { secret_name, optional, .. }) = &volume.secret {
-                let reference = Reference { name: secret_name.clone(), optional: *optional, _items: None };
-                let field = at.then("volumes").then(index).then("secret").then("secretName");
-                visit(Kind::Secret, &reference, field);
-            }
+    }
+    uses.all
+}
+
+struct Uses<'a> {
+    at: &'a Field,
+    all: Vec<Use>,
+}
+
+impl Uses<'_> {
+    fn add(&mut self, kind: Kind, name: &str, optional: bool, steps: &[Step], keys: &[&str]) {
+        let mut field = self.at.clone();
+        field.0.extend(steps.iter().cloned().chain(keys.iter().map(|key| Step::from(*key))));
+        self.all.push(Use { kind, name: name.to_owned(), optional, field, keys: Vec::new() });
+    }
+
+    /// Of the last one.
+    fn key(&mut self, key: &Key, steps: &[Step]) {
+        if let Some(last) = self.all.last_mut() {
+            let (_, source) = last.field.0.split_last().unwrap_or((&Step::Index(0), &[]));
+            let field = source.iter().chain(steps).cloned().collect();
+            last.keys.push((key.0.clone(), Field(field)));
         }
     }
 
-    fn all_containers(&self, at: &Field) -> impl Iterator<Item = (&Container, Field)> {
-        let list = |list: Field, containers| {
-            let numbered = <[Container]>::iter(containers).enumerate();
-            numbered.map(move |(index, container)| (container, list.then(index)))
-        };
-        let init = list(at.then("initContainers"), self.init_containers.as_deref().unwrap_or_default());
-        init.chain(list(at.then("containers"), &self.containers))
+    fn items(&mut self, items: &[KeyToPath]) {
+        for (index, item) in items.iter().enumerate() {
+            self.key(&item.key, &["items".into(), index.into(), "key".into()]);
+        }
+    }
+
+    fn of_container(&mut self, container: &Container, steps: &[Step]) {
+        for (index, variable) in container.env.iter().enumerate() {
+            let Some(from) = &variable.value_from else { continue };
+            let mut steps = steps.to_vec();
+            steps.extend(["env".into(), index.into(), "valueFrom".into()]);
+            for (kind, key, reference) in [
+                (Kind::ConfigMap, "configMapKeyRef", &from.config_map_key_ref),
+                (Kind::Secret, "secretKeyRef", &from.secret_key_ref),
+            ] {
+                if let Some(reference) = reference {
+                    self.add(kind, &reference.name.0, reference.optional, &steps, &[key, "name"]);
+                    self.key(&reference.key, &["key".into()]);
+                }
+            }
+        }
+        for (index, source) in container.env_from.iter().enumerate() {
+            let mut steps = steps.to_vec();
+            steps.extend(["envFrom".into(), index.into()]);
+            for (kind, key, reference) in [
+                (Kind::ConfigMap, "configMapRef", &source.config_map_ref),
+                (Kind::Secret, "secretRef", &source.secret_ref),
+            ] {
+                if let Some(reference) = reference {
+                    self.add(kind, &reference.name.0, reference.optional, &steps, &[key, "name"]);
+                }
+            }
+        }
     }
 }

@@ -1,209 +1,120 @@
-//! The probes of a container: as Kubernetes defines them, as far as this agent can ask. Read by hand, as derived
-//! readers of so many small shapes would make the binary noticeably larger.
+//! The probes of a container, as far as this agent can ask.
 
 use std::{net::Ipv6Addr, sync::Arc, time::Duration};
 
-use serde_json::Value;
-
 use crate::{
     agent::model::probe::{Check, Host, Probe},
-    wire::field::{Field, Finding},
+    wire::{
+        field::{Field, Finding},
+        podspec::{
+            container::ContainerPort,
+            probe::{self, HttpGetAction, Scheme},
+            values::{Count, PortName},
+        },
+    },
 };
-
-/// A part of a document, and where it stands.
-struct Part<'a> {
-    value: &'a Value,
-    at: Field,
-}
-
-impl<'a> Part<'a> {
-    fn get(&self, key: &str) -> Part<'a> {
-        Part { value: &self.value[key], at: self.at.then(key) }
-    }
-
-    fn is_there(&self) -> bool {
-        !self.value.is_null()
-    }
-
-    fn fail<T>(&self, message: impl Into<String>) -> Result<T, Finding> {
-        Err(Finding { field: self.at.clone(), message: message.into() })
-    }
-
-    fn items(&self) -> Result<impl Iterator<Item = Part<'a>>, Finding> {
-        let items = match self.value {
-            Value::Null => &[][..],
-            Value::Array(items) => items,
-            _ => return self.fail("must be a list"),
-        };
-        let at = self.at.clone();
-        Ok(items.iter().enumerate().map(move |(index, value)| Part { value, at: at.then(index) }))
-    }
-
-    /// Empty if it isn't there.
-    fn text(&self) -> Result<&'a str, Finding> {
-        match self.value {
-            Value::Null => Ok(""),
-            Value::String(text) => Ok(text),
-            _ => self.fail("must be a text"),
-        }
-    }
-
-    /// A text of nothing but these bytes.
-    fn text_of(&self, is_fine: impl Fn(u8) -> bool, otherwise: &str) -> Result<&'a str, Finding> {
-        let text = self.text()?;
-        if text.bytes().all(is_fine) { Ok(text) } else { self.fail(format!("`{text}` {otherwise}")) }
-    }
-
-    /// A number of seconds or of times; 0 is the default, as in Kubernetes.
-    fn number_or(&self, default: u32) -> Result<u32, Finding> {
-        match (self.value, self.value.as_i64().and_then(|number| i32::try_from(number).ok())) {
-            (Value::Null, _) | (_, Some(0)) => Ok(default),
-            (_, Some(number @ 1..)) => Ok(number.unsigned_abs()),
-            (other, _) => self.fail(format!("must be a number from 0 to {}, not {other}", i32::MAX)),
-        }
-    }
-
-    fn seconds_or(&self, default: u32) -> Result<Duration, Finding> {
-        self.number_or(default).map(|seconds| Duration::from_secs(seconds.into()))
-    }
-}
 
 /// The container that a probe asks.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Asked<'a> {
     pub(super) host_network: bool,
     pub(super) rootless: bool,
-    /// Its `ports`, as they are written.
-    pub(super) ports: &'a Value,
+    pub(super) ports: &'a [ContainerPort],
 }
 
-/// Reads a liveness or startup probe; nothing but a finding if it is a good one that can't be made here.
-pub(super) fn read(
-    probe: &Value,
-    at: Field,
-    asked: Asked<'_>,
-    findings: &mut Vec<Finding>,
-) -> Result<Option<Arc<Probe>>, Finding> {
-    let probe = Part { value: probe, at };
-    if !probe.is_there() {
-        return Ok(None);
-    }
-    let success = probe.get("successThreshold");
-    if success.number_or(1)? != 1 {
-        return success.fail("must be 1 for this probe");
-    }
-    let mut handlers = ["exec", "httpGet", "tcpSocket", "grpc"].into_iter();
-    let Some(kind) = handlers.find(|kind| probe.get(kind).is_there()) else {
-        return probe.fail("needs one of `exec`, `httpGet` and `tcpSocket`");
-    };
-    if handlers.any(|kind| probe.get(kind).is_there()) {
-        return probe.fail("has more than one of `exec`, `httpGet`, `tcpSocket` and `grpc`");
-    }
-    let handler = probe.get(kind);
-    let check = match kind {
-        "exec" => Ok(exec(&handler)?),
-        "httpGet" => http(&handler, asked)?,
-        "tcpSocket" => tcp(&handler, asked)?,
-        _ => Err("gRPC is not supported"),
-    };
-    let initial_delay = probe.get("initialDelaySeconds").seconds_or(0)?;
-    let period = probe.get("periodSeconds").seconds_or(10)?;
-    let timeout = probe.get("timeoutSeconds").seconds_or(1)?;
-    let failure_threshold = probe.get("failureThreshold").number_or(3)?;
-    match check {
-        Ok(check) => Ok(Some(Arc::new(Probe { check, initial_delay, period, timeout, failure_threshold }))),
-        Err(why) => {
-            findings.push(Finding { field: handler.at, message: format!("has no effect: {why}") });
-            Ok(None)
-        }
-    }
-}
-
-fn exec(handler: &Part<'_>) -> Result<Check, Finding> {
-    let command = handler.get("command");
-    let words = command.items()?.map(|word| word.text().map(str::to_owned)).collect::<Result<Vec<_>, _>>()?;
-    if words.is_empty() { command.fail("must not be empty") } else { Ok(Check::Exec(words)) }
-}
-
-/// The check, or why nobody can make it.
+/// What can be asked, or why nobody can ask it.
 type Possible<T> = Result<T, &'static str>;
 
-fn http(handler: &Part<'_>, asked: Asked<'_>) -> Result<Possible<Check>, Finding> {
-    let target = asked.target(handler)?;
-    let is_fine = |byte: u8| byte.is_ascii_graphic() && !b"\"#<>\\^`{|}".contains(&byte);
-    let path = handler.get("path").text_of(is_fine, "can't be a path: write other characters as %XX")?;
-    let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
-    let mut headers = Vec::new();
-    for header in handler.get("httpHeaders").items()? {
-        let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-        let name = header.get("name");
-        let text = name.text_of(is_token, "can't be a header")?;
-        if text.is_empty() {
-            return name.fail("must not be empty");
+/// A liveness or startup probe; nothing but a finding if it is a good one that can't be made here.
+pub(super) fn probe(
+    written: &probe::Probe,
+    at: &Field,
+    asked: Asked<'_>,
+    findings: &mut Vec<Finding>,
+) -> Option<Arc<Probe>> {
+    let (kind, check) = if let Some(action) = &written.exec {
+        ("exec", Ok(Check::Exec(action.command.clone())))
+    } else if let Some(action) = &written.http_get {
+        ("httpGet", asked.http(action))
+    } else if let Some(action) = &written.tcp_socket {
+        ("tcpSocket", asked.tcp(&action.host, &action.port))
+    } else if written.grpc.is_some() {
+        ("grpc", Err("gRPC is not supported"))
+    } else {
+        return None;
+    };
+    // 0 is the default, as in Kubernetes
+    let number = |written: Count, default| match u32::try_from(written.0) {
+        Ok(number @ 1..) => number,
+        _ => default,
+    };
+    let seconds = |written, default| Duration::from_secs(number(written, default).into());
+    match check {
+        Ok(check) => Some(Arc::new(Probe {
+            check,
+            initial_delay: seconds(written.initial_delay_seconds, 0),
+            period: seconds(written.period_seconds, 10),
+            timeout: seconds(written.timeout_seconds, 1),
+            failure_threshold: number(written.failure_threshold, 3),
+        })),
+        Err(why) => {
+            findings.push(Finding { field: at.then(kind), message: format!("has no effect: {why}") });
+            None
         }
-        let is_fine = |byte: u8| byte == b' ' || byte.is_ascii_graphic();
-        let value = header.get("value").text_of(is_fine, "must be of printable ASCII characters")?;
-        headers.push((text.to_owned(), value.to_owned()));
     }
-    let scheme = handler.get("scheme");
-    match scheme.text()? {
-        "" | "HTTP" => Ok(target.map(|(host, port)| Check::Http { host, port, path, headers })),
-        "HTTPS" => Ok(Err("HTTPS is not supported")),
-        other => scheme.fail(format!("must be HTTP or HTTPS, not `{other}`")),
-    }
-}
-
-fn tcp(handler: &Part<'_>, asked: Asked<'_>) -> Result<Possible<Check>, Finding> {
-    let is_published = asked.rootless && !asked.host_network && handler.get("host").text()?.is_empty();
-    Ok(match asked.target(handler)? {
-        // podman takes them, and only then looks whether somebody listens behind
-        Ok(_) if is_published => {
-            Err("the port of a rootless pod takes connections even if nothing listens in the pod")
-        }
-        target => target.map(|(host, port)| Check::Tcp { host, port }),
-    })
 }
 
 impl Asked<'_> {
+    fn http(self, action: &HttpGetAction) -> Possible<Check> {
+        let (host, port) = self.target(&action.host, &action.port)?;
+        if action.scheme == Scheme::Https {
+            return Err("HTTPS is not supported");
+        }
+        let slash = if action.path.starts_with('/') { "" } else { "/" };
+        let path = format!("{slash}{}", action.path);
+        let headers = action.http_headers.iter().map(|it| (it.name.clone(), it.value.clone())).collect();
+        Ok(Check::Http { host, port, path, headers })
+    }
+
+    fn tcp(self, host: &str, port: &PortName) -> Possible<Check> {
+        let (named, port) = self.target(host, port)?;
+        if self.rootless && !self.host_network && host.is_empty() {
+            // podman takes them, and only then looks whether somebody listens behind
+            return Err("the port of a rootless pod takes connections even if nothing listens in the pod");
+        }
+        Ok(Check::Tcp { host: named, port })
+    }
+
     /// Whom to ask.
-    fn target(self, handler: &Part<'_>) -> Result<Possible<(Host, u16)>, Finding> {
-        let number = |port: &Value| port.as_u64().and_then(|port| u16::try_from(port).ok());
-        let ports = self.ports.as_array().map_or(&[][..], Vec::as_slice);
-        let port = handler.get("port");
-        let wanted = match port.value {
-            Value::String(name) => {
-                let named = ports.iter().find(|port| port["name"] == name.as_str());
-                let Some(number) = named.and_then(|port| number(&port["containerPort"])) else {
-                    return port.fail(format!("the container has no port named `{name}`"));
-                };
-                number
+    fn target(self, host: &str, port: &PortName) -> Possible<(Host, u16)> {
+        let wanted = match port {
+            PortName::Number(number) => *number,
+            PortName::Name(name) => {
+                let named = self.ports.iter().find(|port| port.name.0 == *name);
+                named.map_or(0, |port| port.container_port.0)
             }
-            value => match number(value) {
-                Some(number @ 1..) => number,
-                _ => return port.fail(format!("must be from 1 to 65535 or the name of a port, not {value}")),
-            },
         };
         let named = |name: &str| Host::Named(name.to_owned());
-        let host = handler.get("host");
-        if host.text()?.parse::<Ipv6Addr>().is_ok() {
-            return Ok(Ok((Host::Named(format!("[{}]", host.text()?)), wanted)));
+        if host.parse::<Ipv6Addr>().is_ok() {
+            return Ok((Host::Named(format!("[{host}]")), wanted));
         }
-        let is_fine = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
-        match host.text_of(is_fine, "can't be the name or address of a host")? {
-            "" => {}
-            host => return Ok(Ok((named(host), wanted))),
+        if !host.is_empty() {
+            return Ok((named(host), wanted));
         }
         if self.host_network {
-            return Ok(Ok((named("127.0.0.1"), wanted)));
+            return Ok((named("127.0.0.1"), wanted));
         }
         if !self.rootless {
-            return Ok(Ok((Host::Pod, wanted)));
+            return Ok((Host::Pod, wanted));
         }
-        let mut same = ports.iter().filter(|port| number(&port["containerPort"]) == Some(wanted));
-        Ok(match same.find_map(|port| Some((port["hostIP"].as_str(), number(&port["hostPort"])?))) {
-            Some((None | Some("" | "0.0.0.0"), port)) => Ok((named("127.0.0.1"), port)),
-            Some((Some(address), port)) => Ok((named(address), port)),
+        let mut same = self.ports.iter().filter(|port| port.container_port.0 == wanted);
+        match same.find(|port| port.host_port.0 > 0) {
+            Some(port) => {
+                let address = port.host_ip.map(|it| it.0).filter(|it| !it.is_unspecified());
+                let address = address.map_or("127.0.0.1".to_owned(), |it| it.to_string());
+                Ok((Host::Named(address), port.host_port.0))
+            }
             None => Err("a rootless pod can be asked only where the port has a `hostPort`"),
-        })
+        }
     }
 }

@@ -14,6 +14,8 @@ pub enum Severity {
     Error,
     /// It is done, but something written has no effect.
     Warning,
+    /// Something written means nothing here, and nobody needs to do anything about it.
+    Note,
 }
 
 /// What is wrong, and where.

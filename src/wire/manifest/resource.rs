@@ -7,7 +7,8 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{
-    pod::{Pod, Use},
+    node::Node,
+    pod::{self, Use},
     profiles::{DeviceProfiles, WorkloadProfile},
     secret::Secret,
     select::Selector,
@@ -63,6 +64,10 @@ pub(in crate::wire) struct WorkloadManifest {
     pub(super) uses: Vec<Use>,
     /// The `Secret` with the credentials for image registries.
     pub(super) registries: Option<String>,
+    /// Which device its pod is for.
+    pub(super) node: Node,
+    /// What means nothing on one device.
+    pub(super) notes: Vec<Finding>,
 }
 
 /// A `ConfigMap`, kept whole for podman.
@@ -82,25 +87,25 @@ pub(super) fn identity(document: &Value) -> (Option<&str>, Option<&str>) {
 }
 
 /// Reads a document, and says what in it has no effect.
-pub(super) fn read(document: Value) -> Result<(Resource, Vec<Finding>), Finding> {
+pub(super) fn read(document: Value) -> Result<(Resource, Vec<Finding>), Vec<Finding>> {
     let kind = document["kind"].as_str().ok_or_else(|| Finding::new(["kind"], "is missing"))?;
     let expected = match kind {
         "EdgeDevice" | "EdgeWorkload" => "management.project-flotta.io/v1alpha1",
         "ConfigMap" | "Secret" => "v1",
         other => {
             let known = "EdgeDevice, EdgeWorkload, ConfigMap and Secret";
-            return Err(Finding::new(["kind"], format!("`{other}` is unknown here: {known} are known")));
+            return Err(
+                Finding::new(["kind"], format!("`{other}` is unknown here: {known} are known")).into()
+            );
         }
     };
     match document["apiVersion"].as_str() {
         Some(version) if version == expected => {}
         Some(other) => {
-            return Err(Finding::new(
-                ["apiVersion"],
-                format!("must be `{expected}` for this kind, not `{other}`"),
-            ));
+            let message = format!("must be `{expected}` for this kind, not `{other}`");
+            return Err(Finding::new(["apiVersion"], message).into());
         }
-        None => return Err(Finding::new(["apiVersion"], format!("is missing: write `{expected}`"))),
+        None => return Err(Finding::new(["apiVersion"], format!("is missing: write `{expected}`")).into()),
     }
     Ok(match kind {
         "EdgeDevice" => {
@@ -234,7 +239,8 @@ struct WorkloadSpec {
     kind: Kind,
     device: Option<String>,
     device_selector: Option<Selector>,
-    pod: Template,
+    #[serde(rename = "pod")]
+    _pod: Template,
     cron: Option<CronField>,
     rootless: Option<bool>,
     retry: Option<Retry>,
@@ -242,10 +248,9 @@ struct WorkloadSpec {
     image_registries: Option<Value>,
 }
 
+/// What is in it has a reader of its own.
 #[derive(Deserialize)]
-struct Template {
-    spec: Pod,
-}
+struct Template {}
 
 #[derive(Deserialize)]
 #[serde(try_from = "String")]
@@ -268,18 +273,26 @@ impl TryFrom<String> for Kind {
 
 pub(in crate::wire) fn read_workload(
     mut document: Value,
-) -> Result<(WorkloadManifest, Vec<Finding>), Finding> {
+) -> Result<(WorkloadManifest, Vec<Finding>), Vec<Finding>> {
     const LEFT: [&str; 4] = ["spec.data", "spec.logCollection", "spec.metrics", "spec.pod.spec"];
     let (WorkloadDocument { metadata, spec }, mut findings) = typed(&document, &LEFT)?;
     let pod_field = Field::from(["spec", "pod", "spec"]);
-    spec.pod.spec.check(&pod_field)?;
     let mut cron = spec.cron.and_then(|cron| cron.0);
     let engine = match spec.kind {
         Kind::Pod => Engine::Podman { rootless: spec.rootless.unwrap_or(false) },
-        Kind::Kubernetes => {
-            if spec.pod.spec.restart() != RestartPolicy::Always {
+        Kind::Kubernetes => Engine::Kubernetes,
+    };
+    let (pod, found) = pod::read(&document["spec"]["pod"]["spec"], &pod_field, engine);
+    if !found.errors.is_empty() {
+        return Err(found.errors);
+    }
+    findings.extend(found.warnings);
+    match engine {
+        Engine::Podman { .. } => {}
+        Engine::Kubernetes => {
+            if pod::restart(&pod) != RestartPolicy::Always {
                 let message = "must be Always for `k8s`: a Deployment knows nothing else".to_owned();
-                return Err(Finding { field: pod_field.then("restartPolicy"), message });
+                return Err(Finding { field: pod_field.then("restartPolicy"), message }.into());
             }
             let limits = spec.profiles.iter().flatten().flat_map(|profile| &profile.0.conditions);
             let useless = [
@@ -291,9 +304,8 @@ pub(in crate::wire) fn read_workload(
                 let what = if key == "profiles" { "a condition's `cpu` has" } else { "has" };
                 findings.push(Finding::new(["spec", key], format!("{what} no effect for `k8s`")));
             }
-            Engine::Kubernetes
         }
-    };
+    }
     if cron.as_ref().is_some_and(Cron::has_backslash) {
         findings.push(Finding::new(["spec", "cron"], "`\\` is taken for `/`"));
     }
@@ -307,20 +319,22 @@ pub(in crate::wire) fn read_workload(
         Some(Value::Object(registries)) if registries.is_empty() => None,
         Some(registries) => match registries["secretRef"]["name"].as_str() {
             Some(name) => Some(name.to_owned()),
-            None => return Err(Finding::new(REGISTRIES, "is missing: it names a Secret")),
+            None => return Err(Finding::new(REGISTRIES, "is missing: it names a Secret").into()),
         },
         None => None,
     };
     let profiles: Vec<ListedProfile> =
         spec.profiles.unwrap_or_default().into_iter().map(|profile| profile.0).collect();
     let rootless = spec.rootless.unwrap_or(false);
-    let probes = spec.pod.spec.probes(&pod_field, rootless, &mut findings)?;
+    let probes = pod::probes(&pod, &pod_field, rootless, &mut findings);
     let manifest = WorkloadManifest {
         device: spec.device.filter(|name| !name.is_empty()),
         selector: spec.device_selector,
-        restart: spec.pod.spec.restart(),
-        grace: spec.pod.spec.grace(),
-        uses: spec.pod.spec.uses(&pod_field),
+        restart: pod::restart(&pod),
+        grace: pod::grace(&pod),
+        uses: pod::uses(&pod, &pod_field),
+        node: Node { name: pod.node_name, selector: pod.node_selector },
+        notes: found.notes,
         registries,
         schedule: match cron {
             Some(cron) => Schedule::Cron(cron),

@@ -58,9 +58,9 @@ pub(super) fn of(kind: &str) -> &'static Table {
     TABLES.iter().find(|table| table.kind == kind).unwrap_or(&BARE)
 }
 
-/// The first that has a field of this name.
+/// A pod or a container, if it has a field of this name: most that stands at the wrong place belongs to one of both.
 pub(super) fn with(name: &str) -> Option<&'static Table> {
-    TABLES.iter().find(|table| table.fate(name).is_some())
+    TABLES.iter().take(2).find(|table| table.fate(name).is_some())
 }
 
 const BARE: Table =
@@ -485,3 +485,77 @@ pub const TABLES: &[Table] = &[
         ..BARE
     },
 ];
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::wire::podspec::{
+        container::*, env::*, lifecycle::*, pod::*, probe::*, security::*, volumes::*,
+    };
+
+    const TYPES: &[(&str, &[&str])] = &[
+        PodSpec::KEYS,
+        Container::KEYS,
+        EnvVar::KEYS,
+        EnvVarSource::KEYS,
+        KeySelector::KEYS,
+        ObjectFieldSelector::KEYS,
+        ResourceFieldSelector::KEYS,
+        EnvFromSource::KEYS,
+        NameReference::KEYS,
+        LocalReference::KEYS,
+        ContainerPort::KEYS,
+        ResourceRequirements::KEYS,
+        VolumeMount::KEYS,
+        Probe::KEYS,
+        ExecAction::KEYS,
+        HttpGetAction::KEYS,
+        HttpHeader::KEYS,
+        TcpSocketAction::KEYS,
+        GrpcAction::KEYS,
+        Lifecycle::KEYS,
+        LifecycleHandler::KEYS,
+        SleepAction::KEYS,
+        PodSecurityContext::KEYS,
+        SecurityContext::KEYS,
+        Capabilities::KEYS,
+        SeLinuxOptions::KEYS,
+        Profile::KEYS,
+        Sysctl::KEYS,
+        HostAlias::KEYS,
+        PodDnsConfig::KEYS,
+        PodDnsOption::KEYS,
+        PodOs::KEYS,
+        Volume::KEYS,
+        ConfigMapVolume::KEYS,
+        SecretVolume::KEYS,
+        KeyToPath::KEYS,
+        EmptyDir::KEYS,
+        HostPath::KEYS,
+        ClaimVolume::KEYS,
+        ImageVolume::KEYS,
+        DownwardVolume::KEYS,
+        DownwardFile::KEYS,
+        ProjectedVolume::KEYS,
+        ProjectedKeys::KEYS,
+        ProjectedDownward::KEYS,
+        ProjectedSource::KEYS,
+    ];
+
+    #[test]
+    fn the_table_has_each_field_that_is_read_once_and_no_other_to_be_obeyed() {
+        let kinds = |all: Vec<&'static str>| -> BTreeSet<&'static str> { all.into_iter().collect() };
+        let types = kinds(TYPES.iter().map(|it| it.0).collect());
+        assert_eq!(types, kinds(TABLES.iter().map(|table| table.kind).collect()));
+        for (kind, keys) in TYPES {
+            let table = of(kind);
+            let expected: BTreeSet<&str> = table.obeyed.iter().chain(table.passed).copied().collect();
+            assert_eq!(keys.iter().copied().collect::<BTreeSet<_>>(), expected, "{kind}");
+            let names: Vec<&str> = table.names().collect();
+            assert_eq!(names.iter().collect::<BTreeSet<_>>().len(), names.len(), "{kind} has a name twice");
+            assert!(table.required.iter().all(|key| keys.contains(key)), "{kind}");
+        }
+    }
+}

@@ -5,11 +5,13 @@
 //! | [`fates`] | what becomes of each field: obeyed, left to podman, without meaning on one device, or refused |
 //! | [`pod`], [`container`], [`env`], [`volumes`], [`security`], [`probe`], [`lifecycle`] | the types |
 //! | [`values`] | quantities, modes, ports, names, paths |
+//! | `checks` | what the shape alone doesn't say: names that stand twice, what refers to nothing |
 //! | [`reader`] | how JSON becomes these, and what is said of what doesn't fit |
 //!
 //! Numbers, texts, lists and mappings that aren't there are 0, empty and `false`; what must be told apart from that is
 //! an `Option`.
 
+mod checks;
 pub mod container;
 pub mod env;
 pub mod fates;
@@ -22,6 +24,9 @@ pub mod security;
 pub mod values;
 pub mod volumes;
 
+#[cfg(test)]
+mod tests;
+
 use serde_json::Value;
 
 pub use pod::PodSpec;
@@ -33,6 +38,7 @@ use crate::wire::field::Finding;
 pub(in crate::wire) fn read(specification: &Value) -> (PodSpec, Vec<(Class, Finding)>) {
     let mut notes = Notes::default();
     let spec = PodSpec::read(specification, &mut notes);
+    checks::check(&spec, &mut notes);
     (spec, notes.found)
 }
 

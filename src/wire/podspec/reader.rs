@@ -11,10 +11,15 @@ use super::{
     fates::{self, Fate},
     nearest::{self, nearest},
 };
-use crate::wire::field::{Field, Finding, Step};
+use crate::wire::{
+    field::{Field, Finding, Step},
+    text::cut,
+};
 
 /// More findings than this about one specification help nobody.
 const MOST: usize = 100;
+/// A longer message quotes too much, in bytes.
+const LONGEST: usize = 500;
 
 /// How a [`Finding`] counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,7 +52,9 @@ pub trait Read: Sized {
 impl Notes {
     pub(super) fn add(&mut self, class: Class, message: impl Into<String>) {
         if self.found.len() < MOST {
-            self.found.push((class, Finding { field: self.at.clone(), message: message.into() }));
+            let mut message = message.into();
+            message.truncate(cut(&message, LONGEST).len());
+            self.found.push((class, Finding { field: self.at.clone(), message }));
         }
     }
 
@@ -64,6 +71,30 @@ impl Notes {
         let value = read(self);
         self.at.0.pop();
         value
+    }
+
+    /// Several steps in.
+    pub(super) fn at<const N: usize>(&mut self, steps: [Step; N], read: impl FnOnce(&mut Self)) {
+        self.at.0.extend(steps);
+        read(self);
+        self.at.0.truncate(self.at.0.len() - N);
+    }
+
+    /// Whether anything is wrong further in.
+    pub(super) fn has_any_below(&self, steps: &[&str]) -> bool {
+        let at: Vec<Step> =
+            self.at.0.iter().cloned().chain(steps.iter().map(|step| Step::from(*step))).collect();
+        self.found.iter().any(|(_, finding)| finding.field.0.starts_with(&at))
+    }
+
+    /// What takes one of several fields, and has so many of them. One that is wrong was said.
+    pub(super) fn exactly_one(&mut self, count: usize, of: &[&str]) {
+        match count {
+            1 => {}
+            0 if self.has_any_below(&[]) => {}
+            0 => self.add(Class::Value, format!("needs {}", one_of(of))),
+            _ => self.add(Class::Value, format!("has more than one of {}", one_of(of))),
+        }
     }
 
     pub(super) fn field<T: Read>(&mut self, fields: Option<&Map<String, Value>>, key: &str) -> T {
@@ -91,7 +122,9 @@ impl Notes {
         for (key, value) in fields.into_iter().flatten() {
             let (class, message) = match table.fate(key) {
                 None => (Class::Unknown, nearest::unknown(table, key)),
-                Some(Fate::Refused(why)) if !is_zero(value) => (Class::Refused, why.to_owned()),
+                Some(Fate::Refused(why)) if !is_zero(value) || value.is_object() => {
+                    (Class::Refused, format!("can't be obeyed here: {why}"))
+                }
                 Some(Fate::Meaningless(why)) if !is_zero(value) => {
                     (Class::Meaningless, format!("means nothing on one device: {why}"))
                 }
@@ -137,6 +170,9 @@ impl Notes {
                     Some(number) if (least..=most).contains(&number) => return number,
                     _ => self.add(Class::Value, format!("must be from {least} to {most}, not {number}")),
                 }
+            }
+            Value::String(text) if text.parse::<i64>().is_ok() => {
+                self.add(Class::Shape, "must be a number: write it without quotes");
             }
             _ => self.shape("a whole number", value),
         }
@@ -201,6 +237,7 @@ fn is_zero(value: &Value) -> bool {
 /// `a`, `b` or `c`.
 pub(super) fn one_of(words: &[&str]) -> String {
     let mut text = String::new();
+    let words: Vec<&str> = words.iter().copied().filter(|word| !word.is_empty()).collect();
     for (index, word) in words.iter().enumerate() {
         let between = match index {
             0 => "",

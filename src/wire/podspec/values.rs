@@ -29,11 +29,6 @@ pub struct Port(pub u16);
 
 impl Read for Port {
     fn read(value: &Value, notes: &mut Notes) -> Self {
-        let hint = value.as_str().is_some_and(|text| text.parse::<u16>().is_ok());
-        if hint {
-            notes.add(Class::Shape, "must be a number: write it without quotes");
-            return Self(0);
-        }
         Self(u16::try_from(notes.whole(value, 1, 65_535)).unwrap_or(0))
     }
 }

@@ -75,3 +75,113 @@ fn the_first_of_two_with_one_name_wins_and_both_places_are_named() {
         ]
     );
 }
+
+/// Recorded from releases before the specification had types of its own.
+#[test]
+fn the_same_content_has_the_id_that_it_always_had() {
+    let rich = "apiVersion: management.project-flotta.io/v1alpha1
+kind: EdgeWorkload
+metadata:
+  name: rich
+  labels: {podman/app: rich}
+spec:
+  type: pod
+  pod:
+    spec:
+      hostname: box
+      terminationGracePeriodSeconds: 5
+      securityContext: {runAsUser: 1000, fsGroup: 2000}
+      tolerations: [{operator: Exists}]
+      initContainers:
+        - {name: first, image: i:1, command: [sh, -c, 'true']}
+      containers:
+        - name: main
+          image: i:1
+          securityContext: {privileged: yes, capabilities: {add: [NET_ADMIN]}}
+          env: [{name: B, value: \"2\"}, {name: A, value: '1'}, {name: K, valueFrom: {configMapKeyRef: {name: m, key: k}}}]
+          ports: [{containerPort: 80, hostPort: 8080, protocol: TCP}]
+          resources: {limits: {memory: 64Mi, cpu: 0.5}, requests: {memory: 1e7}}
+          volumeMounts: [{name: m, mountPath: /m, subPath: k}, {name: d, mountPath: /d}]
+          livenessProbe: {httpGet: {port: 80}, periodSeconds: 5}
+      volumes:
+        - {name: m, configMap: {name: m, defaultMode: 0755, items: [{key: k, path: k, mode: 256}]}}
+        - {name: d, emptyDir: {}}
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: m}
+data: {k: v}
+";
+    let (desired, problems) = assembled(rich);
+    assert_eq!(desired.workloads[0].id.as_str(), "rich-3209f3356a9f", "{problems:?}");
+    assert_eq!(problems.len(), 1, "{problems:?}");
+}
+
+#[test]
+fn a_key_that_a_config_map_does_not_have_is_told_where_it_is_asked_for() {
+    let env = |optional: &str| {
+        let variable =
+            format!("{{name: A, valueFrom: {{configMapKeyRef: {{name: m, key: nope{optional}}}}}}}");
+        workload("a", "").replace("image: i", &format!("image: i, env: [{variable}]"))
+    };
+    let volume = |source: &str| {
+        workload("a", "").replace("containers:", &format!("volumes: [{{name: v, {source}}}], containers:"))
+    };
+    let item = "items: [{key: nope, path: p}]";
+    for (text, field) in [
+        (env(""), "containers[0].env[0].valueFrom.configMapKeyRef.key"),
+        (volume(&format!("configMap: {{name: m, {item}}}")), "volumes[0].configMap.items[0].key"),
+        (
+            volume(&format!("projected: {{sources: [{{configMap: {{name: m, {item}}}}}]}}")),
+            "volumes[0].projected.sources[0].configMap.items[0].key",
+        ),
+    ] {
+        let found = problems(&(text.clone() + &config_map("m", "1")));
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].ends_with(&format!("{field}: the ConfigMap `m` has no key `nope`")), "{found:?}");
+        only(&(text.replace("nope", "k") + &config_map("m", "1")));
+    }
+    only(&(env(", optional: true") + &config_map("m", "1")));
+}
+
+#[test]
+fn a_pod_for_another_node_does_not_run_here() {
+    let pod = |fields: &str| workload("a", "").replace("containers:", &format!("{fields}, containers:"));
+    let roof = device("pi", "");
+    for fields in [
+        "nodeName: pi",
+        "nodeSelector: {site: roof}",
+        "nodeSelector: {kubernetes.io/hostname: pi, kubernetes.io/os: linux}",
+    ] {
+        assert_eq!(problems(&(roof.clone() + &pod(fields))), Vec::<String>::new(), "{fields}");
+    }
+    for (fields, words) in [
+        ("nodeName: po", "nodeName: is `po`, and this device is `pi`"),
+        ("nodeSelector: {site: cellar}", "nodeSelector.site: this device has `roof`, not `cellar`"),
+        ("nodeSelector: {disk: ssd}", "nodeSelector.disk: this device has no such label"),
+        ("nodeSelector: {kubernetes.io/os: windows}", "this device has `linux`, not `windows`"),
+    ] {
+        let (desired, problems) = assembled(&(roof.clone() + &pod(fields)));
+        assert!(desired.workloads.is_empty() && problems[0].contains(words), "{problems:?}");
+    }
+}
+
+#[test]
+fn a_cluster_judges_by_itself_what_it_alone_may_know() {
+    let k8s = |fields: &str| {
+        let text = workload("a", "").replace("type: pod", "type: k8s");
+        text.replace("containers:", &format!("{fields}, containers:"))
+    };
+    for fields in [
+        "tolerations: [{}]",
+        "runtimeClassName: kata",
+        "nodeSelector: {a: b}",
+        "volumes: [{name: v, nfs: {}}]",
+    ] {
+        assert_eq!(problems(&k8s(fields)), Vec::<String>::new(), "{fields}");
+    }
+    let (desired, problems) = assembled(&k8s("hostNetwrok: true, dnsPolicy: New"));
+    assert_eq!((names(&desired), problems.len()), (vec!["a"], 2), "{problems:?}");
+    let (desired, problems) = assembled(&k8s("volumes: x"));
+    assert_eq!((names(&desired).len(), problems.len()), (0, 1), "{problems:?}");
+}

@@ -94,18 +94,26 @@ spec:
     spec:
       restartPolicy: OnFailure
       terminationGracePeriodSeconds: 0
-      unknownToUs: [1, 2.5, true, null]
+      tolerations: [1, 2.5, true, null]
       containers:
       - {name: c, image: i}
 ";
-    let workload = only(text);
+    let (desired, problems) = assembled(text);
+    let scheduler = "nothing chooses between devices here; `spec.deviceSelector` does on the control plane";
+    assert_eq!(
+        problems,
+        [format!(
+            "f.yaml, document 1, line 20: spec.pod.spec.tolerations: means nothing on one device: {scheduler}"
+        )]
+    );
+    let workload = Workload::clone(&desired.workloads[0]);
     assert_eq!(workload.content.engine, Engine::Podman { rootless: true });
     assert_eq!(workload.content.namespace, "prod");
     assert_eq!(workload.content.labels, [("team".into(), "red".into())]);
     assert_eq!(workload.content.annotations, [("note".into(), "hi".into())]);
     assert_eq!(workload.schedule, Schedule::Cron(Cron::parse("*/5 * * * *").unwrap()));
     assert_eq!((workload.restart, workload.grace), (RestartPolicy::OnFailure, Duration::from_secs(1)));
-    assert_eq!(workload.content.specification.value()["unknownToUs"], json!([1, 2.5, true, null]));
+    assert_eq!(workload.content.specification.value()["tolerations"], json!([1, 2.5, true, null]));
     let listed: Vec<_> = workload
         .profiles
         .iter()
@@ -186,8 +194,8 @@ fn mistakes_in_the_pod_specification_are_found_with_their_line() {
     };
     for (spec, expected) in [
         ("containers: []", "line 8: spec.pod.spec.containers: must list at least one container"),
-        ("restartPolicy: Never", "line 7: spec.pod.spec: missing field `containers`"),
-        ("containers:\n- name: a\n- name: b", "line 9: spec.pod.spec.containers[0]: missing field `image`"),
+        ("restartPolicy: Never", "line 8: spec.pod.spec.containers: is missing"),
+        ("containers:\n- name: a", "line 9: spec.pod.spec.containers[0].image: is missing"),
         (
             "containers:\n- image: i\n  name: \"a\\tb\"",
             "line 10: spec.pod.spec.containers[0].name: holds characters that can't be shown on a line",
@@ -198,16 +206,15 @@ fn mistakes_in_the_pod_specification_are_found_with_their_line() {
         ),
         (
             "restartPolicy: Sometimes\ncontainers: [{name: a, image: i}]",
-            "line 8: spec.pod.spec.restartPolicy: unknown variant `Sometimes`, expected one of `Always`, \
-             `OnFailure`, `Never`",
+            "line 8: spec.pod.spec.restartPolicy: must be `Always`, `OnFailure` or `Never`, not `Sometimes`",
         ),
         (
             "terminationGracePeriodSeconds: -1\ncontainers: [{name: a, image: i}]",
-            "line 8: spec.pod.spec.terminationGracePeriodSeconds: must be from 0 to 86400 seconds, not -1",
+            "line 8: spec.pod.spec.terminationGracePeriodSeconds: must be from 0 to 86400, not -1",
         ),
         (
             "containers:\n- name: a\n  image: i\n  env:\n  - name: PORT\n    value: 8080",
-            "line 13: spec.pod.spec.containers[0].env[0].value: invalid type: integer `8080`, expected a string",
+            "line 13: spec.pod.spec.containers[0].env[0].value: must be a text, not a number: put it in quotes",
         ),
     ] {
         assert_eq!(pod(spec), [format!("f.yaml, document 1, {expected}")], "{spec}");
@@ -455,7 +462,9 @@ fn keys_and_paths_that_leave_their_volume_are_refused_in_every_kind() {
         ("downwardAPI: {items: [ITEM]}", "downwardAPI"),
     ] {
         for path in ["/abs", "../x", "a/../../x", "..x", ""] {
-            let volume = volume.replace("ITEM", &format!("{{key: k, path: \"{path}\"}}"));
+            let key =
+                if volume.contains("downward") { "fieldRef: {fieldPath: metadata.name}" } else { "key: k" };
+            let volume = volume.replace("ITEM", &format!("{{{key}, path: \"{path}\"}}"));
             let spec = format!("spec: {{volumes: [{{name: v, {volume}}}], containers");
             let found = problems(&workload("w", "").replace("spec: {containers", &spec));
             let expected = format!("spec.pod.spec.volumes[0].{field}.items[0].path: must be a relative path");

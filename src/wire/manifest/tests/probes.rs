@@ -41,7 +41,7 @@ fn a_probe_that_says_only_what_to_ask_gets_the_defaults_of_kubernetes() {
     };
     assert_eq!(liveness(&with("", "livenessProbe: {exec: {command: [test, -e, /ok]}}")), expected);
     let zeros = "initialDelaySeconds: 0, periodSeconds: 0, timeoutSeconds: 0, failureThreshold: 0";
-    let text = format!("livenessProbe: {{exec: {{command: [test, -e, /ok]}}, {zeros}, new: field}}");
+    let text = format!("livenessProbe: {{exec: {{command: [test, -e, /ok]}}, {zeros}}}");
     assert_eq!(liveness(&with("", &text)), expected);
 }
 
@@ -118,13 +118,13 @@ fn what_cannot_be_asked_is_said_and_the_workload_runs_without() {
 #[test]
 fn a_probe_that_makes_no_sense_refuses_the_workload_and_shows_its_field() {
     for (probe, expected) in [
-        ("{}", ": needs one of `exec`, `httpGet` and `tcpSocket`"),
+        ("{}", ": needs `exec`, `httpGet`, `tcpSocket` or `grpc`"),
         (
             "{exec: {command: [a]}, tcpSocket: {port: 1}}",
-            ": has more than one of `exec`, `httpGet`, `tcpSocket` and `grpc`",
+            ": has more than one of `exec`, `httpGet`, `tcpSocket` or `grpc`",
         ),
         ("{exec: {command: []}}", ".exec.command: must not be empty"),
-        ("{exec: {command: a}}", ".exec.command: must be a list"),
+        ("{exec: {command: a}}", ".exec.command: must be a list, not a text"),
         ("{tcpSocket: {port: 0}}", ".tcpSocket.port: must be from 1 to 65535 or the name of a port, not 0"),
         ("{httpGet: {port: web}}", ".httpGet.port: the container has no port named `web`"),
         (
@@ -132,15 +132,15 @@ fn a_probe_that_makes_no_sense_refuses_the_workload_and_shows_its_field() {
             ".httpGet.path: `a b` can't be a path: write other characters as %XX",
         ),
         ("{httpGet: {port: 1, host: 'a/b'}}", ".httpGet.host: `a/b` can't be the name or address of a host"),
-        ("{httpGet: {port: 1, scheme: http}}", ".httpGet.scheme: must be HTTP or HTTPS, not `http`"),
+        (
+            "{httpGet: {port: 1, scheme: http}}",
+            ".httpGet.scheme: must be `HTTP` or `HTTPS`, not `http`: did you mean `HTTP`?",
+        ),
         (
             "{httpGet: {port: 1, httpHeaders: [{name: 'a b', value: c}]}}",
             ".httpGet.httpHeaders[0].name: `a b` can't be a header",
         ),
-        (
-            "{exec: {command: [a]}, periodSeconds: -1}",
-            ".periodSeconds: must be a number from 0 to 2147483647, not -1",
-        ),
+        ("{exec: {command: [a]}, periodSeconds: -1}", ".periodSeconds: must be from 0 to 2147483647, not -1"),
         ("{exec: {command: [a]}, successThreshold: 2}", ".successThreshold: must be 1 for this probe"),
     ] {
         let text = with("", &format!("livenessProbe: {probe}"));

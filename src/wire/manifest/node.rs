@@ -1,0 +1,54 @@
+//! Which device a pod says that it is for.
+
+use std::collections::BTreeMap;
+
+use crate::wire::field::{Field, Finding};
+
+/// What a specification says of its node.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Node {
+    pub(super) name: String,
+    pub(super) selector: BTreeMap<String, String>,
+}
+
+impl Node {
+    /// Whether it is this device, of which only some labels are known where a server chose.
+    pub(super) fn check(
+        &self,
+        device_id: &str,
+        labels: Option<&BTreeMap<String, String>>,
+    ) -> Result<(), Finding> {
+        let at = Field::from(["spec", "pod", "spec"]);
+        if !self.name.is_empty() && self.name != device_id {
+            let message = format!("is `{}`, and this device is `{device_id}`", self.name);
+            return Err(Finding { field: at.then("nodeName"), message });
+        }
+        for (key, wanted) in &self.selector {
+            let own = match key.as_str() {
+                "kubernetes.io/hostname" => Some(device_id),
+                "kubernetes.io/os" => Some("linux"),
+                "kubernetes.io/arch" => Some(ARCHITECTURE),
+                other => labels.and_then(|labels| labels.get(other)).map(String::as_str),
+            };
+            let message = match own {
+                Some(own) if own == wanted => continue,
+                Some(own) => format!("this device has `{own}`, not `{wanted}`"),
+                None if labels.is_none() => {
+                    "the control plane doesn't say which labels this device has: use `spec.deviceSelector`"
+                        .to_owned()
+                }
+                None => "this device has no such label: its EdgeDevice takes `metadata.labels`".to_owned(),
+            };
+            return Err(Finding { field: at.then("nodeSelector").then(key.as_str()), message });
+        }
+        Ok(())
+    }
+}
+
+/// As Go calls it.
+const ARCHITECTURE: &str = match std::env::consts::ARCH.as_bytes() {
+    b"x86_64" => "amd64",
+    b"aarch64" => "arm64",
+    b"x86" => "386",
+    _ => std::env::consts::ARCH,
+};

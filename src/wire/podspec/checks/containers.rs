@@ -1,0 +1,242 @@
+//! A container.
+
+use super::{handlers, image, volumes};
+use crate::wire::podspec::{
+    container::{Container, ContainerPort, Protocol, ResourceRequirements, RestartPolicy},
+    env::{EnvVar, ObjectFieldSelector, ResourceFieldSelector},
+    nearest::nearest,
+    pod::PodSpec,
+    reader::{Class, Notes, one_of},
+    security,
+};
+
+/// `ports`: those of the host that containers before this one have.
+pub(super) fn check<'a>(
+    container: &'a Container,
+    spec: &PodSpec,
+    is_init: bool,
+    ports: &mut Vec<&'a ContainerPort>,
+    notes: &mut Notes,
+) {
+    image::check(&container.image.0, "image", notes);
+    for (index, variable) in container.env.iter().enumerate() {
+        notes.at(["env".into(), index.into()], |notes| env(variable, notes));
+    }
+    for (index, source) in container.env_from.iter().enumerate() {
+        let count = usize::from(source.config_map_ref.is_some()) + usize::from(source.secret_ref.is_some());
+        notes.at(["envFrom".into(), index.into()], |notes| {
+            notes.exactly_one(count, &["configMapRef", "secretRef"]);
+        });
+    }
+    self::ports(container, spec, ports, notes);
+    notes.below("resources", |notes| resources(&container.resources, notes));
+    volumes::mounts(container, spec, notes);
+    handlers::check(container, spec, is_init, notes);
+    let is_sidecar = container.restart_policy == Some(RestartPolicy::Always);
+    if is_init && container.restart_policy.is_some() && !is_sidecar {
+        let message = "must be `Always` for an init container, which then runs beside the others";
+        notes.below("restartPolicy", |notes| notes.add(Class::Value, message));
+    }
+    notes.below("securityContext", |notes| rights(container, spec, notes));
+}
+
+fn env(variable: &EnvVar, notes: &mut Notes) {
+    if variable.name.0.contains(['=', '\0']) {
+        notes.below("name", |notes| notes.add(Class::Value, "must not hold a `=`"));
+    }
+    if variable.value.as_ref().is_some_and(|value| value.contains('\0')) {
+        notes.below("value", |notes| notes.add(Class::Value, "holds a character that no variable can hold"));
+    }
+    let Some(from) = &variable.value_from else { return };
+    notes.below("valueFrom", |notes| {
+        if variable.value.as_ref().is_some_and(|value| !value.is_empty()) {
+            notes.add(Class::Value, "can't stand beside `value`");
+        }
+        let given = [
+            from.config_map_key_ref.is_some(),
+            from.secret_key_ref.is_some(),
+            from.field_ref.is_some(),
+            from.resource_field_ref.is_some(),
+        ];
+        let count = given.into_iter().filter(|is_given| *is_given).count();
+        notes.exactly_one(count, &["configMapKeyRef", "fieldRef", "resourceFieldRef", "secretKeyRef"]);
+        if let Some(reference) = &from.field_ref {
+            notes.below("fieldRef", |notes| field(reference, &VARIABLES, notes));
+        }
+        if let Some(reference) = &from.resource_field_ref {
+            notes.below("resourceFieldRef", |notes| resource(reference, notes));
+        }
+    });
+}
+
+/// What a variable can say of its pod.
+const VARIABLES: [&str; 9] = [
+    "metadata.name",
+    "metadata.namespace",
+    "metadata.uid",
+    "spec.nodeName",
+    "spec.serviceAccountName",
+    "status.hostIP",
+    "status.hostIPs",
+    "status.podIP",
+    "status.podIPs",
+];
+/// What a file can say of it.
+pub(super) const FILES: [&str; 5] =
+    ["metadata.annotations", "metadata.labels", "metadata.name", "metadata.namespace", "metadata.uid"];
+
+pub(super) fn field(reference: &ObjectFieldSelector, known: &[&str], notes: &mut Notes) {
+    let path = &*reference.field_path;
+    if !matches!(&*reference.api_version, "" | "v1") {
+        notes.below("apiVersion", |notes| notes.add(Class::Value, "must be `v1`"));
+    }
+    let is_one = ["metadata.labels['", "metadata.annotations['"].iter().any(|it| path.starts_with(it));
+    if path.is_empty() || known.contains(&path) || is_one && path.ends_with("']") {
+        return;
+    }
+    let near = nearest(path, known.iter().copied());
+    let hint =
+        near.map_or_else(|| format!(": it takes {}", one_of(known)), |it| format!(": did you mean `{it}`?"));
+    notes.below("fieldPath", |notes| notes.add(Class::Value, format!("`{path}` is no field here{hint}")));
+}
+
+pub(super) fn resource(reference: &ResourceFieldSelector, notes: &mut Notes) {
+    const KNOWN: [&str; 6] = [
+        "limits.cpu",
+        "limits.ephemeral-storage",
+        "limits.memory",
+        "requests.cpu",
+        "requests.ephemeral-storage",
+        "requests.memory",
+    ];
+    let resource = &*reference.resource;
+    let is_known = KNOWN.contains(&resource) || resource.contains(".hugepages-");
+    if !resource.is_empty() && !is_known {
+        let message = format!("must be {}, not `{resource}`", one_of(&KNOWN));
+        notes.below("resource", |notes| notes.add(Class::Value, message));
+    }
+}
+
+fn ports<'a>(container: &'a Container, spec: &PodSpec, all: &mut Vec<&'a ContainerPort>, notes: &mut Notes) {
+    for (index, port) in container.ports.iter().enumerate() {
+        notes.at(["ports".into(), index.into()], |notes| {
+            let name = &port.name.0;
+            if !name.is_empty() && container.ports[..index].iter().any(|other| other.name.0 == *name) {
+                notes.below("name", |notes| notes.add(Class::Value, format!("`{name}` names two ports")));
+            }
+            let number = port.host_port.0;
+            if number == 0 {
+                return;
+            }
+            if spec.host_network && port.container_port.0 != 0 && number != port.container_port.0 {
+                let message = "must be the same as `containerPort` with `hostNetwork`";
+                notes.below("hostPort", |notes| notes.add(Class::Value, message));
+            }
+            let is_same = |other: &&&ContainerPort| {
+                (other.host_port, other.protocol, other.host_ip)
+                    == (port.host_port, port.protocol, port.host_ip)
+            };
+            if all.iter().any(|other| is_same(&other)) {
+                let kind = match port.protocol {
+                    Protocol::Tcp => "TCP",
+                    Protocol::Udp => "UDP",
+                    Protocol::Sctp => "SCTP",
+                };
+                let message = format!("another port of this pod has {number} ({kind}) of the device already");
+                notes.below("hostPort", |notes| notes.add(Class::Value, message));
+            }
+            all.push(port);
+        });
+    }
+}
+
+/// Of a container or a pod.
+pub(super) fn resources(resources: &ResourceRequirements, notes: &mut Notes) {
+    const KNOWN: [&str; 3] = ["cpu", "memory", "ephemeral-storage"];
+    for (list, amounts) in [("limits", &resources.limits), ("requests", &resources.requests)] {
+        for (name, amount) in amounts {
+            let (class, message) = match &**name {
+                "cpu" => continue,
+                "memory" if amount.0.ends_with('m') => {
+                    let number = amount.0.trim_end_matches('m');
+                    let message =
+                        format!("`{}` is a thousandth of that in bytes: write `{number}Mi`", amount.0);
+                    (Class::Value, message)
+                }
+                "memory" => continue,
+                "ephemeral-storage" => {
+                    let why = "means nothing on one device: DISK_RESERVE keeps space free, for all workloads";
+                    (Class::Meaningless, why.to_owned())
+                }
+                name if name.starts_with("hugepages-") => {
+                    (Class::Refused, "can't be obeyed here: remove it".to_owned())
+                }
+                name if name.contains('/') => {
+                    let what = "can't be obeyed here: mount the device's node as a `hostPath`";
+                    (Class::Refused, what.to_owned())
+                }
+                name => {
+                    let near = nearest(name, KNOWN.into_iter());
+                    let hint = near.map_or_else(|| one_of(&KNOWN), |near| format!("did you mean `{near}`?"));
+                    (Class::Unknown, format!("unknown resource: {hint}"))
+                }
+            };
+            notes.at([list.into(), (&**name).into()], |notes| notes.add(class, message));
+        }
+    }
+    for (name, request) in &resources.requests {
+        let limit = resources.limits.get(name);
+        let parts = |it: &crate::wire::podspec::values::Quantity| it.thousandths();
+        if let (Some(limit), Some(wanted)) = (limit, parts(request))
+            && parts(limit).is_some_and(|limit| limit < wanted)
+        {
+            let message = format!("`{}` is more than the limit of `{}`", request.0, limit.0);
+            notes.at(["requests".into(), (&**name).into()], |notes| notes.add(Class::Value, message));
+        }
+    }
+}
+
+fn rights(container: &Container, spec: &PodSpec, notes: &mut Notes) {
+    let context = &container.security_context;
+    if context.allow_privilege_escalation == Some(false) {
+        let is_admin = context.capabilities.add.iter().any(|it| it.0 == "SYS_ADMIN");
+        let why = match (context.privileged, is_admin) {
+            (true, _) => Some("`privileged`"),
+            (false, true) => Some("the capability `SYS_ADMIN`"),
+            (false, false) => None,
+        };
+        if let Some(why) = why {
+            let message = format!("can't be false beside {why}");
+            notes.below("allowPrivilegeEscalation", |notes| notes.add(Class::Value, message));
+        }
+    }
+    let pod = &spec.security_context;
+    let is_non_root = context.run_as_non_root.or(pod.run_as_non_root) == Some(true);
+    let user = context.run_as_user.or(pod.run_as_user);
+    if is_non_root && user.is_some_and(|user| user.0 == 0) {
+        let key = if context.run_as_user.is_some() { "runAsUser" } else { "runAsNonRoot" };
+        notes.below(key, |notes| notes.add(Class::Value, "user 0 is root, which `runAsNonRoot` excludes"));
+    }
+    profiles(&context.seccomp_profile, &context.app_armor_profile, notes);
+}
+
+/// Of a container or a pod.
+pub(super) fn profiles(
+    seccomp: &Option<security::Profile>,
+    app_armor: &Option<security::Profile>,
+    notes: &mut Notes,
+) {
+    for (key, profile) in [("seccompProfile", seccomp), ("appArmorProfile", app_armor)] {
+        let Some(profile) = profile else { continue };
+        let is_local = profile.kind == security::ProfileKind::Localhost;
+        let has_name = profile.localhost_profile.as_ref().is_some_and(|name| !name.is_empty());
+        if is_local != has_name {
+            let message = if is_local {
+                "must name a file with `type: Localhost`"
+            } else {
+                "is for `type: Localhost` only"
+            };
+            notes.at([key.into(), "localhostProfile".into()], |notes| notes.add(Class::Value, message));
+        }
+    }
+}

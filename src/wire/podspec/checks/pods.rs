@@ -1,0 +1,88 @@
+//! What is said of a pod as a whole.
+
+use super::containers::{profiles, resources};
+use crate::wire::{
+    names::{is_dns_label, is_dns_subdomain},
+    podspec::{
+        pod::{DnsPolicy, OsName, PodSpec},
+        reader::{Class, Notes},
+        security::Sysctl,
+    },
+};
+
+pub(super) fn check(spec: &PodSpec, notes: &mut Notes) {
+    if spec.containers.is_empty() && !notes.has_any_below(&["containers"]) {
+        notes.below("containers", |notes| notes.add(Class::Shape, "must list at least one container"));
+    }
+    let mut wrong =
+        |key: &'static str, class, message: &str| notes.below(key, |notes| notes.add(class, message));
+    if spec.host_users == Some(false) {
+        wrong(
+            "hostUsers",
+            Class::Refused,
+            "can't be obeyed here: rootless podman maps users (`spec.rootless`)",
+        );
+    }
+    if spec.os.as_ref().is_some_and(|os| os.name == OsName::Windows) {
+        wrong("os", Class::Refused, "this device runs Linux");
+    }
+    if spec.host_pid && spec.share_process_namespace {
+        wrong("shareProcessNamespace", Class::Value, "can't stand beside `hostPID`");
+    }
+    for (key, name) in [("hostname", &spec.hostname), ("hostnameOverride", &spec.hostname_override)] {
+        let is_name = if key == "hostname" { is_dns_label(name) } else { is_dns_subdomain(name) };
+        if !name.is_empty() && !is_name {
+            wrong(key, Class::Value, &format!("`{name}` can't name a host"));
+        }
+    }
+    let dns = &spec.dns_config;
+    if spec.dns_policy == Some(DnsPolicy::None) && dns.nameservers.is_empty() {
+        wrong("dnsConfig", Class::Value, "must have `nameservers` with `dnsPolicy: None`");
+    }
+    let most =
+        |list: usize, most: usize| (list > most).then(|| format!("at most {most} are taken, not {list}"));
+    for (key, message) in
+        [("nameservers", most(dns.nameservers.len(), 3)), ("searches", most(dns.searches.len(), 32))]
+    {
+        if let Some(message) = message {
+            notes.at(["dnsConfig".into(), key.into()], |notes| notes.add(Class::Value, message));
+        }
+    }
+    for (index, alias) in spec.host_aliases.iter().enumerate() {
+        for (inner, name) in alias.hostnames.iter().enumerate().filter(|(_, name)| !is_dns_subdomain(name)) {
+            let steps = ["hostAliases".into(), index.into(), "hostnames".into(), inner.into()];
+            notes.at(steps, |notes| notes.add(Class::Value, format!("`{name}` can't name a host")));
+        }
+    }
+    notes.below("resources", |notes| resources(&spec.resources, notes));
+    let context = &spec.security_context;
+    notes.below("securityContext", |notes| {
+        profiles(&context.seccomp_profile, &context.app_armor_profile, notes);
+        for (index, sysctl) in context.sysctls.iter().enumerate() {
+            notes.at(["sysctls".into(), index.into(), "name".into()], |notes| {
+                if let Some(why) = self::sysctl(sysctl, spec) {
+                    notes.add(Class::Value, format!("`{}` {why}", sysctl.name));
+                }
+                if context.sysctls[..index].iter().any(|other| other.name == sysctl.name) {
+                    notes.add(Class::Value, format!("`{}` stands twice", sysctl.name));
+                }
+            });
+        }
+    });
+}
+
+fn sysctl(sysctl: &Sysctl, spec: &PodSpec) -> Option<&'static str> {
+    const OF_IPC: [&str; 4] = ["kernel.shm", "kernel.msg", "kernel.sem", "fs.mqueue."];
+    let name = sysctl.name.replace('/', ".");
+    let is_fine = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"._-".contains(&byte);
+    let is_of_network = name.starts_with("net.");
+    let is_of_ipc = OF_IPC.iter().any(|start| name.starts_with(start));
+    match () {
+        () if name.is_empty() => None,
+        () if name.len() > 253 || !name.bytes().all(is_fine) => Some("is no name of a setting"),
+        () if is_of_network && spec.host_network => Some("is the device's own with `hostNetwork`"),
+        () if is_of_ipc && spec.host_ipc => Some("is the device's own with `hostIPC`"),
+        () if is_of_network || is_of_ipc => None,
+        () => Some("is the whole device's, not a pod's: set it in /etc/sysctl.d"),
+    }
+}

@@ -1,0 +1,136 @@
+//! Volumes, and where containers see them.
+
+use super::{
+    containers::{FILES, field, resource},
+    image,
+};
+use crate::wire::podspec::{
+    container::{Container, Propagation, RecursiveReadOnly},
+    nearest::nearest,
+    pod::PodSpec,
+    reader::{Class, Notes},
+    volumes::{DownwardFile, Volume},
+};
+
+pub(super) fn check(spec: &PodSpec, notes: &mut Notes) {
+    for (index, volume) in spec.volumes.iter().enumerate() {
+        notes.at(["volumes".into(), index.into()], |notes| {
+            let name = &volume.name.0;
+            if !name.is_empty() && spec.volumes[..index].iter().any(|other| other.name.0 == *name) {
+                notes.below("name", |notes| notes.add(Class::Value, format!("`{name}` names two volumes")));
+            }
+            source(volume, notes);
+        });
+    }
+}
+
+fn source(volume: &Volume, notes: &mut Notes) {
+    let given = [
+        volume.config_map.is_some(),
+        volume.secret.is_some(),
+        volume.empty_dir.is_some(),
+        volume.host_path.is_some(),
+        volume.persistent_volume_claim.is_some(),
+        volume.projected.is_some(),
+        volume.downward_api.is_some(),
+        volume.image.is_some(),
+    ];
+    let count = given.into_iter().filter(|is_given| *is_given).count();
+    const COMMON: [&str; 6] =
+        ["configMap", "emptyDir", "hostPath", "persistentVolumeClaim", "projected", "secret"];
+    notes.exactly_one(count, &COMMON);
+    if let Some(host) = &volume.host_path
+        && host.path.0.split('/').any(|part| part == "..")
+    {
+        notes.at(["hostPath".into(), "path".into()], |notes| notes.add(Class::Value, "must not hold `..`"));
+    }
+    if let Some(size) = volume.empty_dir.as_ref().and_then(|dir| dir.size_limit.as_ref())
+        && size.0.ends_with('m')
+    {
+        let message = format!("`{}` is a thousandth of that in bytes", size.0);
+        notes.at(["emptyDir".into(), "sizeLimit".into()], |notes| notes.add(Class::Value, message));
+    }
+    if let Some(image) = &volume.image {
+        notes.below("image", |notes| image::check(&image.reference.0, "reference", notes));
+    }
+    if let Some(downward) = &volume.downward_api {
+        notes.below("downwardAPI", |notes| files(&downward.items, notes));
+    }
+    for (index, source) in volume.projected.iter().flat_map(|projected| &projected.sources).enumerate() {
+        notes.at(["projected".into(), "sources".into(), index.into()], |notes| {
+            let given = [source.config_map.is_some(), source.secret.is_some(), source.downward_api.is_some()];
+            let count = given.into_iter().filter(|is_given| *is_given).count();
+            notes.exactly_one(count, &["configMap", "downwardAPI", "secret"]);
+            if let Some(downward) = &source.downward_api {
+                notes.below("downwardAPI", |notes| files(&downward.items, notes));
+            }
+        });
+    }
+}
+
+fn files(items: &[DownwardFile], notes: &mut Notes) {
+    for (index, item) in items.iter().enumerate() {
+        notes.at(["items".into(), index.into()], |notes| {
+            let count =
+                usize::from(item.field_ref.is_some()) + usize::from(item.resource_field_ref.is_some());
+            notes.exactly_one(count, &["fieldRef", "resourceFieldRef"]);
+            if let Some(reference) = &item.field_ref {
+                notes.below("fieldRef", |notes| field(reference, &FILES, notes));
+            }
+            if let Some(reference) = &item.resource_field_ref {
+                notes.below("resourceFieldRef", |notes| {
+                    resource(reference, notes);
+                    if reference.container_name.is_empty() {
+                        let message = "is missing: it names the container";
+                        notes.below("containerName", |notes| notes.add(Class::Value, message));
+                    }
+                });
+            }
+        });
+    }
+}
+
+/// Those of a container.
+pub(super) fn mounts(container: &Container, spec: &PodSpec, notes: &mut Notes) {
+    for (index, mount) in container.volume_mounts.iter().enumerate() {
+        notes.at(["volumeMounts".into(), index.into()], |notes| {
+            let mut wrong =
+                |key: &'static str, message: &str| notes.below(key, |notes| notes.add(Class::Value, message));
+            let name = &*mount.name.0;
+            let names = spec.volumes.iter().map(|volume| &*volume.name.0);
+            if !name.is_empty() && !names.clone().any(|known| known == name) {
+                let near = nearest(name, names);
+                let hint = near.map(|near| format!(": did you mean `{near}`?")).unwrap_or_default();
+                wrong("name", &format!("there is no volume `{name}`{hint}"));
+            }
+            let path = &*mount.mount_path.0;
+            if path.contains(':') {
+                wrong("mountPath", "must not hold a `:`");
+            }
+            let is_same = |other: &str| other.trim_end_matches('/') == path.trim_end_matches('/');
+            let before = &container.volume_mounts[..index];
+            if !path.is_empty() && before.iter().any(|other| is_same(&other.mount_path.0)) {
+                wrong("mountPath", &format!("`{path}` is mounted twice"));
+            }
+            for (key, part) in [("subPath", &mount.sub_path), ("subPathExpr", &mount.sub_path_expr)] {
+                if part.starts_with('/') || part.split('/').any(|step| step == "..") {
+                    wrong(key, "must be a relative path without `..`");
+                }
+            }
+            if !mount.sub_path.is_empty() && !mount.sub_path_expr.is_empty() {
+                wrong("subPathExpr", "can't stand beside `subPath`");
+            }
+            let is_privileged = container.security_context.privileged;
+            if mount.mount_propagation == Propagation::Bidirectional && !is_privileged {
+                wrong("mountPropagation", "`Bidirectional` is for privileged containers only");
+            }
+            let is_recursive = matches!(
+                mount.recursive_read_only,
+                Some(RecursiveReadOnly::IfPossible | RecursiveReadOnly::Enabled)
+            );
+            if is_recursive && (!mount.read_only || mount.mount_propagation != Propagation::None) {
+                wrong("recursiveReadOnly", "needs `readOnly: true` and no `mountPropagation`");
+            }
+        });
+    }
+}
