@@ -1,57 +1,10 @@
 //! What becomes of each field of a specification: one table, which the reader asks, and from which the
-//! [documentation](../../../docs/manifests.md) is made.
+//! [documentation](../../../docs/podspec.md) is made.
 
-/// What becomes of a field.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fate {
-    /// It does what it says.
-    Obeyed,
-    /// podman gets it as it is written, and what it makes of it depends on its version. To become [`Self::Obeyed`].
-    Passed,
-    /// It means nothing on a single device; why.
-    Meaningless(&'static str),
-    /// It changes what its author relies on, and nothing here can do it; what to do instead.
-    Refused(&'static str),
-}
+use super::fate::Table;
 
-/// The fields of a mapping.
-#[derive(Debug)]
-pub struct Table {
-    /// Its type, by Kubernetes' name.
-    pub kind: &'static str,
-    /// Where it stands, for people.
-    pub place: &'static str,
-    /// Those that must be there; they stand below as well.
-    pub required: &'static [&'static str],
-    /// See [`Fate::Obeyed`].
-    pub obeyed: &'static [&'static str],
-    /// See [`Fate::Passed`].
-    pub passed: &'static [&'static str],
-    /// See [`Fate::Meaningless`].
-    pub meaningless: &'static [(&'static str, &'static str)],
-    /// See [`Fate::Refused`].
-    pub refused: &'static [(&'static str, &'static str)],
-}
-
-impl Table {
-    /// What becomes of the field of this name, if there is one.
-    pub fn fate(&self, name: &str) -> Option<Fate> {
-        let why = |list: &[(&str, &'static str)]| list.iter().find(|it| it.0 == name).map(|it| it.1);
-        if self.obeyed.contains(&name) {
-            return Some(Fate::Obeyed);
-        }
-        if self.passed.contains(&name) {
-            return Some(Fate::Passed);
-        }
-        why(self.refused).map(Fate::Refused).or_else(|| why(self.meaningless).map(Fate::Meaningless))
-    }
-
-    /// The names of all its fields.
-    pub fn names(&self) -> impl Iterator<Item = &'static str> {
-        let others = self.meaningless.iter().chain(self.refused).map(|it| it.0);
-        self.obeyed.iter().chain(self.passed).copied().chain(others)
-    }
-}
+#[cfg(test)]
+mod tests;
 
 /// The table of a type; one without fields, if there is none.
 pub(super) fn of(kind: &str) -> &'static Table {
@@ -72,7 +25,7 @@ const NO_SHARE: &str = "mount the share on the device, for example by systemd, a
 const NO_WINDOWS: &str = "it is for Windows";
 const NO_SCHEDULER: &str =
     "nothing chooses between devices here; `spec.deviceSelector` does on the control plane";
-const NO_SERVER: &str = "there is no API server that would give one";
+const NO_SERVER: &str = "there is no API server that would give one: use a Secret";
 
 /// All there are.
 pub const TABLES: &[Table] = &[
@@ -485,77 +438,3 @@ pub const TABLES: &[Table] = &[
         ..BARE
     },
 ];
-
-#[cfg(test)]
-mod tests {
-    use std::collections::BTreeSet;
-
-    use super::*;
-    use crate::wire::podspec::{
-        container::*, env::*, lifecycle::*, pod::*, probe::*, security::*, volumes::*,
-    };
-
-    const TYPES: &[(&str, &[&str])] = &[
-        PodSpec::KEYS,
-        Container::KEYS,
-        EnvVar::KEYS,
-        EnvVarSource::KEYS,
-        KeySelector::KEYS,
-        ObjectFieldSelector::KEYS,
-        ResourceFieldSelector::KEYS,
-        EnvFromSource::KEYS,
-        NameReference::KEYS,
-        LocalReference::KEYS,
-        ContainerPort::KEYS,
-        ResourceRequirements::KEYS,
-        VolumeMount::KEYS,
-        Probe::KEYS,
-        ExecAction::KEYS,
-        HttpGetAction::KEYS,
-        HttpHeader::KEYS,
-        TcpSocketAction::KEYS,
-        GrpcAction::KEYS,
-        Lifecycle::KEYS,
-        LifecycleHandler::KEYS,
-        SleepAction::KEYS,
-        PodSecurityContext::KEYS,
-        SecurityContext::KEYS,
-        Capabilities::KEYS,
-        SeLinuxOptions::KEYS,
-        Profile::KEYS,
-        Sysctl::KEYS,
-        HostAlias::KEYS,
-        PodDnsConfig::KEYS,
-        PodDnsOption::KEYS,
-        PodOs::KEYS,
-        Volume::KEYS,
-        ConfigMapVolume::KEYS,
-        SecretVolume::KEYS,
-        KeyToPath::KEYS,
-        EmptyDir::KEYS,
-        HostPath::KEYS,
-        ClaimVolume::KEYS,
-        ImageVolume::KEYS,
-        DownwardVolume::KEYS,
-        DownwardFile::KEYS,
-        ProjectedVolume::KEYS,
-        ProjectedKeys::KEYS,
-        ProjectedDownward::KEYS,
-        ProjectedSource::KEYS,
-    ];
-
-    #[test]
-    fn the_table_has_each_field_that_is_read_once_and_no_other_to_be_obeyed() {
-        let kinds = |all: Vec<&'static str>| -> BTreeSet<&'static str> { all.into_iter().collect() };
-        let types = kinds(TYPES.iter().map(|it| it.0).collect());
-        assert_eq!(types, kinds(TABLES.iter().map(|table| table.kind).collect()));
-        for (kind, keys) in TYPES {
-            let table = of(kind);
-            let expected: BTreeSet<&str> = table.obeyed.iter().chain(table.passed).copied().collect();
-            assert_eq!(keys.iter().copied().collect::<BTreeSet<_>>(), expected, "{kind}");
-            let names: Vec<&str> = table.names().collect();
-            assert_eq!(names.iter().collect::<BTreeSet<_>>().len(), names.len(), "{kind} has a name twice");
-            assert!(table.required.iter().all(|key| keys.contains(key)), "{kind}");
-        }
-    }
-}

@@ -14,6 +14,7 @@
 mod checks;
 pub mod container;
 pub mod env;
+pub mod fate;
 pub mod fates;
 pub mod lifecycle;
 mod nearest;

@@ -1,6 +1,6 @@
 //! What somebody meant who wrote a word that isn't known.
 
-use super::fates::{self, Table};
+use super::{fate::Table, fates};
 
 /// The word that is most like the given one, if any is like it at all.
 pub(super) fn nearest<'a>(given: &str, words: impl Iterator<Item = &'a str>) -> Option<&'a str> {

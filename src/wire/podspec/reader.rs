@@ -8,7 +8,8 @@ use std::{collections::BTreeMap, fmt::Display};
 use serde_json::{Map, Value};
 
 use super::{
-    fates::{self, Fate},
+    fate::Fate,
+    fates,
     nearest::{self, nearest},
 };
 use crate::wire::{

@@ -5,6 +5,7 @@ mod containers;
 mod handlers;
 mod image;
 mod pods;
+mod references;
 mod volumes;
 
 use super::{

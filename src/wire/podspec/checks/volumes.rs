@@ -1,8 +1,8 @@
 //! Volumes, and where containers see them.
 
 use super::{
-    containers::{FILES, field, resource},
     image,
+    references::{FILES, field, resource},
 };
 use crate::wire::podspec::{
     container::{Container, Propagation, RecursiveReadOnly},

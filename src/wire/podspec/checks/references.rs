@@ -1,0 +1,55 @@
+//! Fields of the pod, and limits and requests of its containers, that variables and files refer to.
+
+use crate::wire::podspec::{
+    env::{ObjectFieldSelector, ResourceFieldSelector},
+    nearest::nearest,
+    reader::{Class, Notes, one_of},
+};
+
+/// What a variable can say of its pod.
+pub(super) const VARIABLES: [&str; 9] = [
+    "metadata.name",
+    "metadata.namespace",
+    "metadata.uid",
+    "spec.nodeName",
+    "spec.serviceAccountName",
+    "status.hostIP",
+    "status.hostIPs",
+    "status.podIP",
+    "status.podIPs",
+];
+/// What a file can say of it.
+pub(super) const FILES: [&str; 5] =
+    ["metadata.annotations", "metadata.labels", "metadata.name", "metadata.namespace", "metadata.uid"];
+
+pub(super) fn field(reference: &ObjectFieldSelector, known: &[&str], notes: &mut Notes) {
+    let path = &*reference.field_path;
+    if !matches!(&*reference.api_version, "" | "v1") {
+        notes.below("apiVersion", |notes| notes.add(Class::Value, "must be `v1`"));
+    }
+    let is_one = ["metadata.labels['", "metadata.annotations['"].iter().any(|it| path.starts_with(it));
+    if path.is_empty() || known.contains(&path) || is_one && path.ends_with("']") {
+        return;
+    }
+    let near = nearest(path, known.iter().copied());
+    let hint =
+        near.map_or_else(|| format!(": it takes {}", one_of(known)), |it| format!(": did you mean `{it}`?"));
+    notes.below("fieldPath", |notes| notes.add(Class::Value, format!("`{path}` is no field here{hint}")));
+}
+
+pub(super) fn resource(reference: &ResourceFieldSelector, notes: &mut Notes) {
+    const KNOWN: [&str; 6] = [
+        "limits.cpu",
+        "limits.ephemeral-storage",
+        "limits.memory",
+        "requests.cpu",
+        "requests.ephemeral-storage",
+        "requests.memory",
+    ];
+    let resource = &*reference.resource;
+    let is_known = KNOWN.contains(&resource) || resource.contains(".hugepages-");
+    if !resource.is_empty() && !is_known {
+        let message = format!("must be {}, not `{resource}`", one_of(&KNOWN));
+        notes.below("resource", |notes| notes.add(Class::Value, message));
+    }
+}
