@@ -107,7 +107,7 @@ pub(super) fn probes(pod: &PodSpec, at: &Field, rootless: bool, findings: &mut V
     for (index, container) in pod.containers.iter().enumerate() {
         let field = at.then("containers").then(index);
         let asked = Asked { host_network: pod.host_network, rootless, ports: &container.ports };
-        let mut read = |written: &Option<_>, key: &str| -> Option<Arc<Probe>> {
+        let mut read = |written: &Option<Box<_>>, key: &str| -> Option<Arc<Probe>> {
             probe(written.as_ref()?, &field.then(key), asked, findings)
         };
         let startup = read(&container.startup_probe, "startupProbe");

@@ -10,7 +10,7 @@ mapping! {
     EnvVar {
         name: Filled = "name",
         value: Option<String> = "value",
-        value_from: Option<EnvVarSource> = "valueFrom",
+        value_from: Option<Box<EnvVarSource>> = "valueFrom",
     }
 }
 

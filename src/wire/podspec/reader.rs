@@ -7,23 +7,19 @@ use std::{collections::BTreeMap, fmt::Display};
 
 use serde_json::{Map, Value};
 
-use super::{
-    fate::Fate,
-    fates,
-    nearest::{self, nearest},
-};
+use super::{fate::Fate, fates, nearest};
 use crate::wire::{
     field::{Field, Finding, Step},
     text::cut,
 };
 
-/// More findings than this about one specification help nobody.
+/// More findings of a class than this help nobody.
 const MOST: usize = 100;
 /// A longer message quotes too much, in bytes.
 const LONGEST: usize = 500;
 
 /// How a [`Finding`] counts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Class {
     /// Not of the shape that everything that reads specifications wants.
     Shape,
@@ -42,6 +38,8 @@ pub enum Class {
 pub struct Notes {
     at: Field,
     pub(super) found: Vec<(Class, Finding)>,
+    /// How many of each class.
+    counts: [usize; 5],
 }
 
 /// What can be read from any JSON: what doesn't fit becomes a finding, and a value that stands for nothing.
@@ -52,11 +50,17 @@ pub trait Read: Sized {
 
 impl Notes {
     pub(super) fn add(&mut self, class: Class, message: impl Into<String>) {
-        if self.found.len() < MOST {
+        if !self.is_full(class) {
+            self.counts[class as usize] += 1;
             let mut message = message.into();
             message.truncate(cut(&message, LONGEST).len());
             self.found.push((class, Finding { field: self.at.clone(), message }));
         }
+    }
+
+    /// Whether nothing more is told of a class.
+    fn is_full(&self, class: Class) -> bool {
+        self.counts[class as usize] >= MOST
     }
 
     pub(super) fn shape(&mut self, wanted: &str, value: &Value) {
@@ -122,6 +126,7 @@ impl Notes {
         let table = fates::of(kind);
         for (key, value) in fields.into_iter().flatten() {
             let (class, message) = match table.fate(key) {
+                None if self.is_full(Class::Unknown) => continue,
                 None => (Class::Unknown, nearest::unknown(table, key)),
                 Some(Fate::Refused(why)) if !is_zero(value) || value.is_object() => {
                     (Class::Refused, format!("can't be obeyed here: {why}"))
@@ -140,6 +145,14 @@ impl Notes {
         fields
     }
 
+    /// Asks whether the most similar of the words was meant. That takes its time: not where nothing is told any more.
+    pub(super) fn hint<'a>(&self, given: &str, words: impl Iterator<Item = &'a str>) -> String {
+        const MOST_WORDS: usize = 200;
+        let near =
+            (!self.is_full(Class::Value)).then(|| nearest::nearest(given, words.take(MOST_WORDS))).flatten();
+        near.map(|word| format!(": did you mean `{word}`?")).unwrap_or_default()
+    }
+
     /// The number of the word among those allowed; without one, or where it is none of them, the first.
     pub(super) fn word(&mut self, value: &Value, words: &[&str]) -> usize {
         let given = match value {
@@ -152,8 +165,7 @@ impl Notes {
             }
         };
         words.iter().position(|word| word == given).unwrap_or_else(|| {
-            let near = nearest(given, words.iter().copied());
-            let hint = near.map(|word| format!(": did you mean `{word}`?")).unwrap_or_default();
+            let hint = self.hint(given, words.iter().copied());
             self.add(Class::Value, format!("must be {}, not `{given}`{hint}", one_of(words)));
             0
         })
@@ -351,7 +363,7 @@ macro_rules! words {
     ($(#[$meta:meta])* $name:ident { $first:ident = $first_word:literal, $($variant:ident = $word:literal,)* }) => {
         $(#[$meta])*
         #[allow(missing_docs)] // the words are Kubernetes' own
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
         pub enum $name { #[default] $first, $($variant,)* }
 
         impl $crate::wire::podspec::reader::Read for $name {

@@ -3,8 +3,7 @@
 use serde_json::Value;
 
 use super::{
-    nearest::nearest,
-    reader::{Notes, Read, mapping, words},
+    reader::{Class, Notes, Read, mapping, words},
     values::Id,
 };
 
@@ -102,16 +101,17 @@ pub struct Capability(pub &'static str);
 
 impl Read for Capability {
     fn read(value: &Value, notes: &mut Notes) -> Self {
-        notes.formed(value, |text| {
-            let plain = text.to_ascii_uppercase();
-            let plain = plain.strip_prefix("CAP_").unwrap_or(&plain);
-            if let Some(known) = CAPABILITIES.iter().find(|known| **known == plain) {
-                return Ok(Self(known));
-            }
-            let near = nearest(plain, CAPABILITIES.iter().copied());
-            let hint = near.map(|near| format!(": did you mean `{near}`?")).unwrap_or_default();
-            Err(format!("`{text}` is no capability{hint}"))
-        })
+        let text = notes.text(value);
+        let plain = text.to_ascii_uppercase();
+        let plain = plain.strip_prefix("CAP_").unwrap_or(&plain);
+        if let Some(known) = CAPABILITIES.iter().find(|known| **known == plain) {
+            return Self(known);
+        }
+        if value.is_string() {
+            let hint = notes.hint(plain, CAPABILITIES.iter().copied());
+            notes.add(Class::Value, format!("`{text}` is no capability{hint}"));
+        }
+        Self("")
     }
 }
 

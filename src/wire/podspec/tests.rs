@@ -82,6 +82,14 @@ fn thousands_of_mistakes_are_not_all_kept() {
 }
 
 #[test]
+fn notes_however_many_hide_no_mistake() {
+    let others = "{name: c, image: i, terminationMessagePath: /x}, ".repeat(200);
+    let found = found(&format!("{{containers: [{others} {{name: d, image: i, stdni: true}}]}}"));
+    let unknown = found.iter().filter(|it| it.0 == Unknown).map(|it| it.1.as_str());
+    assert_eq!(unknown.collect::<Vec<_>>(), ["containers[200].stdni"]);
+}
+
+#[test]
 fn what_means_nothing_is_told_apart_from_what_cannot_be_obeyed() {
     let found = found(&pod("terminationMessagePath: /x, volumeDevices: [{name: a}]", "tolerations: [{}]"));
     let classes: Vec<_> = found.iter().map(|(class, field, _)| (*class, field.as_str())).collect();

@@ -141,7 +141,7 @@ impl Read for Mode {
 }
 
 /// An address.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Address(pub IpAddr);
 
 impl Default for Address {

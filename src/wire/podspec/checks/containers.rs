@@ -1,25 +1,26 @@
 //! A container.
 
+use std::collections::BTreeSet;
+
 use super::{
     handlers, image,
     references::{VARIABLES, field, resource},
+    seen::Seen,
     volumes,
 };
 use crate::wire::podspec::{
-    container::{Container, ContainerPort, Protocol, ResourceRequirements, RestartPolicy},
+    container::{Container, Protocol, ResourceRequirements, RestartPolicy},
     env::EnvVar,
-    nearest::nearest,
     pod::PodSpec,
-    reader::{Class, Notes, one_of},
+    reader::{Class, Notes},
     security,
 };
 
-/// `ports`: those of the host that containers before this one have.
-pub(super) fn check<'a>(
-    container: &'a Container,
+pub(super) fn check(
+    container: &Container,
     spec: &PodSpec,
     is_init: bool,
-    ports: &mut Vec<&'a ContainerPort>,
+    seen: &mut Seen<'_>,
     notes: &mut Notes,
 ) {
     image::check(&container.image.0, "image", notes);
@@ -32,9 +33,9 @@ pub(super) fn check<'a>(
             notes.exactly_one(count, &["configMapRef", "secretRef"]);
         });
     }
-    self::ports(container, spec, ports, notes);
+    ports(container, spec, seen, notes);
     notes.below("resources", |notes| resources(&container.resources, notes));
-    volumes::mounts(container, spec, notes);
+    volumes::mounts(container, &seen.volumes, notes);
     handlers::check(container, spec, is_init, notes);
     let is_sidecar = container.restart_policy == Some(RestartPolicy::Always);
     if is_init && container.restart_policy.is_some() && !is_sidecar {
@@ -73,11 +74,12 @@ fn env(variable: &EnvVar, notes: &mut Notes) {
     });
 }
 
-fn ports<'a>(container: &'a Container, spec: &PodSpec, all: &mut Vec<&'a ContainerPort>, notes: &mut Notes) {
+fn ports(container: &Container, spec: &PodSpec, seen: &mut Seen<'_>, notes: &mut Notes) {
+    let mut names = BTreeSet::new();
     for (index, port) in container.ports.iter().enumerate() {
         notes.at(["ports".into(), index.into()], |notes| {
             let name = &port.name.0;
-            if !name.is_empty() && container.ports[..index].iter().any(|other| other.name.0 == *name) {
+            if !name.is_empty() && !names.insert(name) {
                 notes.below("name", |notes| notes.add(Class::Value, format!("`{name}` names two ports")));
             }
             let number = port.host_port.0;
@@ -88,11 +90,7 @@ fn ports<'a>(container: &'a Container, spec: &PodSpec, all: &mut Vec<&'a Contain
                 let message = "must be the same as `containerPort` with `hostNetwork`";
                 notes.below("hostPort", |notes| notes.add(Class::Value, message));
             }
-            let is_same = |other: &&&ContainerPort| {
-                (other.host_port, other.protocol, other.host_ip)
-                    == (port.host_port, port.protocol, port.host_ip)
-            };
-            if all.iter().any(|other| is_same(&other)) {
+            if !seen.host_port(port) {
                 let kind = match port.protocol {
                     Protocol::Tcp => "TCP",
                     Protocol::Udp => "UDP",
@@ -101,7 +99,6 @@ fn ports<'a>(container: &'a Container, spec: &PodSpec, all: &mut Vec<&'a Contain
                 let message = format!("another port of this pod has {number} ({kind}) of the device already");
                 notes.below("hostPort", |notes| notes.add(Class::Value, message));
             }
-            all.push(port);
         });
     }
 }
@@ -132,9 +129,8 @@ pub(super) fn resources(resources: &ResourceRequirements, notes: &mut Notes) {
                     (Class::Refused, what.to_owned())
                 }
                 name => {
-                    let near = nearest(name, KNOWN.into_iter());
-                    let hint = near.map_or_else(|| one_of(&KNOWN), |near| format!("did you mean `{near}`?"));
-                    (Class::Unknown, format!("unknown resource: {hint}"))
+                    let hint = notes.hint(name, KNOWN.into_iter());
+                    (Class::Unknown, format!("unknown resource{hint}"))
                 }
             };
             notes.at([list.into(), (&**name).into()], |notes| notes.add(class, message));

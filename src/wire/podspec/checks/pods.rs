@@ -1,5 +1,7 @@
 //! What is said of a pod as a whole.
 
+use std::collections::BTreeSet;
+
 use super::containers::{profiles, resources};
 use crate::wire::{
     names::{is_dns_label, is_dns_subdomain},
@@ -58,12 +60,13 @@ pub(super) fn check(spec: &PodSpec, notes: &mut Notes) {
     let context = &spec.security_context;
     notes.below("securityContext", |notes| {
         profiles(&context.seccomp_profile, &context.app_armor_profile, notes);
+        let mut names = BTreeSet::new();
         for (index, sysctl) in context.sysctls.iter().enumerate() {
             notes.at(["sysctls".into(), index.into(), "name".into()], |notes| {
                 if let Some(why) = self::sysctl(sysctl, spec) {
                     notes.add(Class::Value, format!("`{}` {why}", sysctl.name));
                 }
-                if context.sysctls[..index].iter().any(|other| other.name == sysctl.name) {
+                if !names.insert(&sysctl.name) {
                     notes.add(Class::Value, format!("`{}` stands twice", sysctl.name));
                 }
             });

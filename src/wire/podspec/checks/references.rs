@@ -2,7 +2,6 @@
 
 use crate::wire::podspec::{
     env::{ObjectFieldSelector, ResourceFieldSelector},
-    nearest::nearest,
     reader::{Class, Notes, one_of},
 };
 
@@ -31,9 +30,10 @@ pub(super) fn field(reference: &ObjectFieldSelector, known: &[&str], notes: &mut
     if path.is_empty() || known.contains(&path) || is_one && path.ends_with("']") {
         return;
     }
-    let near = nearest(path, known.iter().copied());
-    let hint =
-        near.map_or_else(|| format!(": it takes {}", one_of(known)), |it| format!(": did you mean `{it}`?"));
+    let hint = match notes.hint(path, known.iter().copied()) {
+        hint if hint.is_empty() => format!(": it takes {}", one_of(known)),
+        hint => hint,
+    };
     notes.below("fieldPath", |notes| notes.add(Class::Value, format!("`{path}` is no field here{hint}")));
 }
 

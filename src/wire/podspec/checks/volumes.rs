@@ -1,22 +1,24 @@
 //! Volumes, and where containers see them.
 
+use std::collections::BTreeSet;
+
 use super::{
     image,
     references::{FILES, field, resource},
 };
 use crate::wire::podspec::{
     container::{Container, Propagation, RecursiveReadOnly},
-    nearest::nearest,
     pod::PodSpec,
     reader::{Class, Notes},
     volumes::{DownwardFile, Volume},
 };
 
 pub(super) fn check(spec: &PodSpec, notes: &mut Notes) {
+    let mut names = BTreeSet::new();
     for (index, volume) in spec.volumes.iter().enumerate() {
         notes.at(["volumes".into(), index.into()], |notes| {
             let name = &volume.name.0;
-            if !name.is_empty() && spec.volumes[..index].iter().any(|other| other.name.0 == *name) {
+            if !name.is_empty() && !names.insert(name) {
                 notes.below("name", |notes| notes.add(Class::Value, format!("`{name}` names two volumes")));
             }
             source(volume, notes);
@@ -91,25 +93,23 @@ fn files(items: &[DownwardFile], notes: &mut Notes) {
 }
 
 /// Those of a container.
-pub(super) fn mounts(container: &Container, spec: &PodSpec, notes: &mut Notes) {
+pub(super) fn mounts(container: &Container, volumes: &BTreeSet<&str>, notes: &mut Notes) {
+    let mut paths = BTreeSet::new();
     for (index, mount) in container.volume_mounts.iter().enumerate() {
         notes.at(["volumeMounts".into(), index.into()], |notes| {
+            let name = &*mount.name.0;
+            if !name.is_empty() && !volumes.contains(name) {
+                let hint = notes.hint(name, volumes.iter().copied());
+                let message = format!("there is no volume `{name}`{hint}");
+                notes.below("name", |notes| notes.add(Class::Value, message));
+            }
             let mut wrong =
                 |key: &'static str, message: &str| notes.below(key, |notes| notes.add(Class::Value, message));
-            let name = &*mount.name.0;
-            let names = spec.volumes.iter().map(|volume| &*volume.name.0);
-            if !name.is_empty() && !names.clone().any(|known| known == name) {
-                let near = nearest(name, names);
-                let hint = near.map(|near| format!(": did you mean `{near}`?")).unwrap_or_default();
-                wrong("name", &format!("there is no volume `{name}`{hint}"));
-            }
             let path = &*mount.mount_path.0;
             if path.contains(':') {
                 wrong("mountPath", "must not hold a `:`");
             }
-            let is_same = |other: &str| other.trim_end_matches('/') == path.trim_end_matches('/');
-            let before = &container.volume_mounts[..index];
-            if !path.is_empty() && before.iter().any(|other| is_same(&other.mount_path.0)) {
+            if !path.is_empty() && !paths.insert(path.trim_end_matches('/')) {
                 wrong("mountPath", &format!("`{path}` is mounted twice"));
             }
             for (key, part) in [("subPath", &mount.sub_path), ("subPathExpr", &mount.sub_path_expr)] {

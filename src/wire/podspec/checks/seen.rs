@@ -1,0 +1,35 @@
+//! What the parts of a pod share, and each may have only once.
+
+use std::collections::BTreeSet;
+
+use crate::wire::podspec::{
+    container::{ContainerPort, Protocol},
+    pod::PodSpec,
+    values::Address,
+};
+
+/// What was seen so far.
+#[derive(Debug)]
+pub(super) struct Seen<'a> {
+    /// Of all volumes.
+    pub(super) volumes: BTreeSet<&'a str>,
+    containers: BTreeSet<&'a str>,
+    host_ports: BTreeSet<(u16, Protocol, Option<Address>)>,
+}
+
+impl<'a> Seen<'a> {
+    pub(super) fn of(spec: &'a PodSpec) -> Self {
+        let volumes = spec.volumes.iter().map(|volume| &*volume.name.0).collect();
+        Self { volumes, containers: BTreeSet::new(), host_ports: BTreeSet::new() }
+    }
+
+    /// Whether the name is a new one, or none.
+    pub(super) fn container(&mut self, name: &'a str) -> bool {
+        name.is_empty() || self.containers.insert(name)
+    }
+
+    /// Whether no other container has the port of the host.
+    pub(super) fn host_port(&mut self, port: &ContainerPort) -> bool {
+        self.host_ports.insert((port.host_port.0, port.protocol, port.host_ip))
+    }
+}
