@@ -1,6 +1,6 @@
 //! Values that a text or a number alone doesn't check: quantities, modes, ports, names, paths.
 
-use std::net::IpAddr;
+use core::net::IpAddr;
 
 use serde_json::Value;
 

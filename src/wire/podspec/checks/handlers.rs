@@ -1,6 +1,6 @@
 //! Probes and hooks.
 
-use std::net::Ipv6Addr;
+use core::net::Ipv6Addr;
 
 use crate::wire::podspec::{
     container::{Container, RestartPolicy},
