@@ -175,15 +175,10 @@ impl Notes {
     pub(super) fn whole(&mut self, value: &Value, least: i64, most: i64) -> i64 {
         match value {
             Value::Null => return 0,
-            Value::Number(number) => {
-                let exact = number.as_i64();
-                let whole =
-                    number.as_f64().filter(|it| it.fract() == 0.0 && it.abs() < 1e15).map(|it| it as i64);
-                match exact.or(whole) {
-                    Some(number) if (least..=most).contains(&number) => return number,
-                    _ => self.add(Class::Value, format!("must be from {least} to {most}, not {number}")),
-                }
-            }
+            Value::Number(number) => match number.as_i64() {
+                Some(number) if (least..=most).contains(&number) => return number,
+                _ => self.add(Class::Value, format!("must be from {least} to {most}, not {number}")),
+            },
             Value::String(text) if text.parse::<i64>().is_ok() => {
                 self.add(Class::Shape, "must be a number: write it without quotes");
             }
@@ -268,14 +263,8 @@ impl Read for bool {
         match value {
             Value::Null => false,
             Value::Bool(value) => *value,
-            Value::String(word) => match &*word.to_ascii_lowercase() {
-                "yes" | "y" | "on" | "true" => true,
-                "no" | "n" | "off" | "false" => false,
-                _ => {
-                    notes.shape("true or false", value);
-                    false
-                }
-            },
+            Value::String(word) if ["yes", "Yes", "YES", "on", "On", "ON"].contains(&&**word) => true,
+            Value::String(word) if ["no", "No", "NO", "off", "Off", "OFF"].contains(&&**word) => false,
             _ => {
                 notes.shape("true or false", value);
                 false
