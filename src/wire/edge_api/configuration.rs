@@ -1,4 +1,4 @@
-//! The device configuration: from the server's answer to what shall run.
+//! The device configuration: from the server's answer to what is to run.
 
 use std::{cell::Cell, collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -42,7 +42,7 @@ pub struct Configuration {
 }
 
 impl Configuration {
-    /// What shall be there after a restart: this content, but what was kept before of each workload that could
+    /// What is there after a restart: this content, but what was kept before of each workload that could
     /// not be understood this time.
     pub fn to_keep(&self, before: Option<&Value>) -> Value {
         let mut content = self.content.clone();
@@ -68,7 +68,7 @@ pub fn configuration(body: &[u8], device: &str) -> Result<Configuration, String>
     let mut content = Answer::content(body)?;
     in_one_order(&mut content);
     if content["device_id"].is_null() && content["workloads"].is_null() {
-        // an empty list of workloads is an order to remove them all, so it has to come from somebody who means it
+        // an empty list of workloads is an order to remove them all, so it has to be meant
         return Err("has neither a device_id nor workloads".to_owned());
     }
     if let Some(other) = content["device_id"].as_str().filter(|id| *id != device) {
@@ -262,7 +262,7 @@ fn workload(
     assemble::finish(&manifest, &maps, secrets, (device, None)).map_err(|finding| say(&finding))
 }
 
-/// As a person writes what shall reach the pod; the server has stripped the prefix.
+/// As a person writes what is to reach the pod; the server has stripped the prefix.
 fn prefixed(pairs: &Value) -> Value {
     let Some(pairs) = pairs.as_object() else { return pairs.clone() };
     Value::Object(gather(pairs.iter().map(|(key, value)| (format!("podman/{key}"), value.clone()))))
@@ -289,7 +289,7 @@ fn steps<const N: usize>(keys: [&str; N]) -> Vec<Step> {
     keys.map(Step::from).into()
 }
 
-/// The finding in a sentence, its field without the first steps, which nobody but this file took.
+/// The finding in a sentence, its field without the first steps, which only this file took.
 fn below(steps: usize, finding: &Finding) -> String {
     match Field(finding.field.0.iter().skip(steps).cloned().collect()).to_string() {
         field if field.is_empty() => finding.message.clone(),

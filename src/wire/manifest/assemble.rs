@@ -1,4 +1,4 @@
-//! From valid documents to what shall run on this device.
+//! From valid documents to what is to run on this device.
 
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -32,7 +32,7 @@ pub struct Contents {
 pub enum Broken {
     /// It was meant to define this workload.
     Workload(String),
-    /// It is another kind's, or nobody can tell what it was meant to be.
+    /// It is another kind's, or it doesn't say what it was meant to be.
     Other,
 }
 

@@ -22,7 +22,7 @@ pub(super) struct Asked<'a> {
     pub(super) ports: &'a [ContainerPort],
 }
 
-/// What can be asked, or why nobody can ask it.
+/// What can be asked, or why it can't be.
 type Possible<T> = Result<T, &'static str>;
 
 /// A liveness or startup probe; nothing but a finding if it is a good one that can't be made here.
@@ -79,7 +79,7 @@ impl Asked<'_> {
     fn tcp(self, host: &str, port: &PortName) -> Possible<Check> {
         let (named, port) = self.target(host, port)?;
         if self.rootless && !self.host_network && host.is_empty() {
-            // podman takes them, and only then looks whether somebody listens behind
+            // podman takes them, and only then looks whether a program listens behind
             return Err("the port of a rootless pod takes connections even if nothing listens in the pod");
         }
         Ok(Check::Tcp { host: named, port })

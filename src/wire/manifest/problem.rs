@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc};
 
 use crate::agent::legible;
 
-/// More warnings about a document than this help nobody, and finding the line of each takes its time.
+/// No person reads more warnings about a document than this, and finding the line of each takes its time.
 pub(super) const MOST_WARNINGS: usize = 20;
 
 /// How bad a [`Problem`] is.
@@ -14,7 +14,7 @@ pub enum Severity {
     Error,
     /// It is done, but something written has no effect.
     Warning,
-    /// Something written means nothing here, and nobody needs to do anything about it.
+    /// Something written means nothing here, and nothing needs to be done about it.
     Note,
 }
 

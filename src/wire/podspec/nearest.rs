@@ -1,4 +1,4 @@
-//! What somebody meant who wrote a word that isn't known.
+//! What was meant by a word that isn't known.
 
 use super::{fate::Table, fates};
 

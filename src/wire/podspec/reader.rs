@@ -13,7 +13,7 @@ use crate::wire::{
     text::cut,
 };
 
-/// More findings of a class than this help nobody.
+/// No person reads more findings of a class than this.
 const MOST: usize = 100;
 /// A longer message quotes too much, in bytes.
 const LONGEST: usize = 500;
