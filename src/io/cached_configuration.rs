@@ -25,7 +25,7 @@ pub(super) fn to_keep(state: &Store, configuration: &Configuration) -> Arc<[u8]>
 
 /// What was written down. The same device may have another name by now.
 pub(super) fn load(state: &Store, device_id: &str) -> Option<Box<ServerConfiguration>> {
-    let configuration = edge_api::configuration(&state.load(NAME)?, device_id);
+    let configuration = edge_api::kept_configuration(&state.load(NAME)?, device_id);
     match configuration {
         Ok(configuration) => Some(Box::new(configuration.meaning)),
         Err(cause) => {

@@ -1,6 +1,6 @@
 //! What the edge API answers: a configuration, a certificate, a control message.
 
-use device_worker_ng::wire::edge_api::{certificate, configuration, disconnects};
+use device_worker_ng::wire::edge_api::{certificate, configuration, disconnects, kept_configuration};
 use serde_json::{Value, json};
 
 use super::workload;
@@ -34,7 +34,7 @@ pub(super) fn run(input: &[u8]) {
 
     let again = |content: &Value| {
         let body = json!({ "content": content }).to_string();
-        configuration(body.as_bytes(), DEVICE).expect("what was understood is understood again")
+        kept_configuration(body.as_bytes(), DEVICE).expect("what was understood is understood again")
     };
     assert_eq!(again(&understood.content).meaning, *meaning, "kept, it means something else");
     let kept = again(&understood.to_keep(Some(&understood.content)));

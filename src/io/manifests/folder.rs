@@ -103,7 +103,7 @@ impl Folder {
     /// more is left out.
     pub(super) fn remember(&mut self, kept: &[u8]) -> Result<(), serde_json::Error> {
         let files: BTreeMap<String, Vec<Mapping<Source>>> = serde_json::from_slice(kept)?;
-        let allowance = Allowance::default();
+        let allowance = Allowance::default().of_accepted();
         for (name, sources) in files {
             let file = Arc::from(name.as_str());
             let mut contents = Contents::default();
@@ -395,5 +395,25 @@ mod tests {
         let of_directory: Vec<_> =
             told.iter().filter(|it| *it.file == *"/m").map(|it| &*it.message).collect();
         assert_eq!(of_directory, ["and 21 more problems", "can't be read"]);
+    }
+
+    #[test]
+    fn what_an_earlier_version_accepted_runs_on_until_its_file_is_mended() {
+        let text = "apiVersion: management.project-flotta.io/v1alpha1\nkind: EdgeWorkload\nmetadata: {name: old}\n\
+                    spec: {type: pod, pod: {spec: {hostNetwrok: true, containers: [{name: c, image: i}]}}}\n";
+        let directory = tempfile::tempdir().unwrap();
+        fs::write(directory.path().join("a.yaml"), text).unwrap();
+        let source = Source { number: 1, lines_before: 0, text: text.to_owned() };
+        let kept = serde_json::to_vec(&BTreeMap::from([("a.yaml", [source])])).unwrap();
+        let mut folder = Folder::new(directory.path().to_owned());
+        folder.remember(&kept).unwrap();
+        for reads in 0..3 {
+            let (desired, problems) = folder.assemble("pi");
+            let names: Vec<_> = desired.workloads.iter().map(|workload| workload.name()).collect();
+            assert_eq!(names, ["old"], "{problems:?}");
+            let words = "did you mean `hostNetwork`?; until that is mended this stays as it was: ";
+            assert_eq!(problems.iter().any(|it| it.message.contains(words)), reads > 0, "{problems:?}");
+            folder.sync(&|_| false).unwrap();
+        }
     }
 }

@@ -15,6 +15,7 @@ use crate::{
     },
     wire::{
         field::{Field, Finding, Step},
+        json::set,
         manifest::{assemble, resource, secret::Secret},
         podman::registry,
         yaml,
@@ -41,6 +42,9 @@ pub struct Configuration {
     pub meaning: ServerConfiguration,
 }
 
+/// Marks a kept workload of which no version could be understood.
+const UNREADABLE: &str = "unreadable";
+
 impl Configuration {
     /// What is there after a restart: this content, but what was kept before of each workload that could
     /// not be understood this time.
@@ -49,10 +53,11 @@ impl Configuration {
         let before = before.and_then(|before| before["workloads"].as_array()).map_or(&[][..], Vec::as_slice);
         for workload in content.get_mut("workloads").and_then(Value::as_array_mut).into_iter().flatten() {
             let name = workload["name"].as_str().unwrap_or_default();
-            if self.meaning.desired.unreadable.iter().any(|held| held == name)
-                && let Some(before) = before.iter().find(|before| before["name"] == name)
-            {
-                *workload = before.clone();
+            if self.meaning.desired.unreadable.iter().any(|held| held == name) {
+                match before.iter().find(|before| before["name"] == name) {
+                    Some(before) => *workload = before.clone(),
+                    None => set(workload, UNREADABLE, true.into()),
+                }
             }
         }
         content
@@ -65,6 +70,18 @@ impl Configuration {
 /// # Errors
 /// Why none of it counts: it isn't JSON, isn't for this device, or what should be a list is something else.
 pub fn configuration(body: &[u8], device: &str) -> Result<Configuration, String> {
+    understood(body, device, false)
+}
+
+/// The same of one that was kept: what ran isn't judged anew.
+///
+/// # Errors
+/// As for any.
+pub fn kept_configuration(body: &[u8], device: &str) -> Result<Configuration, String> {
+    understood(body, device, true)
+}
+
+fn understood(body: &[u8], device: &str, was_accepted: bool) -> Result<Configuration, String> {
     let mut content = Answer::content(body)?;
     in_one_order(&mut content);
     if content["device_id"].is_null() && content["workloads"].is_null() {
@@ -110,7 +127,7 @@ pub fn configuration(body: &[u8], device: &str) -> Result<Configuration, String>
             continue;
         }
         let mut warn = |warning: &str| problems.push(format!("{subject}: {warning}").into());
-        match workload(value, device, &secrets, &budget, &mut warn) {
+        match workload(value, (device, was_accepted), &secrets, &budget, &mut warn) {
             Ok(workload) => desired.workloads.push(Arc::new(workload)),
             Err(problem) => {
                 let workload = (!name.is_empty()).then(|| name.to_owned());
@@ -199,7 +216,7 @@ fn profiles(list: &[Value], problems: &mut Vec<Problem>) -> Vec<Profile> {
 /// Reads a workload by way of the manifest that says the same: one shape to check, and one id whatever the source.
 fn workload(
     value: &Value,
-    device: &str,
+    (device, was_accepted): (&str, bool),
     secrets: &[&Secret],
     budget: &Cell<usize>,
     warn: &mut dyn FnMut(&str),
@@ -233,7 +250,8 @@ fn workload(
             "pod": {"spec": specification},
         },
     });
-    let (mut manifest, findings) = resource::read_workload(document).map_err(|found| {
+    let was_accepted = was_accepted && value[UNREADABLE] != true;
+    let (mut manifest, findings) = resource::read_workload(document, was_accepted).map_err(|found| {
         // the first ones tell enough
         let told: Vec<String> = found.iter().take(3).map(&say).collect();
         told.join("; ")

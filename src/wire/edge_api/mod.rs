@@ -12,5 +12,5 @@ mod message;
 mod tests;
 
 pub use answer::{certificate, disconnects};
-pub use configuration::{Configuration, configuration};
+pub use configuration::{Configuration, configuration, kept_configuration};
 pub use message::{BASE, Header, Request, request};

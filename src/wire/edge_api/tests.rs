@@ -398,3 +398,19 @@ fn a_certificate_is_found_or_missed() {
         assert!(certificate(bad.as_bytes()).is_err(), "{bad}");
     }
 }
+
+#[test]
+fn what_an_earlier_version_accepted_and_kept_is_not_judged_anew() {
+    let content = json!({"device_id": "dev", "workloads": [
+        {"name": "web", "specification": "hostNetwrok: true\n".to_owned() + SPECIFICATION},
+    ]});
+    let body = |content: &Value| json!({"content": content}).to_string();
+    let kept = |content: &Value| kept_configuration(body(content).as_bytes(), "dev").unwrap().meaning;
+    assert_eq!(kept(&content).desired.workloads[0].name(), "web");
+    let fresh = configuration(body(&content).as_bytes(), "dev").unwrap();
+    assert_eq!(fresh.meaning.desired.unreadable, ["web"]);
+    assert!(fresh.meaning.problems[0].message.contains("line 1: hostNetwrok: unknown field"));
+    let again = |before: Option<&Value>| kept(&fresh.to_keep(before)).desired;
+    assert_eq!(again(Some(&content)).workloads[0].name(), "web");
+    assert_eq!(again(None).unreadable, ["web"], "what never ran doesn't begin to after a restart");
+}

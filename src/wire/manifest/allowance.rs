@@ -18,6 +18,7 @@ const MOST_SOUGHT: usize = 8 << 20;
 /// What is left of what a whole directory may take.
 #[derive(Debug)]
 pub struct Allowance {
+    pub(super) was_accepted: bool,
     pub(super) documents: usize,
     memory: Cell<usize>,
     /// Of what is read again for the lines of problems.
@@ -34,10 +35,17 @@ impl Allowance {
     /// Beside so many documents, which take so much memory.
     pub fn beside(documents: usize, memory: usize) -> Self {
         Self {
+            was_accepted: false,
             documents: MOST_DOCUMENTS.saturating_sub(documents),
             memory: Cell::new(MOST_MEMORY.saturating_sub(memory)),
             sought: Cell::new(MOST_SOUGHT),
         }
+    }
+
+    /// For documents that were accepted before, perhaps by a version that judged less.
+    #[must_use]
+    pub fn of_accepted(self) -> Self {
+        Self { was_accepted: true, ..self }
     }
 
     /// With so much text left to be read again for the lines of problems.

@@ -167,8 +167,8 @@ pub(in crate::wire) fn finish(
     secrets: &[&Secret],
     (device_id, labels): (&str, Option<&BTreeMap<String, String>>),
 ) -> Result<Workload, Finding> {
-    if manifest.content.engine != Engine::Kubernetes {
-        manifest.node.check(device_id, labels)?;
+    if let Some(node) = manifest.node.as_ref().filter(|_| manifest.content.engine != Engine::Kubernetes) {
+        node.check(device_id, labels)?;
     }
     let namespace = manifest.content.namespace.as_str();
     let is_seen = |secret: &Secret| secret.namespace.is_empty() || secret.namespace == namespace;

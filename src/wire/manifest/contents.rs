@@ -89,7 +89,7 @@ impl Contents {
             (Some("EdgeWorkload"), Some(name)) => Broken::Workload(name.to_owned()),
             _ => Broken::Other,
         };
-        match resource::read(value) {
+        match resource::read(value, allowance.was_accepted) {
             Ok((mut resource, findings)) => {
                 let (faults, notes) = match &mut resource {
                     Resource::Device(device) => (std::mem::take(&mut device.faults), Vec::new()),

@@ -65,7 +65,7 @@ pub(in crate::wire) struct WorkloadManifest {
     /// The `Secret` with the credentials for image registries.
     pub(super) registries: Option<String>,
     /// Which device its pod is for.
-    pub(super) node: Node,
+    pub(super) node: Option<Node>,
     /// What means nothing on one device.
     pub(super) notes: Vec<Finding>,
 }
@@ -87,7 +87,7 @@ pub(super) fn identity(document: &Value) -> (Option<&str>, Option<&str>) {
 }
 
 /// Reads a document, and says what in it has no effect.
-pub(super) fn read(document: Value) -> Result<(Resource, Vec<Finding>), Vec<Finding>> {
+pub(super) fn read(document: Value, was_accepted: bool) -> Result<(Resource, Vec<Finding>), Vec<Finding>> {
     let kind = document["kind"].as_str().ok_or_else(|| Finding::new(["kind"], "is missing"))?;
     let expected = match kind {
         "EdgeDevice" | "EdgeWorkload" => "management.project-flotta.io/v1alpha1",
@@ -113,7 +113,7 @@ pub(super) fn read(document: Value) -> Result<(Resource, Vec<Finding>), Vec<Find
             (Resource::Device(device), findings)
         }
         "EdgeWorkload" => {
-            let (manifest, findings) = read_workload(document)?;
+            let (manifest, findings) = read_workload(document, was_accepted)?;
             (Resource::Workload(Box::new(manifest)), findings)
         }
         "ConfigMap" => {
@@ -271,8 +271,10 @@ impl TryFrom<String> for Kind {
     }
 }
 
+/// `was_accepted`: what it says ran before, perhaps by a version that judged less; it isn't judged anew.
 pub(in crate::wire) fn read_workload(
     mut document: Value,
+    was_accepted: bool,
 ) -> Result<(WorkloadManifest, Vec<Finding>), Vec<Finding>> {
     const LEFT: [&str; 4] = ["spec.data", "spec.logCollection", "spec.metrics", "spec.pod.spec"];
     let (WorkloadDocument { metadata, spec }, mut findings) = typed(&document, &LEFT)?;
@@ -282,7 +284,7 @@ pub(in crate::wire) fn read_workload(
         Kind::Pod => Engine::Podman { rootless: spec.rootless.unwrap_or(false) },
         Kind::Kubernetes => Engine::Kubernetes,
     };
-    let (pod, found) = pod::read(&document["spec"]["pod"]["spec"], &pod_field, engine);
+    let (pod, found) = pod::read(&document["spec"]["pod"]["spec"], &pod_field, engine, was_accepted);
     if !found.errors.is_empty() {
         return Err(found.errors);
     }
@@ -333,7 +335,7 @@ pub(in crate::wire) fn read_workload(
         restart: pod::restart(&pod),
         grace: pod::grace(&pod),
         uses: pod::uses(&pod, &pod_field),
-        node: Node { name: pod.node_name, selector: pod.node_selector },
+        node: (!was_accepted).then_some(Node { name: pod.node_name, selector: pod.node_selector }),
         notes: found.notes,
         registries,
         schedule: match cron {
