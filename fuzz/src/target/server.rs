@@ -32,11 +32,19 @@ pub(super) fn run(input: &[u8]) {
     }
     assert!(meaning.period.as_secs() >= 1 && meaning.period.as_secs() <= 86_400, "{:?}", meaning.period);
 
-    let again = |content: &Value| {
-        let body = json!({ "content": content }).to_string();
-        kept_configuration(body.as_bytes(), DEVICE).expect("what was understood is understood again")
+    let body = |content: &Value| json!({ "content": content }).to_string();
+    let again = configuration(body(&understood.content).as_bytes(), DEVICE);
+    assert_eq!(
+        again.expect("what was understood is").meaning,
+        *meaning,
+        "read again, it means something else"
+    );
+    let kept = |content: &Value| {
+        let kept = kept_configuration(body(content).as_bytes(), DEVICE);
+        kept.expect("what was understood is understood again").meaning.desired
     };
-    assert_eq!(again(&understood.content).meaning, *meaning, "kept, it means something else");
-    let kept = again(&understood.to_keep(Some(&understood.content)));
-    assert_eq!(kept.meaning.desired, meaning.desired, "kept twice, it means something else");
+    let content = understood.to_keep(None);
+    assert_eq!(kept(&content), meaning.desired, "kept, it means something else");
+    let content = understood.to_keep(Some(&content));
+    assert_eq!(kept(&content), meaning.desired, "kept twice, it means something else");
 }
