@@ -1,6 +1,6 @@
 //! Reads a specification from JSON into its types: everything that is wrong in it, each with its place.
 //!
-//! Unlike the readers that serde derives, this one doesn't stop at the first mistake, asks [`fates`](super::fates)
+//! Unlike the readers that serde derives, this one doesn't stop at the first mistake, asks [`fates`]
 //! about each field, and costs little code for each of the many small types.
 
 use std::{collections::BTreeMap, fmt::Display};
@@ -18,7 +18,7 @@ const MOST: usize = 100;
 /// A longer message quotes too much, in bytes.
 const LONGEST: usize = 500;
 
-/// How a [`Finding`] counts.
+/// How a finding counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Class {
     /// Not of the shape that everything that reads specifications wants.
