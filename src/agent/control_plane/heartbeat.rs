@@ -2,13 +2,13 @@
 //!
 //! An event is told until an answer says that it was heard, and then never again. Where the answer is lost, or the
 //! agent ends before it, the same event comes twice: the server's recorder counts equal ones together. Of events
-//! that the server refuses two heartbeats for, nothing remains but their number: the next ones shall get through.
+//! that the server refuses two heartbeats for, nothing remains but their number: the next ones are to get through.
 
-use std::time::Duration;
+use std::{collections::VecDeque, time::Duration};
 
 use crate::agent::model::{
     call::{CallFailure, Hardware, Unheard},
-    notice::{Notice, Reason},
+    notice::{Notice, Reason, Severity},
 };
 
 /// Events that wait for the server; the oldest goes when there is one more.
@@ -17,6 +17,9 @@ const MOST_EVENTS: usize = 100;
 const MOST_REFUSALS: u32 = 2;
 /// Bytes of an event's text.
 const LONGEST_EVENT: usize = 1024;
+/// An event that comes again is told again after this: Kubernetes' recorder lets through 25 of a device, and then one in
+/// this time.
+const BETWEEN_EQUALS: Duration = Duration::from_secs(300);
 /// Between two looks at the hardware: it hardly ever changes, and looking costs.
 const HARDWARE_PERIOD: Duration = Duration::from_secs(3600);
 
@@ -31,6 +34,8 @@ pub(in crate::agent) struct Reporter {
     changed: bool,
     /// Heartbeats with events that were refused, since the last that arrived.
     refused: u32,
+    /// What was told last, and when.
+    told: Vec<(String, Duration)>,
     /// When the hardware was last sent.
     hardware_at: Option<Duration>,
 }
@@ -54,17 +59,31 @@ impl Reporter {
             notice.message.truncate(end);
             notice.message.push('…');
         }
-        self.waiting.events.push_back(notice);
+        let is_same = |it: &&mut Notice| it.reason == notice.reason && it.message == notice.message;
+        match self.waiting.events.iter_mut().find(is_same) {
+            Some(same) => same.times = same.times.saturating_add(1),
+            None => self.waiting.events.push_back(notice),
+        }
         self.changed = true;
         self.bound();
     }
 
     fn bound(&mut self) {
         while self.waiting.events.len() > MOST_EVENTS {
-            self.waiting.events.pop_front();
-            self.waiting.dropped += 1;
+            let oldest = self.waiting.events.pop_front();
+            self.waiting.dropped += oldest.map_or(0, |event| event.times.into());
             self.changed = true;
         }
+    }
+
+    /// What may be told now: what was told a short while ago is counted until it is worth another event.
+    fn choose(&mut self, now: Duration) {
+        self.told.retain(|(_, at)| now < at.saturating_add(BETWEEN_EQUALS));
+        let is_new = |event: &Notice| self.told.iter().all(|(told, _)| *told != event.message);
+        let waiting = std::mem::take(&mut self.waiting);
+        let (chosen, kept): (VecDeque<_>, VecDeque<_>) = waiting.events.into_iter().partition(is_new);
+        self.waiting.events = kept;
+        self.sent = Unheard { events: chosen, dropped: waiting.dropped };
     }
 
     /// Hands over what waits, for a heartbeat: it must be told how that ends, before it is asked again.
@@ -76,13 +95,16 @@ impl Reporter {
             _ => Hardware::Left,
         };
         self.sent_hardware = hardware;
-        self.sent = std::mem::take(&mut self.waiting);
+        self.choose(now);
         let mut events = Vec::with_capacity(self.sent.events.len() + 1);
         if self.sent.dropped > 0 {
             let message = format!("{} older events were dropped unheard", self.sent.dropped);
             events.push(Notice::warning(Reason::EventsDropped, message));
         }
-        events.extend(self.sent.events.iter().cloned());
+        // the server takes only so many: what a person must know first
+        let is_warning = |event: &&Notice| event.severity == Severity::Warning;
+        events.extend(self.sent.events.iter().filter(is_warning).cloned());
+        events.extend(self.sent.events.iter().filter(|event| !is_warning(event)).cloned());
         (events, hardware)
     }
 
@@ -90,6 +112,8 @@ impl Reporter {
     pub(in crate::agent) fn arrived(&mut self, now: Duration) {
         let sent = std::mem::take(&mut self.sent);
         self.changed |= !sent.is_empty();
+        self.told.extend(sent.events.into_iter().map(|event| (event.message, now)));
+        self.told.drain(..self.told.len().saturating_sub(MOST_EVENTS));
         self.refused = 0;
         if self.sent_hardware != Hardware::Left {
             self.hardware_at = Some(now);
@@ -110,7 +134,7 @@ impl Reporter {
                 notice = Some(Notice::warning(Reason::EventsDropped, message));
             }
             if self.refused >= MOST_REFUSALS {
-                sent.dropped += sent.events.drain(..).count() as u64;
+                sent.dropped += sent.events.drain(..).map(|event| u64::from(event.times)).sum::<u64>();
                 self.changed = true;
             }
         }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 pub enum Severity {
     /// A state changed.
     Info,
-    /// It works, but somebody should look.
+    /// It works, but a person should look.
     Warning,
 }
 
@@ -65,17 +65,24 @@ pub struct Notice {
     pub reason: Reason,
     /// A sentence that names the workload, file or engine it is about, and why.
     pub message: String,
+    /// How often it happened.
+    #[serde(default = "once")]
+    pub times: u32,
+}
+
+fn once() -> u32 {
+    1
 }
 
 impl Notice {
     /// A state changed.
     pub fn info(reason: Reason, message: impl Into<String>) -> Self {
-        Self { severity: Severity::Info, reason, message: message.into() }
+        Self { severity: Severity::Info, reason, message: message.into(), times: 1 }
     }
 
-    /// It works, but somebody should look.
+    /// It works, but a person should look.
     pub fn warning(reason: Reason, message: impl Into<String>) -> Self {
-        Self { severity: Severity::Warning, reason, message: message.into() }
+        Self { severity: Severity::Warning, reason, message: message.into(), times: 1 }
     }
 }
 

@@ -11,9 +11,9 @@ pub(super) struct Edge {
     pub(super) broken: Option<CallFailure>,
     /// Only this kind of call is broken.
     pub(super) only: Option<CallKind>,
-    /// Whether a person, or nobody, approves what asks to be let in.
+    /// Whether a person approves what asks to be let in.
     pub(super) approves: bool,
-    /// Somebody asked to be let in.
+    /// A device asked to be let in.
     pub(super) asked: bool,
     /// The device exists on the server.
     pub(super) known: bool,
@@ -29,13 +29,15 @@ pub(super) struct Edge {
     pub(super) life: Duration,
     /// How far the device's clock is behind the server's.
     pub(super) ahead: Duration,
-    /// What the device shall do.
+    /// What the device is to do.
     pub(super) configuration: ServerConfiguration,
     pub(super) beats: Vec<Heartbeat>,
     /// When each call came.
     pub(super) came: Vec<(CallKind, Duration)>,
     /// What the agent told people and the server has not heard yet.
     unheard: VecDeque<String>,
+    /// How many of these were said to be dropped.
+    dropped: usize,
     stored: BTreeMap<String, ServerConfiguration>,
 }
 
@@ -57,6 +59,7 @@ impl Default for Edge {
             beats: Vec::new(),
             came: Vec::new(),
             unheard: VecDeque::new(),
+            dropped: 0,
             stored: BTreeMap::new(),
         }
     }
@@ -129,14 +132,17 @@ impl Edge {
         }
     }
 
-    /// Every event comes once and in its order, but for those that are said to be dropped.
+    /// Every event comes once, or is counted by an equal one, but for those that are said to be dropped.
     fn hear(&mut self, heartbeat: &Heartbeat) {
         for event in &heartbeat.events {
             if event.reason == Reason::EventsDropped {
                 let dropped: usize = event.message.split(' ').next().unwrap().parse().unwrap();
-                self.unheard.drain(..dropped);
+                self.dropped += dropped;
             } else {
-                assert_eq!(self.unheard.pop_front().as_ref(), Some(&event.message), "lost or doubled");
+                for _ in 0..event.times {
+                    let told = self.unheard.iter().position(|told| *told == event.message);
+                    self.unheard.remove(told.expect("doubled")).expect("it is there");
+                }
             }
         }
         self.beats.push(heartbeat.clone());
@@ -151,10 +157,11 @@ impl Edge {
     /// Of what was told until now nothing is expected any more.
     pub(super) fn expect_nothing(&mut self) {
         self.unheard.clear();
+        self.dropped = 0;
     }
 
     pub(super) fn unheard(&self) -> usize {
-        self.unheard.len()
+        self.unheard.len() - self.dropped
     }
 
     /// What the state directory gives back for what was stored.

@@ -163,12 +163,16 @@ impl<'a> Event<'a> {
     const LONGEST: usize = 1024;
 
     fn of(notice: &'a Notice) -> Self {
+        let times = if notice.times > 1 { format!(" ({} times)", notice.times) } else { String::new() };
         let message = &notice.message;
         Self {
             reason: format!("{:?}", notice.reason),
             message: match message.len() {
-                0..=Self::LONGEST => message.into(),
-                _ => format!("{}…", cut(message, Self::LONGEST - 3)).into(),
+                length if length + times.len() > Self::LONGEST => {
+                    format!("{}…{times}", cut(message, Self::LONGEST - times.len() - 3)).into()
+                }
+                _ if times.is_empty() => message.into(),
+                _ => format!("{message}{times}").into(),
             },
             kind: match notice.severity {
                 Severity::Info => "info",
