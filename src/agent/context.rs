@@ -36,7 +36,7 @@ pub(super) struct Context {
     pub(super) images: Images,
     pub(super) fallbacks: Fallbacks,
     pub(super) fallbacks_changed: bool,
-    /// Not all that shall run is known: a pod of ours that seems to belong to nothing may be wanted.
+    /// Not all that is to run is known: a pod of ours that seems to belong to nothing may be wanted.
     pub(super) partial: bool,
     /// The device is short of something: nothing new is pulled or started.
     pub(super) short: bool,

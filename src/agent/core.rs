@@ -289,7 +289,7 @@ impl Agent {
     fn done(&mut self, outcome: Outcome, now: Now) {
         let Outcome { engine, ticket, result } = outcome;
         if let Ok(Fact::Pulled { fetched, .. } | Fact::Fit { fetched, .. }) = &result {
-            // whoever wanted them may not do so any more: they are here, and it was us
+            // the workload may not want them any more: they are here, and it was us
             fetched.iter().for_each(|image| self.context.images.fetched(engine, image.clone()));
         }
         if let Some(name) = self.context.open.remove(&ticket) {

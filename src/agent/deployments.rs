@@ -1,11 +1,11 @@
 //! Workloads that are Deployments on a Kubernetes cluster. The cluster runs, probes and restarts their pods; what is
-//! left for the agent is what shall be there, and how that goes:
+//! left for the agent is what is to be there, and how that goes:
 //!
 //! ```text
 //! content, profiles ─► wanted ─┐                      refused: again after the back-off
 //!                              ├─ differ ─► Apply ──► found ─► progressing ─► available
 //! list, watch ───────► found ──┘                      │            └─► failed, with the reason
-//!                        └─ nobody wants it ─► Delete ┘
+//!                        └─ not wanted  ────► Delete ┘
 //! ```
 //!
 //! At most one order per workload is under way. What stands beside a Deployment for an earlier content goes by one more
@@ -115,7 +115,7 @@ impl Deployments {
         self.all.keys()
     }
 
-    /// What shall run under this name.
+    /// What is to run under this name.
     pub(super) fn wanted(&self, name: &str) -> Option<&Arc<Workload>> {
         self.all.get(name)?.wanted.as_ref()
     }

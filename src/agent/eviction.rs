@@ -38,8 +38,8 @@ const SETTLE: Duration = Duration::from_secs(10);
 const LONGEST_STOP: Duration = Duration::from_secs(60);
 /// Until an engine that doesn't tell is asked again.
 const ASK_AGAIN: Duration = Duration::from_secs(10);
-/// Until it is asked again when nobody could go.
-const NOBODY: Duration = Duration::from_secs(60);
+/// Until it is asked again when no workload could go.
+const NONE_TO_GO: Duration = Duration::from_secs(60);
 /// How long everything is fine before one comes back, and then the next.
 const CALM: Duration = Duration::from_secs(60);
 /// How long the one that went stays away at least; doubled each time up to the longest.
@@ -51,18 +51,18 @@ const LONGEST_REST: Duration = Duration::from_secs(3600);
 pub(super) struct Evictions {
     /// What a container is limited to that says nothing.
     default_memory: Option<u64>,
-    /// Each resource once, and from when on somebody may go for it.
+    /// Each resource once, and from when on a workload may go for it.
     levels: Vec<(Pressure, Duration)>,
     /// The engines are telling how much each workload uses.
     asked: Option<Asked>,
     /// Whose pod is going.
     going: Option<Arc<str>>,
-    /// Nobody goes before that.
+    /// No workload goes before that.
     next: Duration,
-    /// Since when all is fine, and nobody has come back.
+    /// Since when all is fine, and none has come back.
     calm: Duration,
     evictions: Vec<Eviction>,
-    /// It was told that nobody is left to go.
+    /// It was told that no workload is left to go.
     helpless: bool,
     busy: Busy,
 }
@@ -238,7 +238,7 @@ impl Evictions {
             }
             self.next = now;
             for (_, next) in self.levels.iter_mut().filter(|(it, _)| it.resource == pressure.resource) {
-                *next = now + NOBODY;
+                *next = now + NONE_TO_GO;
             }
             if !std::mem::replace(&mut self.helpless, true) {
                 let message = format!("{pressure}; there is no workload that could make room");

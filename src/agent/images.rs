@@ -37,7 +37,7 @@ impl Images {
         }
     }
 
-    /// A pod has gone, or something else shall run.
+    /// A pod has gone, or something else is to run.
     pub(super) fn look(&mut self) {
         self.due = true;
     }

@@ -16,7 +16,7 @@ pub(super) struct Health {
     /// The pod has run for as long as is known; `None` before it was seen.
     since: Option<Duration>,
     containers: Vec<Watched>,
-    /// The names of those that ended as their policy wants: there is nobody to ask.
+    /// The names of those that ended as their policy wants: there is nothing to ask.
     ended: Vec<String>,
 }
 
@@ -59,7 +59,7 @@ impl Watched {
 }
 
 impl Health {
-    /// The pod was looked at, and shall run on.
+    /// The pod was looked at, and is to run on.
     pub(super) fn seen(&mut self, probes: &[Probes], pod: &Pod, now: Duration) {
         if self.since.is_none() {
             self.since = Some(now);

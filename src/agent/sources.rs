@@ -34,7 +34,7 @@ pub(super) struct Source {
     known: bool,
     partial: bool,
     profiles: Vec<Profile>,
-    /// What shall run, names that are held at their last good version among them.
+    /// What is to run, names that are held at their last good version among them.
     workloads: BTreeMap<Arc<str>, Arc<Workload>>,
     /// Names that were never understood: their pods stay, if there are any.
     unreadable: BTreeSet<Arc<str>>,
@@ -116,17 +116,17 @@ impl Sources {
         self.server.iter().chain(&self.manifests)
     }
 
-    /// What shall run, as far as it is understood.
+    /// What is to run, as far as it is understood.
     pub(super) fn contents(&self) -> impl Iterator<Item = &Content> {
         self.all().flat_map(|source| source.workloads.values()).map(|workload| &workload.content)
     }
 
-    /// Something is known of what shall run.
+    /// Something is known of what is to run.
     pub(super) fn any_known(&self) -> bool {
         self.all().any(|source| source.known)
     }
 
-    /// Everything is known that shall run.
+    /// All that is to run is known.
     pub(super) fn all_known(&self) -> bool {
         self.all().all(|source| source.known && !source.partial)
     }

@@ -1,4 +1,4 @@
-//! Pods that shall go: of earlier contents of a workload, or of no workload at all.
+//! Pods that have to go: of earlier contents of a workload, or of no workload at all.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -47,13 +47,13 @@ impl Terminating {
         self.0.values().any(|pod| pod.engine == engine && matches!(pod.removal, Removal::Due(_)))
     }
 
-    /// A pod of `workload` shall go.
+    /// A pod of `workload` has to go.
     pub(super) fn add(&mut self, workload: &Workload, removal: Removal) {
         let pod = Pod { engine: workload.content.engine, grace: workload.grace, removal };
         self.0.insert(workload.id.clone(), pod);
     }
 
-    /// A pod was found that nobody wants; nothing new if it is known to leave.
+    /// A pod was found that is not wanted; nothing new if it is known to leave.
     pub(super) fn add_found(&mut self, id: &WorkloadId, engine: Engine, now: Duration) {
         let removal = Removal::Due(now);
         self.0.entry(id.clone()).or_insert(Pod { engine, grace: Workload::DEFAULT_GRACE, removal });

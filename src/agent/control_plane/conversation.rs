@@ -64,7 +64,7 @@ impl Server {
         self.configuration.as_ref().map_or(&[], |it| &it.problems)
     }
 
-    /// Somebody has to do something before the device gets a certificate.
+    /// A person has to do something before the device gets a certificate.
     pub(in crate::agent) fn is_stuck(&self) -> bool {
         self.link.is_stuck()
     }

@@ -44,7 +44,7 @@ use troubles::Troubles;
 const PERIOD: Duration = Duration::from_secs(60);
 /// A shorter one would be an attack on both sides.
 const SHORTEST_PERIOD: Duration = Duration::from_secs(1);
-/// With a longer one nobody could call the device back.
+/// With a longer one the device could not be called back.
 const LONGEST_PERIOD: Duration = Duration::from_secs(86_400);
 /// After a step that went well, the next one comes within this.
 const SOON: Duration = Duration::from_secs(1);
@@ -79,7 +79,7 @@ enum State {
     /// The device asks for a certificate.
     Registering {
         attempt: Attempt,
-        /// How many more times 404 means that nobody has approved yet.
+        /// How many more times 404 means that it is not approved yet.
         patience: u32,
         /// The device was registered before: why it isn't any more is asked first.
         was_linked: bool,
@@ -308,7 +308,7 @@ impl Link {
                 match status {
                     404 => *patience = patience.saturating_sub(1),
                     // The server has registered this device, and wants a certificate that this side never got:
-                    // somebody has to delete it there, and then it must ask to be let in again.
+                    // a person has to delete it there, and then it must ask to be let in again.
                     500 => *patience = 1,
                     _ if matches!(failure, CallFailure::Taken(_)) => *patience = 1,
                     _ => {}

@@ -1,4 +1,4 @@
-//! Who keeps the processor busy, and who wants too many processes. That is no reason to stop anybody, as everybody has a
+//! Which workload keeps the processor busy, and which wants too many processes. That is no reason to stop one, as each has a
 //! share of the one and a limit of the other: it is said once, as long as that lasts.
 
 use std::time::Duration;

@@ -55,7 +55,7 @@ impl Candidate {
         let against = match (self.asked, self.exceeds()) {
             (0, _) => format!("it uses {used} and requests none"),
             (_, true) => format!("it uses {used}, more than the {asked} it may"),
-            (_, false) => format!("it uses {used} of the {asked} it may, and nobody uses more than that"),
+            (_, false) => format!("it uses {used} of the {asked} it may, and none uses more than that"),
         };
         format!("{against}; its priority is {}", self.priority)
     }
@@ -83,7 +83,7 @@ fn asked(specification: &Value, resource: Resource, default: Option<u64>) -> u64
     let (key, default) = match resource {
         Resource::Memory => ("memory", default.unwrap_or(0)),
         Resource::Disk => ("ephemeral-storage", 0),
-        Resource::Cpu => return 0, // nobody goes for it
+        Resource::Cpu => return 0, // no workload goes for it
     };
     let containers = specification["containers"].as_array().into_iter().flatten();
     let asked = containers.map(|container| {

@@ -25,7 +25,7 @@ pub enum Call {
     Register,
     /// Say how the device is.
     Heartbeat(Heartbeat),
-    /// Ask what shall run.
+    /// Ask what is to run.
     Configuration,
     /// Ask whether this device was unregistered.
     Control,
@@ -130,7 +130,7 @@ pub struct ServerConfiguration {
     pub problems: Vec<Problem>,
     /// Between two heartbeats, and between two requests for the configuration; 60 s where the server says nothing.
     pub period: Duration,
-    /// What the heartbeats shall say of the hardware.
+    /// What the heartbeats are to say of the hardware.
     pub hardware: Hardware,
     /// Between two full looks at the engines, if the server says so.
     pub monitoring_interval: Option<Duration>,
@@ -164,7 +164,7 @@ pub enum CallFailure {
     },
     /// No answer: no network, no server, a broken connection, a time limit. Says what was tried.
     Unreachable(String),
-    /// There was a connection, but not to somebody who can be trusted, or who trusts this device: a sentence that
+    /// There was a connection, but not to a server that can be trusted, or that trusts this device: a sentence that
     /// a person can act on.
     Untrusted(String),
     /// The answer makes no sense: what was expected, and where.
@@ -183,7 +183,7 @@ pub struct Remembered {
     pub certificate: Option<(SystemTime, SystemTime)>,
     /// The last good configuration.
     pub configuration: Option<Box<ServerConfiguration>>,
-    /// The server unregistered this device: nothing is said to it before somebody asks for it.
+    /// The server unregistered this device: nothing is said to it before a person asks for it.
     pub disconnected: bool,
     /// What was last given to [`Record::Unheard`](super::record::Record::Unheard).
     pub unheard: Unheard,

@@ -1,11 +1,11 @@
-//! What nobody shall read by accident.
+//! What must not be read by accident.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-/// A value that is kept and passed on like any other, but shown to nobody: not even a debugger's dump has it.
+/// A value that is kept and passed on like any other, but never shown: not even a debugger's dump has it.
 #[derive(Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Confidential(pub Value);

@@ -11,9 +11,9 @@ pub struct Deployment {
     pub uid: String,
     /// Of the content that was applied; empty before that was done to the end.
     pub hash: String,
-    /// How many pods it shall have.
+    /// How many pods it is to have.
     pub replicas: u32,
-    /// Grows with each change of what it shall be.
+    /// Grows with each change of what it is to be.
     pub generation: u64,
     /// Grows with each change of anything; 0 where it can't be told.
     pub version: u64,

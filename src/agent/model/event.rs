@@ -21,7 +21,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-/// A metric's newest value, as somebody on the device posted it.
+/// A metric's newest value, as it was posted on the device.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Sample {
     /// A name that an expression can mention.
@@ -41,7 +41,7 @@ pub enum Event {
     Notice(Notice),
     /// All that is wrong with the manifests now; each was told by a notice.
     Problems(Vec<Problem>),
-    /// Somebody on the device wants to know something.
+    /// A person or a program on the device asks something.
     Asked(Asker, Question),
     /// A process of this pod ended.
     Exited(Engine, WorkloadId),
@@ -65,7 +65,7 @@ pub enum Event {
     Tick,
     /// The process was asked to end; workloads stay.
     Terminate,
-    /// The settings shall be read again.
+    /// The settings are to be read again.
     Reload,
 }
 
@@ -78,7 +78,7 @@ pub enum Action {
     Call(Call),
     /// For people.
     Tell(Notice),
-    /// For whoever asked.
+    /// For the one who asked.
     Reply(Asker, Reply),
     /// To be kept over a restart.
     Keep(Record),

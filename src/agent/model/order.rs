@@ -22,7 +22,7 @@ pub struct Ticket(pub u64);
 /// One order to one engine. It is answered by exactly one [`Outcome`], within a time limit.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Order {
-    /// Who shall do it.
+    /// Which engine is to do it.
     pub engine: Engine,
     /// Comes back with the outcome.
     pub ticket: Ticket,
@@ -76,7 +76,7 @@ pub enum Task {
     },
     /// Tell how much of this each running pod of this owner uses: [`Fact::Usage`].
     Usage(Resource),
-    /// Make the workload's Deployment what it shall be: [`Fact::Applied`].
+    /// Make the workload's Deployment what it is to be: [`Fact::Applied`].
     Apply {
         /// What its pods are.
         workload: Arc<Workload>,
@@ -158,8 +158,8 @@ pub struct PodSummary {
     pub id: WorkloadId,
     /// The workload's name, from the pod's label.
     pub workload: String,
-    /// Whether every container of it runs, and it is the very pod that was looked at last, if one was: whoever replaces
-    /// it, by an order that comes late or by hand, need not let the agent know.
+    /// Whether every container of it runs, and it is the very pod that was looked at last, if one was: it may be
+    /// replaced, by an order that comes late or by hand, without the agent's knowledge.
     pub running: bool,
 }
 

@@ -40,13 +40,13 @@ impl Part {
         }
     }
 
-    /// That it works again, if anybody has to be told.
+    /// That it works again, if that has to be told.
     pub(in crate::agent) fn back(&self) -> Option<String> {
         Some(match self {
             Self::Keeper(Kept::State) => "the state directory can be written again".into(),
             Self::Keeper(Kept::Manifests) => "what manifests say is kept".into(),
             Self::Keeper(Kept::Identity) => "the new certificate is kept now".into(),
-            // whoever says that it is over has the next event to keep
+            // that it is over is seen by the next event that is kept
             Self::Keeper(Kept::Unheard) => return None,
             Self::Lock => "the state directory is this agent's alone again".into(),
             Self::Listener(address) => format!("posts to '{address}' reach the agent"),

@@ -11,7 +11,7 @@ pub enum Resource {
     Memory,
     /// The file systems with the containers and the agent's state.
     Disk,
-    /// The processor. It is shared: nobody goes for it.
+    /// The processor. It is shared: no workload goes for it.
     Cpu,
 }
 
@@ -32,7 +32,7 @@ pub enum Level {
     Fine,
     /// Less than the reserve is left.
     Low,
-    /// So little is left, and for so long, that somebody has to go.
+    /// So little is left, and for so long, that a workload has to go.
     Critical,
 }
 
@@ -45,9 +45,9 @@ pub struct Pressure {
     pub level: Level,
     /// Bytes that are left.
     pub available: u64,
-    /// Bytes that shall be.
+    /// Bytes that are to be left.
     pub reserve: u64,
-    /// Per cent of the last seconds in which nothing went on for want of it; of the processor: somebody waited.
+    /// Per cent of the last seconds in which nothing went on for want of it; of the processor: a process waited.
     pub stalled: u8,
 }
 

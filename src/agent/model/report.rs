@@ -81,7 +81,7 @@ pub struct Workload {
     pub source: &'static str,
     /// In a word.
     pub state: State,
-    /// It does what it shall do now.
+    /// It does what it is to do now.
     pub well: bool,
     /// Since it is in this state, as far as this process knows.
     pub since: Option<u64>,
@@ -134,7 +134,7 @@ pub enum State {
     Evicted,
     /// It can't be understood.
     Rejected,
-    /// Nobody wants it any more.
+    /// It isn't wanted any more.
     Leaving,
 }
 
@@ -245,7 +245,7 @@ pub struct Condition {
     pub tests: Vec<Test>,
 }
 
-/// A comparison of a condition, for whoever draws thresholds.
+/// A comparison of a condition, for programs that draw thresholds.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Test {
     /// Its name.

@@ -263,7 +263,7 @@ impl Workload {
         }
     }
 
-    /// Whether it shall always run, and not only at certain times.
+    /// Whether it always runs, and not only at certain times.
     pub fn is_service(&self) -> bool {
         matches!(self.schedule, Schedule::Service(_))
     }
@@ -314,7 +314,7 @@ pub struct Condition {
 pub struct Desired {
     /// What the device defines.
     pub profiles: Vec<Profile>,
-    /// What shall run; names are unique.
+    /// What is to run; names are unique.
     pub workloads: Vec<Arc<Workload>>,
     /// Names of workloads that could not be understood this time: whatever they were before, they stay.
     pub unreadable: Vec<String>,

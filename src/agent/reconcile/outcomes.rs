@@ -48,7 +48,7 @@ impl Tracked {
         {
             self.last.insert(engine, last);
         }
-        let limit = self.limit.is_over(ticket); // also while nobody wants the pod: it may be wanted again
+        let limit = self.limit.is_over(ticket); // also while the pod isn't wanted: it may be wanted again
         let Some(wanted) = self.wanted.clone() else { return };
         let (name, engine) = (self.name.clone(), wanted.content.engine);
         self.content.health.done(ticket, &result);
@@ -109,7 +109,7 @@ impl Tracked {
             },
             (Phase::Stopping(at), result) if at == ticket => match result {
                 Ok(_) => {
-                    // an unhealthy one that shall not be started again
+                    // an unhealthy one that is not to be started again
                     let over = wanted.is_service() && wanted.restart == RestartPolicy::Never;
                     let finished = turn.context.finished.get(&wanted.id).filter(|_| over);
                     let finished = finished.map(|run| Phase::Finished { code: run.code });

@@ -1,4 +1,4 @@
-//! Somebody asks for a new pod: the present one stays until it is known that another could start.
+//! A person asks for a new pod: the present one stays until it is known that another could start.
 
 use std::time::Duration;
 
@@ -18,16 +18,14 @@ use crate::agent::{
 const PATIENCE: Duration = Duration::from_secs(6);
 
 impl Tracked {
-    /// A new pod shall take the place of the present one, or of none. Replies when that is known to be possible.
+    /// A new pod is to take the place of the present one, or of none. Replies when that is known to be possible.
     ///
     /// # Errors
     /// Why it isn't now.
     pub(in crate::agent) fn restart(&mut self, asker: Asker, turn: &mut Turn<'_>) -> Result<(), String> {
         self.may_restart(turn)?;
         let Some(wanted) = self.wanted.clone().filter(|_| self.content.restart.is_none()) else {
-            return Err(
-                "somebody asked for that already, and it is being checked whether it can start".into()
-            );
+            return Err("that was asked for already, and it is being checked whether it can start".into());
         };
         // (changes nothing that a list shows)
         let ticket = turn.order(&self.name, wanted.content.engine, Task::Check(wanted));
@@ -89,8 +87,7 @@ impl Tracked {
         }
         self.content.failures = 0;
         self.phase = Phase::Waiting { until: turn.now.up };
-        let message =
-            format!("workload '{}' is started anew: somebody on the device asked for it", self.name);
+        let message = format!("workload '{}' is started anew, as was asked for on the device", self.name);
         turn.tell(Notice::info(Reason::Restarted, message));
         self.reply(Reply::Restarting, turn);
         self.content.restart = None;

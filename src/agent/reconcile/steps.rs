@@ -125,7 +125,7 @@ impl Tracked {
             }
         }
         if let (Phase::Starting(ticket), false) = (self.phase, may_run) {
-            // whether podman answers or not: init containers may take minutes, and nobody wants them any more
+            // whether podman answers or not: init containers may take minutes, and they are not wanted any more
             let cause = if self.evicted { "the device comes first" } else { "its profiles don't hold" };
             self.cancel(&wanted, cause, turn);
             self.phase = Phase::Cancelling(ticket);
@@ -187,7 +187,7 @@ impl Tracked {
         slot
     }
 
-    /// Gives the pod another CPU limit, if that is what it shall have.
+    /// Gives the pod another CPU limit, if that is what it is to have.
     fn bound(&mut self, wanted: &Workload, cpu: CpuLimit, turn: &mut Turn<'_>) {
         if self.limit.wants(cpu) {
             let task = Task::Limit { id: wanted.id.clone(), cpu };

@@ -111,7 +111,7 @@ impl Tracked {
         &self.name
     }
 
-    /// What shall run.
+    /// What is to run.
     pub(in crate::agent) fn wanted(&self) -> Option<&Arc<Workload>> {
         self.wanted.as_ref()
     }

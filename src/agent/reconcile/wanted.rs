@@ -12,7 +12,7 @@ use crate::agent::{
 };
 
 impl Tracked {
-    /// The configuration asks for this from now on: it is what shall run, unless it was given up.
+    /// The configuration asks for this from now on: it is what is to run, unless it was given up.
     pub(in crate::agent) fn want(&mut self, asked: Option<Arc<Workload>>, turn: &mut Turn<'_>) {
         if let (Some(wanted), Progress::Passed) =
             (&self.wanted, self.content.trial.progress(self.phase, turn.now.up))

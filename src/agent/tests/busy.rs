@@ -77,7 +77,7 @@ fn nobody_is_named_for_what_others_do_with_the_processor() {
     world.used(&[(&a, 500)]);
     world.strain(Level::Low);
     world.step(world.now.up + 30 * S);
-    world.used(&[(&a, 514), (&b, 900)]); // nobody knows what b had used before
+    world.used(&[(&a, 514), (&b, 900)]); // what b had used before isn't known
     world.strain(Level::Critical);
     assert_eq!(world.warnings(), [""; 0]);
 }
@@ -86,7 +86,7 @@ fn nobody_is_named_for_what_others_do_with_the_processor() {
 fn who_comes_to_a_processor_that_is_busy_already_is_named_as_well() {
     let (a, b) = (workload("a", 1), workload("b", 1));
     let mut world = World::running(&[&a, &b]);
-    world.strain(Level::Low); // nobody of these: the device has just started
+    world.strain(Level::Low); // none of these: the device has just started
     let mut named = Vec::new();
     for (of_a, of_b) in [(0, 0), (20, 5), (40, 10), (45, 30)] {
         world.step(world.now.up + 30 * S);

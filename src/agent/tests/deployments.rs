@@ -227,7 +227,7 @@ fn a_next_agent_adopts_what_is_there_and_removes_what_nobody_wants() {
     world.partial = true;
     world.want(&[&web]);
     world.settle();
-    assert!(world.took().is_empty(), "it isn't known whether anybody wants the other");
+    assert!(world.took().is_empty(), "it isn't known whether the other is wanted");
     assert_eq!(world.status_of("web"), WorkloadStatus::Running);
     world.partial = false;
     world.want(&[&web]);

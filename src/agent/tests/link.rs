@@ -53,7 +53,7 @@ fn each_state_of_the_link_has_words_for_people() {
     assert_eq!(last(follow(&mut world, HOUR)), "linked");
     world.restart();
     world.happen(Event::Tick);
-    assert_eq!(world.agent.link(), Some("connecting"), "nobody was heard yet");
+    assert_eq!(world.agent.link(), Some("connecting"), "the server was not heard yet");
     world.edge.disconnects = true;
     assert_eq!(last(follow(&mut world, HOUR)), "disconnected");
 }
@@ -81,7 +81,7 @@ fn a_device_whose_certificate_was_lost_on_the_way_asks_to_be_let_in_as_soon_as_i
     (world.edge.broken, world.edge.only) = (Some(refused(500)), Some(CallKind::Register));
     world.pass(HOUR);
     let since = world.now.up;
-    world.edge.known = false; // somebody deleted it, and lets it in when it asks
+    world.edge.known = false; // a person deleted it, and lets it in when it asks
     (world.edge.broken, world.edge.only) = (None, None);
     world.pass(302 * S + 302 * S);
     assert_eq!(world.edge.count(CallKind::Enrol, since), 1);

@@ -1,4 +1,4 @@
-//! Lists that come late, from several engines, or before it is known what shall run.
+//! Lists that come late, from several engines, or before it is known what is to run.
 
 use super::*;
 

@@ -401,7 +401,7 @@ impl World {
         self.happen(Event::Answered(call.kind(), result));
     }
 
-    /// The server does as the oldest call asks, and nobody hears of it.
+    /// The server does as the oldest call asks, and no answer comes.
     fn lose_answer(&mut self) {
         let call = self.calls.pop_front().expect("a call");
         let _ = self.edge.answer(&call, self.now);

@@ -1,6 +1,6 @@
 //! Random lives with a server that vanishes, refuses, lies, forgets the device and lets certificates run out,
 //! while its configuration changes and the agent restarts. When the faults stop, the device is linked and runs
-//! what it was last told; no event was lost or doubled (the server checks each), and nobody was flooded.
+//! what it was last told; no event was lost or doubled (the server checks each), and nothing was flooded.
 
 use super::{
     edge::{configuration, refused},

@@ -48,7 +48,7 @@ fn a_workload_whose_condition_is_false_names_it_and_the_values() {
         "b is inactive: profile 'p' doesn't hold: low is false: x < 3% || x == nil, and x is 12\n\
          remedy: it starts by itself when one of these is true; post the metrics that they need\n"
     );
-    assert!(world.shown("b").well, "it does what it shall");
+    assert!(world.shown("b").well, "it does what it is to do");
 }
 
 #[test]
@@ -291,7 +291,7 @@ fn a_restart_waits_for_no_back_off_and_gives_a_running_workload_a_new_pod() {
     assert_eq!(world.restart_of("a"), Reply::Restarting);
     world.settle();
     assert_eq!(world.shown("a").state, State::Running);
-    assert_eq!(world.restart_of("nobody"), Reply::Unknown);
+    assert_eq!(world.restart_of("unknown"), Reply::Unknown);
 }
 
 #[test]

@@ -274,7 +274,7 @@ fn where_nobody_can_make_room_it_is_said_once_and_seldom_tried() {
     let before = world.agent.context.last.0;
     world.pass(600 * S);
     assert_eq!(world.alive(), ["a"]);
-    assert_eq!(world.told(Reason::DeviceLow).len(), 2, "that it is low, and that nobody can help");
+    assert_eq!(world.told(Reason::DeviceLow).len(), 2, "that it is low, and that no workload can help");
     assert_eq!(world.agent.context.last.0 - before, 20, "10 lists and 10 looks at what each uses");
 }
 

@@ -123,7 +123,7 @@ fn a_workload_the_server_sent_broken_stays_as_it_was() {
     assert_eq!(rejected, 1);
     let beat = world.edge.beats.last().unwrap();
     assert_eq!(beat.workloads.iter().map(|it| &*it.0).collect::<Vec<_>>(), ["a", "c"]);
-    assert!(beat.degraded, "nobody ever understood 'c'");
+    assert!(beat.degraded, "'c' was never understood");
     world.edge.configuration.problems.push("workload 'c': no name".into());
     world.pass(66 * S);
     assert_eq!(world.heard(), [Reason::ConfigurationRejected, Reason::ConfigurationApplied]);

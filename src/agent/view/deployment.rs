@@ -26,7 +26,7 @@ impl Managed {
         let since = self.status_since.map(|since| view.now.up.saturating_sub(since).as_secs());
         let mut shown = report::Workload { since, ..report::Workload::default() };
         if self.wanted.is_none() {
-            shown.cause = Some("nobody asks for it any more; its Deployment is being removed".to_owned());
+            shown.cause = Some("it is not asked for any more; its Deployment is being removed".to_owned());
             (shown.state, shown.well) = (State::Leaving, true);
             return shown;
         }

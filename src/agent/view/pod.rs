@@ -48,7 +48,7 @@ impl Tracked {
                 shown.remedy =
                     Some("correct it where it is written; nothing of it changes before that".to_owned());
             } else {
-                shown.cause = Some("nobody asks for it any more; its pod is being removed".to_owned());
+                shown.cause = Some("it is not asked for any more; its pod is being removed".to_owned());
                 shown.well = true;
             }
             return shown;

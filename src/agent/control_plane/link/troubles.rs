@@ -18,7 +18,7 @@ const STUCK: u32 = 3;
 pub(in crate::agent) struct Troubles {
     /// Of enrolment and registration: how often each was refused in a row, other than for want of approval.
     refused: BTreeMap<CallKind, u32>,
-    /// The kinds of call that found nobody to talk to when they were last made.
+    /// The kinds of call that met no server when they were last made.
     unheard: BTreeSet<CallKind>,
     /// The sentences, with the kind of call that each is about; none: about the way to the server.
     told: BTreeSet<(Option<CallKind>, String)>,
@@ -64,7 +64,7 @@ impl Troubles {
         }
     }
 
-    /// Somebody has to do something.
+    /// A person has to do something.
     pub(super) fn is_stuck(&self) -> bool {
         self.refused.values().any(|times| *times >= STUCK)
     }
@@ -74,7 +74,7 @@ impl Troubles {
         self.told.iter().map(|(_, sentence)| &**sentence)
     }
 
-    /// Whether a call of this kind found nobody to talk to when it was last made.
+    /// Whether a call of this kind met no server when it was last made.
     pub(in crate::agent) fn is_unheard(&self, kind: CallKind) -> bool {
         self.unheard.contains(&kind)
     }

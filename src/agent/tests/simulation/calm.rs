@@ -156,7 +156,7 @@ impl Device<'_> {
             .find_map(|name| {
                 let spec = wanted.spec(name);
                 if self.rules.asked(name) != spec {
-                    return Some(format!("the agent doesn't know that '{}' shall be {spec:?}", NAMES[name]));
+                    return Some(format!("the agent doesn't know that '{}' is to be {spec:?}", NAMES[name]));
                 }
                 let spec = self.rules.spec(name);
                 let allowed = spec.is_some_and(|spec| wanted.allows(spec, &metrics));
@@ -165,7 +165,7 @@ impl Device<'_> {
                 let is_over = tracked.is_some_and(|it| matches!(it.phase, Phase::Finished { .. }))
                     && self.now.up > since + 130 * S;
                 if allowed && self.rules.is_on_trial(name) && !is_over {
-                    return Some(format!("nobody knows whether the update of '{}' comes up", NAMES[name]));
+                    return Some(format!("it is not known whether the update of '{}' comes up", NAMES[name]));
                 }
                 let phase = self.agent.workloads.get(NAMES[name]).map(|tracked| tracked.phase);
                 let is_still = match phase {
@@ -194,12 +194,12 @@ impl Device<'_> {
             .or_else(|| self.left())
     }
 
-    /// An image that nobody needs.
+    /// An image that isn't needed.
     fn left(&self) -> Option<String> {
         let is_there =
             |(engine, image): &&(Engine, String)| self.engines[index(*engine)].images.contains(image);
         let (engine, image) = self.rules.unneeded().find(is_there)?;
-        Some(format!("nobody needs the image '{image}' of {engine}"))
+        Some(format!("the image '{image}' of {engine} isn't needed"))
     }
 
     fn wrong_with(

@@ -68,7 +68,7 @@ pub(super) enum Kind {
     /// The outcome of an order beside the phase.
     Limited,
     Probed,
-    /// One that is nobody's in particular.
+    /// One that is about no workload in particular.
     Measured,
     Discarded,
     /// A resource runs short, or shorter; or nothing does any more.

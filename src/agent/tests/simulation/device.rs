@@ -18,7 +18,7 @@ pub(super) struct Device<'a> {
     pub(super) now: Now,
     pub(super) wake: Wake,
     pub(super) pending: Vec<Pending>,
-    /// Orders that podman carries out although nobody waits for them.
+    /// Orders that podman carries out although they are not waited for.
     pub(super) ghosts: Vec<Order>,
     pub(super) engines: [Podman; 2],
     pub(super) calls: Vec<Call>,
@@ -35,9 +35,9 @@ pub(super) struct Device<'a> {
     pub(super) coverage: Coverage,
     /// Lists, looks, other orders, and probes.
     pub(super) ordered: [u64; 4],
-    /// Lists are as expected: nobody wants to read of them.
+    /// Lists are as expected: there is no need to read of them.
     pub(super) is_still: bool,
-    /// All that happened, for people; `None`: nobody reads it.
+    /// All that happened, for people; `None`: it isn't read.
     pub(super) story: Option<Vec<String>>,
 }
 
@@ -276,9 +276,9 @@ impl<'a> Device<'a> {
                 let engine = &mut self.engines[index(spec.engine())];
                 if stays && !engine.pods.contains_key(&id) {
                     engine.foreign.insert(id.clone());
-                    self.say(|| format!("somebody else makes a pod with the name {id}"));
+                    self.say(|| format!("another program makes a pod with the name {id}"));
                 } else if engine.foreign.remove(&id) {
-                    self.say(|| format!("somebody else's pod {id} goes"));
+                    self.say(|| format!("the foreign pod {id} goes"));
                 }
                 Ok(())
             }
@@ -378,7 +378,7 @@ impl<'a> Device<'a> {
         Ok(())
     }
 
-    /// When a pod shall be made, there is no other of its workload that the agent could know of.
+    /// When a pod is to be made, there is no other of its workload that the agent could know of.
     fn is_only_pod(&self, id: &WorkloadId) -> Holds {
         let name = self.catalogue.name(id);
         // one that doesn't answer may never do again
@@ -430,7 +430,7 @@ impl<'a> Device<'a> {
             return Ok(());
         }
         let order = self.ghosts.swap_remove(nth % self.ghosts.len());
-        self.say(|| format!("podman carries out at last what nobody waits for: {}", sentence(&order)));
+        self.say(|| format!("podman carries out at last what is not waited for: {}", sentence(&order)));
         if !matches!(order.task, Task::Limit { .. } | Task::Probe { .. }) {
             self.rules.meddled.extend(about(&order.task).1.cloned());
         }
@@ -535,10 +535,10 @@ impl<'a> Device<'a> {
         )
     }
 
-    /// Somebody changes the state of a pod's containers that are, or are not, running.
+    /// A person changes the state of a pod's containers that are, or are not, running.
     fn set(&mut self, nth: usize, does: &str, running: bool, state: &ContainerState) -> Holds {
         let Some((engine, id)) = self.pod(nth) else { return Ok(()) };
-        self.say(|| format!("somebody {does} {id}"));
+        self.say(|| format!("a person {does} {id}"));
         self.rules.meddled.insert(id.clone());
         for container in
             self.engines[engine].pods.get_mut(&id).into_iter().flat_map(|pod| &mut pod.containers)
@@ -559,7 +559,7 @@ impl<'a> Device<'a> {
         self.decide(Event::Tick, &[(None, kind)])
     }
 
-    /// Time passes, and nobody answers anything.
+    /// Time passes, and nothing is answered.
     fn wait(&mut self, time: Duration) -> Holds {
         self.say(|| format!("{time:?} pass"));
         let end = self.now.up + time;

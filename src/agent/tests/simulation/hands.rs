@@ -9,19 +9,19 @@ use super::{
 };
 
 impl Device<'_> {
-    /// Somebody removes a pod behind the agent's back.
+    /// A person removes a pod behind the agent's back.
     pub(super) fn vanish(&mut self, pod: usize) -> Holds {
         let Some((engine, id)) = self.pod(pod) else { return Ok(()) };
-        self.say(|| format!("somebody removes {id}"));
+        self.say(|| format!("a person removes {id}"));
         self.engines[engine].pods.remove(&id);
         self.rules.meddled.insert(id);
         Ok(())
     }
 
-    /// Somebody asks the agent for a new pod of a workload.
+    /// A person asks the agent for a new pod of a workload.
     pub(super) fn restart(&mut self, name: usize) -> Holds {
         let name = NAMES[name % NAMES.len()];
-        self.say(|| format!("somebody wants '{name}' to be started anew"));
+        self.say(|| format!("a person wants '{name}' to be started anew"));
         self.decide(Event::Asked(Asker(0), Question::Restart(name.into())), &[])
     }
 }

@@ -9,7 +9,7 @@ use super::{
     *,
 };
 
-/// Names of the device that an event meets; all, if it is nobody's in particular.
+/// Names of the device that an event meets; all, if it is about none in particular.
 pub(super) type Met = Vec<(Option<usize>, Kind)>;
 
 impl Device<'_> {

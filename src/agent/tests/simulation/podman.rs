@@ -13,7 +13,7 @@ pub(super) struct Podman {
     pub(super) gone: bool,
     /// The agent's.
     pub(super) pods: BTreeMap<WorkloadId, SimPod>,
-    /// Somebody else's pods, by names that the agent's could have.
+    /// Foreign pods, by names that the agent's could have.
     pub(super) foreign: BTreeSet<WorkloadId>,
     /// By name, or by id if they have none any more.
     pub(super) images: BTreeSet<String>,
@@ -51,7 +51,7 @@ pub(super) struct SimPod {
     pub(super) containers: Vec<Container>,
     images: Vec<String>,
     pub(super) cpu: Option<u64>,
-    /// Its limit isn't what the agent may expect: podman denied one, or did what nobody waits for.
+    /// Its limit isn't what the agent may expect: podman denied one, or did what is not waited for.
     pub(super) stubborn: bool,
     /// Its probes fail.
     pub(super) sick: bool,
@@ -77,7 +77,7 @@ pub(super) struct Pending {
     pub(super) result: Option<Result<Fact, Failure>>,
     /// Podman does it after it has said that it doesn't answer.
     pub(super) haunts: bool,
-    /// It shall be cut short, which comes too late if something befalls it.
+    /// It is to be cut short, which comes too late if something befalls it.
     pub(super) cancelled: bool,
 }
 
@@ -113,7 +113,7 @@ pub(super) fn sentence(order: &Order) -> String {
 }
 
 impl Podman {
-    /// Does what the order asks, or not. One that nobody waits for any more is a ghost's.
+    /// Does what the order asks, or not. One that is not waited for any more is a ghost's.
     pub(super) fn carry_out(
         &mut self,
         task: &Task,
@@ -262,7 +262,7 @@ impl Podman {
     fn probe(&self, id: &WorkloadId, container: &str, how: How) -> Result<Fact, Failure> {
         let runs = |it: &&Container| it.name == container && it.state == ContainerState::Running;
         let pod = self.pods.get(id).filter(|pod| pod.containers.iter().any(|it| runs(&it)));
-        let Some(pod) = pod else { return Err(Failure::Workload("there is nobody to ask".into())) };
+        let Some(pod) = pod else { return Err(Failure::Workload("there is nothing to ask".into())) };
         let healthy = !pod.sick && !matches!(how, How::Half | How::Ended(_));
         Ok(Fact::Probed { healthy, output: "exit code 1".into() })
     }

@@ -28,9 +28,9 @@ pub(super) enum Invariant {
     OneOrder,
     /// Nothing is started, or runs on, that isn't wanted or whose conditions are false.
     Conditions,
-    /// What somebody may want isn't removed before all was read.
+    /// What may be wanted isn't removed before all was read.
     Unread,
-    /// Nobody else's pod is named in an order.
+    /// No foreign pod is named in an order.
     Foreign,
     /// A failure is followed by a wait, and the wait ends.
     BackOff,
@@ -46,7 +46,7 @@ pub(super) enum Invariant {
     RolledBack,
     /// What came up last is what is returned to, whatever was asked for since.
     Remembers,
-    /// What runs stays until what shall take its place is known to be able to start.
+    /// What runs stays until what is to take its place is known to be able to start.
     Stays,
     /// No workload waits for another.
     Waits,
@@ -58,7 +58,7 @@ pub(super) enum Invariant {
     Probes,
     /// The agent doesn't want to be woken again and again at the same time.
     BusyLoop,
-    /// When faults stop, all that shall run does, and nothing else, in bounded time.
+    /// When faults stop, all that is to run does, and nothing else, in bounded time.
     Converges,
     /// Then nothing is done any more but to look.
     Rests,
@@ -159,17 +159,17 @@ pub(super) struct Rules<'a> {
     pub(super) engines: [Told; 2],
     /// Pods that the agent may name.
     known: BTreeSet<WorkloadId>,
-    /// Pods that somebody else removed, paused or started: what has finished there may run again.
+    /// Pods that a person removed, paused or started: what has finished there may run again.
     pub(super) meddled: BTreeSet<WorkloadId>,
     /// What to return to, as kept.
     fallbacks: Fallbacks,
     /// By name, what was asked for and was taken back.
     failed: [Option<WorkloadId>; NAMES.len()],
-    /// Of each resource; for want of the processor nothing is held, and nobody goes.
+    /// Of each resource; for want of the processor nothing is held, and no workload goes.
     pub(super) levels: [Level; 3],
     /// Since when all is fine.
     fine_since: Duration,
-    /// Somebody had to go, in any process.
+    /// A workload had to go, in any process.
     pub(super) evicts: bool,
     /// Pods whose removal was ordered last.
     stopped: BTreeSet<WorkloadId>,
@@ -262,7 +262,7 @@ impl<'a> Rules<'a> {
         self.wanted.spec(name)
     }
 
-    /// What shall run for what is asked.
+    /// What is to run for what is asked.
     fn effective(&self, name: usize) -> Option<Spec> {
         let asked = self.asked(name)?;
         let fallback = self
@@ -534,7 +534,7 @@ impl<'a> Rules<'a> {
         }
         for (id, (name, runs)) in self.engines.iter().flat_map(|told| &told.pods) {
             let account = &self.accounts[*name];
-            // What has finished is left to whoever starts it by hand; a pod that is there against all the agent knows
+            // What has finished is left to a person who starts it by hand; a pod that is there against all the agent knows
             // is dealt with after the next full look.
             let phase = agent.workloads.get(NAMES[*name]).map(|tracked| tracked.phase);
             let waits = matches!(phase, Some(Phase::Finished { .. }))
@@ -546,7 +546,7 @@ impl<'a> Rules<'a> {
                 Some(_) if account.evicted.is_some() => "it was evicted",
                 Some(spec) if !self.allows(spec, now) => "its conditions are false",
                 None if self.wanted.is_held(*name) => continue,
-                None if self.wanted.all_known() => "nobody wants it",
+                None if self.wanted.all_known() => "it isn't wanted",
                 _ => continue,
             };
             return broken(Invariant::Conditions, format!("{id} runs on, and {wrong}"));

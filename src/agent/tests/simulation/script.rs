@@ -37,7 +37,7 @@ pub(super) enum How {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Heed {
     Well,
-    /// It does it, and nobody hears of it. (Not with heartbeats: their events would come twice, rightly.)
+    /// It does it, and no answer comes. (Not with heartbeats: their events would come twice, rightly.)
     DoneButLost,
     Unreachable,
     Untrusted,
@@ -78,7 +78,7 @@ pub(super) enum Step {
     Answer(usize, How),
     /// An order is carried out, and its outcome will come later.
     CarryOut(usize, How),
-    /// An order is carried out of which nobody expects an outcome any more.
+    /// An order is carried out of which no outcome is expected any more.
     Haunt(usize),
     Call(usize, Heed),
     Fate(Fate),
@@ -96,20 +96,20 @@ pub(super) enum Step {
     },
     /// The agent is told that processes of this name's pod ended, and podman may know better.
     FalseAlarm(usize),
-    /// Somebody asks the agent to restart this workload.
+    /// A person asks the agent to restart this workload.
     Restart(usize),
-    /// Somebody removes a pod.
+    /// A person removes a pod.
     Vanish(usize),
-    /// Somebody pauses a pod.
+    /// A person pauses a pod.
     Pause(usize),
-    /// Somebody starts a pod's containers.
+    /// A person starts a pod's containers.
     Revive(usize),
     /// A pod's probes fail from now on, or go well again.
     Sicken(usize, bool),
     /// What is made of this content ends at once from now on, or doesn't any more.
     Doom(Spec, bool),
     Press(Resource, Level),
-    /// Somebody else's pod takes the name that this one's would have; or goes.
+    /// A foreign pod takes the name that this one's would have; or goes.
     Squat(Spec, bool),
     /// Time passes; the agent is woken when it asks for it.
     Wait(u32),
@@ -122,7 +122,7 @@ pub(super) enum Step {
         haunting: u32,
         registers: bool,
     },
-    /// A part of what shall survive can be written, or not.
+    /// A part of what is to survive can be written, or not.
     Stored(Kept, bool),
     /// All faults stop: everything must come to what is wanted, and to rest. `empty`: and then nothing is wanted.
     Calm {

@@ -10,7 +10,7 @@ pub(super) const SCHEDULES: usize = 6;
 pub(super) const GATES: usize = 7;
 pub(super) const DEFINITIONS: usize = 4;
 
-/// An image that nobody has to pull.
+/// An image that need not be pulled.
 pub(super) const BUILT_IN: &str = "built-in";
 
 /// A profile, and for each of its conditions that count the CPU limit that it gives.
@@ -334,7 +334,7 @@ impl Wanted {
         self.all().find_map(|source| source.workloads.get(&name).copied())
     }
 
-    /// Nobody knows what is wanted of this name.
+    /// What is wanted of this name isn't known.
     pub(super) fn is_held(&self, name: usize) -> bool {
         self.spec(name).is_none() && self.all().any(|source| source.held.contains(&name))
     }

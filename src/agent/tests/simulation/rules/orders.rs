@@ -106,14 +106,14 @@ impl Rules<'_> {
         Ok(())
     }
 
-    /// The images of all that shall run, or may come back.
+    /// The images of all that is to run, or may come back.
     pub(super) fn needed(&self) -> Pulled {
         let good = self.fallbacks.values().filter_map(|it| self.catalogue.of(&it.good.id));
         let specs = self.accounts.iter().filter_map(|it| it.spec).chain(good);
         specs.flat_map(|it| it.images().iter().map(move |image| (it.engine(), (*image).to_owned()))).collect()
     }
 
-    /// Images that the agent knows of and nobody needs, but for those that podman wouldn't part from.
+    /// Images that the agent knows of and doesn't need, but for those that podman wouldn't part from.
     pub(in super::super) fn unneeded(&self) -> impl Iterator<Item = &(Engine, String)> {
         let needed = self.needed();
         self.pulled.iter().filter(move |it| !needed.contains(it) && !self.clinging.contains(it))
@@ -129,7 +129,7 @@ impl Rules<'_> {
     ) -> Holds {
         let account = &mut self.accounts[name];
         if account.spec.is_none_or(|spec| self.catalogue.id(spec) != id) {
-            return broken(Invariant::Probes, format!("{}, which nobody wants", sentence(order)));
+            return broken(Invariant::Probes, format!("{}, which isn't wanted", sentence(order)));
         }
         if self.stopped.contains(id) {
             return broken(Invariant::Probes, format!("{}, which was stopped", sentence(order)));
@@ -201,7 +201,7 @@ impl Rules<'_> {
             && pods.get(id).is_some_and(|(_, runs)| *runs)
             && !(account.checked || pods.contains_key(new) || finished.contains_key(new))
         {
-            let what = format!("{}, and nobody knows whether {new} can start", sentence(order));
+            let what = format!("{}, and it isn't known whether {new} can start", sentence(order));
             return broken(Invariant::Stays, what);
         }
         let is_held = self.wanted.is_held(name);
@@ -214,7 +214,7 @@ impl Rules<'_> {
     pub(super) fn is_wanted(&self, name: usize, id: &WorkloadId, order: &Order, now: Now) -> Holds {
         let account = &self.accounts[name];
         let Some(spec) = account.spec.filter(|spec| self.catalogue.id(*spec) == id) else {
-            return broken(Invariant::Conditions, format!("{}, which nobody wants", sentence(order)));
+            return broken(Invariant::Conditions, format!("{}, which isn't wanted", sentence(order)));
         };
         if !self.allows(spec, now) {
             return broken(

@@ -107,7 +107,7 @@ impl Rules<'_> {
             }
             // a list will tell again
             (Task::Look(_), Err(_)) => drop(told.pods.remove(id)),
-            // The removal of a sick one that shall not run again may get lost: it is started again then.
+            // The removal of a sick one that is not to run again may get lost: it is started again then.
             (Task::Remove { .. }, Err(Failure::Engine(_))) => {
                 self.meddled.insert(id.clone());
                 self.accounts[name].removal_refused = Some(now.up);
