@@ -108,7 +108,7 @@ impl Sources {
         } else if has(&self.manifests) {
             "manifests"
         } else {
-            "nobody"
+            "none"
         }
     }
 

@@ -334,12 +334,12 @@ fn a_restart_that_can_not_be_is_refused_and_leaves_the_running_pod() {
 }
 
 #[test]
-fn whoever_asks_for_a_restart_hears_in_time_that_it_takes_longer() {
+fn an_asker_for_a_restart_hears_in_time_that_it_takes_longer() {
     let a = workload("a", 1);
     let mut world = World::running(&[&a]);
     world.happen(Event::Asked(Asker(1), Question::Restart("a".into())));
     let Reply::Refused(why) = world.ask(Question::Restart("a".into())) else { panic!("not refused") };
-    assert!(why.contains("asked for that already"), "{why}");
+    assert!(why.contains("was asked for already"), "{why}");
     let Wake::At(at) = world.wake else { panic!("it never replies") };
     world.step(at);
     world.happen(Event::Tick);
