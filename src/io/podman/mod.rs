@@ -6,6 +6,7 @@
 
 mod api;
 mod cgroup;
+mod config;
 mod deaths;
 mod forks;
 #[cfg(feature = "fuzzing")]
@@ -21,48 +22,24 @@ use std::{
     collections::VecDeque,
     io,
     panic::{AssertUnwindSafe, catch_unwind},
-    path::PathBuf,
     sync::{Arc, Mutex, MutexGuard},
     thread,
 };
 
 use crossbeam_channel::Sender;
 
+pub use self::config::Config;
 use self::tasks::{Done, Tasks};
-use super::{lock, pressure::Disks};
-use crate::{
-    agent::{
-        Event,
-        model::{
-            order::{Failure, Order, Outcome, Task},
-            workload::Engine,
-        },
-    },
-    wire::podman::pod::Limits,
+use super::lock;
+use crate::agent::{
+    Event,
+    order::{Failure, Order, Outcome, Task},
+    workload::Engine,
 };
 
 /// For one order: what a specification takes that is nested as deeply as a manifest may be, in a debug build.
 /// Pages that are never touched cost nothing.
 const STACK: usize = 256 * 1024;
-
-/// Which podman, and as whom.
-#[derive(Debug, Clone)]
-pub struct Config {
-    /// What orders and events call it.
-    pub engine: Engine,
-    /// Its API socket; need not exist yet.
-    pub socket: PathBuf,
-    /// Whose pods are ours: [`owner`](crate::wire::ownership::owner).
-    pub owner: String,
-    /// Told to every container.
-    pub device_id: String,
-    /// For containers that say nothing.
-    pub limits: Limits,
-    /// Told where podman keeps things.
-    pub disks: Disks,
-    /// Where the volumes with `Secret`s are: of this podman alone, and in memory.
-    pub volumes: PathBuf,
-}
 
 /// One podman.
 pub struct Podman {

@@ -3,6 +3,7 @@
 mod check;
 mod limits;
 mod look;
+mod seen;
 mod start;
 
 use std::{
@@ -20,9 +21,9 @@ use crossbeam_channel::Sender;
 use serde_json::json;
 
 use super::{
-    Config,
     api::{Answer, Client, Error, Query},
     cgroup::Cgroup,
+    config::Config,
     deaths::{Deaths, Listener},
     forks::Forks,
     images,
@@ -53,7 +54,7 @@ use crate::{
         },
     },
 };
-use look::{Known, Seen, short_name};
+use seen::{Known, Seen, short_name};
 
 /// For what podman does at once.
 const LIMIT: Duration = Duration::from_secs(30);

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{LIMIT, Tasks, look::Inspected};
+use super::{LIMIT, Tasks, seen::Inspected};
 use crate::{
     agent::model::{
         order::{CpuLimit, Fact, Failure},

@@ -1,75 +1,23 @@
 //! What became of a pod's containers: told by their processes where that will do, and by podman where it has to be.
 
-use std::time::SystemTime;
-
-use super::{LIMIT, Tasks};
+use super::{
+    LIMIT, Tasks,
+    seen::{Inspected, Known, Life, Seen, short_name},
+};
 use crate::{
     agent::model::{
         order::{Container, ContainerState, Failure, OutOfMemory},
         workload::WorkloadId,
     },
     io::{
-        exits::{Exit, Process, Unwatchable},
+        exits::{Process, Unwatchable},
         lock,
     },
-    wire::podman::answers::{InspectedContainer, PodContainer, State, parse_time},
+    wire::podman::answers::{InspectedContainer, PodContainer, parse_time},
 };
 
 /// The exit code of what SIGKILL ends.
 const KILLED: i32 = 137;
-
-/// A container as it was found.
-pub(super) struct Seen {
-    pub(super) container: Container,
-    /// If it runs.
-    pub(super) process: Option<Process>,
-    /// When it was started, if it was.
-    pub(super) began: Option<SystemTime>,
-}
-
-/// A container as podman told it.
-pub(super) struct Inspected {
-    listed: PodContainer,
-    pub(super) seen: Seen,
-    pub(super) answer: InspectedContainer,
-}
-
-/// A container that was looked at.
-pub(super) struct Known {
-    listed: PodContainer,
-    /// If it ran, and its processes can be seen from here.
-    life: Option<Life>,
-}
-
-/// What tells how a container's life ends, without podman.
-struct Life {
-    container: Container,
-    began: SystemTime,
-    pid: i32,
-    conmon_pid: i32,
-}
-
-impl Life {
-    fn of(inspected: &Inspected) -> Option<Self> {
-        let Seen { container, process, began } = &inspected.seen;
-        process.as_ref().filter(|process| process.is_whole())?;
-        let State { pid, conmon_pid, .. } = inspected.answer.state;
-        Some(Self { container: container.clone(), began: (*began)?, pid, conmon_pid })
-    }
-
-    /// The container as it is now, whose end is known if it ended; nothing if that is unclear.
-    fn now(&self, listed: &PodContainer, end: Option<Exit>) -> Option<Seen> {
-        let Container { name, healthcheck, .. } = &self.container;
-        let (state, process, healthcheck) = if let Some(Exit { code, at }) = end {
-            (ContainerState::exited(code, self.began, at), None, None)
-        } else {
-            let process = Process::open(&listed.id, self.pid, self.conmon_pid).ok();
-            (ContainerState::Running, Some(process.filter(Process::is_whole)?), healthcheck.clone())
-        };
-        let container = Container { name: name.clone(), state, out_of_memory: None, healthcheck };
-        Some(Seen { container, process, began: Some(self.began) })
-    }
-}
 
 impl Tasks {
     /// All of the pod's containers, in the order of its specification; nothing if there is no such pod.
@@ -184,10 +132,4 @@ impl Tasks {
         let is_out = is_killed && (answer.state.oom_killed || self.exits.ran_out(container));
         is_out.then(|| OutOfMemory { limit: answer.memory_limit() })
     }
-}
-
-/// The container's name in the specification.
-pub(super) fn short_name<'a>(id: &WorkloadId, container: &'a PodContainer) -> &'a str {
-    let name = &container.name;
-    name.strip_prefix(id.as_str()).and_then(|name| name.strip_prefix('-')).unwrap_or(name)
 }

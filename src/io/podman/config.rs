@@ -1,0 +1,24 @@
+//! What an executor must know of its podman.
+
+use std::path::PathBuf;
+
+use crate::{agent::workload::Engine, io::pressure::Disks, wire::podman::pod::Limits};
+
+/// Which podman, and as whom.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// What orders and events call it.
+    pub engine: Engine,
+    /// Its API socket; need not exist yet.
+    pub socket: PathBuf,
+    /// Whose pods are ours: [`owner`](crate::wire::ownership::owner).
+    pub owner: String,
+    /// Told to every container.
+    pub device_id: String,
+    /// For containers that say nothing.
+    pub limits: Limits,
+    /// Told where podman keeps things.
+    pub disks: Disks,
+    /// Where the volumes with `Secret`s are: of this podman alone, and in memory.
+    pub volumes: PathBuf,
+}

@@ -1,0 +1,71 @@
+//! What is known of a pod's containers.
+
+use std::time::SystemTime;
+
+use crate::{
+    agent::{
+        order::{Container, ContainerState},
+        workload::WorkloadId,
+    },
+    io::exits::{Exit, Process},
+    wire::podman::answers::{InspectedContainer, PodContainer, State},
+};
+
+/// A container as it was found.
+pub(super) struct Seen {
+    pub(super) container: Container,
+    /// If it runs.
+    pub(super) process: Option<Process>,
+    /// When it was started, if it was.
+    pub(super) began: Option<SystemTime>,
+}
+
+/// A container as podman told it.
+pub(super) struct Inspected {
+    pub(super) listed: PodContainer,
+    pub(super) seen: Seen,
+    pub(super) answer: InspectedContainer,
+}
+
+/// A container that was looked at.
+pub(super) struct Known {
+    pub(super) listed: PodContainer,
+    /// If it ran, and its processes can be seen from here.
+    pub(super) life: Option<Life>,
+}
+
+/// What tells how a container's life ends, without podman.
+pub(super) struct Life {
+    container: Container,
+    began: SystemTime,
+    pid: i32,
+    conmon_pid: i32,
+}
+
+impl Life {
+    pub(super) fn of(inspected: &Inspected) -> Option<Self> {
+        let Seen { container, process, began } = &inspected.seen;
+        process.as_ref().filter(|process| process.is_whole())?;
+        let State { pid, conmon_pid, .. } = inspected.answer.state;
+        Some(Self { container: container.clone(), began: (*began)?, pid, conmon_pid })
+    }
+
+    /// The container as it is now, whose end is known if it ended; nothing if that is unclear.
+    pub(super) fn now(&self, listed: &PodContainer, end: Option<Exit>) -> Option<Seen> {
+        let Container { name, healthcheck, .. } = &self.container;
+        let (state, process, healthcheck) = if let Some(Exit { code, at }) = end {
+            (ContainerState::exited(code, self.began, at), None, None)
+        } else {
+            let process = Process::open(&listed.id, self.pid, self.conmon_pid).ok();
+            (ContainerState::Running, Some(process.filter(Process::is_whole)?), healthcheck.clone())
+        };
+        let container = Container { name: name.clone(), state, out_of_memory: None, healthcheck };
+        Some(Seen { container, process, began: Some(self.began) })
+    }
+}
+
+/// The container's name in the specification.
+pub(super) fn short_name<'a>(id: &WorkloadId, container: &'a PodContainer) -> &'a str {
+    let name = &container.name;
+    name.strip_prefix(id.as_str()).and_then(|name| name.strip_prefix('-')).unwrap_or(name)
+}
