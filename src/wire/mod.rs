@@ -7,7 +7,7 @@
 //! | [`own`] | the agent's own: frames between its processes, what it keeps, its metrics page |
 //! | [`manifest`] | the files that people write: `EdgeDevice`, `EdgeWorkload`, `ConfigMap`, `Secret` |
 //! | [`podspec`] | pod specifications, whole, and what becomes of each of their fields |
-//! | [`podman`] | what podman is given (pods, `Secret`s, credentials of registries) and what it answers |
+//! | [`podman`] | what podman is given (pods, volumes, credentials of registries) and what it answers |
 //! | [`kubernetes`] | Deployments and what a cluster says of them, kubeconfig files |
 //! | [`ownership`] | the labels and names that say whose something is, on every engine |
 //! | [`strict`], `yaml`, `field` | the readers: JSON to types, YAML to JSON, and where something stands |

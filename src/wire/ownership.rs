@@ -52,15 +52,16 @@ pub(super) fn name_containers(spec: &mut Value, fit: fn(&str) -> Cow<'_, str>) {
     }
 }
 
-/// Puts the device's name into a container's environment.
+/// Puts the device's name into a container's environment, unless its author did.
 pub(super) fn tell_device(container: &mut Value, device_id: &str) {
     let Some(fields) = container.as_object_mut() else { return };
     let env = fields.entry("env").or_insert(Value::Null);
     if env.is_null() {
         *env = json!([]);
     }
-    if let Some(env) = env.as_array_mut() {
-        env.retain(|variable| variable["name"] != "DEVICE_ID");
+    if let Some(env) = env.as_array_mut()
+        && env.iter().all(|variable| variable["name"] != "DEVICE_ID")
+    {
         env.push(json!({ "name": "DEVICE_ID", "value": device_id }));
     }
 }
@@ -68,6 +69,21 @@ pub(super) fn tell_device(container: &mut Value, device_id: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_container_is_told_its_device_unless_its_author_did() {
+        let told = |env: Value| {
+            let mut container = json!({ "env": env });
+            tell_device(&mut container, "dev1");
+            container["env"].clone()
+        };
+        let device = json!({ "name": "DEVICE_ID", "value": "dev1" });
+        assert_eq!(told(json!(null)), json!([device]));
+        let other = json!({ "name": "A", "value": "b" });
+        assert_eq!(told(json!([other])), json!([other, device]));
+        let mine = json!([{ "name": "DEVICE_ID", "value": "mine" }]);
+        assert_eq!(told(mine.clone()), mine);
+    }
 
     #[test]
     fn an_owner_is_one_device_with_one_state_directory() {

@@ -278,7 +278,7 @@ mod tests {
         wire::{
             edge_api,
             manifest::Source,
-            podman::answers::{InspectedContainer, ListedPod, Started},
+            podman::answers::{InspectedContainer, ListedPod, Volume},
         },
     };
 
@@ -289,7 +289,7 @@ mod tests {
         assert_eq!(error.to_string(), "[0]: must be a mapping (`key: value`), not a list");
         let error = from_json::<InspectedContainer>(br#"{"State": ["exited"]}"#).unwrap_err();
         assert_eq!(error.to_string(), "State: must be a mapping (`key: value`), not a list");
-        from_json::<Started>(b"[[]]").unwrap_err();
+        from_json::<Volume>(b"[[]]").unwrap_err();
         for body in ["[{}]", "[]", "7", r#"[{"command": "disconnect"}]"#] {
             assert!(
                 edge_api::disconnects(body.as_bytes()).unwrap_err().contains("must be a mapping"),

@@ -154,7 +154,6 @@ fn a_pod_that_does_not_start_leaves_nothing_and_its_reason_has_no_value() {
     let Some(bed) = Bed::new() else { return };
     let value = unique();
     let mut specification = specification("true");
-    specification["containers"][0]["workingDir"] = json!(format!("/{value}/none"));
     specification["containers"][0]["command"] = json!([format!("/{value}")]);
     let workload = with_secret("refused", &value, specification);
     match bed.order(Task::Start(workload.clone(), None)) {

@@ -126,7 +126,7 @@ fn a_slow_pull_a_slow_init_container_and_a_slow_stop_delay_no_other() {
     device.remove_manifest("stubborn.json");
     device.wait_for("all three to be under way", || {
         let asked = |part: &str| !proxy.requests(part).is_empty();
-        (asked("images/pull") && asked("/stop") && proxy.requests("play/kube").len() >= 2).then_some(())
+        (asked("images/pull") && asked("/stop") && proxy.requests("pods/create").len() >= 2).then_some(())
     });
     device.workload("quick", SLEEP);
     device.wait_for("the quick one to run while the others wait", || {

@@ -218,11 +218,11 @@ fn unplugged(report: &mut Report) {
         for pod in device.pods() {
             podman::remove(&podman::socket(), &pod.name);
         }
-        let before = proxy.requests("play/kube").len();
+        let before = proxy.requests("pods/create").len();
         let start = Instant::now();
         device.start();
         let at =
-            support::poll(|| proxy.requests("play/kube").get(before).map(|(at, _)| *at)).expect("a play");
+            support::poll(|| proxy.requests("pods/create").get(before).map(|(at, _)| *at)).expect("a play");
         device.wait_for_running(&[workload]);
         (at - start).as_secs_f64() * 1e3
     };

@@ -1,4 +1,4 @@
-//! What holds for a workload that was accepted, wherever it came from.
+//! What holds for a workload that was accepted, whoever sent it.
 
 use std::{
     collections::BTreeSet,
@@ -10,17 +10,18 @@ use std::{
 use device_worker_ng::{
     agent::model::{
         fallback::{Fallback, Fallbacks},
-        workload::{Workload, WorkloadId},
+        workload::{Engine, Workload, WorkloadId},
     },
     io::podman::fuzzing::write_volumes,
     wire::{
         kubernetes, names,
         own::fallback,
-        podman::{pod, secrets},
+        podman::{
+            libpod::{self, Agent, Facts, Image, Plan},
+            pod,
+        },
     },
 };
-use serde_json::Value;
-
 use crate::scratch;
 
 pub(super) fn holds(workload: &Arc<Workload>) {
@@ -37,14 +38,19 @@ pub(super) fn holds(workload: &Arc<Workload>) {
 
 /// Both engines get what they can read.
 fn engines(workload: &Workload) {
-    let text = pod::documents(workload, "owner", "demo", &pod::Limits::default(), Path::new("/volumes"));
-    for document in text.split("\n---\n") {
-        let json: Value =
-            serde_json::from_str(document).unwrap_or_else(|error| panic!("{error}: {document}"));
-        assert_eq!(json["metadata"]["name"].as_str().map(str::is_empty), Some(false), "{document}");
-        let yaml: Value =
-            serde_yaml::from_str(document).unwrap_or_else(|error| panic!("{error}: {document}"));
-        assert_eq!(yaml, json, "JSON and YAML differ");
+    if matches!(workload.content.engine, Engine::Podman { .. }) {
+        let agent =
+            Agent { owner: "owner", device_id: "demo", limits: &pod::Limits::default(), trees: "/volumes" };
+        let plan = Plan::new(workload, agent, Facts::default()).unwrap_or_else(|error| panic!("{error}"));
+        let pod = plan.pod(Some(1000)).map(|pod| serde_json::to_string(&pod).expect("JSON"));
+        assert!(pod.is_ok_and(|pod| pod.contains(workload.id.as_str())));
+        let image = Image { user: "1".into() };
+        for step in plan.steps() {
+            let place = |name: &str| format!("/place/{name}");
+            let made = plan.container(step, Facts::default(), &image, &place);
+            let made = made.unwrap_or_else(|error| panic!("{error}"));
+            assert!(made.parts.iter().all(|part| is_below(&part.path)), "a part leads out of its volume");
+        }
     }
     let deployment = kubernetes::deployment(workload, 1, "owner", "demo", true, &[]);
     assert_eq!(deployment["metadata"]["name"], workload.name());
@@ -64,7 +70,7 @@ fn engines(workload: &Workload) {
 
 /// What is written stays where it belongs.
 fn volumes(workload: &Workload) {
-    let volumes = secrets::volumes(&workload.content);
+    let volumes = libpod::trees(workload);
     for volume in &volumes {
         assert!(is_below(&volume.name) && !volume.name.contains('/'), "volume '{}'", volume.name);
         let mut seen = BTreeSet::new();

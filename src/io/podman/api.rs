@@ -12,10 +12,7 @@ use ureq::{Agent, Body, http};
 use crate::{
     agent::model::order::Failure,
     io::unix::{self, Hangup},
-    wire::{
-        podman::answers::{Refusal, Started},
-        strict,
-    },
+    wire::{podman::answers::Refusal, strict},
 };
 
 /// The version of the API that is asked for: podman 4 and 5 both speak it.
@@ -42,6 +39,8 @@ pub(super) struct Client {
 /// podman answered.
 pub(super) struct Answer {
     pub(super) status: u16,
+    /// podman's version; 0 if it doesn't say.
+    pub(super) major: u32,
     body: Vec<u8>,
 }
 
@@ -69,10 +68,9 @@ impl Answer {
         if self.is_success() { Ok(()) } else { Err(self.refusal()) }
     }
 
-    /// Why a pod was not started; nothing, if it was.
-    pub(super) fn reasons(&self) -> Result<Vec<String>, Error> {
-        let Started { errs } = strict::from_json(&self.body).unwrap_or_default();
-        if errs.is_empty() { self.done().map(|()| errs).or_else(Error::reasons) } else { Ok(errs) }
+    /// What is not JSON.
+    pub(super) fn text(&self) -> Result<String, Error> {
+        self.done().map(|()| String::from_utf8_lossy(&self.body).trim().to_owned())
     }
 
     fn refusal(&self) -> Error {
@@ -93,12 +91,11 @@ pub(super) enum Error {
     Late(String),
 }
 
-impl Error {
-    /// Why podman won't; the error itself if it doesn't say.
-    pub(super) fn reasons(self) -> Result<Vec<String>, Self> {
-        match self {
-            Self::Refused(reason) => Ok(vec![reason]),
-            error => Err(error),
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Workload(reason) => Self::Refused(reason),
+            Failure::Engine(reason) => Self::Broken(reason),
         }
     }
 }
@@ -229,8 +226,10 @@ impl Client {
     fn read(&self, result: Result<http::Response<Body>, ureq::Error>) -> Result<Answer, Error> {
         let response = result.map_err(|error| self.unreachable(error))?;
         let status = response.status().as_u16();
+        let version = response.headers().get("libpod-api-version").and_then(|version| version.to_str().ok());
+        let major = version.and_then(|version| version.split('.').next()?.parse().ok()).unwrap_or(0);
         let body = response.into_body().into_with_config().limit(MAX_ANSWER).read_to_vec();
-        Ok(Answer { status, body: body.map_err(|error| self.unreachable(error))? })
+        Ok(Answer { status, major, body: body.map_err(|error| self.unreachable(error))? })
     }
 
     fn unreachable(&self, error: ureq::Error) -> Error {

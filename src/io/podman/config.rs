@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::{agent::workload::Engine, io::pressure::Disks, wire::podman::pod::Limits};
+use crate::{agent::model::workload::Engine, io::pressure::Disks, wire::podman::pod::Limits};
 
 /// Which podman, and as whom.
 #[derive(Debug, Clone)]

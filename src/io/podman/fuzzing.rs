@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::volumes::Volumes;
-use crate::agent::model::workload::Workload;
+use crate::{agent::model::workload::Workload, wire::podman::libpod::trees};
 
 /// Writes a workload's volumes into a directory.
 ///
@@ -11,5 +11,7 @@ use crate::agent::model::workload::Workload;
 /// They can't be written.
 pub fn write_volumes(workload: &Workload, directory: &Path) -> Result<(), String> {
     // any file of the user's own stands for podman's socket
-    Volumes::new(directory.to_owned(), "/proc/self/exe".into()).make(workload)
+    let trees = trees(workload);
+    let trees: Vec<_> = trees.iter().collect();
+    Volumes::new(directory.to_owned(), "/proc/self/exe".into()).make(&workload.id, &trees)
 }

@@ -13,6 +13,7 @@ mod forks;
 #[doc(hidden)]
 pub mod fuzzing;
 mod images;
+mod paths;
 mod probes;
 mod tasks;
 mod usage;
@@ -33,8 +34,10 @@ use self::tasks::{Done, Tasks};
 use super::lock;
 use crate::agent::{
     Event,
-    order::{Failure, Order, Outcome, Task},
-    workload::Engine,
+    model::{
+        order::{Failure, Order, Outcome, Task},
+        workload::Engine,
+    },
 };
 
 /// For one order: what a specification takes that is nested as deeply as a manifest may be, in a debug build.

@@ -3,6 +3,7 @@
 mod check;
 mod limits;
 mod look;
+mod making;
 mod seen;
 mod start;
 
@@ -54,12 +55,12 @@ use crate::{
         },
     },
 };
-use seen::{Known, Seen, short_name};
+use seen::{Known, Seen};
 
 /// For what podman does at once.
 const LIMIT: Duration = Duration::from_secs(30);
-/// For a play, which ends when the init containers have.
-const PLAY_LIMIT: Duration = Duration::from_secs(120);
+/// For the start of one container.
+const START_LIMIT: Duration = Duration::from_secs(120);
 /// For the containers of a pod that could not be made.
 const SHORT_GRACE: Duration = Duration::from_secs(1);
 
@@ -82,8 +83,7 @@ pub(super) struct Tasks {
     cgroups: Mutex<BTreeMap<WorkloadId, (Cgroup, CpuLimit)>>,
     /// The graces of the stops under way: podman's list of pods, and a look at one of these, waits for them.
     graces: Mutex<Vec<Duration>>,
-    /// The starts that were ordered and are not over, and how to cut each short. podman's list of pods waits for their
-    /// init containers.
+    /// The starts that were ordered and are not over, and how to cut each short.
     starts: Mutex<BTreeMap<WorkloadId, Hangup>>,
     /// The pods that are made to see whether they can be.
     checks: Mutex<BTreeSet<WorkloadId>>,
@@ -319,7 +319,7 @@ impl Tasks {
         Ok(())
     }
 
-    /// Asks what podman may answer only after a stop or a start that is under way, or begins meanwhile.
+    /// Asks what podman may answer only after a stop that is under way, or begins meanwhile.
     fn wait_for(&self, path: &str, query: Query) -> Result<Answer, Error> {
         let limit = self.patience();
         match self.client.get(path, query, limit) {
@@ -329,12 +329,11 @@ impl Tasks {
     }
 
     fn patience(&self) -> Duration {
-        let start = if lock(&self.starts).is_empty() { Duration::ZERO } else { PLAY_LIMIT };
         let stop = lock(&self.graces).iter().max().copied().unwrap_or_default();
-        LIMIT.saturating_add(stop.max(start)) // a grace is its author's
+        LIMIT.saturating_add(stop) // a grace is its author's
     }
 
-    /// Those of the pod's `ConfigMap`s stay behind when it goes.
+    /// They stay behind when it goes.
     fn remove_volumes(&self, id: &WorkloadId) -> Result<(), Failure> {
         let own = pod::own_prefix(id);
         let filters = json!({ "name": [format!("^{own}")] }).to_string();

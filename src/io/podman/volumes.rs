@@ -1,4 +1,4 @@
-//! The volumes with `Secret`s: directories of the agent's own, in memory, with a pod's id as their name. They are made
+//! The volumes with `ConfigMap`s and `Secret`s: directories of the agent's own, in memory, with a pod's id as their name. They are made
 //! before the pod is, and go with it.
 //!
 //! Only podman's user can come near them, whatever the permissions of the files are, which are for users within
@@ -15,9 +15,9 @@ use std::{
 use rustix::process::geteuid;
 
 use crate::{
-    agent::model::workload::{Workload, WorkloadId},
+    agent::model::workload::WorkloadId,
     io::{beneath::Beneath, lock},
-    wire::podman::secrets,
+    wire::podman::libpod::Tree,
 };
 
 /// The volumes of one podman's pods.
@@ -53,35 +53,34 @@ impl Volumes {
         Starting(self, id.clone())
     }
 
-    /// Makes those of a workload, if it has any.
-    pub(super) fn make(&self, workload: &Workload) -> Result<(), String> {
-        let volumes = secrets::volumes(&workload.content);
-        if volumes.is_empty() {
+    /// Makes those of a pod, if it has any.
+    pub(super) fn make(&self, id: &WorkloadId, trees: &[&Tree]) -> Result<(), String> {
+        if trees.is_empty() {
             return Ok(());
         }
-        let own = self.of(&workload.id);
+        let own = self.of(id);
         let failed = |error: io::Error| {
             let path = own.display();
-            format!("failed to write the volumes of its Secrets to '{path}': {error}")
+            format!("failed to write the volumes of its ConfigMaps and Secrets to '{path}': {error}")
         };
         let user = fs::metadata(&self.socket).map_err(failed)?.uid();
         // a user's podman can't come near; and root must not write where a user could lead it astray
         if user != 0 && user != geteuid().as_raw() {
             return Err(format!(
-                "volumes with Secrets take an agent of the user whose podman it is, which is number {user}"
+                "volumes with ConfigMaps or Secrets take an agent of the user whose podman it is, which is number {user}"
             ));
         }
-        self.remove(&workload.id).map_err(failed)?;
-        self.write(&workload.id, &volumes).map_err(failed)
+        self.remove(id).map_err(failed)?;
+        self.write(id, trees).map_err(failed)
     }
 
-    fn write(&self, id: &WorkloadId, volumes: &[secrets::Volume]) -> io::Result<()> {
+    fn write(&self, id: &WorkloadId, trees: &[&Tree]) -> io::Result<()> {
         DirBuilder::new().recursive(true).mode(0o700).create(&self.directory)?;
         fs::set_permissions(&self.directory, Permissions::from_mode(0o700))?;
         let own = Beneath::open(&self.directory)?.directory(id.as_str(), 0o700)?;
-        for volume in volumes {
-            let root = own.directory(&volume.name, 0o755)?;
-            for file in &volume.files {
+        for tree in trees {
+            let root = own.directory(&tree.name, 0o755)?;
+            for file in &tree.files {
                 root.file(&file.path, &file.content, file.mode, 0o755)?;
             }
         }
@@ -114,30 +113,25 @@ impl Volumes {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
-    use crate::agent::{model::confidential::Confidential, tests::workload};
+    use crate::wire::podman::libpod::File;
 
     #[test]
     fn another_users_podman_gets_no_volumes_from_root() {
         let dir = tempfile::tempdir().unwrap();
         let socket = dir.path().join("socket");
         fs::write(&socket, "").unwrap();
-        let mut content = workload("w", 1).content;
-        content.secrets = Confidential(json!({ "s": { "k": "dg==" } }));
-        content.specification.edit(|it| {
-            it["volumes"] = json!([{ "name": "v", "secret": { "secretName": "s" } }]);
-        });
-        let workload = Workload::new(content);
+        let file = File { path: "k".into(), mode: 0o644, content: b"v".into() };
+        let tree = Tree { name: "v".into(), files: vec![file] };
+        let id = WorkloadId::from_pod_name("w-0");
         let volumes = Volumes::new(dir.path().join("volumes"), socket.clone());
-        volumes.make(&workload).unwrap();
-        assert_eq!(fs::read(volumes.of(&workload.id).join("v/k")).unwrap(), b"v");
-        volumes.remove(&workload.id).unwrap();
+        volumes.make(&id, &[&tree]).unwrap();
+        assert_eq!(fs::read(volumes.of(&id).join("v/k")).unwrap(), b"v");
+        volumes.remove(&id).unwrap();
         if geteuid().is_root() {
             std::os::unix::fs::chown(&socket, Some(1234), None).unwrap();
-            assert!(volumes.make(&workload).unwrap_err().contains("number 1234"));
-            assert!(!volumes.of(&workload.id).exists());
+            assert!(volumes.make(&id, &[&tree]).unwrap_err().contains("number 1234"));
+            assert!(!volumes.of(&id).exists());
         }
     }
 

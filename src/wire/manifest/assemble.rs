@@ -24,8 +24,8 @@ use crate::{
     wire::{
         field::{Field, Finding},
         podman::{
+            libpod,
             registry::{self, DOCKER_CONFIG},
-            secrets,
         },
     },
 };
@@ -214,8 +214,7 @@ pub(in crate::wire) fn finish(
             Finding { field, message }
         })?;
     }
-    if let Some((field, message)) = secrets::resolve(&content, "", &mut content.specification.value()).1.pop()
-    {
+    if let Some((field, message)) = libpod::problem(&content) {
         let steps = Field::from(["spec", "pod", "spec"]).0.into_iter().chain(field.0);
         return Err(Finding { field: Field(steps.collect()), message });
     }

@@ -166,21 +166,9 @@ pub struct InspectedContainer {
     pub state: State,
     #[serde(default)]
     host_config: HostConfig,
-    #[serde(default)]
-    config: Config,
 }
 
 impl InspectedContainer {
-    /// The annotation's value.
-    pub fn annotation(&self, key: &str) -> Option<&str> {
-        self.config.annotations.as_ref()?.get(key).map(String::as_str)
-    }
-
-    /// How many processes it may have; 0 or less: as many as it likes.
-    pub fn pids_limit(&self) -> i64 {
-        self.host_config.pids_limit.unwrap_or(0)
-    }
-
     /// How much memory it may have, if that is limited.
     pub fn memory_limit(&self) -> Option<u64> {
         self.host_config.memory.and_then(|limit| u64::try_from(limit).ok()).filter(|limit| *limit > 0)
@@ -198,16 +186,9 @@ impl InspectedContainer {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "PascalCase")]
 struct HostConfig {
-    pids_limit: Option<i64>,
     memory: Option<i64>,
     cpu_period: Option<u64>,
     cpu_quota: Option<i64>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, rename_all = "PascalCase")]
-struct Config {
-    annotations: Option<BTreeMap<String, String>>,
 }
 
 /// What a container does, in its inspection.
@@ -254,37 +235,6 @@ impl State {
             (status, _) => ContainerState::Stuck(format!("it is {status}")),
         }
     }
-}
-
-/// The answer to `play/kube`.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, rename_all = "PascalCase")]
-pub struct Played {
-    #[serde(deserialize_with = "or_default")]
-    pods: Vec<PlayedPod>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, rename_all = "PascalCase")]
-struct PlayedPod {
-    #[serde(deserialize_with = "or_default")]
-    container_errors: Vec<String>,
-}
-
-impl Played {
-    /// Why containers did not start: the status of the answer is 200 all the same.
-    pub fn errors(self) -> Vec<String> {
-        self.pods.into_iter().flat_map(|pod| pod.container_errors).collect()
-    }
-}
-
-/// The answer to the start of a pod, whether it was started or not.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, rename_all = "PascalCase")]
-pub struct Started {
-    /// Why containers did not start.
-    #[serde(deserialize_with = "or_default")]
-    pub errs: Vec<String>,
 }
 
 /// A volume in a list.

@@ -12,7 +12,7 @@ use rustix::{
 };
 use serde_json::json;
 
-use super::{LIMIT, SHORT_GRACE, Tasks};
+use super::{LIMIT, SHORT_GRACE, Tasks, making::Making};
 use crate::{
     agent::model::{
         order::{Fact, Failure},
@@ -42,14 +42,25 @@ impl Tasks {
         let trial = Workload { id: id.clone(), ..workload.clone() };
         lock(&self.checks).insert(id.clone());
         let _starting = self.volumes.starting(&id);
-        let made = match self.make(&trial, false, &self.client).or_else(Error::reasons) {
-            Ok(reasons) if reasons.is_empty() => Ok(()),
-            Ok(reasons) => Err(Failure::Workload(self.explain(&trial, reasons))),
-            Err(error) => Err(error.into()),
-        };
+        let made = self.make(&trial).map_err(Failure::from);
         let removed = self.remove(&id, SHORT_GRACE);
         lock(&self.checks).remove(&id);
         made.and(removed).map(|()| Fact::Fit { fetched, holders })
+    }
+
+    /// Makes the pod with all its containers, and starts nothing.
+    fn make(&self, workload: &Workload) -> Result<(), Error> {
+        let trees = self.volumes.of(&workload.id).display().to_string();
+        let mut making = Making::new(self, workload, self.agent(&trees))?;
+        let made = self.make_all(&mut making);
+        made.map_err(|error| making.explain(error))
+    }
+
+    fn make_all(&self, making: &mut Making) -> Result<(), Error> {
+        making.pod(None)?;
+        making.volumes()?;
+        let steps = making.plan.steps().to_vec();
+        steps.iter().try_for_each(|step| making.container(step))
     }
 
     /// Which pods of ours have host ports that this one wants.

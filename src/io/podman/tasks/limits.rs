@@ -1,40 +1,15 @@
 //! Limits of pods and containers that podman itself doesn't set.
 
-use serde_json::json;
-
-use super::{LIMIT, Tasks, seen::Inspected};
+use super::Tasks;
 use crate::{
     agent::model::{
         order::{CpuLimit, Fact, Failure},
         workload::WorkloadId,
     },
-    io::{
-        lock,
-        podman::{api::Error, cgroup::LimitError},
-    },
-    wire::podman::pod,
+    io::{lock, podman::cgroup::LimitError},
 };
 
 impl Tasks {
-    /// Does what podman 4 doesn't on its own: see to the annotation that bounds the number of processes.
-    pub(super) fn limit_pids(&self, id: &WorkloadId, inspected: &Inspected) {
-        let Inspected { seen, answer, .. } = inspected;
-        let name = &seen.container.name;
-        let wanted = answer.annotation(&pod::pids_limit_annotation(name));
-        let wanted = wanted.and_then(|limit| limit.parse().ok()).filter(|limit: &i64| *limit > 0);
-        let (Some(limit), true) = (wanted, seen.process.is_some() && answer.pids_limit() <= 0) else {
-            return;
-        };
-        let body = json!({ "pids": { "limit": limit } }).to_string();
-        let answer = self.client.post(&format!("containers/{id}-{name}/update"), &[], &body, LIMIT);
-        // no reason to fail: rootless podman can't where cgroups aren't delegated
-        if let Err(Error::Refused(why) | Error::Broken(why) | Error::Late(why)) =
-            answer.and_then(|answer| answer.done())
-        {
-            log::debug!("failed to bound the processes of container '{name}' in '{id}': {why}");
-        }
-    }
-
     /// Bounds the CPU time of a whole pod; podman is asked only where it has to be.
     pub(super) fn limit(&self, id: &WorkloadId, cpu: CpuLimit) -> Result<Fact, Failure> {
         let known = lock(&self.cgroups).get(id).cloned();

@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use crate::{
-    agent::{
+    agent::model::{
         order::{Container, ContainerState},
         workload::WorkloadId,
     },

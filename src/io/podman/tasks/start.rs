@@ -1,8 +1,10 @@
 //! How a pod is made and started, and how that is cut short.
 
-use serde_json::{Value, json};
+use std::time::Duration;
 
-use super::{LIMIT, PLAY_LIMIT, SHORT_GRACE, Seen, Tasks, short_name};
+use serde_json::Value;
+
+use super::{LIMIT, SHORT_GRACE, START_LIMIT, Seen, Tasks, making::Making};
 use crate::{
     agent::model::{
         order::{CpuLimit, Failure},
@@ -10,20 +12,15 @@ use crate::{
     },
     io::{
         lock,
-        podman::{
-            api::{Client, Error},
-            cgroup,
-        },
+        podman::{api::Error, cgroup},
+        since_boot,
         unix::Hangup,
     },
-    wire::podman::{
-        answers::{ListedContainer, Played, plain},
-        pod, secrets,
-    },
+    wire::podman::libpod::{Agent, Plan, Role, Step},
 };
 
-/// podman drops the older half of a container's log beyond this. (Its journal has limits of its own.)
-const LOG_LIMIT: &str = "max-size=10mb";
+/// For all init containers together.
+const INIT_LIMIT: Duration = Duration::from_secs(120);
 
 impl Tasks {
     /// A start was ordered: from now on it can be cut short.
@@ -31,7 +28,7 @@ impl Tasks {
         lock(&self.starts).insert(id.clone(), Hangup::default());
     }
 
-    /// Cuts the start of this pod short: podman gives up making it when nobody waits for its answer.
+    /// Cuts the start of this pod short: a wait for an init container at once, what podman does by itself when it is done.
     pub(in super::super) fn cancel(&self, id: &WorkloadId) {
         if let Some(start) = lock(&self.starts).get(id) {
             start.hang_up();
@@ -52,126 +49,123 @@ impl Tasks {
         self.prober.forget(id);
         let _starting = self.volumes.starting(id);
         lock(&self.cgroups).remove(id); // of an earlier pod, if it went by itself
-        let mut played = self.play(workload, cpu, &hangup);
-        if matches!(&played, Err(Error::Refused(reason)) if reason.contains("already exists")) {
-            // ours from a play that was cut off; or else this fails, and leaves it alone
-            self.remove(id, SHORT_GRACE)?;
-            played = self.play(workload, cpu, &hangup);
-        }
-        if played.is_err() && hangup.is_hung_up() {
+        let begun = self.begin(workload, cpu, &hangup);
+        if begun.is_err() && hangup.is_hung_up() {
             return self.remove(id, workload.grace).map(|()| None);
         }
-        if let Err(error) = played {
-            let slow =
-                matches!(error, Error::Late(_)).then(|| self.running_init_container(workload)).flatten();
-            // until then podman goes on, and neither lists nor removes the pod
-            hangup.hang_up();
+        if let Err(error) = begun {
             let removed = self.remove(id, SHORT_GRACE);
-            let limit = PLAY_LIMIT.as_secs();
+            let limit = START_LIMIT.as_secs();
             return Err(match (error, removed) {
-                (Error::Refused(reason), _) => Failure::Workload(reason),
                 // podman is well, so it must be the workload that takes so long
-                (Error::Late(_), Ok(())) => Failure::Workload(match slow {
-                    Some(name) => format!("init container '{name}' did not end within {limit} s"),
-                    None => format!("it was not started within {limit} s"),
-                }),
+                (Error::Late(what), Ok(())) => {
+                    Failure::Workload(format!("{what} was not started within {limit} s"))
+                }
                 (error, _) => error.into(),
             });
         }
-        let Some(found) = self.ask(id)? else { return Ok(None) };
-        found.iter().for_each(|one| self.limit_pids(id, one));
-        Ok(Some(found.into_iter().map(|one| one.seen).collect()))
+        let found = self.ask(id)?;
+        Ok(found.map(|found| found.into_iter().map(|one| one.seen).collect()))
     }
 
-    /// The one that the start of this pod waits for.
-    fn running_init_container(&self, workload: &Workload) -> Option<String> {
-        let id = &workload.id;
-        let filters = json!({ "pod": [id.as_str()], "status": ["running"] }).to_string();
-        // unlike the pod itself these can be seen while it is being started
-        let answer = self.client.get("containers/json", &[("filters", &filters)], LIMIT).ok()?;
-        let running: Vec<ListedContainer> = answer.json().ok()?;
-        let mut names = running.iter().flat_map(|container| &container.names);
-        let specification = workload.content.specification.value();
-        let inits = specification["initContainers"].as_array()?;
-        names.find_map(|name| {
-            let name = name.strip_prefix(id.as_str())?.strip_prefix('-')?;
-            let mut written = inits.iter().filter_map(|init| init["name"].as_str());
-            written.find(|written| pod::container_name(written) == name).map(str::to_owned)
-        })
+    /// Makes the pod and starts its containers in their order.
+    fn begin(&self, workload: &Workload, cpu: CpuLimit, hangup: &Hangup) -> Result<(), Error> {
+        let trees = self.volumes.of(&workload.id).display().to_string();
+        let mut making = Making::new(self, workload, self.agent(&trees))?;
+        let begun = self.run(&mut making, workload, cpu, hangup);
+        begun.map_err(|error| making.explain(error))
     }
 
-    /// Makes the pod and starts it: in two steps if its conditions may bound its CPU time, so that nothing of it runs
-    /// before the bound is there.
-    fn play(&self, workload: &Workload, cpu: CpuLimit, hangup: &Hangup) -> Result<(), Error> {
-        let client = self.client.until(hangup.clone());
-        let is_bounded = self.is_bounded(workload);
-        let mut reasons = self.make(workload, !is_bounded, &client)?;
-        if reasons.is_empty() && is_bounded {
-            reasons = self.begin(&workload.id, cpu, &client)?;
-        }
-        if reasons.is_empty() { Ok(()) } else { Err(Error::Refused(self.explain(workload, reasons))) }
-    }
-
-    /// Makes the pod, and perhaps starts it. Says why that went wrong.
-    pub(super) fn make(
+    fn run(
         &self,
+        making: &mut Making,
         workload: &Workload,
-        starts: bool,
-        client: &Client,
-    ) -> Result<Vec<String>, Error> {
-        self.volumes.make(workload).map_err(Error::Refused)?;
-        let volumes = self.volumes.of(&workload.id);
-        let body = pod::documents(workload, &self.owner, &self.device_id, &self.limits, &volumes);
-        let query = [("logOptions", LOG_LIMIT), ("start", "false")];
-        let query = &query[..if starts { 1 } else { 2 }];
-        let answer = client.post("play/kube", query, &body, PLAY_LIMIT)?;
-        // a container that didn't start is a success to podman
-        answer.json().map(Played::errors).or_else(Error::reasons)
+        cpu: CpuLimit,
+        hangup: &Hangup,
+    ) -> Result<(), Error> {
+        let goes_on = || match hangup.is_hung_up() {
+            true => Err(Error::Broken("it was cut short".to_owned())),
+            false => Ok(()),
+        };
+        self.make_pod(making, workload, cpu)?;
+        making.namespaces()?;
+        let (early, main): (Vec<Step>, Vec<Step>) =
+            making.plan.steps().iter().cloned().partition(|step| step.role != Role::Main);
+        let end = since_boot() + INIT_LIMIT;
+        for step in &early {
+            goes_on()?;
+            making.container(step)?;
+            making.start(step)?;
+            if step.role == Role::Init {
+                self.wait(&workload.id, step, end.saturating_sub(since_boot()), hangup)?;
+            }
+        }
+        for step in &main {
+            goes_on()?;
+            making.container(step)?;
+        }
+        for step in &main {
+            goes_on()?;
+            making.start(step)?;
+        }
+        // they ended, and would pass for containers that don't run
+        for step in early.iter().filter(|step| step.role == Role::Init) {
+            let path = format!("containers/{}", Plan::container_name(&workload.id, step));
+            self.client.delete(&path, &[("force", "true"), ("timeout", "0")], LIMIT)?.done()?;
+        }
+        Ok(())
     }
 
-    /// Whether it is to have a limit before it starts. In the older hierarchy none can be had if a container brings one of
-    /// its own: that may not be higher than the pod's, and would keep the container from starting.
-    fn is_bounded(&self, workload: &Workload) -> bool {
-        let mut conditions = workload.profiles.iter().flat_map(|profile| &profile.conditions);
+    /// The pod without containers, with its CPU time bounded if that can be had.
+    fn make_pod(&self, making: &mut Making, workload: &Workload, cpu: CpuLimit) -> Result<(), Error> {
+        let bound = cpu.filter(|_| self.can_be_bound(workload));
+        let mut made = making.pod(bound);
+        if matches!(&made, Err(Error::Refused(reason)) if reason.contains("already exists")) {
+            // ours from a start that was cut off; or else this fails, and leaves it alone
+            self.remove(&workload.id, SHORT_GRACE)?;
+            *making = making.anew()?;
+            made = making.pod(bound);
+        }
+        if matches!(&made, Err(Error::Refused(_))) && bound.is_some() {
+            // a user's podman may have no control groups: the agent tries again, and says so
+            self.remove(&workload.id, SHORT_GRACE)?;
+            *making = making.anew()?;
+            made = making.pod(None);
+        }
+        made?;
+        making.volumes()
+    }
+
+    /// In the older hierarchy no limit can be had if a container brings one of its own: that may not be higher than the
+    /// pod's, and would keep the container from starting.
+    fn can_be_bound(&self, workload: &Workload) -> bool {
         let has_own = |container: Value| !container["resources"]["limits"]["cpu"].is_null();
-        conditions.any(|condition| condition.cpu.is_some())
-            && (cgroup::is_unified()
-                || self.limits.cpu.is_none() && !workload.content.containers().any(has_own))
+        cgroup::is_unified() || self.limits.cpu.is_none() && !workload.content.containers().any(has_own)
     }
 
-    /// Starts a pod that was made. Says why that went wrong. systemd gives it a control group of the CPU only with its
-    /// first container: that is the one which holds its namespaces.
-    fn begin(&self, id: &WorkloadId, cpu: CpuLimit, client: &Client) -> Result<Vec<String>, Error> {
-        if let Ok(Some(pod)) = self.inspect(id)
-            && !pod.infra_id.is_empty()
-        {
-            // what keeps it from starting is told by the start of the whole
-            let _ = client.post(&format!("containers/{}/start", pod.infra_id), &[], "", LIMIT)?;
-        }
-        if self.inspect(id).is_ok()
-            && let Some((cgroup, kept)) = lock(&self.cgroups).get_mut(id)
-        {
-            match cgroup.limit(cpu, &Vec::new) {
-                Ok(()) => *kept = cpu,
-                // it is tried again when it runs, and told
-                Err(error) => log::debug!("failed to bound pod '{id}' before its start: {error}"),
+    /// Until the init container has ended well.
+    fn wait(&self, pod: &WorkloadId, step: &Step, limit: Duration, hangup: &Hangup) -> Result<(), Error> {
+        let name = &step.name;
+        let path = format!("containers/{}/wait", Plan::container_name(pod, step));
+        let client = self.client.until(hangup.clone());
+        // (also when it had ended before)
+        let query = [("condition", "exited"), ("condition", "stopped")];
+        match client.post(&path, &query, "", limit.max(Duration::from_secs(1))) {
+            Ok(answer) => match answer.text()?.as_str() {
+                "0" => Ok(()),
+                code => Err(Error::Refused(format!("init container '{name}' exited with code {code}"))),
+            },
+            Err(Error::Late(_)) => {
+                let limit = INIT_LIMIT.as_secs();
+                Err(Error::Refused(format!("init container '{name}' did not end within {limit} s")))
             }
+            Err(error) => Err(error),
         }
-        client.post(&format!("pods/{id}/start"), &[], "", PLAY_LIMIT)?.reasons()
     }
 
-    /// Says it in names that the workload's author gave.
-    pub(super) fn explain(&self, workload: &Workload, reasons: Vec<String>) -> String {
-        let id = &workload.id;
-        let mut reason = plain(&reasons).replace(&pod::own_prefix(id), "");
-        if let Ok(Some(pod)) = self.inspect(id) {
-            for container in pod.containers() {
-                reason = reason.replace(&container.id, &format!("'{}'", short_name(id, container)));
-            }
-            if !pod.infra_id.is_empty() {
-                reason = reason.replace(&format!("container {}", pod.infra_id), "the pod");
-            }
-        }
-        secrets::redacted(&workload.content, reason)
+    /// Who makes the pod whose trees are there.
+    pub(super) fn agent<'a>(&'a self, trees: &'a str) -> Agent<'a> {
+        let Self { owner, device_id, limits, .. } = self;
+        Agent { owner, device_id, limits, trees }
     }
 }

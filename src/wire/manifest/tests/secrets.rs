@@ -92,8 +92,8 @@ fn permissions_are_octal_as_people_write_them() {
         let volume =
             using(&format!("volumes: [{{name: v, secret: {{secretName: s, defaultMode: {written}}}}}]"));
         let workload = only(&(volume + &secret("s", "stringData: {k: v}")));
-        let volumes = crate::wire::podman::secrets::volumes(&workload.content);
-        assert_eq!(volumes[0].files[0].mode, expected, "{written}");
+        let trees = crate::wire::podman::libpod::trees(&workload);
+        assert_eq!(trees[0].files[0].mode, expected, "{written}");
     }
 }
 

@@ -1,0 +1,145 @@
+//! Paths of the host that volumes name: whether what is there is what was asked for, and what is to be made.
+//!
+//! The agent may see less of the host than podman does: that nothing is there is podman's to say.
+
+use std::{
+    fs::{self, DirBuilder, Metadata, OpenOptions},
+    io::{self, ErrorKind},
+    os::unix::fs::{DirBuilderExt, FileTypeExt, OpenOptionsExt, PermissionsExt},
+};
+
+use rustix::{
+    fs::{CWD, Mode, OFlags, ResolveFlags, mkdirat, openat, openat2},
+    io::Errno,
+};
+
+use crate::wire::podman::libpod::HostPath;
+
+/// Makes what may be missing, and refuses what isn't what its volume says.
+pub(super) fn prepare(HostPath { path, kind }: &HostPath) -> Result<(), String> {
+    let found = match (fs::metadata(path), kind.as_str()) {
+        (Err(error), "DirectoryOrCreate") if error.kind() == ErrorKind::NotFound => {
+            let made = DirBuilder::new().recursive(true).mode(0o755).create(path);
+            return made.map_err(|error| format!("failed to make the directory '{path}': {error}"));
+        }
+        (Err(error), "FileOrCreate") if error.kind() == ErrorKind::NotFound => {
+            let made = OpenOptions::new().write(true).create_new(true).mode(0o644).open(path);
+            return made.map(drop).map_err(|error| format!("failed to make the file '{path}': {error}"));
+        }
+        (Err(_), _) => return Ok(()),
+        (Ok(found), _) => found,
+    };
+    match is(&found, kind) {
+        true => Ok(()),
+        false => Err(format!("'{path}' is no {}", kind.trim_end_matches("OrCreate"))),
+    }
+}
+
+fn is(found: &Metadata, kind: &str) -> bool {
+    let its = found.file_type();
+    match kind {
+        "Directory" | "DirectoryOrCreate" => its.is_dir(),
+        "File" | "FileOrCreate" => its.is_file(),
+        "Socket" => its.is_socket(),
+        "CharDevice" => its.is_char_device(),
+        "BlockDevice" => its.is_block_device(),
+        _ => true,
+    }
+}
+
+/// Sees to it that this part of a volume is there, which is a directory if it has to be made, and that it is in the
+/// volume: what containers wrote there may lead anywhere.
+pub(super) fn part(volume: &str, path: &str) -> Result<(), String> {
+    let failed = |error: io::Error| format!("failed to make '{path}' in the volume '{volume}': {error}");
+    let flags = OFlags::PATH | OFlags::CLOEXEC;
+    let root =
+        openat(CWD, volume, flags | OFlags::DIRECTORY, Mode::empty()).map_err(|it| failed(it.into()))?;
+    let mode = fs::metadata(volume).map_err(failed)?.permissions().mode();
+    let find = |path: &str| openat2(&root, path, flags, Mode::empty(), ResolveFlags::BENEATH);
+    let mut present = root.try_clone().map_err(failed)?;
+    let mut end = 0;
+    for name in path.split('/') {
+        end += name.len();
+        let found = match find(&path[..end]) {
+            Err(Errno::NOENT) => {
+                mkdirat(&present, name, Mode::from_raw_mode(mode & 0o7777))
+                    .map_err(|it| failed(it.into()))?;
+                let made = find(&path[..end]);
+                if made.is_ok() {
+                    // whatever the umask says; no more than the volume itself allows
+                    let _ = rustix::fs::chmodat(
+                        &present,
+                        name,
+                        Mode::from_raw_mode(mode & 0o7777),
+                        rustix::fs::AtFlags::empty(),
+                    );
+                }
+                made
+            }
+            found => found,
+        };
+        present = match found {
+            Ok(found) => found,
+            Err(Errno::XDEV | Errno::LOOP) => {
+                return Err(format!("'{path}' leads out of the volume '{volume}'"));
+            }
+            Err(error) => return Err(failed(error.into())),
+        };
+        end += 1;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn a_part_of_a_volume_is_made_and_cannot_leave_it() {
+        let place = tempfile::tempdir().unwrap();
+        let volume = place.path().join("v");
+        fs::create_dir(&volume).unwrap();
+        fs::set_permissions(&volume, fs::Permissions::from_mode(0o777)).unwrap();
+        let at = volume.to_str().unwrap();
+        part(at, "a/b").unwrap();
+        part(at, "a/b").unwrap();
+        let mode = fs::metadata(volume.join("a/b")).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o777);
+        fs::write(volume.join("file"), "").unwrap();
+        part(at, "file").unwrap();
+        symlink("a", volume.join("inside")).unwrap();
+        part(at, "inside/b").unwrap();
+        symlink("/", volume.join("out")).unwrap();
+        symlink("..", volume.join("up")).unwrap();
+        for leads in ["out", "out/etc", "up", "up/w", "inside/../../x"] {
+            assert!(part(at, leads).unwrap_err().contains("leads out"), "{leads}");
+        }
+        assert_eq!(fs::read_dir(place.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_path_is_what_its_volume_says_or_is_made() {
+        let place = tempfile::tempdir().unwrap();
+        let at = |path: &str, kind: &str| {
+            let path = place.path().join(path).display().to_string();
+            prepare(&HostPath { path, kind: kind.to_owned() })
+        };
+        for (path, kind) in [("d/e", "DirectoryOrCreate"), ("f", "FileOrCreate")] {
+            at(path, kind).unwrap();
+            at(path, kind).unwrap();
+        }
+        for kind in ["", "Directory", "DirectoryOrCreate"] {
+            at("d", kind).unwrap();
+        }
+        for (path, kind) in
+            [("d", "File"), ("f", "Directory"), ("f", "Socket"), ("f", "CharDevice"), ("d", "FileOrCreate")]
+        {
+            assert!(at(path, kind).unwrap_err().contains(" is no "), "{path} {kind}");
+        }
+        assert!(at("x/y", "FileOrCreate").unwrap_err().contains("failed to make the file"));
+        prepare(&HostPath { path: "/dev/zero".into(), kind: "CharDevice".into() }).unwrap();
+        at("missing", "Directory").unwrap();
+    }
+}

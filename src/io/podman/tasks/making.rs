@@ -1,0 +1,210 @@
+//! How a pod is made, request by request: the pod, its volumes, its containers.
+
+use std::{collections::BTreeMap, fs, net::UdpSocket, os::unix::fs::PermissionsExt};
+
+use serde_json::{Value, json};
+
+use super::{LIMIT, START_LIMIT, Tasks};
+use crate::{
+    agent::model::{
+        order::CpuLimit,
+        workload::{Workload, WorkloadId},
+    },
+    io::podman::{
+        api::{Answer, Error},
+        paths,
+    },
+    wire::podman::{
+        answers::plain,
+        libpod::{Agent, Facts, Image, NETWORK, Plan, Step, SubPath, infra_name, redacted},
+        pod::own_prefix,
+        session,
+    },
+};
+
+/// A pod that is being made.
+pub(super) struct Making<'a> {
+    tasks: &'a Tasks,
+    workload: &'a Workload,
+    pub(super) plan: Plan<'a>,
+    facts: Facts,
+    /// Where podman keeps volumes.
+    places: BTreeMap<String, String>,
+    images: BTreeMap<String, Image>,
+    /// podman's ids, with what the author calls these.
+    ids: Vec<(String, String)>,
+}
+
+/// Says what a refusal is about.
+fn about(what: &str) -> impl FnOnce(Error) -> Error {
+    let what = what.to_owned();
+    move |error| match error {
+        Error::Refused(reason) => Error::Refused(format!("{what}: {}", plain(&[reason]))),
+        Error::Late(_) => Error::Late(what),
+        error => error,
+    }
+}
+
+/// What the author calls a container.
+fn shown(step: &Step) -> String {
+    format!("container '{}'", step.name)
+}
+
+impl<'a> Making<'a> {
+    /// Reads the specification, and makes ready what has to be there before the pod.
+    pub(super) fn new(tasks: &'a Tasks, workload: &'a Workload, agent: Agent<'a>) -> Result<Self, Error> {
+        let system = rustix::system::sysinfo();
+        let facts = Facts {
+            cores: std::thread::available_parallelism().map_or(1, |cores| cores.get() as u64),
+            memory: u64::from(system.mem_unit).saturating_mul(system.totalram as u64),
+            host_address: host_address(),
+            ..Facts::default()
+        };
+        let plan = Plan::new(workload, agent, facts).map_err(Error::Refused)?;
+        let (places, images, ids) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
+        let making = Self { tasks, workload, plan, facts, places, images, ids };
+        let trees: Vec<_> = making.plan.trees().collect();
+        tasks.volumes.make(&workload.id, &trees).map_err(Error::Refused)?;
+        for path in making.plan.host_paths() {
+            paths::prepare(path).map_err(Error::Refused)?;
+        }
+        Ok(making)
+    }
+
+    /// The same once more: what was made of it is gone.
+    pub(super) fn anew(&self) -> Result<Self, Error> {
+        let agent = self.plan.agent();
+        Self::new(self.tasks, self.workload, agent)
+    }
+
+    fn post(&self, path: &str, body: &impl serde::Serialize) -> Result<Answer, Error> {
+        let body = serde_json::to_string(body).unwrap_or_default(); // plain structures: it can't fail
+        self.tasks.client.post(path, &[], &body, LIMIT)
+    }
+
+    /// The pod without its containers; nothing of it runs.
+    pub(super) fn pod(&mut self, cpu: CpuLimit) -> Result<(), Error> {
+        let request = self.plan.pod(cpu).map_err(Error::Refused)?;
+        let mut answer = self.post("pods/create", &request)?;
+        if matches!(answer.done(), Err(Error::Refused(why)) if why.contains("network not found")) {
+            // podman 4 leaves something of it behind
+            let half = format!("pods/{}", self.workload.id);
+            self.tasks.client.delete(&half, &[("force", "true"), ("timeout", "0")], LIMIT)?;
+            let network = json!({ "name": NETWORK, "driver": "bridge", "dns_enabled": true });
+            self.post("networks/create", &network)?; // another start may be faster
+            answer = self.post("pods/create", &request)?;
+        }
+        self.facts.major = answer.major;
+        answer.done().map_err(about("the pod"))
+    }
+
+    /// The volumes that go with the pod, and those of which parts are mounted.
+    pub(super) fn volumes(&mut self) -> Result<(), Error> {
+        for request in self.plan.own_volumes() {
+            let mut answer = self.post("volumes/create", request)?;
+            if matches!(answer.done(), Err(Error::Refused(why)) if why.contains("already exists")) {
+                // of a pod that somebody else removed
+                self.tasks.client.delete(&format!("volumes/{}", request.name), &[], LIMIT)?.done()?;
+                answer = self.post("volumes/create", request)?;
+            }
+            let place = place(&answer)?;
+            let mode = if self.plan.group() { 0o2777 } else { 0o777 };
+            // where this isn't the agent's to do, only its owner may write, which is the containers' user if they have one
+            if let Err(error) = fs::set_permissions(&place, fs::Permissions::from_mode(mode)) {
+                log::debug!("failed to open '{place}' to all users: {error}");
+            }
+            self.places.insert(request.name.clone(), place);
+        }
+        for name in self.plan.claims_in_parts() {
+            let mut answer = self.tasks.client.get(&format!("volumes/{name}/json"), &[], LIMIT)?;
+            if answer.is_missing() {
+                answer = self.post("volumes/create", &json!({ "Name": name }))?;
+            }
+            self.places.insert(name, place(&answer)?);
+        }
+        Ok(())
+    }
+
+    /// Starts what holds the pod's namespaces: its network is there from now on.
+    pub(super) fn namespaces(&mut self) -> Result<(), Error> {
+        let infra = infra_name(self.workload.id.as_str());
+        let started = self.tasks.client.post(&format!("containers/{infra}/start"), &[], "", START_LIMIT)?;
+        started.done().map_err(about("the pod"))?;
+        if self.plan.wants_address() {
+            let answer: Value =
+                self.tasks.client.get(&format!("containers/{infra}/json"), &[], LIMIT)?.json()?;
+            // in the host's own network it has the host's
+            self.facts.address = session::address(&answer).or(self.facts.host_address);
+        }
+        Ok(())
+    }
+
+    fn image(&mut self, step: &Step) -> Result<Image, Error> {
+        if !self.plan.wants_image(step, self.facts.major) {
+            return Ok(Image::default());
+        }
+        if let Some(known) = self.images.get(&step.image) {
+            return Ok(known.clone());
+        }
+        let answer = self.tasks.client.get(&format!("images/{}/json", step.image), &[], LIMIT)?;
+        let answer: Value = answer.json().map_err(about(&shown(step)))?;
+        let image = Image { user: answer["User"].as_str().unwrap_or_default().to_owned() };
+        self.images.insert(step.image.clone(), image.clone());
+        Ok(image)
+    }
+
+    /// Makes a container, and doesn't start it.
+    pub(super) fn container(&mut self, step: &Step) -> Result<(), Error> {
+        let image = self.image(step)?;
+        let place = |name: &str| self.places.get(name).cloned().unwrap_or_default();
+        let made = self.plan.container(step, self.facts, &image, &place).map_err(Error::Refused)?;
+        for SubPath { volume, path } in &made.parts {
+            let place = self.places.get(volume).unwrap_or(volume);
+            paths::part(place, path).map_err(|why| Error::Refused(format!("{}: {why}", shown(step))))?;
+        }
+        let answer: Value =
+            self.post("containers/create", &made.request)?.json().map_err(about(&shown(step)))?;
+        self.ids.extend(answer["Id"].as_str().map(|id| (id.to_owned(), format!("'{}'", step.name))));
+        Ok(())
+    }
+
+    pub(super) fn start(&self, step: &Step) -> Result<(), Error> {
+        let path = format!("containers/{}/start", Plan::container_name(&self.workload.id, step));
+        self.tasks.client.post(&path, &[], "", START_LIMIT)?.done().map_err(about(&shown(step)))
+    }
+
+    /// Says it in names that the workload's author gave.
+    pub(super) fn explain(&self, error: Error) -> Error {
+        match error {
+            Error::Refused(reason) => {
+                let mut reason = named(&self.workload.id, reason);
+                for (id, name) in &self.ids {
+                    reason = reason.replace(id, name);
+                }
+                Error::Refused(redacted(&self.workload.content, reason))
+            }
+            error => error,
+        }
+    }
+}
+
+/// Without what the names of volumes begin with.
+fn named(id: &WorkloadId, reason: String) -> String {
+    reason.replace(&own_prefix(id), "")
+}
+
+/// Where podman keeps the volume.
+fn place(answer: &Answer) -> Result<String, Error> {
+    let volume: Value = answer.json()?;
+    match volume["Mountpoint"].as_str() {
+        Some(place) if !place.is_empty() => Ok(place.to_owned()),
+        _ => Err(Error::Broken("podman doesn't say where it keeps a volume".to_owned())),
+    }
+}
+
+/// The address by which this device would reach another network.
+fn host_address() -> Option<std::net::IpAddr> {
+    let socket = UdpSocket::bind("0.0.0.0:0").ok()?;
+    socket.connect("192.0.2.1:9").ok()?; // nothing is sent
+    socket.local_addr().ok().map(|address| address.ip())
+}

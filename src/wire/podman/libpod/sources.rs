@@ -1,0 +1,87 @@
+//! Keys and values of the `ConfigMap`s and `Secret`s that a specification names.
+
+use serde_json::{Map, Value};
+
+use super::part::{Part, Problem};
+use crate::{agent::model::workload::Content, wire::base64};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    ConfigMap,
+    Secret,
+}
+
+impl Kind {
+    fn named(self) -> &'static str {
+        match self {
+            Self::ConfigMap => "ConfigMap",
+            Self::Secret => "Secret",
+        }
+    }
+}
+
+/// What a `ConfigMap` or `Secret` has; `None`: it isn't there.
+pub(super) fn data(content: &Content, kind: Kind, name: &str) -> Option<Vec<(String, Vec<u8>)>> {
+    let mut all = Vec::new();
+    let mut take = |data: Option<&Map<String, Value>>, is_plain| {
+        for (key, value) in data.into_iter().flatten() {
+            let plain = value.as_str().filter(|_| is_plain).map(|text| text.as_bytes().to_vec());
+            all.push((key.clone(), plain.unwrap_or_else(|| decoded(value))));
+        }
+    };
+    match kind {
+        Kind::Secret => take(Some(content.secrets.data_of(name)?), false),
+        Kind::ConfigMap => {
+            let map = content.config_maps.iter().find(|map| map["metadata"]["name"] == name)?;
+            take(map["data"].as_object(), true);
+            take(map["binaryData"].as_object(), false);
+        }
+    }
+    Some(all)
+}
+
+fn decoded(value: &Value) -> Vec<u8> {
+    // checked when it was read
+    value.as_str().and_then(base64::decode).unwrap_or_default()
+}
+
+/// The value as text, which a variable can hold.
+pub(super) fn text(kind: Kind, name: &str, key: &str, value: Vec<u8>, at: &Part) -> Result<String, Problem> {
+    match String::from_utf8(value).ok().filter(|text| !text.contains('\0')) {
+        Some(text) => Ok(text),
+        None => {
+            let kind = kind.named();
+            at.problem(format!("key `{key}` of the {kind} `{name}` is no text: no variable can hold it"))
+        }
+    }
+}
+
+/// The value of the key that a reference names; `None`: it isn't there, and need not be.
+pub(super) fn value(content: &Content, kind: Kind, reference: &Part) -> Result<Option<String>, Problem> {
+    let (name, key) = (reference.get("name").needed()?, reference.get("key").needed()?);
+    let found = data(content, kind, name).and_then(|all| all.into_iter().find(|(its, _)| its == key));
+    match found {
+        Some((_, value)) => text(kind, name, key, value, reference).map(Some),
+        None if reference.get("optional").is_set()? => Ok(None),
+        None => missing(kind, name, key, reference),
+    }
+}
+
+pub(super) fn missing<T>(kind: Kind, name: &str, key: &str, at: &Part) -> Result<T, Problem> {
+    at.problem_at("key", format!("the {} `{name}` has no key `{key}`", kind.named()))
+}
+
+/// The text without the values of any `Secret`, where it quotes them.
+pub fn redacted(content: &Content, mut text: String) -> String {
+    /// What is shorter is part of everything.
+    const SHORTEST: usize = 4;
+    for value in content.secrets.names().filter_map(|name| content.secrets.data_of(name)).flatten() {
+        let bytes = decoded(value.1);
+        if let Ok(value) = std::str::from_utf8(&bytes)
+            && value.trim().len() >= SHORTEST
+        {
+            text = text.replace(value.trim(), "***");
+        }
+    }
+    text
+}
