@@ -19,7 +19,7 @@
 //! ```
 //!
 //! The loop never blocks on a send, and at most one order that makes, stops or looks at a pod is in flight, so nothing
-//! can wait in a circle: a slow pull, play or stop holds up no other workload. A play that has become needless is cut short.
+//! can wait in a circle: a slow pull, start or stop holds up no other workload. A start that has become needless is cut short.
 //!
 //! # Where to find what
 //!

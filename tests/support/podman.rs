@@ -32,7 +32,7 @@ pub fn pods(socket: &Path, owner: &str) -> Vec<Pod> {
     let list =
         call(socket, "GET", &format!("containers/json?all=true&filters={}", filter("label", &label)), "").1;
     let mut pods: BTreeMap<String, Pod> = BTreeMap::new();
-    for container in list.as_array().into_iter().flatten() {
+    for container in list.as_array().into_iter().flatten().filter(|it| it["IsInfra"] != true) {
         let pod = pods.entry(text(&container["Pod"])).or_insert_with(|| Pod {
             workload: text(&container["Labels"]["project-flotta.io/workload"]),
             name: text(&container["PodName"]),

@@ -192,10 +192,10 @@ fn canonical(value: &Value) -> Value {
 /// What happens when a container of the pod ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum RestartPolicy {
-    /// Play the pod anew after any exit.
+    /// Make the pod anew after any exit.
     #[default]
     Always,
-    /// Play the pod anew after an exit code that isn't 0.
+    /// Make the pod anew after an exit code that isn't 0.
     OnFailure,
     /// Leave it as it ended.
     Never,

@@ -19,6 +19,6 @@ pub struct Config {
     pub limits: Limits,
     /// Told where podman keeps things.
     pub disks: Disks,
-    /// Where the volumes with `Secret`s are: of this podman alone, and in memory.
+    /// Where the files of `ConfigMap`s and `Secret`s are: of this podman alone, and in memory.
     pub volumes: PathBuf,
 }

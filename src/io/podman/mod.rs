@@ -1,8 +1,9 @@
 //! Carries out orders on one podman, over its API socket.
 //!
-//! Each order has a short-lived thread of its own, so that no slow pull, play or stop holds up another order.
+//! Each order has a short-lived thread of its own, so that no slow pull, start or stop holds up another order.
 //! What is asked of podman in which sequence is in `tasks`, pulls are in `images`, probes in `probes`, what pods use
-//! in `usage`, forks that are refused in `forks`, the volumes with `Secret`s in `volumes`, requests in `api`.
+//! in `usage`, forks that are refused in `forks`, the files of `ConfigMap`s and `Secret`s in `volumes`, paths of the host in
+//! `paths`, requests in `api`.
 
 mod api;
 mod cgroup;
@@ -84,7 +85,7 @@ impl Podman {
     pub fn start(config: Config, events: Sender<Event>) -> io::Result<Self> {
         let engine = config.engine;
         let tasks = Tasks::start(config, events.clone())?;
-        // looks, pulls, plays, removals: these wait longest, and are the last that should have to queue; probes
+        // looks, pulls, starts, removals: these wait longest, and are the last that should have to queue; probes
         let lanes = [Lane::new(32), Lane::new(8), Lane::new(32), Lane::new(256), Lane::new(8)];
         let lanes = Mutex::new(lanes);
         Ok(Self { shared: Arc::new(Shared { engine, events, tasks, lanes }) })

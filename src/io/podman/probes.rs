@@ -59,7 +59,7 @@ impl Prober {
         lock(&self.addresses).retain(|(other, _)| other != id);
     }
 
-    /// The image's HEALTHCHECK, which a play leaves out. Not to know it is no reason to fail.
+    /// The image's HEALTHCHECK, which the agent asks instead of podman. Not to know it is no reason to fail.
     pub(super) fn healthcheck(&self, image: &str) -> Option<Arc<Probe>> {
         if let Some((_, known)) = lock(&self.healthchecks).iter().find(|(id, _)| id == image) {
             return known.clone();

@@ -95,8 +95,8 @@ impl Volumes {
                 }
                 Source::Host(HostPath { path: path.to_owned(), kind: kind_of.to_owned() })
             } else {
-                let kinds = volume.value.as_object().into_iter().flatten().map(|(key, _)| key.as_str());
-                let kind = kinds.filter(|key| *key != "name").next().unwrap_or_default();
+                let mut kinds = volume.value.as_object().into_iter().flatten().map(|(key, _)| key.as_str());
+                let kind = kinds.find(|key| *key != "name").unwrap_or_default();
                 return match kind {
                     "" => volume.problem("says not what kind of volume it is"),
                     kind => volume.problem_at(kind, "a device has no volumes of this kind"),
