@@ -364,6 +364,7 @@ fn every_documented_field_is_one_that_the_code_reads() {
         "src/wire/manifest",
         "src/wire/podspec",
         "src/wire/podman",
+        "src/wire/podman/libpod",
         "src/wire/kubernetes",
         "src/io/podman",
         "src/agent",

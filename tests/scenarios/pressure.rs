@@ -73,7 +73,7 @@ fn a_container_without_limits_has_the_default_ones_and_podmans_disk_is_watched()
     let container = podman::call(&device.socket, "GET", &format!("containers/{name}/json"), "").1;
     let host = &container["HostConfig"];
     assert_eq!((&host["Memory"], &host["CpuQuota"]), (&(256 << 20).into(), &50_000.into()), "{host}");
-    assert_eq!(container["Config"]["Annotations"]["io.podman.annotations.pids-limit/main"], "77");
+    assert_eq!(host["PidsLimit"], 77, "{host}");
     let info = podman::call(&device.socket, "GET", "info", "").1;
     let storage = info["store"]["graphRoot"].as_str().unwrap();
     device.wait_for_log(&format!("the disk of '{storage}' is watched"));

@@ -40,7 +40,7 @@ pub(super) fn holds(workload: &Arc<Workload>) {
 fn engines(workload: &Workload) {
     if matches!(workload.content.engine, Engine::Podman { .. }) {
         let agent =
-            Agent { owner: "owner", device_id: "demo", limits: &pod::Limits::default(), trees: "/volumes" };
+            Agent { owner: "owner", device_id: "demo", limits: &pod::Limits::default(), trees: Some("/volumes") };
         let plan = Plan::new(workload, agent, Facts::default()).unwrap_or_else(|error| panic!("{error}"));
         let pod = plan.pod(Some(1000)).map(|pod| serde_json::to_string(&pod).expect("JSON"));
         assert!(pod.is_ok_and(|pod| pod.contains(workload.id.as_str())));

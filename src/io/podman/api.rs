@@ -140,6 +140,19 @@ impl Client {
         self.read(self.post_raw(path, query, body, None, limit))
     }
 
+    /// Puts an archive.
+    pub(super) fn put(
+        &self,
+        path: &str,
+        query: Query,
+        body: &[u8],
+        limit: Duration,
+    ) -> Result<Answer, Error> {
+        let request = self.agent.put(format!("{BASE}{path}")).query_pairs(query.iter().copied());
+        let request = request.content_type("application/x-tar");
+        self.read(request.config().timeout_global(Some(limit)).build().send(body))
+    }
+
     fn post_raw(
         &self,
         path: &str,

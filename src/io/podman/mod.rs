@@ -16,6 +16,7 @@ pub mod fuzzing;
 mod images;
 mod paths;
 mod probes;
+mod tar;
 mod tasks;
 mod usage;
 mod volumes;

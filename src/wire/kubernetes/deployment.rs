@@ -307,7 +307,7 @@ mod tests {
             let expected = json!({
                 "containers": [{
                     "name": "c", "image": "i", "imagePullPolicy": "Always", "livenessProbe": {"exec": {}},
-                    "env": device,
+                    "env": [{"name": "DEVICE_ID", "value": "x"}],
                     "envFrom": [{"configMapRef": {"name": "web.cm"}}, {"configMapRef": {"name": "theirs"}}],
                 }],
                 "initContainers": [{"name": "i", "env": device}],

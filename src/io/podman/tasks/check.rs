@@ -50,8 +50,8 @@ impl Tasks {
 
     /// Makes the pod with all its containers, and starts nothing.
     fn make(&self, workload: &Workload) -> Result<(), Error> {
-        let trees = self.volumes.of(&workload.id).display().to_string();
-        let mut making = Making::new(self, workload, self.agent(&trees))?;
+        let trees = self.trees(&workload.id);
+        let mut making = Making::new(self, workload, self.agent(trees.as_deref()))?;
         let made = self.make_all(&mut making);
         made.map_err(|error| making.explain(error))
     }
@@ -59,6 +59,7 @@ impl Tasks {
     fn make_all(&self, making: &mut Making) -> Result<(), Error> {
         making.pod(None)?;
         making.volumes()?;
+        making.files()?;
         let steps = making.plan.steps().to_vec();
         steps.iter().try_for_each(|step| making.container(step))
     }

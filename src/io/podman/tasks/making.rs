@@ -1,6 +1,11 @@
 //! How a pod is made, request by request: the pod, its volumes, its containers.
 
-use std::{collections::BTreeMap, fs, net::UdpSocket, os::unix::fs::PermissionsExt};
+use std::{
+    collections::BTreeMap,
+    fs,
+    net::{IpAddr, UdpSocket},
+    os::unix::fs::PermissionsExt,
+};
 
 use serde_json::{Value, json};
 
@@ -12,7 +17,7 @@ use crate::{
     },
     io::podman::{
         api::{Answer, Error},
-        paths,
+        paths, tar,
     },
     wire::podman::{
         answers::plain,
@@ -64,7 +69,12 @@ impl<'a> Making<'a> {
         let (places, images, ids) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
         let making = Self { tasks, workload, plan, facts, places, images, ids };
         let trees: Vec<_> = making.plan.trees().collect();
-        tasks.volumes.make(&workload.id, &trees).map_err(Error::Refused)?;
+        if agent.trees.is_some() {
+            tasks.volumes.make(&workload.id, &trees).map_err(Error::Refused)?;
+        } else if trees.iter().any(|tree| tree.is_secret) {
+            let why = "volumes with Secrets take an agent of the user whose podman it is";
+            return Err(Error::Refused(why.to_owned()));
+        }
         for path in making.plan.host_paths() {
             paths::prepare(path).map_err(Error::Refused)?;
         }
@@ -109,11 +119,14 @@ impl<'a> Making<'a> {
             }
             let place = place(&answer)?;
             let mode = if self.plan.group() { 0o2777 } else { 0o777 };
+            self.places.insert(request.name.clone(), place.clone());
+            if !request.is_open {
+                continue;
+            }
             // where this isn't the agent's to do, only its owner may write, which is the containers' user if they have one
             if let Err(error) = fs::set_permissions(&place, fs::Permissions::from_mode(mode)) {
                 log::debug!("failed to open '{place}' to all users: {error}");
             }
-            self.places.insert(request.name.clone(), place);
         }
         for name in self.plan.claims_in_parts() {
             let mut answer = self.tasks.client.get(&format!("volumes/{name}/json"), &[], LIMIT)?;
@@ -123,6 +136,19 @@ impl<'a> Making<'a> {
             self.places.insert(name, place(&answer)?);
         }
         Ok(())
+    }
+
+    /// The files in volumes of podman's.
+    pub(super) fn files(&self) -> Result<(), Error> {
+        let Some((carrier, trees)) = self.plan.carrier() else { return Ok(()) };
+        let answer: Value = self.post("containers/create", &carrier)?.json()?;
+        let path = format!("containers/{}", answer["Id"].as_str().unwrap_or_default());
+        for (place, tree) in trees {
+            let archive = tar::archive(tree).map_err(Error::Refused)?;
+            let query = [("path", &*place), ("copyUIDGID", "false")];
+            self.tasks.client.put(&format!("{path}/archive"), &query, &archive, LIMIT)?.done()?;
+        }
+        self.tasks.client.delete(&path, &[("force", "true"), ("timeout", "0")], LIMIT)?.done()
     }
 
     /// Starts what holds the pod's namespaces: its network is there from now on.
@@ -203,7 +229,7 @@ fn place(answer: &Answer) -> Result<String, Error> {
 }
 
 /// The address by which this device would reach another network.
-fn host_address() -> Option<std::net::IpAddr> {
+fn host_address() -> Option<IpAddr> {
     let socket = UdpSocket::bind("0.0.0.0:0").ok()?;
     socket.connect("192.0.2.1:9").ok()?; // nothing is sent
     socket.local_addr().ok().map(|address| address.ip())

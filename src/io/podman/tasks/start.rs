@@ -70,8 +70,8 @@ impl Tasks {
 
     /// Makes the pod and starts its containers in their order.
     fn begin(&self, workload: &Workload, cpu: CpuLimit, hangup: &Hangup) -> Result<(), Error> {
-        let trees = self.volumes.of(&workload.id).display().to_string();
-        let mut making = Making::new(self, workload, self.agent(&trees))?;
+        let trees = self.trees(&workload.id);
+        let mut making = Making::new(self, workload, self.agent(trees.as_deref()))?;
         let begun = self.run(&mut making, workload, cpu, hangup);
         begun.map_err(|error| making.explain(error))
     }
@@ -89,27 +89,22 @@ impl Tasks {
         };
         self.make_pod(making, workload, cpu)?;
         making.namespaces()?;
-        let (early, main): (Vec<Step>, Vec<Step>) =
-            making.plan.steps().iter().cloned().partition(|step| step.role != Role::Main);
-        let end = since_boot() + INIT_LIMIT;
-        for step in &early {
+        let steps = making.plan.steps().to_vec();
+        // all of them before the first one runs: what an agent leaves that dies here can be told from a whole pod
+        for step in &steps {
             goes_on()?;
             making.container(step)?;
+        }
+        let end = since_boot() + INIT_LIMIT;
+        for step in &steps {
+            goes_on()?;
             making.start(step)?;
             if step.role == Role::Init {
                 self.wait(&workload.id, step, end.saturating_sub(since_boot()), hangup)?;
             }
         }
-        for step in &main {
-            goes_on()?;
-            making.container(step)?;
-        }
-        for step in &main {
-            goes_on()?;
-            making.start(step)?;
-        }
         // they ended, and would pass for containers that don't run
-        for step in early.iter().filter(|step| step.role == Role::Init) {
+        for step in steps.iter().filter(|step| step.role == Role::Init) {
             let path = format!("containers/{}", Plan::container_name(&workload.id, step));
             self.client.delete(&path, &[("force", "true"), ("timeout", "0")], LIMIT)?.done()?;
         }
@@ -133,7 +128,8 @@ impl Tasks {
             made = making.pod(None);
         }
         made?;
-        making.volumes()
+        making.volumes()?;
+        making.files()
     }
 
     /// In the older hierarchy no limit can be had if a container brings one of its own: that may not be higher than the
@@ -163,8 +159,13 @@ impl Tasks {
         }
     }
 
+    /// Where the trees of the pod are, if they are the agent's.
+    pub(super) fn trees(&self, id: &WorkloadId) -> Option<String> {
+        self.volumes.are_seen().then(|| self.volumes.of(id).display().to_string())
+    }
+
     /// Who makes the pod whose trees are there.
-    pub(super) fn agent<'a>(&'a self, trees: &'a str) -> Agent<'a> {
+    pub(super) fn agent<'a>(&'a self, trees: Option<&'a str>) -> Agent<'a> {
         let Self { owner, device_id, limits, .. } = self;
         Agent { owner, device_id, limits, trees }
     }

@@ -6,14 +6,14 @@ use super::{
     fields::Asking,
     part::{Part, Problem},
     pod::labels,
-    request::{ContainerRequest, Mode},
+    request::{ContainerRequest, Mode, VolumeMount},
     resources,
     security::Security,
     volumes::{SubPath, Volumes},
 };
 use crate::{
     agent::model::gather::gather,
-    wire::podman::pod::{container_name, pids_limit_annotation},
+    wire::podman::pod::{container_name, own_prefix, pids_limit_annotation},
 };
 
 /// Whether init containers run at each start of a pod, and stay; ours run once, as a pod is started once.
@@ -77,4 +77,28 @@ pub(super) fn request(
     };
     Security::new(specification, container).apply(&mut request, image, asking.facts.major)?;
     Ok(Made { request, parts: mounts.parts })
+}
+
+/// One that never runs: it only has these volumes of the pod, by their names in the specification.
+pub(super) fn carrier<'a>(
+    asking: &Asking,
+    image: String,
+    volumes: impl Iterator<Item = (&'a str, &'a str)>,
+) -> ContainerRequest {
+    let id = &asking.workload.id;
+    let mount = |(dest, volume): (&str, &str)| VolumeMount {
+        name: format!("{}{volume}", own_prefix(id)),
+        dest: dest.to_owned(),
+        options: vec!["nocopy".to_owned()],
+    };
+    ContainerRequest {
+        // no name of a container ends so
+        name: format!("{id}-files_"),
+        pod: id.to_string(),
+        image,
+        labels: labels(asking),
+        restart_policy: "no",
+        volumes: volumes.map(mount).collect(),
+        ..ContainerRequest::default()
+    }
 }

@@ -13,8 +13,8 @@ pub struct Agent<'a> {
     pub device_id: &'a str,
     /// For containers that say nothing.
     pub limits: &'a Limits,
-    /// Where the trees of this pod are.
-    pub trees: &'a str,
+    /// Where the trees of this pod are; `None`: in volumes of podman's, as it can't come near the agent's directories.
+    pub trees: Option<&'a str>,
 }
 
 /// What is known of podman, the device and the pod.

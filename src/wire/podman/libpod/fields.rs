@@ -1,6 +1,6 @@
 //! What a pod may be told about itself: `fieldRef` and `resourceFieldRef`.
 
-use std::net::IpAddr;
+use core::net::IpAddr;
 
 use super::{
     facts::{Agent, Facts},

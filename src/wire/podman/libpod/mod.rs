@@ -146,6 +146,21 @@ impl<'a> Plan<'a> {
         self.volumes.trees()
     }
 
+    /// A container that never runs, and where it has which tree: podman puts the files there.
+    pub fn carrier(&self) -> Option<(ContainerRequest, Vec<(String, &Tree)>)> {
+        let trees: Vec<_> = self.trees().map(|tree| (format!("/{}", tree.name), tree)).collect();
+        if self.agent.trees.is_some() || trees.is_empty() {
+            return None;
+        }
+        let whole = Part::whole(&self.specification);
+        let asking = self.asking(&whole, Facts::default());
+        let image = self.steps.first()?.image.clone();
+        Some((
+            container::carrier(&asking, image, trees.iter().map(|(dest, tree)| (&**dest, &*tree.name))),
+            trees,
+        ))
+    }
+
     /// `volumes/create`, for those that go with the pod.
     pub fn own_volumes(&self) -> &[VolumeRequest] {
         &self.volumes.own
@@ -241,7 +256,7 @@ pub fn trees(workload: &Workload) -> Vec<Tree> {
 /// Any, to find out what can't be done.
 const AGENT: Agent = {
     const LIMITS: &Limits = &Limits { memory: None, cpu: None, pids: None };
-    Agent { owner: "", device_id: "", limits: LIMITS, trees: "/" }
+    Agent { owner: "", device_id: "", limits: LIMITS, trees: Some("/") }
 };
 
 /// The first thing in the specification that can't be done, as far as that can be known without podman.

@@ -219,6 +219,9 @@ pub(super) struct Device {
 pub struct VolumeRequest {
     /// What podman calls it, for all its pods.
     pub name: String,
+    /// Whether all users may write into it.
+    #[serde(skip)]
+    pub is_open: bool,
     pub(super) driver: &'static str,
     pub(super) options: BTreeMap<&'static str, String>,
 }

@@ -36,7 +36,7 @@ fn workload(specification: Value) -> Workload {
 const LIMITS: Limits = Limits { memory: None, cpu: None, pids: Some(512) };
 
 fn agent(limits: &Limits) -> Agent<'_> {
-    Agent { owner: "me", device_id: "dev1", limits, trees: "/own" }
+    Agent { owner: "me", device_id: "dev1", limits, trees: Some("/own") }
 }
 
 fn facts() -> Facts {
@@ -289,6 +289,31 @@ fn volumes_are_the_workloads_own_and_parts_are_mounted_themselves() {
             { "Name": "web_data", "Dest": "/c", "Options": ["ro", "nocopy"] },
         ])
     );
+}
+
+#[test]
+fn files_are_in_podmans_own_volumes_where_it_sees_no_others() {
+    let workload = workload(json!({
+        "containers": [{ "name": "c", "image": "i", "volumeMounts": [
+            { "name": "v", "mountPath": "/all" }, { "name": "v", "mountPath": "/one", "subPath": "k" },
+        ]}],
+        "volumes": [{ "name": "v", "configMap": { "name": "cm" } }],
+    }));
+    let own = own_prefix(&workload.id);
+    let plan = Plan::new(&workload, Agent { trees: None, ..agent(&LIMITS) }, facts()).unwrap();
+    let place = |name: &str| format!("/place/{name}");
+    let made = plan.container(&plan.steps()[0], facts(), &Image::default(), &place).unwrap();
+    let made = serde_json::to_value(made.request).unwrap();
+    assert_eq!(
+        made["volumes"],
+        json!([{ "Name": format!("{own}v"), "Dest": "/all", "Options": ["ro", "nocopy"] }])
+    );
+    assert_eq!(made["mounts"][0]["source"], format!("/place/{own}v/k"));
+    assert_eq!(plan.own_volumes()[0].name, format!("{own}v"));
+    let (carrier, trees) = plan.carrier().unwrap();
+    assert_eq!((trees.len(), &*trees[0].0, trees[0].1.is_secret), (1, "/v", false));
+    assert_eq!(serde_json::to_value(carrier).unwrap()["volumes"][0]["Dest"], "/v");
+    assert!(Plan::new(&workload, agent(&LIMITS), facts()).unwrap().carrier().is_none());
 }
 
 #[test]

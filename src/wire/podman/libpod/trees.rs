@@ -31,6 +31,8 @@ pub struct Tree {
     pub name: String,
     /// Each path once.
     pub files: Vec<File>,
+    /// Whether there is a `Secret` in it.
+    pub is_secret: bool,
 }
 
 impl Tree {
@@ -82,7 +84,9 @@ pub(super) fn tree(volume: &Part, asking: &Asking, group: bool) -> Result<Option
             file.mode = shared | (shared >> 3) & 0o007;
         }
     }
-    Ok(Some(Tree { name: volume.get("name").needed()?.to_owned(), files }))
+    let is_secret =
+        given(&secret) || projected.get("sources").items().any(|source| given(&source.get("secret")));
+    Ok(Some(Tree { name: volume.get("name").needed()?.to_owned(), files, is_secret }))
 }
 
 /// What a source puts into a volume: all it has, or its `items`.

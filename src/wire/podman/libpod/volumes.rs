@@ -68,6 +68,10 @@ impl Volumes {
                 ["emptyDir", "persistentVolumeClaim", "hostPath"].map(|key| volume.get(key));
             let given = |part: &Part| part.value.is_object();
             let source = if let Some(tree) = trees::tree(&volume, asking, group.is_some())? {
+                if asking.agent.trees.is_none() {
+                    let named = format!("{}{name}", own_prefix(id));
+                    volumes.own.push(VolumeRequest { is_open: false, ..request(&named, None, None, None) });
+                }
                 Source::Tree(tree)
             } else if given(&empty) {
                 let named = format!("{}{name}", own_prefix(id));
@@ -150,7 +154,7 @@ fn request(name: &str, memory: Option<Option<u64>>, owner: Option<u32>, group: O
             options.insert("o", format!("{}mode={mode},{ids}", size.unwrap_or_default()));
         }
     }
-    VolumeRequest { name: name.to_owned(), driver: "local", options }
+    VolumeRequest { name: name.to_owned(), is_open: true, driver: "local", options }
 }
 
 /// How a container mounts its volumes.
@@ -211,9 +215,20 @@ impl Volumes {
                         let message = format!("there is no `{part}` in the volume `{name}`");
                         return mount.problem_at("subPath", message);
                     }
-                    // where there is SELinux, the files get the label of containers
-                    options.push("z".to_owned());
-                    join(&format!("{}/{name}", asking.agent.trees), &part)
+                    let named = format!("{}{name}", own_prefix(&asking.workload.id));
+                    match asking.agent.trees {
+                        Some(trees) => {
+                            // where there is SELinux, the files get the label of containers
+                            options.push("z".to_owned());
+                            join(&format!("{trees}/{name}"), &part)
+                        }
+                        None if part.is_empty() => {
+                            options.push("nocopy".to_owned());
+                            mounts.volumes.push(VolumeMount { name: named, dest: path.to_owned(), options });
+                            continue;
+                        }
+                        None => join(&place(&named), &part),
+                    }
                 }
                 Source::Named { name, .. } if part.is_empty() => {
                     options.push("nocopy".to_owned());

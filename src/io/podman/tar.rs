@@ -1,0 +1,77 @@
+//! Archives, as podman takes files: the headers of POSIX's `ustar`.
+
+use crate::wire::podman::libpod::Tree;
+
+const BLOCK: usize = 512;
+
+/// The files of a tree; those on the way to them are podman's to make. They are root's.
+///
+/// # Errors
+/// A path is too long for an archive.
+pub(super) fn archive(tree: &Tree) -> Result<Vec<u8>, String> {
+    let mut all = Vec::new();
+    for file in &tree.files {
+        let mut header = [0; BLOCK];
+        let (prefix, name) = parted(&file.path).ok_or_else(|| format!("`{}` is too long", file.path))?;
+        put(&mut header, 0, name.as_bytes());
+        put(&mut header, 100, format!("{:07o}", file.mode).as_bytes());
+        put(&mut header, 108, b"0000000");
+        put(&mut header, 116, b"0000000");
+        put(&mut header, 124, format!("{:011o}", file.content.len()).as_bytes());
+        put(&mut header, 136, b"00000000000");
+        put(&mut header, 148, b"        0"); // blanks count for the sum that comes here; a file
+        put(&mut header, 257, b"ustar\x0000");
+        put(&mut header, 345, prefix.as_bytes());
+        let sum: u32 = header.iter().map(|byte| u32::from(*byte)).sum();
+        put(&mut header, 148, format!("{sum:06o}\0").as_bytes());
+        all.extend_from_slice(&header);
+        all.extend_from_slice(&file.content);
+        all.resize(all.len().next_multiple_of(BLOCK), 0);
+    }
+    all.resize(all.len() + 2 * BLOCK, 0);
+    Ok(all)
+}
+
+fn put(header: &mut [u8; BLOCK], at: usize, bytes: &[u8]) {
+    header[at..at + bytes.len()].copy_from_slice(bytes);
+}
+
+/// What a header has room for: 155 bytes of directories, 100 of the rest.
+fn parted(path: &str) -> Option<(&str, &str)> {
+    if path.len() <= 100 {
+        return Some(("", path));
+    }
+    let mut cuts = path.match_indices('/').map(|(at, _)| (&path[..at], &path[at + 1..]));
+    cuts.find(|(prefix, name)| prefix.len() <= 155 && (1..=100).contains(&name.len()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, os::unix::fs::PermissionsExt, process::Command};
+
+    use super::*;
+    use crate::wire::podman::libpod::File;
+
+    #[test]
+    fn the_files_come_out_as_they_went_in() {
+        let long = format!("{}/{}/k", "d".repeat(90), "e".repeat(60));
+        let file =
+            |path: &str, mode, content: &[u8]| File { path: path.into(), mode, content: content.into() };
+        let files = vec![file("a", 0o644, b"1"), file("b/c", 0o400, &[7; 512]), file(&long, 0o755, b"")];
+        let tree = Tree { name: "v".into(), files, is_secret: false };
+        let place = tempfile::tempdir().unwrap();
+        let tar = place.path().join("tar");
+        fs::write(&tar, archive(&tree).unwrap()).unwrap();
+        let out = place.path().join("out");
+        fs::create_dir(&out).unwrap();
+        let done = Command::new("tar").arg("-xpf").arg(&tar).arg("-C").arg(&out).status();
+        assert!(done.unwrap().success());
+        for file in &tree.files {
+            let path = out.join(&file.path);
+            assert_eq!(fs::read(&path).unwrap(), file.content);
+            assert_eq!(fs::metadata(path).unwrap().permissions().mode() & 0o777, file.mode);
+        }
+        let endless = Tree { files: vec![file(&"x".repeat(101), 0, b"")], ..tree };
+        assert!(archive(&endless).is_err());
+    }
+}
