@@ -52,9 +52,11 @@ pub(super) fn read(
             (Class::Shape, _) | (Class::Value | Class::Unknown | Class::Refused, Engine::Podman { .. }) => {
                 findings.errors.push(finding);
             }
-            (Class::Value | Class::Unknown, Engine::Kubernetes) => findings.warnings.push(finding),
+            (Class::Value | Class::Unknown, Engine::Kubernetes) | (Class::Ignored, Engine::Podman { .. }) => {
+                findings.warnings.push(finding);
+            }
             (Class::Meaningless, Engine::Podman { .. }) => findings.notes.push(finding),
-            (Class::Refused | Class::Meaningless, Engine::Kubernetes) => {}
+            (Class::Refused | Class::Ignored | Class::Meaningless, Engine::Kubernetes) => {}
         }
     }
     (spec, findings)
@@ -121,10 +123,6 @@ pub(super) fn probes(pod: &PodSpec, at: &Field, rootless: bool, findings: &mut V
         };
         let startup = read(&container.startup_probe, "startupProbe");
         let liveness = read(&container.liveness_probe, "livenessProbe");
-        if container.readiness_probe.is_some() {
-            let message = "has no effect: nothing on a device waits for a container to be ready";
-            findings.push(Finding { field: field.then("readinessProbe"), message: message.to_owned() });
-        }
         if startup.is_some() || liveness.is_some() {
             let container = container_name(&container.name.0).into_owned();
             all.push(Probes { container, startup, liveness });

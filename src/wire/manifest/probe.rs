@@ -38,8 +38,6 @@ pub(super) fn probe(
         ("httpGet", asked.http(action))
     } else if let Some(action) = &written.tcp_socket {
         ("tcpSocket", asked.tcp(&action.host, &action.port))
-    } else if written.grpc.is_some() {
-        ("grpc", Err("gRPC is not supported"))
     } else {
         return None;
     };

@@ -5,8 +5,8 @@
 pub enum Fate {
     /// It does what it says.
     Obeyed,
-    /// podman gets it as it is written, and what it makes of it depends on its version. To become [`Self::Obeyed`].
-    Passed,
+    /// It has no effect; why.
+    Ignored(&'static str),
     /// It means nothing on a single device; why.
     Meaningless(&'static str),
     /// It changes what its author relies on, and nothing here can do it; what to do instead.
@@ -24,8 +24,8 @@ pub struct Table {
     pub required: &'static [&'static str],
     /// See [`Fate::Obeyed`].
     pub obeyed: &'static [&'static str],
-    /// See [`Fate::Passed`].
-    pub passed: &'static [&'static str],
+    /// See [`Fate::Ignored`].
+    pub ignored: &'static [(&'static str, &'static str)],
     /// See [`Fate::Meaningless`].
     pub meaningless: &'static [(&'static str, &'static str)],
     /// See [`Fate::Refused`].
@@ -39,15 +39,13 @@ impl Table {
         if self.obeyed.contains(&name) {
             return Some(Fate::Obeyed);
         }
-        if self.passed.contains(&name) {
-            return Some(Fate::Passed);
-        }
-        why(self.refused).map(Fate::Refused).or_else(|| why(self.meaningless).map(Fate::Meaningless))
+        let others = why(self.refused).map(Fate::Refused).or_else(|| why(self.ignored).map(Fate::Ignored));
+        others.or_else(|| why(self.meaningless).map(Fate::Meaningless))
     }
 
     /// The names of all its fields.
     pub fn names(&self) -> impl Iterator<Item = &'static str> {
-        let others = self.meaningless.iter().chain(self.refused).map(|it| it.0);
-        self.obeyed.iter().chain(self.passed).copied().chain(others)
+        let others = self.ignored.iter().chain(self.meaningless).chain(self.refused).map(|it| it.0);
+        self.obeyed.iter().copied().chain(others)
     }
 }

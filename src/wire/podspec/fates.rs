@@ -17,7 +17,7 @@ pub(super) fn with(name: &str) -> Option<&'static Table> {
 }
 
 const BARE: Table =
-    Table { kind: "", place: "", required: &[], obeyed: &[], passed: &[], meaningless: &[], refused: &[] };
+    Table { kind: "", place: "", required: &[], obeyed: &[], ignored: &[], meaningless: &[], refused: &[] };
 
 const NO_DISK: &str = "a device has no such disks: mount it on the device, and use `hostPath`";
 const NO_CLOUD: &str = "it is a cloud's disk: use `hostPath` or `persistentVolumeClaim`";
@@ -46,19 +46,19 @@ pub const TABLES: &[Table] = &[
             "nodeSelector",
             "os",
             "hostUsers",
-        ],
-        passed: &[
-            "activeDeadlineSeconds",
             "dnsConfig",
             "dnsPolicy",
             "hostIPC",
             "hostPID",
-            "hostnameOverride",
-            "imagePullSecrets",
-            "resources",
             "securityContext",
-            "setHostnameAsFQDN",
             "shareProcessNamespace",
+        ],
+        ignored: &[
+            ("activeDeadlineSeconds", "nothing ends a pod after a time"),
+            ("hostnameOverride", "`hostname` counts"),
+            ("imagePullSecrets", "`spec.imageRegistries` names the Secret with credentials"),
+            ("resources", "each container has its own"),
+            ("setHostnameAsFQDN", "a pod's name has no domain"),
         ],
         meaningless: &[
             ("affinity", NO_SCHEDULER),
@@ -102,15 +102,15 @@ pub const TABLES: &[Table] = &[
             "volumeMounts",
             "livenessProbe",
             "startupProbe",
-        ],
-        passed: &[
-            "lifecycle",
-            "readinessProbe",
             "restartPolicy",
             "securityContext",
             "stdin",
-            "stdinOnce",
             "tty",
+        ],
+        ignored: &[
+            ("lifecycle", "hooks are not run"),
+            ("readinessProbe", "nothing on a device waits for a container to be ready"),
+            ("stdinOnce", "standard input stays open"),
         ],
         meaningless: &[
             ("resizePolicy", "nothing is resized while it runs"),
@@ -132,8 +132,7 @@ pub const TABLES: &[Table] = &[
     Table {
         kind: "EnvVarSource",
         place: "`valueFrom`",
-        obeyed: &["configMapKeyRef", "secretKeyRef"],
-        passed: &["fieldRef", "resourceFieldRef"],
+        obeyed: &["configMapKeyRef", "secretKeyRef", "fieldRef", "resourceFieldRef"],
         refused: &[("fileKeyRef", "let the command read the file: `sh -c '. FILE; exec …'`")],
         ..BARE
     },
@@ -161,8 +160,7 @@ pub const TABLES: &[Table] = &[
     Table {
         kind: "EnvFromSource",
         place: "a source in `envFrom`",
-        obeyed: &["configMapRef", "secretRef"],
-        passed: &["prefix"],
+        obeyed: &["configMapRef", "secretRef", "prefix"],
         ..BARE
     },
     Table {
@@ -174,9 +172,9 @@ pub const TABLES: &[Table] = &[
     },
     Table {
         kind: "LocalReference",
-        place: "`imagePullSecrets`",
+        place: "`imagePullSecrets`, which has no effect",
         required: &["name"],
-        passed: &["name"],
+        obeyed: &["name"],
         ..BARE
     },
     Table {
@@ -197,8 +195,8 @@ pub const TABLES: &[Table] = &[
         kind: "VolumeMount",
         place: "a mount in `volumeMounts`",
         required: &["name", "mountPath"],
-        obeyed: &["name", "mountPath", "readOnly"],
-        passed: &["mountPropagation", "recursiveReadOnly", "subPath", "subPathExpr"],
+        obeyed: &["name", "mountPath", "readOnly", "mountPropagation", "subPath", "subPathExpr"],
+        ignored: &[("recursiveReadOnly", "what is mounted below stays as it is")],
         ..BARE
     },
     Table {
@@ -214,7 +212,7 @@ pub const TABLES: &[Table] = &[
             "failureThreshold",
             "successThreshold",
         ],
-        passed: &["grpc", "terminationGracePeriodSeconds"],
+        ignored: &[("grpc", "gRPC is not supported"), ("terminationGracePeriodSeconds", "the pod's counts")],
         ..BARE
     },
     Table { kind: "ExecAction", place: "`exec`", required: &["command"], obeyed: &["command"], ..BARE },
@@ -239,33 +237,50 @@ pub const TABLES: &[Table] = &[
         obeyed: &["host", "port"],
         ..BARE
     },
-    Table { kind: "GrpcAction", place: "`grpc`", required: &["port"], passed: &["port", "service"], ..BARE },
+    Table {
+        kind: "GrpcAction",
+        obeyed: &["port", "service"],
+        place: "`grpc`, which has no effect",
+        required: &["port"],
+        ..BARE
+    },
     Table {
         kind: "Lifecycle",
-        place: "`lifecycle`",
-        passed: &["postStart", "preStop", "stopSignal"],
+        place: "`lifecycle`, which has no effect",
+        obeyed: &["postStart", "preStop", "stopSignal"],
         ..BARE
     },
     Table {
         kind: "LifecycleHandler",
-        place: "`postStart` and `preStop`",
-        passed: &["exec", "httpGet", "sleep"],
+        place: "`postStart` and `preStop`, which has no effect",
+        obeyed: &["exec", "httpGet", "sleep"],
         refused: &[("tcpSocket", "Kubernetes doesn't obey it either: use `exec`")],
         ..BARE
     },
-    Table { kind: "SleepAction", place: "`sleep`", required: &["seconds"], passed: &["seconds"], ..BARE },
+    Table {
+        kind: "SleepAction",
+        obeyed: &["seconds"],
+        place: "`sleep`, which has no effect",
+        required: &["seconds"],
+        ..BARE
+    },
     Table {
         kind: "PodSecurityContext",
         place: "the pod's `securityContext`",
-        obeyed: &["runAsGroup", "runAsUser", "seLinuxOptions", "supplementalGroups"],
-        passed: &[
+        obeyed: &[
+            "runAsGroup",
+            "runAsUser",
+            "seLinuxOptions",
+            "supplementalGroups",
             "appArmorProfile",
             "fsGroup",
-            "fsGroupChangePolicy",
             "runAsNonRoot",
             "seccompProfile",
-            "supplementalGroupsPolicy",
             "sysctls",
+        ],
+        ignored: &[
+            ("fsGroupChangePolicy", "files are given to the group at each start"),
+            ("supplementalGroupsPolicy", "the groups of the image count as well"),
         ],
         meaningless: &[("seLinuxChangePolicy", "volumes get their label by podman")],
         refused: &[("windowsOptions", NO_WINDOWS)],
@@ -282,8 +297,11 @@ pub const TABLES: &[Table] = &[
             "runAsGroup",
             "runAsUser",
             "seLinuxOptions",
+            "appArmorProfile",
+            "procMount",
+            "runAsNonRoot",
+            "seccompProfile",
         ],
-        passed: &["appArmorProfile", "procMount", "runAsNonRoot", "seccompProfile"],
         refused: &[("windowsOptions", NO_WINDOWS)],
         ..BARE
     },
@@ -298,14 +316,14 @@ pub const TABLES: &[Table] = &[
         kind: "Profile",
         place: "`seccompProfile` and `appArmorProfile`",
         required: &["type"],
-        passed: &["localhostProfile", "type"],
+        obeyed: &["localhostProfile", "type"],
         ..BARE
     },
     Table {
         kind: "Sysctl",
         place: "`sysctls`",
         required: &["name", "value"],
-        passed: &["name", "value"],
+        obeyed: &["name", "value"],
         ..BARE
     },
     Table {
@@ -318,14 +336,14 @@ pub const TABLES: &[Table] = &[
     Table {
         kind: "PodDnsConfig",
         place: "`dnsConfig`",
-        passed: &["nameservers", "options", "searches"],
+        obeyed: &["nameservers", "options", "searches"],
         ..BARE
     },
     Table {
         kind: "PodDnsOption",
         place: "`dnsConfig.options`",
         required: &["name"],
-        passed: &["name", "value"],
+        obeyed: &["name", "value"],
         ..BARE
     },
     Table { kind: "PodOs", place: "`os`", required: &["name"], obeyed: &["name"], ..BARE },
@@ -341,9 +359,8 @@ pub const TABLES: &[Table] = &[
             "persistentVolumeClaim",
             "projected",
             "secret",
+            "downwardAPI",
         ],
-        passed: &["downwardAPI", "image"],
-        meaningless: &[],
         refused: &[
             ("awsElasticBlockStore", NO_CLOUD),
             ("azureDisk", NO_CLOUD),
@@ -356,6 +373,7 @@ pub const TABLES: &[Table] = &[
             ("flexVolume", "no driver runs here: use `hostPath` or `persistentVolumeClaim`"),
             ("flocker", NO_SHARE),
             ("gcePersistentDisk", NO_CLOUD),
+            ("image", "let an init container of that image copy them into an `emptyDir`"),
             ("gitRepo", "let an init container clone it into an `emptyDir`"),
             ("glusterfs", NO_SHARE),
             ("iscsi", NO_DISK),
@@ -368,13 +386,13 @@ pub const TABLES: &[Table] = &[
             ("storageos", NO_CLOUD),
             ("vsphereVolume", NO_CLOUD),
         ],
+        ..BARE
     },
     Table {
         kind: "ConfigMapVolume",
         place: "a volume's `configMap`",
         required: &["name"],
-        obeyed: &["items", "name", "optional"],
-        passed: &["defaultMode"],
+        obeyed: &["items", "name", "optional", "defaultMode"],
         ..BARE
     },
     Table {
@@ -391,29 +409,22 @@ pub const TABLES: &[Table] = &[
         obeyed: &["key", "mode", "path"],
         ..BARE
     },
-    Table { kind: "EmptyDir", place: "`emptyDir`", passed: &["medium", "sizeLimit"], ..BARE },
+    Table { kind: "EmptyDir", obeyed: &["medium", "sizeLimit"], place: "`emptyDir`", ..BARE },
     Table { kind: "HostPath", place: "`hostPath`", required: &["path"], obeyed: &["path", "type"], ..BARE },
     Table {
         kind: "ClaimVolume",
         place: "`persistentVolumeClaim`",
         required: &["claimName"],
         obeyed: &["claimName"],
-        passed: &["readOnly"],
+        ignored: &[("readOnly", "`readOnly` of the mount counts")],
         ..BARE
     },
-    Table {
-        kind: "ImageVolume",
-        place: "a volume's `image`",
-        required: &["reference"],
-        passed: &["pullPolicy", "reference"],
-        ..BARE
-    },
-    Table { kind: "DownwardVolume", place: "`downwardAPI`", passed: &["defaultMode", "items"], ..BARE },
+    Table { kind: "DownwardVolume", obeyed: &["defaultMode", "items"], place: "`downwardAPI`", ..BARE },
     Table {
         kind: "DownwardFile",
         place: "an item of `downwardAPI`",
         required: &["path"],
-        passed: &["fieldRef", "mode", "path", "resourceFieldRef"],
+        obeyed: &["fieldRef", "mode", "path", "resourceFieldRef"],
         ..BARE
     },
     Table { kind: "ProjectedVolume", place: "`projected`", obeyed: &["defaultMode", "sources"], ..BARE },
@@ -424,12 +435,11 @@ pub const TABLES: &[Table] = &[
         obeyed: &["items", "name", "optional"],
         ..BARE
     },
-    Table { kind: "ProjectedDownward", place: "`downwardAPI` in `projected`", passed: &["items"], ..BARE },
+    Table { kind: "ProjectedDownward", obeyed: &["items"], place: "`downwardAPI` in `projected`", ..BARE },
     Table {
         kind: "ProjectedSource",
         place: "a source in `projected`",
-        obeyed: &["configMap", "secret"],
-        passed: &["downwardAPI"],
+        obeyed: &["configMap", "secret", "downwardAPI"],
         refused: &[
             ("clusterTrustBundle", NO_SERVER),
             ("podCertificate", NO_SERVER),

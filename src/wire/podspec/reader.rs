@@ -29,6 +29,8 @@ pub enum Class {
     Unknown,
     /// A field or value that a single device can't obey.
     Refused,
+    /// A good field or value that has no effect.
+    Ignored,
     /// It means nothing on a single device.
     Meaningless,
 }
@@ -39,7 +41,7 @@ pub struct Notes {
     at: Field,
     pub(super) found: Vec<(Class, Finding)>,
     /// How many of each class.
-    counts: [usize; 5],
+    counts: [usize; 6],
 }
 
 /// What can be read from any JSON: what doesn't fit becomes a finding, and a value that stands for nothing.
@@ -130,6 +132,9 @@ impl Notes {
                 None => (Class::Unknown, nearest::unknown(table, key)),
                 Some(Fate::Refused(why)) if !is_zero(value) || value.is_object() => {
                     (Class::Refused, format!("can't be obeyed here: {why}"))
+                }
+                Some(Fate::Ignored(why)) if !is_zero(value) => {
+                    (Class::Ignored, format!("has no effect: {why}"))
                 }
                 Some(Fate::Meaningless(why)) if !is_zero(value) => {
                     (Class::Meaningless, format!("means nothing on one device: {why}"))

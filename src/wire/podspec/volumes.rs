@@ -1,10 +1,9 @@
 //! The volumes of a pod.
 
 use super::{
-    container::PullPolicy,
     env::{ObjectFieldSelector, ResourceFieldSelector},
     reader::{mapping, words},
-    values::{AbsolutePath, Below, Filled, Key, Label, Mode, Quantity, Subdomain},
+    values::{AbsolutePath, Below, Key, Label, Mode, Quantity, Subdomain},
 };
 
 mapping! {
@@ -18,7 +17,6 @@ mapping! {
         persistent_volume_claim: Option<ClaimVolume> = "persistentVolumeClaim",
         projected: Option<ProjectedVolume> = "projected",
         downward_api: Option<DownwardVolume> = "downwardAPI",
-        image: Option<ImageVolume> = "image",
     }
 }
 
@@ -91,14 +89,6 @@ mapping! {
     ClaimVolume {
         claim_name: Subdomain = "claimName",
         read_only: bool = "readOnly",
-    }
-}
-
-mapping! {
-    /// The files of an image.
-    ImageVolume {
-        reference: Filled = "reference",
-        pull_policy: Option<PullPolicy> = "pullPolicy",
     }
 }
 

@@ -23,7 +23,7 @@ pub(super) fn check(
     seen: &mut Seen<'_>,
     notes: &mut Notes,
 ) {
-    image::check(&container.image.0, "image", notes);
+    image::check(&container.image.0, notes);
     for (index, variable) in container.env.iter().enumerate() {
         notes.at(["env".into(), index.into()], |notes| env(variable, notes));
     }
@@ -41,6 +41,10 @@ pub(super) fn check(
     if is_init && container.restart_policy.is_some() && !is_sidecar {
         let message = "must be `Always` for an init container, which then runs beside the others";
         notes.below("restartPolicy", |notes| notes.add(Class::Value, message));
+    }
+    if !is_init && container.restart_policy.is_some() {
+        let message = "has no effect: the pod's `restartPolicy` counts for all of its containers";
+        notes.below("restartPolicy", |notes| notes.add(Class::Ignored, message));
     }
     notes.below("securityContext", |notes| rights(container, spec, notes));
 }

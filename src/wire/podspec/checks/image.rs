@@ -2,11 +2,13 @@
 
 use crate::wire::podspec::reader::{Class, Notes};
 
-pub(super) fn check(image: &str, key: &str, notes: &mut Notes) {
+pub(super) fn check(image: &str, notes: &mut Notes) {
     if !image.is_empty()
         && let Err(why) = parse(image)
     {
-        notes.below(key, |notes| notes.add(Class::Value, format!("`{image}` is no name of an image: {why}")));
+        notes.below("image", |notes| {
+            notes.add(Class::Value, format!("`{image}` is no name of an image: {why}"))
+        });
     }
 }
 

@@ -2,10 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{
-    image,
-    references::{FILES, field, resource},
-};
+use super::references::{FILES, field, resource};
 use crate::wire::podspec::{
     container::{Container, Propagation, RecursiveReadOnly},
     pod::PodSpec,
@@ -35,7 +32,6 @@ fn source(volume: &Volume, notes: &mut Notes) {
         volume.persistent_volume_claim.is_some(),
         volume.projected.is_some(),
         volume.downward_api.is_some(),
-        volume.image.is_some(),
     ];
     let count = given.into_iter().filter(|is_given| *is_given).count();
     const COMMON: [&str; 6] =
@@ -51,9 +47,6 @@ fn source(volume: &Volume, notes: &mut Notes) {
     {
         let message = format!("`{}` is a thousandth of that in bytes", size.0);
         notes.at(["emptyDir".into(), "sizeLimit".into()], |notes| notes.add(Class::Value, message));
-    }
-    if let Some(image) = &volume.image {
-        notes.below("image", |notes| image::check(&image.reference.0, "reference", notes));
     }
     if let Some(downward) = &volume.downward_api {
         notes.below("downwardAPI", |notes| files(&downward.items, notes));
