@@ -50,85 +50,120 @@ impl Tracked {
         }
         let limit = self.limit.is_over(ticket); // also while the pod isn't wanted: it may be wanted again
         let Some(wanted) = self.wanted.clone() else { return };
-        let (name, engine) = (self.name.clone(), wanted.content.engine);
         self.content.health.done(ticket, &result);
         let Some(result) = self.checked(ticket, result, turn) else { return };
         if let Some(limit) = limit {
-            return self.limited(engine, limit, result, turn);
+            return self.limited(wanted.content.engine, limit, result, turn);
         }
-        match (self.phase, result) {
-            (Phase::Pulling(at), result) if at == ticket => match result {
-                Ok(Fact::Pulled { stale, .. }) => {
-                    for sentence in stale {
-                        turn.tell(Notice::warning(
-                            Reason::ImagePullFailed,
-                            format!("workload '{name}': {sentence}"),
-                        ));
-                    }
-                    (self.content.ready, self.phase) = (Ready::Images, Phase::Inactive);
-                }
-                Ok(_) => (self.content.ready, self.phase) = (Ready::All, Phase::Inactive),
-                Err(Failure::Engine(cause)) => self.lost(engine, cause, turn),
-                Err(Failure::Workload(cause)) => {
-                    let is_pull = self.content.ready == Ready::No;
-                    let reason = if is_pull { Reason::ImagePullFailed } else { Reason::BackOff };
-                    self.content.ready = Ready::No;
-                    self.failed_because(reason, &cause, turn.now.up, turn);
-                }
-            },
-            (Phase::Cancelling(at), Ok(Fact::Gone) | Err(Failure::Workload(_))) if at == ticket => {
-                (self.present, self.phase) = (false, Phase::Inactive);
-                turn.tell(Notice::info(Reason::Stopped, format!("workload '{name}': its pod is gone")));
+        let result = match result {
+            Err(Failure::Engine(cause)) if self.waits_for(ticket) => {
+                return self.lost(wanted.content.engine, cause, turn);
             }
-            (Phase::Starting(at) | Phase::Cancelling(at), result) if at == ticket => match result {
-                Ok(Fact::Pod(pod)) => {
-                    self.present = true;
-                    turn.tell(Notice::info(
-                        Reason::Started,
-                        format!("workload '{name}' is started: pod '{}'", wanted.id),
-                    ));
-                    self.judged(&wanted, &pod, false, turn);
-                }
-                Ok(_) => self.failed("its pod was gone as soon as it was made", turn.now.up, turn),
-                Err(Failure::Engine(cause)) => self.lost(engine, cause, turn),
-                Err(Failure::Workload(cause)) => {
-                    // Perhaps an image was removed behind our back: ask for it again.
-                    (self.present, self.content.ready) = (false, Ready::No);
-                    self.failed(&cause, turn.now.up, turn);
-                }
-            },
-            (Phase::Looking { ticket: at, adopting }, result) if at == ticket => match result {
-                Ok(Fact::Pod(pod)) => self.judged(&wanted, &pod, adopting, turn),
-                Ok(_) if adopting => (self.present, self.phase) = (false, Phase::Inactive),
-                Ok(_) => {
-                    self.present = false;
-                    self.failed("its pod is gone", turn.now.up, turn);
-                }
-                Err(Failure::Engine(cause)) => self.lost(engine, cause, turn),
-                Err(Failure::Workload(cause)) => self.failed(&cause, turn.now.up, turn),
-            },
-            (Phase::Stopping(at), result) if at == ticket => match result {
-                Ok(_) => {
-                    // an unhealthy one that is not to be started again
-                    let over = wanted.is_service() && wanted.restart == RestartPolicy::Never;
-                    let finished = turn.context.finished.get(&wanted.id).filter(|_| over);
-                    let finished = finished.map(|run| Phase::Finished { code: run.code });
-                    (self.present, self.phase) = (false, finished.unwrap_or(Phase::Inactive));
-                    turn.tell(Notice::info(Reason::Stopped, format!("workload '{name}': its pod is gone")));
-                }
-                Err(Failure::Engine(cause)) => self.lost(engine, cause, turn),
-                Err(Failure::Workload(cause)) => {
-                    turn.failed(
-                        engine,
-                        &format!("failed to remove pod '{}'", wanted.id),
-                        &Failure::Workload(cause),
-                    );
-                    self.stop_after = turn.now.up + REMOVE_AGAIN;
-                    self.phase = Phase::Waiting { until: self.stop_after };
-                }
-            },
+            Err(Failure::Engine(_)) => return,
+            Err(Failure::Workload(cause)) => Err(cause),
+            Ok(fact) => Ok(fact),
+        };
+        match self.phase {
+            Phase::Pulling(at) if at == ticket => self.pulled(result, turn),
+            Phase::Cancelling(at) if at == ticket && !matches!(result, Ok(Fact::Pod(_))) => self.gone(turn),
+            Phase::Starting(at) | Phase::Cancelling(at) if at == ticket => {
+                self.started(&wanted, result, turn);
+            }
+            Phase::Looking { ticket: at, adopting } if at == ticket => {
+                self.looked(&wanted, adopting, result, turn);
+            }
+            Phase::Stopping(at) if at == ticket => self.stopped(&wanted, result, turn),
             _ => {}
         }
+    }
+
+    /// Whether its phase ends with this order.
+    fn waits_for(&self, ticket: Ticket) -> bool {
+        match self.phase {
+            Phase::Pulling(at)
+            | Phase::Starting(at)
+            | Phase::Cancelling(at)
+            | Phase::Stopping(at)
+            | Phase::Looking { ticket: at, .. } => at == ticket,
+            _ => false,
+        }
+    }
+
+    fn pulled(&mut self, result: Result<Fact, String>, turn: &mut Turn<'_>) {
+        match result {
+            Ok(Fact::Pulled { stale, .. }) => {
+                for sentence in stale {
+                    let message = format!("workload '{}': {sentence}", self.name);
+                    turn.tell(Notice::warning(Reason::ImagePullFailed, message));
+                }
+                (self.content.ready, self.phase) = (Ready::Images, Phase::Inactive);
+            }
+            Ok(_) => (self.content.ready, self.phase) = (Ready::All, Phase::Inactive),
+            Err(cause) => {
+                let is_pull = self.content.ready == Ready::No;
+                let reason = if is_pull { Reason::ImagePullFailed } else { Reason::BackOff };
+                self.content.ready = Ready::No;
+                self.failed_because(reason, &cause, turn.now.up, turn);
+            }
+        }
+    }
+
+    fn started(&mut self, wanted: &Workload, result: Result<Fact, String>, turn: &mut Turn<'_>) {
+        match result {
+            Ok(Fact::Pod(pod)) => {
+                self.present = true;
+                let message = format!("workload '{}' is started: pod '{}'", self.name, wanted.id);
+                turn.tell(Notice::info(Reason::Started, message));
+                self.judged(wanted, &pod, false, turn);
+            }
+            Ok(_) => self.failed("its pod was gone as soon as it was made", turn.now.up, turn),
+            Err(cause) => {
+                // Perhaps an image was removed behind our back: ask for it again.
+                (self.present, self.content.ready) = (false, Ready::No);
+                self.failed(&cause, turn.now.up, turn);
+            }
+        }
+    }
+
+    fn looked(
+        &mut self,
+        wanted: &Workload,
+        adopting: bool,
+        result: Result<Fact, String>,
+        turn: &mut Turn<'_>,
+    ) {
+        match result {
+            Ok(Fact::Pod(pod)) => self.judged(wanted, &pod, adopting, turn),
+            Ok(_) if adopting => (self.present, self.phase) = (false, Phase::Inactive),
+            Ok(_) => {
+                self.present = false;
+                self.failed("its pod is gone", turn.now.up, turn);
+            }
+            Err(cause) => self.failed(&cause, turn.now.up, turn),
+        }
+    }
+
+    fn stopped(&mut self, wanted: &Workload, result: Result<Fact, String>, turn: &mut Turn<'_>) {
+        if let Err(cause) = result {
+            let what = format!("failed to remove pod '{}'", wanted.id);
+            turn.failed(wanted.content.engine, &what, &Failure::Workload(cause));
+            self.stop_after = turn.now.up + REMOVE_AGAIN;
+            self.phase = Phase::Waiting { until: self.stop_after };
+            return;
+        }
+        self.gone(turn);
+        // an unhealthy one that is not to be started again
+        if wanted.is_service()
+            && wanted.restart == RestartPolicy::Never
+            && let Some(run) = turn.context.finished.get(&wanted.id)
+        {
+            self.phase = Phase::Finished { code: run.code };
+        }
+    }
+
+    fn gone(&mut self, turn: &mut Turn<'_>) {
+        (self.present, self.phase) = (false, Phase::Inactive);
+        turn.tell(Notice::info(Reason::Stopped, format!("workload '{}': its pod is gone", self.name)));
     }
 
     /// The pod's CPU limit was applied, or not.

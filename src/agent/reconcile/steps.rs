@@ -1,6 +1,6 @@
 //! What a workload does next: the orders it gives, and when it wants to be asked again.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use super::tracked::{Ready, Tracked};
 use crate::agent::{
@@ -13,6 +13,7 @@ use crate::agent::{
         order::{CpuLimit, Task},
         phase::Phase,
         pressure::GRACE,
+        schedule::Cron,
         schedule::Schedule,
         time::Wake,
         workload::Workload,
@@ -111,18 +112,7 @@ impl Tracked {
         if let Schedule::Cron(cron) = &wanted.schedule
             && matches!(self.phase, Phase::Inactive | Phase::Finished { .. })
         {
-            (may_run, slot) = match turn.context.clock_behind(turn.now) {
-                None => self.content.cron_runs.due(cron, may_run, turn.now, turn.context.next_slot),
-                Some(_) => {
-                    self.content.cron_runs = CronRuns::default(); // by such a clock no slot can be told
-                    (false, Wake::At(turn.now.up + CLOCK_AGAIN))
-                }
-            };
-            if may_run && self.present {
-                self.phase = Phase::Waiting { until: turn.now.up }; // the pod of the last run goes first
-            } else if may_run {
-                self.phase = Phase::Inactive;
-            }
+            (may_run, slot) = self.look_for_slot(cron, may_run, turn);
         }
         if let (Phase::Starting(ticket), false) = (self.phase, may_run) {
             // whether podman answers or not: init containers may take minutes, and they are not wanted any more
@@ -166,25 +156,44 @@ impl Tracked {
             }
             // Another engine may have a pod of an earlier content: this process has to have heard of it first.
             Phase::Inactive if may_run && self.terminating.is_empty() && !turn.engines.is_new() => {
-                turn.forget(&wanted.id);
-                if turn.context.is_on_trial(&wanted) {
-                    self.content.trial.begin(turn.now.up);
-                }
-                self.content.restarts =
-                    self.content.restarts.saturating_add(u32::from(self.content.failures > 0));
-                let ticket = turn.order(&self.name, engine, Task::Start(wanted, allowance.cpu));
-                self.limit.begins(allowance.cpu);
-                self.last.insert(engine, ticket);
-                (self.phase, self.present) = (Phase::Starting(ticket), true);
-                (self.content.false_alarms, self.content.health) = (0, Health::default());
-                if !is_service {
-                    self.content.cron_runs.used();
-                    self.content.ready = Ready::No; // the next run may find a newer image
-                }
+                self.start(wanted, allowance.cpu, turn);
             }
             _ => {}
         }
         slot
+    }
+
+    /// Whether the run of a slot is due, and when to ask again.
+    fn look_for_slot(&mut self, cron: &Cron, may_run: bool, turn: &mut Turn<'_>) -> (bool, Wake) {
+        if turn.context.clock_behind(turn.now).is_some() {
+            self.content.cron_runs = CronRuns::default(); // by such a clock no slot can be told
+            return (false, Wake::At(turn.now.up + CLOCK_AGAIN));
+        }
+        let (is_due, wake) = self.content.cron_runs.due(cron, may_run, turn.now, turn.context.next_slot);
+        if is_due && self.present {
+            self.phase = Phase::Waiting { until: turn.now.up }; // the pod of the last run goes first
+        } else if is_due {
+            self.phase = Phase::Inactive;
+        }
+        (is_due, wake)
+    }
+
+    fn start(&mut self, wanted: Arc<Workload>, cpu: CpuLimit, turn: &mut Turn<'_>) {
+        let (engine, is_service) = (wanted.content.engine, wanted.is_service());
+        turn.forget(&wanted.id);
+        if turn.context.is_on_trial(&wanted) {
+            self.content.trial.begin(turn.now.up);
+        }
+        self.content.restarts = self.content.restarts.saturating_add(u32::from(self.content.failures > 0));
+        let ticket = turn.order(&self.name, engine, Task::Start(wanted, cpu));
+        self.limit.begins(cpu);
+        self.last.insert(engine, ticket);
+        (self.phase, self.present) = (Phase::Starting(ticket), true);
+        (self.content.false_alarms, self.content.health) = (0, Health::default());
+        if !is_service {
+            self.content.cron_runs.used();
+            self.content.ready = Ready::No; // the next run may find a newer image
+        }
     }
 
     /// Gives the pod another CPU limit, if that is what it is to have.
