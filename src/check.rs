@@ -8,7 +8,7 @@ use std::{
 
 use crate::{
     agent::{
-        expression::{Expression, Slot},
+        expression::{Expression, MetricIndex},
         legible,
         model::{
             gather::gather,
@@ -105,7 +105,7 @@ fn device(text: &mut String, id: &str, profiles: &[Profile]) {
         let names = profile.conditions.iter().map(|condition| condition.name.chars().count());
         let width = names.max().unwrap_or_default();
         for condition in &profile.conditions {
-            let shown = match Expression::compile(&condition.expression, &mut |_| Slot(0)) {
+            let shown = match Expression::compile(&condition.expression, &mut |_| MetricIndex(0)) {
                 Ok(expression) => expression.to_string(),
                 Err(_) => "never: it can't be understood, see below".to_owned(),
             };

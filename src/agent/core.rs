@@ -214,7 +214,7 @@ impl Agent {
                 self.evictions.pressed(pressure, &self.workloads, &mut self.agenda, turn);
             }
             Event::Clock => self.clock_changed(now),
-            Event::Stored(what, result) => self.take_in(Event::Works(Part::Keeper(what), result), now),
+            Event::Stored(what, result) => self.take_in(Event::Works(Part::Storage(what), result), now),
             Event::Works(part, result) => self.hindered.set(part, result, &mut self.context),
             Event::Metrics(_) | Event::Tick | Event::Terminate | Event::Reload => {}
         }
@@ -419,7 +419,7 @@ impl Agent {
 
     /// A call was answered, or not.
     fn answered(&mut self, kind: CallKind, result: Result<Answer, CallFailure>, now: Now) {
-        let store = self.hindered.has(&Part::Keeper(Kept::State));
+        let store = self.hindered.has(&Part::Storage(Kept::State));
         let turn = &mut turn!(self, now);
         if let Some(server) = &mut self.server
             && let Some(notices) = server.answered(kind, result, store, &mut self.sources, turn)

@@ -10,7 +10,7 @@ use std::{
 };
 
 use super::{
-    expression::{Expression, ExpressionError, Slot},
+    expression::{Expression, ExpressionError, MetricIndex},
     model::{
         event::Sample,
         time::Wake,
@@ -43,9 +43,9 @@ pub(super) struct Conditions {
     pub(super) metrics: BTreeMap<Arc<str>, Metric>,
     /// With a time to live: when each value was posted, oldest first.
     pub(super) ages: BTreeSet<(Duration, Arc<str>)>,
-    /// By slot, and only for what conditions mention: the value, NaN for nil.
+    /// By index, and only for what conditions mention: the value, NaN for nil.
     pub(super) values: Vec<f64>,
-    /// By slot: whom to ask again when the value changes.
+    /// By index: whom to ask again when the value changes.
     pub(super) mentions: Vec<Vec<ConditionId>>,
     /// By id.
     pub(super) conditions: Vec<Condition>,
@@ -63,7 +63,7 @@ pub(super) struct Metric {
     /// Since boot.
     pub(super) posted: Duration,
     /// Where the conditions look for it, if one mentions it.
-    pub(super) slot: Option<Slot>,
+    pub(super) index: Option<MetricIndex>,
 }
 
 /// A condition that the device defines.
@@ -94,7 +94,7 @@ impl Conditions {
     pub(super) fn define(&mut self, profiles: &[Profile], now: Duration) -> Vec<ConditionError> {
         self.expire(now, &mut Vec::new());
         self.metrics.retain(|_, metric| {
-            metric.slot = None;
+            metric.index = None;
             !metric.value.is_nan()
         });
         self.values.clear();
@@ -130,11 +130,11 @@ impl Conditions {
 
     fn add(&mut self, profile: Arc<str>, name: Arc<str>, expression: &str) -> ConditionId {
         let expression = Expression::compile(expression, &mut |metric| {
-            slot_of(&mut self.metrics, &mut self.values, &mut self.mentions, metric)
+            index_of(&mut self.metrics, &mut self.values, &mut self.mentions, metric)
         });
         let id = ConditionId(u32::try_from(self.conditions.len()).unwrap_or(u32::MAX));
-        for Slot(slot) in expression.iter().flat_map(Expression::slots) {
-            self.mentions[*slot as usize].push(id);
+        for MetricIndex(index) in expression.iter().flat_map(Expression::metrics) {
+            self.mentions[*index as usize].push(id);
         }
         self.conditions.push(Condition { profile, name, expression, holds: false, is_touched: false });
         self.evaluate(id);
@@ -183,7 +183,7 @@ impl Conditions {
             Some((name, metric)) => (name.clone(), *metric),
             // what is mentioned has its place already, so strangers can't take it away
             None if value.is_nan() || self.metrics.len() >= MAX_METRICS + self.values.len() => return,
-            None => (name.into(), Metric { value: f64::NAN, posted: now, slot: None }),
+            None => (name.into(), Metric { value: f64::NAN, posted: now, index: None }),
         };
         if self.ttl.is_some() {
             self.ages.remove(&(metric.posted, name.clone()));
@@ -192,16 +192,16 @@ impl Conditions {
             }
         }
         let is_new = value != metric.value && !(value.is_nan() && metric.value.is_nan());
-        if let (true, Some(Slot(slot))) = (is_new, metric.slot) {
-            self.values[slot as usize] = value;
-            for id in &self.mentions[slot as usize] {
+        if let (true, Some(MetricIndex(index))) = (is_new, metric.index) {
+            self.values[index as usize] = value;
+            for id in &self.mentions[index as usize] {
                 let condition = &mut self.conditions[id.index()];
                 if !mem::replace(&mut condition.is_touched, true) {
                     self.touched.push(*id);
                 }
             }
         }
-        if value.is_nan() && metric.slot.is_none() {
+        if value.is_nan() && metric.index.is_none() {
             self.metrics.remove(&name);
         } else {
             (metric.value, metric.posted) = (value, now);
@@ -231,18 +231,18 @@ impl Conditions {
 }
 
 /// Where conditions find the metric; a new place if none mentioned it before.
-fn slot_of(
+fn index_of(
     metrics: &mut BTreeMap<Arc<str>, Metric>,
     values: &mut Vec<f64>,
     mentions: &mut Vec<Vec<ConditionId>>,
     name: &str,
-) -> Slot {
-    let unset = Metric { value: f64::NAN, posted: Duration::ZERO, slot: None };
+) -> MetricIndex {
+    let unset = Metric { value: f64::NAN, posted: Duration::ZERO, index: None };
     let metric = metrics.entry(name.into()).or_insert(unset);
-    *metric.slot.get_or_insert_with(|| {
+    *metric.index.get_or_insert_with(|| {
         values.push(metric.value);
         mentions.push(Vec::new());
-        Slot(u32::try_from(values.len() - 1).unwrap_or(u32::MAX))
+        MetricIndex(u32::try_from(values.len() - 1).unwrap_or(u32::MAX))
     })
 }
 

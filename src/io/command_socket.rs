@@ -24,7 +24,7 @@ use serde::Serialize;
 use super::{listener::Listener, query::Queries, spawn_with_stack};
 use crate::agent::{
     Event,
-    expression::{Expression, Slot},
+    expression::{Expression, MetricIndex},
     model::{
         part::Part,
         question::{Question, Reply},
@@ -195,7 +195,7 @@ fn evaluate(expression: &str, report: &Report, is_json: bool) -> (Code, String) 
             values.push(value.unwrap_or(f64::NAN));
             metrics.len() - 1
         });
-        Slot(at as u32)
+        MetricIndex(at as u32)
     });
     let compiled = match compiled {
         Ok(compiled) => compiled,

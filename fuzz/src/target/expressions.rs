@@ -1,6 +1,6 @@
 //! The expression of a condition.
 
-use device_worker_ng::agent::expression::{Expression, Slot};
+use device_worker_ng::agent::expression::{Expression, MetricIndex};
 
 use crate::promise;
 
@@ -21,7 +21,7 @@ pub(super) fn run(input: &[u8]) {
     assert_eq!(names, names_again);
     let tests = |it: &Expression| format!("{:?}", it.tests());
     assert_eq!(tests(&expression), tests(&again));
-    assert!(expression.slots().windows(2).all(|pair| pair[0] < pair[1]));
+    assert!(expression.metrics().windows(2).all(|pair| pair[0] < pair[1]));
     for seed in 0..8_u32 {
         let values: Vec<f64> = (0..names.len() as u32).map(|at| value(seed, at)).collect();
         assert_eq!(expression.holds(&values), again.holds(&values), "{shown} with {values:?}");
@@ -42,7 +42,7 @@ fn compile(text: &str) -> Result<Compiled, device_worker_ng::agent::expression::
             names.push(name.to_owned());
             names.len() - 1
         });
-        Slot(at as u32)
+        MetricIndex(at as u32)
     })?;
     Ok((expression, names))
 }

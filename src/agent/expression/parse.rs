@@ -8,7 +8,7 @@ use pest::{
 
 use super::{
     error::ExpressionError,
-    tree::{Node, Operand, Operator, Slot},
+    tree::{MetricIndex, Node, Operand, Operator},
 };
 use grammar::{Grammar, Rule};
 
@@ -29,7 +29,7 @@ mod grammar {
 /// The tree, and how it is shown.
 pub(super) fn parse(
     text: &str,
-    slot: &mut dyn FnMut(&str) -> Slot,
+    index: &mut dyn FnMut(&str) -> MetricIndex,
 ) -> Result<(Node, String), ExpressionError> {
     if text.is_empty() {
         return Err(ExpressionError::new(text, 0, "there is no expression: the condition is never true"));
@@ -37,7 +37,7 @@ pub(super) fn parse(
     check_bounds(text)?;
     let mut parsed = Grammar::parse(Rule::condition, text).map_err(|error| describe(text, error))?;
     let Some(whole) = parsed.next() else { unreachable!("the grammar's condition is one `or`") };
-    Compiler { text, slot }.truth(whole)
+    Compiler { text, index }.truth(whole)
 }
 
 fn describe(text: &str, error: Error<Rule>) -> ExpressionError {
@@ -54,7 +54,7 @@ enum Term {
 
 struct Compiler<'a> {
     text: &'a str,
-    slot: &'a mut dyn FnMut(&str) -> Slot,
+    index: &'a mut dyn FnMut(&str) -> MetricIndex,
 }
 
 impl Compiler<'_> {
@@ -136,7 +136,7 @@ impl Compiler<'_> {
                 Rule::or => return self.chain(part),
                 Rule::name => {
                     let name = part.as_str();
-                    return Ok(Term::Value(Operand::Metric((self.slot)(name)), name.to_owned()));
+                    return Ok(Term::Value(Operand::Metric((self.index)(name)), name.to_owned()));
                 }
                 _ => {}
             }

@@ -8,10 +8,10 @@ use super::*;
 
 const NAMES: [&str; 5] = ["cpu", "x", "%", "_a%1", "nile"];
 
-/// The slot of a name is its place in `NAMES`; others share one that is always nil.
+/// The index of a name is its place in `NAMES`; others share one that is always nil.
 fn compile(text: &str) -> Result<Expression, ExpressionError> {
     Expression::compile(text, &mut |name| {
-        Slot(NAMES.iter().position(|known| *known == name).unwrap_or(99) as u32)
+        MetricIndex(NAMES.iter().position(|known| *known == name).unwrap_or(99) as u32)
     })
 }
 
@@ -84,7 +84,7 @@ fn nil_is_what_was_never_posted() {
     assert!(holds("nil == nil", None) && !holds("nil != nil", None));
     assert!(holds("2 != nil", None) && !holds("2 == nil", None));
     assert!(!holds("nil == 2", None) && !holds("nil != 2", None));
-    assert!(compile("x == nil").expect("valid").holds(&[]), "a slot beyond the values is nil");
+    assert!(compile("x == nil").expect("valid").holds(&[]), "an index beyond the values is nil");
 }
 
 #[test]
@@ -103,10 +103,10 @@ fn and_binds_closer_than_or() {
 }
 
 #[test]
-fn slots_are_sorted_and_each_there_once() {
+fn metrics_are_sorted_and_each_there_once() {
     let expression = compile("x > 1 && (cpu < 2 || x == nil) && x < 9").expect("valid");
-    assert_eq!(expression.slots(), [Slot(0), Slot(1)]);
-    assert_eq!(compile("2 > 1").expect("valid").slots(), []);
+    assert_eq!(expression.metrics(), [MetricIndex(0), MetricIndex(1)]);
+    assert_eq!(compile("2 > 1").expect("valid").metrics(), []);
 }
 
 #[test]
@@ -317,13 +317,13 @@ proptest! {
         let mut text = String::new();
         tree.write(&mut text, blank);
         let expression = compile(&text).map_err(|error| TestCaseError::fail(error.to_string()))?;
-        let slots: Vec<f64> = values.iter().map(|value| value.unwrap_or(f64::NAN)).collect();
-        prop_assert_eq!(expression.holds(&slots), tree.holds(&values), "{}", text);
+        let all: Vec<f64> = values.iter().map(|value| value.unwrap_or(f64::NAN)).collect();
+        prop_assert_eq!(expression.holds(&all), tree.holds(&values), "{}", text);
 
         let again = compile(&expression.to_string()).map_err(|error| TestCaseError::fail(error.to_string()))?;
         prop_assert_eq!(again.to_string(), expression.to_string());
-        prop_assert_eq!(again.slots(), expression.slots());
-        prop_assert_eq!(again.holds(&slots), tree.holds(&values));
+        prop_assert_eq!(again.metrics(), expression.metrics());
+        prop_assert_eq!(again.holds(&all), tree.holds(&values));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 /// Where a metric's value lies in the slice that [`Expression::holds`](super::Expression::holds) gets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Slot(pub u32);
+pub struct MetricIndex(pub u32);
 
 #[derive(Debug, Clone)]
 pub(super) enum Node {
@@ -14,7 +14,7 @@ pub(super) enum Node {
 
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Operand {
-    Metric(Slot),
+    Metric(MetricIndex),
     Constant(f64),
 }
 
@@ -30,11 +30,11 @@ pub(super) enum Operator {
 
 impl Node {
     /// The metrics that are compared here, and with what.
-    pub(super) fn tests(&self, tests: &mut Vec<(Slot, &'static str, f64)>) {
+    pub(super) fn tests(&self, tests: &mut Vec<(MetricIndex, &'static str, f64)>) {
         match self {
             Node::All(nodes) | Node::Any(nodes) => nodes.iter().for_each(|node| node.tests(tests)),
-            Node::Test(Operand::Metric(slot), operator, value) => {
-                tests.push((*slot, operator.sign(), *value))
+            Node::Test(Operand::Metric(index), operator, value) => {
+                tests.push((*index, operator.sign(), *value))
             }
             Node::Test(Operand::Constant(_), ..) => {}
         }
@@ -48,7 +48,9 @@ impl Node {
             Node::Test(left, operator, right) => {
                 let left = match left {
                     Operand::Constant(number) => *number,
-                    Operand::Metric(Slot(index)) => values.get(*index as usize).copied().unwrap_or(f64::NAN),
+                    Operand::Metric(MetricIndex(index)) => {
+                        values.get(*index as usize).copied().unwrap_or(f64::NAN)
+                    }
                 };
                 operator.holds(left, *right)
             }

@@ -6,7 +6,7 @@ use super::{notice::Reason, workload::Engine};
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Part {
     /// Writes down what is to be kept over a restart.
-    Keeper(Kept),
+    Storage(Kept),
     /// Keeps others from the state directory.
     Lock,
     /// Takes posts at this address.
@@ -25,10 +25,10 @@ impl Part {
     /// What follows when it can't do its work.
     pub fn lost(&self) -> String {
         match self {
-            Self::Keeper(Kept::State) => "nothing is kept over a restart".into(),
-            Self::Keeper(Kept::Manifests) => "what manifests say now isn't kept over a restart".into(),
-            Self::Keeper(Kept::Identity) => "the new certificate ends with the agent".into(),
-            Self::Keeper(Kept::Unheard) => "what the server has not heard ends with the agent".into(),
+            Self::Storage(Kept::State) => "nothing is kept over a restart".into(),
+            Self::Storage(Kept::Manifests) => "what manifests say now isn't kept over a restart".into(),
+            Self::Storage(Kept::Identity) => "the new certificate ends with the agent".into(),
+            Self::Storage(Kept::Unheard) => "what the server has not heard ends with the agent".into(),
             Self::Lock => "another agent could take the same state directory".into(),
             Self::Listener(address) => format!("posts to '{address}' don't reach the agent"),
             Self::Receiver => "no posts are taken".into(),
@@ -43,11 +43,11 @@ impl Part {
     /// That it works again, if that has to be told.
     pub(in crate::agent) fn back(&self) -> Option<String> {
         Some(match self {
-            Self::Keeper(Kept::State) => "the state directory can be written again".into(),
-            Self::Keeper(Kept::Manifests) => "what manifests say is kept".into(),
-            Self::Keeper(Kept::Identity) => "the new certificate is kept now".into(),
+            Self::Storage(Kept::State) => "the state directory can be written again".into(),
+            Self::Storage(Kept::Manifests) => "what manifests say is kept".into(),
+            Self::Storage(Kept::Identity) => "the new certificate is kept now".into(),
             // that it is over is seen by the next event that is kept
-            Self::Keeper(Kept::Unheard) => return None,
+            Self::Storage(Kept::Unheard) => return None,
             Self::Lock => "the state directory is this agent's alone again".into(),
             Self::Listener(address) => format!("posts to '{address}' reach the agent"),
             Self::Receiver => "posts are taken again".into(),
@@ -59,7 +59,7 @@ impl Part {
 
     pub(in crate::agent) fn reasons(&self) -> (Reason, Reason) {
         match self {
-            Self::Keeper(_) => (Reason::StateNotKept, Reason::StateKept),
+            Self::Storage(_) => (Reason::StateNotKept, Reason::StateKept),
             _ => (Reason::Failed, Reason::Recovered),
         }
     }

@@ -34,7 +34,7 @@ impl Tracked {
         self.phase = Phase::Looking { ticket, adopting };
     }
 
-    /// Does all that can be done now, and says when it wants to be asked again. `gate`: what
+    /// Does all that can be done now, and says when it wants to be asked again. `allowance`: what
     /// its profiles say.
     pub(in crate::agent) fn advance(&mut self, allowance: Allowance, turn: &mut Turn<'_>) -> Wake {
         let update = self.judge_update(turn);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::agent::{
-    expression::{Expression, Slot},
+    expression::{Expression, MetricIndex},
     model::{report, workload::ListedProfile},
     profile::{Condition, ConditionId, Conditions, Metric},
 };
@@ -19,11 +19,12 @@ impl Conditions {
                     .push(report::Profile { name: condition.profile.to_string(), conditions: Vec::new() });
             }
             let tests = condition.expression.iter().flat_map(Expression::tests);
-            let test = |(Slot(slot), operator, value): (Slot, &'static str, f64)| report::Test {
-                metric: names.get(slot as usize).copied().unwrap_or_default().to_owned(),
-                operator,
-                value: some(value),
-            };
+            let test =
+                |(MetricIndex(index), operator, value): (MetricIndex, &'static str, f64)| report::Test {
+                    metric: names.get(index as usize).copied().unwrap_or_default().to_owned(),
+                    operator,
+                    value: some(value),
+                };
             let shown = report::Condition {
                 name: condition.name.to_string(),
                 expression: condition.expression.as_ref().map(ToString::to_string).unwrap_or_default(),
@@ -70,12 +71,12 @@ impl Conditions {
         profiles.iter().map(listed).collect()
     }
 
-    /// By slot.
+    /// By index.
     fn names(&self) -> Vec<&str> {
         let mut names = vec![""; self.values.len()];
         for (name, metric) in &self.metrics {
-            if let Some(Slot(slot)) = metric.slot {
-                names[slot as usize] = name;
+            if let Some(MetricIndex(index)) = metric.index {
+                names[index as usize] = name;
             }
         }
         names
@@ -88,11 +89,11 @@ impl Conditions {
             Err(error) => return format!("it can't be read: {}", error.to_string().replace('\n', " ")),
         };
         let mut why = expression.to_string();
-        for (index, Slot(slot)) in expression.slots().iter().enumerate() {
-            let value = some(self.values[*slot as usize]);
+        for (position, MetricIndex(index)) in expression.metrics().iter().enumerate() {
+            let value = some(self.values[*index as usize]);
             let value = value.map_or_else(|| "not posted".to_owned(), |value| value.to_string());
-            let link = if index == 0 { ", and" } else { "," };
-            why.push_str(&format!("{link} {} is {value}", names[*slot as usize]));
+            let link = if position == 0 { ", and" } else { "," };
+            why.push_str(&format!("{link} {} is {value}", names[*index as usize]));
         }
         why
     }

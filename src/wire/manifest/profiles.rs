@@ -9,7 +9,7 @@ use serde::{
 
 use crate::{
     agent::{
-        expression::{Expression, Slot},
+        expression::{Expression, MetricIndex},
         model::workload::{Condition, ListedCondition, ListedProfile, Profile},
     },
     wire::{
@@ -59,7 +59,7 @@ impl DeviceProfiles {
                 let at = at.then("conditions").then(index);
                 if count < MOST_CONDITIONS && is_usable(&name, &at, &mut names, faults) {
                     let expression = expression.unwrap_or_default();
-                    if let Err(error) = Expression::compile(&expression, &mut |_| Slot(0)) {
+                    if let Err(error) = Expression::compile(&expression, &mut |_| MetricIndex(0)) {
                         expressions
                             .push(Finding { field: at.then("expression"), message: error.to_string() });
                     }

@@ -270,7 +270,7 @@ impl<'a> Rules<'a> {
             .get(NAMES[name])
             .filter(|it| it.failed.as_ref().is_some_and(|failed| failed.id == *self.catalogue.id(asked)));
         let good = fallback.and_then(|it| self.catalogue.of(&it.good.id));
-        Some(good.map_or(asked, |good| Spec { schedule: asked.schedule, gate: asked.gate, ..good }))
+        Some(good.map_or(asked, |good| Spec { schedule: asked.schedule, condition: asked.condition, ..good }))
     }
 
     /// The agent keeps other fallbacks from now on.

@@ -4,7 +4,7 @@
 use super::{
     model::pressure::{Level, Resource},
     random::Random,
-    wishes::{CONTENTS, DEFINITIONS, GATES, NAMES, SCHEDULES, Spec, Wishes},
+    wishes::{CONDITIONS, CONTENTS, DEFINITIONS, NAMES, SCHEDULES, Spec, Wishes},
     *,
 };
 
@@ -209,7 +209,7 @@ pub(super) fn script(seed: u64, length: usize) -> Script {
 /// What chance alone hardly ever makes: a pod of an earlier content comes too late, and is still being removed when
 /// the conditions of the present one become false.
 fn two_at_once(mood: Mood, random: &mut Random, steps: &mut Vec<Step>) {
-    let first = Spec { schedule: 0, gate: 2, ..spec(random) };
+    let first = Spec { schedule: 0, condition: 2, ..spec(random) };
     let second = Spec { content: (first.content + 1) % CONTENTS, ..first };
     let answers =
         |steps: &mut Vec<Step>, count| steps.extend(std::iter::repeat_n(Step::Answer(0, How::Well), count));
@@ -261,7 +261,7 @@ fn two_at_once(mood: Mood, random: &mut Random, steps: &mut Vec<Step>) {
 /// What happens at the side of a phase, while it lasts: a limit comes to its end, the device runs short and doesn't
 /// any more, profiles and schedule change.
 fn beside(mood: Mood, random: &mut Random, steps: &mut Vec<Step>) {
-    let spec = Spec { schedule: 0, gate: 4, ..spec(random) };
+    let spec = Spec { schedule: 0, condition: 4, ..spec(random) };
     let only = |spec| Step::Manifests(Wishes { workloads: vec![spec], ..Wishes::default() });
     let mut shorten = |steps: &mut Vec<Step>| {
         for level in [Level::Low, Level::Fine] {
@@ -299,7 +299,7 @@ fn beside(mood: Mood, random: &mut Random, steps: &mut Vec<Step>) {
 /// Conditions fail while a pod is made, and more happens before that comes to its end; and a pod that was found goes
 /// before it was looked at.
 fn cut_short(mood: Mood, random: &mut Random, steps: &mut Vec<Step>) {
-    let spec = Spec { schedule: 1, gate: random.of(&[2, 4]), ..spec(random) };
+    let spec = Spec { schedule: 1, condition: random.of(&[2, 4]), ..spec(random) };
     let heat = |value| Step::Post { heat: true, value };
     let well =
         |steps: &mut Vec<Step>, count| steps.extend(std::iter::repeat_n(Step::Answer(0, How::Well), count));
@@ -370,7 +370,7 @@ fn cut_short(mood: Mood, random: &mut Random, steps: &mut Vec<Step>) {
 
 /// What ran well is edited so that it can't start, put back, and at once edited so that it ends as soon as it starts.
 fn edited_again(random: &mut Random, steps: &mut Vec<Step>) {
-    let good = Spec { schedule: 1, gate: 0, rootless: false, ..spec(random) };
+    let good = Spec { schedule: 1, condition: 0, rootless: false, ..spec(random) };
     let bad = Spec { content: (good.content + 1) % CONTENTS, ..good };
     // it may have a host port that the other one wants
     let beside = Spec { name: (good.name + 1) % NAMES.len(), ..good };
@@ -488,7 +488,7 @@ fn spec(random: &mut Random) -> Spec {
         content: random.below(CONTENTS),
         rootless: random.one_in(4),
         schedule: random.below(SCHEDULES),
-        gate: random.below(GATES),
+        condition: random.below(CONDITIONS),
     }
 }
 

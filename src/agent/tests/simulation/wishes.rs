@@ -1,20 +1,20 @@
-//! What may be wanted of the device: a few names, several contents of each, all schedules and gates; and an
+//! What may be wanted of the device: a few names, several contents of each, all schedules and conditions; and an
 //! account, apart from the agent's, of what the sources have said and of which conditions hold.
 
 use super::*;
 
 pub(super) const NAMES: [&str; 5] = ["a", "b", "c", "d", "e"];
-/// How many contents, schedules, gates and definitions of the device's profiles there are.
+/// How many contents, schedules, conditions and definitions of the device's profiles there are.
 pub(super) const CONTENTS: usize = 3;
 pub(super) const SCHEDULES: usize = 6;
-pub(super) const GATES: usize = 7;
+pub(super) const CONDITIONS: usize = 7;
 pub(super) const DEFINITIONS: usize = 4;
 
 /// An image that need not be pulled.
 pub(super) const BUILT_IN: &str = "built-in";
 
 /// A profile, and for each of its conditions that count the CPU limit that it gives.
-type Gated = (&'static str, &'static [(&'static str, Option<u64>)]);
+type Conditioned = (&'static str, &'static [(&'static str, Option<u64>)]);
 
 fn probe(period: u32, failure_threshold: u32, delay: u32) -> Arc<probe::Probe> {
     Arc::new(probe::Probe {
@@ -35,7 +35,7 @@ pub(super) struct Spec {
     pub(super) content: usize,
     pub(super) rootless: bool,
     pub(super) schedule: usize,
-    pub(super) gate: usize,
+    pub(super) condition: usize,
 }
 
 impl Spec {
@@ -67,8 +67,8 @@ impl Spec {
     }
 
     /// For each profile, the conditions of which one must hold, and the CPU limit that each gives.
-    pub(super) fn gates(self) -> &'static [Gated] {
-        match self.gate {
+    pub(super) fn conditions(self) -> &'static [Conditioned] {
+        match self.condition {
             0 | 1 => &[],
             2 => &[("p", &[("low", None)])],
             3 => &[("p", &[("hot", Some(50_000))])],
@@ -115,7 +115,7 @@ impl Spec {
         for (at, image) in self.images().iter().enumerate() {
             content.specification.edit(|it| it["containers"][at]["image"] = (*image).into());
         }
-        let listed = |(profile, conditions): &Gated| ListedProfile {
+        let listed = |(profile, conditions): &Conditioned| ListedProfile {
             name: (*profile).into(),
             conditions: conditions
                 .iter()
@@ -126,7 +126,7 @@ impl Spec {
             restart: self.restart(),
             schedule: self.schedule(),
             grace: S * [1, 10, 30][self.content],
-            profiles: self.gates().iter().map(listed).collect(),
+            profiles: self.conditions().iter().map(listed).collect(),
             probes: self.probes(),
             ..Workload::new(content)
         }
@@ -146,7 +146,7 @@ impl fmt::Display for Spec {
                 write!(f, ", retried after {initial:?} and {multiplier} times that")?;
             }
         }
-        for (profile, conditions) in self.gates() {
+        for (profile, conditions) in self.conditions() {
             let listed = conditions.iter().map(|(name, cpu)| match cpu {
                 Some(cpu) => format!("{name} ({cpu} µs)"),
                 None => (*name).to_string(),
@@ -170,8 +170,10 @@ impl Catalogue {
         for (name, content, rootless) in (0..NAMES.len()).flat_map(|name| {
             (0..CONTENTS).flat_map(move |content| [false, true].map(|it| (name, content, it)))
         }) {
-            for (schedule, gate) in (0..SCHEDULES).flat_map(|it| (0..GATES).map(move |gate| (it, gate))) {
-                let spec = Spec { name, content, rootless, schedule, gate };
+            for (schedule, condition) in
+                (0..SCHEDULES).flat_map(|it| (0..CONDITIONS).map(move |condition| (it, condition)))
+            {
+                let spec = Spec { name, content, rootless, schedule, condition };
                 let workload = Arc::new(spec.workload());
                 new.ids.insert(workload.id.clone(), spec);
                 new.workloads.insert(spec, workload);
@@ -188,7 +190,7 @@ impl Catalogue {
         &self.workloads[&spec].id
     }
 
-    /// What has this id, on some schedule and with some gate.
+    /// What has this id, on some schedule and with some condition.
     pub(super) fn of(&self, id: &WorkloadId) -> Option<Spec> {
         self.ids.get(id).copied()
     }
@@ -340,7 +342,7 @@ impl Wanted {
     }
 
     /// The listed conditions of a profile that hold.
-    fn holding(&self, (profile, listed): &Gated, metrics: &Metrics) -> Vec<Option<u64>> {
+    fn holding(&self, (profile, listed): &Conditioned, metrics: &Metrics) -> Vec<Option<u64>> {
         let (x, heat) = (metrics.x.map(|it| it.0), metrics.heat.map(|it| it.0));
         let defined = self.all().filter_map(|source| source.definition).find_map(|definition| {
             let of_it = DEFINED[definition].iter().filter(|it| it.0 == *profile);
@@ -353,11 +355,11 @@ impl Wanted {
 
     /// Whether all profiles of the workload hold.
     pub(super) fn allows(&self, spec: Spec, metrics: &Metrics) -> bool {
-        spec.gates().iter().all(|profile| !self.holding(profile, metrics).is_empty())
+        spec.conditions().iter().all(|profile| !self.holding(profile, metrics).is_empty())
     }
 
     /// The smallest limit that a condition which holds gives.
     pub(super) fn cpu(&self, spec: Spec, metrics: &Metrics) -> Option<u64> {
-        spec.gates().iter().flat_map(|profile| self.holding(profile, metrics)).flatten().min()
+        spec.conditions().iter().flat_map(|profile| self.holding(profile, metrics)).flatten().min()
     }
 }
