@@ -8,18 +8,10 @@ use std::{
 
 use super::architecture::sources;
 
-/// Parts whose own files may still import one another.
-const EXCEPTED: [&str; 1] = ["src/io/podman"];
-
 #[test]
 fn no_two_files_import_one_another() {
     let files = sources().into_iter().filter(|(name, _)| !is_test(name) && name != "src/main.rs");
-    let mut imports = imports(files);
-    for (name, imported) in &mut imports {
-        let part = EXCEPTED.iter().find(|part| name.starts_with(**part));
-        imported.retain(|other, _| part.is_none_or(|part| !other.starts_with(part)));
-    }
-    let circles = circles(imports);
+    let circles = circles(imports(files));
     assert!(circles.is_empty(), "these files import one another:\n\n{}", circles.join("\n"));
 }
 

@@ -508,14 +508,10 @@ fn documents_use_plain_words() {
 
 #[test]
 fn the_source_uses_plain_words() {
-    /// Parts that don't yet.
-    const EXCEPTED: [&str; 1] = ["src/io/podman"];
     let mut found = Vec::new();
     for (name, text) in sources() {
-        if !EXCEPTED.iter().any(|part| name.starts_with(part)) {
-            let wrong = text.lines().zip(1..).filter(|(line, _)| !is_plain(line));
-            found.extend(wrong.map(|(line, number)| format!("{name}:{number}: {}", line.trim())));
-        }
+        let wrong = text.lines().zip(1..).filter(|(line, _)| !is_plain(line));
+        found.extend(wrong.map(|(line, number)| format!("{name}:{number}: {}", line.trim())));
     }
     assert!(found.is_empty(), "{found:#?}");
 }

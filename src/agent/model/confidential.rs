@@ -35,7 +35,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_is_written_down_whole_and_shown_to_nobody() {
+    fn it_is_written_down_whole_and_shown_nowhere() {
         let whole = Confidential(json!({ "s": { "password": "aHVudGVyMg==" } }));
         assert_eq!(format!("{whole:?} {whole:#?}"), "(confidential) (confidential)");
         let text = serde_json::to_string(&whole).unwrap();

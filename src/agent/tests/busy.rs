@@ -50,7 +50,7 @@ fn who_keeps_the_processor_busy_is_named_once_and_goes_on() {
 }
 
 #[test]
-fn an_engine_that_does_not_tell_hides_nobody_of_another() {
+fn an_engine_that_does_not_tell_hides_no_workload_of_another() {
     let (mut content, spin) = (workload("calm", 1).content, workload("spin", 1));
     content.engine = Engine::Podman { rootless: true };
     let mut world = World::running(&[&Workload::new(content), &spin]);
@@ -71,7 +71,7 @@ fn an_engine_that_does_not_tell_hides_nobody_of_another() {
 }
 
 #[test]
-fn nobody_is_named_for_what_others_do_with_the_processor() {
+fn no_workload_is_named_for_what_others_do_with_the_processor() {
     let (a, b) = (workload("a", 1), workload("b", 1));
     let mut world = World::running(&[&a, &b]);
     world.used(&[(&a, 500)]);

@@ -216,7 +216,7 @@ fn what_is_refused_is_tried_again_after_the_back_off_and_told_once() {
 }
 
 #[test]
-fn a_next_agent_adopts_what_is_there_and_removes_what_nobody_wants() {
+fn a_next_agent_adopts_what_is_there_and_removes_what_is_not_wanted() {
     let (web, old) = (web(), on_kubernetes(&workload("old", 1)));
     let mut world = up(&web);
     world.want(&[&web, &old]);

@@ -118,7 +118,7 @@ fn a_limit_that_the_engine_did_not_answer_is_tried_again() {
 }
 
 #[test]
-fn a_limit_whose_outcome_comes_while_nobody_wants_the_pod_is_none_of_the_next_one() {
+fn a_limit_whose_outcome_comes_while_the_pod_is_not_wanted_is_none_of_the_next_one() {
     let w = limited(None, Some(20_000));
     let mut world = World::running(&[&w]);
     world.post("hot", 2.0);

@@ -59,7 +59,7 @@ fn each_state_of_the_link_has_words_for_people() {
 }
 
 #[test]
-fn a_device_nobody_approves_asks_for_days_ever_more_slowly_and_says_so_once() {
+fn a_device_that_is_not_approved_asks_for_days_ever_more_slowly_and_says_so_once() {
     let mut world = World::managed(Remembered::default());
     world.edge.approves = false;
     world.pass(HOUR);

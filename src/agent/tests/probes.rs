@@ -173,7 +173,7 @@ fn containers_that_ended_well_are_not_asked_before_a_list_shows_that_they_run_ag
 }
 
 #[test]
-fn an_unhealthy_pod_that_shall_never_be_restarted_is_stopped_for_good() {
+fn an_unhealthy_pod_that_is_never_restarted_is_stopped_for_good() {
     let mut w = watched();
     w.restart = RestartPolicy::Never;
     let mut world = World::running(&[&w]);

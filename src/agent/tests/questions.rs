@@ -63,7 +63,7 @@ fn a_pod_that_was_found_runs_since_it_began_and_not_since_it_was_found() {
 }
 
 #[test]
-fn a_condition_that_nobody_defines_is_named() {
+fn a_condition_that_is_not_defined_is_named() {
     let mut world = World::new();
     world.want(&[&gated("b", "lwo")]);
     world.settle();

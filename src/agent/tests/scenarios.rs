@@ -271,7 +271,7 @@ fn a_removed_workload_goes_and_an_emptied_directory_empties_the_device() {
 }
 
 #[test]
-fn nothing_is_removed_before_it_is_known_what_shall_run() {
+fn nothing_is_removed_before_it_is_known_what_is_wanted() {
     let w = workload("w", 1);
     let mut world = World::new();
     world.pods.insert(w.id.clone(), ("w".into(), ContainerState::Running, 1));
@@ -343,7 +343,7 @@ fn what_could_not_be_understood_this_time_stays_as_it_was() {
 }
 
 #[test]
-fn what_an_earlier_process_left_stays_while_a_part_of_what_shall_run_cannot_be_read() {
+fn what_an_earlier_process_left_stays_while_a_part_of_what_is_wanted_cannot_be_read() {
     let (a, b, c) = (workload("a", 1), workload("b", 1), workload("c", 1));
     let mut world = World::running(&[&a]);
     world.pods.insert(b.id.clone(), ("b".into(), ContainerState::Running, 1)); // from before this process

@@ -267,7 +267,7 @@ fn what_a_default_limit_allows_is_not_too_much() {
 }
 
 #[test]
-fn where_nobody_can_make_room_it_is_said_once_and_seldom_tried() {
+fn where_no_eviction_can_make_room_it_is_said_once_and_seldom_tried() {
     let a = workload("a", 1);
     let mut world = World::running(&[&a]);
     world.memory(Level::Critical);
@@ -279,7 +279,7 @@ fn where_nobody_can_make_room_it_is_said_once_and_seldom_tried() {
 }
 
 #[test]
-fn what_nobody_can_help_does_not_keep_the_other_from_being_seen_to() {
+fn what_cannot_be_helped_does_not_keep_the_other_from_being_seen_to() {
     let a = workload("a", 1);
     let mut world = World::running(&[&a]);
     world.press(Resource::Disk, Level::Critical);

@@ -114,7 +114,7 @@ impl Client {
         Self { agent: unix::agent(socket), socket: socket.into() }
     }
 
-    /// The same for one request, which ends when somebody hangs up.
+    /// The same for one request, which ends when it is hung up.
     pub(super) fn until(&self, hangup: Hangup) -> Self {
         Self { agent: unix::agent_until(&self.socket, hangup), socket: self.socket.clone() }
     }

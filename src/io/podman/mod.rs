@@ -26,14 +26,13 @@ use std::{
     io,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Mutex, MutexGuard},
-    thread,
 };
 
 use crossbeam_channel::Sender;
 
 pub use self::config::Config;
 use self::tasks::{Done, Tasks};
-use super::lock;
+use super::{lock, spawn_with_stack};
 use crate::agent::{
     Event,
     model::{
@@ -116,8 +115,7 @@ impl Podman {
             lanes[lane].places -= 1;
         }
         let shared = Arc::clone(&self.shared);
-        let thread = thread::Builder::new().name("podman".into()).stack_size(STACK);
-        let error = thread.spawn(move || shared.work(lane, order)).err()?;
+        let error = spawn_with_stack("podman", STACK, move || shared.work(lane, order)).err()?;
         self.shared.lanes()[lane].places += 1;
         start.iter().for_each(|id| self.shared.tasks.over(id));
         let failure = Failure::Engine(format!("failed to start a thread for podman: {error}"));
@@ -156,7 +154,7 @@ impl Shared {
         // held until the outcome is told, so that no exit overtakes it
         let pod = running.as_ref().map(|(pod, _)| pod.clone());
         let quiet = running.map(|(pod, processes)| self.tasks.exits().watch(&pod, processes));
-        let _ = self.events.send(Event::Done(outcome)); // nobody listens: the agent ends
+        let _ = self.events.send(Event::Done(outcome)); // an error: the agent ends
         drop(quiet);
         if let Some(pod) = pod {
             self.tasks.watch_forks(&pod);

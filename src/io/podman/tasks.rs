@@ -79,7 +79,7 @@ pub(super) struct Tasks {
     ours: Mutex<BTreeMap<WorkloadId, Box<str>>>,
     /// The containers of those that were looked at: as long as all are there, it is the same pod.
     looked: Mutex<BTreeMap<WorkloadId, Vec<Known>>>,
-    /// The control groups of the pods that were looked at, and the CPU limit that each shall have.
+    /// The control groups of the pods that were looked at, and the CPU limit that each is to have.
     cgroups: Mutex<BTreeMap<WorkloadId, (Cgroup, CpuLimit)>>,
     /// The graces of the stops under way: podman's list of pods, and a look at one of these, waits for them.
     graces: Mutex<Vec<Duration>>,
@@ -244,7 +244,7 @@ impl Tasks {
                 .is_ok_and(|answer| answer.is_missing())
     }
 
-    /// The pod, if there is one; a failure if it is somebody else's.
+    /// The pod, if there is one; a failure if it isn't this agent's.
     fn inspect(&self, id: &WorkloadId) -> Result<Option<InspectedPod>, Failure> {
         let answer = self.wait_for(&format!("pods/{id}/json"), &[])?;
         if answer.is_missing() {

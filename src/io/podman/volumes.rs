@@ -98,7 +98,7 @@ impl Volumes {
     pub(super) fn tidy(&self, has_pod: &dyn Fn(&WorkloadId) -> bool) {
         for entry in fs::read_dir(&self.directory).into_iter().flatten().flatten() {
             let id = WorkloadId::from_pod_name(&entry.file_name().to_string_lossy());
-            // held, so that nobody starts in between
+            // held, so that none starts in between
             let starting = lock(&self.starting);
             if !starting.contains(&id)
                 && !has_pod(&id)

@@ -67,7 +67,7 @@ impl Tasks {
     /// Which pods of ours have host ports that this one wants.
     ///
     /// # Errors
-    /// Somebody else has one.
+    /// Another program has one.
     fn holders(&self, workload: &Workload) -> Result<Vec<(String, WorkloadId)>, Failure> {
         let wanted = host_ports(&workload.content.specification.value());
         let taken: Vec<HostPort> = wanted.into_iter().filter(is_taken).collect();
@@ -138,7 +138,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_port_is_taken_where_somebody_listens_at_its_address() {
+    fn a_port_is_taken_where_its_address_is_listened_on() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let at = listener.local_addr().unwrap();
         let port = |ip: &str, is_udp| HostPort { ip: ip.parse().ok(), port: at.port(), is_udp };

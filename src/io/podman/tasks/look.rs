@@ -43,7 +43,7 @@ impl Tasks {
         };
         let seen: Vec<Seen> = known.iter().map(now).collect::<Option<_>>()?;
         for (known, seen) in known.iter_mut().zip(&seen) {
-            // somebody may start it again: then podman tells
+            // it may be started again: then podman tells
             known.life.take_if(|_| seen.process.is_none());
         }
         Some(seen)
@@ -99,7 +99,7 @@ impl Tasks {
                         may_have_ended = false;
                         continue;
                     }
-                    // somebody killed its conmon, and so podman never learns that it has ended
+                    // its conmon was killed, and so podman never learns that it has ended
                     Err(Unwatchable::Gone) if now.cgroup_path.is_empty() => {
                         (ContainerState::Stuck("its process is gone, and podman doesn't know".into()), None)
                     }

@@ -113,7 +113,7 @@ impl<'a> Making<'a> {
         for request in self.plan.own_volumes() {
             let mut answer = self.post("volumes/create", request)?;
             if matches!(answer.done(), Err(Error::Refused(why)) if why.contains("already exists")) {
-                // of a pod that somebody else removed
+                // of a pod that was removed by another program
                 self.tasks.client.delete(&format!("volumes/{}", request.name), &[], LIMIT)?.done()?;
                 answer = self.post("volumes/create", request)?;
             }
