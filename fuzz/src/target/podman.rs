@@ -20,17 +20,7 @@ pub(super) fn run(input: &[u8]) {
             assert!(read.is_err() || is_mapping, "a list was taken for {}", stringify!($kind));
         )* };
     }
-    typed!(
-        ListedPod,
-        InspectedPod,
-        InspectedContainer,
-        PodContainer,
-        State,
-        Refusal,
-        Played,
-        Started,
-        Volume
-    );
+    typed!(ListedPod, InspectedPod, InspectedContainer, PodContainer, State, Refusal, PodsContainer, Volume);
     typed!(PullProgress, InspectedImage, ContainerEvent, ListedContainer);
     if let Ok(pods) = from_json::<Vec<podman::ListedPod>>(input) {
         for pod in &pods {
@@ -43,12 +33,7 @@ pub(super) fn run(input: &[u8]) {
     if let Ok(container) = from_json::<podman::InspectedContainer>(input) {
         container.state.meaning();
         container.cpu_limit();
-        container.annotation("a");
-        container.pids_limit();
         time(&container.created);
-    }
-    if let Ok(played) = from_json::<podman::Played>(input) {
-        podman::plain(&played.errors());
     }
     podman::memory_usage(&value, "c1");
     podman::disk_usage(&value, "web-0123456789ab");

@@ -7,6 +7,7 @@ use std::{
     sync::Arc,
 };
 
+use crate::scratch;
 use device_worker_ng::{
     agent::model::{
         fallback::{Fallback, Fallbacks},
@@ -22,7 +23,6 @@ use device_worker_ng::{
         },
     },
 };
-use crate::scratch;
 
 pub(super) fn holds(workload: &Arc<Workload>) {
     assert_eq!(WorkloadId::from_pod_name(workload.id.as_str()), workload.id);
@@ -39,8 +39,12 @@ pub(super) fn holds(workload: &Arc<Workload>) {
 /// Both engines get what they can read.
 fn engines(workload: &Workload) {
     if matches!(workload.content.engine, Engine::Podman { .. }) {
-        let agent =
-            Agent { owner: "owner", device_id: "demo", limits: &pod::Limits::default(), trees: Some("/volumes") };
+        let agent = Agent {
+            owner: "owner",
+            device_id: "demo",
+            limits: &pod::Limits::default(),
+            trees: Some("/volumes"),
+        };
         let plan = Plan::new(workload, agent, Facts::default()).unwrap_or_else(|error| panic!("{error}"));
         let pod = plan.pod(Some(1000)).map(|pod| serde_json::to_string(&pod).expect("JSON"));
         assert!(pod.is_ok_and(|pod| pod.contains(workload.id.as_str())));
