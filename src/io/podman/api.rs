@@ -140,6 +140,13 @@ impl Client {
         self.read(self.post_raw(path, query, body, None, limit))
     }
 
+    /// Whether there is such a thing.
+    pub(super) fn has(&self, path: &str, query: Query, limit: Duration) -> Result<bool, Error> {
+        let request = self.agent.head(format!("{BASE}{path}")).query_pairs(query.iter().copied());
+        let answer = self.read(request.config().timeout_global(Some(limit)).build().call())?;
+        if answer.is_missing() { Ok(false) } else { answer.done().map(|()| true) }
+    }
+
     /// Puts an archive.
     pub(super) fn put(
         &self,

@@ -1,6 +1,6 @@
 //! Paths of the host that volumes name: whether what is there is what was asked for, and what is to be made.
 //!
-//! The agent may see less of the host than podman does: that nothing is there is podman's to say.
+//! The agent may see less of the host than podman does, and may change less: that nothing is there is podman's to say.
 
 use std::{
     fs::{self, DirBuilder, Metadata, OpenOptions},
@@ -15,24 +15,44 @@ use rustix::{
 
 use crate::wire::podman::libpod::HostPath;
 
+/// What only podman can make, or tell whether it is there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Wanted {
+    pub(super) path: String,
+    pub(super) is_directory: bool,
+}
+
 /// Makes what may be missing, and refuses what isn't what its volume says.
-pub(super) fn prepare(HostPath { path, kind }: &HostPath) -> Result<(), String> {
-    let found = match (fs::metadata(path), kind.as_str()) {
-        (Err(error), "DirectoryOrCreate") if error.kind() == ErrorKind::NotFound => {
-            let made = DirBuilder::new().recursive(true).mode(0o755).create(path);
-            return made.map_err(|error| format!("failed to make the directory '{path}': {error}"));
+pub(super) fn prepare(HostPath { path, kind }: &HostPath) -> Result<Option<Wanted>, String> {
+    let is_directory = kind == "DirectoryOrCreate";
+    let wanted = || Some(Wanted { path: path.clone(), is_directory });
+    let is_to_be_made = is_directory || kind == "FileOrCreate";
+    // the service manager may give the agent others of its own
+    let is_private = ["/tmp/", "/var/tmp/"].iter().any(|place| path.starts_with(place));
+    match fs::metadata(path) {
+        Ok(found) if is(&found, kind) => Ok(None),
+        Ok(_) => Err(format!("'{path}' is no {}", kind.trim_end_matches("OrCreate"))),
+        Err(_) if !is_to_be_made => Ok(None),
+        Err(error) if is_private || error.kind() != ErrorKind::NotFound => Ok(wanted()),
+        Err(_) => {
+            let (made, what) = if is_directory {
+                (DirBuilder::new().recursive(true).mode(0o755).create(path), "directory")
+            } else {
+                let open = OpenOptions::new().write(true).create_new(true).mode(0o644).open(path);
+                (open.map(drop), "file")
+            };
+            match made {
+                Ok(()) => Ok(None),
+                Err(error) if is_forbidden(error.kind()) => Ok(wanted()),
+                Err(error) => Err(format!("failed to make the {what} '{path}': {error}")),
+            }
         }
-        (Err(error), "FileOrCreate") if error.kind() == ErrorKind::NotFound => {
-            let made = OpenOptions::new().write(true).create_new(true).mode(0o644).open(path);
-            return made.map(drop).map_err(|error| format!("failed to make the file '{path}': {error}"));
-        }
-        (Err(_), _) => return Ok(()),
-        (Ok(found), _) => found,
-    };
-    match is(&found, kind) {
-        true => Ok(()),
-        false => Err(format!("'{path}' is no {}", kind.trim_end_matches("OrCreate"))),
     }
+}
+
+/// For the agent: it is no reason why podman should not.
+fn is_forbidden(error: ErrorKind) -> bool {
+    matches!(error, ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem)
 }
 
 fn is(found: &Metadata, kind: &str) -> bool {
@@ -48,8 +68,8 @@ fn is(found: &Metadata, kind: &str) -> bool {
 }
 
 /// Sees to it that this part of a volume is there, which is a directory if it has to be made, and that it is in the
-/// volume: what containers wrote there may lead anywhere.
-pub(super) fn part(volume: &str, path: &str) -> Result<(), String> {
+/// volume: what containers wrote there may lead anywhere. What the agent may not make, podman can.
+pub(super) fn part(volume: &str, path: &str) -> Result<Option<Wanted>, String> {
     let failed = |error: io::Error| format!("failed to make '{path}' in the volume '{volume}': {error}");
     let flags = OFlags::PATH | OFlags::CLOEXEC;
     let root =
@@ -87,7 +107,7 @@ pub(super) fn part(volume: &str, path: &str) -> Result<(), String> {
         };
         end += 1;
     }
-    Ok(())
+    Ok(None)
 }
 
 #[cfg(test)]
@@ -121,17 +141,18 @@ mod tests {
 
     #[test]
     fn a_path_is_what_its_volume_says_or_is_made() {
-        let place = tempfile::tempdir().unwrap();
+        // not below /tmp, where podman is asked
+        let place = tempfile::tempdir_in(std::env::current_dir().unwrap().join("target")).unwrap();
         let at = |path: &str, kind: &str| {
             let path = place.path().join(path).display().to_string();
             prepare(&HostPath { path, kind: kind.to_owned() })
         };
         for (path, kind) in [("d/e", "DirectoryOrCreate"), ("f", "FileOrCreate")] {
-            at(path, kind).unwrap();
-            at(path, kind).unwrap();
+            assert_eq!((at(path, kind), at(path, kind)), (Ok(None), Ok(None)));
+            assert!(place.path().join(path).exists());
         }
         for kind in ["", "Directory", "DirectoryOrCreate"] {
-            at("d", kind).unwrap();
+            assert_eq!(at("d", kind), Ok(None));
         }
         for (path, kind) in
             [("d", "File"), ("f", "Directory"), ("f", "Socket"), ("f", "CharDevice"), ("d", "FileOrCreate")]
@@ -139,7 +160,10 @@ mod tests {
             assert!(at(path, kind).unwrap_err().contains(" is no "), "{path} {kind}");
         }
         assert!(at("x/y", "FileOrCreate").unwrap_err().contains("failed to make the file"));
-        prepare(&HostPath { path: "/dev/zero".into(), kind: "CharDevice".into() }).unwrap();
-        at("missing", "Directory").unwrap();
+        let device = HostPath { path: "/dev/zero".into(), kind: "CharDevice".into() };
+        assert_eq!((prepare(&device), at("missing", "Directory")), (Ok(None), Ok(None)));
+        let path = "/var/tmp/no-such-directory/f".to_owned();
+        let wanted = Wanted { path: path.clone(), is_directory: false };
+        assert_eq!(prepare(&HostPath { path, kind: "FileOrCreate".into() }), Ok(Some(wanted)));
     }
 }

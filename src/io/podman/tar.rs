@@ -4,32 +4,54 @@ use crate::wire::podman::libpod::Tree;
 
 const BLOCK: usize = 512;
 
-/// The files of a tree; those on the way to them are podman's to make. They are root's.
+/// The files of a tree; the directories on the way to them are podman's to make.
 ///
 /// # Errors
 /// A path is too long for an archive.
 pub(super) fn archive(tree: &Tree) -> Result<Vec<u8>, String> {
     let mut all = Vec::new();
     for file in &tree.files {
-        let mut header = [0; BLOCK];
-        let (prefix, name) = parted(&file.path).ok_or_else(|| format!("`{}` is too long", file.path))?;
-        put(&mut header, 0, name.as_bytes());
-        put(&mut header, 100, format!("{:07o}", file.mode).as_bytes());
-        put(&mut header, 108, b"0000000");
-        put(&mut header, 116, b"0000000");
-        put(&mut header, 124, format!("{:011o}", file.content.len()).as_bytes());
-        put(&mut header, 136, b"00000000000");
-        put(&mut header, 148, b"        0"); // blanks count for the sum that comes here; a file
-        put(&mut header, 257, b"ustar\x0000");
-        put(&mut header, 345, prefix.as_bytes());
-        let sum: u32 = header.iter().map(|byte| u32::from(*byte)).sum();
-        put(&mut header, 148, format!("{sum:06o}\0").as_bytes());
-        all.extend_from_slice(&header);
-        all.extend_from_slice(&file.content);
-        all.resize(all.len().next_multiple_of(BLOCK), 0);
+        add(&mut all, &file.path, file.mode, Some(&file.content))?;
     }
+    Ok(ended(all))
+}
+
+/// One directory, or one empty file.
+///
+/// # Errors
+/// The path is too long for an archive.
+pub(super) fn single(path: &str, is_directory: bool) -> Result<Vec<u8>, String> {
+    let mut all = Vec::new();
+    if is_directory { add(&mut all, path, 0o755, None) } else { add(&mut all, path, 0o644, Some(&[])) }?;
+    Ok(ended(all))
+}
+
+/// A file with its content, or a directory. They are root's.
+fn add(all: &mut Vec<u8>, path: &str, mode: u32, content: Option<&[u8]>) -> Result<(), String> {
+    let mut header = [0; BLOCK];
+    let (prefix, name) = parted(path).ok_or_else(|| format!("`{path}` is too long"))?;
+    let bytes = content.unwrap_or_default();
+    put(&mut header, 0, name.as_bytes());
+    put(&mut header, 100, format!("{mode:07o}").as_bytes());
+    put(&mut header, 108, b"0000000");
+    put(&mut header, 116, b"0000000");
+    put(&mut header, 124, format!("{:011o}", bytes.len()).as_bytes());
+    put(&mut header, 136, b"00000000000");
+    // blanks count for the sum that comes here; then its kind
+    put(&mut header, 148, if content.is_some() { b"        0" } else { b"        5" });
+    put(&mut header, 257, b"ustar\x0000");
+    put(&mut header, 345, prefix.as_bytes());
+    let sum: u32 = header.iter().map(|byte| u32::from(*byte)).sum();
+    put(&mut header, 148, format!("{sum:06o}\0").as_bytes());
+    all.extend_from_slice(&header);
+    all.extend_from_slice(bytes);
+    all.resize(all.len().next_multiple_of(BLOCK), 0);
+    Ok(())
+}
+
+fn ended(mut all: Vec<u8>) -> Vec<u8> {
     all.resize(all.len() + 2 * BLOCK, 0);
-    Ok(all)
+    all
 }
 
 fn put(header: &mut [u8; BLOCK], at: usize, bytes: &[u8]) {

@@ -17,11 +17,14 @@ use crate::{
     },
     io::podman::{
         api::{Answer, Error},
-        paths, tar,
+        paths::{self, Wanted},
+        tar,
     },
     wire::podman::{
         answers::plain,
-        libpod::{Agent, Facts, Image, NETWORK, Plan, Step, SubPath, infra_name, redacted},
+        libpod::{
+            Agent, Facts, HOST, Image, NETWORK, Plan, Step, SubPath, VolumeRequest, infra_name, redacted,
+        },
         pod::own_prefix,
         session,
     },
@@ -38,6 +41,8 @@ pub(super) struct Making<'a> {
     images: BTreeMap<String, Image>,
     /// podman's ids, with what the author calls these.
     ids: Vec<(String, String)>,
+    /// Paths of the host that the agent couldn't see to.
+    wanted: Vec<Wanted>,
 }
 
 /// Says what a refusal is about.
@@ -67,7 +72,7 @@ impl<'a> Making<'a> {
         };
         let plan = Plan::new(workload, agent, facts).map_err(Error::Refused)?;
         let (places, images, ids) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
-        let making = Self { tasks, workload, plan, facts, places, images, ids };
+        let making = Self { tasks, workload, plan, facts, places, images, ids, wanted: Vec::new() };
         let trees: Vec<_> = making.plan.trees().collect();
         if agent.trees.is_some() {
             tasks.volumes.make(&workload.id, &trees).map_err(Error::Refused)?;
@@ -75,10 +80,11 @@ impl<'a> Making<'a> {
             let why = "volumes with Secrets take an agent of the user whose podman it is";
             return Err(Error::Refused(why.to_owned()));
         }
+        let mut wanted = Vec::new();
         for path in making.plan.host_paths() {
-            paths::prepare(path).map_err(Error::Refused)?;
+            wanted.extend(paths::prepare(path).map_err(Error::Refused)?);
         }
-        Ok(making)
+        Ok(Self { wanted, ..making })
     }
 
     /// The same once more: what was made of it is gone.
@@ -111,22 +117,17 @@ impl<'a> Making<'a> {
     /// The volumes that go with the pod, and those of which parts are mounted.
     pub(super) fn volumes(&mut self) -> Result<(), Error> {
         for request in self.plan.own_volumes() {
-            let mut answer = self.post("volumes/create", request)?;
-            if matches!(answer.done(), Err(Error::Refused(why)) if why.contains("already exists")) {
-                // of a pod that was removed by another program
-                self.tasks.client.delete(&format!("volumes/{}", request.name), &[], LIMIT)?.done()?;
-                answer = self.post("volumes/create", request)?;
-            }
-            let place = place(&answer)?;
-            let mode = if self.plan.group() { 0o2777 } else { 0o777 };
-            self.places.insert(request.name.clone(), place.clone());
-            if !request.is_open {
-                continue;
-            }
-            // where this isn't the agent's to do, only its owner may write, which is the containers' user if they have one
-            if let Err(error) = fs::set_permissions(&place, fs::Permissions::from_mode(mode)) {
+            let mut place = self.volume(request)?;
+            let mode = fs::Permissions::from_mode(if self.plan.group() { 0o2777 } else { 0o777 });
+            if request.is_open
+                && let Err(error) = fs::set_permissions(&place, mode)
+            {
                 log::debug!("failed to open '{place}' to all users: {error}");
+                if let Some(plain) = request.plain() {
+                    place = self.volume(&plain)?;
+                }
             }
+            self.places.insert(request.name.clone(), place);
         }
         for name in self.plan.claims_in_parts() {
             let mut answer = self.tasks.client.get(&format!("volumes/{name}/json"), &[], LIMIT)?;
@@ -138,8 +139,45 @@ impl<'a> Making<'a> {
         Ok(())
     }
 
-    /// The files in volumes of podman's.
+    /// A new volume; says where it is.
+    fn volume(&self, request: &VolumeRequest) -> Result<String, Error> {
+        let mut answer = self.post("volumes/create", request)?;
+        if matches!(answer.done(), Err(Error::Refused(why)) if why.contains("already exists")) {
+            // of a pod that somebody else removed
+            self.tasks.client.delete(&format!("volumes/{}", request.name), &[], LIMIT)?.done()?;
+            answer = self.post("volumes/create", request)?;
+        }
+        place(&answer)
+    }
+
+    /// Has podman make what the agent may not.
+    fn by_podman(&self, wanted: &[Wanted]) -> Result<(), Error> {
+        let Some(surveyor) = self.plan.surveyor().filter(|_| !wanted.is_empty()) else { return Ok(()) };
+        let answer: Value = self.post("containers/create", &surveyor)?.json()?;
+        let path = format!("containers/{}", answer["Id"].as_str().unwrap_or_default());
+        let archive = format!("{path}/archive");
+        let client = &self.tasks.client;
+        for Wanted { path, is_directory } in wanted {
+            let has = |path: &str| client.has(&archive, &[("path", &format!("{HOST}{path}"))], LIMIT);
+            if has(path)? {
+                continue;
+            }
+            if let (false, Some((directory, _))) = (is_directory, path.rsplit_once('/'))
+                && !directory.is_empty()
+                && !has(directory)?
+            {
+                let why = format!("failed to make the file '{path}': there is no directory '{directory}'");
+                return Err(Error::Refused(why));
+            }
+            let body = tar::single(path.trim_matches('/'), *is_directory).map_err(Error::Refused)?;
+            client.put(&archive, &[("path", HOST), ("copyUIDGID", "false")], &body, LIMIT)?.done()?;
+        }
+        client.delete(&path, &[("force", "true"), ("timeout", "0")], LIMIT)?.done()
+    }
+
+    /// The files in volumes of podman's, and the paths of the host.
     pub(super) fn files(&self) -> Result<(), Error> {
+        self.by_podman(&self.wanted)?;
         let Some((carrier, trees)) = self.plan.carrier() else { return Ok(()) };
         let answer: Value = self.post("containers/create", &carrier)?.json()?;
         let path = format!("containers/{}", answer["Id"].as_str().unwrap_or_default());
@@ -186,7 +224,12 @@ impl<'a> Making<'a> {
         let made = self.plan.container(step, self.facts, &image, &place).map_err(Error::Refused)?;
         for SubPath { volume, path } in &made.parts {
             let place = self.places.get(volume).unwrap_or(volume);
-            paths::part(place, path).map_err(|why| Error::Refused(format!("{}: {why}", shown(step))))?;
+            let refused = |why: String| Error::Refused(format!("{}: {why}", shown(step)));
+            if let Some(wanted) = paths::part(place, path).map_err(refused)? {
+                self.by_podman(&[wanted])?;
+                // what is there now may still lead elsewhere
+                paths::part(place, path).map_err(refused)?;
+            }
         }
         let answer: Value =
             self.post("containers/create", &made.request)?.json().map_err(about(&shown(step)))?;

@@ -6,7 +6,7 @@ use super::{
     fields::Asking,
     part::{Part, Problem},
     pod::labels,
-    request::{ContainerRequest, Mode, VolumeMount},
+    request::{Bind, ContainerRequest, Mode, VolumeMount},
     resources,
     security::Security,
     volumes::{SubPath, Volumes},
@@ -16,6 +16,8 @@ use crate::{
     wire::podman::pod::{container_name, own_prefix, pids_limit_annotation},
 };
 
+/// Where the root of the host is in a container that never runs.
+pub const HOST: &str = "/host";
 /// Whether init containers run at each start of a pod, and stay; ours run once, as a pod is started once.
 const INIT_CONTAINER_TYPE: &str = "io.podman.annotations.init.container.type";
 
@@ -79,18 +81,9 @@ pub(super) fn request(
     Ok(Made { request, parts: mounts.parts })
 }
 
-/// One that never runs: it only has these volumes of the pod, by their names in the specification.
-pub(super) fn carrier<'a>(
-    asking: &Asking,
-    image: String,
-    volumes: impl Iterator<Item = (&'a str, &'a str)>,
-) -> ContainerRequest {
+/// One that never runs: podman puts files into its volumes.
+pub(super) fn carrier(asking: &Asking, image: String) -> ContainerRequest {
     let id = &asking.workload.id;
-    let mount = |(dest, volume): (&str, &str)| VolumeMount {
-        name: format!("{}{volume}", own_prefix(id)),
-        dest: dest.to_owned(),
-        options: vec!["nocopy".to_owned()],
-    };
     ContainerRequest {
         // no name of a container ends so
         name: format!("{id}-files_"),
@@ -98,7 +91,18 @@ pub(super) fn carrier<'a>(
         image,
         labels: labels(asking),
         restart_policy: "no",
-        volumes: volumes.map(mount).collect(),
         ..ContainerRequest::default()
     }
+}
+
+/// The volume of this name in the specification.
+pub(super) fn carried(asking: &Asking, volume: &str, dest: &str) -> VolumeMount {
+    let name = format!("{}{volume}", own_prefix(&asking.workload.id));
+    VolumeMount { name, dest: dest.to_owned(), options: vec!["nocopy".to_owned()] }
+}
+
+/// All that the host has.
+pub(super) fn host() -> Bind {
+    let options = vec!["rbind".to_owned()];
+    Bind { kind: "bind", source: "/".to_owned(), destination: HOST.to_owned(), options }
 }

@@ -26,7 +26,7 @@ mod volumes;
 
 use serde_json::Value;
 
-pub use container::Made;
+pub use container::{HOST, Made};
 pub use facts::{Agent, Facts, Image};
 use fields::Asking;
 use part::Part;
@@ -154,11 +154,19 @@ impl<'a> Plan<'a> {
         }
         let whole = Part::whole(&self.specification);
         let asking = self.asking(&whole, Facts::default());
-        let image = self.steps.first()?.image.clone();
-        Some((
-            container::carrier(&asking, image, trees.iter().map(|(dest, tree)| (&**dest, &*tree.name))),
-            trees,
-        ))
+        let mut carrier = container::carrier(&asking, self.steps.first()?.image.clone());
+        let carried = trees.iter().map(|(dest, tree)| container::carried(&asking, &tree.name, dest));
+        carrier.volumes.extend(carried);
+        Some((carrier, trees))
+    }
+
+    /// A container that never runs, and has the root of the host at [`HOST`].
+    pub fn surveyor(&self) -> Option<ContainerRequest> {
+        let whole = Part::whole(&self.specification);
+        let asking = self.asking(&whole, Facts::default());
+        let mut surveyor = container::carrier(&asking, self.steps.first()?.image.clone());
+        surveyor.mounts.push(container::host());
+        Some(surveyor)
     }
 
     /// `volumes/create`, for those that go with the pod.
