@@ -221,7 +221,15 @@ impl<'a> Making<'a> {
     pub(super) fn container(&mut self, step: &Step) -> Result<(), Error> {
         let image = self.image(step)?;
         let place = |name: &str| self.places.get(name).cloned().unwrap_or_default();
-        let made = self.plan.container(step, self.facts, &image, &place).map_err(Error::Refused)?;
+        let mut made = self.plan.container(step, self.facts, &image, &place).map_err(Error::Refused)?;
+        if self.facts.major >= 5 && made.request.lacks_memory() {
+            let infra = infra_name(self.workload.id.as_str());
+            let answer = self.tasks.client.get(&format!("containers/{infra}/json"), &[], LIMIT)?;
+            let answer: Value = answer.json()?;
+            if let Some(place) = answer["StaticDir"].as_str() {
+                made.request.share_memory(format!("{place}/shm"));
+            }
+        }
         for SubPath { volume, path } in &made.parts {
             let place = self.places.get(volume).unwrap_or(volume);
             let refused = |why: String| Error::Refused(format!("{}: {why}", shown(step)));

@@ -64,6 +64,8 @@ impl Tasks {
                 (error, _) => error.into(),
             });
         }
+        // podman 5 sets a pod's own limit anew at each start of a container
+        self.keep_limits();
         let found = self.ask(id)?;
         Ok(found.map(|found| found.into_iter().map(|one| one.seen).collect()))
     }

@@ -5,6 +5,9 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+/// Memory that the containers of a pod share.
+const SHARED: &str = "/dev/shm";
+
 fn is_false(flag: &bool) -> bool {
     !*flag
 }
@@ -164,6 +167,22 @@ pub struct ContainerRequest {
     pub(super) volumes: Vec<VolumeMount>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) devices: Vec<Device>,
+}
+
+impl ContainerRequest {
+    /// Whether podman 5 would take away its shared memory, too.
+    pub fn lacks_memory(&self) -> bool {
+        let taken = |dest: &str| dest.trim_end_matches('/') == SHARED;
+        self.read_only_filesystem
+            && !self.mounts.iter().any(|mount| taken(&mount.destination))
+            && !self.volumes.iter().any(|volume| taken(&volume.dest))
+    }
+
+    /// Gives it the shared memory of its pod, which is there.
+    pub fn share_memory(&mut self, source: String) {
+        let options = vec!["rbind".to_owned(), "rw".to_owned()];
+        self.mounts.push(Bind { kind: "bind", source, destination: SHARED.to_owned(), options });
+    }
 }
 
 #[derive(Debug, PartialEq, Serialize)]

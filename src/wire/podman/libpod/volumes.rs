@@ -23,7 +23,7 @@ pub(super) enum Source {
     /// Files that the agent writes.
     Tree(Tree),
     /// A volume of podman's.
-    Named { name: String, in_memory: bool },
+    Named { name: String, in_memory: bool, read_only: bool },
     /// A path of the host.
     Host(HostPath),
 }
@@ -82,12 +82,12 @@ impl Volumes {
                 };
                 let limit = resources::quantity(&empty.get("sizeLimit"), false)?;
                 volumes.own.push(request(&named, in_memory.then_some(limit), owner, group));
-                Source::Named { name: named, in_memory }
+                Source::Named { name: named, in_memory, read_only: false }
             } else if given(&claim) {
-                let claim = claim.get("claimName").needed()?;
+                let (read_only, claim) = (claim.get("readOnly").is_set()?, claim.get("claimName").needed()?);
                 // its data outlives the pod, and changes of the workload's content
                 let name = format!("{}_{claim}", short_name(asking.workload));
-                Source::Named { name, in_memory: false }
+                Source::Named { name, in_memory: false, read_only }
             } else if given(&host) {
                 let kind = host.get("type");
                 let (path, kind_of) = (host.get("path").needed()?, kind.text()?.unwrap_or_default());
@@ -197,7 +197,8 @@ impl Volumes {
             taken.push(normal);
             let mut options: Vec<String> =
                 more.split(',').filter(|it| !it.is_empty()).map(str::to_owned).collect();
-            let read_only = mount.get("readOnly").is_set()? || matches!(source, Source::Tree(_));
+            let read_only = mount.get("readOnly").is_set()?
+                || matches!(source, Source::Tree(_) | Source::Named { read_only: true, .. });
             if read_only {
                 options.push("ro".to_owned());
             }
