@@ -1,6 +1,11 @@
 //! What was written is what runs: read from inside the container.
 
-use std::{fs, os::unix::fs::symlink, sync::Arc};
+use std::{
+    fs,
+    os::unix::fs::symlink,
+    sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use device_worker_ng::agent::model::{
     order::{Failure, Task},
@@ -9,7 +14,20 @@ use device_worker_ng::agent::model::{
 use serde_json::{Value, json};
 
 use super::bed::{Bed, container, states, workload, workload_with};
-use crate::support::{SLEEP, podman, poll, skip};
+use crate::support::{SLEEP, podman, podman_or_skip, poll, skip};
+
+/// One executor for all of these tests, one after the other: the kernel's watches that one takes last as long as its
+/// process. `None` without podman.
+fn bed() -> Option<MutexGuard<'static, Bed>> {
+    static BED: LazyLock<Option<Mutex<Bed>>> = LazyLock::new(|| Bed::new().map(Mutex::new));
+    podman_or_skip()?;
+    let bed = BED.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner);
+    bed.events.try_iter().for_each(drop);
+    for left in bed.list() {
+        bed.order(Task::Remove { id: left.id, grace: Duration::from_secs(1) }).unwrap();
+    }
+    Some(bed)
+}
 
 /// What a container has printed by the time when it prints `end`.
 fn output(workload: &Workload, container: &str) -> Vec<String> {
@@ -61,7 +79,7 @@ fn refused(bed: &Bed, workload: &Arc<Workload>) -> String {
 
 #[test]
 fn variables_have_the_order_and_the_references_of_kubernetes() {
-    let Some(bed) = Bed::new() else { return };
+    let Some(bed) = bed() else { return };
     let show = "echo $LEVEL $POD $NODE $NS $URL $DEVICE_ID $CPU $MEM; [ \"$IP\" = \"$(hostname -i)\" ] && echo address; \
                 echo \"${container-none}\"";
     let mut main = shows(show);
@@ -107,7 +125,7 @@ fn variables_have_the_order_and_the_references_of_kubernetes() {
 
 #[test]
 fn volumes_of_config_maps_are_read_only_files_with_their_permissions_and_parts() {
-    let Some(bed) = Bed::new() else { return };
+    let Some(bed) = bed() else { return };
     let main = with(
         shows(
             "cat /etc/app/app.conf; find /h -type f -exec stat -c '%n %a' {} + | sort; /s/run.sh; cat /s/run.sh >/dev/null; \
@@ -154,7 +172,7 @@ fn volumes_of_config_maps_are_read_only_files_with_their_permissions_and_parts()
 
 #[test]
 fn a_part_of_a_volume_is_all_that_is_seen_of_it() {
-    let Some(bed) = Bed::new() else { return };
+    let Some(bed) = bed() else { return };
     let host = tempfile::tempdir().unwrap();
     fs::create_dir_all(host.path().join("tenant-a")).unwrap();
     fs::create_dir_all(host.path().join("tenant-b")).unwrap();
@@ -193,7 +211,7 @@ fn a_part_of_a_volume_is_all_that_is_seen_of_it() {
 
 #[test]
 fn memory_is_bounded_and_shared_by_the_containers() {
-    let Some(bed) = Bed::new() else { return };
+    let Some(bed) = bed() else { return };
     let mounts = json!({ "volumeMounts": [{ "name": "m", "mountPath": "/cache" }, { "name": "shm", "mountPath": "/dev/shm" }] });
     let main = with(
         shows(
@@ -214,7 +232,7 @@ fn memory_is_bounded_and_shared_by_the_containers() {
 
 #[test]
 fn users_and_groups_are_those_of_the_security_context() {
-    let Some(bed) = Bed::new() else { return };
+    let Some(bed) = bed() else { return };
     let mounts = json!([{ "name": "d", "mountPath": "/data" }, { "name": "c", "mountPath": "/claim" },
                         { "name": "s", "mountPath": "/conf" }]);
     let main = with(
@@ -245,7 +263,7 @@ fn users_and_groups_are_those_of_the_security_context() {
 
 #[test]
 fn two_users_share_an_empty_directory() {
-    let Some(bed) = Bed::new() else { return };
+    let Some(bed) = bed() else { return };
     let mounts = json!([{ "name": "d", "mountPath": "/data" }]);
     let init = with(
         container("i", "echo 1 >/data/init"),
@@ -264,7 +282,7 @@ fn two_users_share_an_empty_directory() {
 
 #[test]
 fn rights_are_those_of_the_security_context() {
-    let Some(bed) = Bed::new() else { return };
+    let Some(bed) = bed() else { return };
     if bed.ask("info")["host"]["security"]["rootless"] == true {
         return skip("a user's podman has other capabilities");
     }
@@ -292,7 +310,7 @@ fn rights_are_those_of_the_security_context() {
 
 #[test]
 fn sysctls_and_namespaces_of_the_host_are_as_written() {
-    let Some(bed) = Bed::new() else { return };
+    let Some(bed) = bed() else { return };
     let sysctls = json!([{ "name": "net.ipv4.ip_unprivileged_port_start", "value": "0" },
                          { "name": "net.core.somaxconn", "value": "777" }]);
     let w = workload(
@@ -316,7 +334,7 @@ fn sysctls_and_namespaces_of_the_host_are_as_written() {
 
 #[test]
 fn only_a_port_with_a_host_port_is_published_and_two_pods_have_the_same_inside() {
-    let Some(bed) = Bed::new() else { return };
+    let Some(bed) = bed() else { return };
     let ports = json!([{ "name": "coap", "containerPort": 5683, "hostPort": 5683, "protocol": "UDP" },
         { "containerPort": 80, "hostPort": 8081, "hostIP": "127.0.0.1" }, { "containerPort": 9001 }]);
     let w =
@@ -332,7 +350,7 @@ fn only_a_port_with_a_host_port_is_published_and_two_pods_have_the_same_inside()
 
 #[test]
 fn another_pod_finds_a_workload_by_its_name() {
-    let Some(bed) = Bed::new() else { return };
+    let Some(bed) = bed() else { return };
     let broker = workload("broker", json!({ "containers": [container("a", SLEEP)] }));
     bed.start(&broker);
     let networks =
@@ -345,7 +363,7 @@ fn another_pod_finds_a_workload_by_its_name() {
 
 #[test]
 fn a_native_sidecar_runs_beside_the_containers() {
-    let Some(bed) = Bed::new() else { return };
+    let Some(bed) = bed() else { return };
     let mut sidecar = container("logship", SLEEP);
     sidecar["restartPolicy"] = "Always".into();
     let w = workload(
@@ -357,7 +375,7 @@ fn a_native_sidecar_runs_beside_the_containers() {
 
 #[test]
 fn limits_are_there_with_the_first_instruction() {
-    let Some(bed) = Bed::new() else { return };
+    let Some(bed) = bed() else { return };
     let resources = json!({ "requests": { "memory": "16Mi", "cpu": "100m" }, "limits": { "memory": "24M", "cpu": "0.25" } });
     let w = workload(
         "limits",
@@ -375,7 +393,7 @@ fn limits_are_there_with_the_first_instruction() {
 
 #[test]
 fn devices_are_there_whatever_their_volume_says() {
-    let Some(bed) = Bed::new() else { return };
+    let Some(bed) = bed() else { return };
     let place = tempfile::tempdir().unwrap();
     let link = place.path().join("usb-dongle");
     symlink("/dev/zero", &link).unwrap();
@@ -401,7 +419,7 @@ fn devices_are_there_whatever_their_volume_says() {
 
 #[test]
 fn names_of_hosts_and_servers_are_those_that_were_written() {
-    let Some(bed) = Bed::new() else { return };
+    let Some(bed) = bed() else { return };
     let w = workload(
         "names",
         json!({
@@ -423,7 +441,7 @@ fn names_of_hosts_and_servers_are_those_that_were_written() {
 
 #[test]
 fn what_a_host_path_says_is_there_or_is_made() {
-    let Some(bed) = Bed::new() else { return };
+    let Some(bed) = bed() else { return };
     let place = tempfile::tempdir().unwrap();
     let volume = |path: &str, kind: &str| {
         let main = with(shows("ls -d /h"), json!({ "volumeMounts": [{ "name": "h", "mountPath": "/h" }] }));

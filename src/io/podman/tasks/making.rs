@@ -143,7 +143,7 @@ impl<'a> Making<'a> {
     fn volume(&self, request: &VolumeRequest) -> Result<String, Error> {
         let mut answer = self.post("volumes/create", request)?;
         if matches!(answer.done(), Err(Error::Refused(why)) if why.contains("already exists")) {
-            // of a pod that somebody else removed
+            // of a pod that was removed by hand
             self.tasks.client.delete(&format!("volumes/{}", request.name), &[], LIMIT)?.done()?;
             answer = self.post("volumes/create", request)?;
         }

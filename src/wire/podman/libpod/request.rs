@@ -247,7 +247,7 @@ pub struct VolumeRequest {
 
 impl VolumeRequest {
     /// The same, as podman makes it by itself: for the user of the first container that mounts it. `None`: it is for
-    /// somebody in particular, or in memory.
+    /// one user or group, or in memory.
     pub fn plain(&self) -> Option<Self> {
         let is_any = self.options.len() == 1 && self.options.get("o").is_some_and(|ids| ids == "uid=0,gid=0");
         let (name, driver, options) = (self.name.clone(), self.driver, BTreeMap::new());
