@@ -52,9 +52,20 @@ pub trait Read: Sized {
 
 impl Notes {
     pub(super) fn add(&mut self, class: Class, message: impl Into<String>) {
+        self.push(class, message.into());
+    }
+
+    /// About a field further in.
+    pub(super) fn add_at(&mut self, key: &str, class: Class, message: impl Into<String>) {
+        self.enter(key.into());
+        self.push(class, message.into());
+        self.leave(1);
+    }
+
+    #[inline(never)]
+    fn push(&mut self, class: Class, mut message: String) {
         if !self.is_full(class) {
             self.counts[class as usize] += 1;
-            let mut message = message.into();
             message.truncate(cut(&message, LONGEST).len());
             self.found.push((class, Finding { field: self.at.clone(), message }));
         }
@@ -74,17 +85,17 @@ impl Notes {
     }
 
     pub(super) fn below<T>(&mut self, step: impl Into<Step>, read: impl FnOnce(&mut Self) -> T) -> T {
-        self.at.0.push(step.into());
+        self.enter(step.into());
         let value = read(self);
-        self.at.0.pop();
+        self.leave(1);
         value
     }
 
     /// Several steps in.
     pub(super) fn at<const N: usize>(&mut self, steps: [Step; N], read: impl FnOnce(&mut Self)) {
-        self.at.0.extend(steps);
+        steps.into_iter().for_each(|step| self.enter(step));
         read(self);
-        self.at.0.truncate(self.at.0.len() - N);
+        self.leave(N);
     }
 
     /// Whether anything is wrong further in.
@@ -105,10 +116,38 @@ impl Notes {
     }
 
     pub(super) fn field<T: Read>(&mut self, fields: Option<&Map<String, Value>>, key: &str) -> T {
+        let value = self.enter_field(fields, key);
+        let read = T::read(value, self);
+        self.leave(1);
+        read
+    }
+
+    // These are called from everywhere: inlined, they would make the binary larger by tens of kilobytes.
+
+    #[inline(never)]
+    fn enter(&mut self, step: Step) {
+        self.at.0.push(step);
+    }
+
+    #[inline(never)]
+    fn enter_field<'a>(&mut self, fields: Option<&'a Map<String, Value>>, key: &str) -> &'a Value {
         self.at.0.push(key.into());
-        let value = T::read(fields.and_then(|fields| fields.get(key)).unwrap_or(&Value::Null), self);
-        self.at.0.pop();
-        value
+        fields.and_then(|fields| fields.get(key)).unwrap_or(&Value::Null)
+    }
+
+    #[inline(never)]
+    fn leave(&mut self, steps: usize) {
+        self.at.0.truncate(self.at.0.len() - steps);
+    }
+
+    #[inline(never)]
+    fn list<'a>(&mut self, value: &'a Value) -> &'a [Value] {
+        match value {
+            Value::Array(items) => return items,
+            Value::Null => {}
+            _ => self.shape("a list", value),
+        }
+        &[]
     }
 
     /// The fields of a mapping, each judged by the table of its type.
@@ -141,11 +180,11 @@ impl Notes {
                 }
                 Some(_) => continue,
             };
-            self.below(&**key, |notes| notes.add(class, message));
+            self.add_at(key, class, message);
         }
         let is_missing = |key: &str| fields.and_then(|fields| fields.get(key)).is_none_or(Value::is_null);
         for key in table.required.iter().filter(|key| is_missing(key)) {
-            self.below(*key, |notes| notes.add(Class::Shape, "is missing"));
+            self.add_at(key, Class::Shape, "is missing");
         }
         fields
     }
@@ -298,17 +337,14 @@ impl<T: Read> Read for Box<T> {
 
 impl<T: Read> Read for Vec<T> {
     fn read(value: &Value, notes: &mut Notes) -> Self {
-        match value {
-            Value::Null => Self::new(),
-            Value::Array(items) => {
-                let items = items.iter().enumerate();
-                items.map(|(index, item)| notes.below(index, |notes| T::read(item, notes))).collect()
-            }
-            _ => {
-                notes.shape("a list", value);
-                Self::new()
-            }
+        let items = notes.list(value);
+        let mut all = Self::with_capacity(items.len());
+        for (index, item) in items.iter().enumerate() {
+            notes.enter(index.into());
+            all.push(T::read(item, notes));
+            notes.leave(1);
         }
+        all
     }
 }
 

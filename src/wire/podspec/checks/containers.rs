@@ -40,21 +40,21 @@ pub(super) fn check(
     let is_sidecar = container.restart_policy == Some(RestartPolicy::Always);
     if is_init && container.restart_policy.is_some() && !is_sidecar {
         let message = "must be `Always` for an init container, which then runs beside the others";
-        notes.below("restartPolicy", |notes| notes.add(Class::Value, message));
+        notes.add_at("restartPolicy", Class::Value, message);
     }
     if !is_init && container.restart_policy.is_some() {
         let message = "has no effect: the pod's `restartPolicy` counts for all of its containers";
-        notes.below("restartPolicy", |notes| notes.add(Class::Ignored, message));
+        notes.add_at("restartPolicy", Class::Ignored, message);
     }
     notes.below("securityContext", |notes| rights(container, spec, notes));
 }
 
 fn env(variable: &EnvVar, notes: &mut Notes) {
     if variable.name.0.contains(['=', '\0']) {
-        notes.below("name", |notes| notes.add(Class::Value, "must not hold a `=`"));
+        notes.add_at("name", Class::Value, "must not hold a `=`");
     }
     if variable.value.as_ref().is_some_and(|value| value.contains('\0')) {
-        notes.below("value", |notes| notes.add(Class::Value, "holds a character that no variable can hold"));
+        notes.add_at("value", Class::Value, "holds a character that no variable can hold");
     }
     let Some(from) = &variable.value_from else { return };
     notes.below("valueFrom", |notes| {
@@ -84,7 +84,7 @@ fn ports(container: &Container, spec: &PodSpec, seen: &mut Seen<'_>, notes: &mut
         notes.at(["ports".into(), index.into()], |notes| {
             let name = &port.name.0;
             if !name.is_empty() && !names.insert(name) {
-                notes.below("name", |notes| notes.add(Class::Value, format!("`{name}` names two ports")));
+                notes.add_at("name", Class::Value, format!("`{name}` names two ports"));
             }
             let number = port.host_port.0;
             if number == 0 {
@@ -92,7 +92,7 @@ fn ports(container: &Container, spec: &PodSpec, seen: &mut Seen<'_>, notes: &mut
             }
             if spec.host_network && port.container_port.0 != 0 && number != port.container_port.0 {
                 let message = "must be the same as `containerPort` with `hostNetwork`";
-                notes.below("hostPort", |notes| notes.add(Class::Value, message));
+                notes.add_at("hostPort", Class::Value, message);
             }
             if !seen.host_port(port) {
                 let kind = match port.protocol {
@@ -101,7 +101,7 @@ fn ports(container: &Container, spec: &PodSpec, seen: &mut Seen<'_>, notes: &mut
                     Protocol::Sctp => "SCTP",
                 };
                 let message = format!("another port of this pod has {number} ({kind}) of the device already");
-                notes.below("hostPort", |notes| notes.add(Class::Value, message));
+                notes.add_at("hostPort", Class::Value, message);
             }
         });
     }
@@ -163,7 +163,7 @@ fn rights(container: &Container, spec: &PodSpec, notes: &mut Notes) {
         };
         if let Some(why) = why {
             let message = format!("can't be false beside {why}");
-            notes.below("allowPrivilegeEscalation", |notes| notes.add(Class::Value, message));
+            notes.add_at("allowPrivilegeEscalation", Class::Value, message);
         }
     }
     let pod = &spec.security_context;
@@ -171,7 +171,7 @@ fn rights(container: &Container, spec: &PodSpec, notes: &mut Notes) {
     let user = context.run_as_user.or(pod.run_as_user);
     if is_non_root && user.is_some_and(|user| user.0 == 0) {
         let key = if context.run_as_user.is_some() { "runAsUser" } else { "runAsNonRoot" };
-        notes.below(key, |notes| notes.add(Class::Value, "user 0 is root, which `runAsNonRoot` excludes"));
+        notes.add_at(key, Class::Value, "user 0 is root, which `runAsNonRoot` excludes");
     }
     profiles(&context.seccomp_profile, &context.app_armor_profile, notes);
 }

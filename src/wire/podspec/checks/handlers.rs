@@ -62,7 +62,7 @@ fn hook(hook: &LifecycleHandler, container: &Container, spec: &PodSpec, notes: &
 
 fn probe(probe: &Probe, container: &Container, is_readiness: bool, notes: &mut Notes) {
     if !is_readiness && probe.success_threshold.0 > 1 {
-        notes.below("successThreshold", |notes| notes.add(Class::Shape, "must be 1 for this probe"));
+        notes.add_at("successThreshold", Class::Shape, "must be 1 for this probe");
     }
     let given =
         [probe.exec.is_some(), probe.http_get.is_some(), probe.tcp_socket.is_some(), probe.grpc.is_some()];
@@ -91,7 +91,7 @@ fn http(action: &HttpGetAction, container: &Container, notes: &mut Notes) {
         let is_fine = |byte: u8| byte.is_ascii_graphic() && !b"\"#<>\\^`{|}".contains(&byte);
         if !action.path.bytes().all(is_fine) {
             let message = format!("`{}` can't be a path: write other characters as %XX", action.path);
-            notes.below("path", |notes| notes.add(Class::Shape, message));
+            notes.add_at("path", Class::Shape, message);
         }
         for (index, header) in action.http_headers.iter().enumerate() {
             let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
@@ -99,11 +99,11 @@ fn http(action: &HttpGetAction, container: &Container, notes: &mut Notes) {
             notes.at(["httpHeaders".into(), index.into()], |notes| {
                 if !header.name.bytes().all(is_token) {
                     let message = format!("`{}` can't be a header", header.name);
-                    notes.below("name", |notes| notes.add(Class::Shape, message));
+                    notes.add_at("name", Class::Shape, message);
                 }
                 if !header.value.bytes().all(is_plain) {
                     let message = format!("`{}` must be of printable ASCII characters", header.value);
-                    notes.below("value", |notes| notes.add(Class::Shape, message));
+                    notes.add_at("value", Class::Shape, message);
                 }
             });
         }
@@ -115,11 +115,11 @@ fn target(host: &str, port: &PortName, container: &Container, notes: &mut Notes)
         && !container.ports.iter().any(|port| port.name.0 == *name && port.container_port.0 > 0)
     {
         let message = format!("the container has no port named `{name}`");
-        notes.below("port", |notes| notes.add(Class::Shape, message));
+        notes.add_at("port", Class::Shape, message);
     }
     let is_fine = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
     if !host.bytes().all(is_fine) && host.parse::<Ipv6Addr>().is_err() {
         let message = format!("`{host}` can't be the name or address of a host");
-        notes.below("host", |notes| notes.add(Class::Shape, message));
+        notes.add_at("host", Class::Shape, message);
     }
 }

@@ -26,7 +26,7 @@ pub(super) fn check(spec: &PodSpec, notes: &mut Notes) {
                 let name = &*container.name.0;
                 if !seen.container(name) {
                     let message = format!("`{name}` names two containers");
-                    notes.below("name", |notes| notes.add(Class::Shape, message));
+                    notes.add_at("name", Class::Shape, message);
                 }
                 containers::check(container, spec, list == "initContainers", &mut seen, notes);
             });

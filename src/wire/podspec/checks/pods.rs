@@ -14,10 +14,9 @@ use crate::wire::{
 
 pub(super) fn check(spec: &PodSpec, notes: &mut Notes) {
     if spec.containers.is_empty() && !notes.has_any_below(&["containers"]) {
-        notes.below("containers", |notes| notes.add(Class::Shape, "must list at least one container"));
+        notes.add_at("containers", Class::Shape, "must list at least one container");
     }
-    let mut wrong =
-        |key: &'static str, class, message: &str| notes.below(key, |notes| notes.add(class, message));
+    let mut wrong = |key: &'static str, class, message: &str| notes.add_at(key, class, message);
     if spec.host_users == Some(false) {
         wrong(
             "hostUsers",

@@ -24,7 +24,7 @@ pub(super) const FILES: [&str; 5] =
 pub(super) fn field(reference: &ObjectFieldSelector, known: &[&str], notes: &mut Notes) {
     let path = &*reference.field_path;
     if !matches!(&*reference.api_version, "" | "v1") {
-        notes.below("apiVersion", |notes| notes.add(Class::Value, "must be `v1`"));
+        notes.add_at("apiVersion", Class::Value, "must be `v1`");
     }
     let is_one = ["metadata.labels['", "metadata.annotations['"].iter().any(|it| path.starts_with(it));
     if path.is_empty() || known.contains(&path) || is_one && path.ends_with("']") {
@@ -34,7 +34,7 @@ pub(super) fn field(reference: &ObjectFieldSelector, known: &[&str], notes: &mut
         hint if hint.is_empty() => format!(": it takes {}", one_of(known)),
         hint => hint,
     };
-    notes.below("fieldPath", |notes| notes.add(Class::Value, format!("`{path}` is no field here{hint}")));
+    notes.add_at("fieldPath", Class::Value, format!("`{path}` is no field here{hint}"));
 }
 
 pub(super) fn resource(reference: &ResourceFieldSelector, notes: &mut Notes) {
@@ -50,6 +50,6 @@ pub(super) fn resource(reference: &ResourceFieldSelector, notes: &mut Notes) {
     let is_known = KNOWN.contains(&resource) || resource.contains(".hugepages-");
     if !resource.is_empty() && !is_known {
         let message = format!("must be {}, not `{resource}`", one_of(&KNOWN));
-        notes.below("resource", |notes| notes.add(Class::Value, message));
+        notes.add_at("resource", Class::Value, message);
     }
 }

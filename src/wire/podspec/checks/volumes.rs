@@ -16,7 +16,7 @@ pub(super) fn check(spec: &PodSpec, notes: &mut Notes) {
         notes.at(["volumes".into(), index.into()], |notes| {
             let name = &volume.name.0;
             if !name.is_empty() && !names.insert(name) {
-                notes.below("name", |notes| notes.add(Class::Value, format!("`{name}` names two volumes")));
+                notes.add_at("name", Class::Value, format!("`{name}` names two volumes"));
             }
             source(volume, notes);
         });
@@ -77,7 +77,7 @@ fn files(items: &[DownwardFile], notes: &mut Notes) {
                     resource(reference, notes);
                     if reference.container_name.is_empty() {
                         let message = "is missing: it names the container";
-                        notes.below("containerName", |notes| notes.add(Class::Value, message));
+                        notes.add_at("containerName", Class::Value, message);
                     }
                 });
             }
@@ -94,10 +94,9 @@ pub(super) fn mounts(container: &Container, volumes: &BTreeSet<&str>, notes: &mu
             if !name.is_empty() && !volumes.contains(name) {
                 let hint = notes.hint(name, volumes.iter().copied());
                 let message = format!("there is no volume `{name}`{hint}");
-                notes.below("name", |notes| notes.add(Class::Value, message));
+                notes.add_at("name", Class::Value, message);
             }
-            let mut wrong =
-                |key: &'static str, message: &str| notes.below(key, |notes| notes.add(Class::Value, message));
+            let mut wrong = |key: &'static str, message: &str| notes.add_at(key, Class::Value, message);
             let path = &*mount.mount_path.0;
             if path.contains(':') {
                 wrong("mountPath", "must not hold a `:`");
