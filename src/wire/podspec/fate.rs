@@ -13,7 +13,8 @@ pub enum Fate {
     Refused(&'static str),
 }
 
-/// The fields of a mapping.
+/// The fields of a mapping. Names stand in one text, with blanks between them: a list of texts takes several times the
+/// room in the binary.
 #[derive(Debug)]
 pub struct Table {
     /// Its type, by Kubernetes' name.
@@ -21,22 +22,26 @@ pub struct Table {
     /// Where it stands, for people.
     pub place: &'static str,
     /// Those that must be there; they stand below as well.
-    pub required: &'static [&'static str],
+    pub required: &'static str,
     /// See [`Fate::Obeyed`].
-    pub obeyed: &'static [&'static str],
+    pub obeyed: &'static str,
     /// See [`Fate::Ignored`].
-    pub ignored: &'static [(&'static str, &'static str)],
+    pub ignored: Reasons,
     /// See [`Fate::Meaningless`].
-    pub meaningless: &'static [(&'static str, &'static str)],
+    pub meaningless: Reasons,
     /// See [`Fate::Refused`].
-    pub refused: &'static [(&'static str, &'static str)],
+    pub refused: Reasons,
 }
+
+/// Names, and why.
+type Reasons = &'static [(&'static str, &'static str)];
 
 impl Table {
     /// What becomes of the field of this name, if there is one.
     pub fn fate(&self, name: &str) -> Option<Fate> {
-        let why = |list: &[(&str, &'static str)]| list.iter().find(|it| it.0 == name).map(|it| it.1);
-        if self.obeyed.contains(&name) {
+        let is_in = |names: &str| names.split_ascii_whitespace().any(|known| known == name);
+        let why = |reasons: Reasons| reasons.iter().find(|(names, _)| is_in(names)).map(|it| it.1);
+        if is_in(self.obeyed) {
             return Some(Fate::Obeyed);
         }
         let others = why(self.refused).map(Fate::Refused).or_else(|| why(self.ignored).map(Fate::Ignored));
@@ -46,6 +51,11 @@ impl Table {
     /// The names of all its fields.
     pub fn names(&self) -> impl Iterator<Item = &'static str> {
         let others = self.ignored.iter().chain(self.meaningless).chain(self.refused).map(|it| it.0);
-        self.obeyed.iter().copied().chain(others)
+        [self.obeyed].into_iter().chain(others).flat_map(str::split_ascii_whitespace)
+    }
+
+    /// The names of those that must be there.
+    pub fn required(&self) -> impl Iterator<Item = &'static str> {
+        self.required.split_ascii_whitespace()
     }
 }

@@ -17,7 +17,7 @@ pub(super) fn with(name: &str) -> Option<&'static Table> {
 }
 
 const BARE: Table =
-    Table { kind: "", place: "", required: &[], obeyed: &[], ignored: &[], meaningless: &[], refused: &[] };
+    Table { kind: "", place: "", required: "", obeyed: "", ignored: &[], meaningless: &[], refused: &[] };
 
 const NO_DISK: &str = "a device has no such disks: mount it on the device, and use `hostPath`";
 const NO_CLOUD: &str = "it is a cloud's disk: use `hostPath` or `persistentVolumeClaim`";
@@ -32,27 +32,10 @@ pub const TABLES: &[Table] = &[
     Table {
         kind: "PodSpec",
         place: "the pod specification",
-        required: &["containers"],
-        obeyed: &[
-            "containers",
-            "initContainers",
-            "volumes",
-            "restartPolicy",
-            "terminationGracePeriodSeconds",
-            "hostNetwork",
-            "hostname",
-            "hostAliases",
-            "nodeName",
-            "nodeSelector",
-            "os",
-            "hostUsers",
-            "dnsConfig",
-            "dnsPolicy",
-            "hostIPC",
-            "hostPID",
-            "securityContext",
-            "shareProcessNamespace",
-        ],
+        required: "containers",
+        obeyed: "containers initContainers volumes restartPolicy terminationGracePeriodSeconds \
+                 hostNetwork hostname hostAliases nodeName nodeSelector os hostUsers dnsConfig \
+                 dnsPolicy hostIPC hostPID securityContext shareProcessNamespace",
         ignored: &[
             ("activeDeadlineSeconds", "nothing ends a pod after a time"),
             ("hostnameOverride", "`hostname` counts"),
@@ -61,20 +44,18 @@ pub const TABLES: &[Table] = &[
             ("setHostnameAsFQDN", "a pod's name has no domain"),
         ],
         meaningless: &[
-            ("affinity", NO_SCHEDULER),
-            ("automountServiceAccountToken", "there is no API server to authenticate to"),
+            (
+                "affinity overhead preemptionPolicy schedulerName tolerations topologySpreadConstraints",
+                NO_SCHEDULER,
+            ),
+            (
+                "automountServiceAccountToken serviceAccount serviceAccountName",
+                "there is no API server to authenticate to",
+            ),
             ("enableServiceLinks", "there are no Services"),
-            ("overhead", NO_SCHEDULER),
-            ("preemptionPolicy", NO_SCHEDULER),
-            ("priority", "the annotation `podman/priority` orders eviction"),
-            ("priorityClassName", "the annotation `podman/priority` orders eviction"),
+            ("priority priorityClassName", "the annotation `podman/priority` orders eviction"),
             ("readinessGates", "nothing waits for a pod to be ready"),
-            ("schedulerName", NO_SCHEDULER),
-            ("serviceAccount", "there is no API server to authenticate to"),
-            ("serviceAccountName", "there is no API server to authenticate to"),
             ("subdomain", "there is no cluster's DNS"),
-            ("tolerations", NO_SCHEDULER),
-            ("topologySpreadConstraints", NO_SCHEDULER),
         ],
         refused: &[
             ("ephemeralContainers", "`podman exec` looks into a running container"),
@@ -87,26 +68,9 @@ pub const TABLES: &[Table] = &[
     Table {
         kind: "Container",
         place: "a container",
-        required: &["name", "image"],
-        obeyed: &[
-            "name",
-            "image",
-            "imagePullPolicy",
-            "command",
-            "args",
-            "workingDir",
-            "env",
-            "envFrom",
-            "ports",
-            "resources",
-            "volumeMounts",
-            "livenessProbe",
-            "startupProbe",
-            "restartPolicy",
-            "securityContext",
-            "stdin",
-            "tty",
-        ],
+        required: "name image",
+        obeyed: "name image imagePullPolicy command args workingDir env envFrom ports resources \
+                 volumeMounts livenessProbe startupProbe restartPolicy securityContext stdin tty",
         ignored: &[
             ("lifecycle", "hooks are not run"),
             ("readinessProbe", "nothing on a device waits for a container to be ready"),
@@ -114,8 +78,7 @@ pub const TABLES: &[Table] = &[
         ],
         meaningless: &[
             ("resizePolicy", "nothing is resized while it runs"),
-            ("terminationMessagePath", "`explain` shows the last lines of the log"),
-            ("terminationMessagePolicy", "`explain` shows the last lines of the log"),
+            ("terminationMessagePath terminationMessagePolicy", "`explain` shows the last lines of the log"),
         ],
         refused: &[
             ("restartPolicyRules", "`restartPolicy` of the pod decides for all exit codes"),
@@ -125,159 +88,136 @@ pub const TABLES: &[Table] = &[
     Table {
         kind: "EnvVar",
         place: "a variable in `env`",
-        required: &["name"],
-        obeyed: &["name", "value", "valueFrom"],
+        required: "name",
+        obeyed: "name value valueFrom",
         ..BARE
     },
     Table {
         kind: "EnvVarSource",
         place: "`valueFrom`",
-        obeyed: &["configMapKeyRef", "secretKeyRef", "fieldRef", "resourceFieldRef"],
+        obeyed: "configMapKeyRef secretKeyRef fieldRef resourceFieldRef",
         refused: &[("fileKeyRef", "let the command read the file: `sh -c '. FILE; exec …'`")],
         ..BARE
     },
     Table {
         kind: "KeySelector",
         place: "`configMapKeyRef` and `secretKeyRef`",
-        required: &["name", "key"],
-        obeyed: &["name", "key", "optional"],
+        required: "name key",
+        obeyed: "name key optional",
         ..BARE
     },
     Table {
         kind: "ObjectFieldSelector",
         place: "`fieldRef`",
-        required: &["fieldPath"],
-        obeyed: &["apiVersion", "fieldPath"],
+        required: "fieldPath",
+        obeyed: "apiVersion fieldPath",
         ..BARE
     },
     Table {
         kind: "ResourceFieldSelector",
         place: "`resourceFieldRef`",
-        required: &["resource"],
-        obeyed: &["containerName", "divisor", "resource"],
+        required: "resource",
+        obeyed: "containerName divisor resource",
         ..BARE
     },
     Table {
         kind: "EnvFromSource",
         place: "a source in `envFrom`",
-        obeyed: &["configMapRef", "secretRef", "prefix"],
+        obeyed: "configMapRef secretRef prefix",
         ..BARE
     },
     Table {
         kind: "NameReference",
         place: "`configMapRef` and `secretRef`",
-        required: &["name"],
-        obeyed: &["name", "optional"],
+        required: "name",
+        obeyed: "name optional",
         ..BARE
     },
     Table {
         kind: "LocalReference",
         place: "`imagePullSecrets`, which has no effect",
-        required: &["name"],
-        obeyed: &["name"],
+        required: "name",
+        obeyed: "name",
         ..BARE
     },
     Table {
         kind: "ContainerPort",
         place: "a port in `ports`",
-        required: &["containerPort"],
-        obeyed: &["containerPort", "hostIP", "hostPort", "name", "protocol"],
+        required: "containerPort",
+        obeyed: "containerPort hostIP hostPort name protocol",
         ..BARE
     },
     Table {
         kind: "ResourceRequirements",
         place: "`resources`",
-        obeyed: &["limits", "requests"],
+        obeyed: "limits requests",
         refused: &[("claims", "no driver gives devices out here: mount the device's node as a `hostPath`")],
         ..BARE
     },
     Table {
         kind: "VolumeMount",
         place: "a mount in `volumeMounts`",
-        required: &["name", "mountPath"],
-        obeyed: &["name", "mountPath", "readOnly", "mountPropagation", "subPath", "subPathExpr"],
+        required: "name mountPath",
+        obeyed: "name mountPath readOnly mountPropagation subPath subPathExpr",
         ignored: &[("recursiveReadOnly", "what is mounted below stays as it is")],
         ..BARE
     },
     Table {
         kind: "Probe",
         place: "a probe",
-        obeyed: &[
-            "exec",
-            "httpGet",
-            "tcpSocket",
-            "initialDelaySeconds",
-            "periodSeconds",
-            "timeoutSeconds",
-            "failureThreshold",
-            "successThreshold",
-        ],
+        obeyed: "exec httpGet tcpSocket initialDelaySeconds periodSeconds timeoutSeconds \
+                 failureThreshold successThreshold",
         ignored: &[("grpc", "gRPC is not supported"), ("terminationGracePeriodSeconds", "the pod's counts")],
         ..BARE
     },
-    Table { kind: "ExecAction", place: "`exec`", required: &["command"], obeyed: &["command"], ..BARE },
+    Table { kind: "ExecAction", place: "`exec`", required: "command", obeyed: "command", ..BARE },
     Table {
         kind: "HttpGetAction",
         place: "`httpGet`",
-        required: &["port"],
-        obeyed: &["host", "httpHeaders", "path", "port", "scheme"],
+        required: "port",
+        obeyed: "host httpHeaders path port scheme",
         ..BARE
     },
     Table {
         kind: "HttpHeader",
         place: "a header in `httpHeaders`",
-        required: &["name"],
-        obeyed: &["name", "value"],
+        required: "name",
+        obeyed: "name value",
         ..BARE
     },
-    Table {
-        kind: "TcpSocketAction",
-        place: "`tcpSocket`",
-        required: &["port"],
-        obeyed: &["host", "port"],
-        ..BARE
-    },
+    Table { kind: "TcpSocketAction", place: "`tcpSocket`", required: "port", obeyed: "host port", ..BARE },
     Table {
         kind: "GrpcAction",
-        obeyed: &["port", "service"],
+        obeyed: "port service",
         place: "`grpc`, which has no effect",
-        required: &["port"],
+        required: "port",
         ..BARE
     },
     Table {
         kind: "Lifecycle",
         place: "`lifecycle`, which has no effect",
-        obeyed: &["postStart", "preStop", "stopSignal"],
+        obeyed: "postStart preStop stopSignal",
         ..BARE
     },
     Table {
         kind: "LifecycleHandler",
         place: "`postStart` and `preStop`, which has no effect",
-        obeyed: &["exec", "httpGet", "sleep"],
+        obeyed: "exec httpGet sleep",
         refused: &[("tcpSocket", "Kubernetes doesn't obey it either: use `exec`")],
         ..BARE
     },
     Table {
         kind: "SleepAction",
-        obeyed: &["seconds"],
+        obeyed: "seconds",
         place: "`sleep`, which has no effect",
-        required: &["seconds"],
+        required: "seconds",
         ..BARE
     },
     Table {
         kind: "PodSecurityContext",
         place: "the pod's `securityContext`",
-        obeyed: &[
-            "runAsGroup",
-            "runAsUser",
-            "seLinuxOptions",
-            "supplementalGroups",
-            "appArmorProfile",
-            "fsGroup",
-            "runAsNonRoot",
-            "seccompProfile",
-            "sysctls",
-        ],
+        obeyed: "runAsGroup runAsUser seLinuxOptions supplementalGroups appArmorProfile fsGroup \
+                 runAsNonRoot seccompProfile sysctls",
         ignored: &[
             ("fsGroupChangePolicy", "files are given to the group at each start"),
             ("supplementalGroupsPolicy", "the groups of the image count as well"),
@@ -289,162 +229,103 @@ pub const TABLES: &[Table] = &[
     Table {
         kind: "SecurityContext",
         place: "a container's `securityContext`",
-        obeyed: &[
-            "allowPrivilegeEscalation",
-            "capabilities",
-            "privileged",
-            "readOnlyRootFilesystem",
-            "runAsGroup",
-            "runAsUser",
-            "seLinuxOptions",
-            "appArmorProfile",
-            "procMount",
-            "runAsNonRoot",
-            "seccompProfile",
-        ],
+        obeyed: "allowPrivilegeEscalation capabilities privileged readOnlyRootFilesystem runAsGroup \
+                 runAsUser seLinuxOptions appArmorProfile procMount runAsNonRoot seccompProfile",
         refused: &[("windowsOptions", NO_WINDOWS)],
         ..BARE
     },
-    Table { kind: "Capabilities", place: "`capabilities`", obeyed: &["add", "drop"], ..BARE },
-    Table {
-        kind: "SeLinuxOptions",
-        place: "`seLinuxOptions`",
-        obeyed: &["level", "role", "type", "user"],
-        ..BARE
-    },
+    Table { kind: "Capabilities", place: "`capabilities`", obeyed: "add drop", ..BARE },
+    Table { kind: "SeLinuxOptions", place: "`seLinuxOptions`", obeyed: "level role type user", ..BARE },
     Table {
         kind: "Profile",
         place: "`seccompProfile` and `appArmorProfile`",
-        required: &["type"],
-        obeyed: &["localhostProfile", "type"],
+        required: "type",
+        obeyed: "localhostProfile type",
         ..BARE
     },
-    Table {
-        kind: "Sysctl",
-        place: "`sysctls`",
-        required: &["name", "value"],
-        obeyed: &["name", "value"],
-        ..BARE
-    },
-    Table {
-        kind: "HostAlias",
-        place: "`hostAliases`",
-        required: &["ip"],
-        obeyed: &["hostnames", "ip"],
-        ..BARE
-    },
-    Table {
-        kind: "PodDnsConfig",
-        place: "`dnsConfig`",
-        obeyed: &["nameservers", "options", "searches"],
-        ..BARE
-    },
+    Table { kind: "Sysctl", place: "`sysctls`", required: "name value", obeyed: "name value", ..BARE },
+    Table { kind: "HostAlias", place: "`hostAliases`", required: "ip", obeyed: "hostnames ip", ..BARE },
+    Table { kind: "PodDnsConfig", place: "`dnsConfig`", obeyed: "nameservers options searches", ..BARE },
     Table {
         kind: "PodDnsOption",
         place: "`dnsConfig.options`",
-        required: &["name"],
-        obeyed: &["name", "value"],
+        required: "name",
+        obeyed: "name value",
         ..BARE
     },
-    Table { kind: "PodOs", place: "`os`", required: &["name"], obeyed: &["name"], ..BARE },
+    Table { kind: "PodOs", place: "`os`", required: "name", obeyed: "name", ..BARE },
     Table {
         kind: "Volume",
         place: "a volume in `volumes`",
-        required: &["name"],
-        obeyed: &[
-            "name",
-            "configMap",
-            "emptyDir",
-            "hostPath",
-            "persistentVolumeClaim",
-            "projected",
-            "secret",
-            "downwardAPI",
-        ],
+        required: "name",
+        obeyed: "name configMap emptyDir hostPath persistentVolumeClaim projected secret downwardAPI",
         refused: &[
-            ("awsElasticBlockStore", NO_CLOUD),
-            ("azureDisk", NO_CLOUD),
-            ("azureFile", NO_SHARE),
-            ("cephfs", NO_SHARE),
-            ("cinder", NO_CLOUD),
-            ("csi", "no driver runs here: use `hostPath` or `persistentVolumeClaim`"),
+            (
+                "awsElasticBlockStore azureDisk cinder gcePersistentDisk photonPersistentDisk portworxVolume storageos vsphereVolume",
+                NO_CLOUD,
+            ),
+            ("azureFile cephfs flocker glusterfs nfs quobyte", NO_SHARE),
+            ("csi flexVolume", "no driver runs here: use `hostPath` or `persistentVolumeClaim`"),
             ("ephemeral", "use `emptyDir`, or `persistentVolumeClaim` for data that stays"),
-            ("fc", NO_DISK),
-            ("flexVolume", "no driver runs here: use `hostPath` or `persistentVolumeClaim`"),
-            ("flocker", NO_SHARE),
-            ("gcePersistentDisk", NO_CLOUD),
+            ("fc iscsi rbd scaleIO", NO_DISK),
             ("image", "let an init container of that image copy them into an `emptyDir`"),
             ("gitRepo", "let an init container clone it into an `emptyDir`"),
-            ("glusterfs", NO_SHARE),
-            ("iscsi", NO_DISK),
-            ("nfs", NO_SHARE),
-            ("photonPersistentDisk", NO_CLOUD),
-            ("portworxVolume", NO_CLOUD),
-            ("quobyte", NO_SHARE),
-            ("rbd", NO_DISK),
-            ("scaleIO", NO_DISK),
-            ("storageos", NO_CLOUD),
-            ("vsphereVolume", NO_CLOUD),
         ],
         ..BARE
     },
     Table {
         kind: "ConfigMapVolume",
         place: "a volume's `configMap`",
-        required: &["name"],
-        obeyed: &["items", "name", "optional", "defaultMode"],
+        required: "name",
+        obeyed: "items name optional defaultMode",
         ..BARE
     },
     Table {
         kind: "SecretVolume",
         place: "a volume's `secret`",
-        required: &["secretName"],
-        obeyed: &["defaultMode", "items", "optional", "secretName"],
+        required: "secretName",
+        obeyed: "defaultMode items optional secretName",
         ..BARE
     },
     Table {
         kind: "KeyToPath",
         place: "an item of a volume",
-        required: &["key", "path"],
-        obeyed: &["key", "mode", "path"],
+        required: "key path",
+        obeyed: "key mode path",
         ..BARE
     },
-    Table { kind: "EmptyDir", obeyed: &["medium", "sizeLimit"], place: "`emptyDir`", ..BARE },
-    Table { kind: "HostPath", place: "`hostPath`", required: &["path"], obeyed: &["path", "type"], ..BARE },
+    Table { kind: "EmptyDir", obeyed: "medium sizeLimit", place: "`emptyDir`", ..BARE },
+    Table { kind: "HostPath", place: "`hostPath`", required: "path", obeyed: "path type", ..BARE },
     Table {
         kind: "ClaimVolume",
         place: "`persistentVolumeClaim`",
-        required: &["claimName"],
-        obeyed: &["claimName"],
+        required: "claimName",
+        obeyed: "claimName",
         ignored: &[("readOnly", "`readOnly` of the mount counts")],
         ..BARE
     },
-    Table { kind: "DownwardVolume", obeyed: &["defaultMode", "items"], place: "`downwardAPI`", ..BARE },
+    Table { kind: "DownwardVolume", obeyed: "defaultMode items", place: "`downwardAPI`", ..BARE },
     Table {
         kind: "DownwardFile",
         place: "an item of `downwardAPI`",
-        required: &["path"],
-        obeyed: &["fieldRef", "mode", "path", "resourceFieldRef"],
+        required: "path",
+        obeyed: "fieldRef mode path resourceFieldRef",
         ..BARE
     },
-    Table { kind: "ProjectedVolume", place: "`projected`", obeyed: &["defaultMode", "sources"], ..BARE },
+    Table { kind: "ProjectedVolume", place: "`projected`", obeyed: "defaultMode sources", ..BARE },
     Table {
         kind: "ProjectedKeys",
         place: "`configMap` and `secret` in `projected`",
-        required: &["name"],
-        obeyed: &["items", "name", "optional"],
+        required: "name",
+        obeyed: "items name optional",
         ..BARE
     },
-    Table { kind: "ProjectedDownward", obeyed: &["items"], place: "`downwardAPI` in `projected`", ..BARE },
+    Table { kind: "ProjectedDownward", obeyed: "items", place: "`downwardAPI` in `projected`", ..BARE },
     Table {
         kind: "ProjectedSource",
         place: "a source in `projected`",
-        obeyed: &["configMap", "secret", "downwardAPI"],
-        refused: &[
-            ("clusterTrustBundle", NO_SERVER),
-            ("podCertificate", NO_SERVER),
-            ("serviceAccountToken", NO_SERVER),
-        ],
+        obeyed: "configMap secret downwardAPI",
+        refused: &[("clusterTrustBundle podCertificate serviceAccountToken", NO_SERVER)],
         ..BARE
     },
 ];

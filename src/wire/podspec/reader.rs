@@ -183,7 +183,7 @@ impl Notes {
             self.add_at(key, class, message);
         }
         let is_missing = |key: &str| fields.and_then(|fields| fields.get(key)).is_none_or(Value::is_null);
-        for key in table.required.iter().filter(|key| is_missing(key)) {
+        for key in table.required().filter(|key| is_missing(key)) {
             self.add_at(key, Class::Shape, "is missing");
         }
         fields
