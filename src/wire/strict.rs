@@ -82,10 +82,22 @@ impl Notes {
         value: &'de Value,
         seed: S,
     ) -> Result<S::Value, Error> {
-        self.at.0.push(step);
+        self.enter(step);
         let read = seed.deserialize(Reader { value, notes: self })?;
-        self.at.0.pop();
+        self.leave();
         Ok(read)
+    }
+
+    // There is a `below` for each type: inlined into all of them, these would make the binary larger.
+
+    #[inline(never)]
+    fn enter(&mut self, step: Step) {
+        self.at.0.push(step);
+    }
+
+    #[inline(never)]
+    fn leave(&mut self) {
+        self.at.0.pop();
     }
 }
 
