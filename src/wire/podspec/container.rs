@@ -1,14 +1,12 @@
 //! A container.
 
-use std::collections::BTreeMap;
-
 use super::{
     env::{EnvFromSource, EnvVar},
     lifecycle::Lifecycle,
     probe::Probe,
     reader::{mapping, words},
     security::SecurityContext,
-    values::{AbsolutePath, Address, Filled, HostPort, Label, Port, Quantity, ServiceName, Shown},
+    values::{AbsolutePath, Address, Amounts, Filled, HostPort, Label, Port, ServiceName, Shown},
 };
 
 mapping! {
@@ -66,8 +64,8 @@ words! {
 mapping! {
     /// What a container, or a pod, may take and wants to have.
     ResourceRequirements {
-        limits: BTreeMap<String, Quantity> = "limits",
-        requests: BTreeMap<String, Quantity> = "requests",
+        limits: Amounts = "limits",
+        requests: Amounts = "requests",
     }
 }
 

@@ -348,7 +348,7 @@ impl<T: Read> Read for Vec<T> {
     }
 }
 
-impl<T: Read> Read for BTreeMap<String, T> {
+impl Read for BTreeMap<String, String> {
     fn read(value: &Value, notes: &mut Notes) -> Self {
         let mut all = Self::new();
         match value {

@@ -142,7 +142,7 @@ fn quantities_are_those_of_kubernetes() {
         (".5Ki", 512),
     ] {
         let spec = spec(&pod(&limit(text), ""));
-        assert_eq!(spec.containers[0].resources.limits["memory"].bytes(), Some(bytes), "{text}");
+        assert_eq!(spec.containers[0].resources.limits.get("memory").unwrap().bytes(), Some(bytes), "{text}");
     }
     for (text, words) in [
         ("512MB", "write `512M` or `512Mi`"),
@@ -161,7 +161,10 @@ fn quantities_are_those_of_kubernetes() {
     let cpu = spec(&pod("resources: {limits: {cpu: 250m}, requests: {cpu: 0.1}}", ""));
     let resources = &cpu.containers[0].resources;
     assert_eq!(
-        (resources.limits["cpu"].thousandths(), resources.requests["cpu"].thousandths()),
+        (
+            resources.limits.get("cpu").unwrap().thousandths(),
+            resources.requests.get("cpu").unwrap().thousandths()
+        ),
         (Some(250), Some(100))
     );
 }

@@ -122,6 +122,31 @@ impl Read for Quantity {
     }
 }
 
+/// Resources and how much of each.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Amounts(pub Vec<(String, Quantity)>);
+
+impl Amounts {
+    /// How much of this resource.
+    pub fn get(&self, resource: &str) -> Option<&Quantity> {
+        self.0.iter().find(|(name, _)| name == resource).map(|(_, amount)| amount)
+    }
+}
+
+impl Read for Amounts {
+    fn read(value: &Value, notes: &mut Notes) -> Self {
+        let mut all = Self::default();
+        match value {
+            Value::Null => {}
+            Value::Object(fields) => {
+                all.0.extend(fields.keys().map(|name| (name.clone(), notes.field(Some(fields), name))));
+            }
+            _ => notes.shape("a mapping (`key: value`)", value),
+        }
+        all
+    }
+}
+
 /// The permissions of a file: a number, or text as people write it in YAML (`0400`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Mode(pub u32);

@@ -83,7 +83,7 @@ fn ports(container: &Container, spec: &PodSpec, seen: &mut Seen<'_>, notes: &mut
     for (index, port) in container.ports.iter().enumerate() {
         notes.at(["ports".into(), index.into()], |notes| {
             let name = &port.name.0;
-            if !name.is_empty() && !names.insert(name) {
+            if !name.is_empty() && !names.insert(name.as_str()) {
                 notes.add_at("name", Class::Value, format!("`{name}` names two ports"));
             }
             let number = port.host_port.0;
@@ -111,7 +111,7 @@ fn ports(container: &Container, spec: &PodSpec, seen: &mut Seen<'_>, notes: &mut
 pub(super) fn resources(resources: &ResourceRequirements, notes: &mut Notes) {
     const KNOWN: [&str; 3] = ["cpu", "memory", "ephemeral-storage"];
     for (list, amounts) in [("limits", &resources.limits), ("requests", &resources.requests)] {
-        for (name, amount) in amounts {
+        for (name, amount) in &amounts.0 {
             let (class, message) = match &**name {
                 "cpu" => continue,
                 "memory" if amount.0.ends_with('m') => {
@@ -140,7 +140,7 @@ pub(super) fn resources(resources: &ResourceRequirements, notes: &mut Notes) {
             notes.at([list.into(), (&**name).into()], |notes| notes.add(class, message));
         }
     }
-    for (name, request) in &resources.requests {
+    for (name, request) in &resources.requests.0 {
         let limit = resources.limits.get(name);
         let parts = |it: &crate::wire::podspec::values::Quantity| it.thousandths();
         if let (Some(limit), Some(wanted)) = (limit, parts(request))

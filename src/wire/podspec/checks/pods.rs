@@ -65,7 +65,7 @@ pub(super) fn check(spec: &PodSpec, notes: &mut Notes) {
                 if let Some(why) = self::sysctl(sysctl, spec) {
                     notes.add(Class::Value, format!("`{}` {why}", sysctl.name));
                 }
-                if !names.insert(&sysctl.name) {
+                if !names.insert(sysctl.name.as_str()) {
                     notes.add(Class::Value, format!("`{}` stands twice", sysctl.name));
                 }
             });

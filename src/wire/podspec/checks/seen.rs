@@ -14,13 +14,13 @@ pub(super) struct Seen<'a> {
     /// Of all volumes.
     pub(super) volumes: BTreeSet<&'a str>,
     containers: BTreeSet<&'a str>,
-    host_ports: BTreeSet<(u16, Protocol, Option<Address>)>,
+    host_ports: Vec<(u16, Protocol, Option<Address>)>,
 }
 
 impl<'a> Seen<'a> {
     pub(super) fn of(spec: &'a PodSpec) -> Self {
         let volumes = spec.volumes.iter().map(|volume| &*volume.name.0).collect();
-        Self { volumes, containers: BTreeSet::new(), host_ports: BTreeSet::new() }
+        Self { volumes, containers: BTreeSet::new(), host_ports: Vec::new() }
     }
 
     /// Whether the name is a new one, or none.
@@ -30,6 +30,13 @@ impl<'a> Seen<'a> {
 
     /// Whether no other container has the port of the host.
     pub(super) fn host_port(&mut self, port: &ContainerPort) -> bool {
-        self.host_ports.insert((port.host_port.0, port.protocol, port.host_ip))
+        /// More are not compared.
+        const MOST: usize = 1_000;
+        let port = (port.host_port.0, port.protocol, port.host_ip);
+        let is_new = !self.host_ports.contains(&port);
+        if is_new && self.host_ports.len() < MOST {
+            self.host_ports.push(port);
+        }
+        is_new
     }
 }

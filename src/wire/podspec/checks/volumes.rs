@@ -15,7 +15,7 @@ pub(super) fn check(spec: &PodSpec, notes: &mut Notes) {
     for (index, volume) in spec.volumes.iter().enumerate() {
         notes.at(["volumes".into(), index.into()], |notes| {
             let name = &volume.name.0;
-            if !name.is_empty() && !names.insert(name) {
+            if !name.is_empty() && !names.insert(name.as_str()) {
                 notes.add_at("name", Class::Value, format!("`{name}` names two volumes"));
             }
             source(volume, notes);
