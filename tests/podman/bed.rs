@@ -18,6 +18,7 @@ use device_worker_ng::{
         model::{
             confidential::Confidential,
             order::{ContainerState, Fact, Failure, Order, Outcome, Pod, PodSummary, Task, Ticket},
+            part::Part,
             workload::{Content, Engine, Workload, WorkloadId},
         },
     },
@@ -95,11 +96,14 @@ impl Bed {
         ticket
     }
 
-    /// The next outcome; fails when something else comes first.
+    /// The next outcome; fails when something else comes first, but for what this machine has too little of.
     pub(crate) fn outcome(&self) -> Outcome {
-        match self.events.recv_timeout(PATIENCE).expect("no outcome") {
-            Event::Done(outcome) => outcome,
-            other => panic!("{other:?} instead of an outcome"),
+        loop {
+            match self.events.recv_timeout(PATIENCE).expect("no outcome") {
+                Event::Done(outcome) => return outcome,
+                Event::Works(Part::Forks(_), _) => {}
+                other => panic!("{other:?} instead of an outcome"),
+            }
         }
     }
 

@@ -151,17 +151,21 @@ impl Manifests {
         let (desired, mut problems) = self.folder.assemble(&self.device_id);
         let dir: Arc<str> = Arc::from(self.dir.to_string_lossy());
         self.is_known |= read.is_ok();
-        match (read, unwatched) {
-            (Err(cause), _) => {
+        match read {
+            Err(cause) => {
                 let stay = if self.is_known { "what it said before stays" } else { "waiting for it" };
                 problems.push(Problem::file(&dir, format!("can't be read: {cause}; {stay}")));
             }
-            (Ok(_), Some(cause)) => {
-                let message = format!("can't be watched: {cause}; it is read every {} s", RETRY.1.as_secs());
-                problems.push(Problem { severity: Severity::Warning, ..Problem::file(&dir, message) });
+            Ok(has_changed) => {
+                if let Some(cause) = unwatched {
+                    let every = RETRY.1.as_secs();
+                    let message = format!("can't be watched: {cause}; it is read every {every} s");
+                    problems.push(Problem { severity: Severity::Warning, ..Problem::file(&dir, message) });
+                }
+                if has_changed || self.is_unkept {
+                    self.keep()?;
+                }
             }
-            (Ok(has_changed), None) if has_changed || self.is_unkept => self.keep()?,
-            (Ok(_), None) => {}
         }
         self.complain(folder::told(problems, &self.dir))?;
         if self.is_known && !self.told.as_ref().is_some_and(|told| told.asks_the_same(&desired)) {
