@@ -329,8 +329,7 @@ impl Agent {
     fn listed(&mut self, engine: Engine, ticket: Ticket, pods: &[PodSummary], now: Now) {
         turn!(self, now).answers(engine);
         let is_wanted = |pod: &&PodSummary| {
-            let tracked = self.workloads.get(&*pod.workload);
-            tracked.and_then(Tracked::wanted).is_some_and(|wanted| wanted.id == pod.id)
+            self.workloads.get(&*pod.workload).is_some_and(|tracked| tracked.wants(&pod.id))
         };
         let (wanted, others): (Vec<_>, Vec<_>) = pods.iter().partition(is_wanted);
         let mut ids: BTreeMap<&str, Vec<&WorkloadId>> = BTreeMap::new();

@@ -185,7 +185,7 @@ impl Evictions {
     pub(super) fn pardon(&mut self, workloads: &mut Workloads) {
         self.evictions.retain(|eviction| {
             let Some(tracked) = workloads.get_mut(&eviction.name) else { return false };
-            let same = tracked.wanted().is_some_and(|wanted| wanted.id == eviction.id);
+            let same = tracked.wants(&eviction.id);
             tracked.evicted &= same;
             same
         });

@@ -95,7 +95,7 @@ impl Tracked {
 
     /// A process of the pod ended.
     pub(in crate::agent) fn exited(&mut self, id: &WorkloadId, now: Duration) {
-        if self.phase == Phase::Running && self.wanted.as_ref().is_some_and(|wanted| wanted.id == *id) {
+        if self.phase == Phase::Running && self.wants(id) {
             // Believed at once, but not for ever: see `false_alarms`.
             let wait = match self.content.false_alarms {
                 0 | 1 => Duration::ZERO,

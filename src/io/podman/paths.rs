@@ -68,8 +68,8 @@ fn is(found: &Metadata, kind: &str) -> bool {
 }
 
 /// Sees to it that this part of a volume is there, which is a directory if it has to be made, and that it is in the
-/// volume: what containers wrote there may lead anywhere. What the agent may not make, podman can.
-pub(super) fn part(volume: &str, path: &str) -> Result<Option<Wanted>, String> {
+/// volume: what containers wrote there may lead anywhere.
+pub(super) fn part(volume: &str, path: &str) -> Result<(), String> {
     let failed = |error: io::Error| format!("failed to make '{path}' in the volume '{volume}': {error}");
     let flags = OFlags::PATH | OFlags::CLOEXEC;
     let root =
@@ -107,7 +107,7 @@ pub(super) fn part(volume: &str, path: &str) -> Result<Option<Wanted>, String> {
         };
         end += 1;
     }
-    Ok(None)
+    Ok(())
 }
 
 #[cfg(test)]

@@ -23,7 +23,8 @@ use crate::{
     wire::podman::{
         answers::plain,
         libpod::{
-            Agent, Facts, HOST, Image, NETWORK, Plan, Step, SubPath, VolumeRequest, infra_name, redacted,
+            Agent, ContainerRequest, Facts, HOST, Image, NETWORK, Plan, Step, SubPath, VolumeRequest,
+            infra_name, redacted,
         },
         pod::own_prefix,
         session,
@@ -153,40 +154,52 @@ impl<'a> Making<'a> {
     /// Has podman make what the agent may not.
     fn by_podman(&self, wanted: &[Wanted]) -> Result<(), Error> {
         let Some(surveyor) = self.plan.surveyor().filter(|_| !wanted.is_empty()) else { return Ok(()) };
-        let answer: Value = self.post("containers/create", &surveyor)?.json()?;
-        let path = format!("containers/{}", answer["Id"].as_str().unwrap_or_default());
-        let archive = format!("{path}/archive");
         let client = &self.tasks.client;
-        for Wanted { path, is_directory } in wanted {
-            let has = |path: &str| client.has(&archive, &[("path", &format!("{HOST}{path}"))], LIMIT);
-            if has(path)? {
-                continue;
+        self.while_made(&surveyor, |archive| {
+            for Wanted { path, is_directory } in wanted {
+                let has = |path: &str| client.has(archive, &[("path", &format!("{HOST}{path}"))], LIMIT);
+                if has(path)? {
+                    continue;
+                }
+                if let (false, Some((directory, _))) = (is_directory, path.rsplit_once('/'))
+                    && !directory.is_empty()
+                    && !has(directory)?
+                {
+                    let why =
+                        format!("failed to make the file '{path}': there is no directory '{directory}'");
+                    return Err(Error::Refused(why));
+                }
+                let body = tar::single(path.trim_matches('/'), *is_directory).map_err(Error::Refused)?;
+                client.put(archive, &[("path", HOST), ("copyUIDGID", "false")], &body, LIMIT)?.done()?;
             }
-            if let (false, Some((directory, _))) = (is_directory, path.rsplit_once('/'))
-                && !directory.is_empty()
-                && !has(directory)?
-            {
-                let why = format!("failed to make the file '{path}': there is no directory '{directory}'");
-                return Err(Error::Refused(why));
-            }
-            let body = tar::single(path.trim_matches('/'), *is_directory).map_err(Error::Refused)?;
-            client.put(&archive, &[("path", HOST), ("copyUIDGID", "false")], &body, LIMIT)?.done()?;
-        }
-        client.delete(&path, &[("force", "true"), ("timeout", "0")], LIMIT)?.done()
+            Ok(())
+        })
+    }
+
+    /// Makes a container that never runs, does this to its archive, and removes it; after a failure it goes with the pod.
+    fn while_made(
+        &self,
+        request: &ContainerRequest,
+        fill: impl FnOnce(&str) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let answer: Value = self.post("containers/create", request)?.json()?;
+        let path = format!("containers/{}", answer["Id"].as_str().unwrap_or_default());
+        fill(&format!("{path}/archive"))?;
+        self.tasks.client.delete(&path, &[("force", "true"), ("timeout", "0")], LIMIT)?.done()
     }
 
     /// The files in volumes of podman's, and the paths of the host.
     pub(super) fn files(&self) -> Result<(), Error> {
         self.by_podman(&self.wanted)?;
         let Some((carrier, trees)) = self.plan.carrier() else { return Ok(()) };
-        let answer: Value = self.post("containers/create", &carrier)?.json()?;
-        let path = format!("containers/{}", answer["Id"].as_str().unwrap_or_default());
-        for (place, tree) in trees {
-            let archive = tar::archive(tree).map_err(Error::Refused)?;
-            let query = [("path", &*place), ("copyUIDGID", "false")];
-            self.tasks.client.put(&format!("{path}/archive"), &query, &archive, LIMIT)?.done()?;
-        }
-        self.tasks.client.delete(&path, &[("force", "true"), ("timeout", "0")], LIMIT)?.done()
+        self.while_made(&carrier, |archive| {
+            for (place, tree) in trees {
+                let body = tar::archive(tree).map_err(Error::Refused)?;
+                let query = [("path", &*place), ("copyUIDGID", "false")];
+                self.tasks.client.put(archive, &query, &body, LIMIT)?.done()?;
+            }
+            Ok(())
+        })
     }
 
     /// Starts what holds the pod's namespaces: its network is there from now on.
@@ -232,12 +245,7 @@ impl<'a> Making<'a> {
         }
         for SubPath { volume, path } in &made.parts {
             let place = self.places.get(volume).unwrap_or(volume);
-            let refused = |why: String| Error::Refused(format!("{}: {why}", shown(step)));
-            if let Some(wanted) = paths::part(place, path).map_err(refused)? {
-                self.by_podman(&[wanted])?;
-                // what is there now may still lead elsewhere
-                paths::part(place, path).map_err(refused)?;
-            }
+            paths::part(place, path).map_err(|why| Error::Refused(format!("{}: {why}", shown(step))))?;
         }
         let answer: Value =
             self.post("containers/create", &made.request)?.json().map_err(about(&shown(step)))?;
