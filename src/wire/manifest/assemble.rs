@@ -214,18 +214,21 @@ pub(in crate::wire) fn finish(
             Finding { field, message }
         })?;
     }
-    if let Some((field, message)) = libpod::problem(&content) {
-        let steps = Field::from(["spec", "pod", "spec"]).0.into_iter().chain(field.0);
-        return Err(Finding { field: Field(steps.collect()), message });
-    }
-    Ok(Workload {
+    let workload = Workload {
         restart: manifest.restart,
         schedule: manifest.schedule.clone(),
         grace: manifest.grace,
         profiles: manifest.profiles.clone(),
         probes: manifest.probes.clone(),
         ..Workload::new(content)
-    })
+    };
+    match libpod::problem(&workload) {
+        None => Ok(workload),
+        Some((field, message)) => {
+            let steps = Field::from(["spec", "pod", "spec"]).0.into_iter().chain(field.0);
+            Err(Finding { field: Field(steps.collect()), message })
+        }
+    }
 }
 
 /// The credentials for image registries in a `Secret`.

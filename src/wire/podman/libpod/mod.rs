@@ -42,7 +42,7 @@ pub use volumes::{HostPath, SubPath};
 use super::pod::Limits;
 use crate::agent::model::{
     order::CpuLimit,
-    workload::{Content, Engine, Workload, WorkloadId},
+    workload::{Engine, Workload, WorkloadId},
 };
 
 /// When a container runs.
@@ -268,14 +268,13 @@ const AGENT: Agent = {
 };
 
 /// The first thing in the specification that can't be done, as far as that can be known without podman.
-pub(in crate::wire) fn problem(content: &Content) -> Option<Problem> {
-    let workload = Workload::new(content.clone());
-    if content.engine == Engine::Kubernetes {
-        return secrets_problem(&workload).err();
+pub(in crate::wire) fn problem(workload: &Workload) -> Option<Problem> {
+    if workload.content.engine == Engine::Kubernetes {
+        return secrets_problem(workload).err();
     }
     // a user that is no root leaves for later what only the image can tell
     let image = Image { user: "1".to_owned() };
-    let plan = match Plan::read(&workload, AGENT, Facts::default()) {
+    let plan = match Plan::read(workload, AGENT, Facts::default()) {
         Ok(plan) => plan,
         Err(problem) => return Some(problem),
     };

@@ -5,7 +5,10 @@ use serde_json::json;
 
 use super::*;
 use crate::{
-    agent::{model::confidential::Confidential, tests::workload as any_workload},
+    agent::{
+        model::{confidential::Confidential, workload::Content},
+        tests::workload as any_workload,
+    },
     wire::{
         ownership::OWNER_LABEL,
         podman::pod::{own_prefix, pids_limit_annotation},
@@ -567,7 +570,7 @@ fn what_cannot_be_done_is_said_with_its_place_and_without_a_value() {
             "securityContext.seccompProfile.type: a device has no profiles of its own: RuntimeDefault and Unconfined can be had",
         ),
     ] {
-        let problem = problem(&workload(specification).content).map(told);
+        let problem = problem(&workload(specification)).map(told);
         assert_eq!(problem.as_deref(), Some(expected));
     }
 }
@@ -576,7 +579,7 @@ fn what_cannot_be_done_is_said_with_its_place_and_without_a_value() {
 fn a_cluster_is_told_only_of_secrets_that_lack_a_key() {
     let of = |specification: Value| {
         let content = Content { engine: Engine::Kubernetes, ..workload(specification).content };
-        problem(&content).map(told)
+        problem(&Workload::new(content)).map(told)
     };
     assert_eq!(of(json!({ "containers": [], "volumes": [{ "name": "v", "nfs": {} }] })), None);
     let reference = json!({ "name": "A", "valueFrom": { "secretKeyRef": { "name": "s", "key": "x" } } });
@@ -591,7 +594,7 @@ fn nonsense_is_no_panic() {
         json!("x"),
         json!({ "containers": [5, { "env": "x", "envFrom": 1 }], "volumes": [1, "x"] }),
     ] {
-        let _ = problem(&workload(odd.clone()).content);
+        let _ = problem(&workload(odd.clone()));
         let _ = pod(odd);
     }
 }
