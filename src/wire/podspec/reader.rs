@@ -105,9 +105,9 @@ impl Notes {
         self.found.iter().any(|(_, finding)| finding.field.0.starts_with(&at))
     }
 
-    /// What takes one of several fields, and has so many of them. One that is wrong was said.
-    pub(super) fn exactly_one(&mut self, count: usize, of: &[&str]) {
-        match count {
+    /// What takes one of several fields: whether each is there. One that is wrong was said.
+    pub(super) fn exactly_one(&mut self, given: &[bool], of: &[&str]) {
+        match given.iter().filter(|is_given| **is_given).count() {
             1 => {}
             0 if self.has_any_below(&[]) => {}
             0 => self.add(Class::Value, format!("needs {}", one_of(of))),
@@ -301,19 +301,23 @@ pub(super) fn one_of(words: &[&str]) -> String {
     text
 }
 
+/// True or false; also in the words of YAML 1.1, which the reader of Kubernetes takes.
+pub(in crate::wire) fn flag(value: &Value) -> Option<bool> {
+    match value {
+        Value::Bool(value) => Some(*value),
+        Value::String(word) if ["yes", "Yes", "YES", "on", "On", "ON"].contains(&&**word) => Some(true),
+        Value::String(word) if ["no", "No", "NO", "off", "Off", "OFF"].contains(&&**word) => Some(false),
+        _ => None,
+    }
+}
+
 impl Read for bool {
-    /// Also the words of YAML 1.1, which the reader of Kubernetes takes.
     fn read(value: &Value, notes: &mut Notes) -> Self {
-        match value {
-            Value::Null => false,
-            Value::Bool(value) => *value,
-            Value::String(word) if ["yes", "Yes", "YES", "on", "On", "ON"].contains(&&**word) => true,
-            Value::String(word) if ["no", "No", "NO", "off", "Off", "OFF"].contains(&&**word) => false,
-            _ => {
-                notes.shape("true or false", value);
-                false
-            }
+        let flag = flag(value);
+        if flag.is_none() && !value.is_null() {
+            notes.shape("true or false", value);
         }
+        flag.unwrap_or(false)
     }
 }
 

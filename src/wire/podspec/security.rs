@@ -115,7 +115,8 @@ impl Read for Capability {
     }
 }
 
-const CAPABILITIES: [&str; 42] = [
+/// Those that Linux has, and `ALL`.
+pub(in crate::wire) const CAPABILITIES: [&str; 42] = [
     "ALL",
     "AUDIT_CONTROL",
     "AUDIT_READ",

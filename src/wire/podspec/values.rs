@@ -147,18 +147,25 @@ impl Read for Amounts {
     }
 }
 
-/// The permissions of a file: a number, or text as people write it in YAML (`0400`).
+/// Permissions: a number, or text as people write it in YAML (`0400`).
+pub(in crate::wire) fn permissions(value: &Value) -> Option<u32> {
+    let mode = match value {
+        Value::String(octal) => u32::from_str_radix(octal.trim_start_matches("0o"), 8).ok(),
+        other => other.as_u64().and_then(|mode| u32::try_from(mode).ok()),
+    };
+    mode.filter(|mode| *mode <= 0o777)
+}
+
+/// The permissions of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Mode(pub u32);
 
 impl Read for Mode {
     fn read(value: &Value, notes: &mut Notes) -> Self {
-        let mode = match value {
-            Value::Null => return Self(0),
-            Value::String(octal) => u32::from_str_radix(octal.trim_start_matches("0o"), 8).ok(),
-            other => other.as_u64().and_then(|mode| u32::try_from(mode).ok()),
-        };
-        Self(mode.filter(|mode| *mode <= 0o777).unwrap_or_else(|| {
+        if value.is_null() {
+            return Self(0);
+        }
+        Self(permissions(value).unwrap_or_else(|| {
             notes.add(Class::Value, format!("must be from 0 to 0777 (511), not {value}"));
             0
         }))

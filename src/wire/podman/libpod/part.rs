@@ -2,7 +2,10 @@
 
 use serde_json::Value;
 
-use crate::wire::field::{Field, Step};
+use crate::wire::{
+    field::{Field, Step},
+    podspec::reader,
+};
 
 /// What can't be done, and where it stands in the specification.
 pub(in crate::wire) type Problem = (Field, String);
@@ -74,17 +77,9 @@ impl<'a> Part<'a> {
     }
 
     pub(super) fn flag(&self) -> Result<Option<bool>, Problem> {
-        match self.value {
-            Value::Null => Ok(None),
-            Value::Bool(flag) => Ok(Some(*flag)),
-            // what YAML 1.1 calls so, and with it the reader of Kubernetes
-            Value::String(text) if matches!(text.as_str(), "yes" | "Yes" | "YES" | "on" | "On" | "ON") => {
-                Ok(Some(true))
-            }
-            Value::String(text) if matches!(text.as_str(), "no" | "No" | "NO" | "off" | "Off" | "OFF") => {
-                Ok(Some(false))
-            }
-            _ => self.problem("must be true or false"),
+        match reader::flag(self.value) {
+            None if !self.is_absent() => self.problem("must be true or false"),
+            flag => Ok(flag),
         }
     }
 

@@ -7,6 +7,7 @@ use super::{
     part::{Part, Problem},
     sources::{self, Kind},
 };
+use crate::wire::podspec::values::permissions;
 
 /// Kubernetes' own.
 const DEFAULT_MODE: u32 = 0o644;
@@ -173,15 +174,10 @@ fn put(files: &mut Vec<File>, file: File, at: &Part) -> Result<(), Problem> {
     Ok(())
 }
 
-/// A number, or text as people write it in YAML: `0400`.
 fn mode(part: &Part, default: u32) -> Result<u32, Problem> {
-    let mode = match part.value {
-        serde_json::Value::Null => return Ok(default),
-        serde_json::Value::String(octal) => u32::from_str_radix(octal.trim_start_matches("0o"), 8).ok(),
-        other => other.as_u64().and_then(|mode| u32::try_from(mode).ok()),
-    };
-    match mode.filter(|mode| *mode <= 0o777) {
+    match permissions(part.value) {
         Some(mode) => Ok(mode),
+        None if part.is_absent() => Ok(default),
         None => part.problem("must be from 0 to 0777"),
     }
 }

@@ -28,9 +28,9 @@ pub(super) fn check(
         notes.at(["env".into(), index.into()], |notes| env(variable, notes));
     }
     for (index, source) in container.env_from.iter().enumerate() {
-        let count = usize::from(source.config_map_ref.is_some()) + usize::from(source.secret_ref.is_some());
+        let given = [source.config_map_ref.is_some(), source.secret_ref.is_some()];
         notes.at(["envFrom".into(), index.into()], |notes| {
-            notes.exactly_one(count, &["configMapRef", "secretRef"]);
+            notes.exactly_one(&given, &["configMapRef", "secretRef"]);
         });
     }
     ports(container, spec, seen, notes);
@@ -67,8 +67,7 @@ fn env(variable: &EnvVar, notes: &mut Notes) {
             from.field_ref.is_some(),
             from.resource_field_ref.is_some(),
         ];
-        let count = given.into_iter().filter(|is_given| *is_given).count();
-        notes.exactly_one(count, &["configMapKeyRef", "fieldRef", "resourceFieldRef", "secretKeyRef"]);
+        notes.exactly_one(&given, &["configMapKeyRef", "fieldRef", "resourceFieldRef", "secretKeyRef"]);
         if let Some(reference) = &from.field_ref {
             notes.below("fieldRef", |notes| field(reference, &VARIABLES, notes));
         }

@@ -43,8 +43,7 @@ pub(super) fn check(container: &Container, spec: &PodSpec, is_init: bool, notes:
 
 fn hook(hook: &LifecycleHandler, container: &Container, spec: &PodSpec, notes: &mut Notes) {
     let given = [hook.exec.is_some(), hook.http_get.is_some(), hook.sleep.is_some()];
-    let count = given.into_iter().filter(|is_given| *is_given).count();
-    notes.exactly_one(count, &["exec", "httpGet", "sleep"]);
+    notes.exactly_one(&given, &["exec", "httpGet", "sleep"]);
     if let Some(action) = &hook.exec {
         exec(action, notes);
     }
@@ -66,8 +65,7 @@ fn probe(probe: &Probe, container: &Container, is_readiness: bool, notes: &mut N
     }
     let given =
         [probe.exec.is_some(), probe.http_get.is_some(), probe.tcp_socket.is_some(), probe.grpc.is_some()];
-    let count = given.into_iter().filter(|is_given| *is_given).count();
-    notes.exactly_one(count, &["exec", "httpGet", "tcpSocket", "grpc"]);
+    notes.exactly_one(&given, &["exec", "httpGet", "tcpSocket", "grpc"]);
     if let Some(action) = &probe.exec {
         exec(action, notes);
     }

@@ -33,10 +33,9 @@ fn source(volume: &Volume, notes: &mut Notes) {
         volume.projected.is_some(),
         volume.downward_api.is_some(),
     ];
-    let count = given.into_iter().filter(|is_given| *is_given).count();
     const COMMON: [&str; 6] =
         ["configMap", "emptyDir", "hostPath", "persistentVolumeClaim", "projected", "secret"];
-    notes.exactly_one(count, &COMMON);
+    notes.exactly_one(&given, &COMMON);
     if let Some(host) = &volume.host_path
         && host.path.0.split('/').any(|part| part == "..")
     {
@@ -54,8 +53,7 @@ fn source(volume: &Volume, notes: &mut Notes) {
     for (index, source) in volume.projected.iter().flat_map(|projected| &projected.sources).enumerate() {
         notes.at(["projected".into(), "sources".into(), index.into()], |notes| {
             let given = [source.config_map.is_some(), source.secret.is_some(), source.downward_api.is_some()];
-            let count = given.into_iter().filter(|is_given| *is_given).count();
-            notes.exactly_one(count, &["configMap", "downwardAPI", "secret"]);
+            notes.exactly_one(&given, &["configMap", "downwardAPI", "secret"]);
             if let Some(downward) = &source.downward_api {
                 notes.below("downwardAPI", |notes| files(&downward.items, notes));
             }
@@ -66,9 +64,8 @@ fn source(volume: &Volume, notes: &mut Notes) {
 fn files(items: &[DownwardFile], notes: &mut Notes) {
     for (index, item) in items.iter().enumerate() {
         notes.at(["items".into(), index.into()], |notes| {
-            let count =
-                usize::from(item.field_ref.is_some()) + usize::from(item.resource_field_ref.is_some());
-            notes.exactly_one(count, &["fieldRef", "resourceFieldRef"]);
+            let given = [item.field_ref.is_some(), item.resource_field_ref.is_some()];
+            notes.exactly_one(&given, &["fieldRef", "resourceFieldRef"]);
             if let Some(reference) = &item.field_ref {
                 notes.below("fieldRef", |notes| field(reference, &FILES, notes));
             }
