@@ -12,10 +12,9 @@ STATIC_BINARY = target/$(STATIC_TARGET)/release/$(NAME)
 # What `make install` installs.
 BINARY       ?= $(firstword $(wildcard $(STATIC_BINARY) target/release/$(NAME)) target/release/$(NAME))
 
-SUPPORT = tests/support
 IMAGE   = target/test-image.tar
 # cargo runs every test binary by this: as root, next to a private podman.
-WITH_PODMAN = --config "target.'cfg(unix)'.runner = ['$(CURDIR)/$(SUPPORT)/test-runner']"
+WITH_PODMAN = --config "target.'cfg(unix)'.runner = ['$(CURDIR)/scripts/test-runner']"
 
 # A Rust that rustup installed a minute ago is found without logging in again.
 export PATH := $(PATH):$(HOME)/.cargo/bin
@@ -27,23 +26,23 @@ help: ## Say what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
 
 demo: ## Watch real pods start and stop by posted metrics, on a podman of its own (a minute)
-	@$(SUPPORT)/demo
+	@scripts/demo
 
 demo-edge: ## The same from an edge API for development: enrol, register, run pods, lose the server
-	@$(SUPPORT)/demo-edge
+	@scripts/demo-edge
 
 # What boots a systemd in namespaces of its own; without it that test is skipped by name.
 export SYSTEMD_SANDBOX ?= $(wildcard $(CURDIR)/../shared/tools/systemd-sandbox)
 
 systemd-test: ## Let the unit crash, hang, reload and be upgraded under a systemd of its own (SYSTEMD_SANDBOX=)
-	$(SUPPORT)/install-needs test
-	@$(SUPPORT)/systemd-test $(AGENT)
+	scripts/install-needs test
+	@scripts/systemd-test $(AGENT)
 
 systemd-device: ## Try the package on a whole emulated device: reboot, power cut, a user's agent (DEVICE_VM=, PARTS=)
-	@$(SUPPORT)/systemd-device $(PARTS)
+	@scripts/systemd-device $(PARTS)
 
 power-cuts: ## Cut the power of a whole emulated device ten times (DEVICE_VM=, half an hour)
-	@$(SUPPORT)/power-cuts
+	@scripts/power-cuts
 
 # Tests wait more than they work.
 TEST_THREADS = $(shell echo $$((2 * $$(nproc))))
@@ -55,9 +54,9 @@ FUZZ         = --locked --manifest-path fuzz/Cargo.toml --target-dir target
 export KUBE_SANDBOX ?= $(wildcard $(CURDIR)/../shared/tools/kube-sandbox)
 
 test: ## Run the whole suite, against real podman (TEST_REGISTRY= names a tool that runs a registry)
-	$(SUPPORT)/install-needs test
+	scripts/install-needs test
 	$(if $(KUBE_SANDBOX),$(KUBE_SANDBOX) setup)
-	$(SUPPORT)/test-image $(IMAGE)
+	scripts/test-image $(IMAGE)
 	cargo build $(EDGE_API)
 	DWNG_REQUIRE_PODMAN=1 DWNG_EDGE_API=$(CURDIR)/edge-api/target/debug/dev-edge-api \
 	  RUST_TEST_THREADS=$${RUST_TEST_THREADS:-$(TEST_THREADS)} \
@@ -75,19 +74,19 @@ TARGET ?= all
 
 fuzz: SECONDS ?= 60
 fuzz: ## Let libFuzzer feed a harness of fuzz/ (TARGET=manifests SECONDS=60); by default each of them
-	$(SUPPORT)/install-needs fuzz
+	scripts/install-needs fuzz
 	fuzz/run $(TARGET) $(SECONDS)
 
 fuzz-coverage: ## Measure how many lines of each reader the harnesses of fuzz/ reach
-	$(SUPPORT)/install-needs fuzz
+	scripts/install-needs fuzz
 	fuzz/coverage
 
 mutants: ## See that the simulation notices each rule that is broken on purpose (half an hour)
-	$(SUPPORT)/mutants
+	scripts/mutants
 
 bench: static ## Measure size, memory, latency and throughput; the figures also go to bench.json
-	$(SUPPORT)/install-needs test
-	$(SUPPORT)/test-image $(IMAGE)
+	scripts/install-needs test
+	scripts/test-image $(IMAGE)
 	cargo build $(EDGE_API)
 	DWNG_BINARY=$(CURDIR)/$(STATIC_BINARY) DWNG_EDGE_API=$(CURDIR)/edge-api/target/debug/dev-edge-api DWNG_BENCH_JSON=$(CURDIR)/bench.json \
 	  cargo bench --locked --bench bench $(WITH_PODMAN) -- $(PARTS)
@@ -117,21 +116,21 @@ build: ## Build the release binary: target/release/device-worker-ng
 	cargo build --locked --release
 
 static: ## Build the release binary that needs no libraries, for any Linux of this architecture
-	$(SUPPORT)/install-needs static
+	scripts/install-needs static
 	packaging/build $(STATIC_TARGET)
 
 # one of them, or several: make dist TARGETS=aarch64-unknown-linux-musl
 TARGETS ?= $(shell bash -c '. packaging/targets && echo "$${TARGETS[@]}"')
 
 dist: ## Build static binaries and Debian packages for all architectures (TARGETS=): target/dist
-	$(SUPPORT)/install-needs dist $(TARGETS)
+	scripts/install-needs dist $(TARGETS)
 	packaging/dist $(TARGETS)
 
 dist-test: dist ## Run what `make dist` builds (TARGETS=), under qemu, and install its packages
-	$(SUPPORT)/install-needs dist-test
+	scripts/install-needs dist-test
 	cargo build $(EDGE_API)
-	$(SUPPORT)/dist-test $(TARGETS)
-	$(SUPPORT)/dist-packages $(TARGETS)
+	scripts/dist-test $(TARGETS)
+	scripts/dist-packages $(TARGETS)
 
 vendor: ## Copy the dependencies to vendor/, so that it builds without a network
 	mkdir -p .cargo

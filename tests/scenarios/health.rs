@@ -116,7 +116,7 @@ fn an_image_with_a_healthcheck_of_its_own_is_asked_for_that() {
     let (image, file) = ("localhost/device-worker-ng-demo:healthcheck", device.path("image.tar"));
     let run_well = |command: &mut Command| assert!(command.output().unwrap().status.success(), "{command:?}");
     let make = ["--tag", image, "--healthcheck", "/ok"];
-    run_well(Command::new(repository("tests/support/test-image")).args(make).arg(&file));
+    run_well(Command::new(repository("scripts/test-image")).args(make).arg(&file));
     run_well(Command::new("podman").arg("load").arg("-i").arg(&file));
     let mut healthy = watched("w", &format!("touch /ok; {SLEEP}"), json!({}));
     healthy["spec"]["pod"]["spec"]["containers"][0]["image"] = image.into();

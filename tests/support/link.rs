@@ -1,4 +1,4 @@
-//! A network that fails between a test and another network namespace, by `tests/support/netlink-fault`.
+//! A network that fails between a test and another network namespace, by `scripts/netlink-fault`.
 
 use std::{
     fs::File,
@@ -25,7 +25,7 @@ impl Link {
             skip(&format!("no network devices of a test's own: /dev/net/tun: {error}"));
             return None;
         }
-        let mut command = Command::new(repository("tests/support/netlink-fault"));
+        let mut command = Command::new(repository("scripts/netlink-fault"));
         let tool = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
         let mut tool = match tool {
             Ok(tool) => tool,

@@ -28,7 +28,7 @@ use tempfile::TempDir;
 
 pub use parts::{Part, podman_or_skip, skip, skip_without};
 
-/// The image that `tests/support/test-image` makes: busybox.
+/// The image that `scripts/test-image` makes: busybox.
 pub const IMAGE: &str = "localhost/device-worker-ng-demo:1";
 /// What the samples and the documents name instead: it comes from a registry.
 pub const PUBLIC_IMAGE: &str = "docker.io/library/busybox:1.36";

@@ -1,4 +1,4 @@
-//! The podman of an ordinary user, beside the rootful one: `tests/support/podman-sandbox --both` brings it where the
+//! The podman of an ordinary user, beside the rootful one: `scripts/podman-sandbox --both` brings it where the
 //! kernel lets users have namespaces.
 
 use std::{
