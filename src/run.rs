@@ -14,6 +14,7 @@ use crate::{
     agent::{
         Action, Agent, Event, Setup,
         model::{
+            deployment::{DeploymentOrder, DeploymentOutcome},
             gather::gather,
             notice::{Notice, Severity},
             order::{Failure, Order, Outcome},
@@ -149,6 +150,7 @@ impl Workers {
     fn carry_out(&mut self, action: Action) -> Option<Event> {
         match action {
             Action::Order(order) => return self.engines.submit(order).map(Event::Done),
+            Action::Deploy(order) => return self.engines.deploy(order).map(Event::Deployed),
             Action::Call(call) => return self.server.as_ref().and_then(|server| server.submit(call)),
             Action::Tell(notice) => tell(&notice),
             Action::Reply(asker, reply) => self.queries.reply(asker, reply),
@@ -212,18 +214,6 @@ impl Engines {
     fn submit(&mut self, order: Order) -> Option<Outcome> {
         let Order { engine, ticket, .. } = order;
         let failed = |cause: String| Some(Outcome { engine, ticket, result: Err(Failure::Engine(cause)) });
-        if engine == Engine::Kubernetes {
-            if self.kubernetes.is_none() {
-                let Some(config) = &self.cluster else {
-                    return failed("no KUBECONFIG is given, and this is no pod of a cluster".into());
-                };
-                match Kubernetes::start(config.clone(), self.events.clone()) {
-                    Ok(kubernetes) => self.kubernetes = Some(kubernetes),
-                    Err(error) => return failed(format!("failed to start its executor: {error}")),
-                }
-            }
-            return self.kubernetes.as_ref().and_then(|kubernetes| kubernetes.submit(order));
-        }
         if !self.started.contains_key(&engine) {
             let Some(config) = self.configs.get(&engine) else { return failed("there is none".into()) };
             match Podman::start(config.clone(), self.events.clone()) {
@@ -232,6 +222,22 @@ impl Engines {
             }
         }
         self.started.get(&engine).and_then(|podman| podman.submit(order))
+    }
+
+    /// The same for the cluster.
+    fn deploy(&mut self, order: DeploymentOrder) -> Option<DeploymentOutcome> {
+        let ticket = order.ticket;
+        let failed = |cause: String| Some(DeploymentOutcome { ticket, result: Err(Failure::Engine(cause)) });
+        if self.kubernetes.is_none() {
+            let Some(config) = &self.cluster else {
+                return failed("no KUBECONFIG is given, and this is no pod of a cluster".into());
+            };
+            match Kubernetes::start(config.clone(), self.events.clone()) {
+                Ok(kubernetes) => self.kubernetes = Some(kubernetes),
+                Err(error) => return failed(format!("failed to start its executor: {error}")),
+            }
+        }
+        self.kubernetes.as_ref().and_then(|kubernetes| kubernetes.submit(order))
     }
 }
 

@@ -10,6 +10,7 @@ use super::{
     engines::Engines,
     images::Images,
     model::{
+        deployment::{DeploymentOrder, DeploymentTask},
         event::{Action, Setup},
         fallback::{Fallback, Fallbacks},
         notice::{Notice, Reason},
@@ -114,8 +115,19 @@ impl Context {
     }
 
     pub(super) fn order(&mut self, engine: Engine, task: Task) -> Ticket {
+        let ticket = self.next_ticket();
+        self.actions.push(Action::Order(Order { engine, ticket, task }));
+        ticket
+    }
+
+    pub(super) fn deploy(&mut self, task: DeploymentTask) -> Ticket {
+        let ticket = self.next_ticket();
+        self.actions.push(Action::Deploy(DeploymentOrder { ticket, task }));
+        ticket
+    }
+
+    fn next_ticket(&mut self) -> Ticket {
         self.last.0 += 1;
-        self.actions.push(Action::Order(Order { engine, ticket: self.last, task }));
         self.last
     }
 
@@ -138,6 +150,12 @@ pub(super) struct Turn<'a> {
 impl Turn<'_> {
     pub(super) fn order(&mut self, name: &Arc<str>, engine: Engine, task: Task) -> Ticket {
         let ticket = self.context.order(engine, task);
+        self.context.open.insert(ticket, name.clone());
+        ticket
+    }
+
+    pub(super) fn deploy(&mut self, name: &Arc<str>, task: DeploymentTask) -> Ticket {
+        let ticket = self.context.deploy(task);
         self.context.open.insert(ticket, name.clone());
         ticket
     }

@@ -19,6 +19,7 @@ use super::{
     listings::Listings,
     model::{
         call::{Answer, CallFailure, CallKind, Remembered},
+        deployment::{DeploymentFact, DeploymentOutcome, DeploymentTask},
         event::{Action, Event, Sample, Setup},
         gather::gather,
         notice::{Notice, Problem, Reason},
@@ -126,7 +127,10 @@ impl Agent {
         let evictions = self.evictions.advance(&mut self.workloads, &mut self.agenda, &mut turn!(self, now));
         self.advance(now);
         for engine in self.engines.due(now.up) {
-            let ticket = self.context.order(engine, Task::List);
+            let ticket = match engine {
+                Engine::Kubernetes => self.context.deploy(DeploymentTask::List),
+                Engine::Podman { .. } => self.context.order(engine, Task::List),
+            };
             self.engines.asked(engine, ticket);
         }
         if self.context.images.is_due() {
@@ -208,6 +212,7 @@ impl Agent {
                 None => self.engines.ask(Engine::Kubernetes, now.up),
             },
             Event::Done(outcome) => self.done(outcome, now),
+            Event::Deployed(outcome) => self.deployed(outcome, now),
             Event::Answered(kind, result) => self.answered(kind, result, now),
             Event::Pressure(pressure) => {
                 let turn = &mut turn!(self, now);
@@ -294,12 +299,8 @@ impl Agent {
         }
         if let Some(name) = self.context.open.remove(&ticket) {
             let result = rivals::settle(&name, result, &self.workloads);
-            let mut turn = turn!(self, now);
-            if engine == Engine::Kubernetes {
-                self.deployments.done(&name, result, &mut turn);
-                self.agenda.add(name);
-            } else if let Some(tracked) = self.workloads.get_mut(&name) {
-                tracked.done(engine, ticket, result, &mut turn);
+            if let Some(tracked) = self.workloads.get_mut(&name) {
+                tracked.done(engine, ticket, result, &mut turn!(self, now));
                 self.agenda.add(name);
             }
             return;
@@ -313,17 +314,36 @@ impl Agent {
         let tells = turn.engines.listed(engine, ticket);
         match result {
             Ok(Fact::Pods(pods)) if tells => self.listed(engine, ticket, &pods, now),
-            Ok(Fact::Deployments(found)) if tells => {
-                turn.answers(engine);
+            Err(failure) if tells => self.unlisted(engine, failure, now),
+            _ => {}
+        }
+    }
+
+    fn deployed(&mut self, outcome: DeploymentOutcome, now: Now) {
+        let DeploymentOutcome { ticket, result } = outcome;
+        if let Some(name) = self.context.open.remove(&ticket) {
+            self.deployments.done(&name, result, &mut turn!(self, now));
+            self.agenda.add(name);
+            return;
+        }
+        let engine = Engine::Kubernetes;
+        let tells = self.engines.listed(engine, ticket);
+        match result {
+            Ok(DeploymentFact::Listed(found)) if tells => {
+                turn!(self, now).answers(engine);
                 self.deployments.listed(ticket, found);
                 self.agenda.extend(self.deployments.names());
             }
-            Err(Failure::Engine(cause) | Failure::Workload(cause)) if tells => {
-                turn.failed(engine, "", &Failure::Engine(cause));
-                self.agenda.extend(self.workloads.keys().cloned()); // who waited to hear of it waits no more
-            }
+            Err(failure) if tells => self.unlisted(engine, failure, now),
             _ => {}
         }
+    }
+
+    /// The engine did not say what it has.
+    fn unlisted(&mut self, engine: Engine, failure: Failure, now: Now) {
+        let (Failure::Engine(cause) | Failure::Workload(cause)) = failure;
+        turn!(self, now).failed(engine, "", &Failure::Engine(cause));
+        self.agenda.extend(self.workloads.keys().cloned()); // who waited to hear of it waits no more
     }
 
     fn listed(&mut self, engine: Engine, ticket: Ticket, pods: &[PodSummary], now: Now) {

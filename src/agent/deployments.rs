@@ -16,10 +16,10 @@ use super::{
     flapping::Flapping,
     model::{
         call::WorkloadStatus,
-        deployment::{Deployment, Rollout, Watched},
+        deployment::{Deployment, DeploymentFact, DeploymentTask, Rollout, Watched},
         gather::gather,
         notice::{Notice, Reason},
-        order::{Fact, Failure, Task, Ticket},
+        order::{Failure, Ticket},
         phase::Phase,
         schedule::{Backoff, Schedule},
         time::Wake,
@@ -175,7 +175,12 @@ impl Deployments {
     }
 
     /// The outcome of one of this workload's orders.
-    pub(super) fn done(&mut self, name: &Arc<str>, result: Result<Fact, Failure>, turn: &mut Turn<'_>) {
+    pub(super) fn done(
+        &mut self,
+        name: &Arc<str>,
+        result: Result<DeploymentFact, Failure>,
+        turn: &mut Turn<'_>,
+    ) {
         if let Some(managed) = self.all.get_mut(name)
             && let Some(doing) = managed.under_way.take()
         {
@@ -252,7 +257,7 @@ impl Managed {
         if let Some(stray) = stray.filter(|_| may_go) {
             if now >= self.delete_after {
                 let doing = Doing::Delete { uid: stray.uid.clone() };
-                self.last = turn.order(name, Engine::Kubernetes, Task::Delete(Box::new(stray.clone())));
+                self.last = turn.deploy(name, DeploymentTask::Delete(Box::new(stray.clone())));
                 self.under_way = Some(doing);
                 return Wake::Never;
             }
@@ -286,16 +291,22 @@ impl Managed {
             let message = format!("workload '{name}' is scaled to 0: its profiles don't hold");
             turn.tell(Notice::info(Reason::Inactive, message));
         }
-        let task = Task::Apply { workload, replicas, beside, settled };
-        self.last = turn.order(name, Engine::Kubernetes, task);
+        let task = DeploymentTask::Apply { workload, replicas, beside, settled };
+        self.last = turn.deploy(name, task);
         self.under_way = Some(Doing::Apply { hash, replicas });
         wake
     }
 
-    fn done(&mut self, name: &str, doing: Doing, result: Result<Fact, Failure>, turn: &mut Turn<'_>) {
+    fn done(
+        &mut self,
+        name: &str,
+        doing: Doing,
+        result: Result<DeploymentFact, Failure>,
+        turn: &mut Turn<'_>,
+    ) {
         match (doing, result) {
             (_, Err(failure @ Failure::Engine(_))) => turn.failed(Engine::Kubernetes, "", &failure),
-            (Doing::Apply { hash, replicas }, Ok(Fact::Applied(now))) => {
+            (Doing::Apply { hash, replicas }, Ok(DeploymentFact::Applied(now))) => {
                 self.forgive();
                 let at = turn.now.up;
                 // not what was seen last: the change may have been seen before this outcome came

@@ -7,7 +7,7 @@ use super::{
     legible,
     model::{
         call::{Answer, CallFailure},
-        deployment::{Deployment, Rollout, Watched},
+        deployment::{Deployment, DeploymentFact, Rollout, Watched},
         event::Event,
         notice::Problem,
         order::{ContainerState, Fact, Failure},
@@ -52,7 +52,13 @@ impl Confidences {
             Event::Watched(Watched::Seen(it) | Watched::Gone(it)) => deployment(redactor, it),
             Event::Done(outcome) => match &mut outcome.result {
                 Ok(fact) => fact_in(redactor, fact),
-                Err(Failure::Engine(text) | Failure::Workload(text)) => line(redactor, text),
+                Err(failure) => failure_in(redactor, failure),
+            },
+            Event::Deployed(outcome) => match &mut outcome.result {
+                Ok(DeploymentFact::Listed(all)) => all.iter_mut().for_each(|it| deployment(redactor, it)),
+                Ok(DeploymentFact::Applied(it)) => deployment(redactor, it),
+                Ok(DeploymentFact::Gone) => {}
+                Err(failure) => failure_in(redactor, failure),
             },
             Event::Answered(_, Ok(Answer::Configured(it))) => {
                 problems_in(redactor, &mut it.problems);
@@ -99,6 +105,11 @@ fn problems_in(redactor: &Redactor, problems: &mut [Problem]) {
     }
 }
 
+fn failure_in(redactor: &Redactor, failure: &mut Failure) {
+    let (Failure::Engine(text) | Failure::Workload(text)) = failure;
+    line(redactor, text);
+}
+
 fn deployment(redactor: &Redactor, deployment: &mut Deployment) {
     if let Rollout::Unavailable(text) | Rollout::Failed(text) = &mut deployment.rollout {
         line(redactor, text);
@@ -116,8 +127,6 @@ fn fact_in(redactor: &Redactor, fact: &mut Fact) {
             }
         }
         Fact::Probed { output, .. } => line(redactor, output),
-        Fact::Deployments(all) => all.iter_mut().for_each(|it| deployment(redactor, it)),
-        Fact::Applied(it) => deployment(redactor, it),
         Fact::Pods(pods) => pods.iter_mut().for_each(|pod| name(&mut pod.workload)),
         Fact::Fit { .. } | Fact::Limited | Fact::Gone | Fact::Usage(_) => {}
     }

@@ -1,4 +1,60 @@
-//! A Deployment as a cluster tells it.
+//! What the agent asks of a Kubernetes cluster, and what it hears back: Deployments.
+
+use std::sync::Arc;
+
+use super::{
+    order::{Failure, Ticket},
+    workload::Workload,
+};
+
+/// One order to the cluster. It is answered by exactly one [`DeploymentOutcome`], within a time limit.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DeploymentOrder {
+    /// Comes back with the outcome.
+    pub ticket: Ticket,
+    /// What to do.
+    pub task: DeploymentTask,
+}
+
+/// What a cluster can do.
+#[derive(Debug, Clone, PartialEq)]
+pub enum DeploymentTask {
+    /// Tell all Deployments of this owner, and all changes to them from then on: [`DeploymentFact::Listed`].
+    List,
+    /// Make the workload's Deployment what it is to be: [`DeploymentFact::Applied`].
+    Apply {
+        /// What its pods are.
+        workload: Arc<Workload>,
+        /// How many.
+        replicas: u32,
+        /// What stands beside it: [`Deployment::beside`].
+        beside: Vec<String>,
+        /// It has come up with this content: what only earlier ones needed goes.
+        settled: bool,
+    },
+    /// Remove this very Deployment, after its pods: [`DeploymentFact::Gone`] once that has begun, or if there was none.
+    Delete(Box<Deployment>),
+}
+
+/// The answer to one [`DeploymentOrder`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct DeploymentOutcome {
+    /// Which order this answers.
+    pub ticket: Ticket,
+    /// What is true now, or why it could not be done.
+    pub result: Result<DeploymentFact, Failure>,
+}
+
+/// What is true after an order to the cluster was carried out.
+#[derive(Debug, Clone, PartialEq)]
+pub enum DeploymentFact {
+    /// All Deployments of this owner.
+    Listed(Vec<Deployment>),
+    /// The Deployment as it is now.
+    Applied(Box<Deployment>),
+    /// Its removal has begun, or there is no such Deployment.
+    Gone,
+}
 
 /// A Deployment as the cluster tells it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

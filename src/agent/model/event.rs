@@ -2,7 +2,7 @@
 
 use super::{
     call::{Answer, Call, CallFailure, CallKind, Remembered},
-    deployment::Watched,
+    deployment::{DeploymentOrder, DeploymentOutcome, Watched},
     fallback::Fallbacks,
     image::Pulled,
     notice::{Notice, Problem},
@@ -49,8 +49,10 @@ pub enum Event {
     Refused(Engine, WorkloadId, Option<u64>),
     /// A Deployment has changed.
     Watched(Watched),
-    /// An order was carried out, or not.
+    /// An order to a podman was carried out, or not.
     Done(Outcome),
+    /// An order to the cluster was carried out, or not.
+    Deployed(DeploymentOutcome),
     /// A call to the edge API was answered, or not.
     Answered(CallKind, Result<Answer, CallFailure>),
     /// Memory or disk runs short, or the processor is busy; or not any more.
@@ -72,8 +74,10 @@ pub enum Event {
 /// Something to do.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Action {
-    /// For an engine.
+    /// For a podman.
     Order(Order),
+    /// For the cluster.
+    Deploy(DeploymentOrder),
     /// For the edge API.
     Call(Call),
     /// For people.

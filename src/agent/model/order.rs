@@ -1,4 +1,4 @@
-//! What the agent asks of an engine, and what it hears back.
+//! What the agent asks of a podman, and what it hears back.
 
 use std::{
     fmt,
@@ -7,7 +7,6 @@ use std::{
 };
 
 use super::{
-    deployment::Deployment,
     image::Fetched,
     pressure::Resource,
     probe::Probe,
@@ -19,10 +18,10 @@ use super::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Ticket(pub u64);
 
-/// One order to one engine. It is answered by exactly one [`Outcome`], within a time limit.
+/// One order to one podman. It is answered by exactly one [`Outcome`], within a time limit.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Order {
-    /// Which engine is to do it.
+    /// Which podman is to do it.
     pub engine: Engine,
     /// Comes back with the outcome.
     pub ticket: Ticket,
@@ -30,10 +29,10 @@ pub struct Order {
     pub task: Task,
 }
 
-/// What an engine can do.
+/// What a podman can do.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Task {
-    /// Tell all pods of this owner: [`Fact::Pods`]; or [`Fact::Deployments`], and all changes to them from then on.
+    /// Tell all pods of this owner: [`Fact::Pods`].
     List,
     /// Get the workload's images as each container's pull policy says: [`Fact::Pulled`].
     Pull(Arc<Workload>),
@@ -76,19 +75,6 @@ pub enum Task {
     },
     /// Tell how much of this each running pod of this owner uses: [`Fact::Usage`].
     Usage(Resource),
-    /// Make the workload's Deployment what it is to be: [`Fact::Applied`].
-    Apply {
-        /// What its pods are.
-        workload: Arc<Workload>,
-        /// How many.
-        replicas: u32,
-        /// What stands beside it: [`Deployment::beside`].
-        beside: Vec<String>,
-        /// It has come up with this content: what only earlier ones needed goes.
-        settled: bool,
-    },
-    /// Remove this very Deployment, after its pods: [`Fact::Gone`] once that has begun, or if there was none.
-    Delete(Box<Deployment>),
 }
 
 /// The answer to one [`Order`].
@@ -125,10 +111,6 @@ pub enum Fact {
     Pod(Pod),
     /// The limit is what it was ordered to be.
     Limited,
-    /// All Deployments of this owner.
-    Deployments(Vec<Deployment>),
-    /// The Deployment as it is now.
-    Applied(Box<Deployment>),
     /// There is no such pod, or image (any more).
     Gone,
     /// A container was asked.

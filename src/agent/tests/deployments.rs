@@ -6,7 +6,7 @@ use super::{
     simulation::Random,
     *,
 };
-use crate::agent::model::deployment::{Deployment, Rollout, Watched};
+use crate::agent::model::deployment::{Deployment, DeploymentFact, Rollout, Watched};
 
 /// A cluster that does as it is told; its pods come up when the test says so.
 #[derive(Debug, Default)]
@@ -19,15 +19,15 @@ pub(super) struct Cluster {
 }
 
 impl Cluster {
-    pub(super) fn answer(&mut self, task: &Task) -> Result<Fact, Failure> {
+    pub(super) fn answer(&mut self, task: &DeploymentTask) -> Result<DeploymentFact, Failure> {
         if self.is_away {
             return Err(Failure::Engine("connection refused".into()));
         }
         self.version += 1;
         match (task, self.refuses) {
-            (Task::List, _) => Ok(Fact::Deployments(self.all.clone())),
+            (DeploymentTask::List, _) => Ok(DeploymentFact::Listed(self.all.clone())),
             (_, Some(cause)) => Err(Failure::Workload(cause.into())),
-            (Task::Apply { workload, replicas, beside, settled }, _) => {
+            (DeploymentTask::Apply { workload, replicas, beside, settled }, _) => {
                 let version = self.version;
                 let (namespace, name) = (&workload.content.namespace, workload.name());
                 let found = self.all.iter().position(|it| it.namespace == *namespace && it.name == name);
@@ -50,16 +50,15 @@ impl Cluster {
                     beside.iter().filter(|old| !settled && !it.beside.contains(old)).cloned().collect();
                 it.has_former = !former.is_empty();
                 it.beside.extend(former);
-                Ok(Fact::Applied(Box::new(it.clone())))
+                Ok(DeploymentFact::Applied(Box::new(it.clone())))
             }
-            (Task::Delete(deployment), _) => {
+            (DeploymentTask::Delete(deployment), _) => {
                 self.all
                     .iter_mut()
                     .filter(|it| it.uid == deployment.uid)
                     .for_each(|it| it.terminating = true);
-                Ok(Fact::Gone)
+                Ok(DeploymentFact::Gone)
             }
-            _ => panic!("{task:?} is podman's"),
         }
     }
 }
@@ -223,7 +222,7 @@ fn a_next_agent_adopts_what_is_there_and_removes_what_is_not_wanted() {
     world.settle();
     world.took();
     world.agent = World::new().agent;
-    world.orders.clear();
+    world.deployment_orders.clear();
     world.partial = true;
     world.want(&[&web]);
     world.settle();
@@ -427,14 +426,14 @@ fn live(seed: u64) {
             }
             _ if random.one_in(3) => {
                 world.agent = World::new().agent;
-                world.orders.clear();
+                world.deployment_orders.clear();
                 world.want(&wanted.iter().collect::<Vec<_>>());
             }
             _ => world.happen(Event::Watched(Watched::Lost)),
         }
         if random.one_in(2) {
             world.pass(S * random.below(100) as u32);
-        } else if random.one_in(2) && !world.orders.is_empty() {
+        } else if random.one_in(2) && !world.deployment_orders.is_empty() {
             world.answer();
         }
     }

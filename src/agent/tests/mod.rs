@@ -36,6 +36,7 @@ use super::{
     model::{
         call::{self, Answer, Call, CallFailure, CallKind, Remembered, ServerConfiguration},
         confidential::Confidential,
+        deployment::{DeploymentOrder, DeploymentOutcome, DeploymentTask},
         fallback::Fallbacks,
         image::{Fetched, Pulled},
         notice::{self, Notice, Reason},
@@ -112,6 +113,7 @@ struct World {
     wake: Wake,
     /// Not answered yet.
     orders: VecDeque<Order>,
+    deployment_orders: VecDeque<DeploymentOrder>,
     /// All orders but lists, as `verb id`.
     log: Vec<String>,
     said: Vec<Notice>,
@@ -206,6 +208,7 @@ impl World {
             now: Now { up: 1000 * S, utc: SystemTime::UNIX_EPOCH + 1_000_000 * S },
             wake: Wake::Never,
             orders: VecDeque::new(),
+            deployment_orders: VecDeque::new(),
             log: Vec::new(),
             said: Vec::new(),
             remembered: Finished::new(),
@@ -258,12 +261,20 @@ impl World {
                         Task::Limit { id, cpu } => self.log.push(format!("limit {id} {cpu:?}")),
                         Task::Remove { id, .. } => self.log.push(format!("remove {id}")),
                         Task::Probe { container, .. } => self.log.push(format!("probe {container}")),
-                        Task::Apply { workload, replicas, .. } => {
-                            self.log.push(format!("apply {} {replicas}", workload.id));
-                        }
-                        Task::Delete(it) => self.log.push(format!("delete {}/{}", it.namespace, it.name)),
                     }
                     self.orders.push_back(order);
+                }
+                Action::Deploy(order) => {
+                    match &order.task {
+                        DeploymentTask::List => {}
+                        DeploymentTask::Apply { workload, replicas, .. } => {
+                            self.log.push(format!("apply {} {replicas}", workload.id));
+                        }
+                        DeploymentTask::Delete(it) => {
+                            self.log.push(format!("delete {}/{}", it.namespace, it.name));
+                        }
+                    }
+                    self.deployment_orders.push_back(order);
                 }
                 Action::Call(call) => {
                     let kind = call.kind();
@@ -312,11 +323,11 @@ impl World {
 
     /// Carries out the oldest order, as podman would.
     fn answer(&mut self) {
-        let order = self.orders.pop_front().expect("an order");
-        if order.engine == Engine::Kubernetes {
+        if let Some(order) = self.deployment_orders.pop_front() {
             let result = self.cluster.answer(&order.task);
-            return self.happen(Event::Done(Outcome { engine: order.engine, ticket: order.ticket, result }));
+            return self.happen(Event::Deployed(DeploymentOutcome { ticket: order.ticket, result }));
         }
+        let order = self.orders.pop_front().expect("an order");
         let healthcheck = self.healthcheck.clone();
         let running = |pods: &BTreeMap<WorkloadId, (String, ContainerState, usize)>, id: &WorkloadId, cpu| {
             pods.get(id).map_or(Ok(Fact::Gone), |(_, state, count)| {
@@ -386,7 +397,6 @@ impl World {
                 self.limits.remove(id);
                 Ok(Fact::Gone)
             }
-            (Task::Apply { .. } | Task::Delete(_), _) => panic!("podman has no Deployments"),
         };
         self.happen(Event::Done(Outcome { engine: order.engine, ticket: order.ticket, result }));
     }
@@ -414,7 +424,7 @@ impl World {
         for _ in 0..1000 {
             if !self.calls.is_empty() {
                 self.call();
-            } else if self.orders.is_empty() {
+            } else if self.orders.is_empty() && self.deployment_orders.is_empty() {
                 return;
             } else {
                 self.answer();

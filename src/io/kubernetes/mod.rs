@@ -30,8 +30,8 @@ use crate::{
     agent::{
         Event,
         model::{
-            order::{Failure, Order, Outcome},
-            workload::Engine,
+            deployment::{DeploymentOrder, DeploymentOutcome},
+            order::Failure,
         },
     },
     wire::manifest,
@@ -64,7 +64,7 @@ struct Shared {
 #[derive(Default)]
 struct Queue {
     /// The agent bounds them: one order a workload.
-    waiting: VecDeque<Order>,
+    waiting: VecDeque<DeploymentOrder>,
     threads: usize,
 }
 
@@ -85,8 +85,8 @@ impl Kubernetes {
         Ok(Self { shared })
     }
 
-    /// Takes the order, and never blocks. Its outcome comes as an [`Event::Done`].
-    pub fn submit(&self, order: Order) -> Option<Outcome> {
+    /// Takes the order, and never blocks. Its outcome comes as an [`Event::Deployed`].
+    pub fn submit(&self, order: DeploymentOrder) -> Option<DeploymentOutcome> {
         {
             let mut queue = lock(&self.shared.queue);
             queue.waiting.push_back(order);
@@ -102,9 +102,9 @@ impl Kubernetes {
         if queue.threads > 0 {
             return None; // one of them will come to it
         }
-        let Order { engine, ticket, .. } = queue.waiting.pop_back()?;
+        let DeploymentOrder { ticket, .. } = queue.waiting.pop_back()?;
         let failure = Failure::Engine(format!("failed to start a thread for Kubernetes: {error}"));
-        Some(Outcome { engine, ticket, result: Err(failure) })
+        Some(DeploymentOutcome { ticket, result: Err(failure) })
     }
 }
 
@@ -124,8 +124,8 @@ impl Shared {
             };
             drop(queue);
             let result = self.cluster.carry_out(&order.task);
-            let outcome = Outcome { engine: Engine::Kubernetes, ticket: order.ticket, result };
-            let _ = self.events.send(Event::Done(outcome)); // an error: the agent ends
+            let outcome = DeploymentOutcome { ticket: order.ticket, result };
+            let _ = self.events.send(Event::Deployed(outcome)); // an error: the agent ends
         }
     }
 }

@@ -9,29 +9,28 @@ use super::{
 };
 use crate::{
     agent::model::{
-        deployment::Deployment,
-        order::{Fact, Failure, Task},
+        deployment::{Deployment, DeploymentFact, DeploymentTask},
+        order::Failure,
         workload::Workload,
     },
     wire::kubernetes::{self, Companion},
 };
 
 impl Cluster {
-    pub(super) fn carry_out(&self, task: &Task) -> Result<Fact, Failure> {
+    pub(super) fn carry_out(&self, task: &DeploymentTask) -> Result<DeploymentFact, Failure> {
         let api = self.api().map_err(Failure::Engine)?;
         let result = match task {
-            Task::List => self.list(&api),
-            Task::Apply { workload, replicas, beside, settled } => {
+            DeploymentTask::List => self.list(&api),
+            DeploymentTask::Apply { workload, replicas, beside, settled } => {
                 self.apply(&api, workload, *replicas, beside, *settled)
             }
-            Task::Delete(deployment) => delete(&api, deployment),
-            _ => return Err(Failure::Workload("Kubernetes runs no pods that are told apart".to_owned())),
+            DeploymentTask::Delete(deployment) => delete(&api, deployment),
         };
         if let Err(Error::Refused(401, _) | Error::Broken(_)) = &result {
             self.forget();
         }
         match (result, task) {
-            (Err(Error::Refused(_, cause)), Task::List) => {
+            (Err(Error::Refused(_, cause)), DeploymentTask::List) => {
                 self.forget(); // without the right to list nothing works, and there may be other credentials by now
                 Err(Failure::Engine(cause))
             }
@@ -39,12 +38,12 @@ impl Cluster {
         }
     }
 
-    fn list(&self, api: &ApiServer) -> Result<Fact, Error> {
+    fn list(&self, api: &ApiServer) -> Result<DeploymentFact, Error> {
         let answer = api.ask("GET", &self.ours(), None)?;
         let (found, version) = kubernetes::list(&answer, &self.owner)
             .ok_or_else(|| Error::Broken("the answer is no list".to_owned()))?;
         self.watch_from.set(version);
-        Ok(Fact::Deployments(found))
+        Ok(DeploymentFact::Listed(found))
     }
 
     fn apply(
@@ -54,7 +53,7 @@ impl Cluster {
         replicas: u32,
         beside: &[String],
         settled: bool,
-    ) -> Result<Fact, Error> {
+    ) -> Result<DeploymentFact, Error> {
         let mut former = kubernetes::former(workload, beside);
         if settled {
             for name in former.drain(..) {
@@ -69,7 +68,7 @@ impl Cluster {
             }
         }
         let now = self.apply_deployment(api, workload, replicas, true, &former)?;
-        Ok(Fact::Applied(Box::new(now)))
+        Ok(DeploymentFact::Applied(Box::new(now)))
     }
 
     /// The agent's word counts, whatever else manages fields of it. That it is the agent's Deployment is what its
@@ -146,12 +145,12 @@ fn this_one(uid: &Value, propagation: &str) -> Value {
 }
 
 /// Its pods go before it does, and so it can be seen until they have.
-fn delete(api: &ApiServer, deployment: &Deployment) -> Result<Fact, Error> {
+fn delete(api: &ApiServer, deployment: &Deployment) -> Result<DeploymentFact, Error> {
     let options = this_one(&deployment.uid.as_str().into(), "Foreground");
     let path = path_of(&deployment.namespace, &deployment.name);
     match api.ask("DELETE", &path, Some(&options)) {
         // gone, or another one has its name
-        Ok(_) | Err(Error::Refused(404 | 409, _)) => Ok(Fact::Gone),
+        Ok(_) | Err(Error::Refused(404 | 409, _)) => Ok(DeploymentFact::Gone),
         Err(error) => Err(error),
     }
 }

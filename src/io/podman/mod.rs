@@ -72,7 +72,7 @@ impl Lane {
 const fn lane_of(task: &Task) -> usize {
     match task {
         Task::List | Task::Look(_) | Task::Limit { .. } | Task::Usage(_) => 0,
-        Task::Cancel(_) | Task::Apply { .. } | Task::Delete(_) => 0, // done at once; not for podman
+        Task::Cancel(_) => 0, // done at once
         Task::Pull(_) | Task::Discard(_) => 1,
         Task::Check(_) | Task::Start(..) => 2,
         Task::Remove { .. } => 3,

@@ -164,9 +164,6 @@ impl Tasks {
                 self.cancel(id);
                 return Ok(Fact::Gone).into();
             }
-            Task::Apply { .. } | Task::Delete(_) => {
-                Err(Failure::Workload("podman has no Deployments".into()))
-            }
             Task::Start(workload, cpu) => self.start_pod(workload, *cpu).map(|seen| (&workload.id, seen)),
         };
         match seen {

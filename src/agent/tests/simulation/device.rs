@@ -158,6 +158,9 @@ impl<'a> Device<'a> {
     fn act(&mut self, action: Action, finished: &Finished) -> Holds {
         match action {
             Action::Reply(..) => {} // what it leads to is told, too
+            Action::Deploy(order) => {
+                return broken(Invariant::Foreign, format!("{:?} on a device without a cluster", order.task));
+            }
             Action::Order(order) => {
                 let is_usual = matches!(order.task, Task::List | Task::Probe { .. });
                 self.say_unless_still(is_usual, || format!("    the agent orders: {}", sentence(&order)));

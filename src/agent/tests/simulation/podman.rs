@@ -95,7 +95,6 @@ pub(super) fn about(task: &Task) -> (&'static str, Option<&WorkloadId>) {
         Task::Probe { id, .. } => ("probe", Some(id)),
         Task::Discard(_) => ("discard an image", None),
         Task::Usage(_) => ("measure", None),
-        Task::Apply { .. } | Task::Delete(_) => ("ask Kubernetes", None),
     }
 }
 
@@ -131,7 +130,6 @@ impl Podman {
             |id: &WorkloadId| Err(Failure::Workload(format!("a pod named '{id}' isn't this agent's")));
         let done = match task {
             Task::List if how == How::Refused => refused(),
-            Task::Apply { .. } | Task::Delete(_) => refused(),
             Task::List => Ok(Fact::Pods(self.list())),
             Task::Pull(_) if how == How::Refused => refused(),
             Task::Pull(workload) => self.pull(workload, how),

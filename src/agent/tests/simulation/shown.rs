@@ -30,6 +30,5 @@ pub(super) fn shown(fact: &Fact) -> String {
         Fact::Limited => "limited".into(),
         Fact::Probed { healthy, .. } => if *healthy { "well" } else { "sick" }.into(),
         Fact::Usage(uses) => format!("{} pods use some", uses.len()),
-        Fact::Deployments(_) | Fact::Applied(_) => "nothing of podman's".into(),
     }
 }
