@@ -36,21 +36,7 @@ impl Tracked {
             shown.notes.push(note.to_owned());
         }
         let Some(wanted) = &self.wanted else {
-            if shown.state == State::Leaving && !self.dismissed && view.context.partial {
-                shown.state = State::Unknown;
-                shown.cause = Some("no manifest that can be read asks for it".to_owned());
-                shown.remedy = Some(
-                    "its pod stays until all manifests can be read: see the device's problems".to_owned(),
-                );
-            } else if shown.state == State::Rejected {
-                let unknown = "it can't be understood; see the device's problems";
-                shown.cause = Some(view.complaints.first().unwrap_or(&unknown).to_string());
-                shown.remedy =
-                    Some("correct it where it is written; nothing of it changes before that".to_owned());
-            } else {
-                shown.cause = Some("it is not asked for any more; its pod is being removed".to_owned());
-                shown.well = true;
-            }
+            self.explain_unwanted(view, &mut shown);
             return shown;
         };
         if let Schedule::Cron(cron) = &wanted.schedule {
@@ -75,13 +61,31 @@ impl Tracked {
         shown
     }
 
+    /// Says why there is something of a workload that is not to run.
+    fn explain_unwanted(&self, view: &View<'_>, shown: &mut report::Workload) {
+        if shown.state == State::Leaving && !self.dismissed && view.context.partial {
+            shown.state = State::Unknown;
+            because(
+                shown,
+                "no manifest that can be read asks for it".to_owned(),
+                "its pod stays until all manifests can be read: see the device's problems",
+            );
+        } else if shown.state == State::Rejected {
+            let cause =
+                view.complaints.first().unwrap_or(&"it can't be understood; see the device's problems");
+            because(
+                shown,
+                (*cause).to_owned(),
+                "correct it where it is written; nothing of it changes before that",
+            );
+        } else {
+            because(shown, "it is not asked for any more; its pod is being removed".to_owned(), "");
+            shown.well = true;
+        }
+    }
+
     /// Says why it is in this state, until when, and what can be done.
     fn explain(&self, wanted: &Workload, view: &View<'_>, shown: &mut report::Workload) {
-        let engine = wanted.content.engine;
-        let mut because = |cause: String, remedy: &str| {
-            shown.cause = Some(cause);
-            shown.remedy = (!remedy.is_empty()).then(|| remedy.to_owned());
-        };
         match shown.state {
             State::Running => {
                 shown.cpu = self.limit.present();
@@ -90,29 +94,26 @@ impl Tracked {
             State::Evicted => {
                 let (why, until) = view.evictions.eviction(&self.name).unwrap_or_default();
                 because(
+                    shown,
                     format!("the device comes first: {why}"),
                     "it comes back by itself; give it limits, or a higher podman/priority",
                 );
                 shown.next = view.until(until);
             }
-            State::Unknown | State::Starting if !view.engines.ready(engine) => {
-                because(view.engines.why_not(engine).unwrap_or_default(), engine_remedy(engine));
-            }
             State::Inactive => {
                 let rest = self.content.flapping.rests(view.now.up);
                 if let Some((cause, remedy)) = view.closed() {
-                    because(cause, &remedy);
+                    because(shown, cause, &remedy);
                 } else if rest.is_some() {
-                    because("its conditions changed too often, so it rests".to_owned(), "");
+                    because(shown, "its conditions changed too often, so it rests".to_owned(), "");
                 }
                 shown.next = rest.and_then(|until| view.until(until));
                 shown.well = true;
             }
             State::Scheduled => {
                 self.schedule(view, shown);
-                let behind = view.context.clock_behind(view.now);
                 shown.well = shown.next.is_some();
-                shown.cause = Some(match behind {
+                shown.cause = Some(match view.context.clock_behind(view.now) {
                     Some(behind) => clock::says(behind),
                     None if shown.well => "it waits for its next slot".to_owned(),
                     None => NEVER.to_owned(),
@@ -127,28 +128,38 @@ impl Tracked {
                     Schedule::Cron(_) => "its next run is at its next slot".to_owned(),
                     Schedule::Service(_) => format!("its restartPolicy is {}", policy(wanted)),
                 };
-                because(format!("{cause}; {next}"), failure_remedy(reason, wanted));
+                because(shown, format!("{cause}; {next}"), failure_remedy(reason, wanted));
                 self.schedule(view, shown);
             }
             State::BackOff => {
-                let (reason, cause) =
-                    self.content.failure.clone().unwrap_or((Reason::BackOff, "it is stopped".into()));
-                because(cause, failure_remedy(reason, wanted));
+                let failure = self.content.failure.clone();
+                let (reason, cause) = failure.unwrap_or((Reason::BackOff, "it is stopped".into()));
+                because(shown, cause, failure_remedy(reason, wanted));
                 if let Phase::Waiting { until } = self.phase {
                     shown.next = view.until(until);
                 }
             }
             State::Finished => {
-                because(
-                    format!("it has ended with exit code 0; its restartPolicy is {}", policy(wanted)),
-                    "",
-                );
+                let policy = policy(wanted);
+                because(shown, format!("it has ended with exit code 0; its restartPolicy is {policy}"), "");
                 shown.well = true;
+            }
+            _ => self.explain_start(wanted, view, shown),
+        }
+    }
+
+    /// Says what it waits for before it runs.
+    fn explain_start(&self, wanted: &Workload, view: &View<'_>, shown: &mut report::Workload) {
+        let engine = wanted.content.engine;
+        match shown.state {
+            State::Unknown | State::Starting if !view.engines.ready(engine) => {
+                because(shown, view.engines.why_not(engine).unwrap_or_default(), engine_remedy(engine));
             }
             State::Starting if view.context.short && self.phase == Phase::Inactive => {
                 shown.state = State::Held;
                 let shortages = view.evictions.shortages().join("; ");
                 because(
+                    shown,
                     format!("nothing new is pulled or started: {shortages}"),
                     "free some; what is kept free is set by MEMORY_RESERVE and DISK_RESERVE",
                 );
@@ -157,14 +168,15 @@ impl Tracked {
                 if self.content.failures > 0
                     && let Some((reason, cause)) = &self.content.failure =>
             {
-                because(cause.clone(), failure_remedy(*reason, wanted));
+                because(shown, cause.clone(), failure_remedy(*reason, wanted));
             }
-            State::Unknown => because(format!("{engine} is asked whether it has a pod of it"), ""),
+            State::Unknown => because(shown, format!("{engine} is asked whether it has a pod of it"), ""),
             State::Starting if !self.terminating.is_empty() => {
-                because("its old pod goes first".to_owned(), "")
+                because(shown, "its old pod goes first".to_owned(), "");
             }
             State::Starting if view.engines.is_new() => {
-                because("another engine has not told yet whether it has an old pod of it".to_owned(), "");
+                let cause = "another engine has not told yet whether it has an old pod of it";
+                because(shown, cause.to_owned(), "");
             }
             _ => {}
         }
@@ -179,6 +191,12 @@ impl Tracked {
             shown.notes.push(format!("at present a slot would be skipped: {cause}"));
         }
     }
+}
+
+/// An empty remedy: nothing is to be done.
+fn because(shown: &mut report::Workload, cause: String, remedy: &str) {
+    shown.cause = Some(cause);
+    shown.remedy = (!remedy.is_empty()).then(|| remedy.to_owned());
 }
 
 fn engine_remedy(engine: Engine) -> &'static str {
