@@ -234,6 +234,8 @@ pub struct Workload {
     pub schedule: Schedule,
     /// How long a container may take to end once it was asked to.
     pub grace: Duration,
+    /// How long its pod may be active; `None`: for ever.
+    pub deadline: Option<Duration>,
     /// Every one must hold for the workload to run; none: it always may.
     pub profiles: Vec<ListedProfile>,
     /// Of the containers that have any.
@@ -258,6 +260,7 @@ impl Workload {
             restart: RestartPolicy::default(),
             schedule: Schedule::default(),
             grace: Self::DEFAULT_GRACE,
+            deadline: None,
             profiles: Vec::new(),
             probes: Vec::new(),
         }
@@ -270,7 +273,7 @@ impl Workload {
 
     /// Whether the other one asks for the same, in whatever order.
     fn asks_the_same(&self, other: &Self) -> bool {
-        let Self { id: _, hash, content: _, restart, schedule, grace, profiles, probes } = self;
+        let Self { id: _, hash, content: _, restart, schedule, grace, deadline, profiles, probes } = self;
         let listed = |profiles: &[ListedProfile]| {
             in_order(profiles, |profile| ListedProfile {
                 conditions: in_order(&profile.conditions, Clone::clone),
@@ -281,6 +284,7 @@ impl Workload {
             && *restart == other.restart
             && *schedule == other.schedule
             && *grace == other.grace
+            && *deadline == other.deadline
             && *probes == other.probes
             && listed(profiles) == listed(&other.profiles)
     }

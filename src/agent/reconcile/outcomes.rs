@@ -65,7 +65,9 @@ impl Tracked {
         };
         match self.phase {
             Phase::Pulling(at) if at == ticket => self.pulled(result, turn),
-            Phase::Cancelling(at) if at == ticket && !matches!(result, Ok(Fact::Pod(_))) => self.gone(turn),
+            Phase::Cancelling(at) if at == ticket && !matches!(result, Ok(Fact::Pod(_))) => {
+                self.gone(&wanted, turn);
+            }
             Phase::Starting(at) | Phase::Cancelling(at) if at == ticket => {
                 self.started(&wanted, result, turn);
             }
@@ -151,19 +153,19 @@ impl Tracked {
             self.phase = Phase::Waiting { until: self.stop_after };
             return;
         }
-        self.gone(turn);
-        // an unhealthy one that is not to be started again
+        self.gone(wanted, turn);
+    }
+
+    fn gone(&mut self, wanted: &Workload, turn: &mut Turn<'_>) {
+        (self.present, self.phase) = (false, Phase::Inactive);
+        turn.tell(Notice::info(Reason::Stopped, format!("workload '{}': its pod is gone", self.name)));
+        // ended for good: an unhealthy one, or its time is over
         if wanted.is_service()
-            && wanted.restart == RestartPolicy::Never
+            && (self.content.overdue || wanted.restart == RestartPolicy::Never)
             && let Some(run) = turn.context.finished.get(&wanted.id)
         {
             self.phase = Phase::Finished { code: run.code };
         }
-    }
-
-    fn gone(&mut self, turn: &mut Turn<'_>) {
-        (self.present, self.phase) = (false, Phase::Inactive);
-        turn.tell(Notice::info(Reason::Stopped, format!("workload '{}': its pod is gone", self.name)));
     }
 
     /// The pod's CPU limit was applied, or not.
@@ -208,6 +210,7 @@ impl Tracked {
                     let age = pod.began.and_then(|began| turn.now.utc.duration_since(began).ok());
                     since = since.saturating_sub(age.unwrap_or_default());
                     self.state = (State::Running, since);
+                    self.content.deadline = wanted.deadline.map(|limit| since + limit);
                 } else if matches!(self.phase, Phase::Looking { .. }) {
                     self.content.false_alarms = self.content.false_alarms.saturating_add(1);
                 }

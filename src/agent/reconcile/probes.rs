@@ -15,7 +15,7 @@ use crate::agent::{
 };
 
 /// Of a container that had to be killed, as for one that was.
-const KILLED: i32 = 137;
+pub(super) const KILLED: i32 = 137;
 
 impl Tracked {
     /// Asks the containers that are due whether they are well, and deals with a pod that isn't.

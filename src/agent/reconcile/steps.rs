@@ -44,6 +44,7 @@ impl Tracked {
         self.content.flapping.news(&self.name).into_iter().for_each(|it| turn.tell(it));
         let wake = flap.earlier(update).earlier(self.pacify(turn));
         let wake = wake.earlier(self.advance_wanted(Allowance { runs: may_run, ..allowance }, turn));
+        let wake = wake.earlier(self.judge_deadline(turn)); // of a start that was just ordered, too
         let leave = match &self.wanted {
             None => !self.unreadable && (self.dismissed || !turn.context.partial),
             // An old pod runs on until the new one is known to be able to start.
@@ -185,6 +186,8 @@ impl Tracked {
             self.content.trial.begin(turn.now.up);
         }
         self.content.restarts = self.content.restarts.saturating_add(u32::from(self.content.failures > 0));
+        (self.content.deadline, self.content.overdue) =
+            (wanted.deadline.map(|limit| turn.now.up + limit), false);
         let ticket = turn.order(&self.name, engine, Task::Start(wanted, cpu));
         self.limit.begins(cpu);
         self.last.insert(engine, ticket);

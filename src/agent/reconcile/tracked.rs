@@ -78,6 +78,10 @@ pub(in crate::agent) struct ContentState {
     pub(in crate::agent) restarts: u32,
     /// Exits that turned out to be none, in a row: how long to wait before believing the next one.
     pub(super) false_alarms: u32,
+    /// When its pod has to end, since boot: of its last start.
+    pub(super) deadline: Option<Duration>,
+    /// It was reached: there is no other start by itself.
+    pub(super) overdue: bool,
     /// When to look at the running pod again.
     pub(super) look_at: Option<Duration>,
     pub(in crate::agent) flapping: Flapping,

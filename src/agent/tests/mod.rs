@@ -4,6 +4,7 @@
 mod busy;
 mod cancelling;
 mod certificates;
+mod deadlines;
 mod deployments;
 mod edge;
 mod fleet;

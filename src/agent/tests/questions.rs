@@ -24,11 +24,11 @@ impl World {
         self.report().workloads.into_iter().find(|it| it.name == name).expect(name)
     }
 
-    fn explain(&mut self, name: &str) -> String {
+    pub(super) fn explain(&mut self, name: &str) -> String {
         text::explain(&self.shown(name))
     }
 
-    fn restart_of(&mut self, name: &str) -> Reply {
+    pub(super) fn restart_of(&mut self, name: &str) -> Reply {
         self.happen(Event::Asked(Asker(1), Question::Restart(name.into())));
         while self.replies.is_empty() {
             self.answer();

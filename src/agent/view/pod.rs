@@ -126,6 +126,9 @@ impl Tracked {
                 });
                 let next = match wanted.schedule {
                     Schedule::Cron(_) => "its next run is at its next slot".to_owned(),
+                    Schedule::Service(_) if wanted.restart == RestartPolicy::Always => {
+                        "it is not started again".to_owned()
+                    }
                     Schedule::Service(_) => format!("its restartPolicy is {}", policy(wanted)),
                 };
                 because(shown, format!("{cause}; {next}"), failure_remedy(reason, wanted));

@@ -218,6 +218,7 @@ pub(in crate::wire) fn finish(
         restart: manifest.restart,
         schedule: manifest.schedule.clone(),
         grace: manifest.grace,
+        deadline: manifest.deadline,
         profiles: manifest.profiles.clone(),
         probes: manifest.probes.clone(),
         ..Workload::new(content)

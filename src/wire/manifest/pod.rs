@@ -94,7 +94,8 @@ pub(in crate::wire) fn restored(content: Content) -> Result<Workload, serde_json
     let pod = PodSpec::of(&specification);
     let rootless = content.engine == Engine::Podman { rootless: true };
     let probes = probes(&pod, &Field::default(), rootless, &mut Vec::new());
-    Ok(Workload { restart: restart(&pod), grace: grace(&pod), probes, ..Workload::new(content) })
+    let (restart, grace, deadline) = (restart(&pod), grace(&pod), deadline(&pod));
+    Ok(Workload { restart, grace, deadline, probes, ..Workload::new(content) })
 }
 
 pub(super) fn restart(pod: &PodSpec) -> RestartPolicy {
@@ -110,6 +111,11 @@ pub(super) fn grace(pod: &PodSpec) -> Duration {
     pod.termination_grace_period_seconds.map_or(Duration::from_secs(10), |grace| {
         Duration::from_secs(u64::try_from(grace.0).unwrap_or(0).max(1))
     })
+}
+
+/// How long the pod may be active.
+pub(super) fn deadline(pod: &PodSpec) -> Option<Duration> {
+    pod.active_deadline_seconds.and_then(|limit| u64::try_from(limit.0).ok()).map(Duration::from_secs)
 }
 
 /// The probes of its containers; findings are about those that have no effect.

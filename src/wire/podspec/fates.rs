@@ -34,10 +34,10 @@ pub const TABLES: &[Table] = &[
         place: "the pod specification",
         required: "containers",
         obeyed: "containers initContainers volumes restartPolicy terminationGracePeriodSeconds \
+                 activeDeadlineSeconds \
                  hostNetwork hostname hostAliases nodeName nodeSelector os hostUsers dnsConfig \
                  dnsPolicy hostIPC hostPID securityContext shareProcessNamespace",
         ignored: &[
-            ("activeDeadlineSeconds", "nothing ends a pod after a time"),
             ("hostnameOverride", "`hostname` counts"),
             ("imagePullSecrets", "`spec.imageRegistries` names the Secret with credentials"),
             ("resources", "each container has its own"),

@@ -1,0 +1,48 @@
+//! A pod that may be active for so long only: `activeDeadlineSeconds`.
+//!
+//! It counts from the order to start it, with its init containers, and for one that was there before this process from
+//! when its last container began. What is over is ended, as failed, and not started again: a service waits until it is
+//! restarted by hand or changed, a cron workload for its next slot.
+
+use super::{probes::KILLED, tracked::Tracked};
+use crate::agent::{
+    context::Turn,
+    model::{
+        notice::{Notice, Reason},
+        phase::Phase,
+        run::Run,
+        time::Wake,
+    },
+};
+
+impl Tracked {
+    /// Ends the pod whose time is over, and says when it will be.
+    pub(super) fn judge_deadline(&mut self, turn: &mut Turn<'_>) -> Wake {
+        let (Some(wanted), Some(end)) = (self.wanted.clone(), self.content.deadline) else {
+            return Wake::Never;
+        };
+        let at = end.max(self.stop_after);
+        let is_due = turn.now.up >= at;
+        match self.phase {
+            Phase::Running | Phase::Starting(_) if !is_due => return Wake::At(at),
+            Phase::Running if turn.ready(wanted.content.engine) => {}
+            Phase::Starting(_) => {}
+            _ => return Wake::Never, // without its engine it is looked at anew
+        }
+        self.content.overdue = true;
+        let limit = wanted.deadline.unwrap_or_default();
+        let cause = format!("its activeDeadlineSeconds ({}) are over", limit.as_secs());
+        let message = format!("workload '{}': {cause}; it is stopped", self.name);
+        turn.tell(Notice::warning(Reason::Failed, message));
+        let ran = limit + turn.now.up.saturating_sub(end);
+        self.ended(&wanted, Run::cut_short(KILLED, ran, turn.now), (Reason::Failed, cause.clone()), turn);
+        match self.phase {
+            Phase::Starting(ticket) => {
+                self.cancel(&wanted, &cause, turn);
+                self.phase = Phase::Cancelling(ticket);
+                Wake::Never
+            }
+            _ => self.stop(&wanted, turn),
+        }
+    }
+}
