@@ -191,7 +191,11 @@ mod tests {
     use std::{fs, os::unix::fs::PermissionsExt};
 
     use super::*;
-    use crate::agent::model::notice::{Notice, Reason};
+    use crate::agent::model::{
+        notice::{Notice, Reason},
+        run::Run,
+        workload::{Engine, WorkloadId},
+    };
 
     fn unheard(messages: &[&str]) -> Record {
         let events = messages.iter().map(|message| Notice::warning(Reason::Failed, *message)).collect();
@@ -234,6 +238,23 @@ mod tests {
             assert_eq!(messages(&stores), [""; 0]);
             assert_eq!(fs::read_dir(dir.path().join("run/server")).unwrap().count(), 0);
         }
+    }
+
+    #[test]
+    fn what_is_kept_is_what_the_next_process_reads() {
+        let dir = tempfile::tempdir().unwrap();
+        let stores = Stores::new(&dir.path().join("state"), &dir.path().join("run"));
+        let run = Run { code: 3, ended: Some(1_000), ran: Some(2) };
+        let finished = Finished::from([(WorkloadId::from_pod_name("a-0123456789ab"), run)]);
+        let images = Pulled::from([
+            (Engine::Podman { rootless: true }, "a:1".to_owned()),
+            (Engine::Kubernetes, "b:2".to_owned()),
+        ]);
+        for record in [Record::Finished(finished.clone()), Record::Images(images.clone())] {
+            write(&stores, &record).unwrap();
+        }
+        assert_eq!(super::finished(&stores.state), finished);
+        assert_eq!(super::images(&stores.state), images);
     }
 
     #[test]
