@@ -65,6 +65,26 @@ fn a_workload_that_ends_well_under_on_failure_or_never_is_not_started_again() {
 }
 
 #[test]
+fn a_pod_ends_when_its_active_deadline_is_over_and_stays_ended_after_a_restart_of_the_agent() {
+    let Some(mut device) = Device::new("deadline") else { return };
+    let mut limited = workload("limited", SLEEP);
+    limited["spec"]["pod"]["spec"]["activeDeadlineSeconds"] = json!(2);
+    device.manifest("limited.json", &limited.to_string());
+    device.start();
+    device.wait_for_log("its activeDeadlineSeconds (2) are over; it is stopped");
+    device.wait_for("no pod", || device.pods().is_empty().then_some(()));
+    device.kill();
+    device.start();
+    // What would start it is over when another one runs.
+    device.manifest("other.json", &workload("other", SLEEP).to_string());
+    let running = device.wait_for_running(&["other"]);
+    assert_eq!(running.len(), 1);
+    assert_eq!(device.pods().len(), 1, "{}", device.log());
+    let said = String::from_utf8(device.run(&["explain", "limited"]).stdout).unwrap();
+    assert!(said.contains("limited is failed: it has finished with exit code 137"), "{said}");
+}
+
+#[test]
 fn a_workload_that_cannot_start_is_reported_with_its_reason_leaves_nothing_and_runs_when_mended() {
     let Some(mut device) = Device::new("reasons") else { return };
     let broken = [
