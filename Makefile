@@ -31,11 +31,8 @@ demo: ## Watch real pods start and stop by posted metrics, on a podman of its ow
 demo-edge: ## The same from an edge API for development: enrol, register, run pods, lose the server
 	@scripts/demo-edge
 
-# What boots a systemd in namespaces of its own; without it that test is skipped by name.
-export SYSTEMD_SANDBOX ?= $(wildcard $(CURDIR)/../shared/tools/systemd-sandbox)
-
-systemd-test: ## Let the unit crash, hang, reload and be upgraded under a systemd of its own (SYSTEMD_SANDBOX=)
-	scripts/install-needs test
+systemd-test: ## Let the unit crash, hang, reload and be upgraded under a systemd of its own
+	scripts/install-needs systemd-test
 	@scripts/systemd-test $(AGENT)
 
 systemd-device: ## Try the package on a whole emulated device: reboot, power cut, a user's agent (DEVICE_VM=, PARTS=)

@@ -1,5 +1,4 @@
-//! A container registry with TLS and a password, if there is a tool for it: `TEST_REGISTRY` names one that is called
-//! as `TOOL --port N --user U --password P -- COMMAND`, and tells COMMAND in `REGISTRY_CA` where its certificate is.
+//! A container registry with TLS and a password, by `scripts/test-registry`, where its program is.
 
 use std::{
     fs,
@@ -8,7 +7,7 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
-use super::{IMAGE, Part, free_port, skip_without};
+use super::{IMAGE, Part, free_port, repository, skip_without};
 
 pub struct Registry {
     /// Its host and port.
@@ -24,15 +23,11 @@ impl Registry {
     /// One that podman trusts, with [`IMAGE`] in it as `team/app:1`. `None` after saying by name which test was
     /// skipped.
     pub fn start(password: &str) -> Option<Self> {
-        let Some(tool) = std::env::var_os("TEST_REGISTRY").filter(|tool| !tool.is_empty()) else {
-            skip_without(Part::Found, "TEST_REGISTRY names no tool that runs a registry");
-            return None;
-        };
         // the home of podman's service
         let sandbox: PathBuf = std::env::var_os("PODMAN_SANDBOX").expect("PODMAN_SANDBOX").into();
         let port = free_port();
         let address = format!("localhost:{port}");
-        let process = Command::new(tool)
+        let process = Command::new(repository("scripts/test-registry"))
             .args(["--port", &port.to_string(), "--user", Self::USER, "--password", password, "--"])
             .args(["sh", "-c", "echo \"$REGISTRY_CA\"; exec cat"])
             .stdin(Stdio::piped())
@@ -45,7 +40,7 @@ impl Registry {
         let output = registry.process.stdout.as_mut().unwrap();
         BufReader::new(output).read_line(&mut certificate).unwrap();
         if certificate.trim().is_empty() {
-            skip_without(Part::Found, "the tool that TEST_REGISTRY names can't run one");
+            skip_without(Part::Found, "scripts/test-registry can't run a registry: it says why");
             return None;
         }
         fs::create_dir_all(&registry.certificates).unwrap();
