@@ -20,7 +20,7 @@ WITH_PODMAN = --config "target.'cfg(unix)'.runner = ['$(CURDIR)/scripts/test-run
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
 .DEFAULT_GOAL = help
-.PHONY: help demo demo-edge manuals deny release-check systemd-test systemd-device power-cuts test simulate fuzz fuzz-coverage mutants bench check build static dist dist-test vendor install uninstall clean
+.PHONY: help demo demo-edge manuals deny release-check systemd-test systemd-device power-cuts test kubernetes-test simulate fuzz fuzz-coverage mutants bench check build static dist dist-test vendor install uninstall clean
 
 help: ## Say what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -47,10 +47,11 @@ EDGE_API     = --locked --manifest-path edge-api/Cargo.toml
 # With the agent's own target directory: most of what it needs is built already.
 FUZZ         = --locked --manifest-path fuzz/Cargo.toml --target-dir target
 
-# What runs a command next to a Kubernetes API server; without it the tests that want one are skipped by name.
+# What runs a command next to a Kubernetes API server. Without it the tests that want one run on the cluster that
+# KUBECONFIG names, but for those that end it; else they are skipped by name.
 export KUBE_SANDBOX ?= $(wildcard $(CURDIR)/../shared/tools/kube-sandbox)
 
-test: ## Run the whole suite, against real podman (TEST_REGISTRY= names a tool that runs a registry)
+test: ## Run the whole suite, against real podman
 	scripts/install-needs test
 	$(if $(KUBE_SANDBOX),$(KUBE_SANDBOX) setup)
 	scripts/test-image $(IMAGE)
@@ -58,8 +59,14 @@ test: ## Run the whole suite, against real podman (TEST_REGISTRY= names a tool t
 	DWNG_REQUIRE_PODMAN=1 DWNG_EDGE_API=$(CURDIR)/edge-api/target/debug/dev-edge-api \
 	  RUST_TEST_THREADS=$${RUST_TEST_THREADS:-$(TEST_THREADS)} \
 	  cargo test --locked $(WITH_PODMAN)
+	$(if $(KUBE_SANDBOX),,$(if $(KUBECONFIG),$(MAKE) kubernetes-test))
 	cargo test $(EDGE_API)
 	cargo test $(FUZZ)
+
+kubernetes-test: ## Run the Kubernetes tests on the cluster that KUBECONFIG names, in namespaces of their own
+	scripts/install-needs test
+	cargo build $(EDGE_API)
+	DWNG_EDGE_API=$(CURDIR)/edge-api/target/debug/dev-edge-api cargo test --locked --test index kubernetes::
 
 SEEDS  ?= 1000
 EVENTS ?= 11000

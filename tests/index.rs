@@ -24,8 +24,8 @@
 //! | [`support`] | a device for a test, an edge API, a registry, a link that fails, podman's API, a proxy that holds requests back, a client of the endpoint |
 //!
 //! Tests that need podman are skipped by name where there is none; `make test` brings a private one, and then
-//! a skip is a failure. Those that need a Kubernetes API server want `KUBE_SANDBOX` to name what brings one, those that
-//! need a registry `TEST_REGISTRY`. With `DWNG_REQUIRE_ALL` each part that is missing is a failure.
+//! a skip is a failure. Those that need a Kubernetes API server want `KUBE_SANDBOX` to name what brings one, or
+//! `KUBECONFIG` a cluster. With `DWNG_REQUIRE_ALL` each part that is missing is a failure.
 
 // Tests measure and wait, and a failing helper is a failing test.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::disallowed_methods, unreachable_pub)]

@@ -1,33 +1,42 @@
 //! A real Kubernetes API server with etcd and the controllers of Deployments, and a user that may do what the documents
-//! say. The tool that `KUBE_SANDBOX` names brings it. There is no kubelet: [`Cluster::come_up`] takes its place.
+//! say: the cluster that `KUBECONFIG` names, or one that the tool brings which `KUBE_SANDBOX` names. A test has a
+//! namespace of its own in it. No kubelet gets its pods: [`Cluster::come_up`] takes its place.
 
 use std::{
     collections::BTreeMap,
+    ffi::OsString,
     fs,
     io::{BufRead, BufReader, Write},
     path::{Path, PathBuf},
-    process::{Child, ChildStdin, Command, Stdio},
+    process::{Child, Command, Stdio},
 };
 
+use base64::prelude::{BASE64_STANDARD, Engine};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::{Device, Part, all_children, is_alive, poll, repository, skip_without};
+use crate::support::{Device, Part, all_children, is_alive, poll, repository, skip, skip_without};
 
-pub const DEPLOYMENTS: &str = "/apis/apps/v1/namespaces/default/deployments";
-pub const CONFIG_MAPS: &str = "/api/v1/namespaces/default/configmaps";
-pub const SECRETS: &str = "/api/v1/namespaces/default/secrets";
-const PODS: &str = "/api/v1/namespaces/default/pods";
+/// Paths, in which `NAMESPACE` stands for the test's own.
+pub const DEPLOYMENTS: &str = "/apis/apps/v1/namespaces/NAMESPACE/deployments";
+pub const CONFIG_MAPS: &str = "/api/v1/namespaces/NAMESPACE/configmaps";
+pub const SECRETS: &str = "/api/v1/namespaces/NAMESPACE/secrets";
+pub const ACCOUNTS: &str = "/api/v1/namespaces/NAMESPACE/serviceaccounts";
+const PODS: &str = "/api/v1/namespaces/NAMESPACE/pods";
+const NAMESPACES: &str = "/api/v1/namespaces";
+const RBAC: &str = "/apis/rbac.authorization.k8s.io/v1";
 
 pub struct Cluster {
-    sandbox: Child,
-    /// The sandbox ends when this does.
-    until: Option<ChildStdin>,
+    /// Also the name of the role. No other test, and nothing else in the cluster, has it.
+    pub namespace: String,
+    /// What brought it, where it is the test's own. It ends when its input does.
+    sandbox: Option<Child>,
     /// The API server, where a test started another one.
     own: Option<Child>,
-    ca: String,
-    admin: String,
+    ca: PathBuf,
+    /// What curl is told, to be who may do everything.
+    admin: Vec<String>,
     server: String,
     directory: TempDir,
 }
@@ -35,24 +44,87 @@ pub struct Cluster {
 impl Cluster {
     /// `None` after saying by name which test was skipped, where there is nothing to test with.
     pub fn start() -> Option<Self> {
-        let Some(tool) = std::env::var_os("KUBE_SANDBOX").filter(|tool| !tool.is_empty()) else {
-            skip_without(Part::Found, "no Kubernetes API server: KUBE_SANDBOX names none");
+        let Some(file) = variable("KUBECONFIG") else { return Self::start_own() };
+        if variable("PODMAN_SANDBOX").is_none() {
+            return Some(Self::at(Path::new(&file), None));
+        }
+        if variable("KUBE_SANDBOX").is_some() {
+            return Self::start_own();
+        }
+        skip("next to a private podman there is no network; `make kubernetes-test` runs it");
+        None
+    }
+
+    /// One that the test may end and start otherwise.
+    pub fn start_own() -> Option<Self> {
+        let Some(tool) = variable("KUBE_SANDBOX") else {
+            skip_without(Part::Found, "no Kubernetes API server of its own: KUBE_SANDBOX names none");
             return None;
         };
-        let tell = r#"printf '%s\n%s\n' "$KUBECONFIG" "$KUBE_SERVER"; exec cat"#;
         let mut command = Command::new(tool);
-        command.args(["--", "sh", "-c", tell]).stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut sandbox = command.spawn().unwrap();
-        let mut lines = BufReader::new(sandbox.stdout.take().unwrap()).lines();
-        let mut line = || lines.next().expect("a cluster").unwrap();
-        let (config, server) = (fs::read_to_string(line()).unwrap(), line());
-        let part = |before: &str, after: &str| {
-            config.split_once(before).unwrap().1.split_once(after).unwrap().0.to_owned()
+        command.args(["--", "sh", "-c", r#"echo "$KUBECONFIG"; exec cat"#]);
+        let mut sandbox = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut file = String::new();
+        BufReader::new(sandbox.stdout.as_mut().unwrap()).read_line(&mut file).unwrap();
+        assert!(!file.trim().is_empty(), "a cluster");
+        Some(Self::at(Path::new(file.trim()), Some(sandbox)))
+    }
+
+    /// The cluster of a kubeconfig's current context, as an administrator's client certificate or token opens it.
+    fn at(kubeconfig: &Path, sandbox: Option<Child>) -> Self {
+        let directory = tempfile::Builder::new().prefix("dwng-kubernetes-").tempdir().unwrap();
+        let text = fs::read_to_string(kubeconfig).unwrap_or_else(|error| panic!("{kubeconfig:?}: {error}"));
+        let config: Value = serde_yaml::from_str(&text).expect("a kubeconfig");
+        let named = |list: &str, name: &Value, part: &str| {
+            let mut all = config[list].as_array().expect(list).iter();
+            all.find(|it| it["name"] == *name).unwrap_or_else(|| panic!("no {name} in {list}"))[part].clone()
         };
-        let (ca, admin) = (part("certificate-authority: ", "}"), part("token: \"", "\""));
-        let directory = tempfile::tempdir().unwrap();
-        let until = sandbox.stdin.take();
-        Some(Self { sandbox, until, own: None, ca, admin, server, directory })
+        let context = named("contexts", &config["current-context"], "context");
+        let cluster = named("clusters", &context["cluster"], "cluster");
+        let user = named("users", &context["user"], "user");
+        let file = |of: &Value, key: &str| match (of[key].as_str(), of[format!("{key}-data")].as_str()) {
+            (Some(path), _) => Some(kubeconfig.parent().unwrap().join(path)),
+            (None, Some(data)) => {
+                let path = directory.path().join(key);
+                fs::write(&path, BASE64_STANDARD.decode(data).expect(key)).unwrap();
+                Some(path)
+            }
+            (None, None) => None,
+        };
+        let ca = file(&cluster, "certificate-authority").expect("certificate-authority");
+        let pair = file(&user, "client-certificate").zip(file(&user, "client-key"));
+        let admin = match (user["token"].as_str(), pair) {
+            (Some(token), _) => bearer(token),
+            (None, Some((certificate, key))) => [
+                "--cert".into(),
+                certificate.display().to_string(),
+                "--key".into(),
+                key.display().to_string(),
+            ]
+            .into(),
+            (None, None) => panic!("{kubeconfig:?} has neither a token nor a client certificate"),
+        };
+        let server = cluster["server"].as_str().expect("a server").trim_end_matches('/').to_owned();
+        let namespace = directory.path().file_name().unwrap().to_str().unwrap().to_ascii_lowercase();
+        let new = Self { namespace, sandbox, own: None, ca, admin, server, directory };
+        new.put("POST", NAMESPACES, &json!({"metadata": {"name": new.namespace}}));
+        // without it a cluster admits no pod; its own controller may be quicker
+        new.ask("POST", ACCOUNTS, &json!({"metadata": {"name": "default"}}));
+        new
+    }
+
+    /// The same object, in the test's namespace.
+    pub fn here(&self, mut object: Value) -> Value {
+        object["metadata"]["namespace"] = self.namespace.as_str().into();
+        object
+    }
+
+    /// A workload of one container, of type k8s, whose pods no kubelet gets.
+    pub fn workload(&self, name: &str) -> Value {
+        let mut workload = crate::support::workload(name, "sleep 1");
+        workload["spec"]["type"] = "k8s".into();
+        workload["spec"]["pod"]["spec"]["schedulerName"] = "nothing".into();
+        self.here(workload)
     }
 
     /// Asks as a user who may do everything. An apply is a `PATCH` as the manager `test`.
@@ -64,21 +136,21 @@ impl Cluster {
     pub fn knows(&self, kubeconfig: &Path) -> bool {
         let config: Value = serde_json::from_slice(&fs::read(kubeconfig).unwrap()).unwrap();
         let token = config["users"][0]["user"]["token"].as_str().unwrap();
-        self.ask_as(token, "GET", DEPLOYMENTS, &Value::Null).0 != 401
+        self.ask_as(&bearer(token), "GET", DEPLOYMENTS, &Value::Null).0 != 401
     }
 
-    fn ask_as(&self, token: &str, method: &str, path: &str, body: &Value) -> (u16, Value) {
+    fn ask_as(&self, user: &[String], method: &str, path: &str, body: &Value) -> (u16, Value) {
         let kind = match (method, path.contains("fieldManager")) {
             ("PATCH", true) => "application/apply-patch+yaml",
             ("PATCH", _) => "application/merge-patch+json",
             _ => "application/json",
         };
         let mut curl = Command::new("curl");
-        curl.args(["-s", "-w", "\n%{http_code}", "--cacert", &self.ca, "-X", method]);
-        curl.args(["-H", &format!("Authorization: Bearer {token}")]);
+        curl.args(["-s", "-w", "\n%{http_code}", "-X", method, "--cacert"]).arg(&self.ca).args(user);
         if !body.is_null() {
             curl.args(["-H", &format!("Content-Type: {kind}"), "-d", "@-"]);
         }
+        let path = path.replace("NAMESPACE", &self.namespace);
         curl.arg(format!("{}{path}", self.server)).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut curl = curl.spawn().unwrap();
         let mut stdin = curl.stdin.take().unwrap();
@@ -143,7 +215,7 @@ impl Cluster {
     /// A kubeconfig of a service account that has the documented role, or no role.
     pub fn user(&self, name: &str, has_role: bool) -> PathBuf {
         let account = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name}});
-        self.put("POST", "/api/v1/namespaces/default/serviceaccounts", &account);
+        self.put("POST", ACCOUNTS, &account);
         if has_role {
             self.grant(name);
         }
@@ -154,7 +226,7 @@ impl Cluster {
     }
 
     pub fn token(&self, name: &str) -> Value {
-        let path = format!("/api/v1/namespaces/default/serviceaccounts/{name}/token");
+        let path = format!("{ACCOUNTS}/{name}/token");
         let request = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}});
         self.put("POST", &path, &request)["status"]["token"].clone()
     }
@@ -179,17 +251,17 @@ impl Cluster {
             openssl x509 -req -extfile ext -in csr -CA "$1" -CAkey "${1%.crt}.key" -CAcreateserial -days 1 -out crt
             for file in key crt "$1"; do base64 -w0 "$file" >"$(basename "$file").64"; done"#;
         let mut sh = Command::new("sh");
-        sh.args(["-ec", script, "sh", &self.ca]).current_dir(directory).stderr(Stdio::null());
+        sh.args(["-ec", script, "sh"]).arg(&self.ca).current_dir(directory).stderr(Stdio::null());
         assert!(sh.status().unwrap().success());
         let data = |name: &str| fs::read_to_string(directory.join(name)).unwrap();
         let user = json!({"client-certificate-data": data("crt.64"), "client-key-data": data("key.64")});
         let file = directory.join("certified");
         self.kubeconfig(&file, &user);
         let config = fs::read_to_string(&file).unwrap();
-        let named = format!(r#""certificate-authority":"{}""#, self.ca);
+        let named = format!(r#""certificate-authority":"{}""#, self.ca.display());
         let there = format!(r#""certificate-authority-data":"{}""#, data("ca.crt.64"));
         fs::write(&file, config.replace(&named, &there)).unwrap();
-        (file, format!("--client-ca-file={}", self.ca))
+        (file, format!("--client-ca-file={}", self.ca.display()))
     }
 
     /// What the agent finds in a pod: the directory of a service account, and the environment.
@@ -204,17 +276,20 @@ impl Cluster {
 
     /// Gives the documented role to a service account.
     pub fn grant(&self, name: &str) {
-        let rbac = "/apis/rbac.authorization.k8s.io/v1";
-        self.ask("POST", &format!("{rbac}/clusterroles"), &documented_role());
+        let mut role = documented_role();
+        role["metadata"] = json!({"name": self.namespace});
+        self.ask("POST", &format!("{RBAC}/clusterroles"), &role);
         let binding = json!({
-            "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding",
-            "metadata": {"name": name},
-            "roleRef": {
-                "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "device-worker-ng",
-            },
-            "subjects": [{"kind": "ServiceAccount", "name": name, "namespace": "default"}],
+            "metadata": {"name": format!("{}.{name}", self.namespace), "labels": {"test": self.namespace}},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": self.namespace},
+            "subjects": [{"kind": "ServiceAccount", "name": name, "namespace": self.namespace}],
         });
-        self.put("POST", &format!("{rbac}/clusterrolebindings"), &binding);
+        self.put("POST", &format!("{RBAC}/clusterrolebindings"), &binding);
+    }
+
+    /// The path of the role that [`Self::grant`] gives.
+    pub fn role(&self) -> String {
+        format!("{RBAC}/clusterroles/{}", self.namespace)
     }
 
     fn pid(&self) -> u32 {
@@ -222,7 +297,8 @@ impl Cluster {
             Some(server) => server.id(),
             None => {
                 let name = |pid: &u32| fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
-                let mut all = all_children(self.sandbox.id()).into_iter();
+                let mut all =
+                    all_children(self.sandbox.as_ref().expect("a cluster of its own").id()).into_iter();
                 all.find(|pid| name(pid).starts_with("kube-apiserver")).expect("an API server")
             }
         }
@@ -247,15 +323,20 @@ impl Cluster {
         let mut command = Command::new(&words[0]);
         command.args(&words[1..]).args(more).stdin(Stdio::null()).stdout(Stdio::null());
         let log = self.directory.path().join("log");
-        self.own = Some(command.stderr(fs::File::create(&log).unwrap()).spawn().unwrap());
-        let is_ready = poll(|| (self.ask("GET", "/readyz", &Value::Null).0 == 200).then_some(()));
+        let is_ready = poll(|| {
+            // another test's connection may have got its port for a moment
+            if self.own.as_mut().is_none_or(|own| own.try_wait().unwrap().is_some()) {
+                self.own = Some(command.stderr(fs::File::create(&log).unwrap()).spawn().unwrap());
+            }
+            (self.ask("GET", "/readyz", &Value::Null).0 == 200).then_some(())
+        });
         assert!(is_ready.is_some(), "the API server isn't ready: {}", fs::read_to_string(log).unwrap());
     }
 
     /// What makes an API server write down the requests of the service account `name`, for [`Self::requests`].
     pub fn audit(&self, name: &str) -> [String; 2] {
         let (policy, log) = (self.directory.path().join("policy"), self.directory.path().join("audit"));
-        let user = format!("system:serviceaccount:default:{name}");
+        let user = format!("system:serviceaccount:{}:{name}", self.namespace);
         let rules = json!([{"level": "Metadata", "users": [user]}, {"level": "None"}]);
         let text = json!({
             "apiVersion": "audit.k8s.io/v1", "kind": "Policy", "rules": rules, "omitStages": ["RequestReceived"],
@@ -283,8 +364,15 @@ impl Drop for Cluster {
             let _ = own.kill();
             let _ = own.wait();
         }
-        drop(self.until.take());
-        let _ = self.sandbox.wait(); // it leaves nothing behind
+        let Some(sandbox) = &mut self.sandbox else {
+            let bindings = format!("{RBAC}/clusterrolebindings?labelSelector=test%3D{}", self.namespace);
+            for path in [bindings, self.role(), format!("{NAMESPACES}/{}", self.namespace)] {
+                self.ask("DELETE", &path, &Value::Null);
+            }
+            return;
+        };
+        drop(sandbox.stdin.take());
+        let _ = sandbox.wait(); // it leaves nothing behind
     }
 }
 
@@ -296,11 +384,12 @@ fn documented_role() -> Value {
     serde_yaml::from_str(role).unwrap()
 }
 
-/// A workload of one container, of type k8s.
-pub fn workload(name: &str) -> Value {
-    let mut workload = crate::support::workload(name, "sleep 1");
-    workload["spec"]["type"] = "k8s".into();
-    workload
+fn variable(name: &str) -> Option<OsString> {
+    std::env::var_os(name).filter(|value| !value.is_empty())
+}
+
+fn bearer(token: &str) -> Vec<String> {
+    ["-H".into(), format!("Authorization: Bearer {token}")].into()
 }
 
 /// The hash of the content that the cluster has.

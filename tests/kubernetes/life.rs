@@ -7,7 +7,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use super::cluster::{CONFIG_MAPS, Cluster, DEPLOYMENTS, SECRETS, hash, workload};
+use super::cluster::{CONFIG_MAPS, Cluster, DEPLOYMENTS, SECRETS, hash};
 use crate::support::{Device, edge::Edge};
 
 /// What the server heard last of a workload.
@@ -32,11 +32,11 @@ fn wait_for_deployment(
 }
 
 /// Uses a `ConfigMap` and a `Secret`, and runs while x is below 3 or unset.
-fn web(message: &str) -> String {
+fn web(cluster: &Cluster, message: &str) -> String {
     let map = json!({
         "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "page"}, "data": {"message": message},
     });
-    let mut web = workload("web");
+    let mut web = cluster.workload("web");
     web["spec"]["pod"]["spec"]["containers"][0]["envFrom"] =
         json!([{"configMapRef": {"name": "page"}}, {"secretRef": {"name": "key"}}]);
     web["spec"]["profiles"] = json!([{"name": "p", "conditions": ["low"]}]);
@@ -44,6 +44,7 @@ fn web(message: &str) -> String {
     let secret = json!({
         "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "key"}, "data": {"password": "aHVudGVyMg=="},
     });
+    let [map, secret] = [map, secret].map(|object| cluster.here(object));
     format!("{map}\n---\n{secret}\n---\n{web}\n")
 }
 
@@ -54,6 +55,7 @@ fn a_workload_is_a_deployment_whose_pods_say_how_it_is() {
     let mut device = Device::without_podman("kube");
     device.unset("MANIFESTS");
     device.talk_to(&edge);
+    device.set("NAMESPACE", cluster.namespace.clone());
     let save = |name: &str, text: &str| fs::write(edge.path("manifests").join(name), text).unwrap();
     save(
         "device.json",
@@ -64,7 +66,7 @@ fn a_workload_is_a_deployment_whose_pods_say_how_it_is() {
         })
         .to_string(),
     );
-    save("web.yaml", &web("one"));
+    save("web.yaml", &web(&cluster, "one"));
     device.set("KUBECONFIG", cluster.user("agent", true).display().to_string());
     device.start_taking_metrics();
 
@@ -107,7 +109,7 @@ fn a_workload_is_a_deployment_whose_pods_say_how_it_is() {
     wait_for_status(&device, &edge, "Running");
 
     // another content rolls the same Deployment
-    save("web.yaml", &web("two"));
+    save("web.yaml", &web(&cluster, "two"));
     let second = wait_for_deployment(&device, &cluster, "the new content", |it| {
         hash(it) != Value::Null && hash(it) != hash(&first)
     });
@@ -129,15 +131,16 @@ fn a_workload_is_a_deployment_whose_pods_say_how_it_is() {
 }
 
 /// Has variables from these objects, which are there as well.
-fn using(maps: &[&str], secrets: &[&str]) -> String {
+fn using(cluster: &Cluster, maps: &[&str], secrets: &[&str]) -> String {
     let (mut documents, mut sources) = (Vec::new(), Vec::new());
     for (kind, reference, names) in [("ConfigMap", "configMapRef", maps), ("Secret", "secretRef", secrets)] {
         for name in names {
-            documents.push(json!({"apiVersion": "v1", "kind": kind, "metadata": {"name": name}}).to_string());
+            let object = json!({"apiVersion": "v1", "kind": kind, "metadata": {"name": name}});
+            documents.push(cluster.here(object).to_string());
             sources.push(json!({ reference: {"name": name} }));
         }
     }
-    let mut web = workload("web");
+    let mut web = cluster.workload("web");
     web["spec"]["pod"]["spec"]["containers"][0]["envFrom"] = sources.into();
     documents.push(web.to_string());
     documents.join("\n---\n")
@@ -148,7 +151,7 @@ fn what_only_an_earlier_content_used_goes_when_the_next_one_is_available() {
     let Some(cluster) = Cluster::start() else { return };
     let mut device = Device::without_podman("former");
     device.set("KUBECONFIG", cluster.user("agent", true).display().to_string());
-    device.manifest("web.yaml", &using(&["kept", "page", "taken"], &["key"]));
+    device.manifest("web.yaml", &using(&cluster, &["kept", "page", "taken"], &["key"]));
     device.start();
     let first = wait_for_deployment(&device, &cluster, "the Deployment", |it| hash(it) != Value::Null);
     cluster.come_up(&device, "web", &hash(&first), true);
@@ -159,7 +162,7 @@ fn what_only_an_earlier_content_used_goes_when_the_next_one_is_available() {
     let theirs = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "web.taken"}});
     let theirs = cluster.put("POST", CONFIG_MAPS, &theirs);
 
-    device.manifest("web.yaml", &using(&["kept"], &[]));
+    device.manifest("web.yaml", &using(&cluster, &["kept"], &[]));
     let second = wait_for_deployment(&device, &cluster, "the new content", |it| {
         hash(it) != Value::Null && hash(it) != hash(&first)
     });
@@ -168,7 +171,7 @@ fn what_only_an_earlier_content_used_goes_when_the_next_one_is_available() {
     let key = format!("{SECRETS}/web.key");
     device.kill(); // the next agent finds out what is to go
     device.start();
-    device.manifest("other.json", &workload("other").to_string());
+    device.manifest("other.json", &cluster.workload("other").to_string());
     device.wait_for("the agent to have looked around", || cluster.deployment("other"));
     assert!([&kept, &page, &key].into_iter().all(|path| is_there(path)), "the first pod may need them yet");
 
@@ -188,7 +191,7 @@ fn what_is_not_wanted_any_more_is_found_and_removed_and_what_others_change_is_pu
     let mut device = Device::without_podman("orphans");
     device.set("KUBECONFIG", cluster.user("agent", true).display().to_string());
     for name in ["stays", "goes"] {
-        device.manifest(&format!("{name}.json"), &workload(name).to_string());
+        device.manifest(&format!("{name}.json"), &cluster.workload(name).to_string());
     }
     device.start();
     for name in ["stays", "goes"] {

@@ -7,7 +7,7 @@ use std::{
 
 use serde_json::json;
 
-use super::cluster::{Cluster, DEPLOYMENTS, workload};
+use super::cluster::{Cluster, DEPLOYMENTS};
 use crate::support::{Device, pause};
 
 const COUNT: usize = 200;
@@ -20,7 +20,7 @@ fn pss(pid: u32) -> u64 {
 
 #[test]
 fn two_hundred_gated_deployments_settle_with_one_request_each() {
-    let Some(mut cluster) = Cluster::start() else { return };
+    let Some(mut cluster) = Cluster::start_own() else { return };
     let mut device = Device::without_podman("many");
     device.set("KUBECONFIG", cluster.user("agent", true).display().to_string());
     let words = cluster.kill();
@@ -28,7 +28,7 @@ fn two_hundred_gated_deployments_settle_with_one_request_each() {
     device.set("LOG_LEVEL", "info");
     let mut all = Vec::new();
     for n in 0..COUNT {
-        let mut workload = workload(&format!("w{n}"));
+        let mut workload = cluster.workload(&format!("w{n}"));
         workload["spec"]["profiles"] = json!([{"name": "p", "conditions": ["low"]}]);
         all.push(workload.to_string());
     }

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::{
     Report,
-    cluster::{self, Cluster, DEPLOYMENTS},
+    cluster::{Cluster, DEPLOYMENTS},
     pss_kib,
     support::{
         Device, SLEEP,
@@ -26,6 +26,7 @@ pub(super) fn measure(report: &mut Report) {
     rootless.add_to(&mut device);
     device.unset("MANIFESTS");
     device.talk_to(&edge);
+    device.set("NAMESPACE", cluster.namespace.clone());
     device.set("KUBECONFIG", cluster.user("agent", true).display().to_string());
     let save = |device: &Device, name: &str, workload: Value| {
         edge.manifest(&format!("{name}.json"), &for_device(device, workload));
@@ -36,12 +37,12 @@ pub(super) fn measure(report: &mut Report) {
     let mut pods = Vec::new();
     for (count, of_each) in [(0, 4), (4, 10)] {
         for index in count..of_each {
-            let [user, root, cluster] = ["r", "w", "k"].map(|kind| format!("{kind}{index:02}"));
+            let [user, root, deployment] = ["r", "w", "k"].map(|kind| format!("{kind}{index:02}"));
             let mut by_user = workload(&user, SLEEP);
             by_user["spec"]["rootless"] = true.into();
             pods.push(save(&device, &user, by_user));
             pods.push(save(&device, &root, workload(&root, SLEEP)));
-            save(&device, &cluster, cluster::workload(&cluster));
+            save(&device, &deployment, cluster.workload(&deployment));
         }
         pods.sort();
         device.wait_for_running(&pods.iter().map(String::as_str).collect::<Vec<_>>());
