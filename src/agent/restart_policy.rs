@@ -12,10 +12,12 @@ use super::model::{
 pub(super) enum PodStatus {
     /// At least one container runs, and none ended that its policy wants back.
     Running,
-    /// All ended, and the policy wants none back.
+    /// All but sidecars ended, and the policy wants none back.
     Finished {
         /// The first one that isn't 0, or 0.
         code: i32,
+        /// Sidecars run on, and have to go.
+        lingers: bool,
     },
     /// A container ended that its policy wants back: the whole pod is to be replaced.
     Failed {
@@ -33,19 +35,27 @@ pub(super) enum PodStatus {
     },
 }
 
-/// Judges a pod by its workload's restart policy. The container that failed first speaks for the pod.
+/// Judges a pod by its workload's restart policy. The container that failed first speaks for the pod. Sidecars, which
+/// are init containers that go on, are there for the others: a pod is as finished as these are, and a sidecar that ended
+/// is missed only as long as something is to run on.
 pub(super) fn judge(workload: &Workload, pod: &Pod) -> PodStatus {
-    let expected = workload.content.specification.value()["containers"].as_array().map_or(0, Vec::len);
+    let specification = workload.content.specification.value();
+    let expected = specification["containers"].as_array().map_or(0, Vec::len);
+    let init = specification["initContainers"].as_array().map_or(&[][..], Vec::as_slice);
+    let is_sidecar = |container: &Container| init.iter().any(|it| it["name"] == container.name);
     if pod.containers.len() < expected {
         return PodStatus::Broken {
             cause: format!("its pod has {} of {expected} containers", pod.containers.len()),
         };
     }
-    let (mut running, mut first_code) = (false, 0);
+    let runs = |container: &&Container| container.state == ContainerState::Running;
+    let (sidecars, main): (Vec<_>, Vec<_>) = pod.containers.iter().partition(|it| is_sidecar(it));
+    let (running, lingers) = (main.iter().any(runs), sidecars.iter().any(runs));
+    let mut first_code = 0;
     let mut failed: Option<(&Container, i32, SystemTime, Duration)> = None;
     for container in &pod.containers {
         match &container.state {
-            ContainerState::Running => running = true,
+            ContainerState::Running => {}
             ContainerState::Stuck(state) => {
                 return PodStatus::Broken { cause: format!("container '{}': {state}", container.name) };
             }
@@ -53,13 +63,14 @@ pub(super) fn judge(workload: &Workload, pod: &Pod) -> PodStatus {
                 let again = match workload.restart {
                     _ if !workload.is_service() => false, // the next slot does
                     RestartPolicy::Always => true,
+                    RestartPolicy::OnFailure if is_sidecar(container) => running,
                     RestartPolicy::OnFailure => code != 0,
                     RestartPolicy::Never => false,
                 };
                 if again && failed.is_none_or(|(_, _, first, _)| at < first) {
                     failed = Some((container, code, at, ran));
                 }
-                if first_code == 0 {
+                if first_code == 0 && !is_sidecar(container) {
                     first_code = code;
                 }
             }
@@ -75,7 +86,7 @@ pub(super) fn judge(workload: &Workload, pod: &Pod) -> PodStatus {
             PodStatus::Failed { cause, at, ran }
         }
         None if running => PodStatus::Running,
-        None => PodStatus::Finished { code: first_code },
+        None => PodStatus::Finished { code: first_code, lingers },
     }
 }
 
@@ -113,14 +124,56 @@ mod tests {
             (Always, vec![exited(1)], true, None),
             (OnFailure, vec![Running, exited(0)], false, Some(PodStatus::Running)),
             (OnFailure, vec![Running, exited(2)], true, None),
-            (OnFailure, vec![exited(0), exited(0)], false, Some(PodStatus::Finished { code: 0 })),
+            (
+                OnFailure,
+                vec![exited(0), exited(0)],
+                false,
+                Some(PodStatus::Finished { code: 0, lingers: false }),
+            ),
             (Never, vec![Running, exited(2)], false, Some(PodStatus::Running)),
-            (Never, vec![exited(0), exited(2)], false, Some(PodStatus::Finished { code: 2 })),
+            (Never, vec![exited(0), exited(2)], false, Some(PodStatus::Finished { code: 2, lingers: false })),
         ] {
             let verdict = judged(restart, &states);
             assert_eq!(failed(&verdict), wanted_back, "{restart:?} {states:?}: {verdict:?}");
             if let Some(otherwise) = otherwise {
                 assert_eq!(verdict, otherwise, "{restart:?} {states:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_pod_is_as_finished_as_those_that_its_sidecars_are_for() {
+        use RestartPolicy::{Always, Never, OnFailure};
+        let finished = |code, lingers| PodStatus::Finished { code, lingers };
+        // the sidecar's state is the first
+        for (restart, states, expected) in [
+            (Never, [Running, exited(3)], Some(finished(3, true))),
+            (Never, [exited(1), exited(0)], Some(finished(0, false))),
+            (Never, [exited(1), Running], Some(PodStatus::Running)),
+            (OnFailure, [Running, exited(0)], Some(finished(0, true))),
+            (OnFailure, [exited(0), exited(0)], Some(finished(0, false))),
+            (OnFailure, [exited(0), Running], None), // it failed
+            (Always, [exited(0), Running], None),
+            (Always, [Running, Running], Some(PodStatus::Running)),
+        ] {
+            let mut workload = workload("w", 1);
+            workload.restart = restart;
+            workload.content.specification.edit(|it| {
+                it["containers"][0]["name"] = "main".into();
+                it["initContainers"] = serde_json::json!([{"name": "a", "restartPolicy": "Always"}]);
+            });
+            let containers = ["a", "main"].into_iter().zip(&states).map(|(name, state)| Container {
+                name: name.into(),
+                state: state.clone(),
+                out_of_memory: None,
+                healthcheck: None,
+            });
+            let status = judge(&workload, &Pod { containers: containers.collect(), ..Pod::default() });
+            match expected {
+                Some(expected) => assert_eq!(status, expected, "{restart:?} {states:?}"),
+                None => {
+                    assert!(matches!(status, PodStatus::Failed { .. }), "{restart:?} {states:?}: {status:?}")
+                }
             }
         }
     }

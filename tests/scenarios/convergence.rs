@@ -65,6 +65,25 @@ fn a_workload_that_ends_well_under_on_failure_or_never_is_not_started_again() {
 }
 
 #[test]
+fn a_pod_whose_work_is_done_ends_although_its_sidecar_goes_on() {
+    let Some(mut device) = Device::new("sidecar") else { return };
+    let mut job = workload("job", "sleep 1; exit 4");
+    let spec = &mut job["spec"]["pod"]["spec"];
+    let mut sidecar = spec["containers"][0].clone();
+    sidecar["name"] = "beside".into();
+    sidecar["command"] = json!(["sh", "-c", SLEEP]);
+    sidecar["restartPolicy"] = "Always".into();
+    (spec["restartPolicy"], spec["initContainers"]) = ("Never".into(), json!([sidecar]));
+    device.manifest("job.json", &job.to_string());
+    device.start();
+    device.wait_for_log("workload 'job' has finished with exit code 4");
+    device.wait_for_log("workload 'job': its pod is gone");
+    assert!(device.pods().is_empty(), "{:?}", device.pods());
+    let said = String::from_utf8(device.run(&["explain", "job"]).stdout).unwrap();
+    assert!(said.starts_with("job is failed: it has finished with exit code 4"), "{said}");
+}
+
+#[test]
 fn a_pod_ends_when_its_active_deadline_is_over_and_stays_ended_after_a_restart_of_the_agent() {
     let Some(mut device) = Device::new("deadline") else { return };
     let mut limited = workload("limited", SLEEP);

@@ -29,7 +29,7 @@ impl Tracked {
             Phase::Starting(_) => {}
             _ => return Wake::Never, // without its engine it is looked at anew
         }
-        self.content.overdue = true;
+        self.content.over = true;
         let limit = wanted.deadline.unwrap_or_default();
         let cause = format!("its activeDeadlineSeconds ({}) are over", limit.as_secs());
         let message = format!("workload '{}': {cause}; it is stopped", self.name);

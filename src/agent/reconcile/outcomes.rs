@@ -159,9 +159,9 @@ impl Tracked {
     fn gone(&mut self, wanted: &Workload, turn: &mut Turn<'_>) {
         (self.present, self.phase) = (false, Phase::Inactive);
         turn.tell(Notice::info(Reason::Stopped, format!("workload '{}': its pod is gone", self.name)));
-        // ended for good: an unhealthy one, or its time is over
+        // ended for good, and if it was for being unhealthy
         if wanted.is_service()
-            && (self.content.overdue || wanted.restart == RestartPolicy::Never)
+            && (self.content.over || wanted.restart == RestartPolicy::Never)
             && let Some(run) = turn.context.finished.get(&wanted.id)
         {
             self.phase = Phase::Finished { code: run.code };
@@ -218,7 +218,7 @@ impl Tracked {
                 self.phase = Phase::Running;
                 self.content.trial.runs(since);
             }
-            PodStatus::Finished { code } => {
+            PodStatus::Finished { code, lingers } => {
                 let why = pod.out_of_memory().map(|why| format!(": {why}")).unwrap_or_default();
                 let ran = pod.ran().as_secs();
                 let cause = format!("has finished with exit code {code} after {ran} s{why}");
@@ -230,6 +230,10 @@ impl Tracked {
                 self.phase = Phase::Finished { code };
                 self.content.trial.ran(pod.ran());
                 self.ended(wanted, Run::of(pod, code), (Reason::Failed, format!("it {cause}")), turn);
+                if lingers {
+                    self.content.over = true;
+                    self.stop(wanted, turn);
+                }
             }
             PodStatus::Failed { cause, at, ran } => {
                 self.content.trial.ran(ran);

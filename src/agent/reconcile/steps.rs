@@ -186,7 +186,7 @@ impl Tracked {
             self.content.trial.begin(turn.now.up);
         }
         self.content.restarts = self.content.restarts.saturating_add(u32::from(self.content.failures > 0));
-        (self.content.deadline, self.content.overdue) =
+        (self.content.deadline, self.content.over) =
             (wanted.deadline.map(|limit| turn.now.up + limit), false);
         let ticket = turn.order(&self.name, engine, Task::Start(wanted, cpu));
         self.limit.begins(cpu);

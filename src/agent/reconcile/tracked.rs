@@ -80,8 +80,8 @@ pub(in crate::agent) struct ContentState {
     pub(super) false_alarms: u32,
     /// When its pod has to end, since boot: of its last start.
     pub(super) deadline: Option<Duration>,
-    /// It was reached: there is no other start by itself.
-    pub(super) overdue: bool,
+    /// Its run has ended although its pod was there to go on: there is no other start by itself.
+    pub(super) over: bool,
     /// When to look at the running pod again.
     pub(super) look_at: Option<Duration>,
     pub(in crate::agent) flapping: Flapping,
