@@ -46,8 +46,8 @@ fn engines(workload: &Workload) {
             trees: Some("/volumes"),
         };
         let plan = Plan::new(workload, agent, Facts::default()).unwrap_or_else(|error| panic!("{error}"));
-        let pod = plan.pod(Some(1000)).map(|pod| serde_json::to_string(&pod).expect("JSON"));
-        assert!(pod.is_ok_and(|pod| pod.contains(workload.id.as_str())));
+        let pod = serde_json::to_string(&plan.pod(Some(1000))).expect("JSON");
+        assert!(pod.contains(workload.id.as_str()));
         let image = Image { user: "1".into() };
         for step in plan.steps() {
             let place = |name: &str| format!("/place/{name}");

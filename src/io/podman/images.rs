@@ -2,8 +2,6 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use serde_json::Value;
-
 use super::api::{Client, Error};
 use crate::{
     agent::model::{
@@ -17,6 +15,7 @@ use crate::{
             answers::{InspectedImage, PullProgress},
             registry,
         },
+        podspec::{PodSpec, container::PullPolicy as Policy},
         strict,
     },
 };
@@ -24,13 +23,6 @@ use crate::{
 const CHECK_LIMIT: Duration = Duration::from_secs(30);
 /// For one image. There is no limit on silence: podman says nothing while a large layer comes in.
 const PULL_LIMIT: Duration = Duration::from_secs(30 * 60);
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Policy {
-    Always,
-    IfNotPresent,
-    Never,
-}
 
 /// Gets all images: [`Fact::Pulled`].
 pub(super) fn pull(client: &Client, workload: &Workload) -> Result<Fact, Failure> {
@@ -117,23 +109,23 @@ fn pull_one(client: &Client, image: &str, content: &Content) -> Result<String, E
 
 /// Every image once for each policy that containers have for it, `Always` first.
 fn images(content: &Content) -> BTreeSet<(String, Policy)> {
-    let image_of = |container: Value| {
-        let image = container["image"].as_str()?;
-        Some((image.to_owned(), policy(image, container["imagePullPolicy"].as_str())))
-    };
-    gather(content.containers().filter_map(image_of))
+    let spec = PodSpec::of(&content.specification.value());
+    let containers = spec.init_containers.into_iter().chain(spec.containers);
+    let named = containers.map(|it| (it.image.0, it.image_pull_policy)).filter(|it| !it.0.is_empty());
+    gather(named.map(|(image, written)| {
+        let policy = policy(&image, written);
+        (image, policy)
+    }))
 }
 
 /// What Kubernetes makes of it: without a policy, what has no fixed tag is looked for each time.
-fn policy(image: &str, written: Option<&str>) -> Policy {
+fn policy(image: &str, written: Option<Policy>) -> Policy {
     let name = image.rsplit('/').next().unwrap_or(image);
     match written {
-        Some("Always") => Policy::Always,
-        Some("Never") => Policy::Never,
-        Some("IfNotPresent") => Policy::IfNotPresent,
-        _ if name.contains('@') => Policy::IfNotPresent,
-        _ if !name.contains(':') || name.ends_with(":latest") => Policy::Always,
-        _ => Policy::IfNotPresent,
+        Some(policy) => policy,
+        None if name.contains('@') => Policy::IfNotPresent,
+        None if !name.contains(':') || name.ends_with(":latest") => Policy::Always,
+        None => Policy::IfNotPresent,
     }
 }
 
@@ -161,7 +153,7 @@ mod tests {
         ] {
             assert_eq!(policy(image, None), expected, "{image}");
         }
-        assert_eq!(policy("b:latest", Some("Never")), Policy::Never);
+        assert_eq!(policy("b:latest", Some(Policy::Never)), Policy::Never);
     }
 
     #[test]

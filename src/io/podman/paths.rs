@@ -13,7 +13,7 @@ use rustix::{
     io::Errno,
 };
 
-use crate::wire::podman::libpod::HostPath;
+use crate::wire::podspec::volumes::{HostPath, HostPathKind};
 
 /// What only podman can make, or tell whether it is there.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,14 +24,15 @@ pub(super) struct Wanted {
 
 /// Makes what may be missing, and refuses what isn't what its volume says.
 pub(super) fn prepare(HostPath { path, kind }: &HostPath) -> Result<Option<Wanted>, String> {
-    let is_directory = kind == "DirectoryOrCreate";
+    let (path, kind) = (&path.0, *kind);
+    let is_directory = kind == HostPathKind::DirectoryOrCreate;
     let wanted = || Some(Wanted { path: path.clone(), is_directory });
-    let is_to_be_made = is_directory || kind == "FileOrCreate";
+    let is_to_be_made = is_directory || kind == HostPathKind::FileOrCreate;
     // the service manager may give the agent others of its own
     let is_private = ["/tmp/", "/var/tmp/"].iter().any(|place| path.starts_with(place));
     match fs::metadata(path) {
         Ok(found) if is(&found, kind) => Ok(None),
-        Ok(_) => Err(format!("'{path}' is no {}", kind.trim_end_matches("OrCreate"))),
+        Ok(_) => Err(format!("'{path}' is no {}", format!("{kind:?}").trim_end_matches("OrCreate"))),
         Err(_) if !is_to_be_made => Ok(None),
         Err(error) if is_private || error.kind() != ErrorKind::NotFound => Ok(wanted()),
         Err(_) => {
@@ -55,15 +56,18 @@ fn is_forbidden(error: ErrorKind) -> bool {
     matches!(error, ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem)
 }
 
-fn is(found: &Metadata, kind: &str) -> bool {
+fn is(found: &Metadata, kind: HostPathKind) -> bool {
+    use HostPathKind::{
+        BlockDevice, CharDevice, Directory, DirectoryOrCreate, File, FileOrCreate, Socket, Unchecked,
+    };
     let its = found.file_type();
     match kind {
-        "Directory" | "DirectoryOrCreate" => its.is_dir(),
-        "File" | "FileOrCreate" => its.is_file(),
-        "Socket" => its.is_socket(),
-        "CharDevice" => its.is_char_device(),
-        "BlockDevice" => its.is_block_device(),
-        _ => true,
+        Directory | DirectoryOrCreate => its.is_dir(),
+        File | FileOrCreate => its.is_file(),
+        Socket => its.is_socket(),
+        CharDevice => its.is_char_device(),
+        BlockDevice => its.is_block_device(),
+        Unchecked => true,
     }
 }
 
@@ -115,6 +119,7 @@ mod tests {
     use std::os::unix::fs::symlink;
 
     use super::*;
+    use crate::wire::podspec::{values::AbsolutePath, volumes::HostPathKind::*};
 
     #[test]
     fn a_part_of_a_volume_is_made_and_cannot_leave_it() {
@@ -143,27 +148,25 @@ mod tests {
     fn a_path_is_what_its_volume_says_or_is_made() {
         // not below /tmp, where podman is asked
         let place = tempfile::tempdir_in(std::env::current_dir().unwrap().join("target")).unwrap();
-        let at = |path: &str, kind: &str| {
-            let path = place.path().join(path).display().to_string();
-            prepare(&HostPath { path, kind: kind.to_owned() })
-        };
-        for (path, kind) in [("d/e", "DirectoryOrCreate"), ("f", "FileOrCreate")] {
+        let host = |path: &str, kind| HostPath { path: AbsolutePath(path.to_owned()), kind };
+        let at = |path: &str, kind| prepare(&host(&place.path().join(path).display().to_string(), kind));
+        for (path, kind) in [("d/e", DirectoryOrCreate), ("f", FileOrCreate)] {
             assert_eq!((at(path, kind), at(path, kind)), (Ok(None), Ok(None)));
             assert!(place.path().join(path).exists());
         }
-        for kind in ["", "Directory", "DirectoryOrCreate"] {
+        for kind in [Unchecked, Directory, DirectoryOrCreate] {
             assert_eq!(at("d", kind), Ok(None));
         }
         for (path, kind) in
-            [("d", "File"), ("f", "Directory"), ("f", "Socket"), ("f", "CharDevice"), ("d", "FileOrCreate")]
+            [("d", File), ("f", Directory), ("f", Socket), ("f", CharDevice), ("d", FileOrCreate)]
         {
-            assert!(at(path, kind).unwrap_err().contains(" is no "), "{path} {kind}");
+            assert!(at(path, kind).unwrap_err().contains(" is no "), "{path} {kind:?}");
         }
-        assert!(at("x/y", "FileOrCreate").unwrap_err().contains("failed to make the file"));
-        let device = HostPath { path: "/dev/zero".into(), kind: "CharDevice".into() };
-        assert_eq!((prepare(&device), at("missing", "Directory")), (Ok(None), Ok(None)));
+        assert!(at("x/y", FileOrCreate).unwrap_err().contains("failed to make the file"));
+        let device = host("/dev/zero", CharDevice);
+        assert_eq!((prepare(&device), at("missing", Directory)), (Ok(None), Ok(None)));
         let path = "/var/tmp/no-such-directory/f".to_owned();
-        let wanted = Wanted { path: path.clone(), is_directory: false };
-        assert_eq!(prepare(&HostPath { path, kind: "FileOrCreate".into() }), Ok(Some(wanted)));
+        let wanted = Wanted { path, is_directory: false };
+        assert_eq!(prepare(&host("/var/tmp/no-such-directory/f", FileOrCreate)), Ok(Some(wanted)));
     }
 }

@@ -5,9 +5,16 @@ mod tests;
 
 use std::{borrow::Cow, fmt, net::IpAddr};
 
-use serde_json::Value;
-
-use crate::{agent::model::workload::WorkloadId, wire::ownership::fitted};
+use crate::{
+    agent::model::workload::WorkloadId,
+    wire::{
+        ownership::fitted,
+        podspec::{
+            PodSpec,
+            container::{ContainerPort, Protocol},
+        },
+    },
+};
 
 /// The label with the content's hash, cut to 32 digits.
 pub const HASH_LABEL: &str = "project-flotta.io";
@@ -50,27 +57,22 @@ impl fmt::Display for HostPort {
     }
 }
 
-/// Those that podman binds before the pod starts: in the host's own network a pod takes its ports itself.
-pub fn host_ports(specification: &Value) -> Vec<HostPort> {
-    if specification["hostNetwork"] == true {
-        return Vec::new();
-    }
-    let containers = specification["containers"].as_array().into_iter().flatten();
-    let ports = containers.flat_map(|container| container["ports"].as_array().into_iter().flatten());
-    let host_port = |port: &Value| {
-        let number = port["hostPort"].as_u64().and_then(|number| u16::try_from(number).ok());
-        let protocol = port["protocol"].as_str().unwrap_or("TCP");
-        Some(HostPort {
-            ip: port["hostIP"]
-                .as_str()
-                .and_then(|ip| ip.parse().ok())
-                .filter(|ip: &IpAddr| !ip.is_unspecified()),
-            port: number.filter(|number| *number > 0)?,
-            is_udp: protocol.eq_ignore_ascii_case("UDP"),
-        })
-        .filter(|_| !protocol.eq_ignore_ascii_case("SCTP"))
+/// The ports that podman binds before the pod starts: only where their author says a port of the host. In the host's
+/// own network a pod takes its ports itself.
+pub(super) fn published(spec: &PodSpec) -> impl Iterator<Item = &ContainerPort> {
+    let containers = spec.all_containers().filter(|_| !spec.host_network);
+    containers.flat_map(|(_, container)| &container.ports).filter(|port| port.host_port.0 > 0)
+}
+
+/// Those of them whose owner can be found.
+pub fn host_ports(spec: &PodSpec) -> Vec<HostPort> {
+    let ports = published(spec).filter(|port| port.protocol != Protocol::Sctp);
+    let host_port = |port: &ContainerPort| HostPort {
+        ip: port.host_ip.map(|it| it.0).filter(|ip| !ip.is_unspecified()),
+        port: port.host_port.0,
+        is_udp: port.protocol == Protocol::Udp,
     };
-    ports.filter_map(host_port).collect()
+    ports.map(host_port).collect()
 }
 
 /// What all names begin with that the pod doesn't share with any other: those of its volumes, but for claims.

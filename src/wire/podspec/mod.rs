@@ -30,10 +30,11 @@ mod tests;
 
 use serde_json::Value;
 
+use container::Container;
 pub use pod::PodSpec;
 use reader::{Class, Notes, Read};
 
-use crate::wire::field::Finding;
+use crate::wire::field::{Field, Finding, Step};
 
 /// The specification, and what is wrong with it.
 pub(in crate::wire) fn read(specification: &Value) -> (PodSpec, Vec<(Class, Finding)>) {
@@ -46,6 +47,31 @@ pub(in crate::wire) fn read(specification: &Value) -> (PodSpec, Vec<(Class, Find
 impl PodSpec {
     /// Of a workload that was accepted before.
     pub fn of(specification: &Value) -> Self {
-        read(specification).0
+        Self::read(specification, &mut Notes::default())
+    }
+
+    /// Of a workload that was accepted before, perhaps by a version that read less of it: what isn't read any more is
+    /// no reason to run something else.
+    ///
+    /// # Errors
+    /// The first thing that can't be read, and where it stands.
+    pub(in crate::wire) fn legible(specification: &Value) -> Result<Self, (Field, String)> {
+        let mut notes = Notes::default();
+        let spec = Self::read(specification, &mut notes);
+        // a probe that can't be read is none: no pod waits for it
+        let is_probe = |step: &Step| matches!(step, Step::Key(key) if key.ends_with("Probe"));
+        let found = notes.found.into_iter().find(|(class, finding)| {
+            matches!(class, Class::Shape | Class::Value) && !finding.field.0.iter().any(is_probe)
+        });
+        found.map_or(Ok(spec), |(_, finding)| Err((finding.field, finding.message)))
+    }
+
+    /// Init containers first, each with its place.
+    pub(in crate::wire) fn all_containers(&self) -> impl Iterator<Item = (Field, &Container)> {
+        let lists = [("initContainers", &self.init_containers), ("containers", &self.containers)];
+        lists.into_iter().flat_map(|(list, containers)| {
+            let place = move |index: usize| Field::from([list]).then(index);
+            containers.iter().enumerate().map(move |(index, container)| (place(index), container))
+        })
     }
 }

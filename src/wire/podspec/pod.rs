@@ -27,6 +27,7 @@ mapping! {
         share_process_namespace: bool = "shareProcessNamespace",
         hostname: String = "hostname",
         hostname_override: String = "hostnameOverride",
+        service_account_name: String = "serviceAccountName",
         set_hostname_as_fqdn: bool = "setHostnameAsFQDN",
         host_aliases: Vec<HostAlias> = "hostAliases",
         dns_policy: Option<DnsPolicy> = "dnsPolicy",

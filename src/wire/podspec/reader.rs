@@ -46,6 +46,9 @@ pub struct Notes {
 
 /// What can be read from any JSON: what doesn't fit becomes a finding, and a value that stands for nothing.
 pub trait Read: Sized {
+    /// Whether an empty text says as little as none, as it does of words.
+    const CAN_BE_EMPTY: bool = false;
+
     /// `null`, as for a field that isn't there, is fine: whether there must be one the table says.
     fn read(value: &Value, notes: &mut Notes) -> Self;
 }
@@ -329,7 +332,8 @@ impl Read for String {
 
 impl<T: Read> Read for Option<T> {
     fn read(value: &Value, notes: &mut Notes) -> Self {
-        (!value.is_null()).then(|| T::read(value, notes))
+        let is_empty = T::CAN_BE_EMPTY && value.as_str().is_some_and(str::is_empty);
+        (!value.is_null() && !is_empty).then(|| T::read(value, notes))
     }
 }
 
@@ -401,6 +405,8 @@ macro_rules! words {
         pub enum $name { #[default] $first, $($variant,)* }
 
         impl $crate::wire::podspec::reader::Read for $name {
+            const CAN_BE_EMPTY: bool = true;
+
             fn read(value: &serde_json::Value, notes: &mut $crate::wire::podspec::reader::Notes) -> Self {
                 let number = notes.word(value, &[$first_word, $($word),*]);
                 [Self::$first, $(Self::$variant),*][number]

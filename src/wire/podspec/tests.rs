@@ -139,7 +139,7 @@ fn quantities_are_those_of_kubernetes() {
         ("1e9", 1_000_000_000),
         ("'1e9'", 1_000_000_000),
         ("+5k", 5000),
-        (".5Ki", 512),
+        ("4.5Ki", 4608),
     ] {
         let spec = spec(&pod(&limit(text), ""));
         assert_eq!(spec.containers[0].resources.limits.get("memory").unwrap().bytes(), Some(bytes), "{text}");
@@ -149,6 +149,7 @@ fn quantities_are_those_of_kubernetes() {
         ("1GiB", "write `1G` or `1Gi`"),
         ("5K", "write `5k` or `5Ki`"),
         ("128m", "write `128Mi`"),
+        ("128", "in which nothing starts"),
         ("half", "is no quantity"),
         ("-1", "can't be negative"),
         ("1 Mi", "is no quantity"),
@@ -167,6 +168,15 @@ fn quantities_are_those_of_kubernetes() {
         ),
         (Some(250), Some(100))
     );
+}
+
+#[test]
+fn an_empty_word_is_none() {
+    let text = "imagePullPolicy: '', ports: [{containerPort: 80, hostIP: ''}]";
+    let spec = spec(&pod(text, "initContainers: [{name: a, image: i, restartPolicy: ''}]"));
+    let container = &spec.containers[0];
+    assert_eq!((container.image_pull_policy, container.ports[0].host_ip), (None, None));
+    assert_eq!(spec.init_containers[0].restart_policy, None, "it would be a sidecar");
 }
 
 #[test]

@@ -183,6 +183,8 @@ impl Default for Address {
 }
 
 impl Read for Address {
+    const CAN_BE_EMPTY: bool = true;
+
     fn read(value: &Value, notes: &mut Notes) -> Self {
         notes.formed(value, |text| {
             text.parse()

@@ -22,9 +22,12 @@ use crate::{
         lock,
         podman::{api::Error, images},
     },
-    wire::podman::{
-        answers::ListedContainer,
-        pod::{HostPort, host_ports},
+    wire::{
+        podman::{
+            answers::ListedContainer,
+            pod::{HostPort, host_ports},
+        },
+        podspec::PodSpec,
     },
 };
 
@@ -69,7 +72,7 @@ impl Tasks {
     /// # Errors
     /// Another program has one.
     fn holders(&self, workload: &Workload) -> Result<Vec<(String, WorkloadId)>, Failure> {
-        let wanted = host_ports(&workload.content.specification.value());
+        let wanted = host_ports(&PodSpec::of(&workload.content.specification.value()));
         let taken: Vec<HostPort> = wanted.into_iter().filter(is_taken).collect();
         if taken.is_empty() {
             return Ok(Vec::new());

@@ -11,9 +11,12 @@ use serde_json::{Value, json};
 
 use super::{LIMIT, START_LIMIT, Tasks};
 use crate::{
-    agent::model::{
-        order::CpuLimit,
-        workload::{Workload, WorkloadId},
+    agent::{
+        model::{
+            order::CpuLimit,
+            workload::{Workload, WorkloadId},
+        },
+        redact::Redactor,
     },
     io::podman::{
         api::{Answer, Error},
@@ -24,7 +27,7 @@ use crate::{
         answers::plain,
         libpod::{
             Agent, ContainerRequest, Facts, HOST, Image, NETWORK, Plan, Step, SubPath, VolumeRequest,
-            infra_name, redacted,
+            infra_name,
         },
         pod::own_prefix,
         session,
@@ -101,7 +104,7 @@ impl<'a> Making<'a> {
 
     /// The pod without its containers; nothing of it runs.
     pub(super) fn pod(&mut self, cpu: CpuLimit) -> Result<(), Error> {
-        let request = self.plan.pod(cpu).map_err(Error::Refused)?;
+        let request = self.plan.pod(cpu);
         let mut answer = self.post("pods/create", &request)?;
         if matches!(answer.done(), Err(Error::Refused(why)) if why.contains("network not found")) {
             // podman 4 leaves something of it behind
@@ -266,7 +269,8 @@ impl<'a> Making<'a> {
                 for (id, name) in &self.ids {
                     reason = reason.replace(id, name);
                 }
-                Error::Refused(redacted(&self.workload.content, reason))
+                let redactor = Redactor::of([&self.workload.content].into_iter());
+                Error::Refused(redactor.redact(&reason).into_owned())
             }
             error => error,
         }

@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use serde_json::Value;
-
 use super::{LIMIT, SHORT_GRACE, START_LIMIT, Seen, Tasks, making::Making};
 use crate::{
     agent::model::{
@@ -115,7 +113,7 @@ impl Tasks {
 
     /// The pod without containers, with its CPU time bounded if that can be had.
     fn make_pod(&self, making: &mut Making, workload: &Workload, cpu: CpuLimit) -> Result<(), Error> {
-        let bound = cpu.filter(|_| self.can_be_bound(workload));
+        let bound = cpu.filter(|_| self.can_be_bound(&making.plan));
         let mut made = making.pod(bound);
         if matches!(&made, Err(Error::Refused(reason)) if reason.contains("already exists")) {
             // ours from a start that was cut off; or else this fails, and leaves it alone
@@ -136,9 +134,8 @@ impl Tasks {
 
     /// In the older hierarchy no limit can be had if a container brings one of its own: that may not be higher than the
     /// pod's, and would keep the container from starting.
-    fn can_be_bound(&self, workload: &Workload) -> bool {
-        let has_own = |container: Value| !container["resources"]["limits"]["cpu"].is_null();
-        cgroup::is_unified() || self.limits.cpu.is_none() && !workload.content.containers().any(has_own)
+    fn can_be_bound(&self, plan: &Plan) -> bool {
+        cgroup::is_unified() || self.limits.cpu.is_none() && !plan.limits_cpu()
     }
 
     /// Until the init container has ended well.

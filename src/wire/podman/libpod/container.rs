@@ -1,11 +1,13 @@
 //! A container of a pod.
 
+use std::collections::BTreeMap;
+
 use super::{
     env::{expanded, variables},
     facts::Image,
     fields::Asking,
-    part::{Part, Problem},
     pod::labels,
+    problem::Problem,
     request::{Bind, ContainerRequest, Mode, VolumeMount},
     resources,
     security::Security,
@@ -13,7 +15,11 @@ use super::{
 };
 use crate::{
     agent::model::gather::gather,
-    wire::podman::pod::{container_name, own_prefix, pids_limit_annotation},
+    wire::{
+        field::Field,
+        podman::pod::{container_name, own_prefix, pids_limit_annotation},
+        podspec::container::Container,
+    },
 };
 
 /// Where the root of the host is in a container that never runs.
@@ -29,55 +35,51 @@ pub struct Made {
     pub parts: Vec<SubPath>,
 }
 
+/// The container stands at this place in the specification.
 pub(super) fn request(
-    container: &Part,
+    (container, at): (&Container, &Field),
     asking: &Asking,
     volumes: &Volumes,
     image: &Image,
     place: &dyn Fn(&str) -> String,
 ) -> Result<Made, Problem> {
-    let specification = asking.specification;
-    let written = container.get("name").needed()?;
-    let name = container_name(written);
-    let env = variables(container, asking)?;
-    let mounts = volumes.mounts(container, asking, &env, place)?;
-    let texts = |key: &str| -> Result<Vec<String>, Problem> {
-        Ok(container.get(key).texts()?.iter().map(|text| expanded(text, &env)).collect())
-    };
-    let mut annotations: std::collections::BTreeMap<_, _> =
-        gather(asking.workload.content.annotations.iter().cloned());
+    let spec = asking.spec;
+    let name = container_name(&container.name.0);
+    let env = variables(container, at, asking)?;
+    let mounts = volumes.mounts((container, at), asking, &env, place)?;
+    let texts = |list: &[String]| list.iter().map(|text| expanded(text, &env)).collect();
+    let (entrypoint, command) = (texts(&container.command), texts(&container.args));
+    let mut annotations: BTreeMap<_, _> = gather(asking.workload.content.annotations.iter().cloned());
     annotations.remove(INIT_CONTAINER_TYPE);
     let own_limit = annotations.get(&pids_limit_annotation(&name)).map(|limit| limit.parse::<u32>());
     let pids = own_limit.and_then(Result::ok).or(asking.agent.limits.pids).filter(|limit| *limit > 0);
-    let host = |key: &str| -> Result<Option<Mode>, Problem> {
-        Ok(specification.get(key).is_set()?.then_some(Mode::HOST))
-    };
-    let work_dir = container.get("workingDir").text()?.unwrap_or_default().to_owned();
+    let host = |is_host: bool| is_host.then_some(Mode::HOST);
+    let work_dir = container.working_dir.clone().unwrap_or_default();
     let mut request = ContainerRequest {
         name: format!("{}-{name}", asking.workload.id),
         pod: asking.workload.id.to_string(),
-        image: container.get("image").needed()?.to_owned(),
+        image: container.image.0.clone(),
         labels: labels(asking),
         annotations,
-        entrypoint: texts("command")?,
-        command: texts("args")?,
+        entrypoint,
+        command,
         create_working_dir: !work_dir.is_empty(),
         work_dir,
         unsetenv: ["container"],
         restart_policy: "no",
         stop_timeout: asking.workload.grace.as_secs(),
-        terminal: container.get("tty").is_set()?,
-        stdin: container.get("stdin").is_set()?,
-        pidns: host("hostPID")?,
-        ipcns: host("hostIPC")?,
-        resource_limits: resources::of(container, asking.agent.limits, pids)?,
+        terminal: container.tty,
+        stdin: container.stdin,
+        pidns: host(spec.host_pid),
+        ipcns: host(spec.host_ipc),
+        resource_limits: resources::of(&container.resources, asking.agent.limits, pids),
         mounts: mounts.binds,
         volumes: mounts.volumes,
         devices: mounts.devices,
         env,
         ..ContainerRequest::default()
     };
-    Security::new(specification, container).apply(&mut request, image, asking.facts.major)?;
+    Security::new(spec, container).apply(&mut request, at, image, asking.facts.major)?;
     Ok(Made { request, parts: mounts.parts })
 }
 

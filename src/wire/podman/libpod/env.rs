@@ -4,8 +4,12 @@ use std::collections::BTreeMap;
 
 use super::{
     fields::Asking,
-    part::{Part, Problem},
+    problem::Problem,
     sources::{self, Kind},
+};
+use crate::wire::{
+    field::Field,
+    podspec::{container::Container, env::EnvVarSource},
 };
 
 /// The variables of a container.
@@ -13,54 +17,61 @@ pub(super) type Variables = BTreeMap<String, String>;
 
 const DEVICE_ID: &str = "DEVICE_ID";
 
-pub(super) fn variables(container: &Part, asking: &Asking) -> Result<Variables, Problem> {
+pub(super) fn variables(container: &Container, at: &Field, asking: &Asking) -> Result<Variables, Problem> {
     let mut all = Variables::new();
     let content = &asking.workload.content;
-    for source in container.get("envFrom").items() {
-        let prefix = source.get("prefix").text()?.unwrap_or_default();
-        for (key, kind) in [("configMapRef", Kind::ConfigMap), ("secretRef", Kind::Secret)] {
-            let reference = source.get(key);
-            if reference.is_absent() {
-                continue;
-            }
-            let name = reference.get("name").needed()?;
+    for (index, source) in container.env_from.iter().enumerate() {
+        let sources = [(Kind::ConfigMap, &source.config_map_ref), (Kind::Secret, &source.secret_ref)];
+        for (kind, reference) in sources {
+            let Some(reference) = reference else { continue };
+            let name = &*reference.name.0;
             for (key, value) in sources::data(content, kind, name).into_iter().flatten() {
-                all.insert(format!("{prefix}{key}"), sources::text(kind, name, &key, value, &source)?);
+                let text = sources::text(kind, name, &key, value);
+                let text = text.map_err(|why| (at.then("envFrom").then(index), why))?;
+                all.insert(format!("{}{key}", source.prefix), text);
             }
         }
     }
-    for variable in container.get("env").items() {
-        let name = variable.get("name").needed()?;
-        let from = variable.get("valueFrom");
-        let value = if from.is_absent() {
-            Some(expanded(variable.get("value").text()?.unwrap_or_default(), &all))
-        } else {
-            referred(&from, container, asking)?
+    for (index, variable) in container.env.iter().enumerate() {
+        let value = match &variable.value_from {
+            None => Some(expanded(variable.value.as_deref().unwrap_or_default(), &all)),
+            Some(from) => {
+                let referred = referred(from, container, asking);
+                let place = |key| at.then("env").then(index).then("valueFrom").then(key);
+                referred.map_err(|(key, why)| (place(key), why))?
+            }
         };
         if let Some(value) = value {
-            all.insert(name.to_owned(), value);
+            all.insert(variable.name.0.clone(), value);
         }
     }
     all.entry(DEVICE_ID.to_owned()).or_insert_with(|| asking.agent.device_id.to_owned());
     Ok(all)
 }
 
-fn referred(from: &Part, container: &Part, asking: &Asking) -> Result<Option<String>, Problem> {
+/// An error is said with the key of the reference.
+fn referred(
+    from: &EnvVarSource,
+    container: &Container,
+    asking: &Asking,
+) -> Result<Option<String>, (&'static str, String)> {
     let content = &asking.workload.content;
-    let of = |key: &str| Some(from.get(key)).filter(|reference| !reference.is_absent());
-    if let Some(reference) = of("configMapKeyRef") {
-        return sources::value(content, Kind::ConfigMap, &reference);
+    let named = [
+        ("configMapKeyRef", Kind::ConfigMap, &from.config_map_key_ref),
+        ("secretKeyRef", Kind::Secret, &from.secret_key_ref),
+    ];
+    for (key, kind, reference) in named {
+        if let Some(reference) = reference {
+            return sources::value(content, kind, reference).map_err(|why| (key, why));
+        }
     }
-    if let Some(reference) = of("secretKeyRef") {
-        return sources::value(content, Kind::Secret, &reference);
+    if let Some(reference) = &from.field_ref {
+        return asking.field(reference).map(Some).map_err(|why| ("fieldRef", why));
     }
-    if let Some(reference) = of("fieldRef") {
-        return asking.field(&reference).map(Some);
-    }
-    if let Some(reference) = of("resourceFieldRef") {
-        return asking.resource(&reference, Some(container)).map(Some);
-    }
-    from.problem("must name a fieldRef, resourceFieldRef, configMapKeyRef or secretKeyRef")
+    let Some(reference) = &from.resource_field_ref else {
+        return Err(("fieldRef", "is missing".to_owned()));
+    };
+    asking.resource(reference, Some(container)).map(Some).map_err(|why| ("resourceFieldRef", why))
 }
 
 /// The text with the values of the variables that it names by `$(NAME)`; a name without a value stays as it is

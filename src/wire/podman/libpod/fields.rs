@@ -4,10 +4,16 @@ use core::net::IpAddr;
 
 use super::{
     facts::{Agent, Facts},
-    part::{Part, Problem},
     resources,
 };
-use crate::agent::model::workload::{Content, Workload};
+use crate::{
+    agent::model::workload::{Content, Workload},
+    wire::podspec::{
+        PodSpec,
+        container::Container,
+        env::{ObjectFieldSelector, ResourceFieldSelector},
+    },
+};
 
 /// Who asks.
 #[derive(Clone, Copy)]
@@ -15,25 +21,25 @@ pub(super) struct Asking<'a> {
     pub(super) workload: &'a Workload,
     pub(super) agent: Agent<'a>,
     pub(super) facts: Facts,
-    /// The whole specification.
-    pub(super) specification: &'a Part<'a>,
+    /// The workload's specification.
+    pub(super) spec: &'a PodSpec,
 }
 
 impl Asking<'_> {
     /// The value of a `fieldRef`.
-    pub(super) fn field(&self, reference: &Part) -> Result<String, Problem> {
-        let path = reference.get("fieldPath");
+    pub(super) fn field(&self, reference: &ObjectFieldSelector) -> Result<String, String> {
         let Content { namespace, labels, annotations, .. } = &self.workload.content;
-        Ok(match path.needed()? {
+        Ok(match &*reference.field_path {
             "metadata.name" => self.workload.id.to_string(),
             "metadata.namespace" => namespace.clone(),
             "metadata.uid" => uid(&self.workload.hash),
             "metadata.labels" => lines(labels),
             "metadata.annotations" => lines(annotations),
             "spec.nodeName" => self.agent.device_id.to_owned(),
-            "spec.serviceAccountName" => {
-                self.specification.get("serviceAccountName").text()?.unwrap_or("default").to_owned()
-            }
+            "spec.serviceAccountName" => match &*self.spec.service_account_name {
+                "" => "default".to_owned(),
+                name => name.to_owned(),
+            },
             "status.podIP" | "status.podIPs" => address(self.facts.address),
             "status.hostIP" | "status.hostIPs" => address(self.facts.host_address),
             other => {
@@ -45,41 +51,46 @@ impl Asking<'_> {
                 match (of("metadata.labels"), of("metadata.annotations")) {
                     (Some(key), _) => value(labels, key),
                     (_, Some(key)) => value(annotations, key),
-                    _ => return path.problem(format!("a pod on a device has no `{other}`")),
+                    _ => return Err(format!("a pod on a device has no `{other}`")),
                 }
             }
         })
     }
 
     /// The value of a `resourceFieldRef`; without a container's name it is about this one.
-    pub(super) fn resource(&self, reference: &Part, container: Option<&Part>) -> Result<String, Problem> {
-        let name = reference.get("containerName");
-        let lists = ["containers", "initContainers"].map(|list| self.specification.get(list));
-        let mut all = lists.iter().flat_map(Part::items);
-        let named = match name.text()? {
-            Some(wanted) => all.find(|one| one.value["name"] == wanted),
-            None => container.cloned(),
+    pub(super) fn resource(
+        &self,
+        reference: &ResourceFieldSelector,
+        container: Option<&Container>,
+    ) -> Result<String, String> {
+        let ResourceFieldSelector { container_name, divisor, resource } = reference;
+        let mut all = self.spec.containers.iter().chain(&self.spec.init_containers);
+        let named = match &**container_name {
+            "" => container,
+            wanted => all.find(|one| one.name.0 == wanted),
         };
-        let Some(container) = named else { return name.problem("there is no such container") };
-        let resource = reference.get("resource");
-        let (list, kind) = resource.needed()?.split_once('.').unwrap_or_default();
-        let (given, unit) = match (list, kind) {
-            ("limits" | "requests", "cpu") => (resources::cpu(&container, list)?, 1000),
-            ("limits" | "requests", "memory") => (resources::memory(&container, list)?, 1),
-            _ => {
-                return resource
-                    .problem("must be one of limits.cpu, limits.memory, requests.cpu, requests.memory");
+        let Some(container) = named else {
+            return Err(format!("there is no container `{container_name}`"));
+        };
+        let (list, kind) = resource.split_once('.').unwrap_or_default();
+        let amounts = match list {
+            "limits" => &container.resources.limits,
+            _ => &container.resources.requests,
+        };
+        let (given, divisor, all, unit) = match kind {
+            "cpu" => {
+                let divisor = divisor.as_ref().and_then(|it| it.thousandths());
+                (resources::cpu(amounts), divisor, self.facts.cores * 1000, 1000)
             }
+            "memory" => {
+                let divisor = divisor.as_ref().and_then(|it| it.bytes());
+                (resources::memory(amounts), divisor, self.facts.memory, 1)
+            }
+            _ => return Err(format!("nothing is known of `{resource}` here")),
         };
-        let whole = if kind == "cpu" { self.facts.cores * 1000 } else { self.facts.memory };
         // without a limit it is all that the device has
-        let amount = given.unwrap_or(if list == "limits" { whole } else { 0 });
-        let divisor = reference.get("divisor");
-        let divisor = match resources::quantity(&divisor, kind == "cpu")?.filter(|divisor| *divisor > 0) {
-            Some(divisor) => divisor,
-            None => unit,
-        };
-        Ok(amount.div_ceil(divisor).to_string())
+        let amount = given.unwrap_or(if list == "limits" { all } else { 0 });
+        Ok(amount.div_ceil(divisor.filter(|divisor| *divisor > 0).unwrap_or(unit)).to_string())
     }
 }
 

@@ -5,7 +5,7 @@
 //! Of `Secret`s podman hears nothing but variables, which stand in the container's own configuration and go with it:
 //! volumes of them are directories of the agent's, in memory, mounted read-only; those of `ConfigMap`s likewise.
 //!
-//! `part`: a value and its place · `facts`: what is known beside the specification · `sources`: `ConfigMap`s and `Secret`s · `fields`: what a pod is told about itself ·
+//! `problem`: what can't be done, and where · `facts`: what is known beside the specification · `sources`: `ConfigMap`s and `Secret`s · `fields`: what a pod is told about itself ·
 //! `env`, `resources`, `security`, `trees`, `volumes`: each a part of a container · `pod`, `container`: the whole ·
 //! `request`: what is sent.
 
@@ -13,8 +13,8 @@ mod container;
 mod env;
 mod facts;
 mod fields;
-mod part;
 mod pod;
+mod problem;
 mod request;
 mod resources;
 mod security;
@@ -24,25 +24,32 @@ mod tests;
 mod trees;
 mod volumes;
 
-use serde_json::Value;
-
 pub use container::{HOST, Made};
 pub use facts::{Agent, Facts, Image};
 use fields::Asking;
-use part::Part;
-pub(in crate::wire) use part::Problem;
 pub use pod::{NETWORK, infra_name};
+pub(in crate::wire) use problem::Problem;
+use problem::told;
 pub use request::{ContainerRequest, PodRequest, VolumeRequest};
 use security::Security;
-pub use sources::redacted;
 pub use trees::{File, Tree};
+pub use volumes::SubPath;
 use volumes::Volumes;
-pub use volumes::{HostPath, SubPath};
 
 use super::pod::Limits;
-use crate::agent::model::{
-    order::CpuLimit,
-    workload::{Engine, Workload, WorkloadId},
+use crate::{
+    agent::model::{
+        order::CpuLimit,
+        workload::{Engine, Workload, WorkloadId},
+    },
+    wire::{
+        field::Field,
+        podspec::{
+            PodSpec,
+            container::{Container, RestartPolicy},
+            volumes::HostPath,
+        },
+    },
 };
 
 /// When a container runs.
@@ -65,7 +72,7 @@ pub struct Step {
     pub name: String,
     /// What it is made from.
     pub image: String,
-    list: &'static str,
+    is_init: bool,
     index: usize,
 }
 
@@ -73,7 +80,7 @@ pub struct Step {
 pub struct Plan<'a> {
     workload: &'a Workload,
     agent: Agent<'a>,
-    specification: Value,
+    spec: PodSpec,
     volumes: Volumes,
     steps: Vec<Step>,
 }
@@ -84,33 +91,28 @@ impl<'a> Plan<'a> {
     /// # Errors
     /// In the author's words, with the place in the specification.
     pub fn new(workload: &'a Workload, agent: Agent<'a>, facts: Facts) -> Result<Self, String> {
-        Self::read(workload, agent, facts).map_err(told)
+        let spec = PodSpec::legible(&workload.content.specification.value());
+        spec.and_then(|spec| Self::of(spec, workload, agent, facts)).map_err(told)
     }
 
-    fn read(workload: &'a Workload, agent: Agent<'a>, facts: Facts) -> Result<Self, Problem> {
-        let specification = workload.content.specification.value();
-        let whole = Part::whole(&specification);
+    fn of(spec: PodSpec, workload: &'a Workload, agent: Agent<'a>, facts: Facts) -> Result<Self, Problem> {
         let (mut steps, mut users) = (Vec::new(), Vec::new());
-        for list in ["initContainers", "containers"] {
-            for (index, container) in whole.get(list).items().enumerate() {
-                let restart = container.get("restartPolicy");
-                let role = match (list, restart.text()?) {
-                    ("containers", _) => Role::Main,
-                    (_, Some("Always")) => Role::Sidecar,
-                    (_, None) => Role::Init,
-                    _ => return restart.problem("of an init container must be Always, or left out"),
+        for (is_init, containers) in [(true, &spec.init_containers), (false, &spec.containers)] {
+            for (index, container) in containers.iter().enumerate() {
+                let role = match container.restart_policy {
+                    _ if !is_init => Role::Main,
+                    Some(RestartPolicy::Always) => Role::Sidecar,
+                    _ => Role::Init,
                 };
-                let name = container.get("name").needed()?.to_owned();
-                let image = container.get("image").needed()?.to_owned();
-                steps.push(Step { role, name, image, list, index });
-                users.push(Security::new(&whole, &container).user()?);
+                let (name, image) = (container.name.0.clone(), container.image.0.clone());
+                steps.push(Step { role, name, image, is_init, index });
+                users.push(Security::new(&spec, container).user());
             }
         }
         let owner = users.first().copied().flatten().filter(|user| users.iter().all(|it| *it == Some(*user)));
-        let group = whole.get("securityContext").get("fsGroup").id()?;
-        let asking = Asking { workload, agent, facts, specification: &whole };
-        let volumes = Volumes::read(&asking, owner, group)?;
-        Ok(Self { workload, agent, volumes, steps, specification })
+        let group = spec.security_context.fs_group;
+        let volumes = Volumes::read(&Asking { workload, agent, facts, spec: &spec }, owner, group)?;
+        Ok(Self { workload, agent, volumes, steps, spec })
     }
 
     /// Who makes the pod.
@@ -118,17 +120,13 @@ impl<'a> Plan<'a> {
         self.agent
     }
 
-    fn asking<'b>(&'b self, whole: &'b Part<'b>, facts: Facts) -> Asking<'b> {
-        Asking { workload: self.workload, agent: self.agent, facts, specification: whole }
+    fn asking(&self, facts: Facts) -> Asking<'_> {
+        Asking { workload: self.workload, agent: self.agent, facts, spec: &self.spec }
     }
 
     /// `pods/create`
-    ///
-    /// # Errors
-    /// In the author's words, with the place in the specification.
-    pub fn pod(&self, cpu: CpuLimit) -> Result<PodRequest, String> {
-        let whole = Part::whole(&self.specification);
-        pod::request(&self.asking(&whole, Facts::default()), cpu).map_err(told)
+    pub fn pod(&self, cpu: CpuLimit) -> PodRequest {
+        pod::request(&self.asking(Facts::default()), cpu)
     }
 
     /// Its containers in the order in which they are started.
@@ -152,8 +150,7 @@ impl<'a> Plan<'a> {
         if self.agent.trees.is_some() || trees.is_empty() {
             return None;
         }
-        let whole = Part::whole(&self.specification);
-        let asking = self.asking(&whole, Facts::default());
+        let asking = self.asking(Facts::default());
         let mut carrier = container::carrier(&asking, self.steps.first()?.image.clone());
         let carried = trees.iter().map(|(dest, tree)| container::carried(&asking, &tree.name, dest));
         carrier.volumes.extend(carried);
@@ -162,8 +159,7 @@ impl<'a> Plan<'a> {
 
     /// A container that never runs, and has the root of the host at [`HOST`].
     pub fn surveyor(&self) -> Option<ContainerRequest> {
-        let whole = Part::whole(&self.specification);
-        let asking = self.asking(&whole, Facts::default());
+        let asking = self.asking(Facts::default());
         let mut surveyor = container::carrier(&asking, self.steps.first()?.image.clone());
         surveyor.mounts.push(container::host());
         Some(surveyor)
@@ -181,31 +177,32 @@ impl<'a> Plan<'a> {
 
     /// Those that outlive it, and of which a container mounts a part alone: podman has to say where they are.
     pub fn claims_in_parts(&self) -> Vec<String> {
-        let whole = Part::whole(&self.specification);
-        let containers = self.steps.iter().map(|step| step.part(&whole));
-        let mounts: Vec<_> =
-            containers.flat_map(|it| it.get("volumeMounts").items().collect::<Vec<_>>()).collect();
-        let is_part =
-            |mount: &&Part| !mount.get("subPath").is_absent() || !mount.get("subPathExpr").is_absent();
-        let names = mounts.iter().filter(is_part).filter_map(|mount| mount.value["name"].as_str());
-        names.filter_map(|name| self.volumes.claim(name)).map(str::to_owned).collect()
+        let mounts = self.spec.all_containers().flat_map(|(_, container)| &container.volume_mounts);
+        let parts = mounts.filter(|mount| !mount.sub_path.is_empty() || !mount.sub_path_expr.is_empty());
+        parts.filter_map(|mount| self.volumes.claim(&mount.name.0)).map(str::to_owned).collect()
     }
 
     /// The group that the pod's own volumes are shared with.
     pub fn group(&self) -> bool {
-        !self.specification["securityContext"]["fsGroup"].is_null()
+        self.spec.security_context.fs_group.is_some()
     }
 
     /// Whether a container is told the pod's address.
     pub fn wants_address(&self) -> bool {
-        let is_asked = |value: &Value| value.as_str().is_some_and(|path| path.starts_with("status.podIP"));
-        any(&self.specification, &is_asked)
+        let variables = self.spec.all_containers().flat_map(|(_, container)| &container.env);
+        let mut fields = variables.filter_map(|variable| variable.value_from.as_ref()?.field_ref.as_ref());
+        fields.any(|field| field.field_path.starts_with("status.podIP"))
+    }
+
+    /// Whether a container has a limit of CPU time of its own.
+    pub fn limits_cpu(&self) -> bool {
+        self.spec.all_containers().any(|(_, container)| container.resources.limits.get("cpu").is_some())
     }
 
     /// Whether a container's image has to be asked who its user is.
     pub fn wants_image(&self, step: &Step, major: u32) -> bool {
-        let whole = Part::whole(&self.specification);
-        Security::new(&whole, &step.part(&whole)).wants_image(major).unwrap_or(false)
+        step.of(&self.spec)
+            .is_some_and(|(container, _)| Security::new(&self.spec, container).wants_image(major))
     }
 
     /// `containers/create`; `place` tells where podman keeps a volume.
@@ -229,35 +226,25 @@ impl<'a> Plan<'a> {
         image: &Image,
         place: &dyn Fn(&str) -> String,
     ) -> Result<Made, Problem> {
-        let whole = Part::whole(&self.specification);
-        container::request(&step.part(&whole), &self.asking(&whole, facts), &self.volumes, image, place)
+        let (container, at) = step.of(&self.spec).ok_or_else(|| (Field::default(), step.name.clone()))?;
+        container::request((container, &at), &self.asking(facts), &self.volumes, image, place)
     }
 }
 
 impl Step {
-    fn part<'a>(&self, whole: &Part<'a>) -> Part<'a> {
-        let list = whole.get(self.list);
-        list.items().nth(self.index).unwrap_or(list)
+    /// The container, and where it stands.
+    fn of<'a>(&self, spec: &'a PodSpec) -> Option<(&'a Container, Field)> {
+        let (list, containers) = match self.is_init {
+            true => ("initContainers", &spec.init_containers),
+            false => ("containers", &spec.containers),
+        };
+        Some((containers.get(self.index)?, Field::from([list]).then(self.index)))
     }
-}
-
-fn told((field, message): Problem) -> String {
-    format!("{field}: {message}")
-}
-
-/// Whether one of its parts is so.
-fn any(value: &Value, is: &dyn Fn(&Value) -> bool) -> bool {
-    is(value)
-        || match value {
-            Value::Array(items) => items.iter().any(|item| any(item, is)),
-            Value::Object(fields) => fields.values().any(|item| any(item, is)),
-            _ => false,
-        }
 }
 
 /// What the agent writes for a workload that was found valid.
 pub fn trees(workload: &Workload) -> Vec<Tree> {
-    let plan = Plan::read(workload, AGENT, Facts::default());
+    let plan = Plan::new(workload, AGENT, Facts::default());
     plan.map(|plan| plan.trees().cloned().collect()).unwrap_or_default()
 }
 
@@ -267,40 +254,38 @@ const AGENT: Agent = {
     Agent { owner: "", device_id: "", limits: LIMITS, trees: Some("/") }
 };
 
-/// The first thing in the specification that can't be done, as far as that can be known without podman.
+/// The first thing in a specification, which was read and judged, that can't be done, as far as that can be known
+/// without podman.
 pub(in crate::wire) fn problem(workload: &Workload) -> Option<Problem> {
+    let spec = PodSpec::of(&workload.content.specification.value());
     if workload.content.engine == Engine::Kubernetes {
-        return secrets_problem(workload).err();
+        return secrets_problem(workload, &spec).err();
     }
     // a user that is no root leaves for later what only the image can tell
     let image = Image { user: "1".to_owned() };
-    let plan = match Plan::read(workload, AGENT, Facts::default()) {
+    let plan = match Plan::of(spec, workload, AGENT, Facts::default()) {
         Ok(plan) => plan,
         Err(problem) => return Some(problem),
     };
-    let whole = Part::whole(&plan.specification);
-    if let Err(problem) = pod::request(&plan.asking(&whole, Facts::default()), None) {
-        return Some(problem);
-    }
     let place = |_: &str| "/".to_owned();
     plan.steps.iter().find_map(|step| plan.made(step, Facts::default(), &image, &place).err())
 }
 
 /// A cluster reads the specification itself; what the agent knows about it is its `Secret`s.
-fn secrets_problem(workload: &Workload) -> Result<(), Problem> {
-    let specification = workload.content.specification.value();
-    let whole = Part::whole(&specification);
-    for container in ["initContainers", "containers"].iter().flat_map(|list| whole.get(list).items()) {
-        for variable in container.get("env").items() {
-            let reference = variable.get("valueFrom").get("secretKeyRef");
-            if !reference.is_absent() {
-                sources::value(&workload.content, sources::Kind::Secret, &reference)?;
+fn secrets_problem(workload: &Workload, spec: &PodSpec) -> Result<(), Problem> {
+    for (place, container) in spec.all_containers() {
+        for (index, variable) in container.env.iter().enumerate() {
+            let from = variable.value_from.as_ref();
+            if let Some(reference) = from.and_then(|from| from.secret_key_ref.as_ref()) {
+                let value = sources::value(&workload.content, sources::Kind::Secret, reference);
+                let at = || place.then("env").then(index).then("valueFrom").then("secretKeyRef");
+                value.map_err(|why| (at(), why))?;
             }
         }
     }
-    let asking = Asking { workload, agent: AGENT, facts: Facts::default(), specification: &whole };
-    for volume in whole.get("volumes").items().filter(|volume| !volume.get("secret").is_absent()) {
-        trees::tree(&volume, &asking, false)?;
+    let asking = Asking { workload, agent: AGENT, facts: Facts::default(), spec };
+    for (index, volume) in spec.volumes.iter().enumerate().filter(|(_, volume)| volume.secret.is_some()) {
+        trees::tree(volume, &Field::from(["volumes"]).then(index), &asking, false)?;
     }
     Ok(())
 }

@@ -1,92 +1,108 @@
 //! Who a container is, and what it may do.
 
-use super::{
-    facts::Image,
-    part::{Part, Problem},
-    request::ContainerRequest,
+use super::{facts::Image, problem::Problem, request::ContainerRequest};
+use crate::wire::{
+    field::Field,
+    podspec::{
+        PodSpec,
+        container::Container,
+        security::{Capability, PodSecurityContext, ProcMount, ProfileKind, SecurityContext},
+        values::{Id, Whole},
+    },
 };
-use crate::wire::podspec::security::CAPABILITIES;
 
 /// What Kubernetes' runtimes give, and podman 5 doesn't any more.
 const ALSO: [&str; 3] = ["CAP_NET_RAW", "CAP_AUDIT_WRITE", "CAP_MKNOD"];
 
 /// The `securityContext`s of a container: its own, and that of its pod for what that doesn't say.
 pub(super) struct Security<'a> {
-    pod: Part<'a>,
-    own: Part<'a>,
+    pod: &'a PodSecurityContext,
+    own: &'a SecurityContext,
 }
 
 impl<'a> Security<'a> {
-    pub(super) fn new(specification: &Part<'a>, container: &Part<'a>) -> Self {
-        Self { pod: specification.get("securityContext"), own: container.get("securityContext") }
-    }
-
-    fn either(&self, key: &str) -> Part<'a> {
-        Some(self.own.get(key)).filter(|own| !own.is_absent()).unwrap_or_else(|| self.pod.get(key))
+    pub(super) fn new(spec: &'a PodSpec, container: &'a Container) -> Self {
+        Self { pod: &spec.security_context, own: &container.security_context }
     }
 
     /// The user that its author gives it.
-    pub(super) fn user(&self) -> Result<Option<u32>, Problem> {
-        self.either("runAsUser").id()
+    pub(super) fn user(&self) -> Option<Id> {
+        self.own.run_as_user.or(self.pod.run_as_user)
+    }
+
+    fn is_non_root(&self) -> bool {
+        self.own.run_as_non_root.or(self.pod.run_as_non_root) == Some(true)
     }
 
     /// Whether the image has to be asked who its user is.
-    pub(super) fn wants_image(&self, major: u32) -> Result<bool, Problem> {
-        let is_checked = self.either("runAsNonRoot").is_set()?;
-        Ok(self.user()?.is_none() && (is_checked || major >= 5))
+    pub(super) fn wants_image(&self, major: u32) -> bool {
+        self.user().is_none() && (self.is_non_root() || major >= 5)
     }
 
     pub(super) fn apply(
         &self,
         request: &mut ContainerRequest,
+        container: &Field,
         image: &Image,
         major: u32,
     ) -> Result<(), Problem> {
-        self.identity(request, image)?;
-        request.privileged = self.own.get("privileged").is_set()?;
-        request.read_only_filesystem = self.own.get("readOnlyRootFilesystem").is_set()?;
-        request.no_new_privileges = self.own.get("allowPrivilegeEscalation").flag()? == Some(false);
-        if !request.privileged {
-            let is_root = self.user()?.map_or(image.is_root(), |user| user == 0);
-            self.capabilities(request, is_root && major >= 5)?;
+        let at = |is_own: bool, key: &str| {
+            let security = "securityContext";
+            if is_own { container.then(security).then(key) } else { Field::from([security, key]) }
+        };
+        self.identity(request, at)?;
+        if self.is_non_root()
+            && let Some(why) = self.root(request, image)
+        {
+            return Err((at(self.own.run_as_non_root.is_some(), "runAsNonRoot"), why));
         }
-        self.profiles(request)
+        request.privileged = self.own.privileged;
+        request.read_only_filesystem = self.own.read_only_root_filesystem;
+        request.no_new_privileges = self.own.allow_privilege_escalation == Some(false);
+        if !request.privileged {
+            let is_root = self.user().map_or(image.is_root(), |user| user.0 == 0);
+            self.capabilities(request, is_root && major >= 5);
+        }
+        self.profiles(request, at)
     }
 
-    fn identity(&self, request: &mut ContainerRequest, image: &Image) -> Result<(), Problem> {
-        let (user, group) = (self.user()?, self.either("runAsGroup"));
-        request.user = match (user, group.id()?) {
-            (Some(user), Some(group)) => format!("{user}:{group}"),
+    fn identity(
+        &self,
+        request: &mut ContainerRequest,
+        at: impl Fn(bool, &str) -> Field,
+    ) -> Result<(), Problem> {
+        request.user = match (self.user(), self.own.run_as_group.or(self.pod.run_as_group)) {
+            (Some(user), Some(group)) => format!("{}:{}", user.0, group.0),
             // its group is root's, whatever the image says
-            (Some(user), None) => user.to_string(),
-            (None, Some(_)) => return group.problem("takes a runAsUser beside it"),
+            (Some(user), None) => user.0.to_string(),
+            (None, Some(_)) => {
+                let field = at(self.own.run_as_group.is_some(), "runAsGroup");
+                return Err((field, "takes a runAsUser beside it".to_owned()));
+            }
             (None, None) => String::new(),
         };
-        for group in self.pod.get("supplementalGroups").items().chain([self.pod.get("fsGroup")]) {
-            request.groups.extend(group.id()?.map(|group| group.to_string()));
-        }
-        let non_root = self.either("runAsNonRoot");
-        if !non_root.is_set()? {
-            return Ok(());
-        }
-        match user {
-            Some(0) => non_root.problem("is true, but runAsUser is 0, which is root"),
-            None if image.is_root() => {
-                non_root.problem(format!("is true, but image '{}' would run as root", request.image))
-            }
-            None if !image.is_number() => non_root.problem(format!(
-                "is true, but image '{}' names its user '{}': say its number by runAsUser",
-                request.image, image.user
+        let groups = self.pod.supplemental_groups.iter().chain(&self.pod.fs_group);
+        request.groups.extend(groups.map(|group| group.0.to_string()));
+        Ok(())
+    }
+
+    /// Why it can't be said to be no root.
+    fn root(&self, request: &ContainerRequest, image: &Image) -> Option<String> {
+        let Image { user: name } = image;
+        let image_name = &request.image;
+        match self.user() {
+            Some(Whole(0)) => Some("is true, but runAsUser is 0, which is root".to_owned()),
+            None if image.is_root() => Some(format!("is true, but image '{image_name}' would run as root")),
+            None if !image.is_number() => Some(format!(
+                "is true, but image '{image_name}' names its user '{name}': say its number by runAsUser"
             )),
-            _ => Ok(()),
+            _ => None,
         }
     }
 
-    fn capabilities(&self, request: &mut ContainerRequest, all: bool) -> Result<(), Problem> {
-        let list = |key: &str| -> Result<Vec<String>, Problem> {
-            self.own.get("capabilities").get(key).items().map(|item| capability(&item)).collect()
-        };
-        let (mut add, drop) = (list("add")?, list("drop")?);
+    fn capabilities(&self, request: &mut ContainerRequest, all: bool) {
+        let list = |list: &[Capability]| -> Vec<String> { list.iter().map(capability).collect() };
+        let (mut add, drop) = (list(&self.own.capabilities.add), list(&self.own.capabilities.drop));
         let drops_all = drop.iter().any(|name| name == "ALL");
         if all && !drops_all && !add.iter().any(|name| name == "ALL") {
             add.extend(ALSO.map(str::to_owned));
@@ -97,35 +113,35 @@ impl<'a> Security<'a> {
         add.dedup();
         request.cap_add = add;
         request.cap_drop = if drops_all { vec!["ALL".to_owned()] } else { drop };
-        Ok(())
     }
 
-    fn profiles(&self, request: &mut ContainerRequest) -> Result<(), Problem> {
-        let seccomp = self.either("seccompProfile");
-        match seccomp.get("type").text()?.unwrap_or_default() {
-            "" | "RuntimeDefault" => {}
-            "Unconfined" => request.seccomp_profile_path = "unconfined".to_owned(),
-            "Localhost" => {
-                return seccomp.problem_at(
-                    "type",
-                    "a device has no profiles of its own: RuntimeDefault and Unconfined can be had",
-                );
+    fn profiles(
+        &self,
+        request: &mut ContainerRequest,
+        at: impl Fn(bool, &str) -> Field,
+    ) -> Result<(), Problem> {
+        let seccomp = self.own.seccomp_profile.as_ref().or(self.pod.seccomp_profile.as_ref());
+        match seccomp.map(|profile| profile.kind) {
+            None | Some(ProfileKind::RuntimeDefault) => {}
+            Some(ProfileKind::Unconfined) => request.seccomp_profile_path = "unconfined".to_owned(),
+            Some(ProfileKind::Localhost) => {
+                let field = at(self.own.seccomp_profile.is_some(), "seccompProfile").then("type");
+                let why = "a device has no profiles of its own: RuntimeDefault and Unconfined can be had";
+                return Err((field, why.to_owned()));
             }
-            _ => return seccomp.problem_at("type", "must be RuntimeDefault or Unconfined"),
         }
-        let apparmor = self.either("appArmorProfile");
-        match apparmor.get("type").text()?.unwrap_or_default() {
-            "Unconfined" => request.apparmor_profile = "unconfined".to_owned(),
-            "Localhost" => {
-                request.apparmor_profile = apparmor.get("localhostProfile").needed()?.to_owned();
-            }
-            _ => {}
+        let apparmor = self.own.app_armor_profile.as_ref().or(self.pod.app_armor_profile.as_ref());
+        request.apparmor_profile = match apparmor.map(|profile| (profile.kind, &profile.localhost_profile)) {
+            Some((ProfileKind::Unconfined, _)) => "unconfined".to_owned(),
+            Some((ProfileKind::Localhost, name)) => name.clone().unwrap_or_default(),
+            Some((ProfileKind::RuntimeDefault, _)) | None => String::new(),
+        };
+        if let Some(it) = self.own.se_linux_options.as_ref().or(self.pod.se_linux_options.as_ref()) {
+            let all = [("user", &it.user), ("role", &it.role), ("type", &it.kind), ("level", &it.level)];
+            let given = all.into_iter().filter(|(_, value)| !value.is_empty());
+            request.selinux_opts.extend(given.map(|(key, value)| format!("{key}:{value}")));
         }
-        let selinux = self.either("seLinuxOptions");
-        for key in ["user", "role", "type", "level"] {
-            request.selinux_opts.extend(selinux.get(key).text()?.map(|value| format!("{key}:{value}")));
-        }
-        if self.own.get("procMount").text()? == Some("Unmasked") {
+        if self.own.proc_mount == ProcMount::Unmasked {
             request.unmask.push("ALL");
         }
         Ok(())
@@ -133,14 +149,9 @@ impl<'a> Security<'a> {
 }
 
 /// As podman writes it.
-fn capability(item: &Part) -> Result<String, Problem> {
-    let written = item.text()?.unwrap_or_default();
-    let name = written.strip_prefix("CAP_").unwrap_or(written);
-    if name == "ALL" {
-        return Ok(name.to_owned());
+fn capability(capability: &Capability) -> String {
+    match capability.0 {
+        "ALL" => "ALL".to_owned(),
+        name => format!("CAP_{name}"),
     }
-    if CAPABILITIES.contains(&name) {
-        return Ok(format!("CAP_{name}"));
-    }
-    item.problem(format!("`{written}` is no capability, such as NET_ADMIN"))
 }

@@ -2,8 +2,10 @@
 
 use serde_json::{Map, Value};
 
-use super::part::{Part, Problem};
-use crate::{agent::model::workload::Content, wire::base64};
+use crate::{
+    agent::model::workload::Content,
+    wire::{base64, podspec::env::KeySelector},
+};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -46,42 +48,27 @@ fn decoded(value: &Value) -> Vec<u8> {
 }
 
 /// The value as text, which a variable can hold.
-pub(super) fn text(kind: Kind, name: &str, key: &str, value: Vec<u8>, at: &Part) -> Result<String, Problem> {
-    match String::from_utf8(value).ok().filter(|text| !text.contains('\0')) {
-        Some(text) => Ok(text),
-        None => {
-            let kind = kind.named();
-            at.problem(format!("key `{key}` of the {kind} `{name}` is no text: no variable can hold it"))
-        }
-    }
+pub(super) fn text(kind: Kind, name: &str, key: &str, value: Vec<u8>) -> Result<String, String> {
+    String::from_utf8(value).ok().filter(|text| !text.contains('\0')).ok_or_else(|| {
+        format!("key `{key}` of the {} `{name}` is no text: no variable can hold it", kind.named())
+    })
 }
 
 /// The value of the key that a reference names; `None`: it isn't there, and need not be.
-pub(super) fn value(content: &Content, kind: Kind, reference: &Part) -> Result<Option<String>, Problem> {
-    let (name, key) = (reference.get("name").needed()?, reference.get("key").needed()?);
+pub(super) fn value(
+    content: &Content,
+    kind: Kind,
+    reference: &KeySelector,
+) -> Result<Option<String>, String> {
+    let (name, key) = (&*reference.name.0, &*reference.key.0);
     let found = data(content, kind, name).and_then(|all| all.into_iter().find(|(its, _)| its == key));
     match found {
-        Some((_, value)) => text(kind, name, key, value, reference).map(Some),
-        None if reference.get("optional").is_set()? => Ok(None),
-        None => missing(kind, name, key, reference),
+        Some((_, value)) => text(kind, name, key, value).map(Some),
+        None if reference.optional => Ok(None),
+        None => Err(missing(kind, name, key)),
     }
 }
 
-pub(super) fn missing<T>(kind: Kind, name: &str, key: &str, at: &Part) -> Result<T, Problem> {
-    at.problem_at("key", format!("the {} `{name}` has no key `{key}`", kind.named()))
-}
-
-/// The text without the values of any `Secret`, where it quotes them.
-pub fn redacted(content: &Content, mut text: String) -> String {
-    /// What is shorter is part of everything.
-    const SHORTEST: usize = 4;
-    for value in content.secrets.names().filter_map(|name| content.secrets.data_of(name)).flatten() {
-        let bytes = decoded(value.1);
-        if let Ok(value) = std::str::from_utf8(&bytes)
-            && value.trim().len() >= SHORTEST
-        {
-            text = text.replace(value.trim(), "***");
-        }
-    }
-    text
+pub(super) fn missing(kind: Kind, name: &str, key: &str) -> String {
+    format!("the {} `{name}` has no key `{key}`", kind.named())
 }

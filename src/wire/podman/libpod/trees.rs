@@ -4,10 +4,16 @@ use std::path::{Component, Path};
 
 use super::{
     fields::Asking,
-    part::{Part, Problem},
+    problem::Problem,
     sources::{self, Kind},
 };
-use crate::wire::podspec::values::permissions;
+use crate::wire::{
+    field::Field,
+    podspec::{
+        values::{Below, Mode},
+        volumes::{DownwardFile, KeyToPath, Volume},
+    },
+};
 
 /// Kubernetes' own.
 const DEFAULT_MODE: u32 = 0o644;
@@ -43,41 +49,57 @@ impl Tree {
     }
 }
 
+/// Values of a `ConfigMap` or `Secret`, as a volume takes them.
+struct Source<'a> {
+    kind: Kind,
+    name: &'a str,
+    items: &'a [KeyToPath],
+    optional: bool,
+}
+
 /// The files of a volume; `None`: it is none of these.
-pub(super) fn tree(volume: &Part, asking: &Asking, group: bool) -> Result<Option<Tree>, Problem> {
-    let mut files = Vec::new();
-    let [secret, map, projected, downward] =
-        ["secret", "configMap", "projected", "downwardAPI"].map(|key| volume.get(key));
-    let given = |part: &Part| part.value.is_object();
-    if given(&secret) {
-        let mode = mode(&secret.get("defaultMode"), DEFAULT_MODE)?;
-        add(&mut files, asking, Kind::Secret, &secret.get("secretName"), &secret, mode)?;
-    } else if given(&map) {
-        let mode = mode(&map.get("defaultMode"), DEFAULT_MODE)?;
-        add(&mut files, asking, Kind::ConfigMap, &map.get("name"), &map, mode)?;
-    } else if given(&downward) {
-        let mode = mode(&downward.get("defaultMode"), DEFAULT_MODE)?;
-        describe(&mut files, asking, &downward, mode)?;
-    } else if given(&projected) {
-        let mode = mode(&projected.get("defaultMode"), DEFAULT_MODE)?;
-        for source in projected.get("sources").items() {
-            let [secret, map, downward] = ["secret", "configMap", "downwardAPI"].map(|key| source.get(key));
-            if given(&secret) {
-                add(&mut files, asking, Kind::Secret, &secret.get("name"), &secret, mode)?;
-            } else if given(&map) {
-                add(&mut files, asking, Kind::ConfigMap, &map.get("name"), &map, mode)?;
-            } else if given(&downward) {
-                describe(&mut files, asking, &downward, mode)?;
-            } else {
-                let kind = source.value.as_object().and_then(|source| source.keys().next());
-                let kind = kind.map_or("", String::as_str);
-                let message = format!("a device has no `{kind}`: there is no API server that gives one");
-                return source.problem(message);
-            }
+pub(super) fn tree(
+    volume: &Volume,
+    at: &Field,
+    asking: &Asking,
+    group: bool,
+) -> Result<Option<Tree>, Problem> {
+    let mut files = Files { asking, mode: DEFAULT_MODE, all: Vec::new() };
+    let mode = |given: Option<Mode>| given.map_or(DEFAULT_MODE, |mode| mode.0);
+    let mut is_secret = false;
+    if let Some(secret) = &volume.secret {
+        files.mode = mode(secret.default_mode);
+        is_secret = true;
+        let (name, items, optional) = (&*secret.secret_name.0, &*secret.items, secret.optional);
+        files.add(&Source { kind: Kind::Secret, name, items, optional }, &at.then("secret"))?;
+    } else if let Some(map) = &volume.config_map {
+        files.mode = mode(map.default_mode);
+        let (name, items, optional) = (&*map.name.0, &*map.items, map.optional);
+        files.add(&Source { kind: Kind::ConfigMap, name, items, optional }, &at.then("configMap"))?;
+    } else if let Some(downward) = &volume.downward_api {
+        files.mode = mode(downward.default_mode);
+        files.describe(&downward.items, &at.then("downwardAPI"))?;
+    } else if let Some(projected) = &volume.projected {
+        files.mode = mode(projected.default_mode);
+        for (index, source) in projected.sources.iter().enumerate() {
+            let at = at.then("projected").then("sources").then(index);
+            let (kind, key, keys) = match (&source.secret, &source.config_map, &source.downward_api) {
+                (Some(keys), ..) => (Kind::Secret, "secret", keys),
+                (_, Some(keys), _) => (Kind::ConfigMap, "configMap", keys),
+                (.., Some(downward)) => {
+                    files.describe(&downward.items, &at.then("downwardAPI"))?;
+                    continue;
+                }
+                (None, None, None) => return Err((at, "is nothing that a device has".to_owned())),
+            };
+            is_secret |= kind == Kind::Secret;
+            let (name, items, optional) = (&*keys.name.0, &*keys.items, keys.optional);
+            files.add(&Source { kind, name, items, optional }, &at.then(key))?;
         }
     } else {
         return Ok(None);
     }
+    let mut files = files.all;
     if group {
         // only root of the host could give the files to a group; none but these containers come near them
         for file in &mut files {
@@ -85,63 +107,77 @@ pub(super) fn tree(volume: &Part, asking: &Asking, group: bool) -> Result<Option
             file.mode = shared | (shared >> 3) & 0o007;
         }
     }
-    let is_secret =
-        given(&secret) || projected.get("sources").items().any(|source| given(&source.get("secret")));
-    Ok(Some(Tree { name: volume.get("name").needed()?.to_owned(), files, is_secret }))
+    Ok(Some(Tree { name: volume.name.0.clone(), files, is_secret }))
 }
 
-/// What a source puts into a volume: all it has, or its `items`.
-fn add(
-    files: &mut Vec<File>,
-    asking: &Asking,
-    kind: Kind,
-    name: &Part,
-    source: &Part,
-    default: u32,
-) -> Result<(), Problem> {
-    let name = name.needed()?;
-    let found = sources::data(&asking.workload.content, kind, name);
-    let optional = found.is_none() || source.get("optional").is_set()?;
-    let data = found.unwrap_or_default();
-    if source.get("items").is_absent() {
-        for (key, content) in data {
-            put(files, File { path: key, mode: default, content }, source)?;
-        }
-        return Ok(());
-    }
-    for item in source.get("items").items() {
-        let (key, path) = (item.get("key").needed()?, path(&item)?);
-        let mode = mode(&item.get("mode"), default)?;
-        if let Some((_, content)) = data.iter().find(|(its, _)| its == key) {
-            put(files, File { path, mode, content: content.clone() }, &item)?;
-        } else if !optional {
-            return sources::missing(kind, name, key, &item);
-        }
-    }
-    Ok(())
+/// What comes together in a volume.
+struct Files<'a> {
+    asking: &'a Asking<'a>,
+    /// For those that say nothing.
+    mode: u32,
+    all: Vec<File>,
 }
 
-/// What a pod is told about itself.
-fn describe(files: &mut Vec<File>, asking: &Asking, source: &Part, default: u32) -> Result<(), Problem> {
-    for item in source.get("items").items() {
-        let (path, mode) = (path(&item)?, mode(&item.get("mode"), default)?);
-        let (field, resource) = (item.get("fieldRef"), item.get("resourceFieldRef"));
-        let content = match (field.is_absent(), resource.is_absent()) {
-            (false, _) => asking.field(&field)?,
-            (true, false) => asking.resource(&resource, None)?,
-            (true, true) => return item.problem("must name a fieldRef or a resourceFieldRef"),
-        };
-        put(files, File { path, mode, content: content.into() }, &item)?;
+impl Files<'_> {
+    /// What a source puts into a volume: all it has, or its `items`.
+    fn add(&mut self, source: &Source, at: &Field) -> Result<(), Problem> {
+        let found = sources::data(&self.asking.workload.content, source.kind, source.name);
+        let optional = found.is_none() || source.optional;
+        let data = found.unwrap_or_default();
+        if source.items.is_empty() {
+            for (path, content) in data {
+                self.put(path, None, content).map_err(|why| (at.clone(), why))?;
+            }
+            return Ok(());
+        }
+        for (index, item) in source.items.iter().enumerate() {
+            let at = at.then("items").then(index);
+            let key = &*item.key.0;
+            let path = path(&item.path, &at)?;
+            if let Some((_, content)) = data.iter().find(|(its, _)| its == key) {
+                self.put(path, item.mode, content.clone()).map_err(|why| (at, why))?;
+            } else if !optional {
+                return Err((at.then("key"), sources::missing(source.kind, source.name, key)));
+            }
+        }
+        Ok(())
     }
-    Ok(())
+
+    /// What a pod is told about itself.
+    fn describe(&mut self, items: &[DownwardFile], at: &Field) -> Result<(), Problem> {
+        for (index, item) in items.iter().enumerate() {
+            let at = at.then("items").then(index);
+            let content = match (&item.field_ref, &item.resource_field_ref) {
+                (Some(field), _) => self.asking.field(field),
+                (None, Some(resource)) => self.asking.resource(resource, None),
+                (None, None) => Err("must name a fieldRef or a resourceFieldRef".to_owned()),
+            };
+            let path = path(&item.path, &at)?;
+            let put = content.and_then(|content| self.put(path, item.mode, content.into()));
+            put.map_err(|why| (at, why))?;
+        }
+        Ok(())
+    }
+
+    /// What comes later wins.
+    fn put(&mut self, path: String, mode: Option<Mode>, content: Vec<u8>) -> Result<(), String> {
+        self.all.retain(|other| other.path != path);
+        let collides = |other: &&File| is_below(&other.path, &path) || is_below(&path, &other.path);
+        if let Some(other) = self.all.iter().find(collides) {
+            return Err(format!("`{}` and `{path}`: none can be a file and a directory", other.path));
+        }
+        if self.all.len() >= MOST_FILES {
+            return Err(format!("more than {MOST_FILES} files in a volume"));
+        }
+        self.all.push(File { path, mode: mode.map_or(self.mode, |mode| mode.0), content });
+        Ok(())
+    }
 }
 
 /// Below the volume, without what says nothing.
-fn path(item: &Part) -> Result<String, Problem> {
-    let path = item.get("path");
-    plain(path.text()?.unwrap_or_default())
-        .filter(|clean| !clean.is_empty())
-        .map_or_else(|| path.problem("must be a relative path without `..`"), Ok)
+fn path(path: &Below, item: &Field) -> Result<String, Problem> {
+    let clean = plain(&path.0).filter(|clean| !clean.is_empty());
+    clean.ok_or_else(|| (item.then("path"), "names no file".to_owned()))
 }
 
 /// A relative path without `.` and doubled slashes; `None` if it leads elsewhere.
@@ -157,29 +193,6 @@ pub(super) fn plain(path: &str) -> Option<String> {
         clean.push_str(name);
     }
     Some(clean)
-}
-
-/// What comes later wins.
-fn put(files: &mut Vec<File>, file: File, at: &Part) -> Result<(), Problem> {
-    files.retain(|other| other.path != file.path);
-    let collides = |other: &&File| is_below(&other.path, &file.path) || is_below(&file.path, &other.path);
-    if let Some(other) = files.iter().find(collides) {
-        return at
-            .problem(format!("`{}` and `{}`: none can be a file and a directory", other.path, file.path));
-    }
-    if files.len() >= MOST_FILES {
-        return at.problem(format!("more than {MOST_FILES} files in a volume"));
-    }
-    files.push(file);
-    Ok(())
-}
-
-fn mode(part: &Part, default: u32) -> Result<u32, Problem> {
-    match permissions(part.value) {
-        Some(mode) => Ok(mode),
-        None if part.is_absent() => Ok(default),
-        None => part.problem("must be from 0 to 0777"),
-    }
 }
 
 /// Whether a path is in this directory.

@@ -8,12 +8,21 @@ use std::collections::BTreeMap;
 use super::{
     env::{Variables, expanded},
     fields::Asking,
-    part::{Part, Problem},
+    problem::Problem,
     request::{Bind, Device, VolumeMount, VolumeRequest},
-    resources, trees,
+    trees,
     trees::Tree,
 };
-use crate::wire::{ownership::short_name, podman::pod::own_prefix};
+use crate::wire::{
+    field::Field,
+    ownership::short_name,
+    podman::pod::own_prefix,
+    podspec::{
+        container::{self, Container, Propagation},
+        values::{Id, Quantity},
+        volumes::{HostPath, HostPathKind, Medium, Volume},
+    },
+};
 
 /// Bytes; what tmpfs counts in.
 const PAGE: u64 = 4096;
@@ -26,15 +35,6 @@ pub(super) enum Source {
     Named { name: String, in_memory: bool, read_only: bool },
     /// A path of the host.
     Host(HostPath),
-}
-
-/// A path of the host that a volume names.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HostPath {
-    /// Where.
-    pub path: String,
-    /// What must be there, or is to be made: Kubernetes' word for it; empty: anything.
-    pub kind: String,
 }
 
 /// The volumes of a pod.
@@ -53,62 +53,34 @@ pub struct SubPath {
     pub path: String,
 }
 
-/// The kinds of a `hostPath`.
-const KINDS: [&str; 8] =
-    ["", "Directory", "DirectoryOrCreate", "File", "FileOrCreate", "Socket", "CharDevice", "BlockDevice"];
-
 impl Volumes {
     /// `owner`: the user of all containers that may write, where it is one.
-    pub(super) fn read(asking: &Asking, owner: Option<u32>, group: Option<u32>) -> Result<Self, Problem> {
+    pub(super) fn read(asking: &Asking, owner: Option<Id>, group: Option<Id>) -> Result<Self, Problem> {
         let mut volumes = Self { sources: BTreeMap::new(), own: Vec::new() };
-        let id = &asking.workload.id;
-        for volume in asking.specification.get("volumes").items() {
-            let name = volume.get("name").needed()?.to_owned();
-            let [empty, claim, host] =
-                ["emptyDir", "persistentVolumeClaim", "hostPath"].map(|key| volume.get(key));
-            let given = |part: &Part| part.value.is_object();
-            let source = if let Some(tree) = trees::tree(&volume, asking, group.is_some())? {
+        for (index, volume) in asking.spec.volumes.iter().enumerate() {
+            let at = Field::from(["volumes"]).then(index);
+            let source = if let Some(tree) = trees::tree(volume, &at, asking, group.is_some())? {
                 if asking.agent.trees.is_none() {
-                    let named = format!("{}{name}", own_prefix(id));
+                    let named = named(asking, volume);
                     volumes.own.push(VolumeRequest { is_open: false, ..request(&named, None, None, None) });
                 }
                 Source::Tree(tree)
-            } else if given(&empty) {
-                let named = format!("{}{name}", own_prefix(id));
-                let in_memory = match empty.get("medium").text()?.unwrap_or_default() {
-                    "" => false,
-                    "Memory" => true,
-                    _ => return empty.problem_at("medium", "must be Memory, or empty"),
-                };
-                let limit = resources::quantity(&empty.get("sizeLimit"), false)?;
-                volumes.own.push(request(&named, in_memory.then_some(limit), owner, group));
-                Source::Named { name: named, in_memory, read_only: false }
-            } else if given(&claim) {
-                let (read_only, claim) = (claim.get("readOnly").is_set()?, claim.get("claimName").needed()?);
+            } else if let Some(empty) = &volume.empty_dir {
+                let name = named(asking, volume);
+                let in_memory = empty.medium == Medium::Memory;
+                let limit = empty.size_limit.as_ref().and_then(Quantity::bytes);
+                volumes.own.push(request(&name, in_memory.then_some(limit), owner, group));
+                Source::Named { name, in_memory, read_only: false }
+            } else if let Some(claim) = &volume.persistent_volume_claim {
                 // its data outlives the pod, and changes of the workload's content
-                let name = format!("{}_{claim}", short_name(asking.workload));
-                Source::Named { name, in_memory: false, read_only }
-            } else if given(&host) {
-                let kind = host.get("type");
-                let (path, kind_of) = (host.get("path").needed()?, kind.text()?.unwrap_or_default());
-                if !KINDS.contains(&kind_of) {
-                    return kind.problem(format!("`{kind_of}` is none of {}", KINDS[1..].join(", ")));
-                }
-                if !path.starts_with('/') {
-                    return host.problem_at("path", "must begin with `/`");
-                }
-                Source::Host(HostPath { path: path.to_owned(), kind: kind_of.to_owned() })
+                let name = format!("{}_{}", short_name(asking.workload), claim.claim_name.0);
+                Source::Named { name, in_memory: false, read_only: claim.read_only }
+            } else if let Some(host) = &volume.host_path {
+                Source::Host(host.clone())
             } else {
-                let mut kinds = volume.value.as_object().into_iter().flatten().map(|(key, _)| key.as_str());
-                let kind = kinds.find(|key| *key != "name").unwrap_or_default();
-                return match kind {
-                    "" => volume.problem("says not what kind of volume it is"),
-                    kind => volume.problem_at(kind, "a device has no volumes of this kind"),
-                };
+                return Err((at, "is of no kind that a device has".to_owned()));
             };
-            if volumes.sources.insert(name.clone(), source).is_some() {
-                return volume.problem_at("name", format!("`{name}` names two volumes"));
-            }
+            volumes.sources.insert(volume.name.0.clone(), source);
         }
         Ok(volumes)
     }
@@ -138,10 +110,15 @@ impl Volumes {
     }
 }
 
+/// What podman calls a volume that goes with the pod.
+fn named(asking: &Asking, volume: &Volume) -> String {
+    format!("{}{}", own_prefix(&asking.workload.id), volume.name.0)
+}
+
 /// `memory`: how much of it, where it is in memory at all.
-fn request(name: &str, memory: Option<Option<u64>>, owner: Option<u32>, group: Option<u32>) -> VolumeRequest {
+fn request(name: &str, memory: Option<Option<u64>>, owner: Option<Id>, group: Option<Id>) -> VolumeRequest {
     // otherwise podman would give it to the user of the first container that mounts it
-    let ids = format!("uid={},gid={}", owner.unwrap_or(0), group.unwrap_or(0));
+    let ids = format!("uid={},gid={}", owner.unwrap_or_default().0, group.unwrap_or_default().0);
     let mut options = BTreeMap::new();
     match memory {
         None => drop(options.insert("o", ids)),
@@ -171,50 +148,39 @@ impl Volumes {
     /// `place` tells where podman keeps a volume.
     pub(super) fn mounts(
         &self,
-        container: &Part,
+        (container, at): (&Container, &Field),
         asking: &Asking,
         variables: &Variables,
         place: &dyn Fn(&str) -> String,
     ) -> Result<Mounts, Problem> {
         let mut mounts = Mounts::default();
-        let mut taken = Vec::new();
-        let is_privileged = container.get("securityContext").get("privileged").is_set()?;
-        for mount in container.get("volumeMounts").items() {
-            let name = mount.get("name").needed()?;
+        for (index, mount) in container.volume_mounts.iter().enumerate() {
+            let wrong = |key: &str, why: String| (at.then("volumeMounts").then(index).then(key), why);
+            let name = &*mount.name.0;
             let Some(source) = self.sources.get(name) else {
-                return mount.problem_at("name", format!("there is no volume `{name}`"));
+                return Err(wrong("name", format!("there is no volume `{name}`")));
             };
-            let at = mount.get("mountPath");
-            // podman's own way to write options, which its users know
-            let (path, more) = at.needed()?.split_once(':').unwrap_or((at.needed()?, ""));
-            if !path.starts_with('/') {
-                return at.problem("must begin with `/`");
-            }
-            let normal = path.trim_end_matches('/');
-            if taken.contains(&normal) {
-                return at.problem(format!("`{path}` is mounted twice"));
-            }
-            taken.push(normal);
+            let Some(part) = sub_path(mount, variables) else {
+                let key = if mount.sub_path_expr.is_empty() { "subPath" } else { "subPathExpr" };
+                return Err(wrong(key, "must be a relative path without `..`".to_owned()));
+            };
+            // podman's own way to write options, which its users knew
+            let (path, more) = mount.mount_path.0.split_once(':').unwrap_or((&mount.mount_path.0, ""));
             let mut options: Vec<String> =
                 more.split(',').filter(|it| !it.is_empty()).map(str::to_owned).collect();
-            let read_only = mount.get("readOnly").is_set()?
-                || matches!(source, Source::Tree(_) | Source::Named { read_only: true, .. });
-            if read_only {
+            if mount.read_only || matches!(source, Source::Tree(_) | Source::Named { read_only: true, .. }) {
                 options.push("ro".to_owned());
             }
-            let propagation = mount.get("mountPropagation");
-            match propagation.text()?.unwrap_or_default() {
-                "" | "None" => {}
-                "HostToContainer" => options.push("rslave".to_owned()),
-                "Bidirectional" => options.push("rshared".to_owned()),
-                _ => return propagation.problem("must be None, HostToContainer or Bidirectional"),
-            }
-            let part = sub_path(&mount, variables)?;
+            options.extend(match mount.mount_propagation {
+                Propagation::None => None,
+                Propagation::HostToContainer => Some("rslave".to_owned()),
+                Propagation::Bidirectional => Some("rshared".to_owned()),
+            });
             let source = match source {
                 Source::Tree(tree) => {
                     if !part.is_empty() && !tree.has(&part) {
-                        let message = format!("there is no `{part}` in the volume `{name}`");
-                        return mount.problem_at("subPath", message);
+                        let why = format!("there is no `{part}` in the volume `{name}`");
+                        return Err(wrong("subPath", why));
                     }
                     let named = format!("{}{name}", own_prefix(&asking.workload.id));
                     match asking.agent.trees {
@@ -224,36 +190,35 @@ impl Volumes {
                             join(&format!("{trees}/{name}"), &part)
                         }
                         None if part.is_empty() => {
-                            options.push("nocopy".to_owned());
-                            mounts.volumes.push(VolumeMount { name: named, dest: path.to_owned(), options });
+                            mounts.whole(named, path, options);
                             continue;
                         }
                         None => join(&place(&named), &part),
                     }
                 }
                 Source::Named { name, .. } if part.is_empty() => {
-                    options.push("nocopy".to_owned());
-                    let (name, dest) = (name.clone(), path.to_owned());
-                    mounts.volumes.push(VolumeMount { name, dest, options });
+                    mounts.whole(name.clone(), path, options);
                     continue;
                 }
                 Source::Named { in_memory: true, .. } => {
-                    return mount.problem_at("subPath", "a volume in memory can be mounted as a whole only");
+                    let why = "a volume in memory can be mounted as a whole only";
+                    return Err(wrong("subPath", why.to_owned()));
                 }
                 Source::Named { name, .. } => {
                     mounts.parts.push(SubPath { volume: name.clone(), path: part.clone() });
                     join(&place(name), &part)
                 }
-                Source::Host(host) => {
+                Source::Host(HostPath { path: host, kind }) => {
                     if !part.is_empty() {
-                        mounts.parts.push(SubPath { volume: host.path.clone(), path: part.clone() });
+                        mounts.parts.push(SubPath { volume: host.0.clone(), path: part.clone() });
                     }
-                    if host.kind.ends_with("Device") && !is_privileged {
+                    let is_device = matches!(kind, HostPathKind::CharDevice | HostPathKind::BlockDevice);
+                    if is_device && !container.security_context.privileged {
                         // a bind mount alone would leave it out of reach
-                        mounts.devices.push(Device { path: format!("{}:{path}", host.path) });
+                        mounts.devices.push(Device { path: format!("{}:{path}", host.0) });
                         continue;
                     }
-                    join(&host.path, &part)
+                    join(&host.0, &part)
                 }
             };
             options.push("rbind".to_owned());
@@ -263,14 +228,20 @@ impl Volumes {
     }
 }
 
-/// Which part of the volume; empty: all of it.
-fn sub_path(mount: &Part, variables: &Variables) -> Result<String, Problem> {
-    let (plain, expression) = (mount.get("subPath"), mount.get("subPathExpr"));
-    let (field, text) = match expression.text()? {
-        Some(text) => (&expression, expanded(text, variables)),
-        None => (&plain, plain.text()?.unwrap_or_default().to_owned()),
-    };
-    trees::plain(&text).map_or_else(|| field.problem("must be a relative path without `..`"), Ok)
+impl Mounts {
+    /// A volume of podman's.
+    fn whole(&mut self, name: String, path: &str, mut options: Vec<String>) {
+        options.push("nocopy".to_owned());
+        self.volumes.push(VolumeMount { name, dest: path.to_owned(), options });
+    }
+}
+
+/// Which part of the volume; empty: all of it. `None`: it leads out.
+fn sub_path(mount: &container::VolumeMount, variables: &Variables) -> Option<String> {
+    match &*mount.sub_path_expr {
+        "" => trees::plain(&mount.sub_path),
+        expression => trees::plain(&expanded(expression, variables)),
+    }
 }
 
 fn join(path: &str, part: &str) -> String {

@@ -106,6 +106,9 @@ fn ports(container: &Container, spec: &PodSpec, seen: &mut Seen<'_>, notes: &mut
     }
 }
 
+/// Bytes; below it is no amount but a mistake: nothing starts in a page.
+const LEAST_MEMORY: u64 = 4096;
+
 /// Of a container or a pod.
 pub(super) fn resources(resources: &ResourceRequirements, notes: &mut Notes) {
     const KNOWN: [&str; 3] = ["cpu", "memory", "ephemeral-storage"];
@@ -119,7 +122,12 @@ pub(super) fn resources(resources: &ResourceRequirements, notes: &mut Notes) {
                         format!("`{}` is a thousandth of that in bytes: write `{number}Mi`", amount.0);
                     (Class::Value, message)
                 }
-                "memory" => continue,
+                "memory" => match amount.bytes() {
+                    Some(bytes @ 1..LEAST_MEMORY) => {
+                        (Class::Value, format!("`{bytes}` are bytes, in which nothing starts"))
+                    }
+                    _ => continue,
+                },
                 "ephemeral-storage" => {
                     let why = "means nothing on one device: DISK_RESERVE keeps space free, for all workloads";
                     (Class::Meaningless, why.to_owned())
