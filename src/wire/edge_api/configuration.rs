@@ -102,41 +102,9 @@ fn understood(body: &[u8], device: &str, was_accepted: bool) -> Result<Configura
         }
     };
     let mut desired = Desired { profiles, ..Desired::default() };
-    let mut secrets = Vec::new();
-    for (index, value) in list(&content, &["secrets"])?.iter().enumerate() {
-        match Secret::from_server(value) {
-            Ok(secret) => secrets.push(secret),
-            Err(why) => {
-                let name = value["name"].as_str();
-                let name = name.map_or_else(|| format!("[{index}]"), |name| format!("'{name}'"));
-                problems.push(format!("secret {name} is skipped: {why}").into());
-            }
-        }
-    }
+    let secrets = secrets(list(&content, &["secrets"])?, &mut problems);
     let secrets: Vec<&Secret> = secrets.iter().collect();
-    let mut names = BTreeMap::new();
-    let budget = Cell::new(LARGEST);
-    for (index, value) in workloads.iter().enumerate() {
-        let name = value["name"].as_str().unwrap_or_default();
-        let subject = match name {
-            "" => format!("workloads[{index}]"),
-            name => format!("workload '{name}'"),
-        };
-        if !name.is_empty() && names.insert(name, index).is_some() {
-            problems.push(format!("{subject} is there twice: the first counts").into());
-            continue;
-        }
-        let mut warn = |warning: &str| problems.push(format!("{subject}: {warning}").into());
-        match workload(value, (device, was_accepted), &secrets, &budget, &mut warn) {
-            Ok(workload) => desired.workloads.push(Arc::new(workload)),
-            Err(problem) => {
-                let workload = (!name.is_empty()).then(|| name.to_owned());
-                desired.unreadable.extend(workload.clone());
-                let message = format!("{subject} is left as it is: {problem}");
-                problems.push(Problem { workload, message });
-            }
-        }
-    }
+    all_workloads(workloads, (device, was_accepted), &secrets, &mut desired, &mut problems);
     let heartbeat = &settings["heartbeat"];
     let meaning = ServerConfiguration {
         raw: Arc::default(),
@@ -211,6 +179,53 @@ fn profiles(list: &[Value], problems: &mut Vec<Problem>) -> Vec<Profile> {
         }
     }
     profiles
+}
+
+fn secrets(list: &[Value], problems: &mut Vec<Problem>) -> Vec<Secret> {
+    let mut secrets = Vec::new();
+    for (index, value) in list.iter().enumerate() {
+        match Secret::from_server(value) {
+            Ok(secret) => secrets.push(secret),
+            Err(why) => {
+                let name = value["name"].as_str();
+                let name = name.map_or_else(|| format!("[{index}]"), |name| format!("'{name}'"));
+                problems.push(format!("secret {name} is skipped: {why}").into());
+            }
+        }
+    }
+    secrets
+}
+
+fn all_workloads(
+    list: &[Value],
+    device: (&str, bool),
+    secrets: &[&Secret],
+    desired: &mut Desired,
+    problems: &mut Vec<Problem>,
+) {
+    let mut names = BTreeMap::new();
+    let budget = Cell::new(LARGEST);
+    for (index, value) in list.iter().enumerate() {
+        let name = value["name"].as_str().unwrap_or_default();
+        let subject = match name {
+            "" => format!("workloads[{index}]"),
+            name => format!("workload '{name}'"),
+        };
+        if !name.is_empty() && names.insert(name, index).is_some() {
+            problems.push(format!("{subject} is there twice: the first counts").into());
+            continue;
+        }
+        let mut warn = |warning: &str| problems.push(format!("{subject}: {warning}").into());
+        match workload(value, device, secrets, &budget, &mut warn) {
+            Ok(workload) => desired.workloads.push(Arc::new(workload)),
+            Err(problem) => {
+                let workload = (!name.is_empty()).then(|| name.to_owned());
+                desired.unreadable.extend(workload.clone());
+                let message = format!("{subject} is left as it is: {problem}");
+                problems.push(Problem { workload, message });
+            }
+        }
+    }
 }
 
 /// Reads a workload by way of the manifest that says the same: one shape to check, and one id whatever the source.

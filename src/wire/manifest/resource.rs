@@ -24,6 +24,7 @@ use crate::{
     wire::{
         field::{Field, Finding},
         names::{Key, Label, Subdomain},
+        podspec::PodSpec,
         strict,
     },
 };
@@ -272,15 +273,62 @@ impl TryFrom<String> for Kind {
     }
 }
 
+/// What a Deployment can't have.
+fn for_a_cluster(
+    spec: &WorkloadSpec,
+    has_cron: bool,
+    pod: &PodSpec,
+    findings: &mut Vec<Finding>,
+) -> Result<(), Finding> {
+    if pod::restart(pod) != RestartPolicy::Always {
+        let field = Field::from(["spec", "pod", "spec", "restartPolicy"]);
+        let message = "must be Always for `k8s`: a Deployment knows nothing else".to_owned();
+        return Err(Finding { field, message });
+    }
+    let mut limits = spec.profiles.iter().flatten().flat_map(|profile| &profile.0.conditions);
+    let useless = [
+        ("cron", has_cron),
+        ("rootless", spec.rootless == Some(true)),
+        ("profiles", limits.any(|condition| condition.cpu.is_some())),
+    ];
+    for (key, _) in useless.into_iter().filter(|(_, is_given)| *is_given) {
+        let what = if key == "profiles" { "a condition's `cpu` has" } else { "has" };
+        findings.push(Finding::new(["spec", key], format!("{what} no effect for `k8s`")));
+    }
+    Ok(())
+}
+
+fn warn_of(cron: &Cron, has_retry: bool, findings: &mut Vec<Finding>) {
+    if cron.has_backslash() {
+        findings.push(Finding::new(["spec", "cron"], "`\\` is taken for `/`"));
+    }
+    if cron.is_never() {
+        findings.push(Finding::new(["spec", "cron"], "never comes: no date that it names exists"));
+    }
+    if has_retry {
+        findings.push(Finding::new(["spec", "retry"], "has no effect beside `spec.cron`"));
+    }
+}
+
+/// The `Secret` with the credentials for them.
+fn registries(written: Option<&Value>) -> Result<Option<String>, Finding> {
+    let is_empty = |written: &&Value| written.as_object().is_some_and(serde_json::Map::is_empty);
+    let Some(registries) = written.filter(|written| !is_empty(written)) else { return Ok(None) };
+    match registries["secretRef"]["name"].as_str() {
+        Some(name) => Ok(Some(name.to_owned())),
+        None => Err(Finding::new(REGISTRIES, "is missing: it names a Secret")),
+    }
+}
+
 /// `was_accepted`: what it says ran before, perhaps by a version that judged less; it isn't judged anew.
 pub(in crate::wire) fn read_workload(
     mut document: Value,
     was_accepted: bool,
 ) -> Result<(WorkloadManifest, Vec<Finding>), Vec<Finding>> {
     const LEFT: [&str; 4] = ["spec.data", "spec.logCollection", "spec.metrics", "spec.pod.spec"];
-    let (WorkloadDocument { metadata, spec }, mut findings) = typed(&document, &LEFT)?;
+    let (WorkloadDocument { metadata, mut spec }, mut findings) = typed(&document, &LEFT)?;
     let pod_field = Field::from(["spec", "pod", "spec"]);
-    let mut cron = spec.cron.and_then(|cron| cron.0);
+    let mut cron = spec.cron.take().and_then(|cron| cron.0);
     let engine = match spec.kind {
         Kind::Pod => Engine::Podman { rootless: spec.rootless.unwrap_or(false) },
         Kind::Kubernetes => Engine::Kubernetes,
@@ -290,42 +338,13 @@ pub(in crate::wire) fn read_workload(
         return Err(found.errors);
     }
     findings.extend(found.warnings);
-    match engine {
-        Engine::Podman { .. } => {}
-        Engine::Kubernetes => {
-            if pod::restart(&pod) != RestartPolicy::Always {
-                let message = "must be Always for `k8s`: a Deployment knows nothing else".to_owned();
-                return Err(Finding { field: pod_field.then("restartPolicy"), message }.into());
-            }
-            let limits = spec.profiles.iter().flatten().flat_map(|profile| &profile.0.conditions);
-            let useless = [
-                ("cron", cron.take().is_some()),
-                ("rootless", spec.rootless == Some(true)),
-                ("profiles", limits.into_iter().any(|condition| condition.cpu.is_some())),
-            ];
-            for (key, _) in useless.into_iter().filter(|(_, is_given)| *is_given) {
-                let what = if key == "profiles" { "a condition's `cpu` has" } else { "has" };
-                findings.push(Finding::new(["spec", key], format!("{what} no effect for `k8s`")));
-            }
-        }
+    if engine == Engine::Kubernetes {
+        for_a_cluster(&spec, cron.take().is_some(), &pod, &mut findings)?;
     }
-    if cron.as_ref().is_some_and(Cron::has_backslash) {
-        findings.push(Finding::new(["spec", "cron"], "`\\` is taken for `/`"));
+    if let Some(cron) = &cron {
+        warn_of(cron, spec.retry.is_some(), &mut findings);
     }
-    if cron.as_ref().is_some_and(Cron::is_never) {
-        findings.push(Finding::new(["spec", "cron"], "never comes: no date that it names exists"));
-    }
-    if cron.is_some() && spec.retry.is_some() {
-        findings.push(Finding::new(["spec", "retry"], "has no effect beside `spec.cron`"));
-    }
-    let registries = match spec.image_registries {
-        Some(Value::Object(registries)) if registries.is_empty() => None,
-        Some(registries) => match registries["secretRef"]["name"].as_str() {
-            Some(name) => Some(name.to_owned()),
-            None => return Err(Finding::new(REGISTRIES, "is missing: it names a Secret").into()),
-        },
-        None => None,
-    };
+    let registries = registries(spec.image_registries.as_ref())?;
     let profiles: Vec<ListedProfile> =
         spec.profiles.unwrap_or_default().into_iter().map(|profile| profile.0).collect();
     let rootless = spec.rootless.unwrap_or(false);

@@ -30,6 +30,18 @@ pub(super) fn check(spec: &PodSpec, notes: &mut Notes) {
     if spec.host_pid && spec.share_process_namespace {
         wrong("shareProcessNamespace", Class::Value, "can't stand beside `hostPID`");
     }
+    names(spec, notes);
+    notes.below("resources", |notes| resources(&spec.resources, notes));
+    let context = &spec.security_context;
+    notes.below("securityContext", |notes| {
+        profiles(&context.seccomp_profile, &context.app_armor_profile, notes);
+        sysctls(spec, notes);
+    });
+}
+
+/// What it is called, and where it looks up others.
+fn names(spec: &PodSpec, notes: &mut Notes) {
+    let mut wrong = |key: &'static str, class, message: &str| notes.add_at(key, class, message);
     for (key, name) in [("hostname", &spec.hostname), ("hostnameOverride", &spec.hostname_override)] {
         let is_name = if key == "hostname" { is_dns_label(name) } else { is_dns_subdomain(name) };
         if !name.is_empty() && !is_name {
@@ -55,22 +67,21 @@ pub(super) fn check(spec: &PodSpec, notes: &mut Notes) {
             notes.at(steps, |notes| notes.add(Class::Value, format!("`{name}` can't name a host")));
         }
     }
-    notes.below("resources", |notes| resources(&spec.resources, notes));
-    let context = &spec.security_context;
-    notes.below("securityContext", |notes| {
-        profiles(&context.seccomp_profile, &context.app_armor_profile, notes);
-        let mut names = BTreeSet::new();
-        for (index, sysctl) in context.sysctls.iter().enumerate() {
-            notes.at(["sysctls".into(), index.into(), "name".into()], |notes| {
-                if let Some(why) = self::sysctl(sysctl, spec) {
-                    notes.add(Class::Value, format!("`{}` {why}", sysctl.name));
-                }
-                if !names.insert(sysctl.name.as_str()) {
-                    notes.add(Class::Value, format!("`{}` stands twice", sysctl.name));
-                }
-            });
-        }
-    });
+}
+
+/// Settings of the kernel that are a pod's own.
+fn sysctls(spec: &PodSpec, notes: &mut Notes) {
+    let mut names = BTreeSet::new();
+    for (index, sysctl) in spec.security_context.sysctls.iter().enumerate() {
+        notes.at(["sysctls".into(), index.into(), "name".into()], |notes| {
+            if let Some(why) = self::sysctl(sysctl, spec) {
+                notes.add(Class::Value, format!("`{}` {why}", sysctl.name));
+            }
+            if !names.insert(sysctl.name.as_str()) {
+                notes.add(Class::Value, format!("`{}` stands twice", sysctl.name));
+            }
+        });
+    }
 }
 
 fn sysctl(sysctl: &Sysctl, spec: &PodSpec) -> Option<&'static str> {
