@@ -3,6 +3,7 @@
 use std::{
     fs,
     os::unix::fs::symlink,
+    path::Path,
     sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -14,7 +15,7 @@ use device_worker_ng::agent::model::{
 use serde_json::{Value, json};
 
 use super::bed::{Bed, container, states, workload, workload_with};
-use crate::support::{SLEEP, podman, podman_or_skip, poll, skip};
+use crate::support::{IMAGE, SLEEP, podman, podman_or_skip, poll, skip};
 
 /// One executor for all of these tests, one after the other: the kernel's watches that one takes last as long as its
 /// process. `None` without podman.
@@ -262,6 +263,48 @@ fn users_and_groups_are_those_of_the_security_context() {
 }
 
 #[test]
+fn a_volume_has_the_files_of_an_image_and_they_stay_as_they_are() {
+    let Some(bed) = bed() else { return };
+    let mounts = json!([{ "name": "files", "mountPath": "/files" }]);
+    let show = "[ -x /files/bin/busybox ] && echo there; touch /files/x 2>/dev/null || echo read-only";
+    let main = with(shows(show), json!({ "volumeMounts": mounts }));
+    let volume = json!({ "name": "files", "image": { "reference": IMAGE, "pullPolicy": "Never" } });
+    let w = workload("imaged", json!({ "containers": [main], "volumes": [volume] }));
+    assert_eq!(shown(&bed, &w), ["there", "read-only"]);
+    let other =
+        json!({ "name": "files", "image": { "reference": "localhost/none:1", "pullPolicy": "Never" } });
+    let w = workload("imaged", json!({ "containers": [shows("true")], "volumes": [other] }));
+    let missing = bed.order(Task::Pull(w));
+    assert!(
+        matches!(&missing, Err(Failure::Workload(why)) if why.contains("none:1' is not here")),
+        "{missing:?}"
+    );
+}
+
+#[test]
+fn a_profile_of_the_device_decides_which_calls_a_container_may_make() {
+    let Some(bed) = bed() else { return };
+    let profiles = Path::new("/var/lib/kubelet/seccomp");
+    let name = format!("dwng-{}.json", std::process::id());
+    let profile = json!({ "defaultAction": "SCMP_ACT_ALLOW",
+        "syscalls": [{ "names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO" }] });
+    if fs::create_dir_all(profiles).is_err() || fs::write(profiles.join(&name), profile.to_string()).is_err()
+    {
+        return skip("profiles are root's");
+    }
+    let security =
+        |name: &str| json!({ "seccompProfile": { "type": "Localhost", "localhostProfile": name } });
+    let show = "mkdir /tmp/x || echo denied; touch /tmp/y && echo writes";
+    let main = |name: &str| with(shows(show), json!({ "securityContext": security(name) }));
+    let bounded = shown(&bed, &workload("profiled", json!({ "containers": [main(&name)] })));
+    fs::remove_file(profiles.join(&name)).unwrap();
+    assert_eq!(bounded.last().map(String::as_str), Some("writes"), "{bounded:?}");
+    assert!(bounded.contains(&"denied".to_owned()), "{bounded:?}");
+    let reason = refused(&bed, &workload("profiled", json!({ "containers": [main("no-such.json")] })));
+    assert!(reason.contains("no-such.json"), "{reason}");
+}
+
+#[test]
 fn two_users_share_an_empty_directory() {
     let Some(bed) = bed() else { return };
     let mounts = json!([{ "name": "d", "mountPath": "/data" }]);
@@ -455,7 +498,7 @@ fn what_a_host_path_says_is_there_or_is_made() {
         ("new/dir", "Socket", "is no Socket"),
         ("missing", "", "missing"),
         ("missing.sock", "Socket", "missing.sock"),
-        ("new", "Dir", "`Dir` is none of Directory,"),
+        ("new", "Dir", "must be `Directory`,"),
     ] {
         let reason = refused(&bed, &volume(path, kind));
         assert!(reason.contains(expected), "{reason}");

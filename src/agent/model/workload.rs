@@ -123,7 +123,14 @@ impl Content {
 
     /// The images that it needs, some perhaps more than once.
     pub fn images(&self) -> impl Iterator<Item = String> {
-        self.containers().filter_map(|container| Some(container["image"].as_str()?.to_owned()))
+        let specification = self.specification.value();
+        let of = |list: &str, path: &str| {
+            let items = specification[list].as_array().into_iter().flatten();
+            let images = items.filter_map(|item| Some(item.pointer(path)?.as_str()?.to_owned()));
+            images.collect::<Vec<_>>()
+        };
+        let lists = [("initContainers", "/image"), ("containers", "/image"), ("volumes", "/image/reference")];
+        lists.map(|(list, path)| of(list, path)).into_iter().flatten()
     }
 
     /// The hex SHA-256 over the content: sorted, by value, without what is empty. A server sends a manifest

@@ -111,8 +111,11 @@ fn pull_one(client: &Client, image: &str, content: &Content) -> Result<String, E
 fn images(content: &Content) -> BTreeSet<(String, Policy)> {
     let spec = PodSpec::of(&content.specification.value());
     let containers = spec.init_containers.into_iter().chain(spec.containers);
-    let named = containers.map(|it| (it.image.0, it.image_pull_policy)).filter(|it| !it.0.is_empty());
-    gather(named.map(|(image, written)| {
+    let volumes = spec.volumes.into_iter().filter_map(|volume| volume.image);
+    let named = containers
+        .map(|it| (it.image.0, it.image_pull_policy))
+        .chain(volumes.map(|it| (it.reference.0, it.pull_policy)));
+    gather(named.filter(|it| !it.0.is_empty()).map(|(image, written)| {
         let policy = policy(&image, written);
         (image, policy)
     }))

@@ -258,7 +258,7 @@ pub const TABLES: &[Table] = &[
         kind: "Volume",
         place: "a volume in `volumes`",
         required: "name",
-        obeyed: "name configMap emptyDir hostPath persistentVolumeClaim projected secret downwardAPI",
+        obeyed: "name configMap emptyDir hostPath persistentVolumeClaim projected secret downwardAPI image",
         refused: &[
             (
                 "awsElasticBlockStore azureDisk cinder gcePersistentDisk photonPersistentDisk portworxVolume storageos vsphereVolume",
@@ -268,7 +268,6 @@ pub const TABLES: &[Table] = &[
             ("csi flexVolume", "no driver runs here: use `hostPath` or `persistentVolumeClaim`"),
             ("ephemeral", "use `emptyDir`, or `persistentVolumeClaim` for data that stays"),
             ("fc iscsi rbd scaleIO", NO_DISK),
-            ("image", "let an init container of that image copy them into an `emptyDir`"),
             ("gitRepo", "let an init container clone it into an `emptyDir`"),
         ],
         ..BARE
@@ -302,6 +301,13 @@ pub const TABLES: &[Table] = &[
         required: "claimName",
         obeyed: "claimName",
         ignored: &[("readOnly", "`readOnly` of the mount counts")],
+        ..BARE
+    },
+    Table {
+        kind: "ImageVolume",
+        place: "a volume's `image`",
+        required: "reference",
+        obeyed: "reference pullPolicy",
         ..BARE
     },
     Table { kind: "DownwardVolume", obeyed: "defaultMode items", place: "`downwardAPI`", ..BARE },

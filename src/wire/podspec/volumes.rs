@@ -1,9 +1,10 @@
 //! The volumes of a pod.
 
 use super::{
+    container::PullPolicy,
     env::{ObjectFieldSelector, ResourceFieldSelector},
     reader::{mapping, words},
-    values::{AbsolutePath, Below, Key, Label, Mode, Quantity, Subdomain},
+    values::{AbsolutePath, Below, Filled, Key, Label, Mode, Quantity, Subdomain},
 };
 
 mapping! {
@@ -17,6 +18,7 @@ mapping! {
         persistent_volume_claim: Option<ClaimVolume> = "persistentVolumeClaim",
         projected: Option<ProjectedVolume> = "projected",
         downward_api: Option<DownwardVolume> = "downwardAPI",
+        image: Option<ImageVolume> = "image",
     }
 }
 
@@ -89,6 +91,14 @@ mapping! {
     ClaimVolume {
         claim_name: Subdomain = "claimName",
         read_only: bool = "readOnly",
+    }
+}
+
+mapping! {
+    /// The files of an image.
+    ImageVolume {
+        reference: Filled = "reference",
+        pull_policy: Option<PullPolicy> = "pullPolicy",
     }
 }
 

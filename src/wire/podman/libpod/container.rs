@@ -76,6 +76,7 @@ pub(super) fn request(
         mounts: mounts.binds,
         volumes: mounts.volumes,
         devices: mounts.devices,
+        image_volumes: mounts.images,
         env,
         ..ContainerRequest::default()
     };

@@ -167,6 +167,8 @@ pub struct ContainerRequest {
     pub(super) volumes: Vec<VolumeMount>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) devices: Vec<Device>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) image_volumes: Vec<ImageMount>,
 }
 
 impl ContainerRequest {
@@ -224,6 +226,15 @@ pub(super) struct VolumeMount {
     pub(super) name: String,
     pub(super) dest: String,
     pub(super) options: Vec<String>,
+}
+
+/// Of an image, for reading.
+#[derive(Debug, PartialEq, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct ImageMount {
+    pub(super) source: String,
+    pub(super) destination: String,
+    pub(super) read_write: bool,
 }
 
 /// One of the host, and where it is in the container.

@@ -1,6 +1,6 @@
 //! Who a container is, and what it may do.
 
-use super::{facts::Image, problem::Problem, request::ContainerRequest};
+use super::{facts::Image, problem::Problem, request::ContainerRequest, trees::plain};
 use crate::wire::{
     field::Field,
     podspec::{
@@ -13,6 +13,9 @@ use crate::wire::{
 
 /// What Kubernetes' runtimes give, and podman 5 doesn't any more.
 const ALSO: [&str; 3] = ["CAP_NET_RAW", "CAP_AUDIT_WRITE", "CAP_MKNOD"];
+
+/// Where profiles of seccomp are, as on a node of Kubernetes.
+const PROFILES: &str = "/var/lib/kubelet/seccomp";
 
 /// The `securityContext`s of a container: its own, and that of its pod for what that doesn't say.
 pub(super) struct Security<'a> {
@@ -125,9 +128,12 @@ impl<'a> Security<'a> {
             None | Some(ProfileKind::RuntimeDefault) => {}
             Some(ProfileKind::Unconfined) => request.seccomp_profile_path = "unconfined".to_owned(),
             Some(ProfileKind::Localhost) => {
-                let field = at(self.own.seccomp_profile.is_some(), "seccompProfile").then("type");
-                let why = "a device has no profiles of its own: RuntimeDefault and Unconfined can be had";
-                return Err((field, why.to_owned()));
+                let name = seccomp.and_then(|profile| profile.localhost_profile.as_deref());
+                let Some(name) = name.and_then(plain).filter(|name| !name.is_empty()) else {
+                    let field = at(self.own.seccomp_profile.is_some(), "seccompProfile");
+                    return Err((field.then("localhostProfile"), "names no file".to_owned()));
+                };
+                request.seccomp_profile_path = format!("{PROFILES}/{name}");
             }
         }
         let apparmor = self.own.app_armor_profile.as_ref().or(self.pod.app_armor_profile.as_ref());

@@ -508,7 +508,7 @@ fn what_cannot_be_done_is_said_with_its_place_and_without_a_value() {
         ),
         (
             json!({ "containers": [], "securityContext": { "seccompProfile": { "type": "Localhost" } }, "initContainers": [{ "name": "i", "image": "i" }] }),
-            "securityContext.seccompProfile.type: a device has no profiles of its own: RuntimeDefault and Unconfined can be had",
+            "securityContext.seccompProfile.localhostProfile: names no file",
         ),
     ] {
         let problem = problem(&workload(specification)).map(told);

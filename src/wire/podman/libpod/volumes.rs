@@ -9,7 +9,7 @@ use super::{
     env::{Variables, expanded},
     fields::Asking,
     problem::Problem,
-    request::{Bind, Device, VolumeMount, VolumeRequest},
+    request::{Bind, Device, ImageMount, VolumeMount, VolumeRequest},
     trees,
     trees::Tree,
 };
@@ -35,6 +35,8 @@ pub(super) enum Source {
     Named { name: String, in_memory: bool, read_only: bool },
     /// A path of the host.
     Host(HostPath),
+    /// An image's files.
+    Image(String),
 }
 
 /// The volumes of a pod.
@@ -77,6 +79,8 @@ impl Volumes {
                 Source::Named { name, in_memory: false, read_only: claim.read_only }
             } else if let Some(host) = &volume.host_path {
                 Source::Host(host.clone())
+            } else if let Some(image) = &volume.image {
+                Source::Image(image.reference.0.clone())
             } else {
                 return Err((at, "is of no kind that a device has".to_owned()));
             };
@@ -140,6 +144,7 @@ pub(super) struct Mounts {
     pub(super) binds: Vec<Bind>,
     pub(super) volumes: Vec<VolumeMount>,
     pub(super) devices: Vec<Device>,
+    pub(super) images: Vec<ImageMount>,
     /// What has to be there first.
     pub(super) parts: Vec<SubPath>,
 }
@@ -199,6 +204,15 @@ impl Volumes {
                 Source::Named { name, .. } if part.is_empty() => {
                     mounts.whole(name.clone(), path, options);
                     continue;
+                }
+                Source::Image(image) if part.is_empty() => {
+                    let (source, destination) = (image.clone(), path.to_owned());
+                    mounts.images.push(ImageMount { source, destination, read_write: false });
+                    continue;
+                }
+                Source::Image(_) => {
+                    let why = "an image can be mounted as a whole only";
+                    return Err(wrong("subPath", why.to_owned()));
                 }
                 Source::Named { in_memory: true, .. } => {
                     let why = "a volume in memory can be mounted as a whole only";

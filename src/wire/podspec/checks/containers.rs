@@ -23,7 +23,7 @@ pub(super) fn check(
     seen: &mut Seen<'_>,
     notes: &mut Notes,
 ) {
-    image::check(&container.image.0, notes);
+    image::check("image", &container.image.0, notes);
     for (index, variable) in container.env.iter().enumerate() {
         notes.at(["env".into(), index.into()], |notes| env(variable, notes));
     }
@@ -199,6 +199,11 @@ pub(super) fn profiles(
             } else {
                 "is for `type: Localhost` only"
             };
+            notes.at([key.into(), "localhostProfile".into()], |notes| notes.add(Class::Value, message));
+        }
+        let name = profile.localhost_profile.as_deref().unwrap_or_default();
+        if key == "seccompProfile" && (name.starts_with('/') || name.split('/').any(|part| part == "..")) {
+            let message = "must be a relative path without `..`";
             notes.at([key.into(), "localhostProfile".into()], |notes| notes.add(Class::Value, message));
         }
     }

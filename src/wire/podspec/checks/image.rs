@@ -2,13 +2,11 @@
 
 use crate::wire::podspec::reader::{Class, Notes};
 
-pub(super) fn check(image: &str, notes: &mut Notes) {
+pub(super) fn check(key: &str, image: &str, notes: &mut Notes) {
     if !image.is_empty()
         && let Err(why) = parse(image)
     {
-        notes.below("image", |notes| {
-            notes.add(Class::Value, format!("`{image}` is no name of an image: {why}"))
-        });
+        notes.below(key, |notes| notes.add(Class::Value, format!("`{image}` is no name of an image: {why}")));
     }
 }
 

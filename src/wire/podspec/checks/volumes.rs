@@ -2,7 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use super::references::{FILES, field, resource};
+use super::{
+    image,
+    references::{FILES, field, resource},
+};
 use crate::wire::podspec::{
     container::{Container, Propagation, RecursiveReadOnly},
     pod::PodSpec,
@@ -32,10 +35,14 @@ fn source(volume: &Volume, notes: &mut Notes) {
         volume.persistent_volume_claim.is_some(),
         volume.projected.is_some(),
         volume.downward_api.is_some(),
+        volume.image.is_some(),
     ];
     const COMMON: [&str; 6] =
         ["configMap", "emptyDir", "hostPath", "persistentVolumeClaim", "projected", "secret"];
     notes.exactly_one(&given, &COMMON);
+    if let Some(volume) = &volume.image {
+        notes.below("image", |notes| image::check("reference", &volume.reference.0, notes));
+    }
     if let Some(host) = &volume.host_path
         && host.path.0.split('/').any(|part| part == "..")
     {

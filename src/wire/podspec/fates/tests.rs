@@ -46,6 +46,7 @@ const TYPES: &[(&str, &[&str])] = &[
     EmptyDir::KEYS,
     HostPath::KEYS,
     ClaimVolume::KEYS,
+    ImageVolume::KEYS,
     DownwardVolume::KEYS,
     DownwardFile::KEYS,
     ProjectedVolume::KEYS,
