@@ -226,6 +226,7 @@ impl Device {
             [program, arguments @ ..] => {
                 let mut command = Command::new(program);
                 command.args(arguments).arg(plain.get_program()).args(plain.get_args()).stdin(Stdio::null());
+                command.env_remove("KUBECONFIG"); // the tests' own cluster is not this device's
                 command.envs(plain.get_envs().filter_map(|(key, value)| Some((key, value?))));
                 command
             }
