@@ -170,6 +170,30 @@ pub(in crate::wire) fn finish(
     if let Some(node) = manifest.node.as_ref().filter(|_| manifest.content.engine != Engine::Kubernetes) {
         node.check(device_id, labels)?;
     }
+    let workload = Workload {
+        restart: manifest.restart,
+        schedule: manifest.schedule.clone(),
+        grace: manifest.grace,
+        deadline: manifest.deadline,
+        profiles: manifest.profiles.clone(),
+        probes: manifest.probes.clone(),
+        ..Workload::new(content(manifest, maps, secrets)?)
+    };
+    match libpod::problem(&workload) {
+        None => Ok(workload),
+        Some((field, message)) => {
+            let steps = Field::from(["spec", "pod", "spec"]).0.into_iter().chain(field.0);
+            Err(Finding { field: Field(steps.collect()), message })
+        }
+    }
+}
+
+/// What shapes it, with all that it names.
+fn content(
+    manifest: &WorkloadManifest,
+    maps: &BTreeMap<(&str, &str), &ConfigMap>,
+    secrets: &[&Secret],
+) -> Result<Content, Finding> {
     let namespace = manifest.content.namespace.as_str();
     let is_seen = |secret: &Secret| secret.namespace.is_empty() || secret.namespace == namespace;
     let secret_of = |name: &str| secrets.iter().find(|secret| secret.name == name && is_seen(secret));
@@ -214,22 +238,7 @@ pub(in crate::wire) fn finish(
             Finding { field, message }
         })?;
     }
-    let workload = Workload {
-        restart: manifest.restart,
-        schedule: manifest.schedule.clone(),
-        grace: manifest.grace,
-        deadline: manifest.deadline,
-        profiles: manifest.profiles.clone(),
-        probes: manifest.probes.clone(),
-        ..Workload::new(content)
-    };
-    match libpod::problem(&workload) {
-        None => Ok(workload),
-        Some((field, message)) => {
-            let steps = Field::from(["spec", "pod", "spec"]).0.into_iter().chain(field.0);
-            Err(Finding { field: Field(steps.collect()), message })
-        }
-    }
+    Ok(content)
 }
 
 /// The credentials for image registries in a `Secret`.

@@ -4,7 +4,7 @@
 
 use std::io::{self, Write};
 
-use crate::agent::model::report::{Report, State};
+use crate::agent::model::report::{Report, State, Workload};
 
 /// In front of every name.
 const PREFIX: &str = "device_worker_ng_";
@@ -18,10 +18,29 @@ type Labels<'a> = &'a [(&'a str, &'a str)];
 /// # Errors
 /// Those of `out`.
 pub fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
-    let Report { version, device, workloads, profiles, metrics } = report;
     let mut page = Page { out, name: String::new() };
-    let plain: Labels<'_> = &[];
+    of_the_device(report, &mut page)?;
+    of_workloads(&report.workloads, &mut page)?;
+    page.family("condition", "gauge", "", "1: the condition holds.")?;
+    for profile in &report.profiles {
+        for condition in &profile.conditions {
+            let labels = [("profile", &*profile.name), ("condition", &*condition.name)];
+            page.sample("", &labels, is(condition.holds))?;
+        }
+    }
+    page.family("metric_value", "gauge", "", "What was posted last.")?;
+    for metric in &report.metrics {
+        page.optional(&[("name", &metric.name)], metric.value)?;
+    }
+    page.family("metric_age", "gauge", "seconds", "Since it was posted.")?;
+    for metric in &report.metrics {
+        page.optional(&[("name", &metric.name)], metric.age.map(|age| age as f64))?;
+    }
+    page.out.write_all(b"# EOF\n")
+}
 
+fn of_the_device(Report { version, device, .. }: &Report, page: &mut Page<'_>) -> io::Result<()> {
+    let plain: Labels<'_> = &[];
     page.family("build", "info", "", "The agent's version, and the device's name.")?;
     page.sample("_info", &[("version", version), ("device", &device.id)], 1.0)?;
     page.family("device_healthy", "gauge", "", "1: nothing is crashed or missing, and all can be written.")?;
@@ -48,7 +67,10 @@ pub fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
             page.optional(plain, value)?;
         }
     }
+    Ok(())
+}
 
+fn of_workloads(workloads: &[Workload], page: &mut Page<'_>) -> io::Result<()> {
     page.family("workload_state", "stateset", "", "What each workload does.")?;
     let words = State::ALL.map(State::word);
     for workload in workloads {
@@ -66,23 +88,7 @@ pub fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     for workload in workloads {
         page.optional(&[("workload", &workload.name)], workload.cpu.map(|cpu| cpu as f64 / 100_000.0))?;
     }
-
-    page.family("condition", "gauge", "", "1: the condition holds.")?;
-    for profile in profiles {
-        for condition in &profile.conditions {
-            let labels = [("profile", &*profile.name), ("condition", &*condition.name)];
-            page.sample("", &labels, is(condition.holds))?;
-        }
-    }
-    page.family("metric_value", "gauge", "", "What was posted last.")?;
-    for metric in metrics {
-        page.optional(&[("name", &metric.name)], metric.value)?;
-    }
-    page.family("metric_age", "gauge", "seconds", "Since it was posted.")?;
-    for metric in metrics {
-        page.optional(&[("name", &metric.name)], metric.age.map(|age| age as f64))?;
-    }
-    page.out.write_all(b"# EOF\n")
+    Ok(())
 }
 
 /// What is written, family after family.
