@@ -15,6 +15,10 @@ pub(crate) const LARGEST_DOCUMENT: usize = 8 << 20;
 /// them, so that a mebibyte of `[` would take hours. Counts those in texts too, where they come in pairs.
 const MOST_OPEN_BRACKETS: usize = 1_000;
 
+/// More lists and mappings than this are refused likewise: libyaml keeps up to 400 bytes for each, so that a mebibyte of
+/// `? ` would take two hundred. Counts what looks like one in texts, too.
+const MOST_OPENED: usize = 100_000;
+
 /// More directives than this are refused likewise: libyaml compares each with all before it.
 const MOST_DIRECTIVES: usize = 16;
 
@@ -85,15 +89,21 @@ pub(crate) fn parse_within(text: &str, budget: &Cell<usize>) -> Result<Value, se
 /// # Errors
 /// What there is too much of.
 pub(crate) fn bounded(text: &str) -> Result<(), serde_yaml::Error> {
-    let (mut open, mut directives, mut begins) = (0_usize, 0, true);
+    let (mut open, mut opened, mut directives, mut previous) = (0_usize, 0, 0, b'\n');
     for byte in text.bytes() {
         match byte {
             b'[' | b'{' => open += 1,
             b']' | b'}' => open = open.saturating_sub(1),
-            b'%' if begins => directives += 1,
+            b'%' if previous == b'\n' => directives += 1,
             _ => {}
         }
-        begins = byte == b'\n';
+        let is_item = matches!(previous, b'-' | b'?') && byte.is_ascii_whitespace();
+        opened += usize::from(is_item || matches!(byte, b'[' | b'{'));
+        previous = byte;
+        if opened > MOST_OPENED {
+            let message = format!("more than {MOST_OPENED} lists and mappings");
+            return Err(serde_yaml::Error::custom(message));
+        }
         if open > MOST_OPEN_BRACKETS {
             return Err(serde_yaml::Error::custom("too many brackets are open at once"));
         }

@@ -89,7 +89,8 @@ fn understood(body: &[u8], device: &str, was_accepted: bool) -> Result<Configura
         return Err("has neither a device_id nor workloads".to_owned());
     }
     if let Some(other) = content["device_id"].as_str().filter(|id| *id != device) {
-        return Err(format!("is the configuration of device '{other}'"));
+        // what is refused is said on one line
+        return Err(format!("is the configuration of device '{}'", other.escape_debug()));
     }
     let workloads = list(&content, &["workloads"])?;
     let settings = &content["configuration"];

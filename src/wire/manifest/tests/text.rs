@@ -140,6 +140,16 @@ fn many_directives_are_refused_before_they_are_parsed() {
 }
 
 #[test]
+fn more_lists_than_fit_into_memory_are_refused_before_they_are_parsed() {
+    for text in ["- ".repeat(500_000), "? ".repeat(500_000), "-\n".repeat(500_000), "- [[]]\n".repeat(50_000)]
+    {
+        assert!(problems(&text)[0].contains("more than 100000 lists and mappings"), "{}", problems(&text)[0]);
+    }
+    let rulers = format!("{} {}", "-".repeat(500_000), "- ".repeat(50_000));
+    assert_eq!(problems(&config_map("m", &rulers)), [] as [&str; 0]);
+}
+
+#[test]
 fn a_syntax_error_has_the_lines_of_the_file_everywhere() {
     let text = format!("{}---\n\na:\n  - b\n c: [\n", "\n".repeat(100));
     let found = problems(&text);
