@@ -28,13 +28,18 @@ impl fmt::Debug for Source {
 
 impl Source {
     pub(super) fn line(&self, field: &Field) -> usize {
-        self.lines_before + yaml::line_of(&self.text, field)
+        self.line_of_file(yaml::line_of(&self.text, field))
+    }
+
+    /// A line of the document as one of the file: what was kept may have any number before it.
+    fn line_of_file(&self, line: usize) -> usize {
+        self.lines_before.saturating_add(line)
     }
 
     /// Where it begins.
     pub(super) fn first_line(&self) -> usize {
         let is_blank = |line: &&str| line.trim().is_empty();
-        self.lines_before + 1 + self.text.lines().take_while(is_blank).count()
+        self.line_of_file(1 + self.text.lines().take_while(is_blank).count())
     }
 
     pub(super) fn problem(&self, file: &Arc<str>, severity: Severity, finding: Finding) -> Problem {
@@ -73,7 +78,7 @@ impl Source {
         if let Some(place) = error.location() {
             let said = format!(" at line {} column {}", place.line(), place.column());
             message = message.replacen(&said, "", 1);
-            problem.line = Some(self.lines_before + place.line());
+            problem.line = Some(self.line_of_file(place.line()));
         }
         if is_quotable {
             problem.message = moved(&message, self.lines_before);
@@ -88,7 +93,8 @@ fn moved(text: &str, lines: usize) -> String {
     let mut moved = parts.next().unwrap_or_default().to_owned();
     for part in parts {
         let (number, rest) = part.split_at(part.find(|c: char| !c.is_ascii_digit()).unwrap_or(part.len()));
-        let number = number.parse::<usize>().map_or(number.to_owned(), |line| (line + lines).to_string());
+        let number =
+            number.parse::<usize>().map_or(number.to_owned(), |line| line.saturating_add(lines).to_string());
         moved.extend([" at line ", &number, rest]);
     }
     moved

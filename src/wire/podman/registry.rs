@@ -73,7 +73,8 @@ fn login(entry: &Value) -> Result<Option<Value>, &'static str> {
 /// is the device's affair, and no other is told these credentials.
 fn repository(image: &str) -> Option<String> {
     let (host, path) = image.split_once('/')?;
-    if !host.contains(['.', ':']) && host != "localhost" {
+    // a key may be an address with a scheme, an image may not
+    if host.ends_with(':') || !host.contains(['.', ':']) && host != "localhost" {
         return None;
     }
     let path = path.split(['@', ':']).next().unwrap_or(path);
@@ -130,6 +131,7 @@ mod tests {
             ("quay.io.evil/a", None),
             ("docker.io/library/busybox:1", Some("hub")),
             ("index.docker.io/a/b", Some("hub")),
+            ("a://index.docker.io/a/b", None),
             ("busybox:1", None),
             ("library/busybox", None),
             ("localhost:5000/b:1", Some("port")),
