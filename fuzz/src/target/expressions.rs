@@ -1,6 +1,6 @@
 //! The expression of a condition.
 
-use device_worker_ng::agent::expression::{Expression, MetricIndex};
+use device_worker_ng::agent::expression::{Expression, MAX_LENGTH, MetricIndex};
 
 use crate::promise;
 
@@ -16,6 +16,9 @@ pub(super) fn run(input: &[u8]) {
     };
     let shown = expression.to_string();
     promise::is_sentence(&shown);
+    if shown.len() > MAX_LENGTH {
+        return; // it has spaces that weren't written
+    }
     let (again, names_again) = compile(&shown).unwrap_or_else(|error| panic!("{shown}\n{error}"));
     assert_eq!(again.to_string(), shown, "shown it is another");
     assert_eq!(names, names_again);

@@ -10,7 +10,8 @@ pub(super) fn run(input: &[u8]) {
         // larger numbers have no exact binary form
         if whole < 1 << 50 {
             assert_eq!(bytes(&whole.to_string()), Some(whole), "{text}");
-            assert_eq!(bytes(&format!("0{text}")), Some(whole), "{text}: a leading zero counts");
+            let (sign, digits) = text.split_at(usize::from(text.starts_with('+')));
+            assert_eq!(bytes(&format!("{sign}0{digits}")), Some(whole), "{text}: a leading zero counts");
         }
     }
     if let (Some(whole), Some(parts)) = (whole, parts)
