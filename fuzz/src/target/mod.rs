@@ -50,7 +50,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "quantities", run: quantities::run, memory: 256 * KIB, inputs: 3_000 },
     Target { name: "registries", run: registries::run, memory: MIB, inputs: 1_000 },
     Target { name: "server", run: server::run, memory: 96 * MIB, inputs: 400 },
-    Target { name: "settings", run: settings::run, memory: 16 * MIB, inputs: 700 },
+    Target { name: "settings", run: settings::run, memory: 32 * MIB, inputs: 700 },
     Target { name: "state", run: state::run, memory: 32 * MIB, inputs: 300 },
 ];
 
