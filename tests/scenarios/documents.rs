@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, fs, path::Path, process::Command};
 
 use super::architecture::sources;
-use crate::support::{Device, IMAGE, PUBLIC_IMAGE, repository};
+use crate::support::{Device, IMAGE, PUBLIC_IMAGE, binary, repository};
 
 /// A document for people.
 struct Document {
@@ -115,7 +115,7 @@ fn set<const N: usize>(terms: [&str; N]) -> BTreeSet<String> {
 }
 
 fn agent(arguments: &[&str]) -> (Option<i32>, String) {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_device-worker-ng"));
+    let mut command = binary();
     let output = command.args(arguments).env("EDGE_DEVICE_DEVICE_ID", "demo").output().unwrap();
     let said = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap()).concat();
     (output.status.code(), said)
@@ -479,7 +479,7 @@ fn the_quick_start_works_as_it_is_written() {
     device.wait_for_running(&[]);
     let runtime = device.path("run").display().to_string();
     let explain = find("sudo device-worker-ng explain");
-    let mut command = Command::new(env!("CARGO_BIN_EXE_device-worker-ng"));
+    let mut command = binary();
     command.args(explain.split(' ').skip(2)).env("EDGE_DEVICE_RUNTIME_DIR", runtime);
     let wanted = find("hello is inactive");
     device.wait_for("the explanation of the README", || {

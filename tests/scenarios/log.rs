@@ -9,10 +9,10 @@ use std::{
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::support::{Device, pause, poll, workload};
+use crate::support::{Device, binary, pause, poll, workload};
 
 fn agent(device: &Device) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_device-worker-ng"));
+    let mut command = binary();
     let path = |name: &str| device.path(name).display().to_string();
     let listen = format!("127.0.0.1:{}", device.port);
     let settings = [

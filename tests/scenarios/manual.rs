@@ -1,11 +1,11 @@
 //! The man pages and the shells' completions say what the program says of itself.
 
-use std::{collections::BTreeSet, fs, process::Command};
+use std::{collections::BTreeSet, fs};
 
-use crate::support::{manpage, repository};
+use crate::support::{binary, manpage, repository};
 
 fn help() -> String {
-    let output = Command::new(env!("CARGO_BIN_EXE_device-worker-ng")).arg("--help").output().unwrap();
+    let output = binary().arg("--help").output().unwrap();
     String::from_utf8(output.stdout).unwrap()
 }
 

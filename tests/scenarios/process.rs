@@ -1,17 +1,13 @@
 //! The process itself: settings, exit codes, signals, `--check`.
 
-use std::{
-    fs,
-    net::TcpStream,
-    process::{Command, Output},
-};
+use std::{fs, net::TcpStream, process::Output};
 
 use rustix::process::Signal;
 
-use crate::support::{Device, SLEEP, all_children, free_port, repository};
+use crate::support::{Device, SLEEP, all_children, binary, free_port, repository};
 
 fn agent(arguments: &[&str], environment: &[(&str, &str)]) -> (Output, String) {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_device-worker-ng"));
+    let mut command = binary();
     let output = command.args(arguments).env_clear().envs(environment.iter().copied()).output().unwrap();
     let said =
         String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);

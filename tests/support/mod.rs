@@ -35,6 +35,11 @@ pub const PUBLIC_IMAGE: &str = "docker.io/library/busybox:1.36";
 /// How long anything may take on a slow machine before a test gives up.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// The agent: DWNG_BINARY, where another one is to be tried.
+pub fn binary() -> Command {
+    Command::new(std::env::var_os("DWNG_BINARY").unwrap_or(env!("CARGO_BIN_EXE_device-worker-ng").into()))
+}
+
 /// One device: its manifests, its state, and the agent while it runs.
 pub struct Device {
     directory: TempDir,
@@ -190,8 +195,7 @@ impl Device {
     }
 
     fn command(&self) -> Command {
-        let binary = std::env::var_os("DWNG_BINARY").unwrap_or(env!("CARGO_BIN_EXE_device-worker-ng").into());
-        let mut command = Command::new(binary);
+        let mut command = binary();
         command.args(&self.arguments).env_clear().stdin(Stdio::null());
         command.envs(self.settings.iter().map(|(key, value)| (format!("EDGE_DEVICE_{key}"), value)));
         command.env("EDGE_DEVICE_PODMAN_SOCKET", &self.socket);
