@@ -27,13 +27,18 @@ const ROWS: &[Row] = &[
     ("the state's disk is full",      "all else works; said; over when there is room",      state_disk_full),
     ("the state's disk is read-only", "all else works; said; over when it can be written",  state_read_only),
     ("little memory may be had",      "all works",                                          little_memory),
+    ("/proc isn't mounted",           "no posts; said; over when it is mounted",            no_proc),
+    ("/proc hides other processes",   "all works",                                          hidden_processes),
+    ("/dev is empty",                 "all works",                                          empty_dev),
+    ("/dev may not be looked into",   "all works",                                          closed_dev),
+    ("it runs for 30 years",          "all works",                                          thirty_years),
 ];
 
 /// Rows that can't be run, and why.
 const NOT_HERE: &[(&str, &str)] = &[
     (
         "the clock jumps",
-        "no namespace has a wall clock of its own; unit tests of cron and certificates have one",
+        "no namespace has a wall clock of its own; the part `clock` of scripts/systemd-device sets a whole device's",
     ),
     (
         "inotify is used up",
@@ -173,6 +178,50 @@ fn little_memory(device: &mut Device) {
     limited(device, "--data=12582912");
     takes_posts(device);
     assert!(!status(device).contains("problem"), "{}", status(device));
+}
+
+/// Starts it in a mount namespace of its own where this has happened.
+fn where_mounted(device: &mut Device, mounts: &str) {
+    device.start_wrapped(&["unshare", "--mount", "sh", "-c", &format!("{mounts} && exec \"$@\""), "sh"]);
+}
+
+fn works(device: &Device) {
+    takes_posts(device);
+    says(device, ": healthy");
+    assert!(!status(device).contains("problem"), "{}", status(device));
+    assert!(!device.log().contains("[WARN]"), "{}", device.log());
+}
+
+fn no_proc(device: &mut Device) {
+    where_mounted(device, "mount -t tmpfs none /proc");
+    device.wait_for_log("failed to read '/proc/meminfo', so memory is not watched: ");
+    says(device, "no posts are taken: ");
+    says(device, ": degraded");
+    let mut again = Command::new("nsenter");
+    again.args(["--mount", "--target", &device.pid().to_string(), "umount", "/proc"]);
+    assert!(again.status().unwrap().success());
+    says_no_more(device, "no posts are taken");
+    takes_posts(device);
+}
+
+fn hidden_processes(device: &mut Device) {
+    where_mounted(device, "mount -t proc -o hidepid=invisible none /proc");
+    works(device);
+}
+
+fn empty_dev(device: &mut Device) {
+    where_mounted(device, "mount -t tmpfs none /dev");
+    works(device);
+}
+
+fn closed_dev(device: &mut Device) {
+    where_mounted(device, "mount -t tmpfs -o mode=0,ro none /dev");
+    works(device);
+}
+
+fn thirty_years(device: &mut Device) {
+    device.start_wrapped(&["unshare", "--time", "--monotonic", "946080000", "--boottime", "946080000"]);
+    works(device);
 }
 
 /// With a disk of its own for STATE_DIR, after this has happened to it.
