@@ -4,6 +4,7 @@ mod circles;
 mod convergence;
 mod documents;
 mod engines;
+mod foreign;
 mod health;
 mod log;
 mod manual;
