@@ -167,7 +167,7 @@ impl Workers {
 
 /// The engines, each started when it is first needed.
 struct Engines {
-    configs: BTreeMap<Engine, podman::Config>,
+    configs: BTreeMap<Engine, podman::PodmanConfig>,
     started: BTreeMap<Engine, Podman>,
     cluster: Option<ClusterConfig>,
     kubernetes: Option<Kubernetes>,
@@ -180,7 +180,7 @@ impl Engines {
         let sockets = [(false, &settings.podman_socket), (true, &settings.rootless_podman_socket)];
         let config = |(rootless, socket): (bool, &PathBuf)| {
             let engine = Engine::Podman { rootless };
-            let config = podman::Config {
+            let config = podman::PodmanConfig {
                 engine,
                 socket: socket.clone(),
                 owner: owner.clone(),

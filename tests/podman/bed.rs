@@ -23,7 +23,7 @@ use device_worker_ng::{
         },
     },
     io::{
-        podman::{Config, Podman},
+        podman::{Podman, PodmanConfig},
         pressure::Disks,
     },
     wire::podman::pod::Limits,
@@ -78,7 +78,7 @@ impl Bed {
 
     fn of(owner: String, socket: PathBuf, volumes: tempfile::TempDir) -> Self {
         let (sender, events) = unbounded();
-        let config = Config {
+        let config = PodmanConfig {
             engine: ENGINE,
             socket: socket.clone(),
             owner: owner.clone(),

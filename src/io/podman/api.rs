@@ -31,7 +31,7 @@ const HEAD_LIMIT: Duration = Duration::from_secs(30);
 pub(super) type Query<'a> = &'a [(&'a str, &'a str)];
 
 /// podman's API on one socket.
-pub(super) struct Client {
+pub(super) struct PodmanClient {
     agent: Agent,
     socket: PathBuf,
 }
@@ -109,7 +109,7 @@ impl From<Error> for Failure {
     }
 }
 
-impl Client {
+impl PodmanClient {
     pub(super) fn new(socket: &Path) -> Self {
         Self { agent: unix::agent(socket), socket: socket.into() }
     }

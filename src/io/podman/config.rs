@@ -6,7 +6,7 @@ use crate::{agent::model::workload::Engine, io::pressure::Disks, wire::podman::p
 
 /// Which podman, and as whom.
 #[derive(Debug, Clone)]
-pub struct Config {
+pub struct PodmanConfig {
     /// What orders and events call it.
     pub engine: Engine,
     /// Its API socket; need not exist yet.

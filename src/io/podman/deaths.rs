@@ -12,7 +12,7 @@ use std::{
 use crossbeam_channel::{Sender, after};
 use serde_json::json;
 
-use super::api::{Client, Error};
+use super::api::{Error, PodmanClient};
 use crate::{
     agent::{
         Event,
@@ -37,7 +37,7 @@ pub(super) struct Deaths {
 /// What listens.
 pub(super) struct Listener {
     pub(super) engine: Engine,
-    pub(super) client: Arc<Client>,
+    pub(super) client: Arc<PodmanClient>,
     pub(super) owner: String,
     pub(super) exits: Exits,
     pub(super) events: Sender<Event>,

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use super::api::{Client, Error};
+use super::api::{Error, PodmanClient};
 use crate::{
     agent::model::{
         gather::gather,
@@ -25,18 +25,22 @@ const CHECK_LIMIT: Duration = Duration::from_secs(30);
 const PULL_LIMIT: Duration = Duration::from_secs(30 * 60);
 
 /// Gets all images: [`Fact::Pulled`].
-pub(super) fn pull(client: &Client, workload: &Workload) -> Result<Fact, Failure> {
+pub(super) fn pull(client: &PodmanClient, workload: &Workload) -> Result<Fact, Failure> {
     let (fetched, stale) = get(client, workload, true)?;
     Ok(Fact::Pulled { fetched, stale })
 }
 
 /// Gets the images that aren't here.
-pub(super) fn complete(client: &Client, workload: &Workload) -> Result<Vec<Fetched>, Failure> {
+pub(super) fn complete(client: &PodmanClient, workload: &Workload) -> Result<Vec<Fetched>, Failure> {
     Ok(get(client, workload, false)?.0)
 }
 
 /// `anew`: also newer ones, where the policy says so.
-fn get(client: &Client, workload: &Workload, anew: bool) -> Result<(Vec<Fetched>, Vec<String>), Failure> {
+fn get(
+    client: &PodmanClient,
+    workload: &Workload,
+    anew: bool,
+) -> Result<(Vec<Fetched>, Vec<String>), Failure> {
     let (mut fetched, mut stale) = (Vec::new(), Vec::new());
     for (image, policy) in images(&workload.content) {
         let image = &*image;
@@ -70,7 +74,7 @@ fn get(client: &Client, workload: &Workload, anew: bool) -> Result<(Vec<Fetched>
 }
 
 /// podman's id of the image, if it is here.
-fn id_of(client: &Client, image: &str) -> Result<Option<String>, Failure> {
+fn id_of(client: &PodmanClient, image: &str) -> Result<Option<String>, Failure> {
     let answer = client.get(&format!("images/{image}/json"), &[], CHECK_LIMIT)?;
     if answer.is_missing() {
         return Ok(None);
@@ -80,7 +84,7 @@ fn id_of(client: &Client, image: &str) -> Result<Option<String>, Failure> {
 }
 
 /// Removes an image that no container uses.
-pub(super) fn discard(client: &Client, image: &str) -> Result<Fact, Failure> {
+pub(super) fn discard(client: &PodmanClient, image: &str) -> Result<Fact, Failure> {
     let answer = client.delete(&format!("images/{image}"), &[], CHECK_LIMIT)?;
     if !answer.is_missing() {
         answer.done()?;
@@ -89,7 +93,7 @@ pub(super) fn discard(client: &Client, image: &str) -> Result<Fact, Failure> {
 }
 
 /// Answers with the image's id.
-fn pull_one(client: &Client, image: &str, content: &Content) -> Result<String, Error> {
+fn pull_one(client: &PodmanClient, image: &str, content: &Content) -> Result<String, Error> {
     let mut end = PullProgress::default();
     let credentials = content.auth.0.as_str().and_then(|config| registry::credentials(config, image));
     let header = credentials.as_ref().map(|(_, header)| header.as_str());

@@ -30,7 +30,7 @@ use std::{
 
 use crossbeam_channel::Sender;
 
-pub use self::config::Config;
+pub use self::config::PodmanConfig;
 use self::tasks::{Done, Tasks};
 use super::{lock, spawn_with_stack};
 use crate::agent::{
@@ -82,7 +82,7 @@ const fn lane_of(task: &Task) -> usize {
 
 impl Podman {
     /// Gets ready; podman itself is not asked for anything. Errors if there is no thread to be had.
-    pub fn start(config: Config, events: Sender<Event>) -> io::Result<Self> {
+    pub fn start(config: PodmanConfig, events: Sender<Event>) -> io::Result<Self> {
         let engine = config.engine;
         let tasks = Tasks::start(config, events.clone())?;
         // looks, pulls, starts, removals: these wait longest, and are the last that should have to queue; probes

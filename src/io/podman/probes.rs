@@ -14,7 +14,7 @@ use ureq::{
     unversioned::{resolver::DefaultResolver, transport::TcpConnector},
 };
 
-use super::api::{Client, Error};
+use super::api::{Error, PodmanClient};
 use crate::{
     agent::model::{
         order::{Fact, Failure},
@@ -39,7 +39,7 @@ const MOST_IMAGES: usize = 256;
 
 /// Asks containers.
 pub(super) struct Prober {
-    client: Arc<Client>,
+    client: Arc<PodmanClient>,
     http: Agent,
     /// Of the pods that were asked over the network: it stays for a pod's life.
     addresses: Mutex<Vec<(WorkloadId, IpAddr)>>,
@@ -48,7 +48,7 @@ pub(super) struct Prober {
 }
 
 impl Prober {
-    pub(super) fn new(client: Arc<Client>) -> Self {
+    pub(super) fn new(client: Arc<PodmanClient>) -> Self {
         let http = http::config().max_idle_connections(0).output_buffer_size(4 * 1024).build();
         let http = Agent::with_parts(http, TcpConnector::default(), DefaultResolver::default());
         Self { client, http, addresses: Mutex::default(), healthchecks: Mutex::default() }

@@ -22,9 +22,9 @@ use crossbeam_channel::Sender;
 use serde_json::json;
 
 use super::{
-    api::{Answer, Client, Error, Query},
+    api::{Answer, Error, PodmanClient, Query},
     cgroup::Cgroup,
-    config::Config,
+    config::PodmanConfig,
     deaths::{Deaths, Listener},
     forks::Forks,
     images,
@@ -66,7 +66,7 @@ const SHORT_GRACE: Duration = Duration::from_secs(1);
 
 /// Knows how to carry out orders, and who we are.
 pub(super) struct Tasks {
-    client: Arc<Client>,
+    client: Arc<PodmanClient>,
     socket: PathBuf,
     owner: String,
     device_id: String,
@@ -107,9 +107,9 @@ impl From<Result<Fact, Failure>> for Done {
 }
 
 impl Tasks {
-    pub(super) fn start(config: Config, events: Sender<Event>) -> io::Result<Self> {
-        let Config { engine, socket, owner, device_id, limits, disks, volumes } = config;
-        let client = Arc::new(Client::new(&socket));
+    pub(super) fn start(config: PodmanConfig, events: Sender<Event>) -> io::Result<Self> {
+        let PodmanConfig { engine, socket, owner, device_id, limits, disks, volumes } = config;
+        let client = Arc::new(PodmanClient::new(&socket));
         let exits = Exits::start(engine, events.clone())?;
         let forks = Forks::start(engine, events.clone())?;
         let listener =

@@ -10,7 +10,7 @@ use std::{
 
 use serde_json::Value;
 
-use super::api::{Client, Error};
+use super::api::{Error, PodmanClient};
 use crate::{agent::model::workload::WorkloadId, io::exits::Exits, wire::podman::answers};
 
 /// It counts files.
@@ -23,7 +23,7 @@ const PROCESSES: usize = 4096;
 type Uses = Vec<(WorkloadId, u64)>;
 
 /// Of memory, without the file cache that the kernel takes back at once.
-pub(super) fn memory(client: &Client, exits: &Exits) -> Result<Uses, Error> {
+pub(super) fn memory(client: &PodmanClient, exits: &Exits) -> Result<Uses, Error> {
     let mut stats = Value::Null;
     let running = exits.running();
     if running.iter().any(|(_, _, pid)| pid.is_none()) {
@@ -165,7 +165,7 @@ fn of_processes(root: &Path, first: i32) -> u64 {
 
 /// Of disk space: what its containers wrote, and its volumes. A claim's stays when the pod goes, but it
 /// grows no more.
-pub(super) fn disk(client: &Client, exits: &Exits, pods: Vec<WorkloadId>) -> Result<Uses, Error> {
+pub(super) fn disk(client: &PodmanClient, exits: &Exits, pods: Vec<WorkloadId>) -> Result<Uses, Error> {
     match client.get("system/df", &[], MEASURE_LIMIT)?.json() {
         Ok(df) => {
             let with_use = |pod: WorkloadId| {
