@@ -1,5 +1,5 @@
-//! The slots of a workload with a cron schedule: which is next, and whether it has come. A missed slot is not
-//! made up, and while the workload runs no slot is looked at.
+//! The runs of a workload with a cron schedule: which is next, and whether its time has come. A missed run is not
+//! made up, and while the workload runs no schedule is looked at.
 
 use super::model::{
     schedule::{Cron, NextSlot},

@@ -108,7 +108,7 @@ pub(super) fn restart(pod: &PodSpec) -> RestartPolicy {
 
 /// Podman and the kernel know nothing shorter than a second.
 pub(super) fn grace(pod: &PodSpec) -> Duration {
-    pod.termination_grace_period_seconds.map_or(Duration::from_secs(10), |grace| {
+    pod.termination_grace_period_seconds.map_or(Workload::DEFAULT_GRACE, |grace| {
         Duration::from_secs(u64::try_from(grace.0).unwrap_or(0).max(1))
     })
 }
