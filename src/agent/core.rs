@@ -23,7 +23,7 @@ use super::{
         event::{Action, Event, Sample, Setup},
         gather::gather,
         notice::{Notice, Problem, Reason},
-        order::{Fact, Failure, Outcome, PodSummary, Task, Ticket},
+        order::{Fact, Failure, Outcome, Task},
         part::{Kept, Part},
         phase::Phase,
         question::{Asker, Question, Reply},
@@ -291,8 +291,7 @@ impl Agent {
         }
     }
 
-    fn done(&mut self, outcome: Outcome, now: Now) {
-        let Outcome { engine, ticket, result } = outcome;
+    fn done(&mut self, Outcome { engine, ticket, result }: Outcome, now: Now) {
         if let Ok(Fact::Pulled { fetched, .. } | Fact::Fit { fetched, .. }) = &result {
             // the workload may not want them any more: they are here, and it was us
             fetched.iter().for_each(|image| self.context.images.fetched(engine, image.clone()));
@@ -313,14 +312,17 @@ impl Agent {
         let Some(result) = result else { return };
         let tells = turn.engines.listed(engine, ticket);
         match result {
-            Ok(Fact::Pods(pods)) if tells => self.listed(engine, ticket, &pods, now),
+            Ok(Fact::Pods(pods)) if tells => {
+                turn.answers(engine);
+                reconcile::listed(&mut self.workloads, engine, ticket, &pods, turn);
+                self.agenda.extend(self.workloads.keys().cloned());
+            }
             Err(failure) if tells => self.unlisted(engine, failure, now),
             _ => {}
         }
     }
 
-    fn deployed(&mut self, outcome: DeploymentOutcome, now: Now) {
-        let DeploymentOutcome { ticket, result } = outcome;
+    fn deployed(&mut self, DeploymentOutcome { ticket, result }: DeploymentOutcome, now: Now) {
         if let Some(name) = self.context.open.remove(&ticket) {
             self.deployments.done(&name, result, &mut turn!(self, now));
             self.agenda.add(name);
@@ -344,27 +346,6 @@ impl Agent {
         let (Failure::Engine(cause) | Failure::Workload(cause)) = failure;
         turn!(self, now).failed(engine, "", &Failure::Engine(cause));
         self.agenda.extend(self.workloads.keys().cloned()); // who waited to hear of it waits no more
-    }
-
-    fn listed(&mut self, engine: Engine, ticket: Ticket, pods: &[PodSummary], now: Now) {
-        turn!(self, now).answers(engine);
-        let is_wanted = |pod: &&PodSummary| {
-            self.workloads.get(&*pod.workload).is_some_and(|tracked| tracked.wants(&pod.id))
-        };
-        let (wanted, others): (Vec<_>, Vec<_>) = pods.iter().partition(is_wanted);
-        let mut ids: BTreeMap<&str, Vec<&WorkloadId>> = BTreeMap::new();
-        // A wanted one may be looked at, and then the list is too old to tell of the others of its workload.
-        for pod in others.into_iter().chain(wanted) {
-            ids.entry(&pod.workload).or_default().push(&pod.id);
-            let name = Arc::from(&*pod.workload);
-            let tracked = self.workloads.entry(name).or_insert_with_key(|name| Tracked::new(name.clone()));
-            tracked.seen(ticket, engine, &pod.id, pod.running, &mut turn!(self, now));
-        }
-        for (name, tracked) in &mut self.workloads {
-            let ids = ids.get(&**name).map_or(&[][..], Vec::as_slice);
-            tracked.unseen(ticket, engine, ids, &mut turn!(self, now));
-            self.agenda.add(name.clone());
-        }
     }
 
     /// The wall clock was set, or the time zone may have changed: cron slots are other ones now.

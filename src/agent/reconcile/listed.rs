@@ -1,18 +1,43 @@
 //! What lists of an engine, and ends of processes, tell of a workload's pods.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use super::tracked::Tracked;
+use super::tracked::{Tracked, Workloads};
 use crate::agent::{
     context::Turn,
     model::{
-        order::Ticket,
+        order::{PodSummary, Ticket},
         phase::Phase,
         time::Now,
         workload::{Engine, WorkloadId},
     },
     terminating::Removal,
 };
+
+/// A list asked for by `listed` was whole, and shows these pods of `engine`.
+pub(in crate::agent) fn take_in(
+    workloads: &mut Workloads,
+    engine: Engine,
+    listed: Ticket,
+    pods: &[PodSummary],
+    turn: &mut Turn<'_>,
+) {
+    let is_wanted =
+        |pod: &&PodSummary| workloads.get(&*pod.workload).is_some_and(|tracked| tracked.wants(&pod.id));
+    let (wanted, others): (Vec<_>, Vec<_>) = pods.iter().partition(is_wanted);
+    let mut ids: BTreeMap<&str, Vec<&WorkloadId>> = BTreeMap::new();
+    // A wanted one may be looked at, and then the list is too old to tell of the others of its workload.
+    for pod in others.into_iter().chain(wanted) {
+        ids.entry(&pod.workload).or_default().push(&pod.id);
+        let name = Arc::from(&*pod.workload);
+        let tracked = workloads.entry(name).or_insert_with_key(|name| Tracked::new(name.clone()));
+        tracked.seen(listed, engine, &pod.id, pod.running, turn);
+    }
+    for (name, tracked) in workloads {
+        let ids = ids.get(&**name).map_or(&[][..], Vec::as_slice);
+        tracked.unseen(listed, engine, ids, turn);
+    }
+}
 
 impl Tracked {
     /// Whether a list is older than what is known of this workload.
@@ -25,14 +50,7 @@ impl Tracked {
     }
 
     /// A list asked for by `listed` shows this pod with the workload's name.
-    pub(in crate::agent) fn seen(
-        &mut self,
-        listed: Ticket,
-        engine: Engine,
-        id: &WorkloadId,
-        running: bool,
-        turn: &mut Turn<'_>,
-    ) {
+    fn seen(&mut self, listed: Ticket, engine: Engine, id: &WorkloadId, running: bool, turn: &mut Turn<'_>) {
         if self.knows_better(listed, engine, turn) {
             return;
         }
@@ -60,13 +78,7 @@ impl Tracked {
     }
 
     /// A list asked for by `listed` was whole, and shows no pod of `engine` but the `ids`.
-    pub(in crate::agent) fn unseen(
-        &mut self,
-        listed: Ticket,
-        engine: Engine,
-        ids: &[&WorkloadId],
-        turn: &mut Turn<'_>,
-    ) {
+    fn unseen(&mut self, listed: Ticket, engine: Engine, ids: &[&WorkloadId], turn: &mut Turn<'_>) {
         if self.knows_better(listed, engine, turn) {
             return;
         }

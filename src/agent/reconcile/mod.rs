@@ -13,4 +13,5 @@ mod steps;
 mod tracked;
 mod wanted;
 
+pub(super) use listed::take_in as listed;
 pub(super) use tracked::{Ready, Tracked, Workloads, of};
