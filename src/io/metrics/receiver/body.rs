@@ -25,11 +25,13 @@ fn number_or_null<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f
 /// # Errors
 /// A sentence for the client.
 pub(super) fn read(body: &[u8]) -> Result<Vec<Sample>, String> {
+    // of what isn't looked at serde_json takes any bytes
+    let body = str::from_utf8(body).map_err(|error| format!("no UTF-8: {error}"))?;
     // Not an untagged enum, which would say only that neither form fits.
-    let raw = match body.trim_ascii_start().first() {
+    let raw = match body.trim_ascii_start().as_bytes().first() {
         None => return Err(r#"no body: expected {"name": "cpu", "value": 20}, or an array of such"#.into()),
-        Some(b'[') => serde_json::from_slice::<Vec<Mapping<Raw<'_>>>>(body),
-        Some(_) => serde_json::from_slice::<Mapping<Raw<'_>>>(body).map(|one| vec![one]),
+        Some(b'[') => serde_json::from_str::<Vec<Mapping<Raw<'_>>>>(body),
+        Some(_) => serde_json::from_str::<Mapping<Raw<'_>>>(body).map(|one| vec![one]),
     };
     // serde quotes what it found, however long that is.
     raw.map_err(|error| error.to_string().chars().take(200).collect::<String>())?
@@ -93,5 +95,7 @@ mod tests {
             assert!(error.len() < 300, "{body:.80}");
             assert!(error.contains(reason) && !error.contains('\n'), "{body:.80}: {error}");
         }
+        let error = read(b"{\"name\":\"a\",\"value\":1,\"x\":\"\xbe\"}").unwrap_err();
+        assert!(error.starts_with("no UTF-8: "), "{error}");
     }
 }
