@@ -13,7 +13,9 @@ pub const DOCKER_CONFIG: &str = ".dockerconfigjson";
 /// It isn't JSON, or the credentials of a registry make no sense.
 pub fn check(config: &str) -> Result<(), String> {
     for (registry, entry) in entries(&parsed(config)?)? {
-        login(entry).map_err(|problem| format!("the credentials for `{registry}` {problem}"))?;
+        // (what is wrong is said on one line)
+        login(entry)
+            .map_err(|problem| format!("the credentials for `{}` {problem}", registry.escape_debug()))?;
     }
     Ok(())
 }
@@ -171,6 +173,7 @@ mod tests {
                 "the credentials for `r.io` have neither",
             ),
             ("{\"auths\": {\"r.io\": \"hunter2\"}}", "the credentials for `r.io` have neither"),
+            (r#"{"auths": {"r\nio": "hunter2"}}"#, r"the credentials for `r\nio` have neither"),
         ] {
             let problem = check(config).unwrap_err();
             assert!(problem.starts_with(expected) && !problem.contains("hunter2"), "{config}: {problem}");
