@@ -207,6 +207,16 @@ impl Device {
         self.command().args(arguments).output().unwrap()
     }
 
+    /// What a script of the shell prints, run in the agent's environment with these variables and `$AGENT`.
+    pub fn shell(&self, script: &str, variables: &[(&str, String)]) -> String {
+        let agent = self.command();
+        let mut command = Command::new("sh");
+        command.args(["-c", script]).stdin(Stdio::null()).env("AGENT", agent.get_program());
+        command.envs(agent.get_envs().filter_map(|(key, value)| Some((key, value?))));
+        command.envs(variables.iter().map(|(key, value)| (key, value)));
+        String::from_utf8_lossy(&command.output().unwrap().stdout).into_owned()
+    }
+
     /// Removes all pods of this device, as a reboot does.
     pub fn lose_pods(&self) {
         for podman in &self.podmans {
