@@ -4,90 +4,87 @@ use super::{
     env::{EnvFromSource, EnvVar},
     lifecycle::Lifecycle,
     probe::Probe,
-    reader::{mapping, words},
     security::SecurityContext,
+    types::{mapping, words},
     values::{AbsolutePath, Address, Amounts, Filled, HostPort, Label, Port, ServiceName, Shown},
 };
 
 mapping! {
     /// A container, also one of `initContainers`.
     Container {
-        name: Shown = "name",
-        image: Filled = "image",
-        image_pull_policy: Option<PullPolicy> = "imagePullPolicy",
-        command: Vec<String> = "command",
-        args: Vec<String> = "args",
-        working_dir: Option<String> = "workingDir",
-        env: Vec<EnvVar> = "env",
-        env_from: Vec<EnvFromSource> = "envFrom",
-        ports: Vec<ContainerPort> = "ports",
-        resources: ResourceRequirements = "resources",
-        volume_mounts: Vec<VolumeMount> = "volumeMounts",
-        startup_probe: Option<Box<Probe>> = "startupProbe",
-        liveness_probe: Option<Box<Probe>> = "livenessProbe",
-        readiness_probe: Option<Box<Probe>> = "readinessProbe",
-        lifecycle: Option<Box<Lifecycle>> = "lifecycle",
-        restart_policy: Option<RestartPolicy> = "restartPolicy",
-        security_context: SecurityContext = "securityContext",
-        stdin: bool = "stdin",
-        stdin_once: bool = "stdinOnce",
-        tty: bool = "tty",
+        name: Shown,
+        image: Filled,
+        image_pull_policy: Option<PullPolicy>,
+        command: Vec<String>,
+        args: Vec<String>,
+        working_dir: Option<String>,
+        env: Vec<EnvVar>,
+        env_from: Vec<EnvFromSource>,
+        ports: Vec<ContainerPort>,
+        resources: ResourceRequirements,
+        volume_mounts: Vec<VolumeMount>,
+        startup_probe: Option<Box<Probe>>,
+        liveness_probe: Option<Box<Probe>>,
+        readiness_probe: Option<Box<Probe>>,
+        lifecycle: Option<Box<Lifecycle>>,
+        restart_policy: Option<RestartPolicy>,
+        security_context: SecurityContext,
+        stdin: bool,
+        stdin_once: bool,
+        tty: bool,
     }
 }
 
 words! {
     /// When a container, or each container of a pod, is started again.
-    RestartPolicy { Always = "Always", OnFailure = "OnFailure", Never = "Never", }
+    RestartPolicy { Always, OnFailure, Never }
 }
 
 words! {
     /// When an image is pulled. Without one it depends on the image's tag.
-    PullPolicy { Always = "Always", IfNotPresent = "IfNotPresent", Never = "Never", }
+    PullPolicy { Always, IfNotPresent, Never }
 }
 
 mapping! {
     /// A port of a container. It is published only where `hostPort` says so.
     ContainerPort {
-        name: ServiceName = "name",
-        container_port: Port = "containerPort",
-        host_port: HostPort = "hostPort",
+        name: ServiceName,
+        container_port: Port,
+        host_port: HostPort,
         host_ip: Option<Address> = "hostIP",
-        protocol: Protocol = "protocol",
+        protocol: Protocol,
     }
 }
 
 words! {
     /// Of a port.
-    Protocol { Tcp = "TCP", Udp = "UDP", Sctp = "SCTP", }
+    Protocol { Tcp = "TCP", Udp = "UDP", Sctp = "SCTP" }
 }
 
 mapping! {
     /// What a container, or a pod, may take and wants to have.
-    ResourceRequirements {
-        limits: Amounts = "limits",
-        requests: Amounts = "requests",
-    }
+    ResourceRequirements { limits: Amounts, requests: Amounts }
 }
 
 mapping! {
     /// Where a volume is seen in a container.
     VolumeMount {
-        name: Label = "name",
-        mount_path: AbsolutePath = "mountPath",
-        sub_path: String = "subPath",
-        sub_path_expr: String = "subPathExpr",
-        read_only: bool = "readOnly",
-        recursive_read_only: Option<RecursiveReadOnly> = "recursiveReadOnly",
-        mount_propagation: Propagation = "mountPropagation",
+        name: Label,
+        mount_path: AbsolutePath,
+        sub_path: String,
+        sub_path_expr: String,
+        read_only: bool,
+        recursive_read_only: Option<RecursiveReadOnly>,
+        mount_propagation: Propagation,
     }
 }
 
 words! {
     /// Whether what is mounted below is read-only, too.
-    RecursiveReadOnly { Disabled = "Disabled", IfPossible = "IfPossible", Enabled = "Enabled", }
+    RecursiveReadOnly { Disabled, IfPossible, Enabled }
 }
 
 words! {
     /// Whether mounts below are seen on the other side.
-    Propagation { None = "None", HostToContainer = "HostToContainer", Bidirectional = "Bidirectional", }
+    Propagation { None, HostToContainer, Bidirectional }
 }

@@ -2,31 +2,29 @@
 
 use super::{
     probe::{ExecAction, HttpGetAction},
-    reader::mapping,
+    types::mapping,
     values::Count,
 };
 
 mapping! {
     /// The hooks of a container.
     Lifecycle {
-        post_start: Option<LifecycleHandler> = "postStart",
-        pre_stop: Option<LifecycleHandler> = "preStop",
-        stop_signal: Option<String> = "stopSignal",
+        post_start: Option<LifecycleHandler>,
+        pre_stop: Option<LifecycleHandler>,
+        stop_signal: Option<String>,
     }
 }
 
 mapping! {
     /// A hook: exactly one of these.
     LifecycleHandler {
-        exec: Option<ExecAction> = "exec",
-        http_get: Option<HttpGetAction> = "httpGet",
-        sleep: Option<SleepAction> = "sleep",
+        exec: Option<ExecAction>,
+        http_get: Option<HttpGetAction>,
+        sleep: Option<SleepAction>,
     }
 }
 
 mapping! {
     /// Nothing for some time.
-    SleepAction {
-        seconds: Count = "seconds",
-    }
+    SleepAction { seconds: Count }
 }

@@ -7,6 +7,7 @@
 //! | [`values`] | quantities, modes, ports, names, paths |
 //! | `checks` | what the shape alone doesn't say: names that stand twice, what refers to nothing |
 //! | [`reader`] | how JSON becomes these, and what is said of what doesn't fit |
+//! | `types` | how the types are written down: `mapping!`, `words!` |
 //!
 //! Numbers, texts, lists and mappings that aren't there are 0, empty and `false`; what must be told apart from that is
 //! an `Option`.
@@ -22,6 +23,7 @@ pub mod pod;
 pub mod probe;
 pub mod reader;
 pub mod security;
+mod types;
 pub mod values;
 pub mod volumes;
 

@@ -3,96 +3,83 @@
 use serde_json::Value;
 
 use super::{
-    reader::{Class, Notes, Read, mapping, words},
+    reader::{Class, Notes, Read},
+    types::{mapping, words},
     values::Id,
 };
 
 mapping! {
     /// What counts for all containers of a pod that don't say otherwise.
     PodSecurityContext {
-        run_as_user: Option<Id> = "runAsUser",
-        run_as_group: Option<Id> = "runAsGroup",
-        run_as_non_root: Option<bool> = "runAsNonRoot",
-        fs_group: Option<Id> = "fsGroup",
-        fs_group_change_policy: FsGroupChangePolicy = "fsGroupChangePolicy",
-        supplemental_groups: Vec<Id> = "supplementalGroups",
-        supplemental_groups_policy: SupplementalGroupsPolicy = "supplementalGroupsPolicy",
-        sysctls: Vec<Sysctl> = "sysctls",
-        seccomp_profile: Option<Profile> = "seccompProfile",
-        app_armor_profile: Option<Profile> = "appArmorProfile",
-        se_linux_options: Option<SeLinuxOptions> = "seLinuxOptions",
+        run_as_user: Option<Id>,
+        run_as_group: Option<Id>,
+        run_as_non_root: Option<bool>,
+        fs_group: Option<Id>,
+        fs_group_change_policy: FsGroupChangePolicy,
+        supplemental_groups: Vec<Id>,
+        supplemental_groups_policy: SupplementalGroupsPolicy,
+        sysctls: Vec<Sysctl>,
+        seccomp_profile: Option<Profile>,
+        app_armor_profile: Option<Profile>,
+        se_linux_options: Option<SeLinuxOptions>,
     }
 }
 
 words! {
     /// When the files of a volume are given to the group.
-    FsGroupChangePolicy { Always = "Always", OnRootMismatch = "OnRootMismatch", }
+    FsGroupChangePolicy { Always, OnRootMismatch }
 }
 
 words! {
     /// Whether the groups of the image count as well.
-    SupplementalGroupsPolicy { Merge = "Merge", Strict = "Strict", }
+    SupplementalGroupsPolicy { Merge, Strict }
 }
 
 mapping! {
     /// A setting of the kernel.
-    Sysctl {
-        name: String = "name",
-        value: String = "value",
-    }
+    Sysctl { name: String, value: String }
 }
 
 mapping! {
     /// A container's own.
     SecurityContext {
-        allow_privilege_escalation: Option<bool> = "allowPrivilegeEscalation",
-        privileged: bool = "privileged",
-        capabilities: Capabilities = "capabilities",
-        proc_mount: ProcMount = "procMount",
-        read_only_root_filesystem: bool = "readOnlyRootFilesystem",
-        run_as_user: Option<Id> = "runAsUser",
-        run_as_group: Option<Id> = "runAsGroup",
-        run_as_non_root: Option<bool> = "runAsNonRoot",
-        seccomp_profile: Option<Profile> = "seccompProfile",
-        app_armor_profile: Option<Profile> = "appArmorProfile",
-        se_linux_options: Option<SeLinuxOptions> = "seLinuxOptions",
+        allow_privilege_escalation: Option<bool>,
+        privileged: bool,
+        capabilities: Capabilities,
+        proc_mount: ProcMount,
+        read_only_root_filesystem: bool,
+        run_as_user: Option<Id>,
+        run_as_group: Option<Id>,
+        run_as_non_root: Option<bool>,
+        seccomp_profile: Option<Profile>,
+        app_armor_profile: Option<Profile>,
+        se_linux_options: Option<SeLinuxOptions>,
     }
 }
 
 mapping! {
     /// What is added to and dropped from those that podman gives.
-    Capabilities {
-        add: Vec<Capability> = "add",
-        drop: Vec<Capability> = "drop",
-    }
+    Capabilities { add: Vec<Capability>, drop: Vec<Capability> }
 }
 
 words! {
     /// Whether all of `/proc` can be seen.
-    ProcMount { Default = "Default", Unmasked = "Unmasked", }
+    ProcMount { Default, Unmasked }
 }
 
 mapping! {
     /// For seccomp or `AppArmor`.
-    Profile {
-        kind: ProfileKind = "type",
-        localhost_profile: Option<String> = "localhostProfile",
-    }
+    Profile { kind: ProfileKind = "type", localhost_profile: Option<String> }
 }
 
 words! {
     /// Where the profile comes from.
-    ProfileKind { RuntimeDefault = "RuntimeDefault", Unconfined = "Unconfined", Localhost = "Localhost", }
+    ProfileKind { RuntimeDefault, Unconfined, Localhost }
 }
 
 mapping! {
     /// The label of a container.
-    SeLinuxOptions {
-        level: String = "level",
-        role: String = "role",
-        kind: String = "type",
-        user: String = "user",
-    }
+    SeLinuxOptions { level: String, role: String, kind: String = "type", user: String }
 }
 
 /// In capitals, without `CAP_`; `ALL` is all of them.

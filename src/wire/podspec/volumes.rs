@@ -3,152 +3,124 @@
 use super::{
     container::PullPolicy,
     env::{ObjectFieldSelector, ResourceFieldSelector},
-    reader::{mapping, words},
+    types::{mapping, words},
     values::{AbsolutePath, Below, Filled, Key, Label, Mode, Quantity, Subdomain},
 };
 
 mapping! {
     /// A volume: exactly one of its sources.
     Volume {
-        name: Label = "name",
-        config_map: Option<ConfigMapVolume> = "configMap",
-        secret: Option<SecretVolume> = "secret",
-        empty_dir: Option<EmptyDir> = "emptyDir",
-        host_path: Option<HostPath> = "hostPath",
-        persistent_volume_claim: Option<ClaimVolume> = "persistentVolumeClaim",
-        projected: Option<ProjectedVolume> = "projected",
+        name: Label,
+        config_map: Option<ConfigMapVolume>,
+        secret: Option<SecretVolume>,
+        empty_dir: Option<EmptyDir>,
+        host_path: Option<HostPath>,
+        persistent_volume_claim: Option<ClaimVolume>,
+        projected: Option<ProjectedVolume>,
         downward_api: Option<DownwardVolume> = "downwardAPI",
-        image: Option<ImageVolume> = "image",
+        image: Option<ImageVolume>,
     }
 }
 
 mapping! {
     /// The values of a `ConfigMap` as files, also in a projected volume (which has a mode for all).
     ConfigMapVolume {
-        name: Subdomain = "name",
-        items: Vec<KeyToPath> = "items",
-        default_mode: Option<Mode> = "defaultMode",
-        optional: bool = "optional",
+        name: Subdomain,
+        items: Vec<KeyToPath>,
+        default_mode: Option<Mode>,
+        optional: bool,
     }
 }
 
 mapping! {
     /// Those of a `Secret`.
     SecretVolume {
-        secret_name: Subdomain = "secretName",
-        items: Vec<KeyToPath> = "items",
-        default_mode: Option<Mode> = "defaultMode",
-        optional: bool = "optional",
+        secret_name: Subdomain,
+        items: Vec<KeyToPath>,
+        default_mode: Option<Mode>,
+        optional: bool,
     }
 }
 
 mapping! {
     /// Which value becomes a file, and where.
-    KeyToPath {
-        key: Key = "key",
-        path: Below = "path",
-        mode: Option<Mode> = "mode",
-    }
+    KeyToPath { key: Key, path: Below, mode: Option<Mode> }
 }
 
 mapping! {
     /// A directory that lives as long as the pod.
-    EmptyDir {
-        medium: Medium = "medium",
-        size_limit: Option<Quantity> = "sizeLimit",
-    }
+    EmptyDir { medium: Medium, size_limit: Option<Quantity> }
 }
 
 words! {
     /// What a directory is on.
-    Medium { Disk = "", Memory = "Memory", }
+    Medium { Disk = "", Memory }
 }
 
 mapping! {
     /// Something on the device.
-    HostPath {
-        path: AbsolutePath = "path",
-        kind: HostPathKind = "type",
-    }
+    HostPath { path: AbsolutePath, kind: HostPathKind = "type" }
 }
 
 words! {
     /// What must be there, or is made.
     HostPathKind {
         Unchecked = "",
-        Directory = "Directory",
-        DirectoryOrCreate = "DirectoryOrCreate",
-        File = "File",
-        FileOrCreate = "FileOrCreate",
-        Socket = "Socket",
-        CharDevice = "CharDevice",
-        BlockDevice = "BlockDevice",
+        Directory,
+        DirectoryOrCreate,
+        File,
+        FileOrCreate,
+        Socket,
+        CharDevice,
+        BlockDevice,
     }
 }
 
 mapping! {
     /// A directory whose content stays when the pod goes.
-    ClaimVolume {
-        claim_name: Subdomain = "claimName",
-        read_only: bool = "readOnly",
-    }
+    ClaimVolume { claim_name: Subdomain, read_only: bool }
 }
 
 mapping! {
     /// The files of an image.
-    ImageVolume {
-        reference: Filled = "reference",
-        pull_policy: Option<PullPolicy> = "pullPolicy",
-    }
+    ImageVolume { reference: Filled, pull_policy: Option<PullPolicy> }
 }
 
 mapping! {
     /// Fields of the pod as files.
-    DownwardVolume {
-        items: Vec<DownwardFile> = "items",
-        default_mode: Option<Mode> = "defaultMode",
-    }
+    DownwardVolume { items: Vec<DownwardFile>, default_mode: Option<Mode> }
 }
 
 mapping! {
     /// A field of the pod, or a limit or request of a container: exactly one of both.
     DownwardFile {
-        path: Below = "path",
-        mode: Option<Mode> = "mode",
-        field_ref: Option<ObjectFieldSelector> = "fieldRef",
-        resource_field_ref: Option<ResourceFieldSelector> = "resourceFieldRef",
+        path: Below,
+        mode: Option<Mode>,
+        field_ref: Option<ObjectFieldSelector>,
+        resource_field_ref: Option<ResourceFieldSelector>,
     }
 }
 
 mapping! {
     /// Several sources in one volume.
-    ProjectedVolume {
-        sources: Vec<ProjectedSource> = "sources",
-        default_mode: Option<Mode> = "defaultMode",
-    }
+    ProjectedVolume { sources: Vec<ProjectedSource>, default_mode: Option<Mode> }
 }
 
 mapping! {
     /// Exactly one of these.
     ProjectedSource {
-        config_map: Option<ProjectedKeys> = "configMap",
-        secret: Option<ProjectedKeys> = "secret",
+        config_map: Option<ProjectedKeys>,
+        secret: Option<ProjectedKeys>,
         downward_api: Option<ProjectedDownward> = "downwardAPI",
     }
 }
 
 mapping! {
     /// The values of a `ConfigMap` or `Secret` in a projected volume.
-    ProjectedKeys {
-        name: Subdomain = "name",
-        items: Vec<KeyToPath> = "items",
-        optional: bool = "optional",
-    }
+    ProjectedKeys { name: Subdomain, items: Vec<KeyToPath>, optional: bool }
 }
 
 mapping! {
     /// Fields of the pod in a projected volume.
-    ProjectedDownward {
-        items: Vec<DownwardFile> = "items",
-    }
+    ProjectedDownward { items: Vec<DownwardFile> }
 }
