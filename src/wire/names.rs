@@ -20,53 +20,42 @@ fn is_label_of_any_length(name: &str) -> bool {
     !name.is_empty() && !name.starts_with('-') && !name.ends_with('-') && name.as_bytes().iter().all(is_inner)
 }
 
-/// A DNS-1123 label: what workloads and containers are named by.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
-#[serde(try_from = "String")]
-pub struct Label(pub String);
+/// The types of texts of a certain form, each with what tells why another text isn't one.
+macro_rules! forms {
+    ($($(#[$doc:meta])* $name:ident: $check:expr,)*) => {$(
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default, Deserialize)]
+        #[serde(try_from = "String")]
+        pub struct $name(pub String);
 
-impl TryFrom<String> for Label {
-    type Error = String;
+        impl TryFrom<String> for $name {
+            type Error = String;
 
-    fn try_from(name: String) -> Result<Self, String> {
-        if is_dns_label(&name) {
-            return Ok(Self(name));
+            fn try_from(text: String) -> Result<Self, String> {
+                let problem: Option<String> = $check(&text);
+                problem.map_or(Ok(Self(text)), Err)
+            }
         }
-        Err(format!(
-            "`{name}` can't be a name: it takes 1 to 63 lower-case letters, digits and inner hyphens"
-        ))
-    }
+    )*};
 }
 
-/// A DNS-1123 subdomain: what most Kubernetes resources are named by.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
-#[serde(try_from = "String")]
-pub struct Subdomain(pub String);
-
-impl TryFrom<String> for Subdomain {
-    type Error = String;
-
-    fn try_from(name: String) -> Result<Self, String> {
-        if is_dns_subdomain(&name) {
-            return Ok(Self(name));
-        }
-        Err(format!(
-            "`{name}` can't be a name: it takes lower-case letters, digits, inner hyphens and inner dots"
-        ))
-    }
-}
-
-/// A key of a `ConfigMap` or `Secret`, which may become the name of a file.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default, Deserialize)]
-#[serde(try_from = "String")]
-pub struct Key(pub String);
-
-impl TryFrom<String> for Key {
-    type Error = String;
-
-    fn try_from(key: String) -> Result<Self, String> {
-        if is_key(&key) { Ok(Self(key)) } else { Err(format!("{key:?} {NO_KEY}")) }
-    }
+forms! {
+    /// A DNS-1123 label: what workloads and containers are named by.
+    Label: |name| (!is_dns_label(name)).then(|| {
+        format!("`{name}` can't be a name: it takes 1 to 63 lower-case letters, digits and inner hyphens")
+    }),
+    /// A DNS-1123 subdomain: what most Kubernetes resources are named by.
+    Subdomain: |name| (!is_dns_subdomain(name)).then(|| {
+        format!("`{name}` can't be a name: it takes lower-case letters, digits, inner hyphens and inner dots")
+    }),
+    /// A key of a `ConfigMap` or `Secret`, which may become the name of a file.
+    Key: |key| (!is_key(key)).then(|| format!("{key:?} {NO_KEY}")),
+    /// A path below a volume, as Kubernetes has it.
+    Below: |path| (!is_below(path)).then(|| "must be a relative path without `..`".to_owned()),
+    /// What a container may be called: anything that can be shown. Each engine gets a name that it allows.
+    Shown: |name| check_shown(name).err().map(str::to_owned),
+    /// A text in which something stands.
+    Filled: |text: &str| text.trim().is_empty().then(|| "must not be empty".to_owned()),
 }
 
 pub(super) const NO_KEY: &str = "is no key: it takes letters, digits, `-`, `_` and `.`";
@@ -77,34 +66,9 @@ pub(super) fn is_key(key: &str) -> bool {
     (1..=253).contains(&key.len()) && key != "." && !key.starts_with("..") && key.bytes().all(is_fine)
 }
 
-/// A path below a volume, as Kubernetes has it.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
-#[serde(try_from = "String")]
-pub struct Below(pub String);
-
-impl TryFrom<String> for Below {
-    type Error = &'static str;
-
-    fn try_from(path: String) -> Result<Self, Self::Error> {
-        let is_bad = path.is_empty() || path.starts_with('/') || path.starts_with("..");
-        if is_bad || path.contains('\0') || path.split('/').any(|part| part == "..") {
-            return Err("must be a relative path without `..`");
-        }
-        Ok(Self(path))
-    }
-}
-
-/// What a container may be called: anything that can be shown. Each engine gets a name that it allows.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
-#[serde(try_from = "String")]
-pub struct Shown(pub String);
-
-impl TryFrom<String> for Shown {
-    type Error = &'static str;
-
-    fn try_from(name: String) -> Result<Self, Self::Error> {
-        check_shown(&name).map(|()| Self(name))
-    }
+fn is_below(path: &str) -> bool {
+    let is_relative = !path.is_empty() && !path.starts_with('/') && !path.starts_with("..");
+    is_relative && !path.contains('\0') && path.split('/').all(|part| part != "..")
 }
 
 /// Whether this can be a name that is only compared and shown: of a profile or a condition.
@@ -123,19 +87,6 @@ pub(super) fn check_shown(name: &str) -> Result<(), &'static str> {
 /// What can't be shown, and what stands for it.
 pub(super) fn is_hidden(c: char) -> bool {
     legible::is_hidden(c) || matches!(c, '\u{fffc}' | '\u{fffd}')
-}
-
-/// A text in which something stands.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
-#[serde(try_from = "String")]
-pub struct Filled(pub String);
-
-impl TryFrom<String> for Filled {
-    type Error = &'static str;
-
-    fn try_from(text: String) -> Result<Self, Self::Error> {
-        if text.trim().is_empty() { Err("must not be empty") } else { Ok(Self(text)) }
-    }
 }
 
 #[cfg(test)]

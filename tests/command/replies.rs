@@ -14,10 +14,7 @@ fn json(device: &Device, command: &[&str]) -> Value {
 
 #[test]
 fn exit_codes_tell_what_is_what_and_json_is_for_scripts() {
-    let Some(mut device) = Device::new("codes") else { return };
-    device.gated("coded", "low");
-    device.start();
-    device.wait_for_running(&["coded"]);
+    let Some(device) = Device::with_gated("codes", "coded") else { return };
     device.wait_for("all to be well", || (say(&device, &["status"]).0 == 0).then_some(()));
     wait_for(&device, &["explain", "coded"], 0, "coded is running\n");
     assert_eq!(say(&device, &["explain", "nobody"]), (2, "there is no workload 'nobody'\n".into()));

@@ -33,10 +33,7 @@ fn an_image_that_is_not_there() {
 
 #[test]
 fn a_condition_that_is_false() {
-    let Some(mut device) = Device::new("false-condition") else { return };
-    device.gated("shy", "low");
-    device.start();
-    device.wait_for_running(&["shy"]);
+    let Some(device) = Device::with_gated("false-condition", "shy") else { return };
     assert_eq!(device.post("x", 12), 200);
     let cause = "profile 'p' doesn't hold: low is false: x < 3% || x == nil, and x is 12";
     let remedy = "it starts by itself when one of these is true; post the metrics that they need";

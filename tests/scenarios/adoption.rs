@@ -105,10 +105,7 @@ fn pods_of_others_are_never_touched() {
 
 #[test]
 fn metric_values_survive_the_agent() {
-    let Some(mut device) = Device::new("values") else { return };
-    device.gated("picky", "low");
-    device.start();
-    device.wait_for_running(&["picky"]);
+    let Some(mut device) = Device::with_gated("values", "picky") else { return };
     device.post("x", 7);
     device.wait_for_running(&[]);
     device.kill();

@@ -66,10 +66,7 @@ fn a_condition_sees_every_term_and_only_its_own_metric() {
 
 #[test]
 fn two_hundred_posts_at_once_and_then_one_more_end_in_the_right_state() {
-    let Some(mut device) = Device::new("burst") else { return };
-    device.gated("picky", "low");
-    device.start();
-    device.wait_for_running(&["picky"]);
+    let Some(device) = Device::with_gated("burst", "picky") else { return };
     let address = device.address();
     let posts: Vec<_> = (0..200)
         .map(|i| {

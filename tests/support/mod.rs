@@ -67,6 +67,15 @@ impl Device {
         Some(device)
     }
 
+    /// A device whose agent runs one workload, for as long as condition `low` of profile `p` holds.
+    pub fn with_gated(name: &str, workload: &str) -> Option<Self> {
+        let mut device = Self::new(name)?;
+        device.gated(workload, "low");
+        device.start();
+        device.wait_for_running(&[workload]);
+        Some(device)
+    }
+
     /// A device whose agent finds no podman.
     pub fn without_podman(name: &str) -> Self {
         let directory = tempfile::Builder::new().prefix("dwng-").tempdir().unwrap();

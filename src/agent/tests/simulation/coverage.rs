@@ -35,9 +35,18 @@ pub(super) fn row(phase: Phase) -> usize {
     }
 }
 
-/// What can happen to a workload.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+/// The kinds, and a list of all.
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $kind:ident,)*) => {
+        /// What can happen to a workload.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub(super) enum Kind { $($(#[$doc])* $kind,)* }
+
+        const KINDS: &[Kind] = &[$(Kind::$kind),*];
+    };
+}
+
+kinds! {
     /// The same content with other profiles or another schedule.
     WishKept,
     WishChanged,
@@ -79,44 +88,6 @@ pub(super) enum Kind {
     Back,
     Crash,
 }
-
-const KINDS: [Kind; 32] = {
-    use Kind::*;
-    [
-        WishKept,
-        WishChanged,
-        WishGone,
-        WishHeld,
-        Allowed,
-        Forbidden,
-        Exited,
-        Pulled,
-        PodRuns,
-        PodFailed,
-        PodEnded,
-        PodBroken,
-        Gone,
-        Refused,
-        Lost,
-        LeftDone,
-        LeftFailed,
-        SeenRunning,
-        SeenBroken,
-        SeenNot,
-        SeenOther,
-        ListFailed,
-        Limited,
-        Probed,
-        Measured,
-        Discarded,
-        Pressed,
-        Relieved,
-        Tick,
-        Forward,
-        Back,
-        Crash,
-    ]
-};
 
 /// Why this kind never meets a workload in this phase, if that is so.
 fn unreachable(row: usize, kind: Kind) -> Option<&'static str> {
@@ -161,7 +132,7 @@ impl Coverage {
     /// Pairs that are visited less often than `least`, and pairs that are visited although they can't be.
     pub(super) fn wrong(&self, least: u64) -> Vec<String> {
         let mut wrong = Vec::new();
-        for (row, kind) in (0..PHASES).flat_map(|row| KINDS.map(|kind| (row, kind))) {
+        for (row, kind) in (0..PHASES).flat_map(|row| KINDS.iter().map(move |kind| (row, *kind))) {
             let visits = self.visits[row][kind as usize];
             let is_wrong = match unreachable(row, kind) {
                 Some(_) => visits > 0,
@@ -182,7 +153,7 @@ impl fmt::Display for Coverage {
         for name in PHASE_NAMES {
             write!(f, "{name:>11}")?;
         }
-        for kind in KINDS {
+        for &kind in KINDS {
             write!(f, "\n{:12}", format!("{kind:?}"))?;
             for row in 0..PHASES {
                 match unreachable(row, kind) {
@@ -191,8 +162,10 @@ impl fmt::Display for Coverage {
                 }
             }
         }
-        let reasons: BTreeSet<_> =
-            (0..PHASES).flat_map(|row| KINDS.map(|kind| unreachable(row, kind))).flatten().collect();
+        let reasons: BTreeSet<_> = (0..PHASES)
+            .flat_map(|row| KINDS.iter().map(move |kind| unreachable(row, *kind)))
+            .flatten()
+            .collect();
         for reason in reasons {
             write!(f, "\n-: {reason}")?;
         }
