@@ -15,7 +15,7 @@ use rustix::{
 use super::{reading::ask_and_leave, taking};
 use crate::support::{
     Device,
-    http::{answer, connect, exchange, post},
+    http::{GET_METRICS, answer, connect, exchange, post},
     is_alive, pause, poll,
 };
 
@@ -139,7 +139,7 @@ fn garbage_and_clients_that_never_read_are_survived() {
     }
     let mut deaf = connect(target.address).unwrap();
     deaf.set_write_timeout(Some(Duration::from_millis(300))).unwrap();
-    let requests = "GET /metrics HTTP/1.1\r\n\r\n".repeat(1000);
+    let requests = GET_METRICS.repeat(1000);
     while deaf.write_all(requests.as_bytes()).is_ok() {}
     target.is_unharmed();
 }
@@ -151,7 +151,7 @@ fn fill(target: &Target) {
         let body = format!("[{}]", (0..400).map(name).collect::<Vec<_>>().join(","));
         assert_eq!(post(target.address, &body).unwrap().0, 200);
     }
-    let (status, text) = exchange(target.address, "GET /metrics HTTP/1.1\r\n\r\n").unwrap();
+    let (status, text) = exchange(target.address, GET_METRICS).unwrap();
     assert!(status == 200 && text.len() > 1_000_000, "{status}, {} bytes", text.len());
 }
 
@@ -175,7 +175,7 @@ fn readers_that_never_take_large_answers_keep_no_client_out_and_nothing_in_memor
     // answers under way are 4 MiB at most; two more are being written and taken, and the allocators keep some room
     target.before += 10 * 1024 * 1024;
     target.is_unharmed();
-    let (status, text) = exchange(target.address, "GET /metrics HTTP/1.1\r\n\r\n").unwrap();
+    let (status, text) = exchange(target.address, GET_METRICS).unwrap();
     assert!(status == 200 && text.ends_with("# EOF\n"), "others still get answers");
 }
 
@@ -191,7 +191,7 @@ fn posts_are_quick_while_all_the_world_reads() {
                 let mut answers = 0;
                 while start.elapsed() < Duration::from_secs(4) {
                     // beyond a number they are refused
-                    match exchange(address, "GET /metrics HTTP/1.1\r\n\r\n") {
+                    match exchange(address, GET_METRICS) {
                         Ok((200, _)) => answers += 1,
                         Ok((status, _)) => assert_eq!(status, 503),
                         Err(_) => pause(20),

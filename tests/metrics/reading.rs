@@ -12,7 +12,7 @@ use rustix::process::Signal;
 use super::taking;
 use crate::support::{
     Device, Part,
-    http::{connect, exchange, post},
+    http::{GET_METRICS, connect, exchange, post},
     skip_without, workload,
 };
 
@@ -48,7 +48,7 @@ fn a_posted_metric_is_read_back_as_openmetrics() {
     assert_eq!(device.post("cpu", 20.5), 200);
     let condition = "device_worker_ng_condition{profile=\"p\",condition=\"low\"} 1.0\n";
     device.wait_for("the manifests to be read", || {
-        let (_, text) = exchange(device.address(), "GET /metrics HTTP/1.1\r\n\r\n").ok()?;
+        let (_, text) = exchange(device.address(), GET_METRICS).ok()?;
         text.contains(condition).then_some(())
     });
     let stream = connect(device.address()).unwrap();
@@ -93,7 +93,7 @@ fn another_program_s_parser_reads_the_metrics() {
     device.workload("camera", "true");
     assert_eq!(device.post("x", 1e-9), 200);
     let text = device.wait_for("the workload to be there", || {
-        let (_, text) = exchange(device.address(), "GET /metrics HTTP/1.1\r\n\r\n").ok()?;
+        let (_, text) = exchange(device.address(), GET_METRICS).ok()?;
         text.contains("workload=\"camera\"").then_some(text)
     });
     let mut child = run(python, PARSE).unwrap();
@@ -210,8 +210,7 @@ fn readers_and_posts_take_turns_on_one_connection() {
     let mut stream = connect(device.address()).unwrap();
     let post = "POST /metrics HTTP/1.1\r\nContent-Length: 22\r\n\r\n{\"name\":\"a\",\"value\":5}";
     // all at once: the answers come in order
-    let all =
-        ["GET / HTTP/1.1\r\n\r\n", post, "GET /metrics HTTP/1.1\r\n\r\n", post, "GET / HTTP/1.1\r\n\r\n"];
+    let all = ["GET / HTTP/1.1\r\n\r\n", post, GET_METRICS, post, "GET / HTTP/1.1\r\n\r\n"];
     stream.write_all(all.concat().as_bytes()).unwrap();
     let mut stream = BufReader::new(stream);
     for begin in ["<!doctype", "", "# TYPE", "", "<!doctype"] {
@@ -219,24 +218,22 @@ fn readers_and_posts_take_turns_on_one_connection() {
         assert_eq!(status, 200, "{body}");
         assert!(if begin.is_empty() { body.is_empty() } else { body.starts_with(begin) }, "{body:.40}");
     }
-    let (_, text) = exchange(device.address(), "GET /metrics HTTP/1.1\r\n\r\n").unwrap();
+    let (_, text) = exchange(device.address(), GET_METRICS).unwrap();
     assert!(text.contains("{name=\"a\"} 5.0\n"), "{text}");
 }
 
 #[test]
 fn an_agent_that_does_not_answer_costs_readers_a_503() {
     let device = taking("deaf-read");
-    assert_eq!(status(&device, "GET /metrics HTTP/1.1\r\n\r\n"), 200);
+    assert_eq!(status(&device, GET_METRICS), 200);
     device.freeze();
-    assert_eq!(status(&device, "GET /metrics HTTP/1.1\r\n\r\n"), 503);
+    assert_eq!(status(&device, GET_METRICS), 503);
     device.signal(Signal::CONT);
-    device.wait_for("an answer again", || {
-        (status(&device, "GET /metrics HTTP/1.1\r\n\r\n") == 200).then_some(())
-    });
+    device.wait_for("an answer again", || (status(&device, GET_METRICS) == 200).then_some(()));
     assert_eq!(post(device.address(), r#"{"name":"a","value":3}"#).unwrap().0, 200);
 }
 
 /// Asks so often that the kernel can't take all the answers on its behalf, and leaves them where they are.
 pub(super) fn ask_and_leave(mut stream: &TcpStream) {
-    _ = stream.write_all("GET /metrics HTTP/1.1\r\n\r\n".repeat(12).as_bytes());
+    _ = stream.write_all(GET_METRICS.repeat(12).as_bytes());
 }

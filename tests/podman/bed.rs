@@ -30,7 +30,7 @@ use device_worker_ng::{
 };
 use serde_json::{Value, json};
 
-use crate::support::{IMAGE, podman, podman_or_skip, proxy::Proxy};
+use crate::support::{IMAGE, podman, podman_or_skip, proxy::Proxy, skip};
 
 pub(crate) const ENGINE: Engine = Engine::Podman { rootless: false };
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -142,6 +142,14 @@ impl Bed {
     pub(crate) fn lacks_cgroups(&self) -> bool {
         let host = &self.ask("info")["host"];
         host["security"]["rootless"] == true && host["cgroupVersion"] == "v1"
+    }
+
+    /// The same; without them it says that the test is skipped.
+    pub(crate) fn has_cgroups_or_skip(&self) -> bool {
+        if self.lacks_cgroups() {
+            skip("rootless podman has no control groups here");
+        }
+        !self.lacks_cgroups()
     }
 
     /// The state of a container as podman tells it.

@@ -13,7 +13,7 @@ use device_worker_ng::agent::model::{
 use serde_json::{Value, json};
 
 use super::bed::{Bed, container, pod, states, workload};
-use crate::support::{Gate, IMAGE, SLEEP, poll, skip};
+use crate::support::{Gate, IMAGE, SLEEP, poll};
 
 const BUSY: &str = "while :; do :; done";
 
@@ -61,8 +61,8 @@ fn throttled(group: &Path) -> u64 {
 #[test]
 fn a_limit_binds_the_whole_pod_at_once_and_can_be_lifted_again() {
     let Some(bed) = Bed::new() else { return };
-    if bed.lacks_cgroups() {
-        return skip("rootless podman has no control groups here");
+    if !bed.has_cgroups_or_skip() {
+        return;
     }
     let workload = workload("busy", json!({ "containers": [container("a", BUSY), container("b", BUSY)] }));
     assert_eq!(bed.start(&workload).cpu, None);
@@ -84,8 +84,8 @@ fn a_limit_binds_the_whole_pod_at_once_and_can_be_lifted_again() {
 #[test]
 fn a_container_with_a_limit_of_its_own_has_it_again_when_the_pods_is_lifted() {
     let Some(bed) = Bed::new() else { return };
-    if bed.lacks_cgroups() {
-        return skip("rootless podman has no control groups here");
+    if !bed.has_cgroups_or_skip() {
+        return;
     }
     let workload = workload("own", json!({ "containers": [half()] }));
     bed.start(&workload);
@@ -109,8 +109,8 @@ fn bounded(name: &str, specification: Value) -> Arc<Workload> {
 #[test]
 fn init_containers_are_bound_already_and_by_a_limit_that_comes_meanwhile() {
     let Some(bed) = Bed::new() else { return };
-    if bed.lacks_cgroups() {
-        return skip("rootless podman has no control groups here");
+    if !bed.has_cgroups_or_skip() {
+        return;
     }
     let gate = Gate::new();
     let mut specification =
@@ -133,8 +133,8 @@ fn init_containers_are_bound_already_and_by_a_limit_that_comes_meanwhile() {
 #[test]
 fn a_container_with_a_higher_limit_of_its_own_starts_and_is_bound_by_the_pods() {
     let Some(bed) = Bed::new() else { return };
-    if bed.lacks_cgroups() {
-        return skip("rootless podman has no control groups here");
+    if !bed.has_cgroups_or_skip() {
+        return;
     }
     let workload = bounded("higher", json!({ "containers": [half()] }));
     let started = pod(bed.order(Task::Start(workload.clone(), Some(20_000))));

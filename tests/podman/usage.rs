@@ -16,7 +16,7 @@ use device_worker_ng::{
 use serde_json::json;
 
 use super::bed::{Bed, container, workload};
-use crate::support::{SLEEP, poll, skip};
+use crate::support::{SLEEP, poll};
 
 const MIB: u64 = 1 << 20;
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -55,8 +55,8 @@ fn memory_that_a_container_holds_is_its_pods_and_the_file_cache_is_no_pods() {
 #[test]
 fn processor_time_is_counted_from_a_pods_begin() {
     let Some(bed) = Bed::new() else { return };
-    if bed.lacks_cgroups() {
-        return skip("rootless podman has no control groups here");
+    if !bed.has_cgroups_or_skip() {
+        return;
     }
     let busy = workload("busy", json!({ "containers": [container("a", "while :; do :; done")] }));
     let modest = workload("lazy", json!({ "containers": [container("a", SLEEP)] }));
@@ -68,8 +68,8 @@ fn processor_time_is_counted_from_a_pods_begin() {
 #[test]
 fn a_pod_that_wants_more_processes_than_it_may_have_is_told_once() {
     let Some(bed) = Bed::new() else { return };
-    if bed.lacks_cgroups() {
-        return skip("rootless podman has no control groups here");
+    if !bed.has_cgroups_or_skip() {
+        return;
     }
     // until it is refused one: podman 4 gets to know the limit after the start
     let sleeps = "for i in 1 2 3 4 5 6 7 8 9 10 11 12; do sleep 0.2 & done; wait";

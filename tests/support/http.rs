@@ -19,6 +19,9 @@ pub fn request(body: &str) -> String {
     format!("POST /metrics HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n{body}", body.len())
 }
 
+/// Asks for all metrics.
+pub const GET_METRICS: &str = "GET /metrics HTTP/1.1\r\n\r\n";
+
 /// Sends these bytes on a connection of its own; the status and body of the answer.
 pub fn exchange(address: SocketAddr, request: &str) -> io::Result<(u16, String)> {
     let mut stream = connect(address)?;
