@@ -168,6 +168,9 @@ impl Device<'_> {
                     return Some(format!("it is not known whether the update of '{}' comes up", NAMES[name]));
                 }
                 let phase = self.agent.workloads.get(NAMES[name]).map(|tracked| tracked.phase);
+                if phase == Some(Phase::Running) && spec.is_some_and(|spec| self.rules.ends(spec)) {
+                    return Some(format!("the time of '{}' is not over", NAMES[name]));
+                }
                 let is_still = match phase {
                     None => true,
                     Some(Phase::Finished { .. }) => {
@@ -264,6 +267,7 @@ fn is_well(spec: Spec, pod: &SimPod) -> bool {
         ContainerState::Stuck(_) => false,
         ContainerState::Exited { code, .. } => match spec.restart() {
             _ if is_cron => true,
+            _ if spec.is_sidecar(&container.name) => false,
             RestartPolicy::Always => false,
             RestartPolicy::OnFailure => code == 0,
             RestartPolicy::Never => true,
@@ -273,6 +277,6 @@ fn is_well(spec: Spec, pod: &SimPod) -> bool {
     let is_sick = pod.sick && pod.containers.iter().any(is_asked);
     pod.containers.len() == spec.containers()
         && pod.containers.iter().all(tolerated)
-        && pod.some_run()
+        && pod.containers.iter().any(|it| it.state == ContainerState::Running && !spec.is_sidecar(&it.name))
         && !is_sick
 }

@@ -168,7 +168,9 @@ impl<'a> Device<'a> {
                 if let Task::Start(workload, _) = &order.task {
                     self.is_only_pod(&workload.id)?;
                 }
+                let recurs = self.is_still && self.rules.recurs(&order);
                 self.ordered[match order.task {
+                    _ if recurs => 1,
                     Task::List => 0,
                     Task::Look(_) => 1,
                     Task::Probe { .. } => 3,
@@ -420,6 +422,9 @@ impl<'a> Device<'a> {
             ) => at == order.ticket,
             _ => false,
         };
+        if let (Some(Phase::Looking { adopting: true, .. }), true, Some(name)) = (phase, own, name) {
+            self.rules.adopted(name);
+        }
         let met = self.outcome(&order, own, &result);
         let lists =
             self.pending.iter().any(|it| it.order.task == Task::List && it.order.engine == order.engine);
@@ -515,7 +520,7 @@ impl<'a> Device<'a> {
         let name = *name;
         let running = containers.iter_mut().filter(|it| it.state == ContainerState::Running);
         let mut any = false;
-        for container in running.take(if all { usize::MAX } else { 1 }) {
+        for container in running.skip(if all { 0 } else { nth % 2 }).take(if all { usize::MAX } else { 1 }) {
             (container.state, any) = (ended.clone(), true);
         }
         if !any {

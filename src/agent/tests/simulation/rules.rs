@@ -42,6 +42,8 @@ pub(super) enum Invariant {
     Finished,
     /// A running pod has the smallest limit that a condition which holds gives.
     Limits,
+    /// A pod has the time that it may be active, and no more; and sidecars don't outlast what they are for.
+    Ends,
     /// An update that was taken back isn't started again before it changes, and had its time.
     RolledBack,
     /// What came up last is what is returned to, whatever was asked for since.
@@ -124,6 +126,10 @@ struct Account {
     sick: Option<String>,
     /// Containers of it that have ended, as told last.
     ended: BTreeSet<String>,
+    /// When the present pod's time is over; none before it is known to run.
+    ends: Option<Duration>,
+    /// Only sidecars of the pod run.
+    lingers: bool,
     /// The agent was told of an end.
     alarmed: Duration,
     /// This process started this content first.
@@ -207,6 +213,22 @@ impl<'a> Rules<'a> {
             pulled: Pulled::new(),
             clinging: Pulled::new(),
         }
+    }
+
+    /// Whether a pod of this spec, which is a service, ends when its time is over.
+    pub(super) fn ends(&self, spec: Spec) -> bool {
+        spec.deadline().is_some() && matches!(spec.schedule(), Schedule::Service(_))
+    }
+
+    /// Whether the order is about a workload that ends and runs again by itself: its runs have a deadline.
+    pub(super) fn recurs(&self, order: &Order) -> bool {
+        let spec = about(&order.task).1.and_then(|id| self.catalogue.name(id)).and_then(|name| self.spec(name));
+        spec.is_some_and(|spec| spec.deadline().is_some() && !self.ends(spec))
+    }
+
+    /// A pod is taken over, whose time the agent doesn't know better: it counts from now.
+    pub(super) fn adopted(&mut self, name: usize) {
+        self.accounts[name].ends = None;
     }
 
     /// A new process knows what it is given: metrics and what the server said last.
@@ -351,6 +373,12 @@ impl<'a> Rules<'a> {
         match notice.reason {
             Reason::Restarted => {
                 (account.failures, account.not_before, account.may_finish_again) = (0, Duration::ZERO, true)
+            }
+            Reason::Failed
+                if notice.message.contains("activeDeadlineSeconds")
+                    && account.ends.is_none_or(|at| now.up < at) =>
+            {
+                return broken(Invariant::Ends, format!("its time ends at {:?}: {notice}", account.ends));
             }
             Reason::Flapping => {
                 let rest = format!("rests for {} s", account.rest.as_secs());
@@ -537,9 +565,14 @@ impl<'a> Rules<'a> {
             // What has finished is left to a person who starts it by hand; a pod that is there against all the agent knows
             // is dealt with after the next full look.
             let phase = agent.workloads.get(NAMES[*name]).map(|tracked| tracked.phase);
-            let waits = matches!(phase, Some(Phase::Finished { .. }))
-                || account.removal_refused.is_some_and(|at| now.up < at + REMOVE_AGAIN);
-            if waits || !runs {
+            let is_stuck = account.removal_refused.is_some_and(|at| now.up < at + REMOVE_AGAIN);
+            if is_stuck || !runs {
+                continue;
+            }
+            if account.lingers && account.spec.is_some_and(|spec| self.catalogue.id(spec) == id) {
+                return broken(Invariant::Ends, format!("only the sidecars of {id} run on"));
+            }
+            if matches!(phase, Some(Phase::Finished { .. })) {
                 continue;
             }
             let wrong = match account.spec {
@@ -560,6 +593,11 @@ impl<'a> Rules<'a> {
         for (name, account) in self.accounts.iter().enumerate() {
             let phase = agent.workloads.get(NAMES[name]).map(|tracked| tracked.phase);
             let (Some(spec), Some(Phase::Running)) = (account.spec, phase) else { continue };
+            if account.ends.is_some_and(|at| at <= now.up)
+                && account.removal_refused.is_none_or(|at| at + REMOVE_AGAIN <= now.up)
+            {
+                return broken(Invariant::Ends, format!("{spec} runs on, and its time is over"));
+            }
             if now.up < account.alarmed + LATE_LOOK || !self.wanted.allows(spec, &metrics) {
                 continue;
             }

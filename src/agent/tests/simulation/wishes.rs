@@ -5,7 +5,7 @@ use super::*;
 
 pub(super) const NAMES: [&str; 5] = ["a", "b", "c", "d", "e"];
 /// How many contents, schedules, conditions and definitions of the device's profiles there are.
-pub(super) const CONTENTS: usize = 3;
+pub(super) const CONTENTS: usize = 4;
 pub(super) const SCHEDULES: usize = 6;
 pub(super) const CONDITIONS: usize = 7;
 pub(super) const DEFINITIONS: usize = 4;
@@ -44,11 +44,22 @@ impl Spec {
     }
 
     pub(super) fn containers(self) -> usize {
-        [1, 2, 2][self.content]
+        [1, 2, 2, 2][self.content]
     }
 
     pub(super) fn restart(self) -> RestartPolicy {
-        [RestartPolicy::Always, RestartPolicy::OnFailure, RestartPolicy::Never][self.content]
+        let on_failure = RestartPolicy::OnFailure;
+        [RestartPolicy::Always, on_failure, RestartPolicy::Never, on_failure][self.content]
+    }
+
+    /// Whether the container is there for the others, and goes with them.
+    pub(super) fn is_sidecar(self, container: &str) -> bool {
+        self.content == 3 && container == "a"
+    }
+
+    /// How long its pod may be active.
+    pub(super) fn deadline(self) -> Option<Duration> {
+        (self.content == 3).then_some(500 * S)
     }
 
     pub(super) fn schedule(self) -> Schedule {
@@ -82,7 +93,7 @@ impl Spec {
     pub(super) fn images(self) -> &'static [&'static str] {
         match (self.content, self.name % 2) {
             (0, _) => &[BUILT_IN],
-            (1, _) => &["one", BUILT_IN],
+            (1 | 3, _) => &["one", BUILT_IN],
             (_, 0) => &["two", "three"],
             _ => &["two", "four"],
         }
@@ -90,13 +101,13 @@ impl Spec {
 
     /// The container that is asked whether it is well.
     pub(super) fn probed(self) -> &'static str {
-        ["a", "a", "b"][self.content]
+        ["a", "a", "b", "b"][self.content]
     }
 
     /// By its specification; the last content's image brings its own.
     fn probes(self) -> Vec<probe::Probes> {
         let (startup, liveness) = match self.content {
-            0 => (None, probe(30, 2, 0)),
+            0 | 3 => (None, probe(30, 2, 0)),
             1 => (Some(probe(5, 3, 0)), probe(30, 1, 20)),
             _ => return Vec::new(),
         };
@@ -115,6 +126,13 @@ impl Spec {
         for (at, image) in self.images().iter().enumerate() {
             content.specification.edit(|it| it["containers"][at]["image"] = (*image).into());
         }
+        if self.content == 3 {
+            content.specification.edit(|it| {
+                let mut sidecar = it["containers"].as_array_mut().unwrap().remove(0);
+                sidecar["restartPolicy"] = "Always".into();
+                it["initContainers"] = vec![sidecar].into();
+            });
+        }
         let listed = |(profile, conditions): &Conditioned| ListedProfile {
             name: (*profile).into(),
             conditions: conditions
@@ -125,7 +143,8 @@ impl Spec {
         Workload {
             restart: self.restart(),
             schedule: self.schedule(),
-            grace: S * [1, 10, 30][self.content],
+            grace: S * [1, 10, 30, 5][self.content],
+            deadline: self.deadline(),
             profiles: self.conditions().iter().map(listed).collect(),
             probes: self.probes(),
             ..Workload::new(content)
@@ -138,6 +157,9 @@ impl fmt::Display for Spec {
         write!(f, "'{}' ({:?}", NAMES[self.name], self.restart())?;
         if self.rootless {
             write!(f, ", rootless")?;
+        }
+        if let Some(limit) = self.deadline() {
+            write!(f, ", with a sidecar, for {limit:?}")?;
         }
         match self.schedule() {
             Schedule::Cron(cron) => write!(f, ", at {cron}")?,

@@ -161,7 +161,8 @@ impl Rules<'_> {
         if !pending.iter().any(is_its_start) {
             return broken(Invariant::OneOrder, format!("{}, which isn't under way", sentence(order)));
         }
-        if self.is_wanted(name, id, order, now).is_ok() {
+        let is_over = self.accounts[name].ends.is_some_and(|at| at <= now.up);
+        if !is_over && self.is_wanted(name, id, order, now).is_ok() {
             return broken(Invariant::Conditions, format!("{} for nothing", sentence(order)));
         }
         Ok(())
@@ -255,6 +256,8 @@ impl Rules<'_> {
         }
         let account = &mut self.accounts[name];
         account.started.get_or_insert(now.up);
+        account.lingers = false;
+        account.ends = account.spec.and_then(Spec::deadline).map(|limit| now.up + limit);
         account.probes.clear();
         (account.sick, account.ended) = (None, BTreeSet::new());
         if now.up < account.not_before {

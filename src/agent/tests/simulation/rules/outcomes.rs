@@ -162,7 +162,12 @@ impl Rules<'_> {
             }
             return;
         }
+        account.ends = account.ends.or(spec.deadline().map(|limit| now.up + limit));
+        let is_main = |it: &&Container| !spec.is_sidecar(&it.name);
+        let runs = |it: &Container| it.state == ContainerState::Running;
+        let main_runs = pod.containers.iter().filter(is_main).any(runs);
         let failed = pod.containers.iter().filter_map(|it| match it.state {
+            ContainerState::Exited { at, ran, .. } if !is_main(&it) => main_runs.then_some((at, ran)),
             ContainerState::Exited { code, at, ran } => match spec.restart() {
                 RestartPolicy::Always => Some((at, ran)),
                 RestartPolicy::OnFailure => (code != 0).then_some((at, ran)),
@@ -170,7 +175,10 @@ impl Rules<'_> {
             },
             _ => None,
         });
-        if let Some((at, ran)) = failed.min_by_key(|(at, _)| *at) {
+        let is_cron = matches!(spec.schedule(), Schedule::Cron(_));
+        let failed = failed.min_by_key(|(at, _)| *at).filter(|_| !is_cron);
+        account.lingers = !main_runs && failed.is_none() && pod.containers.iter().any(runs);
+        if let Some((at, ran)) = failed {
             account.sick = None; // that it was sick as well is no second failure
             if ran >= Backoff::CAP {
                 account.failures = 0;
