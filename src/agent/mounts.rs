@@ -16,6 +16,9 @@ fn parts(container: Value) -> Vec<(String, String)> {
 /// The socket for posts that the workload mounts itself, and what to do instead: a mount of a file is a mount of that
 /// very file, and each start of the agent makes another.
 pub fn lone_socket(workload: &Workload, sockets: &[PathBuf]) -> Option<String> {
+    if sockets.is_empty() || !workload.content.specification.mentions("hostPath") {
+        return None; // most: not worth being read
+    }
     let specification = workload.content.specification.value();
     let volumes = specification["volumes"].as_array().into_iter().flatten();
     let parts: Vec<_> = workload.content.containers().flat_map(parts).collect();

@@ -39,10 +39,9 @@ pub(super) enum PodStatus {
 /// are init containers that go on, are there for the others: a pod is as finished as these are, and a sidecar that ended
 /// is missed only as long as something is to run on.
 pub(super) fn judge(workload: &Workload, pod: &Pod) -> PodStatus {
-    let specification = workload.content.specification.value();
-    let expected = specification["containers"].as_array().map_or(0, Vec::len);
-    let init = specification["initContainers"].as_array().map_or(&[][..], Vec::as_slice);
-    let is_sidecar = |container: &Container| init.iter().any(|it| it["name"] == container.name);
+    let outline = workload.content.specification.outline();
+    let expected = outline.containers.len() + outline.sidecars.len();
+    let is_sidecar = |container: &Container| outline.is_sidecar(&container.name);
     if pod.containers.len() < expected {
         return PodStatus::Broken {
             cause: format!("its pod has {} of {expected} containers", pod.containers.len()),
@@ -203,6 +202,14 @@ mod tests {
     fn a_half_made_pod_and_one_with_a_stuck_container_are_broken() {
         let PodStatus::Broken { cause } = judge(&workload("w", 2), &Pod::default()) else { panic!() };
         assert_eq!(cause, "its pod has 0 of 2 containers");
+        let mut half = workload("w", 1);
+        half.content.specification.edit(|it| {
+            it["initContainers"] = serde_json::json!([{"name": "side", "restartPolicy": "Always"}]);
+        });
+        let name = "side".to_owned();
+        let sidecar = Container { name, state: Running, out_of_memory: None, healthcheck: None };
+        let alone = Pod { containers: vec![sidecar], ..Pod::default() };
+        assert!(matches!(judge(&half, &alone), PodStatus::Broken { .. }), "no end of the others");
         let PodStatus::Broken { cause } = judged(RestartPolicy::Never, &[Running, Stuck("created".into())])
         else {
             panic!()

@@ -6,13 +6,7 @@
 
 use std::{cmp::Reverse, sync::Arc};
 
-use serde_json::Value;
-
-use crate::agent::model::{
-    pressure::Resource,
-    quantity::{bytes, shown},
-    workload::Workload,
-};
+use crate::agent::model::{pressure::Resource, quantity::shown, workload::Workload};
 
 /// The annotation with a workload's priority: a whole number, 0 if there is none. In a manifest it carries the
 /// prefix `podman/`, as all that reach the device; the whole must have no second slash to be valid in Kubernetes.
@@ -41,7 +35,7 @@ impl Candidate {
             name: workload.name().into(),
             priority: priority(workload).unwrap_or_default(),
             used,
-            asked: asked(&workload.content.specification.value(), resource, default),
+            asked: workload.content.specification.outline().asks(resource, default.unwrap_or(0)),
         })
     }
 
@@ -76,27 +70,4 @@ pub(in crate::agent) fn priority(workload: &Workload) -> Result<i64, String> {
     text.trim()
         .parse()
         .map_err(|_| format!("the annotation {PRIORITY}, '{text}', is no whole number, so its priority is 0"))
-}
-
-/// What its containers may use together: of each the request, else the limit, else the default limit.
-fn asked(specification: &Value, resource: Resource, default: Option<u64>) -> u64 {
-    let (key, default) = match resource {
-        Resource::Memory => ("memory", default.unwrap_or(0)),
-        Resource::Disk => ("ephemeral-storage", 0),
-        Resource::Cpu => return 0, // no workload goes for it
-    };
-    let containers = specification["containers"].as_array().into_iter().flatten();
-    let asked = containers.map(|container| {
-        let resources = &container["resources"];
-        quantity(&resources["requests"][key]).or(quantity(&resources["limits"][key])).unwrap_or(default)
-    });
-    asked.fold(0, u64::saturating_add)
-}
-
-fn quantity(value: &Value) -> Option<u64> {
-    match value {
-        Value::String(text) => bytes(text),
-        Value::Number(number) => bytes(&number.to_string()),
-        _ => None,
-    }
 }

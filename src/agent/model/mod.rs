@@ -4,6 +4,7 @@
 //! | file | what it names |
 //! |---|---|
 //! | [`workload`] | a workload, its content and id; a source's whole wish |
+//! | [`outline`] | the little of a pod specification that rules need |
 //! | [`schedule`] | back-off and cron |
 //! | [`order`] | what an engine is asked to do, and what it answers |
 //! | [`probe`] | how a container is asked whether it is well |
@@ -31,6 +32,7 @@ pub mod gather;
 pub mod image;
 pub mod notice;
 pub mod order;
+pub mod outline;
 pub mod part;
 pub mod phase;
 pub mod pressure;

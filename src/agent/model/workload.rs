@@ -1,7 +1,14 @@
 //! What a workload is, once it has been read and found valid, and the id that its content gives it.
 
-use super::{confidential::Confidential, gather::gather, probe::Probes, schedule::Schedule};
-use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
+use super::{
+    confidential::Confidential, gather::gather, outline::Outline, probe::Probes, schedule::Schedule,
+};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use ring::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
@@ -54,13 +61,23 @@ impl fmt::Display for WorkloadId {
 
 /// A pod specification as its author wrote it. Kept as text, as most of it is read only when a pod is made: a tree of
 /// maps takes several times the memory.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(from = "Value", into = "Value")]
-pub struct Specification(Box<str>);
+pub struct Specification {
+    text: Box<str>,
+    /// Of one whose pod was looked at.
+    outline: OnceLock<Box<Outline>>,
+}
+
+impl PartialEq for Specification {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
 
 impl From<Value> for Specification {
     fn from(value: Value) -> Self {
-        Self(value.to_string().into())
+        Self { text: value.to_string().into(), outline: OnceLock::new() }
     }
 }
 
@@ -73,7 +90,17 @@ impl From<Specification> for Value {
 impl Specification {
     /// What it says.
     pub fn value(&self) -> Value {
-        serde_json::from_str(&self.0).unwrap_or_default() // it came from a value
+        serde_json::from_str(&self.text).unwrap_or_default() // it came from a value
+    }
+
+    /// The little of it that rules need, read the first time.
+    pub fn outline(&self) -> &Outline {
+        self.outline.get_or_init(|| Box::new(Outline::of(&self.value())))
+    }
+
+    /// Whether these words are in it somewhere: it need not be read for what they would say if not.
+    pub fn mentions(&self, words: &str) -> bool {
+        self.text.contains(words)
     }
 
     /// The same with a change.

@@ -222,7 +222,8 @@ impl<'a> Rules<'a> {
 
     /// Whether the order is about a workload that ends and runs again by itself: its runs have a deadline.
     pub(super) fn recurs(&self, order: &Order) -> bool {
-        let spec = about(&order.task).1.and_then(|id| self.catalogue.name(id)).and_then(|name| self.spec(name));
+        let spec =
+            about(&order.task).1.and_then(|id| self.catalogue.name(id)).and_then(|name| self.spec(name));
         spec.is_some_and(|spec| spec.deadline().is_some() && !self.ends(spec))
     }
 
