@@ -7,6 +7,7 @@
 //! | [`scenarios::convergence`] | pods that crash, vanish or are killed; engines that go away; nothing waits for another |
 //! | [`scenarios::engines`] | rootless podman, by its user's agent and beside the rootful one |
 //! | [`scenarios::health`] | containers that are not well get a new pod; slow starts are waited for |
+//! | [`scenarios::kinds`] | Kubernetes YAML as it is: Deployments and Services |
 //! | [`scenarios::pressure`] | the device comes first: reserves of memory and disk, default limits |
 //! | [`scenarios::secrets`] | Secrets reach the pods that name them, and stay nowhere else |
 //! | [`scenarios::log`] | what is logged and shown: never at the cost of the work, and nothing that others forge |

@@ -219,6 +219,7 @@ pub(crate) fn workload_with(name: &str, specification: Value, config_maps: Vec<V
         config_maps,
         secrets: Confidential::default(),
         auth: Confidential::default(),
+        aliases: Vec::new(),
         specification: specification.into(),
     }))
 }

@@ -443,7 +443,7 @@ fn every_manifest_and_every_configuration_in_the_documents_is_good() {
             let is_config = text.contains("SERVER: ");
             if is_config {
                 fs::write(&config, &text).unwrap();
-            } else if text.contains("kind: Edge") {
+            } else if text.contains("kind: ") {
                 fs::write(manifests.join("example.yaml"), &text).unwrap();
                 fs::write(&config, format!("MANIFESTS: {}\n", manifests.display())).unwrap();
             } else {

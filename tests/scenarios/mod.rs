@@ -6,6 +6,7 @@ mod documents;
 mod engines;
 mod foreign;
 mod health;
+mod kinds;
 mod log;
 mod manual;
 mod posts;

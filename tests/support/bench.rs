@@ -504,6 +504,7 @@ fn decisions(report: &mut Report) {
                 config_maps: Vec::new(),
                 secrets: Confidential::default(),
                 auth: Confidential::default(),
+                aliases: Vec::new(),
                 specification: json!({"containers": [{"name": "a", "image": "i"}]}).into(),
             });
             let conditions = vec![ListedCondition { name: format!("c{index}"), cpu: None }];

@@ -134,6 +134,9 @@ pub struct Content {
     /// Credentials for image registries, the text of a docker `config.json`; or null.
     #[serde(default)]
     pub auth: Confidential,
+    /// By which names other pods reach it, beside its own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub aliases: Vec<String>,
     /// What runs.
     pub specification: Specification,
 }
@@ -188,6 +191,9 @@ impl Content {
             if !value.is_null() {
                 whole[part] = value.clone();
             }
+        }
+        if !self.aliases.is_empty() {
+            whole["aliases"] = in_order(&self.aliases, Clone::clone).into();
         }
         // serde_json keeps objects sorted by key
         hex(digest(&SHA256, whole.to_string().as_bytes()).as_ref())

@@ -76,6 +76,7 @@ pub(crate) fn workload(name: &str, containers: usize) -> Workload {
         config_maps: Vec::new(),
         secrets: Confidential::default(),
         auth: Confidential::default(),
+        aliases: Vec::new(),
         specification: json!({ "containers": containers }).into(),
     })
 }

@@ -17,7 +17,8 @@ use crate::{
     agent::model::{gather::gather, workload::Desired},
     wire::{
         manifest::{
-            Allowance, Broken, Contents, Document, Problem, Severity, Source, assemble, expression_problems,
+            Allowance, Broken, Contents, Document, Problem, QUADLET, Severity, Source, assemble,
+            expression_problems,
         },
         strict::Mapping,
     },
@@ -35,6 +36,17 @@ pub(super) fn is_manifest(name: &str) -> bool {
     !name.starts_with(['.', '#']) && name.rsplit_once('.').is_some_and(|(_, extension)| is_known(extension))
 }
 
+/// Whether a file of this name is a Quadlet, which its author expects to run.
+fn is_quadlet(name: &str) -> bool {
+    const KINDS: [&str; 7] = ["build", "container", "image", "kube", "network", "pod", "volume"];
+    !name.starts_with('.') && name.rsplit_once('.').is_some_and(|(_, kind)| KINDS.contains(&kind))
+}
+
+/// Whether something is said of a file of this name.
+pub(super) fn is_of_interest(name: &str) -> bool {
+    is_manifest(name) || is_quadlet(name)
+}
+
 /// A directory of manifests.
 #[derive(Debug)]
 pub(super) struct Folder {
@@ -44,8 +56,8 @@ pub(super) struct Folder {
     /// Files that were never read yet, because they are being written.
     waiting: BTreeSet<String>,
     vanished: Vec<Vanished>,
-    /// The first file that is one too many.
-    refused: Option<Problem>,
+    /// Quadlets, and the first file that is one too many.
+    refused: Vec<Problem>,
 }
 
 /// What a file said that vanished while others came that can't be read.
@@ -96,7 +108,13 @@ impl Stamp {
 impl Folder {
     /// Knows nothing yet.
     pub(super) fn new(dir: PathBuf) -> Self {
-        Self { dir, files: BTreeMap::new(), waiting: BTreeSet::new(), vanished: Vec::new(), refused: None }
+        Self {
+            dir,
+            files: BTreeMap::new(),
+            waiting: BTreeSet::new(),
+            vanished: Vec::new(),
+            refused: Vec::new(),
+        }
     }
 
     /// Takes in what [`Folder::kept`] gave, perhaps in an earlier life. What this version doesn't understand any
@@ -134,13 +152,14 @@ impl Folder {
     /// # Errors
     /// The directory itself can't be read: everything stays as it was.
     pub(super) fn sync(&mut self, is_writing: &dyn Fn(&str) -> bool) -> io::Result<bool> {
-        let found = list(&self.dir)?;
+        let (found, refused) = list(&self.dir)?;
         let mut sought = Allowance::default().sought();
         let is_there = |(name, _): &(String, Known)| found.contains_key(name);
         let (files, gone) = split(std::mem::take(&mut self.files), is_there);
         self.files = files;
         let mut has_changed = !gone.is_empty();
-        (self.waiting, self.refused) = (BTreeSet::new(), None);
+        (self.waiting, self.refused) = (BTreeSet::new(), refused);
+        let mut is_full = false;
         let mut came = BTreeSet::new();
         let mut bytes: u64 =
             self.files.values().filter_map(|known| known.stamp).map(|stamp| stamp.size).sum();
@@ -161,7 +180,9 @@ impl Folder {
             let file: Arc<str> = Arc::from(name.as_str());
             if is_new && self.files.len() >= MOST_FILES {
                 let message = format!("is one too many: at most {MOST_FILES} files are read");
-                self.refused = Some(Problem::file(&file, message));
+                if !std::mem::replace(&mut is_full, true) {
+                    self.refused.push(Problem::file(&file, message));
+                }
                 continue;
             }
             has_changed = true;
@@ -271,8 +292,8 @@ impl Folder {
 fn protected(documents: &[&Document]) -> String {
     const MOST: usize = 5;
     let names = documents.iter().take(MOST).map(|document| {
-        let (kind, _, name) = document.key();
-        format!("{kind} `{name}`")
+        let (_, _, name) = document.key();
+        format!("{} `{name}`", document.kind())
     });
     let names: Vec<String> = names.collect();
     let more = match documents.len().saturating_sub(MOST) {
@@ -341,13 +362,17 @@ pub(super) fn told(mut problems: Vec<Problem>, dir: &Path) -> Vec<Problem> {
     problems
 }
 
-/// The directory's manifests, and what is known of each: links are followed.
-fn list(dir: &Path) -> io::Result<BTreeMap<String, io::Result<Metadata>>> {
-    let mut found = BTreeMap::new();
+/// The directory's manifests, and what is known of each: links are followed. And what is wrong with other files.
+fn list(dir: &Path) -> io::Result<(Files, Vec<Problem>)> {
+    let (mut found, mut others) = (Files::new(), Vec::new());
     for entry in fs::read_dir(dir)? {
         let entry = entry?;
         let name = entry.file_name().to_string_lossy().into_owned();
         if !is_manifest(&name) {
+            if is_quadlet(&name) && others.len() < MOST_PROBLEMS {
+                let problem = Problem::file(&Arc::from(name), QUADLET);
+                others.push(Problem { severity: Severity::Warning, ..problem });
+            }
             continue;
         }
         match fs::metadata(entry.path()) {
@@ -363,8 +388,11 @@ fn list(dir: &Path) -> io::Result<BTreeMap<String, io::Result<Metadata>>> {
             return Err(io::Error::other(format!("it holds more than {} files", 10 * MOST_FILES)));
         }
     }
-    Ok(found)
+    Ok((found, others))
 }
+
+/// By their names.
+type Files = BTreeMap<String, io::Result<Metadata>>;
 
 /// Without waiting, should the file turn out to be a pipe by now.
 fn read(path: &Path) -> io::Result<Vec<u8>> {

@@ -15,7 +15,7 @@ use rustix::{
     io::{Errno, Result},
 };
 
-use super::folder::is_manifest;
+use super::folder::is_of_interest;
 use crate::io::clock::awake;
 
 /// A writer that holds a file open longer is not waited for.
@@ -99,7 +99,7 @@ impl Watch {
             if name.starts_with("..") {
                 seen.change = true;
             }
-            if !is_manifest(&name) {
+            if !is_of_interest(&name) {
                 continue;
             }
             let begins = flags.contains(ReadFlags::MODIFY)

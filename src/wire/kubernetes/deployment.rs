@@ -270,6 +270,7 @@ mod tests {
             config_maps: vec![map],
             secrets: Confidential(json!({"s": {"password": "aHVudGVyMg=="}})),
             auth: Confidential::default(),
+            aliases: Vec::new(),
             specification: specification.into(),
         })
     }

@@ -12,8 +12,9 @@ use super::{
     document::Document,
     pod::{Kind, Use},
     problem::{MOST_WARNINGS, Problem, Severity},
-    resource::{ConfigMap, Device, REGISTRIES, Resource, WorkloadManifest},
+    resource::{ConfigMap, Device, Resource, WorkloadManifest},
     secret::Secret,
+    serving::Serving,
 };
 use crate::{
     agent::model::{
@@ -38,7 +39,7 @@ pub fn assemble(documents: &[&Document], broken: &[Broken], device_id: &str) -> 
     let mut problems = Vec::new();
     let unique = without_duplicates(documents, &mut problems);
     let mut devices = Vec::new();
-    let (mut maps, mut secrets) = (BTreeMap::new(), Vec::new());
+    let (mut maps, mut secrets, mut services) = (BTreeMap::new(), Vec::new(), Vec::new());
     for document in &unique {
         match &document.resource {
             Resource::Device(device) => devices.push((*document, device)),
@@ -48,7 +49,8 @@ pub fn assemble(documents: &[&Document], broken: &[Broken], device_id: &str) -> 
             Resource::Secret(secret) => {
                 secrets.push(secret);
             }
-            Resource::Workload(_) => {}
+            Resource::Service(service) => services.push((*document, service)),
+            Resource::Workload(_) | Resource::Claim { .. } | Resource::Meaningless { .. } => {}
         }
     }
     let device = this_device(&devices, device_id, &mut problems).map(|(_, device)| device);
@@ -57,12 +59,18 @@ pub fn assemble(documents: &[&Document], broken: &[Broken], device_id: &str) -> 
         ..Desired::default()
     };
     let none = BTreeMap::new();
+    let mut serving = Serving::new(&services);
     for document in unique {
         let Resource::Workload(manifest) = &document.resource else { continue };
         if !is_for(manifest, device, device_id) {
             desired.elsewhere.push(manifest.content.name.clone());
             continue;
         }
+        if manifest.is_off {
+            continue;
+        }
+        let served = serving.serve(manifest, &mut problems);
+        let manifest = served.as_ref().unwrap_or(manifest);
         let labels = device.map_or(&none, |device| &device.labels);
         let node = (device_id, Some(labels));
         match finish(manifest, &maps, &secrets, node) {
@@ -73,6 +81,7 @@ pub fn assemble(documents: &[&Document], broken: &[Broken], device_id: &str) -> 
             }
         }
     }
+    serving.finish(&desired.workloads, &mut problems);
     let known: BTreeSet<&str> = gather(desired.workloads.iter().map(|workload| workload.name()));
     let broken_names = broken.iter().filter_map(|broken| match broken {
         Broken::Workload(name) if !known.contains(name.as_str()) => Some(name.clone()),
@@ -112,9 +121,16 @@ fn without_duplicates<'a>(documents: &[&'a Document], problems: &mut Vec<Problem
     let mut first: BTreeMap<_, &Document> = BTreeMap::new();
     let mut unique = Vec::new();
     for document in documents {
-        let key @ (kind, _, name) = document.key();
+        let key @ (_, _, name) = document.key();
         if let Some(first) = first.get(&key) {
-            let message = format!("{kind} `{name}` has no effect: {} defines it first", first.place());
+            let (own, other) = (document.kind(), first.kind());
+            let message = match own == other {
+                true => format!("{own} `{name}` has no effect: {} defines it first", first.place()),
+                false => format!(
+                    "{own} `{name}` has no effect: {} has the {other} `{name}`, and a device runs one workload of a name",
+                    first.place()
+                ),
+            };
             let finding = Finding { field: Field::from(["metadata", "name"]), message };
             problems.push(document.problem(Severity::Error, finding));
         } else {
@@ -168,7 +184,7 @@ pub(in crate::wire) fn finish(
     (device_id, labels): (&str, Option<&BTreeMap<String, String>>),
 ) -> Result<Workload, Finding> {
     if let Some(node) = manifest.node.as_ref().filter(|_| manifest.content.engine != Engine::Kubernetes) {
-        node.check(device_id, labels)?;
+        node.check(device_id, labels, &manifest.at)?;
     }
     let workload = Workload {
         restart: manifest.restart,
@@ -182,7 +198,7 @@ pub(in crate::wire) fn finish(
     match libpod::problem(&workload) {
         None => Ok(workload),
         Some((field, message)) => {
-            let steps = Field::from(["spec", "pod", "spec"]).0.into_iter().chain(field.0);
+            let steps = manifest.at.0.iter().cloned().chain(field.0);
             Err(Finding { field: Field(steps.collect()), message })
         }
     }
@@ -230,12 +246,11 @@ fn content(
     if !used_secrets.is_empty() {
         content.secrets = Confidential(used_secrets.into());
     }
-    if let Some(name) = &manifest.registries {
-        let field = Field::from(REGISTRIES);
-        let secret = secret_of(name).ok_or_else(|| missing(&field, "Secret", name))?;
+    if let Some((name, field)) = &manifest.registries {
+        let secret = secret_of(name).ok_or_else(|| missing(field, "Secret", name))?;
         content.auth = auth(secret).map_err(|why| {
             let message = format!("the Secret `{name}` {why}");
-            Finding { field, message }
+            Finding { field: field.clone(), message }
         })?;
     }
     Ok(content)

@@ -5,8 +5,10 @@ use std::sync::Arc;
 use super::{
     allowance::{Allowance, MOST_DOCUMENTS},
     document::Document,
+    kind,
+    pod::Findings,
     problem::{MOST_WARNINGS, Problem, Severity},
-    resource::{self, Resource},
+    resource::Resource,
     source::Source,
 };
 use crate::wire::{
@@ -85,22 +87,21 @@ impl Contents {
         if value.is_null() {
             return;
         }
-        let broken = match resource::identity(&value) {
-            (Some("EdgeWorkload"), Some(name)) => Broken::Workload(name.to_owned()),
-            _ => Broken::Other,
+        let broken = match kind::workload(&value) {
+            Some(name) => Broken::Workload(name.to_owned()),
+            None => Broken::Other,
         };
-        match resource::read(value, allowance.was_accepted) {
-            Ok((mut resource, findings)) => {
-                let (faults, notes) = match &mut resource {
-                    Resource::Device(device) => (std::mem::take(&mut device.faults), Vec::new()),
-                    Resource::Workload(workload) => (Vec::new(), std::mem::take(&mut workload.notes)),
-                    _ => (Vec::new(), Vec::new()),
+        match kind::read(value, allowance.was_accepted) {
+            Ok((mut resource, Findings { warnings, notes, .. })) => {
+                let faults = match &mut resource {
+                    Resource::Device(device) => std::mem::take(&mut device.faults),
+                    _ => Vec::new(),
                 };
                 let mut tell = |severity, findings, what| {
                     self.problems.extend(problems(&source, file, allowance, severity, findings, what));
                 };
                 tell(Severity::Error, faults, "names are bad");
-                tell(Severity::Warning, findings, "things have no effect");
+                tell(Severity::Warning, warnings, "things have no effect");
                 tell(Severity::Note, notes, "things mean nothing here");
                 self.documents.push(Document { file: file.clone(), source, resource });
             }

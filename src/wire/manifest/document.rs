@@ -23,13 +23,25 @@ impl Document {
         &self.source
     }
 
-    /// Kind, namespace and name: what makes it the same resource in another version of the file.
+    /// Kind, namespace and name: what makes it the same resource in another version of the file. All kinds of workloads
+    /// are one here, as a device has one workload of a name.
     pub fn key(&self) -> (&'static str, &str, &str) {
         match &self.resource {
             Resource::Device(device) => ("EdgeDevice", "", &device.name),
             Resource::Workload(workload) => ("EdgeWorkload", "", &workload.content.name),
             Resource::ConfigMap(map) => ("ConfigMap", &map.namespace, &map.name),
             Resource::Secret(secret) => ("Secret", &secret.namespace, &secret.name),
+            Resource::Service(service) => ("Service", &service.namespace, &service.name),
+            Resource::Claim { name, namespace } => ("PersistentVolumeClaim", namespace, name),
+            Resource::Meaningless { kind, name, namespace } => (kind, namespace, name),
+        }
+    }
+
+    /// What its author calls it.
+    pub fn kind(&self) -> &'static str {
+        match &self.resource {
+            Resource::Workload(workload) => workload.kind,
+            _ => self.key().0,
         }
     }
 

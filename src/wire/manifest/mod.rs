@@ -1,7 +1,7 @@
-//! Manifests: `EdgeDevice`, `EdgeWorkload`, `ConfigMap` and `Secret` documents, as people write them into files.
+//! Manifests, as people write them into files: `EdgeDevice`, `EdgeWorkload`, and objects of Kubernetes (`kinds`).
 //!
 //! ```text
-//! bytes ─ yaml::documents ─► chunks ─ yaml::parse ─► JSON ─ resource::read ─► Document ─ assemble ─► Desired
+//! bytes ─ yaml::documents ─► chunks ─ yaml::parse ─► JSON ─ kind::read ─► Document ─ assemble ─► Desired
 //! ```
 //!
 //! A document is valid as a whole or broken as a whole; each says where and why, and none takes another down.
@@ -13,6 +13,8 @@ mod document;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
+mod kind;
+mod kinds;
 mod node;
 mod pod;
 mod probe;
@@ -21,6 +23,7 @@ mod profiles;
 pub(in crate::wire) mod resource;
 pub(in crate::wire) mod secret;
 mod select;
+mod serving;
 mod source;
 mod timing;
 
@@ -33,7 +36,7 @@ pub use contents::{Broken, Contents};
 pub use document::Document;
 pub(in crate::wire) use pod::restored;
 pub use problem::{Problem, Severity};
-pub use source::Source;
+pub use source::{QUADLET, Source};
 
 /// The stack that reading takes: `serde_yaml` goes 128 levels deep. Only what is used becomes memory.
 pub const STACK: usize = 1 << 20;

@@ -17,8 +17,8 @@ impl Node {
         &self,
         device_id: &str,
         labels: Option<&BTreeMap<String, String>>,
+        at: &Field,
     ) -> Result<(), Finding> {
-        let at = Field::from(["spec", "pod", "spec"]);
         if !self.name.is_empty() && self.name != device_id {
             let message = format!("is `{}`, and this device is `{device_id}`", self.name);
             return Err(Finding { field: at.then("nodeName"), message });

@@ -42,10 +42,14 @@ pub(super) fn read(
     was_accepted: bool,
 ) -> (PodSpec, Findings) {
     let (spec, found) = podspec::read(specification);
+    let is_accepted = was_accepted && !spec.containers.is_empty();
+    let findings = if is_accepted { Findings::default() } else { sorted(found, at, engine) };
+    (spec, findings)
+}
+
+/// What the findings mean for a workload on this engine, as seen from the document.
+pub(super) fn sorted(found: Vec<(Class, Finding)>, at: &Field, engine: Engine) -> Findings {
     let mut findings = Findings::default();
-    if was_accepted && !spec.containers.is_empty() {
-        return (spec, findings);
-    }
     for (class, mut finding) in found {
         finding.field.0.splice(0..0, at.0.iter().cloned());
         match (class, engine) {
@@ -59,7 +63,7 @@ pub(super) fn read(
             (Class::Refused | Class::Ignored | Class::Meaningless, Engine::Kubernetes) => {}
         }
     }
-    (spec, findings)
+    findings
 }
 
 /// What a [`Use`] refers to.

@@ -1,6 +1,6 @@
 //! Profiles, as devices define them and as workloads list them.
 
-use std::{collections::BTreeSet, fmt};
+use std::{collections::BTreeSet, fmt, ops::RangeInclusive};
 
 use serde::{
     Deserialize, Deserializer,
@@ -20,6 +20,9 @@ use crate::{
 
 /// More conditions on one device than this are taken for an accident.
 const MOST_CONDITIONS: usize = 1_000;
+
+/// What a condition may limit CPU time to. The kernel takes no quota under 1 ms; the upper end is 10,000 cores.
+pub(super) const CPU: RangeInclusive<u64> = 1_000..=1_000_000_000;
 
 /// An `EdgeDevice`'s profiles, as they are written.
 #[derive(Debug, Deserialize)]
@@ -181,10 +184,9 @@ impl<'de> Deserialize<'de> for Quota {
                 )
             }
 
-            // the kernel takes no quota under 1 ms; the upper end is 10,000 cores
             fn visit_u64<E: Error>(self, cpu: u64) -> Result<Quota, E> {
                 match cpu {
-                    1_000..=1_000_000_000 => Ok(Quota(Some(cpu))),
+                    _ if CPU.contains(&cpu) => Ok(Quota(Some(cpu))),
                     _ => Err(E::invalid_value(Unexpected::Unsigned(cpu), &self)),
                 }
             }

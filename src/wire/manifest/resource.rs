@@ -24,7 +24,7 @@ use crate::{
     wire::{
         field::{Field, Finding},
         names::{Key, Label, Subdomain},
-        podspec::PodSpec,
+        podspec::{PodSpec, container::Protocol, values::PortName},
         strict,
     },
 };
@@ -36,6 +36,18 @@ pub(super) enum Resource {
     Workload(Box<WorkloadManifest>),
     ConfigMap(ConfigMap),
     Secret(Secret),
+    Service(Service),
+    /// A `PersistentVolumeClaim`. podman makes what a pod names: there is nothing to know of it.
+    Claim {
+        name: String,
+        namespace: String,
+    },
+    /// A kind that means nothing on one device.
+    Meaningless {
+        kind: &'static str,
+        name: String,
+        namespace: String,
+    },
 }
 
 /// What this agent uses of an `EdgeDevice`.
@@ -50,9 +62,14 @@ pub(in crate::wire) struct Device {
     pub(super) expressions: Vec<Finding>,
 }
 
-/// An `EdgeWorkload`, which becomes a workload once its `ConfigMap`s and `Secret`s are found.
+/// An `EdgeWorkload`, or another kind with a pod, which becomes a workload once its `ConfigMap`s and `Secret`s are found.
 #[derive(Debug, Clone, PartialEq)]
 pub(in crate::wire) struct WorkloadManifest {
+    pub(super) kind: &'static str,
+    /// Where the specification stands.
+    pub(super) at: Field,
+    /// Nothing of it is to run, as its author says.
+    pub(super) is_off: bool,
     pub(super) device: Option<String>,
     pub(super) selector: Option<Selector>,
     /// Still without them.
@@ -64,8 +81,8 @@ pub(in crate::wire) struct WorkloadManifest {
     pub(super) profiles: Vec<ListedProfile>,
     pub(super) probes: Vec<Probes>,
     pub(super) uses: Vec<Use>,
-    /// The `Secret` with the credentials for image registries.
-    pub(super) registries: Option<String>,
+    /// The `Secret` with the credentials for image registries, and where it is named.
+    pub(super) registries: Option<(String, Field)>,
     /// Which device its pod is for.
     pub(super) node: Option<Node>,
     /// What means nothing on one device.
@@ -80,54 +97,28 @@ pub(in crate::wire) struct ConfigMap {
     pub(super) whole: Value,
 }
 
+/// A `Service`: another name of the pods that it selects, and ports of the device that lead to them.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Service {
+    pub(super) name: String,
+    pub(super) namespace: String,
+    pub(super) selector: BTreeMap<String, String>,
+    pub(super) ports: Vec<Leading>,
+}
+
+/// A port of a [`Service`].
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Leading {
+    /// Where clients ask on a cluster.
+    pub(super) port: u16,
+    pub(super) target: PortName,
+    pub(super) protocol: Protocol,
+    /// Those of the device that lead there, too.
+    pub(super) host_ports: Vec<u16>,
+}
+
 /// Where a workload names the `Secret` with its credentials for image registries.
-pub(super) const REGISTRIES: [&str; 4] = ["spec", "imageRegistries", "secretRef", "name"];
-
-/// Kind and name, as far as a document says them: known of broken documents too.
-pub(super) fn identity(document: &Value) -> (Option<&str>, Option<&str>) {
-    (document["kind"].as_str(), document["metadata"]["name"].as_str())
-}
-
-/// Reads a document, and says what in it has no effect.
-pub(super) fn read(document: Value, was_accepted: bool) -> Result<(Resource, Vec<Finding>), Vec<Finding>> {
-    let kind = document["kind"].as_str().ok_or_else(|| Finding::new(["kind"], "is missing"))?;
-    let expected = match kind {
-        "EdgeDevice" | "EdgeWorkload" => "management.project-flotta.io/v1alpha1",
-        "ConfigMap" | "Secret" => "v1",
-        other => {
-            let known = "EdgeDevice, EdgeWorkload, ConfigMap and Secret";
-            return Err(
-                Finding::new(["kind"], format!("`{other}` is unknown here: {known} are known")).into()
-            );
-        }
-    };
-    match document["apiVersion"].as_str() {
-        Some(version) if version == expected => {}
-        Some(other) => {
-            let message = format!("must be `{expected}` for this kind, not `{other}`");
-            return Err(Finding::new(["apiVersion"], message).into());
-        }
-        None => return Err(Finding::new(["apiVersion"], format!("is missing: write `{expected}`")).into()),
-    }
-    Ok(match kind {
-        "EdgeDevice" => {
-            let (device, findings) = read_device(&document)?;
-            (Resource::Device(device), findings)
-        }
-        "EdgeWorkload" => {
-            let (manifest, findings) = read_workload(document, was_accepted)?;
-            (Resource::Workload(Box::new(manifest)), findings)
-        }
-        "ConfigMap" => {
-            let (map, findings) = read_config_map(document)?;
-            (Resource::ConfigMap(map), findings)
-        }
-        _ => {
-            let (secret, findings) = Secret::read(&document)?;
-            (Resource::Secret(secret), findings)
-        }
-    })
-}
+const REGISTRIES: [&str; 4] = ["spec", "imageRegistries", "secretRef", "name"];
 
 /// Deserializes a document; the findings are the fields that nothing knows.
 fn typed<'de, T: Deserialize<'de>>(
@@ -298,15 +289,17 @@ fn for_a_cluster(
     Ok(())
 }
 
-fn warn_of(cron: &Cron, has_retry: bool, findings: &mut Vec<Finding>) {
+/// What is odd about a schedule that stands there, perhaps beside a back-off.
+pub(super) fn warn_of(cron: &Cron, retry: Option<Field>, at: &Field, findings: &mut Vec<Finding>) {
+    let mut warn = |field: &Field, message: String| findings.push(Finding { field: field.clone(), message });
     if cron.has_backslash() {
-        findings.push(Finding::new(["spec", "cron"], "`\\` is taken for `/`"));
+        warn(at, "`\\` is taken for `/`".to_owned());
     }
     if cron.is_never() {
-        findings.push(Finding::new(["spec", "cron"], "never comes: no date that it names exists"));
+        warn(at, "never comes: no date that it names exists".to_owned());
     }
-    if has_retry {
-        findings.push(Finding::new(["spec", "retry"], "has no effect beside `spec.cron`"));
+    if let Some(retry) = retry {
+        warn(&retry, format!("has no effect beside `{at}`"));
     }
 }
 
@@ -342,7 +335,8 @@ pub(in crate::wire) fn read_workload(
         for_a_cluster(&spec, cron.take().is_some(), &pod, &mut findings)?;
     }
     if let Some(cron) = &cron {
-        warn_of(cron, spec.retry.is_some(), &mut findings);
+        let retry = spec.retry.is_some().then(|| Field::from(["spec", "retry"]));
+        warn_of(cron, retry, &Field::from(["spec", "cron"]), &mut findings);
     }
     let registries = registries(spec.image_registries.as_ref())?;
     let profiles: Vec<ListedProfile> =
@@ -350,6 +344,9 @@ pub(in crate::wire) fn read_workload(
     let rootless = spec.rootless.unwrap_or(false);
     let probes = pod::probes(&pod, &pod_field, rootless, &mut findings);
     let manifest = WorkloadManifest {
+        kind: "EdgeWorkload",
+        at: pod_field.clone(),
+        is_off: false,
         device: spec.device.filter(|name| !name.is_empty()),
         selector: spec.device_selector,
         restart: pod::restart(&pod),
@@ -358,7 +355,7 @@ pub(in crate::wire) fn read_workload(
         uses: pod::uses(&pod, &pod_field),
         node: (!was_accepted).then_some(Node { name: pod.node_name, selector: pod.node_selector }),
         notes: found.notes,
-        registries,
+        registries: registries.map(|name| (name, Field::from(REGISTRIES))),
         schedule: match cron {
             Some(cron) => Schedule::Cron(cron),
             None => Schedule::Service(spec.retry.map(|retry| retry.0).unwrap_or_default()),
@@ -374,6 +371,7 @@ pub(in crate::wire) fn read_workload(
             config_maps: Vec::new(),
             secrets: Confidential::default(),
             auth: Confidential::default(),
+            aliases: Vec::new(),
             specification: document.pointer_mut("/spec/pod/spec").map(Value::take).unwrap_or_default().into(),
         },
     };
@@ -381,7 +379,7 @@ pub(in crate::wire) fn read_workload(
 }
 
 /// Only what carries the `podman/` prefix reaches the pod, and without it: as the server does it.
-fn for_the_pod(pairs: Option<BTreeMap<String, String>>) -> Vec<(String, String)> {
+pub(super) fn for_the_pod(pairs: Option<BTreeMap<String, String>>) -> Vec<(String, String)> {
     let stripped = pairs.into_iter().flatten().filter_map(|(key, value)| {
         let key = key.strip_prefix("podman/").filter(|key| !key.is_empty())?;
         Some((key.to_owned(), value))

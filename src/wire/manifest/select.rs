@@ -13,6 +13,10 @@ pub(super) struct Selector {
 }
 
 impl Selector {
+    pub(super) fn new(labels: BTreeMap<String, String>, requirements: Vec<Requirement>) -> Self {
+        Self { match_labels: Some(labels), match_expressions: Some(requirements) }
+    }
+
     pub(super) fn matches(&self, labels: &BTreeMap<String, String>) -> bool {
         self.match_labels.iter().flatten().all(|(key, value)| labels.get(key) == Some(value))
             && self.match_expressions.iter().flatten().all(|requirement| requirement.matches(labels))
@@ -21,7 +25,7 @@ impl Selector {
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "RequirementFields")]
-struct Requirement {
+pub(super) struct Requirement {
     key: String,
     operator: Operator,
     values: Vec<String>,
@@ -35,7 +39,7 @@ struct RequirementFields {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-enum Operator {
+pub(super) enum Operator {
     In,
     NotIn,
     Exists,
@@ -46,8 +50,14 @@ impl TryFrom<RequirementFields> for Requirement {
     type Error = String;
 
     fn try_from(fields: RequirementFields) -> Result<Self, String> {
-        let RequirementFields { key, operator, values } = fields;
-        let values = values.unwrap_or_default();
+        Self::new(fields.key, fields.operator, fields.values.unwrap_or_default())
+    }
+}
+
+impl Requirement {
+    /// # Errors
+    /// The operator takes values and has none, or the other way round.
+    pub(super) fn new(key: String, operator: Operator, values: Vec<String>) -> Result<Self, String> {
         let takes_values = matches!(operator, Operator::In | Operator::NotIn);
         if takes_values == values.is_empty() {
             let need = if takes_values { "needs" } else { "takes no" };
@@ -55,9 +65,7 @@ impl TryFrom<RequirementFields> for Requirement {
         }
         Ok(Self { key, operator, values })
     }
-}
 
-impl Requirement {
     fn matches(&self, labels: &BTreeMap<String, String>) -> bool {
         let value = labels.get(&self.key);
         let is_listed = value.is_some_and(|value| self.values.contains(value));

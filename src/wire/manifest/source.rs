@@ -71,6 +71,9 @@ impl Source {
             line: Some(self.first_line()),
             ..Problem::file(file, "can't be read as YAML")
         };
+        if is_unit(&self.text) {
+            return Problem { message: QUADLET.to_owned(), ..problem };
+        }
         // the reader may quote what it stumbles over
         let letters = self.text.chars().filter(|c| c.is_alphanumeric() || *c == ':');
         let is_quotable = !letters.collect::<String>().contains("kind:Secret");
@@ -85,6 +88,20 @@ impl Source {
         }
         problem
     }
+}
+
+/// What to say of a Quadlet.
+pub const QUADLET: &str = "is a Quadlet, which systemd reads from /etc/containers/systemd, not the agent. Start it there \
+                           once, then make a manifest of it: `podman generate kube CONTAINER > FILE.yaml`";
+
+/// Whether it is a unit of systemd's: nothing else begins with the name of a section.
+fn is_unit(text: &str) -> bool {
+    const SECTIONS: [&str; 9] =
+        ["Container", "Pod", "Kube", "Volume", "Network", "Image", "Build", "Unit", "Service"];
+    let mut lines = text.lines().map(str::trim);
+    let first = lines.find(|line| !line.is_empty() && !line.starts_with(['#', ';']) && *line != "---");
+    let section = first.and_then(|line| line.strip_prefix('[')?.strip_suffix(']'));
+    section.is_some_and(|section| SECTIONS.contains(&section))
 }
 
 /// The text with each ` at line N column` moved down by some lines.

@@ -37,6 +37,10 @@ pub struct Table {
 type Reasons = &'static [(&'static str, &'static str)];
 
 impl Table {
+    /// Without fields.
+    pub const BARE: Self =
+        Self { kind: "", place: "", required: "", obeyed: "", ignored: &[], meaningless: &[], refused: &[] };
+
     /// What becomes of the field of this name, if there is one.
     pub fn fate(&self, name: &str) -> Option<Fate> {
         let is_in = |names: &str| names.split_ascii_whitespace().any(|known| known == name);

@@ -2,13 +2,15 @@
 //! [documentation](../../../docs/podspec.md) is made.
 
 use super::fate::Table;
+pub use kinds::KINDS;
 
+mod kinds;
 #[cfg(test)]
 mod tests;
 
 /// The table of a type; one without fields, if there is none.
 pub(super) fn of(kind: &str) -> &'static Table {
-    TABLES.iter().find(|table| table.kind == kind).unwrap_or(&BARE)
+    TABLES.iter().chain(KINDS).find(|table| table.kind == kind).unwrap_or(&BARE)
 }
 
 /// A pod or a container, if it has a field of this name: most that stands at the wrong place belongs to one of both.
@@ -16,8 +18,7 @@ pub(super) fn with(name: &str) -> Option<&'static Table> {
     TABLES.iter().take(2).find(|table| table.fate(name).is_some())
 }
 
-const BARE: Table =
-    Table { kind: "", place: "", required: "", obeyed: "", ignored: &[], meaningless: &[], refused: &[] };
+const BARE: Table = Table::BARE;
 
 const NO_DISK: &str = "a device has no such disks: mount it on the device, and use `hostPath`";
 const NO_CLOUD: &str = "it is a cloud's disk: use `hostPath` or `persistentVolumeClaim`";

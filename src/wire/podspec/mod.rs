@@ -18,12 +18,12 @@ pub mod env;
 pub mod fate;
 pub mod fates;
 pub mod lifecycle;
-mod nearest;
+pub mod nearest;
 pub mod pod;
 pub mod probe;
 pub mod reader;
 pub mod security;
-mod types;
+pub mod types;
 pub mod values;
 pub mod volumes;
 
@@ -41,12 +41,18 @@ use crate::wire::field::{Field, Finding, Step};
 /// The specification, and what is wrong with it.
 pub(in crate::wire) fn read(specification: &Value) -> (PodSpec, Vec<(Class, Finding)>) {
     let mut notes = Notes::default();
-    let spec = PodSpec::read(specification, &mut notes);
-    checks::check(&spec, &mut notes);
+    let spec = PodSpec::checked(specification, &mut notes);
     (spec, notes.found)
 }
 
 impl PodSpec {
+    /// Reads it where the notes stand, with what its shape alone doesn't say.
+    pub(in crate::wire) fn checked(specification: &Value, notes: &mut Notes) -> Self {
+        let spec = Self::read(specification, notes);
+        checks::check(&spec, notes);
+        spec
+    }
+
     /// Of a workload that was accepted before.
     pub fn of(specification: &Value) -> Self {
         Self::read(specification, &mut Notes::default())

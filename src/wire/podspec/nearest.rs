@@ -3,7 +3,7 @@
 use super::{fate::Table, fates};
 
 /// The word that is most like the given one, if any is like it at all.
-pub(super) fn nearest<'a>(given: &str, words: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+pub(in crate::wire) fn nearest<'a>(given: &str, words: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let plain = given.to_ascii_lowercase();
     let most = match plain.len() {
         0..=3 => 1,

@@ -39,7 +39,7 @@ pub enum Class {
 #[derive(Debug, Default)]
 pub struct Notes {
     at: Field,
-    pub(super) found: Vec<(Class, Finding)>,
+    pub(in crate::wire) found: Vec<(Class, Finding)>,
     /// How many of each class.
     counts: [usize; 6],
 }
@@ -54,12 +54,12 @@ pub trait Read: Sized {
 }
 
 impl Notes {
-    pub(super) fn add(&mut self, class: Class, message: impl Into<String>) {
+    pub(in crate::wire) fn add(&mut self, class: Class, message: impl Into<String>) {
         self.push(class, message.into());
     }
 
     /// About a field further in.
-    pub(super) fn add_at(&mut self, key: &str, class: Class, message: impl Into<String>) {
+    pub(in crate::wire) fn add_at(&mut self, key: &str, class: Class, message: impl Into<String>) {
         self.enter(key.into());
         self.push(class, message.into());
         self.leave(1);
@@ -79,7 +79,7 @@ impl Notes {
         self.counts[class as usize] >= MOST
     }
 
-    pub(super) fn shape(&mut self, wanted: &str, value: &Value) {
+    pub(in crate::wire) fn shape(&mut self, wanted: &str, value: &Value) {
         let hint = match value {
             Value::Number(_) | Value::Bool(_) if wanted == "a text" => ": put it in quotes",
             _ => "",
@@ -87,7 +87,11 @@ impl Notes {
         self.add(Class::Shape, format!("must be {wanted}, not {}{hint}", kind(value)));
     }
 
-    pub(super) fn below<T>(&mut self, step: impl Into<Step>, read: impl FnOnce(&mut Self) -> T) -> T {
+    pub(in crate::wire) fn below<T>(
+        &mut self,
+        step: impl Into<Step>,
+        read: impl FnOnce(&mut Self) -> T,
+    ) -> T {
         self.enter(step.into());
         let value = read(self);
         self.leave(1);
@@ -95,14 +99,14 @@ impl Notes {
     }
 
     /// Several steps in.
-    pub(super) fn at<const N: usize>(&mut self, steps: [Step; N], read: impl FnOnce(&mut Self)) {
+    pub(in crate::wire) fn at<const N: usize>(&mut self, steps: [Step; N], read: impl FnOnce(&mut Self)) {
         steps.into_iter().for_each(|step| self.enter(step));
         read(self);
         self.leave(N);
     }
 
     /// Whether anything is wrong further in.
-    pub(super) fn has_any_below(&self, steps: &[&str]) -> bool {
+    pub(in crate::wire) fn has_any_below(&self, steps: &[&str]) -> bool {
         let at: Vec<Step> =
             self.at.0.iter().cloned().chain(steps.iter().map(|step| Step::from(*step))).collect();
         self.found.iter().any(|(_, finding)| finding.field.0.starts_with(&at))
@@ -118,7 +122,7 @@ impl Notes {
         }
     }
 
-    pub(super) fn field<T: Read>(&mut self, fields: Option<&Map<String, Value>>, key: &str) -> T {
+    pub(in crate::wire) fn field<T: Read>(&mut self, fields: Option<&Map<String, Value>>, key: &str) -> T {
         let value = self.enter_field(fields, key);
         let read = T::read(value, self);
         self.leave(1);
@@ -154,7 +158,7 @@ impl Notes {
     }
 
     /// The fields of a mapping, each judged by the table of its type.
-    pub(super) fn mapping<'a>(
+    pub(in crate::wire) fn mapping<'a>(
         &mut self,
         value: &'a Value,
         kind: &'static str,
@@ -193,7 +197,7 @@ impl Notes {
     }
 
     /// Asks whether the most similar of the words was meant. That takes its time: not where nothing is told any more.
-    pub(super) fn hint<'a>(&self, given: &str, words: impl Iterator<Item = &'a str>) -> String {
+    pub(in crate::wire) fn hint<'a>(&self, given: &str, words: impl Iterator<Item = &'a str>) -> String {
         const MOST_WORDS: usize = 200;
         let near =
             (!self.is_full(Class::Value)).then(|| nearest::nearest(given, words.take(MOST_WORDS))).flatten();
@@ -201,7 +205,7 @@ impl Notes {
     }
 
     /// The number of the word among those allowed; without one, or where it is none of them, the first.
-    pub(super) fn word(&mut self, value: &Value, words: &[&str]) -> usize {
+    pub(in crate::wire) fn word(&mut self, value: &Value, words: &[&str]) -> usize {
         let given = match value {
             Value::Null => return 0,
             Value::String(text) if text.is_empty() => return 0,
@@ -219,7 +223,7 @@ impl Notes {
     }
 
     /// A whole number within bounds, which are not checked for one that isn't there.
-    pub(super) fn whole(&mut self, value: &Value, least: i64, most: i64) -> i64 {
+    pub(in crate::wire) fn whole(&mut self, value: &Value, least: i64, most: i64) -> i64 {
         match value {
             Value::Null => return 0,
             Value::Number(number) => match number.as_i64() {
@@ -234,7 +238,7 @@ impl Notes {
         0
     }
 
-    pub(super) fn text<'a>(&mut self, value: &'a Value) -> &'a str {
+    pub(in crate::wire) fn text<'a>(&mut self, value: &'a Value) -> &'a str {
         match value {
             Value::Null => "",
             Value::String(text) => text,
@@ -246,7 +250,7 @@ impl Notes {
     }
 
     /// A text that must be of a certain form; one that isn't is kept as nothing.
-    pub(super) fn formed<T: Default, E: Display>(
+    pub(in crate::wire) fn formed<T: Default, E: Display>(
         &mut self,
         value: &Value,
         form: impl FnOnce(&str) -> Result<T, E>,

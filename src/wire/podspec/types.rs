@@ -19,7 +19,7 @@ macro_rules! mapping {
         impl $name {
             /// The names of the fields that are read.
             #[cfg(test)]
-            pub(in crate::wire::podspec) const KEYS: (&'static str, &'static [&'static str]) =
+            pub(in crate::wire) const KEYS: (&'static str, &'static [&'static str]) =
                 (stringify!($name), &[$($crate::wire::podspec::types::key!($field $($key)?)),*]);
         }
     };
@@ -53,7 +53,7 @@ macro_rules! key {
 }
 
 /// How long it is in camel case.
-pub(in crate::wire::podspec) const fn camel_len(snake: &str) -> usize {
+pub(in crate::wire) const fn camel_len(snake: &str) -> usize {
     let (snake, mut at, mut len) = (snake.as_bytes(), 0, 0);
     while at < snake.len() {
         len += (snake[at] != b'_') as usize;
@@ -63,7 +63,7 @@ pub(in crate::wire::podspec) const fn camel_len(snake: &str) -> usize {
 }
 
 /// `hostNetwork` of `host_network`.
-pub(in crate::wire::podspec) const fn camel<const LEN: usize>(snake: &str) -> [u8; LEN] {
+pub(in crate::wire) const fn camel<const LEN: usize>(snake: &str) -> [u8; LEN] {
     let (snake, mut at, mut len) = (snake.as_bytes(), 0, 0);
     let mut camel = [0; LEN];
     while at < snake.len() {
@@ -99,4 +99,4 @@ macro_rules! words {
     };
 }
 
-pub(in crate::wire::podspec) use {key, mapping, word, words};
+pub(in crate::wire) use {key, mapping, word, words};

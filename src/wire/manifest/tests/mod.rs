@@ -275,7 +275,7 @@ fn other_kinds_and_versions_are_errors() {
     for (text, expected) in [
         ("kind: EdgeDevice", "line 1: apiVersion: is missing: write `management.project-flotta.io/v1alpha1`"),
         ("apiVersion: v1\nkind: EdgeDevice", "line 1: apiVersion: must be `management"),
-        ("apiVersion: apps/v1\nkind: Deployment", "line 2: kind: `Deployment` is unknown here"),
+        ("apiVersion: v1\nkind: Widget", "line 2: kind: `Widget` is unknown here"),
         ("apiVersion: v1", "line 1: kind: is missing"),
         ("- 1", "line 1: kind: is missing"),
         ("hello", "line 1: kind: is missing"),

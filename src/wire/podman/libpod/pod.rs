@@ -55,7 +55,9 @@ pub(super) fn request(asking: &Asking, cpu: CpuLimit) -> PodRequest {
     };
     if !spec.host_network {
         request.hostname = if spec.hostname.is_empty() { id.to_owned() } else { spec.hostname.clone() };
-        let aliases = vec![short_name(asking.workload).into_owned()];
+        let mut aliases = vec![short_name(asking.workload).into_owned()];
+        let others = asking.workload.content.aliases.iter().filter(|it| **it != aliases[0]).cloned();
+        aliases.extend(others.collect::<Vec<_>>());
         request.networks.insert(NETWORK, Network { aliases });
     }
     for port in published(spec) {

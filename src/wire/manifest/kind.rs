@@ -1,0 +1,83 @@
+//! Which kind a document is, and who reads it.
+
+use serde_json::Value;
+
+use super::{
+    kinds,
+    pod::Findings,
+    resource::{self, Resource},
+    secret::Secret,
+};
+use crate::wire::{field::Finding, podspec::nearest};
+
+const FLOTTA: &str = "management.project-flotta.io/v1alpha1";
+
+/// Those that have readers of their own; the others are Kubernetes' objects.
+const KNOWN: [(&str, &str); 4] =
+    [("EdgeDevice", FLOTTA), ("EdgeWorkload", FLOTTA), ("ConfigMap", "v1"), ("Secret", "v1")];
+
+/// The name of the workload that a document was meant to define, as far as it says so: also of a broken one.
+pub(super) fn workload(document: &Value) -> Option<&str> {
+    let kind = document["kind"].as_str()?;
+    (kind == "EdgeWorkload" || kinds::is_workload(kind)).then(|| document["metadata"]["name"].as_str())?
+}
+
+/// Reads a document, and says what in it has no effect.
+pub(super) fn read(document: Value, was_accepted: bool) -> Result<(Resource, Findings), Vec<Finding>> {
+    let Some(kind) = document["kind"].as_str() else {
+        let message = match document["services"].is_object() {
+            true => COMPOSE,
+            false => "is missing",
+        };
+        return Err(Finding::new(["kind"], message).into());
+    };
+    let known = KNOWN.iter().copied().chain(kinds::known());
+    let Some((kind, expected)) = known.clone().find(|(known, _)| *known == kind) else {
+        return Err(Finding::new(["kind"], unknown(kind, known.map(|it| it.0))).into());
+    };
+    match document["apiVersion"].as_str() {
+        Some(version) if version == expected => {}
+        Some(other) => {
+            let message = format!("must be `{expected}` for this kind, not `{other}`");
+            return Err(Finding::new(["apiVersion"], message).into());
+        }
+        None => return Err(Finding::new(["apiVersion"], format!("is missing: write `{expected}`")).into()),
+    }
+    let with = |warnings| Findings { warnings, ..Findings::default() };
+    Ok(match kind {
+        "EdgeDevice" => {
+            let (device, findings) = resource::read_device(&document)?;
+            (Resource::Device(device), with(findings))
+        }
+        "EdgeWorkload" => {
+            let (mut manifest, warnings) = resource::read_workload(document, was_accepted)?;
+            let notes = std::mem::take(&mut manifest.notes);
+            (Resource::Workload(Box::new(manifest)), Findings { notes, ..with(warnings) })
+        }
+        "ConfigMap" => {
+            let (map, findings) = resource::read_config_map(document)?;
+            (Resource::ConfigMap(map), with(findings))
+        }
+        "Secret" => {
+            let (secret, findings) = Secret::read(&document)?;
+            (Resource::Secret(secret), with(findings))
+        }
+        other => return kinds::read(other, document, was_accepted),
+    })
+}
+
+const COMPOSE: &str = "is missing: this is a compose file, which isn't read here. Start it once by `podman-compose up`, \
+                       then make a manifest of each pod: `podman generate kube POD > FILE`";
+
+fn unknown(kind: &str, known: impl Iterator<Item = &'static str> + Clone) -> String {
+    if let Some(why) = kinds::refused(kind) {
+        return format!("`{kind}` can't be obeyed here: {why}");
+    }
+    match nearest::nearest(kind, known.clone()) {
+        Some(near) => format!("`{kind}` is unknown here: did you mean `{near}`?"),
+        None => format!(
+            "`{kind}` is unknown here: {} are known",
+            known.filter(|kind| !kinds::is_meaningless(kind)).collect::<Vec<_>>().join(", ")
+        ),
+    }
+}

@@ -1,0 +1,53 @@
+//! `PersistentVolumeClaim`: podman makes a volume for each claim that a pod names. What stands here is checked, and said.
+
+use serde_json::Value;
+
+use super::types::{ClaimSpec, Object, VolumeMode};
+use crate::{
+    agent::model::workload::Engine,
+    wire::{
+        field::{Field, Finding},
+        manifest::{
+            pod::{self, Findings},
+            resource::Resource,
+        },
+        podspec::reader::{Class, Notes, Read},
+    },
+};
+
+/// `v1` `PersistentVolumeClaim`
+pub(super) fn read(
+    document: &Value,
+    mut notes: Notes,
+    was_accepted: bool,
+) -> Result<(Resource, Findings), Vec<Finding>> {
+    let Object { metadata, spec } = Object::<ClaimSpec>::read(document, &mut notes);
+    notes.below("spec", |notes| check(&spec, notes));
+    let findings = pod::sorted(notes.found, &Field::default(), Engine::Podman { rootless: false });
+    if !findings.errors.is_empty() && !was_accepted {
+        return Err(findings.errors);
+    }
+    let namespace = metadata.namespace.map_or_else(|| "default".to_owned(), |name| name.0);
+    Ok((Resource::Claim { name: metadata.name.0, namespace }, findings))
+}
+
+/// What the shape alone doesn't say.
+pub(super) fn check(claim: &ClaimSpec, notes: &mut Notes) {
+    if claim.volume_mode == VolumeMode::Block {
+        let message = "must be `Filesystem`: mount the node of a block device as a `hostPath`";
+        notes.add_at("volumeMode", Class::Refused, message);
+    }
+    if claim.access_modes.is_empty() && !notes.has_any_below(&["accessModes"]) {
+        notes.add_at("accessModes", Class::Value, "must name one, as `ReadWriteOnce`");
+    }
+    notes.at(["resources".into(), "requests".into()], |notes| {
+        match claim.resources.requests.get("storage") {
+            Some(_) => {
+                let message = "isn't kept to: a claim grows as the disk of podman's volumes lets it";
+                notes.add_at("storage", Class::Meaningless, message);
+            }
+            None if notes.has_any_below(&[]) => {}
+            None => notes.add_at("storage", Class::Value, "is missing"),
+        }
+    });
+}

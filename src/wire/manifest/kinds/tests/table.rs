@@ -1,0 +1,149 @@
+//! The table of fates, the types and the document say the same.
+
+use std::{collections::BTreeSet, fmt::Write, fs};
+
+use crate::wire::{
+    manifest::kinds::types::*,
+    podspec::{
+        fate::{Fate, Table},
+        fates::KINDS,
+    },
+};
+
+const TYPES: &[(&str, &[&str])] = &[
+    ("Object", &["metadata", "spec"]),
+    ObjectMeta::KEYS,
+    PodTemplate::KEYS,
+    TemplateMeta::KEYS,
+    LabelSelector::KEYS,
+    LabelRequirement::KEYS,
+    DeploymentSpec::KEYS,
+    StatefulSetSpec::KEYS,
+    DaemonSetSpec::KEYS,
+    ServiceSpec::KEYS,
+    ServicePort::KEYS,
+    ClaimSpec::KEYS,
+];
+
+/// What obeying a field comes to, where its name alone doesn't say it.
+const SAID: &[(&str, &str, &str)] = &[
+    ("Object", "spec", "of a Pod: [the pod specification](#the-pod-specification)"),
+    ("ObjectMeta", "name", "the workload's name; a device has one workload of a name, whatever its kind"),
+    ("ObjectMeta", "namespace", "where ConfigMaps, Secrets and Services are looked for; default `default`"),
+    ("ObjectMeta", "labels", "a Pod's are the pod's; of others those with the prefix `podman/`, without it"),
+    ("ObjectMeta", "annotations", "likewise; [`flotta/…`](#annotations) is for the agent"),
+    ("PodTemplate", "spec", "[the pod specification](#the-pod-specification)"),
+    ("TemplateMeta", "labels annotations", "the pod's"),
+    ("LabelSelector", "matchLabels matchExpressions", "must match the labels of the template"),
+    ("DeploymentSpec", "replicas", "1, or none; 0: nothing of it runs; more is refused"),
+    ("StatefulSetSpec", "replicas", "1, or none; 0: nothing of it runs; more is refused"),
+    (
+        "StatefulSetSpec",
+        "serviceName",
+        "other pods reach it by this name, `NAME-0` and `NAME-0.SERVICE`; its host name is `NAME-0`",
+    ),
+    ("StatefulSetSpec", "volumeClaimTemplates", "claims of the workload, by the names that mounts use"),
+    (
+        "ServiceSpec",
+        "selector",
+        "labels of pods: the Service's name leads to those; without one it is refused",
+    ),
+    ("ServiceSpec", "clusterIP", "`None`, or none; an address means nothing"),
+    (
+        "ServiceSpec",
+        "type",
+        "`ClusterIP`; `NodePort` and `LoadBalancer` open ports of the device; `ExternalName` is refused",
+    ),
+    (
+        "ServicePort",
+        "port",
+        "of a `LoadBalancer`: the port of the device; where it isn't `targetPort`, a warning: other pods ask for that",
+    ),
+    ("ServicePort", "targetPort", "a number, or the name of a container's port; default `port`"),
+    ("ServicePort", "nodePort", "the port of the device; a `NodePort` without one is refused"),
+    ("ClaimSpec", "accessModes", "all are alike on one device"),
+    ("ClaimSpec", "resources", "`requests.storage` must be there; nothing keeps to it"),
+    ("ClaimSpec", "volumeMode", "`Filesystem`, or none; `Block` is refused"),
+];
+
+fn row(text: &mut String, table: &Table, names: &[&str], meaning: &str) {
+    let mut place = table.place.to_owned();
+    place[..1].make_ascii_uppercase();
+    let _ = writeln!(text, "| {place} | `{}` | {meaning} |", names.join("`, `"));
+}
+
+/// The rows of the document's table.
+fn document() -> String {
+    let mut text = "| where | fields | what becomes of them |\n|---|---|---|\n".to_owned();
+    for table in KINDS {
+        let said = |name: &str| {
+            SAID.iter().find(|it| it.0 == table.kind && it.1.split(' ').any(|known| known == name))
+        };
+        let mut plain = Vec::new();
+        let mut rows: Vec<(String, Vec<&str>)> = Vec::new();
+        for name in table.names() {
+            let meaning = match table.fate(name) {
+                Some(Fate::Obeyed) => match said(name) {
+                    Some(it) => it.2.to_owned(),
+                    None => {
+                        plain.push(name);
+                        continue;
+                    }
+                },
+                Some(Fate::Ignored(why)) => format!("no effect: {why}"),
+                Some(Fate::Meaningless(why)) => format!("no meaning: {why}"),
+                Some(Fate::Refused(why)) => format!("refused: {why}"),
+                None => unreachable!("it has that name"),
+            };
+            match rows.iter_mut().find(|row| row.0 == meaning) {
+                Some(row) => row.1.push(name),
+                None => rows.push((meaning, vec![name])),
+            }
+        }
+        if !plain.is_empty() {
+            row(&mut text, table, &plain, "obeyed");
+        }
+        for (meaning, names) in rows {
+            row(&mut text, table, &names, &meaning);
+        }
+    }
+    text
+}
+
+#[test]
+fn the_document_says_what_the_table_says() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/manifests.md");
+    let expected = document();
+    if !fs::read_to_string(path).unwrap().contains(&format!("\n\n{expected}\n")) {
+        let new = concat!(env!("CARGO_MANIFEST_DIR"), "/target/kinds.md");
+        fs::write(new, expected).unwrap();
+        panic!("the table of kinds in docs/manifests.md is not what the source says: take {new}");
+    }
+}
+
+#[test]
+fn the_table_has_each_field_that_is_read_once_and_no_other_to_be_obeyed() {
+    let kinds = |all: Vec<&'static str>| -> BTreeSet<&'static str> { all.into_iter().collect() };
+    let types = kinds(TYPES.iter().map(|it| it.0).collect());
+    assert_eq!(types, kinds(KINDS.iter().map(|table| table.kind).collect()));
+    for (kind, keys) in TYPES {
+        let table = KINDS.iter().find(|table| table.kind == *kind).unwrap();
+        let is_read = |name: &&str| {
+            let is_of_all = *kind == "Object" && matches!(*name, "apiVersion" | "kind");
+            table.fate(name) == Some(Fate::Obeyed) && !is_of_all
+        };
+        let expected: BTreeSet<&str> = table.names().filter(is_read).collect();
+        assert_eq!(keys.iter().copied().collect::<BTreeSet<_>>(), expected, "{kind}");
+        let names: Vec<&str> = table.names().collect();
+        assert_eq!(names.iter().collect::<BTreeSet<_>>().len(), names.len(), "{kind} has a name twice");
+        assert!(table.required().all(|key| names.contains(&key)), "{kind}");
+    }
+}
+
+#[test]
+fn what_is_said_of_a_field_is_of_one_that_there_is() {
+    for (kind, names, _) in SAID {
+        let table = KINDS.iter().find(|table| table.kind == *kind).unwrap();
+        assert!(names.split(' ').all(|name| table.fate(name) == Some(Fate::Obeyed)), "{kind}: {names}");
+    }
+}

@@ -1,0 +1,166 @@
+//! What `Service`s add to the workloads that they select: names, and ports of the device.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use serde_json::{Value, json};
+
+use super::{
+    document::Document,
+    problem::{Problem, Severity},
+    resource::{Leading, Service, WorkloadManifest},
+};
+use crate::{
+    agent::model::workload::{Engine, Workload},
+    wire::{
+        field::{Field, Finding},
+        json::{items, set},
+        podspec::{container::Protocol, reader::flag, values::PortName},
+    },
+};
+
+/// The `Service`s of a directory, and which of them lead somewhere.
+pub(super) struct Serving<'a> {
+    services: &'a [(&'a Document, &'a Service)],
+    lead: BTreeSet<usize>,
+}
+
+/// By which names pods ask for a service of a namespace on a cluster.
+pub(super) fn names(service: &str, namespace: &str) -> [String; 4] {
+    let short = format!("{service}.{namespace}");
+    [service.to_owned(), format!("{short}.svc"), format!("{short}.svc.cluster.local"), short]
+}
+
+impl<'a> Serving<'a> {
+    pub(super) fn new(services: &'a [(&'a Document, &'a Service)]) -> Self {
+        Self { services, lead: BTreeSet::new() }
+    }
+
+    /// The workload with what all `Service`s add that select it; none, if none does.
+    pub(super) fn serve(
+        &mut self,
+        manifest: &WorkloadManifest,
+        problems: &mut Vec<Problem>,
+    ) -> Option<WorkloadManifest> {
+        if manifest.content.engine == Engine::Kubernetes {
+            return None; // the cluster has Services of its own
+        }
+        let mut served: Option<(WorkloadManifest, Value)> = None;
+        for (index, (document, service)) in self.services.iter().enumerate() {
+            if !selects(service, manifest) {
+                continue;
+            }
+            self.lead.insert(index);
+            let (with, specification) =
+                served.get_or_insert_with(|| (manifest.clone(), manifest.content.specification.value()));
+            with.content.aliases.extend(names(&service.name, &service.namespace));
+            let mut say = |severity, field: Field, message| {
+                problems.push(document.problem(severity, Finding { field, message }));
+            };
+            let name = &manifest.content.name;
+            if flag(&specification["hostNetwork"]) == Some(true) {
+                let message = format!(
+                    "workload `{name}` is in the device's network, where this name doesn't lead to it"
+                );
+                say(Severity::Warning, Field::from(["spec", "selector"]), message);
+            }
+            for (index, port) in service.ports.iter().enumerate() {
+                let at = Field::from(["spec", "ports"]).then(index);
+                match lead(port, specification) {
+                    Ok(target) if target != port.port => {
+                        let message = format!(
+                            "nothing leads from port {} to {target} here: other pods ask for `{}:{target}`",
+                            port.port, service.name
+                        );
+                        say(Severity::Warning, at.then("port"), message);
+                    }
+                    Ok(_) => {}
+                    Err(why) => say(Severity::Error, at, format!("workload `{name}` {why}")),
+                }
+            }
+        }
+        let (mut with, specification) = served?;
+        with.content.aliases.sort_unstable();
+        with.content.aliases.dedup();
+        with.content.specification = specification.into();
+        Some(with)
+    }
+
+    /// What is to be said when all workloads are known.
+    pub(super) fn finish(self, workloads: &[Arc<Workload>], problems: &mut Vec<Problem>) {
+        for (index, (document, service)) in self.services.iter().enumerate() {
+            let mut warn = |field: Field, message| {
+                problems.push(document.problem(Severity::Warning, Finding { field, message }));
+            };
+            if !self.lead.contains(&index) {
+                let message =
+                    "selects no workload: it compares the labels of pods, `template.metadata.labels`";
+                warn(Field::from(["spec", "selector"]), message.to_owned());
+            }
+            let other = workloads
+                .iter()
+                .find(|it| it.name() == service.name && !it.content.aliases.contains(&service.name));
+            if other.is_some() && self.lead.contains(&index) {
+                let message = format!("workload `{}` has this name, too: it leads to both", service.name);
+                warn(Field::from(["metadata", "name"]), message);
+            }
+        }
+    }
+}
+
+fn selects(service: &Service, manifest: &WorkloadManifest) -> bool {
+    let labels = &manifest.content.labels;
+    let has = |key: &str, value: &str| labels.iter().any(|(k, v)| k == key && v == value);
+    service.namespace == manifest.content.namespace
+        && service.selector.iter().all(|(key, value)| has(key, value))
+}
+
+/// Publishes the ports of the device that lead to a port of the pod. Gives the port of the pod.
+fn lead(port: &Leading, specification: &mut Value) -> Result<u16, String> {
+    let is_host = flag(&specification["hostNetwork"]) == Some(true);
+    let protocol = match port.protocol {
+        Protocol::Tcp => "TCP",
+        Protocol::Udp => "UDP",
+        Protocol::Sctp => "SCTP",
+    };
+    let is_meant = |it: &Value| {
+        it["protocol"].as_str().filter(|it| !it.is_empty()).unwrap_or("TCP") == protocol
+            && match &port.target {
+                PortName::Number(number) => it["containerPort"] == *number,
+                PortName::Name(name) => it["name"] == **name,
+            }
+    };
+    let mut containers: Vec<&mut Value> = items(specification, "containers").collect();
+    let ports = |container: &Value| container["ports"].as_array().cloned().unwrap_or_default();
+    let found = containers
+        .iter()
+        .enumerate()
+        .find_map(|(index, it)| Some((index, ports(it).into_iter().find(|it| is_meant(it))?)));
+    let (index, target) = match (found, &port.target) {
+        (Some((index, it)), _) => {
+            (index, it["containerPort"].as_u64().and_then(|it| u16::try_from(it).ok()).unwrap_or_default())
+        }
+        (None, PortName::Number(number)) => (0, *number),
+        (None, PortName::Name(name)) => return Err(format!("has no {protocol} port named `{name}`")),
+    };
+    for host_port in &port.host_ports {
+        if is_host && *host_port != target {
+            return Err(format!(
+                "is in the device's network: nothing leads from port {host_port} to {target}"
+            ));
+        }
+        let Some(container) = containers.get_mut(index) else { break };
+        let mut all = ports(container);
+        if is_host || all.iter().any(|it| is_meant(it) && it["hostPort"] == *host_port) {
+            continue;
+        }
+        let is_free = |it: &Value| it["hostPort"].as_u64().unwrap_or(0) == 0;
+        match all.iter_mut().find(|it| is_meant(it) && is_free(it)) {
+            Some(free) => set(free, "hostPort", json!(host_port)),
+            None => {
+                all.push(json!({ "containerPort": target, "hostPort": host_port, "protocol": protocol }));
+            }
+        }
+        set(container, "ports", all.into());
+    }
+    Ok(target)
+}

@@ -1,0 +1,142 @@
+//! What becomes of each field of the objects around a specification. A part of the same table: see [`super::TABLES`].
+
+use crate::wire::podspec::fate::Table;
+
+const BARE: Table = Table::BARE;
+
+const ITS_OWN: &str = "an API server keeps it";
+const ONE_COPY: &str = "a device runs one pod of it: the old one goes, then the new one comes";
+const HISTORY: &str = "what came up last is kept, and nothing before it";
+const SETTLED: &str = "a pod has come up when it has run for 10 s";
+const NO_PROXY: &str = "nothing stands between a client and the pod";
+const NO_STORAGE: &str = "podman keeps all claims: remove it";
+
+/// All there are, in the order in which people read them.
+pub const KINDS: &[Table] = &[
+    Table {
+        kind: "Object",
+        place: "every object",
+        required: "metadata spec",
+        obeyed: "apiVersion kind metadata spec",
+        meaningless: &[("status", ITS_OWN)],
+        ..BARE
+    },
+    Table {
+        kind: "ObjectMeta",
+        place: "`metadata`",
+        required: "name",
+        obeyed: "name namespace labels annotations",
+        meaningless: &[(
+            "creationTimestamp deletionGracePeriodSeconds deletionTimestamp finalizers generateName generation \
+             managedFields ownerReferences resourceVersion selfLink uid",
+            ITS_OWN,
+        )],
+        ..BARE
+    },
+    Table { kind: "PodTemplate", place: "`template`", required: "spec", obeyed: "metadata spec", ..BARE },
+    Table {
+        kind: "TemplateMeta",
+        place: "`template.metadata`",
+        obeyed: "labels annotations",
+        meaningless: &[
+            ("name namespace", "the workload is named by its object"),
+            (
+                "creationTimestamp deletionGracePeriodSeconds deletionTimestamp finalizers generateName \
+                 generation managedFields ownerReferences resourceVersion selfLink uid",
+                ITS_OWN,
+            ),
+        ],
+        ..BARE
+    },
+    Table { kind: "LabelSelector", place: "`selector`", obeyed: "matchLabels matchExpressions", ..BARE },
+    Table {
+        kind: "LabelRequirement",
+        place: "`selector.matchExpressions`",
+        required: "key operator",
+        obeyed: "key operator values",
+        ..BARE
+    },
+    Table {
+        kind: "DeploymentSpec",
+        place: "a Deployment's `spec`",
+        required: "selector template",
+        obeyed: "replicas selector template",
+        meaningless: &[
+            ("minReadySeconds", SETTLED),
+            ("progressDeadlineSeconds", "an update that isn't up after 120 s is taken back"),
+            ("revisionHistoryLimit", HISTORY),
+            ("strategy", ONE_COPY),
+        ],
+        refused: &[("paused", "what is saved takes effect: remove it")],
+        ..BARE
+    },
+    Table {
+        kind: "StatefulSetSpec",
+        place: "a StatefulSet's `spec`",
+        required: "selector template",
+        obeyed: "replicas selector serviceName template volumeClaimTemplates",
+        meaningless: &[
+            ("minReadySeconds", SETTLED),
+            ("podManagementPolicy updateStrategy", ONE_COPY),
+            ("revisionHistoryLimit", HISTORY),
+            ("persistentVolumeClaimRetentionPolicy", "claims stay until podman's volume is removed"),
+        ],
+        refused: &[("ordinals", "the only pod has the number 0: remove it")],
+        ..BARE
+    },
+    Table {
+        kind: "DaemonSetSpec",
+        place: "a DaemonSet's `spec`",
+        required: "selector template",
+        obeyed: "selector template",
+        meaningless: &[
+            ("minReadySeconds", SETTLED),
+            ("revisionHistoryLimit", HISTORY),
+            ("updateStrategy", ONE_COPY),
+        ],
+        ..BARE
+    },
+    Table {
+        kind: "ServiceSpec",
+        place: "a Service's `spec`",
+        obeyed: "clusterIP ports selector type",
+        meaningless: &[
+            (
+                "allocateLoadBalancerNodePorts clusterIPs externalTrafficPolicy healthCheckNodePort \
+                 internalTrafficPolicy ipFamilies ipFamilyPolicy loadBalancerClass sessionAffinity \
+                 sessionAffinityConfig trafficDistribution",
+                NO_PROXY,
+            ),
+            ("publishNotReadyAddresses", "a name always leads to its pods"),
+        ],
+        refused: &[
+            ("externalIPs loadBalancerIP", "`hostIP` beside a container's `hostPort` chooses the address"),
+            ("externalName", "`hostAliases` of a pod names other machines"),
+            ("loadBalancerSourceRanges", "the device's firewall chooses who may connect"),
+        ],
+        ..BARE
+    },
+    Table {
+        kind: "ServicePort",
+        place: "a port of a Service",
+        required: "port",
+        obeyed: "name nodePort port protocol targetPort",
+        meaningless: &[("appProtocol", NO_PROXY)],
+        ..BARE
+    },
+    Table {
+        kind: "ClaimSpec",
+        place: "a PersistentVolumeClaim's `spec`",
+        required: "accessModes resources",
+        obeyed: "accessModes resources volumeMode",
+        meaningless: &[(
+            "storageClassName volumeAttributesClassName",
+            "podman keeps all claims on the disk of its volumes",
+        )],
+        refused: &[
+            ("dataSource dataSourceRef", "a claim begins empty: let an init container fill it"),
+            ("selector volumeName", NO_STORAGE),
+        ],
+        ..BARE
+    },
+];
