@@ -7,6 +7,7 @@ use std::{
     os::unix::process::CommandExt,
     path::PathBuf,
     process::{Command, ExitCode},
+    sync::Arc,
     thread,
 };
 
@@ -108,9 +109,10 @@ fn settings(arguments: &[OsString]) -> Result<Invocation, SettingsError> {
 fn serve(settings: &Settings, arguments: &[OsString]) -> ExitCode {
     // Settings that turn out bad change nothing: the agent goes on with those that it has.
     let usable = || settings_again(arguments);
-    match run::run(settings, &usable) {
+    let handover = Arc::new(metrics::Handover::of_environment());
+    match run::run(settings, &usable, handover.clone()) {
         Ok(End::Terminated) => ExitCode::SUCCESS,
-        Ok(End::Reload) => again(arguments),
+        Ok(End::Reload) => again(arguments, &handover),
         Err(error) => finish(Err(error)),
     }
 }
@@ -124,12 +126,13 @@ fn settings_again(arguments: &[OsString]) -> Result<(), String> {
 
 /// Starts the binary anew in this process: settings are read in one way only, and running pods are adopted. A
 /// binary that was upgraded meanwhile is the one that starts.
-fn again(arguments: &[OsString]) -> ExitCode {
+fn again(arguments: &[OsString], handover: &metrics::Handover) -> ExitCode {
     let path = env::current_exe().unwrap_or_else(|_| PathBuf::from("/proc/self/exe"));
     let path = path.to_string_lossy().trim_end_matches(" (deleted)").to_string();
     info!("starting again to read the settings");
     log::logger().flush();
-    let error = Command::new(&path).args(arguments).envs([metrics::left_receivers()]).exec();
+    let left = handover.environment().into_iter().chain([metrics::left_receivers()]);
+    let error = Command::new(&path).args(arguments).envs(left).exec();
     finish(Err(format!("failed to start '{path}' again: {error}")))
 }
 

@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     path::PathBuf,
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 
@@ -29,7 +30,7 @@ use crate::{
         kubernetes::{self, ClusterConfig, Kubernetes},
         lock_file, logger,
         manifests::Manifests,
-        metrics::{self, EndpointConfig},
+        metrics::{self, EndpointConfig, Handover},
         notify::Notify,
         persistence::{self, Recorder, Stores},
         podman::{self, Podman},
@@ -59,11 +60,15 @@ pub enum End {
 }
 
 /// Runs the agent until a signal ends it. Workloads stay as they are. `reload` tells whether the settings can be
-/// read again.
+/// read again; `handover` is what an earlier process left, and takes what the next one gets.
 ///
 /// # Errors
 /// The state directory is another agent's, or a thread can't be started.
-pub fn run(settings: &Settings, reload: &dyn Fn() -> Result<(), String>) -> Result<End, String> {
+pub fn run(
+    settings: &Settings,
+    reload: &dyn Fn() -> Result<(), String>,
+    handover: Arc<Handover>,
+) -> Result<End, String> {
     info!("device-worker-ng {} on device '{}'", env!("CARGO_PKG_VERSION"), settings.device_id);
     let lock = lock_file::lock(&settings.state_dir)?;
     let (events, inbox) = bounded(EVENTS);
@@ -97,6 +102,7 @@ pub fn run(settings: &Settings, reload: &dyn Fn() -> Result<(), String>) -> Resu
         directory: settings.runtime_dir.clone(),
         ttl: settings.metrics_ttl,
         has_page: settings.status_page,
+        handover,
     };
     let queries = Queries::new(events.clone());
     let known = metrics::start(endpoint, queries.clone(), events.clone())

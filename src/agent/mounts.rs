@@ -14,7 +14,7 @@ fn parts(container: Value) -> Vec<(String, String)> {
 }
 
 /// The socket for posts that the workload mounts itself, and what to do instead: a mount of a file is a mount of that
-/// very file, and each start of the agent makes another.
+/// very file, and an agent that was stopped, not restarted, makes another.
 pub fn lone_socket(workload: &Workload, sockets: &[PathBuf]) -> Option<String> {
     if sockets.is_empty() || !workload.content.specification.mentions("hostPath") {
         return None; // most: not worth being read
@@ -33,6 +33,6 @@ pub fn lone_socket(workload: &Workload, sockets: &[PathBuf]) -> Option<String> {
     let path = paths.into_iter().find(|path| sockets.contains(path))?;
     let (path, directory) = (path.display(), path.parent()?.display());
     Some(format!(
-        "it mounts the socket '{path}', which is lost when the agent restarts: mount its directory instead, '{directory}'"
+        "it mounts the socket '{path}', which is another one once the agent was stopped: mount its directory instead, '{directory}'"
     ))
 }

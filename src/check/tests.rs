@@ -165,8 +165,8 @@ fn a_socket_for_posts_that_is_mounted_itself_is_a_warning_and_its_directory_is_n
         settings.metrics_listen = vec![ListenAddress::Unix("/run/posts/m.sock".into())];
         check(&settings, true)
     };
-    let warning = "\n  warning: workload `w`: it mounts the socket '/run/posts/m.sock', which is lost when the agent \
-                   restarts: mount its directory instead, '/run/posts'\n";
+    let warning = "\n  warning: workload `w`: it mounts the socket '/run/posts/m.sock', which is another one once \
+                   the agent was stopped: mount its directory instead, '/run/posts'\n";
     for (path, mount) in [("/run/posts/m.sock", ""), ("/run/posts", ", subPath: m.sock")] {
         let report = checked(path, mount);
         assert!(!report.is_good && report.text.contains(warning), "{}", report.text);

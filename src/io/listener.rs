@@ -17,7 +17,7 @@ use std::{
 use rustix::{
     fs::{AtFlags, CWD, Mode, OFlags, fchmod, openat, unlinkat},
     io::Errno,
-    net::{self, AddressFamily, SocketAddrUnix, SocketFlags, SocketType},
+    net::{self, AddressFamily, SocketAddrUnix, SocketFlags, SocketType, sockopt::socket_peercred},
 };
 
 /// A socket that has a name.
@@ -56,6 +56,23 @@ impl Listener {
         Ok(Self { socket, path: path.to_owned(), identity: identity(&about) })
     }
 
+    /// Goes on with a socket that an earlier process bound to this path.
+    ///
+    /// # Errors
+    /// The path leads to it no more.
+    pub(super) fn take_over(socket: OwnedFd, path: &Path) -> io::Result<Self> {
+        // who connects is told which process called this last: that makes it known as this one
+        net::listen(&socket, 128)?;
+        let file = openat(CWD, path, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
+        let file = File::from(file);
+        match connect(&file) {
+            Ok(probe) if socket_peercred(&probe)?.pid == rustix::process::getpid() => {}
+            Err(Errno::AGAIN) => {} // as many wait as can: the receiver will see to them
+            _ => return Err(io::Error::other("its path leads to another one")),
+        }
+        Ok(Self { socket, path: path.to_owned(), identity: identity(&file.metadata()?) })
+    }
+
     /// Whether its name still leads to it: without, no client can come.
     pub(super) fn is_there(&self) -> bool {
         fs::symlink_metadata(&self.path).is_ok_and(|about| identity(&about) == self.identity)
@@ -80,6 +97,14 @@ fn through(file: &File) -> String {
     format!("/proc/self/fd/{}", file.as_raw_fd())
 }
 
+/// Without blocking: a listener whose backlog is full would let us wait for ever.
+fn connect(file: &File) -> rustix::io::Result<OwnedFd> {
+    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+    let socket = net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    net::connect(&socket, &SocketAddrUnix::new(through(file))?)?;
+    Ok(socket)
+}
+
 fn remove_stale(directory: &OwnedFd, name: &OsStr) -> io::Result<()> {
     let file = match open(directory, name) {
         Ok(file) => file,
@@ -89,10 +114,7 @@ fn remove_stale(directory: &OwnedFd, name: &OsStr) -> io::Result<()> {
     if !file.metadata()?.file_type().is_socket() {
         return Err(io::Error::new(io::ErrorKind::AlreadyExists, "there is a file that is no socket"));
     }
-    // Without blocking: a listener whose backlog is full would let us wait for ever.
-    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-    let probe = net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
-    match net::connect(&probe, &SocketAddrUnix::new(through(&file))?) {
+    match connect(&file) {
         Err(Errno::CONNREFUSED) => Ok(unlinkat(directory, name, AtFlags::empty())?),
         _ => Ok(()), // and bind says that it is in use
     }
@@ -102,10 +124,12 @@ fn remove_stale(directory: &OwnedFd, name: &OsStr) -> io::Result<()> {
 mod tests {
     use std::{
         fs,
+        io::Read,
         os::unix::{
             fs::{PermissionsExt, symlink},
             net::{UnixListener, UnixStream},
         },
+        process::{Command, Stdio},
         sync::atomic::{AtomicBool, Ordering},
         thread,
     };
@@ -141,6 +165,33 @@ mod tests {
         let found = Listener::bind(&path, ALL).unwrap();
         assert!(found.is_there() && !lost.is_there());
         UnixStream::connect(&path).unwrap();
+    }
+
+    #[test]
+    fn a_socket_is_taken_over_unless_another_has_its_name() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("socket");
+        let first = Listener::bind(&path, ALL).unwrap();
+        let left = || first.socket().try_clone().unwrap();
+        let next = Listener::take_over(left(), &path).unwrap();
+        assert_eq!((next.identity, next.is_there()), (first.identity, true));
+        fs::remove_file(&path).unwrap();
+        Listener::take_over(left(), &path).unwrap_err();
+        let other = Command::new("python3")
+            .args([
+                "-c",
+                "import socket,sys; s = socket.socket(socket.AF_UNIX); s.bind(sys.argv[1]); s.listen(); \
+                   print(flush=True); sys.stdin.read()",
+            ])
+            .arg(&path)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn();
+        let mut other = other.unwrap();
+        other.stdout.take().unwrap().read_exact(&mut [0]).unwrap();
+        Listener::take_over(left(), &path).unwrap_err();
+        drop(other.stdin.take());
+        other.wait().unwrap();
     }
 
     #[test]

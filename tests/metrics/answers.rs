@@ -4,7 +4,7 @@ use std::{
     io::{BufReader, Write},
     net::TcpListener,
     os::unix::{
-        fs::PermissionsExt,
+        fs::{MetadataExt, PermissionsExt},
         net::{UnixListener, UnixStream},
     },
     process::Command,
@@ -143,6 +143,28 @@ fn ipv6_and_unix_sockets_take_posts_and_a_stale_file_is_replaced() {
     stream.write_all(request(r#"{"name":"u","value":1}"#).as_bytes()).unwrap();
     assert_eq!(answer(&mut stream).unwrap().0, 200);
     assert_eq!(remembered(&mut device), [("six".to_owned(), 6.0), ("u".to_owned(), 1.0)].into());
+}
+
+#[test]
+fn a_reload_goes_on_with_the_same_socket() {
+    let mut device = Device::without_podman("same-socket");
+    let path = device.path("metrics.sock");
+    device.set("METRICS_LISTEN", format!("unix:{}", path.display()));
+    device.start();
+    let listening = "metrics are taken at unix:";
+    device.wait_for_log(listening);
+    let inode = || std::fs::metadata(&path).unwrap().ino();
+    let first = inode();
+    for value in 1..4 {
+        let end = device.log().len();
+        device.signal(Signal::HUP);
+        device.wait_for("it to listen again", || device.log()[end..].contains(listening).then_some(()));
+        assert_eq!(inode(), first);
+        let mut stream = UnixStream::connect(&path).unwrap();
+        stream.write_all(request(&format!(r#"{{"name":"u","value":{value}}}"#)).as_bytes()).unwrap();
+        assert_eq!(answer(&mut stream).unwrap().0, 200);
+    }
+    assert_eq!(remembered(&mut device)["u"], 3.0);
 }
 
 #[test]

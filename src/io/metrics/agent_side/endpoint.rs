@@ -4,11 +4,13 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crossbeam_channel::Sender;
 use rustix::event::{PollFd, PollFlags, poll};
 
+use super::handover::Handover;
 use super::listen_sockets::{Change, ListenSocket};
 use super::process::{self, ReceiverProcess};
 use super::report_server::ReportServer;
@@ -42,6 +44,8 @@ pub struct EndpointConfig {
     pub ttl: Option<Duration>,
     /// Whether there is a status page.
     pub has_page: bool,
+    /// What outlives the process.
+    pub handover: Arc<Handover>,
 }
 
 /// Starts the endpoint, which lives as long as the process or the receiving end of `events`.
@@ -63,6 +67,7 @@ pub fn start(
         store,
         look: Duration::ZERO,
         sockets: config.listen.into_iter().map(ListenSocket::new).collect(),
+        handover: config.handover,
         directory: config.directory,
         reports: ReportServer { queries, has_page: config.has_page },
         receiver: None,
@@ -81,6 +86,7 @@ struct Endpoint {
     /// When to see whether it is there still.
     look: Duration,
     sockets: Vec<ListenSocket>,
+    handover: Arc<Handover>,
     directory: PathBuf,
     reports: ReportServer,
     receiver: Option<ReceiverProcess>,
@@ -131,9 +137,11 @@ impl Endpoint {
     }
 
     fn bind(&mut self, now: Duration) {
+        let mut has_new = false;
         for at in 0..self.sockets.len() {
-            let Some(change) = self.sockets[at].bind(now) else { continue };
+            let Some(change) = self.sockets[at].bind(now, &self.handover) else { continue };
             let part = Part::Listener(self.sockets[at].address());
+            has_new |= !matches!(change, Change::Failed(_));
             match (change, &self.receiver) {
                 (Change::Failed(error), _) => {
                     self.tell(part, Err(error.to_string()));
@@ -150,6 +158,9 @@ impl Endpoint {
                 (Change::New, None) => {}
             }
             self.tell(part, Ok(()));
+        }
+        if has_new {
+            self.handover.keep(self.sockets.iter().filter_map(ListenSocket::with_name));
         }
     }
 

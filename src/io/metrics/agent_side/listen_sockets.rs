@@ -7,6 +7,7 @@ use std::net::TcpListener;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
+use super::handover::Handover;
 use crate::io::listener::Listener;
 use crate::settings::ListenAddress;
 
@@ -18,6 +19,8 @@ const UNSAID: u32 = 3;
 const LOOK: Duration = Duration::from_secs(10);
 /// How many connections the kernel keeps for a receiver that is being started.
 const BACKLOG: i32 = 1024;
+/// Who may write to a socket's file, and so connect.
+const ALL: u32 = 0o666;
 
 /// One address, bound or yet to be bound.
 pub(super) struct ListenSocket {
@@ -65,13 +68,22 @@ impl ListenSocket {
         self.bound.as_ref().map(Bound::listener)
     }
 
+    /// Its listener, if that has a name in the file system.
+    pub(super) fn with_name(&self) -> Option<&OwnedFd> {
+        match &self.bound {
+            Some(Bound::Unix(listener)) => Some(listener.socket()),
+            _ => None,
+        }
+    }
+
     /// When to bind it again, or to see whether it is there still, in time since boot.
     pub(super) fn deadline(&self) -> Option<Duration> {
         (!matches!(self.bound, Some(Bound::Tcp(_)))).then_some(self.next)
     }
 
-    /// Binds the address if that is due; what came of it, if that is news.
-    pub(super) fn bind(&mut self, now: Duration) -> Option<Change> {
+    /// Binds the address, or goes on with what an earlier process left of it, if that is due; what came of it, if that
+    /// is news.
+    pub(super) fn bind(&mut self, now: Duration, handover: &Handover) -> Option<Change> {
         if self.deadline().is_none_or(|next| now < next) {
             return None;
         }
@@ -81,7 +93,7 @@ impl ListenSocket {
             Some(_) => return None,
             None => false,
         };
-        match bind(&self.listen) {
+        match bind(&self.listen, handover) {
             Ok(bound) => {
                 log::info!("metrics are taken at {}", self.listen);
                 self.bound = Some(bound);
@@ -98,12 +110,15 @@ impl ListenSocket {
     }
 }
 
-fn bind(listen: &ListenAddress) -> io::Result<Bound> {
+fn bind(listen: &ListenAddress, handover: &Handover) -> io::Result<Bound> {
     let bound = match listen {
         ListenAddress::Tcp(address) => Bound::Tcp(TcpListener::bind(address)?.into()),
         // Every process that can reach the file may post, as every one on this machine may by TCP: those of the pods that
         // it is mounted into run as any user.
-        ListenAddress::Unix(path) => Bound::Unix(Listener::bind(path, 0o666)?),
+        ListenAddress::Unix(path) => Bound::Unix(match handover.take(path) {
+            Some(left) => Listener::take_over(left, path).or_else(|_| Listener::bind(path, ALL))?,
+            None => Listener::bind(path, ALL)?,
+        }),
     };
     rustix::net::listen(bound.listener(), BACKLOG)?;
     rustix::io::ioctl_fionbio(bound.listener(), true)?;

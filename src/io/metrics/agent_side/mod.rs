@@ -1,6 +1,7 @@
 //! The agent's part of the metrics endpoint.
 
 mod endpoint;
+mod handover;
 mod listen_sockets;
 mod process;
 mod report_server;
@@ -8,5 +9,6 @@ pub(super) mod store;
 
 pub use self::{
     endpoint::{EndpointConfig, start},
+    handover::Handover,
     process::{SUBCOMMAND, left_receivers},
 };
