@@ -1,11 +1,11 @@
 //! **Acts.** Everything that touches files, sockets, processes and signals. Each part turns what it sees
 //! into [`Event`](crate::agent::Event)s and knows nothing about decisions.
 
-mod beneath;
 mod cached_configuration;
 pub(crate) mod clock;
 pub mod clock_changes;
 pub mod command_socket;
+mod confined_dir;
 pub mod exits;
 pub(crate) mod files;
 pub mod hardware;

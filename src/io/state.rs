@@ -54,8 +54,8 @@ impl Store {
         let newest = self.dir.join(name);
         match read(&newest) {
             Ok(content) => return Some(content),
-            Err(Damage::Missing) => {}
-            Err(Damage::Other(cause)) => warn!("failed to read '{}': {cause}", newest.display()),
+            Err(ReadError::Missing) => {}
+            Err(ReadError::Other(cause)) => warn!("failed to read '{}': {cause}", newest.display()),
         }
         let previous = self.previous(name);
         match read(&previous) {
@@ -63,8 +63,8 @@ impl Store {
                 warn!("using '{}' instead", previous.display());
                 Some(content)
             }
-            Err(Damage::Missing) => None,
-            Err(Damage::Other(cause)) => {
+            Err(ReadError::Missing) => None,
+            Err(ReadError::Other(cause)) => {
                 warn!("failed to read '{}': {cause}", previous.display());
                 None
             }
@@ -145,24 +145,24 @@ impl Store {
     }
 }
 
-enum Damage {
+enum ReadError {
     Missing,
     Other(String),
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, Damage> {
+fn read(path: &Path) -> Result<Vec<u8>, ReadError> {
     let mut bytes = Vec::new();
     let read = files::open(path).and_then(|file| file.take(LARGEST + 1).read_to_end(&mut bytes));
     match read {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Err(Damage::Missing),
-        Err(error) => return Err(Damage::Other(error.to_string())),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Err(ReadError::Missing),
+        Err(error) => return Err(ReadError::Other(error.to_string())),
         Ok(_) => {}
     }
     let is_whole = bytes.len() as u64 <= LARGEST
         && bytes.get(CHECKSUM) == Some(&b'\n')
         && bytes[..CHECKSUM] == *checksum(&bytes[CHECKSUM + 1..]).as_bytes();
     if !is_whole {
-        return Err(Damage::Other("its checksum doesn't match: it is damaged".to_owned()));
+        return Err(ReadError::Other("its checksum doesn't match: it is damaged".to_owned()));
     }
     bytes.drain(..=CHECKSUM);
     Ok(bytes)

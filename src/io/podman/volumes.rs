@@ -16,7 +16,7 @@ use rustix::process::geteuid;
 
 use crate::{
     agent::model::workload::WorkloadId,
-    io::{beneath::Beneath, lock},
+    io::{confined_dir::ConfinedDir, lock},
     wire::podman::libpod::Tree,
 };
 
@@ -76,7 +76,7 @@ impl Volumes {
     fn write(&self, id: &WorkloadId, trees: &[&Tree]) -> io::Result<()> {
         DirBuilder::new().recursive(true).mode(0o700).create(&self.directory)?;
         fs::set_permissions(&self.directory, Permissions::from_mode(0o700))?;
-        let own = Beneath::open(&self.directory)?.directory(id.as_str(), 0o700)?;
+        let own = ConfinedDir::open(&self.directory)?.directory(id.as_str(), 0o700)?;
         for tree in trees {
             let root = own.directory(&tree.name, 0o755)?;
             for file in &tree.files {

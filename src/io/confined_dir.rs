@@ -19,9 +19,9 @@ use rustix::{
 
 /// A directory to write into.
 #[derive(Debug)]
-pub(super) struct Beneath(OwnedFd);
+pub(super) struct ConfinedDir(OwnedFd);
 
-impl Beneath {
+impl ConfinedDir {
     /// The directory at this path, which is the agent's to choose.
     pub(super) fn open(path: &Path) -> io::Result<Self> {
         Ok(Self(open_directory(CWD, path, OFlags::empty())?))
@@ -89,7 +89,7 @@ mod tests {
     #[test]
     fn files_are_written_below_with_their_permissions() {
         let place = tempfile::tempdir().unwrap();
-        let below = Beneath::open(place.path()).unwrap();
+        let below = ConfinedDir::open(place.path()).unwrap();
         below.file("a/b/c", b"1", 0o440, 0o755).unwrap();
         below.file("d", b"2", 0o604, 0o755).unwrap();
         assert_eq!(fs::read(place.path().join("a/b/c")).unwrap(), b"1");
@@ -110,7 +110,7 @@ mod tests {
         }
         symlink(&outside, inside.join("link")).unwrap();
         symlink(outside.join("new"), inside.join("dangling")).unwrap();
-        let below = Beneath::open(&inside).unwrap();
+        let below = ConfinedDir::open(&inside).unwrap();
         let absolute = outside.join("x").display().to_string();
         for path in [
             "",
