@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{
     fields::Asking,
-    request::{Cpu, Mode, Network, PodRequest, Port, Resources},
+    request::{Cpu, Lookup, Mode, Network, PodRequest, Port, Resources},
     resources::PERIOD,
 };
 use crate::{
@@ -12,7 +12,11 @@ use crate::{
     wire::{
         ownership::{OWNER_LABEL, WORKLOAD_LABEL, short_name},
         podman::pod::{HASH_LABEL, published},
-        podspec::container::Protocol,
+        podspec::{
+            PodSpec,
+            container::Protocol,
+            pod::{HostAlias, PodDnsOption},
+        },
     },
 };
 
@@ -49,8 +53,7 @@ pub(super) fn request(asking: &Asking, cpu: CpuLimit) -> PodRequest {
             cpu: Some(Cpu { quota: Some(quota), period: Some(PERIOD), shares: None }),
             ..Resources::default()
         }),
-        dns_server: spec.dns_config.nameservers.iter().map(|it| it.0.to_string()).collect(),
-        dns_search: spec.dns_config.searches.clone(),
+        lookup: lookup(spec),
         ..PodRequest::default()
     };
     if !spec.host_network {
@@ -75,16 +78,26 @@ pub(super) fn request(asking: &Asking, cpu: CpuLimit) -> PodRequest {
     if spec.share_process_namespace {
         request.shared_namespaces = vec!["pid", "net", "ipc", "uts"];
     }
-    for alias in &spec.host_aliases {
-        request.hostadd.extend(alias.hostnames.iter().map(|name| format!("{name}:{}", alias.ip.0)));
-    }
-    for option in &spec.dns_config.options {
-        request.dns_option.push(match &option.value {
-            Some(value) => format!("{}:{value}", option.name),
-            None => option.name.clone(),
-        });
-    }
     let sysctls = spec.security_context.sysctls.iter();
     request.sysctl = gather(sysctls.map(|sysctl| (sysctl.name.clone(), sysctl.value.clone())));
     request
+}
+
+/// As its author wrote it.
+pub(super) fn lookup(spec: &PodSpec) -> Lookup {
+    let dns = &spec.dns_config;
+    let names = |alias: &HostAlias| {
+        let address = alias.ip.0;
+        alias.hostnames.iter().map(|name| format!("{name}:{address}")).collect::<Vec<_>>()
+    };
+    let option = |option: &PodDnsOption| match &option.value {
+        Some(value) => format!("{}:{value}", option.name),
+        None => option.name.clone(),
+    };
+    Lookup {
+        hostadd: spec.host_aliases.iter().flat_map(names).collect(),
+        dns_server: dns.nameservers.iter().map(|it| it.0.to_string()).collect(),
+        dns_search: dns.searches.clone(),
+        dns_option: dns.options.iter().map(option).collect(),
+    }
 }

@@ -31,6 +31,19 @@ pub struct PodRequest {
     pub(super) networks: BTreeMap<&'static str, Network>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) portmappings: Vec<Port>,
+    #[serde(flatten)]
+    pub(super) lookup: Lookup,
+    #[serde(skip_serializing_if = "is_empty")]
+    pub(super) sysctl: BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) shared_namespaces: Vec<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) resource_limits: Option<Resources>,
+}
+
+/// Where names are looked up.
+#[derive(Debug, Default, PartialEq, Serialize)]
+pub(super) struct Lookup {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) hostadd: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -39,12 +52,6 @@ pub struct PodRequest {
     pub(super) dns_search: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) dns_option: Vec<String>,
-    #[serde(skip_serializing_if = "is_empty")]
-    pub(super) sysctl: BTreeMap<String, String>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(super) shared_namespaces: Vec<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) resource_limits: Option<Resources>,
 }
 
 /// Of a namespace.
@@ -160,6 +167,11 @@ pub struct ContainerRequest {
     pub(super) pidns: Option<Mode>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) ipcns: Option<Mode>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) utsns: Option<Mode>,
+    /// Empty where it comes with the pod's network.
+    #[serde(flatten)]
+    pub(super) lookup: Lookup,
     pub(super) resource_limits: Resources,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) mounts: Vec<Bind>,
