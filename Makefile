@@ -20,7 +20,7 @@ WITH_PODMAN = --config "target.'cfg(unix)'.runner = ['$(CURDIR)/scripts/test-run
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
 .DEFAULT_GOAL = help
-.PHONY: help demo demo-edge manuals deny release-check systemd-test systemd-device power-cuts test kubernetes-test simulate fuzz fuzz-coverage mutants bench check build static dist dist-test vendor install uninstall clean
+.PHONY: help demo demo-edge manuals deny release-check systemd-test systemd-device power-cuts test matrix kubernetes-test simulate fuzz fuzz-coverage mutants bench check build static dist dist-test vendor install uninstall clean
 
 help: ## Say what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -62,6 +62,19 @@ test: ## Run the whole suite, against real podman
 	$(if $(KUBE_SANDBOX),,$(if $(KUBECONFIG),$(MAKE) kubernetes-test))
 	cargo test $(EDGE_API)
 	cargo test $(FUZZ)
+
+# A program that runs a command in the root of a system with another podman, and the names of its roots.
+PODMAN_ROOT  ?= $(wildcard $(CURDIR)/../shared/tools/podman-root)
+PODMAN_ROOTS ?= $(if $(PODMAN_ROOT),trixie sid experimental)
+export PODMAN_ROOT PODMAN_ROOTS
+
+matrix: ## See on each podman at hand that what runs is what was written (PODMAN_ROOT=, PODMAN_ROOTS=, FILTER=)
+	scripts/install-needs test
+	$(if $(PODMAN_ROOT),$(PODMAN_ROOT) setup $(PODMAN_ROOTS))
+	scripts/test-image $(IMAGE)
+	cargo build $(EDGE_API)
+	scripts/matrix $(FILTER)
+	$(if $(FILTER),,DWNG_WRITE_CONFORMANCE=$(CURDIR)/target/conformance cargo test --locked --test index conformance::document)
 
 kubernetes-test: ## Run the Kubernetes tests on the cluster that KUBECONFIG names, in namespaces of their own
 	scripts/install-needs test

@@ -4,8 +4,8 @@
 //! |---|---|
 //! | [`bed`] | orders, and what is asked of podman beside the executor |
 //! | [`orders`] | start, look, list, remove, and what stays behind when they fail |
-//! | [`pods`] | what was written is what runs, read from inside the container |
-//! | [`conformance`] | the same as a table, field by field, by the whole agent |
+//! | [`conformance`] | what was written is what runs: a table, read from inside the containers, by the whole agent |
+//! | [`pods`] | what the device doesn't have is refused, and leaves nothing |
 //! | [`checks`] | what can be known of a start before anything has to go for it |
 //! | [`exits`] | ends of processes are noticed at once, and podman is left alone otherwise |
 //! | [`limits`] | CPU limits of whole pods, as the kernel has them |

@@ -481,7 +481,8 @@ pub fn poll<T>(probe: impl FnMut() -> Option<T>) -> Option<T> {
     poll_for(PATIENCE, probe)
 }
 
-fn poll_for<T>(patience: Duration, mut probe: impl FnMut() -> Option<T>) -> Option<T> {
+/// The same, with a patience of its own.
+pub fn poll_for<T>(patience: Duration, mut probe: impl FnMut() -> Option<T>) -> Option<T> {
     let deadline = Instant::now() + patience;
     loop {
         if let Some(found) = probe() {

@@ -1,7 +1,9 @@
 //! What runs is what was written: a table of it, field by field, on a real podman by the real agent.
 //!
-//! `table`: what a row is, and how rows become manifests · `run`: the table on a podman.
+//! `table`: what a row is, and how rows become manifests · `run`: the table on a podman · `fates`: no field is left out · `document`: how it is told.
 
+mod document;
+mod fates;
 mod run;
 mod table;
 

@@ -1,18 +1,22 @@
 //! The table on a real podman, by the real agent: all pods at once.
 
 use std::{
-    collections::BTreeSet,
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet},
     fs,
     io::Write,
-    os::unix::fs::PermissionsExt,
+    os::unix::fs::{FileTypeExt, PermissionsExt, symlink},
     path::{Path, PathBuf},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use serde_json::{Value, json};
 
 use super::table::{Ask, Pod, Row, answer};
-use crate::support::{Device, podman, poll};
+use crate::support::{Device, pause, podman, poll_for};
+
+/// How long all pods together may take.
+const PATIENCE: Duration = Duration::from_secs(150);
 
 /// What became of a row.
 pub(super) enum Outcome {
@@ -31,11 +35,21 @@ pub(super) struct Run {
     /// podman's version, and how it runs.
     pub(super) column: String,
     pub(super) results: Vec<(String, Outcome)>,
+    names: RefCell<BTreeMap<String, String>>,
+    /// When the table is to be through.
+    end: Instant,
 }
+
+/// What a script may ask of the agent: the state of its workload, and why it is so.
+const HELP: &str = "state() { $AGENT explain $NAME | sed -n \"1s/^$NAME is \\([a-z-]*\\).*/\\1/p\"; }
+why() { $AGENT explain $NAME | sed -n '1s/^[^:]*: //p'; }
+";
+/// Where the profile is that a row names.
+const PROFILE: &str = "/var/lib/kubelet/seccomp/dwng-conformance.json";
 
 impl Run {
     /// On the podman of the device that listens there.
-    pub(super) fn new(device: Device, socket: PathBuf) -> Self {
+    pub(super) fn new(mut device: Device, socket: PathBuf) -> Self {
         let info = podman::call(&socket, "GET", "info", "").1;
         let host = &info["host"];
         let is_rootless = host["security"]["rootless"] == true;
@@ -54,7 +68,15 @@ impl Run {
         }
         let version = info["version"]["Version"].as_str().unwrap_or("unknown");
         let column = format!("{version}{}", if is_rootless { " rootless" } else { "" });
-        Self { device, socket, has, column, results: Vec::new() }
+        has.extend(block_device().map(|_| "block"));
+        let has_queues = !is_rootless || Path::new("/dev/mqueue").exists();
+        has.extend(has_queues.then_some("mqueue"));
+        has.extend(write_profile().then_some("profiles"));
+        if !has.contains("pids") {
+            device.set("DEFAULT_PIDS_LIMIT", "none"); // no container starts with one
+        }
+        let end = Instant::now() + PATIENCE;
+        Self { device, socket, has, column, results: Vec::new(), names: RefCell::default(), end }
     }
 
     /// All rows; `wrapper` starts the agent.
@@ -71,20 +93,24 @@ impl Run {
             }
             wanted.push((pod, rows));
         }
-        wanted.retain(|(_, rows)| !rows.is_empty());
+        // one without rows is there for others
+        wanted.retain(|(pod, rows)| !rows.is_empty() || pod.rows.is_empty());
         self.write(&wanted);
         let check = String::from_utf8(self.device.run(&["--check"]).stdout).unwrap();
         self.device.start_wrapped(wrapper);
         for (pod, rows) in &wanted {
             for (index, row) in rows.iter().enumerate() {
                 let outcome = match row.ask() {
+                    _ if errors(&check, &pod.pod).is_some() && row.refused.is_none() => {
+                        Outcome::Fail(errors(&check, &pod.pod).unwrap_or_default())
+                    }
                     Ask::Refused(place) => refusal(&check, &self.file(pod, rows, row), place, &row.expected),
                     Ask::Container => self.container(pod, index, row),
-                    Ask::Log => self.expect(row, || self.log(pod, row)),
-                    Ask::Host(script) => self.expect(row, || self.on_host(pod, script)),
+                    Ask::Log => self.expect(pod, row, || self.log(pod, row)),
+                    Ask::Host(script) => self.expect(pod, row, || self.on_host(pod, script)),
                     Ask::Gone(_) => continue,
                 };
-                self.results.push((row.name.clone(), outcome));
+                self.note(row, outcome);
             }
         }
         for (pod, rows) in &wanted {
@@ -95,12 +121,21 @@ impl Run {
         for (pod, rows) in &wanted {
             for row in rows {
                 if let Ask::Gone(script) = row.ask() {
-                    let outcome = self.expect(row, || self.on_host(pod, script));
-                    self.results.push((row.name.clone(), outcome));
+                    let outcome = self.expect(pod, row, || self.on_host(pod, script));
+                    self.note(row, outcome);
                 }
             }
         }
         self.tell(begin);
+    }
+
+    fn note(&mut self, row: &Row, outcome: Outcome) {
+        if let Outcome::Fail(why) = &outcome {
+            // at once: a table that hangs shows where
+            let line = format!("podman {}: row '{}': {why}\n", self.column, row.name);
+            let _ = std::io::stderr().write_all(line.as_bytes());
+        }
+        self.results.push((row.name.clone(), outcome));
     }
 
     /// A directory of the device that the pod shares with the test.
@@ -113,15 +148,44 @@ impl Run {
             let place = self.place(pod);
             fs::create_dir_all(&place).unwrap();
             fs::set_permissions(&place, fs::Permissions::from_mode(0o777)).unwrap();
+            // for a part of a volume that leads out of it, and for a device by another name
+            symlink("/etc", place.join("link")).unwrap();
+            symlink("/dev/zero", place.join("zero")).unwrap();
             for (name, mut manifest) in pod.manifests(rows) {
                 manifest["spec"]["rootless"] = self.has.contains("rootless").into();
-                let text = manifest.to_string().replace("{dir}", &place.display().to_string());
+                let text = self.filled(&manifest.to_string(), &place);
                 self.device.manifest(&format!("{name}.json"), &text);
             }
         }
         for (name, document) in given() {
             self.device.manifest(&format!("{name}.json"), &document.to_string());
         }
+    }
+
+    /// With what only this run knows.
+    fn filled(&self, text: &str, place: &Path) -> String {
+        let block = block_device().unwrap_or_default();
+        let words = [
+            ("dir", place),
+            ("socket", &self.socket),
+            ("block", &block),
+            ("device", Path::new(&self.device.id)),
+        ];
+        let mut text = text.to_owned();
+        for (word, value) in words {
+            text = text.replace(&format!("{{{word}}}"), &value.display().to_string());
+        }
+        for last in 0..10 {
+            let port = format!("{}{last}", self.ports());
+            let word = format!("{{port}}{last}");
+            text = text.replace(&format!("\"{word}\""), &port).replace(&word, &port);
+        }
+        text.replace("{text}", "")
+    }
+
+    /// All but the last digit of the host's ports that rows may take.
+    fn ports(&self) -> &'static str {
+        if self.has.contains("rootless") { "3120" } else { "3110" }
     }
 
     /// The file that has the row's manifest.
@@ -131,8 +195,13 @@ impl Run {
         format!("{}-{index}.json", pod.pod)
     }
 
+    /// What podman calls it; that is the same for each pod of the workload.
     fn pod_name(&self, pod: &Pod) -> Option<String> {
-        self.device.pods().into_iter().find(|it| it.workload == pod.pod).map(|it| it.name)
+        let mut names = self.names.borrow_mut();
+        if !names.contains_key(&pod.pod) {
+            names.extend(self.device.pods().into_iter().map(|it| (it.workload, it.name)));
+        }
+        names.get(&pod.pod).cloned()
     }
 
     fn log(&self, pod: &Pod, row: &Row) -> Option<String> {
@@ -142,7 +211,7 @@ impl Run {
     }
 
     fn container(&self, pod: &Pod, index: usize, row: &Row) -> Outcome {
-        match poll(|| answer(&self.log(pod, row)?, index)) {
+        match poll_for(self.patience(), || answer(&self.log(pod, row)?, index)) {
             Some(found) => compared(row, found),
             None => Outcome::Fail(format!("no answer; {}", self.explain(pod))),
         }
@@ -153,22 +222,34 @@ impl Run {
             ("DIR", self.place(pod).display().to_string()),
             ("POD", self.pod_name(pod).unwrap_or_default()),
             ("NAME", pod.pod.clone()),
-            ("SOCKET", self.socket.display().to_string()),
+            ("PORT", self.ports().to_owned()),
+            ("CONTAINER_HOST", format!("unix://{}", self.socket.display())),
         ];
-        Some(self.device.shell(script, &variables))
+        Some(self.device.shell(&format!("{HELP}{script}"), &variables))
     }
 
     /// Asks until it is as expected.
-    fn expect(&self, row: &Row, ask: impl Fn() -> Option<String>) -> Outcome {
+    fn expect(&self, pod: &Pod, row: &Row, ask: impl Fn() -> Option<String>) -> Outcome {
         let mut last = String::new();
         let is_so = || {
             last = ask().unwrap_or_default().trim().to_owned();
+            if last != row.expected {
+                pause(100);
+            }
             (last == row.expected).then_some(())
         };
-        match poll(is_so) {
+        match poll_for(self.patience(), is_so) {
             Some(()) => Outcome::Pass,
-            None => compared(row, last),
+            None => match compared(row, last) {
+                Outcome::Fail(why) => Outcome::Fail(format!("{why}; {}", self.explain(pod))),
+                other => other,
+            },
         }
+    }
+
+    /// What is left of the time for the table, and at least a little.
+    fn patience(&self) -> Duration {
+        self.end.saturating_duration_since(Instant::now()).max(Duration::from_secs(3))
     }
 
     fn explain(&self, pod: &Pod) -> String {
@@ -225,21 +306,45 @@ fn refusal(check: &str, file: &str, place: &str, why: &str) -> Outcome {
     }
 }
 
+/// A block device of this machine.
+fn block_device() -> Option<PathBuf> {
+    let mut all = fs::read_dir("/dev").ok()?.flatten();
+    let block = all.find(|entry| entry.file_type().is_ok_and(|kind| kind.is_block_device()))?;
+    Some(block.path())
+}
+
+/// A profile of seccomp where the agent looks for it; only root can.
+fn write_profile() -> bool {
+    let calls = json!([{ "names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO" }]);
+    let profile = json!({ "defaultAction": "SCMP_ACT_ALLOW", "syscalls": calls }).to_string();
+    let profile =
+        |path: &Path| fs::create_dir_all(path.parent()?).and_then(|()| fs::write(path, &profile)).ok();
+    profile(Path::new(PROFILE)).is_some()
+}
+
+/// What is wrong with the pod's manifest.
+fn errors(check: &str, pod: &str) -> Option<String> {
+    let start = format!("error: {pod}.json, ");
+    check.lines().map(str::trim).find(|line| line.starts_with(&start)).map(str::to_owned)
+}
+
 /// What any pod may name.
 fn given() -> Vec<(&'static str, Value)> {
     let document = |kind: &str, name: &str, key: &str, data: Value| json!({ "apiVersion": "v1", "kind": kind, "metadata": { "name": name }, (key): data });
     let mut settings =
         document("ConfigMap", "settings", "data", json!({ "level": "high", "app.conf": "a=1\nb=2\n" }));
     settings["binaryData"] = json!({ "bytes": "AAH/" });
+    let words = json!({ "first": "one", "second": "two" });
+    let login = json!({ "user": "u", "password": "pass word" });
+    let script = json!({ "run.sh": "#!/bin/sh\necho ran\n" });
     vec![
         ("given-settings", settings),
+        ("given-scripts", document("ConfigMap", "scripts", "data", script)),
+        ("given-words", document("ConfigMap", "words", "data", words)),
         (
-            "given-scripts",
-            document("ConfigMap", "scripts", "data", json!({ "run.sh": "#!/bin/sh\necho ran\n" })),
+            "given-other-words",
+            document("Secret", "words", "stringData", json!({ "second": "of the Secret" })),
         ),
-        (
-            "given-login",
-            document("Secret", "login", "stringData", json!({ "user": "u", "password": "pass word" })),
-        ),
+        ("given-login", document("Secret", "login", "stringData", login)),
     ]
 }

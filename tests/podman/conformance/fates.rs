@@ -1,0 +1,36 @@
+//! The table of rows and the table of fates hold together.
+
+use device_worker_ng::wire::podspec::{
+    fate::{Fate, Table},
+    fates::TABLES,
+};
+
+use super::{
+    rows,
+    table::{Ask, Pod, Row},
+};
+
+#[test]
+fn each_field_that_is_obeyed_or_refused_has_a_row() {
+    let pods = Pod::all();
+    let rows = rows(&pods);
+    let is_shown = |field: &str, is_refusal: bool| {
+        let of_kind = |row: &&&Row| matches!(row.ask(), Ask::Refused(_)) == is_refusal;
+        rows.iter().filter(of_kind).any(|row| row.fields().any(|it| it == field))
+    };
+    // what stands below a field without effect has none either
+    let has_effect = |table: &&Table| !table.place.ends_with("which has no effect");
+    let mut missing = Vec::new();
+    for table in TABLES.iter().filter(has_effect) {
+        for name in table.names() {
+            let field = format!("{}.{name}", table.kind);
+            let (is_missing, what) = match table.fate(name) {
+                Some(Fate::Obeyed) => (!is_shown(&field, false), "obeyed"),
+                Some(Fate::Refused(_)) => (!is_shown(&field, true), "refused"),
+                _ => continue,
+            };
+            missing.extend(is_missing.then(|| format!("{field} is {what}")));
+        }
+    }
+    assert!(missing.is_empty(), "no row shows that\n{}", missing.join("\n"));
+}
