@@ -65,12 +65,12 @@ test: ## Run the whole suite, against real podman
 
 # A program that runs a command in the root of a system with another podman, and the names of its roots.
 PODMAN_ROOT  ?= $(wildcard $(CURDIR)/../shared/tools/podman-root)
-PODMAN_ROOTS ?= $(if $(PODMAN_ROOT),trixie sid experimental)
-export PODMAN_ROOT PODMAN_ROOTS
+PODMANS ?= $(if $(PODMAN_ROOT),trixie sid experimental)
+export PODMAN_ROOT PODMANS
 
-matrix: ## See on each podman at hand that what runs is what was written (PODMAN_ROOT=, PODMAN_ROOTS=, FILTER=)
+matrix: ## See on each podman at hand that what runs is what was written (PODMAN_ROOT=, PODMANS=, FILTER=)
 	scripts/install-needs test
-	$(if $(PODMAN_ROOT),$(PODMAN_ROOT) setup $(PODMAN_ROOTS))
+	$(if $(PODMAN_ROOT),$(PODMAN_ROOT) setup $(PODMANS))
 	scripts/test-image $(IMAGE)
 	cargo build $(EDGE_API)
 	scripts/matrix $(FILTER)
