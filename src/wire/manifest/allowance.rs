@@ -12,6 +12,10 @@ use crate::wire::{field::Finding, yaml};
 pub const MOST_DOCUMENTS: usize = 1_000;
 /// What all documents of a directory may grow to in memory, in bytes.
 pub const MOST_MEMORY: usize = 32 << 20;
+/// What documents that are refused in the end may have grown to, in bytes, before others may grow but to so many times
+/// their text: more than any without aliases takes.
+const MOST_WASTED: usize = MOST_MEMORY;
+const MOST_GROWTH: usize = 256;
 /// How much text is read again to find the lines of problems, in bytes: each takes reading its document once more.
 const MOST_SOUGHT: usize = 8 << 20;
 
@@ -21,6 +25,8 @@ pub struct Allowance {
     pub(super) was_accepted: bool,
     pub(super) documents: usize,
     memory: Cell<usize>,
+    /// What refused documents may still grow to.
+    wasted: Cell<usize>,
     /// Of what is read again for the lines of problems.
     sought: Cell<usize>,
 }
@@ -38,6 +44,7 @@ impl Allowance {
             was_accepted: false,
             documents: MOST_DOCUMENTS.saturating_sub(documents),
             memory: Cell::new(MOST_MEMORY.saturating_sub(memory)),
+            wasted: Cell::new(MOST_WASTED),
             sought: Cell::new(MOST_SOUGHT),
         }
     }
@@ -60,13 +67,20 @@ impl Allowance {
     }
 
     pub(super) fn parse(&self, text: &str) -> Result<(serde_json::Value, usize), serde_yaml::Error> {
-        let most = self.memory.get().min(yaml::LARGEST_DOCUMENT);
+        let most = self.most(text);
         let left = Cell::new(most);
         let value = yaml::parse_within(text, &left);
         let took = most - left.get();
-        // a document that is refused takes nothing
-        self.memory.set(self.memory.get() - if value.is_ok() { took } else { 0 });
+        // a document that is refused takes no memory, but time
+        let account = if value.is_ok() { &self.memory } else { &self.wasted };
+        account.set(account.get().saturating_sub(took));
         value.map(|value| (value, took))
+    }
+
+    /// What a document of this text may grow to.
+    fn most(&self, text: &str) -> usize {
+        let most = self.memory.get().min(yaml::LARGEST_DOCUMENT);
+        if self.wasted.get() > 0 { most } else { most.min(text.len().saturating_mul(MOST_GROWTH)) }
     }
 
     /// The problem with its line, or with the document's first one where finding it would take too long.
@@ -84,5 +98,26 @@ impl Allowance {
             }
             None => source.problem_at(source.first_line(), file, severity, finding),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn after_many_documents_that_grew_too_large_others_may_grow_less() {
+        let allowance = Allowance::default();
+        let list = |of: &str| [of; 100].join(",");
+        let bomb = format!("a: &a [{}]\nb: &b [{}]\nc: [{}]", list("1"), list("*a"), list("*b"));
+        let fine = format!("a: &a [{}]\nb: [{}]", list("1"), list("*a"));
+        let mapping = "{a: {}, b: {}, c: {}}";
+        let first = allowance.most(&bomb);
+        let tries = (0..1_000).filter(|_| allowance.most(&bomb) == first && allowance.parse(&bomb).is_err());
+        // each stops just before the most
+        assert_eq!(tries.count(), MOST_WASTED / yaml::LARGEST_DOCUMENT + 1);
+        assert_eq!(allowance.most(&bomb), bomb.len() * MOST_GROWTH);
+        allowance.parse(&fine).unwrap_err();
+        allowance.parse(mapping).unwrap();
     }
 }
