@@ -6,7 +6,8 @@
 //! | [`scenarios::adoption`] | the agent dies and comes back: the same pods run |
 //! | [`scenarios::convergence`] | pods that crash, vanish or are killed; engines that go away; nothing waits for another |
 //! | [`scenarios::engines`] | rootless podman, by its user's agent and beside the rootful one |
-//! | [`scenarios::health`] | containers that are not well get a new pod; slow starts are waited for |
+//! | [`scenarios::restarts`] | a container that ends is started again in its pod, and nothing else of it |
+//! | [`scenarios::health`] | containers that are not well are ended and started again; slow starts are waited for |
 //! | [`scenarios::kinds`] | Kubernetes YAML as it is: Deployments and Services |
 //! | [`scenarios::pressure`] | the device comes first: reserves of memory and disk, default limits |
 //! | [`scenarios::secrets`] | Secrets reach the pods that name them, and stay nowhere else |
@@ -19,7 +20,7 @@
 //! | [`metrics`] | the endpoint: what a client that posts is promised, the attacks on it, kills of both processes |
 //! | [`edge`] | the agent and an edge API: from a stranger to running pods; certificates, kills, outages, chaos |
 //! | [`kubernetes`] | workloads of type k8s: Deployments on a real API server |
-//! | [`podman`] | the executor by itself: orders, exits, limits, probes, secrets, registries, lanes |
+//! | [`podman`] | the executor by itself: orders, exits, restarts of one container, limits, probes, secrets, registries, lanes |
 //! | [`scenarios::surroundings`] | what the agent relies on around it fails: what works on, what is said, how it recovers |
 //! | [`page`] | the status page in a real browser |
 //! | [`support`] | a device for a test, an edge API, a registry, a link that fails, podman's API, a proxy that holds requests back, a client of the endpoint |

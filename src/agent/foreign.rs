@@ -128,6 +128,6 @@ fn fact_in(redactor: &Redactor, fact: &mut Fact) {
         }
         Fact::Probed { output, .. } => line(redactor, output),
         Fact::Pods(pods) => pods.iter_mut().for_each(|pod| name(&mut pod.workload)),
-        Fact::Fit { .. } | Fact::Limited | Fact::Gone | Fact::Usage(_) => {}
+        Fact::Fit { .. } | Fact::Limited | Fact::Ended | Fact::Gone | Fact::Usage(_) => {}
     }
 }

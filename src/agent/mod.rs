@@ -15,6 +15,7 @@
 //! | a wall clock that is wrong, or was set | `clock` |
 //! | how a run ended | [`model::run`] |
 //! | what a container's end means | `restart_policy` |
+//! | when it is started again in its pod | `containers` |
 //! | where a workload's pod can be | [`model::phase`] |
 //! | from what is wanted to what is there | `reconcile` |
 //! | which workloads are to be advanced, and when | `agenda` |
@@ -41,6 +42,7 @@
 
 mod agenda;
 mod clock;
+mod containers;
 mod context;
 mod control_plane;
 mod core;

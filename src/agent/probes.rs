@@ -13,11 +13,9 @@ use std::{sync::Arc, time::Duration};
 /// What the probes of the present pod have told so far. All times are since boot.
 #[derive(Debug, Default)]
 pub(super) struct Health {
-    /// The pod has run for as long as is known; `None` before it was seen.
-    since: Option<Duration>,
     containers: Vec<Watched>,
-    /// The names of those that ended as their policy wants: there is nothing to ask.
-    ended: Vec<String>,
+    /// The names of those that run and are to run on: of the others there is nothing to ask.
+    running: Vec<String>,
 }
 
 #[derive(Debug)]
@@ -26,6 +24,8 @@ struct Watched {
     /// What the second of the probes is called.
     liveness: &'static str,
     has_started: bool,
+    /// It has run for as long as is known.
+    since: Duration,
     due: Duration,
     /// In a row.
     failures: u32,
@@ -48,8 +48,8 @@ impl Watched {
         }
         let has_started = own.startup.is_none();
         let is_asked = own.startup.is_some() || own.liveness.is_some();
-        let (due, failures, asked, cause) = (now, 0, None, None);
-        is_asked.then_some(Self { probes: own, liveness, has_started, due, failures, asked, cause })
+        let (since, due, failures, asked, cause) = (now, now, 0, None, None);
+        is_asked.then_some(Self { probes: own, liveness, has_started, since, due, failures, asked, cause })
     }
 
     /// The probe whose turn it is.
@@ -59,28 +59,37 @@ impl Watched {
 }
 
 impl Health {
-    /// The pod was looked at, and is to run on.
-    pub(super) fn seen(&mut self, probes: &[Probes], pod: &Pod, now: Duration) {
-        if self.since.is_none() {
-            self.since = Some(now);
-            let watched = |container: &Container| {
-                Watched::new(container, probes.iter().find(|it| it.container == container.name), now)
-            };
-            self.containers = pod.containers.iter().filter_map(watched).collect();
+    /// The pod was looked at, and is to run on, but for containers that are being ended. One that is there, or there again,
+    /// is asked from the beginning.
+    pub(super) fn seen(
+        &mut self,
+        probes: &[Probes],
+        pod: &Pod,
+        is_ending: &dyn Fn(&str) -> bool,
+        now: Duration,
+    ) {
+        let runs = |it: &&Container| it.state == ContainerState::Running && !is_ending(&it.name);
+        for container in pod.containers.iter().filter(runs) {
+            let name = &container.name;
+            if self.running.contains(name) {
+                continue;
+            }
+            self.containers.retain(|it| it.probes.container != *name);
+            let own = probes.iter().find(|it| it.container == *name);
+            self.containers.extend(Watched::new(container, own, now));
         }
-        let ended = pod.containers.iter().filter(|container| container.state != ContainerState::Running);
-        self.ended = ended.map(|container| container.name.clone()).collect();
+        self.running = pod.containers.iter().filter(runs).map(|it| it.name.clone()).collect();
     }
 
     /// Gives every probe that is due to `ask`, and says when to be called again.
     pub(super) fn advance(&mut self, now: Duration, mut ask: impl FnMut(&str, Arc<Probe>) -> Ticket) -> Wake {
-        let (mut wake, since) = (Wake::Never, self.since.unwrap_or(now));
+        let mut wake = Wake::Never;
         for watched in &mut self.containers {
             let (Some(probe), None) = (watched.current(), watched.asked) else { continue };
-            if self.ended.contains(&watched.probes.container) {
+            if !self.running.contains(&watched.probes.container) {
                 continue;
             }
-            let due = watched.due.max(since.saturating_add(probe.initial_delay));
+            let due = watched.due.max(watched.since.saturating_add(probe.initial_delay));
             if due <= now {
                 let period = probe.period;
                 watched.asked = Some(ask(&watched.probes.container, probe.clone()));
@@ -115,12 +124,13 @@ impl Health {
         }
     }
 
-    /// Why the pod is to be replaced, and how long it has run; the next pod begins anew.
-    pub(super) fn unhealthy(&mut self, now: Duration) -> Option<(String, Duration)> {
-        let ended = &self.ended;
-        let mut asked = self.containers.iter_mut().filter(|it| !ended.contains(&it.probes.container));
-        let cause = asked.find_map(|watched| watched.cause.take())?;
-        let ran = now.saturating_sub(std::mem::take(self).since.unwrap_or(now));
-        Some((cause, ran))
+    /// A container that has to end, and why: it isn't asked any more.
+    pub(super) fn unhealthy(&mut self) -> Option<(String, String)> {
+        let running = &self.running;
+        let mut asked = self.containers.iter_mut().filter(|it| running.contains(&it.probes.container));
+        let (container, cause) =
+            asked.find_map(|it| Some((it.probes.container.clone(), it.cause.take()?)))?;
+        self.running.retain(|name| *name != container);
+        Some((container, cause))
     }
 }

@@ -2,16 +2,23 @@
 
 use std::time::{Duration, SystemTime};
 
-use super::model::{
-    order::{Container, ContainerState, Pod},
-    workload::{RestartPolicy, Workload},
+use super::{
+    containers::{Containers, Missed},
+    model::{
+        order::{Container, ContainerState, Pod},
+        run::KILLED,
+        workload::{RestartPolicy, Workload},
+    },
 };
 
 /// What is to be thought of a pod.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum PodStatus {
-    /// At least one container runs, and none ended that its policy wants back.
-    Running,
+    /// It goes on.
+    Running {
+        /// Those of its containers that ended and that the policy wants back.
+        missed: Vec<Missed>,
+    },
     /// All but sidecars ended, and the policy wants none back.
     Finished {
         /// The first one that isn't 0, or 0.
@@ -19,26 +26,17 @@ pub(super) enum PodStatus {
         /// Sidecars run on, and have to go.
         lingers: bool,
     },
-    /// A container ended that its policy wants back: the whole pod is to be replaced.
-    Failed {
-        /// Which container, and how.
-        cause: String,
-        /// When, by the wall clock.
-        at: SystemTime,
-        /// How long it ran.
-        ran: Duration,
-    },
-    /// The pod is in no state that a start leads to.
+    /// The pod is in no state that a start leads to: the whole of it is to be replaced.
     Broken {
         /// What is wrong with it.
         cause: String,
     },
 }
 
-/// Judges a pod by its workload's restart policy. The container that failed first speaks for the pod. Sidecars, which
-/// are init containers that go on, are there for the others: a pod is as finished as these are, and a sidecar that ended
-/// is missed only as long as something is to run on.
-pub(super) fn judge(workload: &Workload, pod: &Pod) -> PodStatus {
+/// Judges a pod by its workload's restart policy, and what is known of its containers. Sidecars, which are init
+/// containers that go on, are there for the others: a pod is as finished as these are, and a sidecar that ended is missed
+/// only as long as something is to run on.
+pub(super) fn judge(workload: &Workload, pod: &Pod, known: &Containers) -> PodStatus {
     let outline = workload.content.specification.outline();
     let expected = outline.containers.len() + outline.sidecars.len();
     let is_sidecar = |container: &Container| outline.is_sidecar(&container.name);
@@ -47,46 +45,67 @@ pub(super) fn judge(workload: &Workload, pod: &Pod) -> PodStatus {
             cause: format!("its pod has {} of {expected} containers", pod.containers.len()),
         };
     }
-    let runs = |container: &&Container| container.state == ContainerState::Running;
+    let (mut missed, mut first_code) = (Vec::new(), 0);
     let (sidecars, main): (Vec<_>, Vec<_>) = pod.containers.iter().partition(|it| is_sidecar(it));
-    let (running, lingers) = (main.iter().any(runs), sidecars.iter().any(runs));
-    let mut first_code = 0;
-    let mut failed: Option<(&Container, i32, SystemTime, Duration)> = None;
-    for container in &pod.containers {
+    let mut goes_on = false;
+    for container in main {
         match &container.state {
-            ContainerState::Running => {}
-            ContainerState::Stuck(state) => {
-                return PodStatus::Broken { cause: format!("container '{}': {state}", container.name) };
-            }
+            ContainerState::Running => goes_on = true,
+            ContainerState::Stuck(_) if known.is_refused(&container.name) => missed.push(refused(container)),
+            ContainerState::Stuck(state) => return stuck(container, state),
             &ContainerState::Exited { code, at, ran } => {
+                let is_unhealthy = known.is_unhealthy(&container.name);
+                let code = if is_unhealthy && code == 0 { KILLED } else { code };
                 let again = match workload.restart {
                     _ if !workload.is_service() => false, // the next slot does
                     RestartPolicy::Always => true,
-                    RestartPolicy::OnFailure if is_sidecar(container) => running,
                     RestartPolicy::OnFailure => code != 0,
                     RestartPolicy::Never => false,
                 };
-                if again && failed.is_none_or(|(_, _, first, _)| at < first) {
-                    failed = Some((container, code, at, ran));
-                }
-                if first_code == 0 && !is_sidecar(container) {
+                if again {
+                    missed.push(ended(container, code, at, ran));
+                } else if first_code == 0 {
                     first_code = code;
                 }
             }
         }
     }
-    match failed {
-        Some((Container { name, out_of_memory, .. }, code, at, ran)) => {
-            let ran_s = ran.as_secs();
-            let mut cause = format!("container '{name}' ended with exit code {code} after {ran_s} s");
-            if let Some(why) = out_of_memory {
-                cause = format!("{cause}, {why}");
+    goes_on |= !missed.is_empty();
+    let mut lingers = false;
+    for container in sidecars {
+        match &container.state {
+            ContainerState::Running => lingers = true,
+            ContainerState::Stuck(_) if known.is_refused(&container.name) => missed.push(refused(container)),
+            ContainerState::Stuck(state) => return stuck(container, state),
+            &ContainerState::Exited { code, at, ran } if goes_on && workload.is_service() => {
+                missed.push(ended(container, code, at, ran));
             }
-            PodStatus::Failed { cause, at, ran }
+            ContainerState::Exited { .. } => {}
         }
-        None if running => PodStatus::Running,
-        None => PodStatus::Finished { code: first_code, lingers },
     }
+    match goes_on {
+        true if pod.torn => PodStatus::Broken { cause: "what held the pod's network has ended".into() },
+        true => PodStatus::Running { missed },
+        false => PodStatus::Finished { code: first_code, lingers },
+    }
+}
+
+fn stuck(container: &Container, state: &str) -> PodStatus {
+    PodStatus::Broken { cause: format!("container '{}': {state}", container.name) }
+}
+
+fn refused(container: &Container) -> Missed {
+    let (container, cause) = (container.name.clone(), String::new()); // as told already
+    Missed { container, cause, at: None, ran: Duration::ZERO }
+}
+
+fn ended(container: &Container, code: i32, at: SystemTime, ran: Duration) -> Missed {
+    let Container { name, out_of_memory, .. } = container;
+    let mut cause = format!("container '{name}' ended with exit code {code} after {} s", ran.as_secs());
+    if let Some(why) = out_of_memory {
+        cause = format!("{cause}, {why}");
+    }
+    Missed { container: name.clone(), cause, at: Some(at), ran }
 }
 
 #[cfg(test)]
@@ -101,6 +120,12 @@ mod tests {
         Exited { code, at: ENDED, ran: Duration::from_secs(3) }
     }
 
+    const RUNS: PodStatus = PodStatus::Running { missed: Vec::new() };
+
+    fn missed(verdict: &PodStatus) -> &[Missed] {
+        if let PodStatus::Running { missed } = verdict { missed } else { &[] }
+    }
+
     fn judged(restart: RestartPolicy, states: &[ContainerState]) -> PodStatus {
         let mut workload = workload("w", states.len());
         workload.restart = restart;
@@ -110,18 +135,18 @@ mod tests {
             out_of_memory: None,
             healthcheck: None,
         });
-        judge(&workload, &Pod { containers: containers.collect(), ..Pod::default() })
+        judge(&workload, &Pod { containers: containers.collect(), ..Pod::default() }, &Containers::default())
     }
 
     #[test]
     fn each_policy_wants_back_what_it_says() {
         use RestartPolicy::{Always, Never, OnFailure};
-        let failed = |verdict: &PodStatus| matches!(verdict, PodStatus::Failed { .. });
+        let failed = |verdict: &PodStatus| !missed(verdict).is_empty();
         for (restart, states, wanted_back, otherwise) in [
-            (Always, vec![Running, Running], false, Some(PodStatus::Running)),
+            (Always, vec![Running, Running], false, Some(RUNS)),
             (Always, vec![Running, exited(0)], true, None),
             (Always, vec![exited(1)], true, None),
-            (OnFailure, vec![Running, exited(0)], false, Some(PodStatus::Running)),
+            (OnFailure, vec![Running, exited(0)], false, Some(RUNS)),
             (OnFailure, vec![Running, exited(2)], true, None),
             (
                 OnFailure,
@@ -129,7 +154,7 @@ mod tests {
                 false,
                 Some(PodStatus::Finished { code: 0, lingers: false }),
             ),
-            (Never, vec![Running, exited(2)], false, Some(PodStatus::Running)),
+            (Never, vec![Running, exited(2)], false, Some(RUNS)),
             (Never, vec![exited(0), exited(2)], false, Some(PodStatus::Finished { code: 2, lingers: false })),
         ] {
             let verdict = judged(restart, &states);
@@ -148,12 +173,12 @@ mod tests {
         for (restart, states, expected) in [
             (Never, [Running, exited(3)], Some(finished(3, true))),
             (Never, [exited(1), exited(0)], Some(finished(0, false))),
-            (Never, [exited(1), Running], Some(PodStatus::Running)),
+            (Never, [exited(1), Running], None), // its own policy is Always
             (OnFailure, [Running, exited(0)], Some(finished(0, true))),
             (OnFailure, [exited(0), exited(0)], Some(finished(0, false))),
             (OnFailure, [exited(0), Running], None), // it failed
             (Always, [exited(0), Running], None),
-            (Always, [Running, Running], Some(PodStatus::Running)),
+            (Always, [Running, Running], Some(RUNS)),
         ] {
             let mut workload = workload("w", 1);
             workload.restart = restart;
@@ -167,23 +192,56 @@ mod tests {
                 out_of_memory: None,
                 healthcheck: None,
             });
-            let status = judge(&workload, &Pod { containers: containers.collect(), ..Pod::default() });
+            let status = judge(
+                &workload,
+                &Pod { containers: containers.collect(), ..Pod::default() },
+                &Containers::default(),
+            );
             match expected {
                 Some(expected) => assert_eq!(status, expected, "{restart:?} {states:?}"),
-                None => {
-                    assert!(matches!(status, PodStatus::Failed { .. }), "{restart:?} {states:?}: {status:?}")
-                }
+                None => assert_eq!(missed(&status).len(), 1, "{restart:?} {states:?}: {status:?}"),
             }
         }
     }
 
     #[test]
-    fn the_container_that_failed_first_speaks_for_the_pod() {
+    fn each_container_that_ended_is_missed_with_what_became_of_it() {
         let later = Exited { code: 9, at: ENDED + Duration::from_secs(1), ran: Duration::ZERO };
-        let PodStatus::Failed { cause, .. } = judged(RestartPolicy::Always, &[later, exited(7)]) else {
-            panic!()
+        let verdict = judged(RestartPolicy::Always, &[later, Running, exited(7)]);
+        let causes: Vec<_> = missed(&verdict).iter().map(|it| &*it.cause).collect();
+        let [a, c] = causes[..] else { panic!("{causes:?}") };
+        assert_eq!(a, "container 'a' ended with exit code 9 after 0 s");
+        assert_eq!(c, "container 'c' ended with exit code 7 after 3 s");
+    }
+
+    #[test]
+    fn what_was_ended_for_being_unhealthy_is_missed_whatever_it_said_but_not_under_never() {
+        use RestartPolicy::{Never, OnFailure};
+        let mut known = Containers::default();
+        known.sicken("a", "it is unhealthy", Duration::ZERO);
+        let name = "a".to_owned();
+        let container = Container { name, state: exited(0), out_of_memory: None, healthcheck: None };
+        let pod = Pod { containers: vec![container], ..Pod::default() };
+        let verdict = |restart| judge(&Workload { restart, ..workload("w", 1) }, &pod, &known);
+        assert_eq!(missed(&verdict(OnFailure)).len(), 1);
+        assert_eq!(verdict(Never), PodStatus::Finished { code: KILLED, lingers: false });
+    }
+
+    #[test]
+    fn a_pod_without_its_namespaces_is_broken_unless_it_has_finished() {
+        let pod = |state: &ContainerState| {
+            let name = "a".to_owned();
+            let container = Container { name, state: state.clone(), out_of_memory: None, healthcheck: None };
+            Pod { containers: vec![container], torn: true, ..Pod::default() }
         };
-        assert_eq!(cause, "container 'b' ended with exit code 7 after 3 s");
+        let w = workload("w", 1);
+        for state in [Running, exited(0)] {
+            let verdict = judge(&w, &pod(&state), &Containers::default());
+            assert!(matches!(verdict, PodStatus::Broken { .. }), "{state:?}: {verdict:?}");
+        }
+        let never = Workload { restart: RestartPolicy::Never, ..w };
+        let verdict = judge(&never, &pod(&exited(0)), &Containers::default());
+        assert_eq!(verdict, PodStatus::Finished { code: 0, lingers: false });
     }
 
     #[test]
@@ -193,14 +251,20 @@ mod tests {
             let name = "a".to_owned();
             let container = Container { name, state: exited(137), out_of_memory, healthcheck: None };
             let pod = Pod { containers: vec![container], ..Pod::default() };
-            let PodStatus::Failed { cause, .. } = judge(&workload("w", 1), &pod) else { panic!() };
-            assert_eq!(cause, format!("container 'a' ended with exit code 137 after 3 s, {said}"));
+            let verdict = judge(&workload("w", 1), &pod, &Containers::default());
+            assert_eq!(
+                missed(&verdict)[0].cause,
+                format!("container 'a' ended with exit code 137 after 3 s, {said}")
+            );
         }
     }
 
     #[test]
     fn a_half_made_pod_and_one_with_a_stuck_container_are_broken() {
-        let PodStatus::Broken { cause } = judge(&workload("w", 2), &Pod::default()) else { panic!() };
+        let PodStatus::Broken { cause } = judge(&workload("w", 2), &Pod::default(), &Containers::default())
+        else {
+            panic!()
+        };
         assert_eq!(cause, "its pod has 0 of 2 containers");
         let mut half = workload("w", 1);
         half.content.specification.edit(|it| {
@@ -209,7 +273,10 @@ mod tests {
         let name = "side".to_owned();
         let sidecar = Container { name, state: Running, out_of_memory: None, healthcheck: None };
         let alone = Pod { containers: vec![sidecar], ..Pod::default() };
-        assert!(matches!(judge(&half, &alone), PodStatus::Broken { .. }), "no end of the others");
+        assert!(
+            matches!(judge(&half, &alone, &Containers::default()), PodStatus::Broken { .. }),
+            "no end of the others"
+        );
         let PodStatus::Broken { cause } = judged(RestartPolicy::Never, &[Running, Stuck("created".into())])
         else {
             panic!()

@@ -21,6 +21,7 @@ mod conformance;
 mod exits;
 mod lanes;
 mod limits;
+mod mending;
 mod orders;
 mod pods;
 mod probes;

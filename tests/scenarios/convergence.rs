@@ -6,12 +6,12 @@ use serde_json::json;
 use crate::support::{Device, Gate, SLEEP, podman, proxy::Proxy, workload};
 
 /// Process ids in a container, as the host counts them.
-fn container_pid(name: &str) -> i32 {
+pub(super) fn container_pid(name: &str) -> i32 {
     let (_, inspect) = podman::call(&podman::socket(), "GET", &format!("containers/{name}/json"), "");
     inspect["State"]["Pid"].as_i64().expect("a pid") as i32
 }
 
-fn retried(name: &str, script: &str, seconds: u32) -> serde_json::Value {
+pub(super) fn retried(name: &str, script: &str, seconds: u32) -> serde_json::Value {
     let mut workload = workload(name, script);
     workload["spec"]["retry"] = serde_json::json!({"constantBackoff": {"periodSeconds": seconds}});
     workload
@@ -38,7 +38,7 @@ fn a_container_killed_from_outside_is_noticed_at_once() {
     let pid = rustix::process::Pid::from_raw(container_pid(&before[0].containers[0].0)).unwrap();
     rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
     device.wait_for_log("ended with exit code 137"); // long before the full look of the minute
-    assert_eq!(device.wait_for_another(&before[0]).name, before[0].name);
+    device.wait_for_restart(&before[0], "main");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Containers that aren't well are noticed, and their pods replaced.
+//! Containers that aren't well are noticed, ended, and started again in their pods.
 
 use std::process::Command;
 
@@ -28,7 +28,7 @@ fn run(container: &str, command: &[&str]) {
 }
 
 #[test]
-fn a_container_whose_command_begins_to_fail_gets_a_new_pod_after_the_back_off() {
+fn a_container_whose_command_begins_to_fail_is_started_again_after_the_back_off() {
     let Some(mut device) = Device::new("unhealthy") else { return };
     let script = format!("touch /ok; {SLEEP}");
     let probe = json!({"livenessProbe": {"exec": {"command": ["cat", "/ok"]}, "failureThreshold": 2}});
@@ -38,17 +38,16 @@ fn a_container_whose_command_begins_to_fail_gets_a_new_pod_after_the_back_off() 
     device.wait_for_log("well"); // it was asked, and stays
     assert_eq!(device.pods()[0].id, before.id);
     run(&before.containers[0].0, &["rm", "/ok"]);
-    let after = device.wait_for_another(&before);
-    assert_eq!(after.name, before.name);
+    device.wait_for_restart(&before, "main");
     let log = device.log();
     let why = "workload 'w': container 'main' is unhealthy: its liveness probe failed 2 times: exit code 1: cat: \
-               can't open '/ok': No such file or directory; tried again in 1 s";
+               can't open '/ok': No such file or directory; it is started anew after its back-off";
     assert!(log.contains(why), "{log}");
     assert_eq!(log.matches("is unhealthy").count(), 1, "{log}");
 }
 
 #[test]
-fn a_web_server_that_answers_with_an_error_gets_a_new_pod() {
+fn a_web_server_that_answers_with_an_error_is_started_again() {
     let Some(mut device) = Device::new("web") else { return };
     let probe = json!({"livenessProbe": {"httpGet": {"path": "/ok", "port": "web"}, "failureThreshold": 2}});
     let script = "mkdir /www; touch /www/ok; httpd -f -p 8080 -h /www";
@@ -60,9 +59,9 @@ fn a_web_server_that_answers_with_an_error_gets_a_new_pod() {
     let before = device.wait_for_running(&["web"]).remove(0);
     device.wait_for_log("well");
     run(&before.containers[0].0, &["rm", "/www/ok"]);
-    device.wait_for_another(&before);
+    device.wait_for_restart(&before, "main");
     let log = device.log();
-    assert!(log.contains("its liveness probe failed 2 times: status 404; tried again"), "{log}");
+    assert!(log.contains("its liveness probe failed 2 times: status 404; it is started anew"), "{log}");
 }
 
 #[test]
@@ -99,9 +98,9 @@ fn a_hanging_probe_counts_as_a_failure_and_delays_no_stop() {
     assert_eq!(device.post("x", 9), 200);
     device.wait_for_log("workload 'patient': its pod is gone");
     let why = "workload 'h': container 'main' is unhealthy: its liveness probe failed 2 times: its command took \
-               longer than 2 s; tried again in 1 s";
+               longer than 2 s; it is started anew";
     device.wait_for_log(why);
-    device.wait_for_another(&before[0]);
+    device.wait_for_restart(&before[0], "main");
 }
 
 /// A workload whose probe waits for that many seconds.
@@ -125,10 +124,10 @@ fn an_image_with_a_healthcheck_of_its_own_is_asked_for_that() {
     let before = device.wait_for_running(&["w"]).remove(0);
     device.wait_for_log("well");
     run(&before.containers[0].0, &["rm", "/ok"]);
-    device.wait_for_another(&before);
+    device.wait_for_restart(&before, "main");
     let log = device.log();
     assert!(
-        log.contains("is unhealthy: its image's HEALTHCHECK failed 2 times: exit code 1; tried"),
+        log.contains("is unhealthy: its image's HEALTHCHECK failed 2 times: exit code 1; it is started"),
         "{log}"
     );
 }

@@ -12,6 +12,7 @@ mod manual;
 mod posts;
 mod pressure;
 mod process;
+mod restarts;
 mod secrets;
 mod standalone;
 mod surroundings;

@@ -342,6 +342,17 @@ impl Device {
         })
     }
 
+    /// Waits until a container of this pod, which stays, runs that was started since.
+    pub fn wait_for_restart(&self, before: &podman::Pod, container: &str) -> podman::Pod {
+        let name = format!("{}-{container}", before.name);
+        let started = |pod: &podman::Pod| pod.containers.iter().find(|it| it.0 == name).map(|it| it.2);
+        self.wait_for(&format!("'{container}' of '{}' to be started again", before.workload), || {
+            let pod = self.pods().into_iter().find(|pod| pod.workload == before.workload)?;
+            assert_eq!(pod.id, before.id, "the pod was made anew: {}", self.log());
+            (pod.status == "Running" && started(&pod) > started(before)).then_some(pod)
+        })
+    }
+
     /// Waits until the log says this.
     pub fn wait_for_log(&self, text: &str) {
         self.wait_for(&format!("the log to say '{text}'"), || self.log().contains(text).then_some(()));

@@ -73,6 +73,25 @@ pub enum Task {
         /// What to ask, and for how long.
         probe: Arc<Probe>,
     },
+    /// End a container of a running pod, and leave it there: [`Fact::Ended`], also if it had ended before.
+    End {
+        /// Whose pod.
+        id: WorkloadId,
+        /// The container's name in the specification.
+        container: String,
+        /// How long it may take to end after SIGTERM; at least a second.
+        grace: Duration,
+    },
+    /// Start a container of a pod again that has ended, and nothing else of it; then tell all about the pod, and watch its
+    /// processes from now on: [`Fact::Pod`] or [`Fact::Gone`]. Another container of that name is left as it is.
+    Restart {
+        /// Whose pod.
+        id: WorkloadId,
+        /// The container's name in the specification.
+        container: String,
+        /// When it ended, by the wall clock: one of a later pod was made since.
+        ended: SystemTime,
+    },
     /// Tell how much of this each running pod of this owner uses: [`Fact::Usage`].
     Usage(Resource),
 }
@@ -111,6 +130,8 @@ pub enum Fact {
     Pod(Pod),
     /// The limit is what it was ordered to be.
     Limited,
+    /// The container doesn't run.
+    Ended,
     /// There is no such pod, or image (any more).
     Gone,
     /// A container was asked.
@@ -154,6 +175,10 @@ pub struct Pod {
     pub cpu: CpuLimit,
     /// When the container began that runs and began last, by the wall clock.
     pub began: Option<SystemTime>,
+    /// When its first container was made, by the wall clock, as far as podman was asked.
+    pub made: Option<SystemTime>,
+    /// What held its network and its other namespaces has ended: what is started in it now has others.
+    pub torn: bool,
 }
 
 impl Pod {

@@ -10,7 +10,8 @@
 //!          ─► Finished     └─ Stopping ◄┴── its conditions don't hold (from Running, Waiting)
 //! ```
 //!
-//! Conditions that fail while the pod is being made lead from `Starting` by way of `Cancelling` to `Inactive`.
+//! Conditions that fail while the pod is being made lead from `Starting` by way of `Cancelling` to `Inactive`. A container
+//! that ended and is to run again leaves the pod `Running`: it is started again there.
 //!
 //! A phase with a [`Ticket`] has an order under way, and until its outcome is here nothing else is asked for this
 //! workload, but that a pod that is being made gets another CPU limit or isn't made. A workload with a cron schedule
@@ -42,7 +43,7 @@ pub enum Phase {
     Starting(Ticket),
     /// The pod was being made, and may not run any more: that start is cut short.
     Cancelling(Ticket),
-    /// Every container runs, or ended as its policy wants.
+    /// Every container runs, ended as its policy wants, or is about to be started again.
     Running,
     /// It failed, and is started again at this time since boot.
     Waiting {

@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{order::Pod, time::Now, workload::WorkloadId};
 
+/// The exit code of what had to be killed.
+pub const KILLED: i32 = 137;
+
 /// A run that ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "Kept")]

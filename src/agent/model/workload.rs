@@ -232,10 +232,10 @@ fn canonical(value: &Value) -> Value {
 /// What happens when a container of the pod ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum RestartPolicy {
-    /// Make the pod anew after any exit.
+    /// Start it again after any exit.
     #[default]
     Always,
-    /// Make the pod anew after an exit code that isn't 0.
+    /// Start it again after an exit code that isn't 0.
     OnFailure,
     /// Leave it as it ended.
     Never,

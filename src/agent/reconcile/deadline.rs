@@ -4,13 +4,13 @@
 //! when its last container began. What is over is ended, as failed, and not started again: a service waits until it is
 //! restarted by hand or changed, a cron workload for its next slot.
 
-use super::{probes::KILLED, tracked::Tracked};
+use super::tracked::Tracked;
 use crate::agent::{
     context::Turn,
     model::{
         notice::{Notice, Reason},
         phase::Phase,
-        run::Run,
+        run::{KILLED, Run},
         time::Wake,
     },
 };

@@ -70,7 +70,11 @@ impl Tracked {
         self.present = true;
         match self.phase {
             Phase::Unknown | Phase::Inactive => self.look(true, turn),
-            Phase::Running if !(running && self.content.whole) && self.content.look_at.is_none() => {
+            Phase::Running
+                if !(running && self.content.whole)
+                    && self.content.look_at.is_none()
+                    && !self.content.containers.is_starting() =>
+            {
                 self.look(false, turn)
             }
             _ => {}
@@ -114,6 +118,7 @@ impl Tracked {
                 many => Duration::from_secs(1 << many.min(6)),
             };
             self.content.look_at = Some(now + wait);
+            self.content.alarmed = true;
         }
     }
 }

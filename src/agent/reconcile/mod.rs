@@ -3,6 +3,7 @@
 //! Pods that belong to earlier contents of the workload, or to no workload at all, are *leaving*: they stay
 //! until their successor's images are here, and their successor starts when they are gone.
 
+mod containers;
 mod deadline;
 mod listed;
 mod outcomes;

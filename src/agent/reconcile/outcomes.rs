@@ -1,9 +1,10 @@
 //! What an order's outcome leads to.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use super::tracked::{Ready, Tracked};
 use crate::agent::{
+    containers::Missed,
     context::Turn,
     model::{
         notice::{Notice, Reason},
@@ -52,6 +53,7 @@ impl Tracked {
         let Some(wanted) = self.wanted.clone() else { return };
         self.content.health.done(ticket, &result);
         let Some(result) = self.checked(ticket, result, turn) else { return };
+        let Some(result) = self.mended(&wanted, ticket, result, turn) else { return };
         if let Some(limit) = limit {
             return self.limited(wanted.content.engine, limit, result, turn);
         }
@@ -191,33 +193,16 @@ impl Tracked {
     }
 
     /// Takes the wanted pod for what its containers say.
-    fn judged(&mut self, wanted: &Workload, pod: &Pod, adopting: bool, turn: &mut Turn<'_>) {
+    pub(super) fn judged(&mut self, wanted: &Workload, pod: &Pod, adopting: bool, turn: &mut Turn<'_>) {
         let name = self.name.clone();
         self.limit.found(pod.cpu);
         self.content.whole = pod.containers.iter().all(|it| it.state == ContainerState::Running);
+        self.content.containers.seen(pod);
         if adopting && turn.context.is_on_trial(wanted) {
             self.content.trial.begin(turn.now.up);
         }
-        match judge(wanted, pod) {
-            PodStatus::Running => {
-                let mut since = turn.now.up;
-                if adopting {
-                    turn.tell(Notice::info(
-                        Reason::Adopted,
-                        format!("workload '{name}' runs already: pod '{}'", wanted.id),
-                    ));
-                    self.content.false_alarms = 0;
-                    let age = pod.began.and_then(|began| turn.now.utc.duration_since(began).ok());
-                    since = since.saturating_sub(age.unwrap_or_default());
-                    self.state = (State::Running, since);
-                    self.content.deadline = wanted.deadline.map(|limit| since + limit);
-                } else if matches!(self.phase, Phase::Looking { .. }) {
-                    self.content.false_alarms = self.content.false_alarms.saturating_add(1);
-                }
-                self.content.health.seen(&wanted.probes, pod, turn.now.up);
-                self.phase = Phase::Running;
-                self.content.trial.runs(since);
-            }
+        match judge(wanted, pod, &self.content.containers) {
+            PodStatus::Running { missed } => self.goes_on(wanted, pod, missed, adopting, turn),
             PodStatus::Finished { code, lingers } => {
                 let why = pod.out_of_memory().map(|why| format!(": {why}")).unwrap_or_default();
                 let ran = pod.ran().as_secs();
@@ -235,14 +220,6 @@ impl Tracked {
                     self.stop(wanted, turn);
                 }
             }
-            PodStatus::Failed { cause, at, ran } => {
-                self.content.trial.ran(ran);
-                if ran >= Backoff::CAP {
-                    self.content.failures = 0;
-                }
-                let since = turn.now.utc.duration_since(at).unwrap_or_default();
-                self.failed(&cause, turn.now.up.saturating_sub(since), turn);
-            }
             PodStatus::Broken { cause } if adopting => {
                 // An agent before this one was interrupted while it made the pod: no fault of the workload's.
                 turn.tell(Notice::warning(
@@ -252,6 +229,41 @@ impl Tracked {
                 self.phase = Phase::Waiting { until: turn.now.up };
             }
             PodStatus::Broken { cause } => self.failed(&cause, turn.now.up, turn),
+        }
+    }
+
+    /// The pod is to run on, but for containers that ended.
+    fn goes_on(
+        &mut self,
+        wanted: &Workload,
+        pod: &Pod,
+        missed: Vec<Missed>,
+        adopting: bool,
+        turn: &mut Turn<'_>,
+    ) {
+        let mut since = turn.now.up;
+        let age = |at: Option<SystemTime>| at.and_then(|at| turn.now.utc.duration_since(at).ok());
+        if adopting {
+            let (began, made) = (age(pod.began), age(pod.made));
+            let message = format!("workload '{}' runs already: pod '{}'", self.name, wanted.id);
+            turn.tell(Notice::info(Reason::Adopted, message));
+            self.content.false_alarms = 0;
+            since = since.saturating_sub(began.unwrap_or_default());
+            self.state = (State::Running, since);
+            let from = made.map_or(since, |age| turn.now.up.saturating_sub(age));
+            self.content.deadline = wanted.deadline.map(|limit| from + limit);
+        }
+        self.content.runs_since.get_or_insert(since);
+        let is_news = self.miss(wanted, missed, turn);
+        let alarmed = std::mem::take(&mut self.content.alarmed);
+        if alarmed && !is_news && !adopting && matches!(self.phase, Phase::Looking { .. }) {
+            self.content.false_alarms = self.content.false_alarms.saturating_add(1);
+        }
+        let containers = &self.content.containers;
+        self.content.health.seen(&wanted.probes, pod, &|name| containers.is_ending(name), turn.now.up);
+        self.phase = Phase::Running;
+        if !containers.are_ailing() {
+            self.content.trial.runs(since);
         }
     }
 
@@ -267,7 +279,7 @@ impl Tracked {
     }
 
     /// The engine could not be asked: what is there must be seen again before anything else is done.
-    fn lost(&mut self, engine: Engine, cause: String, turn: &mut Turn<'_>) {
+    pub(super) fn lost(&mut self, engine: Engine, cause: String, turn: &mut Turn<'_>) {
         self.phase = Phase::Unknown;
         self.content.trial.suspend();
         self.content.trial.ran(Duration::ZERO);
@@ -280,6 +292,9 @@ impl Tracked {
 
     /// A failure at this time since boot: the wait for the next try counts from there.
     pub(super) fn failed_because(&mut self, reason: Reason, cause: &str, at: Duration, turn: &mut Turn<'_>) {
+        if self.content.runs_since.take().is_some_and(|since| at >= since + Backoff::CAP) {
+            self.content.failures = 0;
+        }
         self.content.failures = self.content.failures.saturating_add(1);
         self.content.failure = Some((reason, cause.to_owned()));
         self.content.trial.ran(Duration::ZERO);

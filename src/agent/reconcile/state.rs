@@ -29,6 +29,7 @@ impl Tracked {
             (None, _) if self.unreadable => State::Rejected,
             (None, _) => State::Leaving,
             _ if self.evicted => State::Evicted,
+            _ if self.is_ailing() => State::BackOff,
             (_, Phase::Running | Phase::Looking { adopting: false, .. }) => State::Running,
             (_, Phase::Pulling(_)) if self.content.ready == Ready::No => State::Pulling,
             (_, Phase::Pulling(_) | Phase::Starting(_)) => State::Starting,
@@ -51,6 +52,7 @@ impl Tracked {
         let is_service = self.wanted().is_some_and(|workload| workload.is_service());
         match self.phase {
             _ if self.has_failed() => WorkloadStatus::Crashed,
+            _ if self.is_ailing() => WorkloadStatus::Crashed,
             Phase::Running | Phase::Looking { adopting: false, .. } => WorkloadStatus::Running,
             Phase::Finished { .. } => WorkloadStatus::Exited,
             Phase::Pulling(_) if self.content.failures > 0 => WorkloadStatus::Crashed, // and isn't known to do better now

@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use super::tracked::{Ready, Tracked};
 use crate::agent::{
+    containers::Containers,
     context::Turn,
     cron_runs::CronRuns,
     listings::Allowance,
@@ -135,10 +136,12 @@ impl Tracked {
             }
             Phase::Running => match self.content.look_at {
                 Some(at) if turn.now.up < at => return Wake::At(at),
+                Some(_) if self.content.containers.is_starting() => {} // that tells all about the pod
                 Some(_) => self.look(false, turn),
                 None => {
                     self.bound(&wanted, allowance.cpu, turn);
-                    return self.probe(&wanted, turn);
+                    let wake = self.probe(&wanted, turn);
+                    return wake.earlier(self.mend(&wanted, turn));
                 }
             },
             Phase::Starting(_) => self.bound(&wanted, allowance.cpu, turn),
@@ -193,6 +196,7 @@ impl Tracked {
         self.last.insert(engine, ticket);
         (self.phase, self.present) = (Phase::Starting(ticket), true);
         (self.content.false_alarms, self.content.health) = (0, Health::default());
+        (self.content.containers, self.content.runs_since) = (Containers::default(), None);
         if !is_service {
             self.content.cron_runs.used();
             self.content.ready = Ready::No; // the next run may find a newer image

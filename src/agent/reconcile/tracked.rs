@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use crate::agent::{
+    containers::Containers,
     cron_runs::CronRuns,
     flapping::Flapping,
     limit::Limit,
@@ -62,20 +63,26 @@ pub(in crate::agent) struct Tracked {
 /// What is known of the wanted content: with another one all of it begins anew.
 #[derive(Debug, Default)]
 pub(in crate::agent) struct ContentState {
+    /// Containers of its pod that ended, or have to.
+    pub(in crate::agent) containers: Containers,
     /// Whether all its containers ran when they were looked at last.
     pub(super) whole: bool,
     /// What is known to be here of what it needs.
     pub(in crate::agent) ready: Ready,
     /// A new pod was asked for.
     pub(super) restart: Option<Restart>,
-    /// Failures in a row.
+    /// Failures of the pod as a whole, in a row.
     pub(in crate::agent) failures: u32,
+    /// Since when its pod runs, as far as is known.
+    pub(super) runs_since: Option<Duration>,
     /// The last one, and what kind it was.
     pub(in crate::agent) failure: Option<(Reason, String)>,
     /// The last run that ended by itself.
     pub(in crate::agent) last_run: Option<Run>,
-    /// By this process, after failures.
+    /// Of the pod or a container of it, by this process, after failures.
     pub(in crate::agent) restarts: u32,
+    /// A process of the pod ended, as was told, and it was not looked at since.
+    pub(super) alarmed: bool,
     /// Exits that turned out to be none, in a row: how long to wait before believing the next one.
     pub(super) false_alarms: u32,
     /// When its pod has to end, since boot: of its last start.

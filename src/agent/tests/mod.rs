@@ -17,6 +17,7 @@ mod outages;
 mod probes;
 mod questions;
 mod reports;
+mod restarts;
 mod scenarios;
 mod shedding;
 mod simulation;
@@ -263,6 +264,10 @@ impl World {
                         Task::Limit { id, cpu } => self.log.push(format!("limit {id} {cpu:?}")),
                         Task::Remove { id, .. } => self.log.push(format!("remove {id}")),
                         Task::Probe { container, .. } => self.log.push(format!("probe {container}")),
+                        Task::End { id, container, .. } => self.log.push(format!("end {container} of {id}")),
+                        Task::Restart { id, container, .. } => {
+                            self.log.push(format!("restart {container} of {id}"));
+                        }
                     }
                     self.orders.push_back(order);
                 }
@@ -339,7 +344,8 @@ impl World {
                     out_of_memory: None,
                     healthcheck: healthcheck.clone(),
                 });
-                Ok(Fact::Pod(Pod { containers: containers.collect(), cpu, began: Some(self.began) }))
+                let (began, made) = (Some(self.began), Some(self.began));
+                Ok(Fact::Pod(Pod { containers: containers.collect(), cpu, began, made, torn: false }))
             })
         };
         let result = match (&order.task, &self.broken) {
@@ -393,6 +399,18 @@ impl World {
                 Ok(Fact::Limited)
             }
             (Task::Probe { .. }, _) => Ok(self.probed()),
+            (Task::End { id, .. }, _) => {
+                let at = self.now.utc;
+                self.pods.entry(id.clone()).and_modify(|pod| {
+                    pod.1 = ContainerState::Exited { code: 143, at, ran: S };
+                });
+                Ok(Fact::Ended)
+            }
+            (Task::Restart { .. }, _) if self.unstartable => Err(Failure::Workload("no such command".into())),
+            (Task::Restart { id, .. }, _) => {
+                self.pods.entry(id.clone()).and_modify(|pod| pod.1 = ContainerState::Running);
+                running(&self.pods, id, self.limits.get(id).copied())
+            }
             (Task::Usage(_), _) => Ok(Fact::Usage(self.uses.clone())),
             (Task::Remove { id, .. }, _) => {
                 self.pods.remove(id);

@@ -41,24 +41,28 @@ fn a_container_is_asked_after_its_initial_delay_and_then_once_a_period() {
 }
 
 #[test]
-fn failures_in_a_row_replace_the_pod_after_its_back_off_and_say_why() {
+fn failures_in_a_row_end_the_container_and_start_it_again_after_its_back_off() {
     let w = watched();
     let mut world = World::running(&[&w]);
     world.sick = Some("exit code 1: no /ok");
     world.pass(25 * S);
-    assert_eq!(world.took(), ["probe a"; 3]);
+    let (end, look) = (format!("end a of {}", w.id), format!("look {}", w.id));
+    assert_eq!(world.took(), ["probe a", "probe a", "probe a", &end, &look]);
     assert_eq!(world.said[0].reason, Reason::Unhealthy);
     assert_eq!(
         world.said[0].message,
-        "workload 'w': container 'a' is unhealthy: its liveness probe failed 3 times: exit code 1: no /ok; tried \
-         again in 20 s"
+        "workload 'w': container 'a' is unhealthy: its liveness probe failed 3 times: exit code 1: no /ok; it is \
+         started anew after its back-off"
     );
-    assert!(matches!(world.agent.phases().next(), Some((_, Phase::Waiting { .. }))), "crashed, to a server");
+    assert_eq!(world.said.len(), 1, "{:?}", world.said);
+    let shown = world.explain("w");
+    assert!(shown.starts_with("w is back-off: container 'a' is unhealthy: its liveness"), "{shown}");
+    assert!(shown.contains("next: in 20s"), "{shown}");
     world.sick = None;
     world.pass(20 * S);
-    assert_eq!(world.took(), [format!("remove {}", w.id), format!("start {}", w.id)]);
+    assert_eq!(world.took(), [format!("restart a of {}", w.id)]);
     world.pass(5 * S);
-    assert_eq!(world.took(), ["probe a"], "the new pod has its own initial delay");
+    assert_eq!(world.took(), ["probe a"], "what runs anew has its own initial delay");
 }
 
 #[test]
@@ -173,34 +177,16 @@ fn containers_that_ended_well_are_not_asked_before_a_list_shows_that_they_run_ag
 }
 
 #[test]
-fn an_unhealthy_pod_that_is_never_restarted_is_stopped_for_good() {
+fn an_unhealthy_container_that_is_never_restarted_is_ended_for_good() {
     let mut w = watched();
     w.restart = RestartPolicy::Never;
     let mut world = World::running(&[&w]);
     world.sick = Some("no");
     world.pass(3600 * S);
-    assert_eq!(world.took()[3..], [format!("remove {}", w.id)]);
-    assert_eq!(world.heard(), [Reason::Unhealthy, Reason::Stopped]);
-    assert_eq!(world.remembered[&w.id].code, 137);
-}
-
-#[test]
-fn after_a_long_healthy_run_the_back_off_begins_anew() {
-    let mut w = watched();
-    let backoff = schedule::Backoff::Exponential { initial: S, multiplier: 10.0, randomization: 0.0 };
-    w.schedule = schedule::Schedule::Service(backoff);
-    let mut world = World::running(&[&w]);
-    let fail = |world: &mut World| {
-        world.sick = Some("no");
-        world.pass(30 * S);
-        world.sick = None;
-        world.pass(20 * S);
-        world.said.iter().rfind(|said| said.reason == Reason::Unhealthy).expect("unhealthy").message.clone()
-    };
-    assert!(fail(&mut world).ends_with("in 1 s"));
-    assert!(fail(&mut world).ends_with("in 10 s"));
-    world.pass(schedule::Backoff::CAP);
-    assert!(fail(&mut world).ends_with("in 1 s"));
+    let (end, look) = (format!("end a of {}", w.id), format!("look {}", w.id));
+    assert_eq!(world.took()[3..], [end, look]);
+    assert_eq!(world.heard(), [Reason::Unhealthy, Reason::Failed]);
+    assert_eq!(world.remembered[&w.id].code, 143);
 }
 
 #[test]
@@ -212,7 +198,10 @@ fn a_changed_schedule_keeps_what_the_probes_told() {
     w.schedule = schedule::Schedule::Service(schedule::Backoff::Constant(7 * S));
     world.want(&[&w]);
     world.pass(5 * S);
-    assert!(world.said[0].message.ends_with("no; tried again in 7 s"), "{:?}", world.said);
+    assert!(world.said[0].message.contains("failed 3 times"), "{:?}", world.said);
+    world.took();
+    world.pass(7 * S);
+    assert_eq!(world.took(), [format!("restart a of {}", w.id)]);
 }
 
 #[test]

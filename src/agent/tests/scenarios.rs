@@ -150,7 +150,7 @@ fn a_failed_workload_is_started_again_20_s_after_its_exit() {
     world.pass(20 * S - Duration::from_millis(1));
     assert!(world.took().is_empty());
     world.pass(S);
-    assert_eq!(world.took(), [format!("remove {}", w.id), format!("start {}", w.id)]);
+    assert_eq!(world.took(), [format!("restart a of {}", w.id)]);
 }
 
 #[test]
@@ -162,7 +162,7 @@ fn an_exit_that_was_noticed_late_counts_from_when_it_happened() {
     world.want(&[&w]);
     world.settle();
     world.pass(6 * S);
-    assert_eq!(world.took().last(), Some(&format!("start {}", w.id)));
+    assert_eq!(world.took().last(), Some(&format!("restart a of {}", w.id)));
 }
 
 #[test]

@@ -89,11 +89,13 @@ fn a_failed_workload_is_not_started_again_while_the_device_is_low() {
     let mut world = World::running(&[&a]);
     world.memory(Level::Low);
     world.exit(&a.id, 1, 5 * S);
+    world.took();
     world.pass(300 * S);
-    assert!(world.alive().is_empty());
+    assert!(world.took().iter().all(|order| order.starts_with("look")));
+    assert!(world.explain("a").starts_with("a is held: nothing new is pulled or started"));
     world.memory(Level::Fine);
     world.settle();
-    assert_eq!(world.alive(), ["a"]);
+    assert_eq!(world.took(), [format!("restart a of {}", a.id)]);
 }
 
 #[test]

@@ -135,11 +135,17 @@ impl Tracked {
                 self.schedule(view, shown);
             }
             State::BackOff => {
-                let failure = self.content.failure.clone();
+                let ailing = self.content.containers.why().filter(|_| self.is_ailing());
+                let failure = ailing.or_else(|| self.content.failure.clone());
                 let (reason, cause) = failure.unwrap_or((Reason::BackOff, "it is stopped".into()));
                 because(shown, cause, failure_remedy(reason, wanted));
-                if let Phase::Waiting { until } = self.phase {
-                    shown.next = view.until(until);
+                let next = match self.phase {
+                    Phase::Waiting { until } => Some(until),
+                    _ => self.content.containers.next_start(),
+                };
+                shown.next = next.and_then(|until| view.until(until));
+                if view.context.short && self.is_ailing() && shown.next.is_none_or(|left| left == 0) {
+                    held(view, shown);
                 }
             }
             State::Finished => {
@@ -159,13 +165,7 @@ impl Tracked {
                 because(shown, view.engines.why_not(engine).unwrap_or_default(), engine_remedy(engine));
             }
             State::Starting if view.context.short && self.phase == Phase::Inactive => {
-                shown.state = State::Held;
-                let shortages = view.evictions.shortages().join("; ");
-                because(
-                    shown,
-                    format!("nothing new is pulled or started: {shortages}"),
-                    "free some; what is kept free is set by MEMORY_RESERVE and DISK_RESERVE",
-                );
+                held(view, shown);
             }
             State::Pulling | State::Starting
                 if self.content.failures > 0
@@ -194,6 +194,17 @@ impl Tracked {
             shown.notes.push(format!("at present a slot would be skipped: {cause}"));
         }
     }
+}
+
+/// The device is short of something.
+fn held(view: &View<'_>, shown: &mut report::Workload) {
+    shown.state = State::Held;
+    let shortages = view.evictions.shortages().join("; ");
+    because(
+        shown,
+        format!("nothing new is pulled or started: {shortages}"),
+        "free some; what is kept free is set by MEMORY_RESERVE and DISK_RESERVE",
+    );
 }
 
 /// An empty remedy: nothing is to be done.

@@ -74,8 +74,8 @@ const fn lane_of(task: &Task) -> usize {
         Task::List | Task::Look(_) | Task::Limit { .. } | Task::Usage(_) => 0,
         Task::Cancel(_) => 0, // done at once
         Task::Pull(_) | Task::Discard(_) => 1,
-        Task::Check(_) | Task::Start(..) => 2,
-        Task::Remove { .. } => 3,
+        Task::Check(_) | Task::Start(..) | Task::Restart { .. } => 2,
+        Task::Remove { .. } | Task::End { .. } => 3,
         Task::Probe { .. } => 4,
     }
 }

@@ -4,6 +4,7 @@ mod check;
 mod limits;
 mod look;
 mod making;
+mod mending;
 mod seen;
 mod start;
 
@@ -55,7 +56,7 @@ use crate::{
         },
     },
 };
-use seen::{Known, Seen};
+use seen::{Found, Known};
 
 /// For what podman does at once.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -77,8 +78,8 @@ pub(super) struct Tasks {
     /// podman's own ids of the pods that were seen to be ours, as they were looked at last: these can be stopped
     /// without another look.
     ours: Mutex<BTreeMap<WorkloadId, Box<str>>>,
-    /// The containers of those that were looked at: as long as all are there, it is the same pod.
-    looked: Mutex<BTreeMap<WorkloadId, Vec<Known>>>,
+    /// What those consist of that were looked at: as long as all of it is there, it is the same pod.
+    looked: Mutex<BTreeMap<WorkloadId, Known>>,
     /// The control groups of the pods that were looked at, and the CPU limit that each is to have.
     cgroups: Mutex<BTreeMap<WorkloadId, (Cgroup, CpuLimit)>>,
     /// The graces of the stops under way: podman's list of pods, and a look at one of these, waits for them.
@@ -159,7 +160,11 @@ impl Tasks {
             Task::Limit { id, cpu } => return self.limit(id, *cpu).into(),
             Task::Remove { id, grace } => return self.remove(id, *grace).map(|()| Fact::Gone).into(),
             Task::Probe { id, container, probe } => return self.prober.ask(id, container, probe).into(),
+            Task::End { id, container, grace } => return self.end(id, container, *grace).into(),
             Task::Look(id) => self.look(id).map(|seen| (id, seen)),
+            Task::Restart { id, container, ended } => {
+                self.restart(id, container, *ended).map(|seen| (id, seen))
+            }
             Task::Cancel(id) => {
                 self.cancel(id);
                 return Ok(Fact::Gone).into();
@@ -167,14 +172,14 @@ impl Tasks {
             Task::Start(workload, cpu) => self.start_pod(workload, *cpu).map(|seen| (&workload.id, seen)),
         };
         match seen {
-            Ok((id, Some(seen))) => {
+            Ok((id, Some(Found { seen, made, torn }))) => {
                 let running = seen.iter().filter(|seen| seen.process.is_some());
                 let began = running.filter_map(|seen| seen.began).max();
                 let (containers, processes): (_, Vec<_>) =
                     seen.into_iter().map(|seen| (seen.container, seen.process)).unzip();
                 let running = Some((id.clone(), processes.into_iter().flatten().collect()));
                 let cpu = lock(&self.cgroups).get(id).and_then(|(cgroup, _)| cgroup.cpu());
-                Done { result: Ok(Fact::Pod(Pod { containers, cpu, began })), running }
+                Done { result: Ok(Fact::Pod(Pod { containers, cpu, began, made, torn })), running }
             }
             Ok((id, None)) => {
                 self.exits.forget(id);

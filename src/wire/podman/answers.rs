@@ -51,10 +51,10 @@ pub struct ListedPod {
 }
 
 impl ListedPod {
-    /// Whether it has containers, and all of them run.
+    /// Whether it has containers, and all of them run, and what holds its namespaces.
     pub fn runs(&self) -> bool {
-        let mut containers = self.containers.iter().filter(|container| container.id != self.infra_id);
-        containers.next().is_some_and(PodsContainer::runs) && containers.all(PodsContainer::runs)
+        let has_own = self.containers.iter().any(|container| container.id != self.infra_id);
+        has_own && self.containers.iter().all(PodsContainer::runs)
     }
 }
 

@@ -275,7 +275,8 @@ fn is_well(spec: Spec, pod: &SimPod) -> bool {
     };
     let is_asked = |it: &Container| it.name == spec.probed() && it.state == ContainerState::Running;
     let is_sick = pod.sick && pod.containers.iter().any(is_asked);
-    pod.containers.len() == spec.containers()
+    !pod.torn
+        && pod.containers.len() == spec.containers()
         && pod.containers.iter().all(tolerated)
         && pod.containers.iter().any(|it| it.state == ContainerState::Running && !spec.is_sidecar(&it.name))
         && !is_sick

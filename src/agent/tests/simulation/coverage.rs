@@ -77,6 +77,7 @@ kinds! {
     /// The outcome of an order beside the phase.
     Limited,
     Probed,
+    Mended,
     /// One that is about no workload in particular.
     Measured,
     Discarded,
@@ -111,10 +112,16 @@ fn unreachable(row: usize, kind: Kind) -> Option<&'static str> {
 }
 
 /// How often each kind of event met a workload in each phase.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(super) struct Coverage {
     pub(super) events: u64,
     visits: [[u64; KINDS.len()]; PHASES],
+}
+
+impl Default for Coverage {
+    fn default() -> Self {
+        Self { events: 0, visits: [[0; KINDS.len()]; PHASES] }
+    }
 }
 
 impl Coverage {

@@ -275,6 +275,12 @@ impl<'a> Device<'a> {
                 Ok(())
             }
             Step::Press(resource, level) => self.press(resource, level),
+            Step::Tear(nth) => {
+                let Some((engine, id)) = self.pod(nth) else { return Ok(()) };
+                self.say(|| format!("what holds the namespaces of {id} ends"));
+                self.engines[engine].pods.entry(id).and_modify(|pod| pod.torn = true);
+                Ok(())
+            }
             Step::Revive(pod) => self.set(pod, "starts the containers of", false, &ContainerState::Running),
             Step::Squat(spec, stays) => {
                 let id = self.catalogue.id(spec).clone();
@@ -420,6 +426,7 @@ impl<'a> Device<'a> {
                 | Phase::Stopping(at)
                 | Phase::Looking { ticket: at, .. },
             ) => at == order.ticket,
+            Some(Phase::Running) => matches!(order.task, Task::Restart { .. } | Task::End { .. }),
             _ => false,
         };
         if let (Some(Phase::Looking { adopting: true, .. }), true, Some(name)) = (phase, own, name) {
@@ -439,7 +446,7 @@ impl<'a> Device<'a> {
         }
         let order = self.ghosts.swap_remove(nth % self.ghosts.len());
         self.say(|| format!("podman carries out at last what is not waited for: {}", sentence(&order)));
-        if !matches!(order.task, Task::Limit { .. } | Task::Probe { .. }) {
+        if !matches!(order.task, Task::Limit { .. } | Task::Probe { .. } | Task::Restart { .. }) {
             self.rules.meddled.extend(about(&order.task).1.cloned());
         }
         let engine = &mut self.engines[index(order.engine)];
@@ -598,8 +605,15 @@ impl<'a> Device<'a> {
         for pending in self.pending.drain(..) {
             let open = pending.result.is_none() || pending.haunts;
             let task = &pending.order.task;
-            let lasts =
-                matches!(task, Task::Start(..) | Task::Remove { .. } | Task::Limit { .. } | Task::Discard(_));
+            let lasts = matches!(
+                task,
+                Task::Start(..)
+                    | Task::Remove { .. }
+                    | Task::Limit { .. }
+                    | Task::Discard(_)
+                    | Task::End { .. }
+                    | Task::Restart { .. }
+            );
             if open && lasts && bits & 1 == 1 {
                 self.ghosts.push(pending.order);
             }

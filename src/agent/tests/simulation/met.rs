@@ -50,12 +50,15 @@ impl Device<'_> {
             _ if matches!(order.task, Task::Pull(_) | Task::Check(_)) && !own => return Met::new(),
             _ if matches!(order.task, Task::Limit { .. }) => Kind::Limited,
             _ if matches!(order.task, Task::Probe { .. }) => Kind::Probed,
+            _ if matches!(order.task, Task::End { .. } | Task::Restart { .. }) => Kind::Mended,
             _ if matches!(order.task, Task::Cancel(_)) => return Met::new(),
             Ok(_) if !own => Kind::LeftDone,
             Err(_) if !own => Kind::LeftFailed,
             Ok(Fact::Pulled { .. } | Fact::Fit { .. }) => Kind::Pulled,
             Ok(Fact::Pod(pod)) => match name.and_then(|name| self.rules.spec(name)) {
-                Some(spec) => meaning(&restart_policy::judge(self.catalogue.workload(spec), pod)),
+                Some(spec) => {
+                    meaning(&restart_policy::judge(self.catalogue.workload(spec), pod, &Default::default()))
+                }
                 None => return Met::new(),
             },
             Ok(_) => Kind::Gone,

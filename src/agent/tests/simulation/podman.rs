@@ -53,6 +53,8 @@ pub(super) struct SimPod {
     pub(super) cpu: Option<u64>,
     /// Its limit isn't what the agent may expect: podman denied one, or did what is not waited for.
     pub(super) stubborn: bool,
+    /// What held its namespaces has ended.
+    pub(super) torn: bool,
     /// Its probes fail.
     pub(super) sick: bool,
     /// The agent can't know of it: it was made for a dead agent, too late, or podman denied having made it.
@@ -61,7 +63,9 @@ pub(super) struct SimPod {
 
 impl SimPod {
     pub(super) fn runs(&self) -> bool {
-        !self.containers.is_empty() && self.containers.iter().all(|it| it.state == ContainerState::Running)
+        !self.torn
+            && !self.containers.is_empty()
+            && self.containers.iter().all(|it| it.state == ContainerState::Running)
     }
 
     pub(super) fn some_run(&self) -> bool {
@@ -93,6 +97,8 @@ pub(super) fn about(task: &Task) -> (&'static str, Option<&WorkloadId>) {
         Task::Limit { id, .. } => ("limit", Some(id)),
         Task::Remove { id, .. } => ("remove", Some(id)),
         Task::Probe { id, .. } => ("probe", Some(id)),
+        Task::End { id, .. } => ("end a container of", Some(id)),
+        Task::Restart { id, .. } => ("start a container again of", Some(id)),
         Task::Discard(_) => ("discard an image", None),
         Task::Usage(_) => ("measure", None),
     }
@@ -104,7 +110,9 @@ pub(super) fn sentence(order: &Order) -> String {
     let more = match &order.task {
         Task::Limit { cpu, .. } => format!(" to {cpu:?}"),
         Task::Discard(image) => format!(" '{image}'"),
-        Task::Probe { container, .. } => format!(" '{container}'"),
+        Task::Probe { container, .. } | Task::End { container, .. } | Task::Restart { container, .. } => {
+            format!(" '{container}'")
+        }
         Task::Usage(resource) => format!(" {resource}"),
         _ => String::new(),
     };
@@ -155,6 +163,7 @@ impl Podman {
                     images,
                     cpu: cpu.filter(|_| how == How::Well), // it can't be had everywhere
                     stubborn: false,
+                    torn: false,
                     sick: false,
                     excused: ghost || how == How::DoneButRefused,
                 };
@@ -178,6 +187,12 @@ impl Podman {
             },
             Task::Probe { .. } if how == How::Refused => refused(),
             Task::Probe { id, container, .. } => self.probe(id, container, how),
+            Task::End { .. } | Task::Restart { .. } if how == How::Refused => refused(),
+            Task::End { id, container, .. } => {
+                self.end(id, container, how, now);
+                Ok(Fact::Ended)
+            }
+            Task::Restart { id, container, ended } => self.restart(id, container, *ended, how, now),
             Task::Usage(_) if how == How::Refused => refused(),
             Task::Usage(_) => Ok(Fact::Usage(self.usage(how))),
             Task::Discard(_) if how == How::Refused => refused(),
@@ -223,8 +238,14 @@ impl Podman {
         if let Some(pod) = self.pods.get(id) {
             self.looked.insert(id.clone(), pod.number);
         }
-        let pod =
-            |pod: &SimPod| Fact::Pod(Pod { containers: pod.containers.clone(), cpu: pod.cpu, began: None });
+        let pod = |pod: &SimPod| {
+            Fact::Pod(Pod {
+                containers: pod.containers.clone(),
+                cpu: pod.cpu,
+                torn: pod.torn,
+                ..Pod::default()
+            })
+        };
         Ok(self.pods.get(id).map_or(Fact::Gone, pod))
     }
 
@@ -263,6 +284,50 @@ impl Podman {
         let Some(pod) = pod else { return Err(Failure::Workload("there is nothing to ask".into())) };
         let healthy = !pod.sick && !matches!(how, How::Half | How::Ended(_));
         Ok(Fact::Probed { healthy, output: "exit code 1".into() })
+    }
+
+    /// `Half`: it says so, and doesn't.
+    fn end(&mut self, id: &WorkloadId, container: &str, how: How, now: Now) {
+        let code = if let How::Ended(code) = how { code } else { 143 };
+        let mut all = self.pods.get_mut(id).into_iter().flat_map(|pod| &mut pod.containers);
+        let its = |it: &&mut Container| it.name == container && it.state == ContainerState::Running;
+        if let Some(container) = all.find(its).filter(|_| how != How::Half) {
+            container.state = ContainerState::Exited { code, at: now.utc, ran: 5 * S };
+        }
+    }
+
+    /// `Half`: it says so, and doesn't.
+    fn restart(
+        &mut self,
+        id: &WorkloadId,
+        container: &str,
+        ended: SystemTime,
+        how: How,
+        now: Now,
+    ) -> Result<Fact, Failure> {
+        if how == How::Vanished {
+            self.pods.remove(id);
+        }
+        let is_doomed = self.doomed.contains(id);
+        let Some(pod) = self.pods.get_mut(id).filter(|pod| !pod.torn) else { return self.look(id) };
+        let is_it = |it: &&mut Container| {
+            it.name == container && matches!(it.state, ContainerState::Exited { at, .. } if at == ended)
+        };
+        let Some(container) = pod.containers.iter_mut().find(is_it) else { return self.look(id) };
+        pod.sick &= how == How::Half; // what runs anew is well
+        let before = container.state.clone();
+        container.state = match how {
+            How::Stuck => ContainerState::Stuck("created".into()),
+            How::Ended(code) => ContainerState::Exited { code, at: now.utc, ran: Duration::ZERO },
+            How::Well if is_doomed => ContainerState::Exited { code: 1, at: now.utc, ran: Duration::ZERO },
+            _ => ContainerState::Running,
+        };
+        let name = container.name.clone();
+        let told = self.look(id);
+        if let (How::Half, Some(pod)) = (how, self.pods.get_mut(id)) {
+            pod.containers.iter_mut().filter(|it| it.name == name).for_each(|it| it.state = before.clone());
+        }
+        told
     }
 
     fn usage(&self, how: How) -> Vec<(WorkloadId, u64)> {

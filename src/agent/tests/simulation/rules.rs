@@ -34,6 +34,9 @@ pub(super) enum Invariant {
     Foreign,
     /// A failure is followed by a wait, and the wait ends.
     BackOff,
+    /// Of a pod that goes on, the container that ended is started again, as its policy says and when its wait is over, and
+    /// nothing else.
+    Restarts,
     /// Conditions that change all the time bring rest.
     Flapping,
     /// A cron workload runs once a slot.
@@ -126,6 +129,16 @@ struct Account {
     sick: Option<String>,
     /// Containers of it that have ended, as told last.
     ended: BTreeSet<String>,
+    /// Containers of it that ended once and were missed.
+    missed: BTreeMap<String, Missed>,
+    /// How many ran, as told last.
+    running: usize,
+    /// Containers of it whose probe failed, and which have not run anew since.
+    killed: BTreeSet<String>,
+    /// Since when the pod is there.
+    pod_since: Option<Duration>,
+    /// There is a reason to make the whole pod anew.
+    remake: bool,
     /// When the present pod's time is over; none before it is known to run.
     ends: Option<Duration>,
     /// Only sidecars of the pod run.
@@ -138,6 +151,20 @@ struct Account {
     evicted: Option<Duration>,
     /// By engine: a list of one tells all about it, whatever the other does meanwhile.
     last_order: [Ticket; 2],
+}
+
+/// A container that ended in a pod that goes on.
+#[derive(Debug)]
+struct Missed {
+    /// Its last end that counted.
+    at: SystemTime,
+    /// In a row.
+    failures: u32,
+    /// It isn't started earlier, and no later.
+    not_before: Duration,
+    by: Duration,
+    waits: bool,
+    order: Option<Ticket>,
 }
 
 #[derive(Debug, Default)]
@@ -371,8 +398,10 @@ impl<'a> Rules<'a> {
         let name = notice.message.split('\'').nth(1);
         let name = NAMES.iter().position(|it| Some(*it) == name);
         let Some(account) = name.map(|name| &mut self.accounts[name]) else { return Ok(()) };
+        account.remake |= notice.message.contains("activeDeadlineSeconds");
         match notice.reason {
             Reason::Restarted => {
+                account.remake = true;
                 (account.failures, account.not_before, account.may_finish_again) = (0, Duration::ZERO, true)
             }
             Reason::Failed
@@ -439,7 +468,7 @@ impl<'a> Rules<'a> {
                 if is_service(before) != is_service(after) {
                     account.slot_since = Some(now.utc);
                     (account.failures, account.not_before) = (0, Duration::ZERO);
-                    account.may_finish_again = true;
+                    (account.may_finish_again, account.remake) = (true, true);
                 }
             }
         }
@@ -491,18 +520,6 @@ impl<'a> Rules<'a> {
             let Some(Phase::Waiting { until }) = agent.workloads.get(NAMES[name]).map(|it| it.phase) else {
                 continue;
             };
-            if account.sick.take().is_some() {
-                account.probes.clear();
-                let shortest = match spec.schedule() {
-                    Schedule::Service(Backoff::Constant(wait)) => wait,
-                    Schedule::Service(Backoff::Exponential { initial, randomization, .. }) => {
-                        initial.mul_f64(1.0 - randomization)
-                    }
-                    Schedule::Cron(_) => Duration::ZERO,
-                };
-                account.failures = 1; // rather too few than too many
-                account.not_before = now.up + shortest;
-            }
             if std::mem::replace(&mut account.until, until) == until {
                 continue;
             }
@@ -527,7 +544,8 @@ impl<'a> Rules<'a> {
         for (name, account) in self.accounts.iter_mut().enumerate() {
             let phase = agent.workloads.get(NAMES[name]).map(|tracked| tracked.phase);
             let Some(spec) = account.spec else { continue };
-            if phase != Some(Phase::Running) {
+            let is_ailing = !account.killed.is_empty() || account.missed.values().any(|it| it.waits);
+            if phase != Some(Phase::Running) || is_ailing {
                 account.runs_since = None;
             } else if now.up >= *account.runs_since.get_or_insert(now.up) + 10 * S
                 && self.fallbacks.get(NAMES[name]).is_none_or(|it| it.good.id != *self.catalogue.id(spec))
@@ -602,8 +620,16 @@ impl<'a> Rules<'a> {
             if now.up < account.alarmed + LATE_LOOK || !self.wanted.allows(spec, &metrics) {
                 continue;
             }
-            if let Some(container) = account.sick.as_ref().filter(|it| !account.ended.contains(*it)) {
+            let is_stuck = account.removal_refused.is_some_and(|at| now.up < at + REMOVE_AGAIN);
+            if let Some(container) =
+                account.sick.as_ref().filter(|it| !account.ended.contains(*it) && !is_stuck)
+            {
                 return broken(Invariant::Probes, format!("'{container}' of {spec} is sick, and runs on"));
+            }
+            let late = |(_, it): &(&String, &Missed)| it.waits && it.by <= now.up;
+            if let Some((container, it)) = account.missed.iter().find(late).filter(|_| self.is_fine()) {
+                let what = format!("'{container}' of {spec} was to be started again until {:?}", it.by);
+                return broken(Invariant::Restarts, what);
             }
             let (id, wanted) = (self.catalogue.id(spec), self.wanted.cpu(spec, &metrics));
             let found = self.engines[index(spec.engine())].limits.get(id);

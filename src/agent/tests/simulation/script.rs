@@ -102,6 +102,8 @@ pub(super) enum Step {
     Vanish(usize),
     /// A person pauses a pod.
     Pause(usize),
+    /// What holds a pod's namespaces ends.
+    Tear(usize),
     /// A person starts a pod's containers.
     Revive(usize),
     /// A pod's probes fail from now on, or go well again.
@@ -421,6 +423,7 @@ fn step(mood: Mood, options: Options, random: &mut Random, steps: &mut Vec<Step>
         (1, 20),
         (3, 21),
         (2, 22),
+        (1, 24),
         (often(Mood::Pressure, 2), 23),
     ]);
     let last = match choice {
@@ -474,6 +477,7 @@ fn step(mood: Mood, options: Options, random: &mut Random, steps: &mut Vec<Step>
         20 => Step::Stored(random.of(&[Kept::State, Kept::Identity, Kept::Unheard]), random.one_in(2)),
         21 => Step::Sicken(any, !random.one_in(4)),
         22 => Step::Doom(spec(random), random.one_in(2)),
+        24 => Step::Tear(any),
         _ => Step::Press(
             random.of(&[Resource::Memory, Resource::Memory, Resource::Disk, Resource::Cpu]),
             random.weighted(&[(5, Level::Fine), (1, Level::Low), (2, Level::Critical)]),

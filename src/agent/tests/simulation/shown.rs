@@ -4,9 +4,9 @@ use super::{coverage::Kind, *};
 
 pub(super) fn meaning(verdict: &restart_policy::PodStatus) -> Kind {
     match verdict {
-        restart_policy::PodStatus::Running => Kind::PodRuns,
+        restart_policy::PodStatus::Running { missed } if missed.is_empty() => Kind::PodRuns,
+        restart_policy::PodStatus::Running { .. } => Kind::PodFailed,
         restart_policy::PodStatus::Finished { .. } => Kind::PodEnded,
-        restart_policy::PodStatus::Failed { .. } => Kind::PodFailed,
         restart_policy::PodStatus::Broken { .. } => Kind::PodBroken,
     }
 }
@@ -24,10 +24,12 @@ pub(super) fn shown(fact: &Fact) -> String {
         Fact::Fit { holders, .. } => format!("it would start; wanted ports have {holders:?}"),
         Fact::Pod(pod) => {
             let states: Vec<_> = pod.containers.iter().map(|it| format!("{:?}", it.state)).collect();
-            format!("the pod is there: {}; CPU {:?}", states.join(", "), pod.cpu)
+            let torn = if pod.torn { ", torn" } else { "" };
+            format!("the pod is there: {}; CPU {:?}{torn}", states.join(", "), pod.cpu)
         }
         Fact::Gone => "there is no such thing".into(),
         Fact::Limited => "limited".into(),
+        Fact::Ended => "ended".into(),
         Fact::Probed { healthy, .. } => if *healthy { "well" } else { "sick" }.into(),
         Fact::Usage(uses) => format!("{} pods use some", uses.len()),
     }

@@ -19,8 +19,8 @@ impl Tasks {
             known => known,
         };
         let own = || {
-            let all = self.ask(id).ok().flatten().into_iter().flatten();
-            all.map(|one| (one.answer.id.clone(), one.answer.cpu_limit())).collect()
+            let all = self.ask(id).ok().flatten().map(|asked| asked.all);
+            all.into_iter().flatten().map(|one| (one.answer.id.clone(), one.answer.cpu_limit())).collect()
         };
         let limited = cgroup.ok_or(LimitError::Missing).and_then(|(cgroup, _)| cgroup.limit(cpu, &own));
         limited.map_err(|error| Failure::Workload(error.to_string()))?;

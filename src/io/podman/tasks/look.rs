@@ -2,7 +2,7 @@
 
 use super::{
     LIMIT, Tasks,
-    seen::{Inspected, Known, Life, Seen, short_name},
+    seen::{Asked, Found, Inspected, Known, KnownContainer, Life, Seen, short_name},
 };
 use crate::{
     agent::model::{
@@ -21,11 +21,11 @@ const KILLED: i32 = 137;
 
 impl Tasks {
     /// All of the pod's containers, in the order of its specification; nothing if there is no such pod.
-    pub(super) fn look(&self, id: &WorkloadId) -> Result<Option<Vec<Seen>>, Failure> {
+    pub(super) fn look(&self, id: &WorkloadId) -> Result<Option<Found>, Failure> {
         if let Some(seen) = self.after_exit(id) {
-            return Ok(Some(seen));
+            return Ok(Some(Found { seen, made: None, torn: false }));
         }
-        Ok(self.ask(id)?.map(|all| all.into_iter().map(|one| one.seen).collect()))
+        Ok(self.ask(id)?.map(Found::from))
     }
 
     /// If one of them has failed, and how it is with each is plain without podman. That may be slow to answer: it goes on
@@ -36,8 +36,8 @@ impl Tasks {
             return None;
         }
         let mut looked = lock(&self.looked);
-        let known = looked.get_mut(id)?;
-        let now = |one: &Known| {
+        let known = &mut looked.get_mut(id)?.containers;
+        let now = |one: &KnownContainer| {
             let end = ended.iter().find(|(container, _)| *container == one.listed.id).map(|(_, end)| *end);
             one.life.as_ref()?.now(&one.listed, end)
         };
@@ -51,26 +51,43 @@ impl Tasks {
 
     /// podman is asked for the pod itself only where its containers aren't known: that takes longer than to ask for each
     /// of them, and waits for whatever it does with the pod.
-    pub(super) fn ask(&self, id: &WorkloadId) -> Result<Option<Vec<Inspected>>, Failure> {
-        let known = lock(&self.looked).remove(id);
-        let known = known.map(|all| all.into_iter().map(|one| one.listed).collect::<Vec<_>>());
+    pub(super) fn ask(&self, id: &WorkloadId) -> Result<Option<Asked>, Failure> {
+        let known = lock(&self.looked).remove(id).map(|known| {
+            let listed = known.containers.into_iter().map(|one| one.listed).collect::<Vec<_>>();
+            (known.infra, listed)
+        });
         let found = match &known {
-            Some(containers) => self.ask_for_all(id, containers)?,
+            Some((_, containers)) => self.ask_for_all(id, containers)?,
             None => Vec::new(),
         };
-        let mut found = match known {
-            Some(containers) if found.len() == containers.len() => found,
+        let (infra, mut all) = match known {
+            Some((infra, containers)) if found.len() == containers.len() => (infra, found),
             _ => {
                 let Some(pod) = self.inspect(id)? else { return Ok(None) };
                 let containers: Vec<_> = pod.containers().cloned().collect();
-                self.ask_for_all(id, &containers)?
+                (pod.infra_id, self.ask_for_all(id, &containers)?)
             }
         };
+        let torn = !self.holds(&infra)?;
         // podman lists them by id, and made them in the order of the specification
-        found.sort_by_key(|one| parse_time(&one.answer.created));
-        let known = found.iter().map(|one| Known { listed: one.listed.clone(), life: Life::of(one) });
-        lock(&self.looked).insert(id.clone(), known.collect());
-        Ok(Some(found))
+        all.sort_by_key(|one| parse_time(&one.answer.created));
+        let known = all.iter().map(|one| KnownContainer { listed: one.listed.clone(), life: Life::of(one) });
+        let known = Known { infra, containers: known.collect() };
+        lock(&self.looked).insert(id.clone(), known);
+        Ok(Some(Asked { all, torn }))
+    }
+
+    /// Whether what holds a pod's namespaces runs; podman can make pods without.
+    fn holds(&self, infra: &str) -> Result<bool, Failure> {
+        if infra.is_empty() {
+            return Ok(true);
+        }
+        let answer = self.client.get(&format!("containers/{infra}/json"), &[], LIMIT)?;
+        if answer.is_missing() {
+            return Ok(false);
+        }
+        let infra: InspectedContainer = answer.json()?;
+        Ok(infra.state.runs())
     }
 
     /// Those that are there.

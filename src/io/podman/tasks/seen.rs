@@ -8,7 +8,7 @@ use crate::{
         workload::WorkloadId,
     },
     io::exits::{Exit, Process},
-    wire::podman::answers::{InspectedContainer, PodContainer, State},
+    wire::podman::answers::{InspectedContainer, PodContainer, State, parse_time},
 };
 
 /// A container as it was found.
@@ -27,8 +27,38 @@ pub(super) struct Inspected {
     pub(super) answer: InspectedContainer,
 }
 
-/// A container that was looked at.
+/// A pod as it was found.
+pub(super) struct Found {
+    pub(super) seen: Vec<Seen>,
+    /// When its first container was made, if podman was asked.
+    pub(super) made: Option<SystemTime>,
+    /// What held its namespaces has ended.
+    pub(super) torn: bool,
+}
+
+/// A pod as podman told it.
+pub(super) struct Asked {
+    pub(super) all: Vec<Inspected>,
+    /// What held its namespaces has ended.
+    pub(super) torn: bool,
+}
+
+impl From<Asked> for Found {
+    fn from(Asked { all, torn }: Asked) -> Self {
+        let made = all.iter().filter_map(|one| parse_time(&one.answer.created)).min();
+        Self { seen: all.into_iter().map(|one| one.seen).collect(), made, torn }
+    }
+}
+
+/// A pod that was looked at.
 pub(super) struct Known {
+    /// The id of what holds its namespaces.
+    pub(super) infra: String,
+    pub(super) containers: Vec<KnownContainer>,
+}
+
+/// A container that was looked at.
+pub(super) struct KnownContainer {
     pub(super) listed: PodContainer,
     /// If it ran, and its processes can be seen from here.
     pub(super) life: Option<Life>,

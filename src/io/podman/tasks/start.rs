@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{LIMIT, SHORT_GRACE, START_LIMIT, Seen, Tasks, making::Making};
+use super::{LIMIT, SHORT_GRACE, START_LIMIT, Tasks, making::Making, seen::Found};
 use crate::{
     agent::model::{
         order::{CpuLimit, Failure},
@@ -38,7 +38,7 @@ impl Tasks {
         lock(&self.starts).remove(id);
     }
 
-    pub(super) fn start_pod(&self, workload: &Workload, cpu: CpuLimit) -> Result<Option<Vec<Seen>>, Failure> {
+    pub(super) fn start_pod(&self, workload: &Workload, cpu: CpuLimit) -> Result<Option<Found>, Failure> {
         let id = &workload.id;
         let hangup = lock(&self.starts).get(id).cloned().unwrap_or_default();
         if hangup.is_hung_up() {
@@ -64,8 +64,7 @@ impl Tasks {
         }
         // podman 5 sets a pod's own limit anew at each start of a container
         self.keep_limits();
-        let found = self.ask(id)?;
-        Ok(found.map(|found| found.into_iter().map(|one| one.seen).collect()))
+        Ok(self.ask(id)?.map(Found::from))
     }
 
     /// Makes the pod and starts its containers in their order.

@@ -27,7 +27,7 @@ fn what_is_no_time_is_none() {
 }
 
 #[test]
-fn a_pod_runs_when_all_but_the_infra_container_do() {
+fn a_pod_runs_when_it_has_containers_and_they_and_what_holds_its_namespaces_do() {
     let pod = |containers: &str| -> ListedPod {
         serde_json::from_str(&format!(
             r#"{{"Id":"0","Name":"p","InfraId":"i","Labels":null,"Containers":{containers},"New":{{"x":1}}}}"#
@@ -36,7 +36,7 @@ fn a_pod_runs_when_all_but_the_infra_container_do() {
     };
     let infra = r#"{"Id":"i","Status":"running"}"#;
     assert!(pod(&format!(r#"[{infra},{{"Id":"a","Status":"running"}}]"#)).runs());
-    assert!(pod(r#"[{"Id":"i","Status":"exited"},{"Id":"a","Status":"running"}]"#).runs());
+    assert!(!pod(r#"[{"Id":"i","Status":"exited"},{"Id":"a","Status":"running"}]"#).runs());
     assert!(
         !pod(&format!(r#"[{infra},{{"Id":"a","Status":"running"}},{{"Id":"b","Status":"exited"}}]"#)).runs()
     );

@@ -37,6 +37,10 @@ impl Rules<'_> {
         }
         match &order.task {
             Task::Limit { .. } | Task::Probe { .. } => return self.may_ask(name, id, order, pending),
+            Task::End { container, .. } => return self.may_end(name, id, container, order),
+            Task::Restart { container, .. } => {
+                return self.may_restart(name, id, container, order, pending, now);
+            }
             Task::Cancel(id) => return self.may_cancel(name, id, order, pending, now),
             Task::Pull(_) | Task::Check(_) => {} // change nothing that a list shows
             _ => self.accounts[name].last_order[index(order.engine)] = order.ticket,
@@ -51,7 +55,13 @@ impl Rules<'_> {
         for (other, _) in others().filter(|(_, other)| *other == id) {
             let is_aside = matches!(
                 other.order.task,
-                Task::Pull(_) | Task::Check(_) | Task::Limit { .. } | Task::Probe { .. } | Task::Cancel(_)
+                Task::Pull(_)
+                    | Task::Check(_)
+                    | Task::Limit { .. }
+                    | Task::Probe { .. }
+                    | Task::End { .. }
+                    | Task::Restart { .. }
+                    | Task::Cancel(_)
             );
             if before.map_or(!is_aside, |before| before == Some(other.order.ticket)) {
                 let both =
@@ -146,6 +156,51 @@ impl Rules<'_> {
         Ok(())
     }
 
+    /// A container is ended whose probe failed, and no other.
+    fn may_end(&mut self, name: usize, id: &WorkloadId, container: &str, order: &Order) -> Holds {
+        let account = &mut self.accounts[name];
+        let is_wanted = account.spec.is_some_and(|spec| self.catalogue.id(spec) == id);
+        if !is_wanted || self.stopped.contains(id) || account.sick.as_deref() != Some(container) {
+            return broken(Invariant::Probes, format!("{}, which isn't sick", sentence(order)));
+        }
+        account.sick = None;
+        account.probes.remove(container);
+        account.killed.insert(container.to_owned());
+        Ok(())
+    }
+
+    /// A container that ended is started again.
+    fn may_restart(
+        &mut self,
+        name: usize,
+        id: &WorkloadId,
+        container: &str,
+        order: &Order,
+        pending: &[Pending],
+        now: Now,
+    ) -> Holds {
+        self.is_wanted(name, id, order, now)?;
+        let account = &mut self.accounts[name];
+        let is_under_way = |it: &Missed| pending.iter().any(|other| Some(other.order.ticket) == it.order);
+        if account.missed.values().any(is_under_way) {
+            return broken(Invariant::OneOrder, format!("{}, while one is under way", sentence(order)));
+        }
+        let wrong = match (account.spec, account.missed.get_mut(container)) {
+            (Some(spec), _) if spec.restart() == RestartPolicy::Never => "its policy forbids it".to_owned(),
+            _ if self.stopped.contains(id) => "its pod was stopped".to_owned(),
+            _ if !account.ended.contains(container) => "it runs".to_owned(),
+            (_, Some(it)) if it.waits && now.up < it.not_before => {
+                format!("{:?} too early after {} failures", it.not_before - now.up, it.failures)
+            }
+            (_, Some(it)) if it.waits => {
+                it.order = Some(order.ticket);
+                return Ok(());
+            }
+            _ => "it isn't missed".to_owned(),
+        };
+        broken(Invariant::Restarts, format!("{}, and {wrong}", sentence(order)))
+    }
+
     /// A start is cut short: once, and not for nothing.
     fn may_cancel(
         &self,
@@ -186,13 +241,22 @@ impl Rules<'_> {
     }
 
     pub(super) fn may_remove(
-        &self,
+        &mut self,
         name: usize,
         id: &WorkloadId,
         order: &Order,
         finished: &Finished,
         now: Now,
     ) -> Holds {
+        let account = &self.accounts[name];
+        let is_own = account.spec.filter(|spec| self.catalogue.id(*spec) == id);
+        if is_own.is_some_and(|spec| matches!(spec.schedule(), Schedule::Service(_)))
+            && !account.remake
+            && self.is_wanted(name, id, order, now).is_ok()
+        {
+            return broken(Invariant::Restarts, format!("{}, for nothing", sentence(order)));
+        }
+        self.accounts[name].remake |= is_own.is_some();
         let account = &self.accounts[name];
         let pods = &self.engines[index(order.engine)].pods;
         if let Some(spec) = account.spec.filter(|spec| self.catalogue.id(*spec) != id)
@@ -260,6 +324,8 @@ impl Rules<'_> {
         account.ends = account.spec.and_then(Spec::deadline).map(|limit| now.up + limit);
         account.probes.clear();
         (account.sick, account.ended) = (None, BTreeSet::new());
+        (account.missed, account.killed) = (BTreeMap::new(), BTreeSet::new());
+        (account.pod_since, account.remake) = (None, false);
         if now.up < account.not_before {
             let early = account.not_before - now.up;
             let failures = account.failures;

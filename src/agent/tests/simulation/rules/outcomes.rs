@@ -102,11 +102,28 @@ impl Rules<'_> {
                     self.judged(name, pod, now);
                 }
             }
+            (Task::Restart { container, .. }, result) => {
+                if matches!(result, Ok(Fact::Gone)) {
+                    told.pods.remove(id);
+                }
+                self.restarted_container(name, order, container, own, result, now);
+            }
+            (Task::End { container, .. }, Err(_))
+                if own && self.accounts[name].killed.contains(container) =>
+            {
+                self.accounts[name].sick = Some(container.clone());
+                self.accounts[name].removal_refused = Some(now.up);
+            }
+            (Task::End { .. }, _) => {}
             (_, Ok(Fact::Gone)) | (Task::Start(..), Err(_)) => {
                 told.pods.remove(id);
+                self.accounts[name].remake = true;
             }
             // a list will tell again
-            (Task::Look(_), Err(_)) => drop(told.pods.remove(id)),
+            (Task::Look(_), Err(_)) => {
+                told.pods.remove(id);
+                self.accounts[name].remake = true;
+            }
             // The removal of a sick one that is not to run again may get lost: it is started again then.
             (Task::Remove { .. }, Err(Failure::Engine(_))) => {
                 self.meddled.insert(id.clone());
@@ -146,59 +163,129 @@ impl Rules<'_> {
         }
     }
 
+    /// A container was started again, or not; `own`: its pod runs.
+    fn restarted_container(
+        &mut self,
+        name: usize,
+        order: &Order,
+        container: &str,
+        own: bool,
+        result: &Result<Fact, Failure>,
+        now: Now,
+    ) {
+        let account = &mut self.accounts[name];
+        let (spec, alone) = (account.spec, account.running == 0);
+        let missed = account.missed.get_mut(container).filter(|it| it.order == Some(order.ticket));
+        let (Some(it), Some(spec)) = (missed, spec) else { return };
+        it.order = None;
+        match result {
+            Ok(Fact::Pod(pod)) if own => {
+                it.waits = false;
+                self.engines[index(order.engine)].limits.insert(self.catalogue.id(spec).clone(), pod.cpu);
+                self.judged(name, pod, now);
+            }
+            Err(Failure::Workload(_)) if own && alone => self.failed(name, now.up),
+            Err(Failure::Workload(_)) if own => {
+                let (shortest, longest) = wait(spec, it.failures);
+                it.failures += 1;
+                (it.not_before, it.by) = (now.up + shortest, now.up + longest);
+            }
+            Ok(_) if own => self.failed(name, now.up),
+            _ => it.by = now.up, // at once, if it is so
+        }
+    }
+
     pub(super) fn judged(&mut self, name: usize, pod: &Pod, now: Now) {
         let account = &mut self.accounts[name];
         account.denied = None;
         account.started.get_or_insert(now.up); // found, and perhaps started by an earlier process
-        let ended = pod.containers.iter().filter(|it| it.state != ContainerState::Running);
-        account.ended = ended.map(|it| it.name.clone()).collect();
+        let runs = |it: &&Container| it.state == ContainerState::Running;
+        account.running = pod.containers.iter().filter(runs).count();
+        account.ended = pod.containers.iter().filter(|it| !runs(it)).map(|it| it.name.clone()).collect();
+        account.probes.retain(|container, _| !account.ended.contains(container));
         let Some(spec) = account.spec else { return };
+        let is_cron = matches!(spec.schedule(), Schedule::Cron(_));
         let is_stuck = |it: &Container| matches!(it.state, ContainerState::Stuck(_));
-        if pod.containers.len() < spec.containers() || pod.containers.iter().any(is_stuck) {
-            account.not_before = Duration::ZERO;
-            if matches!(spec.schedule(), Schedule::Cron(_)) {
+        if pod.torn || pod.containers.len() < spec.containers() || pod.containers.iter().any(is_stuck) {
+            (account.not_before, account.remake) = (Duration::ZERO, true);
+            if is_cron {
                 let id = self.catalogue.id(spec); // left until its next slot, or until a list tells of it
                 self.engines[index(spec.engine())].pods.remove(id);
             }
             return;
         }
+        account.pod_since.get_or_insert(now.up);
         account.ends = account.ends.or(spec.deadline().map(|limit| now.up + limit));
-        let is_main = |it: &&Container| !spec.is_sidecar(&it.name);
-        let runs = |it: &Container| it.state == ContainerState::Running;
-        let main_runs = pod.containers.iter().filter(is_main).any(runs);
-        let failed = pod.containers.iter().filter_map(|it| match it.state {
-            ContainerState::Exited { at, ran, .. } if !is_main(&it) => main_runs.then_some((at, ran)),
-            ContainerState::Exited { code, at, ran } => match spec.restart() {
-                RestartPolicy::Always => Some((at, ran)),
-                RestartPolicy::OnFailure => (code != 0).then_some((at, ran)),
-                RestartPolicy::Never => None,
-            },
-            _ => None,
-        });
-        let is_cron = matches!(spec.schedule(), Schedule::Cron(_));
-        let failed = failed.min_by_key(|(at, _)| *at).filter(|_| !is_cron);
-        account.lingers = !main_runs && failed.is_none() && pod.containers.iter().any(runs);
-        if let Some((at, ran)) = failed {
-            account.sick = None; // that it was sick as well is no second failure
-            if ran >= Backoff::CAP {
-                account.failures = 0;
+        let is_wanted_back = |it: &Container, code: i32| match spec.restart() {
+            _ if is_cron => false,
+            RestartPolicy::Always => true,
+            RestartPolicy::OnFailure => code != 0 || account.killed.contains(&it.name),
+            RestartPolicy::Never => false,
+        };
+        let goes_on =
+            pod.containers.iter().filter(|it| !spec.is_sidecar(&it.name)).any(|it| match it.state {
+                ContainerState::Exited { code, .. } => is_wanted_back(it, code),
+                _ => true,
+            });
+        account.lingers = !goes_on && account.running > 0;
+        account.remake = !goes_on;
+        let wanted_back: BTreeSet<&str> = pod
+            .containers
+            .iter()
+            .filter(|it| match it.state {
+                ContainerState::Exited { .. } if spec.is_sidecar(&it.name) => goes_on && !is_cron,
+                ContainerState::Exited { code, .. } => is_wanted_back(it, code),
+                _ => false,
+            })
+            .map(|it| &*it.name)
+            .collect();
+        for container in &pod.containers {
+            let known = account.missed.get_mut(&container.name);
+            let ContainerState::Exited { at, ran, .. } = container.state else {
+                account.killed.remove(&container.name);
+                known.into_iter().for_each(|it| it.waits = false);
+                continue;
+            };
+            if !wanted_back.contains(&*container.name) {
+                known.into_iter().for_each(|it| it.waits = false);
+                continue;
             }
+            account.sick.take_if(|it| *it == container.name);
+            if known.as_ref().is_some_and(|it| it.order.is_some() || it.waits && it.at == at) {
+                continue;
+            }
+            let is_same = known.as_ref().is_some_and(|it| it.at == at);
+            let failures = known.map_or(0, |it| if ran >= Backoff::CAP { 0 } else { it.failures });
+            let (shortest, longest) = wait(spec, failures);
             let since = now.utc.duration_since(at).unwrap_or_default();
-            self.failed(name, now.up.saturating_sub(since));
+            let from = if is_same { now.up } else { now.up.saturating_sub(since) };
+            let (not_before, by) = (from + shortest, from + longest);
+            let missed = Missed { at, failures: failures + 1, not_before, by, waits: true, order: None };
+            account.missed.insert(container.name.clone(), missed);
         }
     }
 
+    /// The pod as a whole failed.
     pub(super) fn failed(&mut self, name: usize, at: Duration) {
         let account = &mut self.accounts[name];
-        let wait = match account.spec.map(Spec::schedule) {
-            Some(Schedule::Service(Backoff::Constant(wait))) => wait,
-            Some(Schedule::Service(Backoff::Exponential { initial, multiplier, randomization })) => {
-                let grown = initial.as_secs_f64() * multiplier.powi(account.failures.min(1000) as i32);
-                Duration::from_secs_f64(grown.min(300.0) * (1.0 - randomization))
-            }
-            _ => Duration::ZERO,
-        };
+        account.remake = true;
+        if account.pod_since.take().is_some_and(|since| at >= since + Backoff::CAP) {
+            account.failures = 0;
+        }
+        let shortest = account.spec.map_or(Duration::ZERO, |spec| wait(spec, account.failures).0);
         account.failures += 1;
-        account.not_before = at + wait;
+        account.not_before = at + shortest;
+    }
+}
+
+/// The shortest and the longest wait after so many failures.
+fn wait(spec: Spec, failures: u32) -> (Duration, Duration) {
+    match spec.schedule() {
+        Schedule::Service(Backoff::Constant(wait)) => (wait, wait),
+        Schedule::Service(Backoff::Exponential { initial, multiplier, randomization }) => {
+            let grown = initial.as_secs_f64() * multiplier.powi(failures.min(1000) as i32);
+            (Duration::from_secs_f64(grown.min(300.0) * (1.0 - randomization)), Backoff::CAP)
+        }
+        Schedule::Cron(_) => (Duration::ZERO, Duration::ZERO),
     }
 }

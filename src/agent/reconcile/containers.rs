@@ -1,0 +1,152 @@
+//! A container that ended is started again in its pod: its neighbours, the pod's address and its volumes stay.
+
+use super::tracked::Tracked;
+use crate::agent::{
+    containers::{Due, Missed, Ordered},
+    context::Turn,
+    model::{
+        notice::{Notice, Reason},
+        order::{ContainerState, Fact, Failure, Task, Ticket},
+        phase::Phase,
+        schedule::Schedule,
+        time::Wake,
+        workload::{RestartPolicy, Workload},
+    },
+    terminating::REMOVE_AGAIN,
+};
+
+impl Tracked {
+    /// Whether a container should run, and doesn't, in a pod that goes on.
+    pub(in crate::agent) fn is_ailing(&self) -> bool {
+        matches!(self.phase, Phase::Running | Phase::Looking { .. }) && self.content.containers.are_ailing()
+    }
+
+    /// These ended and are to be started again. Answers whether one of them is news.
+    pub(super) fn miss(&mut self, wanted: &Workload, missed: Vec<Missed>, turn: &mut Turn<'_>) -> bool {
+        let Schedule::Service(backoff) = &wanted.schedule else { return false };
+        let mut any = false;
+        // how long all of them ran together can only be told of the first end in a pod
+        let ran = missed.iter().map(|it| it.ran).min().filter(|_| self.content.containers.is_fresh());
+        for it in missed {
+            let since = it.at.and_then(|at| turn.now.utc.duration_since(at).ok()).unwrap_or_default();
+            let (now, cause, random) = (turn.now.up, it.cause.clone(), turn.random());
+            let since = now.saturating_sub(since);
+            let Some((wait, told)) = self.content.containers.missed(it, backoff, now, since, random) else {
+                continue;
+            };
+            any = true;
+            if !told {
+                let wait = wait.as_secs_f32();
+                let message = format!("workload '{}': {cause}; tried again in {wait:.0} s", self.name);
+                turn.tell(Notice::warning(Reason::BackOff, message));
+                self.content.failure = Some((Reason::BackOff, cause));
+            }
+        }
+        if any {
+            self.content.trial.ran(ran.unwrap_or_default());
+        }
+        any
+    }
+
+    /// The container's probe failed.
+    pub(super) fn sicken(&mut self, wanted: &Workload, container: &str, cause: String, turn: &mut Turn<'_>) {
+        let is_missed = wanted.is_service() && wanted.restart != RestartPolicy::Never;
+        let then = if is_missed { "it is started anew after its back-off" } else { "it is stopped" };
+        let message = format!("workload '{}': {cause}; {then}", self.name);
+        turn.tell(Notice::warning(Reason::Unhealthy, message));
+        self.content.containers.sicken(container, &cause, turn.now.up);
+        self.content.trial.ran(std::time::Duration::ZERO);
+        self.content.failure = Some((Reason::Unhealthy, cause));
+    }
+
+    /// Ends and starts containers that are due, and says when to ask again.
+    pub(super) fn mend(&mut self, wanted: &Workload, turn: &mut Turn<'_>) -> Wake {
+        let holds = turn.context.short;
+        if holds && self.content.containers.are_ailing() {
+            self.content.trial.suspend(); // the device comes first
+        }
+        loop {
+            let (due, wake) = self.content.containers.due(turn.now.up, holds);
+            let Some(due) = due else { return wake };
+            let id = wanted.id.clone();
+            let task = match &due {
+                Due::End(container) => Task::End { id, container: container.clone(), grace: wanted.grace },
+                Due::Start(container, ended) => {
+                    self.content.restarts = self.content.restarts.saturating_add(1);
+                    Task::Restart { id, container: container.clone(), ended: *ended }
+                }
+            };
+            // not this workload's `last`: the pod stays the same
+            let ticket = turn.order(&self.name, wanted.content.engine, task);
+            self.content.containers.ordered(&due, ticket);
+        }
+    }
+
+    /// The outcome of an order. Gives it back if it was none of these.
+    pub(super) fn mended(
+        &mut self,
+        wanted: &Workload,
+        ticket: Ticket,
+        result: Result<Fact, Failure>,
+        turn: &mut Turn<'_>,
+    ) -> Option<Result<Fact, Failure>> {
+        let Some(ordered) = self.content.containers.over(ticket) else { return Some(result) };
+        if self.phase != Phase::Running {
+            // what a look under way tells may be older
+            if let Ordered::Start(_) = ordered {
+                self.content.containers.again(&ordered, turn.now.up);
+            }
+            if let Phase::Looking { .. } | Phase::Unknown = self.phase {
+                self.content.look_at = Some(turn.now.up);
+            }
+            return None;
+        }
+        match (ordered, result) {
+            (ordered, Err(Failure::Engine(cause))) => {
+                if let Ordered::Start(_) = ordered {
+                    self.content.containers.again(&ordered, turn.now.up); // unless it runs when podman answers
+                }
+                self.lost(wanted.content.engine, cause, turn);
+            }
+            (Ordered::Start(container), Ok(Fact::Pod(pod))) => {
+                let is_it = |state: &ContainerState| *state == ContainerState::Running;
+                if pod.containers.iter().any(|it| it.name == container && is_it(&it.state)) {
+                    let message =
+                        format!("workload '{}': container '{container}' is started again", self.name);
+                    turn.tell(Notice::info(Reason::Started, message));
+                }
+                self.content.false_alarms = 0;
+                self.judged(wanted, &pod, false, turn);
+            }
+            (Ordered::Start(_), Ok(_)) => {
+                self.present = false;
+                self.failed("its pod is gone", turn.now.up, turn);
+            }
+            (Ordered::Start(container), Err(Failure::Workload(cause))) => {
+                self.refused(wanted, &container, &cause, turn);
+            }
+            (Ordered::End(_), Ok(_)) => self.content.look_at = Some(turn.now.up),
+            (Ordered::End(container), Err(failure)) => {
+                let what = format!("failed to stop container '{container}' of workload '{}'", self.name);
+                turn.failed(wanted.content.engine, &what, &failure);
+                self.content.containers.again(&Ordered::End(container), turn.now.up + REMOVE_AGAIN);
+            }
+        }
+        None
+    }
+
+    /// The container could not be started again: a failure of its own, or of the pod if nothing else runs in it.
+    fn refused(&mut self, wanted: &Workload, container: &str, cause: &str, turn: &mut Turn<'_>) {
+        let Schedule::Service(backoff) = &wanted.schedule else { return };
+        let (now, random) = (turn.now.up, turn.random());
+        let (wait, failures) = self.content.containers.refused(container, cause, backoff, now, random);
+        let Some(wait) = wait else {
+            self.content.failures = self.content.failures.max(failures - 1);
+            return self.failed(cause, now, turn);
+        };
+        self.content.failure = Some((Reason::BackOff, cause.to_owned()));
+        let wait = wait.as_secs_f32();
+        let message = format!("workload '{}': {cause}; tried again in {wait:.0} s", self.name);
+        turn.tell(Notice::warning(Reason::BackOff, message));
+    }
+}

@@ -1,0 +1,122 @@
+//! How one container of a pod is ended, or started again, and nothing else of it.
+
+use std::time::{Duration, SystemTime};
+
+use super::{
+    LIMIT, START_LIMIT, Tasks,
+    seen::{Asked, Found, Inspected, short_name},
+};
+use crate::{
+    agent::model::{
+        order::{ContainerState, Fact, Failure},
+        workload::WorkloadId,
+    },
+    io::{
+        lock,
+        podman::{
+            api::Error,
+            cgroup::{self, Cgroup},
+        },
+    },
+    wire::podman::answers::{parse_time, plain},
+};
+
+/// The same end, told by its process and told by podman.
+const SAME: Duration = Duration::from_secs(2);
+
+impl Tasks {
+    /// Ends a container; it stays where it is.
+    pub(super) fn end(&self, id: &WorkloadId, container: &str, grace: Duration) -> Result<Fact, Failure> {
+        let known = lock(&self.looked).get(id).and_then(|pod| {
+            let it = pod.containers.iter().find(|it| short_name(id, &it.listed) == container)?;
+            Some(it.listed.id.clone())
+        });
+        let known = match known {
+            None => self.ask(id)?.and_then(|asked| Some(named(&asked, container)?.listed.id.clone())),
+            known => known,
+        };
+        let Some(known) = known else { return Ok(Fact::Ended) };
+        // 0 would be a kill without a word
+        let seconds = grace.as_secs().max(1).to_string();
+        let (path, limit) = (format!("containers/{known}/stop"), grace.saturating_add(LIMIT));
+        let answer = self.client.post(&path, &[("timeout", &seconds)], "", limit)?;
+        if !answer.is_missing() {
+            answer.done()?;
+        }
+        Ok(Fact::Ended)
+    }
+
+    /// Starts a container again that ended then. One that runs, or ended at another time, is left as it is; and so is all
+    /// of a pod that has lost its namespaces: podman would give it others.
+    pub(super) fn restart(
+        &self,
+        id: &WorkloadId,
+        container: &str,
+        ended: SystemTime,
+    ) -> Result<Option<Found>, Failure> {
+        let Some(asked) = self.ask(id)? else { return Ok(None) };
+        let Some(it) = named(&asked, container).filter(|it| !asked.torn && has_ended(it, ended)) else {
+            return Ok(Some(asked.into()));
+        };
+        let podmans = it.listed.id.clone();
+        let bounded = self.unbind(id, &asked);
+        let started = self.client.post(&format!("containers/{podmans}/start"), &[], "", START_LIMIT);
+        let started = started.and_then(|answer| answer.done());
+        if let Some((cgroup, cpu)) = bounded
+            && let Err(error) = cgroup.limit(Some(cpu), &|| own_limits(&asked))
+        {
+            log::debug!("pod '{id}' has lost its CPU limit: {error}");
+        }
+        // podman 5 sets a pod's own limit anew at each start of a container
+        self.keep_limits();
+        started.map_err(|error| match error {
+            Error::Refused(why) => {
+                let why = plain(&[why]).replace(&podmans, &format!("'{container}'"));
+                Failure::Workload(format!("container '{container}' was not started again: {why}"))
+            }
+            Error::Late(_) => {
+                let limit = START_LIMIT.as_secs();
+                Failure::Workload(format!("container '{container}' was not started again within {limit} s"))
+            }
+            error => error.into(),
+        })?;
+        Ok(self.ask(id)?.map(Found::from))
+    }
+
+    /// In the older hierarchy no container can be started whose own limit is higher than the pod's: for that moment the pod
+    /// has none.
+    fn unbind(&self, id: &WorkloadId, asked: &Asked) -> Option<(Cgroup, u64)> {
+        if cgroup::is_unified() {
+            return None;
+        }
+        let (cgroup, cpu) = lock(&self.cgroups).get(id).cloned()?;
+        let cpu =
+            cpu.filter(|cpu| own_limits(asked).iter().any(|(_, own)| own.is_some_and(|own| own > *cpu)))?;
+        cgroup.limit(None, &|| own_limits(asked)).ok()?;
+        Some((cgroup, cpu))
+    }
+}
+
+fn named<'a>(asked: &'a Asked, container: &str) -> Option<&'a Inspected> {
+    asked.all.iter().find(|it| it.seen.container.name == container)
+}
+
+/// What each was given, by podman's ids.
+fn own_limits(asked: &Asked) -> Vec<(String, Option<u64>)> {
+    asked.all.iter().map(|it| (it.answer.id.clone(), it.answer.cpu_limit())).collect()
+}
+
+/// Whether it is the one that ended then. A start that failed may have left it as if it had never run.
+fn has_ended(it: &Inspected, ended: SystemTime) -> bool {
+    match it.seen.container.state {
+        ContainerState::Running => false,
+        ContainerState::Exited { at, .. } => {
+            let apart = at.duration_since(ended).or_else(|_| ended.duration_since(at)).unwrap_or_default();
+            apart <= SAME
+        }
+        ContainerState::Stuck(_) => {
+            let is_new = matches!(it.answer.state.status.as_str(), "created" | "configured" | "initialized");
+            is_new && parse_time(&it.answer.created).is_some_and(|created| created <= ended)
+        }
+    }
+}
