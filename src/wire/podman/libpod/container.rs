@@ -14,7 +14,7 @@ use super::{
     volumes::{SubPath, Volumes},
 };
 use crate::{
-    agent::model::gather::gather,
+    agent::model::{gather::gather, workload::Engine},
     wire::{
         field::Field,
         podman::pod::{container_name, own_prefix, pids_limit_annotation},
@@ -75,6 +75,10 @@ pub(super) fn request(
         // with the device's network comes its name, and a pod gives its containers no more
         utsns: host(spec.host_network),
         lookup: if spec.host_network { lookup(spec) } else { Lookup::default() },
+        // a user's podman may not lower what it has from its service
+        oom_score_adj: (asking.workload.content.engine == Engine::Podman { rootless: false })
+            .then(|| resources::oom_score(spec, container, asking.facts.memory))
+            .flatten(),
         resource_limits: resources::of(&container.resources, asking.agent.limits, pids),
         mounts: mounts.binds,
         volumes: mounts.volumes,

@@ -173,6 +173,8 @@ pub struct ContainerRequest {
     #[serde(flatten)]
     pub(super) lookup: Lookup,
     pub(super) resource_limits: Resources,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) oom_score_adj: Option<u64>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) mounts: Vec<Bind>,
     #[serde(skip_serializing_if = "Vec::is_empty")]

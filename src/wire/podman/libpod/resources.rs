@@ -4,7 +4,8 @@ use super::request::{Cpu, Memory, Pids, Resources};
 use crate::wire::{
     podman::pod::Limits,
     podspec::{
-        container::ResourceRequirements,
+        PodSpec,
+        container::{Container, ResourceRequirements},
         values::{Amounts, Quantity},
     },
 };
@@ -44,4 +45,32 @@ pub(super) fn of(written: &ResourceRequirements, defaults: &Limits, pids: Option
             .then_some(Memory { limit, reservation: memory_request }),
         pids: pids.map(|limit| Pids { limit }),
     }
+}
+
+/// Which containers the kernel ends first when the device is out of memory, in the order of Kubernetes: those of a pod
+/// that says nothing of what it takes, then those that requested little. One that says all stays as it is: what would
+/// set it before the device's own programs takes rights that podman may not have.
+pub(super) fn oom_score(spec: &PodSpec, container: &Container, all_memory: u64) -> Option<u64> {
+    let every = || spec.all_containers().map(|(_, container)| &container.resources);
+    let amounts = |it: &ResourceRequirements, read: fn(&Amounts) -> Option<u64>| {
+        let given = |amounts: &Amounts| read(amounts).filter(|amount| *amount > 0);
+        (given(&it.requests), given(&it.limits))
+    };
+    let is_silent =
+        |it: &ResourceRequirements| [cpu, memory].into_iter().all(|read| amounts(it, read) == (None, None));
+    let is_bound = |it: &ResourceRequirements| {
+        let is_equal = |(request, limit): (Option<u64>, Option<u64>)| {
+            limit.is_some() && (request.is_none() || request == limit)
+        };
+        [cpu, memory].into_iter().all(|read| is_equal(amounts(it, read)))
+    };
+    if every().all(is_silent) {
+        return Some(1000);
+    }
+    if every().all(is_bound) || all_memory == 0 {
+        return None;
+    }
+    let (request, limit) = amounts(&container.resources, memory);
+    let share = request.or(limit).unwrap_or(0).saturating_mul(1000) / all_memory;
+    Some(1000_u64.saturating_sub(share).clamp(3, 999))
 }

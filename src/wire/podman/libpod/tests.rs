@@ -360,6 +360,25 @@ fn limits_are_the_authors_or_the_devices_and_never_cut_a_request() {
 }
 
 #[test]
+fn the_kernel_ends_first_what_asks_for_least() {
+    let score =
+        |resources: Value| container(json!({ "resources": resources })).unwrap()["oom_score_adj"].clone();
+    let all = json!({ "cpu": 1, "memory": "512Mi" });
+    for (resources, expected) in [
+        (json!({}), json!(1000)),
+        (json!({ "requests": { "cpu": "1m" } }), json!(999)),
+        (json!({ "requests": { "memory": "512Mi" } }), json!(500)),
+        (json!({ "limits": { "memory": "256Mi" } }), json!(750)),
+        (json!({ "requests": { "memory": "4Gi" } }), json!(3)),
+        (json!({ "requests": { "memory": "256Mi" }, "limits": all }), json!(750)),
+        (json!({ "limits": all }), Value::Null),
+        (json!({ "requests": all, "limits": all }), Value::Null),
+    ] {
+        assert_eq!(score(resources.clone()), expected, "{resources}");
+    }
+}
+
+#[test]
 fn a_container_has_the_rights_of_its_security_context() {
     let made = |security: Value, image: &str, major: u32| {
         let workload = workload(json!({
@@ -424,6 +443,11 @@ fn a_pods_network_is_as_written() {
     );
     let host = with(json!({ "hostNetwork": true }));
     assert_eq!((&host["netns"], &host["portmappings"]), (&json!({ "nsmode": "host" }), &Value::Null));
+    let alone = json!({ "hostNetwork": true, "hostAliases": [{ "ip": "10.1.2.3", "hostnames": ["a"] }],
+        "dnsConfig": { "nameservers": ["9.9.9.9"] }, "containers": [{ "name": "c", "image": "i" }] });
+    let alone = made(alone).unwrap();
+    assert_eq!((&alone["hostadd"], &alone["dns_server"]), (&json!(["a:10.1.2.3"]), &json!(["9.9.9.9"])));
+    assert_eq!(alone["utsns"], json!({ "nsmode": "host" }));
     let whole = with(json!({
         "hostAliases": [{ "ip": "10.1.2.3", "hostnames": ["a", "b"] }],
         "dnsPolicy": "None",
