@@ -8,7 +8,7 @@
 //! |---|---|
 //! | what an expression means | [`expression`] |
 //! | which conditions hold, given the metrics | `profile` |
-//! | which workloads list which conditions, and what these allow | `listings` |
+//! | which workloads list which conditions; that all profiles of one must hold, by one condition each; the lowest limit | `listings` |
 //! | what a workload is, and its id | [`model::workload`] |
 //! | how long to wait after a failure, when a cron slot comes | [`model::schedule`] |
 //! | whether the run of a cron slot is due | `cron_runs` |
@@ -17,12 +17,14 @@
 //! | what a container's end means | `restart_policy` |
 //! | when it is started again in its pod | `containers` |
 //! | where a workload's pod can be | [`model::phase`] |
-//! | from what is wanted to what is there | `reconcile` |
+//! | from what is wanted to what is there: pull, stop the old, start the new | `reconcile` |
+//! | that a pod which runs already is adopted, and one of no workload goes | `reconcile::outcomes`, `reconcile::listed` |
+//! | `activeDeadlineSeconds` | `reconcile::deadline` |
 //! | which workloads are to be advanced, and when | `agenda` |
 //! | pods that have to go | `terminating` |
 //! | conditions that change too often | `flapping` |
 //! | how much CPU time a pod may have | `limit` |
-//! | updates that don't come up | `update` |
+//! | whether an update has come up, and the return to what last proved itself | `update` |
 //! | pods that want the same of the host | `rivals` |
 //! | images that nothing needs any more | `images` |
 //! | whether containers are well | `probes` |
