@@ -151,6 +151,22 @@ fn the_doctor_reads_certificates_and_asks_the_server() {
 }
 
 #[test]
+fn the_doctor_says_that_a_device_whose_state_is_lost_must_be_deleted_on_the_server() {
+    let Some(edge) = Edge::start(&["--period", "1"]) else { return };
+    let mut device = Device::without_podman("forgetful");
+    device.talk_to(&edge);
+    device.start();
+    device.wait_for_log("the device is registered");
+    device.kill();
+    std::fs::remove_dir_all(device.state_dir()).unwrap();
+    device.start();
+    device.wait_for("the doctor to say so", || {
+        let text = say(&device, &["doctor"]).1;
+        (text.contains("bad registration: ") && text.contains("delete")).then_some(())
+    });
+}
+
+#[test]
 fn commands_reach_an_agent_whose_settings_can_not_be_used_any_more_and_say_so() {
     let mut device = Device::without_podman("broken-settings");
     device.start_taking_metrics();
