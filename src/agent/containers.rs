@@ -160,6 +160,14 @@ impl Containers {
         }
     }
 
+    /// Of those that ended no others are missed: the others ended as they should, and wait for nothing.
+    pub(super) fn only(&mut self, missed: &[Missed]) {
+        for it in &mut self.ailing {
+            let is_missed = missed.iter().any(|missed| missed.container == it.name);
+            it.next = if matches!(it.next, Next::Start(_)) && !is_missed { Next::Nothing } else { it.next };
+        }
+    }
+
     /// This one is missed since then, by the clock since boot. Says how long it waits from now if that is news.
     pub(super) fn missed(
         &mut self,
@@ -264,5 +272,32 @@ impl Containers {
         }
         (it.refused, it.next) = (true, Next::Start(now + delay));
         (Some(delay), it.failures)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const S: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn what_was_to_be_started_and_has_ended_well_meanwhile_waits_for_nothing() {
+        let mut containers = Containers::default();
+        let missed = |name: &str| {
+            let (container, at) = (name.to_owned(), Some(SystemTime::UNIX_EPOCH));
+            Missed { container, cause: "it ended".into(), at, ran: S }
+        };
+        for name in ["a", "b"] {
+            let wait = containers.missed(missed(name), &Backoff::Constant(3 * S), 10 * S, 9 * S, 0.0);
+            assert_eq!(wait, Some((2 * S, false)));
+        }
+        assert_eq!(containers.due(11 * S, false), (None, Wake::At(12 * S)));
+        containers.only(&[missed("b")]);
+        let due = Some(Due::Start("b".into(), SystemTime::UNIX_EPOCH));
+        assert_eq!(containers.due(12 * S, false), (due, Wake::Never));
+        assert_eq!(containers.due(12 * S, true), (None, Wake::Never), "while the device is short");
+        containers.only(&[]);
+        assert!(!containers.are_ailing());
     }
 }

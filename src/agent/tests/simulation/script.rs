@@ -201,6 +201,7 @@ pub(super) fn script(seed: u64, length: usize) -> Script {
             beside(mood, &mut random, &mut steps);
             (0..2).for_each(|_| cut_short(mood, &mut random, &mut steps));
             edited_again(&mut random, &mut steps);
+            mended_late(mood, &mut random, &mut steps);
         }
         let empty = random.one_in(3);
         steps.push(Step::Calm { empty });
@@ -393,6 +394,66 @@ fn edited_again(random: &mut Random, steps: &mut Vec<Step>) {
         steps.push(Step::Wait(20));
     }
     steps.push(Step::Doom(bad, false));
+}
+
+/// A container is being ended or started again, which takes long, and more happens to its pod meanwhile.
+fn mended_late(mood: Mood, random: &mut Random, steps: &mut Vec<Step>) {
+    let content = random.of(&[0, 1, 3]);
+    let spec = Spec { schedule: 1, condition: 2, content, rootless: false, ..spec(random) };
+    let heat = |value| Step::Post { heat: false, value: Some(value) };
+    let only = |spec| Step::Manifests(Wishes { workloads: vec![spec], ..Wishes::default() });
+    let well =
+        |steps: &mut Vec<Step>, count| steps.extend(std::iter::repeat_n(Step::Answer(0, How::Well), count));
+    steps.extend([Resource::Memory, Resource::Disk].map(|resource| Step::Press(resource, Level::Fine)));
+    well(steps, 16);
+    steps.extend([heat(2), only(spec)]);
+    well(steps, 12);
+    if random.one_in(3) {
+        // ended for its probe, and looked at meanwhile
+        steps.push(Step::Sicken(0, true));
+        for _ in 0..4 {
+            steps.push(Step::Wait(31));
+            steps.extend([Step::Answer(0, How::Well), Step::FalseAlarm(spec.name)]);
+        }
+        well(steps, 3);
+        return;
+    }
+    steps.push(Step::Exit { pod: 0, all: random.one_in(2), code: 1, ran: 1, told: true });
+    well(steps, 1 + random.below(2));
+    steps.push(Step::Wait(3 + random.below(2) as u32));
+    match random.below(6) {
+        _ if content == 3 => {
+            // its time is over
+            steps.extend([Step::Wait(500), Step::Answer(1, How::Well), Step::Answer(1, How::Well)]);
+        }
+        0 => {
+            // a person wants another pod, and the present one doesn't go
+            steps.extend([
+                Step::Restart(spec.name),
+                Step::Answer(1, How::Well),
+                Step::Answer(1, How::Refused),
+            ]);
+            well(steps, 1);
+        }
+        1 | 2 => {
+            // its pod is gone, and another one is made and not wanted
+            steps.extend([heat(200), Step::Answer(1, How::Well), heat(2)]);
+            if random.one_in(2) {
+                steps.push(Step::Answer(1, How::Well));
+            }
+            steps.push(heat(200));
+            well(steps, 2);
+        }
+        _ => {
+            // podman is lost, and the pod is found again
+            steps.extend([heat(200), Step::Answer(1, How::Lost), heat(2)]);
+            if random.one_in(2) {
+                steps.extend([Step::Wait(31), Step::Answer(1, How::Well), Step::Answer(1, How::Well)]);
+            }
+            steps.push(Step::Answer(0, how(mood, random)));
+        }
+    }
+    well(steps, 4);
 }
 
 fn step(mood: Mood, options: Options, random: &mut Random, steps: &mut Vec<Step>) {

@@ -108,7 +108,7 @@ impl Rules<'_> {
                 }
                 self.restarted_container(name, order, container, own, result, now);
             }
-            (Task::End { container, .. }, Err(_))
+            (Task::End { container, .. }, Err(Failure::Workload(_)))
                 if own && self.accounts[name].killed.contains(container) =>
             {
                 self.accounts[name].sick = Some(container.clone());
