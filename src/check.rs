@@ -136,6 +136,9 @@ fn workloads(text: &mut String, desired: &Desired) {
         if !names.is_empty() {
             row("secrets", &names.join(", "));
         }
+        if !workload.content.aliases.is_empty() {
+            row("also named", &workload.content.aliases.join(", "));
+        }
         if !workload.content.auth.0.is_null() {
             row("registries", "with credentials");
         }
@@ -150,7 +153,7 @@ fn workloads(text: &mut String, desired: &Desired) {
 
 fn schedule(workload: &Workload) -> String {
     let backoff = match &workload.schedule {
-        Schedule::Cron(cron) => return format!("at `{cron}`"),
+        Schedule::Cron(cron) => return format!("at `{cron}`{}", tries(workload)),
         Schedule::Service(backoff) => backoff,
     };
     let wait = match backoff {
@@ -165,8 +168,16 @@ fn schedule(workload: &Workload) -> String {
     match workload.restart {
         RestartPolicy::Always => format!("always; again {wait}"),
         RestartPolicy::OnFailure => format!("until it ends well; after a failure again {wait}"),
-        RestartPolicy::Never => "once".to_owned(),
+        RestartPolicy::Never => format!("once{}", tries(workload)),
     }
+}
+
+fn tries(workload: &Workload) -> String {
+    workload.retries.map_or_else(String::new, |most| match most {
+        0 => "; not again after a failure".to_owned(),
+        1 => "; after a failure once again".to_owned(),
+        most => format!("; after a failure up to {most} times again"),
+    })
 }
 
 fn listed(profile: &ListedProfile) -> String {

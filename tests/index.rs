@@ -8,7 +8,7 @@
 //! | [`scenarios::engines`] | rootless podman, by its user's agent and beside the rootful one |
 //! | [`scenarios::restarts`] | a container that ends is started again in its pod, and nothing else of it |
 //! | [`scenarios::health`] | containers that are not well are ended and started again; slow starts are waited for |
-//! | [`scenarios::kinds`] | Kubernetes YAML as it is: Deployments and Services |
+//! | [`scenarios::kinds`] | Kubernetes YAML as it is: Deployments, Services, Jobs, Lists |
 //! | [`scenarios::pressure`] | the device comes first: reserves of memory and disk, default limits |
 //! | [`scenarios::secrets`] | Secrets reach the pods that name them, and stay nowhere else |
 //! | [`scenarios::log`] | what is logged and shown: never at the cost of the work, and nothing that others forge |

@@ -69,6 +69,11 @@ impl CronRuns {
         self.due
     }
 
+    /// The run failed, and is to be tried again.
+    pub(super) fn again(&mut self) {
+        self.due = true;
+    }
+
     /// The run has begun, or has failed to.
     pub(super) fn used(&mut self) {
         self.due = false;

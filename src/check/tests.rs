@@ -176,3 +176,37 @@ fn a_socket_for_posts_that_is_mounted_itself_is_a_warning_and_its_directory_is_n
         assert!(report.is_good, "{}", report.text);
     }
 }
+
+#[test]
+fn objects_of_kubernetes_are_shown_as_what_they_become() {
+    const POD: &str = "containers: [{name: c, image: i}]";
+    let template = format!(
+        "selector: {{matchLabels: {{a: b}}}}, template: {{metadata: {{labels: {{a: b}}}}, spec: {{{POD}}}}}"
+    );
+    let job = |limit: &str| format!("{limit}template: {{spec: {{restartPolicy: Never, {POD}}}}}");
+    for (kind, spec, said) in [
+        ("v1, kind: Pod", POD.to_owned(), "always; again after 20 s"),
+        ("apps/v1, kind: Deployment", template.clone(), "always; again after 20 s"),
+        (
+            "apps/v1, kind: StatefulSet",
+            format!("serviceName: db, {template}"),
+            "\n    also named   db, db.default, ",
+        ),
+        ("apps/v1, kind: DaemonSet", template, "always; again after 20 s"),
+        ("batch/v1, kind: Job", job("backoffLimit: 0, "), "once; not again after a failure"),
+        ("batch/v1, kind: Job", job("backoffLimit: 1, "), "once; after a failure once again"),
+        ("batch/v1, kind: Job", job(""), "once; after a failure up to 6 times again"),
+        (
+            "batch/v1, kind: CronJob",
+            format!("schedule: 0 3 * * *, jobTemplate: {{spec: {{{}}}}}", job("")),
+            "at `0 3 * * *`; after a failure up to 6 times again",
+        ),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let text = format!("{{apiVersion: {kind}, metadata: {{name: it}}, spec: {{{spec}}}}}\n");
+        fs::write(dir.path().join("w.yaml"), text).unwrap();
+        let report = check(&settings(dir.path()), true);
+        assert!(report.is_good && report.text.contains("\n  it-"), "{kind}: {}", report.text);
+        assert!(report.text.contains(said), "{kind}: {}", report.text);
+    }
+}

@@ -70,6 +70,12 @@ impl From<Finding> for Vec<Finding> {
 }
 
 impl Finding {
+    /// The same, seen from above a field.
+    pub(super) fn below(mut self, at: &Field) -> Self {
+        self.field.0.splice(0..0, at.0.iter().cloned());
+        self
+    }
+
     pub(super) fn new<const N: usize>(path: [&str; N], message: impl Into<String>) -> Self {
         Self { field: Field::from(path), message: message.into() }
     }

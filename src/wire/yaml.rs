@@ -1,6 +1,9 @@
 //! YAML as people write it: a stream cut into documents, a document read into JSON, and the line of a field.
 
-use std::{cell::Cell, fmt};
+use std::{
+    cell::Cell,
+    fmt::{self, Write},
+};
 
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
@@ -67,6 +70,18 @@ fn is_empty(part: &[u8]) -> bool {
     let after_marker = part.strip_prefix(b"---").unwrap_or(part);
     let mut lines = after_marker.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
     lines.all(|line| line.is_empty() || line.starts_with(b"#") || line.starts_with(b"%"))
+}
+
+/// The value as a document on one line, in ASCII: YAML refuses some characters that JSON doesn't.
+pub(crate) fn written(value: &Value) -> String {
+    let mut text = String::new();
+    for c in value.to_string().chars() {
+        match c {
+            ' '..='~' => text.push(c),
+            _ => drop(write!(text, "\\U{:08x}", u32::from(c))),
+        }
+    }
+    text
 }
 
 /// Reads one document, its merge keys (`<<`) applied.

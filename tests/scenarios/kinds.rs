@@ -1,5 +1,7 @@
 //! Objects of Kubernetes as they are.
 
+use std::time::Duration;
+
 use crate::support::{Device, IMAGE, SLEEP, free_port, http, podman};
 
 /// Answers on port 8080.
@@ -67,4 +69,46 @@ spec:
     assert_eq!(device.wait_for("an answer", ask).0, 200);
     device.remove_manifest("web.yaml");
     device.wait_for_running(&["asker"]);
+}
+
+#[test]
+fn a_job_is_tried_again_as_often_as_it_says_and_a_cron_job_runs_unless_it_is_suspended() {
+    let Some(mut device) = Device::new("jobs") else { return };
+    let job = |script: &str| {
+        format!(
+            "backoffLimit: 1, template: {{spec: {{restartPolicy: Never, containers: {}}}}}",
+            containers(script)
+        )
+    };
+    let cron = |name: &str, suspend: bool| {
+        let job = job("echo ran");
+        format!(
+            "- {{apiVersion: batch/v1, kind: CronJob, metadata: {{name: {name}}}, \
+             spec: {{schedule: '* * * * *', suspend: {suspend}, jobTemplate: {{spec: {{{job}}}}}}}}}\n"
+        )
+    };
+    let failing = job("exit 3");
+    let good = job("exit 0");
+    device.manifest(
+        "all.yaml",
+        &format!(
+            "apiVersion: v1\nkind: List\nitems:\n{}{}\
+             - {{apiVersion: batch/v1, kind: Job, metadata: {{name: failing, annotations: {{flotta/retry: '1'}}}}, spec: {{{failing}}}}}\n\
+             - {{apiVersion: batch/v1, kind: Job, metadata: {{name: good}}, spec: {{{good}}}}}\n",
+            cron("awake", false),
+            cron("asleep", true),
+        ),
+    );
+    device.start();
+    device.wait_for_log("workload 'good' has finished with exit code 0");
+    device.wait_for_log(
+        "workload 'failing': its run ended with exit code 3 (try 1 of 1 follows); tried again in 1 s",
+    );
+    device.wait_for_log("workload 'failing' has finished with exit code 3");
+    device.wait_within(Duration::from_secs(90), "the slot", || {
+        device.log().contains("workload 'awake' has finished with exit code 0").then_some(())
+    });
+    let log = device.log();
+    assert_eq!(log.matches("workload 'failing' is started").count(), 2, "{log}");
+    assert!(!log.contains("workload 'asleep' is started"), "{log}");
 }

@@ -50,7 +50,7 @@ fn check_says_what_it_understood_and_whether_all_is_good() {
         [("EDGE_DEVICE_MANIFESTS", directory.path().to_str().unwrap()), ("EDGE_DEVICE_DEVICE_ID", "demo")];
     let (output, said) = agent(&["--check"], &environment);
     assert_eq!(output.status.code(), Some(0), "{said}");
-    for part in ["always-on-", "gated-", "crashing-", "web-", "x < 3% || x == nil", "cpu > 23%"] {
+    for part in ["always-on-", "gated-", "crashing-", "setup-", "web-", "x < 3% || x == nil", "cpu > 23%"] {
         assert!(said.contains(part), "'{part}' is missing in:\n{said}");
     }
     std::fs::write(directory.path().join("bad.yaml"), "kind: EdgeWorkload\nmetadata: [\n").unwrap();

@@ -153,7 +153,7 @@ fn the_shipped_samples_run() {
     device.wait_for_log("workload 'crashing': container 'unlucky' ended with exit code 3");
     let names =
         |device: &Device| -> Vec<String> { device.pods().into_iter().map(|pod| pod.workload).collect() };
-    let all = ["always-on", "crashing", "gated", "web"];
+    let all = ["always-on", "crashing", "gated", "setup", "web"];
     device.wait_for("all of them", || (names(&device) == all).then_some(()));
     device.post("x", 5);
     device.wait_for("the gated one to stop", || (!names(&device).contains(&"gated".into())).then_some(()));

@@ -19,6 +19,7 @@ impl Fallback {
         Arc::new(Workload {
             profiles: asked.profiles.clone(),
             schedule: asked.schedule.clone(),
+            retries: asked.retries,
             ..Workload::clone(&self.good)
         })
     }

@@ -11,6 +11,10 @@ impl Backoff {
     /// failures before it.
     pub const CAP: Duration = Duration::from_secs(300);
 
+    /// Between the tries of what runs to its end, as Kubernetes has it.
+    pub const OF_RUNS: Self =
+        Self::Exponential { initial: Duration::from_secs(10), multiplier: 2.0, randomization: 0.0 };
+
     /// How long to wait when `failures` others came right before this one; the first of a row comes after 0.
     /// `random`, from 0 to 1, chooses from what the randomization allows.
     pub fn delay(&self, failures: u32, random: f64) -> Duration {

@@ -274,8 +274,10 @@ pub struct Workload {
     pub schedule: Schedule,
     /// How long a container may take to end once it was asked to.
     pub grace: Duration,
-    /// How long its pod may be active; `None`: for ever.
+    /// How long its pod may be active; `None`: for ever. With `retries`: all of them together.
     pub deadline: Option<Duration>,
+    /// How often a run that failed is tried again, of what runs to its end; `None`: never.
+    pub retries: Option<u32>,
     /// Every one must hold for the workload to run; none: it always may.
     pub profiles: Vec<ListedProfile>,
     /// Of the containers that have any.
@@ -301,6 +303,7 @@ impl Workload {
             schedule: Schedule::default(),
             grace: Self::DEFAULT_GRACE,
             deadline: None,
+            retries: None,
             profiles: Vec::new(),
             probes: Vec::new(),
         }
@@ -313,7 +316,8 @@ impl Workload {
 
     /// Whether the other one asks for the same, in whatever order.
     fn asks_the_same(&self, other: &Self) -> bool {
-        let Self { id: _, hash, content: _, restart, schedule, grace, deadline, profiles, probes } = self;
+        let Self { id: _, hash, content: _, restart, schedule, grace, deadline, retries, profiles, probes } =
+            self;
         let listed = |profiles: &[ListedProfile]| {
             in_order(profiles, |profile| ListedProfile {
                 conditions: in_order(&profile.conditions, Clone::clone),
@@ -325,6 +329,7 @@ impl Workload {
             && *schedule == other.schedule
             && *grace == other.grace
             && *deadline == other.deadline
+            && *retries == other.retries
             && *probes == other.probes
             && listed(profiles) == listed(&other.profiles)
     }

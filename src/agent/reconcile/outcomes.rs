@@ -203,6 +203,16 @@ impl Tracked {
         }
         match judge(wanted, pod, &self.content.containers) {
             PodStatus::Running { missed } => self.goes_on(wanted, pod, missed, adopting, turn),
+            PodStatus::Finished { code, .. } if code != 0 && self.may_retry(wanted, turn) => {
+                self.content.trial.ran(pod.ran());
+                self.content.retried += 1;
+                let most = wanted.retries.unwrap_or_default();
+                let cause = format!(
+                    "its run ended with exit code {code} (try {} of {most} follows)",
+                    self.content.retried
+                );
+                self.failed(&cause, turn.now.up, turn);
+            }
             PodStatus::Finished { code, lingers } => {
                 let why = pod.out_of_memory().map(|why| format!(": {why}")).unwrap_or_default();
                 let ran = pod.ran().as_secs();
@@ -267,6 +277,12 @@ impl Tracked {
         }
     }
 
+    /// Whether a run that failed is tried again.
+    fn may_retry(&self, wanted: &Workload, turn: &Turn<'_>) -> bool {
+        wanted.retries.is_some_and(|most| self.content.retried < most)
+            && self.content.deadline.is_none_or(|end| turn.now.up < end)
+    }
+
     /// A run is over, and nothing is started for it before the next slot, if ever.
     pub(super) fn ended(&mut self, wanted: &Workload, run: Run, why: (Reason, String), turn: &mut Turn<'_>) {
         if run.code != 0 {
@@ -274,6 +290,7 @@ impl Tracked {
         } else if !wanted.is_service() {
             (self.content.failure, self.content.failures) = (None, 0); // a good run makes up for those before it
         }
+        self.content.retried = 0;
         self.content.last_run = Some(run);
         turn.finished(&wanted.id, run);
     }
@@ -315,6 +332,11 @@ impl Tracked {
             Schedule::Service(backoff) => {
                 let delay = backoff.delay(self.content.failures.saturating_sub(1), turn.random());
                 Phase::Waiting { until: at + delay }
+            }
+            Schedule::Cron(_) if self.content.retried > 0 => {
+                self.content.cron_runs.again();
+                let until = at + Backoff::OF_RUNS.delay(self.content.retried - 1, 0.0);
+                Phase::Waiting { until }
             }
             Schedule::Cron(_) => {
                 self.content.cron_runs.used();

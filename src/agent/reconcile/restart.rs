@@ -85,7 +85,7 @@ impl Tracked {
         if let (Phase::Finished { .. }, Some(wanted)) = (self.phase, &self.wanted) {
             turn.forget(&wanted.id);
         }
-        self.content.failures = 0;
+        (self.content.failures, self.content.retried) = (0, 0);
         self.phase = Phase::Waiting { until: turn.now.up };
         let message = format!("workload '{}' is started anew, as was asked for on the device", self.name);
         turn.tell(Notice::info(Reason::Restarted, message));

@@ -189,8 +189,10 @@ impl Tracked {
             self.content.trial.begin(turn.now.up);
         }
         self.content.restarts = self.content.restarts.saturating_add(u32::from(self.content.failures > 0));
-        (self.content.deadline, self.content.over) =
-            (wanted.deadline.map(|limit| turn.now.up + limit), false);
+        if self.content.retried == 0 {
+            self.content.deadline = wanted.deadline.map(|limit| turn.now.up + limit);
+        }
+        self.content.over = false;
         let ticket = turn.order(&self.name, engine, Task::Start(wanted, cpu));
         self.limit.begins(cpu);
         self.last.insert(engine, ticket);

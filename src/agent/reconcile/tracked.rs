@@ -75,6 +75,8 @@ pub(in crate::agent) struct ContentState {
     pub(in crate::agent) failures: u32,
     /// Since when its pod runs, as far as is known.
     pub(super) runs_since: Option<Duration>,
+    /// How often the present run was tried again.
+    pub(super) retried: u32,
     /// The last one, and what kind it was.
     pub(in crate::agent) failure: Option<(Reason, String)>,
     /// The last run that ended by itself.

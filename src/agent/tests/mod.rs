@@ -18,6 +18,7 @@ mod probes;
 mod questions;
 mod reports;
 mod restarts;
+mod retries;
 mod scenarios;
 mod shedding;
 mod simulation;

@@ -191,6 +191,7 @@ pub(in crate::wire) fn finish(
         schedule: manifest.schedule.clone(),
         grace: manifest.grace,
         deadline: manifest.deadline,
+        retries: manifest.retries,
         profiles: manifest.profiles.clone(),
         probes: manifest.probes.clone(),
         ..Workload::new(content(manifest, maps, secrets)?)

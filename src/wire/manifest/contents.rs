@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use serde_json::{Map, Value};
+
 use super::{
     allowance::{Allowance, MOST_DOCUMENTS},
     document::Document,
@@ -12,7 +14,7 @@ use super::{
     source::Source,
 };
 use crate::wire::{
-    field::Finding,
+    field::{Field, Finding},
     yaml::{self, Chunk},
 };
 
@@ -84,12 +86,75 @@ impl Contents {
             }
         };
         self.took += took;
-        if value.is_null() {
-            return;
+        match value {
+            Value::Null => {}
+            Value::Object(list) if list.get("kind").is_some_and(|kind| kind == "List") => {
+                self.read_list(file, &source, list, allowance);
+            }
+            value => self.take(value, allowance, &Place { file, source: &source, item: None }),
         }
+    }
+
+    /// Each item is a document of its own, which is kept apart: another version of the list may have only some.
+    fn read_list(
+        &mut self,
+        file: &Arc<str>,
+        source: &Source,
+        mut list: Map<String, Value>,
+        allowance: &Allowance,
+    ) {
+        let place = Place { file, source, item: None };
+        let mut items = match list.remove("items") {
+            Some(Value::Array(items)) => items,
+            None | Some(Value::Null) => Vec::new(),
+            Some(_) => return self.refuse(&place, allowance, Finding::new(["items"], "must be a list")),
+        };
+        if list.get("apiVersion").is_none_or(|version| version != "v1") {
+            return self.refuse(
+                &place,
+                allowance,
+                Finding::new(["apiVersion"], "must be `v1` for this kind"),
+            );
+        }
+        if let Some(unknown) = list.keys().find(|key| !matches!(&***key, "apiVersion" | "kind" | "metadata"))
+        {
+            let message = "unknown field: a List has `items`";
+            return self.refuse(&place, allowance, Finding::new([&**unknown], message));
+        }
+        let most = allowance.documents.saturating_sub(self.documents.len() + self.broken.len());
+        if items.len() > most {
+            let message = format!(
+                "has {} items: at most {MOST_DOCUMENTS} documents are read of all files together",
+                items.len()
+            );
+            return self.refuse(&place, allowance, Finding::new(["items"], message));
+        }
+        let whole = Arc::new(source.clone());
+        for (index, value) in items.drain(..).enumerate() {
+            let at = Field::from(["items"]).then(index);
+            let place = Place { file, source, item: Some((&whole, &at)) };
+            if value["kind"] == "List" {
+                self.refuse(&place, allowance, Finding::new(["kind"], "a List within a List isn't read"));
+                continue;
+            }
+            self.take(value, allowance, &place);
+        }
+    }
+
+    fn refuse(&mut self, place: &Place<'_>, allowance: &Allowance, finding: Finding) {
+        self.broken.push(Broken::Other);
+        self.problems.extend(place.problems(allowance, Severity::Error, vec![finding], ""));
+    }
+
+    /// What a document, or an item of a list, says.
+    fn take(&mut self, value: Value, allowance: &Allowance, place: &Place<'_>) {
         let broken = match kind::workload(&value) {
             Some(name) => Broken::Workload(name.to_owned()),
             None => Broken::Other,
+        };
+        let kept = match place.item {
+            Some(_) => Source { text: yaml::written(&value), ..*place.source },
+            None => place.source.clone(),
         };
         match kind::read(value, allowance.was_accepted) {
             Ok((mut resource, Findings { warnings, notes, .. })) => {
@@ -98,16 +163,17 @@ impl Contents {
                     _ => Vec::new(),
                 };
                 let mut tell = |severity, findings, what| {
-                    self.problems.extend(problems(&source, file, allowance, severity, findings, what));
+                    self.problems.extend(place.problems(allowance, severity, findings, what));
                 };
                 tell(Severity::Error, faults, "names are bad");
                 tell(Severity::Warning, warnings, "things have no effect");
                 tell(Severity::Note, notes, "things mean nothing here");
-                self.documents.push(Document { file: file.clone(), source, resource });
+                let within = place.item.map(|(whole, at)| (Arc::clone(whole), at.clone()));
+                self.took += within.as_ref().map_or(0, |_| kept.text.len());
+                self.documents.push(Document { file: place.file.clone(), source: kept, within, resource });
             }
             Err(findings) => {
-                let what = "things are wrong";
-                for mut problem in problems(&source, file, allowance, Severity::Error, findings, what) {
+                for mut problem in place.problems(allowance, Severity::Error, findings, "things are wrong") {
                     if let Broken::Workload(name) = &broken {
                         problem.workload = Some(name.clone());
                     }
@@ -119,19 +185,33 @@ impl Contents {
     }
 }
 
-/// The findings about a document with their lines, and how many more there are.
-fn problems(
-    source: &Source,
-    file: &Arc<str>,
-    allowance: &Allowance,
-    severity: Severity,
-    mut findings: Vec<Finding>,
-    what: &str,
-) -> Vec<Problem> {
-    let more = findings.len().saturating_sub(MOST_WARNINGS);
-    findings.truncate(MOST_WARNINGS);
-    if more > 0 {
-        findings.push(Finding::new([], format!("{more} more {what}")));
+/// Where a document stands.
+struct Place<'a> {
+    file: &'a Arc<str>,
+    source: &'a Source,
+    /// Of an item of a list: the list, and where in it.
+    item: Option<(&'a Arc<Source>, &'a Field)>,
+}
+
+impl Place<'_> {
+    /// The findings with their lines, and how many more there are.
+    fn problems(
+        &self,
+        allowance: &Allowance,
+        severity: Severity,
+        mut findings: Vec<Finding>,
+        what: &str,
+    ) -> Vec<Problem> {
+        let more = findings.len().saturating_sub(MOST_WARNINGS);
+        findings.truncate(MOST_WARNINGS);
+        if more > 0 {
+            findings.push(Finding::new([], format!("{more} more {what}")));
+        }
+        let within = |finding: Finding| match self.item {
+            Some((_, at)) => finding.below(at),
+            None => finding,
+        };
+        let problem = |finding| allowance.problem(self.source, self.file, severity, within(finding));
+        findings.into_iter().map(problem).collect()
     }
-    findings.into_iter().map(|finding| allowance.problem(source, file, severity, finding)).collect()
 }

@@ -14,6 +14,8 @@ use crate::wire::field::{Field, Finding};
 pub struct Document {
     pub(super) file: Arc<str>,
     pub(super) source: Source,
+    /// Of an item of a list: the list, and where in it.
+    pub(super) within: Option<(Arc<Source>, Field)>,
     pub(super) resource: Resource,
 }
 
@@ -46,7 +48,10 @@ impl Document {
     }
 
     pub(super) fn problem(&self, severity: Severity, finding: Finding) -> Problem {
-        let mut problem = self.source.problem(&self.file, severity, finding);
+        let mut problem = match &self.within {
+            Some((list, at)) => list.problem(&self.file, severity, finding.below(at)),
+            None => self.source.problem(&self.file, severity, finding),
+        };
         if let Resource::Workload(workload) = &self.resource {
             problem.workload = Some(workload.content.name.clone());
         }
@@ -55,7 +60,10 @@ impl Document {
 
     /// For people: `web.yaml, line 7`.
     pub(super) fn place(&self) -> String {
-        let line = self.source.line(&Field::from(["kind"]));
+        let line = match &self.within {
+            Some((list, at)) => list.line(&at.then("kind")),
+            None => self.source.line(&Field::from(["kind"])),
+        };
         format!("{}, line {line}", self.file)
     }
 }

@@ -27,7 +27,8 @@ pub(super) struct Serving<'a> {
 /// By which names pods ask for a service of a namespace on a cluster.
 pub(super) fn names(service: &str, namespace: &str) -> [String; 4] {
     let short = format!("{service}.{namespace}");
-    [service.to_owned(), format!("{short}.svc"), format!("{short}.svc.cluster.local"), short]
+    let (middle, long) = (format!("{short}.svc"), format!("{short}.svc.cluster.local"));
+    [service.to_owned(), short, middle, long]
 }
 
 impl<'a> Serving<'a> {

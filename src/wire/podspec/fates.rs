@@ -53,7 +53,7 @@ pub const TABLES: &[Table] = &[
                 "automountServiceAccountToken serviceAccount serviceAccountName",
                 "there is no API server to authenticate to",
             ),
-            ("enableServiceLinks", "there are no Services"),
+            ("enableServiceLinks", "no variables are made of Services"),
             ("priority priorityClassName", "the annotation `podman/priority` orders eviction"),
             ("readinessGates", "nothing waits for a pod to be ready"),
             ("subdomain", "there is no cluster's DNS"),

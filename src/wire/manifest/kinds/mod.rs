@@ -7,6 +7,7 @@
 mod annotations;
 mod claim;
 mod controllers;
+mod jobs;
 mod pods;
 mod service;
 #[cfg(test)]
@@ -19,8 +20,14 @@ use super::{pod::Findings, resource::Resource};
 use crate::wire::{field::Finding, podspec::reader::Notes};
 
 /// Those with a pod, and their versions.
-const WORKLOADS: [(&str, &str); 4] =
-    [("Pod", "v1"), ("Deployment", "apps/v1"), ("StatefulSet", "apps/v1"), ("DaemonSet", "apps/v1")];
+const WORKLOADS: [(&str, &str); 6] = [
+    ("Pod", "v1"),
+    ("Deployment", "apps/v1"),
+    ("StatefulSet", "apps/v1"),
+    ("DaemonSet", "apps/v1"),
+    ("Job", "batch/v1"),
+    ("CronJob", "batch/v1"),
+];
 
 /// Those beside a pod.
 const OTHERS: [(&str, &str); 2] = [("Service", "v1"), ("PersistentVolumeClaim", "v1")];
@@ -89,6 +96,8 @@ pub(super) fn read(
         "Deployment" => controllers::deployment(&document, &mut notes),
         "DaemonSet" => controllers::daemon_set(&document, &mut notes),
         "StatefulSet" => controllers::stateful_set(&mut document, &mut notes),
+        "Job" => jobs::job(&document, &mut notes),
+        "CronJob" => jobs::cron_job(&document, &mut notes),
         "Service" => return service::read(&document, notes, was_accepted),
         _ => return claim::read(&document, notes, was_accepted),
     };

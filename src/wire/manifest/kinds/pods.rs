@@ -11,7 +11,7 @@ use super::{
 use crate::{
     agent::model::{
         confidential::Confidential,
-        schedule::{Cron, Schedule},
+        schedule::{Backoff, Cron, Schedule},
         workload::{Content, Engine, RestartPolicy},
     },
     wire::{
@@ -41,6 +41,8 @@ pub(super) struct Described {
     pub(super) at: Field,
     pub(super) restart: RestartPolicy,
     pub(super) deadline: Option<Duration>,
+    /// How often a failed run is tried again.
+    pub(super) retries: Option<u32>,
     pub(super) cron: Option<Cron>,
     /// Other names by which pods reach it.
     pub(super) aliases: Vec<String>,
@@ -68,6 +70,7 @@ impl Described {
             at,
             restart,
             deadline,
+            retries: None,
             cron: None,
             aliases: Vec::new(),
             is_off: false,
@@ -94,13 +97,20 @@ impl Described {
         if !findings.errors.is_empty() {
             return Err(findings.errors);
         }
-        if let Some(cron) = &own.cron {
-            let (cron_at, retry_at) = (annotation("flotta/cron"), annotation("flotta/retry"));
+        let (cron_at, retry_at) = match self.cron {
+            Some(_) => (Field::from(["spec", "schedule"]), annotation("flotta/retry")),
+            None => (annotation("flotta/cron"), annotation("flotta/retry")),
+        };
+        let cron = self.cron.or(own.cron);
+        if let Some(cron) = &cron {
             warn_of(cron, own.retry.as_ref().map(|_| retry_at), &cron_at, &mut findings.warnings);
         }
-        let schedule = match self.cron.or(own.cron) {
+        let schedule = match cron {
             Some(cron) => Schedule::Cron(cron),
-            None => Schedule::Service(own.retry.unwrap_or_default()),
+            None => {
+                let usual = if self.retries.is_some() { Backoff::OF_RUNS } else { Backoff::default() };
+                Schedule::Service(own.retry.unwrap_or(usual))
+            }
         };
         let probes = pod::probes(&self.spec, &self.at, own.rootless, &mut findings.warnings);
         let specification = document.pointer_mut(&pointer(&self.at)).map(Value::take).unwrap_or_default();
@@ -111,6 +121,7 @@ impl Described {
             restart: self.restart,
             grace: pod::grace(&self.spec),
             deadline: self.deadline,
+            retries: self.retries,
             uses: pod::uses(&self.spec, &self.at),
             registries,
             schedule,

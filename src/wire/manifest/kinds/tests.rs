@@ -1,6 +1,8 @@
 //! Objects of Kubernetes by their outcome.
 
 mod controllers;
+mod jobs;
+mod lists;
 mod services;
 mod table;
 

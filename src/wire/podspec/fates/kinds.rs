@@ -8,6 +8,7 @@ const ITS_OWN: &str = "an API server keeps it";
 const ONE_COPY: &str = "a device runs one pod of it: the old one goes, then the new one comes";
 const HISTORY: &str = "what came up last is kept, and nothing before it";
 const SETTLED: &str = "a pod has come up when it has run for 10 s";
+const INDEXED: &str = "a device runs one pod of it: write one Job for each";
 const NO_PROXY: &str = "nothing stands between a client and the pod";
 const NO_STORAGE: &str = "podman keeps all claims: remove it";
 
@@ -95,6 +96,43 @@ pub const KINDS: &[Table] = &[
             ("updateStrategy", ONE_COPY),
         ],
         ..BARE
+    },
+    Table {
+        kind: "JobSpec",
+        place: "a Job's `spec`",
+        required: "template",
+        obeyed: "activeDeadlineSeconds backoffLimit completionMode completions parallelism suspend template",
+        meaningless: &[
+            ("manualSelector selector", "nothing else takes its pod for its own"),
+            ("podReplacementPolicy", "a new pod comes when the old one is gone"),
+            ("ttlSecondsAfterFinished", "the finished pod stays, with its logs, until its manifest goes"),
+        ],
+        refused: &[
+            ("backoffLimitPerIndex maxFailedIndexes successPolicy", INDEXED),
+            ("managedBy", "the agent is the only controller here: remove it"),
+            ("podFailurePolicy", "`backoffLimit` counts for all exit codes"),
+        ],
+        ..BARE
+    },
+    Table {
+        kind: "JobTemplate",
+        place: "`jobTemplate`",
+        required: "spec",
+        obeyed: "spec",
+        meaningless: &[("metadata", "the workload is named by its CronJob")],
+        ..BARE
+    },
+    Table {
+        kind: "CronJobSpec",
+        place: "a CronJob's `spec`",
+        required: "jobTemplate schedule",
+        obeyed: "concurrencyPolicy jobTemplate schedule suspend",
+        ignored: &[("startingDeadlineSeconds", "a slot that was missed is never made up")],
+        meaningless: &[(
+            "failedJobsHistoryLimit successfulJobsHistoryLimit",
+            "the pod of the last run stays until the next one",
+        )],
+        refused: &[("timeZone", "slots are by the device's local time: `timedatectl set-timezone` sets it")],
     },
     Table {
         kind: "ServiceSpec",

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, fmt::Write, fs};
 
 use crate::wire::{
-    manifest::kinds::types::*,
+    manifest::kinds::{jobs::*, types::*},
     podspec::{
         fate::{Fate, Table},
         fates::KINDS,
@@ -20,6 +20,9 @@ const TYPES: &[(&str, &[&str])] = &[
     DeploymentSpec::KEYS,
     StatefulSetSpec::KEYS,
     DaemonSetSpec::KEYS,
+    JobSpec::KEYS,
+    JobTemplate::KEYS,
+    CronJobSpec::KEYS,
     ServiceSpec::KEYS,
     ServicePort::KEYS,
     ClaimSpec::KEYS,
@@ -43,6 +46,31 @@ const SAID: &[(&str, &str, &str)] = &[
         "other pods reach it by this name, `NAME-0` and `NAME-0.SERVICE`; its host name is `NAME-0`",
     ),
     ("StatefulSetSpec", "volumeClaimTemplates", "claims of the workload, by the names that mounts use"),
+    ("JobSpec", "activeDeadlineSeconds", "from the first start, for all tries together"),
+    (
+        "JobSpec",
+        "backoffLimit",
+        "how often a run that failed is tried again, in a pod made anew; default 6. The first wait is 10 s, each is twice as long as the one before, up to five minutes; of a Job `flotta/retry` says otherwise",
+    ),
+    ("JobSpec", "completionMode", "`NonIndexed`, or none; `Indexed` is refused"),
+    ("JobSpec", "completions parallelism", "1, or none; others are refused"),
+    ("JobSpec", "suspend", "`true`: nothing of it runs; of a Job only"),
+    (
+        "JobSpec",
+        "template",
+        "its `restartPolicy` must be `Never` or `OnFailure`; both are tried again by `backoffLimit`",
+    ),
+    (
+        "CronJobSpec",
+        "concurrencyPolicy",
+        "`Forbid` is what happens; `Allow` has no effect, `Replace` is refused",
+    ),
+    (
+        "CronJobSpec",
+        "schedule",
+        "see [Cron](#cron); also `@hourly`, `@daily`, `@weekly`, `@monthly`, `@yearly`",
+    ),
+    ("CronJobSpec", "suspend", "`true`: nothing of it runs; a run that goes on is ended"),
     (
         "ServiceSpec",
         "selector",
