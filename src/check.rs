@@ -42,7 +42,7 @@ pub fn check(settings: &Settings, is_strict: bool) -> Report {
         text.push_str("\nNo manifests: MANIFESTS is not given.\n");
         return Report { text, is_good: true };
     };
-    let snapshot = read_once(dir, &settings.device_id).unwrap_or_else(|cause| {
+    let snapshot = read_once(dir, &settings.device_id, settings.unknown_fields).unwrap_or_else(|cause| {
         let file = Arc::from(dir.to_string_lossy());
         let problems = vec![Problem::file(&file, format!("can't be read: {cause}"))];
         Snapshot { desired: Desired::default(), problems, files: 0 }

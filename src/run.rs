@@ -113,7 +113,8 @@ pub fn run(
     command_socket::start(&settings.runtime_dir, queries.clone(), events.clone())
         .map_err(|error| failed("the answering of commands", &error))?;
     if let Some(directory) = &settings.manifests {
-        Manifests::start(directory.clone(), state, settings.device_id.clone(), events)
+        let device_id = settings.device_id.clone();
+        Manifests::start(directory.clone(), state, device_id, settings.unknown_fields, events)
             .map_err(|error| failed("the manifest watcher", &error))?;
     }
     let mut workers = Workers { engines, server, recorder, queries };

@@ -44,7 +44,7 @@ use crate::{
     settings::Settings,
     wire::{
         edge_api::{self, Header},
-        manifest,
+        manifest::{self, UnknownFields},
     },
 };
 
@@ -62,6 +62,8 @@ pub struct EdgeApiConfig {
     pub proxy: Option<String>,
     /// The namespace to enrol into.
     pub namespace: String,
+    /// What a field that nothing knows does to its workload.
+    pub unknown_fields: UnknownFields,
     /// Who this device is, and which CAs it trusts.
     pub(crate) identity: IdentityStore,
 }
@@ -74,6 +76,7 @@ impl EdgeApiConfig {
             name: settings.server_name.clone(),
             proxy: settings.proxy.clone(),
             namespace: settings.namespace.clone(),
+            unknown_fields: settings.unknown_fields,
             identity: IdentityStore::of(settings, state),
         })
     }
@@ -113,6 +116,7 @@ pub struct Server {
 struct Shared {
     target: Target,
     namespace: String,
+    unknown_fields: UnknownFields,
     identity: IdentityStore,
     clock: Arc<TrustedClock>,
     events: Sender<Event>,
@@ -141,6 +145,7 @@ impl Server {
             clock: Arc::new(TrustedClock::load(config.identity.state.clone())),
             identity: config.identity,
             namespace: config.namespace,
+            unknown_fields: config.unknown_fields,
             events,
             api: Mutex::new(None),
             in_memory_only: AtomicBool::new(false),
@@ -191,7 +196,8 @@ impl Shared {
                     self.keep(&api.parties.identity); // perhaps the disk takes it now
                 }
                 let body = self.ask_as(&api, call, "")?;
-                let found = edge_api::configuration(&body, &self.identity.device_id).map_err(nonsense)?;
+                let found = edge_api::configuration(&body, &self.identity.device_id, self.unknown_fields);
+                let found = found.map_err(nonsense)?;
                 let raw = cached_configuration::to_keep(&self.identity.state, &found);
                 Ok(Answer::Configured(Box::new(ServerConfiguration { raw, ..found.meaning })))
             }

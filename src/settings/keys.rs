@@ -24,8 +24,13 @@ const fn flag(name: &'static str, flag: &'static str, default: &'static str, doc
 }
 
 /// In the order in which people read them.
-pub(crate) const KEYS: [Key; 24] = [
+pub(crate) const KEYS: [Key; 25] = [
     key("MANIFESTS", "none", "directory of EdgeDevice, EdgeWorkload and ConfigMap files; watched"),
+    key(
+        "UNKNOWN_FIELDS",
+        "refuse",
+        "of a pod specification: refuse, or warn, for those from a newer Kubernetes",
+    ),
     key("DEVICE_ID", "/etc/machine-id", "this device's name: lower-case DNS-1123"),
     flag("LOG_LEVEL", "log-level", "info", "error, warn, info, debug or trace"),
     key(

@@ -16,7 +16,7 @@ use super::{
     validated::{Setting, Settings},
     value::{self, ListenAddress, Reserve},
 };
-use crate::wire::podman::pod::Limits;
+use crate::wire::{manifest::UnknownFields, podman::pod::Limits};
 
 /// The layers on their way to [`Settings`].
 pub(super) struct Reader {
@@ -34,6 +34,7 @@ impl Reader {
     /// The first key whose value can't be used.
     pub(super) fn settings(&mut self, host: &Host) -> Result<Settings, SettingsError> {
         let manifests = self.path("MANIFESTS")?;
+        let unknown_fields = self.or_shown("UNKNOWN_FIELDS", value::unknown_fields, UnknownFields::Refuse)?;
         let device_id = match self.text("DEVICE_ID", value::device_id)? {
             Some(id) => id,
             None => self.default("DEVICE_ID", host::machine_id(&host.machine_id)?),
@@ -69,6 +70,7 @@ impl Reader {
             device_id,
             log_level,
             manifests,
+            unknown_fields,
             metrics_listen,
             metrics_ttl,
             status_page,

@@ -3,7 +3,7 @@
 use std::{ffi::OsString, fs::File, io::Write, path::Path, time::Duration};
 
 use super::{reader::list, *};
-use crate::wire::podman::pod::Limits;
+use crate::wire::{manifest::UnknownFields, podman::pod::Limits};
 
 const SAMPLE: &str = include_str!("../../config.yaml.sample");
 
@@ -60,6 +60,7 @@ fn the_environment_alone_is_enough_and_the_rest_has_defaults() {
     assert_eq!(list(&settings.metrics_listen), "127.0.0.1:8080, [::1]:8080");
     assert_eq!(settings.metrics_ttl, None);
     assert!(!settings.status_page);
+    assert_eq!(settings.unknown_fields, UnknownFields::Refuse);
     assert_eq!(settings.state_dir, Path::new("/var/lib/device-worker-ng"));
     assert_eq!(settings.runtime_dir, Path::new("/run/device-worker-ng"));
     assert_eq!(settings.podman_socket, Path::new("/run/podman/podman.sock"));
@@ -173,6 +174,7 @@ fn a_bad_value_is_an_error_that_names_key_source_and_value() {
         ("METRICS_TTL", "1.5s"),
         ("METRICS_TTL", "99999999999"),
         ("STATUS_PAGE", "yes"),
+        ("UNKNOWN_FIELDS", "ignore"),
         ("MEMORY_RESERVE", "101%"),
         ("MEMORY_RESERVE", "-5%"),
         ("MEMORY_RESERVE", "NaN%"),

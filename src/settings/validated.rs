@@ -6,7 +6,7 @@ use super::{
     layers::Source,
     value::{ListenAddress, Reserve},
 };
-use crate::wire::podman::pod::Limits;
+use crate::wire::{manifest::UnknownFields, podman::pod::Limits};
 
 /// Everything that can be set, valid.
 #[derive(Debug, Clone, PartialEq)]
@@ -17,6 +17,8 @@ pub struct Settings {
     pub log_level: log::LevelFilter,
     /// The directory of manifests.
     pub manifests: Option<PathBuf>,
+    /// What a field that nothing knows does to its workload.
+    pub unknown_fields: UnknownFields,
     /// Where to listen for metrics; at least one.
     pub metrics_listen: Vec<ListenAddress>,
     /// How long a metric counts; `None`: until the next post.

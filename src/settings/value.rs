@@ -7,7 +7,10 @@ use std::{
     time::Duration,
 };
 
-use crate::{agent::model::quantity, wire::names::is_dns_subdomain};
+use crate::{
+    agent::model::quantity,
+    wire::{manifest::UnknownFields, names::is_dns_subdomain},
+};
 
 /// Where to listen for metrics.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -154,6 +157,14 @@ pub(super) fn log_level(text: &str) -> Result<log::LevelFilter, String> {
     match text.parse() {
         Ok(level) if level != log::LevelFilter::Off => Ok(level),
         _ => Err("must be error, warn, info, debug or trace".to_owned()),
+    }
+}
+
+pub(super) fn unknown_fields(text: &str) -> Result<UnknownFields, String> {
+    match text {
+        "refuse" => Ok(UnknownFields::Refuse),
+        "warn" => Ok(UnknownFields::Warn),
+        _ => Err("must be `refuse` or `warn`".to_owned()),
     }
 }
 

@@ -322,7 +322,7 @@ mod tests {
         agent::model::workload::{Content, Engine},
         wire::{
             edge_api,
-            manifest::Source,
+            manifest::{Source, UnknownFields},
             podman::answers::{InspectedContainer, ListedPod, Volume},
         },
     };
@@ -341,7 +341,7 @@ mod tests {
                 "{body}"
             );
             edge_api::certificate(body.as_bytes()).unwrap_err();
-            edge_api::configuration(body.as_bytes(), "dev").unwrap_err();
+            edge_api::configuration(body.as_bytes(), "dev", UnknownFields::Refuse).unwrap_err();
         }
     }
 

@@ -11,7 +11,7 @@ use device_worker_ng::{
         read_once,
     },
     settings::{Host, Invocation, Settings},
-    wire::manifest::{Severity, fuzzing},
+    wire::manifest::{Severity, UnknownFields, fuzzing},
 };
 
 use super::workload;
@@ -31,7 +31,7 @@ pub(super) fn run(input: &[u8]) {
     }
     let before = scratch::everything(scratch.path());
 
-    let snapshot = read_once(&directory, DEVICE).expect("the directory is there");
+    let snapshot = read_once(&directory, DEVICE, UnknownFields::Refuse).expect("the directory is there");
     problems(&snapshot, &directory);
     checked(&directory, &snapshot);
     let mut names: Vec<&str> = snapshot.desired.workloads.iter().map(|it| it.name()).collect();
@@ -44,7 +44,7 @@ pub(super) fn run(input: &[u8]) {
     for workload in &snapshot.desired.workloads {
         workload::holds(workload);
     }
-    let again = read_once(&directory, DEVICE).expect("the directory is there");
+    let again = read_once(&directory, DEVICE, UnknownFields::Refuse).expect("the directory is there");
     assert_eq!(again, snapshot, "read again it is another");
     let is_good = |it: &Snapshot| it.problems.iter().all(|problem| problem.severity != Severity::Error);
     if is_good(&snapshot) {
@@ -65,7 +65,11 @@ pub(super) fn run(input: &[u8]) {
             let content = fs::read(directory.join(name)).expect("ours");
             fs::write(formatted.join(name), as_json(&content)).expect("ours");
         }
-        same(&read_once(&formatted, DEVICE).expect("ours").desired, &snapshot.desired, "formatted");
+        same(
+            &read_once(&formatted, DEVICE, UnknownFields::Refuse).expect("ours").desired,
+            &snapshot.desired,
+            "formatted",
+        );
     }
 }
 

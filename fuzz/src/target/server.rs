@@ -1,6 +1,9 @@
 //! What the edge API answers: a configuration, a certificate, a control message.
 
-use device_worker_ng::wire::edge_api::{certificate, configuration, disconnects, kept_configuration};
+use device_worker_ng::wire::{
+    edge_api::{certificate, configuration, disconnects, kept_configuration},
+    manifest::UnknownFields,
+};
 use serde_json::{Value, json};
 
 use super::workload;
@@ -15,7 +18,7 @@ pub(super) fn run(input: &[u8]) {
     if let Ok(pem) = certificate(input) {
         assert!(!pem.is_empty());
     }
-    let understood = match configuration(input, DEVICE) {
+    let understood = match configuration(input, DEVICE, UnknownFields::Refuse) {
         Ok(understood) => understood,
         Err(refused) => return promise::is_sentence(&refused),
     };
@@ -33,7 +36,7 @@ pub(super) fn run(input: &[u8]) {
     assert!(meaning.period.as_secs() >= 1 && meaning.period.as_secs() <= 86_400, "{:?}", meaning.period);
 
     let body = |content: &Value| json!({ "content": content }).to_string();
-    let again = configuration(body(&understood.content).as_bytes(), DEVICE);
+    let again = configuration(body(&understood.content).as_bytes(), DEVICE, UnknownFields::Refuse);
     assert_eq!(
         again.expect("what was understood is").meaning,
         *meaning,

@@ -17,8 +17,8 @@ use crate::{
     agent::model::{gather::gather, workload::Desired},
     wire::{
         manifest::{
-            Allowance, Broken, Contents, Document, Problem, QUADLET, Severity, Source, assemble,
-            expression_problems,
+            Allowance, Broken, Contents, Document, Problem, QUADLET, Severity, Source, UnknownFields,
+            assemble, expression_problems,
         },
         strict::Mapping,
     },
@@ -51,6 +51,7 @@ pub(super) fn is_of_interest(name: &str) -> bool {
 #[derive(Debug)]
 pub(super) struct Folder {
     dir: PathBuf,
+    unknown: UnknownFields,
     /// Sorted by name: of two resources with one name, the first counts.
     files: BTreeMap<String, Known>,
     /// Files that were never read yet, because they are being written.
@@ -107,9 +108,10 @@ impl Stamp {
 
 impl Folder {
     /// Knows nothing yet.
-    pub(super) fn new(dir: PathBuf) -> Self {
+    pub(super) fn new(dir: PathBuf, unknown: UnknownFields) -> Self {
         Self {
             dir,
+            unknown,
             files: BTreeMap::new(),
             waiting: BTreeSet::new(),
             vanished: Vec::new(),
@@ -221,7 +223,7 @@ impl Folder {
         let (documents, took) = beside.fold((0, 0), |(documents, took), known| {
             (documents + known.documents.len() + known.broken.len(), took + known.took)
         });
-        Allowance::beside(documents, took)
+        Allowance::beside(documents, took).with(self.unknown)
     }
 
     /// Documents of files that went stay until those that came are read: a file may have been renamed.
@@ -433,7 +435,7 @@ mod tests {
         fs::write(directory.path().join("a.yaml"), text).unwrap();
         let source = Source { number: 1, lines_before: 0, text: text.to_owned() };
         let kept = serde_json::to_vec(&BTreeMap::from([("a.yaml", [source])])).unwrap();
-        let mut folder = Folder::new(directory.path().to_owned());
+        let mut folder = Folder::new(directory.path().to_owned(), UnknownFields::Refuse);
         folder.remember(&kept).unwrap();
         for reads in 0..3 {
             let (desired, problems) = folder.assemble("pi");

@@ -3,14 +3,14 @@
 use std::{io, path::Path};
 
 use super::folder::Folder;
-use crate::agent::model::workload::Desired;
+use crate::{agent::model::workload::Desired, wire::manifest::UnknownFields};
 
 /// What is kept of the directory's files for the next start.
 ///
 /// # Errors
 /// The directory can't be read.
 pub fn kept(dir: &Path) -> io::Result<Vec<u8>> {
-    let mut folder = Folder::new(dir.to_owned());
+    let mut folder = Folder::new(dir.to_owned(), UnknownFields::Refuse);
     folder.sync(&|_| false)?;
     Ok(folder.kept()?)
 }
@@ -20,7 +20,7 @@ pub fn kept(dir: &Path) -> io::Result<Vec<u8>> {
 /// # Errors
 /// It is not what this version keeps.
 pub fn remembered(kept: &[u8], device_id: &str) -> Result<Desired, String> {
-    let mut folder = Folder::new("/nowhere".into());
+    let mut folder = Folder::new("/nowhere".into(), UnknownFields::Refuse);
     folder.remember(kept).map_err(|error| error.to_string())?;
     Ok(folder.assemble(device_id).0)
 }

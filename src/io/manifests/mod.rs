@@ -34,7 +34,7 @@ use crate::{
         },
         view::text,
     },
-    wire::manifest::{Problem, STACK, Severity},
+    wire::manifest::{Problem, STACK, Severity, UnknownFields},
 };
 use folder::Folder;
 use watch::Watch;
@@ -54,8 +54,8 @@ const KEPT: &str = "manifests";
 ///
 /// # Errors
 /// The directory can't be read.
-pub fn read_once(dir: &Path, device_id: &str) -> io::Result<Snapshot> {
-    let mut folder = Folder::new(dir.to_owned());
+pub fn read_once(dir: &Path, device_id: &str, unknown: UnknownFields) -> io::Result<Snapshot> {
+    let mut folder = Folder::new(dir.to_owned(), unknown);
     folder.sync(&|_| false)?;
     let (desired, mut problems) = folder.assemble(device_id);
     problems.extend(folder.expression_problems(device_id));
@@ -96,9 +96,15 @@ impl Manifests {
     ///
     /// # Errors
     /// The thread can't be started.
-    pub fn start(dir: PathBuf, store: Store, device_id: String, events: Sender<Event>) -> io::Result<()> {
+    pub fn start(
+        dir: PathBuf,
+        store: Store,
+        device_id: String,
+        unknown: UnknownFields,
+        events: Sender<Event>,
+    ) -> io::Result<()> {
         let mut manifests = Self {
-            folder: Folder::new(dir.clone()),
+            folder: Folder::new(dir.clone(), unknown),
             dir,
             device_id,
             store,

@@ -33,7 +33,7 @@ impl World {
         self.events = events;
         self.notices.clear();
         let store = Store::new(self.root.path().join("state"));
-        Manifests::start(self.path(""), store, "pi".to_owned(), sender).unwrap();
+        Manifests::start(self.path(""), store, "pi".to_owned(), UnknownFields::Refuse, sender).unwrap();
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -317,6 +317,18 @@ fn a_file_that_is_too_large_keeps_its_previous_version() {
 }
 
 #[test]
+fn a_quadlet_is_a_warning_that_says_what_to_do_and_other_files_are_left_alone() {
+    let root = tempfile::tempdir().unwrap();
+    for name in ["web.container", ".web.container", "web.txt", "container"] {
+        fs::write(root.path().join(name), "[Container]\nImage=i\n").unwrap();
+    }
+    let problems = read_once(root.path(), "pi", UnknownFields::Refuse).unwrap().problems;
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    assert_eq!((&*problems[0].file, problems[0].severity), ("web.container", Severity::Warning));
+    assert!(problems[0].message.contains("`podman generate kube CONTAINER > FILE.yaml`"), "{problems:?}");
+}
+
+#[test]
 fn too_many_files_or_bytes_are_refused_by_name_and_pipes_are_passed_over() {
     let root = tempfile::tempdir().unwrap();
     let path = |name: &str| root.path().join(name);
@@ -327,7 +339,12 @@ fn too_many_files_or_bytes_are_refused_by_name_and_pipes_are_passed_over() {
         fs::write(path(&format!("{number:04}.yaml")), "").unwrap();
     }
     let problems = |root: &Path| -> Vec<String> {
-        read_once(root, "pi").unwrap().problems.iter().map(ToString::to_string).collect()
+        read_once(root, "pi", UnknownFields::Refuse)
+            .unwrap()
+            .problems
+            .iter()
+            .map(ToString::to_string)
+            .collect()
     };
     assert_eq!(problems(root.path()), ["1000.yaml: is one too many: at most 1000 files are read"]);
     let root = tempfile::tempdir().unwrap();

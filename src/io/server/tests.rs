@@ -67,6 +67,7 @@ impl Scene {
             name: None,
             proxy: None,
             namespace: "default".into(),
+            unknown_fields: UnknownFields::Refuse,
             identity: IdentityStore {
                 state: Store::new(self.path("state")),
                 device_id: "dev".into(),

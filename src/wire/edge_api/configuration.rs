@@ -16,7 +16,7 @@ use crate::{
     wire::{
         field::{Field, Finding, Step},
         json::set,
-        manifest::{assemble, resource, secret::Secret},
+        manifest::{Strictness, UnknownFields, assemble, resource, secret::Secret},
         podman::registry,
         yaml,
     },
@@ -69,8 +69,8 @@ impl Configuration {
 ///
 /// # Errors
 /// Why none of it counts: it isn't JSON, isn't for this device, or what should be a list is something else.
-pub fn configuration(body: &[u8], device: &str) -> Result<Configuration, String> {
-    understood(body, device, false)
+pub fn configuration(body: &[u8], device: &str, unknown: UnknownFields) -> Result<Configuration, String> {
+    understood(body, device, Strictness { was_accepted: false, unknown })
 }
 
 /// The same of one that was kept: what ran isn't judged anew.
@@ -78,10 +78,10 @@ pub fn configuration(body: &[u8], device: &str) -> Result<Configuration, String>
 /// # Errors
 /// As for any.
 pub fn kept_configuration(body: &[u8], device: &str) -> Result<Configuration, String> {
-    understood(body, device, true)
+    understood(body, device, Strictness { was_accepted: true, ..Strictness::default() })
 }
 
-fn understood(body: &[u8], device: &str, was_accepted: bool) -> Result<Configuration, String> {
+fn understood(body: &[u8], device: &str, strictness: Strictness) -> Result<Configuration, String> {
     let mut content = Answer::content(body)?;
     in_one_order(&mut content);
     if content["device_id"].is_null() && content["workloads"].is_null() {
@@ -105,7 +105,7 @@ fn understood(body: &[u8], device: &str, was_accepted: bool) -> Result<Configura
     let mut desired = Desired { profiles, ..Desired::default() };
     let secrets = secrets(list(&content, &["secrets"])?, &mut problems);
     let secrets: Vec<&Secret> = secrets.iter().collect();
-    all_workloads(workloads, (device, was_accepted), &secrets, &mut desired, &mut problems);
+    all_workloads(workloads, (device, strictness), &secrets, &mut desired, &mut problems);
     let heartbeat = &settings["heartbeat"];
     let meaning = ServerConfiguration {
         raw: Arc::default(),
@@ -199,7 +199,7 @@ fn secrets(list: &[Value], problems: &mut Vec<Problem>) -> Vec<Secret> {
 
 fn all_workloads(
     list: &[Value],
-    device: (&str, bool),
+    device: (&str, Strictness),
     secrets: &[&Secret],
     desired: &mut Desired,
     problems: &mut Vec<Problem>,
@@ -232,7 +232,7 @@ fn all_workloads(
 /// Reads a workload by way of the manifest that says the same: one shape to check, and one id whatever the source.
 fn workload(
     value: &Value,
-    (device, was_accepted): (&str, bool),
+    (device, strictness): (&str, Strictness),
     secrets: &[&Secret],
     budget: &Cell<usize>,
     warn: &mut dyn FnMut(&str),
@@ -266,8 +266,9 @@ fn workload(
             "pod": {"spec": specification},
         },
     });
-    let was_accepted = was_accepted && value[UNREADABLE] != true;
-    let (mut manifest, findings) = resource::read_workload(document, was_accepted).map_err(|found| {
+    let was_accepted = strictness.was_accepted && value[UNREADABLE] != true;
+    let strictness = Strictness { was_accepted, ..strictness };
+    let (mut manifest, findings) = resource::read_workload(document, strictness).map_err(|found| {
         // the first ones tell enough
         let told: Vec<String> = found.iter().take(3).map(&say).collect();
         told.join("; ")

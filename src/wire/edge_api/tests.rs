@@ -12,12 +12,12 @@ use crate::{
         schedule::{Backoff, Schedule},
         workload::Workload,
     },
-    wire::manifest::{Allowance, Contents, assemble},
+    wire::manifest::{Allowance, Contents, UnknownFields, assemble},
 };
 
 fn read(content: Value) -> ServerConfiguration {
     let body = json!({"type": "data", "directive": "device", "content": content}).to_string();
-    configuration(body.as_bytes(), "dev").unwrap().meaning
+    configuration(body.as_bytes(), "dev", UnknownFields::Refuse).unwrap().meaning
 }
 
 /// A configuration of one workload: what is given, over what has to be there.
@@ -120,10 +120,12 @@ fn every_field_can_be_missing_or_null() {
 
 #[test]
 fn what_is_no_configuration_of_this_device_is_an_error() {
-    let with = |content: Value| configuration(json!({"content": content}).to_string().as_bytes(), "dev");
+    let with = |content: Value| {
+        configuration(json!({"content": content}).to_string().as_bytes(), "dev", UnknownFields::Refuse)
+    };
     let error = |content| with(content).unwrap_err();
-    assert!(configuration(b"<html>", "dev").unwrap_err().starts_with("is no message"));
-    assert!(configuration(b"{}", "dev").unwrap_err().contains("without content"));
+    assert!(configuration(b"<html>", "dev", UnknownFields::Refuse).unwrap_err().starts_with("is no message"));
+    assert!(configuration(b"{}", "dev", UnknownFields::Refuse).unwrap_err().contains("without content"));
     assert!(error(json!({})).contains("neither a device_id nor workloads"));
     assert!(error(json!("text")).contains("neither a device_id nor workloads"));
     assert!(error(json!({"device_id": "other"})).contains("'other'"));
@@ -407,10 +409,30 @@ fn what_an_earlier_version_accepted_and_kept_is_not_judged_anew() {
     let body = |content: &Value| json!({"content": content}).to_string();
     let kept = |content: &Value| kept_configuration(body(content).as_bytes(), "dev").unwrap().meaning;
     assert_eq!(kept(&content).desired.workloads[0].name(), "web");
-    let fresh = configuration(body(&content).as_bytes(), "dev").unwrap();
+    let fresh = configuration(body(&content).as_bytes(), "dev", UnknownFields::Refuse).unwrap();
     assert_eq!(fresh.meaning.desired.unreadable, ["web"]);
     assert!(fresh.meaning.problems[0].message.contains("line 1: hostNetwrok: unknown field"));
     let again = |before: Option<&Value>| kept(&fresh.to_keep(before)).desired;
     assert_eq!(again(Some(&content)).workloads[0].name(), "web");
     assert_eq!(again(None).unreadable, ["web"], "what never ran doesn't begin to after a restart");
+}
+
+#[test]
+fn a_field_that_nothing_knows_holds_a_workload_back_or_is_a_warning_as_the_settings_say() {
+    let body = json!({"content": {"device_id": "dev", "workloads": [
+        {"name": "a", "specification": "{containers: [{name: c, image: i, newField: x}]}"},
+    ]}});
+    let read = |unknown| configuration(body.to_string().as_bytes(), "dev", unknown).unwrap().meaning;
+    let refused = read(UnknownFields::Refuse);
+    assert_eq!(
+        (refused.desired.workloads.len(), &refused.desired.unreadable[..]),
+        (0, &["a".to_owned()][..])
+    );
+    let taken = read(UnknownFields::Warn);
+    assert_eq!((taken.desired.workloads.len(), taken.problems.len()), (1, 1));
+    assert!(
+        taken.problems[0].message.contains("containers[0].newField: unknown field"),
+        "{:?}",
+        taken.problems
+    );
 }

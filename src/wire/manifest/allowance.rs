@@ -5,6 +5,7 @@ use std::{cell::Cell, sync::Arc};
 use super::{
     problem::{Problem, Severity},
     source::Source,
+    strictness::{Strictness, UnknownFields},
 };
 use crate::wire::{field::Finding, yaml};
 
@@ -22,7 +23,7 @@ const MOST_SOUGHT: usize = 8 << 20;
 /// What is left of what a whole directory may take.
 #[derive(Debug)]
 pub struct Allowance {
-    pub(super) was_accepted: bool,
+    pub(super) strictness: Strictness,
     pub(super) documents: usize,
     memory: Cell<usize>,
     /// What refused documents may still grow to.
@@ -41,7 +42,7 @@ impl Allowance {
     /// Beside so many documents, which take so much memory.
     pub fn beside(documents: usize, memory: usize) -> Self {
         Self {
-            was_accepted: false,
+            strictness: Strictness::default(),
             documents: MOST_DOCUMENTS.saturating_sub(documents),
             memory: Cell::new(MOST_MEMORY.saturating_sub(memory)),
             wasted: Cell::new(MOST_WASTED),
@@ -52,7 +53,14 @@ impl Allowance {
     /// For documents that were accepted before, perhaps by a version that judged less.
     #[must_use]
     pub fn of_accepted(self) -> Self {
-        Self { was_accepted: true, ..self }
+        let strictness = Strictness { was_accepted: true, ..self.strictness };
+        Self { strictness, ..self }
+    }
+
+    /// Where a field that nothing knows does this.
+    #[must_use]
+    pub fn with(self, unknown: UnknownFields) -> Self {
+        Self { strictness: Strictness { unknown, ..self.strictness }, ..self }
     }
 
     /// With so much text left to be read again for the lines of problems.

@@ -156,7 +156,7 @@ impl Contents {
             Some(_) => Source { text: yaml::written(&value), ..*place.source },
             None => place.source.clone(),
         };
-        match kind::read(value, allowance.was_accepted) {
+        match kind::read(value, allowance.strictness) {
             Ok((mut resource, Findings { warnings, notes, .. })) => {
                 let faults = match &mut resource {
                     Resource::Device(device) => std::mem::take(&mut device.faults),

@@ -7,6 +7,7 @@ use super::{
     pod::Findings,
     resource::{self, Resource},
     secret::Secret,
+    strictness::Strictness,
 };
 use crate::wire::{field::Finding, podspec::nearest};
 
@@ -23,7 +24,7 @@ pub(super) fn workload(document: &Value) -> Option<&str> {
 }
 
 /// Reads a document, and says what in it has no effect.
-pub(super) fn read(document: Value, was_accepted: bool) -> Result<(Resource, Findings), Vec<Finding>> {
+pub(super) fn read(document: Value, strictness: Strictness) -> Result<(Resource, Findings), Vec<Finding>> {
     let Some(kind) = document["kind"].as_str() else {
         let message = match document["services"].is_object() {
             true => COMPOSE,
@@ -50,7 +51,7 @@ pub(super) fn read(document: Value, was_accepted: bool) -> Result<(Resource, Fin
             (Resource::Device(device), with(findings))
         }
         "EdgeWorkload" => {
-            let (mut manifest, warnings) = resource::read_workload(document, was_accepted)?;
+            let (mut manifest, warnings) = resource::read_workload(document, strictness)?;
             let notes = std::mem::take(&mut manifest.notes);
             (Resource::Workload(Box::new(manifest)), Findings { notes, ..with(warnings) })
         }
@@ -62,7 +63,7 @@ pub(super) fn read(document: Value, was_accepted: bool) -> Result<(Resource, Fin
             let (secret, findings) = Secret::read(&document)?;
             (Resource::Secret(secret), with(findings))
         }
-        other => return kinds::read(other, document, was_accepted),
+        other => return kinds::read(other, document, strictness),
     })
 }
 

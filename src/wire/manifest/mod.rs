@@ -25,6 +25,7 @@ pub(in crate::wire) mod secret;
 mod select;
 mod serving;
 mod source;
+mod strictness;
 mod timing;
 
 #[cfg(test)]
@@ -37,6 +38,8 @@ pub use document::Document;
 pub(in crate::wire) use pod::restored;
 pub use problem::{Problem, Severity};
 pub use source::{QUADLET, Source};
+pub(in crate::wire) use strictness::Strictness;
+pub use strictness::UnknownFields;
 
 /// The stack that reading takes: `serde_yaml` goes 128 levels deep. Only what is used becomes memory.
 pub const STACK: usize = 1 << 20;

@@ -5,7 +5,10 @@ use std::{sync::Arc, time::Duration};
 use serde::de::Error;
 use serde_json::Value;
 
-use super::probe::{Asked, probe};
+use super::{
+    probe::{Asked, probe},
+    strictness::{Strictness, UnknownFields},
+};
 use crate::{
     agent::model::{
         probe::{Probe, Probes},
@@ -39,20 +42,29 @@ pub(super) fn read(
     specification: &Value,
     at: &Field,
     engine: Engine,
-    was_accepted: bool,
+    strictness: Strictness,
 ) -> (PodSpec, Findings) {
     let (spec, found) = podspec::read(specification);
-    let is_accepted = was_accepted && !spec.containers.is_empty();
-    let findings = if is_accepted { Findings::default() } else { sorted(found, at, engine) };
+    let is_accepted = strictness.was_accepted && !spec.containers.is_empty();
+    let findings =
+        if is_accepted { Findings::default() } else { sorted(found, at, engine, strictness.unknown) };
     (spec, findings)
 }
 
 /// What the findings mean for a workload on this engine, as seen from the document.
-pub(super) fn sorted(found: Vec<(Class, Finding)>, at: &Field, engine: Engine) -> Findings {
+pub(super) fn sorted(
+    found: Vec<(Class, Finding)>,
+    at: &Field,
+    engine: Engine,
+    unknown: UnknownFields,
+) -> Findings {
     let mut findings = Findings::default();
     for (class, mut finding) in found {
         finding.field.0.splice(0..0, at.0.iter().cloned());
         match (class, engine) {
+            (Class::Unknown, Engine::Podman { .. }) if unknown == UnknownFields::Warn => {
+                findings.warnings.push(finding);
+            }
             (Class::Shape, _) | (Class::Value | Class::Unknown | Class::Refused, Engine::Podman { .. }) => {
                 findings.errors.push(finding);
             }

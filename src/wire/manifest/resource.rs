@@ -12,6 +12,7 @@ use super::{
     profiles::{DeviceProfiles, WorkloadProfile},
     secret::Secret,
     select::Selector,
+    strictness::Strictness,
     timing::{CronField, Retry},
 };
 use crate::{
@@ -317,7 +318,7 @@ fn registries(written: Option<&Value>) -> Result<Option<String>, Finding> {
 /// `was_accepted`: what it says ran before, perhaps by a version that judged less; it isn't judged anew.
 pub(in crate::wire) fn read_workload(
     mut document: Value,
-    was_accepted: bool,
+    strictness: Strictness,
 ) -> Result<(WorkloadManifest, Vec<Finding>), Vec<Finding>> {
     const LEFT: [&str; 4] = ["spec.data", "spec.logCollection", "spec.metrics", "spec.pod.spec"];
     let (WorkloadDocument { metadata, mut spec }, mut findings) = typed(&document, &LEFT)?;
@@ -327,7 +328,7 @@ pub(in crate::wire) fn read_workload(
         Kind::Pod => Engine::Podman { rootless: spec.rootless.unwrap_or(false) },
         Kind::Kubernetes => Engine::Kubernetes,
     };
-    let (pod, found) = pod::read(&document["spec"]["pod"]["spec"], &pod_field, engine, was_accepted);
+    let (pod, found) = pod::read(&document["spec"]["pod"]["spec"], &pod_field, engine, strictness);
     if !found.errors.is_empty() {
         return Err(found.errors);
     }
@@ -355,7 +356,7 @@ pub(in crate::wire) fn read_workload(
         deadline: pod::deadline(&pod),
         retries: None,
         uses: pod::uses(&pod, &pod_field),
-        node: (!was_accepted).then_some(Node { name: pod.node_name, selector: pod.node_selector }),
+        node: (!strictness.was_accepted).then_some(Node { name: pod.node_name, selector: pod.node_selector }),
         notes: found.notes,
         registries: registries.map(|name| (name, Field::from(REGISTRIES))),
         schedule: match cron {

@@ -81,7 +81,7 @@ impl Own {
                     hint if hint.is_empty() => format!(": {} are known", KNOWN.join(", ")),
                     hint => hint,
                 };
-                notes.add_at(key, Class::Unknown, format!("unknown annotation{hint}"));
+                notes.add_at(key, Class::Value, format!("unknown annotation{hint}"));
             }
         }
         Ok(())

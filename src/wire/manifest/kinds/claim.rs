@@ -10,6 +10,7 @@ use crate::{
         manifest::{
             pod::{self, Findings},
             resource::Resource,
+            strictness::Strictness,
         },
         podspec::reader::{Class, Notes, Read},
     },
@@ -19,12 +20,13 @@ use crate::{
 pub(super) fn read(
     document: &Value,
     mut notes: Notes,
-    was_accepted: bool,
+    strictness: Strictness,
 ) -> Result<(Resource, Findings), Vec<Finding>> {
     let Object { metadata, spec } = Object::<ClaimSpec>::read(document, &mut notes);
     notes.below("spec", |notes| check(&spec, notes));
-    let findings = pod::sorted(notes.found, &Field::default(), Engine::Podman { rootless: false });
-    if !findings.errors.is_empty() && !was_accepted {
+    let findings =
+        pod::sorted(notes.found, &Field::default(), Engine::Podman { rootless: false }, strictness.unknown);
+    if !findings.errors.is_empty() && !strictness.was_accepted {
         return Err(findings.errors);
     }
     let namespace = metadata.namespace.map_or_else(|| "default".to_owned(), |name| name.0);

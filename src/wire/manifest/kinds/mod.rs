@@ -16,7 +16,7 @@ mod types;
 
 use serde_json::Value;
 
-use super::{pod::Findings, resource::Resource};
+use super::{pod::Findings, resource::Resource, strictness::Strictness};
 use crate::wire::{field::Finding, podspec::reader::Notes};
 
 /// Those with a pod, and their versions.
@@ -81,7 +81,7 @@ pub(super) fn refused(kind: &str) -> Option<&'static str> {
 pub(super) fn read(
     kind: &str,
     mut document: Value,
-    was_accepted: bool,
+    strictness: Strictness,
 ) -> Result<(Resource, Findings), Vec<Finding>> {
     if let Some((kind, _, why)) = MEANINGLESS.into_iter().find(|(known, ..)| *known == kind) {
         let text = |key: &str| document["metadata"][key].as_str().unwrap_or_default().to_owned();
@@ -98,8 +98,8 @@ pub(super) fn read(
         "StatefulSet" => controllers::stateful_set(&mut document, &mut notes),
         "Job" => jobs::job(&document, &mut notes),
         "CronJob" => jobs::cron_job(&document, &mut notes),
-        "Service" => return service::read(&document, notes, was_accepted),
-        _ => return claim::read(&document, notes, was_accepted),
+        "Service" => return service::read(&document, notes, strictness),
+        _ => return claim::read(&document, notes, strictness),
     };
-    described.workload(document, notes, was_accepted)
+    described.workload(document, notes, strictness)
 }

@@ -20,6 +20,7 @@ use crate::{
             node::Node,
             pod::{self, Findings},
             resource::{Resource, WorkloadManifest, for_the_pod, warn_of},
+            strictness::Strictness,
         },
         podspec::{
             PodSpec,
@@ -82,7 +83,7 @@ impl Described {
         self,
         mut document: Value,
         mut notes: Notes,
-        was_accepted: bool,
+        strictness: Strictness,
     ) -> Result<(Resource, Findings), Vec<Finding>> {
         let mut own = Own::default();
         notes.at(["metadata".into(), "annotations".into()], |notes| {
@@ -90,8 +91,8 @@ impl Described {
         });
         let registries = registries(&self.spec, &self.at, &mut notes);
         let engine = Engine::Podman { rootless: own.rootless };
-        let mut findings = pod::sorted(notes.found, &Field::default(), engine);
-        if was_accepted && !self.spec.containers.is_empty() {
+        let mut findings = pod::sorted(notes.found, &Field::default(), engine, strictness.unknown);
+        if strictness.was_accepted && !self.spec.containers.is_empty() {
             findings = Findings::default();
         }
         if !findings.errors.is_empty() {
@@ -140,7 +141,7 @@ impl Described {
                 aliases: self.aliases,
                 specification: specification.into(),
             },
-            node: (!was_accepted)
+            node: (!strictness.was_accepted)
                 .then_some(Node { name: self.spec.node_name, selector: self.spec.node_selector }),
             at: self.at,
             notes: Vec::new(),

@@ -10,6 +10,7 @@ use crate::{
         manifest::{
             pod::{self, Findings},
             resource::{Leading, Resource, Service},
+            strictness::Strictness,
         },
         names::is_dns_label,
         podspec::{
@@ -23,7 +24,7 @@ use crate::{
 pub(super) fn read(
     document: &Value,
     mut notes: Notes,
-    was_accepted: bool,
+    strictness: Strictness,
 ) -> Result<(Resource, Findings), Vec<Finding>> {
     let Object { metadata, spec } = Object::<ServiceSpec>::read(document, &mut notes);
     let name = metadata.name.0;
@@ -39,8 +40,9 @@ pub(super) fn read(
             notes.at(["ports".into(), index.into()], |notes| ports.push(leading(port, spec.kind, notes)));
         }
     });
-    let findings = pod::sorted(notes.found, &Field::default(), Engine::Podman { rootless: false });
-    if !findings.errors.is_empty() && !was_accepted {
+    let findings =
+        pod::sorted(notes.found, &Field::default(), Engine::Podman { rootless: false }, strictness.unknown);
+    if !findings.errors.is_empty() && !strictness.was_accepted {
         return Err(findings.errors);
     }
     let namespace = metadata.namespace.map_or_else(|| "default".to_owned(), |name| name.0);

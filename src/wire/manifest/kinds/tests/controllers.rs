@@ -3,9 +3,12 @@
 use serde_json::json;
 
 use super::{assembled, deployment, only, problems, replaced};
-use crate::agent::model::{
-    schedule::{Backoff, Cron, Schedule},
-    workload::{Engine, RestartPolicy},
+use crate::{
+    agent::model::{
+        schedule::{Backoff, Cron, Schedule},
+        workload::{Engine, RestartPolicy},
+    },
+    wire::manifest::{Allowance, Contents, Severity, UnknownFields},
 };
 
 const POD: &str = "apiVersion: v1
@@ -271,4 +274,19 @@ fn other_programs_files_get_a_sentence_that_helps() {
         assert!(found.len() == 1 && found[0].contains(said), "{found:?}");
     }
     assert!(!problems("[a, b\n")[0].contains("Quadlet"));
+}
+
+#[test]
+fn a_field_that_nothing_knows_is_a_warning_where_the_settings_say_so() {
+    let edge = "---\napiVersion: management.project-flotta.io/v1alpha1\nkind: EdgeWorkload\nmetadata: {name: e}\n\
+                spec: {type: pod, pod: {spec: {newField: x, containers: [{name: c, image: i}]}}}\n";
+    let text = deployment("  newField: x\n") + edge;
+    let read = |unknown| {
+        let allowance = Allowance::default().with(unknown);
+        let contents = Contents::read(&"f.yaml".into(), text.as_bytes(), &allowance);
+        let severities: Vec<_> = contents.problems.iter().map(|it| it.severity).collect();
+        (contents.documents.len(), severities)
+    };
+    assert_eq!(read(UnknownFields::Refuse), (0, vec![Severity::Error; 2]));
+    assert_eq!(read(UnknownFields::Warn), (2, vec![Severity::Warning; 2]));
 }
