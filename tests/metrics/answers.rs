@@ -3,8 +3,9 @@
 use std::{
     io::{BufReader, Write},
     net::TcpListener,
+    os::fd::AsRawFd,
     os::unix::{
-        fs::{MetadataExt, PermissionsExt},
+        fs::PermissionsExt,
         net::{UnixListener, UnixStream},
     },
     process::Command,
@@ -12,7 +13,10 @@ use std::{
     time::Instant,
 };
 
-use rustix::process::{Signal, kill_process};
+use rustix::{
+    fs::{Mode, OFlags},
+    process::{Signal, kill_process},
+};
 
 use super::{remembered, taking};
 use crate::support::{
@@ -153,14 +157,14 @@ fn a_reload_goes_on_with_the_same_socket() {
     device.start();
     let listening = "metrics are taken at unix:";
     device.wait_for_log(listening);
-    let inode = || std::fs::metadata(&path).unwrap().ino();
-    let first = inode();
+    // as a mount of the file has it
+    let first = rustix::fs::open(&path, OFlags::PATH, Mode::empty()).unwrap();
+    let mounted = format!("/proc/self/fd/{}", first.as_raw_fd());
     for value in 1..4 {
         let end = device.log().len();
         device.signal(Signal::HUP);
         device.wait_for("it to listen again", || device.log()[end..].contains(listening).then_some(()));
-        assert_eq!(inode(), first);
-        let mut stream = UnixStream::connect(&path).unwrap();
+        let mut stream = UnixStream::connect(&mounted).unwrap();
         stream.write_all(request(&format!(r#"{{"name":"u","value":{value}}}"#)).as_bytes()).unwrap();
         assert_eq!(answer(&mut stream).unwrap().0, 200);
     }
