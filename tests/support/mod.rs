@@ -229,7 +229,13 @@ impl Device {
     /// Removes all pods of this device, as a reboot does.
     pub fn lose_pods(&self) {
         for podman in &self.podmans {
-            self.pods_of(podman).iter().for_each(|pod| podman::remove(podman, &pod.name));
+            for some in self.pods_of(podman).chunks(8) {
+                thread::scope(|scope| {
+                    for pod in some {
+                        scope.spawn(|| podman::remove(podman, &pod.name));
+                    }
+                });
+            }
         }
     }
 
