@@ -23,9 +23,9 @@ impl Tracked {
 
     /// These ended and are to be started again. Answers whether one of them is news.
     pub(super) fn miss(&mut self, wanted: &Workload, missed: Vec<Missed>, turn: &mut Turn<'_>) -> bool {
+        self.content.containers.only(&missed);
         let Schedule::Service(backoff) = &wanted.schedule else { return false };
         let mut any = false;
-        self.content.containers.only(&missed);
         // how long all of them ran together can only be told of the first end in a pod
         let ran = missed.iter().map(|it| it.ran).min().filter(|_| self.content.containers.is_fresh());
         for it in missed {

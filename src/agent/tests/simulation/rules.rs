@@ -469,6 +469,7 @@ impl<'a> Rules<'a> {
                     account.slot_since = Some(now.utc);
                     (account.failures, account.not_before) = (0, Duration::ZERO);
                     (account.may_finish_again, account.remake) = (true, true);
+                    account.missed.values_mut().for_each(|it| it.waits = false);
                 }
             }
         }
