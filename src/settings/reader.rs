@@ -65,7 +65,7 @@ impl Reader {
         let kubeconfig = self.kubeconfig()?;
         self.text("GRACEFUL_SHUTDOWN", |_| Ok(()))?;
         let position = |setting: &Setting| keys::KEYS.iter().position(|key| key.name == setting.key);
-        self.listing.sort_by_key(position);
+        self.listing.sort_unstable_by_key(position);
         Ok(Settings {
             device_id,
             log_level,

@@ -140,7 +140,7 @@ fn in_one_order(content: &mut Value) {
 fn sort(list: Option<&mut Value>) {
     let Some(list) = list.and_then(Value::as_array_mut) else { return };
     let name = |value: &Value| value.get("name").and_then(Value::as_str).map(str::to_owned);
-    list.sort_by(|a, b| name(a).cmp(&name(b)).then_with(|| a.to_string().cmp(&b.to_string())));
+    list.sort_unstable_by(|a, b| name(a).cmp(&name(b)).then_with(|| a.to_string().cmp(&b.to_string())));
 }
 
 fn list<'a>(value: &'a Value, path: &[&str]) -> Result<&'a [Value], String> {

@@ -70,7 +70,7 @@ impl Tasks {
         };
         let torn = !self.holds(&infra)?;
         // podman lists them by id, and made them in the order of the specification
-        all.sort_by_key(|one| parse_time(&one.answer.created));
+        all.sort_unstable_by_key(|one| parse_time(&one.answer.created));
         let known = all.iter().map(|one| KnownContainer { listed: one.listed.clone(), life: Life::of(one) });
         let known = Known { infra, containers: known.collect() };
         lock(&self.looked).insert(id.clone(), known);

@@ -11,6 +11,7 @@ use super::{
 use crate::{
     agent::model::{
         confidential::Confidential,
+        gather::gather,
         schedule::{Backoff, Cron, Schedule},
         workload::{Content, Engine, RestartPolicy},
     },
@@ -163,7 +164,7 @@ fn pointer(at: &Field) -> String {
 /// The labels or annotations that the pod has: its own, and those of its object with the prefix that an `EdgeWorkload`
 /// has for the purpose.
 fn carried(objects: BTreeMap<String, String>, own: BTreeMap<String, String>) -> Vec<(String, String)> {
-    let mut all: BTreeMap<String, String> = for_the_pod(Some(objects)).into_iter().collect();
+    let mut all: BTreeMap<String, String> = gather(for_the_pod(Some(objects)));
     let plain = own.iter().filter(|(key, _)| !key.starts_with("podman/") && is_the_pods(key));
     let plain: Vec<_> = plain.map(|(key, value)| (key.clone(), value.clone())).collect();
     all.extend(for_the_pod(Some(own)));
