@@ -63,8 +63,7 @@ impl Listener {
     pub(super) fn take_over(socket: OwnedFd, path: &Path) -> io::Result<Self> {
         // who connects is told which process called this last: that makes it known as this one
         net::listen(&socket, 128)?;
-        let file = openat(CWD, path, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
-        let file = File::from(file);
+        let file = open(CWD, path.as_os_str())?;
         match connect(&file) {
             Ok(probe) if socket_peercred(&probe)?.pid == rustix::process::getpid() => {}
             Err(Errno::AGAIN) => {} // as many wait as can: the receiver will see to them
