@@ -43,7 +43,7 @@ power-cuts: ## Cut the power of a whole emulated device ten times (DEVICE_VM=, h
 
 # Tests wait more than they work.
 TEST_THREADS = $(shell echo $$((2 * $$(nproc))))
-EDGE_API     = --locked --manifest-path edge-api/Cargo.toml
+EDGE_API     = --locked --manifest-path control-plane/Cargo.toml
 # With the agent's own target directory: most of what it needs is built already.
 FUZZ         = --locked --manifest-path fuzz/Cargo.toml --target-dir target
 
@@ -56,7 +56,7 @@ test: ## Run the whole suite, against real podman
 	$(if $(KUBE_SANDBOX),$(KUBE_SANDBOX) setup)
 	scripts/test-image $(IMAGE)
 	cargo build $(EDGE_API)
-	DWNG_REQUIRE_PODMAN=1 DWNG_EDGE_API=$(CURDIR)/edge-api/target/debug/dev-edge-api \
+	DWNG_REQUIRE_PODMAN=1 DWNG_EDGE_API=$(CURDIR)/control-plane/target/debug/flotta-edge-api \
 	  RUST_TEST_THREADS=$${RUST_TEST_THREADS:-$(TEST_THREADS)} \
 	  cargo test --locked $(WITH_PODMAN)
 	$(if $(KUBE_SANDBOX),,$(if $(KUBECONFIG),$(MAKE) kubernetes-test))
@@ -79,7 +79,7 @@ matrix: ## See on each podman at hand that what runs is what was written (PODMAN
 kubernetes-test: ## Run the Kubernetes tests on the cluster that KUBECONFIG names, in namespaces of their own
 	scripts/install-needs test
 	cargo build $(EDGE_API)
-	DWNG_EDGE_API=$(CURDIR)/edge-api/target/debug/dev-edge-api cargo test --locked --test index kubernetes::
+	DWNG_EDGE_API=$(CURDIR)/control-plane/target/debug/flotta-edge-api cargo test --locked --test index kubernetes::
 
 SEEDS  ?= 1000
 EVENTS ?= 11000
@@ -105,12 +105,12 @@ bench: static ## Measure size, memory, latency and throughput; the figures also 
 	scripts/install-needs test
 	scripts/test-image $(IMAGE)
 	cargo build $(EDGE_API)
-	DWNG_BINARY=$(CURDIR)/$(STATIC_BINARY) DWNG_EDGE_API=$(CURDIR)/edge-api/target/debug/dev-edge-api DWNG_BENCH_JSON=$(CURDIR)/bench.json \
+	DWNG_BINARY=$(CURDIR)/$(STATIC_BINARY) DWNG_EDGE_API=$(CURDIR)/control-plane/target/debug/flotta-edge-api DWNG_BENCH_JSON=$(CURDIR)/bench.json \
 	  cargo bench --locked --bench bench $(WITH_PODMAN) -- $(PARTS)
 
 check: ## Formatting, lints and documentation; warnings are errors
 	cargo fmt --check
-	cargo fmt --check --manifest-path edge-api/Cargo.toml
+	cargo fmt --check --manifest-path control-plane/Cargo.toml
 	cargo fmt --check --manifest-path fuzz/Cargo.toml
 	cargo clippy --locked --all-targets -- -D warnings
 	cargo clippy $(EDGE_API) --all-targets -- -D warnings
@@ -120,7 +120,7 @@ check: ## Formatting, lints and documentation; warnings are errors
 deny: ## Look at the licences, duplicates and known weaknesses of the dependencies (deny.toml)
 	@cargo deny --version >/dev/null 2>&1 || { echo "cargo-deny is missing: cargo install --locked cargo-deny" >&2; exit 1; }
 	cargo deny --locked check $(DENY)
-	cargo deny --locked --manifest-path edge-api/Cargo.toml --config $(CURDIR)/deny.toml check --allow duplicate $(DENY)
+	cargo deny --locked --manifest-path control-plane/Cargo.toml --config $(CURDIR)/deny.toml check --allow duplicate $(DENY)
 
 manuals: ## Write the man pages of settings and manifests anew, from what the program and docs/ say
 	DWNG_WRITE_MANUALS=1 cargo test --locked --test index scenarios::manual
@@ -151,7 +151,7 @@ dist-test: dist ## Run what `make dist` builds (TARGETS=), under qemu, and insta
 
 vendor: ## Copy the dependencies to vendor/, so that it builds without a network
 	mkdir -p .cargo
-	cargo vendor --locked --sync edge-api/Cargo.toml --sync fuzz/Cargo.toml vendor >.cargo/config.toml
+	cargo vendor --locked --sync control-plane/Cargo.toml --sync fuzz/Cargo.toml vendor >.cargo/config.toml
 
 SHARE = $(DESTDIR)$(PREFIX)/share
 
@@ -185,5 +185,5 @@ uninstall: ## Remove what install put there, but for the configuration
 
 clean: ## Remove what was built
 	cargo clean
-	cargo clean --manifest-path edge-api/Cargo.toml
+	cargo clean --manifest-path control-plane/Cargo.toml
 	cargo clean --manifest-path fuzz/Cargo.toml

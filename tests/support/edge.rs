@@ -84,7 +84,7 @@ struct Seen {
 }
 
 impl Edge {
-    /// One on loopback, with these options of `dev-edge-api serve`. `None` after saying by name which test was skipped.
+    /// One on loopback, with these options of `flotta-edge-api serve`. `None` after saying by name which test was skipped.
     pub fn start(options: &[&str]) -> Option<Self> {
         Self::start_at((Ipv4Addr::LOCALHOST, super::free_port()).into(), &[], options)
     }
@@ -115,7 +115,7 @@ impl Edge {
         let binary = binary().unwrap();
         let mut words = self.wrapper.iter().map(String::as_str).chain([binary.as_str()]);
         let mut command = Command::new(words.next().unwrap());
-        command.args(words).args(["serve", "--listen", &self.address.to_string(), "--manifests"]);
+        command.args(words).args(["serve", "--faults", "--listen", &self.address.to_string(), "--manifests"]);
         command.arg(self.path("manifests")).arg("--dir").arg(self.path("edge"));
         command.arg("--log-json").arg(self.path("log.json")).args(&self.options);
         command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);

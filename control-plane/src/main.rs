@@ -80,6 +80,9 @@ pub(crate) struct Serve {
     /// Send lists that the real one makes of maps always in the same order: the real one doesn't
     #[arg(long)]
     ordered: bool,
+    /// Take the commands that make it misbehave: for tests
+    #[arg(long)]
+    faults: bool,
     /// Append one JSON object per request to this file
     #[arg(long, value_name = "FILE")]
     log_json: Option<PathBuf>,
@@ -102,7 +105,7 @@ async fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("dev-edge-api: {error:#}");
+            eprintln!("flotta-edge-api: {error:#}");
             ExitCode::FAILURE
         }
     }
@@ -117,7 +120,7 @@ async fn run(serve: Serve) -> Result<()> {
     println!("listening: https://{address}");
     println!("directory: {dir}");
     println!("  ca.pem, bootstrap.pem, bootstrap.key   for CA_ROOT, CERT and KEY of a device");
-    println!("  control.sock                           for: dev-edge-api tell {dir} help");
+    println!("  control.sock                           for: flotta-edge-api tell {dir} help");
     let served = server::serve(Arc::clone(&edge), listener, address);
     let controlled = control::listen(Arc::clone(&edge));
     let ended = tokio::select! {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use crate::bed::{Bed, Client};
 
 fn linked() -> (Bed, Client) {
-    let bed = Bed::start(&[]);
+    let bed = Bed::start(&["--faults"]);
     bed.write("w.yaml", "kind: EdgeWorkload\nmetadata: {name: w}\nspec: {device: one}\n");
     let client = bed.client(&bed.device("one"));
     (bed, client)
@@ -150,4 +150,13 @@ fn requests_are_logged_with_connection_size_and_content() {
     assert!(beats.iter().all(|beat| beat["connection"] == beats[0]["connection"]), "kept alive: {beats:?}");
     assert_eq!(beats[0]["content"]["events"][0]["reason"], "Started");
     assert!(beats[0]["head"].as_u64().unwrap() > 100 && beats[0]["body"].as_u64().unwrap() > 50);
+}
+
+#[test]
+fn only_with_faults_it_can_be_told_to_misbehave() {
+    let bed = Bed::start(&[]);
+    for command in ["fault 503", "door refuse", "hangup", "server-certificate expired", "clear", "faults"] {
+        assert!(bed.refused(command).contains("needs `serve --faults`"), "{command}");
+    }
+    assert!(bed.refused("dance").contains("there is no command 'dance'"));
 }

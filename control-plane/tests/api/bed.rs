@@ -4,7 +4,7 @@ use std::{
     fs,
     io::{BufRead, BufReader},
     path::Path,
-    process::{Child, Command, Stdio},
+    process::{Child, Command, Output, Stdio},
     sync::Arc,
     time::Duration,
 };
@@ -17,7 +17,7 @@ use ureq::{
     tls::{Certificate, ClientCert, PrivateKey, RootCerts, TlsConfig},
 };
 
-const BINARY: &str = env!("CARGO_BIN_EXE_dev-edge-api");
+const BINARY: &str = env!("CARGO_BIN_EXE_flotta-edge-api");
 
 /// One server; it ends with this.
 pub(crate) struct Bed {
@@ -79,10 +79,20 @@ impl Bed {
 
     /// A command that works.
     pub(crate) fn tell(&self, command: &str) -> String {
-        let output =
-            Command::new(BINARY).arg("tell").arg(self.edge()).args(command.split(' ')).output().unwrap();
+        let output = self.try_tell(command);
         assert!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// What a command that doesn't work is answered.
+    pub(crate) fn refused(&self, command: &str) -> String {
+        let output = self.try_tell(command);
+        assert!(!output.status.success(), "{command}");
+        String::from_utf8(output.stderr).unwrap()
+    }
+
+    fn try_tell(&self, command: &str) -> Output {
+        Command::new(BINARY).arg("tell").arg(self.edge()).args(command.split(' ')).output().unwrap()
     }
 
     pub(crate) fn log(&self) -> Vec<Value> {

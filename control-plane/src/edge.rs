@@ -43,6 +43,8 @@ pub(crate) struct Edge {
     pub(crate) labels: Vec<(String, String)>,
     pub(crate) period: i64,
     pub(crate) ordered: bool,
+    /// Whether it may be told to.
+    pub(crate) may_misbehave: bool,
     dir: PathBuf,
     state: Mutex<State>,
 }
@@ -64,7 +66,7 @@ impl Edge {
         let dir = match serve.dir {
             Some(dir) => fs::create_dir_all(&dir).map(|()| dir),
             None => {
-                let dir = std::env::temp_dir().join(format!("dev-edge-api-{}", std::process::id()));
+                let dir = std::env::temp_dir().join(format!("flotta-edge-api-{}", std::process::id()));
                 DirBuilder::new().mode(0o700).create(&dir).map(|()| dir)
             }
         };
@@ -88,6 +90,7 @@ impl Edge {
             labels: serve.labels,
             period: serve.period,
             ordered: serve.ordered,
+            may_misbehave: serve.faults,
             dir,
             state: Mutex::new(state),
         })

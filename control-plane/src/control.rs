@@ -12,13 +12,13 @@ use tokio::{
 use crate::{
     authority::{self, Flaw},
     devices::Stage,
-    edge::{Door, Edge},
+    edge::{Door, Edge, State},
     tls,
 };
 
 /// For `--help` and `help`.
 pub(crate) const HELP: &str = "\
-Commands, on the terminal or by `dev-edge-api tell DIR COMMAND`:
+Commands, on the terminal or by `flotta-edge-api tell DIR COMMAND`:
   devices                   list the devices
   approve ID, refuse ID     let a device in, or not
   approval MODE             auto, ask, never, after=SECONDS
@@ -26,6 +26,8 @@ Commands, on the terminal or by `dev-edge-api tell DIR COMMAND`:
   delete ID                 the device is unknown from now on: 404, and the command `disconnect` to its certificate
   events ID                 list the device's events that came through
   certificate-seconds N     how long certificates from now on are valid; may be negative
+  quit                      end
+With --faults also:
   server-certificate KIND   good, expired, future, wrong-name, foreign (another CA)
   door STATE                open, refuse (nothing listens), silent (accepts, says nothing)
   hangup                    reset all connections
@@ -33,7 +35,6 @@ Commands, on the terminal or by `dev-edge-api tell DIR COMMAND`:
                             misbehave, until cleared or N times; the first fault that fits counts
   faults                    list them
   clear                     no faults, an open door, a good server certificate
-  quit                      end
 Kinds of faults:
   401, 404, 503, ...        this status, and nothing is done
   stall                     no answer, and nothing is done
@@ -155,6 +156,21 @@ fn obey(edge: &Edge, line: &str) -> Result<String> {
         "certificate-seconds" => {
             state.certificate_seconds = authority::life(argument).map_err(|error| anyhow!(error))?;
         }
+        _ => return misbehave(edge, state, command, argument),
+    }
+    Ok(String::new())
+}
+
+/// What no server does in earnest.
+fn misbehave(edge: &Edge, state: &mut State, command: &str, argument: &str) -> Result<String> {
+    const COMMANDS: [&str; 6] = ["server-certificate", "door", "hangup", "fault", "faults", "clear"];
+    if !COMMANDS.contains(&command) {
+        bail!("there is no command '{command}' (see help)");
+    }
+    if !edge.may_misbehave {
+        bail!("'{command}' makes the server misbehave: it needs `serve --faults`");
+    }
+    match command {
         "server-certificate" => {
             let flaw = match argument {
                 "good" => Flaw::None,
@@ -181,7 +197,7 @@ fn obey(edge: &Edge, line: &str) -> Result<String> {
         "faults" => {
             return Ok(state.faults.all().iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"));
         }
-        "clear" => {
+        _ => {
             state.faults.clear();
             if state.flaw != Flaw::None {
                 state.tls = tls::configuration(&edge.authority, Flaw::None)?;
@@ -191,7 +207,6 @@ fn obey(edge: &Edge, line: &str) -> Result<String> {
             edge.door.send_if_modified(|door| std::mem::replace(door, Door::Open) != Door::Open);
             edge.cleared.notify_waiters();
         }
-        other => bail!("there is no command '{other}' (see help)"),
     }
     Ok(String::new())
 }
