@@ -10,12 +10,19 @@ use rcgen::{
 use sec1::{EcParameters, EcPrivateKey, LineEnding, der::EncodePem, pkcs8::PrivateKeyInfo};
 use time::{Duration, OffsetDateTime};
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use uuid::Uuid;
 use x509_parser::{
     certification_request::X509CertificationRequest,
+    extensions::GeneralName,
     oid_registry::OID_KEY_TYPE_EC_PUBLIC_KEY,
-    pem::parse_x509_pem,
+    pem::{Pem, parse_x509_pem},
     prelude::{FromDer, X509Certificate},
 };
+
+use crate::store::{Device, Signed};
+
+/// Before the device's uid in a certificate.
+const UID: &str = "urn:uuid:";
 
 /// The common name of the certificate that all devices share before they are registered.
 pub(crate) const BOOTSTRAP_NAME: &str = "register";
@@ -23,7 +30,8 @@ pub(crate) const BOOTSTRAP_NAME: &str = "register";
 /// The edge API's CA.
 pub(crate) struct Authority {
     issuer: Issuer<'static, KeyPair>,
-    certificate: CertificateDer<'static>,
+    /// Its own certificate, and those of former CAs whose devices are still let in.
+    trusted: Vec<CertificateDer<'static>>,
 }
 
 /// Whom a certificate of this CA names.
@@ -31,6 +39,10 @@ pub(crate) struct Authority {
 pub(crate) struct Caller {
     /// The subject's CN.
     pub(crate) name: String,
+    /// Its OU.
+    pub(crate) namespace: Option<String>,
+    /// Of the device that it was signed for: another one may have the same name later.
+    pub(crate) uid: Option<String>,
     /// Whether it has ended, or not begun yet.
     pub(crate) expired: bool,
 }
@@ -51,11 +63,11 @@ impl Authority {
         let (certificate, key) = (dir.join("ca.pem"), dir.join("ca.key"));
         if certificate.exists() {
             let key = read(&key)?;
-            return Self::new(&read(&certificate)?, KeyPair::from_pem(&key)?)
+            return Self::new(&read(&certificate)?, &key)
                 .with_context(|| format!("failed to use '{}'", certificate.display()));
         }
         let (authority, pem) = Self::fresh()?;
-        write(&key, &authority.issuer.key().serialize_pem())?;
+        write(&key, &authority.key())?;
         let (bootstrap, bootstrap_key) = authority.bootstrap()?;
         write(&dir.join("bootstrap.pem"), &bootstrap)?;
         write(&dir.join("bootstrap.key"), &bootstrap_key)?;
@@ -64,14 +76,27 @@ impl Authority {
         Ok(authority)
     }
 
-    fn new(pem: &str, key: KeyPair) -> Result<Self> {
-        let (_, parsed) = parse_x509_pem(pem.as_bytes())?;
-        let certificate = CertificateDer::from(parsed.contents);
-        Ok(Self { issuer: Issuer::from_ca_cert_der(&certificate, key)?, certificate })
+    /// The first certificate is the CA's own, with its key; those after it are trusted as well.
+    pub(crate) fn new(pem: &str, key: &str) -> Result<Self> {
+        let certificates: Result<Vec<_>, _> = Pem::iter_from_buffer(pem.as_bytes()).collect();
+        let trusted: Vec<_> = certificates?.into_iter().map(|pem| pem.contents.into()).collect();
+        let own = trusted.first().context("there is no certificate in it")?;
+        let issuer = Issuer::from_ca_cert_der(own, KeyPair::from_pem(key)?)?;
+        let (_, parsed) = X509Certificate::from_der(own)?;
+        ensure!(
+            parsed.public_key().subject_public_key.data == issuer.key().public_key_raw(),
+            "the key isn't that of the certificate"
+        );
+        Ok(Self { issuer, trusted })
+    }
+
+    /// Its key, PEM.
+    pub(crate) fn key(&self) -> String {
+        self.issuer.key().serialize_pem()
     }
 
     /// Like the real one: ECDSA P-256, self-signed, without a CN.
-    fn fresh() -> Result<(Self, String)> {
+    pub(crate) fn fresh() -> Result<(Self, String)> {
         let key = KeyPair::generate()?;
         let mut params = parameters(&[(DnType::OrganizationName, "flotta-operator")], 3650 * 86400);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -79,10 +104,11 @@ impl Authority {
         params.serial_number =
             Some(SerialNumber::from(OffsetDateTime::now_utc().unix_timestamp().unsigned_abs()));
         let pem = params.self_signed(&key)?.pem();
-        Ok((Self::new(&pem, key)?, pem))
+        Ok((Self::new(&pem, &key.serialize_pem())?, pem))
     }
 
-    fn bootstrap(&self) -> Result<(String, String)> {
+    /// What devices that aren't registered yet have in common: certificate and key.
+    pub(crate) fn bootstrap(&self) -> Result<(String, String)> {
         let key = KeyPair::generate()?;
         let names = [(DnType::CommonName, BOOTSTRAP_NAME), (DnType::OrganizationalUnitName, "default")];
         let mut params = parameters(&names, 365 * 86400);
@@ -94,24 +120,35 @@ impl Authority {
     ///
     /// # Errors
     /// The request can't be read, isn't ECDSA, or isn't signed by its own key.
-    pub(crate) fn sign(&self, request: &str, id: &str, namespace: &str, seconds: i64) -> Result<String> {
+    pub(crate) fn sign(&self, request: &str, device: &Device, seconds: i64) -> Result<Signed> {
         let (_, pem) = parse_x509_pem(request.as_bytes()).context("the request isn't PEM")?;
         let (_, request) =
             X509CertificationRequest::from_der(&pem.contents).context("the request isn't one")?;
         let key = &request.certification_request_info.subject_pki;
         ensure!(key.algorithm.algorithm == OID_KEY_TYPE_EC_PUBLIC_KEY, "the request's key isn't ECDSA");
         request.verify_signature().context("the request's signature is wrong")?;
-        let names = [(DnType::CommonName, id), (DnType::OrganizationalUnitName, namespace)];
+        let names = [(DnType::CommonName, &*device.id), (DnType::OrganizationalUnitName, &*device.namespace)];
         let mut params = parameters(&names, seconds);
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
-        Ok(params.signed_by(&SubjectPublicKeyInfo::from_der(key.raw)?, &self.issuer)?.pem())
+        if let Some(uid) = &device.uid {
+            params.subject_alt_names = vec![SanType::URI(format!("{UID}{uid}").try_into()?)];
+        }
+        let serial = *Uuid::new_v4().as_bytes();
+        params.serial_number = Some(SerialNumber::from_slice(&serial));
+        let ends = params.not_after;
+        let pem = params.signed_by(&SubjectPublicKeyInfo::from_der(key.raw)?, &self.issuer)?.pem();
+        Ok(Signed { pem, serial: serial.iter().map(|byte| format!("{byte:02x}")).collect(), ends })
     }
 
     /// A fresh certificate for the server itself. As the real one's, its serial is its CA's.
-    pub(crate) fn server(&self, flaw: Flaw) -> Result<(CertificateDer<'static>, PrivateKeyDer<'static>)> {
+    pub(crate) fn server(
+        &self,
+        names: &[String],
+        flaw: Flaw,
+    ) -> Result<(CertificateDer<'static>, PrivateKeyDer<'static>)> {
         if flaw == Flaw::ForeignCa {
-            return Self::fresh()?.0.server(Flaw::None);
+            return Self::fresh()?.0.server(names, Flaw::None);
         }
         let key = KeyPair::generate()?;
         let life = if flaw == Flaw::Expired { -60 } else { 365 * 86400 };
@@ -119,15 +156,15 @@ impl Authority {
         if flaw == Flaw::Future {
             params.not_before = OffsetDateTime::now_utc() + Duration::days(1);
         }
-        let (_, own) = X509Certificate::from_der(&self.certificate)?;
+        let (_, own) = X509Certificate::from_der(&self.trusted[0])?;
         params.serial_number = Some(SerialNumber::from_slice(own.raw_serial()));
         params.subject_alt_names = match flaw {
             Flaw::WrongName => vec![SanType::DnsName("elsewhere.example".try_into()?)],
-            _ => vec![
-                SanType::DnsName("project-flotta.io".try_into()?),
-                SanType::IpAddress([127, 0, 0, 1].into()),
-                SanType::IpAddress(std::net::Ipv6Addr::LOCALHOST.into()),
-            ],
+            _ => ["project-flotta.io", "127.0.0.1", "::1"]
+                .into_iter()
+                .chain(names.iter().map(String::as_str))
+                .map(subject)
+                .collect::<Result<_>>()?,
         };
         params.extended_key_usages =
             vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
@@ -138,17 +175,45 @@ impl Authority {
         Ok((certificate.der().clone(), key))
     }
 
-    /// Whom it names; none if it isn't this CA's.
+    /// Whom it names; none if it isn't of a CA that counts.
     pub(crate) fn judge(&self, certificate: &[u8]) -> Option<Caller> {
-        let (_, own) = X509Certificate::from_der(&self.certificate).ok()?;
         let (_, theirs) = X509Certificate::from_der(certificate).ok()?;
-        if theirs.issuer().as_raw() != own.subject().as_raw()
-            || theirs.verify_signature(Some(own.public_key())).is_err()
-        {
+        let signed_it = |ca: &CertificateDer<'_>| {
+            X509Certificate::from_der(ca).is_ok_and(|(_, ca)| {
+                theirs.issuer().as_raw() == ca.subject().as_raw()
+                    && theirs.verify_signature(Some(ca.public_key())).is_ok()
+            })
+        };
+        if !self.trusted.iter().any(signed_it) {
             return None;
         }
-        let name = theirs.subject().iter_common_name().next().and_then(|name| name.as_str().ok());
-        Some(Caller { name: name.unwrap_or_default().to_owned(), expired: !theirs.validity().is_valid() })
+        let subject = theirs.subject();
+        let name = subject.iter_common_name().next().and_then(|name| name.as_str().ok());
+        let unit = subject.iter_organizational_unit().next().and_then(|name| name.as_str().ok());
+        let also = theirs.subject_alternative_name().ok().flatten();
+        let uid = also.and_then(|also| {
+            also.value.general_names.iter().find_map(|name| match name {
+                GeneralName::URI(uri) => Some(uri.strip_prefix(UID)?.to_owned()),
+                _ => None,
+            })
+        });
+        Some(Caller {
+            name: name.unwrap_or_default().to_owned(),
+            namespace: unit.map(str::to_owned),
+            uid,
+            expired: !theirs.validity().is_valid(),
+        })
+    }
+}
+
+/// An address, or a name.
+fn subject(name: &str) -> Result<SanType> {
+    match name.parse() {
+        Ok(address) => Ok(SanType::IpAddress(address)),
+        Err(_) => {
+            let name = name.try_into().map_err(|_| anyhow!("'{name}' can't be a server's name"))?;
+            Ok(SanType::DnsName(name))
+        }
     }
 }
 

@@ -1,39 +1,52 @@
 //! From manifests to a device's configuration, field by field as the edge API does it. Values are passed on as they
 //! are written, bad ones too: what a device makes of them is worth a test.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use anyhow::{Result, bail};
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use crate::{manifests::Manifests, yaml};
+use crate::yaml;
+
+/// What is in a device's namespace, as it was written.
+pub(crate) trait Resources {
+    /// Each EdgeWorkload.
+    fn workloads(&self) -> Vec<Arc<Value>>;
+    fn config_map(&self, name: &str) -> Option<Arc<Value>>;
+    fn secret(&self, name: &str) -> Option<Arc<Value>>;
+}
 
 /// Of whom the configuration is.
 pub(crate) struct Device<'a> {
     pub(crate) id: &'a str,
     pub(crate) namespace: &'a str,
-    pub(crate) version: u64,
     /// It is being deleted: no workloads any more.
     pub(crate) leaving: bool,
-    /// Beside those of its manifest.
-    pub(crate) labels: &'a [(String, String)],
-    /// Seconds between heartbeats where the manifest has none.
+    pub(crate) labels: &'a BTreeMap<String, String>,
+    /// Its EdgeDevice's.
+    pub(crate) spec: &'a Value,
+    /// Seconds between heartbeats where that has none.
     pub(crate) period: i64,
     /// Lists that come from maps are always in the same order.
     pub(crate) ordered: bool,
 }
 
-/// The `content` of the answer.
+/// The labels of a resource, which win over those there are.
+pub(crate) fn add_labels(labels: &mut BTreeMap<String, String>, resource: &Value) {
+    let own = strings(&resource["metadata"]["labels"]);
+    labels.extend(own.map(|(key, value)| (key.to_owned(), value.to_owned())));
+}
+
+/// The `content` of the answer, but for the device's id and the version.
 ///
 /// # Errors
 /// A ConfigMap or Secret that a workload needs is missing: the edge API answers 500 then.
-pub(crate) fn assemble(manifests: &Manifests, device: &Device<'_>) -> Result<Value> {
-    let resource = manifests.get("EdgeDevice", device.id);
-    let mut labels: BTreeMap<&str, &str> =
-        device.labels.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
-    labels.extend(strings(&resource["metadata"]["labels"]));
+pub(crate) fn assemble(resources: &impl Resources, device: &Device<'_>) -> Result<Value> {
     let mut content = Fields::new();
     let shuffled = |mut list: Vec<Value>| {
         if !device.ordered {
@@ -41,25 +54,21 @@ pub(crate) fn assemble(manifests: &Manifests, device: &Device<'_>) -> Result<Val
         }
         list
     };
-    content.put("configuration", configuration(&resource["spec"], device.period));
-    content.put("device_id", device.id);
-    content.put("version", device.version.to_string());
+    content.put("configuration", configuration(device.spec, device.period));
     if !device.leaving {
-        let chosen: Vec<&Value> = manifests
-            .all("EdgeWorkload")
-            .filter(|workload| is_for(&workload["spec"], device.id, &labels))
-            .collect();
+        let mut chosen = resources.workloads();
+        chosen.retain(|workload| is_for(&workload["spec"], device.id, device.labels));
         let workloads: Result<Vec<Value>> =
-            chosen.iter().map(|resource| workload(manifests, resource, device, &shuffled)).collect();
+            chosen.iter().map(|resource| workload(resources, resource, device, &shuffled)).collect();
         // Go's `omitempty`: an empty list is no field at all.
         content.put("workloads", shuffled(workloads?));
-        content.put("secrets", shuffled(secrets(manifests, &chosen)?));
+        content.put("secrets", shuffled(secrets(resources, &chosen)?));
     }
     Ok(content.into())
 }
 
 /// As the cluster does: neither a device nor a selector selects none, an empty selector all.
-fn is_for(spec: &Value, id: &str, labels: &BTreeMap<&str, &str>) -> bool {
+pub(crate) fn is_for(spec: &Value, id: &str, labels: &BTreeMap<String, String>) -> bool {
     if let Some(device) = spec["device"].as_str().filter(|name| !name.is_empty()) {
         return device == id;
     }
@@ -75,8 +84,9 @@ fn is_for(spec: &Value, id: &str, labels: &BTreeMap<&str, &str>) -> bool {
             _ => false,
         }
     };
+    let has = |(key, value): (&str, &str)| labels.get(key).is_some_and(|own| own == value);
     selector.is_object()
-        && strings(&selector["matchLabels"]).all(|(key, value)| labels.get(key) == Some(&value))
+        && strings(&selector["matchLabels"]).all(has)
         && items(&selector["matchExpressions"]).iter().all(matches)
 }
 
@@ -111,7 +121,7 @@ fn configuration(spec: &Value, period: i64) -> Value {
 }
 
 fn workload(
-    manifests: &Manifests,
+    resources: &impl Resources,
     resource: &Value,
     device: &Device<'_>,
     shuffled: &dyn Fn(Vec<Value>) -> Vec<Value>,
@@ -122,10 +132,10 @@ fn workload(
     leave_out_empty_texts(&mut pod);
     let mut all = Fields::new();
     all.put("annotations", podman(&metadata["annotations"]));
-    all.put("configmaps", shuffled(config_maps(manifests, &pod)?));
+    all.put("configmaps", shuffled(config_maps(resources, &pod)?));
     all.put("cron", spec["cron"].clone());
     all.put("data", spec["data"].clone());
-    all.put("imageRegistries", registries(manifests, &spec["imageRegistries"])?);
+    all.put("imageRegistries", registries(resources, &spec["imageRegistries"])?);
     all.put("kind", spec["type"].clone());
     all.put("labels", podman(&metadata["labels"]));
     all.put("log_collection", spec["logCollection"].clone());
@@ -190,9 +200,10 @@ fn retry(spec: &Value) -> Value {
 }
 
 /// The content of the docker configuration in the Secret.
-fn registries(manifests: &Manifests, spec: &Value) -> Result<Value> {
+fn registries(resources: &impl Resources, spec: &Value) -> Result<Value> {
     let Some(name) = spec["secretRef"]["name"].as_str() else { return Ok(Value::Null) };
-    let secret = manifests.get("Secret", name);
+    let secret = resources.secret(name);
+    let secret = secret.as_deref().unwrap_or(&Value::Null);
     let key = ".dockerconfigjson";
     let text = match (&secret["stringData"][key], &secret["data"][key]) {
         (Value::String(text), _) => text.clone(),
@@ -205,7 +216,7 @@ fn registries(manifests: &Manifests, spec: &Value) -> Result<Value> {
 }
 
 /// Those that containers and volumes name, whole.
-fn config_maps(manifests: &Manifests, pod: &Value) -> Result<Vec<Value>> {
+fn config_maps(resources: &impl Resources, pod: &Value) -> Result<Vec<Value>> {
     let mut names = references(pod, "configMapRef", "configMapKeyRef");
     for volume in items(&pod["volumes"]) {
         let reference = &volume["configMap"];
@@ -213,13 +224,12 @@ fn config_maps(manifests: &Manifests, pod: &Value) -> Result<Vec<Value>> {
     }
     let mut texts = Vec::new();
     for (name, optional) in wanted(names) {
-        let map = manifests.get("ConfigMap", &name);
-        if map.is_null() {
+        let Some(map) = resources.config_map(&name) else {
             if optional {
                 continue;
             }
             bail!("the ConfigMap '{name}' is missing");
-        }
+        };
         let mut all = Fields::new();
         all.put("apiVersion", "v1");
         all.put("binaryData", map["binaryData"].clone());
@@ -232,17 +242,16 @@ fn config_maps(manifests: &Manifests, pod: &Value) -> Result<Vec<Value>> {
 }
 
 /// Those that containers name; the edge API doesn't look at volumes for these.
-fn secrets(manifests: &Manifests, workloads: &[&Value]) -> Result<Vec<Value>> {
+fn secrets(resources: &impl Resources, workloads: &[Arc<Value>]) -> Result<Vec<Value>> {
     let pods = workloads.iter().map(|workload| &workload["spec"]["pod"]["spec"]);
     let mut all = Vec::new();
     for (name, optional) in wanted(pods.flat_map(|pod| references(pod, "secretRef", "secretKeyRef"))) {
-        let secret = manifests.get("Secret", &name);
-        if secret.is_null() {
+        let Some(secret) = resources.secret(&name) else {
             if optional {
                 continue;
             }
             bail!("the Secret '{name}' is missing");
-        }
+        };
         let mut data: BTreeMap<&str, String> =
             strings(&secret["data"]).map(|(key, encoded)| (key, encoded.to_owned())).collect();
         data.extend(strings(&secret["stringData"]).map(|(key, text)| (key, BASE64_STANDARD.encode(text))));

@@ -1,24 +1,15 @@
 //! Everything that the connections and the commands share.
 
-use std::{
-    fs::{self, DirBuilder},
-    os::unix::fs::DirBuilderExt,
-    path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicI64};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use tokio::sync::{Notify, watch};
 use tokio_rustls::rustls::ServerConfig;
 
 use crate::{
-    Serve,
     authority::{Authority, Flaw},
-    devices::{Approval, Devices},
     faults::Faults,
     journal::Journal,
-    manifests::Manifests,
-    recorder::Recorder,
     tls,
 };
 
@@ -32,76 +23,52 @@ pub(crate) enum Door {
     Silent,
 }
 
-/// The whole of it.
-pub(crate) struct Edge {
+/// The whole of it, over what keeps the devices.
+pub(crate) struct Edge<S> {
+    pub(crate) store: S,
     pub(crate) authority: Authority,
-    pub(crate) journal: Journal,
+    pub(crate) journal: Arc<Journal>,
     /// Each message ends the connections there are.
     pub(crate) door: watch::Sender<Door>,
     /// Ends each stall.
     pub(crate) cleared: Notify,
-    pub(crate) labels: Vec<(String, String)>,
-    pub(crate) period: i64,
-    pub(crate) ordered: bool,
+    /// By which devices reach it, beside the usual ones.
+    pub(crate) names: Vec<String>,
+    /// How long new certificates are valid.
+    pub(crate) certificate_seconds: AtomicI64,
     /// Whether it may be told to.
     pub(crate) may_misbehave: bool,
-    dir: PathBuf,
     state: Mutex<State>,
 }
 
 /// What changes while it runs.
 pub(crate) struct State {
-    pub(crate) devices: Devices,
-    pub(crate) manifests: Manifests,
     pub(crate) faults: Faults,
-    pub(crate) recorder: Recorder,
-    pub(crate) approval: Approval,
-    pub(crate) certificate_seconds: i64,
     pub(crate) flaw: Flaw,
     pub(crate) tls: Arc<ServerConfig>,
 }
 
-impl Edge {
-    pub(crate) fn open(serve: Serve) -> Result<Self> {
-        let dir = match serve.dir {
-            Some(dir) => fs::create_dir_all(&dir).map(|()| dir),
-            None => {
-                let dir = std::env::temp_dir().join(format!("flotta-edge-api-{}", std::process::id()));
-                DirBuilder::new().mode(0o700).create(&dir).map(|()| dir)
-            }
-        };
-        let dir = dir.context("failed to make the directory")?;
-        let authority = Authority::open(&dir)?;
-        let state = State {
-            devices: Devices::open(dir.join("devices.json"))?,
-            manifests: Manifests::open(serve.manifests)?,
-            faults: Faults::default(),
-            recorder: Recorder::default(),
-            approval: serve.approve,
-            certificate_seconds: serve.certificate_seconds,
-            flaw: Flaw::None,
-            tls: tls::configuration(&authority, Flaw::None)?,
-        };
+impl<S> Edge<S> {
+    pub(crate) fn new(
+        store: S,
+        authority: Authority,
+        journal: Arc<Journal>,
+        names: Vec<String>,
+        certificate_seconds: i64,
+        may_misbehave: bool,
+    ) -> Result<Self> {
+        let tls = tls::configuration(&authority, &names, Flaw::None)?;
         Ok(Self {
+            store,
             authority,
-            journal: Journal::open(serve.log_json.as_deref(), serve.quiet)?,
+            journal,
             door: watch::Sender::new(Door::Open),
             cleared: Notify::new(),
-            labels: serve.labels,
-            period: serve.period,
-            ordered: serve.ordered,
-            may_misbehave: serve.faults,
-            dir,
-            state: Mutex::new(state),
+            names,
+            certificate_seconds: AtomicI64::new(certificate_seconds),
+            may_misbehave,
+            state: Mutex::new(State { faults: Faults::default(), flaw: Flaw::None, tls }),
         })
-    }
-
-    pub(crate) fn dir(&self) -> &Path {
-        &self.dir
-    }
-
-    pub(crate) fn control_socket(&self) -> PathBuf {
-        self.dir.join("control.sock")
     }
 
     /// Never across an `await`.

@@ -1,23 +1,21 @@
-//! A Flotta edge API for development: it serves the manifests of a directory to any number of devices over mutual
-//! TLS, shows what they say, and misbehaves when told to.
+//! A control plane for Flotta devices: it serves them what a directory has for them over mutual TLS, shows what they
+//! say, and misbehaves when told to.
 //!
 //! ```text
-//! server ── TLS, one task per connection ──► faults ──► api ──► devices, configuration ◄── manifests
-//! control ─ commands: the terminal, a socket ─┘                     └──► journal: stdout, --log-json
+//! server ── TLS, a task per connection ──► faults ──► api ──► store: directory
+//! control ─ commands: the terminal, a socket ─┘        └────► journal: stdout, --log-json
 //! ```
 
 mod api;
 mod authority;
 mod configuration;
-mod control;
-mod devices;
+mod directory;
 mod edge;
 mod faults;
 mod journal;
-mod manifests;
-mod recorder;
 mod server;
 mod socket;
+mod store;
 mod tls;
 mod yaml;
 
@@ -26,7 +24,12 @@ use std::{net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc};
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 
-use crate::{devices::Approval, edge::Edge};
+use crate::{
+    authority::Authority,
+    directory::{Approval, Directory, Options},
+    edge::Edge,
+    journal::Journal,
+};
 
 #[derive(Parser)]
 #[command(version, about)]
@@ -38,10 +41,10 @@ struct Command {
 #[derive(Subcommand)]
 enum Action {
     /// Serve manifests to devices until interrupted
-    #[command(after_help = control::HELP)]
+    #[command(after_help = directory::control::HELP)]
     Serve(Serve),
     /// Send a command to a running server, and print its answer
-    #[command(after_help = control::HELP)]
+    #[command(after_help = directory::control::HELP)]
     Tell {
         /// The server's --dir
         dir: PathBuf,
@@ -67,6 +70,9 @@ pub(crate) struct Serve {
     /// Whether unknown devices are let in: auto, ask (on the terminal), never, after=SECONDS
     #[arg(long, default_value = "auto")]
     approve: Approval,
+    /// A name or an address by which devices reach it, beside project-flotta.io, 127.0.0.1 and ::1; may be repeated
+    #[arg(long = "name", value_name = "NAME")]
+    names: Vec<String>,
     /// How long a device's certificate is valid from now on; not more than 0: it has ended already
     #[arg(long, value_name = "N", default_value = "2592000", allow_negative_numbers = true,
         value_parser = authority::life)]
@@ -96,10 +102,10 @@ fn label(text: &str) -> Result<(String, String), String> {
     Ok((key.to_owned(), value.to_owned()))
 }
 
-#[tokio::main(flavor = "current_thread")]
+#[tokio::main]
 async fn main() -> ExitCode {
     let done = match Command::parse().action {
-        Action::Tell { dir, command } => control::tell(&dir, &command.join(" ")).await,
+        Action::Tell { dir, command } => directory::control::tell(&dir, &command.join(" ")).await,
         Action::Serve(serve) => run(serve).await,
     };
     match done {
@@ -113,23 +119,35 @@ async fn main() -> ExitCode {
 
 async fn run(serve: Serve) -> Result<()> {
     let listen = serve.listen;
-    let edge = Arc::new(Edge::open(serve)?);
+    let dir = directory::home(serve.dir)?;
+    let authority = Authority::open(&dir)?;
+    let journal = Arc::new(Journal::open(serve.log_json.as_deref(), serve.quiet)?);
+    let options = Options {
+        manifests: serve.manifests,
+        approval: serve.approve,
+        labels: serve.labels,
+        period: serve.period,
+        ordered: serve.ordered,
+    };
+    let store = Directory::open(dir, options, Arc::clone(&journal))?;
+    let edge = Edge::new(store, authority, journal, serve.names, serve.certificate_seconds, serve.faults)?;
+    let edge = Arc::new(edge);
     let listener = server::bind(listen).await.with_context(|| format!("failed to listen on {listen}"))?;
     let address = listener.local_addr()?;
-    let dir = edge.dir().display();
+    let dir = edge.store.dir().display();
     println!("listening: https://{address}");
     println!("directory: {dir}");
     println!("  ca.pem, bootstrap.pem, bootstrap.key   for CA_ROOT, CERT and KEY of a device");
     println!("  control.sock                           for: flotta-edge-api tell {dir} help");
     let served = server::serve(Arc::clone(&edge), listener, address);
-    let controlled = control::listen(Arc::clone(&edge));
+    let controlled = directory::control::listen(Arc::clone(&edge));
     let ended = tokio::select! {
         result = served => result,
         result = controlled => result,
-        () = control::terminal(Arc::clone(&edge)) => Ok(()),
+        () = directory::control::terminal(Arc::clone(&edge)) => Ok(()),
         () = interrupted() => Ok(()),
     };
-    let _ = std::fs::remove_file(edge.control_socket());
+    directory::control::close(&edge);
     // The terminal's reader is a thread that can't be interrupted: don't wait for it.
     match ended {
         Ok(()) => std::process::exit(0),

@@ -30,6 +30,7 @@ use crate::{
     faults::{Fault, Trouble},
     journal::Entry,
     socket::{Ending, Socket},
+    store::Store,
 };
 
 type Body = BoxBody<Bytes, io::Error>;
@@ -44,7 +45,11 @@ pub(crate) async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 /// Accepts as the door says, for ever.
-pub(crate) async fn serve(edge: Arc<Edge>, listener: TcpListener, address: SocketAddr) -> Result<()> {
+pub(crate) async fn serve<S: Store>(
+    edge: Arc<Edge<S>>,
+    listener: TcpListener,
+    address: SocketAddr,
+) -> Result<()> {
     let mut listener = Some(listener);
     let mut door = edge.door.subscribe();
     for number in 1.. {
@@ -87,8 +92,8 @@ pub(crate) async fn serve(edge: Arc<Edge>, listener: TcpListener, address: Socke
 }
 
 /// One connection, until either side ends it or the door changes.
-async fn connection(
-    edge: &Arc<Edge>,
+async fn connection<S: Store>(
+    edge: &Arc<Edge<S>>,
     stream: TcpStream,
     number: u64,
     mut door: watch::Receiver<Door>,
@@ -130,8 +135,8 @@ async fn connection(
 ///
 /// # Errors
 /// Ends the connection without an answer.
-async fn handle(
-    edge: &Arc<Edge>,
+async fn handle<S: Store>(
+    edge: &Arc<Edge<S>>,
     ending: &Ending,
     connection: u64,
     certificate: &[u8],
@@ -200,7 +205,7 @@ async fn handle(
         Some(Trouble::Slow(delay)) => sleep(*delay).await,
         _ => {}
     }
-    let answer = api::answer(edge, &request);
+    let answer = api::answer(edge, &request).await;
     let status = answer.status();
     let (json, bytes) = match answer {
         Answer::Json(_, value) => {

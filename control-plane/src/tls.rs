@@ -16,8 +16,12 @@ use tokio_rustls::rustls::{
 use crate::authority::{Authority, Flaw};
 
 /// The server's side of TLS, with a fresh certificate.
-pub(crate) fn configuration(authority: &Authority, flaw: Flaw) -> Result<Arc<ServerConfig>> {
-    let (certificate, key) = authority.server(flaw)?;
+pub(crate) fn configuration(
+    authority: &Authority,
+    names: &[String],
+    flaw: Flaw,
+) -> Result<Arc<ServerConfig>> {
+    let (certificate, key) = authority.server(names, flaw)?;
     let provider = Arc::new(ring::default_provider());
     let verifier = Arc::new(AnyClient(Arc::clone(&provider)));
     let mut config = ServerConfig::builder_with_provider(provider)

@@ -1,17 +1,19 @@
 //! The resources a person writes, read from a directory: what `kubectl apply` would store.
 
-use std::{collections::BTreeMap, fs, path::PathBuf, time::SystemTime};
+use std::{collections::BTreeMap, fs, path::PathBuf, sync::Arc, time::SystemTime};
 
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 use serde_json::Value;
+
+use crate::configuration::Resources;
 
 /// What is in the directory, by kind and name.
 #[derive(Default)]
 pub(crate) struct Manifests {
     dir: PathBuf,
     seen: Vec<(PathBuf, Option<SystemTime>, u64)>,
-    resources: BTreeMap<(String, String), Value>,
+    resources: BTreeMap<(String, String), Arc<Value>>,
 }
 
 impl Manifests {
@@ -62,20 +64,30 @@ impl Manifests {
                 if resources.contains_key(&key) {
                     bail!("{}: there are two of {kind} '{name}'", place());
                 }
-                resources.insert(key, value);
+                resources.insert(key, Arc::new(value));
             }
         }
         self.resources = resources;
         Ok(true)
     }
 
-    /// The one of this kind and name; `Null` when there is none.
-    pub(crate) fn get(&self, kind: &str, name: &str) -> &Value {
-        self.resources.get(&(kind.to_owned(), name.to_owned())).unwrap_or(&Value::Null)
+    /// The one of this kind and name.
+    pub(crate) fn find(&self, kind: &str, name: &str) -> Option<Arc<Value>> {
+        self.resources.get(&(kind.to_owned(), name.to_owned())).cloned()
+    }
+}
+
+impl Resources for Manifests {
+    fn workloads(&self) -> Vec<Arc<Value>> {
+        let all = self.resources.iter().filter(|((kind, _), _)| kind == "EdgeWorkload");
+        all.map(|(_, resource)| Arc::clone(resource)).collect()
     }
 
-    /// All of a kind, by name.
-    pub(crate) fn all(&self, kind: &str) -> impl Iterator<Item = &Value> {
-        self.resources.iter().filter(move |((of, _), _)| of == kind).map(|(_, value)| value)
+    fn config_map(&self, name: &str) -> Option<Arc<Value>> {
+        self.find("ConfigMap", name)
+    }
+
+    fn secret(&self, name: &str) -> Option<Arc<Value>> {
+        self.find("Secret", name)
     }
 }

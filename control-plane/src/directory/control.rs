@@ -1,7 +1,10 @@
 //! Commands: a line each, from the terminal or from `control.sock`, where the answer's last line is `ok` or begins with
 //! `error:`.
 
-use std::{path::Path, sync::Arc};
+use std::{
+    path::Path,
+    sync::{Arc, atomic::Ordering::Relaxed},
+};
 
 use anyhow::{Context, Result, anyhow, bail};
 use tokio::{
@@ -9,10 +12,11 @@ use tokio::{
     net::{UnixListener, UnixStream},
 };
 
+use super::Directory;
 use crate::{
     authority::{self, Flaw},
-    devices::Stage,
-    edge::{Door, Edge, State},
+    edge::{Door, Edge},
+    store::Stage,
     tls,
 };
 
@@ -48,8 +52,8 @@ Calls: enrol, register, heartbeat, configuration, control, other
 Example: fault 503 call=heartbeat times=2 retry-after=7";
 
 /// Answers on the socket, for ever.
-pub(crate) async fn listen(edge: Arc<Edge>) -> Result<()> {
-    let path = edge.control_socket();
+pub(crate) async fn listen(edge: Arc<Edge<Directory>>) -> Result<()> {
+    let path = edge.store.control_socket();
     // One left over by a server that was killed.
     let _ = std::fs::remove_file(&path);
     let listener =
@@ -73,7 +77,7 @@ pub(crate) async fn listen(edge: Arc<Edge>) -> Result<()> {
                     return;
                 }
                 if is_quit(&line) {
-                    let _ = std::fs::remove_file(edge.control_socket());
+                    let _ = std::fs::remove_file(edge.store.control_socket());
                     std::process::exit(0);
                 }
             }
@@ -81,12 +85,17 @@ pub(crate) async fn listen(edge: Arc<Edge>) -> Result<()> {
     }
 }
 
+/// No more commands.
+pub(crate) fn close(edge: &Edge<Directory>) {
+    let _ = std::fs::remove_file(edge.store.control_socket());
+}
+
 /// Obeys what is typed, until `quit`.
-pub(crate) async fn terminal(edge: Arc<Edge>) {
+pub(crate) async fn terminal(edge: Arc<Edge<Directory>>) {
     read(&edge, stdin()).await;
 }
 
-async fn read(edge: &Edge, input: impl AsyncRead + Unpin) {
+async fn read(edge: &Edge<Directory>, input: impl AsyncRead + Unpin) {
     let mut lines = BufReader::new(input).lines();
     while let Ok(Some(line)) = lines.next_line().await {
         if is_quit(&line) {
@@ -124,11 +133,11 @@ pub(crate) async fn tell(dir: &Path, command: &str) -> Result<()> {
 }
 
 /// Does it, and returns what there is to print.
-fn obey(edge: &Edge, line: &str) -> Result<String> {
+fn obey(edge: &Edge<Directory>, line: &str) -> Result<String> {
     let line = line.trim();
     let (command, argument) = line.split_once(' ').unwrap_or((line, ""));
     let argument = argument.trim();
-    let state = &mut *edge.state();
+    let state = &mut *edge.store.state();
     match command {
         "" => {}
         "help" => return Ok(HELP.to_owned()),
@@ -154,15 +163,16 @@ fn obey(edge: &Edge, line: &str) -> Result<String> {
         "delete" => state.devices.delete(argument)?,
         "events" => return Ok(state.recorder.seen(argument)),
         "certificate-seconds" => {
-            state.certificate_seconds = authority::life(argument).map_err(|error| anyhow!(error))?;
+            let seconds = authority::life(argument).map_err(|error| anyhow!(error))?;
+            edge.certificate_seconds.store(seconds, Relaxed);
         }
-        _ => return misbehave(edge, state, command, argument),
+        _ => return misbehave(edge, command, argument),
     }
     Ok(String::new())
 }
 
 /// What no server does in earnest.
-fn misbehave(edge: &Edge, state: &mut State, command: &str, argument: &str) -> Result<String> {
+fn misbehave(edge: &Edge<Directory>, command: &str, argument: &str) -> Result<String> {
     const COMMANDS: [&str; 6] = ["server-certificate", "door", "hangup", "fault", "faults", "clear"];
     if !COMMANDS.contains(&command) {
         bail!("there is no command '{command}' (see help)");
@@ -170,6 +180,7 @@ fn misbehave(edge: &Edge, state: &mut State, command: &str, argument: &str) -> R
     if !edge.may_misbehave {
         bail!("'{command}' makes the server misbehave: it needs `serve --faults`");
     }
+    let state = &mut *edge.state();
     match command {
         "server-certificate" => {
             let flaw = match argument {
@@ -180,7 +191,7 @@ fn misbehave(edge: &Edge, state: &mut State, command: &str, argument: &str) -> R
                 "foreign" => Flaw::ForeignCa,
                 _ => bail!("expected good, expired, future, wrong-name or foreign"),
             };
-            state.tls = tls::configuration(&edge.authority, flaw)?;
+            state.tls = tls::configuration(&edge.authority, &edge.names, flaw)?;
             state.flaw = flaw;
             edge.door.send_modify(|_| ());
         }
@@ -200,7 +211,7 @@ fn misbehave(edge: &Edge, state: &mut State, command: &str, argument: &str) -> R
         _ => {
             state.faults.clear();
             if state.flaw != Flaw::None {
-                state.tls = tls::configuration(&edge.authority, Flaw::None)?;
+                state.tls = tls::configuration(&edge.authority, &edge.names, Flaw::None)?;
                 state.flaw = Flaw::None;
                 edge.door.send_modify(|_| ());
             }

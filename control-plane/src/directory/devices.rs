@@ -1,16 +1,12 @@
-//! The devices that are known, and how far each has come:
-//!
-//! ```text
-//! (unknown) ─ enrolment ─► Waiting ─ approve ─► Approved ─ registration ─► Registered ─ disconnect ─► Leaving
-//!      ▲                      └────── refuse ──► Refused                                                 │
-//!      └──────────────────────────────────────── delete ─────────────────────────────────────────────────┘
-//! ```
+//! The devices that are known, and how far each has come.
 
 use std::{collections::BTreeMap, fs, path::PathBuf, str::FromStr};
 
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
+
+use crate::store::Stage;
 
 /// Whether unknown devices are let in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,22 +36,6 @@ impl FromStr for Approval {
                     .ok_or_else(|| "expected auto, ask, never or after=SECONDS".to_owned())
             }
         }
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum Stage {
-    Waiting,
-    Refused,
-    Approved,
-    Registered,
-    Leaving,
-}
-
-impl Stage {
-    /// Whether it is an EdgeDevice, no longer a mere request.
-    pub(crate) fn exists(self) -> bool {
-        matches!(self, Self::Approved | Self::Registered | Self::Leaving)
     }
 }
 
