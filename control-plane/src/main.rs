@@ -13,13 +13,19 @@ mod directory;
 mod edge;
 mod faults;
 mod journal;
+mod kubernetes;
 mod server;
 mod socket;
 mod store;
 mod tls;
 mod yaml;
 
-use std::{net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::Arc,
+};
 
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
@@ -43,6 +49,12 @@ enum Action {
     /// Serve manifests to devices until interrupted
     #[command(after_help = directory::control::HELP)]
     Serve(Serve),
+    /// Print the definitions of the resources, for `kubectl apply -f -`
+    Crds {
+        /// Write them into this directory instead, a file each
+        #[arg(value_name = "DIR")]
+        dir: Option<PathBuf>,
+    },
     /// Send a command to a running server, and print its answer
     #[command(after_help = directory::control::HELP)]
     Tell {
@@ -106,6 +118,7 @@ fn label(text: &str) -> Result<(String, String), String> {
 async fn main() -> ExitCode {
     let done = match Command::parse().action {
         Action::Tell { dir, command } => directory::control::tell(&dir, &command.join(" ")).await,
+        Action::Crds { dir } => definitions(dir.as_deref()),
         Action::Serve(serve) => run(serve).await,
     };
     match done {
@@ -153,6 +166,17 @@ async fn run(serve: Serve) -> Result<()> {
         Ok(()) => std::process::exit(0),
         Err(error) => Err(error),
     }
+}
+
+fn definitions(dir: Option<&Path>) -> Result<()> {
+    for (name, text) in kubernetes::resources::documents()? {
+        match dir.map(|dir| dir.join(name)) {
+            Some(path) => std::fs::write(&path, text)
+                .with_context(|| format!("failed to write '{}'", path.display()))?,
+            None => println!("---\n{}", text.trim_end()),
+        }
+    }
+    Ok(())
 }
 
 async fn interrupted() {

@@ -1,0 +1,118 @@
+//! The resources that people write and read with `kubectl`. Group, version and fields are those of Flotta's operator, so
+//! that YAML written for it applies as it is; what this server adds is beside them.
+//!
+//! What is written for a device is passed on as it is written, so most of it is free-form here: what a device can't do
+//! is said in a resource's status, by the agent's own readers.
+
+mod device;
+mod request;
+mod set;
+mod workload;
+
+use k8s_openapi::{
+    apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
+    apimachinery::pkg::apis::meta::v1::Condition,
+};
+use kube::CustomResourceExt;
+use schemars::{Schema, SchemaGenerator, json_schema};
+use serde_json::Value;
+
+pub(crate) use device::{Certificate, EdgeDevice, EdgeDeviceSpec, EdgeDeviceStatus, WorkloadState};
+pub(crate) use request::{
+    EdgeDeviceSignedRequest, EdgeDeviceSignedRequestSpec, EdgeDeviceSignedRequestStatus,
+};
+pub(crate) use set::EdgeDeviceSet;
+pub(crate) use workload::{EdgeWorkload, EdgeWorkloadStatus};
+
+/// The label by which a device belongs to a set.
+pub(crate) const MEMBER_OF: &str = "flotta/member-of";
+
+/// Every definition.
+pub(crate) fn definitions() -> Vec<CustomResourceDefinition> {
+    let mut all =
+        vec![EdgeDevice::crd(), EdgeDeviceSet::crd(), EdgeDeviceSignedRequest::crd(), EdgeWorkload::crd()];
+    for definition in &mut all {
+        for version in &mut definition.spec.versions {
+            // kube leaves an empty list; nothing to show beside what there is
+            if version.additional_printer_columns.as_ref().is_some_and(Vec::is_empty) {
+                version.additional_printer_columns = None;
+            }
+        }
+    }
+    all
+}
+
+/// The definitions as YAML: for each the name of its file, and the text.
+pub(crate) fn documents() -> anyhow::Result<Vec<(String, String)>> {
+    let written = |definition: CustomResourceDefinition| {
+        let plural = &definition.spec.names.plural;
+        let text = serde_yaml::to_string(&definition)?;
+        Ok((
+            format!("{plural}.yaml"),
+            format!(
+                "# Written by `flotta-edge-api crds`: change control-plane/src/kubernetes/resources.\n{text}"
+            ),
+        ))
+    };
+    definitions().into_iter().map(written).collect()
+}
+
+/// An object of which nothing is known here: it is kept as it is written.
+fn anything(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "object", "x-kubernetes-preserve-unknown-fields": true})
+}
+
+/// A list of what may be an object or a name.
+fn objects_or_names(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "array", "items": {"x-kubernetes-preserve-unknown-fields": true}})
+}
+
+/// A whole number, or one with a fraction.
+fn number(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "number"})
+}
+
+/// Conditions as all of Kubernetes has them, one of each type.
+fn conditions(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "array",
+        "x-kubernetes-list-type": "map",
+        "x-kubernetes-list-map-keys": ["type"],
+        "items": {
+            "type": "object",
+            "required": ["type", "status", "reason", "message", "lastTransitionTime"],
+            "properties": {
+                "type": {"type": "string", "description": "What it is about."},
+                "status": {"type": "string", "enum": ["True", "False", "Unknown"], "description": "Whether it is so."},
+                "reason": {"type": "string", "description": "Why, in a word."},
+                "message": {"type": "string", "description": "Why, in a sentence."},
+                "lastTransitionTime": {"type": "string", "format": "date-time", "description": "Since when."},
+                "observedGeneration": {"type": "integer", "format": "int64", "description": "Of which generation of the resource."}
+            }
+        }
+    })
+}
+
+/// A condition that holds from now on, unless it is held already: then since when it was.
+pub(crate) fn condition(
+    before: &[Condition],
+    kind: &str,
+    is_so: bool,
+    (reason, message): (&str, &str),
+    generation: Option<i64>,
+) -> Condition {
+    let status = if is_so { "True" } else { "False" };
+    let same = before.iter().find(|condition| condition.type_ == kind && condition.status == status);
+    Condition {
+        type_: kind.to_owned(),
+        status: status.to_owned(),
+        reason: reason.to_owned(),
+        message: message.to_owned(),
+        last_transition_time: same
+            .map_or_else(|| super::now(), |condition| condition.last_transition_time.clone()),
+        observed_generation: generation,
+    }
+}
+
+/// What an optional object says.
+type Free = Option<Value>;
