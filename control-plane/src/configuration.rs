@@ -23,11 +23,7 @@ pub(crate) trait Resources {
 
 /// Of whom the configuration is.
 pub(crate) struct Device<'a> {
-    pub(crate) id: &'a str,
     pub(crate) namespace: &'a str,
-    /// It is being deleted: no workloads any more.
-    pub(crate) leaving: bool,
-    pub(crate) labels: &'a BTreeMap<String, String>,
     /// Its EdgeDevice's.
     pub(crate) spec: &'a Value,
     /// Seconds between heartbeats where that has none.
@@ -42,11 +38,26 @@ pub(crate) fn add_labels(labels: &mut BTreeMap<String, String>, resource: &Value
     labels.extend(own.map(|(key, value)| (key.to_owned(), value.to_owned())));
 }
 
-/// The `content` of the answer, but for the device's id and the version.
+/// The workloads that are meant for a device.
+pub(crate) fn choose(
+    resources: &impl Resources,
+    id: &str,
+    labels: &BTreeMap<String, String>,
+) -> Vec<Arc<Value>> {
+    let mut chosen = resources.workloads();
+    chosen.retain(|workload| is_for(&workload["spec"], id, labels));
+    chosen
+}
+
+/// The `content` of the answer with these workloads, but for the device's id and the version.
 ///
 /// # Errors
 /// A ConfigMap or Secret that a workload needs is missing: the edge API answers 500 then.
-pub(crate) fn assemble(resources: &impl Resources, device: &Device<'_>) -> Result<Value> {
+pub(crate) fn assemble(
+    resources: &impl Resources,
+    chosen: &[Arc<Value>],
+    device: &Device<'_>,
+) -> Result<Value> {
     let mut content = Fields::new();
     let shuffled = |mut list: Vec<Value>| {
         if !device.ordered {
@@ -55,15 +66,11 @@ pub(crate) fn assemble(resources: &impl Resources, device: &Device<'_>) -> Resul
         list
     };
     content.put("configuration", configuration(device.spec, device.period));
-    if !device.leaving {
-        let mut chosen = resources.workloads();
-        chosen.retain(|workload| is_for(&workload["spec"], device.id, device.labels));
-        let workloads: Result<Vec<Value>> =
-            chosen.iter().map(|resource| workload(resources, resource, device, &shuffled)).collect();
-        // Go's `omitempty`: an empty list is no field at all.
-        content.put("workloads", shuffled(workloads?));
-        content.put("secrets", shuffled(secrets(resources, &chosen)?));
-    }
+    let workloads: Result<Vec<Value>> =
+        chosen.iter().map(|resource| workload(resources, resource, device, &shuffled)).collect();
+    // Go's `omitempty`: an empty list is no field at all.
+    content.put("workloads", shuffled(workloads?));
+    content.put("secrets", shuffled(secrets(resources, chosen)?));
     Ok(content.into())
 }
 
@@ -215,15 +222,31 @@ fn registries(resources: &impl Resources, spec: &Value) -> Result<Value> {
     Ok(json!({"authFile": text}))
 }
 
+fn config_map_names(pod: &Value) -> BTreeMap<String, bool> {
+    let mut names = references(pod, "configMapRef", "configMapKeyRef");
+    names.extend(items(&pod["volumes"]).iter().flat_map(|volume| in_volume(volume, "configMap", "name")));
+    wanted(names)
+}
+
+/// The edge API that this one replaces doesn't look at volumes for these; devices do.
+fn secret_names(pod: &Value) -> BTreeMap<String, bool> {
+    let mut names = references(pod, "secretRef", "secretKeyRef");
+    names.extend(items(&pod["volumes"]).iter().flat_map(|volume| in_volume(volume, "secret", "secretName")));
+    wanted(names)
+}
+
+/// What a volume is made of, alone or as a part of a projected one.
+fn in_volume(volume: &Value, kind: &str, name: &str) -> Vec<(String, bool)> {
+    let parts = items(&volume["projected"]["sources"]).iter().map(|part| (&part[kind], "name"));
+    let all = std::iter::once((&volume[kind], name)).chain(parts);
+    all.filter_map(|(reference, name)| Some((reference[name].as_str()?.to_owned(), is_optional(reference))))
+        .collect()
+}
+
 /// Those that containers and volumes name, whole.
 fn config_maps(resources: &impl Resources, pod: &Value) -> Result<Vec<Value>> {
-    let mut names = references(pod, "configMapRef", "configMapKeyRef");
-    for volume in items(&pod["volumes"]) {
-        let reference = &volume["configMap"];
-        names.extend(reference["name"].as_str().map(|name| (name.to_owned(), is_optional(reference))));
-    }
     let mut texts = Vec::new();
-    for (name, optional) in wanted(names) {
+    for (name, optional) in config_map_names(pod) {
         let Some(map) = resources.config_map(&name) else {
             if optional {
                 continue;
@@ -241,11 +264,20 @@ fn config_maps(resources: &impl Resources, pod: &Value) -> Result<Vec<Value>> {
     Ok(texts)
 }
 
-/// Those that containers name; the edge API doesn't look at volumes for these.
+/// Kind and name of each ConfigMap and Secret that a workload names.
+pub(crate) fn named(workload: &Value) -> Vec<(&'static str, String)> {
+    let pod = &workload["spec"]["pod"]["spec"];
+    let maps = config_map_names(pod).into_keys().map(|name| ("ConfigMap", name));
+    let secrets = secret_names(pod).into_keys().map(|name| ("Secret", name));
+    let registry = workload["spec"]["imageRegistries"]["secretRef"]["name"].as_str();
+    maps.chain(secrets).chain(registry.map(|name| ("Secret", name.to_owned()))).collect()
+}
+
+/// Those that containers and volumes name.
 fn secrets(resources: &impl Resources, workloads: &[Arc<Value>]) -> Result<Vec<Value>> {
     let pods = workloads.iter().map(|workload| &workload["spec"]["pod"]["spec"]);
     let mut all = Vec::new();
-    for (name, optional) in wanted(pods.flat_map(|pod| references(pod, "secretRef", "secretKeyRef"))) {
+    for (name, optional) in wanted(pods.flat_map(secret_names)) {
         let Some(secret) = resources.secret(&name) else {
             if optional {
                 continue;

@@ -1,11 +1,12 @@
-//! A control plane for Flotta devices: it serves them what a directory has for them over mutual TLS, shows what they
-//! say, and misbehaves when told to.
+//! A control plane for Flotta devices: it serves them what a directory or a Kubernetes API server has for them over
+//! mutual TLS, shows what they say, and misbehaves when told to.
 //!
 //! ```text
-//! server ── TLS, a task per connection ──► faults ──► api ──► store: directory
+//! server ── TLS, a task per connection ──► faults ──► api ──► store: directory or kubernetes
 //! control ─ commands: the terminal, a socket ─┘        └────► journal: stdout, --log-json
 //! ```
 
+mod allowance;
 mod api;
 mod authority;
 mod configuration;
@@ -27,14 +28,16 @@ use std::{
     sync::Arc,
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::{Parser, Subcommand};
+use tokio::net::TcpListener;
 
 use crate::{
     authority::Authority,
-    directory::{Approval, Directory, Options},
+    directory::{Approval, Directory},
     edge::Edge,
     journal::Journal,
+    kubernetes::Kubernetes,
 };
 
 #[derive(Parser)]
@@ -70,8 +73,18 @@ enum Action {
 #[derive(clap::Args)]
 pub(crate) struct Serve {
     /// Directory of EdgeDevice, EdgeWorkload, ConfigMap and Secret manifests; read again when it changes
-    #[arg(long, value_name = "DIR")]
-    manifests: PathBuf,
+    #[arg(long, value_name = "DIR", required_unless_present = "kubernetes")]
+    manifests: Option<PathBuf>,
+    /// Keep everything in the Kubernetes cluster that KUBECONFIG names, or in which this is a pod
+    #[arg(long, conflicts_with_all = ["manifests", "dir", "labels", "faults", "ordered"])]
+    kubernetes: bool,
+    /// Where the CA and devices' requests are in the cluster [default: the pod's own, or the kubeconfig's]
+    #[arg(long, value_name = "NAMESPACE", requires = "kubernetes")]
+    namespace: Option<String>,
+    /// Where devices and what is meant for them are, if not there; may be repeated: the first is for those that ask for
+    /// another one
+    #[arg(long = "device-namespace", value_name = "NAMESPACE", requires = "kubernetes")]
+    device_namespaces: Vec<String>,
     /// Where CA, bootstrap certificate, known devices and the control socket are kept, and found again at the next
     /// start [default: a new directory below the temporary one]
     #[arg(long, value_name = "DIR")]
@@ -79,9 +92,10 @@ pub(crate) struct Serve {
     /// Address to listen on; port 0 takes a free one, which is printed
     #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:8043")]
     listen: SocketAddr,
-    /// Whether unknown devices are let in: auto, ask (on the terminal), never, after=SECONDS
-    #[arg(long, default_value = "auto")]
-    approve: Approval,
+    /// Whether unknown devices are let in: auto, ask (on the terminal, or by kubectl), never, after=SECONDS (not with
+    /// --kubernetes) [default: auto, with --kubernetes ask]
+    #[arg(long)]
+    approve: Option<Approval>,
     /// A name or an address by which devices reach it, beside project-flotta.io, 127.0.0.1 and ::1; may be repeated
     #[arg(long = "name", value_name = "NAME")]
     names: Vec<String>,
@@ -131,13 +145,17 @@ async fn main() -> ExitCode {
 }
 
 async fn run(serve: Serve) -> Result<()> {
+    let quiet = serve.quiet || serve.kubernetes;
+    let journal = Arc::new(Journal::open(serve.log_json.as_deref(), quiet)?);
+    if serve.kubernetes {
+        return from_cluster(serve, journal).await;
+    }
     let listen = serve.listen;
     let dir = directory::home(serve.dir)?;
     let authority = Authority::open(&dir)?;
-    let journal = Arc::new(Journal::open(serve.log_json.as_deref(), serve.quiet)?);
-    let options = Options {
-        manifests: serve.manifests,
-        approval: serve.approve,
+    let options = directory::Options {
+        manifests: serve.manifests.context("--manifests is missing")?,
+        approval: serve.approve.unwrap_or(Approval::Auto),
         labels: serve.labels,
         period: serve.period,
         ordered: serve.ordered,
@@ -145,10 +163,8 @@ async fn run(serve: Serve) -> Result<()> {
     let store = Directory::open(dir, options, Arc::clone(&journal))?;
     let edge = Edge::new(store, authority, journal, serve.names, serve.certificate_seconds, serve.faults)?;
     let edge = Arc::new(edge);
-    let listener = server::bind(listen).await.with_context(|| format!("failed to listen on {listen}"))?;
-    let address = listener.local_addr()?;
+    let (listener, address) = listening(listen).await?;
     let dir = edge.store.dir().display();
-    println!("listening: https://{address}");
     println!("directory: {dir}");
     println!("  ca.pem, bootstrap.pem, bootstrap.key   for CA_ROOT, CERT and KEY of a device");
     println!("  control.sock                           for: flotta-edge-api tell {dir} help");
@@ -166,6 +182,37 @@ async fn run(serve: Serve) -> Result<()> {
         Ok(()) => std::process::exit(0),
         Err(error) => Err(error),
     }
+}
+
+async fn from_cluster(serve: Serve, journal: Arc<Journal>) -> Result<()> {
+    let approves = match serve.approve {
+        Some(Approval::Auto) => true,
+        None | Some(Approval::Ask | Approval::Never) => false,
+        Some(Approval::After(_)) => bail!("--approve after=SECONDS makes no sense with --kubernetes"),
+    };
+    let options = kubernetes::Options {
+        namespace: serve.namespace,
+        device_namespaces: serve.device_namespaces,
+        approves,
+        period: serve.period,
+    };
+    let (store, authority) = Kubernetes::open(options, Arc::clone(&journal)).await?;
+    let edge = Edge::new(store, authority, journal, serve.names, serve.certificate_seconds, false)?;
+    let edge = Arc::new(edge);
+    let (listener, address) = listening(serve.listen).await?;
+    println!("namespace: {}", edge.store.home());
+    println!("  the Secret flotta-bootstrap has CA_ROOT, CERT and KEY of a device");
+    tokio::select! {
+        result = server::serve(Arc::clone(&edge), listener, address) => result,
+        () = interrupted() => Ok(()),
+    }
+}
+
+async fn listening(address: SocketAddr) -> Result<(TcpListener, SocketAddr)> {
+    let listener = server::bind(address).await.with_context(|| format!("failed to listen on {address}"))?;
+    let address = listener.local_addr()?;
+    println!("listening: https://{address}");
+    Ok((listener, address))
 }
 
 fn definitions(dir: Option<&Path>) -> Result<()> {

@@ -156,16 +156,18 @@ impl Store for Directory {
         let resource = resource.as_deref().unwrap_or(&Value::Null);
         let mut labels = self.labels.iter().cloned().collect();
         configuration::add_labels(&mut labels, resource);
+        // One that is being deleted has none any more.
+        let chosen = match device.stage {
+            Stage::Leaving => Vec::new(),
+            _ => configuration::choose(&state.manifests, &device.id, &labels),
+        };
         let for_whom = configuration::Device {
-            id: &device.id,
             namespace: &device.namespace,
-            leaving: device.stage == Stage::Leaving,
-            labels: &labels,
             spec: &resource["spec"],
             period: self.period,
             ordered: self.ordered,
         };
-        let mut content = configuration::assemble(&state.manifests, &for_whom)?;
+        let mut content = configuration::assemble(&state.manifests, &chosen, &for_whom)?;
         content["device_id"] = device.id.as_str().into();
         let version = state.devices.get(&device.id).map_or(0, |device| device.version);
         content["version"] = version.to_string().into();

@@ -1,12 +1,11 @@
 //! What becomes of a device's events: as Kubernetes' recorder has it, 25 of a device come through, then one in five
 //! minutes; of the others nothing is ever seen.
 
-use std::{
-    collections::{BTreeMap, VecDeque},
-    time::Instant,
-};
+use std::collections::{BTreeMap, VecDeque};
 
 use serde_json::Value;
+
+use crate::allowance::Allowance;
 
 const BURST: f64 = 25.0;
 /// Seconds for one more.
@@ -20,26 +19,21 @@ pub(crate) struct Recorder(BTreeMap<String, Events>);
 
 #[derive(Debug)]
 struct Events {
-    allowance: f64,
-    since: Instant,
+    allowance: Allowance,
     seen: VecDeque<String>,
 }
 
 impl Recorder {
     /// Says how many were lost.
     pub(crate) fn record(&mut self, device: &str, events: &Value) -> usize {
-        let now = Instant::now();
-        let fresh = || Events { allowance: BURST, since: now, seen: VecDeque::new() };
+        let fresh = || Events { allowance: Allowance::new(BURST, REFILL), seen: VecDeque::new() };
         let known = self.0.entry(device.to_owned()).or_insert_with(fresh);
-        let gained = now.duration_since(known.since).as_secs_f64() / REFILL;
-        (known.allowance, known.since) = ((known.allowance + gained).min(BURST), now);
         let mut lost = 0;
         for event in events.as_array().into_iter().flatten() {
-            if known.allowance < 1.0 {
+            if !known.allowance.take() {
                 lost += 1;
                 continue;
             }
-            known.allowance -= 1.0;
             let text = |key: &str| event[key].as_str().unwrap_or("?");
             known.seen.push_back(format!("[{}] {}: {}", text("type"), text("reason"), text("message")));
             if known.seen.len() > LISTED {

@@ -1,10 +1,319 @@
-//! The store that is a Kubernetes API server: it keeps everything, and people use `kubectl`.
+//! The store that is a Kubernetes API server: it keeps everything, and people use `kubectl`. Any number of replicas serve
+//! at once: what each has of it are caches that watches keep.
+//!
+//! ```text
+//! a device asks ──► EdgeDeviceSignedRequest ── approved: true ──► membership ──► EdgeDevice
+//! it registers, says how it is ──► status of its EdgeDevice, Events
+//! it fetches ◄── plans ◄── EdgeDevice, EdgeDeviceSet, EdgeWorkloads, ConfigMaps, Secrets
+//! counts ──► status of each EdgeWorkload
+//! ```
 
+mod authority;
+mod beat;
+mod cache;
+mod caches;
+mod counts;
+mod events;
+mod judge;
+mod known;
+mod membership;
+mod plans;
 pub(crate) mod resources;
 
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use anyhow::{Context, Result, anyhow};
+use futures_util::future::try_join_all;
 use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
+use kube::{
+    Api, Client, Config,
+    api::{Patch, PatchParams, PostParams},
+    core::{ApiResource, DynamicObject},
+};
+use serde_json::{Value, json};
+
+use self::{
+    caches::Caches,
+    events::Said,
+    known::Known,
+    membership::Membership,
+    plans::Plans,
+    resources::{EdgeDevice, EdgeDeviceSignedRequest, EdgeDeviceSignedRequestSpec, condition},
+};
+use crate::{
+    allowance::Allowance,
+    authority::Authority,
+    journal::Journal,
+    store::{Device, Refusal, Signed, Stage, Store},
+};
+
+/// How long the API server may take for what a device waits for.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// A device may have so many events at once…
+const EVENTS: f64 = 100.0;
+/// … and one more after so many seconds.
+const REFILL: f64 = 12.0;
+/// Another writer may be quicker so often.
+const TRIES: usize = 5;
+
+/// How devices are served from a cluster.
+pub(crate) struct Options {
+    /// Where the CA and the requests are; the kubeconfig's or the pod's own, if none is given.
+    pub(crate) namespace: Option<String>,
+    /// Where devices are, if not there.
+    pub(crate) device_namespaces: Vec<String>,
+    /// Whether requests are approved at once.
+    pub(crate) approves: bool,
+    /// Seconds between heartbeats where nothing else is said.
+    pub(crate) period: i64,
+}
+
+/// A cluster, seen from here.
+pub(crate) struct Kubernetes {
+    client: Client,
+    home: String,
+    namespaces: Vec<String>,
+    approves: bool,
+    caches: Arc<Caches>,
+    plans: Arc<Plans>,
+    journal: Arc<Journal>,
+    allowances: Mutex<HashMap<String, Allowance>>,
+}
 
 /// What the clock says.
-pub(crate) fn now() -> Time {
-    Time(Timestamp::now())
+fn now() -> Time {
+    beat::seconds(Timestamp::now())
+}
+
+impl Kubernetes {
+    /// Reads everything once, and follows it from then on.
+    pub(crate) async fn open(options: Options, journal: Arc<Journal>) -> Result<(Self, Authority)> {
+        let config = Config::infer().await.context(
+            "failed to find a cluster: KUBECONFIG names none, and this is no pod with a service account",
+        )?;
+        let home = options.namespace.unwrap_or_else(|| config.default_namespace.clone());
+        let client = Client::try_from(config).context("failed to use the cluster's configuration")?;
+        let authority = authority::open(&client, &home).await?;
+        let mut namespaces = options.device_namespaces;
+        if namespaces.is_empty() {
+            namespaces.push(home.clone());
+        }
+        let caches = Arc::new(Caches::default());
+        for mut ready in caches.watch(&client, &home, &namespaces, &journal) {
+            ready.wait_for(|ready| *ready).await.context("a watch ended")?;
+        }
+        let plans = Arc::new(Plans::new(options.period));
+        let membership = Membership {
+            client: client.clone(),
+            home: home.clone(),
+            namespaces: namespaces.clone(),
+            caches: Arc::clone(&caches),
+            journal: Arc::clone(&journal),
+        };
+        tokio::spawn(membership.run());
+        let counts = counts::Counts::new(
+            client.clone(),
+            Arc::clone(&caches),
+            Arc::clone(&plans),
+            Arc::clone(&journal),
+            options.period,
+        );
+        tokio::spawn(counts.run());
+        let new = Self {
+            client,
+            home,
+            namespaces,
+            approves: options.approves,
+            caches,
+            plans,
+            journal,
+            allowances: Mutex::default(),
+        };
+        Ok((new, authority))
+    }
+
+    pub(crate) fn home(&self) -> &str {
+        &self.home
+    }
+
+    fn known(&self, id: &str, namespace: Option<&str>) -> Option<Arc<Known>> {
+        match namespace {
+            Some(namespace) => self.caches.devices.get(namespace, id),
+            None => self.namespaces.iter().find_map(|namespace| self.caches.devices.get(namespace, id)),
+        }
+    }
+
+    fn the(&self, device: &Device) -> Result<Arc<Known>> {
+        let known = self.known(&device.id, Some(&device.namespace));
+        known.ok_or_else(|| anyhow!("it was deleted a moment ago"))
+    }
+
+    fn devices(&self, namespace: &str) -> Api<DynamicObject> {
+        devices(&self.client, namespace)
+    }
+
+    /// Where a device that asks for this namespace goes.
+    fn target(&self, asked: Option<&str>) -> &str {
+        let served = self.namespaces.iter().find(|namespace| asked == Some(namespace.as_str()));
+        served.unwrap_or(&self.namespaces[0])
+    }
+
+    async fn events(&self, known: &Known, content: &Value) -> Result<()> {
+        let all: Vec<Said> = content["events"].as_array().into_iter().flatten().map(Said::of).collect();
+        if all.is_empty() {
+            return Ok(());
+        }
+        let (mut stored, mut lost) = (Vec::new(), 0);
+        {
+            let mut allowances = self.allowances.lock().unwrap_or_else(PoisonError::into_inner);
+            let fresh = || Allowance::new(EVENTS, REFILL);
+            let allowance = allowances.entry(known.uid.clone()).or_insert_with(fresh);
+            for said in all {
+                match allowance.take() {
+                    true => stored.push(said),
+                    false => lost += 1,
+                }
+            }
+        }
+        if lost > 0 {
+            self.journal.say(&format!("{}: {lost} events are lost: there were too many", known.name));
+        }
+        let api = Api::namespaced(self.client.clone(), &known.namespace);
+        try_join_all(stored.iter().map(|said| events::store(&api, known, said, now()))).await?;
+        Ok(())
+    }
+
+    async fn try_register(&self, device: &Device, status: &Value, hardware: &Value) -> Result<(), Refusal> {
+        let api = self.devices(&device.namespace);
+        for _ in 0..TRIES {
+            let object = api.get(&device.id).await.context("failed to read its EdgeDevice")?;
+            let version = object.metadata.resource_version.clone();
+            let known = Known::of(object);
+            let is_same = Some(&known.uid) == device.uid.as_ref();
+            if !is_same || (device.stage == Stage::Approved && known.stage() != Stage::Approved) {
+                return Err(Refusal::Taken);
+            }
+            // First what doesn't give the device away: who fails after it can try again.
+            let version = match membership::marks(&known, hardware) {
+                None => version,
+                Some(mut marks) => {
+                    marks["metadata"]["resourceVersion"] = json!(version);
+                    match api.patch(&device.id, &PatchParams::default(), &Patch::Merge(marks)).await {
+                        Err(error) if is_conflict(&error) => continue,
+                        patched => {
+                            patched.context("failed to write its EdgeDevice")?.metadata.resource_version
+                        }
+                    }
+                }
+            };
+            let status = json!({"metadata": {"resourceVersion": version}, "status": status});
+            match api.patch_status(&device.id, &PatchParams::default(), &Patch::Merge(status)).await {
+                Err(error) if is_conflict(&error) => continue,
+                patched => patched.context("failed to write the status of its EdgeDevice")?,
+            };
+            return Ok(());
+        }
+        Err(anyhow!("its EdgeDevice changes all the time").into())
+    }
+}
+
+/// The EdgeDevices of a namespace.
+fn devices(client: &Client, namespace: &str) -> Api<DynamicObject> {
+    Api::namespaced_with(client.clone(), namespace, &ApiResource::erase::<EdgeDevice>(&()))
+}
+
+fn is_conflict(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if status.is_conflict())
+}
+
+fn is_missing(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if status.is_not_found())
+}
+
+/// No device waits longer than that.
+async fn in_time<T, E: From<anyhow::Error>>(work: impl Future<Output = Result<T, E>>) -> Result<T, E> {
+    let late = || anyhow!("the API server doesn't answer within {} seconds", PATIENCE.as_secs());
+    tokio::time::timeout(PATIENCE, work).await.unwrap_or_else(|_| Err(late().into()))
+}
+
+impl Store for Kubernetes {
+    async fn find(&self, id: &str, namespace: Option<&str>) -> Result<Option<Device>> {
+        if let Some(known) = self.known(id, namespace) {
+            return Ok(Some(known.device()));
+        }
+        let Some(request) = self.caches.requests.get(&self.home, id) else { return Ok(None) };
+        let spec = &request["spec"];
+        let stage = if spec["refused"] == true { Stage::Refused } else { Stage::Waiting };
+        let namespace = self.target(spec["targetNamespace"].as_str()).to_owned();
+        Ok(Some(Device { id: id.to_owned(), namespace, stage, uid: None }))
+    }
+
+    async fn ask(&self, id: &str, content: &Value) -> Result<()> {
+        let spec = EdgeDeviceSignedRequestSpec {
+            target_namespace: Some(self.target(content["target_namespace"].as_str()).to_owned()),
+            approved: self.approves,
+            features: Some(beat::camel(&content["features"])).filter(Value::is_object),
+            ..EdgeDeviceSignedRequestSpec::default()
+        };
+        let request = EdgeDeviceSignedRequest::new(id, spec);
+        let api: Api<EdgeDeviceSignedRequest> = Api::namespaced(self.client.clone(), &self.home);
+        let creating = async {
+            match api.create(&PostParams::default(), &request).await {
+                Err(kube::Error::Api(status)) if status.is_already_exists() => Ok(()),
+                created => created.map(drop).context("failed to store its request"),
+            }
+        };
+        in_time(creating).await?;
+        if !self.approves {
+            let home = &self.home;
+            self.journal.say(&format!(
+                "{id} asks to be let in: kubectl -n {home} patch edsr {id} --type merge -p '{{\"spec\":{{\"approved\":true}}}}'"
+            ));
+        }
+        Ok(())
+    }
+
+    async fn register(&self, device: &Device, signed: &Signed, hardware: &Value) -> Result<(), Refusal> {
+        let ends = Timestamp::from_second(signed.ends.unix_timestamp())?;
+        let mut status = json!({"certificate": {"serial": signed.serial, "notAfter": Time(ends)}});
+        if device.stage == Stage::Approved {
+            status["phase"] = "Registered".into();
+        }
+        if hardware.is_object() {
+            status["hardware"] = beat::camel(hardware);
+        }
+        in_time(self.try_register(device, &status, hardware)).await
+    }
+
+    async fn heartbeat(&self, device: &Device, content: &Value) -> Result<()> {
+        let known = self.the(device)?;
+        in_time(self.events(&known, content)).await?;
+        let count = self.caches.devices.len();
+        let Some(status) = beat::patch(&known, content, Timestamp::now(), count) else { return Ok(()) };
+        let api = self.devices(&known.namespace);
+        let patch = Patch::Merge(json!({"status": status}));
+        let params = PatchParams::default();
+        let patching = async {
+            api.patch_status(&known.name, &params, &patch).await.context("failed to write its status")
+        };
+        in_time(patching).await.map(drop)
+    }
+
+    async fn configuration(&self, device: &Device) -> Result<Value> {
+        let known = self.the(device)?;
+        let plan = self.plans.of(&self.caches, &known).map_err(|error| anyhow!(error))?;
+        let mut content = plan.content.clone();
+        content["device_id"] = device.id.as_str().into();
+        content["version"] = plan.version.as_str().into();
+        Ok(content)
+    }
+
+    async fn dismiss(&self, device: &Device) -> Result<()> {
+        let known = self.the(device)?;
+        in_time(membership::release(&self.client, &self.home, &known)).await
+    }
 }

@@ -30,7 +30,6 @@ use super::{Free, anything, conditions};
         json_path = ".metadata.labels['flotta/member-of']",
         priority = 1
     ),
-    printcolumn(name = "Agent", type_ = "string", json_path = ".status.agentVersion", priority = 1),
     printcolumn(name = "Last seen", type_ = "date", json_path = ".status.lastSeenTime"),
     printcolumn(
         name = "Certificate",
@@ -44,23 +43,31 @@ use super::{Free, anything, conditions};
 #[serde(rename_all = "camelCase", default)]
 pub(crate) struct EdgeDeviceSpec {
     /// How often it says how it is, and whether it describes its hardware.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) heartbeat: Option<Heartbeat>,
     /// Lists of conditions over what programs on the device measure.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) profiles: Option<Vec<Profile>>,
     /// Handed on. The agent leaves mounts to workloads.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) mounts: Option<Vec<Mount>>,
     /// Handed on. The agent leaves the operating system alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) os_information: Option<OsInformation>,
     /// Taken without effect: the agent leaves storage to workloads.
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "anything")]
     pub(crate) storage: Free,
     /// Taken without effect: the agent leaves metrics to workloads.
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "anything")]
     pub(crate) metrics: Free,
     /// Taken without effect: the agent leaves logs to workloads.
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "anything")]
     pub(crate) log_collection: Free,
     /// When it asked to be let in.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) request_time: Option<Time>,
 }
 
@@ -153,10 +160,7 @@ pub(crate) struct EdgeDeviceStatus {
     /// The version of the configuration that it applied last.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) last_synced_resource_version: Option<String>,
-    /// The agent's version.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) agent_version: Option<String>,
-    /// `Configured`: what is meant for it can be sent. `Connected`: it is heard of.
+    /// `Connected`: it is heard of.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "conditions")]
     pub(crate) conditions: Vec<Condition>,

@@ -4,6 +4,9 @@
 //! What is written for a device is passed on as it is written, so most of it is free-form here: what a device can't do
 //! is said in a resource's status, by the agent's own readers.
 
+// each column of a table has a name and a type
+#![allow(clippy::duplicated_attributes)]
+
 mod device;
 mod request;
 mod set;
@@ -17,7 +20,7 @@ use kube::CustomResourceExt;
 use schemars::{Schema, SchemaGenerator, json_schema};
 use serde_json::Value;
 
-pub(crate) use device::{Certificate, EdgeDevice, EdgeDeviceSpec, EdgeDeviceStatus, WorkloadState};
+pub(crate) use device::{EdgeDevice, EdgeDeviceSpec, EdgeDeviceStatus, WorkloadState};
 pub(crate) use request::{
     EdgeDeviceSignedRequest, EdgeDeviceSignedRequestSpec, EdgeDeviceSignedRequestStatus,
 };
@@ -109,10 +112,26 @@ pub(crate) fn condition(
         reason: reason.to_owned(),
         message: message.to_owned(),
         last_transition_time: same
-            .map_or_else(|| super::now(), |condition| condition.last_transition_time.clone()),
+            .map_or_else(super::now, |condition| condition.last_transition_time.clone()),
         observed_generation: generation,
     }
 }
 
 /// What an optional object says.
 type Free = Option<Value>;
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, path::Path};
+
+    use super::documents;
+
+    #[test]
+    fn the_definitions_that_are_checked_in_are_those_of_the_types() {
+        let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/crds");
+        for (name, text) in documents().unwrap() {
+            let kept = fs::read_to_string(dir.join(&name)).unwrap_or_default();
+            assert!(kept == text, "deploy/crds/{name} is old: run `flotta-edge-api crds deploy/crds`");
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! All that is watched, and who is told of changes.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering::Relaxed},
+};
+
+use kube::{
+    Api, Client,
+    core::{ApiResource, DynamicObject},
+};
+use serde_json::Value;
+use tokio::sync::{Notify, watch};
+
+use super::{
+    cache::{Cache, Watch},
+    known::Known,
+    resources::{EdgeDevice, EdgeDeviceSet, EdgeDeviceSignedRequest, EdgeWorkload},
+};
+use crate::{configuration::Resources, journal::Journal};
+
+/// What is watched.
+#[derive(Default)]
+pub(crate) struct Caches {
+    pub(crate) devices: Arc<Cache<Known>>,
+    pub(crate) requests: Arc<Cache<Value>>,
+    pub(crate) sets: Arc<Cache<Value>>,
+    pub(crate) workloads: Arc<Cache<Value>>,
+    config_maps: Arc<Cache<Value>>,
+    secrets: Arc<Cache<Value>>,
+    /// How often what is meant for devices has changed.
+    pub(crate) revision: AtomicU64,
+    /// A request or a device has changed.
+    pub(crate) membership: Notify,
+    /// Anything has.
+    pub(crate) anything: Notify,
+}
+
+impl Caches {
+    /// Watches `home`, where requests are, and the namespaces of devices. What comes back has to become true.
+    pub(crate) fn watch(
+        self: &Arc<Self>,
+        client: &Client,
+        home: &str,
+        namespaces: &[String],
+        journal: &Arc<Journal>,
+    ) -> Vec<watch::Receiver<bool>> {
+        let core = |kind, plural: &str| ApiResource {
+            plural: plural.to_owned(),
+            ..ApiResource::from_gvk(&kube::core::GroupVersionKind::gvk("", "v1", kind))
+        };
+        let mut all = vec![self.start(
+            (client, home, journal),
+            ApiResource::erase::<EdgeDeviceSignedRequest>(&()),
+            &self.requests,
+            value,
+            |caches| caches.membership.notify_one(),
+        )];
+        for namespace in namespaces {
+            let place = (client, namespace.as_str(), journal);
+            let devices = ApiResource::erase::<EdgeDevice>(&());
+            all.push(self.start(place, devices, &self.devices, Known::of, |caches| {
+                caches.membership.notify_one();
+                caches.anything.notify_one();
+            }));
+            let meant = [
+                (ApiResource::erase::<EdgeDeviceSet>(&()), &self.sets),
+                (ApiResource::erase::<EdgeWorkload>(&()), &self.workloads),
+                (core("ConfigMap", "configmaps"), &self.config_maps),
+                (core("Secret", "secrets"), &self.secrets),
+            ];
+            for (resource, cache) in meant {
+                all.push(self.start(place, resource, cache, value, |caches| {
+                    caches.revision.fetch_add(1, Relaxed);
+                    caches.anything.notify_one();
+                }));
+            }
+        }
+        all
+    }
+
+    fn start<T: Send + Sync + 'static>(
+        self: &Arc<Self>,
+        (client, namespace, journal): (&Client, &str, &Arc<Journal>),
+        resource: ApiResource,
+        cache: &Arc<Cache<T>>,
+        read: fn(DynamicObject) -> T,
+        tell: fn(&Self),
+    ) -> watch::Receiver<bool> {
+        let caches = Arc::clone(self);
+        let watch = Watch {
+            api: Api::namespaced_with(client.clone(), namespace, &resource),
+            namespace: namespace.to_owned(),
+            cache: Arc::clone(cache),
+            read,
+            changed: Arc::new(move || tell(&caches)),
+            journal: Arc::clone(journal),
+        };
+        watch.start(resource.plural)
+    }
+
+    /// What is in a namespace.
+    pub(crate) fn view<'a>(&'a self, namespace: &'a str) -> View<'a> {
+        View { caches: self, namespace }
+    }
+}
+
+/// As a file would have it, without what only the API server needs.
+fn value(mut object: DynamicObject) -> Value {
+    object.metadata.managed_fields = None;
+    let last_applied = "kubectl.kubernetes.io/last-applied-configuration";
+    if let Some(annotations) = &mut object.metadata.annotations {
+        annotations.remove(last_applied);
+    }
+    serde_json::to_value(object).unwrap_or_default()
+}
+
+/// What is in a namespace.
+pub(crate) struct View<'a> {
+    caches: &'a Caches,
+    namespace: &'a str,
+}
+
+impl Resources for View<'_> {
+    fn workloads(&self) -> Vec<Arc<Value>> {
+        self.caches.workloads.of(self.namespace)
+    }
+
+    fn config_map(&self, name: &str) -> Option<Arc<Value>> {
+        self.caches.config_maps.get(self.namespace, name)
+    }
+
+    fn secret(&self, name: &str) -> Option<Arc<Value>> {
+        self.caches.secrets.get(self.namespace, name)
+    }
+}

@@ -1,0 +1,114 @@
+//! What devices are sent. Many get the same: it is made once, and made again after a change.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError, atomic::Ordering::Relaxed},
+};
+
+use serde_json::Value;
+
+use super::{caches::Caches, known::Known, resources::MEMBER_OF};
+use crate::configuration;
+
+/// More than this are forgotten: each device may have one of its own.
+const MOST: usize = 2000;
+
+/// A configuration, but for the device's id.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    pub(crate) content: Value,
+    /// Another content has another one, the same content the same one, on every replica.
+    pub(crate) version: String,
+}
+
+type Made = Result<Arc<Plan>, String>;
+
+/// Namespace, settings, and the names of the workloads.
+type Key = (String, String, Vec<String>);
+
+/// Those that were made since the last change.
+pub(crate) struct Plans {
+    /// Seconds between heartbeats where nothing else is said.
+    period: i64,
+    made: Mutex<(u64, HashMap<Key, Made>)>,
+}
+
+impl Plans {
+    pub(crate) fn new(period: i64) -> Self {
+        Self { period, made: Mutex::default() }
+    }
+
+    /// The device's.
+    ///
+    /// # Errors
+    /// What is missing.
+    pub(crate) fn of(&self, caches: &Caches, known: &Known) -> Made {
+        // before anything is looked at: what changes meanwhile is made again
+        let revision = caches.revision.load(Relaxed);
+        let view = caches.view(&known.namespace);
+        // One that is being deleted has none any more.
+        let chosen = match known.deleted {
+            Some(_) => Vec::new(),
+            None => configuration::choose(&view, &known.name, &known.labels),
+        };
+        let spec = self.settings(caches, known);
+        let names = chosen.iter().map(|workload| name(workload)).collect();
+        let key = (known.namespace.clone(), spec.to_string(), names);
+        {
+            let made = &mut *self.made.lock().unwrap_or_else(PoisonError::into_inner);
+            if made.0 != revision || made.1.len() >= MOST {
+                *made = (revision, HashMap::new());
+            }
+            if let Some(made) = made.1.get(&key) {
+                return made.clone();
+            }
+        }
+        let device = configuration::Device {
+            namespace: &known.namespace,
+            spec: &spec,
+            period: self.period,
+            ordered: true,
+        };
+        let plan = configuration::assemble(&view, &chosen, &device)
+            .map(|content| Arc::new(Plan { version: version(&content), content }))
+            .map_err(|error| format!("{error:#}"));
+        let made = &mut *self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        if made.0 == revision {
+            made.1.insert(key, plan.clone());
+        }
+        plan
+    }
+
+    /// The device's own, over which its set's win.
+    fn settings(&self, caches: &Caches, known: &Known) -> Value {
+        let mut spec = known.spec.clone();
+        let set = known.labels.get(MEMBER_OF).and_then(|name| caches.sets.get(&known.namespace, name));
+        if let Some(set) = set {
+            if !spec.is_object() {
+                spec = Value::Object(serde_json::Map::new());
+            }
+            for (key, value) in set["spec"].as_object().into_iter().flatten() {
+                if !value.is_null() {
+                    spec[key] = value.clone();
+                }
+            }
+        }
+        // It changes nothing for the device.
+        if let Some(spec) = spec.as_object_mut() {
+            spec.remove("requestTime");
+        }
+        spec
+    }
+}
+
+fn name(resource: &Value) -> String {
+    resource["metadata"]["name"].as_str().unwrap_or_default().to_owned()
+}
+
+/// FNV-1a, which is the same everywhere.
+fn version(content: &Value) -> String {
+    let hash = content.to_string().bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    format!("{hash:016x}")
+}
