@@ -279,7 +279,7 @@ impl Agent {
         }
         self.agenda.extend(self.deployments.names());
         if !self.context.partial && unreadable.is_empty() {
-            self.context.forget_all_but(self.workloads.values().filter_map(Tracked::wanted).collect());
+            self.context.forget_all_but(self.workloads.values().filter_map(|it| it.wanted()).collect());
         }
         self.evictions.pardon(&mut self.workloads);
     }
@@ -368,11 +368,11 @@ impl Agent {
 
     /// Orders the removal of images that nothing needs any more.
     fn discard_images(&mut self) {
-        let is_moving = |tracked: &Tracked| tracked.unreadable || tracked.is_terminating();
+        let is_moving = |tracked: &Box<Tracked>| tracked.unreadable || tracked.is_terminating();
         if self.context.partial || !self.sources.any_known() || self.workloads.values().any(is_moving) {
             return; // what is needed isn't known, or is about to change: another look will come
         }
-        let wanted = self.workloads.values().filter_map(Tracked::wanted);
+        let wanted = self.workloads.values().filter_map(|it| it.wanted());
         let kept = self.context.fallbacks.values().map(|it| &it.good);
         let contents = wanted.chain(kept).map(|workload| &workload.content);
         let used = gather(contents.flat_map(|it| it.images().map(|image| (it.engine, image))));

@@ -42,6 +42,12 @@ impl<const N: usize> From<[&str; N]> for Field {
     }
 }
 
+impl From<&[&str]> for Field {
+    fn from(keys: &[&str]) -> Self {
+        Self(keys.iter().map(|key| Step::from(*key)).collect())
+    }
+}
+
 impl fmt::Display for Field {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (position, step) in self.0.iter().enumerate() {

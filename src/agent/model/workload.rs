@@ -309,6 +309,24 @@ impl Workload {
         }
     }
 
+    /// The same with another content, and the id that this gives it.
+    #[must_use]
+    pub fn with(&self, content: Content) -> Self {
+        let Self { id, hash, content, .. } = Self::new(content);
+        Self {
+            id,
+            hash,
+            content,
+            restart: self.restart,
+            schedule: self.schedule.clone(),
+            grace: self.grace,
+            deadline: self.deadline,
+            retries: self.retries,
+            profiles: self.profiles.clone(),
+            probes: self.probes.clone(),
+        }
+    }
+
     /// Whether it always runs, and not only at certain times.
     pub fn is_service(&self) -> bool {
         matches!(self.schedule, Schedule::Service(_))

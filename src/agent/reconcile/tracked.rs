@@ -107,17 +107,17 @@ pub(super) struct Restart {
     pub(super) asker: Option<(Asker, Duration)>,
 }
 
-/// By the workload's name.
-pub(in crate::agent) type Workloads = BTreeMap<Arc<str>, Tracked>;
+/// By the workload's name. Boxed, as a tree's nodes are half empty.
+pub(in crate::agent) type Workloads = BTreeMap<Arc<str>, Box<Tracked>>;
 
 /// The workload whose wanted content has this id.
 pub(in crate::agent) fn of<'a>(workloads: &'a Workloads, id: &WorkloadId) -> Option<&'a Tracked> {
-    workloads.values().find(|tracked| tracked.wants(id))
+    workloads.values().map(Box::as_ref).find(|tracked| tracked.wants(id))
 }
 
 impl Tracked {
-    pub(in crate::agent) fn new(name: Arc<str>) -> Self {
-        Self { name, ..Self::default() }
+    pub(in crate::agent) fn new(name: Arc<str>) -> Box<Self> {
+        Box::new(Self { name, ..Self::default() })
     }
 
     pub(in crate::agent) fn name(&self) -> &str {

@@ -18,7 +18,7 @@ use crate::agent::{
         time::Now,
     },
     profile::Conditions,
-    reconcile::{Tracked, Workloads},
+    reconcile::Workloads,
     sources::Sources,
 };
 
@@ -69,7 +69,7 @@ impl Everything<'_> {
         let names: BTreeSet<&Arc<str>> = gather(self.workloads.keys().chain(self.deployments.all_names()));
         let shown = |name: &&Arc<str>| {
             let name: &str = name;
-            let wanted = self.workloads.get(name).and_then(Tracked::wanted);
+            let wanted = self.workloads.get(name).and_then(|it| it.wanted());
             let wanted = wanted.or_else(|| self.deployments.wanted(name));
             let view = View {
                 now: self.now,
@@ -102,7 +102,7 @@ impl Everything<'_> {
 
     /// In the server's sense.
     pub(in crate::agent) fn is_degraded(&self) -> bool {
-        let pods = self.workloads.values().map(Tracked::status);
+        let pods = self.workloads.values().map(|it| it.status());
         pods.chain(self.deployments.statuses()).any(|status| status == WorkloadStatus::Crashed)
             || self.context.fallbacks.values().any(|it| it.failed.is_some())
             || self.sources.is_any_unreadable()

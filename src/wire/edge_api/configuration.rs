@@ -11,7 +11,7 @@ use crate::{
         confidential::Confidential,
         gather::gather,
         notice::Problem,
-        workload::{Desired, Profile, Workload},
+        workload::{Content, Desired, Profile, Workload},
     },
     wire::{
         field::{Field, Finding, Step},
@@ -218,7 +218,7 @@ fn all_workloads(
         }
         let mut warn = |warning: &str| problems.push(format!("{subject}: {warning}").into());
         match workload(value, device, secrets, &budget, &mut warn) {
-            Ok(workload) => desired.workloads.push(Arc::new(workload)),
+            Ok(workload) => desired.workloads.push(workload),
             Err(problem) => {
                 let workload = (!name.is_empty()).then(|| name.to_owned());
                 desired.unreadable.extend(workload.clone());
@@ -236,7 +236,7 @@ fn workload(
     secrets: &[&Secret],
     budget: &Cell<usize>,
     warn: &mut dyn FnMut(&str),
-) -> Result<Workload, String> {
+) -> Result<Arc<Workload>, String> {
     let text = value["specification"].as_str().ok_or("specification: is no text")?;
     let specification =
         yaml::parse_within(text, budget).map_err(|error| format!("specification: {error}"))?;
@@ -268,16 +268,17 @@ fn workload(
     });
     let was_accepted = strictness.was_accepted && value[UNREADABLE] != true;
     let strictness = Strictness { was_accepted, ..strictness };
-    let (mut manifest, findings) = resource::read_workload(document, strictness).map_err(|found| {
+    let (manifest, findings) = resource::read_workload(document, strictness).map_err(|found| {
         // the first ones tell enough
         let told: Vec<String> = found.iter().take(3).map(&say).collect();
         told.join("; ")
     })?;
     let auth = &value["imageRegistries"]["authFile"];
+    let mut changed = None;
     if !auth.is_null() && auth != "" {
         let checked = auth.as_str().map_or_else(|| Err("is no text".to_owned()), registry::check);
         checked.map_err(|why| format!("imageRegistries.authFile: {why}"))?;
-        manifest.content.auth = Confidential(auth.clone());
+        changed = Some(Content { auth: Confidential(auth.clone()), ..manifest.workload.content.clone() });
     }
     for finding in &findings {
         warn(&say(finding));
@@ -292,9 +293,9 @@ fn workload(
         maps.insert(map.name.clone(), map);
     }
     // they were chosen for this workload, whatever namespace they name
-    let namespace = manifest.content.namespace.as_str();
+    let namespace = manifest.workload.content.namespace.as_str();
     let maps = gather(maps.iter().map(|(name, map)| ((namespace, name.as_str()), map)));
-    assemble::finish(&manifest, &maps, secrets, (device, None)).map_err(|finding| say(&finding))
+    assemble::finish(&manifest, changed, &maps, secrets, (device, None)).map_err(|finding| say(&finding))
 }
 
 /// As a person writes what is to reach the pod; the server has stripped the prefix.

@@ -63,20 +63,19 @@ pub fn assemble(documents: &[&Document], broken: &[Broken], device_id: &str) -> 
     for document in unique {
         let Resource::Workload(manifest) = &document.resource else { continue };
         if !is_for(manifest, device, device_id) {
-            desired.elsewhere.push(manifest.content.name.clone());
+            desired.elsewhere.push(manifest.workload.name().to_owned());
             continue;
         }
         if manifest.is_off {
             continue;
         }
         let served = serving.serve(manifest, &mut problems);
-        let manifest = served.as_ref().unwrap_or(manifest);
         let labels = device.map_or(&none, |device| &device.labels);
         let node = (device_id, Some(labels));
-        match finish(manifest, &maps, &secrets, node) {
-            Ok(workload) => desired.workloads.push(Arc::new(workload)),
+        match finish(manifest, served, &maps, &secrets, node) {
+            Ok(workload) => desired.workloads.push(workload),
             Err(finding) => {
-                desired.unreadable.push(manifest.content.name.clone());
+                desired.unreadable.push(manifest.workload.name().to_owned());
                 problems.push(document.problem(Severity::Error, finding));
             }
         }
@@ -177,41 +176,41 @@ fn is_for(manifest: &WorkloadManifest, device: Option<&Device>, device_id: &str)
 }
 
 /// The workload with the `ConfigMap`s and `Secret`s that it names, on the device of this id and with these labels.
+/// `changed`: its content with what others than its author add.
 pub(in crate::wire) fn finish(
     manifest: &WorkloadManifest,
+    changed: Option<Content>,
     maps: &BTreeMap<(&str, &str), &ConfigMap>,
     secrets: &[&Secret],
     (device_id, labels): (&str, Option<&BTreeMap<String, String>>),
-) -> Result<Workload, Finding> {
-    if let Some(node) = manifest.node.as_ref().filter(|_| manifest.content.engine != Engine::Kubernetes) {
-        node.check(device_id, labels, &manifest.at)?;
+) -> Result<Arc<Workload>, Finding> {
+    let written = &manifest.workload;
+    let at = || Field::from(manifest.at);
+    if let Some(node) = manifest.node.as_ref().filter(|_| written.content.engine != Engine::Kubernetes) {
+        node.check(device_id, labels, &at())?;
     }
-    let workload = Workload {
-        restart: manifest.restart,
-        schedule: manifest.schedule.clone(),
-        grace: manifest.grace,
-        deadline: manifest.deadline,
-        retries: manifest.retries,
-        profiles: manifest.profiles.clone(),
-        probes: manifest.probes.clone(),
-        ..Workload::new(content(manifest, maps, secrets)?)
+    let workload = match content(manifest, changed, maps, secrets)? {
+        Some(content) => Arc::new(written.with(content)),
+        None => Arc::clone(written),
     };
     match libpod::problem(&workload) {
         None => Ok(workload),
-        Some((field, message)) => {
-            let steps = manifest.at.0.iter().cloned().chain(field.0);
-            Err(Finding { field: Field(steps.collect()), message })
-        }
+        Some((field, message)) => Err(Finding { field, message }.below(&at())),
     }
 }
 
-/// What shapes it, with all that it names.
+/// What shapes it, with all that it names; none, if that is what its author wrote.
 fn content(
     manifest: &WorkloadManifest,
+    changed: Option<Content>,
     maps: &BTreeMap<(&str, &str), &ConfigMap>,
     secrets: &[&Secret],
-) -> Result<Content, Finding> {
-    let namespace = manifest.content.namespace.as_str();
+) -> Result<Option<Content>, Finding> {
+    if manifest.uses.is_empty() && manifest.registries.is_none() {
+        return Ok(changed);
+    }
+    let written = &manifest.workload.content;
+    let namespace = written.namespace.as_str();
     let is_seen = |secret: &Secret| secret.namespace.is_empty() || secret.namespace == namespace;
     let secret_of = |name: &str| secrets.iter().find(|secret| secret.name == name && is_seen(secret));
     let missing = |field: &Field, what: &str, name: &str| {
@@ -240,10 +239,8 @@ fn content(
             _ => return Err(missing(field, what, name)),
         }
     }
-    let mut content = Content {
-        config_maps: used_maps.into_values().map(|map| map.whole.clone()).collect(),
-        ..manifest.content.clone()
-    };
+    let mut content = changed.unwrap_or_else(|| written.clone());
+    content.config_maps = used_maps.into_values().map(|map| map.whole.clone()).collect();
     if !used_secrets.is_empty() {
         content.secrets = Confidential(used_secrets.into());
     }
@@ -254,7 +251,7 @@ fn content(
             Finding { field: field.clone(), message }
         })?;
     }
-    Ok(content)
+    Ok(Some(content))
 }
 
 /// The credentials for image registries in a `Secret`.

@@ -30,7 +30,7 @@ impl Document {
     pub fn key(&self) -> (&'static str, &str, &str) {
         match &self.resource {
             Resource::Device(device) => ("EdgeDevice", "", &device.name),
-            Resource::Workload(workload) => ("EdgeWorkload", "", &workload.content.name),
+            Resource::Workload(workload) => ("EdgeWorkload", "", workload.workload.name()),
             Resource::ConfigMap(map) => ("ConfigMap", &map.namespace, &map.name),
             Resource::Secret(secret) => ("Secret", &secret.namespace, &secret.name),
             Resource::Service(service) => ("Service", &service.namespace, &service.name),
@@ -53,7 +53,7 @@ impl Document {
             None => self.source.problem(&self.file, severity, finding),
         };
         if let Resource::Workload(workload) = &self.resource {
-            problem.workload = Some(workload.content.name.clone());
+            problem.workload = Some(workload.workload.name().to_owned());
         }
         problem
     }

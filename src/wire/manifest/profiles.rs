@@ -119,11 +119,12 @@ impl TryFrom<WorkloadProfileFields> for WorkloadProfile {
 
     fn try_from(fields: WorkloadProfileFields) -> Result<Self, String> {
         let name = listed(fields.name);
-        let conditions: Vec<_> = fields.conditions.into_iter().flatten().map(|listed| listed.0).collect();
+        // exactly as long as they are: they stay
+        let conditions: Box<[_]> = fields.conditions.into_iter().flatten().map(|listed| listed.0).collect();
         if conditions.is_empty() {
             return Err(format!("`{name}` lists no condition, so the workload could never run"));
         }
-        Ok(Self(ListedProfile { name, conditions }))
+        Ok(Self(ListedProfile { name, conditions: conditions.into() }))
     }
 }
 

@@ -1,7 +1,7 @@
 //! The resources a person writes, from JSON to valid types. Their shapes are those of Flotta's custom resource
 //! definitions (`management.project-flotta.io/v1alpha1`).
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc};
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -18,9 +18,8 @@ use super::{
 use crate::{
     agent::model::{
         confidential::Confidential,
-        probe::Probes,
         schedule::{Cron, Schedule},
-        workload::{Content, Engine, ListedProfile, Profile, RestartPolicy},
+        workload::{Content, Engine, Profile, RestartPolicy, Workload},
     },
     wire::{
         field::{Field, Finding},
@@ -67,21 +66,14 @@ pub(in crate::wire) struct Device {
 #[derive(Debug, Clone, PartialEq)]
 pub(in crate::wire) struct WorkloadManifest {
     pub(super) kind: &'static str,
-    /// Where the specification stands.
-    pub(super) at: Field,
+    /// Where the specification stands: names of fields.
+    pub(super) at: &'static [&'static str],
     /// Nothing of it is to run, as its author says.
     pub(super) is_off: bool,
     pub(super) device: Option<String>,
     pub(super) selector: Option<Selector>,
-    /// Still without them.
-    pub(in crate::wire) content: Content,
-    pub(super) restart: RestartPolicy,
-    pub(super) grace: Duration,
-    pub(super) deadline: Option<Duration>,
-    pub(super) retries: Option<u32>,
-    pub(super) schedule: Schedule,
-    pub(super) profiles: Vec<ListedProfile>,
-    pub(super) probes: Vec<Probes>,
+    /// Still without them; shared with what is to run where nothing is added.
+    pub(in crate::wire) workload: Arc<Workload>,
     pub(super) uses: Vec<Use>,
     /// The `Secret` with the credentials for image registries, and where it is named.
     pub(super) registries: Option<(String, Field)>,
@@ -322,7 +314,8 @@ pub(in crate::wire) fn read_workload(
 ) -> Result<(WorkloadManifest, Vec<Finding>), Vec<Finding>> {
     const LEFT: [&str; 4] = ["spec.data", "spec.logCollection", "spec.metrics", "spec.pod.spec"];
     let (WorkloadDocument { metadata, mut spec }, mut findings) = typed(&document, &LEFT)?;
-    let pod_field = Field::from(["spec", "pod", "spec"]);
+    const AT: [&str; 3] = ["spec", "pod", "spec"];
+    let pod_field = Field::from(AT);
     let mut cron = spec.cron.take().and_then(|cron| cron.0);
     let engine = match spec.kind {
         Kind::Pod => Engine::Podman { rootless: spec.rootless.unwrap_or(false) },
@@ -341,42 +334,44 @@ pub(in crate::wire) fn read_workload(
         warn_of(cron, retry, &Field::from(["spec", "cron"]), &mut findings);
     }
     let registries = registries(spec.image_registries.as_ref())?;
-    let profiles: Vec<ListedProfile> =
-        spec.profiles.unwrap_or_default().into_iter().map(|profile| profile.0).collect();
+    // exactly as long as they are: they stay
+    let profiles: Box<[_]> = spec.profiles.into_iter().flatten().map(|profile| profile.0).collect();
     let rootless = spec.rootless.unwrap_or(false);
     let probes = pod::probes(&pod, &pod_field, rootless, &mut findings);
+    let content = Content {
+        name: metadata.name.0,
+        namespace: namespace(metadata.namespace),
+        engine,
+        labels: for_the_pod(metadata.labels),
+        annotations: for_the_pod(metadata.annotations),
+        config_maps: Vec::new(),
+        secrets: Confidential::default(),
+        auth: Confidential::default(),
+        aliases: Vec::new(),
+        specification: document.pointer_mut("/spec/pod/spec").map(Value::take).unwrap_or_default().into(),
+    };
     let manifest = WorkloadManifest {
         kind: "EdgeWorkload",
-        at: pod_field.clone(),
+        at: &AT,
         is_off: false,
         device: spec.device.filter(|name| !name.is_empty()),
         selector: spec.device_selector,
-        restart: pod::restart(&pod),
-        grace: pod::grace(&pod),
-        deadline: pod::deadline(&pod),
-        retries: None,
         uses: pod::uses(&pod, &pod_field),
-        node: (!strictness.was_accepted).then_some(Node { name: pod.node_name, selector: pod.node_selector }),
         notes: found.notes,
         registries: registries.map(|name| (name, Field::from(REGISTRIES))),
-        schedule: match cron {
-            Some(cron) => Schedule::Cron(cron),
-            None => Schedule::Service(spec.retry.map(|retry| retry.0).unwrap_or_default()),
-        },
-        profiles,
-        probes,
-        content: Content {
-            name: metadata.name.0,
-            namespace: namespace(metadata.namespace),
-            engine,
-            labels: for_the_pod(metadata.labels),
-            annotations: for_the_pod(metadata.annotations),
-            config_maps: Vec::new(),
-            secrets: Confidential::default(),
-            auth: Confidential::default(),
-            aliases: Vec::new(),
-            specification: document.pointer_mut("/spec/pod/spec").map(Value::take).unwrap_or_default().into(),
-        },
+        workload: Arc::new(Workload {
+            restart: pod::restart(&pod),
+            grace: pod::grace(&pod),
+            deadline: pod::deadline(&pod),
+            schedule: match cron {
+                Some(cron) => Schedule::Cron(cron),
+                None => Schedule::Service(spec.retry.map(|retry| retry.0).unwrap_or_default()),
+            },
+            profiles: profiles.into(),
+            probes,
+            ..Workload::new(content)
+        }),
+        node: (!strictness.was_accepted).then_some(Node { name: pod.node_name, selector: pod.node_selector }),
     };
     Ok((manifest, findings))
 }

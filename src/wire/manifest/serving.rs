@@ -10,7 +10,7 @@ use super::{
     resource::{Leading, Service, WorkloadManifest},
 };
 use crate::{
-    agent::model::workload::{Engine, Workload},
+    agent::model::workload::{Content, Engine, Workload},
     wire::{
         field::{Field, Finding},
         json::{items, set},
@@ -36,28 +36,29 @@ impl<'a> Serving<'a> {
         Self { services, lead: BTreeSet::new() }
     }
 
-    /// The workload with what all `Service`s add that select it; none, if none does.
+    /// The workload's content with what all `Service`s add that select it; none, if none does.
     pub(super) fn serve(
         &mut self,
         manifest: &WorkloadManifest,
         problems: &mut Vec<Problem>,
-    ) -> Option<WorkloadManifest> {
-        if manifest.content.engine == Engine::Kubernetes {
+    ) -> Option<Content> {
+        let written = &manifest.workload.content;
+        if written.engine == Engine::Kubernetes {
             return None; // the cluster has Services of its own
         }
-        let mut served: Option<(WorkloadManifest, Value)> = None;
+        let mut served: Option<(Content, Value)> = None;
         for (index, (document, service)) in self.services.iter().enumerate() {
-            if !selects(service, manifest) {
+            if !selects(service, written) {
                 continue;
             }
             self.lead.insert(index);
             let (with, specification) =
-                served.get_or_insert_with(|| (manifest.clone(), manifest.content.specification.value()));
-            with.content.aliases.extend(names(&service.name, &service.namespace));
+                served.get_or_insert_with(|| (written.clone(), written.specification.value()));
+            with.aliases.extend(names(&service.name, &service.namespace));
             let mut say = |severity, field: Field, message| {
                 problems.push(document.problem(severity, Finding { field, message }));
             };
-            let name = &manifest.content.name;
+            let name = &written.name;
             if flag(&specification["hostNetwork"]) == Some(true) {
                 let message = format!(
                     "workload `{name}` is in the device's network, where this name doesn't lead to it"
@@ -80,9 +81,9 @@ impl<'a> Serving<'a> {
             }
         }
         let (mut with, specification) = served?;
-        with.content.aliases.sort_unstable();
-        with.content.aliases.dedup();
-        with.content.specification = specification.into();
+        with.aliases.sort_unstable();
+        with.aliases.dedup();
+        with.specification = specification.into();
         Some(with)
     }
 
@@ -108,10 +109,9 @@ impl<'a> Serving<'a> {
     }
 }
 
-fn selects(service: &Service, manifest: &WorkloadManifest) -> bool {
-    let labels = &manifest.content.labels;
-    let has = |key: &str, value: &str| labels.iter().any(|(k, v)| k == key && v == value);
-    service.namespace == manifest.content.namespace
+fn selects(service: &Service, content: &Content) -> bool {
+    let has = |key: &str, value: &str| content.labels.iter().any(|(k, v)| k == key && v == value);
+    service.namespace == content.namespace
         && service.selector.iter().all(|(key, value)| has(key, value))
 }
 

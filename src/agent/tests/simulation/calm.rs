@@ -147,7 +147,7 @@ impl Device<'_> {
         }
         // a run that failed may have been the last for long
         let degraded = self.fallbacks.values().any(|it| it.failed.is_some())
-            || self.agent.workloads.values().any(reconcile::Tracked::has_failed);
+            || self.agent.workloads.values().any(|it| it.has_failed());
         if talks && self.edge.beats.last().is_none_or(|it| it.degraded != degraded || self.edge.unheard() > 0)
         {
             return Some("the server doesn't know whether the device is well, or what happened".into());

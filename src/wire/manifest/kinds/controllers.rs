@@ -13,7 +13,6 @@ use super::{
 use crate::{
     agent::model::workload::RestartPolicy,
     wire::{
-        field::Field,
         manifest::{
             pod,
             select::{self, Selector},
@@ -31,7 +30,7 @@ use crate::{
 pub(super) fn lone_pod(document: &Value, notes: &mut Notes) -> Described {
     let Object { metadata, spec } = Object::<Checked>::read(document, notes);
     let (labels, annotations) = (metadata.labels.0.clone(), metadata.annotations.0.clone());
-    Described::new("Pod", metadata, labels, annotations, spec.0, Field::from(["spec"]))
+    Described::new("Pod", metadata, labels, annotations, spec.0, &["spec"])
 }
 
 /// `apps/v1` `Deployment`
@@ -74,7 +73,7 @@ pub(super) fn stateful_set(document: &mut Value, notes: &mut Notes) -> Described
 /// Of an object whose pod is described by `spec.template`.
 fn templated(kind: &'static str, metadata: ObjectMeta, template: PodTemplate) -> Described {
     let PodTemplate { metadata: own, spec } = template;
-    let at = Field::from(["spec", "template", "spec"]);
+    let at = &["spec", "template", "spec"];
     Described::new(kind, metadata, own.labels.0, own.annotations.0, spec.0, at)
 }
 

@@ -11,7 +11,6 @@ use super::{
 use crate::{
     agent::model::{schedule::Cron, workload::RestartPolicy},
     wire::{
-        field::Field,
         manifest::pod,
         podspec::{
             reader::{Class, Notes, Read},
@@ -74,7 +73,7 @@ pub(super) fn job(document: &Value, notes: &mut Notes) -> Described {
             notes.add_at("suspend", Class::Meaningless, "nothing of it runs until this is `false`");
         }
     });
-    let described = run(spec, Field::from(["spec", "template", "spec"]));
+    let described = run(spec, &["spec", "template", "spec"]);
     Described { kind: "Job", metadata, is_off, ..described }
 }
 
@@ -108,7 +107,7 @@ pub(super) fn cron_job(document: &Value, notes: &mut Notes) -> Described {
             });
         }
     });
-    let at = Field::from(["spec", "jobTemplate", "spec", "template", "spec"]);
+    let at = &["spec", "jobTemplate", "spec", "template", "spec"];
     Described { kind: "CronJob", metadata, is_off, cron, ..run(job, at) }
 }
 
@@ -138,7 +137,7 @@ fn schedule(text: &str, notes: &mut Notes) -> Option<Cron> {
 }
 
 /// One run of it, without a name and a kind.
-fn run(job: JobSpec, at: Field) -> Described {
+fn run(job: JobSpec, at: &'static [&'static str]) -> Described {
     let PodTemplate { metadata, spec } = job.template;
     let own = Described::new("", Default::default(), metadata.labels.0, metadata.annotations.0, spec.0, at);
     let seconds = job.active_deadline_seconds.and_then(|limit| u64::try_from(limit.0).ok());

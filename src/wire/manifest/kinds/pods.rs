@@ -1,6 +1,6 @@
 //! From what an object says of its pod to a workload, as an `EdgeWorkload` becomes one.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use serde_json::Value;
 
@@ -13,7 +13,7 @@ use crate::{
         confidential::Confidential,
         gather::gather,
         schedule::{Backoff, Cron, Schedule},
-        workload::{Content, Engine, RestartPolicy},
+        workload::{Content, Engine, RestartPolicy, Workload},
     },
     wire::{
         field::{Field, Finding},
@@ -40,7 +40,7 @@ pub(super) struct Described {
     pub(super) annotations: BTreeMap<String, String>,
     pub(super) spec: PodSpec,
     /// Where that stands.
-    pub(super) at: Field,
+    pub(super) at: &'static [&'static str],
     pub(super) restart: RestartPolicy,
     pub(super) deadline: Option<Duration>,
     /// How often a failed run is tried again.
@@ -60,7 +60,7 @@ impl Described {
         labels: BTreeMap<String, String>,
         annotations: BTreeMap<String, String>,
         spec: PodSpec,
-        at: Field,
+        at: &'static [&'static str],
     ) -> Self {
         let (restart, deadline) = (pod::restart(&spec), pod::deadline(&spec));
         Self {
@@ -86,11 +86,12 @@ impl Described {
         mut notes: Notes,
         strictness: Strictness,
     ) -> Result<(Resource, Findings), Vec<Finding>> {
+        let at = Field::from(self.at);
         let mut own = Own::default();
         notes.at(["metadata".into(), "annotations".into()], |notes| {
             own = Own::read(&self.metadata.annotations.0, self.kind, notes);
         });
-        let registries = registries(&self.spec, &self.at, &mut notes);
+        let registries = registries(&self.spec, &at, &mut notes);
         let engine = Engine::Podman { rootless: own.rootless };
         let mut findings = pod::sorted(notes.found, &Field::default(), engine, strictness.unknown);
         if strictness.was_accepted && !self.spec.containers.is_empty() {
@@ -114,34 +115,37 @@ impl Described {
                 Schedule::Service(own.retry.unwrap_or(usual))
             }
         };
-        let probes = pod::probes(&self.spec, &self.at, own.rootless, &mut findings.warnings);
-        let specification = document.pointer_mut(&pointer(&self.at)).map(Value::take).unwrap_or_default();
+        let probes = pod::probes(&self.spec, &at, own.rootless, &mut findings.warnings);
+        let specification = document.pointer_mut(&format!("/{}", self.at.join("/"))).map(Value::take).unwrap_or_default();
+        let content = Content {
+            name: self.metadata.name.0,
+            namespace: self.metadata.namespace.map_or_else(|| "default".to_owned(), |name| name.0),
+            engine,
+            labels: carried(self.metadata.labels.0, self.labels),
+            annotations: carried(self.metadata.annotations.0, self.annotations),
+            config_maps: Vec::new(),
+            secrets: Confidential::default(),
+            auth: Confidential::default(),
+            aliases: self.aliases,
+            specification: specification.into(),
+        };
         let manifest = WorkloadManifest {
             kind: self.kind,
             device: own.device,
             selector: None,
-            restart: self.restart,
-            grace: pod::grace(&self.spec),
-            deadline: self.deadline,
-            retries: self.retries,
-            uses: pod::uses(&self.spec, &self.at),
+            uses: pod::uses(&self.spec, &at),
             registries,
-            schedule,
-            profiles: own.profiles,
-            probes,
             is_off: self.is_off,
-            content: Content {
-                name: self.metadata.name.0,
-                namespace: self.metadata.namespace.map_or_else(|| "default".to_owned(), |name| name.0),
-                engine,
-                labels: carried(self.metadata.labels.0, self.labels),
-                annotations: carried(self.metadata.annotations.0, self.annotations),
-                config_maps: Vec::new(),
-                secrets: Confidential::default(),
-                auth: Confidential::default(),
-                aliases: self.aliases,
-                specification: specification.into(),
-            },
+            workload: Arc::new(Workload {
+                restart: self.restart,
+                grace: pod::grace(&self.spec),
+                deadline: self.deadline,
+                retries: self.retries,
+                schedule,
+                profiles: own.profiles,
+                probes,
+                ..Workload::new(content)
+            }),
             node: (!strictness.was_accepted)
                 .then_some(Node { name: self.spec.node_name, selector: self.spec.node_selector }),
             at: self.at,
@@ -154,11 +158,6 @@ impl Described {
 /// Where an annotation of the object stands.
 fn annotation(key: &str) -> Field {
     Field::from(["metadata", "annotations", key])
-}
-
-/// As JSON has it. The steps are names of fields.
-fn pointer(at: &Field) -> String {
-    format!("/{}", at.to_string().replace('.', "/"))
 }
 
 /// The labels or annotations that the pod has: its own, and those of its object with the prefix that an `EdgeWorkload`
