@@ -149,9 +149,12 @@ dist-test: dist ## Run what `make dist` builds (TARGETS=), under qemu, and insta
 	scripts/dist-test $(TARGETS)
 	scripts/dist-packages $(TARGETS)
 
+# The standard library's own dependencies, for `make static`.
+STD = $(wildcard $(shell rustc --print sysroot)/lib/rustlib/src/rust/library/Cargo.toml)
+
 vendor: ## Copy the dependencies to vendor/, so that it builds without a network
 	mkdir -p .cargo
-	cargo vendor --locked --sync control-plane/Cargo.toml --sync fuzz/Cargo.toml vendor >.cargo/config.toml
+	cargo vendor --locked --sync control-plane/Cargo.toml --sync fuzz/Cargo.toml $(STD:%=--sync %) vendor >.cargo/config.toml
 
 SHARE = $(DESTDIR)$(PREFIX)/share
 

@@ -368,8 +368,11 @@ impl Agent {
 
     /// Orders the removal of images that nothing needs any more.
     fn discard_images(&mut self) {
-        let is_moving = |tracked: &Box<Tracked>| tracked.unreadable || tracked.is_terminating();
-        if self.context.partial || !self.sources.any_known() || self.workloads.values().any(is_moving) {
+        let is_moving = |tracked: &Tracked| tracked.unreadable || tracked.is_terminating();
+        if self.context.partial
+            || !self.sources.any_known()
+            || self.workloads.values().any(|it| is_moving(it))
+        {
             return; // what is needed isn't known, or is about to change: another look will come
         }
         let wanted = self.workloads.values().filter_map(|it| it.wanted());

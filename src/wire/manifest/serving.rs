@@ -111,8 +111,7 @@ impl<'a> Serving<'a> {
 
 fn selects(service: &Service, content: &Content) -> bool {
     let has = |key: &str, value: &str| content.labels.iter().any(|(k, v)| k == key && v == value);
-    service.namespace == content.namespace
-        && service.selector.iter().all(|(key, value)| has(key, value))
+    service.namespace == content.namespace && service.selector.iter().all(|(key, value)| has(key, value))
 }
 
 /// Publishes the ports of the device that lead to a port of the pod. Gives the port of the pod.

@@ -116,7 +116,8 @@ impl Described {
             }
         };
         let probes = pod::probes(&self.spec, &at, own.rootless, &mut findings.warnings);
-        let specification = document.pointer_mut(&format!("/{}", self.at.join("/"))).map(Value::take).unwrap_or_default();
+        let specification =
+            document.pointer_mut(&format!("/{}", self.at.join("/"))).map(Value::take).unwrap_or_default();
         let content = Content {
             name: self.metadata.name.0,
             namespace: self.metadata.namespace.map_or_else(|| "default".to_owned(), |name| name.0),
