@@ -6,10 +6,11 @@ use std::{
     path::Path,
     process::{Child, Command, Output, Stdio},
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256, SignatureAlgorithm};
+use serde::Deserialize;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use ureq::{
@@ -17,13 +18,29 @@ use ureq::{
     tls::{Certificate, ClientCert, PrivateKey, RootCerts, TlsConfig},
 };
 
-const BINARY: &str = env!("CARGO_BIN_EXE_flotta-edge-api");
+use crate::cluster::Space;
+
+pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_flotta-edge-api");
 
 /// One server; it ends with this.
 pub(crate) struct Bed {
     pub(crate) dir: TempDir,
     pub(crate) url: String,
+    /// Of the test, where the store is a cluster.
+    pub(crate) space: Option<Space>,
     server: Child,
+}
+
+/// How a test gets its server.
+pub(crate) type Start = fn(&[&str]) -> Option<Bed>;
+
+/// Waits until it is so; for what another program does meanwhile.
+pub(crate) fn until(what: &str, is_so: impl Fn() -> bool) {
+    let began = Instant::now();
+    while !is_so() {
+        assert!(began.elapsed() < Duration::from_secs(20), "not within 20 s: {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }
 
 /// Certificate and key, PEM.
@@ -34,47 +51,114 @@ pub(crate) struct Identity {
 }
 
 impl Bed {
+    /// Over a directory.
     pub(crate) fn start(options: &[&str]) -> Self {
         let dir = TempDir::new().unwrap();
         fs::create_dir(dir.path().join("manifests")).unwrap();
-        Self::start_in(dir, options)
+        fs::create_dir(dir.path().join("edge")).unwrap();
+        Self::start_in(dir, None, options)
     }
 
-    fn start_in(dir: TempDir, options: &[&str]) -> Self {
-        let mut server = Command::new(BINARY)
-            .args(["serve", "--listen", "127.0.0.1:0", "--manifests"])
-            .arg(dir.path().join("manifests"))
-            .arg("--dir")
-            .arg(dir.path().join("edge"))
-            .arg("--log-json")
-            .arg(dir.path().join("log.json"))
-            .args(options)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(server.stdout.take().unwrap()).lines();
-        let first = lines.next().unwrap().unwrap();
+    /// The same, for tests of both.
+    pub(crate) fn in_directory(options: &[&str]) -> Option<Self> {
+        Some(Self::start(options))
+    }
+
+    /// Over a cluster, if there is one. Like the other one it lets every device in, unless told otherwise.
+    pub(crate) fn in_cluster(options: &[&str]) -> Option<Self> {
+        let space = Space::new()?;
+        let dir = TempDir::new().unwrap();
+        fs::create_dir(dir.path().join("edge")).unwrap();
+        Some(Self::start_in(dir, Some(space), options))
+    }
+
+    fn start_in(dir: TempDir, space: Option<Space>, options: &[&str]) -> Self {
+        let mut command = Command::new(BINARY);
+        command.args(["serve", "--listen", "127.0.0.1:0", "--log-json"]).arg(dir.path().join("log.json"));
+        match &space {
+            Some(space) => {
+                command.env("KUBECONFIG", space.kubeconfig());
+                command.args(["--kubernetes", "--namespace", &space.name]);
+                if !options.contains(&"--approve") {
+                    command.args(["--approve", "auto"]);
+                }
+            }
+            None => {
+                command.arg("--manifests").arg(dir.path().join("manifests"));
+                command.arg("--dir").arg(dir.path().join("edge"));
+            }
+        }
+        let mut server = command.args(options).stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(server.stdout.take().unwrap()).lines().map(Result::unwrap);
+        let url = lines.find_map(|line| Some(line.strip_prefix("listening: ")?.to_owned())).unwrap();
         // It is not read any more: it must not end by that, but neither must the pipe fill.
         std::thread::spawn(move || lines.for_each(drop));
-        let url = first.strip_prefix("listening: ").unwrap().to_owned();
-        Self { dir, url, server }
+        if let Some(space) = &space {
+            for name in ["ca.pem", "bootstrap.pem", "bootstrap.key"] {
+                fs::write(dir.path().join("edge").join(name), space.secret("flotta-bootstrap", name))
+                    .unwrap();
+            }
+        }
+        Self { dir, url, space, server }
     }
 
-    /// The same directory, another process.
-    pub(crate) fn restart(mut self) -> Self {
+    /// One more server over the same cluster.
+    pub(crate) fn replica(&self) -> Self {
+        let dir = TempDir::new().unwrap();
+        fs::create_dir(dir.path().join("edge")).unwrap();
+        let space = self.space.as_ref().map(Space::again);
+        Self::start_in(dir, space, &[])
+    }
+
+    /// Another process over the same store.
+    pub(crate) fn restart(mut self, options: &[&str]) -> Self {
         self.server.kill().unwrap();
         self.server.wait().unwrap();
         let dir = std::mem::replace(&mut self.dir, TempDir::new().unwrap());
-        Self::start_in(dir, &[])
+        let space = self.space.take();
+        Self::start_in(dir, space, options)
+    }
+
+    /// Lets a device in.
+    pub(crate) fn approve(&self, id: &str) {
+        match &self.space {
+            None => drop(self.tell(&format!("approve {id}"))),
+            Some(space) => {
+                space.patch("EdgeDeviceSignedRequest", id, &json!({"spec": {"approved": true}}));
+                until("it is let in", || !space.get("EdgeDevice", id).is_null());
+            }
+        }
+    }
+
+    pub(crate) fn refuse(&self, id: &str) {
+        match &self.space {
+            None => drop(self.tell(&format!("refuse {id}"))),
+            Some(space) => {
+                space.patch("EdgeDeviceSignedRequest", id, &json!({"spec": {"refused": true}}));
+            }
+        }
+    }
+
+    /// As `kubectl delete` does.
+    pub(crate) fn disconnect(&self, id: &str) {
+        match &self.space {
+            None => drop(self.tell(&format!("disconnect {id}"))),
+            Some(space) => space.delete("EdgeDevice", id),
+        }
+    }
+
+    /// What is there for devices.
+    pub(crate) fn write(&self, name: &str, text: &str) {
+        let Some(space) = &self.space else {
+            return fs::write(self.dir.path().join("manifests").join(name), text).unwrap();
+        };
+        for document in serde_yaml::Deserializer::from_str(text) {
+            space.apply(&Value::deserialize(document).unwrap());
+        }
     }
 
     pub(crate) fn edge(&self) -> std::path::PathBuf {
         self.dir.path().join("edge")
-    }
-
-    pub(crate) fn write(&self, name: &str, text: &str) {
-        fs::write(self.dir.path().join("manifests").join(name), text).unwrap();
     }
 
     /// A command that works.
@@ -131,7 +215,7 @@ impl Bed {
     /// Enrolled and registered.
     pub(crate) fn device(&self, id: &str) -> Identity {
         let client = self.client(&self.bootstrap());
-        client.enrol(id);
+        until("it is let in", || client.enrol(id) == 208);
         self.registered(&client, id)
     }
 

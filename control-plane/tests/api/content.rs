@@ -142,19 +142,3 @@ fn a_changed_manifest_counts_and_a_broken_one_does_not() {
     bed.write("all.yaml", "");
     assert_eq!(names(), [""; 0]);
 }
-
-#[test]
-fn a_missing_secret_fails_the_whole_configuration() {
-    let bed = Bed::start(&[]);
-    let workload = |optional| {
-        format!(
-            "kind: EdgeWorkload\nmetadata: {{name: w}}\nspec: {{device: one, pod: {{spec: {{containers: [{{name: a, \
-             envFrom: [{{secretRef: {{name: s, optional: {optional}}}}}]}}]}}}}}}\n"
-        )
-    };
-    let client = bed.client(&bed.device("one"));
-    bed.write("w.yaml", &workload(false));
-    assert_eq!(client.configuration("one").status, 500);
-    bed.write("w.yaml", &workload(true));
-    assert_eq!(client.configuration("one").status, 200);
-}

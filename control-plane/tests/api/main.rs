@@ -2,9 +2,12 @@
 //!
 //! - `statuses`  who may call what, and what comes back
 //! - `content`   from manifests to configurations
+//! - `kubernetes` what people see of it with `kubectl`
 //! - `trouble`   every way of misbehaving
 
 mod bed;
+mod cluster;
 mod content;
+mod kubernetes;
 mod statuses;
 mod trouble;

@@ -5,7 +5,31 @@ use rcgen::{
 };
 use serde_json::json;
 
-use crate::bed::{Bed, Identity, openssl, request};
+use crate::bed::{Bed, Identity, Start, openssl, request, until};
+
+/// Each of these holds over both stores.
+macro_rules! on_both {
+    ($($test:ident)*) => {
+        mod directory {
+            $(#[test] fn $test() { super::$test(crate::bed::Bed::in_directory); })*
+        }
+        mod kubernetes {
+            $(#[test] fn $test() { super::$test(crate::bed::Bed::in_cluster); })*
+        }
+    };
+}
+
+on_both! {
+    each_certificate_may_do_what_the_table_says
+    without_a_certificate_the_handshake_fails
+    a_device_is_let_in_step_by_step
+    messages_that_make_no_sense_are_refused
+    only_ecdsa_requests_are_signed
+    certificates_are_as_the_real_ones
+    a_device_that_is_disconnected_is_told_so_and_one_deleted_too_but_nothing_else
+    a_restarted_server_knows_its_devices
+    a_missing_secret_fails_the_whole_configuration
+}
 
 /// A certificate that says it is `name`'s, by an unknown CA.
 fn foreign(name: &str) -> Identity {
@@ -20,14 +44,13 @@ fn foreign(name: &str) -> Identity {
     Identity { certificate, key: key.serialize_pem() }
 }
 
-#[test]
-fn each_certificate_may_do_what_the_table_says() {
-    let bed = Bed::start(&[]);
+fn each_certificate_may_do_what_the_table_says(start: Start) {
+    let Some(bed) = start(&[]) else { return };
     let (one, two) = (bed.device("one"), bed.device("two"));
-    bed.tell("certificate-seconds -5");
+    let bed = bed.restart(&["--certificate-seconds", "-5"]);
     let expired = bed.registered(&bed.client(&one), "one");
     let expired_two = bed.registered(&bed.client(&two), "two");
-    bed.tell("certificate-seconds 60");
+    let bed = bed.restart(&["--certificate-seconds", "60"]);
     //                         enrol register beat configuration control, of "one"
     let table = [
         ("its own", &one, [208, 200, 200, 200, 200]),
@@ -52,28 +75,27 @@ fn each_certificate_may_do_what_the_table_says() {
     assert_eq!(bed.client(&foreign("one")).control("one").text, "", "a 401 has no body");
 }
 
-#[test]
-fn without_a_certificate_the_handshake_fails() {
-    let error = Bed::start(&[]).client_as(None).get("/control/one/in").unwrap_err();
+fn without_a_certificate_the_handshake_fails(start: Start) {
+    let Some(bed) = start(&[]) else { return };
+    let error = bed.client_as(None).get("/control/one/in").unwrap_err();
     assert!(format!("{error:?}").contains("CertificateRequired"), "{error:?}");
 }
 
-#[test]
-fn a_device_is_let_in_step_by_step() {
-    let bed = Bed::start(&["--approve", "never"]);
+fn a_device_is_let_in_step_by_step(start: Start) {
+    let Some(bed) = start(&["--approve", "never"]) else { return };
     let client = bed.client(&bed.bootstrap());
     let (csr, _) = request(&PKCS_ECDSA_P256_SHA256);
     assert_eq!(client.register("one", &csr).status, 404, "not enrolled");
     assert_eq!(client.enrol("one"), 200);
     assert_eq!(client.enrol("one"), 200, "still waiting");
     assert_eq!(client.register("one", &csr).status, 404, "not approved");
-    bed.tell("approve one");
-    assert_eq!(client.enrol("one"), 208);
+    bed.approve("one");
+    until("it is a device", || client.enrol("one") == 208);
     assert_eq!(client.register("one", &csr).status, 200);
     assert_eq!(client.register("one", &csr).status, 500, "registered, by the bootstrap certificate");
     assert_eq!(client.enrol("two"), 200);
-    bed.tell("refuse two");
-    assert_eq!(client.enrol("two"), 400);
+    bed.refuse("two");
+    until("it is refused", || client.enrol("two") == 400);
     assert_eq!(client.enrol("Three"), 400, "no name for a resource");
 }
 
@@ -91,9 +113,8 @@ fn approval_can_take_its_time() {
     assert_eq!((statuses.first(), statuses.last()), (Some(&404), Some(&200)), "{statuses:?}");
 }
 
-#[test]
-fn messages_that_make_no_sense_are_refused() {
-    let bed = Bed::start(&[]);
+fn messages_that_make_no_sense_are_refused(start: Start) {
+    let Some(bed) = start(&[]) else { return };
     let client = bed.client(&bed.device("one"));
     let status = |kind, body| client.post("/data/one/out", kind, body).unwrap().status;
     let json = "application/json";
@@ -108,11 +129,10 @@ fn messages_that_make_no_sense_are_refused() {
     client.say("new", "enrolment", json!({})).expect_err("without features the connection is dropped");
 }
 
-#[test]
-fn only_ecdsa_requests_are_signed() {
-    let bed = Bed::start(&[]);
+fn only_ecdsa_requests_are_signed(start: Start) {
+    let Some(bed) = start(&[]) else { return };
     let client = bed.client(&bed.bootstrap());
-    client.enrol("one");
+    until("it is let in", || client.enrol("one") == 208);
     assert_eq!(client.register("one", "").status, 400);
     assert_eq!(client.register("one", &request(&PKCS_ED25519).0).status, 400);
     let (csr, _) = request(&PKCS_ECDSA_P256_SHA256);
@@ -123,13 +143,13 @@ fn only_ecdsa_requests_are_signed() {
     assert_eq!(client.register("one", &request(&PKCS_ECDSA_P384_SHA384).0).status, 200);
 }
 
-#[test]
-fn certificates_are_as_the_real_ones() {
-    let bed = Bed::start(&["--certificate-seconds", "3600"]);
+fn certificates_are_as_the_real_ones(start: Start) {
+    let Some(bed) = start(&["--certificate-seconds", "3600"]) else { return };
     let one = bed.dir.path().join("one.pem");
     std::fs::write(&one, bed.device("one").certificate).unwrap();
     let about = openssl(&["x509", "-noout", "-subject", "-nameopt", "RFC2253"], &one);
-    assert_eq!(about.trim(), "subject=OU=default,CN=one");
+    let namespace = bed.space.as_ref().map_or("default", |space| &space.name);
+    assert_eq!(about.trim(), format!("subject=OU={namespace},CN=one"));
     let ca = openssl(&["x509", "-noout", "-subject"], &bed.edge().join("ca.pem"));
     assert!(!ca.contains("CN"), "{ca}");
     assert!(bed.bootstrap().key.starts_with("-----BEGIN EC PRIVATE KEY-----"));
@@ -138,32 +158,53 @@ fn certificates_are_as_the_real_ones() {
     assert!(register.contains("CN = register") || register.contains("CN=register"), "{register}");
 }
 
-#[test]
-fn a_device_that_is_disconnected_is_told_so_and_one_deleted_too_but_nothing_else() {
-    let bed = Bed::start(&[]);
-    bed.write("w.yaml", "kind: EdgeWorkload\nmetadata: {name: w}\nspec: {device: one}\n");
+fn a_device_that_is_disconnected_is_told_so_and_one_deleted_too_but_nothing_else(start: Start) {
+    let Some(bed) = start(&[]) else { return };
+    bed.write("w.yaml", "kind: EdgeWorkload\nmetadata: {name: w}\nspec: {type: pod, device: one}\n");
     let client = bed.client(&bed.device("one"));
     assert_eq!(client.control("one").text, "");
-    assert!(client.configuration("one").json()["content"]["workloads"].is_array());
-    bed.tell("disconnect one");
-    assert_eq!(client.control("one").json()["content"], json!({"command": "disconnect", "arguments": null}));
-    assert_eq!(client.configuration("one").json()["content"]["workloads"], json!(null));
-    bed.tell("delete one");
-    assert_eq!(client.control("one").json()["content"], json!({"command": "disconnect", "arguments": null}));
-    assert_eq!(client.configuration("one").status, 404);
+    let workloads = || client.configuration("one").json()["content"]["workloads"].clone();
+    until("it has a workload", || workloads().is_array());
+    bed.disconnect("one");
+    until("an empty list is an order", || workloads().is_null());
+    let disconnect = json!({"command": "disconnect", "arguments": null});
+    assert_eq!(client.control("one").json()["content"], disconnect);
+    if bed.space.is_none() {
+        // a cluster does so by itself, once the device was told
+        bed.tell("delete one");
+    }
+    until("it is unknown", || client.configuration("one").status == 404);
+    assert_eq!(client.control("one").json()["content"], disconnect);
     assert_eq!(client.beat("one"), 404);
+    let (csr, _) = request(&PKCS_ECDSA_P256_SHA256);
+    assert_eq!(client.register("one", &csr).status, 404);
 }
 
-#[test]
-fn a_restarted_server_knows_its_devices() {
-    let bed = Bed::start(&[]);
+fn a_restarted_server_knows_its_devices(start: Start) {
+    let Some(bed) = start(&[]) else { return };
     let one = bed.device("one");
     let version = |bed: &Bed| {
         bed.client(&one).configuration("one").json()["content"]["version"].as_str().unwrap().to_owned()
     };
     let before = version(&bed);
-    let bed = bed.restart();
+    let bed = bed.restart(&[]);
     assert_eq!(version(&bed), before);
     assert_eq!(bed.client(&one).beat("one"), 200);
-    assert_ne!(version(&bed), before, "each status patch is a new version");
+    bed.write("w.yaml", "kind: EdgeWorkload\nmetadata: {name: w}\nspec: {type: pod, device: one}\n");
+    until("what changes has another version", || version(&bed) != before);
+}
+
+fn a_missing_secret_fails_the_whole_configuration(start: Start) {
+    let Some(bed) = start(&[]) else { return };
+    let workload = |optional| {
+        format!(
+            "kind: EdgeWorkload\nmetadata: {{name: w}}\nspec: {{type: pod, device: one, pod: {{spec: {{containers: [{{name: a, \
+             envFrom: [{{secretRef: {{name: s, optional: {optional}}}}}]}}]}}}}}}\n"
+        )
+    };
+    let client = bed.client(&bed.device("one"));
+    bed.write("w.yaml", &workload(false));
+    until("it can't be sent", || client.configuration("one").status == 500);
+    bed.write("w.yaml", &workload(true));
+    until("it is sent", || client.configuration("one").status == 200);
 }

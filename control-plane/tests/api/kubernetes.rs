@@ -1,0 +1,134 @@
+//! What people see with `kubectl`.
+
+use serde_json::json;
+
+use crate::bed::{Bed, until};
+
+#[test]
+fn a_workload_says_whether_devices_can_run_it_and_how_many_do() {
+    let Some(bed) = Bed::in_cluster(&[]) else { return };
+    let space = bed.space.as_ref().unwrap();
+    bed.write(
+        "w.yaml",
+        "kind: EdgeWorkload\nmetadata: {name: good}\nspec: {type: pod, deviceSelector: {}, pod: {spec: {containers: [{name: a, image: x}]}}}\n\
+         ---\nkind: EdgeWorkload\nmetadata: {name: bad}\nspec: {type: pod, device: two, pod: {spec: {containers: [{name: a, imag: x}]}}}\n\
+         ---\nkind: EdgeWorkload\nmetadata: {name: short}\nspec: {type: pod, device: two, pod: {spec: {containers: [{name: a, image: x, envFrom: [{secretRef: {name: s}}]}]}}}\n",
+    );
+    let accepted = |name: &str| {
+        let condition = &space.get("EdgeWorkload", name)["status"]["conditions"][0];
+        (condition["status"].clone(), condition["reason"].clone(), condition["message"].to_string())
+    };
+    until("it is judged", || accepted("good").0 == "True");
+    until("it is judged", || accepted("bad").0 == "False");
+    let (_, reason, message) = accepted("bad");
+    assert_eq!(reason, "Invalid");
+    assert!(message.contains("spec.pod.spec.containers[0].imag: unknown field"), "{message}");
+    until("it is judged", || accepted("short").1 == "Missing");
+    assert!(accepted("short").2.contains("the Secret 's' is missing"));
+    bed.write("s.yaml", "kind: Secret\nmetadata: {name: s}\nstringData: {A: b}\n");
+    until("what was missing is there", || accepted("short").0 == "True");
+
+    let client = bed.client(&bed.device("one"));
+    let counts = || {
+        let status = &space.get("EdgeWorkload", "good")["status"];
+        ["desired", "running", "failing", "updated"].map(|key| status[key].as_i64().unwrap_or(-1))
+    };
+    until("it is counted", || counts() == [1, 0, 0, 0]);
+    let version = client.configuration("one").json()["content"]["version"].clone();
+    let say = |status: &str| {
+        let workloads = json!([{"name": "good", "status": status}]);
+        let content = json!({"status": "up", "version": version, "workloads": workloads});
+        assert_eq!(client.say("one", "heartbeat", content).unwrap().status, 200);
+    };
+    say("Running");
+    until("it runs", || counts() == [1, 1, 0, 1]);
+    say("Crashed");
+    until("it fails", || counts() == [1, 0, 1, 1]);
+}
+
+#[test]
+fn a_device_shows_what_it_says_and_only_changes_are_written() {
+    let Some(bed) = Bed::in_cluster(&[]) else { return };
+    let space = bed.space.as_ref().unwrap();
+    let client = bed.client(&bed.device("one"));
+    let say = |content| assert_eq!(client.say("one", "heartbeat", content).unwrap().status, 200);
+    let event = json!({"reason": "Failed", "message": "workload 'web' failed", "type": "warn"});
+    say(json!({
+        "status": "degraded", "version": "7", "events": [event],
+        "workloads": [{"name": "web", "status": "Crashed"}],
+        "hardware": {"hostname": "h", "system_vendor": {"product_name": "p"}},
+    }));
+    let status = || space.get("EdgeDevice", "one")["status"].clone();
+    let is = status();
+    assert_eq!(is["phase"], "Degraded");
+    assert_eq!(is["lastSyncedResourceVersion"], "7");
+    assert_eq!(is["running"], "0/1");
+    assert_eq!(is["hardware"]["systemVendor"]["productName"], "p");
+    assert_eq!(is["workloads"][0]["reason"], "Failed: workload 'web' failed");
+    assert_eq!(is["conditions"][0]["type"], "Connected");
+    let told = |count| ("Warning".to_owned(), "Failed".to_owned(), "workload 'web' failed".to_owned(), count);
+    assert_eq!(space.events(), [told(1)]);
+
+    let version = || space.get("EdgeDevice", "one")["metadata"]["resourceVersion"].clone();
+    let same =
+        json!({"status": "degraded", "version": "7", "workloads": [{"name": "web", "status": "Crashed"}]});
+    // (until the server has seen its own last write)
+    say(same.clone());
+    let before = version();
+    for _ in 0..5 {
+        say(same.clone());
+    }
+    assert_eq!(version(), before, "nothing changed");
+    say(json!({"status": "up", "version": "8", "events": [event]}));
+    assert_eq!(status()["phase"], "Up");
+    assert_eq!(space.events(), [told(2)], "what is said again is counted");
+}
+
+#[test]
+fn a_set_wins_over_its_devices_own_settings() {
+    let Some(bed) = Bed::in_cluster(&["--period", "9"]) else { return };
+    let space = bed.space.as_ref().unwrap();
+    let client = bed.client(&bed.device("one"));
+    let period = || {
+        let content = client.configuration("one").json()["content"].clone();
+        content["configuration"]["heartbeat"]["period_seconds"].as_i64().unwrap()
+    };
+    assert_eq!(period(), 9);
+    space.patch("EdgeDevice", "one", &json!({"spec": {"heartbeat": {"periodSeconds": 20}}}));
+    until("its own counts", || period() == 20);
+    bed.write(
+        "set.yaml",
+        "kind: EdgeDeviceSet\nmetadata: {name: s}\nspec: {heartbeat: {periodSeconds: 30}}\n",
+    );
+    space.patch("EdgeDevice", "one", &json!({"metadata": {"labels": {"flotta/member-of": "s"}}}));
+    until("the set's counts", || period() == 30);
+}
+
+#[test]
+fn the_certificate_of_a_deleted_device_is_not_its_namesakes() {
+    let Some(bed) = Bed::in_cluster(&[]) else { return };
+    let old = bed.client(&bed.device("one"));
+    bed.disconnect("one");
+    until("it leaves", || !old.control("one").text.is_empty());
+    until("it is gone", || old.configuration("one").status == 404);
+    let new = bed.client(&bed.device("one"));
+    assert_eq!((new.configuration("one").status, new.beat("one")), (200, 200));
+    assert_eq!((old.configuration("one").status, old.beat("one")), (404, 404));
+    assert!(old.control("one").json()["content"]["command"] == "disconnect");
+}
+
+#[test]
+fn replicas_that_start_at_once_have_one_ca_and_give_one_certificate() {
+    let Some(first) = Bed::in_cluster(&[]) else { return };
+    let second = first.replica();
+    let (csr, _) = crate::bed::request(&rcgen::PKCS_ECDSA_P256_SHA256);
+    let bootstrap = first.bootstrap();
+    let clients = [first.client(&bootstrap), second.client(&bootstrap)];
+    until("it is let in", || clients.iter().all(|client| client.enrol("one") == 208));
+    let mut statuses = std::thread::scope(|scope| {
+        let all = clients.each_ref().map(|client| scope.spawn(|| client.register("one", &csr).status));
+        all.map(|one| one.join().unwrap())
+    });
+    statuses.sort_unstable();
+    assert_eq!(statuses, [200, 500]);
+}
