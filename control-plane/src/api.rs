@@ -46,7 +46,7 @@ pub(crate) struct Request<'a> {
     pub(crate) target: Target,
     pub(crate) id: &'a str,
     /// None: a certificate of another CA.
-    pub(crate) caller: Option<Caller>,
+    pub(crate) caller: Option<&'a Caller>,
     pub(crate) content_type: &'a str,
     /// The body, if it is JSON.
     pub(crate) message: Option<Value>,
@@ -66,18 +66,18 @@ impl Request<'_> {
     }
 
     fn is_from(&self, name: &str) -> bool {
-        self.caller.as_ref().is_some_and(|caller| caller.name == name)
+        self.caller.is_some_and(|caller| caller.name == name)
     }
 
     /// Whether it is this device's, and not of one that had its name before.
     fn is_of(&self, device: &Device) -> bool {
-        let uid = self.caller.as_ref().and_then(|caller| caller.uid.as_ref());
+        let uid = self.caller.and_then(|caller| caller.uid.as_ref());
         self.is_own() && (uid.is_none() || uid == device.uid.as_ref())
     }
 
     /// Where the device is, by its own certificate.
     fn namespace(&self) -> Option<&str> {
-        self.caller.as_ref().filter(|_| self.is_own())?.namespace.as_deref()
+        self.caller.filter(|_| self.is_own())?.namespace.as_deref()
     }
 
     /// The server compares with the lower-cased id.
@@ -110,11 +110,11 @@ impl Answer {
 
 /// Does what was asked, as far as the asker may.
 pub(crate) async fn answer<S: Store>(edge: &Edge<S>, request: &Request<'_>) -> Answer {
-    let Some(caller) = &request.caller else { return Answer::Status(401) };
+    let Some(caller) = request.caller else { return Answer::Status(401) };
     match request.target {
         Target::Nowhere => Answer::fault(404, "there is no such path"),
         Target::WrongMethod => Answer::fault(405, "there is no such method for this path"),
-        Target::DataIn | Target::ControlIn if caller.expired || request.is_from(BOOTSTRAP_NAME) => {
+        Target::DataIn | Target::ControlIn if caller.is_expired() || request.is_from(BOOTSTRAP_NAME) => {
             Answer::Status(401)
         }
         Target::DataIn | Target::ControlIn if !request.is_own() => Answer::Status(403),

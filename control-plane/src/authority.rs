@@ -43,8 +43,15 @@ pub(crate) struct Caller {
     pub(crate) namespace: Option<String>,
     /// Of the device that it was signed for: another one may have the same name later.
     pub(crate) uid: Option<String>,
+    validity: (i64, i64),
+}
+
+impl Caller {
     /// Whether it has ended, or not begun yet.
-    pub(crate) expired: bool,
+    pub(crate) fn is_expired(&self) -> bool {
+        let now = OffsetDateTime::now_utc().unix_timestamp();
+        !(self.validity.0..=self.validity.1).contains(&now)
+    }
 }
 
 /// What is wrong with the server's own certificate.
@@ -201,7 +208,7 @@ impl Authority {
             name: name.unwrap_or_default().to_owned(),
             namespace: unit.map(str::to_owned),
             uid,
-            expired: !theirs.validity().is_valid(),
+            validity: (theirs.validity().not_before.timestamp(), theirs.validity().not_after.timestamp()),
         })
     }
 }

@@ -10,6 +10,8 @@ use crate::{
     authority::{Authority, Flaw},
     faults::Faults,
     journal::Journal,
+    limits::Limits,
+    metrics::Metrics,
     tls,
 };
 
@@ -38,7 +40,23 @@ pub(crate) struct Edge<S> {
     pub(crate) certificate_seconds: AtomicI64,
     /// Whether it may be told to.
     pub(crate) may_misbehave: bool,
+    pub(crate) limits: Limits,
+    pub(crate) metrics: Arc<Metrics>,
+    /// Becomes true when no new connection is taken, and those there are end after their request.
+    pub(crate) drains: watch::Sender<bool>,
     state: Mutex<State>,
+}
+
+/// What it is told at its start.
+pub(crate) struct Options {
+    /// By which devices reach it, beside the usual ones.
+    pub(crate) names: Vec<String>,
+    /// How long new certificates are valid.
+    pub(crate) certificate_seconds: i64,
+    /// Whether it may be told to misbehave.
+    pub(crate) may_misbehave: bool,
+    /// How many devices may be connected at once.
+    pub(crate) connections: usize,
 }
 
 /// What changes while it runs.
@@ -53,10 +71,10 @@ impl<S> Edge<S> {
         store: S,
         authority: Authority,
         journal: Arc<Journal>,
-        names: Vec<String>,
-        certificate_seconds: i64,
-        may_misbehave: bool,
+        metrics: Arc<Metrics>,
+        options: Options,
     ) -> Result<Self> {
+        let Options { names, certificate_seconds, may_misbehave, connections } = options;
         let tls = tls::configuration(&authority, &names, Flaw::None)?;
         Ok(Self {
             store,
@@ -67,6 +85,9 @@ impl<S> Edge<S> {
             names,
             certificate_seconds: AtomicI64::new(certificate_seconds),
             may_misbehave,
+            limits: Limits::new(connections),
+            metrics,
+            drains: watch::Sender::new(false),
             state: Mutex::new(State { faults: Faults::default(), flaw: Flaw::None, tls }),
         })
     }

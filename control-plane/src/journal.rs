@@ -65,6 +65,13 @@ impl Journal {
         let _ = writeln!(std::io::stdout(), "{} {text}", time.unwrap_or_default());
     }
 
+    /// A line about a connection that came to nothing. There may be thousands.
+    pub(crate) fn note_trouble(&self, text: &str) {
+        if !self.quiet {
+            self.say(text);
+        }
+    }
+
     pub(crate) fn note(&self, entry: &Entry<'_>) {
         if let Some(file) = &self.file
             && let Ok(mut line) = serde_json::to_vec(entry)

@@ -15,6 +15,9 @@ mod edge;
 mod faults;
 mod journal;
 mod kubernetes;
+mod limits;
+mod metrics;
+mod misbehave;
 mod server;
 mod socket;
 mod store;
@@ -25,7 +28,7 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     process::ExitCode,
-    sync::Arc,
+    sync::{Arc, OnceLock},
 };
 
 use anyhow::{Context, Result, bail};
@@ -38,6 +41,8 @@ use crate::{
     edge::Edge,
     journal::Journal,
     kubernetes::Kubernetes,
+    metrics::Metrics,
+    store::Store,
 };
 
 #[derive(Parser)]
@@ -51,7 +56,7 @@ struct Command {
 enum Action {
     /// Serve manifests to devices until interrupted
     #[command(after_help = directory::control::HELP)]
-    Serve(Serve),
+    Serve(Box<Serve>),
     /// Print the definitions of the resources, for `kubectl apply -f -`
     Crds {
         /// Write them into this directory instead, a file each
@@ -115,6 +120,12 @@ pub(crate) struct Serve {
     /// Take the commands that make it misbehave: for tests
     #[arg(long)]
     faults: bool,
+    /// How many devices may be connected at once
+    #[arg(long, value_name = "N", default_value_t = 20_000)]
+    connections: usize,
+    /// Where to serve /healthz, /readyz and /metrics, over plain HTTP
+    #[arg(long, value_name = "IP:PORT")]
+    metrics_listen: Option<SocketAddr>,
     /// Append one JSON object per request to this file
     #[arg(long, value_name = "FILE")]
     log_json: Option<PathBuf>,
@@ -128,12 +139,22 @@ fn label(text: &str) -> Result<(String, String), String> {
     Ok((key.to_owned(), value.to_owned()))
 }
 
+/// A connection is a descriptor, and the limit that programs start with is low.
+fn allow_connections() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    // Where that isn't allowed, fewer devices can be connected.
+    let _ = setrlimit(Resource::Nofile, limit);
+}
+
 #[tokio::main]
 async fn main() -> ExitCode {
+    allow_connections();
     let done = match Command::parse().action {
         Action::Tell { dir, command } => directory::control::tell(&dir, &command.join(" ")).await,
         Action::Crds { dir } => definitions(dir.as_deref()),
-        Action::Serve(serve) => run(serve).await,
+        Action::Serve(serve) => run(*serve).await,
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -151,8 +172,11 @@ async fn run(serve: Serve) -> Result<()> {
         return from_cluster(serve, journal).await;
     }
     let listen = serve.listen;
+    let for_edge = for_edge(&serve);
     let dir = directory::home(serve.dir)?;
     let authority = Authority::open(&dir)?;
+    let metrics = Arc::new(Metrics::default());
+    let measured = serve.metrics_listen;
     let options = directory::Options {
         manifests: serve.manifests.context("--manifests is missing")?,
         approval: serve.approve.unwrap_or(Approval::Auto),
@@ -161,8 +185,7 @@ async fn run(serve: Serve) -> Result<()> {
         ordered: serve.ordered,
     };
     let store = Directory::open(dir, options, Arc::clone(&journal))?;
-    let edge = Edge::new(store, authority, journal, serve.names, serve.certificate_seconds, serve.faults)?;
-    let edge = Arc::new(edge);
+    let edge = Arc::new(Edge::new(store, authority, journal, Arc::clone(&metrics), for_edge)?);
     let (listener, address) = listening(listen).await?;
     let dir = edge.store.dir().display();
     println!("directory: {dir}");
@@ -173,6 +196,7 @@ async fn run(serve: Serve) -> Result<()> {
     let ended = tokio::select! {
         result = served => result,
         result = controlled => result,
+        result = measure(measured, metrics, String::new) => result,
         () = directory::control::terminal(Arc::clone(&edge)) => Ok(()),
         () = interrupted() => Ok(()),
     };
@@ -190,21 +214,61 @@ async fn from_cluster(serve: Serve, journal: Arc<Journal>) -> Result<()> {
         None | Some(Approval::Ask | Approval::Never) => false,
         Some(Approval::After(_)) => bail!("--approve after=SECONDS makes no sense with --kubernetes"),
     };
+    let (listen, for_edge) = (serve.listen, for_edge(&serve));
     let options = kubernetes::Options {
         namespace: serve.namespace,
         device_namespaces: serve.device_namespaces,
         approves,
         period: serve.period,
     };
-    let (store, authority) = Kubernetes::open(options, Arc::clone(&journal)).await?;
-    let edge = Edge::new(store, authority, journal, serve.names, serve.certificate_seconds, false)?;
-    let edge = Arc::new(edge);
-    let (listener, address) = listening(serve.listen).await?;
-    println!("namespace: {}", edge.store.home());
-    println!("  the Secret flotta-bootstrap has CA_ROOT, CERT and KEY of a device");
+    let metrics = Arc::new(Metrics::default());
+    // What is known of the cluster, once it is.
+    let known: Arc<OnceLock<Arc<Edge<Kubernetes>>>> = Arc::default();
+    let further = Arc::clone(&known);
+    let measured = measure(serve.metrics_listen, Arc::clone(&metrics), move || {
+        further.get().map(|edge| edge.store.metrics()).unwrap_or_default()
+    });
+    let serving = async {
+        let (store, authority) = Kubernetes::open(options, Arc::clone(&journal)).await?;
+        let edge = Arc::new(Edge::new(store, authority, journal, metrics, for_edge)?);
+        let _ = known.set(Arc::clone(&edge));
+        let (listener, address) = listening(listen).await?;
+        println!("namespace: {}", edge.store.home());
+        println!("  the Secret flotta-bootstrap has CA_ROOT, CERT and KEY of a device");
+        let ends = async {
+            interrupted().await;
+            edge.drains.send_replace(true);
+            std::future::pending().await
+        };
+        tokio::select! {
+            result = server::serve(Arc::clone(&edge), listener, address) => result,
+            () = ends => Ok(()),
+        }
+    };
     tokio::select! {
-        result = server::serve(Arc::clone(&edge), listener, address) => result,
-        () = interrupted() => Ok(()),
+        result = serving => result,
+        result = measured => result,
+    }
+}
+
+fn for_edge(serve: &Serve) -> edge::Options {
+    edge::Options {
+        names: serve.names.clone(),
+        certificate_seconds: serve.certificate_seconds,
+        may_misbehave: serve.faults,
+        connections: serve.connections,
+    }
+}
+
+/// Health and metrics, where they are asked for; for ever.
+async fn measure(
+    address: Option<SocketAddr>,
+    metrics: Arc<Metrics>,
+    further: impl Fn() -> String + Send + Sync + 'static,
+) -> Result<()> {
+    match address {
+        Some(address) => metrics::serve(address, metrics, Arc::new(further)).await,
+        None => std::future::pending().await,
     }
 }
 

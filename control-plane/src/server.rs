@@ -1,97 +1,128 @@
-//! Listening, TLS and HTTP; and every way of misbehaving that is not a mere answer.
+//! Listening, TLS and HTTP, within limits; and misbehaving where it is told to.
 
-use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    io,
+    net::SocketAddr,
+    pin::pin,
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::{Duration, Instant},
+};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full, Limited, channel::Channel, combinators::BoxBody};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited, combinators::BoxBody};
 use hyper::{
     Response,
-    body::Incoming,
-    header::{CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER},
+    body::{Body as _, Incoming},
+    header::{CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER},
     service::service_fn,
 };
 use hyper_util::{
-    rt::{TokioExecutor, TokioIo},
+    rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto,
 };
 use serde_json::Value;
 use time::OffsetDateTime;
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::watch,
+    sync::{mpsc, watch},
     time::{sleep, timeout},
 };
 use tokio_rustls::TlsAcceptor;
 
 use crate::{
     api::{self, Answer, Target},
+    authority::{BOOTSTRAP_NAME, Caller},
     edge::{Door, Edge},
-    faults::{Fault, Trouble},
+    faults::{Call, Fault, Trouble},
     journal::Entry,
+    limits, misbehave,
     socket::{Ending, Socket},
     store::Store,
 };
 
-type Body = BoxBody<Bytes, io::Error>;
+pub(crate) type Body = BoxBody<Bytes, io::Error>;
 
-/// A body beyond this is no device's hardware.
-const MAX_BODY: usize = 4 << 20;
-/// For who connects and says nothing.
-const HANDSHAKE: Duration = Duration::from_secs(30);
+/// How long requests that have begun may take when the server ends.
+const DRAIN: Duration = Duration::from_secs(20);
 
 pub(crate) async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     TcpListener::bind(address).await
 }
 
-/// Accepts as the door says, for ever.
+/// Accepts as the door says, until the server ends and what was begun is done.
 pub(crate) async fn serve<S: Store>(
     edge: Arc<Edge<S>>,
     listener: TcpListener,
     address: SocketAddr,
 ) -> Result<()> {
+    // Each connection has one: when all are gone, all are done.
+    let (alive, mut gone) = mpsc::channel::<()>(1);
     let mut listener = Some(listener);
     let mut door = edge.door.subscribe();
+    let mut drains = edge.drains.subscribe();
+    edge.metrics.is_ready.store(true, Relaxed);
     for number in 1.. {
-        let (stream, peer) = loop {
-            let state = *door.borrow_and_update();
-            if state == Door::Refusing {
-                listener = None;
-                door.changed().await?;
-                continue;
+        let accepted = tokio::select! {
+            accepted = accept(&edge, &mut listener, address, &mut door) => accepted?,
+            _ = drains.wait_for(|drains| *drains) => break,
+        };
+        let (stream, peer) = accepted;
+        let (edge, door, alive) = (Arc::clone(&edge), door.clone(), alive.clone());
+        tokio::spawn(async move {
+            edge.metrics.connections.fetch_add(1, Relaxed);
+            if let Err(error) = connection(&edge, stream, number, door).await {
+                edge.metrics.handshakes_failed.fetch_add(1, Relaxed);
+                edge.journal.note_trouble(&format!("connection {number} from {peer}: {error:#}"));
             }
-            let open = match listener.take() {
-                Some(open) => open,
-                None => {
-                    bind(address).await.with_context(|| format!("failed to listen on {address} again"))?
-                }
-            };
-            let accepted = tokio::select! {
-                accepted = open.accept() => Some(accepted),
-                _ = door.changed() => None,
-            };
-            listener = Some(open);
-            match accepted {
-                Some(Ok(accepted)) => break accepted,
-                Some(Err(error)) => {
+            edge.metrics.connections.fetch_sub(1, Relaxed);
+            drop(alive);
+        });
+    }
+    edge.metrics.is_ready.store(false, Relaxed);
+    drop((listener, alive));
+    let _ = timeout(DRAIN, gone.recv()).await;
+    Ok(())
+}
+
+/// The next connection, when the door is open.
+async fn accept<S>(
+    edge: &Edge<S>,
+    listener: &mut Option<TcpListener>,
+    address: SocketAddr,
+    door: &mut watch::Receiver<Door>,
+) -> Result<(TcpStream, SocketAddr)> {
+    loop {
+        let state = *door.borrow_and_update();
+        if state == Door::Refusing {
+            *listener = None;
+            door.changed().await?;
+            continue;
+        }
+        if listener.is_none() {
+            let open = bind(address).await.with_context(|| format!("failed to listen on {address} again"))?;
+            *listener = Some(open);
+        }
+        let Some(open) = listener.as_ref() else { continue };
+        tokio::select! {
+            accepted = open.accept() => match accepted {
+                Ok(accepted) => return Ok(accepted),
+                Err(error) => {
                     edge.journal.say(&format!("failed to accept a connection: {error}"));
                     // Out of descriptors, mostly: don't spin.
                     sleep(Duration::from_millis(100)).await;
                 }
-                None => {}
-            }
-        };
-        let (edge, door) = (Arc::clone(&edge), door.clone());
-        tokio::spawn(async move {
-            if let Err(error) = connection(&edge, stream, number, door).await {
-                edge.journal.say(&format!("connection {number} from {peer}: {error:#}"));
-            }
-        });
+            },
+            _ = door.changed() => {}
+        }
     }
-    Ok(())
 }
 
 /// One connection, until either side ends it or the door changes.
+///
+/// # Errors
+/// It didn't come to TLS.
 async fn connection<S: Store>(
     edge: &Arc<Edge<S>>,
     stream: TcpStream,
@@ -106,29 +137,75 @@ async fn connection<S: Store>(
     }
     let ending = Ending::default();
     let config = Arc::clone(&edge.state().tls);
-    let handshake = timeout(HANDSHAKE, TlsAcceptor::from(config).accept(Socket::new(stream, ending.clone())));
+    let evicted = edge.limits.handshake();
+    let handshake =
+        timeout(limits::HANDSHAKE, TlsAcceptor::from(config).accept(Socket::new(stream, ending.clone())));
     let tls = tokio::select! {
         done = handshake => done.context("no handshake in time")?.context("the handshake failed")?,
+        Ok(()) = evicted => bail!("there are too many handshakes at once"),
         _ = door.changed() => return Ok(()),
     };
-    let certificate: Arc<[u8]> = tls
-        .get_ref()
-        .1
-        .peer_certificates()
-        .and_then(|chain| chain.first())
-        .map_or(Arc::default(), |der| der.as_ref().into());
+    let certificates = tls.get_ref().1.peer_certificates();
+    let caller = certificates.and_then(|chain| edge.authority.judge(chain.first()?)).map(Arc::new);
+    let Some(_place) = edge.limits.connection(caller.is_none()) else {
+        bail!("there are too many connections")
+    };
+    let idle = if caller.is_some() { limits::IDLE } else { limits::IDLE_STRANGER };
     let service = service_fn(|request| {
-        let (edge, ending, certificate) = (Arc::clone(edge), ending.clone(), Arc::clone(&certificate));
-        async move { handle(&edge, &ending, number, &certificate, request).await }
+        let (edge, ending, caller) = (Arc::clone(edge), ending.clone(), caller.clone());
+        async move { handle(&edge, &ending, number, caller.as_deref(), request).await }
     });
-    let http = auto::Builder::new(TokioExecutor::new());
+    let mut http = auto::Builder::new(TokioExecutor::new());
+    http.http1().timer(TokioTimer::new()).header_read_timeout(idle).max_buf_size(64 << 10);
+    http.http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(limits::STREAMS)
+        .keep_alive_interval(idle)
+        .max_header_list_size(64 << 10);
+    let mut served = pin!(http.serve_connection(TokioIo::new(tls), service));
+    let mut drains = edge.drains.subscribe();
+    let done = async {
+        tokio::select! {
+            // A device that goes away in mid-sentence is nothing to talk about.
+            _ = served.as_mut() => return,
+            _ = drains.wait_for(|drains| *drains) => served.as_mut().graceful_shutdown(),
+        }
+        let _ = served.as_mut().await;
+    };
     tokio::select! {
-        // A device that goes away in mid-sentence is nothing to talk about.
-        _ = http.serve_connection(TokioIo::new(tls), service) => {}
+        () = done => {}
         // (within: `select!` drops the other branch, and the socket, before it comes to an arm's body)
         () = async { drop(door.changed().await); ending.reset() } => {}
     }
     Ok(())
+}
+
+/// The whole body, or what to answer instead.
+async fn read<S>(edge: &Edge<S>, body: Incoming) -> Result<Bytes, u16> {
+    let length = body.size_hint().exact();
+    if length.is_some_and(|length| length > limits::BODY as u64) {
+        return Err(413);
+    }
+    let reading = async {
+        let _room = edge.limits.body(length).await;
+        Limited::new(body, limits::BODY).collect().await
+    };
+    match timeout(limits::REQUEST, reading).await {
+        Ok(Ok(read)) => Ok(read.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(413),
+        Ok(Err(_)) => Err(400),
+        Err(_) => Err(408),
+    }
+}
+
+/// What to answer before anything is read: who is a stranger, or asks too often.
+fn turned_away<S>(edge: &Edge<S>, caller: Option<&Caller>) -> Option<u16> {
+    let Some(caller) = caller else { return Some(401) };
+    if caller.name == BOOTSTRAP_NAME || edge.limits.request(&caller.name) {
+        return None;
+    }
+    edge.metrics.requests_limited.fetch_add(1, Relaxed);
+    Some(429)
 }
 
 /// One request: read, misbehave or answer, note.
@@ -139,11 +216,25 @@ async fn handle<S: Store>(
     edge: &Arc<Edge<S>>,
     ending: &Ending,
     connection: u64,
-    certificate: &[u8],
+    caller: Option<&Caller>,
     request: hyper::Request<Incoming>,
 ) -> io::Result<Response<Body>> {
+    let began = Instant::now();
     let (parts, body) = request.into_parts();
-    let body = Limited::new(body, MAX_BODY).collect().await.map_err(io::Error::other)?.to_bytes();
+    let body = match turned_away(edge, caller) {
+        Some(status) => Err(status),
+        None => read(edge, body).await,
+    };
+    let body = match body {
+        Ok(body) => body,
+        Err(status) => {
+            edge.metrics.note(Call::Other, status, began.elapsed());
+            let mut response = respond(status, None, full(Bytes::new()));
+            // What is left of the body is not read.
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            return Ok(response);
+        }
+    };
     // As HTTP/1.1 has it: "POST /path HTTP/1.1", a line per header, an empty one.
     let line = parts.method.as_str().len() + parts.uri.path().len() + "  HTTP/1.1\r\n\r\n".len();
     let head = parts
@@ -156,7 +247,7 @@ async fn handle<S: Store>(
     let request = api::Request {
         target,
         id,
-        caller: edge.authority.judge(certificate),
+        caller,
         content_type: parts
             .headers
             .get(CONTENT_TYPE)
@@ -167,6 +258,7 @@ async fn handle<S: Store>(
     let call = request.call();
     let fault = edge.state().faults.take(call, id);
     let note = |status: u16, answer: &Value| {
+        edge.metrics.note(call, status, began.elapsed());
         let posted =
             request.message.as_ref().filter(|_| matches!(target, Target::DataOut | Target::ControlOut));
         edge.journal.note(&Entry {
@@ -218,83 +310,18 @@ async fn handle<S: Store>(
     if status == 0 {
         return Err(io::ErrorKind::ConnectionAborted.into());
     }
-    spoil(ending, fault.map(|fault| fault.trouble), status, bytes)
+    misbehave::spoil(ending, fault.map(|fault| fault.trouble), status, bytes)
 }
 
-/// The answer, made wrong.
-fn spoil(
-    ending: &Ending,
-    trouble: Option<Trouble>,
-    status: u16,
-    bytes: Option<Bytes>,
-) -> io::Result<Response<Body>> {
-    const JSON: Option<&str> = Some("application/json");
-    const TYPES: &str = r#"{"type":7,"message_id":{},"directive":["device"],"version":"one","content":{"configuration":[1],"device_id":5,"version":{},"workloads":{"name":true},"secrets":"x","certificate":[0]}}"#;
-    const HTML: &str =
-        "<!DOCTYPE html><html><head><title>Welcome</title></head><body>Please sign in.</body></html>";
-    let kind = bytes.as_ref().and(JSON);
-    let bytes = bytes.unwrap_or_default();
-    Ok(match trouble {
-        Some(Trouble::Lost) => {
-            ending.reset();
-            return Err(io::ErrorKind::ConnectionReset.into());
-        }
-        Some(Trouble::Truncated) => respond(status, kind, full(bytes.slice(..bytes.len() / 2))),
-        Some(Trouble::Types) => respond(200, JSON, full(Bytes::from_static(TYPES.as_bytes()))),
-        Some(Trouble::Html) => respond(200, Some("text/html"), full(Bytes::from_static(HTML.as_bytes()))),
-        Some(Trouble::Empty) => respond(200, JSON, full(Bytes::new())),
-        Some(Trouble::Drip(pause)) => {
-            let length = bytes.len();
-            let drops = (0..length).map(move |at| bytes.slice(at..=at));
-            sized(respond(status, kind, stream(drops, pause, false)), length)
-        }
-        Some(Trouble::Cut) => {
-            // Something to cut is needed.
-            let bytes = if bytes.is_empty() { Bytes::from_static(b"{}") } else { bytes };
-            let length = bytes.len();
-            let half = std::iter::once(bytes.slice(..length / 2));
-            sized(respond(status, kind, stream(half, Duration::ZERO, true)), length)
-        }
-        Some(Trouble::Huge) => {
-            let chunk = Bytes::from(vec![b' '; 1 << 16]);
-            respond(200, JSON, stream(std::iter::repeat_n(chunk, 1 << 10), Duration::ZERO, false))
-        }
-        _ => respond(status, kind, full(bytes)),
-    })
-}
-
-fn respond(status: u16, kind: Option<&'static str>, body: Body) -> Response<Body> {
+pub(crate) fn respond(status: u16, kind: Option<&'static str>, body: Body) -> Response<Body> {
     let mut response = Response::new(body);
     *response.status_mut() = status.try_into().unwrap_or_default();
     if let Some(kind) = kind {
-        response.headers_mut().insert(CONTENT_TYPE, hyper::header::HeaderValue::from_static(kind));
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     }
     response
 }
 
-/// Says beforehand how long a stream should be.
-fn sized(mut response: Response<Body>, length: usize) -> Response<Body> {
-    response.headers_mut().insert(CONTENT_LENGTH, length.into());
-    response
-}
-
-fn full(bytes: Bytes) -> Body {
+pub(crate) fn full(bytes: Bytes) -> Body {
     Full::new(bytes).map_err(|never: Infallible| match never {}).boxed()
-}
-
-/// Chunk by chunk, and then an end or a break.
-fn stream(chunks: impl Iterator<Item = Bytes> + Send + 'static, pause: Duration, broken: bool) -> Body {
-    let (mut sender, body) = Channel::<Bytes, io::Error>::new(1);
-    tokio::spawn(async move {
-        for chunk in chunks {
-            if sender.send_data(chunk).await.is_err() {
-                return;
-            }
-            sleep(pause).await;
-        }
-        if broken {
-            sender.abort(io::ErrorKind::ConnectionAborted.into());
-        }
-    });
-    body.boxed()
 }

@@ -101,4 +101,9 @@ pub(crate) trait Store: Send + Sync + 'static {
 
     /// It is about to hear that it was unregistered.
     fn dismiss(&self, device: &Device) -> impl Future<Output = Result<()>> + Send;
+
+    /// Families of OpenMetrics.
+    fn metrics(&self) -> String {
+        String::new()
+    }
 }

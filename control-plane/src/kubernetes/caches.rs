@@ -30,6 +30,8 @@ pub(crate) struct Caches {
     secrets: Arc<Cache<Value>>,
     /// How often what is meant for devices has changed.
     pub(crate) revision: AtomicU64,
+    /// Writes to the API server since the start.
+    pub(crate) writes: AtomicU64,
     /// A request or a device has changed.
     pub(crate) membership: Notify,
     /// Anything has.
@@ -97,6 +99,11 @@ impl Caches {
             journal: Arc::clone(journal),
         };
         watch.start(resource.plural)
+    }
+
+    /// Counts a write to the API server.
+    pub(crate) fn wrote(&self) {
+        self.writes.fetch_add(1, Relaxed);
     }
 
     /// What is in a namespace.

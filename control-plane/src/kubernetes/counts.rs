@@ -149,6 +149,7 @@ impl Counts {
         }
         let api: Api<EdgeWorkload> = Api::namespaced(self.client.clone(), namespace);
         let patch = Patch::Merge(json!({"status": status}));
+        self.caches.wrote();
         match api.patch_status(name, &PatchParams::default(), &patch).await {
             Err(error) if is_missing(&error) => Ok(()),
             patched => patched.map(drop).context("failed to write its status"),
@@ -171,6 +172,7 @@ impl Counts {
         conditions.push(condition(before, "Connected", false, ("Silent", &message), None));
         let patch = Patch::Merge(json!({"status": {"phase": "Silent", "conditions": conditions}}));
         let api = devices(&self.client, &known.namespace);
+        self.caches.wrote();
         match api.patch_status(&known.name, &PatchParams::default(), &patch).await {
             Err(error) if is_missing(&error) => Ok(()),
             patched => patched.map(drop).context("failed to write its status"),

@@ -95,6 +95,7 @@ impl Membership {
             ..ObjectMeta::default()
         };
         let api: Api<EdgeDevice> = Api::namespaced(self.client.clone(), namespace);
+        self.caches.wrote();
         match api.create(&PostParams::default(), &device).await {
             Err(kube::Error::Api(status)) if status.is_already_exists() => {}
             created => {
@@ -112,6 +113,7 @@ impl Membership {
             condition(&before, "Approved", true, ("Approved", &message), metadata["generation"].as_i64());
         let status = json!({"status": EdgeDeviceSignedRequestStatus { conditions: vec![approved] }});
         let api: Api<EdgeDeviceSignedRequest> = Api::namespaced(self.client.clone(), &self.home);
+        self.caches.wrote();
         let patched = api.patch_status(id, &PatchParams::default(), &Patch::Merge(status)).await;
         patched.map(drop).context("failed to write the status of its request")
     }

@@ -17,6 +17,7 @@ mod events;
 mod judge;
 mod known;
 mod membership;
+mod metrics;
 mod plans;
 pub(crate) mod resources;
 
@@ -183,6 +184,7 @@ impl Kubernetes {
             self.journal.say(&format!("{}: {lost} events are lost: there were too many", known.name));
         }
         let api = Api::namespaced(self.client.clone(), &known.namespace);
+        stored.iter().for_each(|_| self.caches.wrote());
         try_join_all(stored.iter().map(|said| events::store(&api, known, said, now()))).await?;
         Ok(())
     }
@@ -201,6 +203,7 @@ impl Kubernetes {
             let version = match membership::marks(&known, hardware) {
                 None => version,
                 Some(mut marks) => {
+                    self.caches.wrote();
                     marks["metadata"]["resourceVersion"] = json!(version);
                     match api.patch(&device.id, &PatchParams::default(), &Patch::Merge(marks)).await {
                         Err(error) if is_conflict(&error) => continue,
@@ -210,6 +213,7 @@ impl Kubernetes {
                     }
                 }
             };
+            self.caches.wrote();
             let status = json!({"metadata": {"resourceVersion": version}, "status": status});
             match api.patch_status(&device.id, &PatchParams::default(), &Patch::Merge(status)).await {
                 Err(error) if is_conflict(&error) => continue,
@@ -261,6 +265,7 @@ impl Store for Kubernetes {
         };
         let request = EdgeDeviceSignedRequest::new(id, spec);
         let api: Api<EdgeDeviceSignedRequest> = Api::namespaced(self.client.clone(), &self.home);
+        self.caches.wrote();
         let creating = async {
             match api.create(&PostParams::default(), &request).await {
                 Err(kube::Error::Api(status)) if status.is_already_exists() => Ok(()),
@@ -297,6 +302,7 @@ impl Store for Kubernetes {
         let api = self.devices(&known.namespace);
         let patch = Patch::Merge(json!({"status": status}));
         let params = PatchParams::default();
+        self.caches.wrote();
         let patching = async {
             api.patch_status(&known.name, &params, &patch).await.context("failed to write its status")
         };
@@ -315,5 +321,9 @@ impl Store for Kubernetes {
     async fn dismiss(&self, device: &Device) -> Result<()> {
         let known = self.the(device)?;
         in_time(membership::release(&self.client, &self.home, &known)).await
+    }
+
+    fn metrics(&self) -> String {
+        metrics::text(&self.caches)
     }
 }

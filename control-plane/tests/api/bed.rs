@@ -119,6 +119,10 @@ impl Bed {
         Self::start_in(dir, space, options)
     }
 
+    pub(crate) fn server_id(&self) -> u32 {
+        self.server.id()
+    }
+
     /// Lets a device in.
     pub(crate) fn approve(&self, id: &str) {
         match &self.space {

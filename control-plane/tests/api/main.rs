@@ -1,10 +1,12 @@
 //! The edge API as a device sees it: real processes, real TLS.
 //!
+//! - `attacks`   who means harm
 //! - `statuses`  who may call what, and what comes back
 //! - `content`   from manifests to configurations
 //! - `kubernetes` what people see of it with `kubectl`
 //! - `trouble`   every way of misbehaving
 
+mod attacks;
 mod bed;
 mod cluster;
 mod content;
