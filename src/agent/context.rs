@@ -170,6 +170,7 @@ impl Turn<'_> {
 
     /// The engine has told all that it has.
     pub(super) fn answers(&mut self, engine: Engine) {
+        self.context.images.answered();
         if self.engines.answered(engine, self.now.up) {
             self.tell(Notice::info(Reason::EngineBack, format!("{engine} answers again")));
         }

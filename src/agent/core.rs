@@ -304,7 +304,7 @@ impl Agent {
             }
             return;
         }
-        if self.context.images.done(ticket, matches!(result, Ok(Fact::Gone))) {
+        if self.context.images.done(ticket, &result) {
             return;
         }
         let turn = &mut turn!(self, now);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::model::{
     image::{Fetched, Pulled},
-    order::Ticket,
+    order::{Fact, Failure, Ticket},
     workload::Engine,
 };
 
@@ -16,6 +16,8 @@ pub(super) struct Images {
     changed: bool,
     /// Something may not be needed any more.
     due: bool,
+    /// A removal came to nothing because its podman could not be reached.
+    lost: bool,
     under_way: BTreeMap<Ticket, (Engine, String)>,
 }
 
@@ -47,6 +49,11 @@ impl Images {
         self.due && !self.pulled.is_empty()
     }
 
+    /// An engine answers: what could not be asked of it is asked again.
+    pub(super) fn answered(&mut self) {
+        self.due |= std::mem::take(&mut self.lost);
+    }
+
     /// What can go; [`ordered`](Self::ordered) must follow for each.
     pub(super) fn unused(&mut self, used: &Pulled) -> Vec<(Engine, String)> {
         self.due = false;
@@ -59,9 +66,10 @@ impl Images {
     }
 
     /// Whether this was the removal of an image. One that is still in use is tried again with the next look.
-    pub(super) fn done(&mut self, ticket: Ticket, is_gone: bool) -> bool {
+    pub(super) fn done(&mut self, ticket: Ticket, result: &Result<Fact, Failure>) -> bool {
         let Some(image) = self.under_way.remove(&ticket) else { return false };
-        if is_gone {
+        self.lost |= matches!(result, Err(Failure::Engine(_)));
+        if matches!(result, Ok(Fact::Gone)) {
             self.changed |= self.pulled.remove(&image);
         }
         true

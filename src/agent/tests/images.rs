@@ -102,3 +102,23 @@ fn an_image_in_use_elsewhere_is_tried_again_when_something_changes_and_not_soone
     assert_eq!(discarded(&mut world), ["discard old"]);
     assert!(world.pulled.is_empty());
 }
+
+#[test]
+fn an_image_that_a_lost_podman_was_to_remove_goes_when_it_answers_again() {
+    let w = with_image(&workload("w", 1), "old");
+    let mut world = World::new();
+    pulls(&mut world, "old", None);
+    world.want(&[&w]);
+    world.settle();
+    world.want(&[]);
+    while !world.orders.iter().any(|it| matches!(it.task, Task::Discard(_))) {
+        world.answer();
+    }
+    world.engine_gone = true;
+    world.settle();
+    assert_eq!(discarded(&mut world), ["discard old"]);
+    world.engine_gone = false;
+    world.pass(61 * S);
+    assert_eq!(discarded(&mut world), ["discard old"]);
+    assert!(world.pulled.is_empty());
+}
