@@ -1,7 +1,7 @@
 //! Containers that ended in a pod that goes on: when each is started again.
 //!
 //! As on Kubernetes each has a back-off of its own, which counts from its end. A run that was long enough forgives those
-//! before it. One whose probe failed is ended first, and then counts as any other.
+//! before it. One whose probe or hook failed is ended first, and then counts as any other.
 
 use std::time::{Duration, SystemTime};
 
@@ -9,7 +9,7 @@ use super::model::{
     notice::Reason,
     order::{ContainerState, Pod, Ticket},
     schedule::Backoff,
-    time::Wake,
+    time::{Now, Wake},
 };
 
 /// Those containers of the present pod that ended, or are to end. Others have no place here.
@@ -259,7 +259,7 @@ impl Containers {
         name: &str,
         cause: &str,
         backoff: &Backoff,
-        now: Duration,
+        now: Now,
         random: f64,
     ) -> (Option<Duration>, u32) {
         let alone = self.running == 0;
@@ -270,7 +270,8 @@ impl Containers {
         if alone {
             return (None, it.failures);
         }
-        (it.refused, it.next) = (true, Next::Start(now + delay));
+        (it.refused, it.next) = (true, Next::Start(now.up + delay));
+        it.ended.get_or_insert(now.utc); // of one that never ran: what was made by now may be started
         (Some(delay), it.failures)
     }
 }

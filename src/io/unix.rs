@@ -68,6 +68,17 @@ impl Hangup {
         matches!(*lock(&self.0), Line::HungUp)
     }
 
+    /// Waits for so long, or until it is hung up.
+    pub fn wait(&self, limit: Duration) -> io::Result<()> {
+        let (mut near, far) = UnixStream::pair()?;
+        self.opened(&far)?;
+        if !limit.is_zero() {
+            near.set_read_timeout(Some(limit))?;
+            let _ = near.read(&mut [0]); // nothing comes but its end
+        }
+        Ok(())
+    }
+
     fn opened(&self, stream: &UnixStream) -> io::Result<()> {
         let mut line = lock(&self.0);
         if matches!(*line, Line::HungUp) {

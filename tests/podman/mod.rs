@@ -19,6 +19,7 @@ mod bed;
 mod checks;
 mod conformance;
 mod exits;
+mod hooks;
 mod lanes;
 mod limits;
 mod mending;

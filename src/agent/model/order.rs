@@ -179,6 +179,9 @@ pub struct Pod {
     pub made: Option<SystemTime>,
     /// What held its network and its other namespaces has ended: what is started in it now has others.
     pub torn: bool,
+    /// The containers that this order started and that did not come up, and why: they could not be started, or their
+    /// hook failed that runs after a start. The latter run.
+    pub failed: Vec<(String, String)>,
 }
 
 impl Pod {

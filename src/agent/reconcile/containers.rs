@@ -49,7 +49,7 @@ impl Tracked {
         any
     }
 
-    /// The container's probe failed.
+    /// The container's probe failed, or its hook after the start.
     pub(super) fn sicken(&mut self, wanted: &Workload, container: &str, cause: String, turn: &mut Turn<'_>) {
         let is_missed = wanted.is_service() && wanted.restart != RestartPolicy::Never;
         let then = if is_missed { "it is started anew after its back-off" } else { "it is stopped" };
@@ -111,7 +111,9 @@ impl Tracked {
             }
             (Ordered::Start(container), Ok(Fact::Pod(pod))) => {
                 let is_it = |state: &ContainerState| *state == ContainerState::Running;
-                if pod.containers.iter().any(|it| it.name == container && is_it(&it.state)) {
+                if pod.failed.is_empty()
+                    && pod.containers.iter().any(|it| it.name == container && is_it(&it.state))
+                {
                     let message =
                         format!("workload '{}': container '{container}' is started again", self.name);
                     turn.tell(Notice::info(Reason::Started, message));
@@ -131,23 +133,33 @@ impl Tracked {
                 let what = format!("failed to stop container '{container}' of workload '{}'", self.name);
                 turn.failed(wanted.content.engine, &what, &failure);
                 self.content.containers.again(&Ordered::End(container), turn.now.up + REMOVE_AGAIN);
+                self.content.look_at = Some(turn.now.up); // it may have ended all the same
             }
         }
         None
     }
 
-    /// The container could not be started again: a failure of its own, or of the pod if nothing else runs in it.
-    fn refused(&mut self, wanted: &Workload, container: &str, cause: &str, turn: &mut Turn<'_>) {
-        let Schedule::Service(backoff) = &wanted.schedule else { return };
-        let (now, random) = (turn.now.up, turn.random());
+    /// The container could not be started: a failure of its own, or of the pod if nothing else runs in it. Answers
+    /// whether the pod goes on.
+    pub(super) fn refused(
+        &mut self,
+        wanted: &Workload,
+        container: &str,
+        cause: &str,
+        turn: &mut Turn<'_>,
+    ) -> bool {
+        let Schedule::Service(backoff) = &wanted.schedule else { return true };
+        let (now, random) = (turn.now, turn.random());
         let (wait, failures) = self.content.containers.refused(container, cause, backoff, now, random);
         let Some(wait) = wait else {
             self.content.failures = self.content.failures.max(failures - 1);
-            return self.failed(cause, now, turn);
+            self.failed(cause, now.up, turn);
+            return false;
         };
         self.content.failure = Some((Reason::BackOff, cause.to_owned()));
         let wait = wait.as_secs_f32();
         let message = format!("workload '{}': {cause}; tried again in {wait:.0} s", self.name);
         turn.tell(Notice::warning(Reason::BackOff, message));
+        true
     }
 }

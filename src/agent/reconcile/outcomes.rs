@@ -8,7 +8,7 @@ use crate::agent::{
     context::Turn,
     model::{
         notice::{Notice, Reason},
-        order::{ContainerState, CpuLimit, Fact, Failure, Pod, Ticket},
+        order::{Container, ContainerState, CpuLimit, Fact, Failure, Pod, Ticket},
         phase::Phase,
         report::State,
         run::Run,
@@ -198,6 +198,13 @@ impl Tracked {
         self.limit.found(pod.cpu);
         self.content.whole = pod.containers.iter().all(|it| it.state == ContainerState::Running);
         self.content.containers.seen(pod);
+        for (container, cause) in &pod.failed {
+            let is_it =
+                |it: &Container| it.name == *container && matches!(it.state, ContainerState::Stuck(_));
+            if pod.containers.iter().any(is_it) && !self.refused(wanted, container, cause, turn) {
+                return;
+            }
+        }
         if adopting && turn.context.is_on_trial(wanted) {
             self.content.trial.begin(turn.now.up);
         }
@@ -268,6 +275,12 @@ impl Tracked {
         let alarmed = std::mem::take(&mut self.content.alarmed);
         if alarmed && !is_news && !adopting && matches!(self.phase, Phase::Looking { .. }) {
             self.content.false_alarms = self.content.false_alarms.saturating_add(1);
+        }
+        let runs = |name: &str| {
+            pod.containers.iter().any(|it| it.name == name && it.state == ContainerState::Running)
+        };
+        for (container, cause) in pod.failed.iter().filter(|(name, _)| runs(name)) {
+            self.sicken(wanted, container, cause.clone(), turn); // its hook failed
         }
         let containers = &self.content.containers;
         self.content.health.seen(&wanted.probes, pod, &|name| containers.is_ending(name), turn.now.up);

@@ -226,6 +226,7 @@ impl Tracked {
             return Wake::At(self.stop_after);
         }
         self.content.trial.ran(Duration::ZERO); // whatever it did, it doesn't go on
+        self.content.health = Health::default(); // if it stays it is asked anew
         let grace = if self.evicted { GRACE } else { wanted.grace };
         let task = Task::Remove { id: wanted.id.clone(), grace };
         let ticket = turn.order(&self.name, wanted.content.engine, task);

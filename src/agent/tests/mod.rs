@@ -145,6 +145,8 @@ struct World {
     holders: Vec<(String, WorkloadId)>,
     /// No pod can be started.
     unstartable: bool,
+    /// What is wrong with the hook that container `a` has after its start.
+    unhooked: Option<&'static str>,
     /// What probes find wrong.
     sick: Option<&'static str>,
     /// What the image of every container asks for.
@@ -236,6 +238,7 @@ impl World {
             unfit: None,
             holders: Vec::new(),
             unstartable: false,
+            unhooked: None,
             sick: None,
             healthcheck: None,
             engine_gone: false,
@@ -346,7 +349,7 @@ impl World {
                     healthcheck: healthcheck.clone(),
                 });
                 let (began, made) = (Some(self.began), Some(self.began));
-                Ok(Fact::Pod(Pod { containers: containers.collect(), cpu, began, made, torn: false }))
+                Ok(Fact::Pod(Pod { containers: containers.collect(), cpu, began, made, ..Pod::default() }))
             })
         };
         let result = match (&order.task, &self.broken) {
@@ -419,6 +422,13 @@ impl World {
                 Ok(Fact::Gone)
             }
         };
+        let result = result.map(|fact| match (fact, &order.task) {
+            (Fact::Pod(pod), Task::Start(..) | Task::Restart { .. }) => {
+                let failed = self.unhooked.map(|why| ("a".into(), why.into())).into_iter().collect();
+                Fact::Pod(Pod { failed, ..pod })
+            }
+            (fact, _) => fact,
+        });
         self.happen(Event::Done(Outcome { engine: order.engine, ticket: order.ticket, result }));
     }
 

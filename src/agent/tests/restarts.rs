@@ -93,3 +93,30 @@ fn a_pod_whose_only_container_cannot_be_started_again_is_made_anew() {
     world.pass(20 * S);
     assert_eq!(world.took(), [format!("remove {}", w.id), format!("start {}", w.id)]);
 }
+
+#[test]
+fn a_container_whose_hook_failed_is_ended_and_started_again_in_its_pod_after_its_back_off() {
+    let w = crashing();
+    let mut world = World::new();
+    world.unhooked = Some("container 'a': its postStart hook failed: exit code 1");
+    world.want(&[&w]);
+    world.settle();
+    let [end, look, restart] = ["end a of", "look", "restart a of"].map(|what| format!("{what} {}", w.id));
+    let took = world.took();
+    assert_eq!(took[took.len() - 2..], [end.clone(), look.clone()]);
+    let said = &world.said.last().unwrap().message;
+    assert_eq!(
+        *said,
+        "workload 'w': container 'a': its postStart hook failed: exit code 1; it is started anew after its back-off"
+    );
+    let explained = world.explain("w");
+    assert!(explained.starts_with("w is back-off: container 'a': its postStart hook failed"), "{explained}");
+    world.pass(S);
+    assert_eq!(world.took(), [restart.clone(), end, look]);
+    world.unhooked = None;
+    world.pass(9 * S);
+    assert_eq!(world.took(), [""; 0], "the second wait is longer");
+    world.pass(2 * S);
+    assert_eq!(world.took(), [restart]);
+    assert!(world.explain("w").starts_with("w is running\n"), "{}", world.explain("w"));
+}

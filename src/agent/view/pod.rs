@@ -235,7 +235,7 @@ fn failure_remedy(reason: Reason, wanted: &Workload) -> &'static str {
             "check the image's name, the way to its registry, and imageRegistries; or load it with 'podman load'"
         }
         Reason::Unhealthy => {
-            "see what the probe asks for, and the container's output: 'podman logs POD-CONTAINER'"
+            "see what the probe or hook asks for, and the container's output: 'podman logs POD-CONTAINER'"
         }
         _ if !wanted.is_service() => "see the container's output: 'podman logs POD-CONTAINER'",
         _ => "see the container's output: 'podman logs POD-CONTAINER'; 'restart NAME' doesn't wait",

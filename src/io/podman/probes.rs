@@ -24,9 +24,11 @@ use crate::{
     io::{
         exits::{parent, proc_file_mentions},
         http, lock,
+        unix::Hangup,
     },
     wire::podman::{
         answers::InspectedPod,
+        hooks::Hook,
         session::{self, Exec, last_line},
     },
 };
@@ -75,46 +77,55 @@ impl Prober {
     }
 
     pub(super) fn ask(&self, id: &WorkloadId, container: &str, probe: &Probe) -> Result<Fact, Failure> {
-        let complaint = match &probe.check {
-            Check::Exec(command) => self.exec(&format!("{id}-{container}"), command, probe.timeout)?,
+        let complaint = self.complaint(&self.client, id, container, &probe.check, probe.timeout)?;
+        Ok(Fact::Probed { healthy: complaint.is_none(), output: complaint.unwrap_or_default() })
+    }
+
+    /// Runs a hook, at most for so long, and until it is hung up. Says what is wrong, if anything is.
+    pub(super) fn run(
+        &self,
+        id: &WorkloadId,
+        container: &str,
+        hook: &Hook,
+        limit: Duration,
+        hangup: &Hangup,
+    ) -> Result<Option<String>, Error> {
+        match hook {
+            Hook::Ask(check) => {
+                self.complaint(&self.client.until(hangup.clone()), id, container, check, limit)
+            }
+            Hook::Sleep(time) => {
+                let waited = hangup.wait((*time).min(limit));
+                waited.map(|()| None).map_err(|error| Error::Broken(error.to_string()))
+            }
+        }
+    }
+
+    /// What is wrong, if anything is.
+    fn complaint(
+        &self,
+        client: &PodmanClient,
+        id: &WorkloadId,
+        container: &str,
+        check: &Check,
+        timeout: Duration,
+    ) -> Result<Option<String>, Error> {
+        let complaint = match check {
+            Check::Exec(command) => exec(client, &format!("{id}-{container}"), command, timeout)?,
             Check::Http { host, port, path, headers } => {
                 let host = self.host(id, host)?;
-                self.get(&format!("http://{host}:{port}{path}"), headers, probe.timeout)
+                self.get(&format!("http://{host}:{port}{path}"), headers, timeout)
             }
             Check::Tcp { host, port } => {
                 let host = self.host(id, host)?;
-                connect(&host, *port, probe.timeout).err().map(|error| error.to_string())
+                connect(&host, *port, timeout).err().map(|error| error.to_string())
             }
         };
         if complaint.is_some() {
             self.forget(id); // a pod that was restarted behind our back may have another address
         }
         log::debug!("container '{container}' of '{id}': {}", complaint.as_deref().unwrap_or("well"));
-        Ok(Fact::Probed { healthy: complaint.is_none(), output: complaint.unwrap_or_default() })
-    }
-
-    /// What is wrong, if anything is.
-    fn exec(&self, container: &str, command: &[String], timeout: Duration) -> Result<Option<String>, Error> {
-        let body = json!({ "AttachStdout": true, "AttachStderr": true, "Cmd": command }).to_string();
-        let created = self.client.post(&format!("containers/{container}/exec"), &[], &body, LIMIT)?;
-        let created: Value = created.json()?;
-        let id = created["Id"].as_str().unwrap_or_default();
-        let printed = self.client.post_for(&format!("exec/{id}/start"), r#"{"Detach":false}"#, timeout)?;
-        match Exec::read(&self.client.get(&format!("exec/{id}/json"), &[], LIMIT)?.json()?) {
-            Exec::Running(pid) => {
-                // it would go on for as long as the container does
-                kill(id, pid);
-                Ok(Some(format!("its command took longer than {} s", timeout.as_secs())))
-            }
-            Exec::Ended(0) => Ok(None),
-            Exec::Ended(code) => Ok(Some(match last_line(&printed) {
-                line if line.is_empty() => format!("exit code {code}"),
-                line => format!("exit code {code}: {line}"),
-            })),
-            Exec::Created => {
-                Err(Error::Late(format!("podman didn't run a command in '{container}' in time")))
-            }
-        }
+        Ok(complaint)
     }
 
     /// What is wrong, if anything is.
@@ -153,6 +164,33 @@ impl Prober {
             .ok_or_else(|| Failure::Workload(format!("pod '{id}' has no address")))?;
         lock(&self.addresses).push((id.clone(), address));
         Ok(address)
+    }
+}
+
+/// Runs a command in a container. Says what is wrong, if anything is.
+fn exec(
+    client: &PodmanClient,
+    container: &str,
+    command: &[String],
+    timeout: Duration,
+) -> Result<Option<String>, Error> {
+    let body = json!({ "AttachStdout": true, "AttachStderr": true, "Cmd": command }).to_string();
+    let created = client.post(&format!("containers/{container}/exec"), &[], &body, LIMIT)?;
+    let created: Value = created.json()?;
+    let id = created["Id"].as_str().unwrap_or_default();
+    let printed = client.post_for(&format!("exec/{id}/start"), r#"{"Detach":false}"#, timeout)?;
+    match Exec::read(&client.get(&format!("exec/{id}/json"), &[], LIMIT)?.json()?) {
+        Exec::Running(pid) => {
+            // it would go on for as long as the container does
+            kill(id, pid);
+            Ok(Some(format!("its command took longer than {} s", timeout.as_secs())))
+        }
+        Exec::Ended(0) => Ok(None),
+        Exec::Ended(code) => Ok(Some(match last_line(&printed) {
+            line if line.is_empty() => format!("exit code {code}"),
+            line => format!("exit code {code}: {line}"),
+        })),
+        Exec::Created => Err(Error::Late(format!("podman didn't run a command in '{container}' in time"))),
     }
 }
 

@@ -1,6 +1,7 @@
 //! What each order asks of podman, in which sequence, and what its answers mean.
 
 mod check;
+mod hooks;
 mod limits;
 mod look;
 mod making;
@@ -52,7 +53,7 @@ use crate::{
         ownership::{OWNER_LABEL, WORKLOAD_LABEL},
         podman::{
             answers::{InspectedPod, ListedPod, Volume, storage},
-            pod::{self, Limits},
+            pod::{self, HOOKS_LABEL, Limits},
         },
     },
 };
@@ -75,9 +76,8 @@ pub(super) struct Tasks {
     disks: Disks,
     /// Whether podman has told where it keeps things.
     storage_known: AtomicBool,
-    /// podman's own ids of the pods that were seen to be ours, as they were looked at last: these can be stopped
-    /// without another look.
-    ours: Mutex<BTreeMap<WorkloadId, Box<str>>>,
+    /// The pods that were seen to be ours, as they were looked at last: these can be stopped without another look.
+    ours: Mutex<BTreeMap<WorkloadId, Own>>,
     /// What those consist of that were looked at: as long as all of it is there, it is the same pod.
     looked: Mutex<BTreeMap<WorkloadId, Known>>,
     /// The control groups of the pods that were looked at, and the CPU limit that each is to have.
@@ -93,6 +93,16 @@ pub(super) struct Tasks {
     deaths: Deaths,
     prober: Prober,
     volumes: Volumes,
+    events: Sender<Event>,
+}
+
+/// A pod of ours.
+#[derive(Clone)]
+struct Own {
+    /// podman's own for it.
+    id: Box<str>,
+    /// What its containers ask for after their start and before their stop, as its label says it.
+    hooks: Option<Box<str>>,
 }
 
 /// An order's result, and the processes to watch from now on.
@@ -113,8 +123,13 @@ impl Tasks {
         let client = Arc::new(PodmanClient::new(&socket));
         let exits = Exits::start(engine, events.clone())?;
         let forks = Forks::start(engine, events.clone())?;
-        let listener =
-            Listener { engine, client: client.clone(), owner: owner.clone(), exits: exits.clone(), events };
+        let listener = Listener {
+            engine,
+            client: client.clone(),
+            owner: owner.clone(),
+            exits: exits.clone(),
+            events: events.clone(),
+        };
         let prober = Prober::new(client.clone());
         let volumes = Volumes::new(volumes, socket.clone());
         Ok(Self {
@@ -136,6 +151,7 @@ impl Tasks {
             deaths: Deaths::new(listener),
             prober,
             volumes,
+            events,
         })
     }
 
@@ -158,7 +174,9 @@ impl Tasks {
             Task::Check(workload) => return self.check(workload).into(),
             Task::Discard(image) => return images::discard(&self.client, image).into(),
             Task::Limit { id, cpu } => return self.limit(id, *cpu).into(),
-            Task::Remove { id, grace } => return self.remove(id, *grace).map(|()| Fact::Gone).into(),
+            Task::Remove { id, grace } => {
+                return self.dismiss(id, *grace).map(|()| Fact::Gone).into();
+            }
             Task::Probe { id, container, probe } => return self.prober.ask(id, container, probe).into(),
             Task::End { id, container, grace } => return self.end(id, container, *grace).into(),
             Task::Look(id) => self.look(id).map(|seen| (id, seen)),
@@ -172,14 +190,14 @@ impl Tasks {
             Task::Start(workload, cpu) => self.start_pod(workload, *cpu).map(|seen| (&workload.id, seen)),
         };
         match seen {
-            Ok((id, Some(Found { seen, made, torn }))) => {
+            Ok((id, Some(Found { seen, made, torn, failed }))) => {
                 let running = seen.iter().filter(|seen| seen.process.is_some());
                 let began = running.filter_map(|seen| seen.began).max();
                 let (containers, processes): (_, Vec<_>) =
                     seen.into_iter().map(|seen| (seen.container, seen.process)).unzip();
                 let running = Some((id.clone(), processes.into_iter().flatten().collect()));
                 let cpu = lock(&self.cgroups).get(id).and_then(|(cgroup, _)| cgroup.cpu());
-                Done { result: Ok(Fact::Pod(Pod { containers, cpu, began, made, torn })), running }
+                Done { result: Ok(Fact::Pod(Pod { containers, cpu, began, made, torn, failed })), running }
             }
             Ok((id, None)) => {
                 self.exits.forget(id);
@@ -201,8 +219,10 @@ impl Tasks {
         let summary = |mut pod: ListedPod| {
             let id = WorkloadId::from_pod_name(&pod.name);
             // of one that was replaced the agent knows nothing but the name until it was looked at
-            let known = before.remove(&id).unwrap_or_else(|| pod.id.clone());
-            let running = pod.runs() && known == pod.id;
+            let new =
+                || Own { id: pod.id.clone(), hooks: pod.labels.get(HOOKS_LABEL).map(|it| (**it).into()) };
+            let known = before.remove(&id).unwrap_or_else(new);
+            let running = pod.runs() && known.id == pod.id;
             ours.insert(id.clone(), known);
             PodSummary { id, running, workload: pod.labels.remove(WORKLOAD_LABEL).unwrap_or_default() }
         };
@@ -255,7 +275,8 @@ impl Tasks {
         let pod: InspectedPod = answer.json()?;
         match pod.labels.get(OWNER_LABEL) {
             Some(owner) if *owner == self.owner => {
-                lock(&self.ours).insert(id.clone(), pod.id.clone());
+                let hooks = pod.labels.get(HOOKS_LABEL).map(|it| (**it).into());
+                lock(&self.ours).insert(id.clone(), Own { id: pod.id.clone(), hooks });
                 if let Some(cgroup) = Cgroup::find(&pod.cgroup_path, &self.socket) {
                     let mut cgroups = lock(&self.cgroups);
                     if cgroups.get(id).is_none_or(|(known, _)| *known != cgroup) {
@@ -269,6 +290,12 @@ impl Tasks {
         }
     }
 
+    /// Removes a pod once it has done what it asks for before its end. Where the device is short of memory, at once.
+    fn dismiss(&self, id: &WorkloadId, grace: Duration) -> Result<(), Failure> {
+        let left = if grace.is_zero() { grace } else { self.take_leave(id, grace)? };
+        self.remove(id, left)
+    }
+
     fn remove(&self, id: &WorkloadId, grace: Duration) -> Result<(), Failure> {
         if grace.is_zero() {
             self.exits.end(id, SHORT_GRACE);
@@ -277,7 +304,7 @@ impl Tasks {
         self.prober.forget(id);
         let known = lock(&self.ours).remove(id);
         // A known id may be out of date: then the name tells.
-        if !known.is_some_and(|pod| self.remove_pod(&pod, grace).is_ok_and(|found| found))
+        if !known.is_some_and(|pod| self.remove_pod(&pod.id, grace).is_ok_and(|found| found))
             && let Some(pod) = self.inspect(id)?
         {
             self.remove_pod(&pod.id, grace)?;
@@ -309,16 +336,21 @@ impl Tasks {
     fn stop(&self, pod: &str, grace: Duration) -> Result<(), Failure> {
         // podman takes 0 for its own 10 s
         let seconds = grace.as_secs().max(1).to_string();
+        let (path, limit) = (format!("pods/{pod}/stop"), grace.saturating_add(LIMIT));
+        self.while_stopping(grace, || self.client.post(&path, &[("t", &seconds)], "", limit))?;
+        Ok(())
+    }
+
+    /// What podman is asked meanwhile may have to wait for so long.
+    fn while_stopping<T>(&self, grace: Duration, stop: impl FnOnce() -> T) -> T {
         lock(&self.graces).push(grace);
-        let limit = grace.saturating_add(LIMIT);
-        let stopped = self.client.post(&format!("pods/{pod}/stop"), &[("t", &seconds)], "", limit);
+        let stopped = stop();
         let mut graces = lock(&self.graces);
         if let Some(place) = graces.iter().position(|other| *other == grace) {
             graces.swap_remove(place);
         }
         drop(graces);
-        stopped?;
-        Ok(())
+        stopped
     }
 
     /// Asks what podman may answer only after a stop that is under way, or begins meanwhile.

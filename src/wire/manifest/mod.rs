@@ -17,7 +17,6 @@ mod kind;
 mod kinds;
 mod node;
 mod pod;
-mod probe;
 mod problem;
 mod profiles;
 pub(in crate::wire) mod resource;

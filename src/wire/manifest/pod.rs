@@ -5,10 +5,7 @@ use std::{sync::Arc, time::Duration};
 use serde::de::Error;
 use serde_json::Value;
 
-use super::{
-    probe::{Asked, probe},
-    strictness::{Strictness, UnknownFields},
-};
+use super::strictness::{Strictness, UnknownFields};
 use crate::{
     agent::model::{
         probe::{Probe, Probes},
@@ -16,7 +13,10 @@ use crate::{
     },
     wire::{
         field::{Field, Finding, Step},
-        podman::pod::container_name,
+        podman::{
+            asked::{Asked, probe},
+            pod::container_name,
+        },
         podspec::{
             self, PodSpec,
             container::{Container, RestartPolicy as Written},
@@ -137,11 +137,12 @@ pub(super) fn deadline(pod: &PodSpec) -> Option<Duration> {
 /// The probes of its containers; findings are about those that have no effect.
 pub(super) fn probes(pod: &PodSpec, at: &Field, rootless: bool, findings: &mut Vec<Finding>) -> Vec<Probes> {
     let mut all = Vec::new();
-    for (index, container) in pod.containers.iter().enumerate() {
-        let field = at.then("containers").then(index);
+    // of the init containers only sidecars may have any
+    for (place, container) in pod.all_containers() {
+        let field = || Field(at.0.iter().chain(&place.0).cloned().collect());
         let asked = Asked { host_network: pod.host_network, rootless, ports: &container.ports };
         let mut read = |written: &Option<Box<_>>, key: &str| -> Option<Arc<Probe>> {
-            probe(written.as_ref()?, &field.then(key), asked, findings)
+            probe(written.as_ref()?, &field().then(key), asked, findings)
         };
         let startup = read(&container.startup_probe, "startupProbe");
         let liveness = read(&container.liveness_probe, "livenessProbe");

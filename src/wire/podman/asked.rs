@@ -1,4 +1,4 @@
-//! The probes of a container, as far as this agent can ask.
+//! What a container is asked by its probes and hooks, as far as this agent can ask.
 
 use std::{net::Ipv6Addr, sync::Arc, time::Duration};
 
@@ -14,19 +14,19 @@ use crate::{
     },
 };
 
-/// The container that a probe asks.
+/// The container that is asked.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Asked<'a> {
-    pub(super) host_network: bool,
-    pub(super) rootless: bool,
-    pub(super) ports: &'a [ContainerPort],
+pub(in crate::wire) struct Asked<'a> {
+    pub(in crate::wire) host_network: bool,
+    pub(in crate::wire) rootless: bool,
+    pub(in crate::wire) ports: &'a [ContainerPort],
 }
 
 /// What can be asked, or why it can't be.
-type Possible<T> = Result<T, &'static str>;
+pub(in crate::wire) type Possible<T> = Result<T, &'static str>;
 
 /// A liveness or startup probe; nothing but a finding if it is a good one that can't be made here.
-pub(super) fn probe(
+pub(in crate::wire) fn probe(
     written: &probe::Probe,
     at: &Field,
     asked: Asked<'_>,
@@ -63,7 +63,7 @@ pub(super) fn probe(
 }
 
 impl Asked<'_> {
-    fn http(self, action: &HttpGetAction) -> Possible<Check> {
+    pub(in crate::wire) fn http(self, action: &HttpGetAction) -> Possible<Check> {
         let (host, port) = self.target(&action.host, &action.port)?;
         if action.scheme == Scheme::Https {
             return Err("HTTPS is not supported");

@@ -1,6 +1,8 @@
 //! podman's API: what it is given, and what it answers.
 
 pub mod answers;
+pub(in crate::wire) mod asked;
+pub mod hooks;
 pub mod libpod;
 pub mod pod;
 pub mod registry;

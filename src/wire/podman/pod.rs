@@ -18,6 +18,8 @@ use crate::{
 
 /// The label with the content's hash, cut to 32 digits.
 pub const HASH_LABEL: &str = "project-flotta.io";
+/// The label of a pod with what its containers ask for after their start and before their stop: [`super::hooks`].
+pub const HOOKS_LABEL: &str = "project-flotta.io/hooks";
 /// `<this>/<container>` bounds the number of a container's processes.
 const PIDS_LIMIT: &str = "io.podman.annotations.pids-limit";
 

@@ -71,9 +71,8 @@ pub const TABLES: &[Table] = &[
         place: "a container",
         required: "name image",
         obeyed: "name image imagePullPolicy command args workingDir env envFrom ports resources \
-                 volumeMounts livenessProbe startupProbe restartPolicy securityContext stdin tty",
+                 volumeMounts livenessProbe startupProbe restartPolicy securityContext stdin tty lifecycle",
         ignored: &[
-            ("lifecycle", "hooks are not run"),
             ("readinessProbe", "nothing on a device waits for a container to be ready"),
             ("stdinOnce", "standard input stays open"),
         ],
@@ -194,26 +193,15 @@ pub const TABLES: &[Table] = &[
         required: "port",
         ..BARE
     },
-    Table {
-        kind: "Lifecycle",
-        place: "`lifecycle`, which has no effect",
-        obeyed: "postStart preStop stopSignal",
-        ..BARE
-    },
+    Table { kind: "Lifecycle", place: "`lifecycle`", obeyed: "postStart preStop stopSignal", ..BARE },
     Table {
         kind: "LifecycleHandler",
-        place: "`postStart` and `preStop`, which has no effect",
+        place: "`postStart` and `preStop`",
         obeyed: "exec httpGet sleep",
         refused: &[("tcpSocket", "Kubernetes doesn't obey it either: use `exec`")],
         ..BARE
     },
-    Table {
-        kind: "SleepAction",
-        obeyed: "seconds",
-        place: "`sleep`, which has no effect",
-        required: "seconds",
-        ..BARE
-    },
+    Table { kind: "SleepAction", obeyed: "seconds", place: "`sleep`", required: "seconds", ..BARE },
     Table {
         kind: "PodSecurityContext",
         place: "the pod's `securityContext`",

@@ -115,6 +115,7 @@ impl Run {
         }
         for (pod, rows) in &wanted {
             if rows.iter().any(|row| matches!(row.ask(), Ask::Gone(_))) {
+                self.await_begin(pod, rows);
                 self.device.remove_manifest(&format!("{}.json", pod.pod));
             }
         }
@@ -127,6 +128,21 @@ impl Run {
             }
         }
         self.tell(begin);
+    }
+
+    /// Until the workload runs, and what its rows want to be so before it goes.
+    fn await_begin(&self, pod: &Pod, rows: &[&Row]) {
+        let says = |script: &str| self.on_host(pod, script).unwrap_or_default();
+        let once: Vec<&str> = rows.iter().filter_map(|row| row.once.as_deref()).collect();
+        let has_begun = || {
+            let is_so = says("state").trim() == "running"
+                && once.iter().all(|script| says(&format!("{script} && echo yes")).trim() == "yes");
+            if !is_so {
+                pause(100);
+            }
+            is_so.then_some(())
+        };
+        let _ = poll_for(self.patience(), has_begun); // or else the rows tell
     }
 
     fn note(&mut self, row: &Row, outcome: Outcome) {

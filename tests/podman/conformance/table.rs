@@ -66,6 +66,9 @@ pub(super) struct Row {
     /// What the device is asked once the workload is gone.
     #[serde(default)]
     gone: Option<String>,
+    /// What is so on the device before the workload goes.
+    #[serde(default)]
+    pub(super) once: Option<String>,
     /// The place in the specification that is refused.
     #[serde(default)]
     pub(super) refused: Option<String>,

@@ -5,7 +5,7 @@ use super::{
     device::Device,
     model::pressure::{Level, Resource},
     podman::SimPod,
-    rules::{Holds, Invariant, broken, index},
+    rules::{Holds, Invariant, broken},
     script::{Heed, How},
     wishes::{Heard, NAMES, Spec, Wanted, Wishes},
     *,
@@ -199,9 +199,7 @@ impl Device<'_> {
 
     /// An image that isn't needed.
     fn left(&self) -> Option<String> {
-        let is_there =
-            |(engine, image): &&(Engine, String)| self.engines[index(*engine)].images.contains(image);
-        let (engine, image) = self.rules.unneeded().find(is_there)?;
+        let (engine, image) = self.rules.unneeded().next()?;
         Some(format!("the image '{image}' of {engine} isn't needed"))
     }
 

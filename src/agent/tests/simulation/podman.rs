@@ -154,6 +154,10 @@ impl Podman {
                     return Err(Failure::Workload(format!("there is no image '{image}'")));
                 }
                 let Some(spec) = catalogue.of(&workload.id) else { return refused() };
+                // a job, or the only one but for those that are there for it
+                if how == How::Partly && !spec.may_start_partly() {
+                    return refused();
+                }
                 let doomed = self.doomed.contains(&workload.id) && how == How::Well;
                 self.made += 1;
                 let pod = SimPod {
@@ -168,7 +172,11 @@ impl Podman {
                     excused: ghost || how == How::DoneButRefused,
                 };
                 self.pods.insert(workload.id.clone(), pod);
-                if ghost { Ok(Fact::Gone) } else { self.look(&workload.id) }
+                if ghost {
+                    Ok(Fact::Gone)
+                } else {
+                    self.look(&workload.id).map(|fact| come_up(spec, how, fact))
+                }
             }
             Task::Cancel(_) => return Ok(Fact::Gone), // what it is about is another order
             Task::Look(id) if self.foreign.contains(id) => squatted(id),
@@ -311,19 +319,28 @@ impl Podman {
         let is_doomed = self.doomed.contains(id);
         let Some(pod) = self.pods.get_mut(id).filter(|pod| !pod.torn) else { return self.look(id) };
         let is_it = |it: &&mut Container| {
-            it.name == container && matches!(it.state, ContainerState::Exited { at, .. } if at == ended)
+            it.name == container
+                && match &it.state {
+                    ContainerState::Exited { at, .. } => *at == ended,
+                    state => *state == unstarted(),
+                }
         };
         let Some(container) = pod.containers.iter_mut().find(is_it) else { return self.look(id) };
         pod.sick &= how == How::Half; // what runs anew is well
         let before = container.state.clone();
         container.state = match how {
-            How::Stuck => ContainerState::Stuck("created".into()),
+            How::Stuck => unstarted(),
             How::Ended(code) => ContainerState::Exited { code, at: now.utc, ran: Duration::ZERO },
             How::Well if is_doomed => ContainerState::Exited { code: 1, at: now.utc, ran: Duration::ZERO },
             _ => ContainerState::Running,
         };
         let name = container.name.clone();
-        let told = self.look(id);
+        let told = self.look(id).map(|fact| match fact {
+            Fact::Pod(pod) if how == How::Unhooked => {
+                Fact::Pod(Pod { failed: vec![(name.clone(), HOOK.into())], ..pod })
+            }
+            fact => fact,
+        });
         if let (How::Half, Some(pod)) = (how, self.pods.get_mut(id)) {
             pod.containers.iter_mut().filter(|it| it.name == name).for_each(|it| it.state = before.clone());
         }
@@ -337,9 +354,30 @@ impl Podman {
     }
 }
 
+const HOOK: &str = "its postStart hook failed";
+
+/// Made, and never started.
+fn unstarted() -> ContainerState {
+    ContainerState::Stuck("created".into())
+}
+
+/// What a start tells beside what a look does.
+fn come_up(spec: Spec, how: How, fact: Fact) -> Fact {
+    let Fact::Pod(mut pod) = fact else { return fact };
+    let why = match how {
+        How::Unhooked => HOOK,
+        How::Partly => "no such command",
+        _ => return Fact::Pod(pod),
+    };
+    let is_main = |it: &&Container| !spec.is_sidecar(&it.name);
+    pod.failed =
+        pod.containers.iter().filter(is_main).map(|it| (it.name.clone(), why.into())).take(1).collect();
+    Fact::Pod(pod)
+}
+
 fn made(spec: Spec, how: How, now: Now) -> Vec<Container> {
     let state = match how {
-        How::Stuck => ContainerState::Stuck("created".into()),
+        How::Stuck => unstarted(),
         How::Ended(code) => ContainerState::Exited { code, at: now.utc, ran: Duration::ZERO },
         _ => ContainerState::Running,
     };
@@ -350,5 +388,9 @@ fn made(spec: Spec, how: How, now: Now) -> Vec<Container> {
         out_of_memory: None,
         healthcheck: spec.healthcheck(&name.to_string()),
     };
-    ('a'..).take(count).map(container).collect()
+    let mut made: Vec<_> = ('a'..).take(count).map(container).collect();
+    if how == How::Partly {
+        made.iter_mut().take(1).for_each(|it| it.state = unstarted()); // no sidecar
+    }
+    made
 }

@@ -61,6 +61,8 @@ pub(super) enum Invariant {
     Pressure,
     /// A sick pod is replaced, and one that was stopped isn't asked.
     Probes,
+    /// A container whose hook failed is ended.
+    Hooks,
     /// The agent doesn't want to be woken again and again at the same time.
     BusyLoop,
     /// When faults stop, all that is to run does, and nothing else, in bounded time.
@@ -125,10 +127,12 @@ struct Account {
     denied: Option<Option<u64>>,
     /// Of the present pod: the containers that are being asked, and how often in a row they were sick.
     probes: BTreeMap<String, (Option<Ticket>, u32)>,
-    /// A container of it is sick for good.
-    sick: Option<String>,
+    /// Containers of it that are sick for good, and what says so.
+    sick: BTreeMap<String, Invariant>,
     /// Containers of it that have ended, as told last.
     ended: BTreeSet<String>,
+    /// Containers of it that could not be started, and have not run since.
+    refused: BTreeSet<String>,
     /// Containers of it that ended once and were missed.
     missed: BTreeMap<String, Missed>,
     /// How many ran, as told last.
@@ -455,6 +459,7 @@ impl<'a> Rules<'a> {
                     spec: after,
                     before,
                     dismissed,
+                    remake: dismissed, // its own pod may be on its way out
                     slot_since: Some(now.utc),
                     removal_refused: account.removal_refused,
                     last_order: account.last_order,
@@ -545,7 +550,11 @@ impl<'a> Rules<'a> {
         for (name, account) in self.accounts.iter_mut().enumerate() {
             let phase = agent.workloads.get(NAMES[name]).map(|tracked| tracked.phase);
             let Some(spec) = account.spec else { continue };
-            let is_ailing = !account.killed.is_empty() || account.missed.values().any(|it| it.waits);
+            let ends = |it: &Pending| matches!(&it.order.task, Task::End { id, .. } if id == self.catalogue.id(spec));
+            let is_ailing = !account.sick.is_empty()
+                || pending.iter().any(ends)
+                || !account.killed.is_empty()
+                || account.missed.values().any(|it| it.waits);
             if phase != Some(Phase::Running) || is_ailing {
                 account.runs_since = None;
             } else if now.up >= *account.runs_since.get_or_insert(now.up) + 10 * S
@@ -622,10 +631,9 @@ impl<'a> Rules<'a> {
                 continue;
             }
             let is_stuck = account.removal_refused.is_some_and(|at| now.up < at + REMOVE_AGAIN);
-            if let Some(container) =
-                account.sick.as_ref().filter(|it| !account.ended.contains(*it) && !is_stuck)
-            {
-                return broken(Invariant::Probes, format!("'{container}' of {spec} is sick, and runs on"));
+            let mut sick = account.sick.iter().filter(|(it, _)| !account.ended.contains(*it) && !is_stuck);
+            if let Some((container, invariant)) = sick.next() {
+                return broken(*invariant, format!("'{container}' of {spec} is sick, and runs on"));
             }
             let late = |(_, it): &(&String, &Missed)| it.waits && it.by <= now.up;
             if let Some((container, it)) = account.missed.iter().find(late).filter(|_| self.is_fine()) {

@@ -31,6 +31,10 @@ pub(super) enum How {
     Ended(i32),
     /// What it starts is gone before podman looks.
     Vanished,
+    /// What it starts runs, and a hook after the start fails.
+    Unhooked,
+    /// One of the containers can't be started.
+    Partly,
 }
 
 /// How the server takes a call.
@@ -585,6 +589,8 @@ fn how(mood: Mood, random: &mut Random) -> How {
         (2, How::Ended(0)),
         (2, How::Ended(1)),
         (1, How::Vanished),
+        (2, How::Unhooked),
+        (2, How::Partly),
     ])
 }
 

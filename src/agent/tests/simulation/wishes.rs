@@ -57,6 +57,13 @@ impl Spec {
         self.content == 3 && container == "a"
     }
 
+    /// Whether it runs although one of its containers can't be started.
+    pub(super) fn may_start_partly(self) -> bool {
+        let is_main = |name: &char| !self.is_sidecar(&name.to_string());
+        let is_service = matches!(self.schedule(), Schedule::Service(_));
+        is_service && ('a'..).take(self.containers()).filter(is_main).count() > 1
+    }
+
     /// How long its pod may be active.
     pub(super) fn deadline(self) -> Option<Duration> {
         (self.content == 3).then_some(500 * S)

@@ -23,7 +23,7 @@ impl Tasks {
     /// All of the pod's containers, in the order of its specification; nothing if there is no such pod.
     pub(super) fn look(&self, id: &WorkloadId) -> Result<Option<Found>, Failure> {
         if let Some(seen) = self.after_exit(id) {
-            return Ok(Some(Found { seen, made: None, torn: false }));
+            return Ok(Some(Found { seen, made: None, torn: false, failed: Vec::new() }));
         }
         Ok(self.ask(id)?.map(Found::from))
     }

@@ -264,16 +264,18 @@ impl<'a> Making<'a> {
     /// Says it in names that the workload's author gave.
     pub(super) fn explain(&self, error: Error) -> Error {
         match error {
-            Error::Refused(reason) => {
-                let mut reason = named(&self.workload.id, reason);
-                for (id, name) in &self.ids {
-                    reason = reason.replace(id, name);
-                }
-                let redactor = Redactor::of([&self.workload.content].into_iter());
-                Error::Refused(redactor.redact(&reason).into_owned())
-            }
+            Error::Refused(reason) => Error::Refused(self.named(reason)),
             error => error,
         }
+    }
+
+    /// The same of a reason.
+    pub(super) fn named(&self, reason: String) -> String {
+        let mut reason = named(&self.workload.id, reason);
+        for (id, name) in &self.ids {
+            reason = reason.replace(id, name);
+        }
+        Redactor::of([&self.workload.content].into_iter()).redact(&reason).into_owned()
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use super::{
-    LIMIT, START_LIMIT, Tasks,
+    START_LIMIT, Tasks,
     seen::{Asked, Found, Inspected, short_name},
 };
 use crate::{
@@ -17,6 +17,7 @@ use crate::{
             api::Error,
             cgroup::{self, Cgroup},
         },
+        unix::Hangup,
     },
     wire::podman::answers::{parse_time, plain},
 };
@@ -27,22 +28,20 @@ const SAME: Duration = Duration::from_secs(2);
 impl Tasks {
     /// Ends a container; it stays where it is.
     pub(super) fn end(&self, id: &WorkloadId, container: &str, grace: Duration) -> Result<Fact, Failure> {
-        let known = lock(&self.looked).get(id).and_then(|pod| {
+        let hooks = self.hooks(id).unwrap_or_default();
+        let known = lock(&self.looked).get(id).filter(|_| hooks.is_empty()).and_then(|pod| {
             let it = pod.containers.iter().find(|it| short_name(id, &it.listed) == container)?;
             Some(it.listed.id.clone())
         });
         let known = match known {
-            None => self.ask(id)?.and_then(|asked| Some(named(&asked, container)?.listed.id.clone())),
+            None => self.ask(id)?.and_then(|asked| {
+                let it = named(&asked, container)?;
+                (it.seen.container.state == ContainerState::Running).then(|| it.listed.id.clone())
+            }),
             known => known,
         };
         let Some(known) = known else { return Ok(Fact::Ended) };
-        // 0 would be a kill without a word
-        let seconds = grace.as_secs().max(1).to_string();
-        let (path, limit) = (format!("containers/{known}/stop"), grace.saturating_add(LIMIT));
-        let answer = self.client.post(&path, &[("timeout", &seconds)], "", limit)?;
-        if !answer.is_missing() {
-            answer.done()?;
-        }
+        self.stop_container(id, &hooks, container, &known, grace)?;
         Ok(Fact::Ended)
     }
 
@@ -69,7 +68,8 @@ impl Tasks {
         }
         // podman 5 sets a pod's own limit anew at each start of a container
         self.keep_limits();
-        started.map_err(|error| match error {
+        let hook = || self.post_start(id, self.hooks(id).as_deref(), container, &Hangup::default());
+        let failed = started.and_then(|()| hook()).map_err(|error| match error {
             Error::Refused(why) => {
                 let why = plain(&[why]).replace(&podmans, &format!("'{container}'"));
                 Failure::Workload(format!("container '{container}' was not started again: {why}"))
@@ -80,7 +80,8 @@ impl Tasks {
             }
             error => error.into(),
         })?;
-        Ok(self.ask(id)?.map(Found::from))
+        let failed = failed.map(|why| (container.to_owned(), why)).into_iter().collect();
+        Ok(self.ask(id)?.map(|asked| Found { failed, ..asked.into() }))
     }
 
     /// In the older hierarchy no container can be started whose own limit is higher than the pod's: for that moment the pod

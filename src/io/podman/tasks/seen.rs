@@ -34,6 +34,8 @@ pub(super) struct Found {
     pub(super) made: Option<SystemTime>,
     /// What held its namespaces has ended.
     pub(super) torn: bool,
+    /// What was started and did not come up, and why.
+    pub(super) failed: Vec<(String, String)>,
 }
 
 /// A pod as podman told it.
@@ -46,7 +48,7 @@ pub(super) struct Asked {
 impl From<Asked> for Found {
     fn from(Asked { all, torn }: Asked) -> Self {
         let made = all.iter().filter_map(|one| parse_time(&one.answer.created)).min();
-        Self { seen: all.into_iter().map(|one| one.seen).collect(), made, torn }
+        Self { seen: all.into_iter().map(|one| one.seen).collect(), made, torn, failed: Vec::new() }
     }
 }
 

@@ -14,11 +14,24 @@ use crate::{
         since_boot,
         unix::Hangup,
     },
-    wire::podman::libpod::{Agent, Plan, Role, Step},
+    wire::podman::{
+        libpod::{Agent, Plan, Role, Step},
+        pod::container_name,
+    },
 };
 
 /// For all init containers together.
 const INIT_LIMIT: Duration = Duration::from_secs(120);
+
+/// Containers that did not come up, and why.
+type Failed = Vec<(String, String)>;
+
+fn goes_on(hangup: &Hangup) -> Result<(), Error> {
+    match hangup.is_hung_up() {
+        true => Err(Error::Broken("it was cut short".to_owned())),
+        false => Ok(()),
+    }
+}
 
 impl Tasks {
     /// A start was ordered: from now on it can be cut short.
@@ -49,26 +62,29 @@ impl Tasks {
         lock(&self.cgroups).remove(id); // of an earlier pod, if it went by itself
         let begun = self.begin(workload, cpu, &hangup);
         if begun.is_err() && hangup.is_hung_up() {
-            return self.remove(id, workload.grace).map(|()| None);
+            return self.dismiss(id, workload.grace).map(|()| None);
         }
-        if let Err(error) = begun {
-            let removed = self.remove(id, SHORT_GRACE);
-            let limit = START_LIMIT.as_secs();
-            return Err(match (error, removed) {
-                // podman is well, so it must be the workload that takes so long
-                (Error::Late(what), Ok(())) => {
-                    Failure::Workload(format!("{what} was not started within {limit} s"))
-                }
-                (error, _) => error.into(),
-            });
-        }
+        let failed = match begun {
+            Ok(failed) => failed,
+            Err(error) => {
+                let removed = self.remove(id, SHORT_GRACE);
+                let limit = START_LIMIT.as_secs();
+                return Err(match (error, removed) {
+                    // podman is well, so it must be the workload that takes so long
+                    (Error::Late(what), Ok(())) => {
+                        Failure::Workload(format!("{what} was not started within {limit} s"))
+                    }
+                    (error, _) => error.into(),
+                });
+            }
+        };
         // podman 5 sets a pod's own limit anew at each start of a container
         self.keep_limits();
-        Ok(self.ask(id)?.map(Found::from))
+        Ok(self.ask(id)?.map(|asked| Found { failed, ..asked.into() }))
     }
 
-    /// Makes the pod and starts its containers in their order.
-    fn begin(&self, workload: &Workload, cpu: CpuLimit, hangup: &Hangup) -> Result<(), Error> {
+    /// Makes the pod and starts its containers in their order. Says which did not come up, and why.
+    fn begin(&self, workload: &Workload, cpu: CpuLimit, hangup: &Hangup) -> Result<Failed, Error> {
         let trees = self.trees(&workload.id);
         let mut making = Making::new(self, workload, self.agent(trees.as_deref()))?;
         let begun = self.run(&mut making, workload, cpu, hangup);
@@ -81,33 +97,58 @@ impl Tasks {
         workload: &Workload,
         cpu: CpuLimit,
         hangup: &Hangup,
-    ) -> Result<(), Error> {
-        let goes_on = || match hangup.is_hung_up() {
-            true => Err(Error::Broken("it was cut short".to_owned())),
-            false => Ok(()),
-        };
+    ) -> Result<Failed, Error> {
         self.make_pod(making, workload, cpu)?;
         making.namespaces()?;
         let steps = making.plan.steps().to_vec();
         // all of them before the first one runs: what an agent leaves that dies here can be told from a whole pod
         for step in &steps {
-            goes_on()?;
+            goes_on(hangup)?;
             making.container(step)?;
         }
-        let end = since_boot() + INIT_LIMIT;
-        for step in &steps {
-            goes_on()?;
-            making.start(step)?;
-            if step.role == Role::Init {
-                self.wait(&workload.id, step, end.saturating_sub(since_boot()), hangup)?;
-            }
-        }
+        let failed = self.start_all(making, workload, hangup)?;
         // they ended, and would pass for containers that don't run
         for step in steps.iter().filter(|step| step.role == Role::Init) {
             let path = format!("containers/{}", Plan::container_name(&workload.id, step));
             self.client.delete(&path, &[("force", "true"), ("timeout", "0")], LIMIT)?.done()?;
         }
-        Ok(())
+        Ok(failed)
+    }
+
+    /// One after the other, each with its hook. One that can't be started keeps no other from it, if there is one.
+    fn start_all(&self, making: &Making, workload: &Workload, hangup: &Hangup) -> Result<Failed, Error> {
+        let id = &workload.id;
+        let end = since_boot() + INIT_LIMIT;
+        let (mut failed, mut is_up) = (Failed::new(), false);
+        for step in making.plan.steps() {
+            goes_on(hangup)?;
+            let is_main = step.role == Role::Main;
+            let name = container_name(&step.name);
+            match making.start(step) {
+                Err(Error::Refused(why)) if is_main && workload.is_service() => {
+                    failed.push((name.into_owned(), making.named(why)));
+                    continue;
+                }
+                started => started?,
+            }
+            is_up |= is_main;
+            if step.role == Role::Init {
+                self.wait(id, step, end.saturating_sub(since_boot()), hangup)?;
+            } else if let Some(why) = self.post_start(id, making.plan.hooks(), &name, hangup)? {
+                if !is_main {
+                    return Err(Error::Refused(why)); // the others need it
+                }
+                failed.push((name.into_owned(), making.named(why)));
+            }
+        }
+        goes_on(hangup)?; // a wait for a hook ends with that
+        match failed.pop() {
+            Some((_, why)) if !is_up => Err(Error::Refused(why)),
+            last => {
+                failed.extend(last);
+                Ok(failed)
+            }
+        }
     }
 
     /// The pod without containers, with its CPU time bounded if that can be had.

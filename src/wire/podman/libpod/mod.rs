@@ -6,13 +6,14 @@
 //! volumes of them are directories of the agent's, in memory, mounted read-only; those of `ConfigMap`s likewise.
 //!
 //! `problem`: what can't be done, and where · `facts`: what is known beside the specification · `sources`: `ConfigMap`s and `Secret`s · `fields`: what a pod is told about itself ·
-//! `env`, `resources`, `security`, `trees`, `volumes`: each a part of a container · `pod`, `container`: the whole ·
+//! `hooks`, `env`, `resources`, `security`, `trees`, `volumes`: each a part of a container · `pod`, `container`: the whole ·
 //! `request`: what is sent.
 
 mod container;
 mod env;
 mod facts;
 mod fields;
+mod hooks;
 mod pod;
 mod problem;
 mod request;
@@ -83,6 +84,7 @@ pub struct Plan<'a> {
     spec: PodSpec,
     volumes: Volumes,
     steps: Vec<Step>,
+    hooks: Option<String>,
 }
 
 impl<'a> Plan<'a> {
@@ -112,7 +114,8 @@ impl<'a> Plan<'a> {
         let owner = users.first().copied().flatten().filter(|user| users.iter().all(|it| *it == Some(*user)));
         let group = spec.security_context.fs_group;
         let volumes = Volumes::read(&Asking { workload, agent, facts, spec: &spec }, owner, group)?;
-        Ok(Self { workload, agent, volumes, steps, spec })
+        let hooks = hooks::label(&spec, workload.content.engine)?;
+        Ok(Self { workload, agent, volumes, steps, hooks, spec })
     }
 
     /// Who makes the pod.
@@ -126,7 +129,12 @@ impl<'a> Plan<'a> {
 
     /// `pods/create`
     pub fn pod(&self, cpu: CpuLimit) -> PodRequest {
-        pod::request(&self.asking(Facts::default()), cpu)
+        pod::request(&self.asking(Facts::default()), cpu, self.hooks.as_deref())
+    }
+
+    /// What its containers ask for after their start and before their stop, as the pod's label says it.
+    pub fn hooks(&self) -> Option<&str> {
+        self.hooks.as_deref()
     }
 
     /// Its containers in the order in which they are started.

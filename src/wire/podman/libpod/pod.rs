@@ -11,7 +11,7 @@ use crate::{
     agent::model::{gather::gather, order::CpuLimit},
     wire::{
         ownership::{OWNER_LABEL, WORKLOAD_LABEL, short_name},
-        podman::pod::{HASH_LABEL, published},
+        podman::pod::{HASH_LABEL, HOOKS_LABEL, published},
         podspec::{
             PodSpec,
             container::Protocol,
@@ -34,13 +34,14 @@ pub(super) fn labels(asking: &Asking) -> BTreeMap<String, String> {
     let workload = asking.workload;
     let mut labels: BTreeMap<_, _> = gather(workload.content.labels.iter().cloned());
     let hash = workload.hash.get(..32).unwrap_or(&workload.hash);
+    labels.remove(HOOKS_LABEL);
     labels.insert(HASH_LABEL.into(), hash.into());
     labels.insert(OWNER_LABEL.into(), asking.agent.owner.into());
     labels.insert(WORKLOAD_LABEL.into(), workload.name().into());
     labels
 }
 
-pub(super) fn request(asking: &Asking, cpu: CpuLimit) -> PodRequest {
+pub(super) fn request(asking: &Asking, cpu: CpuLimit, hooks: Option<&str>) -> PodRequest {
     let spec = asking.spec;
     let id = asking.workload.id.as_str();
     let mut request = PodRequest {
@@ -56,6 +57,7 @@ pub(super) fn request(asking: &Asking, cpu: CpuLimit) -> PodRequest {
         lookup: lookup(spec),
         ..PodRequest::default()
     };
+    request.labels.extend(hooks.map(|hooks| (HOOKS_LABEL.to_owned(), hooks.to_owned())));
     if !spec.host_network {
         request.hostname = if spec.hostname.is_empty() { id.to_owned() } else { spec.hostname.clone() };
         let mut aliases = vec![short_name(asking.workload).into_owned()];

@@ -134,6 +134,8 @@ pub struct ContainerRequest {
     /// The agent restarts: podman's own restarts know no back-off and no end.
     pub(super) restart_policy: &'static str,
     pub(super) stop_timeout: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) stop_signal: Option<u32>,
     pub(super) log_configuration: Log,
     /// The image's HEALTHCHECK is the agent's to ask.
     pub(super) healthconfig: NoHealthcheck,

@@ -74,7 +74,7 @@ impl Rules<'_> {
                 self.stopped.insert(id.clone());
                 let account = &mut self.accounts[name];
                 if account.spec.is_some_and(|spec| self.catalogue.id(spec) == id) {
-                    account.sick = None; // if it stays it is asked anew
+                    account.sick.clear(); // if it stays it is asked anew
                     account.probes.clear();
                 }
                 if grace.is_zero() && self.accounts[name].evicted.is_none() {
@@ -160,10 +160,9 @@ impl Rules<'_> {
     fn may_end(&mut self, name: usize, id: &WorkloadId, container: &str, order: &Order) -> Holds {
         let account = &mut self.accounts[name];
         let is_wanted = account.spec.is_some_and(|spec| self.catalogue.id(spec) == id);
-        if !is_wanted || self.stopped.contains(id) || account.sick.as_deref() != Some(container) {
+        if !is_wanted || self.stopped.contains(id) || account.sick.remove(container).is_none() {
             return broken(Invariant::Probes, format!("{}, which isn't sick", sentence(order)));
         }
-        account.sick = None;
         account.probes.remove(container);
         account.killed.insert(container.to_owned());
         Ok(())
@@ -186,7 +185,11 @@ impl Rules<'_> {
             return broken(Invariant::OneOrder, format!("{}, while one is under way", sentence(order)));
         }
         let wrong = match (account.spec, account.missed.get_mut(container)) {
-            (Some(spec), _) if spec.restart() == RestartPolicy::Never => "its policy forbids it".to_owned(),
+            (Some(spec), _)
+                if spec.restart() == RestartPolicy::Never && !account.refused.contains(container) =>
+            {
+                "its policy forbids it".to_owned()
+            }
             _ if self.stopped.contains(id) => "its pod was stopped".to_owned(),
             _ if !account.ended.contains(container) => "it runs".to_owned(),
             (_, Some(it)) if it.waits && now.up < it.not_before => {
@@ -323,7 +326,8 @@ impl Rules<'_> {
         account.lingers = false;
         account.ends = account.spec.and_then(Spec::deadline).map(|limit| now.up + limit);
         account.probes.clear();
-        (account.sick, account.ended) = (None, BTreeSet::new());
+        (account.sick, account.ended) = (BTreeMap::new(), BTreeSet::new());
+        account.refused.clear();
         (account.missed, account.killed) = (BTreeMap::new(), BTreeSet::new());
         (account.pod_since, account.remake) = (None, false);
         if now.up < account.not_before {

@@ -44,7 +44,7 @@ impl Rules<'_> {
             if result.is_ok() {
                 self.clinging.remove(&image);
                 self.pulled.remove(&image);
-            } else {
+            } else if matches!(result, Err(Failure::Workload(_))) {
                 self.clinging.insert(image);
             }
             return;
@@ -111,7 +111,7 @@ impl Rules<'_> {
             (Task::End { container, .. }, Err(Failure::Workload(_)))
                 if own && self.accounts[name].killed.contains(container) =>
             {
-                self.accounts[name].sick = Some(container.clone());
+                self.accounts[name].sick.insert(container.clone(), Invariant::Probes);
                 self.accounts[name].removal_refused = Some(now.up);
             }
             (Task::End { .. }, _) => {}
@@ -159,7 +159,7 @@ impl Rules<'_> {
         *failures = if *healthy { 0 } else { *failures + 1 };
         // of one that ended meanwhile it is no news
         if *failures >= probe.failure_threshold && !account.ended.contains(container) {
-            account.sick = Some(container.to_owned());
+            account.sick.insert(container.to_owned(), Invariant::Probes);
         }
     }
 
@@ -186,6 +186,7 @@ impl Rules<'_> {
             }
             Err(Failure::Workload(_)) if own && alone => self.failed(name, now.up),
             Err(Failure::Workload(_)) if own => {
+                account.refused.insert(container.to_owned());
                 let (shortest, longest) = wait(spec, it.failures);
                 it.failures += 1;
                 (it.not_before, it.by) = (now.up + shortest, now.up + longest);
@@ -205,7 +206,16 @@ impl Rules<'_> {
         account.probes.retain(|container, _| !account.ended.contains(container));
         let Some(spec) = account.spec else { return };
         let is_cron = matches!(spec.schedule(), Schedule::Cron(_));
-        let is_stuck = |it: &Container| matches!(it.state, ContainerState::Stuck(_));
+        for (container, _) in pod.failed.iter().filter(|(it, _)| !is_cron || !account.ended.contains(it)) {
+            match account.ended.contains(container) {
+                true => drop(account.refused.insert(container.clone())),
+                false => drop(account.sick.insert(container.clone(), Invariant::Hooks)),
+            }
+        }
+        account.refused.retain(|it| account.ended.contains(it));
+        let is_stuck = |it: &Container| {
+            matches!(it.state, ContainerState::Stuck(_)) && !account.refused.contains(&it.name)
+        };
         if pod.torn || pod.containers.len() < spec.containers() || pod.containers.iter().any(is_stuck) {
             (account.not_before, account.remake) = (Duration::ZERO, true);
             if is_cron {
@@ -241,6 +251,19 @@ impl Rules<'_> {
             .collect();
         for container in &pod.containers {
             let known = account.missed.get_mut(&container.name);
+            let is_stuck = matches!(container.state, ContainerState::Stuck(_));
+            if is_stuck && account.refused.contains(&container.name) {
+                if known.as_ref().is_some_and(|it| it.order.is_some() || it.waits) {
+                    continue;
+                }
+                let failures = known.map_or(0, |it| it.failures);
+                let (shortest, longest) = wait(spec, failures);
+                let (not_before, by) = (now.up + shortest, now.up + longest);
+                let missed =
+                    Missed { at: now.utc, failures: failures + 1, not_before, by, waits: true, order: None };
+                account.missed.insert(container.name.clone(), missed);
+                continue;
+            }
             let ContainerState::Exited { at, ran, .. } = container.state else {
                 account.killed.remove(&container.name);
                 known.into_iter().for_each(|it| it.waits = false);
@@ -250,7 +273,7 @@ impl Rules<'_> {
                 known.into_iter().for_each(|it| it.waits = false);
                 continue;
             }
-            account.sick.take_if(|it| *it == container.name);
+            account.sick.remove(&container.name);
             if known.as_ref().is_some_and(|it| it.order.is_some() || it.waits && it.at == at) {
                 continue;
             }

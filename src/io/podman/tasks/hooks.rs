@@ -1,0 +1,114 @@
+//! What containers ask for right after their start, and before they are asked to end.
+
+use std::{thread, time::Duration};
+
+use super::{LIMIT, Tasks, seen::Inspected};
+use crate::{
+    agent::{
+        Event,
+        model::{
+            notice::{Notice, Reason},
+            order::{ContainerState, Failure},
+            workload::WorkloadId,
+        },
+    },
+    io::{
+        lock,
+        podman::{STACK, api::Error},
+        since_boot,
+        unix::Hangup,
+    },
+    wire::podman::{
+        answers::plain,
+        hooks::{self, When},
+    },
+};
+
+/// For a hook after a start; one over the network can't be cut short before that.
+const POST_START_LIMIT: Duration = Duration::from_secs(120);
+/// What is left to a container after its hook, at least: as much as Kubernetes leaves.
+const LEAST_GRACE: Duration = Duration::from_secs(2);
+
+impl Tasks {
+    /// What this pod's containers ask for, as far as it was seen.
+    pub(super) fn hooks(&self, id: &WorkloadId) -> Option<Box<str>> {
+        lock(&self.ours).get(id)?.hooks.clone()
+    }
+
+    /// Waits for the hook of a container that was just started, if it has one. Says what is wrong with it, if anything is.
+    pub(super) fn post_start(
+        &self,
+        id: &WorkloadId,
+        hooks: Option<&str>,
+        container: &str,
+        hangup: &Hangup,
+    ) -> Result<Option<String>, Error> {
+        let Some(hook) = hooks.and_then(|hooks| hooks::read(hooks, container, When::PostStart)) else {
+            return Ok(None);
+        };
+        let failure = match self.prober.run(id, container, &hook, POST_START_LIMIT, hangup) {
+            Err(Error::Refused(why)) => Some(plain(&[why])),
+            Err(Error::Late(why)) => Some(why),
+            other => other?,
+        };
+        Ok(failure.map(|why| format!("container '{container}': its postStart hook failed: {why}")))
+    }
+
+    /// Ends the containers of a pod that has hooks for it, each in its own time. Says how long what is left of the pod
+    /// may take.
+    pub(super) fn take_leave(&self, id: &WorkloadId, grace: Duration) -> Result<Duration, Failure> {
+        if !lock(&self.ours).contains_key(id) && self.inspect(id)?.is_none() {
+            return Ok(grace);
+        }
+        let Some(hooks) = self.hooks(id).filter(|hooks| hooks.contains(When::PreStop.word())) else {
+            return Ok(grace);
+        };
+        self.exits.forget(id);
+        let Some(asked) = self.ask(id)? else { return Ok(grace) };
+        self.while_stopping(grace, || {
+            let runs = |it: &&Inspected| it.seen.container.state == ContainerState::Running;
+            thread::scope(|scope| {
+                for it in asked.all.iter().filter(runs) {
+                    let (container, podmans) = (&it.seen.container.name, &it.listed.id);
+                    let stop = || self.stop_container(id, &hooks, container, podmans, grace);
+                    let stop = move || drop(stop()); // the removal of the pod tells what is wrong
+                    // without a thread it goes with the pod
+                    let _ = thread::Builder::new().stack_size(STACK).spawn_scoped(scope, stop);
+                }
+            });
+        });
+        Ok(LEAST_GRACE.min(grace))
+    }
+
+    /// Runs the hook of a container that runs, if it has one, and then asks it to end.
+    pub(super) fn stop_container(
+        &self,
+        id: &WorkloadId,
+        hooks: &str,
+        container: &str,
+        podmans: &str,
+        grace: Duration,
+    ) -> Result<(), Error> {
+        let mut left = grace;
+        if let Some(hook) = hooks::read(hooks, container, When::PreStop) {
+            let begun = since_boot();
+            let failure = match self.prober.run(id, container, &hook, grace, &Hangup::default()) {
+                Err(Error::Refused(why) | Error::Broken(why) | Error::Late(why)) => Some(plain(&[why])),
+                Ok(failure) => failure,
+            };
+            if let Some(why) = failure {
+                let message = format!(
+                    "pod '{id}', container '{container}': its preStop hook failed, and it is stopped all the same: {why}"
+                );
+                let notice = Notice::warning(Reason::Failed, message);
+                let _ = self.events.send(Event::Notice(notice)); // an error: the agent ends
+            }
+            left = grace.saturating_sub(since_boot().saturating_sub(begun)).max(LEAST_GRACE);
+        }
+        // 0 would be a kill without a word
+        let seconds = left.as_secs().max(1).to_string();
+        let (path, limit) = (format!("containers/{podmans}/stop"), left.saturating_add(LIMIT));
+        let answer = self.client.post(&path, &[("timeout", &seconds)], "", limit)?;
+        if answer.is_missing() { Ok(()) } else { answer.done() }
+    }
+}
