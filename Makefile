@@ -20,7 +20,7 @@ WITH_PODMAN = --config "target.'cfg(unix)'.runner = ['$(CURDIR)/scripts/test-run
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
 .DEFAULT_GOAL = help
-.PHONY: help demo demo-edge manuals deny release-check systemd-test systemd-device power-cuts test matrix kubernetes-test simulate fuzz fuzz-coverage mutants bench check build static dist dist-test vendor install uninstall clean
+.PHONY: help demo demo-edge demo-kubernetes image manuals deny release-check systemd-test systemd-device power-cuts test matrix kubernetes-test simulate fuzz fuzz-coverage mutants bench check build static dist dist-test vendor install uninstall clean
 
 help: ## Say what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -30,6 +30,9 @@ demo: ## Watch real pods start and stop by posted metrics, on a podman of its ow
 
 demo-edge: ## The same from an edge API for development: enrol, register, run pods, lose the server
 	@scripts/demo-edge
+
+demo-kubernetes: ## The same managed with kubectl, on the cluster that KUBECONFIG names or one of its own (KUBE_SANDBOX=)
+	@scripts/demo-kubernetes
 
 systemd-test: ## Let the unit crash, hang, reload and be upgraded under a systemd of its own
 	scripts/install-needs systemd-test
@@ -135,6 +138,15 @@ build: ## Build the release binary: target/release/device-worker-ng
 static: ## Build the release binary that needs no libraries, for any Linux of this architecture
 	scripts/install-needs static
 	packaging/build $(STATIC_TARGET)
+
+# What builds images: podman or docker.
+BUILDER ?= $(firstword $(shell command -v podman docker))
+CONTROL_PLANE_IMAGE ?= localhost/flotta-edge-api:latest
+
+image: ## Build the control plane's image, of its static binary alone (BUILDER=, CONTROL_PLANE_IMAGE=)
+	scripts/install-needs static
+	CC_$(subst -,_,$(STATIC_TARGET))=musl-gcc cargo build $(EDGE_API) --release --target $(STATIC_TARGET)
+	$(BUILDER) build -t $(CONTROL_PLANE_IMAGE) -f deploy/Containerfile control-plane/target/$(STATIC_TARGET)/release
 
 # one of them, or several: make dist TARGETS=aarch64-unknown-linux-musl
 TARGETS ?= $(shell bash -c '. packaging/targets && echo "$${TARGETS[@]}"')

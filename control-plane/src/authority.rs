@@ -264,3 +264,23 @@ fn write(path: &Path, text: &str) -> Result<()> {
     file.and_then(|mut file| file.write_all(text.as_bytes()))
         .with_context(|| format!("failed to write '{}'", path.display()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Authority, parse_x509_pem};
+
+    #[test]
+    fn a_former_ca_is_trusted_as_long_as_it_stands_there() {
+        let (old, old_pem) = Authority::fresh().unwrap();
+        let (new, new_pem) = Authority::fresh().unwrap();
+        let device = old.bootstrap().unwrap().0;
+        let device = parse_x509_pem(device.as_bytes()).unwrap().1.contents;
+        let both = Authority::new(&(new_pem.clone() + &old_pem), &new.key()).unwrap();
+        assert!(both.judge(&device).is_some());
+        let signed = both.bootstrap().unwrap().0;
+        let signed = parse_x509_pem(signed.as_bytes()).unwrap().1.contents;
+        assert!(new.judge(&signed).is_some() && old.judge(&signed).is_none());
+        assert!(new.judge(&device).is_none());
+        assert!(Authority::new(&old_pem, &new.key()).is_err(), "another CA's key");
+    }
+}

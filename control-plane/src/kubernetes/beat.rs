@@ -119,13 +119,15 @@ fn workloads(known: &Known, content: &Value, now: Timestamp) -> Vec<WorkloadStat
     all
 }
 
-/// What the device says of a workload in this heartbeat's events, the last time.
+/// What the device says of a workload in this heartbeat's events, the last time. That it stopped is in its phase: why
+/// says more.
 fn reason(workload: &str, content: &Value) -> Option<String> {
     let name = format!("'{workload}'");
+    let text = |event: &Value, key: &str| event[key].as_str().unwrap_or_default().to_owned();
     let events = content["events"].as_array()?;
-    let message = |event: &Value| event["message"].as_str().unwrap_or_default().to_owned();
-    let event = events.iter().rev().find(|event| message(event).contains(&name))?;
-    let text = format!("{}: {}", event["reason"].as_str().unwrap_or_default(), message(event));
+    let about = events.iter().filter(|event| text(event, "message").contains(&name));
+    let event = about.max_by_key(|event| event["reason"] != "Stopped")?;
+    let text = format!("{}: {}", text(event, "reason"), text(event, "message"));
     Some(text.chars().take(LONGEST_REASON).collect())
 }
 

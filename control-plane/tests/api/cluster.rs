@@ -2,11 +2,11 @@
 //! has a namespace of its own in it.
 
 use std::{
-    env,
+    env, fs,
     io::{self, BufRead, BufReader, Write},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    sync::{LazyLock, Mutex, PoisonError},
+    sync::{Arc, LazyLock, Mutex, PoisonError},
     thread,
 };
 
@@ -22,6 +22,7 @@ use kube::{
     runtime::{conditions, wait::await_condition},
 };
 use serde_json::{Value, json};
+use tempfile::NamedTempFile;
 use tokio::runtime::Runtime;
 
 use crate::bed::BINARY;
@@ -58,6 +59,25 @@ impl Cluster {
     }
 }
 
+impl Cluster {
+    /// The administrator's, who acts as the server's service account in this namespace.
+    fn kubeconfig_of(&self, namespace: &str) -> NamedTempFile {
+        let text = fs::read_to_string(&self.kubeconfig).unwrap();
+        let mut config: Value = serde_yaml::from_str(&text).unwrap();
+        for user in config["users"].as_array_mut().unwrap() {
+            user["user"]["as"] = format!("system:serviceaccount:{namespace}:flotta-edge-api").into();
+        }
+        // (paths in it may be relative to it)
+        let mut file = NamedTempFile::new_in(self.kubeconfig.parent().unwrap()).unwrap();
+        file.write_all(config.to_string().as_bytes()).unwrap();
+        file
+    }
+}
+
+fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
 fn sandbox(tool: PathBuf) -> PathBuf {
     let mut command = Command::new(tool);
     command.args(["--", "sh", "-c", r#"echo "$KUBECONFIG"; exec cat"#]);
@@ -85,6 +105,8 @@ async fn define(client: &Client) {
 /// A namespace of a test's own.
 pub(crate) struct Space {
     pub(crate) name: String,
+    /// Of a user with the rights that `deploy/` gives the server.
+    kubeconfig: Arc<NamedTempFile>,
 }
 
 impl Space {
@@ -103,25 +125,35 @@ impl Space {
         let namespace: Namespace = serde_json::from_value(json!({"metadata": {"name": name}})).unwrap();
         let api: Api<Namespace> = Api::all(cluster.client.clone());
         cluster.runtime.block_on(api.create(&PostParams::default(), &namespace)).unwrap();
-        Some(Self { name })
+        let new = Self { kubeconfig: Arc::new(cluster.kubeconfig_of(&name)), name };
+        let rights = fs::read_to_string(repository().join("deploy/base/rbac.yaml")).unwrap();
+        for document in serde_yaml::Deserializer::from_str(&rights) {
+            let mut object: Value = serde::Deserialize::deserialize(document).unwrap();
+            if object["kind"] == "RoleBinding" {
+                object["subjects"][0]["namespace"] = new.name.as_str().into();
+            }
+            new.apply(&object);
+        }
+        Some(new)
     }
 
     /// The same, for one more server.
     pub(crate) fn again(&self) -> Self {
-        Self { name: self.name.clone() }
+        Self { name: self.name.clone(), kubeconfig: Arc::clone(&self.kubeconfig) }
     }
 
     fn cluster() -> &'static Cluster {
         CLUSTER.as_ref().expect("a cluster")
     }
 
-    pub(crate) fn kubeconfig(&self) -> &'static PathBuf {
-        &Self::cluster().kubeconfig
+    pub(crate) fn kubeconfig(&self) -> &Path {
+        self.kubeconfig.path()
     }
 
     fn api(&self, kind: &str) -> Api<DynamicObject> {
         let (group, version) = match kind {
-            "ConfigMap" | "Secret" => ("", "v1"),
+            "ConfigMap" | "Secret" | "ServiceAccount" => ("", "v1"),
+            "Role" | "RoleBinding" => ("rbac.authorization.k8s.io", "v1"),
             _ => ("management.project-flotta.io", "v1alpha1"),
         };
         let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind));
