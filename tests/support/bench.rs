@@ -479,7 +479,6 @@ fn decisions(report: &mut Report) {
     use device_worker_ng::agent::{
         Action, Agent, Event, Sample, Setup,
         model::{
-            confidential::Confidential,
             order::{Fact, Outcome},
             time::Now,
             workload::{
@@ -495,18 +494,8 @@ fn decisions(report: &mut Report) {
     let profile = Profile { name: "p".into(), conditions: (0..CONDITIONS).map(condition).collect() };
     for count in [10, 100, 1000] {
         let workload = |index: usize| {
-            let mut workload = Workload::new(Content {
-                name: format!("w{index}"),
-                namespace: "default".into(),
-                engine,
-                labels: Vec::new(),
-                annotations: Vec::new(),
-                config_maps: Vec::new(),
-                secrets: Confidential::default(),
-                auth: Confidential::default(),
-                aliases: Vec::new(),
-                specification: json!({"containers": [{"name": "a", "image": "i"}]}).into(),
-            });
+            let specification = json!({"containers": [{"name": "a", "image": "i"}]});
+            let mut workload = Workload::new(Content::new(format!("w{index}"), engine, specification));
             let conditions = vec![ListedCondition { name: format!("c{index}"), cpu: None }];
             workload.profiles = vec![ListedProfile { name: "p".into(), conditions }];
             workload.into()

@@ -142,6 +142,22 @@ pub struct Content {
 }
 
 impl Content {
+    /// Of a workload that names nothing but what runs.
+    pub fn new(name: impl Into<String>, engine: Engine, specification: Value) -> Self {
+        Self {
+            name: name.into(),
+            namespace: "default".into(),
+            engine,
+            labels: Vec::new(),
+            annotations: Vec::new(),
+            config_maps: Vec::new(),
+            secrets: Confidential::default(),
+            auth: Confidential::default(),
+            aliases: Vec::new(),
+            specification: specification.into(),
+        }
+    }
+
     /// The containers of the specification, init containers too.
     pub fn containers(&self) -> impl Iterator<Item = Value> {
         let mut specification = self.specification.value();

@@ -3,6 +3,7 @@
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 
 use super::{
+    model::confidential::Confidential,
     model::probe::{Check, Probe, Probes},
     model::question::{Asker, Question, Reply},
     *,

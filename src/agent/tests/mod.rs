@@ -38,7 +38,6 @@ use super::{
     Action, Agent, Event, Sample, Setup,
     model::{
         call::{self, Answer, Call, CallFailure, CallKind, Remembered, ServerConfiguration},
-        confidential::Confidential,
         deployment::{DeploymentOrder, DeploymentOutcome, DeploymentTask},
         fallback::Fallbacks,
         image::{Fetched, Pulled},
@@ -69,18 +68,7 @@ const WELL: run::Run = run::Run { code: 0, ended: None, ran: None };
 pub(crate) fn workload(name: &str, containers: usize) -> Workload {
     let containers: Vec<_> =
         (0..containers).zip('a'..).map(|(_, name)| json!({"name": name.to_string(), "image": "i"})).collect();
-    Workload::new(Content {
-        name: name.into(),
-        namespace: "default".into(),
-        engine: PODMAN,
-        labels: Vec::new(),
-        annotations: Vec::new(),
-        config_maps: Vec::new(),
-        secrets: Confidential::default(),
-        auth: Confidential::default(),
-        aliases: Vec::new(),
-        specification: json!({ "containers": containers }).into(),
-    })
+    Workload::new(Content::new(name, PODMAN, json!({ "containers": containers })))
 }
 
 fn next_slot(cron: &schedule::Cron, after: SystemTime) -> Option<SystemTime> {

@@ -262,16 +262,11 @@ mod tests {
         let map =
             json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "cm"}, "data": {"a": "b"}});
         Workload::new(Content {
-            name: "web".into(),
-            namespace: "default".into(),
-            engine: Engine::Kubernetes,
             labels: vec![("app".into(), "x".into()), (OWNER_LABEL.into(), "forged".into())],
             annotations: vec![("note".into(), "n".into()), (HASH.into(), "forged".into())],
             config_maps: vec![map],
             secrets: Confidential(json!({"s": {"password": "aHVudGVyMg=="}})),
-            auth: Confidential::default(),
-            aliases: Vec::new(),
-            specification: specification.into(),
+            ..Content::new("web", Engine::Kubernetes, specification)
         })
     }
 

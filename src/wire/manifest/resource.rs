@@ -17,7 +17,6 @@ use super::{
 };
 use crate::{
     agent::model::{
-        confidential::Confidential,
         schedule::{Cron, Schedule},
         workload::{Content, Engine, Profile, RestartPolicy, Workload},
     },
@@ -338,17 +337,12 @@ pub(in crate::wire) fn read_workload(
     let profiles: Box<[_]> = spec.profiles.into_iter().flatten().map(|profile| profile.0).collect();
     let rootless = spec.rootless.unwrap_or(false);
     let probes = pod::probes(&pod, &pod_field, rootless, &mut findings);
+    let specification = document.pointer_mut("/spec/pod/spec").map(Value::take).unwrap_or_default();
     let content = Content {
-        name: metadata.name.0,
         namespace: namespace(metadata.namespace),
-        engine,
         labels: for_the_pod(metadata.labels),
         annotations: for_the_pod(metadata.annotations),
-        config_maps: Vec::new(),
-        secrets: Confidential::default(),
-        auth: Confidential::default(),
-        aliases: Vec::new(),
-        specification: document.pointer_mut("/spec/pod/spec").map(Value::take).unwrap_or_default().into(),
+        ..Content::new(metadata.name.0, engine, specification)
     };
     let manifest = WorkloadManifest {
         kind: "EdgeWorkload",

@@ -6,7 +6,7 @@ pub use kinds::KINDS;
 
 mod kinds;
 #[cfg(test)]
-mod tests;
+pub(in crate::wire) mod tests;
 
 /// The table of a type; one without fields, if there is none.
 pub(super) fn of(kind: &str) -> &'static Table {

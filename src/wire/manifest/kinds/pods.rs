@@ -10,7 +10,6 @@ use super::{
 };
 use crate::{
     agent::model::{
-        confidential::Confidential,
         gather::gather,
         schedule::{Backoff, Cron, Schedule},
         workload::{Content, Engine, RestartPolicy, Workload},
@@ -119,16 +118,11 @@ impl Described {
         let specification =
             document.pointer_mut(&format!("/{}", self.at.join("/"))).map(Value::take).unwrap_or_default();
         let content = Content {
-            name: self.metadata.name.0,
             namespace: self.metadata.namespace.map_or_else(|| "default".to_owned(), |name| name.0),
-            engine,
             labels: carried(self.metadata.labels.0, self.labels),
             annotations: carried(self.metadata.annotations.0, self.annotations),
-            config_maps: Vec::new(),
-            secrets: Confidential::default(),
-            auth: Confidential::default(),
             aliases: self.aliases,
-            specification: specification.into(),
+            ..Content::new(self.metadata.name.0, engine, specification)
         };
         let manifest = WorkloadManifest {
             kind: self.kind,

@@ -55,28 +55,60 @@ const TYPES: &[(&str, &[&str])] = &[
     ProjectedSource::KEYS,
 ];
 
+/// What becomes of the fields of a type, those with the same fate together. `obeyed`: what that means of a field.
+pub(in crate::wire) fn rows(
+    table: &'static Table,
+    obeyed: impl Fn(&str) -> &'static str,
+) -> Vec<(String, Vec<&'static str>)> {
+    let mut rows: Vec<(String, Vec<&str>)> = Vec::new();
+    for name in table.names() {
+        let meaning = match table.fate(name) {
+            Some(Fate::Obeyed) => obeyed(name).to_owned(),
+            Some(Fate::Ignored(why)) => format!("no effect: {why}"),
+            Some(Fate::Meaningless(why)) => format!("no meaning: {why}"),
+            Some(Fate::Refused(why)) => format!("refused: {why}"),
+            None => unreachable!("it has that name"),
+        };
+        match rows.iter_mut().find(|row| row.0 == meaning) {
+            Some(row) => row.1.push(name),
+            None => rows.push((meaning, vec![name])),
+        }
+    }
+    rows
+}
+
+/// Fails unless the tables are of these types, and have each key that is read once, and no other that is to be read.
+/// `is_read`: whether a type's own reader reads a field of this name and fate; `is_told`: whether the table says of a key
+/// that it is.
+pub(in crate::wire) fn assert_that_they_agree(
+    types: &[(&str, &[&str])],
+    tables: &[Table],
+    is_read: impl Fn(&str, &str, Fate) -> bool,
+    is_told: impl Fn(Fate) -> bool,
+) {
+    let described: BTreeSet<&str> = tables.iter().map(|table| table.kind).collect();
+    assert_eq!(types.iter().map(|it| it.0).collect::<BTreeSet<_>>(), described);
+    for (kind, keys) in types {
+        let table = of(kind);
+        let fate = |name: &str| table.fate(name);
+        let expected: BTreeSet<&str> =
+            table.names().filter(|name| is_read(kind, name, fate(name).unwrap())).collect();
+        let told = keys.iter().copied().filter(|key| fate(key).is_none_or(&is_told));
+        assert_eq!(told.collect::<BTreeSet<_>>(), expected, "{kind}");
+        let names: Vec<&str> = table.names().collect();
+        assert_eq!(names.iter().collect::<BTreeSet<_>>().len(), names.len(), "{kind} has a name twice");
+        assert!(table.required().all(|key| keys.contains(&key)), "{kind}");
+    }
+}
+
 /// What `docs/podspec.md` says below its heading, from the table.
 fn document() -> String {
     let mut text = String::new();
     for table in TABLES {
-        let mut rows: Vec<(String, Vec<&str>)> = Vec::new();
-        for name in table.names() {
-            let meaning = match table.fate(name) {
-                Some(Fate::Obeyed) => "obeyed".to_owned(),
-                Some(Fate::Ignored(why)) => format!("no effect: {why}"),
-                Some(Fate::Meaningless(why)) => format!("no meaning: {why}"),
-                Some(Fate::Refused(why)) => format!("refused: {why}"),
-                None => unreachable!("it has that name"),
-            };
-            match rows.iter_mut().find(|row| row.0 == meaning) {
-                Some(row) => row.1.push(name),
-                None => rows.push((meaning, vec![name])),
-            }
-        }
         let mut place = table.place.to_owned();
         place[..1].make_ascii_uppercase();
         let _ = write!(text, "\n## {place}\n\n| fields | what becomes of them |\n|---|---|\n");
-        for (meaning, names) in rows {
+        for (meaning, names) in rows(table, |_| "obeyed") {
             let _ = writeln!(text, "| `{}` | {meaning} |", names.join("`, `"));
         }
     }
@@ -98,18 +130,7 @@ fn the_document_says_what_the_table_says() {
 
 #[test]
 fn the_table_has_each_field_that_is_read_once_and_no_other_to_be_obeyed() {
-    let kinds = |all: Vec<&'static str>| -> BTreeSet<&'static str> { all.into_iter().collect() };
-    let types = kinds(TYPES.iter().map(|it| it.0).collect());
-    assert_eq!(types, kinds(TABLES.iter().map(|table| table.kind).collect()));
-    for (kind, keys) in TYPES {
-        let table = of(kind);
-        let are_read = |name: &&str| matches!(table.fate(name), Some(Fate::Obeyed | Fate::Ignored(_)));
-        let expected: BTreeSet<&str> = table.names().filter(are_read).collect();
-        // (also what has no meaning but for a `fieldRef`)
-        let is_told = |key: &&str| !matches!(table.fate(key), Some(Fate::Meaningless(_)));
-        assert_eq!(keys.iter().copied().filter(is_told).collect::<BTreeSet<_>>(), expected, "{kind}");
-        let names: Vec<&str> = table.names().collect();
-        assert_eq!(names.iter().collect::<BTreeSet<_>>().len(), names.len(), "{kind} has a name twice");
-        assert!(table.required().all(|key| keys.contains(&key)), "{kind}");
-    }
+    let is_read = |_: &str, _: &str, fate| matches!(fate, Fate::Obeyed | Fate::Ignored(_));
+    // (also what has no meaning but for a `fieldRef`)
+    assert_that_they_agree(TYPES, TABLES, is_read, |fate| !matches!(fate, Fate::Meaningless(_)));
 }

@@ -1,12 +1,12 @@
 //! The table of fates, the types and the document say the same.
 
-use std::{collections::BTreeSet, fmt::Write, fs};
+use std::{fmt::Write, fs};
 
 use crate::wire::{
     manifest::kinds::{jobs::*, types::*},
     podspec::{
-        fate::{Fate, Table},
-        fates::KINDS,
+        fate::Fate,
+        fates::{KINDS, tests},
     },
 };
 
@@ -94,45 +94,20 @@ const SAID: &[(&str, &str, &str)] = &[
     ("ClaimSpec", "volumeMode", "`Filesystem`, or none; `Block` is refused"),
 ];
 
-fn row(text: &mut String, table: &Table, names: &[&str], meaning: &str) {
-    let mut place = table.place.to_owned();
-    place[..1].make_ascii_uppercase();
-    let _ = writeln!(text, "| {place} | `{}` | {meaning} |", names.join("`, `"));
-}
-
 /// The rows of the document's table.
 fn document() -> String {
     let mut text = "| where | fields | what becomes of them |\n|---|---|---|\n".to_owned();
     for table in KINDS {
         let said = |name: &str| {
-            SAID.iter().find(|it| it.0 == table.kind && it.1.split(' ').any(|known| known == name))
+            let is_meant = |it: &&(&str, &str, _)| it.0 == table.kind && it.1.split(' ').any(|it| it == name);
+            SAID.iter().find(is_meant).map_or("obeyed", |it| it.2)
         };
-        let mut plain = Vec::new();
-        let mut rows: Vec<(String, Vec<&str>)> = Vec::new();
-        for name in table.names() {
-            let meaning = match table.fate(name) {
-                Some(Fate::Obeyed) => match said(name) {
-                    Some(it) => it.2.to_owned(),
-                    None => {
-                        plain.push(name);
-                        continue;
-                    }
-                },
-                Some(Fate::Ignored(why)) => format!("no effect: {why}"),
-                Some(Fate::Meaningless(why)) => format!("no meaning: {why}"),
-                Some(Fate::Refused(why)) => format!("refused: {why}"),
-                None => unreachable!("it has that name"),
-            };
-            match rows.iter_mut().find(|row| row.0 == meaning) {
-                Some(row) => row.1.push(name),
-                None => rows.push((meaning, vec![name])),
-            }
-        }
-        if !plain.is_empty() {
-            row(&mut text, table, &plain, "obeyed");
-        }
+        let mut rows = tests::rows(table, said);
+        rows.sort_by_key(|(meaning, _)| meaning != "obeyed");
+        let mut place = table.place.to_owned();
+        place[..1].make_ascii_uppercase();
         for (meaning, names) in rows {
-            row(&mut text, table, &names, &meaning);
+            let _ = writeln!(text, "| {place} | `{}` | {meaning} |", names.join("`, `"));
         }
     }
     text
@@ -151,21 +126,9 @@ fn the_document_says_what_the_table_says() {
 
 #[test]
 fn the_table_has_each_field_that_is_read_once_and_no_other_to_be_obeyed() {
-    let kinds = |all: Vec<&'static str>| -> BTreeSet<&'static str> { all.into_iter().collect() };
-    let types = kinds(TYPES.iter().map(|it| it.0).collect());
-    assert_eq!(types, kinds(KINDS.iter().map(|table| table.kind).collect()));
-    for (kind, keys) in TYPES {
-        let table = KINDS.iter().find(|table| table.kind == *kind).unwrap();
-        let is_read = |name: &&str| {
-            let is_of_all = *kind == "Object" && matches!(*name, "apiVersion" | "kind");
-            table.fate(name) == Some(Fate::Obeyed) && !is_of_all
-        };
-        let expected: BTreeSet<&str> = table.names().filter(is_read).collect();
-        assert_eq!(keys.iter().copied().collect::<BTreeSet<_>>(), expected, "{kind}");
-        let names: Vec<&str> = table.names().collect();
-        assert_eq!(names.iter().collect::<BTreeSet<_>>().len(), names.len(), "{kind} has a name twice");
-        assert!(table.required().all(|key| names.contains(&key)), "{kind}");
-    }
+    let is_of_all = |kind: &str, name: &str| kind == "Object" && matches!(name, "apiVersion" | "kind");
+    let is_read = |kind: &str, name: &str, fate| fate == Fate::Obeyed && !is_of_all(kind, name);
+    tests::assert_that_they_agree(TYPES, KINDS, is_read, |_| true);
 }
 
 #[test]
