@@ -79,8 +79,12 @@ pub(crate) fn is_for(spec: &Value, id: &str, labels: &BTreeMap<String, String>) 
     if let Some(device) = spec["device"].as_str().filter(|name| !name.is_empty()) {
         return device == id;
     }
-    let selector = &spec["deviceSelector"];
-    let matches = |rule: &Value| {
+    spec["deviceSelector"].is_object() && matches(&spec["deviceSelector"], labels)
+}
+
+/// Whether a label selector takes who has these labels.
+pub(crate) fn matches(selector: &Value, labels: &BTreeMap<String, String>) -> bool {
+    let holds = |rule: &Value| {
         let value = labels.get(rule["key"].as_str().unwrap_or_default());
         let listed = value.is_some_and(|value| items(&rule["values"]).iter().any(|item| item == value));
         match rule["operator"].as_str() {
@@ -92,9 +96,7 @@ pub(crate) fn is_for(spec: &Value, id: &str, labels: &BTreeMap<String, String>) 
         }
     };
     let has = |(key, value): (&str, &str)| labels.get(key).is_some_and(|own| own == value);
-    selector.is_object()
-        && strings(&selector["matchLabels"]).all(has)
-        && items(&selector["matchExpressions"]).iter().all(matches)
+    strings(&selector["matchLabels"]).all(has) && items(&selector["matchExpressions"]).iter().all(holds)
 }
 
 fn configuration(spec: &Value, period: i64) -> Value {

@@ -25,8 +25,17 @@ pub(crate) fn seen_every(devices: usize) -> Duration {
     SEEN_LEAST.max(Duration::from_secs((devices / SEEN_PER_SECOND) as u64))
 }
 
+/// The revision of a workload that the device was given.
+pub(crate) type Given<'a> = &'a dyn Fn(&str) -> Option<String>;
+
 /// The merge patch for the status, if one is worth it.
-pub(crate) fn patch(known: &Known, content: &Value, now: Timestamp, devices: usize) -> Option<Value> {
+pub(crate) fn patch(
+    known: &Known,
+    content: &Value,
+    now: Timestamp,
+    devices: usize,
+    given: Given<'_>,
+) -> Option<Value> {
     let before = &known.status;
     let mut changes = Map::new();
     let mut change = |key: &str, old: Value, new: Value| {
@@ -40,10 +49,14 @@ pub(crate) fn patch(known: &Known, content: &Value, now: Timestamp, devices: usi
     };
     change("phase", json!(before.phase), json!(phase));
     if let Some(version) = content["version"].as_str() {
-        change("lastSyncedResourceVersion", json!(before.last_synced_resource_version), json!(version));
+        let old = before.last_synced_resource_version.as_deref();
+        change("lastSyncedResourceVersion", json!(old), json!(version));
+        if old != Some(version) {
+            change("lastSyncedTime", Value::Null, json!(seconds(now)));
+        }
     }
     if content["workloads"].is_array() {
-        let workloads = workloads(known, content, now);
+        let workloads = workloads(known, content, now, given);
         let running = workloads.iter().filter(|workload| is_running(workload)).count();
         change("running", json!(before.running), json!(format!("{running}/{}", workloads.len())));
         change("workloads", json!(before.workloads), json!(workloads));
@@ -96,7 +109,7 @@ pub(crate) fn is_failing(workload: &WorkloadState) -> bool {
     workload.phase.as_ref().is_some_and(|phase| phase.eq_ignore_ascii_case("crashed"))
 }
 
-fn workloads(known: &Known, content: &Value, now: Timestamp) -> Vec<WorkloadState> {
+fn workloads(known: &Known, content: &Value, now: Timestamp, given: Given<'_>) -> Vec<WorkloadState> {
     let before = known.status.workloads.as_deref().unwrap_or_default();
     let said = content["workloads"].as_array().into_iter().flatten();
     let mut all: Vec<_> = said
@@ -109,8 +122,13 @@ fn workloads(known: &Known, content: &Value, now: Timestamp) -> Vec<WorkloadStat
                 new.last_transition_time = Some(seconds(now));
                 new.reason = None;
             }
-            if !is_running(&new) {
-                new.reason = reason(name, content).or(new.reason);
+            let said = reason(name, content);
+            let is_back = said.as_ref().is_some_and(|said| said.starts_with("RolledBack"));
+            if is_back {
+                new.rolled_back = given(name);
+            }
+            if is_back || !is_running(&new) {
+                new.reason = said.or(new.reason);
             }
             Some(new)
         })
@@ -126,7 +144,12 @@ fn reason(workload: &str, content: &Value) -> Option<String> {
     let text = |event: &Value, key: &str| event[key].as_str().unwrap_or_default().to_owned();
     let events = content["events"].as_array()?;
     let about = events.iter().filter(|event| text(event, "message").contains(&name));
-    let event = about.max_by_key(|event| event["reason"] != "Stopped")?;
+    let weight = |event: &Value| match event["reason"].as_str() {
+        Some("RolledBack") => 2,
+        Some("Stopped" | "Started") => 0,
+        _ => 1,
+    };
+    let event = about.max_by_key(|event| weight(event))?;
     let text = format!("{}: {}", text(event, "reason"), text(event, "message"));
     Some(text.chars().take(LONGEST_REASON).collect())
 }

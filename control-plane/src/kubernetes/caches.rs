@@ -16,6 +16,7 @@ use super::{
     cache::{Cache, Watch},
     known::Known,
     resources::{EdgeDevice, EdgeDeviceSet, EdgeDeviceSignedRequest, EdgeWorkload},
+    rollout,
 };
 use crate::{configuration::Resources, journal::Journal};
 
@@ -66,13 +67,13 @@ impl Caches {
                 caches.anything.notify_one();
             }));
             let meant = [
-                (ApiResource::erase::<EdgeDeviceSet>(&()), &self.sets),
-                (ApiResource::erase::<EdgeWorkload>(&()), &self.workloads),
-                (core("ConfigMap", "configmaps"), &self.config_maps),
-                (core("Secret", "secrets"), &self.secrets),
+                (ApiResource::erase::<EdgeDeviceSet>(&()), &self.sets, value as fn(_) -> _),
+                (ApiResource::erase::<EdgeWorkload>(&()), &self.workloads, workload),
+                (core("ConfigMap", "configmaps"), &self.config_maps, value),
+                (core("Secret", "secrets"), &self.secrets, value),
             ];
-            for (resource, cache) in meant {
-                all.push(self.start(place, resource, cache, value, |caches| {
+            for (resource, cache, read) in meant {
+                all.push(self.start(place, resource, cache, read, |caches| {
                     caches.revision.fetch_add(1, Relaxed);
                     caches.anything.notify_one();
                 }));
@@ -120,6 +121,12 @@ fn value(mut object: DynamicObject) -> Value {
         annotations.remove(last_applied);
     }
     serde_json::to_value(object).unwrap_or_default()
+}
+
+fn workload(object: DynamicObject) -> Value {
+    let mut workload = value(object);
+    rollout::prepare(&mut workload);
+    workload
 }
 
 /// What is in a namespace.

@@ -2,7 +2,7 @@
 //! nothing any more.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     sync::{Arc, atomic::Ordering::Relaxed},
     time::Duration,
 };
@@ -11,7 +11,8 @@ use anyhow::{Context, Result};
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::{
     Api, Client,
-    api::{Patch, PatchParams},
+    api::{Patch, PatchParams, PostParams},
+    core::{ApiResource, DynamicObject},
 };
 use serde_json::{Value, json};
 use tokio::time::sleep;
@@ -19,11 +20,12 @@ use tokio::time::sleep;
 use super::{
     beat::{is_failing, is_running, seen_every},
     caches::Caches,
-    condition, devices, is_missing,
+    condition, devices, is_conflict, is_missing,
     judge::{Verdict, judge},
     known::Known,
     plans::Plans,
     resources::{EdgeWorkload, EdgeWorkloadStatus},
+    rollout::{self, Place, Progress},
 };
 use crate::{configuration, journal::Journal};
 
@@ -53,6 +55,8 @@ struct Count {
     running: i64,
     failing: i64,
     updated: i64,
+    /// Of those with a rollout.
+    progress: BTreeMap<Place, Progress>,
 }
 
 impl Counts {
@@ -82,15 +86,22 @@ impl Counts {
                 }
             }
             sleep(PAUSE).await;
+            // Whether an update is ready is a matter of time.
+            let is_underway = |workload: &Value| workload["status"]["rollout"]["phase"] == "Progressing";
+            let round = match self.caches.workloads.all().iter().any(|(_, workload)| is_underway(workload)) {
+                true => PAUSE,
+                false => ROUND,
+            };
             tokio::select! {
                 () = self.caches.anything.notified() => {}
-                () = sleep(ROUND) => {}
+                () = sleep(round) => {}
             }
         }
     }
 
     fn count(&self) -> HashMap<(String, String), Count> {
         let mut counts: HashMap<(String, String), Count> = HashMap::new();
+        let now = Timestamp::now();
         for (_, known) in self.caches.devices.all() {
             if known.deleted.is_some() {
                 continue;
@@ -108,6 +119,12 @@ impl Counts {
                 count.running += i64::from(state.is_some_and(is_running));
                 count.failing += i64::from(state.is_some_and(is_failing));
                 count.updated += i64::from(is_updated);
+                if !workload["spec"]["rollout"].is_null() {
+                    let given = rollout::assigned(&workload, &known).map(|(_, revision)| revision);
+                    let how = (state, given, is_updated);
+                    let (place, progress) = rollout::progress(&workload, &known, how, now);
+                    count.progress.insert(place, progress);
+                }
             }
         }
         counts
@@ -135,24 +152,46 @@ impl Counts {
         let Verdict { is_accepted, reason, message } = &verdict;
         let accepted = condition(&before.conditions, "Accepted", *is_accepted, (reason, message), generation);
         let none = Count::default();
-        let Count { desired, running, failing, updated } = *count.unwrap_or(&none);
+        let Count { desired, running, failing, updated, progress } = count.unwrap_or(&none);
+        let rollout = rollout::advance(workload, progress);
         let status = EdgeWorkloadStatus {
             observed_generation: generation,
             conditions: vec![accepted],
-            desired,
-            running,
-            failing,
-            updated,
+            desired: *desired,
+            running: *running,
+            failing: *failing,
+            updated: *updated,
+            rollout,
         };
         if status == before && !workload["status"].is_null() {
             return Ok(());
         }
-        let api: Api<EdgeWorkload> = Api::namespaced(self.client.clone(), namespace);
-        let patch = Patch::Merge(json!({"status": status}));
+        if status.rollout != before.rollout {
+            self.say_rollout(name, &status);
+        }
+        // As a whole, and of two replicas that see different things only one.
+        let object = json!({
+            "apiVersion": "management.project-flotta.io/v1alpha1",
+            "kind": "EdgeWorkload",
+            "metadata": {
+                "name": name, "namespace": namespace, "resourceVersion": workload["metadata"]["resourceVersion"],
+            },
+            "status": status,
+        });
+        let resource = ApiResource::erase::<EdgeWorkload>(&());
+        let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), namespace, &resource);
+        let object: DynamicObject = serde_json::from_value(object)?;
         self.caches.wrote();
-        match api.patch_status(name, &PatchParams::default(), &patch).await {
-            Err(error) if is_missing(&error) => Ok(()),
+        match api.replace_status(name, &PostParams::default(), &object).await {
+            Err(error) if is_missing(&error) || is_conflict(&error) => Ok(()),
             patched => patched.map(drop).context("failed to write its status"),
+        }
+    }
+
+    fn say_rollout(&self, name: &str, status: &EdgeWorkloadStatus) {
+        if let Some(rollout) = &status.rollout {
+            let message = rollout.message.as_deref().unwrap_or_default();
+            self.journal.say(&format!("EdgeWorkload '{name}': rollout {} {message}", rollout.phase));
         }
     }
 

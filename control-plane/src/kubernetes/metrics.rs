@@ -47,6 +47,12 @@ pub(super) fn text(caches: &Caches) -> String {
             let _ = writeln!(out, "flotta_workload_devices{{{labels}}} {count}");
         }
     }
+    head(&mut out, "flotta_rollouts", "gauge", "Rollouts of EdgeWorkloads, by phase.");
+    for phase in ["Progressing", "Paused", "Complete"] {
+        let is_it = |workload: &Value| workload["status"]["rollout"]["phase"] == phase;
+        let count = workloads.iter().filter(|(_, workload)| is_it(workload)).count();
+        let _ = writeln!(out, "flotta_rollouts{{phase=\"{phase}\"}} {count}");
+    }
     let is_refused = |workload: &Value| {
         let conditions = workload["status"]["conditions"].as_array();
         conditions.into_iter().flatten().any(|it| it["type"] == "Accepted" && it["status"] == "False")

@@ -20,6 +20,7 @@ mod membership;
 mod metrics;
 mod plans;
 pub(crate) mod resources;
+mod rollout;
 
 use std::{
     collections::HashMap,
@@ -298,7 +299,12 @@ impl Store for Kubernetes {
         let known = self.the(device)?;
         in_time(self.events(&known, content)).await?;
         let count = self.caches.devices.len();
-        let Some(status) = beat::patch(&known, content, Timestamp::now(), count) else { return Ok(()) };
+        let given = |name: &str| {
+            let workload = self.caches.workloads.get(&known.namespace, name)?;
+            rollout::assigned(&workload, &known).map(|(_, revision)| revision.to_owned())
+        };
+        let beat = beat::patch(&known, content, Timestamp::now(), count, &given);
+        let Some(status) = beat else { return Ok(()) };
         let api = self.devices(&known.namespace);
         let patch = Patch::Merge(json!({"status": status}));
         let params = PatchParams::default();

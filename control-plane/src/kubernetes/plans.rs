@@ -7,7 +7,7 @@ use std::{
 
 use serde_json::Value;
 
-use super::{caches::Caches, known::Known, resources::MEMBER_OF};
+use super::{caches::Caches, known::Known, resources::MEMBER_OF, rollout};
 use crate::configuration;
 
 /// More than this are forgotten: each device may have one of its own.
@@ -23,7 +23,7 @@ pub(crate) struct Plan {
 
 type Made = Result<Arc<Plan>, String>;
 
-/// Namespace, settings, and the names of the workloads.
+/// Namespace, settings, and names and revisions of the workloads.
 type Key = (String, String, Vec<String>);
 
 /// Those that were made since the last change.
@@ -52,8 +52,9 @@ impl Plans {
             None => configuration::choose(&view, &known.name, &known.labels),
         };
         let spec = self.settings(caches, known);
-        let names = chosen.iter().map(|workload| name(workload)).collect();
-        let key = (known.namespace.clone(), spec.to_string(), names);
+        let given: Vec<_> = chosen.iter().filter_map(|workload| rollout::assigned(workload, known)).collect();
+        let revisions = given.iter().map(|(content, revision)| content.name() + " " + revision).collect();
+        let key = (known.namespace.clone(), spec.to_string(), revisions);
         {
             let made = &mut *self.made.lock().unwrap_or_else(PoisonError::into_inner);
             if made.0 != revision || made.1.len() >= MOST {
@@ -69,7 +70,8 @@ impl Plans {
             period: self.period,
             ordered: true,
         };
-        let plan = configuration::assemble(&view, &chosen, &device)
+        let given: Vec<_> = given.into_iter().map(|(content, _)| content.workload()).collect();
+        let plan = configuration::assemble(&view, &given, &device)
             .map(|content| Arc::new(Plan { version: version(&content), content }))
             .map_err(|error| format!("{error:#}"));
         let made = &mut *self.made.lock().unwrap_or_else(PoisonError::into_inner);
@@ -101,14 +103,12 @@ impl Plans {
     }
 }
 
-fn name(resource: &Value) -> String {
-    resource["metadata"]["name"].as_str().unwrap_or_default().to_owned()
+fn version(content: &Value) -> String {
+    format!("{:016x}", fnv(&content.to_string()))
 }
 
 /// FNV-1a, which is the same everywhere.
-fn version(content: &Value) -> String {
-    let hash = content.to_string().bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    });
-    format!("{hash:016x}")
+pub(crate) fn fnv(text: &str) -> u64 {
+    let step = |hash: u64, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, step)
 }

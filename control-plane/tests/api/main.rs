@@ -4,6 +4,7 @@
 //! - `statuses`  who may call what, and what comes back
 //! - `content`   from manifests to configurations
 //! - `kubernetes` what people see of it with `kubectl`
+//! - `rollouts`  updates one after the other
 //! - `trouble`   every way of misbehaving
 
 mod attacks;
@@ -11,5 +12,6 @@ mod bed;
 mod cluster;
 mod content;
 mod kubernetes;
+mod rollouts;
 mod statuses;
 mod trouble;

@@ -160,6 +160,9 @@ pub(crate) struct EdgeDeviceStatus {
     /// The version of the configuration that it applied last.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) last_synced_resource_version: Option<String>,
+    /// When it said so first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) last_synced_time: Option<Time>,
     /// `Connected`: it is heard of.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "conditions")]
@@ -198,6 +201,9 @@ pub(crate) struct WorkloadState {
     /// What the device last said of it, in its events.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) reason: Option<String>,
+    /// The revision of it that the device took back, as it didn't come up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) rolled_back: Option<String>,
     /// Written by Flotta's operator.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) last_data_upload: Option<Time>,

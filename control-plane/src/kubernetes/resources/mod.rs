@@ -25,7 +25,7 @@ pub(crate) use request::{
     EdgeDeviceSignedRequest, EdgeDeviceSignedRequestSpec, EdgeDeviceSignedRequestStatus,
 };
 pub(crate) use set::EdgeDeviceSet;
-pub(crate) use workload::{EdgeWorkload, EdgeWorkloadStatus};
+pub(crate) use workload::{EdgeWorkload, EdgeWorkloadStatus, RolloutStatus};
 
 /// The label by which a device belongs to a set.
 pub(crate) const MEMBER_OF: &str = "flotta/member-of";
@@ -63,6 +63,16 @@ pub(crate) fn documents() -> anyhow::Result<Vec<(String, String)>> {
 /// An object of which nothing is known here: it is kept as it is written.
 fn anything(_: &mut SchemaGenerator) -> Schema {
     json_schema!({"type": "object", "x-kubernetes-preserve-unknown-fields": true})
+}
+
+/// The same, or nothing.
+fn anything_or_null(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "object", "nullable": true, "x-kubernetes-preserve-unknown-fields": true})
+}
+
+/// A number, or a share of something.
+fn number_or_text(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"x-kubernetes-int-or-string": true})
 }
 
 /// A list of what may be an object or a name.

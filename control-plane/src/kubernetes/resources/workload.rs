@@ -7,7 +7,10 @@ use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Free, anything, conditions, number, objects_or_names};
+use super::{
+    super::rollout::Place, Free, anything, anything_or_null, conditions, number, number_or_text,
+    objects_or_names,
+};
 
 /// What devices should run, and which.
 #[derive(CustomResource, Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -39,6 +42,7 @@ use super::{Free, anything, conditions, number, objects_or_names};
         json_path = ".status.updated",
         description = "Devices that have applied all that is meant for them"
     ),
+    printcolumn(name = "Rollout", type_ = "string", json_path = ".status.rollout.phase"),
     printcolumn(
         name = "Reason",
         type_ = "string",
@@ -68,6 +72,8 @@ pub(crate) struct EdgeWorkloadSpec {
     pub(crate) profiles: Option<Vec<ProfileReference>>,
     /// Credentials for registries.
     pub(crate) image_registries: Option<ImageRegistries>,
+    /// An update reaches devices one after the other. Without it all have it at once.
+    pub(crate) rollout: Option<Rollout>,
     /// Taken without effect: the agent leaves data to workloads.
     #[schemars(schema_with = "anything")]
     pub(crate) data: Free,
@@ -97,6 +103,23 @@ pub(crate) struct Retry {
     pub(crate) constant_backoff: Option<ConstantBackoff>,
     /// Longer with each failure.
     pub(crate) exponential_backoff: Option<ExponentialBackoff>,
+}
+
+/// How an update reaches devices.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct Rollout {
+    /// Devices that may have it without running it yet: a number, or a share (`10%`, the default).
+    #[schemars(schema_with = "number_or_text")]
+    pub(crate) max_unavailable: Option<serde_json::Value>,
+    /// Devices with these labels have it first, one wave after the other; then all others.
+    pub(crate) waves: Option<Vec<LabelSelector>>,
+    /// Whether it waits for a person when a device fails with it (it does, unless this is `false`). A new value of the
+    /// annotation `flotta/resume` lets it go on.
+    pub(crate) pause_on_failure: Option<bool>,
+    /// Seconds for which it has to run on a device before the next one has it; 15 by default.
+    #[schemars(range(min = 0))]
+    pub(crate) min_ready_seconds: Option<i64>,
 }
 
 /// Always the same time.
@@ -168,4 +191,28 @@ pub(crate) struct EdgeWorkloadStatus {
     pub(crate) failing: i64,
     /// Devices that should run it and have applied all that is meant for them.
     pub(crate) updated: i64,
+    /// How far the present update has come.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) rollout: Option<RolloutStatus>,
+}
+
+/// How far an update has come.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct RolloutStatus {
+    /// Of the content that devices are to have.
+    pub(crate) revision: String,
+    /// `Progressing`, `Paused` or `Complete`.
+    pub(crate) phase: String,
+    /// How many devices have it, or why it is paused.
+    pub(crate) message: Option<String>,
+    /// The last device in the order that has it.
+    pub(crate) released: Option<Place>,
+    /// The annotation `flotta/resume` when it was last looked at.
+    pub(crate) resumed: Option<String>,
+    /// Failures that there were then.
+    pub(crate) tolerated: i64,
+    /// The content that all devices had last.
+    #[schemars(schema_with = "anything_or_null")]
+    pub(crate) stable: Free,
 }
