@@ -33,6 +33,43 @@ struct Watched {
     asked: Option<Ticket>,
     /// Why it is unhealthy.
     cause: Option<String>,
+    readiness: Readiness,
+}
+
+/// Whether a container is ready for what others ask of it: nothing follows but that people are told.
+#[derive(Debug, Default)]
+struct Readiness {
+    is_ready: bool,
+    /// Answers in a row that speak for the contrary.
+    against: u32,
+    due: Duration,
+    /// The probe under way.
+    asked: Option<Ticket>,
+    /// Why it isn't ready, as far as an answer told.
+    cause: Option<String>,
+    /// That it isn't, or is again, is news.
+    is_news: bool,
+    /// People heard that it isn't.
+    told: bool,
+}
+
+impl Readiness {
+    fn answered(&mut self, probe: &Probe, container: &str, healthy: bool, output: &str) {
+        let threshold = if healthy { probe.success_threshold } else { probe.failure_threshold };
+        self.against = if healthy == self.is_ready { 0 } else { self.against + 1 };
+        if self.against >= threshold {
+            (self.is_ready, self.against) = (healthy, 0);
+            // what becomes ready for the first time is no news
+            self.is_news |= !healthy || self.told;
+            self.told = !healthy;
+        }
+        if healthy {
+            self.cause = self.cause.take().filter(|_| !self.is_ready);
+        } else if !self.is_ready {
+            self.cause =
+                Some(format!("container '{container}' is not ready: its readiness probe failed: {output}"));
+        }
+    }
 }
 
 impl Watched {
@@ -41,15 +78,27 @@ impl Watched {
             container: container.name.clone(),
             startup: None,
             liveness: None,
+            readiness: None,
         });
         let mut liveness = "liveness probe";
         if own.liveness.is_none() {
             (own.liveness, liveness) = (container.healthcheck.clone(), "image's HEALTHCHECK");
         }
         let has_started = own.startup.is_none();
-        let is_asked = own.startup.is_some() || own.liveness.is_some();
+        let is_asked = own.startup.is_some() || own.liveness.is_some() || own.readiness.is_some();
         let (since, due, failures, asked, cause) = (now, now, 0, None, None);
-        is_asked.then_some(Self { probes: own, liveness, has_started, since, due, failures, asked, cause })
+        let readiness = Readiness { is_ready: own.readiness.is_none(), ..Readiness::default() };
+        is_asked.then_some(Self {
+            probes: own,
+            liveness,
+            has_started,
+            since,
+            due,
+            failures,
+            asked,
+            cause,
+            readiness,
+        })
     }
 
     /// The probe whose turn it is.
@@ -84,18 +133,21 @@ impl Health {
     /// Gives every probe that is due to `ask`, and says when to be called again.
     pub(super) fn advance(&mut self, now: Duration, mut ask: impl FnMut(&str, Arc<Probe>) -> Ticket) -> Wake {
         let mut wake = Wake::Never;
-        for watched in &mut self.containers {
-            let (Some(probe), None) = (watched.current(), watched.asked) else { continue };
-            if !self.running.contains(&watched.probes.container) {
-                continue;
-            }
-            let due = watched.due.max(watched.since.saturating_add(probe.initial_delay));
-            if due <= now {
-                let period = probe.period;
-                watched.asked = Some(ask(&watched.probes.container, probe.clone()));
-                watched.due = now.saturating_add(period);
-            } else {
-                wake = wake.earlier(Wake::At(due));
+        let running = &self.running;
+        for watched in self.containers.iter_mut().filter(|it| running.contains(&it.probes.container)) {
+            let current = watched.current().cloned();
+            let readiness = watched.probes.readiness.clone().filter(|_| watched.has_started);
+            let Watched { probes, since, due, asked, readiness: state, .. } = watched;
+            for (probe, due, asked) in [(current, due, asked), (readiness, &mut state.due, &mut state.asked)]
+            {
+                let (Some(probe), None) = (probe, &asked) else { continue };
+                let at = (*due).max(since.saturating_add(probe.initial_delay));
+                if at <= now {
+                    *due = now.saturating_add(probe.period);
+                    *asked = Some(ask(&probes.container, probe));
+                } else {
+                    wake = wake.earlier(Wake::At(at));
+                }
             }
         }
         wake
@@ -103,7 +155,15 @@ impl Health {
 
     /// An order's outcome, which is a probe's of this pod or means nothing here.
     pub(super) fn done(&mut self, ticket: Ticket, result: &Result<Fact, Failure>) {
-        let Some(watched) = self.containers.iter_mut().find(|it| it.asked == Some(ticket)) else { return };
+        let is_its = |it: &&mut Watched| [it.asked, it.readiness.asked].contains(&Some(ticket));
+        let Some(watched) = self.containers.iter_mut().find(is_its) else { return };
+        if watched.readiness.asked.take_if(|it| *it == ticket).is_some() {
+            let Watched { probes, readiness, .. } = watched;
+            if let (Some(probe), Ok(Fact::Probed { healthy, output })) = (&probes.readiness, result) {
+                readiness.answered(probe, &probes.container, *healthy, output);
+            }
+            return;
+        }
         watched.asked = None;
         let (Some(probe), Ok(Fact::Probed { healthy, output })) = (watched.current(), result) else { return };
         if *healthy {
@@ -132,5 +192,29 @@ impl Health {
             asked.find_map(|it| Some((it.probes.container.clone(), it.cause.take()?)))?;
         self.running.retain(|name| *name != container);
         Some((container, cause))
+    }
+
+    /// Those that run and aren't ready, and why, as far as that is known.
+    pub(super) fn unready(&self) -> impl Iterator<Item = String> {
+        let runs = |it: &&Watched| self.running.contains(&it.probes.container);
+        self.containers.iter().filter(runs).filter_map(|it| {
+            let container = &it.probes.container;
+            match &it.readiness.cause {
+                Some(cause) if !it.readiness.is_ready => Some(cause.clone()),
+                _ if !it.has_started => Some(format!("container '{container}' is not ready: it is starting")),
+                _ => (!it.readiness.is_ready)
+                    .then(|| format!("container '{container}' is not ready: its probe has not said so yet")),
+            }
+        })
+    }
+
+    /// What people should hear: whether it is good, and which container isn't ready, or is again.
+    pub(super) fn news(&mut self) -> Option<(bool, String)> {
+        let it = self.containers.iter_mut().find(|it| it.readiness.is_news)?;
+        it.readiness.is_news = false;
+        let is_ready = it.readiness.is_ready;
+        let ready = || format!("container '{}' is ready again", it.probes.container);
+        let message = it.readiness.cause.clone().filter(|_| !is_ready).unwrap_or_else(ready);
+        Some((is_ready, message))
     }
 }

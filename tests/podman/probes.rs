@@ -14,8 +14,14 @@ use crate::support::{SLEEP, poll, skip};
 
 fn ask(bed: &Bed, workload: &Workload, check: Check) -> Result<Fact, Failure> {
     let second = Duration::from_secs(1);
-    let probe =
-        Probe { check, initial_delay: Duration::ZERO, period: second, timeout: second, failure_threshold: 1 };
+    let probe = Probe {
+        check,
+        initial_delay: Duration::ZERO,
+        period: second,
+        timeout: second,
+        failure_threshold: 1,
+        success_threshold: 1,
+    };
     bed.order(Task::Probe { id: workload.id.clone(), container: "a".into(), probe: Arc::new(probe) })
 }
 

@@ -15,6 +15,8 @@ pub struct Probe {
     pub timeout: Duration,
     /// As many failures in a row make the container unhealthy; at least 1.
     pub failure_threshold: u32,
+    /// As many good answers in a row make it ready again; at least 1, and 1 of all but readiness probes.
+    pub success_threshold: u32,
 }
 
 /// What is asked.
@@ -60,4 +62,6 @@ pub struct Probes {
     pub startup: Option<Arc<Probe>>,
     /// Comes then, for as long as the container runs.
     pub liveness: Option<Arc<Probe>>,
+    /// Beside it: whether the container is ready for what others ask of it.
+    pub readiness: Option<Arc<Probe>>,
 }

@@ -83,6 +83,8 @@ pub struct Workload {
     pub state: State,
     /// It does what it is to do now.
     pub well: bool,
+    /// Whether each of its containers is ready for what others ask of it, if it runs.
+    pub ready: Option<bool>,
     /// Since it is in this state, as far as this process knows.
     pub since: Option<u64>,
     /// By this process, after failures.

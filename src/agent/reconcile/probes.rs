@@ -3,7 +3,12 @@
 use super::tracked::Tracked;
 use crate::agent::{
     context::Turn,
-    model::{order::Task, time::Wake, workload::Workload},
+    model::{
+        notice::{Notice, Reason},
+        order::Task,
+        time::Wake,
+        workload::Workload,
+    },
 };
 
 impl Tracked {
@@ -11,6 +16,13 @@ impl Tracked {
     pub(super) fn probe(&mut self, wanted: &Workload, turn: &mut Turn<'_>) -> Wake {
         while let Some((container, cause)) = self.content.health.unhealthy() {
             self.sicken(wanted, &container, cause, turn);
+        }
+        while let Some((is_good, message)) = self.content.health.news() {
+            let message = format!("workload '{}': {message}", self.name);
+            turn.tell(match is_good {
+                true => Notice::info(Reason::Recovered, message),
+                false => Notice::warning(Reason::Unhealthy, message),
+            });
         }
         self.content.health.advance(turn.now.up, |container, probe| {
             let task = Task::Probe { id: wanted.id.clone(), container: container.into(), probe };

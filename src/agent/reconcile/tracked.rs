@@ -96,7 +96,7 @@ pub(in crate::agent) struct ContentState {
     pub(in crate::agent) flapping: Flapping,
     pub(in crate::agent) cron_runs: CronRuns,
     pub(super) trial: Trial,
-    pub(super) health: Health,
+    pub(in crate::agent) health: Health,
 }
 
 /// It is being found out whether a new pod could start.

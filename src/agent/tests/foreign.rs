@@ -14,10 +14,17 @@ fn confidential(name: &str, value: &str) -> Workload {
     let mut content = workload(name, 1).content;
     content.secrets = Confidential(json!({ "s": { "k": BASE64_STANDARD.encode(value) } }));
     let check = Check::Exec(vec!["true".into()]);
-    let liveness = Probe { check, initial_delay: S, period: 10 * S, timeout: S, failure_threshold: 1 };
+    let liveness = Probe {
+        check,
+        initial_delay: S,
+        period: 10 * S,
+        timeout: S,
+        failure_threshold: 1,
+        success_threshold: 1,
+    };
     let liveness = Some(Arc::new(liveness));
     Workload {
-        probes: vec![Probes { container: "a".into(), startup: None, liveness }],
+        probes: vec![Probes { container: "a".into(), startup: None, liveness, readiness: None }],
         ..Workload::new(content)
     }
 }

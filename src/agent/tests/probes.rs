@@ -18,13 +18,15 @@ fn probe(initial_delay: u64, period: u64, failure_threshold: u32) -> Option<Arc<
         period: period as u32 * S,
         timeout: S,
         failure_threshold,
+        success_threshold: 1,
     }))
 }
 
 /// A workload of one container that is asked every 10 s, after 5 s.
 fn watched() -> Workload {
     let mut workload = workload("w", 1);
-    workload.probes = vec![Probes { container: "a".into(), startup: None, liveness: probe(5, 10, 3) }];
+    workload.probes =
+        vec![Probes { container: "a".into(), startup: None, liveness: probe(5, 10, 3), readiness: None }];
     workload
 }
 
@@ -130,7 +132,8 @@ fn at_most_one_probe_of_a_container_is_under_way() {
 #[test]
 fn a_slow_probe_delays_no_stop_and_its_answer_means_nothing_to_the_next_pod() {
     let mut w = gated("w", "low");
-    w.probes = vec![Probes { container: "a".into(), startup: None, liveness: probe(0, 10, 1) }];
+    w.probes =
+        vec![Probes { container: "a".into(), startup: None, liveness: probe(0, 10, 1), readiness: None }];
     let mut world = World::new();
     world.want(&[&w]);
     world.happen(Event::Tick);
@@ -222,4 +225,60 @@ fn an_images_healthcheck_counts_where_there_is_no_liveness_probe() {
     };
     assert!(message("w").contains("its liveness probe failed 3 times"), "{:?}", world.said);
     assert!(message("v").contains("its image's HEALTHCHECK failed 2 times"), "{:?}", world.said);
+}
+
+#[test]
+fn a_container_that_is_not_ready_runs_on_and_people_see_it() {
+    let mut w = workload("w", 1);
+    let readiness =
+        probe(0, 10, 2).map(|probe| Arc::new(Probe { success_threshold: 2, ..Probe::clone(&probe) }));
+    w.probes = vec![Probes { container: "a".into(), startup: None, liveness: None, readiness }];
+    let mut world = World::new();
+    world.sick = Some("exit code 1: no database");
+    world.want(&[&w]);
+    world.settle();
+    let ready = |world: &World| world.agent.report(world.now).workloads[0].ready;
+    let explained = world.explain("w");
+    let cause = "note: container 'a' is not ready: its readiness probe failed: exit code 1: no database\n";
+    assert!(explained.starts_with("w is running\n") && explained.contains(cause), "{explained}");
+    assert_eq!(ready(&world), Some(false));
+    (world.sick, _) = (None, world.heard());
+    world.pass(10 * S);
+    assert_eq!(ready(&world), Some(false), "once isn't enough");
+    world.pass(10 * S);
+    assert_eq!(ready(&world), Some(true));
+    assert!(world.heard().is_empty(), "that it becomes ready is no news");
+    world.sick = Some("exit code 1");
+    world.pass(10 * S);
+    assert_eq!(ready(&world), Some(true));
+    world.took();
+    world.pass(60 * S);
+    assert_eq!((ready(&world), world.took()), (Some(false), vec!["probe a".to_owned(); 6]));
+    world.sick = None;
+    world.pass(20 * S);
+    assert_eq!(ready(&world), Some(true));
+    let said: Vec<_> = world.said.iter().map(|notice| &*notice.message).collect();
+    let not = "workload 'w': container 'a' is not ready: its readiness probe failed: exit code 1";
+    assert_eq!(said, [not, "workload 'w': container 'a' is ready again"]);
+}
+
+#[test]
+fn nothing_is_ready_before_its_startup_probe_went_well() {
+    let mut w = workload("w", 1);
+    w.probes = vec![Probes {
+        container: "a".into(),
+        startup: probe(0, 10, 30),
+        liveness: None,
+        readiness: probe(0, 10, 1),
+    }];
+    let mut world = World::new();
+    world.sick = Some("exit code 1");
+    world.want(&[&w]);
+    world.pass(30 * S);
+    assert_eq!(world.took().iter().filter(|it| *it == "probe a").count(), 4);
+    let explained = world.explain("w");
+    assert!(explained.contains("note: container 'a' is not ready: it is starting\n"), "{explained}");
+    world.sick = None;
+    world.pass(20 * S);
+    assert_eq!(world.agent.report(world.now).workloads[0].ready, Some(true));
 }

@@ -89,7 +89,10 @@ impl Tracked {
         match shown.state {
             State::Running => {
                 shown.cpu = self.limit.present();
-                shown.well = true;
+                let unready: Vec<_> = self.content.health.unready().collect();
+                shown.well = unready.is_empty();
+                shown.ready = Some(shown.well);
+                shown.notes.splice(0..0, unready);
             }
             State::Evicted => {
                 let (why, until) = view.evictions.eviction(&self.name).unwrap_or_default();

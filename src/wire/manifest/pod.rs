@@ -146,9 +146,10 @@ pub(super) fn probes(pod: &PodSpec, at: &Field, rootless: bool, findings: &mut V
         };
         let startup = read(&container.startup_probe, "startupProbe");
         let liveness = read(&container.liveness_probe, "livenessProbe");
-        if startup.is_some() || liveness.is_some() {
+        let readiness = read(&container.readiness_probe, "readinessProbe");
+        if startup.is_some() || liveness.is_some() || readiness.is_some() {
             let container = container_name(&container.name.0).into_owned();
-            all.push(Probes { container, startup, liveness });
+            all.push(Probes { container, startup, liveness, readiness });
         }
     }
     all

@@ -25,7 +25,7 @@ pub(in crate::wire) struct Asked<'a> {
 /// What can be asked, or why it can't be.
 pub(in crate::wire) type Possible<T> = Result<T, &'static str>;
 
-/// A liveness or startup probe; nothing but a finding if it is a good one that can't be made here.
+/// A probe; nothing but a finding if it is a good one that can't be made here.
 pub(in crate::wire) fn probe(
     written: &probe::Probe,
     at: &Field,
@@ -54,6 +54,7 @@ pub(in crate::wire) fn probe(
             period: seconds(written.period_seconds, 10),
             timeout: seconds(written.timeout_seconds, 1),
             failure_threshold: number(written.failure_threshold, 3),
+            success_threshold: number(written.success_threshold, 1),
         })),
         Err(why) => {
             findings.push(Finding { field: at.then(kind), message: format!("has no effect: {why}") });

@@ -58,6 +58,7 @@ pub fn healthcheck(image: &Value) -> Option<Probe> {
         period: time("Interval"),
         timeout: time("Timeout"),
         failure_threshold: retries.filter(|retries| *retries > 0).unwrap_or(3),
+        success_threshold: 1,
     })
 }
 

@@ -71,11 +71,9 @@ pub const TABLES: &[Table] = &[
         place: "a container",
         required: "name image",
         obeyed: "name image imagePullPolicy command args workingDir env envFrom ports resources \
-                 volumeMounts livenessProbe startupProbe restartPolicy securityContext stdin tty lifecycle",
-        ignored: &[
-            ("readinessProbe", "nothing on a device waits for a container to be ready"),
-            ("stdinOnce", "standard input stays open"),
-        ],
+                 volumeMounts livenessProbe readinessProbe startupProbe restartPolicy securityContext stdin tty \
+                 lifecycle",
+        ignored: &[("stdinOnce", "standard input stays open")],
         meaningless: &[
             ("resizePolicy", "nothing is resized while it runs"),
             ("terminationMessagePath terminationMessagePolicy", "`explain` shows the last lines of the log"),

@@ -23,8 +23,23 @@ fn probe(period: u32, failure_threshold: u32, delay: u32) -> Arc<probe::Probe> {
         period: S * period,
         timeout: S,
         failure_threshold,
+        success_threshold: 1,
     })
 }
+
+/// A probe that leads to nothing.
+fn ready(period: u32, failure_threshold: u32) -> Arc<probe::Probe> {
+    let check = probe::Check::Exec(vec!["ready".into()]);
+    Arc::new(probe::Probe { check, ..Arc::unwrap_or_clone(probe(period, failure_threshold, 0)) })
+}
+
+/// By what an account knows the probe of this container: readiness is asked for beside the others.
+pub(super) fn probe_key(container: &str, probe: &probe::Probe) -> String {
+    let is_readiness = matches!(&probe.check, probe::Check::Exec(command) if command[0] == "ready");
+    format!("{container}{}", if is_readiness { READY } else { "" })
+}
+
+pub(super) const READY: &str = " is ready";
 
 /// A workload, in short.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -118,7 +133,8 @@ impl Spec {
             1 => (Some(probe(5, 3, 0)), probe(30, 1, 20)),
             _ => return Vec::new(),
         };
-        vec![probe::Probes { container: self.probed().into(), startup, liveness: Some(liveness) }]
+        let readiness = (self.content == 1).then(|| ready(20, 2));
+        vec![probe::Probes { container: self.probed().into(), startup, liveness: Some(liveness), readiness }]
     }
 
     /// What the image of its last container asks for.

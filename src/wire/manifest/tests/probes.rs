@@ -38,6 +38,7 @@ fn a_probe_that_says_only_what_to_ask_gets_the_defaults_of_kubernetes() {
         period: Duration::from_secs(10),
         timeout: Duration::from_secs(1),
         failure_threshold: 3,
+        success_threshold: 1,
     };
     assert_eq!(liveness(&with("", "livenessProbe: {exec: {command: [test, -e, /ok]}}")), expected);
     let zeros = "initialDelaySeconds: 0, periodSeconds: 0, timeoutSeconds: 0, failureThreshold: 0";
@@ -51,15 +52,19 @@ fn every_field_of_both_probes_arrives() {
         "",
         "ports: [{name: web, containerPort: 8080}],
          startupProbe: {tcpSocket: {port: web}, periodSeconds: 2, failureThreshold: 30},
+         readinessProbe: {exec: {command: [a]}, successThreshold: 4},
          livenessProbe: {httpGet: {port: web, path: 'health?deep=1', scheme: HTTP, host: '',
            httpHeaders: [{name: X-A, value: b c}]},
            initialDelaySeconds: 5, periodSeconds: 7, timeoutSeconds: 3, failureThreshold: 2, successThreshold: 1}",
     ));
     assert_eq!(problems, Vec::<String>::new());
-    let [Probes { container, startup: Some(startup), liveness: Some(liveness) }] = &probes[..] else {
+    let [Probes { container, startup: Some(startup), liveness: Some(liveness), readiness: Some(readiness) }] =
+        &probes[..]
+    else {
         panic!("{probes:?}")
     };
     assert_eq!((container.as_str(), &startup.check), ("c", &Check::Tcp { host: Host::Pod, port: 8080 }));
+    assert_eq!((&readiness.check, readiness.success_threshold), (&Check::Exec(vec!["a".into()]), 4));
     assert_eq!((startup.period, startup.failure_threshold), (Duration::from_secs(2), 30));
     let expected = Check::Http {
         host: Host::Pod,
@@ -104,10 +109,6 @@ fn what_cannot_be_asked_is_said_and_the_workload_runs_without() {
             "livenessProbe.httpGet: has no effect: HTTPS is not supported",
         ),
         ("startupProbe: {grpc: {port: 9}}", "startupProbe.grpc: has no effect: gRPC is not supported"),
-        (
-            "readinessProbe: {exec: {command: [a]}}",
-            "readinessProbe: has no effect: nothing on a device waits for a container to be ready",
-        ),
     ] {
         let text = with("", container);
         assert_eq!(problem(&text), expected);
@@ -147,4 +148,12 @@ fn a_probe_that_makes_no_sense_refuses_the_workload_and_shows_its_field() {
         assert_eq!(problem(&text), format!("livenessProbe{expected}"));
         assert!(assembled(&text).0.workloads.is_empty());
     }
+}
+
+#[test]
+fn sidecars_are_asked_as_well() {
+    let sidecar = "{name: s, image: i, restartPolicy: Always, livenessProbe: {exec: {command: [a]}}}";
+    let (probes, problems) = probed(&with(&format!("initContainers: [{sidecar}],"), ""));
+    assert_eq!(problems, Vec::<String>::new());
+    assert_eq!(probes.iter().map(|it| &*it.container).collect::<Vec<_>>(), ["s"]);
 }

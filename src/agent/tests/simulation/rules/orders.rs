@@ -145,8 +145,8 @@ impl Rules<'_> {
             return broken(Invariant::Probes, format!("{}, which was stopped", sentence(order)));
         }
         let before = match &order.task {
-            Task::Probe { container, .. } => {
-                account.probes.entry(container.clone()).or_default().0.replace(order.ticket)
+            Task::Probe { container, probe, .. } => {
+                account.probes.entry(wishes::probe_key(container, probe)).or_default().0.replace(order.ticket)
             }
             _ => account.limit.replace(order.ticket),
         };
@@ -163,7 +163,7 @@ impl Rules<'_> {
         if !is_wanted || self.stopped.contains(id) || account.sick.remove(container).is_none() {
             return broken(Invariant::Probes, format!("{}, which isn't sick", sentence(order)));
         }
-        account.probes.remove(container);
+        account.probes.retain(|key, _| key.trim_end_matches(wishes::READY) != container);
         account.killed.insert(container.to_owned());
         Ok(())
     }

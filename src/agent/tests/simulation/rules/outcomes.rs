@@ -150,12 +150,13 @@ impl Rules<'_> {
         result: &Result<Fact, Failure>,
     ) {
         let account = &mut self.accounts[name];
-        let Some((asked, failures)) = account.probes.get_mut(container) else { return };
+        let key = wishes::probe_key(container, probe);
+        let Some((asked, failures)) = account.probes.get_mut(&key) else { return };
         if *asked != Some(ticket) {
             return;
         }
         *asked = None;
-        let Ok(Fact::Probed { healthy, .. }) = result else { return };
+        let (Ok(Fact::Probed { healthy, .. }), true) = (result, key == container) else { return };
         *failures = if *healthy { 0 } else { *failures + 1 };
         // of one that ended meanwhile it is no news
         if *failures >= probe.failure_threshold && !account.ended.contains(container) {
@@ -203,7 +204,7 @@ impl Rules<'_> {
         let runs = |it: &&Container| it.state == ContainerState::Running;
         account.running = pod.containers.iter().filter(runs).count();
         account.ended = pod.containers.iter().filter(|it| !runs(it)).map(|it| it.name.clone()).collect();
-        account.probes.retain(|container, _| !account.ended.contains(container));
+        account.probes.retain(|key, _| !account.ended.contains(key.trim_end_matches(wishes::READY)));
         let Some(spec) = account.spec else { return };
         let is_cron = matches!(spec.schedule(), Schedule::Cron(_));
         for (container, _) in pod.failed.iter().filter(|(it, _)| !is_cron || !account.ended.contains(it)) {
@@ -229,7 +230,10 @@ impl Rules<'_> {
         let is_wanted_back = |it: &Container, code: i32| match spec.restart() {
             _ if is_cron => false,
             RestartPolicy::Always => true,
-            RestartPolicy::OnFailure => code != 0 || account.killed.contains(&it.name),
+            // (also one that ended before it was ended)
+            RestartPolicy::OnFailure => {
+                code != 0 || account.killed.contains(&it.name) || account.sick.contains_key(&it.name)
+            }
             RestartPolicy::Never => false,
         };
         let goes_on =
@@ -273,7 +277,9 @@ impl Rules<'_> {
                 known.into_iter().for_each(|it| it.waits = false);
                 continue;
             }
-            account.sick.remove(&container.name);
+            if account.sick.remove(&container.name).is_some() {
+                account.killed.insert(container.name.clone());
+            }
             if known.as_ref().is_some_and(|it| it.order.is_some() || it.waits && it.at == at) {
                 continue;
             }
