@@ -183,6 +183,7 @@ install: ## Install what was built (PREFIX=/usr/local, DESTDIR=); keeps an exist
 	install -D -m 0644 packaging/completions/$(NAME).zsh $(DESTDIR)$(ZSHDIR)/_$(NAME)
 	install -D -m 0644 packaging/completions/$(NAME).fish $(SHARE)/fish/vendor_completions.d/$(NAME).fish
 	install -D -m 0644 config.yaml.sample $(SHARE)/$(NAME)/config.yaml.sample
+	install -D -m 0644 -t $(SHARE)/$(NAME)/schema packaging/schema/*.json
 	install -D -m 0644 -t $(SHARE)/doc/$(NAME) README.md CHANGELOG.md CONTRIBUTING.md SECURITY.md LICENSE
 	install -D -m 0644 -t $(SHARE)/doc/$(NAME)/docs docs/*.md
 	install -D -m 0644 -t $(SHARE)/doc/$(NAME)/samples samples/*.png

@@ -368,11 +368,8 @@ impl Agent {
 
     /// Orders the removal of images that nothing needs any more.
     fn discard_images(&mut self) {
-        let is_moving = |tracked: &Tracked| tracked.unreadable || tracked.is_terminating();
-        if self.context.partial
-            || !self.sources.any_known()
-            || self.workloads.values().any(|it| is_moving(it))
-        {
+        let is_known = !self.context.partial && self.sources.any_known();
+        if !is_known || self.workloads.values().any(|it| it.unreadable || it.is_terminating()) {
             return; // what is needed isn't known, or is about to change: another look will come
         }
         let wanted = self.workloads.values().filter_map(|it| it.wanted());

@@ -388,3 +388,40 @@ fn commands_find_the_agent_although_the_file_is_broken_and_nothing_else_starts_w
     let good = world.load(&["--check-settings"], &[MANIFESTS]);
     assert_eq!(good, Ok(Invocation::Print(String::new())));
 }
+
+/// Of the settings' file: for editors.
+fn schema() -> serde_json::Value {
+    use serde_json::json;
+    let plain = json!(["string", "number", "boolean", "null"]);
+    let mut properties = serde_json::Map::new();
+    for key in &keys::KEYS {
+        let description = format!("{}; default: {}", key.doc, key.default);
+        let mut form = match key.name {
+            "LOG_LEVEL" => json!({ "enum": ["error", "warn", "info", "debug", "trace", null] }),
+            "UNKNOWN_FIELDS" => json!({ "enum": ["refuse", "warn", null] }),
+            "STATUS_PAGE" => json!({ "enum": [true, false, "true", "false", null] }),
+            "METRICS_LISTEN" => json!({ "type": ["string", "array", "null"], "items": { "type": "string" } }),
+            _ => json!({ "type": plain }),
+        };
+        form["description"] = description.into();
+        properties.insert(key.name.to_owned(), form);
+    }
+    json!({
+        "$schema": "http://json-schema.org/draft-07/schema#",
+        "title": "The settings of device-worker-ng",
+        "type": ["object", "null"],
+        "additionalProperties": false,
+        "properties": properties,
+    })
+}
+
+#[test]
+fn the_schema_of_settings_is_that_of_the_table() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/packaging/schema/settings.schema.json");
+    let expected = serde_json::to_string(&schema()).unwrap() + "\n";
+    if std::fs::read_to_string(path).unwrap_or_default() != expected {
+        let new = concat!(env!("CARGO_MANIFEST_DIR"), "/target/settings.schema.json");
+        std::fs::write(new, expected).unwrap();
+        panic!("packaging/schema/settings.schema.json is not what the table says: take {new}");
+    }
+}

@@ -28,6 +28,8 @@ pub mod values;
 pub mod volumes;
 
 #[cfg(test)]
+pub mod schema;
+#[cfg(test)]
 mod tests;
 
 use serde_json::Value;

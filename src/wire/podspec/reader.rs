@@ -5,8 +5,12 @@
 
 use std::{collections::BTreeMap, fmt::Display};
 
+#[cfg(test)]
+use serde_json::json;
 use serde_json::{Map, Value};
 
+#[cfg(test)]
+use super::schema::Schema;
 use super::{fate::Fate, fates, nearest};
 use crate::wire::{
     field::{Field, Finding, Step},
@@ -51,6 +55,10 @@ pub trait Read: Sized {
 
     /// `null`, as for a field that isn't there, is fine: whether there must be one the table says.
     fn read(value: &Value, notes: &mut Notes) -> Self;
+
+    /// Of what form it is, as JSON Schema has it.
+    #[cfg(test)]
+    fn schema(schema: &mut Schema) -> Value;
 }
 
 impl Notes {
@@ -326,11 +334,21 @@ impl Read for bool {
         }
         flag.unwrap_or(false)
     }
+
+    #[cfg(test)]
+    fn schema(_: &mut Schema) -> Value {
+        json!({ "type": "boolean" })
+    }
 }
 
 impl Read for String {
     fn read(value: &Value, notes: &mut Notes) -> Self {
         notes.text(value).to_owned()
+    }
+
+    #[cfg(test)]
+    fn schema(_: &mut Schema) -> Value {
+        json!({ "type": "string" })
     }
 }
 
@@ -339,11 +357,21 @@ impl<T: Read> Read for Option<T> {
         let is_empty = T::CAN_BE_EMPTY && value.as_str().is_some_and(str::is_empty);
         (!value.is_null() && !is_empty).then(|| T::read(value, notes))
     }
+
+    #[cfg(test)]
+    fn schema(schema: &mut Schema) -> Value {
+        T::schema(schema)
+    }
 }
 
 impl<T: Read> Read for Box<T> {
     fn read(value: &Value, notes: &mut Notes) -> Self {
         Self::new(T::read(value, notes))
+    }
+
+    #[cfg(test)]
+    fn schema(schema: &mut Schema) -> Value {
+        T::schema(schema)
     }
 }
 
@@ -357,6 +385,11 @@ impl<T: Read> Read for Vec<T> {
             notes.leave(1);
         }
         all
+    }
+
+    #[cfg(test)]
+    fn schema(schema: &mut Schema) -> Value {
+        json!({ "type": "array", "items": T::schema(schema) })
     }
 }
 
@@ -373,5 +406,10 @@ impl Read for BTreeMap<String, String> {
             _ => notes.shape("a mapping (`key: value`)", value),
         }
         all
+    }
+
+    #[cfg(test)]
+    fn schema(_: &mut Schema) -> Value {
+        json!({ "type": "object", "additionalProperties": { "type": "string" } })
     }
 }

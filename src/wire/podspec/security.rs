@@ -100,6 +100,11 @@ impl Read for Capability {
         }
         Self("")
     }
+
+    #[cfg(test)]
+    fn schema(_: &mut super::schema::Schema) -> Value {
+        serde_json::json!({ "type": "string", "examples": &CAPABILITIES[..] })
+    }
 }
 
 /// Those that Linux has, and `ALL`.

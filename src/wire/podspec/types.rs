@@ -14,6 +14,14 @@ macro_rules! mapping {
                 let _fields = notes.mapping(value, stringify!($name));
                 Self { $($field: notes.field(_fields, $crate::wire::podspec::types::key!($field $($key)?)),)* }
             }
+
+            #[cfg(test)]
+            fn schema(schema: &mut $crate::wire::podspec::schema::Schema) -> serde_json::Value {
+                use $crate::wire::podspec::{reader::Read, types::key};
+                schema.mapping(stringify!($name), |_schema| {
+                    vec![$((key!($field $($key)?), <$type as Read>::schema(_schema))),*]
+                })
+            }
         }
 
         impl $name {
@@ -94,6 +102,14 @@ macro_rules! words {
                     $($crate::wire::podspec::types::word!($variant $($word)?)),*
                 ]);
                 [Self::$first, $(Self::$variant),*][number]
+            }
+
+            #[cfg(test)]
+            fn schema(_: &mut $crate::wire::podspec::schema::Schema) -> serde_json::Value {
+                serde_json::json!({ "enum": [
+                    $crate::wire::podspec::types::word!($first $($first_word)?),
+                    $($crate::wire::podspec::types::word!($variant $($word)?)),*
+                ] })
             }
         }
     };

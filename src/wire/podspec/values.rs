@@ -3,8 +3,12 @@
 use core::net::IpAddr;
 
 use serde_json::Value;
+#[cfg(test)]
+use serde_json::json;
 
 use super::reader::{Class, Notes, Read};
+#[cfg(test)]
+use super::schema::Schema;
 use crate::agent::model::quantity;
 pub use crate::wire::names::{Below, Filled, Key, Label, Shown, Subdomain};
 
@@ -15,6 +19,11 @@ pub struct Whole<const LEAST: i64, const MOST: i64>(pub i64);
 impl<const LEAST: i64, const MOST: i64> Read for Whole<LEAST, MOST> {
     fn read(value: &Value, notes: &mut Notes) -> Self {
         Self(notes.whole(value, LEAST, MOST))
+    }
+
+    #[cfg(test)]
+    fn schema(_: &mut Schema) -> Value {
+        json!({ "type": "integer", "minimum": LEAST, "maximum": MOST })
     }
 }
 
@@ -31,6 +40,11 @@ impl Read for Port {
     fn read(value: &Value, notes: &mut Notes) -> Self {
         Self(u16::try_from(notes.whole(value, 1, 65_535)).unwrap_or(0))
     }
+
+    #[cfg(test)]
+    fn schema(_: &mut Schema) -> Value {
+        json!({ "type": "integer", "minimum": 1, "maximum": 65_535 })
+    }
 }
 
 /// A port of the host: 0 says that there is none.
@@ -40,6 +54,11 @@ pub struct HostPort(pub u16);
 impl Read for HostPort {
     fn read(value: &Value, notes: &mut Notes) -> Self {
         Self(u16::try_from(notes.whole(value, 0, 65_535)).unwrap_or(0))
+    }
+
+    #[cfg(test)]
+    fn schema(_: &mut Schema) -> Value {
+        json!({ "type": "integer", "minimum": 0, "maximum": 65_535 })
     }
 }
 
@@ -72,6 +91,11 @@ impl Read for PortName {
                 }
             },
         }
+    }
+
+    #[cfg(test)]
+    fn schema(_: &mut Schema) -> Value {
+        json!({ "type": ["integer", "string"], "minimum": 1, "maximum": 65_535 })
     }
 }
 
@@ -120,6 +144,11 @@ impl Read for Quantity {
         }
         Self(text)
     }
+
+    #[cfg(test)]
+    fn schema(_: &mut Schema) -> Value {
+        json!({ "type": ["string", "number"] })
+    }
 }
 
 /// Resources and how much of each.
@@ -144,6 +173,11 @@ impl Read for Amounts {
             _ => notes.shape("a mapping (`key: value`)", value),
         }
         all
+    }
+
+    #[cfg(test)]
+    fn schema(_: &mut Schema) -> Value {
+        json!({ "type": "object", "additionalProperties": { "type": ["string", "number"] } })
     }
 }
 
@@ -170,6 +204,11 @@ impl Read for Mode {
             0
         }))
     }
+
+    #[cfg(test)]
+    fn schema(_: &mut Schema) -> Value {
+        json!({ "type": ["integer", "string"], "minimum": 0, "maximum": 0o777, "pattern": "^(0o?)?[0-7]{1,3}$" })
+    }
 }
 
 /// An address.
@@ -192,6 +231,11 @@ impl Read for Address {
                 .map_err(|_| format!("must be an address, as 192.0.2.1 or fd00::1, not `{text}`"))
         })
     }
+
+    #[cfg(test)]
+    fn schema(_: &mut Schema) -> Value {
+        json!({ "type": "string" })
+    }
 }
 
 macro_rules! named {
@@ -206,6 +250,11 @@ macro_rules! named {
                     notes.add(Class::Shape, why.to_string());
                     Self::default()
                 })
+            }
+
+            #[cfg(test)]
+            fn schema(_: &mut Schema) -> Value {
+                json!({ "type": "string", "minLength": 1 })
             }
         }
     )* };
@@ -236,6 +285,11 @@ impl Read for ServiceName {
             ))
         })
     }
+
+    #[cfg(test)]
+    fn schema(_: &mut Schema) -> Value {
+        json!({ "type": "string", "maxLength": 15 })
+    }
 }
 
 /// A path from the root on.
@@ -249,5 +303,10 @@ impl Read for AbsolutePath {
             _ if text.contains('\0') => Err("holds a character that no path can hold".to_owned()),
             _ => Ok(Self(text.to_owned())),
         })
+    }
+
+    #[cfg(test)]
+    fn schema(_: &mut Schema) -> Value {
+        json!({ "type": "string", "pattern": "^/" })
     }
 }

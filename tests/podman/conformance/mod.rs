@@ -5,6 +5,7 @@
 mod document;
 mod fates;
 mod run;
+mod schema;
 mod table;
 
 use std::collections::BTreeSet;

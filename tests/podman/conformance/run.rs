@@ -187,16 +187,7 @@ impl Run {
             ("block", &block),
             ("device", Path::new(&self.device.id)),
         ];
-        let mut text = text.to_owned();
-        for (word, value) in words {
-            text = text.replace(&format!("{{{word}}}"), &value.display().to_string());
-        }
-        for last in 0..10 {
-            let port = format!("{}{last}", self.ports());
-            let word = format!("{{port}}{last}");
-            text = text.replace(&format!("\"{word}\""), &port).replace(&word, &port);
-        }
-        text.replace("{text}", "")
+        filled(text, words, self.ports())
     }
 
     /// All but the last digit of the host's ports that rows may take.
@@ -309,6 +300,20 @@ fn compared(row: &Row, found: String) -> Outcome {
     } else {
         Outcome::Fail(format!("{found:?}, expected {:?}", row.expected))
     }
+}
+
+/// A manifest with what only a run knows; `ports`: all but the last digit of ports.
+pub(super) fn filled(text: &str, words: [(&str, &Path); 4], ports: &str) -> String {
+    let mut text = text.to_owned();
+    for (word, value) in words {
+        text = text.replace(&format!("{{{word}}}"), &value.display().to_string());
+    }
+    for last in 0..10 {
+        let port = format!("{ports}{last}");
+        let word = format!("{{port}}{last}");
+        text = text.replace(&format!("\"{word}\""), &port).replace(&word, &port);
+    }
+    text.replace("{text}", "")
 }
 
 /// Whether `--check` names this place in this file, and says so.

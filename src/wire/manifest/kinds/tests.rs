@@ -3,6 +3,7 @@
 mod controllers;
 mod jobs;
 mod lists;
+mod schema;
 mod services;
 mod table;
 

@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::annotations::is_own;
+#[cfg(test)]
+use crate::wire::podspec::schema::{Schema, described};
 use crate::wire::{
     names::{is_dns_subdomain, is_qualified_end},
     podspec::{
@@ -164,6 +166,12 @@ impl<T: Read> Read for Object<T> {
         let fields = notes.mapping(value, "Object");
         Self { metadata: notes.field(fields, "metadata"), spec: notes.field(fields, "spec") }
     }
+
+    #[cfg(test)]
+    fn schema(schema: &mut Schema) -> Value {
+        let fields = vec![("metadata", ObjectMeta::schema(schema)), ("spec", T::schema(schema))];
+        described("Object", fields)
+    }
 }
 
 /// A claim within a `StatefulSet`.
@@ -179,6 +187,11 @@ impl Read for Checked {
             return Self::default(); // it is missing, and that is said
         }
         Self(PodSpec::checked(value, notes))
+    }
+
+    #[cfg(test)]
+    fn schema(schema: &mut Schema) -> Value {
+        PodSpec::schema(schema)
     }
 }
 
@@ -200,6 +213,11 @@ impl Read for Labels {
         }
         Self(labels)
     }
+
+    #[cfg(test)]
+    fn schema(schema: &mut Schema) -> Value {
+        BTreeMap::<String, String>::schema(schema)
+    }
 }
 
 /// Annotations, their keys as the API server takes them.
@@ -211,6 +229,11 @@ impl Read for Annotations {
         let annotations = BTreeMap::<String, String>::read(value, notes);
         annotations.keys().for_each(|key| check_key(key, notes));
         Self(annotations)
+    }
+
+    #[cfg(test)]
+    fn schema(schema: &mut Schema) -> Value {
+        BTreeMap::<String, String>::schema(schema)
     }
 }
 
@@ -225,6 +248,11 @@ impl Read for PodAnnotations {
             notes.add_at(key, Class::Value, "belongs to `metadata.annotations` of the object itself");
         }
         Self(annotations)
+    }
+
+    #[cfg(test)]
+    fn schema(schema: &mut Schema) -> Value {
+        BTreeMap::<String, String>::schema(schema)
     }
 }
 
