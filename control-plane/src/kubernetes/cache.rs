@@ -49,6 +49,11 @@ impl<T> Cache<T> {
         all.iter().map(|(key, object)| (key.clone(), Arc::clone(object))).collect()
     }
 
+    /// All of them, where there are too many to copy their names.
+    pub(crate) fn objects(&self) -> Vec<Arc<T>> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.0.read().unwrap_or_else(PoisonError::into_inner).len()
     }

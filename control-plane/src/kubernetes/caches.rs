@@ -13,6 +13,7 @@ use serde_json::Value;
 use tokio::sync::{Notify, watch};
 
 use super::{
+    asked::Asked,
     cache::{Cache, Watch},
     known::Known,
     resources::{EdgeDevice, EdgeDeviceSet, EdgeDeviceSignedRequest, EdgeWorkload},
@@ -24,7 +25,7 @@ use crate::{configuration::Resources, journal::Journal};
 #[derive(Default)]
 pub(crate) struct Caches {
     pub(crate) devices: Arc<Cache<Known>>,
-    pub(crate) requests: Arc<Cache<Value>>,
+    pub(crate) requests: Arc<Cache<Asked>>,
     pub(crate) sets: Arc<Cache<Value>>,
     pub(crate) workloads: Arc<Cache<Value>>,
     config_maps: Arc<Cache<Value>>,
@@ -56,7 +57,7 @@ impl Caches {
             (client, home, journal),
             ApiResource::erase::<EdgeDeviceSignedRequest>(&()),
             &self.requests,
-            value,
+            Asked::of,
             |caches| caches.membership.notify_one(),
         )];
         for namespace in namespaces {

@@ -1,13 +1,15 @@
 //! Who belongs to the fleet: requests that were approved become EdgeDevices, and what is deleted goes in the end. Each
 //! replica does it all: what is done already is done, and the API server lets only the first of two do it.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::{Context, Result};
-use k8s_openapi::{
-    apimachinery::pkg::apis::meta::v1::Condition,
-    jiff::{SignedDuration, Timestamp},
-};
+use futures_util::{StreamExt, stream};
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::{
     Api, Client,
     api::{DeleteParams, Patch, PatchParams, PostParams},
@@ -17,6 +19,7 @@ use serde_json::{Value, json};
 use tokio::time::sleep;
 
 use super::{
+    asked::{Approved, Asked, AskedStage},
     caches::Caches,
     condition, devices, is_conflict, is_missing,
     known::{FINALIZER, Known},
@@ -29,6 +32,8 @@ use crate::journal::Journal;
 
 /// A device that is deleted has so long to hear of it. Later it hears that it is unknown, and does the same.
 const FAREWELL: Duration = Duration::from_secs(300);
+/// So many are let in at the same time.
+const AT_ONCE: usize = 16;
 /// Until what failed is tried again.
 const AGAIN: Duration = Duration::from_secs(5);
 
@@ -46,15 +51,11 @@ pub(crate) struct Membership {
 impl Membership {
     /// After each change, for ever.
     pub(crate) async fn run(self) {
+        let mut admitted = HashSet::new();
         loop {
             let (mut failed, mut next) = (false, None);
-            for ((_, id), request) in self.caches.requests.all() {
-                if let Err(error) = self.admit(&id, &request).await {
-                    self.journal.say(&format!("{id}: {error:#}"));
-                    failed = true;
-                }
-            }
-            for (_, known) in self.caches.devices.all() {
+            failed |= !self.admit_all(&mut admitted).await;
+            for known in self.caches.devices.objects() {
                 match self.see_off(&known).await {
                     Ok(wait) => next = [next, wait].into_iter().flatten().min(),
                     Err(error) => {
@@ -71,21 +72,35 @@ impl Membership {
         }
     }
 
+    /// Some at once: a batch of new devices doesn't wait for one round trip after the other. `admitted` has those
+    /// that the watch doesn't show as done yet. Says whether all went well.
+    async fn admit_all(&self, admitted: &mut HashSet<String>) -> bool {
+        let requests = self.caches.requests.objects();
+        let open: Vec<_> = requests.iter().filter(|it| matches!(it.stage, AskedStage::Approved(_))).collect();
+        admitted.retain(|uid| open.iter().any(|it| it.uid == *uid));
+        let new = open.into_iter().filter(|it| !admitted.contains(&it.uid)).map(|request| async move {
+            if let AskedStage::Approved(approved) = &request.stage
+                && let Err(error) = self.admit(request, approved).await
+            {
+                self.journal.say(&format!("{}: {error:#}", request.id));
+                return None;
+            }
+            Some(request.uid.clone())
+        });
+        let done: Vec<_> = stream::iter(new.collect::<Vec<_>>()).buffer_unordered(AT_ONCE).collect().await;
+        let is_good = done.iter().all(Option::is_some);
+        admitted.extend(done.into_iter().flatten());
+        is_good
+    }
+
     /// Makes the EdgeDevice of a request that was approved.
-    async fn admit(&self, id: &str, request: &Value) -> Result<()> {
-        let (spec, metadata) = (&request["spec"], &request["metadata"]);
-        let before: Vec<Condition> =
-            serde_json::from_value(request["status"]["conditions"].clone()).unwrap_or_default();
-        let is_done = before.iter().any(|it| it.type_ == "Approved" && it.status == "True");
-        let is_going = !metadata["deletionTimestamp"].is_null();
-        if spec["approved"] != true || spec["refused"] == true || is_done || is_going {
-            return Ok(());
-        }
-        let asked = spec["targetNamespace"].as_str();
+    async fn admit(&self, request: &Asked, approved: &Approved) -> Result<()> {
+        let (id, before) = (request.id.as_str(), &approved.before);
+        let asked = request.target_namespace.as_deref();
         let namespace = self.namespaces.iter().find(|namespace| asked == Some(namespace.as_str()));
         let namespace = namespace.unwrap_or(&self.namespaces[0]);
-        let mut labels = labels(&spec["features"]["hardware"]);
-        labels.extend(spec["targetSet"].as_str().map(|set| (MEMBER_OF.to_owned(), set.to_owned())));
+        let mut labels = labels(&approved.hardware);
+        labels.extend(approved.target_set.iter().map(|set| (MEMBER_OF.to_owned(), set.clone())));
         let mut device =
             EdgeDevice::new(id, EdgeDeviceSpec { request_time: Some(now()), ..EdgeDeviceSpec::default() });
         device.metadata = ObjectMeta {
@@ -109,8 +124,7 @@ impl Membership {
             }
         }
         let message = format!("its EdgeDevice is in '{namespace}'");
-        let approved =
-            condition(&before, "Approved", true, ("Approved", &message), metadata["generation"].as_i64());
+        let approved = condition(before, "Approved", true, ("Approved", &message), approved.generation);
         let status = json!({"status": EdgeDeviceSignedRequestStatus { conditions: vec![approved] }});
         let api: Api<EdgeDeviceSignedRequest> = Api::namespaced(self.client.clone(), &self.home);
         self.caches.wrote();

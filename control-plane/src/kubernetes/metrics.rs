@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt::Write, sync::atomic::Ordering::Relaxed};
 use k8s_openapi::jiff::Timestamp;
 use serde_json::Value;
 
-use super::caches::Caches;
+use super::{asked::AskedStage, caches::Caches};
 use crate::metrics::{counter, gauge, head};
 
 /// A certificate that ends sooner should have been renewed: devices do so in time.
@@ -14,9 +14,9 @@ const ENDING: i64 = 3 * 86_400;
 /// All families.
 pub(super) fn text(caches: &Caches) -> String {
     let mut out = String::new();
-    let devices = caches.devices.all();
+    let devices = caches.devices.objects();
     let mut phases: BTreeMap<&str, usize> = BTreeMap::new();
-    for (_, device) in &devices {
+    for device in &devices {
         *phases.entry(device.status.phase.as_deref().unwrap_or("Approved")).or_default() += 1;
     }
     head(&mut out, "flotta_devices", "gauge", "EdgeDevices by phase.");
@@ -31,12 +31,11 @@ pub(super) fn text(caches: &Caches) -> String {
             .as_ref()
             .is_some_and(|certificate| certificate.not_after.0.as_second() < soon)
     };
-    let ending = devices.iter().filter(|(_, device)| ends(device)).count();
+    let ending = devices.iter().filter(|device| ends(device)).count();
     let help = "Devices whose certificate ends within three days, or has ended.";
     gauge(&mut out, "flotta_certificates_ending", help, ending as f64);
-    let requests = caches.requests.all();
-    let waiting =
-        requests.iter().filter(|(_, it)| it["spec"]["approved"] != true && it["spec"]["refused"] != true);
+    let requests = caches.requests.objects();
+    let waiting = requests.iter().filter(|it| matches!(it.stage, AskedStage::Waiting));
     gauge(&mut out, "flotta_requests_waiting", "Devices that wait to be let in.", waiting.count() as f64);
     head(&mut out, "flotta_workload_devices", "gauge", "Devices of each EdgeWorkload, by how it is there.");
     let workloads = caches.workloads.all();

@@ -8,6 +8,7 @@
 //! counts ──► status of each EdgeWorkload
 //! ```
 
+mod asked;
 mod authority;
 mod beat;
 mod cache;
@@ -39,6 +40,7 @@ use kube::{
 use serde_json::{Value, json};
 
 use self::{
+    asked::AskedStage,
     caches::Caches,
     events::Said,
     known::Known,
@@ -251,9 +253,9 @@ impl Store for Kubernetes {
             return Ok(Some(known.device()));
         }
         let Some(request) = self.caches.requests.get(&self.home, id) else { return Ok(None) };
-        let spec = &request["spec"];
-        let stage = if spec["refused"] == true { Stage::Refused } else { Stage::Waiting };
-        let namespace = self.target(spec["targetNamespace"].as_str()).to_owned();
+        let is_refused = matches!(request.stage, AskedStage::Refused);
+        let stage = if is_refused { Stage::Refused } else { Stage::Waiting };
+        let namespace = self.target(request.target_namespace.as_deref()).to_owned();
         Ok(Some(Device { id: id.to_owned(), namespace, stage, uid: None }))
     }
 
