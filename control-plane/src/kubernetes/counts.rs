@@ -15,7 +15,7 @@ use kube::{
     core::{ApiResource, DynamicObject},
 };
 use serde_json::{Value, json};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::{
     beat::{is_failing, is_running, seen_every},
@@ -23,14 +23,16 @@ use super::{
     condition, devices, is_conflict, is_missing,
     judge::{Verdict, judge},
     known::Known,
-    plans::Plans,
-    resources::{EdgeWorkload, EdgeWorkloadStatus},
+    plans::{Plan, Plans},
+    resources::{EdgeWorkload, EdgeWorkloadStatus, WorkloadState},
     rollout::{self, Place, Progress},
 };
 use crate::{configuration, journal::Journal};
 
 /// Changes of this time are counted together.
 const PAUSE: Duration = Duration::from_secs(1);
+/// … and of so many times what counting takes: it must not eat a share of a core that grows with the fleet.
+const THRIFT: u32 = 40;
 /// Until what failed is tried again, and who falls silent is noticed.
 const ROUND: Duration = Duration::from_secs(15);
 /// So many heartbeats may be missing.
@@ -59,6 +61,27 @@ struct Count {
     progress: BTreeMap<Place, Progress>,
 }
 
+impl Count {
+    /// One more device that should have it.
+    fn add(&mut self, state: Option<&WorkloadState>, is_updated: bool) {
+        self.desired += 1;
+        self.running += i64::from(state.is_some_and(is_running));
+        self.failing += i64::from(state.is_some_and(is_failing));
+        self.updated += i64::from(is_updated);
+    }
+}
+
+/// What the device says of a workload.
+fn state<'a>(known: &'a Known, name: &str) -> Option<&'a WorkloadState> {
+    // sorted by `beat`
+    let said = known.status.workloads.as_deref().unwrap_or_default();
+    said.binary_search_by(|state| state.name.as_str().cmp(name)).ok().map(|at| &said[at])
+}
+
+fn has_applied(known: &Known, plan: &Plan) -> bool {
+    known.status.last_synced_resource_version.as_ref() == Some(&plan.version)
+}
+
 impl Counts {
     pub(crate) fn new(
         client: Client,
@@ -73,19 +96,23 @@ impl Counts {
     /// After changes, for ever.
     pub(crate) async fn run(mut self) {
         loop {
+            let began = Instant::now();
             let counted = self.count();
+            let cost = began.elapsed();
             for ((namespace, name), workload) in self.caches.workloads.all() {
                 let count = counted.get(&(namespace.clone(), name.clone()));
                 if let Err(error) = self.report((&namespace, &name), &workload, count).await {
                     self.journal.say(&format!("EdgeWorkload '{name}': {error:#}"));
                 }
             }
-            for (_, known) in self.caches.devices.all() {
-                if let Err(error) = self.notice_silence(&known).await {
+            let devices = self.caches.devices.objects();
+            let noted = SignedDuration::try_from(seen_every(devices.len())).unwrap_or_default();
+            for known in devices {
+                if let Err(error) = self.notice_silence(&known, noted).await {
                     self.journal.say(&format!("{}: {error:#}", known.name));
                 }
             }
-            sleep(PAUSE).await;
+            sleep(PAUSE.max(cost * THRIFT)).await;
             // Whether an update is ready is a matter of time.
             let is_underway = |workload: &Value| workload["status"]["rollout"]["phase"] == "Progressing";
             let round = match self.caches.workloads.all().iter().any(|(_, workload)| is_underway(workload)) {
@@ -100,34 +127,70 @@ impl Counts {
     }
 
     fn count(&self) -> HashMap<(String, String), Count> {
+        // Devices with the same plan are counted together.
+        let mut groups: HashMap<*const Plan, (String, Arc<Plan>, Vec<Count>)> = HashMap::new();
         let mut counts: HashMap<(String, String), Count> = HashMap::new();
-        let now = Timestamp::now();
-        for (_, known) in self.caches.devices.all() {
+        for known in self.caches.devices.objects() {
             if known.deleted.is_some() {
                 continue;
             }
-            let plan = self.plans.of(&self.caches, &known).ok();
-            let applied = known.status.last_synced_resource_version.as_ref();
-            let is_updated = plan.is_some_and(|plan| applied == Some(&plan.version));
-            let view = self.caches.view(&known.namespace);
-            let said = known.status.workloads.as_deref().unwrap_or_default();
-            for workload in configuration::choose(&view, &known.name, &known.labels) {
-                let name = workload["metadata"]["name"].as_str().unwrap_or_default();
-                let count = counts.entry((known.namespace.clone(), name.to_owned())).or_default();
-                let state = said.iter().find(|state| state.name == name);
-                count.desired += 1;
-                count.running += i64::from(state.is_some_and(is_running));
-                count.failing += i64::from(state.is_some_and(is_failing));
-                count.updated += i64::from(is_updated);
-                if !workload["spec"]["rollout"].is_null() {
-                    let given = rollout::assigned(&workload, &known).map(|(_, revision)| revision);
-                    let how = (state, given, is_updated);
-                    let (place, progress) = rollout::progress(&workload, &known, how, now);
-                    count.progress.insert(place, progress);
+            match self.plans.of(&self.caches, &known) {
+                Ok(plan) => {
+                    let fresh = || {
+                        let none = plan.names.iter().map(|_| Count::default()).collect();
+                        (known.namespace.clone(), Arc::clone(&plan), none)
+                    };
+                    let (_, _, group) = groups.entry(Arc::as_ptr(&plan)).or_insert_with(fresh);
+                    let is_updated = has_applied(&known, &plan);
+                    for (name, count) in plan.names.iter().zip(group) {
+                        count.add(state(&known, name), is_updated);
+                    }
+                }
+                // Something is missing for it: it has what it had.
+                Err(_) => {
+                    let view = self.caches.view(&known.namespace);
+                    for workload in configuration::choose(&view, &known.name, &known.labels) {
+                        let name = workload["metadata"]["name"].as_str().unwrap_or_default();
+                        let key = (known.namespace.clone(), name.to_owned());
+                        counts.entry(key).or_default().add(state(&known, name), false);
+                    }
                 }
             }
         }
+        for (namespace, plan, group) in groups.into_values() {
+            for (name, one) in plan.names.iter().zip(group) {
+                let all = counts.entry((namespace.clone(), name.clone())).or_default();
+                all.desired += one.desired;
+                all.running += one.running;
+                all.failing += one.failing;
+                all.updated += one.updated;
+            }
+        }
+        self.add_progress(&mut counts);
         counts
+    }
+
+    /// How far each device is, for workloads with a rollout.
+    fn add_progress(&self, counts: &mut HashMap<(String, String), Count>) {
+        let now = Timestamp::now();
+        for ((namespace, name), workload) in self.caches.workloads.all() {
+            if workload["spec"]["rollout"].is_null() {
+                continue;
+            }
+            let count = counts.entry((namespace.clone(), name.clone())).or_default();
+            for known in self.caches.devices.of(&namespace) {
+                let is_for = configuration::is_for(&workload["spec"], &known.name, &known.labels);
+                if known.deleted.is_some() || !is_for {
+                    continue;
+                }
+                let plan = self.plans.of(&self.caches, &known).ok();
+                let is_updated = plan.is_some_and(|plan| has_applied(&known, &plan));
+                let given = rollout::assigned(&workload, &known).map(|(_, revision)| revision);
+                let how = (state(&known, &name), given, is_updated);
+                let (place, progress) = rollout::progress(&workload, &known, how, now);
+                count.progress.insert(place, progress);
+            }
+        }
     }
 
     async fn report(
@@ -196,11 +259,10 @@ impl Counts {
     }
 
     /// A device of which nothing was heard for long enough is `Silent`.
-    async fn notice_silence(&self, known: &Known) -> Result<()> {
+    async fn notice_silence(&self, known: &Known, noted: SignedDuration) -> Result<()> {
         let Some(seen) = known.status.last_seen_time.as_ref().map(|time| time.0) else { return Ok(()) };
         let is_heard = matches!(known.status.phase.as_deref(), Some("Up" | "Degraded"));
         let period = known.spec["heartbeat"]["periodSeconds"].as_i64().unwrap_or(self.period);
-        let noted = SignedDuration::try_from(seen_every(self.caches.devices.len())).unwrap_or_default();
         let patience = noted + SignedDuration::from_secs(period) * MISSED;
         if !is_heard || Timestamp::now().duration_since(seen) < patience {
             return Ok(());

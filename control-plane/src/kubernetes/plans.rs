@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError, atomic::Ordering::Relaxed},
+    sync::{Arc, Mutex, PoisonError, Weak, atomic::Ordering::Relaxed},
 };
 
 use serde_json::Value;
@@ -19,32 +19,63 @@ pub(crate) struct Plan {
     pub(crate) content: Value,
     /// Another content has another one, the same content the same one, on every replica.
     pub(crate) version: String,
+    /// The names of the workloads that are meant for it, in order; also of those that it has to wait for.
+    pub(crate) names: Vec<String>,
 }
 
 type Made = Result<Arc<Plan>, String>;
 
-/// Namespace, settings, and names and revisions of the workloads.
-type Key = (String, String, Vec<String>);
+/// Namespace, settings, and the workloads: names of those that are meant, names and revisions of those that are given.
+type Key = (String, String, Vec<String>, Vec<String>);
 
 /// Those that were made since the last change.
 pub(crate) struct Plans {
     /// Seconds between heartbeats where nothing else is said.
     period: i64,
     made: Mutex<(u64, HashMap<Key, Made>)>,
+    latest: Mutex<(u64, HashMap<DeviceKey, Latest>)>,
+}
+
+/// Namespace and name.
+type DeviceKey = (String, String);
+
+/// What a device got last: as long as neither it nor what is meant for devices changes, nothing is looked up for it.
+struct Latest {
+    of: Weak<Known>,
+    made: Made,
 }
 
 impl Plans {
     pub(crate) fn new(period: i64) -> Self {
-        Self { period, made: Mutex::default() }
+        Self { period, made: Mutex::default(), latest: Mutex::default() }
     }
 
     /// The device's.
     ///
     /// # Errors
     /// What is missing.
-    pub(crate) fn of(&self, caches: &Caches, known: &Known) -> Made {
+    pub(crate) fn of(&self, caches: &Caches, known: &Arc<Known>) -> Made {
         // before anything is looked at: what changes meanwhile is made again
         let revision = caches.revision.load(Relaxed);
+        let device = (known.namespace.clone(), known.name.clone());
+        {
+            let latest = &mut *self.latest.lock().unwrap_or_else(PoisonError::into_inner);
+            if latest.0 != revision {
+                *latest = (revision, HashMap::new());
+            }
+            if let Some(latest) = latest.1.get(&device).filter(|it| it.of.as_ptr() == Arc::as_ptr(known)) {
+                return latest.made.clone();
+            }
+        }
+        let made = self.make(caches, known, revision);
+        let latest = &mut *self.latest.lock().unwrap_or_else(PoisonError::into_inner);
+        if latest.0 == revision {
+            latest.1.insert(device, Latest { of: Arc::downgrade(known), made: made.clone() });
+        }
+        made
+    }
+
+    fn make(&self, caches: &Caches, known: &Known, revision: u64) -> Made {
         let view = caches.view(&known.namespace);
         // One that is being deleted has none any more.
         let chosen = match known.deleted {
@@ -54,7 +85,8 @@ impl Plans {
         let spec = self.settings(caches, known);
         let given: Vec<_> = chosen.iter().filter_map(|workload| rollout::assigned(workload, known)).collect();
         let revisions = given.iter().map(|(content, revision)| content.name() + " " + revision).collect();
-        let key = (known.namespace.clone(), spec.to_string(), revisions);
+        let names: Vec<_> = chosen.iter().map(|workload| rollout::Content::Present(workload).name()).collect();
+        let key = (known.namespace.clone(), spec.to_string(), names.clone(), revisions);
         {
             let made = &mut *self.made.lock().unwrap_or_else(PoisonError::into_inner);
             if made.0 != revision || made.1.len() >= MOST {
@@ -72,7 +104,7 @@ impl Plans {
         };
         let given: Vec<_> = given.into_iter().map(|(content, _)| content.workload()).collect();
         let plan = configuration::assemble(&view, &given, &device)
-            .map(|content| Arc::new(Plan { version: version(&content), content }))
+            .map(|content| Arc::new(Plan { version: version(&content), names, content }))
             .map_err(|error| format!("{error:#}"));
         let made = &mut *self.made.lock().unwrap_or_else(PoisonError::into_inner);
         if made.0 == revision {
