@@ -73,6 +73,9 @@ impl<T> Cache<T> {
     }
 }
 
+/// Whether the difference between two states of an object counts.
+pub(crate) type IsNews<T> = fn(&T, &T) -> bool;
+
 /// One watch: what it is of, where it keeps what it sees, and whom it tells.
 pub(crate) struct Watch<T> {
     pub(crate) api: Api<DynamicObject>,
@@ -80,7 +83,8 @@ pub(crate) struct Watch<T> {
     pub(crate) cache: Arc<Cache<T>>,
     /// What of an object counts here.
     pub(crate) read: fn(DynamicObject) -> T,
-    /// Is told after each change.
+    pub(crate) is_news: IsNews<T>,
+    /// Is told after each change that counts.
     pub(crate) changed: Arc<dyn Fn() + Send + Sync>,
     pub(crate) journal: Arc<Journal>,
 }
@@ -131,7 +135,14 @@ impl<T: Send + Sync + 'static> Watch<T> {
                 self.cache.keep(&self.namespace, names);
                 ready.send_replace(true);
             }
-            Event::Apply(object) => self.cache.put(key(&object), (self.read)(object)),
+            Event::Apply(object) => {
+                let (key, new) = (key(&object), (self.read)(object));
+                let is_news = self.cache.get(&key.0, &key.1).is_none_or(|old| (self.is_news)(&old, &new));
+                self.cache.put(key, new);
+                if !is_news {
+                    return;
+                }
+            }
             Event::Delete(object) => self.cache.take(&key(&object)),
         }
         (self.changed)();

@@ -14,7 +14,7 @@ use tokio::sync::{Notify, watch};
 
 use super::{
     asked::Asked,
-    cache::{Cache, Watch},
+    cache::{Cache, IsNews, Watch},
     known::Known,
     resources::{EdgeDevice, EdgeDeviceSet, EdgeDeviceSignedRequest, EdgeWorkload},
     rollout,
@@ -57,13 +57,13 @@ impl Caches {
             (client, home, journal),
             ApiResource::erase::<EdgeDeviceSignedRequest>(&()),
             &self.requests,
-            Asked::of,
+            (Asked::of, |_, _| true),
             |caches| caches.membership.notify_one(),
         )];
         for namespace in namespaces {
             let place = (client, namespace.as_str(), journal);
             let devices = ApiResource::erase::<EdgeDevice>(&());
-            all.push(self.start(place, devices, &self.devices, Known::of, |caches| {
+            all.push(self.start(place, devices, &self.devices, (Known::of, |_, _| true), |caches| {
                 caches.membership.notify_one();
                 caches.anything.notify_one();
             }));
@@ -74,7 +74,7 @@ impl Caches {
                 (core("Secret", "secrets"), &self.secrets, value),
             ];
             for (resource, cache, read) in meant {
-                all.push(self.start(place, resource, cache, read, |caches| {
+                all.push(self.start(place, resource, cache, (read, is_news), |caches| {
                     caches.revision.fetch_add(1, Relaxed);
                     caches.anything.notify_one();
                 }));
@@ -88,7 +88,7 @@ impl Caches {
         (client, namespace, journal): (&Client, &str, &Arc<Journal>),
         resource: ApiResource,
         cache: &Arc<Cache<T>>,
-        read: fn(DynamicObject) -> T,
+        (read, is_news): (fn(DynamicObject) -> T, IsNews<T>),
         tell: fn(&Self),
     ) -> watch::Receiver<bool> {
         let caches = Arc::clone(self);
@@ -97,6 +97,7 @@ impl Caches {
             namespace: namespace.to_owned(),
             cache: Arc::clone(cache),
             read,
+            is_news,
             changed: Arc::new(move || tell(&caches)),
             journal: Arc::clone(journal),
         };
@@ -112,6 +113,17 @@ impl Caches {
     pub(crate) fn view<'a>(&'a self, namespace: &'a str) -> View<'a> {
         View { caches: self, namespace }
     }
+}
+
+/// Whether a device may get something else by it. Most changes are this server's own counts in the status: after each
+/// of them all devices' configurations would be looked up again.
+fn is_news(old: &Value, new: &Value) -> bool {
+    let metadata = ["labels", "annotations"].iter().any(|key| old["metadata"][*key] != new["metadata"][*key]);
+    // (a rollout goes on by its status, and needs that the workload was seen before)
+    let (before, after) = (&old["status"], &new["status"]);
+    let is_first = before["observedGeneration"].is_null() != after["observedGeneration"].is_null();
+    let rollout = is_first || before["rollout"] != after["rollout"];
+    metadata || rollout || ["spec", "data", "binaryData", "type"].iter().any(|key| old[*key] != new[*key])
 }
 
 /// As a file would have it, without what only the API server needs.
