@@ -33,6 +33,8 @@ use crate::{configuration, journal::Journal};
 const PAUSE: Duration = Duration::from_secs(1);
 /// … and of so many times what counting takes: it must not eat a share of a core that grows with the fleet.
 const THRIFT: u32 = 40;
+/// While a change goes through a fleet all counts change all the time: that they did is written so often, at most.
+const BETWEEN_WRITES: Duration = Duration::from_millis(500);
 /// Until what failed is tried again, and who falls silent is noticed.
 const ROUND: Duration = Duration::from_secs(15);
 /// So many heartbeats may be missing.
@@ -48,6 +50,9 @@ pub(crate) struct Counts {
     period: i64,
     /// What was judged, of which revision of all.
     judged: HashMap<(String, String), (u64, Verdict)>,
+    /// When each status was written, and how long it stays if only the counts are others.
+    written: HashMap<(String, String), Instant>,
+    pace: Duration,
 }
 
 /// What of a workload is on how many devices.
@@ -71,6 +76,12 @@ impl Count {
     }
 }
 
+/// The counts that were written.
+fn count_of(status: &EdgeWorkloadStatus) -> Count {
+    let EdgeWorkloadStatus { desired, running, failing, updated, .. } = *status;
+    Count { desired, running, failing, updated, ..Count::default() }
+}
+
 /// What the device says of a workload.
 fn state<'a>(known: &'a Known, name: &str) -> Option<&'a WorkloadState> {
     // sorted by `beat`
@@ -90,7 +101,7 @@ impl Counts {
         journal: Arc<Journal>,
         period: i64,
     ) -> Self {
-        Self { client, caches, plans, journal, period, judged: HashMap::new() }
+        Self { client, caches, plans, journal, period, judged: HashMap::new(), written: HashMap::new(), pace: PAUSE }
     }
 
     /// After changes, for ever.
@@ -99,10 +110,14 @@ impl Counts {
             let began = Instant::now();
             let counted = self.count();
             let cost = began.elapsed();
-            for ((namespace, name), workload) in self.caches.workloads.all() {
+            let workloads = self.caches.workloads.all();
+            self.pace = BETWEEN_WRITES * u32::try_from(workloads.len()).unwrap_or(u32::MAX);
+            let mut is_behind = false;
+            for ((namespace, name), workload) in &workloads {
                 let count = counted.get(&(namespace.clone(), name.clone()));
-                if let Err(error) = self.report((&namespace, &name), &workload, count).await {
-                    self.journal.say(&format!("EdgeWorkload '{name}': {error:#}"));
+                match self.report((namespace, name), workload, count).await {
+                    Ok(is_done) => is_behind |= !is_done,
+                    Err(error) => self.journal.say(&format!("EdgeWorkload '{name}': {error:#}")),
                 }
             }
             let devices = self.caches.devices.objects();
@@ -115,7 +130,7 @@ impl Counts {
             sleep(PAUSE.max(cost * THRIFT)).await;
             // Whether an update is ready is a matter of time.
             let is_underway = |workload: &Value| workload["status"]["rollout"]["phase"] == "Progressing";
-            let round = match self.caches.workloads.all().iter().any(|(_, workload)| is_underway(workload)) {
+            let round = match is_behind || workloads.iter().any(|(_, workload)| is_underway(workload)) {
                 true => PAUSE,
                 false => ROUND,
             };
@@ -193,19 +208,20 @@ impl Counts {
         }
     }
 
+    /// Writes what is new; says whether there is nothing left to write.
     async fn report(
         &mut self,
         (namespace, name): (&str, &str),
         workload: &Arc<Value>,
         count: Option<&Count>,
-    ) -> Result<()> {
+    ) -> Result<bool> {
         let revision = self.caches.revision.load(Relaxed);
         let key = (namespace.to_owned(), name.to_owned());
         let verdict = match self.judged.get(&key) {
             Some((of, verdict)) if *of == revision => verdict.clone(),
             _ => {
                 let verdict = judge(workload, &self.caches.view(namespace));
-                self.judged.insert(key, (revision, verdict.clone()));
+                self.judged.insert(key.clone(), (revision, verdict.clone()));
                 verdict
             }
         };
@@ -227,8 +243,14 @@ impl Counts {
             rollout,
         };
         if status == before && !workload["status"].is_null() {
-            return Ok(());
+            return Ok(true);
         }
+        let Count { desired, running, failing, updated, .. } = count_of(&before);
+        let but_for_counts = EdgeWorkloadStatus { desired, running, failing, updated, ..status.clone() };
+        if but_for_counts == before && self.written.get(&key).is_some_and(|at| at.elapsed() < self.pace) {
+            return Ok(false);
+        }
+        self.written.insert(key, Instant::now());
         if status.rollout != before.rollout {
             self.say_rollout(name, &status);
         }
@@ -246,8 +268,9 @@ impl Counts {
         let object: DynamicObject = serde_json::from_value(object)?;
         self.caches.wrote();
         match api.replace_status(name, &PostParams::default(), &object).await {
-            Err(error) if is_missing(&error) || is_conflict(&error) => Ok(()),
-            patched => patched.map(drop).context("failed to write its status"),
+            Err(error) if is_missing(&error) => Ok(true),
+            Err(error) if is_conflict(&error) => Ok(false),
+            patched => patched.map(|_| true).context("failed to write its status"),
         }
     }
 
