@@ -20,7 +20,7 @@ WITH_PODMAN = --config "target.'cfg(unix)'.runner = ['$(CURDIR)/scripts/test-run
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
 .DEFAULT_GOAL = help
-.PHONY: help demo demo-edge demo-kubernetes image manuals deny release-check systemd-test systemd-device power-cuts test matrix kubernetes-test simulate fuzz fuzz-coverage mutants bench check build static dist dist-test vendor install uninstall clean
+.PHONY: help demo demo-edge demo-kubernetes image manuals deny release-check systemd-test systemd-device power-cuts test matrix kubernetes-test fleet simulate fuzz fuzz-coverage mutants bench check build static dist dist-test vendor install uninstall clean
 
 help: ## Say what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -83,6 +83,15 @@ kubernetes-test: ## Run the Kubernetes tests on the cluster that KUBECONFIG name
 	scripts/install-needs test
 	cargo build $(EDGE_API)
 	DWNG_EDGE_API=$(CURDIR)/control-plane/target/debug/flotta-edge-api cargo test --locked --test index kubernetes::
+
+DEVICES ?= 500
+FLEET   ?=
+
+fleet: ## Measure what the control plane needs for DEVICES=500 simulated devices (FLEET="--chaos 10": end parts of it)
+	$(if $(KUBE_SANDBOX),$(KUBE_SANDBOX) setup)
+	cargo build --release $(EDGE_API)
+	$(if $(KUBE_SANDBOX),$(KUBE_SANDBOX) --) control-plane/target/release/fleet --devices $(DEVICES) \
+	  --log control-plane/target/fleet.log $(FLEET)
 
 SEEDS  ?= 1000
 EVENTS ?= 11000
