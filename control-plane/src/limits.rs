@@ -32,6 +32,9 @@ const BODIES: usize = 64 << 10;
 /// A device may ask so often at once, and then once in so many seconds.
 const REQUESTS: (f64, f64) = (200.0, 0.02);
 
+/// Seconds that it is told to wait then.
+pub(crate) const RETRY_AFTER: &str = "10";
+
 /// What is left of all.
 pub(crate) struct Limits {
     handshakes: Mutex<VecDeque<oneshot::Sender<()>>>,

@@ -232,6 +232,9 @@ async fn handle<S: Store>(
             let mut response = respond(status, None, full(Bytes::new()));
             // What is left of the body is not read.
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            if status == 429 {
+                response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static(limits::RETRY_AFTER));
+            }
             return Ok(response);
         }
     };

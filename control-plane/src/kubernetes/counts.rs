@@ -101,7 +101,16 @@ impl Counts {
         journal: Arc<Journal>,
         period: i64,
     ) -> Self {
-        Self { client, caches, plans, journal, period, judged: HashMap::new(), written: HashMap::new(), pace: PAUSE }
+        Self {
+            client,
+            caches,
+            plans,
+            journal,
+            period,
+            judged: HashMap::new(),
+            written: HashMap::new(),
+            pace: PAUSE,
+        }
     }
 
     /// After changes, for ever.

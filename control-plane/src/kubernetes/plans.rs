@@ -85,7 +85,8 @@ impl Plans {
         let spec = self.settings(caches, known);
         let given: Vec<_> = chosen.iter().filter_map(|workload| rollout::assigned(workload, known)).collect();
         let revisions = given.iter().map(|(content, revision)| content.name() + " " + revision).collect();
-        let names: Vec<_> = chosen.iter().map(|workload| rollout::Content::Present(workload).name()).collect();
+        let names: Vec<_> =
+            chosen.iter().map(|workload| rollout::Content::Present(workload).name()).collect();
         let key = (known.namespace.clone(), spec.to_string(), names.clone(), revisions);
         {
             let made = &mut *self.made.lock().unwrap_or_else(PoisonError::into_inner);

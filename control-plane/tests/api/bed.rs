@@ -39,7 +39,8 @@ pub(crate) fn until(what: &str, is_so: impl Fn() -> bool) {
     let began = Instant::now();
     while !is_so() {
         assert!(began.elapsed() < Duration::from_secs(20), "not within 20 s: {what}");
-        std::thread::sleep(Duration::from_millis(20));
+        // (devices that ask meanwhile may do so only so often)
+        std::thread::sleep(Duration::from_millis(100));
     }
 }
 
