@@ -122,41 +122,47 @@ impl Tracked {
                     None => NEVER.to_owned(),
                 });
             }
-            State::Failed => {
-                let (reason, cause) = self.content.failure.clone().unwrap_or_else(|| {
-                    let code = shown.exit.unwrap_or_default(); // of a run before this process
-                    (Reason::Failed, format!("it has finished with exit code {code}"))
-                });
-                let next = match wanted.schedule {
-                    Schedule::Cron(_) => "its next run is at its next slot".to_owned(),
-                    Schedule::Service(_) if wanted.restart == RestartPolicy::Always => {
-                        "it is not started again".to_owned()
-                    }
-                    Schedule::Service(_) => format!("its restartPolicy is {}", policy(wanted)),
-                };
-                because(shown, format!("{cause}; {next}"), failure_remedy(reason, wanted));
-                self.schedule(view, shown);
-            }
-            State::BackOff => {
-                let ailing = self.content.containers.why().filter(|_| self.is_ailing());
-                let failure = ailing.or_else(|| self.content.failure.clone());
-                let (reason, cause) = failure.unwrap_or((Reason::BackOff, "it is stopped".into()));
-                because(shown, cause, failure_remedy(reason, wanted));
-                let next = match self.phase {
-                    Phase::Waiting { until } => Some(until),
-                    _ => self.content.containers.next_start(),
-                };
-                shown.next = next.and_then(|until| view.until(until));
-                if view.context.short && self.is_ailing() && shown.next.is_none_or(|left| left == 0) {
-                    held(view, shown);
-                }
-            }
+            State::Failed => self.explain_failed(wanted, view, shown),
+            State::BackOff => self.explain_back_off(wanted, view, shown),
             State::Finished => {
                 let policy = policy(wanted);
                 because(shown, format!("it has ended with exit code 0; its restartPolicy is {policy}"), "");
                 shown.well = true;
             }
             _ => self.explain_start(wanted, view, shown),
+        }
+    }
+
+    /// Says why it has failed for good, or until its next slot.
+    fn explain_failed(&self, wanted: &Workload, view: &View<'_>, shown: &mut report::Workload) {
+        let (reason, cause) = self.content.failure.clone().unwrap_or_else(|| {
+            let code = shown.exit.unwrap_or_default(); // of a run before this process
+            (Reason::Failed, format!("it has finished with exit code {code}"))
+        });
+        let next = match wanted.schedule {
+            Schedule::Cron(_) => "its next run is at its next slot".to_owned(),
+            Schedule::Service(_) if wanted.restart == RestartPolicy::Always => {
+                "it is not started again".to_owned()
+            }
+            Schedule::Service(_) => format!("its restartPolicy is {}", policy(wanted)),
+        };
+        because(shown, format!("{cause}; {next}"), failure_remedy(reason, wanted));
+        self.schedule(view, shown);
+    }
+
+    /// Says why it failed, and when it is tried again.
+    fn explain_back_off(&self, wanted: &Workload, view: &View<'_>, shown: &mut report::Workload) {
+        let ailing = self.content.containers.why().filter(|_| self.is_ailing());
+        let failure = ailing.or_else(|| self.content.failure.clone());
+        let (reason, cause) = failure.unwrap_or((Reason::BackOff, "it is stopped".into()));
+        because(shown, cause, failure_remedy(reason, wanted));
+        let next = match self.phase {
+            Phase::Waiting { until } => Some(until),
+            _ => self.content.containers.next_start(),
+        };
+        shown.next = next.and_then(|until| view.until(until));
+        if view.context.short && self.is_ailing() && shown.next.is_none_or(|left| left == 0) {
+            held(view, shown);
         }
     }
 

@@ -247,7 +247,34 @@ fn workload(
         }
         None => below(1, finding),
     };
-    let document = json!({
+    let was_accepted = strictness.was_accepted && value[UNREADABLE] != true;
+    let strictness = Strictness { was_accepted, ..strictness };
+    let document = manifest(value, &specification)?;
+    let (manifest, findings) = resource::read_workload(document, strictness).map_err(|found| {
+        // the first ones tell enough
+        let told: Vec<String> = found.iter().take(3).map(&say).collect();
+        told.join("; ")
+    })?;
+    let auth = &value["imageRegistries"]["authFile"];
+    let mut changed = None;
+    if !auth.is_null() && auth != "" {
+        let checked = auth.as_str().map_or_else(|| Err("is no text".to_owned()), registry::check);
+        checked.map_err(|why| format!("imageRegistries.authFile: {why}"))?;
+        changed = Some(Content { auth: Confidential(auth.clone()), ..manifest.workload.content.clone() });
+    }
+    for finding in &findings {
+        warn(&say(finding));
+    }
+    let maps = config_maps(value, budget)?;
+    // they were chosen for this workload, whatever namespace they name
+    let namespace = manifest.workload.content.namespace.as_str();
+    let maps = gather(maps.iter().map(|(name, map)| ((namespace, name.as_str()), map)));
+    assemble::finish(&manifest, changed, &maps, secrets, (device, None)).map_err(|finding| say(&finding))
+}
+
+/// The manifest that says the same.
+fn manifest(value: &Value, specification: &Value) -> Result<Value, String> {
+    Ok(json!({
         "metadata": {
             "name": value["name"],
             "namespace": if value["namespace"] == "" { &Value::Null } else { &value["namespace"] },
@@ -265,37 +292,20 @@ fn workload(
             "profiles": value["profiles"],
             "pod": {"spec": specification},
         },
-    });
-    let was_accepted = strictness.was_accepted && value[UNREADABLE] != true;
-    let strictness = Strictness { was_accepted, ..strictness };
-    let (manifest, findings) = resource::read_workload(document, strictness).map_err(|found| {
-        // the first ones tell enough
-        let told: Vec<String> = found.iter().take(3).map(&say).collect();
-        told.join("; ")
-    })?;
-    let auth = &value["imageRegistries"]["authFile"];
-    let mut changed = None;
-    if !auth.is_null() && auth != "" {
-        let checked = auth.as_str().map_or_else(|| Err("is no text".to_owned()), registry::check);
-        checked.map_err(|why| format!("imageRegistries.authFile: {why}"))?;
-        changed = Some(Content { auth: Confidential(auth.clone()), ..manifest.workload.content.clone() });
-    }
-    for finding in &findings {
-        warn(&say(finding));
-    }
+    }))
+}
+
+/// Those that come with a workload, by their names.
+fn config_maps(value: &Value, budget: &Cell<usize>) -> Result<BTreeMap<String, resource::ConfigMap>, String> {
     let mut maps = BTreeMap::new();
     for (index, text) in list(value, &["configmaps"])?.iter().enumerate() {
-        let text = text.as_str().ok_or_else(|| format!("configmaps[{index}]: is no text"))?;
-        let document = yaml::parse_within(text, budget);
-        let document = document.map_err(|error| format!("configmaps[{index}]: {error}"))?;
-        let (map, _) = resource::read_config_map(document)
-            .map_err(|finding| format!("configmaps[{index}]: {}", below(0, &finding)))?;
+        let wrong = |why: String| format!("configmaps[{index}]: {why}");
+        let text = text.as_str().ok_or_else(|| wrong("is no text".to_owned()))?;
+        let document = yaml::parse_within(text, budget).map_err(|error| wrong(error.to_string()))?;
+        let (map, _) = resource::read_config_map(document).map_err(|finding| wrong(below(0, &finding)))?;
         maps.insert(map.name.clone(), map);
     }
-    // they were chosen for this workload, whatever namespace they name
-    let namespace = manifest.workload.content.namespace.as_str();
-    let maps = gather(maps.iter().map(|(name, map)| ((namespace, name.as_str()), map)));
-    assemble::finish(&manifest, changed, &maps, secrets, (device, None)).map_err(|finding| say(&finding))
+    Ok(maps)
 }
 
 /// As a person writes what is to reach the pod; the server has stripped the prefix.

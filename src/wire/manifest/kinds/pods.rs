@@ -99,21 +99,8 @@ impl Described {
         if !findings.errors.is_empty() {
             return Err(findings.errors);
         }
-        let (cron_at, retry_at) = match self.cron {
-            Some(_) => (Field::from(["spec", "schedule"]), annotation("flotta/retry")),
-            None => (annotation("flotta/cron"), annotation("flotta/retry")),
-        };
-        let cron = self.cron.or(own.cron);
-        if let Some(cron) = &cron {
-            warn_of(cron, own.retry.as_ref().map(|_| retry_at), &cron_at, &mut findings.warnings);
-        }
-        let schedule = match cron {
-            Some(cron) => Schedule::Cron(cron),
-            None => {
-                let usual = if self.retries.is_some() { Backoff::OF_RUNS } else { Backoff::default() };
-                Schedule::Service(own.retry.unwrap_or(usual))
-            }
-        };
+        let usual = if self.retries.is_some() { Backoff::OF_RUNS } else { Backoff::default() };
+        let schedule = schedule(self.cron, (own.cron, own.retry), usual, &mut findings.warnings);
         let probes = pod::probes(&self.spec, &at, own.rootless, &mut findings.warnings);
         let specification =
             document.pointer_mut(&format!("/{}", self.at.join("/"))).map(Value::take).unwrap_or_default();
@@ -147,6 +134,23 @@ impl Described {
             notes: Vec::new(),
         };
         Ok((Resource::Workload(Box::new(manifest)), findings))
+    }
+}
+
+/// When it runs: as the object says, or its annotations.
+fn schedule(
+    of_object: Option<Cron>,
+    (cron, retry): (Option<Cron>, Option<Backoff>),
+    usual: Backoff,
+    warnings: &mut Vec<Finding>,
+) -> Schedule {
+    let at = if of_object.is_some() { Field::from(["spec", "schedule"]) } else { annotation("flotta/cron") };
+    match of_object.or(cron) {
+        Some(cron) => {
+            warn_of(&cron, retry.map(|_| annotation("flotta/retry")), &at, warnings);
+            Schedule::Cron(cron)
+        }
+        None => Schedule::Service(retry.unwrap_or(usual)),
     }
 }
 

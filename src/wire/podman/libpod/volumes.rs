@@ -160,85 +160,110 @@ impl Volumes {
     ) -> Result<Mounts, Problem> {
         let mut mounts = Mounts::default();
         for (index, mount) in container.volume_mounts.iter().enumerate() {
-            let wrong = |key: &str, why: String| (at.then("volumeMounts").then(index).then(key), why);
+            let wrong = |(key, why): Wrong| (at.then("volumeMounts").then(index).then(key), why);
             let name = &*mount.name.0;
-            let Some(source) = self.sources.get(name) else {
-                return Err(wrong("name", format!("there is no volume `{name}`")));
-            };
-            let Some(part) = sub_path(mount, variables) else {
+            let source = self.sources.get(name);
+            let source = source.ok_or_else(|| wrong(("name", format!("there is no volume `{name}`"))))?;
+            let part = sub_path(mount, variables).ok_or_else(|| {
                 let key = if mount.sub_path_expr.is_empty() { "subPath" } else { "subPathExpr" };
-                return Err(wrong(key, "must be a relative path without `..`".to_owned()));
-            };
-            // podman's own way to write options, which its users knew
-            let (path, more) = mount.mount_path.0.split_once(':').unwrap_or((&mount.mount_path.0, ""));
-            let mut options: Vec<String> =
-                more.split(',').filter(|it| !it.is_empty()).map(str::to_owned).collect();
-            if mount.read_only || matches!(source, Source::Tree(_) | Source::Named { read_only: true, .. }) {
-                options.push("ro".to_owned());
-            }
-            options.extend(match mount.mount_propagation {
-                Propagation::None => None,
-                Propagation::HostToContainer => Some("rslave".to_owned()),
-                Propagation::Bidirectional => Some("rshared".to_owned()),
-            });
-            let source = match source {
-                Source::Tree(tree) => {
-                    if !part.is_empty() && !tree.has(&part) {
-                        let why = format!("there is no `{part}` in the volume `{name}`");
-                        return Err(wrong("subPath", why));
-                    }
-                    let named = format!("{}{name}", own_prefix(&asking.workload.id));
-                    match asking.agent.trees {
-                        Some(trees) => {
-                            // where there is SELinux, the files get the label of containers
-                            options.push("z".to_owned());
-                            join(&format!("{trees}/{name}"), &part)
-                        }
-                        None if part.is_empty() => {
-                            mounts.whole(named, path, options);
-                            continue;
-                        }
-                        None => join(&place(&named), &part),
-                    }
-                }
-                Source::Named { name, .. } if part.is_empty() => {
-                    mounts.whole(name.clone(), path, options);
-                    continue;
-                }
-                Source::Image(image) if part.is_empty() => {
-                    let (source, destination) = (image.clone(), path.to_owned());
-                    mounts.images.push(ImageMount { source, destination, read_write: false });
-                    continue;
-                }
-                Source::Image(_) => {
-                    let why = "an image can be mounted as a whole only";
-                    return Err(wrong("subPath", why.to_owned()));
-                }
-                Source::Named { in_memory: true, .. } => {
-                    let why = "a volume in memory can be mounted as a whole only";
-                    return Err(wrong("subPath", why.to_owned()));
-                }
-                Source::Named { name, .. } => {
-                    mounts.parts.push(SubPath { volume: name.clone(), path: part.clone() });
-                    join(&place(name), &part)
-                }
-                Source::Host(HostPath { path: host, kind }) => {
-                    if !part.is_empty() {
-                        mounts.parts.push(SubPath { volume: host.0.clone(), path: part.clone() });
-                    }
-                    let is_device = matches!(kind, HostPathKind::CharDevice | HostPathKind::BlockDevice);
-                    if is_device && !container.security_context.privileged {
-                        // a bind mount alone would leave it out of reach
-                        mounts.devices.push(Device { path: format!("{}:{path}", host.0) });
-                        continue;
-                    }
-                    join(&host.0, &part)
-                }
-            };
-            options.push("rbind".to_owned());
-            mounts.binds.push(Bind { kind: "bind", source, destination: path.to_owned(), options });
+                wrong((key, "must be a relative path without `..`".to_owned()))
+            })?;
+            let is_privileged = container.security_context.privileged;
+            let mounting = Mounting { mount, source, part, is_privileged, asking, place };
+            mounting.add_to(&mut mounts).map_err(wrong)?;
         }
         Ok(mounts)
+    }
+}
+
+/// The field of a mount that can't be, and why.
+type Wrong = (&'static str, String);
+
+/// How a container mounts a volume.
+struct Mounting<'a> {
+    mount: &'a container::VolumeMount,
+    source: &'a Source,
+    /// Which part of it; empty: all of it.
+    part: String,
+    is_privileged: bool,
+    asking: &'a Asking<'a>,
+    place: &'a dyn Fn(&str) -> String,
+}
+
+impl Mounting<'_> {
+    /// The path in the container, and the options in podman's words.
+    fn target(&self) -> (&str, Vec<String>) {
+        let Self { mount, source, .. } = self;
+        // podman's own way to write options, which its users knew
+        let (path, more) = mount.mount_path.0.split_once(':').unwrap_or((&mount.mount_path.0, ""));
+        let mut options: Vec<String> =
+            more.split(',').filter(|it| !it.is_empty()).map(str::to_owned).collect();
+        if mount.read_only || matches!(source, Source::Tree(_) | Source::Named { read_only: true, .. }) {
+            options.push("ro".to_owned());
+        }
+        options.extend(match mount.mount_propagation {
+            Propagation::None => None,
+            Propagation::HostToContainer => Some("rslave".to_owned()),
+            Propagation::Bidirectional => Some("rshared".to_owned()),
+        });
+        (path, options)
+    }
+
+    fn add_to(&self, mounts: &mut Mounts) -> Result<(), Wrong> {
+        let (path, mut options) = self.target();
+        let Self { part, place, .. } = self;
+        let whole_only = |what| Err(("subPath", format!("{what} can be mounted as a whole only")));
+        let source = match self.source {
+            Source::Tree(tree) => {
+                let name = &*self.mount.name.0;
+                if !part.is_empty() && !tree.has(part) {
+                    return Err(("subPath", format!("there is no `{part}` in the volume `{name}`")));
+                }
+                let named = format!("{}{name}", own_prefix(&self.asking.workload.id));
+                match self.asking.agent.trees {
+                    Some(trees) => {
+                        // where there is SELinux, the files get the label of containers
+                        options.push("z".to_owned());
+                        join(&format!("{trees}/{name}"), part)
+                    }
+                    None if part.is_empty() => {
+                        mounts.whole(named, path, options);
+                        return Ok(());
+                    }
+                    None => join(&place(&named), part),
+                }
+            }
+            Source::Named { name, .. } if part.is_empty() => {
+                mounts.whole(name.clone(), path, options);
+                return Ok(());
+            }
+            Source::Image(image) if part.is_empty() => {
+                let (source, destination) = (image.clone(), path.to_owned());
+                mounts.images.push(ImageMount { source, destination, read_write: false });
+                return Ok(());
+            }
+            Source::Image(_) => return whole_only("an image"),
+            Source::Named { in_memory: true, .. } => return whole_only("a volume in memory"),
+            Source::Named { name, .. } => {
+                mounts.parts.push(SubPath { volume: name.clone(), path: part.clone() });
+                join(&place(name), part)
+            }
+            Source::Host(HostPath { path: host, kind }) => {
+                if !part.is_empty() {
+                    mounts.parts.push(SubPath { volume: host.0.clone(), path: part.clone() });
+                }
+                let is_device = matches!(kind, HostPathKind::CharDevice | HostPathKind::BlockDevice);
+                if is_device && !self.is_privileged {
+                    // a bind mount alone would leave it out of reach
+                    mounts.devices.push(Device { path: format!("{}:{path}", host.0) });
+                    return Ok(());
+                }
+                join(&host.0, part)
+            }
+        };
+        options.push("rbind".to_owned());
+        mounts.binds.push(Bind { kind: "bind", source, destination: path.to_owned(), options });
+        Ok(())
     }
 }
 
