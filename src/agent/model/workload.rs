@@ -290,6 +290,8 @@ pub struct Workload {
     pub schedule: Schedule,
     /// How long a container may take to end once it was asked to.
     pub grace: Duration,
+    /// The CPU time of its pod as a whole that its author allows, in µs per 100,000 µs.
+    pub cpu: Option<u64>,
     /// How long its pod may be active; `None`: for ever. With `retries`: all of them together.
     pub deadline: Option<Duration>,
     /// How often a run that failed is tried again, of what runs to its end; `None`: never.
@@ -318,6 +320,7 @@ impl Workload {
             restart: RestartPolicy::default(),
             schedule: Schedule::default(),
             grace: Self::DEFAULT_GRACE,
+            cpu: None,
             deadline: None,
             retries: None,
             profiles: Vec::new(),
@@ -336,6 +339,7 @@ impl Workload {
             restart: self.restart,
             schedule: self.schedule.clone(),
             grace: self.grace,
+            cpu: self.cpu,
             deadline: self.deadline,
             retries: self.retries,
             profiles: self.profiles.clone(),
@@ -350,8 +354,19 @@ impl Workload {
 
     /// Whether the other one asks for the same, in whatever order.
     fn asks_the_same(&self, other: &Self) -> bool {
-        let Self { id: _, hash, content: _, restart, schedule, grace, deadline, retries, profiles, probes } =
-            self;
+        let Self {
+            id: _,
+            hash,
+            content: _,
+            restart,
+            schedule,
+            grace,
+            cpu,
+            deadline,
+            retries,
+            profiles,
+            probes,
+        } = self;
         let listed = |profiles: &[ListedProfile]| {
             in_order(profiles, |profile| ListedProfile {
                 conditions: in_order(&profile.conditions, Clone::clone),
@@ -362,6 +377,7 @@ impl Workload {
             && *restart == other.restart
             && *schedule == other.schedule
             && *grace == other.grace
+            && *cpu == other.cpu
             && *deadline == other.deadline
             && *retries == other.retries
             && *probes == other.probes

@@ -98,6 +98,7 @@ impl Tracked {
         let mut may_run = allowance.runs;
         let Some(wanted) = self.wanted.clone() else { return Wake::Never };
         let (engine, is_service) = (wanted.content.engine, wanted.is_service());
+        let cpu = wanted.cpu.into_iter().chain(allowance.cpu).min();
         if !may_run {
             self.content.failures = 0; // when it may run again it starts at once
             self.content.trial.suspend();
@@ -139,12 +140,12 @@ impl Tracked {
                 Some(_) if self.content.containers.is_starting() => {} // that tells all about the pod
                 Some(_) => self.look(false, turn),
                 None => {
-                    self.bound(&wanted, allowance.cpu, turn);
+                    self.bound(&wanted, cpu, turn);
                     let wake = self.probe(&wanted, turn);
                     return wake.earlier(self.mend(&wanted, turn));
                 }
             },
-            Phase::Starting(_) => self.bound(&wanted, allowance.cpu, turn),
+            Phase::Starting(_) => self.bound(&wanted, cpu, turn),
             Phase::Waiting { .. } => return self.stop(&wanted, turn),
             Phase::Inactive if !allowance.runs && self.present => return self.stop(&wanted, turn),
             Phase::Inactive if turn.context.short => self.content.trial.suspend(), // the device comes first
@@ -160,7 +161,7 @@ impl Tracked {
             }
             // Another engine may have a pod of an earlier content: this process has to have heard of it first.
             Phase::Inactive if may_run && self.terminating.is_empty() && !turn.engines.is_new() => {
-                self.start(wanted, allowance.cpu, turn);
+                self.start(wanted, cpu, turn);
             }
             _ => {}
         }

@@ -150,3 +150,16 @@ fn a_limit_that_met_no_pod_yet_is_given_when_there_is_one() {
     world.settle();
     assert_eq!(limit_of(&world, &w), Some(20_000));
 }
+
+#[test]
+fn the_pods_own_limit_holds_where_no_condition_gives_a_smaller_one() {
+    let w = Workload { cpu: Some(30_000), ..limited(Some(50_000), Some(20_000)) };
+    let mut world = World::running(&[&w]);
+    assert_eq!(limit_of(&world, &w), Some(30_000));
+    world.post("hot", 2.0);
+    world.settle();
+    assert_eq!(limit_of(&world, &w), Some(20_000));
+    world.post("hot", None);
+    world.settle();
+    assert_eq!(limit_of(&world, &w), Some(30_000));
+}

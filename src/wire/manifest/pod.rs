@@ -15,6 +15,7 @@ use crate::{
         field::{Field, Finding, Step},
         podman::{
             asked::{Asked, probe},
+            libpod::resources,
             pod::container_name,
         },
         podspec::{
@@ -111,7 +112,8 @@ pub(in crate::wire) fn restored(content: Content) -> Result<Workload, serde_json
     let rootless = content.engine == Engine::Podman { rootless: true };
     let probes = probes(&pod, &Field::default(), rootless, &mut Vec::new());
     let (restart, grace, deadline) = (restart(&pod), grace(&pod), deadline(&pod));
-    Ok(Workload { restart, grace, deadline, probes, ..Workload::new(content) })
+    let cpu = cpu(&pod);
+    Ok(Workload { restart, grace, cpu, deadline, probes, ..Workload::new(content) })
 }
 
 pub(super) fn restart(pod: &PodSpec) -> RestartPolicy {
@@ -127,6 +129,11 @@ pub(super) fn grace(pod: &PodSpec) -> Duration {
     pod.termination_grace_period_seconds.map_or(Workload::DEFAULT_GRACE, |grace| {
         Duration::from_secs(u64::try_from(grace.0).unwrap_or(0).max(1))
     })
+}
+
+/// The CPU time of the pod as a whole.
+pub(super) fn cpu(pod: &PodSpec) -> Option<u64> {
+    resources::quota(&pod.resources)
 }
 
 /// How long the pod may be active.

@@ -356,6 +356,7 @@ pub(in crate::wire) fn read_workload(
         workload: Arc::new(Workload {
             restart: pod::restart(&pod),
             grace: pod::grace(&pod),
+            cpu: pod::cpu(&pod),
             deadline: pod::deadline(&pod),
             schedule: match cron {
                 Some(cron) => Schedule::Cron(cron),

@@ -37,11 +37,10 @@ pub const TABLES: &[Table] = &[
         obeyed: "containers initContainers volumes restartPolicy terminationGracePeriodSeconds \
                  activeDeadlineSeconds \
                  hostNetwork hostname hostAliases nodeName nodeSelector os hostUsers dnsConfig \
-                 dnsPolicy hostIPC hostPID securityContext shareProcessNamespace",
+                 dnsPolicy hostIPC hostPID securityContext shareProcessNamespace resources",
         ignored: &[
             ("hostnameOverride", "`hostname` counts"),
             ("imagePullSecrets", "`spec.imageRegistries` names the Secret with credentials"),
-            ("resources", "each container has its own"),
             ("setHostnameAsFQDN", "a pod's name has no domain"),
         ],
         meaningless: &[

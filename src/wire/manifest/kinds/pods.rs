@@ -121,6 +121,7 @@ impl Described {
             workload: Arc::new(Workload {
                 restart: self.restart,
                 grace: pod::grace(&self.spec),
+                cpu: pod::cpu(&self.spec),
                 deadline: self.deadline,
                 retries: self.retries,
                 schedule,

@@ -81,7 +81,11 @@ pub(super) fn request(
         oom_score_adj: (asking.workload.content.engine == Engine::Podman { rootless: false })
             .then(|| resources::oom_score(spec, container, asking.facts.memory))
             .flatten(),
-        resource_limits: resources::of(&container.resources, asking.agent.limits, pids),
+        resource_limits: resources::of(
+            &container.resources,
+            &resources::defaults(spec, asking.agent.limits),
+            pids,
+        ),
         mounts: mounts.binds,
         volumes: mounts.volumes,
         devices: mounts.devices,

@@ -17,7 +17,7 @@ mod hooks;
 mod pod;
 mod problem;
 mod request;
-mod resources;
+pub(in crate::wire) mod resources;
 mod security;
 mod sources;
 #[cfg(test)]

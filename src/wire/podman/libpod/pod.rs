@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use super::{
     fields::Asking,
-    request::{Cpu, Lookup, Mode, Network, PodRequest, Port, Resources},
-    resources::PERIOD,
+    request::{Lookup, Mode, Network, PodRequest, Port},
+    resources,
 };
 use crate::{
     agent::model::{gather::gather, order::CpuLimit},
@@ -50,10 +50,7 @@ pub(super) fn request(asking: &Asking, cpu: CpuLimit, hooks: Option<&str>) -> Po
         labels: labels(asking),
         exit_policy: "continue",
         netns: if spec.host_network { Mode::HOST } else { Mode { nsmode: "bridge" } },
-        resource_limits: cpu.map(|quota| Resources {
-            cpu: Some(Cpu { quota: Some(quota), period: Some(PERIOD), shares: None }),
-            ..Resources::default()
-        }),
+        resource_limits: resources::of_pod(&spec.resources, cpu),
         lookup: lookup(spec),
         ..PodRequest::default()
     };

@@ -23,15 +23,43 @@ pub(super) fn memory(amounts: &Amounts) -> Option<u64> {
     amounts.get("memory").and_then(Quantity::bytes)
 }
 
+/// µs per period; the kernel takes no less than a millisecond.
+fn micros(thousandths: u64) -> Option<u64> {
+    (thousandths > 0).then(|| (thousandths.saturating_mul(PERIOD) / 1000).max(1000))
+}
+
+/// The limit of CPU time, in µs per period.
+pub(in crate::wire) fn quota(written: &ResourceRequirements) -> Option<u64> {
+    cpu(&written.limits).and_then(micros)
+}
+
+/// Of a pod as a whole, beside the limit of its CPU time, which the agent changes.
+pub(super) fn of_pod(written: &ResourceRequirements, quota: Option<u64>) -> Option<Resources> {
+    let none = Limits { memory: None, cpu: None, pids: None };
+    let Resources { cpu, memory, .. } = of(written, &none, None);
+    let shares = cpu.and_then(|cpu| cpu.shares);
+    let cpu =
+        (quota.is_some() || shares.is_some()).then_some(Cpu { quota, period: quota.map(|_| PERIOD), shares });
+    (cpu.is_some() || memory.is_some()).then_some(Resources { cpu, memory, pids: None })
+}
+
+/// What a container may take whose author says nothing of it, but of its pod.
+pub(super) fn defaults(spec: &PodSpec, defaults: &Limits) -> Limits {
+    let limits = &spec.resources.limits;
+    Limits {
+        memory: defaults.memory.filter(|_| memory(limits).is_none()),
+        cpu: defaults.cpu.filter(|_| cpu(limits).is_none()),
+        pids: defaults.pids,
+    }
+}
+
 /// With the limits that its author left out; those are no less than was requested.
 pub(super) fn of(written: &ResourceRequirements, defaults: &Limits, pids: Option<u32>) -> Resources {
     let [cpu_request, cpu_limit] = [cpu(&written.requests), cpu(&written.limits)];
     let [memory_request, memory_limit] = [memory(&written.requests), memory(&written.limits)];
     let cpu_default = defaults.cpu.map(|cpu| u64::from(cpu).max(cpu_request.unwrap_or(0)));
     let memory_default = defaults.memory.map(|memory| memory.max(memory_request.unwrap_or(0)));
-    let quota = cpu_limit.or(cpu_default).filter(|thousandths| *thousandths > 0);
-    // the kernel takes no less than a millisecond
-    let quota = quota.map(|thousandths| (thousandths.saturating_mul(PERIOD) / 1000).max(1000));
+    let quota = cpu_limit.or(cpu_default).and_then(micros);
     let limit = memory_limit.or(memory_default).filter(|bytes| *bytes > 0);
     let shares = cpu_request.or(cpu_limit);
     let shares = shares.map(|thousandths| (thousandths.saturating_mul(1024) / 1000).clamp(2, 262_144));
@@ -51,7 +79,11 @@ pub(super) fn of(written: &ResourceRequirements, defaults: &Limits, pids: Option
 /// that says nothing of what it takes, then those that requested little. One that says all stays as it is: what would
 /// set it before the device's own programs takes rights that podman may not have.
 pub(super) fn oom_score(spec: &PodSpec, container: &Container, all_memory: u64) -> Option<u64> {
-    let every = || spec.all_containers().map(|(_, container)| &container.resources);
+    let is_of_pod = !spec.resources.limits.0.is_empty() || !spec.resources.requests.0.is_empty();
+    let every = || {
+        let all = spec.all_containers().map(|(_, container)| &container.resources);
+        is_of_pod.then_some(&spec.resources).into_iter().chain(all.filter(move |_| !is_of_pod))
+    };
     let amounts = |it: &ResourceRequirements, read: fn(&Amounts) -> Option<u64>| {
         let given = |amounts: &Amounts| read(amounts).filter(|amount| *amount > 0);
         (given(&it.requests), given(&it.limits))
@@ -71,6 +103,9 @@ pub(super) fn oom_score(spec: &PodSpec, container: &Container, all_memory: u64) 
         return None;
     }
     let (request, limit) = amounts(&container.resources, memory);
-    let share = request.or(limit).unwrap_or(0).saturating_mul(1000) / all_memory;
+    let (of_pod, most) = amounts(&spec.resources, memory);
+    // what the pod requested is its containers' in equal parts
+    let part = of_pod.or(most).map(|bytes| bytes / spec.containers.len().max(1) as u64);
+    let share = request.or(limit).or(part).unwrap_or(0).saturating_mul(1000) / all_memory;
     Some(1000_u64.saturating_sub(share).clamp(3, 999))
 }

@@ -352,6 +352,16 @@ fn limits_are_the_authors_or_the_devices_and_never_cut_a_request() {
     assert_eq!(own["memory"], json!({ "limit": 1 << 20 }));
     assert_eq!(own["cpu"], json!({ "quota": 25_000, "period": 100_000, "shares": 256 }));
 
+    let of_pod = json!({ "containers": [{ "name": "c", "image": "i" }],
+        "resources": { "limits": { "memory": "8Mi" }, "requests": { "cpu": "100m" } } });
+    let within = made_within(of_pod.clone(), &defaults).unwrap();
+    assert_eq!(within["resource_limits"], json!({ "cpu": cpu(50_000) }), "its author has said how much memory");
+    let whole = workload(of_pod);
+    let request = Plan::new(&whole, agent(&LIMITS), facts()).unwrap().pod(Some(30_000));
+    let whole = json!({ "quota": 30_000, "period": 100_000, "shares": 102 });
+    let limits = json!({ "cpu": whole, "memory": { "limit": 8 << 20 } });
+    assert_eq!(serde_json::to_value(request).unwrap()["resource_limits"], limits);
+
     let mut workload = workload(json!({ "containers": [{ "name": "c", "image": "i" }] }));
     workload.content.annotations = vec![(pids_limit_annotation("c"), "10".into())];
     let plan = Plan::new(&workload, agent(&LIMITS), facts()).unwrap();

@@ -9,6 +9,7 @@ use crate::wire::{
         pod::{DnsPolicy, OsName, PodSpec},
         reader::{Class, Notes},
         security::Sysctl,
+        values::Quantity,
     },
 };
 
@@ -31,12 +32,36 @@ pub(super) fn check(spec: &PodSpec, notes: &mut Notes) {
         wrong("shareProcessNamespace", Class::Value, "can't stand beside `hostPID`");
     }
     names(spec, notes);
-    notes.below("resources", |notes| resources(&spec.resources, notes));
+    notes.below("resources", |notes| {
+        resources(&spec.resources, notes);
+        shares(spec, notes);
+    });
     let context = &spec.security_context;
     notes.below("securityContext", |notes| {
         profiles(&context.seccomp_profile, &context.app_armor_profile, notes);
         sysctls(spec, notes);
     });
+}
+
+/// What it may take as a whole is no less than what its parts may, or want together.
+fn shares(spec: &PodSpec, notes: &mut Notes) {
+    for (name, whole) in &spec.resources.limits.0 {
+        let parts = |it: &Quantity| it.thousandths();
+        let Some(most) = parts(whole) else { continue };
+        let limits = spec.containers.iter().filter_map(|it| it.resources.limits.get(name));
+        let requests =
+            spec.containers.iter().filter_map(|it| it.resources.requests.get(name).and_then(parts));
+        let message = match limits.filter_map(|it| Some((parts(it)?, it))).find(|(limit, _)| *limit > most) {
+            Some((_, limit)) => {
+                format!("`{}` is less than the limit of a container, `{}`", whole.0, limit.0)
+            }
+            None if requests.fold(0, u64::saturating_add) > most => {
+                format!("`{}` is less than what the containers request together", whole.0)
+            }
+            None => continue,
+        };
+        notes.at(["limits".into(), (&**name).into()], |notes| notes.add(Class::Value, message));
+    }
 }
 
 /// What it is called, and where it looks up others.
