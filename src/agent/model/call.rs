@@ -11,8 +11,9 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::{
+    gather::in_order,
     notice::{Notice, Problem},
-    workload::{Desired, in_order},
+    workload::Desired,
 };
 
 /// One call to the edge API.

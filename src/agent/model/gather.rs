@@ -7,3 +7,10 @@ pub fn gather<C: Default + Extend<T>, T>(things: impl IntoIterator<Item = T>) ->
     gathered.extend(things);
     gathered
 }
+
+/// What each is, sorted.
+pub(in crate::agent) fn in_order<T, Seen: Ord>(list: &[T], see: impl Fn(&T) -> Seen) -> Vec<Seen> {
+    let mut all: Vec<Seen> = list.iter().map(see).collect();
+    all.sort_unstable();
+    all
+}

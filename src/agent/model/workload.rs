@@ -1,8 +1,7 @@
 //! What a workload is, once it has been read and found valid, and the id that its content gives it.
 
-use super::{
-    confidential::Confidential, gather::gather, outline::Outline, probe::Probes, schedule::Schedule,
-};
+use super::gather::{gather, in_order};
+use super::{confidential::Confidential, outline::Outline, probe::Probes, schedule::Schedule};
 use std::{
     collections::BTreeMap,
     fmt,
@@ -448,11 +447,4 @@ impl Desired {
                 .all(|((name, it), (its_name, other))| name == its_name && it.asks_the_same(other))
             && defined(profiles) == defined(&other.profiles)
     }
-}
-
-/// What each is, sorted.
-pub(in crate::agent) fn in_order<T, Seen: Ord>(list: &[T], see: impl Fn(&T) -> Seen) -> Vec<Seen> {
-    let mut all: Vec<Seen> = list.iter().map(see).collect();
-    all.sort_unstable();
-    all
 }

@@ -355,7 +355,11 @@ fn limits_are_the_authors_or_the_devices_and_never_cut_a_request() {
     let of_pod = json!({ "containers": [{ "name": "c", "image": "i" }],
         "resources": { "limits": { "memory": "8Mi" }, "requests": { "cpu": "100m" } } });
     let within = made_within(of_pod.clone(), &defaults).unwrap();
-    assert_eq!(within["resource_limits"], json!({ "cpu": cpu(50_000) }), "its author has said how much memory");
+    assert_eq!(
+        within["resource_limits"],
+        json!({ "cpu": cpu(50_000) }),
+        "its author has said how much memory"
+    );
     let whole = workload(of_pod);
     let request = Plan::new(&whole, agent(&LIMITS), facts()).unwrap().pod(Some(30_000));
     let whole = json!({ "quota": 30_000, "period": 100_000, "shares": 102 });
