@@ -1,6 +1,9 @@
 //! Everything that the connections and the commands share.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicI64};
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicI64},
+    time::Duration,
+};
 
 use anyhow::Result;
 use tokio::sync::{Notify, watch};
@@ -14,6 +17,9 @@ use crate::{
     metrics::Metrics,
     tls,
 };
+
+/// How old the server's own certificate becomes; it is valid for a year.
+const RENEWAL: Duration = Duration::from_secs(30 * 86_400);
 
 /// What becomes of new connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,6 +96,15 @@ impl<S> Edge<S> {
             drains: watch::Sender::new(false),
             state: Mutex::new(State { faults: Faults::default(), flaw: Flaw::None, tls }),
         })
+    }
+
+    /// Gives the server itself a fresh certificate long before the last one ends, for ever.
+    pub(crate) async fn renew(&self) -> Result<()> {
+        loop {
+            tokio::time::sleep(RENEWAL).await;
+            let tls = tls::configuration(&self.authority, &self.names, Flaw::None)?;
+            self.state().tls = tls;
+        }
     }
 
     /// Never across an `await`.

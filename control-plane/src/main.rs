@@ -242,6 +242,7 @@ async fn from_cluster(serve: Serve, journal: Arc<Journal>) -> Result<()> {
         };
         tokio::select! {
             result = server::serve(Arc::clone(&edge), listener, address) => result,
+            result = edge.renew() => result,
             () = ends => Ok(()),
         }
     };

@@ -198,6 +198,12 @@ impl Bed {
         self.client_as(Some(identity))
     }
 
+    /// For another server with the same CA.
+    pub(crate) fn client_at(&self, url: &str, identity: &Identity) -> Client {
+        let client = self.client(identity);
+        Client { base: client.base.replace(&self.url, url), ..client }
+    }
+
     pub(crate) fn client_as(&self, identity: Option<&Identity>) -> Client {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let ca = fs::read(self.edge().join("ca.pem")).unwrap();

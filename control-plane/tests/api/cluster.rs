@@ -107,7 +107,11 @@ pub(crate) struct Space {
     pub(crate) name: String,
     /// Of a user with the rights that `deploy/` gives the server.
     kubeconfig: Arc<NamedTempFile>,
+    /// The namespace goes with the last of all that are the same.
+    _namespace: Arc<Goes>,
 }
+
+struct Goes(String);
 
 impl Space {
     /// `None` after saying by name which test was skipped, where there is no cluster.
@@ -125,7 +129,11 @@ impl Space {
         let namespace: Namespace = serde_json::from_value(json!({"metadata": {"name": name}})).unwrap();
         let api: Api<Namespace> = Api::all(cluster.client.clone());
         cluster.runtime.block_on(api.create(&PostParams::default(), &namespace)).unwrap();
-        let new = Self { kubeconfig: Arc::new(cluster.kubeconfig_of(&name)), name };
+        let new = Self {
+            kubeconfig: Arc::new(cluster.kubeconfig_of(&name)),
+            _namespace: Arc::new(Goes(name.clone())),
+            name,
+        };
         let rights = fs::read_to_string(repository().join("deploy/base/rbac.yaml")).unwrap();
         for document in serde_yaml::Deserializer::from_str(&rights) {
             let mut object: Value = serde::Deserialize::deserialize(document).unwrap();
@@ -139,7 +147,11 @@ impl Space {
 
     /// The same, for one more server.
     pub(crate) fn again(&self) -> Self {
-        Self { name: self.name.clone(), kubeconfig: Arc::clone(&self.kubeconfig) }
+        Self {
+            name: self.name.clone(),
+            kubeconfig: Arc::clone(&self.kubeconfig),
+            _namespace: Arc::clone(&self._namespace),
+        }
     }
 
     fn cluster() -> &'static Cluster {
@@ -206,9 +218,9 @@ impl Space {
     }
 }
 
-impl Drop for Space {
+impl Drop for Goes {
     fn drop(&mut self) {
-        let api: Api<Namespace> = Api::all(Self::cluster().client.clone());
-        let _ = Self::cluster().runtime.block_on(api.delete(&self.name, &DeleteParams::default()));
+        let api: Api<Namespace> = Api::all(Space::cluster().client.clone());
+        let _ = Space::cluster().runtime.block_on(api.delete(&self.0, &DeleteParams::default()));
     }
 }

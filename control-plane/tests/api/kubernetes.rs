@@ -1,8 +1,16 @@
 //! What people see with `kubectl`.
 
+use std::{
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::{Duration, Instant},
+};
+
 use serde_json::json;
 
-use crate::bed::{Bed, until};
+use crate::bed::{Bed, Client, until};
 
 #[test]
 fn a_workload_says_whether_devices_can_run_it_and_how_many_do() {
@@ -131,4 +139,64 @@ fn replicas_that_start_at_once_have_one_ca_and_give_one_certificate() {
     });
     statuses.sort_unstable();
     assert_eq!(statuses, [200, 500]);
+}
+
+/// What a device does until it is answered: it asks one replica, then the other.
+fn insist(clients: &[Client; 2], device: &str, content: &serde_json::Value) {
+    let began = Instant::now();
+    for client in clients.iter().cycle() {
+        match client.say(device, "heartbeat", content.clone()) {
+            Ok(answer) if answer.status == 200 => return,
+            _ => assert!(began.elapsed() < Duration::from_secs(20), "no replica answers {device}"),
+        }
+    }
+}
+
+#[test]
+fn a_replica_that_is_killed_at_any_moment_loses_nothing_that_was_answered() {
+    const DEVICES: usize = 6;
+    const EVENTS: usize = 15;
+    let Some(first) = Bed::in_cluster(&[]) else { return };
+    let mut second = first.replica();
+    let names: Vec<String> = (0..DEVICES).map(|n| format!("device-{n}")).collect();
+    let identities: Vec<_> = names.iter().map(|name| first.device(name)).collect();
+    // Where the second one is after each of its starts.
+    let urls = Mutex::new(second.url.clone());
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let talking: Vec<_> = names
+            .iter()
+            .zip(&identities)
+            .map(|(name, identity)| {
+                let (urls, first) = (&urls, &first);
+                scope.spawn(move || {
+                    for n in 0..EVENTS {
+                        let url = urls.lock().unwrap().clone();
+                        let clients = [first.client_at(&url, identity), first.client(identity)];
+                        let event =
+                            json!({"reason": "Test", "message": format!("{name} says {n}"), "type": "info"});
+                        insist(&clients, name, &json!({"status": "up", "version": "1", "events": [event]}));
+                    }
+                })
+            })
+            .collect();
+        let killing = scope.spawn(|| {
+            while !done.load(Relaxed) {
+                std::thread::sleep(Duration::from_millis(250));
+                second = second.restart(&[]);
+                *urls.lock().unwrap() = second.url.clone();
+            }
+            second
+        });
+        talking.into_iter().for_each(|one| one.join().unwrap());
+        done.store(true, Relaxed);
+        killing.join().unwrap();
+    });
+    let mut stored: Vec<_> =
+        first.space.as_ref().unwrap().events().into_iter().map(|(.., message, _)| message).collect();
+    stored.sort();
+    let mut said: Vec<_> =
+        names.iter().flat_map(|name| (0..EVENTS).map(move |n| format!("{name} says {n}"))).collect();
+    said.sort();
+    assert_eq!(stored, said);
 }
