@@ -107,4 +107,12 @@ mod tests {
         others.push(limits.handshake());
         assert!(first.try_recv().is_ok(), "no more room");
     }
+
+    #[test]
+    fn a_device_may_ask_often_but_not_without_end_and_it_is_the_only_one() {
+        let limits = Limits::new(1);
+        let taken = (0..1000).filter(|_| limits.request("one")).count();
+        assert!((200..300).contains(&taken), "{taken}");
+        assert!(limits.request("two"));
+    }
 }

@@ -186,13 +186,14 @@ async fn run(serve: Serve) -> Result<()> {
     };
     let store = Directory::open(dir, options, Arc::clone(&journal))?;
     let edge = Arc::new(Edge::new(store, authority, journal, Arc::clone(&metrics), for_edge)?);
+    let commands = directory::control::bind(&edge)?;
     let (listener, address) = listening(listen).await?;
     let dir = edge.store.dir().display();
     println!("directory: {dir}");
     println!("  ca.pem, bootstrap.pem, bootstrap.key   for CA_ROOT, CERT and KEY of a device");
     println!("  control.sock                           for: flotta-edge-api tell {dir} help");
     let served = server::serve(Arc::clone(&edge), listener, address);
-    let controlled = directory::control::listen(Arc::clone(&edge));
+    let controlled = directory::control::listen(Arc::clone(&edge), commands);
     let ended = tokio::select! {
         result = served => result,
         result = controlled => result,
@@ -238,6 +239,7 @@ async fn from_cluster(serve: Serve, journal: Arc<Journal>) -> Result<()> {
         let ends = async {
             interrupted().await;
             edge.drains.send_replace(true);
+            edge.store.end().await;
             std::future::pending().await
         };
         tokio::select! {

@@ -51,13 +51,16 @@ Kinds of faults:
 Calls: enrol, register, heartbeat, configuration, control, other
 Example: fault 503 call=heartbeat times=2 retry-after=7";
 
-/// Answers on the socket, for ever.
-pub(crate) async fn listen(edge: Arc<Edge<Directory>>) -> Result<()> {
+/// Where commands come in: there before anything says that the server is.
+pub(crate) fn bind(edge: &Edge<Directory>) -> Result<UnixListener> {
     let path = edge.store.control_socket();
     // One left over by a server that was killed.
     let _ = std::fs::remove_file(&path);
-    let listener =
-        UnixListener::bind(&path).with_context(|| format!("failed to listen on '{}'", path.display()))?;
+    UnixListener::bind(&path).with_context(|| format!("failed to listen on '{}'", path.display()))
+}
+
+/// Answers on the socket, for ever.
+pub(crate) async fn listen(edge: Arc<Edge<Directory>>, listener: UnixListener) -> Result<()> {
     loop {
         let (stream, _) = listener.accept().await?;
         let edge = Arc::clone(&edge);

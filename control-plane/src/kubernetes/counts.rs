@@ -23,6 +23,7 @@ use super::{
     condition, devices, is_conflict, is_missing,
     judge::{Verdict, judge},
     known::Known,
+    lease::Election,
     plans::{Plan, Plans},
     resources::{EdgeWorkload, EdgeWorkloadStatus, WorkloadState},
     rollout::{self, Place, Progress},
@@ -43,6 +44,7 @@ const MISSED: i32 = 3;
 /// Counts.
 pub(crate) struct Counts {
     client: Client,
+    election: Arc<Election>,
     caches: Arc<Caches>,
     plans: Arc<Plans>,
     journal: Arc<Journal>,
@@ -95,7 +97,7 @@ fn has_applied(known: &Known, plan: &Plan) -> bool {
 
 impl Counts {
     pub(crate) fn new(
-        client: Client,
+        (client, election): (Client, Arc<Election>),
         caches: Arc<Caches>,
         plans: Arc<Plans>,
         journal: Arc<Journal>,
@@ -103,6 +105,7 @@ impl Counts {
     ) -> Self {
         Self {
             client,
+            election,
             caches,
             plans,
             journal,
@@ -113,41 +116,45 @@ impl Counts {
         }
     }
 
-    /// After changes, for ever.
+    /// After changes, for ever; while this replica is the one.
     pub(crate) async fn run(mut self) {
         loop {
-            let began = Instant::now();
-            let counted = self.count();
-            let cost = began.elapsed();
-            let workloads = self.caches.workloads.all();
-            self.pace = BETWEEN_WRITES * u32::try_from(workloads.len()).unwrap_or(u32::MAX);
-            let mut is_behind = false;
-            for ((namespace, name), workload) in &workloads {
-                let count = counted.get(&(namespace.clone(), name.clone()));
-                match self.report((namespace, name), workload, count).await {
-                    Ok(is_done) => is_behind |= !is_done,
-                    Err(error) => self.journal.say(&format!("EdgeWorkload '{name}': {error:#}")),
-                }
-            }
-            let devices = self.caches.devices.objects();
-            let noted = SignedDuration::try_from(seen_every(devices.len())).unwrap_or_default();
-            for known in devices {
-                if let Err(error) = self.notice_silence(&known, noted).await {
-                    self.journal.say(&format!("{}: {error:#}", known.name));
-                }
-            }
+            self.election.win().await;
+            let (cost, is_behind) = self.round().await;
             sleep(PAUSE.max(cost * THRIFT)).await;
             // Whether an update is ready is a matter of time.
             let is_underway = |workload: &Value| workload["status"]["rollout"]["phase"] == "Progressing";
-            let round = match is_behind || workloads.iter().any(|(_, workload)| is_underway(workload)) {
-                true => PAUSE,
-                false => ROUND,
-            };
+            let is_soon = is_behind || self.caches.workloads.all().iter().any(|(_, it)| is_underway(it));
             tokio::select! {
                 () = self.caches.anything.notified() => {}
-                () = sleep(round) => {}
+                () = sleep(if is_soon { PAUSE } else { ROUND }) => {}
             }
         }
+    }
+
+    /// Counts and writes; says what counting cost, and whether something is still to be written.
+    async fn round(&mut self) -> (Duration, bool) {
+        let began = Instant::now();
+        let counted = self.count();
+        let cost = began.elapsed();
+        let workloads = self.caches.workloads.all();
+        self.pace = BETWEEN_WRITES * u32::try_from(workloads.len()).unwrap_or(u32::MAX);
+        let mut is_behind = false;
+        for ((namespace, name), workload) in &workloads {
+            let count = counted.get(&(namespace.clone(), name.clone()));
+            match self.report((namespace, name), workload, count).await {
+                Ok(is_done) => is_behind |= !is_done,
+                Err(error) => self.journal.say(&format!("EdgeWorkload '{name}': {error:#}")),
+            }
+        }
+        let devices = self.caches.devices.objects();
+        let noted = SignedDuration::try_from(seen_every(devices.len())).unwrap_or_default();
+        for known in devices {
+            if let Err(error) = self.notice_silence(&known, noted).await {
+                self.journal.say(&format!("{}: {error:#}", known.name));
+            }
+        }
+        (cost, is_behind)
     }
 
     fn count(&self) -> HashMap<(String, String), Count> {

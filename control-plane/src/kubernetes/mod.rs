@@ -17,6 +17,7 @@ mod counts;
 mod events;
 mod judge;
 mod known;
+mod lease;
 mod membership;
 mod metrics;
 mod plans;
@@ -44,6 +45,7 @@ use self::{
     caches::Caches,
     events::Said,
     known::Known,
+    lease::Election,
     membership::Membership,
     plans::Plans,
     resources::{EdgeDevice, EdgeDeviceSignedRequest, EdgeDeviceSignedRequestSpec, condition},
@@ -85,6 +87,7 @@ pub(crate) struct Kubernetes {
     caches: Arc<Caches>,
     plans: Arc<Plans>,
     journal: Arc<Journal>,
+    election: Arc<Election>,
     allowances: Mutex<HashMap<String, Allowance>>,
 }
 
@@ -119,8 +122,10 @@ impl Kubernetes {
             journal: Arc::clone(&journal),
         };
         tokio::spawn(membership.run());
+        let election = Arc::new(Election::new(client.clone(), &home, Arc::clone(&journal)));
+        tokio::spawn(Arc::clone(&election).run());
         let counts = counts::Counts::new(
-            client.clone(),
+            (client.clone(), Arc::clone(&election)),
             Arc::clone(&caches),
             Arc::clone(&plans),
             Arc::clone(&journal),
@@ -135,9 +140,15 @@ impl Kubernetes {
             caches,
             plans,
             journal,
+            election,
             allowances: Mutex::default(),
         };
         Ok((new, authority))
+    }
+
+    /// Leaves to other replicas what only one does.
+    pub(crate) async fn end(&self) {
+        self.election.end().await;
     }
 
     pub(crate) fn home(&self) -> &str {
