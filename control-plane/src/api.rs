@@ -75,6 +75,11 @@ impl Request<'_> {
         self.is_own() && (uid.is_none() || uid == device.uid.as_ref())
     }
 
+    /// The batch whose bootstrap certificate it comes with.
+    fn batch(&self) -> Option<&str> {
+        self.caller?.batch.as_deref()
+    }
+
     /// Where the device is, by its own certificate.
     fn namespace(&self) -> Option<&str> {
         self.caller.filter(|_| self.is_own())?.namespace.as_deref()
@@ -155,6 +160,11 @@ fn envelope<'a>(request: &'a Request<'_>) -> Result<&'a Value, Answer> {
 }
 
 async fn posted<S: Store>(edge: &Edge<S>, request: &Request<'_>, message: &Value) -> anyhow::Result<Answer> {
+    if let Some(batch) = request.batch()
+        && !edge.store.admits(batch).await?
+    {
+        return Ok(Answer::Status(401));
+    }
     match request.call() {
         Call::Enrol => enrol(edge, request, &message["content"]).await,
         Call::Register => register(edge, request, message).await,
@@ -166,15 +176,15 @@ async fn posted<S: Store>(edge: &Edge<S>, request: &Request<'_>, message: &Value
 
 async fn enrol<S: Store>(edge: &Edge<S>, request: &Request<'_>, content: &Value) -> anyhow::Result<Answer> {
     let id = request.id;
-    if !is_name(id) {
-        // Like the cluster, which refuses an object of such a name.
+    if !is_name(id) || id == BOOTSTRAP_NAME {
+        // Like the cluster, which refuses an object of such a name. The other one's certificate would be everyone's.
         return Ok(Answer::Status(400));
     }
     let stage = edge.store.find(id, request.namespace()).await?.map(|device| device.stage);
     match stage {
         Some(Stage::Refused) => return Ok(Answer::Status(400)),
         None if content["features"].is_null() => return Ok(Answer::Dropped),
-        None => edge.store.ask(id, content).await?,
+        None => edge.store.ask(id, request.batch(), content).await?,
         Some(_) => {}
     }
     Ok(Answer::Status(if stage.is_some_and(Stage::exists) { 208 } else { 200 }))

@@ -23,6 +23,8 @@ use crate::store::{Device, Signed};
 
 /// Before the device's uid in a certificate.
 const UID: &str = "urn:uuid:";
+/// Before the name of a batch of devices in the bootstrap certificate that they share.
+const BATCH: &str = "urn:flotta:batch:";
 
 /// The common name of the certificate that all devices share before they are registered.
 pub(crate) const BOOTSTRAP_NAME: &str = "register";
@@ -41,6 +43,8 @@ pub(crate) struct Caller {
     pub(crate) name: String,
     /// Its OU.
     pub(crate) namespace: Option<String>,
+    /// The batch of devices that share this bootstrap certificate.
+    pub(crate) batch: Option<String>,
     /// Of the device that it was signed for: another one may have the same name later.
     pub(crate) uid: Option<String>,
     validity: (i64, i64),
@@ -75,7 +79,7 @@ impl Authority {
         }
         let (authority, pem) = Self::fresh()?;
         write(&key, &authority.key())?;
-        let (bootstrap, bootstrap_key) = authority.bootstrap()?;
+        let (bootstrap, bootstrap_key) = authority.bootstrap(None)?;
         write(&dir.join("bootstrap.pem"), &bootstrap)?;
         write(&dir.join("bootstrap.key"), &bootstrap_key)?;
         // The last one: while it is missing the others are made anew.
@@ -114,11 +118,14 @@ impl Authority {
         Ok((Self::new(&pem, &key.serialize_pem())?, pem))
     }
 
-    /// What devices that aren't registered yet have in common: certificate and key.
-    pub(crate) fn bootstrap(&self) -> Result<(String, String)> {
+    /// What devices, or those of a batch, have in common before they are registered: certificate and key.
+    pub(crate) fn bootstrap(&self, batch: Option<&str>) -> Result<(String, String)> {
         let key = KeyPair::generate()?;
         let names = [(DnType::CommonName, BOOTSTRAP_NAME), (DnType::OrganizationalUnitName, "default")];
         let mut params = parameters(&names, 365 * 86400);
+        if let Some(batch) = batch {
+            params.subject_alt_names = vec![SanType::URI(format!("{BATCH}{batch}").try_into()?)];
+        }
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
         Ok((params.signed_by(&key, &self.issuer)?.pem(), sec1(&key.serialize_der())?))
     }
@@ -198,16 +205,17 @@ impl Authority {
         let name = subject.iter_common_name().next().and_then(|name| name.as_str().ok());
         let unit = subject.iter_organizational_unit().next().and_then(|name| name.as_str().ok());
         let also = theirs.subject_alternative_name().ok().flatten();
-        let uid = also.and_then(|also| {
-            also.value.general_names.iter().find_map(|name| match name {
-                GeneralName::URI(uri) => Some(uri.strip_prefix(UID)?.to_owned()),
+        let said = |prefix: &str| {
+            also.as_ref()?.value.general_names.iter().find_map(|name| match name {
+                GeneralName::URI(uri) => Some(uri.strip_prefix(prefix)?.to_owned()),
                 _ => None,
             })
-        });
+        };
         Some(Caller {
             name: name.unwrap_or_default().to_owned(),
             namespace: unit.map(str::to_owned),
-            uid,
+            batch: said(BATCH),
+            uid: said(UID),
             validity: (theirs.validity().not_before.timestamp(), theirs.validity().not_after.timestamp()),
         })
     }
@@ -273,11 +281,11 @@ mod tests {
     fn a_former_ca_is_trusted_as_long_as_it_stands_there() {
         let (old, old_pem) = Authority::fresh().unwrap();
         let (new, new_pem) = Authority::fresh().unwrap();
-        let device = old.bootstrap().unwrap().0;
+        let device = old.bootstrap(None).unwrap().0;
         let device = parse_x509_pem(device.as_bytes()).unwrap().1.contents;
         let both = Authority::new(&(new_pem.clone() + &old_pem), &new.key()).unwrap();
         assert!(both.judge(&device).is_some());
-        let signed = both.bootstrap().unwrap().0;
+        let signed = both.bootstrap(None).unwrap().0;
         let signed = parse_x509_pem(signed.as_bytes()).unwrap().1.contents;
         assert!(new.judge(&signed).is_some() && old.judge(&signed).is_none());
         assert!(new.judge(&device).is_none());

@@ -63,6 +63,20 @@ enum Action {
         #[arg(value_name = "DIR")]
         dir: Option<PathBuf>,
     },
+    /// Make a bootstrap certificate for a batch of devices, in a Secret of the cluster: as long as that is there
+    Batch {
+        /// The batch: the Secret is called flotta-bootstrap-NAME
+        name: String,
+        /// Where the server's CA is [default: the kubeconfig's]
+        #[arg(long, value_name = "NAMESPACE")]
+        namespace: Option<String>,
+        /// The EdgeDeviceSet that its devices will belong to
+        #[arg(long, value_name = "NAME")]
+        set: Option<String>,
+        /// Let its devices in at once
+        #[arg(long)]
+        approve: bool,
+    },
     /// Send a command to a running server, and print its answer
     #[command(after_help = directory::control::HELP)]
     Tell {
@@ -153,6 +167,10 @@ async fn main() -> ExitCode {
     allow_connections();
     let done = match Command::parse().action {
         Action::Tell { dir, command } => directory::control::tell(&dir, &command.join(" ")).await,
+        Action::Batch { name, namespace, set, approve } => {
+            let batch = kubernetes::Batch { name, set, approves: approve };
+            kubernetes::create_batch(namespace, &batch).await.map(|secret| println!("{secret}"))
+        }
         Action::Crds { dir } => definitions(dir.as_deref()),
         Action::Serve(serve) => run(*serve).await,
     };

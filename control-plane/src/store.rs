@@ -79,8 +79,11 @@ pub(crate) trait Store: Send + Sync + 'static {
     /// The device of this id; in this namespace, where its certificate says so.
     fn find(&self, id: &str, namespace: Option<&str>) -> impl Future<Output = Result<Option<Device>>> + Send;
 
-    /// An unknown device asks to be let in.
-    fn ask(&self, id: &str, content: &Value) -> impl Future<Output = Result<()>> + Send;
+    /// Whether devices of a batch may still come with the bootstrap certificate that they share.
+    fn admits(&self, batch: &str) -> impl Future<Output = Result<bool>> + Send;
+
+    /// An unknown device, of a batch or of none, asks to be let in.
+    fn ask(&self, id: &str, batch: Option<&str>, content: &Value) -> impl Future<Output = Result<()>> + Send;
 
     /// The device is about to get this certificate: its first, or another one.
     fn register(

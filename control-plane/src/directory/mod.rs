@@ -115,7 +115,11 @@ impl Store for Directory {
         }))
     }
 
-    async fn ask(&self, id: &str, content: &Value) -> Result<()> {
+    async fn admits(&self, _: &str) -> Result<bool> {
+        Ok(false)
+    }
+
+    async fn ask(&self, id: &str, _: Option<&str>, content: &Value) -> Result<()> {
         let state = &mut *self.state();
         state.devices.ask(id, content["target_namespace"].as_str().unwrap_or("default"))?;
         if state.approval == Approval::Ask {

@@ -40,6 +40,7 @@ use kube::{
 };
 use serde_json::{Value, json};
 
+pub(crate) use self::authority::Batch;
 use self::{
     asked::AskedStage,
     caches::Caches,
@@ -96,14 +97,25 @@ fn now() -> Time {
     beat::seconds(Timestamp::now())
 }
 
+/// The cluster, and the namespace in it.
+async fn connect(namespace: Option<String>) -> Result<(Client, String)> {
+    let config = Config::infer().await.context(
+        "failed to find a cluster: KUBECONFIG names none, and this is no pod with a service account",
+    )?;
+    let home = namespace.unwrap_or_else(|| config.default_namespace.clone());
+    Ok((Client::try_from(config).context("failed to use the cluster's configuration")?, home))
+}
+
+/// Makes a bootstrap certificate for a batch of devices, and returns the name of the Secret that has it.
+pub(crate) async fn create_batch(namespace: Option<String>, batch: &Batch) -> Result<String> {
+    let (client, home) = connect(namespace).await?;
+    authority::create_batch(&client, &home, batch).await
+}
+
 impl Kubernetes {
     /// Reads everything once, and follows it from then on.
     pub(crate) async fn open(options: Options, journal: Arc<Journal>) -> Result<(Self, Authority)> {
-        let config = Config::infer().await.context(
-            "failed to find a cluster: KUBECONFIG names none, and this is no pod with a service account",
-        )?;
-        let home = options.namespace.unwrap_or_else(|| config.default_namespace.clone());
-        let client = Client::try_from(config).context("failed to use the cluster's configuration")?;
+        let (client, home) = connect(options.namespace).await?;
         let authority = authority::open(&client, &home).await?;
         let mut namespaces = options.device_namespaces;
         if namespaces.is_empty() {
@@ -270,10 +282,20 @@ impl Store for Kubernetes {
         Ok(Some(Device { id: id.to_owned(), namespace, stage, uid: None }))
     }
 
-    async fn ask(&self, id: &str, content: &Value) -> Result<()> {
+    async fn admits(&self, batch: &str) -> Result<bool> {
+        in_time(authority::batch(&self.client, &self.home, batch)).await.map(|batch| batch.is_some())
+    }
+
+    async fn ask(&self, id: &str, batch: Option<&str>, content: &Value) -> Result<()> {
+        let batch = match batch {
+            Some(batch) => in_time(authority::batch(&self.client, &self.home, batch)).await?,
+            None => None,
+        };
+        let approves = self.approves || batch.as_ref().is_some_and(|batch| batch.approves);
         let spec = EdgeDeviceSignedRequestSpec {
             target_namespace: Some(self.target(content["target_namespace"].as_str()).to_owned()),
-            approved: self.approves,
+            approved: approves,
+            target_set: batch.and_then(|batch| batch.set),
             features: Some(beat::camel(&content["features"])).filter(Value::is_object),
             ..EdgeDeviceSignedRequestSpec::default()
         };
@@ -287,7 +309,7 @@ impl Store for Kubernetes {
             }
         };
         in_time(creating).await?;
-        if !self.approves {
+        if !approves {
             let home = &self.home;
             self.journal.say(&format!(
                 "{id} asks to be let in: kubectl -n {home} patch edsr {id} --type merge -p '{{\"spec\":{{\"approved\":true}}}}'"

@@ -120,6 +120,14 @@ impl Bed {
         Self::start_in(dir, space, options)
     }
 
+    /// What another command of the program says, run by the server's user.
+    pub(crate) fn run(&self, arguments: &[&str]) -> String {
+        let kubeconfig = self.space.as_ref().unwrap().kubeconfig();
+        let output = Command::new(BINARY).args(arguments).env("KUBECONFIG", kubeconfig).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
     pub(crate) fn server_id(&self) -> u32 {
         self.server.id()
     }

@@ -10,7 +10,7 @@ use std::{
 
 use serde_json::json;
 
-use crate::bed::{Bed, Client, until};
+use crate::bed::{Bed, Client, Identity, until};
 
 #[test]
 fn a_workload_says_whether_devices_can_run_it_and_how_many_do() {
@@ -123,6 +123,24 @@ fn the_certificate_of_a_deleted_device_is_not_its_namesakes() {
     assert_eq!((new.configuration("one").status, new.beat("one")), (200, 200));
     assert_eq!((old.configuration("one").status, old.beat("one")), (404, 404));
     assert!(old.control("one").json()["content"]["command"] == "disconnect");
+}
+
+#[test]
+fn devices_of_a_batch_are_let_in_into_their_set_as_long_as_the_batch_is_there() {
+    let Some(bed) = Bed::in_cluster(&["--approve", "never"]) else { return };
+    let space = bed.space.as_ref().unwrap();
+    let secret = bed.run(&["batch", "spring", "--namespace", &space.name, "--set", "doors", "--approve"]);
+    let of = |key| space.secret(secret.trim(), key);
+    let batch = Identity { certificate: of("bootstrap.pem"), key: of("bootstrap.key") };
+    let client = bed.client(&batch);
+    until("it is let in", || client.enrol("one") == 208);
+    assert_eq!(space.get("EdgeDevice", "one")["metadata"]["labels"]["flotta/member-of"], "doors");
+    let one = bed.registered(&client, "one");
+    assert_eq!(bed.client(&bed.bootstrap()).enrol("two"), 200, "of no batch: it waits");
+    space.delete("Secret", secret.trim());
+    let (csr, _) = crate::bed::request(&rcgen::PKCS_ECDSA_P256_SHA256);
+    assert_eq!((client.enrol("three"), client.register("one", &csr).status), (401, 401));
+    assert_eq!(bed.client(&one).beat("one"), 200, "it is registered");
 }
 
 #[test]

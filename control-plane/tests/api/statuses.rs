@@ -97,6 +97,7 @@ fn a_device_is_let_in_step_by_step(start: Start) {
     bed.refuse("two");
     until("it is refused", || client.enrol("two") == 400);
     assert_eq!(client.enrol("Three"), 400, "no name for a resource");
+    assert_eq!(client.enrol("register"), 400, "its certificate would be the bootstrap one");
 }
 
 #[test]
