@@ -164,7 +164,11 @@ pub const TABLES: &[Table] = &[
         place: "a probe",
         obeyed: "exec httpGet tcpSocket initialDelaySeconds periodSeconds timeoutSeconds \
                  failureThreshold successThreshold",
-        ignored: &[("grpc", "gRPC is not supported"), ("terminationGracePeriodSeconds", "the pod's counts")],
+        ignored: &[("terminationGracePeriodSeconds", "the pod's counts")],
+        refused: &[(
+            "grpc",
+            "gRPC is not spoken here: use `exec` with `grpc_health_probe` or the like in the image, or `tcpSocket`",
+        )],
         ..BARE
     },
     Table { kind: "ExecAction", place: "`exec`", required: "command", obeyed: "command", ..BARE },
@@ -183,13 +187,6 @@ pub const TABLES: &[Table] = &[
         ..BARE
     },
     Table { kind: "TcpSocketAction", place: "`tcpSocket`", required: "port", obeyed: "host port", ..BARE },
-    Table {
-        kind: "GrpcAction",
-        obeyed: "port service",
-        place: "`grpc`, which has no effect",
-        required: "port",
-        ..BARE
-    },
     Table { kind: "Lifecycle", place: "`lifecycle`", obeyed: "postStart preStop stopSignal", ..BARE },
     Table {
         kind: "LifecycleHandler",

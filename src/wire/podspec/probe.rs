@@ -2,7 +2,7 @@
 
 use super::{
     types::{mapping, words},
-    values::{Count, Port, PortName},
+    values::{Count, PortName},
 };
 
 mapping! {
@@ -11,7 +11,6 @@ mapping! {
         exec: Option<ExecAction>,
         http_get: Option<HttpGetAction>,
         tcp_socket: Option<TcpSocketAction>,
-        grpc: Option<GrpcAction>,
         initial_delay_seconds: Count,
         period_seconds: Count,
         timeout_seconds: Count,
@@ -50,9 +49,4 @@ mapping! {
 mapping! {
     /// Whether it takes a connection.
     TcpSocketAction { host: String, port: PortName }
-}
-
-mapping! {
-    /// A request of the health protocol of gRPC.
-    GrpcAction { port: Port, service: String }
 }

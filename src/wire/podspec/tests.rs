@@ -433,7 +433,7 @@ fn rights_that_exclude_each_other_and_capabilities_that_do_not_exist_are_found()
 #[test]
 fn probes_and_hooks_are_for_containers_that_stay() {
     fine(&[
-        "livenessProbe: {grpc: {port: 9}}, readinessProbe: {exec: {command: [a]}, successThreshold: 2}",
+        "livenessProbe: {tcpSocket: {port: 9}}, readinessProbe: {exec: {command: [a]}, successThreshold: 2}",
         "lifecycle: {postStart: {exec: {command: [a]}}, preStop: {sleep: {seconds: 5}}, stopSignal: SIGINT}",
     ]);
     wrong(&[
@@ -444,7 +444,7 @@ fn probes_and_hooks_are_for_containers_that_stay() {
             "lifecycle.preStop.httpGet.port",
             "the container has no port named `web`",
         ),
-        ("livenessProbe: {grpc: {}}", "livenessProbe.grpc.port", "is missing"),
+        ("livenessProbe: {tcpSocket: {}}", "livenessProbe.tcpSocket.port", "is missing"),
     ]);
     let init = |fields: &str| pod("", &format!("initContainers: [{{name: i, image: i, {fields}}}]"));
     spec(&init("restartPolicy: Always, startupProbe: {tcpSocket: {port: 1}}, lifecycle: {}"));

@@ -7,6 +7,7 @@ use std::{
     io::Write,
     os::unix::fs::{FileTypeExt, PermissionsExt, symlink},
     path::{Path, PathBuf},
+    sync::atomic::{AtomicUsize, Ordering},
     time::{Duration, Instant},
 };
 
@@ -334,8 +335,20 @@ fn block_device() -> Option<PathBuf> {
     Some(block.path())
 }
 
+/// How many tables read the profile.
+static READERS: AtomicUsize = AtomicUsize::new(0);
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        if READERS.fetch_sub(1, Ordering::SeqCst) == 1 {
+            let _ = fs::remove_file(PROFILE);
+        }
+    }
+}
+
 /// A profile of seccomp where the agent looks for it; only root can.
 fn write_profile() -> bool {
+    READERS.fetch_add(1, Ordering::SeqCst);
     let calls = json!([{ "names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO" }]);
     let profile = json!({ "defaultAction": "SCMP_ACT_ALLOW", "syscalls": calls }).to_string();
     let profile =

@@ -103,13 +103,10 @@ fn a_pod_is_asked_where_this_device_can_reach_it() {
 
 #[test]
 fn what_cannot_be_asked_is_said_and_the_workload_runs_without() {
-    for (container, expected) in [
-        (
-            "livenessProbe: {httpGet: {port: 443, scheme: HTTPS}}",
-            "livenessProbe.httpGet: has no effect: HTTPS is not supported",
-        ),
-        ("startupProbe: {grpc: {port: 9}}", "startupProbe.grpc: has no effect: gRPC is not supported"),
-    ] {
+    for (container, expected) in [(
+        "livenessProbe: {httpGet: {port: 443, scheme: HTTPS}}",
+        "livenessProbe.httpGet: has no effect: HTTPS is not supported",
+    )] {
         let text = with("", container);
         assert_eq!(problem(&text), expected);
         assert_eq!(names(&assembled(&text).0), ["web"]);
@@ -119,10 +116,10 @@ fn what_cannot_be_asked_is_said_and_the_workload_runs_without() {
 #[test]
 fn a_probe_that_makes_no_sense_refuses_the_workload_and_shows_its_field() {
     for (probe, expected) in [
-        ("{}", ": needs `exec`, `httpGet`, `tcpSocket` or `grpc`"),
+        ("{}", ": needs `exec`, `httpGet` or `tcpSocket`"),
         (
             "{exec: {command: [a]}, tcpSocket: {port: 1}}",
-            ": has more than one of `exec`, `httpGet`, `tcpSocket` or `grpc`",
+            ": has more than one of `exec`, `httpGet` or `tcpSocket`",
         ),
         ("{exec: {command: []}}", ".exec.command: must not be empty"),
         ("{exec: {command: a}}", ".exec.command: must be a list, not a text"),

@@ -25,7 +25,6 @@ const TYPES: &[(&str, &[&str])] = &[
     HttpGetAction::KEYS,
     HttpHeader::KEYS,
     TcpSocketAction::KEYS,
-    GrpcAction::KEYS,
     Lifecycle::KEYS,
     LifecycleHandler::KEYS,
     SleepAction::KEYS,
