@@ -185,7 +185,10 @@ impl Rules<'_> {
                 self.engines[index(order.engine)].limits.insert(self.catalogue.id(spec).clone(), pod.cpu);
                 self.judged(name, pod, now);
             }
-            Err(Failure::Workload(_)) if own && alone => self.failed(name, now.up),
+            Err(Failure::Workload(_)) if own && alone => {
+                it.waits = false; // the pod does
+                self.failed(name, now.up);
+            }
             Err(Failure::Workload(_)) if own => {
                 account.refused.insert(container.to_owned());
                 let (shortest, longest) = wait(spec, it.failures);
