@@ -8,7 +8,10 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use k8s_openapi::jiff::{SignedDuration, Timestamp};
+use k8s_openapi::{
+    apimachinery::pkg::apis::meta::v1::Condition,
+    jiff::{SignedDuration, Timestamp},
+};
 use kube::{
     Api, Client,
     api::{Patch, PatchParams, PostParams},
@@ -38,6 +41,8 @@ const THRIFT: u32 = 40;
 const BETWEEN_WRITES: Duration = Duration::from_millis(500);
 /// Until what failed is tried again, and who falls silent is noticed.
 const ROUND: Duration = Duration::from_secs(15);
+/// The condition of a device that says whether what is meant for it can be sent.
+const CONFIGURED: &str = "Configured";
 /// So many heartbeats may be missing.
 const MISSED: i32 = 3;
 
@@ -150,7 +155,7 @@ impl Counts {
         let devices = self.caches.devices.objects();
         let noted = SignedDuration::try_from(seen_every(devices.len())).unwrap_or_default();
         for known in devices {
-            if let Err(error) = self.notice_silence(&known, noted).await {
+            if let Err(error) = self.look_at(&known, noted).await {
                 self.journal.say(&format!("{}: {error:#}", known.name));
             }
         }
@@ -297,25 +302,58 @@ impl Counts {
         }
     }
 
-    /// A device of which nothing was heard for long enough is `Silent`.
-    async fn notice_silence(&self, known: &Known, noted: SignedDuration) -> Result<()> {
-        let Some(seen) = known.status.last_seen_time.as_ref().map(|time| time.0) else { return Ok(()) };
-        let is_heard = matches!(known.status.phase.as_deref(), Some("Up" | "Degraded"));
-        let period = known.spec["heartbeat"]["periodSeconds"].as_i64().unwrap_or(self.period);
-        let patience = noted + SignedDuration::from_secs(period) * MISSED;
-        if !is_heard || Timestamp::now().duration_since(seen) < patience {
+    /// What is known of a device only from here: that it is `Silent`, as nothing was heard of it for long enough, and
+    /// whether what is meant for it can be sent.
+    async fn look_at(&self, known: &Arc<Known>, noted: SignedDuration) -> Result<()> {
+        let plan = self.plans.of(&self.caches, known);
+        let before = &known.status.conditions;
+        let mut conditions = before.clone();
+        let mut put = |new: Condition| {
+            conditions.retain(|it| it.type_ != new.type_);
+            conditions.push(new);
+        };
+        let was_short = before.iter().any(|it| it.type_ == CONFIGURED && it.status == "False");
+        match &plan {
+            Err(error) => put(condition(before, CONFIGURED, false, ("Missing", error), None)),
+            Ok(_) if was_short => {
+                put(condition(
+                    before,
+                    CONFIGURED,
+                    true,
+                    ("Complete", "all that is meant for it can be sent"),
+                    None,
+                ));
+            }
+            Ok(_) => {}
+        }
+        let silence = self.silence(known, plan.ok().as_deref(), noted);
+        if let Some(message) = &silence {
+            put(condition(before, "Connected", false, ("Silent", message), None));
+        }
+        if conditions == *before {
             return Ok(());
         }
-        let before = &known.status.conditions;
-        let mut conditions: Vec<_> = before.iter().filter(|it| it.type_ != "Connected").cloned().collect();
-        let message = format!("nothing was heard of it since {seen}");
-        conditions.push(condition(before, "Connected", false, ("Silent", &message), None));
-        let patch = Patch::Merge(json!({"status": {"phase": "Silent", "conditions": conditions}}));
+        let mut status = json!({"conditions": conditions});
+        if silence.is_some() {
+            status["phase"] = "Silent".into();
+        }
+        let patch = Patch::Merge(json!({"status": status}));
         let api = devices(&self.client, &known.namespace);
         self.caches.wrote();
         match api.patch_status(&known.name, &PatchParams::default(), &patch).await {
             Err(error) if is_missing(&error) => Ok(()),
             patched => patched.map(drop).context("failed to write its status"),
         }
+    }
+
+    /// Since when nothing was heard of a device, if that is too long.
+    fn silence(&self, known: &Known, plan: Option<&Plan>, noted: SignedDuration) -> Option<String> {
+        let seen = known.status.last_seen_time.as_ref()?.0;
+        let is_heard = matches!(known.status.phase.as_deref(), Some("Up" | "Degraded"));
+        let period =
+            plan.and_then(|plan| plan.content["configuration"]["heartbeat"]["period_seconds"].as_i64());
+        let patience = noted + SignedDuration::from_secs(period.unwrap_or(self.period)) * MISSED;
+        let is_silent = is_heard && Timestamp::now().duration_since(seen) >= patience;
+        is_silent.then(|| format!("nothing was heard of it since {seen}"))
     }
 }

@@ -1,7 +1,5 @@
 //! A device's events, as Kubernetes Events of its EdgeDevice: `kubectl describe edgedevice NAME` shows them.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
-
 use anyhow::{Context, Result};
 use k8s_openapi::{
     api::core::v1::{Event, EventSource, ObjectReference},
@@ -14,7 +12,7 @@ use kube::{
 };
 use serde_json::{Value, json};
 
-use super::known::Known;
+use super::{known::Known, plans::fnv};
 
 /// What the API server takes of a message.
 const LONGEST: usize = 1024;
@@ -42,9 +40,9 @@ impl Said {
     /// The same text about the same device is the same Event, so that an event that is sent twice is counted, not
     /// stored twice.
     fn name(&self, device: &Known) -> String {
-        let mut hasher = DefaultHasher::new();
-        (&self.reason, &self.message, self.is_warning, &device.uid).hash(&mut hasher);
-        format!("{}.{:016x}", device.name, hasher.finish())
+        let Self { reason, message, is_warning } = self;
+        let text = format!("{} {is_warning} {reason} {message}", device.uid);
+        format!("{}.{:016x}", device.name, fnv(&text))
     }
 }
 

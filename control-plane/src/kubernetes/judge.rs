@@ -5,6 +5,7 @@ use std::sync::Arc;
 use device_worker_ng::wire::manifest::{Allowance, Contents, Severity, assemble};
 use serde_json::{Value, json};
 
+use super::values;
 use crate::configuration::{self, Resources};
 
 /// More than this of a message is cut: it stands in a column.
@@ -35,7 +36,14 @@ pub(crate) fn judge(workload: &Arc<Value>, resources: &impl Resources) -> Verdic
     if let Err(error) = configuration::assemble(resources, chosen, &device) {
         return Verdict::refused("Missing", &format!("{error:#}"));
     }
+    let names = values::named(&workload["spec"]["pod"]["spec"]);
+    if let Some(error) = names.iter().find_map(|name| values::check(name).err()) {
+        return Verdict::refused("Invalid", &format!("spec.pod.spec: {error}"));
+    }
     let mut documents = vec![for_any_device(workload)];
+    // What a device has can't be known here: something short and plain.
+    let any: Vec<_> = names.into_iter().map(|name| (name, "x".to_owned())).collect();
+    values::fill(&mut documents[0]["spec"]["pod"]["spec"], &any);
     for (kind, name) in configuration::named(workload) {
         let found = match kind {
             "ConfigMap" => resources.config_map(&name),

@@ -22,6 +22,8 @@ pub(crate) struct Known {
     pub(crate) namespace: String,
     pub(crate) uid: String,
     pub(crate) labels: BTreeMap<String, String>,
+    /// Those that people write.
+    pub(crate) annotations: BTreeMap<String, String>,
     pub(crate) finalizers: Vec<String>,
     /// Since when it is being deleted.
     pub(crate) deleted: Option<Timestamp>,
@@ -37,7 +39,10 @@ impl Known {
         let DynamicObject { metadata, mut data, .. } = object;
         let mut status = data.get_mut("status").map(Value::take).unwrap_or_default();
         let hardware = status.get_mut("hardware").map(Value::take).unwrap_or_default();
+        let mut annotations = metadata.annotations.unwrap_or_default();
+        annotations.retain(|key, _| !key.starts_with("kubectl.kubernetes.io/"));
         Self {
+            annotations,
             name: metadata.name.unwrap_or_default(),
             namespace: metadata.namespace.unwrap_or_default(),
             uid: metadata.uid.unwrap_or_default(),

@@ -23,6 +23,7 @@ mod metrics;
 mod plans;
 pub(crate) mod resources;
 mod rollout;
+mod values;
 
 use std::{
     collections::HashMap,

@@ -25,7 +25,7 @@ pub(crate) struct Plan {
 
 type Made = Result<Arc<Plan>, String>;
 
-/// Namespace, settings, and the workloads: names of those that are meant, names and revisions of those that are given.
+/// Namespace, settings, and the workloads: names of those that are meant, names, revisions and values of those that are given.
 type Key = (String, String, Vec<String>, Vec<String>);
 
 /// Those that were made since the last change.
@@ -84,7 +84,12 @@ impl Plans {
         };
         let spec = self.settings(caches, known);
         let given: Vec<_> = chosen.iter().filter_map(|workload| rollout::assigned(workload, known)).collect();
-        let revisions = given.iter().map(|(content, revision)| content.name() + " " + revision).collect();
+        let values: Result<Vec<_>, String> = given.iter().map(|(content, _)| content.values(known)).collect();
+        let values = values?;
+        let revisions = given.iter().zip(&values);
+        let revisions = revisions
+            .map(|((content, revision), values)| format!("{} {revision} {values:?}", content.name()));
+        let revisions = revisions.collect();
         let names: Vec<_> =
             chosen.iter().map(|workload| rollout::Content::Present(workload).name()).collect();
         let key = (known.namespace.clone(), spec.to_string(), names.clone(), revisions);
@@ -103,7 +108,8 @@ impl Plans {
             period: self.period,
             ordered: true,
         };
-        let given: Vec<_> = given.into_iter().map(|(content, _)| content.workload()).collect();
+        let given: Vec<_> =
+            given.into_iter().zip(&values).map(|((content, _), values)| content.workload(values)).collect();
         let plan = configuration::assemble(&view, &given, &device)
             .map(|content| Arc::new(Plan { version: version(&content), names, content }))
             .map_err(|error| format!("{error:#}"));

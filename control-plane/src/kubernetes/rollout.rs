@@ -22,6 +22,7 @@ use super::{
     known::Known,
     plans::fnv,
     resources::{RolloutStatus, WorkloadState},
+    values,
 };
 use crate::configuration;
 
@@ -106,6 +107,11 @@ pub(crate) fn prepare(workload: &mut Value) {
     if !stable.is_null() {
         workload["stableRevision"] = revision(stable).into();
     }
+    let pods =
+        [&workload["spec"]["pod"]["spec"], &workload["status"]["rollout"]["stable"]["spec"]["pod"]["spec"]];
+    let [present, former] = pods.map(|pod| values::named(pod).into_iter().collect::<Vec<_>>());
+    workload["values"] = present.into();
+    workload["formerValues"] = former.into();
 }
 
 /// What the device gets of a workload that is meant for it: the workload as it is, as it was before, or nothing yet.
@@ -149,8 +155,33 @@ impl Content<'_> {
         workload["metadata"]["name"].as_str().unwrap_or_default().to_owned()
     }
 
-    /// The workload that has it.
-    pub(crate) fn workload(&self) -> Arc<Value> {
+    /// What of the device its pod names, with what the device has for it.
+    ///
+    /// # Errors
+    /// It has nothing for it.
+    pub(crate) fn values(&self, known: &Known) -> Result<Vec<(String, String)>, String> {
+        let names = match self {
+            Self::Present(workload) => &workload["values"],
+            Self::Former(workload) => &workload["formerValues"],
+        };
+        let names = names.as_array().into_iter().flatten().filter_map(Value::as_str);
+        let value = |name: &str| Ok((name.to_owned(), values::of(known, name)?.to_owned()));
+        let all: Result<_, String> = names.map(value).collect();
+        all.map_err(|error| format!("the workload '{}': {error}", self.name()))
+    }
+
+    /// The workload that has it, with these values.
+    pub(crate) fn workload(&self, values: &[(String, String)]) -> Arc<Value> {
+        let workload = self.as_written();
+        if values.is_empty() {
+            return workload;
+        }
+        let mut workload = Arc::unwrap_or_clone(workload);
+        values::fill(&mut workload["spec"]["pod"]["spec"], values);
+        Arc::new(workload)
+    }
+
+    fn as_written(&self) -> Arc<Value> {
         match self {
             Self::Present(workload) => Arc::clone(workload),
             Self::Former(workload) => {

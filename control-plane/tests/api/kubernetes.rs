@@ -126,6 +126,44 @@ fn the_certificate_of_a_deleted_device_is_not_its_namesakes() {
 }
 
 #[test]
+fn values_of_a_device_are_filled_in_and_a_missing_one_keeps_its_configuration_back() {
+    let Some(bed) = Bed::in_cluster(&[]) else { return };
+    let space = bed.space.as_ref().unwrap();
+    let client = bed.client(&bed.device("one"));
+    let write = |argument: &str| {
+        bed.write(
+            "w.yaml",
+            &format!(
+                "kind: EdgeWorkload\nmetadata: {{name: w}}\nspec: {{type: pod, deviceSelector: {{}}, pod: {{spec: {{containers: \
+                 [{{name: a, image: x, args: ['{argument}']}}]}}}}}}\n"
+            ),
+        );
+    };
+    write("${device.name} at ${device.labels.site} for ${device.annotations.owner}");
+    let configured = || {
+        let conditions = space.get("EdgeDevice", "one")["status"]["conditions"].clone();
+        let found =
+            conditions.as_array().into_iter().flatten().find(|it| it["type"] == "Configured").cloned();
+        found
+            .map(|it| (it["status"].as_str().unwrap().to_owned(), it["message"].as_str().unwrap().to_owned()))
+    };
+    until("it can't be sent", || client.configuration("one").status == 500);
+    until("the device says so", || configured().is_some_and(|(status, _)| status == "False"));
+    assert_eq!(configured().unwrap().1, "the workload 'w': the device has no ${device.annotations.owner}");
+    space.patch(
+        "EdgeDevice",
+        "one",
+        &json!({"metadata": {"labels": {"site": "north"}, "annotations": {"owner": "a b"}}}),
+    );
+    until("it is sent", || client.configuration("one").text.contains("- one at north for a b"));
+    until("the device says so", || configured().is_some_and(|(status, _)| status == "True"));
+    write("${device.color}");
+    let accepted = || space.get("EdgeWorkload", "w")["status"]["conditions"][0].clone();
+    until("it is refused", || accepted()["status"] == "False");
+    assert!(accepted()["message"].as_str().unwrap().contains("${device.color}: there are name, namespace"));
+}
+
+#[test]
 fn devices_of_a_batch_are_let_in_into_their_set_as_long_as_the_batch_is_there() {
     let Some(bed) = Bed::in_cluster(&["--approve", "never"]) else { return };
     let space = bed.space.as_ref().unwrap();

@@ -163,7 +163,7 @@ pub(crate) struct EdgeDeviceStatus {
     /// When it said so first.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) last_synced_time: Option<Time>,
-    /// `Connected`: it is heard of.
+    /// `Connected`: it is heard of. `Configured`: what is meant for it can be sent; there when it could not.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "conditions")]
     pub(crate) conditions: Vec<Condition>,
