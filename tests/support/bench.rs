@@ -9,6 +9,8 @@ mod cluster;
 mod engines;
 #[path = "bench/page.rs"]
 mod page;
+#[path = "bench/starts.rs"]
+mod starts;
 #[path = "mod.rs"]
 mod support;
 
@@ -64,7 +66,7 @@ fn main() {
         ("first_action", first_action),
         ("unplugged", unplugged),
         ("posts", posts),
-        ("save_to_running", save_to_running),
+        ("starts", starts::measure),
         ("post_to_stop", post_to_stop),
         ("retries", retries),
         ("decisions", decisions),
@@ -304,36 +306,6 @@ fn posts(report: &mut Report) {
     let total: u64 = clients.into_iter().map(|client| client.join().unwrap()).sum();
     report.add("posts answered with 200, 8 clients", total / SECONDS, "per second");
     report.add("PSS of agent and receiver after the posts", pss_kib(device.pid()), "KiB");
-}
-
-/// From a manifest's save to the running pod, beside a bare play of the same pod.
-fn save_to_running(report: &mut Report) {
-    let (mut device, proxy) = device("save");
-    device.start();
-    device.post("x", 1);
-    let (mut agent, mut bare) = (Vec::new(), Vec::new());
-    for round in 0..8 {
-        let name = format!("s{round}");
-        let start = Instant::now();
-        device.workload(&name, SLEEP);
-        // Running is when the play is answered: podman's own word, without polling it.
-        let log = format!("workload '{name}' is started");
-        device.wait_for_log(&log);
-        agent.push(start.elapsed().as_secs_f64() * 1e3);
-        let mut spec = workload("x", SLEEP)["spec"]["pod"]["spec"].clone();
-        spec["restartPolicy"] = "Never".into();
-        let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": format!("bare{round}")}, "spec": spec});
-        let start = Instant::now();
-        let (status, answer) = podman::call(&podman::socket(), "POST", "play/kube", &pod.to_string());
-        bare.push(start.elapsed().as_secs_f64() * 1e3);
-        assert_eq!(status, 200, "{answer}");
-        podman::remove(&podman::socket(), &format!("bare{round}"));
-    }
-    drop(proxy);
-    let (agent, bare) = (median(agent), median(bare));
-    report.add("manifest saved to pod running, median", round(agent, 1), "ms");
-    report.add("the same pod by a bare play, median", round(bare, 1), "ms");
-    report.add("ratio of the two", round(agent / bare, 2), "");
 }
 
 /// From a post to the stop request on podman's socket, while a pull, a play with a slow init container and
