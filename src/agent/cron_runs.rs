@@ -1,5 +1,5 @@
 //! The runs of a workload with a cron schedule: which is next, and whether its time has come. A missed run is not
-//! made up, and while the workload runs no schedule is looked at.
+//! made up, and while the workload runs no schedule is looked at: a pod that is adopted counts as its slot's run.
 
 use super::model::{
     schedule::{Cron, NextSlot},

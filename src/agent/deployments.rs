@@ -320,7 +320,7 @@ impl Managed {
                 let Some(wanted) = self.wanted.clone().filter(|it| it.hash == hash) else { return };
                 let backoff = match &wanted.schedule {
                     Schedule::Service(backoff) => *backoff,
-                    Schedule::Cron(_) => Backoff::default(),
+                    Schedule::Cron(_) => Backoff::default(), // a Deployment has none
                 };
                 self.apply_after = turn.now.up + backoff.delay(self.failures, turn.random());
                 self.failures = self.failures.saturating_add(1);

@@ -64,7 +64,7 @@ impl Listings {
         self.listed_by.get(&condition).into_iter().flatten()
     }
 
-    /// What the profiles that the workload lists allow.
+    /// What the profiles that the workload lists allow; without any it always runs.
     pub(super) fn allowance(&self, name: &str, conditions: &Conditions) -> Allowance {
         let mut allowance = Allowance { runs: true, cpu: None };
         for profile in self.profiles.get(name).into_iter().flatten() {

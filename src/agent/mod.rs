@@ -8,13 +8,13 @@
 //! |---|---|
 //! | what an expression means | [`expression`] |
 //! | which conditions hold, given the metrics | `profile` |
-//! | which workloads list which conditions; that all profiles of one must hold, by one condition each; the lowest limit | `listings` |
+//! | which workloads list which conditions; that all profiles of one must hold, by one condition each; that one which the device doesn't define never holds; the lowest limit | `listings` |
 //! | what a workload is, and its id | [`model::workload`] |
 //! | how long to wait after a failure, when a cron slot comes | [`model::schedule`] |
 //! | whether the run of a cron slot is due | `cron_runs` |
 //! | a wall clock that is wrong, or was set | `clock` |
 //! | how a run ended | [`model::run`] |
-//! | what a container's end means | `restart_policy` |
+//! | what a pod's containers mean together: it runs, has finished, is broken | `restart_policy` |
 //! | when it is started again in its pod | `containers` |
 //! | where a workload's pod can be | [`model::phase`] |
 //! | from what is wanted to what is there: pull, stop the old, start the new | `reconcile` |
@@ -32,13 +32,15 @@
 //! | engines that don't answer, and the full look | `engines` |
 //! | which workload goes when memory or disk runs short, and which keeps the processor busy | `eviction` |
 //! | several sources made one | `sources` |
+//! | what a broken file or a broken answer of the server leaves as it was | [`io::manifests`](crate::io::manifests), `wire::edge_api` |
+//! | what a manifest means, and what of it is refused | [`wire::manifest`](crate::wire::manifest) |
 //! | which calls are made to the edge API, and when | `control_plane::link` |
 //! | what its answers lead to | `control_plane::conversation` |
 //! | what a heartbeat says | `control_plane::heartbeat` |
 //! | what people are told who ask: states, causes, remedies | [`view`], in the types of [`model::report`] |
 //! | parts of the agent that can't do their work | `hindered` |
 //! | what people may ask for | [`model::question`] |
-//! | what is kept over a restart | [`model::record`] |
+//! | what is kept over a restart | [`model::record`]; of manifests [`io::manifests`](crate::io::manifests) |
 //! | text of others made fit to be shown | [`legible`], `foreign` |
 //! | values of `Secret`s that must not be shown | [`redact`] |
 

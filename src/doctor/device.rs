@@ -93,10 +93,9 @@ pub(super) fn podman(settings: &Settings, status: &Value, findings: &mut Finding
             Ok(answer) => {
                 let version = answer.headers().get("Libpod-Api-Version").and_then(|it| it.to_str().ok());
                 let version = version.unwrap_or("unknown");
-                let is_old =
-                    version.split('.').next().is_some_and(|major| major.parse().is_ok_and(|it: u32| it < 4));
-                match is_old {
-                    true => findings.bad(what, format!("it has version {version}"), "4.0 or newer is needed"),
+                let mut numbers = version.split('.').map_while(|number| number.parse::<u32>().ok());
+                match numbers.next().is_some_and(|major| (major, numbers.next().unwrap_or(0)) < (4, 3)) {
+                    true => findings.bad(what, format!("it has version {version}"), "4.3 or newer is needed"),
                     false => findings.good(what, format!("it answers: version {version}")),
                 }
             }

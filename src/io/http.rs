@@ -3,7 +3,7 @@
 use ureq::{Agent, config::ConfigBuilder, typestate::AgentScope};
 
 /// An answer of any status is an answer, and one that points elsewhere is not followed: what it points to may be
-/// under another's control. No proxy is taken from the environment.
+/// under another's control. No proxy is taken from the environment: the setting `PROXY` names the edge API's.
 pub(crate) fn config() -> ConfigBuilder<AgentScope> {
     Agent::config_builder()
         .http_status_as_error(false)

@@ -1,5 +1,6 @@
 //! **Acts.** Everything that touches files, sockets, processes and signals. Each part turns what it sees
-//! into [`Event`](crate::agent::Event)s and knows nothing about decisions.
+//! into [`Event`](crate::agent::Event)s and decides nothing about workloads; only `manifests` decides something: what a file
+//! that can't be read still says.
 
 mod cached_configuration;
 pub(crate) mod clock;

@@ -1,4 +1,4 @@
-//! What must survive: small named files in the state directory, each with a checksum and its previous generation.
+//! The store below [`persistence`](super::persistence): small named files in the state directory, each with a checksum and its previous generation.
 //!
 //! A file is `<64 hex digits of SHA-256>\n<content>`. It is replaced by renaming a synced one over it, so a power
 //! cut leaves the old or the new content; should a disk tear it all the same, the previous generation is used.

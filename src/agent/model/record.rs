@@ -1,4 +1,4 @@
-//! What is to be kept over a restart.
+//! What is to be kept over a restart. (What manifests and the server said is kept where it is read.)
 
 use std::sync::Arc;
 

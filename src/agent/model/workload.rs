@@ -210,7 +210,7 @@ impl Content {
         if !self.aliases.is_empty() {
             whole["aliases"] = in_order(&self.aliases, Clone::clone).into();
         }
-        // serde_json keeps objects sorted by key
+        // serde_json keeps objects sorted by key, as long as its feature `preserve_order` is off
         hex(digest(&SHA256, whole.to_string().as_bytes()).as_ref())
     }
 }

@@ -4,6 +4,17 @@
 //! bytes ─ yaml::documents ─► chunks ─ yaml::parse ─► JSON ─ kind::read ─► Document ─ assemble ─► Desired
 //! ```
 //!
+//! | rule of reading | where |
+//! |---|---|
+//! | the kinds, and who reads each | `kind`, `kinds` |
+//! | an `EdgeWorkload`, an `EdgeDevice` | `resource` |
+//! | cron before retry, and what both may be | `timing` |
+//! | profiles: unusable names, empty ones, CPU limits | `profiles` |
+//! | which device it is for | `select`, `node`, `assemble` |
+//! | ConfigMaps, Secrets, Services joined to it; the first of two documents | `assemble`, `serving` |
+//! | each field of a pod specification | [`podspec`](super::podspec) |
+//! | how much may be read | `allowance` |
+//!
 //! A document is valid as a whole or broken as a whole; each says where and why, and none takes another down.
 
 mod allowance;

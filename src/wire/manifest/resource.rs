@@ -13,11 +13,11 @@ use super::{
     secret::Secret,
     select::Selector,
     strictness::Strictness,
-    timing::{CronField, Retry},
+    timing::{self, CronField, Retry},
 };
 use crate::{
     agent::model::{
-        schedule::{Cron, Schedule},
+        schedule::Backoff,
         workload::{Content, Engine, Profile, RestartPolicy, Workload},
     },
     wire::{
@@ -282,20 +282,6 @@ fn for_a_cluster(
     Ok(())
 }
 
-/// What is odd about a schedule that stands there, perhaps beside a back-off.
-pub(super) fn warn_of(cron: &Cron, retry: Option<Field>, at: &Field, findings: &mut Vec<Finding>) {
-    let mut warn = |field: &Field, message: String| findings.push(Finding { field: field.clone(), message });
-    if cron.has_backslash() {
-        warn(at, "`\\` is taken for `/`".to_owned());
-    }
-    if cron.is_never() {
-        warn(at, "never comes: no date that it names exists".to_owned());
-    }
-    if let Some(retry) = retry {
-        warn(&retry, format!("has no effect beside `{at}`"));
-    }
-}
-
 /// The `Secret` with the credentials for them.
 fn registries(written: Option<&Value>) -> Result<Option<String>, Finding> {
     let is_empty = |written: &&Value| written.as_object().is_some_and(serde_json::Map::is_empty);
@@ -316,6 +302,7 @@ pub(in crate::wire) fn read_workload(
     const AT: [&str; 3] = ["spec", "pod", "spec"];
     let pod_field = Field::from(AT);
     let mut cron = spec.cron.take().and_then(|cron| cron.0);
+    let has_cron = cron.is_some();
     let engine = match spec.kind {
         Kind::Pod => Engine::Podman { rootless: spec.rootless.unwrap_or(false) },
         Kind::Kubernetes => Engine::Kubernetes,
@@ -326,12 +313,12 @@ pub(in crate::wire) fn read_workload(
     }
     findings.extend(found.warnings);
     if engine == Engine::Kubernetes {
-        for_a_cluster(&spec, cron.take().is_some(), &pod, &mut findings)?;
+        for_a_cluster(&spec, has_cron, &pod, &mut findings)?;
+        cron = None;
     }
-    if let Some(cron) = &cron {
-        let retry = spec.retry.is_some().then(|| Field::from(["spec", "retry"]));
-        warn_of(cron, retry, &Field::from(["spec", "cron"]), &mut findings);
-    }
+    let retry = spec.retry.map(|retry| retry.0);
+    let places = (Field::from(["spec", "cron"]), Field::from(["spec", "retry"]));
+    let schedule = timing::schedule((cron, retry), Backoff::default(), places, &mut findings);
     let registries = registries(spec.image_registries.as_ref())?;
     // exactly as long as they are: they stay
     let profiles: Box<[_]> = spec.profiles.into_iter().flatten().map(|profile| profile.0).collect();
@@ -358,10 +345,7 @@ pub(in crate::wire) fn read_workload(
             grace: pod::grace(&pod),
             cpu: pod::cpu(&pod),
             deadline: pod::deadline(&pod),
-            schedule: match cron {
-                Some(cron) => Schedule::Cron(cron),
-                None => Schedule::Service(spec.retry.map(|retry| retry.0).unwrap_or_default()),
-            },
+            schedule,
             profiles: profiles.into(),
             probes,
             ..Workload::new(content)

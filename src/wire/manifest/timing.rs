@@ -1,10 +1,34 @@
-//! When a workload runs, and how long to wait before it is started again.
+//! When a workload runs, and how long to wait before it is started again. A schedule counts before a back-off.
 
 use std::time::Duration;
 
 use serde::Deserialize;
 
-use crate::agent::model::schedule::{Backoff, Cron};
+use crate::{
+    agent::model::schedule::{Backoff, Cron, Schedule},
+    wire::field::{Field, Finding},
+};
+
+/// When a workload runs, by what stands at these places; `usual`: how long to wait where neither does.
+pub(super) fn schedule(
+    (cron, retry): (Option<Cron>, Option<Backoff>),
+    usual: Backoff,
+    (cron_at, retry_at): (Field, Field),
+    warnings: &mut Vec<Finding>,
+) -> Schedule {
+    let Some(cron) = cron else { return Schedule::Service(retry.unwrap_or(usual)) };
+    let mut warn = |field: &Field, message: String| warnings.push(Finding { field: field.clone(), message });
+    if cron.has_backslash() {
+        warn(&cron_at, "`\\` is taken for `/`".to_owned());
+    }
+    if cron.is_never() {
+        warn(&cron_at, "never comes: no date that it names exists".to_owned());
+    }
+    if retry.is_some() {
+        warn(&retry_at, format!("has no effect beside `{cron_at}`"));
+    }
+    Schedule::Cron(cron)
+}
 
 /// `spec.cron`: a valid schedule, or none when it is empty.
 #[derive(Debug, Deserialize)]

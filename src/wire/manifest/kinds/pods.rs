@@ -11,7 +11,7 @@ use super::{
 use crate::{
     agent::model::{
         gather::gather,
-        schedule::{Backoff, Cron, Schedule},
+        schedule::{Backoff, Cron},
         workload::{Content, Engine, RestartPolicy, Workload},
     },
     wire::{
@@ -19,8 +19,9 @@ use crate::{
         manifest::{
             node::Node,
             pod::{self, Findings},
-            resource::{Resource, WorkloadManifest, for_the_pod, warn_of},
+            resource::{Resource, WorkloadManifest, for_the_pod},
             strictness::Strictness,
+            timing,
         },
         podspec::{
             PodSpec,
@@ -100,7 +101,13 @@ impl Described {
             return Err(findings.errors);
         }
         let usual = if self.retries.is_some() { Backoff::OF_RUNS } else { Backoff::default() };
-        let schedule = schedule(self.cron, (own.cron, own.retry), usual, &mut findings.warnings);
+        let cron_at = match self.cron {
+            Some(_) => Field::from(["spec", "schedule"]),
+            None => annotation("flotta/cron"),
+        };
+        let places = (cron_at, annotation("flotta/retry"));
+        let given = (self.cron.or(own.cron), own.retry);
+        let schedule = timing::schedule(given, usual, places, &mut findings.warnings);
         let probes = pod::probes(&self.spec, &at, own.rootless, &mut findings.warnings);
         let specification =
             document.pointer_mut(&format!("/{}", self.at.join("/"))).map(Value::take).unwrap_or_default();
@@ -135,23 +142,6 @@ impl Described {
             notes: Vec::new(),
         };
         Ok((Resource::Workload(Box::new(manifest)), findings))
-    }
-}
-
-/// When it runs: as the object says, or its annotations.
-fn schedule(
-    of_object: Option<Cron>,
-    (cron, retry): (Option<Cron>, Option<Backoff>),
-    usual: Backoff,
-    warnings: &mut Vec<Finding>,
-) -> Schedule {
-    let at = if of_object.is_some() { Field::from(["spec", "schedule"]) } else { annotation("flotta/cron") };
-    match of_object.or(cron) {
-        Some(cron) => {
-            warn_of(&cron, retry.map(|_| annotation("flotta/retry")), &at, warnings);
-            Schedule::Cron(cron)
-        }
-        None => Schedule::Service(retry.unwrap_or(usual)),
     }
 }
 
