@@ -40,6 +40,7 @@ use kube::{
     core::{ApiResource, DynamicObject},
 };
 use serde_json::{Value, json};
+use tokio::{sync::Semaphore, time::timeout};
 
 pub(crate) use self::authority::Batch;
 use self::{
@@ -59,6 +60,9 @@ use crate::{
     store::{Device, Refusal, Signed, Stage, Store},
 };
 
+/// So much is asked of the API server for devices at once. A fleet that comes all together must not end it, nor make a
+/// connection for each device.
+const TURNS: usize = 32;
 /// How long the API server may take for what a device waits for.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// A device may have so many events at once…
@@ -91,6 +95,7 @@ pub(crate) struct Kubernetes {
     journal: Arc<Journal>,
     election: Arc<Election>,
     allowances: Mutex<HashMap<String, Allowance>>,
+    turns: Semaphore,
 }
 
 /// What the clock says.
@@ -155,6 +160,7 @@ impl Kubernetes {
             journal,
             election,
             allowances: Mutex::default(),
+            turns: Semaphore::new(TURNS),
         };
         Ok((new, authority))
     }
@@ -188,6 +194,16 @@ impl Kubernetes {
     fn target(&self, asked: Option<&str>) -> &str {
         let served = self.namespaces.iter().find(|namespace| asked == Some(namespace.as_str()));
         served.unwrap_or(&self.namespaces[0])
+    }
+
+    /// Does what a device waits for, when it has its turn; neither takes longer than a device waits.
+    async fn in_time<T, E: From<anyhow::Error>>(
+        &self,
+        work: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, E> {
+        let late = || anyhow!("the API server doesn't answer within {} seconds", PATIENCE.as_secs());
+        let Ok(Ok(_turn)) = timeout(PATIENCE, self.turns.acquire()).await else { return Err(late().into()) };
+        timeout(PATIENCE, work).await.unwrap_or_else(|_| Err(late().into()))
     }
 
     async fn events(&self, known: &Known, content: &Value) -> Result<()> {
@@ -265,12 +281,6 @@ fn is_missing(error: &kube::Error) -> bool {
     matches!(error, kube::Error::Api(status) if status.is_not_found())
 }
 
-/// No device waits longer than that.
-async fn in_time<T, E: From<anyhow::Error>>(work: impl Future<Output = Result<T, E>>) -> Result<T, E> {
-    let late = || anyhow!("the API server doesn't answer within {} seconds", PATIENCE.as_secs());
-    tokio::time::timeout(PATIENCE, work).await.unwrap_or_else(|_| Err(late().into()))
-}
-
 impl Store for Kubernetes {
     async fn find(&self, id: &str, namespace: Option<&str>) -> Result<Option<Device>> {
         if let Some(known) = self.known(id, namespace) {
@@ -284,12 +294,12 @@ impl Store for Kubernetes {
     }
 
     async fn admits(&self, batch: &str) -> Result<bool> {
-        in_time(authority::batch(&self.client, &self.home, batch)).await.map(|batch| batch.is_some())
+        self.in_time(authority::batch(&self.client, &self.home, batch)).await.map(|batch| batch.is_some())
     }
 
     async fn ask(&self, id: &str, batch: Option<&str>, content: &Value) -> Result<()> {
         let batch = match batch {
-            Some(batch) => in_time(authority::batch(&self.client, &self.home, batch)).await?,
+            Some(batch) => self.in_time(authority::batch(&self.client, &self.home, batch)).await?,
             None => None,
         };
         let approves = self.approves || batch.as_ref().is_some_and(|batch| batch.approves);
@@ -309,7 +319,7 @@ impl Store for Kubernetes {
                 created => created.map(drop).context("failed to store its request"),
             }
         };
-        in_time(creating).await?;
+        self.in_time(creating).await?;
         if !approves {
             let home = &self.home;
             self.journal.say(&format!(
@@ -328,12 +338,12 @@ impl Store for Kubernetes {
         if hardware.is_object() {
             status["hardware"] = beat::camel(hardware);
         }
-        in_time(self.try_register(device, &status, hardware)).await
+        self.in_time(self.try_register(device, &status, hardware)).await
     }
 
     async fn heartbeat(&self, device: &Device, content: &Value) -> Result<()> {
         let known = self.the(device)?;
-        in_time(self.events(&known, content)).await?;
+        self.in_time(self.events(&known, content)).await?;
         let count = self.caches.devices.len();
         let given = |name: &str| {
             let workload = self.caches.workloads.get(&known.namespace, name)?;
@@ -348,7 +358,7 @@ impl Store for Kubernetes {
         let patching = async {
             api.patch_status(&known.name, &params, &patch).await.context("failed to write its status")
         };
-        in_time(patching).await.map(drop)
+        self.in_time(patching).await.map(drop)
     }
 
     async fn configuration(&self, device: &Device) -> Result<Value> {
@@ -362,7 +372,7 @@ impl Store for Kubernetes {
 
     async fn dismiss(&self, device: &Device) -> Result<()> {
         let known = self.the(device)?;
-        in_time(membership::release(&self.client, &self.home, &known)).await
+        self.in_time(membership::release(&self.client, &self.home, &known)).await
     }
 
     fn metrics(&self) -> String {
