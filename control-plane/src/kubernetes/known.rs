@@ -41,6 +41,9 @@ impl Known {
         let hardware = status.get_mut("hardware").map(Value::take).unwrap_or_default();
         let mut annotations = metadata.annotations.unwrap_or_default();
         annotations.retain(|key, _| !key.starts_with("kubectl.kubernetes.io/"));
+        // One that another program wrote otherwise counts as none.
+        let mut status: EdgeDeviceStatus = serde_json::from_value(status).unwrap_or_default();
+        status.workloads.iter_mut().for_each(Vec::shrink_to_fit);
         Self {
             annotations,
             name: metadata.name.unwrap_or_default(),
@@ -50,8 +53,7 @@ impl Known {
             finalizers: metadata.finalizers.unwrap_or_default(),
             deleted: metadata.deletion_timestamp.map(|time| time.0),
             spec: data.get_mut("spec").map(Value::take).unwrap_or_default(),
-            // One that another program wrote otherwise counts as none.
-            status: serde_json::from_value(status).unwrap_or_default(),
+            status,
             hardware: fingerprint(&hardware),
         }
     }
@@ -82,6 +84,46 @@ impl Known {
 /// Tells one value from another, while this process runs.
 pub(crate) fn fingerprint(value: &Value) -> u64 {
     let mut hasher = DefaultHasher::new();
-    value.to_string().hash(&mut hasher);
+    add(value, &mut hasher);
     hasher.finish()
+}
+
+fn add(value: &Value, hasher: &mut DefaultHasher) {
+    match value {
+        Value::Array(items) => {
+            items.len().hash(hasher);
+            items.iter().for_each(|item| add(item, hasher));
+        }
+        Value::Object(fields) => {
+            fields.len().hash(hasher);
+            for (key, value) in fields {
+                key.hash(hasher);
+                add(value, hasher);
+            }
+        }
+        // A device says 1500.0, and the API server gives back 1500.
+        Value::Number(number) => number.as_f64().unwrap_or_default().to_bits().hash(hasher),
+        Value::String(text) => text.hash(hasher),
+        Value::Bool(is_so) => is_so.hash(hasher),
+        Value::Null => 0_u8.hash(hasher),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::fingerprint;
+
+    #[test]
+    fn what_the_api_server_writes_otherwise_is_the_same() {
+        let said = json!({"cpu": {"frequency": 1500.0, "count": 4}, "disks": []});
+        let kept = json!({"cpu": {"count": 4, "frequency": 1500}, "disks": []});
+        assert_eq!(fingerprint(&said), fingerprint(&kept));
+        assert_ne!(
+            fingerprint(&said),
+            fingerprint(&json!({"cpu": {"frequency": 1500.5, "count": 4}, "disks": []}))
+        );
+        assert_ne!(fingerprint(&json!([[1], 2])), fingerprint(&json!([[1, 2]])));
+    }
 }
