@@ -138,8 +138,8 @@ async fn connection<S: Store>(
     let ending = Ending::default();
     let config = Arc::clone(&edge.state().tls);
     let evicted = edge.limits.handshake();
-    let handshake =
-        timeout(limits::HANDSHAKE, TlsAcceptor::from(config).accept(Socket::new(stream, ending.clone())));
+    let accepting = TlsAcceptor::from(config).accept(Socket::new(stream, ending.clone()));
+    let handshake = Box::pin(timeout(limits::HANDSHAKE, accepting));
     let tls = tokio::select! {
         done = handshake => done.context("no handshake in time")?.context("the handshake failed")?,
         Ok(()) = evicted => bail!("there are too many handshakes at once"),
@@ -153,7 +153,8 @@ async fn connection<S: Store>(
     let idle = if caller.is_some() { limits::IDLE } else { limits::IDLE_STRANGER };
     let service = service_fn(|request| {
         let (edge, ending, caller) = (Arc::clone(edge), ending.clone(), caller.clone());
-        async move { handle(&edge, &ending, number, caller.as_deref(), request).await }
+        // (boxed: a connection waits most of the time, and is small meanwhile)
+        Box::pin(async move { handle(&edge, &ending, number, caller.as_deref(), request).await })
     });
     let mut http = auto::Builder::new(TokioExecutor::new());
     http.http1().timer(TokioTimer::new()).header_read_timeout(idle).max_buf_size(64 << 10);

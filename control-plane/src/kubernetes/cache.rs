@@ -18,6 +18,9 @@ use tokio::sync::watch;
 
 use crate::journal::Journal;
 
+/// Objects that are read at once: they are much larger than what is kept of them.
+const PAGE: u32 = 100;
+
 /// Namespace and name.
 pub(crate) type Key = (String, String);
 
@@ -98,7 +101,7 @@ impl<T: Send + Sync + 'static> Watch<T> {
     }
 
     async fn follow(&self, kind: &str, ready: &watch::Sender<bool>) {
-        let events = watcher(self.api.clone(), watcher::Config::default()).default_backoff();
+        let events = watcher(self.api.clone(), watcher::Config::default().page_size(PAGE)).default_backoff();
         pin_mut!(events);
         let mut names = BTreeSet::new();
         let mut trouble = String::new();
