@@ -145,6 +145,8 @@ impl Device {
         let period = self.fleet.period;
         let kinds = [CallKind::Heartbeat, CallKind::Configuration, CallKind::Control];
         let mut attempts = kinds.map(|kind| (kind, Attempt::within(period, &mut self.random)));
+        // What an agent kept over its restart, this one has to ask for: else it would say that it has no workloads.
+        attempts[0].1.at = attempts[0].1.at.max(attempts[1].1.at + Duration::from_secs(1));
         let mut up = None;
         loop {
             let next = (0..attempts.len()).min_by_key(|at| attempts[*at].1.at).unwrap_or_default();

@@ -28,9 +28,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use clap::Parser;
 use tokio::{
+    signal::unix::{SignalKind, signal},
     sync::Semaphore,
     time::{sleep, timeout},
 };
@@ -82,13 +83,28 @@ struct Arguments {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    match run(Arguments::parse()).await {
+    let ended = tokio::select! {
+        result = run(Arguments::parse()) => result,
+        // (within: the servers end with it)
+        result = interrupted() => result,
+    };
+    match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("fleet: {error:#}");
             ExitCode::FAILURE
         }
     }
+}
+
+async fn interrupted() -> Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    bail!("interrupted")
 }
 
 async fn run(arguments: Arguments) -> Result<()> {
