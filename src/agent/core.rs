@@ -9,8 +9,9 @@ use std::{
 use super::{
     agenda::Agenda,
     clock::Clock,
+    conditions::Conditions,
     context::{Context, Turn},
-    control_plane::conversation::{self, Said, Server},
+    control_plane::conversation::{self, Conversation, Said},
     deployments::Deployments,
     engines::Engines,
     eviction::{self, Evictions},
@@ -31,7 +32,6 @@ use super::{
         time::{Now, Wake},
         workload::{Engine, Workload, WorkloadId},
     },
-    profile::Conditions,
     reconcile::{self, Tracked, Workloads},
     redact::Redactor,
     rivals,
@@ -48,7 +48,7 @@ pub struct Agent {
     pub(super) workloads: Workloads,
     pub(super) deployments: Deployments,
     sources: Sources,
-    server: Option<Server>,
+    server: Option<Conversation>,
     pub(super) evictions: Evictions,
     /// Taken up with the first event.
     remembered: Option<Remembered>,
@@ -410,7 +410,7 @@ impl Agent {
     }
 
     fn resume(&mut self, remembered: Remembered, now: Now) {
-        let (server, is_known) = Server::resume(remembered, &mut self.sources, &mut turn!(self, now));
+        let (server, is_known) = Conversation::resume(remembered, &mut self.sources, &mut turn!(self, now));
         self.server = Some(server);
         if is_known {
             self.want(now);
@@ -443,7 +443,7 @@ impl Agent {
         wake
     }
 
-    fn said(&self, server: &Server, now: Now) -> Said {
+    fn said(&self, server: &Conversation, now: Now) -> Said {
         let degraded = self.everything(now).is_degraded() || server.is_stuck();
         conversation::said(degraded, &self.sources, &self.workloads, &self.deployments)
     }

@@ -54,7 +54,7 @@ pub(super) struct Evictions {
     /// Each resource once, and from when on a workload may go for it.
     levels: Vec<(Pressure, Duration)>,
     /// The engines are telling how much each workload uses.
-    asked: Option<Asked>,
+    asked: Option<UsageQuery>,
     /// Whose pod is going.
     going: Option<Arc<str>>,
     /// No workload goes before that.
@@ -68,7 +68,7 @@ pub(super) struct Evictions {
 }
 
 #[derive(Debug)]
-struct Asked {
+struct UsageQuery {
     pressure: Pressure,
     tickets: Vec<Ticket>,
     uses: Vec<(WorkloadId, u64)>,
@@ -219,7 +219,7 @@ impl Evictions {
 
     fn evict(
         &mut self,
-        Asked { pressure, uses, partial, .. }: &Asked,
+        UsageQuery { pressure, uses, partial, .. }: &UsageQuery,
         workloads: &mut Workloads,
         agenda: &mut Agenda,
         turn: &mut Turn<'_>,
@@ -300,7 +300,7 @@ impl Evictions {
         if tickets.is_empty() {
             return Wake::At(self.next);
         }
-        self.asked = Some(Asked { pressure, tickets, uses: Vec::new(), partial: false });
+        self.asked = Some(UsageQuery { pressure, tickets, uses: Vec::new(), partial: false });
         Wake::Never
     }
 

@@ -6,8 +6,8 @@ use std::{
 };
 
 use super::{
+    conditions::{ConditionId, Conditions},
     model::{order::CpuLimit, workload::Workload},
-    profile::{ConditionId, Conditions},
 };
 
 /// What a workload's profiles allow.

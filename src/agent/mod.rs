@@ -7,7 +7,7 @@
 //! | rule | where |
 //! |---|---|
 //! | what an expression means | [`expression`] |
-//! | which conditions hold, given the metrics | `profile` |
+//! | which conditions hold, given the metrics | `conditions` |
 //! | which workloads list which conditions; that all profiles of one must hold, by one condition each; that one which the device doesn't define never holds; the lowest limit | `listings` |
 //! | what a workload is, and its id | [`model::workload`] |
 //! | how long to wait after a failure, when a cron slot comes | [`model::schedule`] |
@@ -46,6 +46,7 @@
 
 mod agenda;
 mod clock;
+mod conditions;
 mod containers;
 mod context;
 mod control_plane;
@@ -65,7 +66,6 @@ mod listings;
 pub mod model;
 pub mod mounts;
 mod probes;
-mod profile;
 mod reconcile;
 pub mod redact;
 mod restart_policy;

@@ -99,7 +99,7 @@ impl Process {
             return Err(Unwatchable::Gone);
         }
         let exit_file = conmon::exit_file(&cmdline, container);
-        let kills = own.as_ref().and_then(|_| memory::kills(&proc_file(pid, "cgroup"), container));
+        let kills = own.as_ref().and_then(|_| memory::oom_kills_file(&proc_file(pid, "cgroup"), container));
         let (container, exit, elsewhere) = (container.into(), None, false);
         Ok(Self { container, pid, own, conmon, exit_file, exit, kills, elsewhere })
     }

@@ -76,7 +76,7 @@ impl Layers {
     }
 
     /// Puts another layer's values over these.
-    pub(super) fn cover(&mut self, upper: Layers) {
+    pub(super) fn overlay(&mut self, upper: Layers) {
         self.0.extend(upper.0);
     }
 

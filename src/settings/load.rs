@@ -32,9 +32,9 @@ impl Settings {
             None if command.word.is_some() || command.check => Layers::usual(host, &environment),
             None => Default::default(),
         };
-        layers.cover(file);
-        layers.cover(Layers::environment(environment.clone())?);
-        layers.cover(std::mem::take(&mut command.flags));
+        layers.overlay(file);
+        layers.overlay(Layers::environment(environment.clone())?);
+        layers.overlay(std::mem::take(&mut command.flags));
         let mut reader = Reader::new(layers, environment);
         let settings = match fault.map_or_else(|| reader.settings(host), Err) {
             Ok(settings) => Box::new(settings),

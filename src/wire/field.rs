@@ -76,8 +76,8 @@ impl From<Finding> for Vec<Finding> {
 }
 
 impl Finding {
-    /// The same, seen from above a field.
-    pub(super) fn below(mut self, at: &Field) -> Self {
+    /// The same, with the path of the field that it is within.
+    pub(super) fn within(mut self, at: &Field) -> Self {
         self.field.0.splice(0..0, at.0.iter().cloned());
         self
     }

@@ -23,7 +23,7 @@ use crate::agent::{
 
 /// The edge API, as the agent sees it.
 #[derive(Debug)]
-pub(in crate::agent) struct Server {
+pub(in crate::agent) struct Conversation {
     pub(in crate::agent) link: Link,
     reporter: Reporter,
     /// What is applied.
@@ -58,7 +58,7 @@ pub(in crate::agent) fn said(
     (degraded, names.map(status).collect())
 }
 
-impl Server {
+impl Conversation {
     /// What is wrong with the configuration.
     pub(in crate::agent) fn problems(&self) -> &[Problem] {
         self.configuration.as_ref().map_or(&[], |it| &it.problems)
@@ -70,7 +70,7 @@ impl Server {
     }
 }
 
-impl Server {
+impl Conversation {
     /// Takes up what an earlier process left, before anything is said to the server. Answers whether it is known what
     /// the server wants.
     pub(in crate::agent) fn resume(

@@ -11,13 +11,13 @@ pub struct Outline {
     pub containers: Box<[Box<str>]>,
     /// The names of init containers that go on.
     pub sidecars: Box<[Box<str>]>,
-    memory: Asked,
-    disk: Asked,
+    memory: Requested,
+    disk: Requested,
 }
 
 /// What its containers may use together of something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-struct Asked {
+struct Requested {
     /// Of each the request, else the limit.
     bytes: u64,
     /// How many say neither.
@@ -34,7 +34,7 @@ impl Outline {
         let names = |list: &[&Value]| {
             list.iter().map(|it| it["name"].as_str().unwrap_or_default().into()).collect::<Box<[_]>>()
         };
-        let asked = |key| Asked::of(containers.iter().chain(&sidecars).map(|it| &it["resources"]), key);
+        let asked = |key| Requested::of(containers.iter().chain(&sidecars).map(|it| &it["resources"]), key);
         let (memory, disk) = (asked("memory"), asked("ephemeral-storage"));
         Self { containers: names(&containers), sidecars: names(&sidecars), memory, disk }
     }
@@ -56,7 +56,7 @@ impl Outline {
     }
 }
 
-impl Asked {
+impl Requested {
     fn of<'a>(resources: impl Iterator<Item = &'a Value>, key: &str) -> Self {
         resources.fold(Self::default(), |Self { bytes, silent }, resources| {
             match quantity(&resources["requests"][key]).or(quantity(&resources["limits"][key])) {

@@ -27,7 +27,7 @@ pub struct Device {
     /// Nothing is crashed, missing or short, and everything can be written.
     pub healthy: bool,
     /// The edge API, if there is one.
-    pub server: Option<Server>,
+    pub server: Option<LinkReport>,
     /// Those that are used.
     pub engines: Vec<EngineState>,
     /// What the device is short of: a sentence each.
@@ -40,7 +40,7 @@ pub struct Device {
 
 /// The conversation with the edge API.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Server {
+pub struct LinkReport {
     /// `enrolling`, `registering`, `linked` or `disconnected`.
     pub link: &'static str,
     /// Since it was last heard, if this process ever did.

@@ -1,25 +1,25 @@
 //! The link as people see it.
 
 use crate::agent::{
-    control_plane::{conversation::Server, link::Link},
+    control_plane::{conversation::Conversation, link::Link},
     model::{
         report,
         time::{Now, Wake},
     },
 };
 
-impl Server {
+impl Conversation {
     /// How the conversation is.
-    pub(in crate::agent) fn shown(&self, now: Now) -> report::Server {
+    pub(in crate::agent) fn shown(&self, now: Now) -> report::LinkReport {
         let configuration = self.configuration.as_ref().map(|it| it.version.clone());
         let configuration_age = self.configured.map(|at| now.up.saturating_sub(at).as_secs());
-        report::Server { configuration, configuration_age, ..self.link.shown(now) }
+        report::LinkReport { configuration, configuration_age, ..self.link.shown(now) }
     }
 }
 
 impl Link {
     /// How it is; of the configuration it knows nothing.
-    pub(in crate::agent) fn shown(&self, now: Now) -> report::Server {
+    pub(in crate::agent) fn shown(&self, now: Now) -> report::LinkReport {
         let next = match self.wake() {
             Wake::At(at) => Some(at.saturating_sub(now.up).as_secs_f64().ceil() as u64),
             Wake::Never => None,
@@ -28,7 +28,7 @@ impl Link {
             Ok(left) => left.as_secs() as i64,
             Err(over) => -(over.duration().as_secs() as i64),
         });
-        report::Server {
+        report::LinkReport {
             link: self.word(),
             heard: self.heard.map(|at| now.up.saturating_sub(at).as_secs()),
             next,

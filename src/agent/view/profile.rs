@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use crate::agent::{
+    conditions::{Condition, ConditionId, Conditions, Metric},
     expression::{Expression, MetricIndex},
     model::{report, workload::ListedProfile},
-    profile::{Condition, ConditionId, Conditions, Metric},
 };
 
 impl Conditions {

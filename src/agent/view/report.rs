@@ -4,8 +4,9 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use crate::agent::{
     clock,
+    conditions::Conditions,
     context::Context,
-    control_plane::conversation::Server,
+    control_plane::conversation::Conversation,
     deployments::Deployments,
     engines::Engines,
     eviction::Evictions,
@@ -17,7 +18,6 @@ use crate::agent::{
         report::{Device, Listed, Report, Workload},
         time::Now,
     },
-    profile::Conditions,
     reconcile::Workloads,
     sources::Sources,
 };
@@ -33,7 +33,7 @@ pub(in crate::agent) struct Everything<'a> {
     pub(in crate::agent) conditions: &'a Conditions,
     pub(in crate::agent) workloads: &'a Workloads,
     pub(in crate::agent) deployments: &'a Deployments,
-    pub(in crate::agent) server: Option<&'a Server>,
+    pub(in crate::agent) server: Option<&'a Conversation>,
     pub(in crate::agent) clock_behind: bool,
     /// What is wrong with the configuration.
     pub(in crate::agent) problems: &'a BTreeSet<String>,
@@ -107,7 +107,7 @@ impl Everything<'_> {
             || self.context.fallbacks.values().any(|it| it.failed.is_some())
             || self.sources.is_any_unreadable()
             || self.engines.missing().next().is_some()
-            || self.server.is_some_and(Server::is_stuck)
+            || self.server.is_some_and(Conversation::is_stuck)
             || self.context.short
             || self.clock_behind
             || !self.hindered.is_empty()

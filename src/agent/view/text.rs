@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use crate::agent::{
     legible::line,
-    model::report::{LastRun, Report, Server, Workload},
+    model::report::{LastRun, LinkReport, Report, Workload},
 };
 
 /// The device and everything on it.
@@ -154,7 +154,7 @@ pub fn metrics(report: &Report) -> String {
 }
 
 /// For example `linked; heard 12s ago; asked again in 48s; certificate for 20d3h; configuration '42' of 12s ago`.
-fn conversation(server: &Server) -> String {
+fn conversation(server: &LinkReport) -> String {
     let mut parts = vec![server.link.to_owned()];
     parts.extend(server.heard.map(|age| format!("heard {} ago", duration(age))));
     match server.next {

@@ -5,7 +5,7 @@ use std::{fs, path::PathBuf};
 const ROOT: &str = "/sys/fs/cgroup";
 
 /// The file in which it is counted, of a process whose control groups `/proc` tells like this.
-pub(super) fn kills(groups: &[u8], container: &str) -> Option<PathBuf> {
+pub(super) fn oom_kills_file(groups: &[u8], container: &str) -> Option<PathBuf> {
     let groups = String::from_utf8_lossy(groups);
     let path = |controller: &str| {
         groups.lines().find_map(|line| {
@@ -37,7 +37,8 @@ mod tests {
 
     #[test]
     fn the_containers_own_group_of_either_kind_is_asked() {
-        let file = |groups: &str| kills(groups.as_bytes(), "5d1e").map(|path| path.display().to_string());
+        let file =
+            |groups: &str| oom_kills_file(groups.as_bytes(), "5d1e").map(|path| path.display().to_string());
         let old = "4:cpu,cpuacct:/x\n3:memory:/libpod_parent/p/libpod-5d1e\n0::/\n";
         let place = "/sys/fs/cgroup/memory/libpod_parent/p/libpod-5d1e/memory.oom_control";
         assert_eq!(file(old).as_deref(), Some(place));

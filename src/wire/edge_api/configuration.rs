@@ -166,7 +166,7 @@ fn profiles(list: &[Value], problems: &mut Vec<Problem>) -> Vec<Profile> {
         match resource::read_device(&device) {
             Ok((device, _)) => {
                 for fault in device.faults.iter().take(20) {
-                    problems.push(format!("profiles[{index}]: {}", below(3, fault)).into());
+                    problems.push(format!("profiles[{index}]: {}", without_steps(3, fault)).into());
                 }
                 profiles.extend(device.profiles);
             }
@@ -175,7 +175,7 @@ fn profiles(list: &[Value], problems: &mut Vec<Problem>) -> Vec<Profile> {
                     Some(name) => format!("profile '{name}'"),
                     None => format!("profiles[{index}]"),
                 };
-                problems.push(format!("{subject} is skipped: {}", below(3, &finding)).into());
+                problems.push(format!("{subject} is skipped: {}", without_steps(3, &finding)).into());
             }
         }
     }
@@ -243,9 +243,9 @@ fn workload(
     let say = |finding: &Finding| match finding.field.0.strip_prefix(&*steps(["spec", "pod", "spec"])) {
         Some(steps) => {
             let line = yaml::line_of(text, &Field(steps.to_vec()));
-            format!("specification, line {line}: {}", below(3, finding))
+            format!("specification, line {line}: {}", without_steps(3, finding))
         }
-        None => below(1, finding),
+        None => without_steps(1, finding),
     };
     let was_accepted = strictness.was_accepted && value[UNREADABLE] != true;
     let strictness = Strictness { was_accepted, ..strictness };
@@ -302,7 +302,8 @@ fn config_maps(value: &Value, budget: &Cell<usize>) -> Result<BTreeMap<String, r
         let wrong = |why: String| format!("configmaps[{index}]: {why}");
         let text = text.as_str().ok_or_else(|| wrong("is no text".to_owned()))?;
         let document = yaml::parse_within(text, budget).map_err(|error| wrong(error.to_string()))?;
-        let (map, _) = resource::read_config_map(document).map_err(|finding| wrong(below(0, &finding)))?;
+        let (map, _) =
+            resource::read_config_map(document).map_err(|finding| wrong(without_steps(0, &finding)))?;
         maps.insert(map.name.clone(), map);
     }
     Ok(maps)
@@ -336,7 +337,7 @@ fn steps<const N: usize>(keys: [&str; N]) -> Vec<Step> {
 }
 
 /// The finding in a sentence, its field without the first steps, which only this file took.
-fn below(steps: usize, finding: &Finding) -> String {
+fn without_steps(steps: usize, finding: &Finding) -> String {
     match Field(finding.field.0.iter().skip(steps).cloned().collect()).to_string() {
         field if field.is_empty() => finding.message.clone(),
         field => format!("{field}: {}", finding.message),

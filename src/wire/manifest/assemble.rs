@@ -195,7 +195,7 @@ pub(in crate::wire) fn finish(
     };
     match libpod::problem(&workload) {
         None => Ok(workload),
-        Some((field, message)) => Err(Finding { field, message }.below(&at())),
+        Some((field, message)) => Err(Finding { field, message }.within(&at())),
     }
 }
 

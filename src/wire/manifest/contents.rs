@@ -208,7 +208,7 @@ impl Place<'_> {
             findings.push(Finding::new([], format!("{more} more {what}")));
         }
         let within = |finding: Finding| match self.item {
-            Some((_, at)) => finding.below(at),
+            Some((_, at)) => finding.within(at),
             None => finding,
         };
         let problem = |finding| allowance.problem(self.source, self.file, severity, within(finding));

@@ -49,7 +49,7 @@ impl Document {
 
     pub(super) fn problem(&self, severity: Severity, finding: Finding) -> Problem {
         let mut problem = match &self.within {
-            Some((list, at)) => list.problem(&self.file, severity, finding.below(at)),
+            Some((list, at)) => list.problem(&self.file, severity, finding.within(at)),
             None => self.source.problem(&self.file, severity, finding),
         };
         if let Resource::Workload(workload) = &self.resource {

@@ -14,7 +14,7 @@ use crate::{
     wire::{
         field::{Field, Finding, Step},
         podman::{
-            asked::{Asked, probe},
+            asked::{ProbeTarget, probe},
             libpod::resources,
             pod::container_name,
         },
@@ -147,7 +147,7 @@ pub(super) fn probes(pod: &PodSpec, at: &Field, rootless: bool, findings: &mut V
     // of the init containers only sidecars may have any
     for (place, container) in pod.all_containers() {
         let field = || Field(at.0.iter().chain(&place.0).cloned().collect());
-        let asked = Asked { host_network: pod.host_network, rootless, ports: &container.ports };
+        let asked = ProbeTarget { host_network: pod.host_network, rootless, ports: &container.ports };
         let mut read = |written: &Option<Box<_>>, key: &str| -> Option<Arc<Probe>> {
             probe(written.as_ref()?, &field().then(key), asked, findings)
         };

@@ -145,10 +145,12 @@ fn is(true_: bool) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::agent::model::report::{Condition, Device, EngineState, Metric, Profile, Server, Workload};
+    use crate::agent::model::report::{
+        Condition, Device, EngineState, LinkReport, Metric, Profile, Workload,
+    };
 
     fn report() -> Report {
-        let server = Server {
+        let server = LinkReport {
             link: "linked",
             heard: Some(3),
             next: None,

@@ -47,27 +47,27 @@ pub struct ListedPod {
     pub labels: BTreeMap<String, String>,
     /// With the infra container.
     #[serde(default, deserialize_with = "or_default")]
-    pub containers: Vec<PodsContainer>,
+    pub containers: Vec<ListedPodContainer>,
 }
 
 impl ListedPod {
     /// Whether it has containers, and all of them run, and what holds its namespaces.
     pub fn runs(&self) -> bool {
         let has_own = self.containers.iter().any(|container| container.id != self.infra_id);
-        has_own && self.containers.iter().all(PodsContainer::runs)
+        has_own && self.containers.iter().all(ListedPodContainer::runs)
     }
 }
 
 /// A container in a list of pods.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
-pub struct PodsContainer {
+pub struct ListedPodContainer {
     id: String,
     #[serde(default)]
     status: String,
 }
 
-impl PodsContainer {
+impl ListedPodContainer {
     fn runs(&self) -> bool {
         self.status == "running"
     }
@@ -125,12 +125,12 @@ pub struct InspectedPod {
     #[serde(default)]
     pub cgroup_path: String,
     #[serde(default, deserialize_with = "or_default")]
-    containers: Vec<PodContainer>,
+    containers: Vec<InspectedPodContainer>,
 }
 
 impl InspectedPod {
     /// Its containers, without the one that only holds its namespaces.
-    pub fn containers(&self) -> impl Iterator<Item = &PodContainer> {
+    pub fn containers(&self) -> impl Iterator<Item = &InspectedPodContainer> {
         self.containers.iter().filter(|container| container.id != self.infra_id)
     }
 }
@@ -138,7 +138,7 @@ impl InspectedPod {
 /// A container in a pod's inspection.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "PascalCase")]
-pub struct PodContainer {
+pub struct InspectedPodContainer {
     /// 64 hex digits.
     pub id: String,
     /// `<pod>-<name in the specification>`

@@ -16,7 +16,7 @@ use crate::{
 
 /// The container that is asked.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::wire) struct Asked<'a> {
+pub(in crate::wire) struct ProbeTarget<'a> {
     pub(in crate::wire) host_network: bool,
     pub(in crate::wire) rootless: bool,
     pub(in crate::wire) ports: &'a [ContainerPort],
@@ -29,7 +29,7 @@ pub(in crate::wire) type Possible<T> = Result<T, &'static str>;
 pub(in crate::wire) fn probe(
     written: &probe::Probe,
     at: &Field,
-    asked: Asked<'_>,
+    asked: ProbeTarget<'_>,
     findings: &mut Vec<Finding>,
 ) -> Option<Arc<Probe>> {
     let (kind, check) = if let Some(action) = &written.exec {
@@ -63,7 +63,7 @@ pub(in crate::wire) fn probe(
     }
 }
 
-impl Asked<'_> {
+impl ProbeTarget<'_> {
     pub(in crate::wire) fn http(self, action: &HttpGetAction) -> Possible<Check> {
         let (host, port) = self.target(&action.host, &action.port)?;
         if action.scheme == Scheme::Https {

@@ -2,7 +2,7 @@
 
 use super::{
     LIMIT, Tasks,
-    seen::{Asked, Found, Inspected, Known, KnownContainer, Life, Seen, short_name},
+    seen::{Found, Inspected, InspectedPod, Known, KnownContainer, Life, Seen, short_name},
 };
 use crate::{
     agent::model::{
@@ -13,7 +13,7 @@ use crate::{
         exits::{Process, Unwatchable},
         lock,
     },
-    wire::podman::answers::{InspectedContainer, PodContainer, parse_time},
+    wire::podman::answers::{InspectedContainer, InspectedPodContainer, parse_time},
 };
 
 /// The exit code of what SIGKILL ends.
@@ -51,7 +51,7 @@ impl Tasks {
 
     /// podman is asked for the pod itself only where its containers aren't known: that takes longer than to ask for each
     /// of them, and waits for whatever it does with the pod.
-    pub(super) fn ask(&self, id: &WorkloadId) -> Result<Option<Asked>, Failure> {
+    pub(super) fn ask(&self, id: &WorkloadId) -> Result<Option<InspectedPod>, Failure> {
         let known = lock(&self.looked).remove(id).map(|known| {
             let listed = known.containers.into_iter().map(|one| one.listed).collect::<Vec<_>>();
             (known.infra, listed)
@@ -74,7 +74,7 @@ impl Tasks {
         let known = all.iter().map(|one| KnownContainer { listed: one.listed.clone(), life: Life::of(one) });
         let known = Known { infra, containers: known.collect() };
         lock(&self.looked).insert(id.clone(), known);
-        Ok(Some(Asked { all, torn }))
+        Ok(Some(InspectedPod { all, torn }))
     }
 
     /// Whether what holds a pod's namespaces runs; podman can make pods without.
@@ -91,13 +91,17 @@ impl Tasks {
     }
 
     /// Those that are there.
-    fn ask_for_all(&self, id: &WorkloadId, containers: &[PodContainer]) -> Result<Vec<Inspected>, Failure> {
+    fn ask_for_all(
+        &self,
+        id: &WorkloadId,
+        containers: &[InspectedPodContainer],
+    ) -> Result<Vec<Inspected>, Failure> {
         let found = containers.iter().map(|listed| self.ask_for(id, listed));
         Ok(found.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
     }
 
     /// One container; nothing if it is gone.
-    fn ask_for(&self, id: &WorkloadId, listed: &PodContainer) -> Result<Option<Inspected>, Failure> {
+    fn ask_for(&self, id: &WorkloadId, listed: &InspectedPodContainer) -> Result<Option<Inspected>, Failure> {
         let mut may_have_ended = true;
         loop {
             let answer = self.client.get(&format!("containers/{}/json", listed.id), &[], LIMIT)?;

@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use super::{
     START_LIMIT, Tasks,
-    seen::{Asked, Found, Inspected, short_name},
+    seen::{Found, Inspected, InspectedPod, short_name},
 };
 use crate::{
     agent::model::{
@@ -86,7 +86,7 @@ impl Tasks {
 
     /// In the older hierarchy no container can be started whose own limit is higher than the pod's: for that moment the pod
     /// has none.
-    fn unbind(&self, id: &WorkloadId, asked: &Asked) -> Option<(Cgroup, u64)> {
+    fn unbind(&self, id: &WorkloadId, asked: &InspectedPod) -> Option<(Cgroup, u64)> {
         if cgroup::is_unified() {
             return None;
         }
@@ -98,12 +98,12 @@ impl Tasks {
     }
 }
 
-fn named<'a>(asked: &'a Asked, container: &str) -> Option<&'a Inspected> {
+fn named<'a>(asked: &'a InspectedPod, container: &str) -> Option<&'a Inspected> {
     asked.all.iter().find(|it| it.seen.container.name == container)
 }
 
 /// What each was given, by podman's ids.
-fn own_limits(asked: &Asked) -> Vec<(String, Option<u64>)> {
+fn own_limits(asked: &InspectedPod) -> Vec<(String, Option<u64>)> {
     asked.all.iter().map(|it| (it.answer.id.clone(), it.answer.cpu_limit())).collect()
 }
 

@@ -8,7 +8,7 @@ use crate::{
         workload::WorkloadId,
     },
     io::exits::{Exit, Process},
-    wire::podman::answers::{InspectedContainer, PodContainer, State, parse_time},
+    wire::podman::answers::{InspectedContainer, InspectedPodContainer, State, parse_time},
 };
 
 /// A container as it was found.
@@ -22,7 +22,7 @@ pub(super) struct Seen {
 
 /// A container as podman told it.
 pub(super) struct Inspected {
-    pub(super) listed: PodContainer,
+    pub(super) listed: InspectedPodContainer,
     pub(super) seen: Seen,
     pub(super) answer: InspectedContainer,
 }
@@ -39,14 +39,14 @@ pub(super) struct Found {
 }
 
 /// A pod as podman told it.
-pub(super) struct Asked {
+pub(super) struct InspectedPod {
     pub(super) all: Vec<Inspected>,
     /// What held its namespaces has ended.
     pub(super) torn: bool,
 }
 
-impl From<Asked> for Found {
-    fn from(Asked { all, torn }: Asked) -> Self {
+impl From<InspectedPod> for Found {
+    fn from(InspectedPod { all, torn }: InspectedPod) -> Self {
         let made = all.iter().filter_map(|one| parse_time(&one.answer.created)).min();
         Self { seen: all.into_iter().map(|one| one.seen).collect(), made, torn, failed: Vec::new() }
     }
@@ -61,7 +61,7 @@ pub(super) struct Known {
 
 /// A container that was looked at.
 pub(super) struct KnownContainer {
-    pub(super) listed: PodContainer,
+    pub(super) listed: InspectedPodContainer,
     /// If it ran, and its processes can be seen from here.
     pub(super) life: Option<Life>,
 }
@@ -83,7 +83,7 @@ impl Life {
     }
 
     /// The container as it is now, whose end is known if it ended; nothing if that is unclear.
-    pub(super) fn now(&self, listed: &PodContainer, end: Option<Exit>) -> Option<Seen> {
+    pub(super) fn now(&self, listed: &InspectedPodContainer, end: Option<Exit>) -> Option<Seen> {
         let Container { name, healthcheck, .. } = &self.container;
         let (state, process, healthcheck) = if let Some(Exit { code, at }) = end {
             (ContainerState::exited(code, self.began, at), None, None)
@@ -97,7 +97,7 @@ impl Life {
 }
 
 /// The container's name in the specification.
-pub(super) fn short_name<'a>(id: &WorkloadId, container: &'a PodContainer) -> &'a str {
+pub(super) fn short_name<'a>(id: &WorkloadId, container: &'a InspectedPodContainer) -> &'a str {
     let name = &container.name;
     name.strip_prefix(id.as_str()).and_then(|name| name.strip_prefix('-')).unwrap_or(name)
 }

@@ -11,7 +11,7 @@ use crate::{
     },
     wire::{
         field::Field,
-        podman::{asked::Asked, hooks::When, pod::container_name},
+        podman::{asked::ProbeTarget, hooks::When, pod::container_name},
         podspec::{PodSpec, container::Container, lifecycle::LifecycleHandler},
     },
 };
@@ -22,7 +22,7 @@ pub(super) fn label(spec: &PodSpec, engine: Engine) -> Result<Option<String>, Pr
     for (at, container) in spec.all_containers() {
         let Some(lifecycle) = &container.lifecycle else { continue };
         let rootless = engine == Engine::Podman { rootless: true };
-        let asked = Asked { host_network: spec.host_network, rootless, ports: &container.ports };
+        let asked = ProbeTarget { host_network: spec.host_network, rootless, ports: &container.ports };
         let mut own = Map::new();
         for (when, hook) in [(When::PostStart, &lifecycle.post_start), (When::PreStop, &lifecycle.pre_stop)] {
             let Some(hook) = hook else { continue };
@@ -36,7 +36,11 @@ pub(super) fn label(spec: &PodSpec, engine: Engine) -> Result<Option<String>, Pr
     Ok((!all.is_empty()).then(|| Value::Object(all).to_string()))
 }
 
-fn written(hook: &LifecycleHandler, asked: Asked<'_>, at: &dyn Fn() -> Field) -> Result<Value, Problem> {
+fn written(
+    hook: &LifecycleHandler,
+    asked: ProbeTarget<'_>,
+    at: &dyn Fn() -> Field,
+) -> Result<Value, Problem> {
     if let Some(action) = &hook.exec {
         return Ok(json!({ "exec": action.command }));
     }
