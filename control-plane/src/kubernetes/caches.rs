@@ -15,9 +15,9 @@ use tokio::sync::{Notify, watch};
 use super::{
     asked::Asked,
     cache::{Cache, IsNews, Watch},
+    given,
     known::Known,
     resources::{EdgeDevice, EdgeDeviceSet, EdgeDeviceSignedRequest, EdgeWorkload},
-    rollout,
 };
 use crate::{configuration::Resources, journal::Journal};
 
@@ -138,7 +138,7 @@ fn value(mut object: DynamicObject) -> Value {
 
 fn workload(object: DynamicObject) -> Value {
     let mut workload = value(object);
-    rollout::prepare(&mut workload);
+    given::prepare(&mut workload);
     workload
 }
 

@@ -23,13 +23,14 @@ use tokio::time::{Instant, sleep};
 use super::{
     beat::{is_failing, is_running, seen_every},
     caches::Caches,
-    condition, devices, is_conflict, is_missing,
+    condition, devices, given, is_conflict, is_missing,
     judge::{Verdict, judge},
     known::Known,
     lease::Election,
+    place::Place,
     plans::{Plan, Plans},
     resources::{EdgeWorkload, EdgeWorkloadStatus, WorkloadState},
-    rollout::{self, Place, Progress},
+    rollout::{self, Progress},
 };
 use crate::{configuration, journal::Journal};
 
@@ -221,7 +222,7 @@ impl Counts {
                 }
                 let plan = self.plans.of(&self.caches, &known).ok();
                 let is_updated = plan.is_some_and(|plan| has_applied(&known, &plan));
-                let given = rollout::assigned(&workload, &known).map(|(_, revision)| revision);
+                let given = given::assigned(&workload, &known).map(|(_, revision)| revision);
                 let how = (state(&known, &name), given, is_updated);
                 let (place, progress) = rollout::progress(&workload, &known, how, now);
                 count.progress.insert(place, progress);

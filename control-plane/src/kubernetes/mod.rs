@@ -15,11 +15,13 @@ mod cache;
 mod caches;
 mod counts;
 mod events;
+mod given;
 mod judge;
 mod known;
 mod lease;
 mod membership;
 mod metrics;
+mod place;
 mod plans;
 pub(crate) mod resources;
 mod rollout;
@@ -347,7 +349,7 @@ impl Store for Kubernetes {
         let count = self.caches.devices.len();
         let given = |name: &str| {
             let workload = self.caches.workloads.get(&known.namespace, name)?;
-            rollout::assigned(&workload, &known).map(|(_, revision)| revision.to_owned())
+            given::assigned(&workload, &known).map(|(_, revision)| revision.to_owned())
         };
         let beat = beat::patch(&known, content, Timestamp::now(), count, &given);
         let Some(status) = beat else { return Ok(()) };

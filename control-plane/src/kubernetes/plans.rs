@@ -7,7 +7,7 @@ use std::{
 
 use serde_json::Value;
 
-use super::{caches::Caches, known::Known, resources::MEMBER_OF, rollout};
+use super::{caches::Caches, given, known::Known, resources::MEMBER_OF};
 use crate::configuration;
 
 /// More than this are forgotten: each device may have one of its own.
@@ -83,15 +83,14 @@ impl Plans {
             None => configuration::choose(&view, &known.name, &known.labels),
         };
         let spec = self.settings(caches, known);
-        let given: Vec<_> = chosen.iter().filter_map(|workload| rollout::assigned(workload, known)).collect();
+        let given: Vec<_> = chosen.iter().filter_map(|workload| given::assigned(workload, known)).collect();
         let values: Result<Vec<_>, String> = given.iter().map(|(content, _)| content.values(known)).collect();
         let values = values?;
         let revisions = given.iter().zip(&values);
         let revisions = revisions
             .map(|((content, revision), values)| format!("{} {revision} {values:?}", content.name()));
         let revisions = revisions.collect();
-        let names: Vec<_> =
-            chosen.iter().map(|workload| rollout::Content::Present(workload).name()).collect();
+        let names: Vec<_> = chosen.iter().map(|workload| given::Content::Present(workload).name()).collect();
         let key = (known.namespace.clone(), spec.to_string(), names.clone(), revisions);
         {
             let made = &mut *self.made.lock().unwrap_or_else(PoisonError::into_inner);

@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    super::rollout::Place, Free, anything, anything_or_null, conditions, number, number_or_text,
+    super::place::Place, Free, anything, anything_or_null, conditions, number, number_or_text,
     objects_or_names,
 };
 
