@@ -155,7 +155,8 @@ CONTROL_PLANE_IMAGE ?= localhost/flotta-edge-api:latest
 image: ## Build the control plane's image, of its static binary alone (BUILDER=, CONTROL_PLANE_IMAGE=)
 	scripts/install-needs static
 	CC_$(subst -,_,$(STATIC_TARGET))=musl-gcc cargo build $(EDGE_API) --release --target $(STATIC_TARGET)
-	$(BUILDER) build -t $(CONTROL_PLANE_IMAGE) -f deploy/Containerfile control-plane/target/$(STATIC_TARGET)/release
+	install -D -t control-plane/target/image control-plane/target/$(STATIC_TARGET)/release/flotta-edge-api
+	$(BUILDER) build -t $(CONTROL_PLANE_IMAGE) -f deploy/Containerfile control-plane/target/image
 
 # one of them, or several: make dist TARGETS=aarch64-unknown-linux-musl
 TARGETS ?= $(shell bash -c '. packaging/targets && echo "$${TARGETS[@]}"')
