@@ -33,7 +33,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, bail};
 use futures_util::future::try_join_all;
 use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
 use kube::{
@@ -71,6 +71,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const EVENTS: f64 = 100.0;
 /// … and one more after so many seconds.
 const REFILL: f64 = 12.0;
+/// So many devices may wait to be let in: who has the bootstrap certificate can invent any number.
+const MOST_WAITING: usize = 20_000;
 /// Another writer may be quicker so often.
 const TRIES: usize = 5;
 
@@ -283,6 +285,11 @@ fn is_missing(error: &kube::Error) -> bool {
     matches!(error, kube::Error::Api(status) if status.is_not_found())
 }
 
+/// Whether no more may ask: those that were let in have their requests still.
+fn is_full(requests: usize, devices: usize) -> bool {
+    requests.saturating_sub(devices) >= MOST_WAITING
+}
+
 impl Store for Kubernetes {
     async fn find(&self, id: &str, namespace: Option<&str>) -> Result<Option<Device>> {
         if let Some(known) = self.known(id, namespace) {
@@ -300,6 +307,9 @@ impl Store for Kubernetes {
     }
 
     async fn ask(&self, id: &str, batch: Option<&str>, content: &Value) -> Result<()> {
+        if is_full(self.caches.requests.len(), self.caches.devices.len()) {
+            bail!("too many devices wait to be let in: approve or delete their requests");
+        }
         let batch = match batch {
             Some(batch) => self.in_time(authority::batch(&self.client, &self.home, batch)).await?,
             None => None,
@@ -379,5 +389,16 @@ impl Store for Kubernetes {
 
     fn metrics(&self) -> String {
         metrics::text(&self.caches)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{MOST_WAITING, is_full};
+
+    #[test]
+    fn invented_devices_fill_nothing_and_those_that_were_let_in_are_not_counted() {
+        assert!(!is_full(MOST_WAITING - 1, 0) && is_full(MOST_WAITING, 0));
+        assert!(!is_full(MOST_WAITING + 9, 10) && is_full(MOST_WAITING + 10, 10));
     }
 }
