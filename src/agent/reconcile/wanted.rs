@@ -44,9 +44,13 @@ impl Tracked {
             if !same_kind {
                 self.content.cron_runs = CronRuns::default();
                 self.content.containers.only(&[]); // a look tells by the new schedule
-                if matches!(self.phase, Phase::Finished { .. }) {
-                    self.phase = Phase::Unknown; // what was the end of a run may be a service's failure
-                    turn.engines.ask(engine, turn.now.up);
+                match self.phase {
+                    Phase::Running => self.content.look_at = Some(turn.now.up),
+                    Phase::Finished { .. } => {
+                        self.phase = Phase::Unknown; // what was the end of a run may be a service's failure
+                        turn.engines.ask(engine, turn.now.up);
+                    }
+                    _ => {}
                 }
             }
             return;

@@ -120,3 +120,18 @@ fn a_container_whose_hook_failed_is_ended_and_started_again_in_its_pod_after_its
     assert_eq!(world.took(), [restart]);
     assert!(world.explain("w").starts_with("w is running\n"), "{}", world.explain("w"));
 }
+
+#[test]
+fn a_container_that_waits_to_be_started_again_has_finished_as_soon_as_its_workload_gets_a_cron_schedule() {
+    let w = workload("w", 1);
+    let mut world = World::running(&[&w]);
+    world.exit(&w.id, 0, S);
+    assert_eq!(
+        world.agent.phases().collect::<Vec<_>>(),
+        [("w", Phase::Running)],
+        "its back-off is under way"
+    );
+    world.want(&[&hourly("w")]);
+    world.settle();
+    assert_eq!(world.agent.phases().collect::<Vec<_>>(), [("w", Phase::Finished { code: 0 })]);
+}

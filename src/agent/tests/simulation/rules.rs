@@ -141,6 +141,8 @@ struct Account {
     killed: BTreeSet<String>,
     /// Since when the pod is there.
     pod_since: Option<Duration>,
+    /// A container of it was missed before its schedule became one of another kind: it wasn't looked at since.
+    unjudged: bool,
     /// There is a reason to make the whole pod anew.
     remake: bool,
     /// When the present pod's time is over; none before it is known to run.
@@ -474,6 +476,7 @@ impl<'a> Rules<'a> {
                     account.slot_since = Some(now.utc);
                     (account.failures, account.not_before) = (0, Duration::ZERO);
                     (account.may_finish_again, account.remake) = (true, true);
+                    account.unjudged |= account.missed.values().any(|it| it.waits);
                     account.missed.values_mut().for_each(|it| it.waits = false);
                 }
             }
@@ -554,6 +557,7 @@ impl<'a> Rules<'a> {
             let is_ailing = !account.sick.is_empty()
                 || pending.iter().any(ends)
                 || !account.killed.is_empty()
+                || account.unjudged
                 || account.missed.values().any(|it| it.waits);
             if phase != Some(Phase::Running) || is_ailing {
                 account.runs_since = None;

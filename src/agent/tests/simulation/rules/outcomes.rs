@@ -202,7 +202,7 @@ impl Rules<'_> {
 
     pub(super) fn judged(&mut self, name: usize, pod: &Pod, now: Now) {
         let account = &mut self.accounts[name];
-        account.denied = None;
+        (account.denied, account.unjudged) = (None, false);
         account.started.get_or_insert(now.up); // found, and perhaps started by an earlier process
         let runs = |it: &&Container| it.state == ContainerState::Running;
         account.running = pod.containers.iter().filter(runs).count();
