@@ -128,3 +128,26 @@ fn whatever_happens_the_rules_hold_and_the_device_ends_up_as_it_is_wanted() {
     let wrong = coverage.wrong(least);
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
+
+#[test]
+fn a_late_pod_of_an_earlier_content_goes_beside_a_finished_run_that_lost_its_network() {
+    use script::{How::Well, Options, Step};
+    let spec = |content, schedule| {
+        let spec = wishes::Spec { name: 2, content, rootless: false, schedule, condition: 0 };
+        Step::Manifests(wishes::Wishes { workloads: vec![spec], ..wishes::Wishes::default() })
+    };
+    let answers = |count| std::iter::repeat_n(Step::Answer(0, Well), count);
+    let mut steps = vec![spec(0, 0)];
+    steps.extend(answers(3)); // the start of the earlier content is under way
+    steps.extend([Step::Crash { haunting: u32::MAX, registers: false }, spec(2, 5)]);
+    steps.extend(answers(2));
+    steps.push(Step::Wait(300));
+    steps.extend(answers(6)); // the run of the slot has begun
+    steps.push(Step::Tear(0));
+    steps.push(Step::Exit { pod: 0, all: true, code: 0, ran: 40, told: false });
+    steps.extend([Step::Haunt(0), Step::Wait(60)]);
+    steps.extend(answers(8));
+    let options = Options { manifests: true, server: false, ttl: None, seed: 1 };
+    let failed = run(&Script { options, steps }, &Catalogue::new(), true).err();
+    assert!(failed.is_none(), "{:#?}", failed.map(|it| (it.broken, it.story)));
+}

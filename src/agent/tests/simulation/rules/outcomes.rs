@@ -220,16 +220,6 @@ impl Rules<'_> {
         let is_stuck = |it: &Container| {
             matches!(it.state, ContainerState::Stuck(_)) && !account.refused.contains(&it.name)
         };
-        if pod.torn || pod.containers.len() < spec.containers() || pod.containers.iter().any(is_stuck) {
-            (account.not_before, account.remake) = (Duration::ZERO, true);
-            if is_cron {
-                let id = self.catalogue.id(spec); // left until its next slot, or until a list tells of it
-                self.engines[index(spec.engine())].pods.remove(id);
-            }
-            return;
-        }
-        account.pod_since.get_or_insert(now.up);
-        account.ends = account.ends.or(spec.deadline().map(|limit| now.up + limit));
         let is_wanted_back = |it: &Container, code: i32| match spec.restart() {
             _ if is_cron => false,
             RestartPolicy::Always => true,
@@ -244,6 +234,17 @@ impl Rules<'_> {
                 ContainerState::Exited { code, .. } => is_wanted_back(it, code),
                 _ => true,
             });
+        let is_torn = pod.torn && goes_on; // what has finished needs no network
+        if is_torn || pod.containers.len() < spec.containers() || pod.containers.iter().any(is_stuck) {
+            (account.not_before, account.remake) = (Duration::ZERO, true);
+            if is_cron {
+                let id = self.catalogue.id(spec); // left until its next slot, or until a list tells of it
+                self.engines[index(spec.engine())].pods.remove(id);
+            }
+            return;
+        }
+        account.pod_since.get_or_insert(now.up);
+        account.ends = account.ends.or(spec.deadline().map(|limit| now.up + limit));
         account.lingers = !goes_on && account.running > 0;
         account.remake = !goes_on;
         let wanted_back: BTreeSet<&str> = pod
