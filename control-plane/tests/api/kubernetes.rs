@@ -164,6 +164,19 @@ fn values_of_a_device_are_filled_in_and_a_missing_one_keeps_its_configuration_ba
 }
 
 #[test]
+fn a_device_that_is_written_before_it_asks_is_let_in() {
+    let Some(bed) = Bed::in_cluster(&["--approve", "never"]) else { return };
+    bed.write("early.yaml", "kind: EdgeDevice\nmetadata: {name: early}\n");
+    let client = bed.client(&bed.device("early"));
+    assert_eq!((client.configuration("early").status, client.beat("early")), (200, 200));
+    let space = bed.space.as_ref().unwrap();
+    assert!(space.get("EdgeDeviceSignedRequest", "early").is_null());
+    bed.disconnect("early");
+    until("it hears of it", || !client.control("early").text.is_empty());
+    until("it is gone", || space.get("EdgeDevice", "early").is_null());
+}
+
+#[test]
 fn devices_of_a_batch_are_let_in_into_their_set_as_long_as_the_batch_is_there() {
     let Some(bed) = Bed::in_cluster(&["--approve", "never"]) else { return };
     let space = bed.space.as_ref().unwrap();

@@ -40,6 +40,11 @@ pub(crate) fn definitions() -> Vec<CustomResourceDefinition> {
             if version.additional_printer_columns.as_ref().is_some_and(Vec::is_empty) {
                 version.additional_printer_columns = None;
             }
+            // a device of which nothing is said is one
+            let schema = version.schema.as_mut().and_then(|schema| schema.open_api_v3_schema.as_mut());
+            if let Some(schema) = schema {
+                schema.required = None;
+            }
         }
     }
     all
