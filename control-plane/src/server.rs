@@ -16,6 +16,7 @@ use hyper::{
     Response,
     body::{Body as _, Incoming},
     header::{CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER},
+    http::request::Parts,
     service::service_fn,
 };
 use hyper_util::{
@@ -209,6 +210,24 @@ fn turned_away<S>(edge: &Edge<S>, caller: Option<&Caller>) -> Option<u16> {
     Some(429)
 }
 
+/// The answer to a request that was not read.
+fn refusal(status: u16) -> Response<Body> {
+    let mut response = respond(status, None, full(Bytes::new()));
+    // What is left of the body is not read.
+    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    if status == 429 {
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static(limits::RETRY_AFTER));
+    }
+    response
+}
+
+/// Of a request's head as HTTP/1.1 has it: "POST /path HTTP/1.1", a line per header, an empty one.
+fn length(parts: &Parts) -> usize {
+    let line = parts.method.as_str().len() + parts.uri.path().len() + "  HTTP/1.1\r\n\r\n".len();
+    let headers = parts.headers.iter();
+    headers.map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len()).sum::<usize>() + line
+}
+
 /// One request: read, misbehave or answer, note.
 ///
 /// # Errors
@@ -230,23 +249,9 @@ async fn handle<S: Store>(
         Ok(body) => body,
         Err(status) => {
             edge.metrics.note(Call::Other, status, began.elapsed());
-            let mut response = respond(status, None, full(Bytes::new()));
-            // What is left of the body is not read.
-            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-            if status == 429 {
-                response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static(limits::RETRY_AFTER));
-            }
-            return Ok(response);
+            return Ok(refusal(status));
         }
     };
-    // As HTTP/1.1 has it: "POST /path HTTP/1.1", a line per header, an empty one.
-    let line = parts.method.as_str().len() + parts.uri.path().len() + "  HTTP/1.1\r\n\r\n".len();
-    let head = parts
-        .headers
-        .iter()
-        .map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len())
-        .sum::<usize>()
-        + line;
     let (target, id) = api::target(parts.method.as_str(), parts.uri.path());
     let request = api::Request {
         target,
@@ -271,7 +276,7 @@ async fn handle<S: Store>(
             device: id,
             call,
             status,
-            head,
+            head: length(&parts),
             body: body.len(),
             trouble: fault.as_ref().map(Fault::kind),
             content: posted.map_or(&Value::Null, |message| &message["content"]),

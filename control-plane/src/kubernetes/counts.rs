@@ -237,16 +237,8 @@ impl Counts {
         workload: &Arc<Value>,
         count: Option<&Count>,
     ) -> Result<bool> {
-        let revision = self.caches.revision.load(Relaxed);
         let key = (namespace.to_owned(), name.to_owned());
-        let verdict = match self.judged.get(&key) {
-            Some((of, verdict)) if *of == revision => verdict.clone(),
-            _ => {
-                let verdict = judge(workload, &self.caches.view(namespace));
-                self.judged.insert(key.clone(), (revision, verdict.clone()));
-                verdict
-            }
-        };
+        let verdict = self.verdict(&key, workload);
         let before: EdgeWorkloadStatus =
             serde_json::from_value(workload["status"].clone()).unwrap_or_default();
         let generation = workload["metadata"]["generation"].as_i64();
@@ -293,6 +285,19 @@ impl Counts {
             Err(error) if is_missing(&error) => Ok(true),
             Err(error) if is_conflict(&error) => Ok(false),
             patched => patched.map(|_| true).context("failed to write its status"),
+        }
+    }
+
+    /// Whether devices can run it: judged again when anything changed.
+    fn verdict(&mut self, key: &(String, String), workload: &Arc<Value>) -> Verdict {
+        let revision = self.caches.revision.load(Relaxed);
+        match self.judged.get(key) {
+            Some((of, verdict)) if *of == revision => verdict.clone(),
+            _ => {
+                let verdict = judge(workload, &self.caches.view(&key.0));
+                self.judged.insert(key.clone(), (revision, verdict.clone()));
+                verdict
+            }
         }
     }
 
