@@ -114,7 +114,7 @@ impl Rules<'_> {
                 self.accounts[name].sick.insert(container.clone(), Invariant::Probes);
                 self.accounts[name].removal_refused = Some(now.up);
             }
-            (Task::End { .. }, _) => {}
+            (Task::End { .. } | Task::Cancel(_), _) => {} // what is cancelled tells by its own outcome
             (_, Ok(Fact::Gone)) | (Task::Start(..), Err(_)) => {
                 told.pods.remove(id);
                 self.accounts[name].remake = true;
