@@ -167,6 +167,8 @@ async fn measure(
     settle(cluster, fleet.period).await?;
 
     table.steady = steady(cluster, &server, figures, arguments.steady).await?;
+    // What follows takes long, and may fail.
+    eprintln!("so far:\n{table}");
     let generation = change(cluster, &server, figures, &mut table, devices).await?;
     settle(cluster, fleet.period).await?;
     restart(&mut server, figures, &mut table, devices, fleet.period).await?;
