@@ -2,7 +2,11 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, PoisonError, RwLock},
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    time::Duration,
 };
 
 use futures_util::{StreamExt, pin_mut};
@@ -14,12 +18,15 @@ use kube::{
         watcher::{self, Event, watcher},
     },
 };
-use tokio::sync::watch;
+use tokio::{sync::watch, time::sleep};
 
 use crate::journal::Journal;
 
 /// Objects that are read at once: they are much larger than what is kept of them.
 const PAGE: u32 = 100;
+
+/// Until a watch that was interrupted begins again.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// Namespace and name.
 pub(crate) type Key = (String, String);
@@ -87,6 +94,8 @@ pub(crate) struct Watch<T> {
     /// What of an object counts here.
     pub(crate) read: fn(DynamicObject) -> T,
     pub(crate) is_news: IsNews<T>,
+    /// Where what devices get depends on it: how many of these watches are interrupted.
+    pub(crate) behind: Option<Arc<AtomicUsize>>,
     /// Is told after each change that counts.
     pub(crate) changed: Arc<dyn Fn() + Send + Sync>,
     pub(crate) journal: Arc<Journal>,
@@ -101,25 +110,52 @@ impl<T: Send + Sync + 'static> Watch<T> {
     }
 
     async fn follow(&self, kind: &str, ready: &watch::Sender<bool>) {
+        let mut trouble = String::new();
+        let mut is_behind = false;
+        loop {
+            self.follow_once(kind, ready, (&mut trouble, &mut is_behind)).await;
+            sleep(AGAIN).await;
+        }
+    }
+
+    /// Until it is to be read anew.
+    async fn follow_once(
+        &self,
+        kind: &str,
+        ready: &watch::Sender<bool>,
+        (trouble, is_behind): (&mut String, &mut bool),
+    ) {
         let events = watcher(self.api.clone(), watcher::Config::default().page_size(PAGE)).default_backoff();
         pin_mut!(events);
         let mut names = BTreeSet::new();
-        let mut trouble = String::new();
         while let Some(event) = events.next().await {
             match event {
                 Ok(event) => {
-                    if !std::mem::take(&mut trouble).is_empty() {
+                    if !std::mem::take(trouble).is_empty() {
                         self.journal.say(&format!("the watch of {kind} in '{}' works again", self.namespace));
                     }
+                    let is_whole = matches!(event, Event::InitDone);
                     self.take(event, &mut names, ready);
+                    if let Some(behind) = self.behind.as_ref().filter(|_| is_whole && *is_behind) {
+                        *is_behind = false;
+                        behind.fetch_sub(1, Relaxed);
+                    }
                 }
-                // the same trouble once
-                Err(error) if error.to_string() != trouble => {
-                    trouble = error.to_string();
-                    let namespace = &self.namespace;
-                    self.journal.say(&format!("failed to watch {kind} in '{namespace}': {trouble}"));
+                Err(error) => {
+                    // the same trouble once
+                    if error.to_string() != *trouble {
+                        *trouble = error.to_string();
+                        let namespace = &self.namespace;
+                        self.journal.say(&format!("failed to watch {kind} in '{namespace}': {trouble}"));
+                    }
+                    if let Some(behind) = &self.behind {
+                        if !std::mem::replace(is_behind, true) {
+                            behind.fetch_add(1, Relaxed);
+                        }
+                        // A watch that goes on doesn't say when it has caught up; one that begins does.
+                        return;
+                    }
                 }
-                Err(_) => {}
             }
         }
     }

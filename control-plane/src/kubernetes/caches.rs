@@ -2,7 +2,7 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicU64, Ordering::Relaxed},
+    atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
 };
 
 use kube::{
@@ -32,6 +32,9 @@ pub(crate) struct Caches {
     secrets: Arc<Cache<Value>>,
     /// How often what is meant for devices has changed.
     pub(crate) revision: AtomicU64,
+    /// How many watches of what is meant for devices are interrupted. Another replica may have given a device something
+    /// newer by then: until it is known again, devices stay with what they have.
+    pub(crate) behind: Arc<AtomicUsize>,
     /// Writes to the API server since the start.
     pub(crate) writes: AtomicU64,
     /// A request or a device has changed.
@@ -57,13 +60,13 @@ impl Caches {
             (client, home, journal),
             ApiResource::erase::<EdgeDeviceSignedRequest>(&()),
             &self.requests,
-            (Asked::of, |_, _| true),
+            (Asked::of, |_, _| true, false),
             |caches| caches.membership.notify_one(),
         )];
         for namespace in namespaces {
             let place = (client, namespace.as_str(), journal);
             let devices = ApiResource::erase::<EdgeDevice>(&());
-            all.push(self.start(place, devices, &self.devices, (Known::of, |_, _| true), |caches| {
+            all.push(self.start(place, devices, &self.devices, (Known::of, |_, _| true, false), |caches| {
                 caches.membership.notify_one();
                 caches.anything.notify_one();
             }));
@@ -74,7 +77,7 @@ impl Caches {
                 (core("Secret", "secrets"), &self.secrets, value),
             ];
             for (resource, cache, read) in meant {
-                all.push(self.start(place, resource, cache, (read, is_news), |caches| {
+                all.push(self.start(place, resource, cache, (read, is_news, true), |caches| {
                     caches.revision.fetch_add(1, Relaxed);
                     caches.anything.notify_one();
                 }));
@@ -88,7 +91,7 @@ impl Caches {
         (client, namespace, journal): (&Client, &str, &Arc<Journal>),
         resource: ApiResource,
         cache: &Arc<Cache<T>>,
-        (read, is_news): (fn(DynamicObject) -> T, IsNews<T>),
+        (read, is_news, is_meant): (fn(DynamicObject) -> T, IsNews<T>, bool),
         tell: fn(&Self),
     ) -> watch::Receiver<bool> {
         let caches = Arc::clone(self);
@@ -98,6 +101,7 @@ impl Caches {
             cache: Arc::clone(cache),
             read,
             is_news,
+            behind: is_meant.then(|| Arc::clone(&self.behind)),
             changed: Arc::new(move || tell(&caches)),
             journal: Arc::clone(journal),
         };

@@ -29,11 +29,11 @@ mod values;
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, atomic::Ordering::Relaxed},
     time::Duration,
 };
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use futures_util::future::try_join_all;
 use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
 use kube::{
@@ -374,6 +374,10 @@ impl Store for Kubernetes {
     }
 
     async fn configuration(&self, device: &Device) -> Result<Value> {
+        ensure!(
+            self.caches.behind.load(Relaxed) == 0,
+            "it isn't known what is meant for it now: a watch of the API server is interrupted"
+        );
         let known = self.the(device)?;
         let plan = self.plans.of(&self.caches, &known).map_err(|error| anyhow!(error))?;
         let mut content = plan.content.clone();
