@@ -20,7 +20,16 @@ pub(super) fn run(input: &[u8]) {
             assert!(read.is_err() || is_mapping, "a list was taken for {}", stringify!($kind));
         )* };
     }
-    typed!(ListedPod, InspectedPod, InspectedContainer, InspectedPodContainer, State, Refusal, ListedPodContainer, Volume);
+    typed!(
+        ListedPod,
+        InspectedPod,
+        InspectedContainer,
+        InspectedPodContainer,
+        State,
+        Refusal,
+        ListedPodContainer,
+        Volume
+    );
     typed!(PullProgress, InspectedImage, ContainerEvent, ListedContainer);
     if let Ok(pods) = from_json::<Vec<podman::ListedPod>>(input) {
         for pod in &pods {
