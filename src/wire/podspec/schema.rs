@@ -39,7 +39,7 @@ pub(in crate::wire) fn described(kind: &'static str, fields: Vec<(&'static str, 
             (Some(Fate::Refused(why)), _) => said(nothing(), &format!("refused: {why}")),
             (Some(Fate::Meaningless(why)), _) => said(json!({}), &format!("no meaning: {why}")),
             (Some(Fate::Ignored(why)), form) => {
-                said(or_null(form.unwrap_or_default()), &format!("no effect: {why}"))
+                said(or_null(form.unwrap_or_else(|| json!({}))), &format!("no effect: {why}"))
             }
             (_, Some(form)) if required.contains(&name) => form,
             (_, Some(form)) => or_null(form),
