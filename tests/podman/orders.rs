@@ -137,11 +137,10 @@ fn a_container_that_cannot_start_is_named_and_leaves_nothing() {
     let workload = workload_with(
         "nope",
         json!({
-            "containers": [
-                container("fine", SLEEP),
-                { "name": "bad", "image": IMAGE, "command": ["/nope"],
-                  "volumeMounts": [{ "name": "conf", "mountPath": "/conf" }, { "name": "data", "mountPath": "/d" }] },
-            ],
+            "containers": [{
+                "name": "bad", "image": IMAGE, "command": ["/nope"],
+                "volumeMounts": [{ "name": "conf", "mountPath": "/conf" }, { "name": "data", "mountPath": "/d" }],
+            }],
             "volumes": [{ "name": "conf", "configMap": { "name": "cm" } }, { "name": "data", "emptyDir": {} }],
         }),
         vec![
