@@ -83,14 +83,20 @@ fn what_a_newer_image_took_the_name_of_goes_when_it_was_ours() {
     assert_eq!(world.pulled, [image("i")].into());
 }
 
-#[test]
-fn an_image_in_use_elsewhere_is_tried_again_when_something_changes_and_not_sooner() {
-    let w = with_image(&workload("w", 1), "old");
+/// A workload that ran of an image which was pulled for it isn't wanted any more.
+fn leaving(name: &str) -> World {
+    let w = with_image(&workload("w", 1), name);
     let mut world = World::new();
-    pulls(&mut world, "old", None);
+    pulls(&mut world, name, None);
     world.want(&[&w]);
     world.settle();
     world.want(&[]);
+    world
+}
+
+#[test]
+fn an_image_in_use_elsewhere_is_tried_again_when_something_changes_and_not_sooner() {
+    let mut world = leaving("old");
     world.answer(); // the pod's removal
     world.broken = Some(Failure::Workload("image is in use".into()));
     world.settle();
@@ -105,12 +111,7 @@ fn an_image_in_use_elsewhere_is_tried_again_when_something_changes_and_not_soone
 
 #[test]
 fn an_image_that_a_lost_podman_was_to_remove_goes_when_it_answers_again() {
-    let w = with_image(&workload("w", 1), "old");
-    let mut world = World::new();
-    pulls(&mut world, "old", None);
-    world.want(&[&w]);
-    world.settle();
-    world.want(&[]);
+    let mut world = leaving("old");
     while !world.orders.iter().any(|it| matches!(it.task, Task::Discard(_))) {
         world.answer();
     }
