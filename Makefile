@@ -20,7 +20,7 @@ WITH_PODMAN = --config "target.'cfg(unix)'.runner = ['$(CURDIR)/scripts/test-run
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
 .DEFAULT_GOAL = help
-.PHONY: help demo demo-edge demo-kubernetes image manuals deny release-check systemd-test systemd-device power-cuts test matrix kubernetes-test fleet simulate fuzz fuzz-coverage mutants bench check build static dist dist-test vendor install uninstall clean
+.PHONY: help demo demo-edge demo-kubernetes image manuals deny release-check systemd-test systemd-device new-user power-cuts test matrix kubernetes-test fleet simulate fuzz fuzz-coverage mutants bench check build static dist dist-test apt-repo vendor install uninstall clean
 
 help: ## Say what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -41,6 +41,9 @@ systemd-test: ## Let the unit crash, hang, reload and be upgraded under a system
 systemd-device: ## Try the package on a whole emulated device: reboot, power cut, a user's agent (DEVICE_VM=, PARTS=)
 	@scripts/systemd-device $(PARTS)
 
+new-user: ## Follow README's quick start, upgrade, go back, remove and return, on an emulated device (DEVICE_VM=, BEFORE=)
+	@scripts/new-user
+
 power-cuts: ## Cut the power of a whole emulated device ten times (DEVICE_VM=, half an hour)
 	@scripts/power-cuts
 
@@ -52,7 +55,7 @@ FUZZ         = --locked --manifest-path fuzz/Cargo.toml --target-dir target
 
 # What runs a command next to a Kubernetes API server. Without it the tests that want one run on the cluster that
 # KUBECONFIG names, but for those that end it; else they are skipped by name.
-export KUBE_SANDBOX ?= $(wildcard $(CURDIR)/../shared/tools/kube-sandbox)
+export KUBE_SANDBOX
 
 test: ## Run the whole suite, against real podman
 	scripts/install-needs test
@@ -134,9 +137,9 @@ deny: ## Look at the licences, duplicates and known weaknesses of the dependenci
 	cargo deny --locked check $(DENY)
 	cargo deny --locked --manifest-path control-plane/Cargo.toml --config $(CURDIR)/deny.toml check --allow duplicate $(DENY)
 
-manuals: ## Write the man pages of settings and manifests anew, from what the program and docs/ say
-	DWNG_WRITE_MANUALS=1 cargo test --locked --test index scenarios::manual
-	cargo test --locked --test index scenarios::manual
+manuals: ## Write the man pages of settings and manifests and the schemas of answers anew, from what the program and docs/ say
+	DWNG_WRITE_MANUALS=1 cargo test --locked --test index -- scenarios::manual the_schemas_in_the_package
+	cargo test --locked --test index -- scenarios::manual the_schemas_in_the_package
 
 release-check: ## See whether a release can be made (docs/releasing.md); changes nothing
 	packaging/release-check
@@ -161,7 +164,7 @@ image: ## Build the control plane's image, of its static binary alone (BUILDER=,
 # one of them, or several: make dist TARGETS=aarch64-unknown-linux-musl
 TARGETS ?= $(shell bash -c '. packaging/targets && echo "$${TARGETS[@]}"')
 
-dist: ## Build static binaries and Debian packages for all architectures (TARGETS=): target/dist
+dist: ## Build static binaries, Debian and rpm packages and images for all architectures (TARGETS=): target/dist
 	scripts/install-needs dist $(TARGETS)
 	packaging/dist $(TARGETS)
 
@@ -170,6 +173,11 @@ dist-test: dist ## Run what `make dist` builds (TARGETS=), under qemu, and insta
 	cargo build $(EDGE_API)
 	scripts/dist-test $(TARGETS)
 	scripts/dist-packages $(TARGETS)
+	scripts/dist-rpm $(TARGETS)
+	scripts/dist-image $(TARGETS)
+
+apt-repo: ## Make a signed apt repository of what `make dist` built (KEY=, as gpg calls it): target/apt
+	@packaging/apt-repo "$(KEY)"
 
 # The standard library's own dependencies, for `make static`.
 STD = $(wildcard $(shell rustc --print sysroot)/lib/rustlib/src/rust/library/Cargo.toml)

@@ -6,18 +6,28 @@ use std::{
     sync::Arc,
 };
 
+use serde_json::{Value, json};
+
 use crate::{
     agent::{
-        expression::{Expression, MetricIndex},
+        expression::Expression,
         legible,
         model::{
             gather::gather,
             schedule::{Backoff, Schedule},
+            update::UpdateRules,
             workload::{Desired, ListedProfile, Profile, RestartPolicy, Workload},
         },
         mounts::lone_socket,
+        view::{
+            document::document,
+            text::{duration, elsewhere, for_another_device},
+        },
     },
-    io::manifests::{Snapshot, read_once},
+    io::{
+        clock,
+        manifests::{Snapshot, read_once},
+    },
     settings::Settings,
     wire::manifest::{Problem, Severity},
 };
@@ -27,6 +37,8 @@ use crate::{
 pub struct Report {
     /// For people.
     pub text: String,
+    /// For scripts.
+    pub json: String,
     /// Whether the agent can do all that is asked for; warnings don't count.
     pub is_good: bool,
 }
@@ -40,7 +52,7 @@ pub fn check(settings: &Settings, is_strict: bool) -> Report {
     }
     let Some(dir) = &settings.manifests else {
         text.push_str("\nNo manifests: MANIFESTS is not given.\n");
-        return Report { text, is_good: true };
+        return Report { text, json: document("problems", "[]", clock::wall()), is_good: true };
     };
     let snapshot = read_once(dir, &settings.device_id, settings.unknown_fields).unwrap_or_else(|cause| {
         let file = Arc::from(dir.to_string_lossy());
@@ -52,22 +64,21 @@ pub fn check(settings: &Settings, is_strict: bool) -> Report {
     workloads(&mut text, &desired);
     let mut doubts = undefined(&desired);
     let sockets = settings.sockets();
-    doubts.extend(desired.workloads.iter().filter_map(|workload| {
-        Some(format!("workload `{}`: {}", workload.name(), lone_socket(workload, &sockets)?))
-    }));
+    doubts.extend(
+        desired
+            .workloads
+            .iter()
+            .filter_map(|workload| Some((workload.name(), lone_socket(workload, &sockets)?))),
+    );
     if !problems.is_empty() || !doubts.is_empty() {
         text.push_str("\nProblems\n");
     }
     for problem in &problems {
-        let word = match problem.severity {
-            Severity::Error => "error",
-            Severity::Warning => "warning",
-            Severity::Note => "note",
-        };
+        let word = word(problem.severity);
         line(&mut text, &format!("  {word}: {}", problem.to_string().replace('\n', "\n  ")));
     }
-    for doubt in &doubts {
-        line(&mut text, &format!("  warning: {doubt}"));
+    for (workload, doubt) in &doubts {
+        line(&mut text, &format!("  warning: workload `{workload}`: {doubt}"));
     }
     let those = |severity| problems.iter().filter(|problem| problem.severity == severity).count();
     let errors = those(Severity::Error);
@@ -83,7 +94,33 @@ pub fn check(settings: &Settings, is_strict: bool) -> Report {
     text.push('\n');
     line(&mut text, &format!("{workloads} and {profiles} from {files}: {errors_text}, {warnings_text}."));
     let is_doubtful = warnings > 0 || !desired.elsewhere.is_empty();
-    Report { text, is_good: errors == 0 && !(is_strict && is_doubtful) }
+    let json = document("problems", &listed_problems(&problems, &doubts, &desired.elsewhere), clock::wall());
+    Report { text, json, is_good: errors == 0 && !(is_strict && is_doubtful) }
+}
+
+fn word(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Error => "error",
+        Severity::Warning => "warning",
+        Severity::Note => "note",
+    }
+}
+
+/// For scripts. What is about several documents has neither file nor line.
+fn listed_problems(problems: &[Problem], doubts: &[(&str, String)], elsewhere: &[String]) -> String {
+    let listed = |severity, it: Option<&Problem>, workload: Option<&str>, text: &str| {
+        let field = it.map(|it| &*it.field).filter(|field| !field.is_empty());
+        json!({"severity": word(severity), "file": it.map(|it| &*it.file), "document": it.and_then(|it| it.document),
+            "line": it.and_then(|it| it.line), "workload": workload, "field": field, "text": text})
+    };
+    let of_documents =
+        problems.iter().map(|it| listed(it.severity, Some(it), it.workload.as_deref(), &it.message));
+    let several = doubts.iter().map(|(workload, text)| (Severity::Warning, *workload, &**text));
+    let text = for_another_device("it");
+    let others = elsewhere.iter().map(|name| (Severity::Note, &**name, &*text));
+    let of_several =
+        several.chain(others).map(|(severity, workload, text)| listed(severity, None, Some(workload), text));
+    Value::Array(of_documents.chain(of_several).collect()).to_string()
 }
 
 fn line(text: &mut String, content: &str) {
@@ -105,13 +142,28 @@ fn device(text: &mut String, id: &str, profiles: &[Profile]) {
         let names = profile.conditions.iter().map(|condition| condition.name.chars().count());
         let width = names.max().unwrap_or_default();
         for condition in &profile.conditions {
-            let shown = match Expression::compile(&condition.expression, &mut |_| MetricIndex(0)) {
-                Ok(expression) => expression.to_string(),
+            let shown = match Expression::read(&condition.expression) {
+                Ok(expression) => {
+                    let hold = condition.hold.as_secs();
+                    let hold = if hold > 0 { format!(" for {hold}s") } else { String::new() };
+                    let until = condition.until.as_ref().map(|text| format!(" until {text}"));
+                    format!("{expression}{hold}{}", until.unwrap_or_default())
+                }
                 Err(_) => "never: it can't be understood, see below".to_owned(),
             };
             line(text, &format!("    {:<width$}  {shown}", condition.name));
         }
     }
+}
+
+/// When an update may take its place.
+fn updated(rules: &UpdateRules) -> String {
+    let when = rules.when.as_ref().map(|when| format!("while `{when}`"));
+    let window =
+        rules.window.as_ref().map(|it| format!("at `{}` for {}", it.cron, duration(it.duration.as_secs())));
+    let deadline = rules.deadline.map(|limit| format!("after {} at the latest", duration(limit.as_secs())));
+    let parts: Vec<String> = when.into_iter().chain(window).chain(deadline).collect();
+    if parts.is_empty() { "while update.lock isn't held".to_owned() } else { parts.join(", ") }
 }
 
 fn workloads(text: &mut String, desired: &Desired) {
@@ -126,6 +178,11 @@ fn workloads(text: &mut String, desired: &Desired) {
         row("runs", &schedule(workload));
         for profile in &workload.profiles {
             row("while", &listed(profile));
+        }
+        let rules = workload.update.as_deref().into_iter().chain(desired.update.as_deref());
+        rules.for_each(|rules| row("updated", &updated(rules)));
+        if !workload.depends_on.is_empty() {
+            row("after", &workload.depends_on.join(", "));
         }
         let names = workload.content.config_maps.iter().filter_map(|map| map["metadata"]["name"].as_str());
         let names: Vec<&str> = names.collect();
@@ -143,8 +200,8 @@ fn workloads(text: &mut String, desired: &Desired) {
             row("registries", "with credentials");
         }
     }
-    if !desired.elsewhere.is_empty() {
-        line(text, &format!("  for other devices: {}", desired.elsewhere.join(", ")));
+    if let Some(elsewhere) = elsewhere(&desired.elsewhere) {
+        line(text, &format!("  {elsewhere}"));
     }
     if !desired.unreadable.is_empty() {
         line(text, &format!("  held back: {}", desired.unreadable.join(", ")));
@@ -153,8 +210,10 @@ fn workloads(text: &mut String, desired: &Desired) {
 
 fn schedule(workload: &Workload) -> String {
     let backoff = match &workload.schedule {
-        Schedule::Cron(cron) => return format!("at `{cron}`{}", tries(workload)),
-        Schedule::Service(backoff) => backoff,
+        Schedule::Cron(cron, _) if !workload.mends() => {
+            return format!("at `{cron}`{}", tries(workload));
+        }
+        schedule => schedule.backoff(),
     };
     let wait = match backoff {
         Backoff::Constant(wait) => format!("after {} s", wait.as_secs_f64()),
@@ -165,10 +224,20 @@ fn schedule(workload: &Workload) -> String {
             format!("after {first} s, each time × {multiplier} up to {most} s, ± {spread} %")
         }
     };
-    match workload.restart {
-        RestartPolicy::Always => format!("always; again {wait}"),
-        RestartPolicy::OnFailure => format!("until it ends well; after a failure again {wait}"),
-        RestartPolicy::Never => format!("once{}", tries(workload)),
+    let begin = match &workload.schedule {
+        Schedule::Cron(cron, _) => Some(format!("at `{cron}`")),
+        Schedule::Service(_) if workload.restart == RestartPolicy::OnFailure => {
+            Some("until it ends well".to_owned())
+        }
+        Schedule::Service(_) => None,
+    };
+    match (begin, workload.restart) {
+        (Some(begin), _) => {
+            let most = workload.retries.map_or_else(String::new, |most| format!(", {most} times at most"));
+            format!("{begin}; after a failure again {wait}{most}")
+        }
+        (None, RestartPolicy::Never) => format!("once{}", tries(workload)),
+        (None, _) => format!("always; again {wait}"),
     }
 }
 
@@ -193,7 +262,7 @@ fn listed(profile: &ListedProfile) -> String {
 }
 
 /// What workloads list and the device doesn't define: false, and always so.
-fn undefined<'a>(desired: &'a Desired) -> Vec<String> {
+fn undefined<'a>(desired: &'a Desired) -> Vec<(&'a str, String)> {
     let conditions = |profile: &'a Profile| gather(profile.conditions.iter().map(|c| c.name.as_str()));
     let defined: BTreeMap<&str, BTreeSet<&str>> =
         gather(desired.profiles.iter().map(|profile| (profile.name.as_str(), conditions(profile))));
@@ -202,12 +271,12 @@ fn undefined<'a>(desired: &'a Desired) -> Vec<String> {
         for profile in &workload.profiles {
             let name = workload.name();
             let Some(conditions) = defined.get(profile.name.as_str()) else {
-                doubts.push(format!("workload `{name}`: the device has no profile `{}`", profile.name));
+                doubts.push((name, format!("the device has no profile `{}`", profile.name)));
                 continue;
             };
             let missing = profile.conditions.iter().filter(|c| !conditions.contains(c.name.as_str()));
             doubts.extend(missing.map(|condition| {
-                format!("workload `{name}`: profile `{}` has no condition `{}`", profile.name, condition.name)
+                (name, format!("profile `{}` has no condition `{}`", profile.name, condition.name))
             }));
         }
     }

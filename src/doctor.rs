@@ -3,8 +3,9 @@
 
 mod device;
 mod findings;
-mod holder;
+mod firewall;
 mod link;
+mod podman;
 
 use std::path::Path;
 
@@ -24,7 +25,7 @@ pub fn examine(settings: &Settings) -> Findings {
         let says = "neither MANIFESTS nor SERVER is given: nothing says what to run";
         findings.bad("settings", says, "set one of them; see 'device-worker-ng --help'");
     }
-    device::clock(settings, &mut findings);
+    device::check_clock(&settings.state_dir, &mut findings);
     device::directories(settings, &mut findings);
     device::podman(settings, &status, &mut findings);
     device::control_groups(settings, &mut findings);
@@ -45,7 +46,7 @@ pub fn without_settings(unusable: &Unusable) -> Findings {
 
 /// Whether the agent answers, and how everything is.
 fn agent(runtime_dir: &Path, findings: &mut Findings) -> (bool, Value) {
-    let answer = command_socket::ask(runtime_dir, &["status".to_owned(), "--json".to_owned()]);
+    let answer = command_socket::ask_agent(runtime_dir, &["status".to_owned(), "--json".to_owned()]);
     match &answer {
         Ok((0 | 1, text)) => {
             findings.good("agent", "it runs, and answers");

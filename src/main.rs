@@ -1,29 +1,21 @@
-//! Arguments → settings → run; the only place with exit codes.
+//! Arguments → settings → run → an exit code.
 
-use std::{
-    env,
-    ffi::OsString,
-    io::{self, Write},
-    os::unix::process::CommandExt,
-    path::PathBuf,
-    process::{Command, ExitCode},
-    sync::Arc,
-    thread,
-};
+use std::{env, ffi::OsString, process::ExitCode, sync::Arc, thread};
 
 use device_worker_ng::{
     agent::legible,
-    check, doctor,
+    check, client, doctor,
     io::{
         command_socket, journal, logger,
         metrics::{self, receiver},
         persistence, signals,
         state::Store,
     },
+    reload,
     run::{self, End},
     settings::{Host, Invocation, Settings, SettingsError},
 };
-use log::{Level, LevelFilter, error, info};
+use log::{Level, LevelFilter, error};
 
 /// What `sysexits.h` calls EX_CONFIG: systemd is told not to restart after it.
 const CONFIGURATION: u8 = 78;
@@ -51,31 +43,25 @@ fn act() -> ExitCode {
     }
     match settings(&arguments) {
         Ok(Invocation::Print(text)) => {
-            print(&text);
+            client::print(&text);
             ExitCode::SUCCESS
         }
-        Ok(Invocation::Check(settings, is_strict)) => {
+        Ok(Invocation::Check(settings, is_strict, is_json)) => {
             let report = check::check(&settings, is_strict);
-            print(&report.text);
+            client::print(if is_json { &report.json } else { &report.text });
             if report.is_good { ExitCode::SUCCESS } else { ExitCode::from(CONFIGURATION) }
         }
         Ok(Invocation::Register(settings)) => {
             log_to_stderr(settings.log_level);
             finish(persistence::reconnect(&Store::new(&settings.state_dir)))
         }
-        Ok(Invocation::Ask { runtime_dir, words, fault }) => {
+        Ok(Invocation::Ask { runtime_dir, words, options, fault }) => {
             if let Some(fault) = fault {
                 complain(&format!("device-worker-ng: {fault}; the agent could not start again with that"));
             }
-            match command_socket::ask(&runtime_dir, &words) {
-                Ok((code, text)) => {
-                    print(&text);
-                    ExitCode::from(code)
-                }
-                Err(error) => {
-                    complain(&format!("device-worker-ng: {error}"));
-                    ExitCode::from(command_socket::Code::Away as u8)
-                }
+            match client::run(&runtime_dir, &words, &options) {
+                Ok(code) => ExitCode::from(code),
+                Err(error) => fail(&arguments, command_socket::ExitCode::Away as u8, &error),
             }
         }
         Ok(Invocation::Doctor(settings, is_json)) => {
@@ -83,23 +69,27 @@ fn act() -> ExitCode {
                 |unusable| doctor::without_settings(&unusable),
                 |settings| doctor::examine(&settings),
             );
-            print(&if is_json { report.json() } else { report.text() });
+            client::print(&if is_json { report.json() } else { report.text() });
             ExitCode::from(u8::from(!report.is_good()))
+        }
+        Ok(Invocation::Bundle(settings, output, is_json)) => {
+            ExitCode::from(client::bundle(&settings, &output, is_json))
         }
         Ok(Invocation::Run(settings)) => {
             log_to_stderr(settings.log_level);
             serve(&settings, &arguments)
         }
-        Err(error) => {
-            complain(&format!("device-worker-ng: {error}"));
-            ExitCode::from(CONFIGURATION)
-        }
+        Err(error) => fail(&arguments, CONFIGURATION, &error.to_string()),
     }
 }
 
-fn print(text: &str) {
-    // A reader that closes the pipe early has seen enough.
-    let _ = io::stdout().write_all(legible::page(text).as_bytes());
+/// Says why it ends with this code; as JSON, too, where a script wants that.
+fn fail(arguments: &[OsString], code: u8, why: &str) -> ExitCode {
+    if arguments.iter().any(|argument| argument == "--json") {
+        client::print_error(code, why);
+    }
+    complain(&format!("device-worker-ng: {why}"));
+    ExitCode::from(code)
 }
 
 fn settings(arguments: &[OsString]) -> Result<Invocation, SettingsError> {
@@ -107,33 +97,13 @@ fn settings(arguments: &[OsString]) -> Result<Invocation, SettingsError> {
 }
 
 fn serve(settings: &Settings, arguments: &[OsString]) -> ExitCode {
-    // Settings that turn out bad change nothing: the agent goes on with those that it has.
-    let usable = || settings_again(arguments);
+    let usable = || reload::check(arguments);
     let handover = Arc::new(metrics::Handover::of_environment());
     match run::run(settings, &usable, handover.clone()) {
         Ok(End::Terminated) => ExitCode::SUCCESS,
-        Ok(End::Reload) => again(arguments, &handover),
+        Ok(End::Reload) => finish(Err(reload::start_anew(arguments, &handover))),
         Err(error) => finish(Err(error)),
     }
-}
-
-fn settings_again(arguments: &[OsString]) -> Result<(), String> {
-    match settings(arguments) {
-        Ok(_) => Ok(()),
-        Err(error) => Err(error.to_string()),
-    }
-}
-
-/// Starts the binary anew in this process: settings are read in one way only, and running pods are adopted. A
-/// binary that was upgraded meanwhile is the one that starts.
-fn again(arguments: &[OsString], handover: &metrics::Handover) -> ExitCode {
-    let path = env::current_exe().unwrap_or_else(|_| PathBuf::from("/proc/self/exe"));
-    let path = path.to_string_lossy().trim_end_matches(" (deleted)").to_string();
-    info!("starting again to read the settings");
-    log::logger().flush();
-    let left = handover.environment().into_iter().chain([metrics::left_receivers()]);
-    let error = Command::new(&path).args(arguments).envs(left).exec();
-    finish(Err(format!("failed to start '{path}' again: {error}")))
 }
 
 fn finish(result: Result<(), String>) -> ExitCode {

@@ -1,7 +1,7 @@
-//! The loop: the only place that owns channels and starts the long-lived threads.
+//! The loop: it owns the channel of events, and starts the parts that send to it.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::VecDeque,
     path::PathBuf,
     sync::Arc,
     time::{Duration, SystemTime},
@@ -13,12 +13,14 @@ use log::{debug, error, info, warn};
 
 use crate::{
     agent::{
-        Action, Agent, Event, Setup,
+        Action, Agent, Event, FULL_LOOK, Setup,
         model::{
             deployment::{DeploymentOrder, DeploymentOutcome},
+            few::Few,
             gather::gather,
             notice::{Notice, Severity},
             order::{Failure, Order, Outcome},
+            question::Reply,
             record::Record,
             schedule::Cron,
             time::{Wake, date},
@@ -27,29 +29,32 @@ use crate::{
     },
     io::{
         clock, clock_changes, command_socket,
+        edge_api::{CallWorker, EdgeApiConfig},
         kubernetes::{self, ClusterConfig, Kubernetes},
         lock_file, logger,
         manifests::Manifests,
         metrics::{self, EndpointConfig, Handover},
         notify::Notify,
-        persistence::{self, Recorder, Stores},
+        outputs::Outputs,
+        persistence::{self, Stores},
         podman::{self, Podman},
+        presence::Presence,
         pressure::{self, Disks, Reserves},
         query::Queries,
-        server::{EdgeApiConfig, Server},
+        recorder::Recorder,
         signals,
         state::Store,
         tls::TrustedClock,
+        update_lock::UpdateLock,
     },
     settings::Settings,
 };
 
 /// Events that wait for the loop; a thread that sends one more waits too.
 const EVENTS: usize = 256;
-/// Between two full looks at an engine.
-const INTERVAL: Duration = Duration::from_secs(60);
 /// The loop looks at the clock at least this often: suspended time moves deadlines unseen.
 const LONGEST_SLEEP: Duration = Duration::from_secs(60);
+
 /// Why the loop ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
@@ -80,12 +85,13 @@ pub fn run(
     }
     let stores = Stores::new(&settings.state_dir, &settings.runtime_dir);
     let state = stores.state.clone();
-    let recorder = Recorder::start(stores.clone(), events.clone())
+    let queries = Queries::new(events.clone());
+    let recorder = Recorder::start(stores.clone(), queries.clone(), events.clone())
         .map_err(|error| failed("the recorder of state", &error))?;
     let disks = Disks::default();
     disks.add(settings.state_dir.clone());
-    let engines = Engines::new(settings, &disks, state.clone(), events.clone());
-    let mut agent = Agent::new(setup(settings, &stores, engines.present()));
+    let engines = EngineWorkers::new(settings, &disks, state.clone(), events.clone());
+    let mut agent = Agent::new(setup(settings, &stores, engines.cluster.is_some()));
     let reserves = Reserves {
         memory: settings.memory_reserve,
         disk: settings.disk_reserve,
@@ -97,59 +103,78 @@ pub fn run(
     if let Err(error) = clock_changes::start(events.clone()) {
         warn!("failed to watch the clock: {error}; that it is set is noticed within a minute");
     }
-    let endpoint = EndpointConfig {
-        listen: settings.metrics_listen.clone(),
-        directory: settings.runtime_dir.clone(),
-        ttl: settings.metrics_ttl,
-        has_page: settings.status_page,
-        handover,
-    };
-    let queries = Queries::new(events.clone());
-    let known = metrics::start(endpoint, queries.clone(), events.clone())
+    let known = metrics::start(endpoint_config(settings, handover), queries.clone(), events.clone())
         .map_err(|error| failed("the metrics endpoint", &error))?;
     agent.restore(&known);
     let server = EdgeApiConfig::of(settings, state.clone());
-    let server = server.map(|config| Server::start(config, events.clone()));
-    command_socket::start(&settings.runtime_dir, queries.clone(), events.clone())
+    let server = server.map(|config| CallWorker::start(config, events.clone()));
+    let place = command_socket::AgentPlace {
+        sockets: [settings.podman_socket.clone(), settings.rootless_podman_socket.clone()],
+        owner: crate::wire::ownership::owner(&settings.device_id, &settings.state_dir),
+        state: state.clone(),
+    };
+    command_socket::start(&settings.runtime_dir, place, queries.clone(), events.clone())
         .map_err(|error| failed("the answering of commands", &error))?;
+    let update_lock = UpdateLock::start(&settings.runtime_dir, events.clone())
+        .map_err(|error| failed("the look at the lock of updates", &error))?;
+    let presence = Presence::new(events.clone());
     if let Some(directory) = &settings.manifests {
         let device_id = settings.device_id.clone();
         Manifests::start(directory.clone(), state, device_id, settings.unknown_fields, events)
             .map_err(|error| failed("the manifest watcher", &error))?;
     }
-    let mut workers = Workers { engines, server, recorder, queries };
+    let mut workers = Workers { engines, server, recorder, queries, update_lock, presence };
     let end = events_to_actions(&mut agent, &inbox, &mut workers, reload);
     workers.recorder.end();
     Ok(end)
 }
 
+fn endpoint_config(settings: &Settings, handover: Arc<Handover>) -> EndpointConfig {
+    EndpointConfig {
+        listen: settings.metrics_listen.clone(),
+        directory: settings.runtime_dir.clone(),
+        ttl: settings.metrics_ttl,
+        has_page: settings.status_page,
+        handover,
+    }
+}
+
 /// What the agent knows before the first event.
-fn setup(settings: &Settings, stores: &Stores, engines: Vec<Engine>) -> Setup {
+fn setup(settings: &Settings, stores: &Stores, has_cluster: bool) -> Setup {
     let state = &stores.state;
     Setup {
         device_id: settings.device_id.as_str().into(),
-        engines,
-        interval: INTERVAL,
+        engines: has_cluster.then_some(Engine::Kubernetes).into_iter().collect(),
+        interval: FULL_LOOK,
         metrics_ttl: settings.metrics_ttl,
         sockets: settings.sockets(),
         default_memory: settings.limits.memory,
         finished: persistence::finished(state),
         fallbacks: persistence::fallbacks(state),
+        updates: persistence::updates(state),
+        update_lock: true,
         images: persistence::images(state),
+        stops: persistence::stops(state),
+        history: persistence::history(&stores.runtime),
+        own_metrics: persistence::own_metrics(&stores.runtime),
+        lasting: persistence::lasting(&stores.runtime),
         manifests: settings.manifests.is_some(),
         server: settings.server.as_ref().map(|_| persistence::of_server(stores, &settings.device_id)),
         not_before: TrustedClock::load(state.clone()).not_before(),
         next_slot,
+        local: clock::local,
         seed: seed(&settings.device_id),
     }
 }
 
 /// The threads that carry out actions.
 struct Workers {
-    engines: Engines,
-    server: Option<Server>,
+    engines: EngineWorkers,
+    server: Option<CallWorker>,
     recorder: Recorder,
     queries: Queries,
+    update_lock: UpdateLock,
+    presence: Presence,
 }
 
 impl Workers {
@@ -160,10 +185,13 @@ impl Workers {
             Action::Deploy(order) => return self.engines.deploy(order).map(Event::Deployed),
             Action::Call(call) => return self.server.as_ref().and_then(|server| server.submit(call)),
             Action::Tell(notice) => tell(&notice),
+            Action::Reply(asker, Reply::Done(what)) => self.recorder.reply(asker, what),
             Action::Reply(asker, reply) => self.queries.reply(asker, reply),
+            Action::AskUpdateLock => self.update_lock.look(),
+            Action::LookAt(names) => return self.presence.look(names),
             Action::Keep(record) => {
                 if record == Record::Disconnected {
-                    self.server.iter().for_each(Server::forget);
+                    self.server.iter().for_each(CallWorker::forget);
                 }
                 self.recorder.record(record);
             }
@@ -173,15 +201,19 @@ impl Workers {
 }
 
 /// The engines, each started when it is first needed.
-struct Engines {
-    configs: BTreeMap<Engine, podman::PodmanConfig>,
-    started: BTreeMap<Engine, Podman>,
+struct EngineWorkers {
+    configs: Few<Engine, podman::PodmanConfig>,
+    /// Those whose socket was there when it was looked for last.
+    present: Vec<Engine>,
+    /// When that was.
+    looked: Duration,
+    started: Few<Engine, Podman>,
     cluster: Option<ClusterConfig>,
     kubernetes: Option<Kubernetes>,
     events: Sender<Event>,
 }
 
-impl Engines {
+impl EngineWorkers {
     fn new(settings: &Settings, disks: &Disks, state: Store, events: Sender<Event>) -> Self {
         let owner = crate::wire::ownership::owner(&settings.device_id, &settings.state_dir);
         let sockets = [(false, &settings.podman_socket), (true, &settings.rootless_podman_socket)];
@@ -199,22 +231,40 @@ impl Engines {
                 } else {
                     "volumes/rootful"
                 }),
+                outputs: Outputs::new(&settings.runtime_dir),
             };
             (engine, config)
         };
         let configs = gather(sockets.map(config));
-        let place = kubernetes::place(settings.kubeconfig.as_deref(), settings.kubernetes_service.as_deref());
+        let place = kubernetes::place(settings.kubeconfig.as_deref(), settings.in_cluster_server.as_deref());
         let device_id = settings.device_id.clone();
         let cluster = place.map(|place| ClusterConfig { place, owner, device_id, state });
-        Self { configs, started: BTreeMap::new(), cluster, kubernetes: None, events }
+        Self {
+            configs,
+            present: Vec::new(),
+            looked: Duration::ZERO,
+            started: Few::default(),
+            cluster,
+            kubernetes: None,
+            events,
+        }
     }
 
-    /// Those that this device has now: there may be orphans on them. The others are looked for when a workload
-    /// wants them.
-    fn present(&self) -> Vec<Engine> {
-        let podmans = self.configs.iter().filter(|(_, config)| config.socket.exists());
-        let cluster = self.cluster.iter().map(|_| Engine::Kubernetes);
-        podmans.map(|(engine, _)| *engine).chain(cluster).collect()
+    /// A socket that came or went since this was asked last: there may be orphans on what comes. After a post it is
+    /// looked at once a second: many come, and each wants its answer at once.
+    fn socket(&mut self, is_post: bool, now: Duration) -> Option<Event> {
+        if is_post && now < self.looked + Duration::from_secs(1) {
+            return None;
+        }
+        self.looked = now;
+        let mut all = self.configs.iter().map(|(engine, config)| (*engine, config.socket.exists()));
+        let (engine, is_there) = all.find(|(engine, is_there)| self.present.contains(engine) != *is_there)?;
+        if is_there {
+            self.present.push(engine);
+        } else {
+            self.present.retain(|it| *it != engine);
+        }
+        Some(Event::Socket(engine, is_there))
     }
 
     /// Hands the order on without blocking. An outcome that comes from here comes from nowhere else.
@@ -260,9 +310,12 @@ fn events_to_actions(
     loop {
         let event = waiting.pop_front().unwrap_or(Event::Tick);
         let present = clock::now();
+        let is_post = matches!(event, Event::Metrics(_));
         let (actions, wake) = agent.decide(event, present);
         logger::keep_confidential(agent.redactor());
         waiting.extend(actions.into_iter().filter_map(|action| workers.carry_out(action)));
+        // (before outcomes are heard, so the first pod isn't started before each podman was asked for its pods)
+        waiting.extend(workers.engines.socket(is_post, present.up));
         notify.alive(agent, present.up);
         if !waiting.is_empty() {
             continue;

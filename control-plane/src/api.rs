@@ -75,6 +75,11 @@ impl Request<'_> {
         self.is_own() && (uid.is_none() || uid == device.uid.as_ref())
     }
 
+    /// Whether it comes with a certificate of the device's chain. (Where the device has none yet, the caller knows more.)
+    fn is_in_chain(&self, device: &Device) -> bool {
+        device.chain.is_none() || self.caller.is_some_and(|caller| caller.chain == device.chain)
+    }
+
     /// The batch whose bootstrap certificate it comes with.
     fn batch(&self) -> Option<&str> {
         self.caller?.batch.as_deref()
@@ -184,7 +189,7 @@ async fn enrol<S: Store>(edge: &Edge<S>, request: &Request<'_>, content: &Value)
     match stage {
         Some(Stage::Refused) => return Ok(Answer::Status(400)),
         None if content["features"].is_null() => return Ok(Answer::Dropped),
-        None => edge.store.ask(id, request.batch(), content).await?,
+        None => edge.store.enrol(id, request.batch(), content).await?,
         Some(_) => {}
     }
     Ok(Answer::Status(if stage.is_some_and(Stage::exists) { 208 } else { 200 }))
@@ -204,11 +209,15 @@ async fn register<S: Store>(
     request: &Request<'_>,
     message: &Value,
 ) -> anyhow::Result<Answer> {
-    let found = edge.store.find(request.id, request.namespace()).await?;
-    let Some(device) = found.filter(|device| device.stage.exists()) else {
-        return Ok(Answer::Status(404));
+    let Some(device) = known(edge, request).await? else { return Ok(Answer::Status(404)) };
+    let goes_on = request.is_of(&device) && request.is_in_chain(&device);
+    let begins = match device.stage {
+        Stage::Approved => true,
+        // The answer to an earlier registration may be lost.
+        Stage::Registered => request.is_own() || request.is_from(BOOTSTRAP_NAME),
+        _ => false,
     };
-    if device.stage != Stage::Approved && !request.is_of(&device) {
+    if !goes_on && !begins {
         return Ok(Answer::Status(500));
     }
     let (content, hardware) = (&message["content"], &message["content"]["hardware"]);
@@ -217,14 +226,19 @@ async fn register<S: Store>(
         return Ok(Answer::Status(500));
     }
     let csr = content["certificate_request"].as_str().unwrap_or_default();
-    let signed = match edge.authority.sign(csr, &device, edge.certificate_seconds.load(Relaxed)) {
+    let (of, life) = (request.caller.filter(|_| goes_on), edge.certificate_seconds.load(Relaxed));
+    // Of a chain that was used only its own certificates can say more, and its first key: no one else has that.
+    let is_late = |chain: &Option<String>| !goes_on && device.is_used && *chain != device.chain;
+    let signed = match edge.authority.sign(csr, &device, of, life) {
+        Ok(signed) if is_late(&signed.chain) => return Ok(Answer::Status(500)),
         Ok(signed) => signed,
+        Err(_) if is_late(&None) => return Ok(Answer::Status(500)),
         Err(error) => {
             edge.journal.say(&format!("{}: {error:#}", request.id));
             return Ok(Answer::Status(400));
         }
     };
-    if let Err(refusal) = edge.store.register(&device, &signed, hardware).await {
+    if let Err(refusal) = edge.store.register(&device, &signed, goes_on, hardware).await {
         edge.journal.say(&format!("{}: {refusal}", request.id));
         return Ok(Answer::Status(500));
     }
@@ -266,19 +280,44 @@ async fn heartbeat<S: Store>(
     if !content.is_object() {
         return Ok(Answer::Status(400));
     }
-    let Some(device) = own_device(edge, request).await? else { return Ok(Answer::Status(404)) };
+    let device = match own_device(edge, request).await? {
+        Ok(device) => device,
+        Err(status) => return Ok(Answer::Status(status)),
+    };
     edge.store.heartbeat(&device, content).await?;
     Ok(Answer::Status(200))
 }
 
-/// The device that asks, if its certificate is of the one that now has its name.
-async fn own_device<S: Store>(edge: &Edge<S>, request: &Request<'_>) -> anyhow::Result<Option<Device>> {
-    let found = edge.store.find(request.id, request.namespace()).await?;
-    Ok(found.filter(|device| device.stage.exists() && request.is_of(device)))
+/// The device that the URL names, if it was let in.
+async fn known<S: Store>(edge: &Edge<S>, request: &Request<'_>) -> anyhow::Result<Option<Device>> {
+    let mut found = edge.store.find(request.id, request.namespace()).await?;
+    // It may have registered a moment ago, at another replica.
+    let is_old = |it: &Device| it.stage == Stage::Approved || !request.is_in_chain(it);
+    if let Some(device) = found.as_ref().filter(|it| request.is_of(it) && is_old(it)) {
+        found = edge.store.find_anew(device).await?;
+    }
+    Ok(found.filter(|device| device.stage.exists()))
+}
+
+/// The device that asks, if its certificate is of the one that now has its name, and of its chain; or what to answer.
+async fn own_device<S: Store>(edge: &Edge<S>, request: &Request<'_>) -> anyhow::Result<Result<Device, u16>> {
+    let Some(device) = known(edge, request).await?.filter(|device| request.is_of(device)) else {
+        return Ok(Err(404));
+    };
+    if !request.is_in_chain(&device) {
+        return Ok(Err(403));
+    }
+    if device.stage == Stage::Registered && !device.is_used {
+        edge.store.use_chain(&device).await?;
+    }
+    Ok(Ok(device))
 }
 
 async fn configuration<S: Store>(edge: &Edge<S>, request: &Request<'_>) -> anyhow::Result<Answer> {
-    let Some(device) = own_device(edge, request).await? else { return Ok(Answer::Status(404)) };
+    let device = match own_device(edge, request).await? {
+        Ok(device) => device,
+        Err(status) => return Ok(Answer::Status(status)),
+    };
     let mut message = envelope_of("data", edge.store.configuration(&device).await?);
     message["directive"] = "device".into();
     Ok(Answer::Json(200, message))
@@ -286,10 +325,11 @@ async fn configuration<S: Store>(edge: &Edge<S>, request: &Request<'_>) -> anyho
 
 async fn control<S: Store>(edge: &Edge<S>, request: &Request<'_>) -> anyhow::Result<Answer> {
     match own_device(edge, request).await? {
-        Some(device) if device.stage != Stage::Leaving => return Ok(Answer::Status(200)),
-        Some(device) => edge.store.dismiss(&device).await?,
+        Ok(device) if device.stage != Stage::Leaving => return Ok(Answer::Status(200)),
+        Ok(device) => edge.store.dismiss(&device).await?,
         // one that it doesn't know is to it one that was unregistered
-        None => {}
+        Err(404) => {}
+        Err(status) => return Ok(Answer::Status(status)),
     }
     Ok(Answer::Json(200, envelope_of("command", json!({"arguments": null, "command": "disconnect"}))))
 }

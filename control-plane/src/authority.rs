@@ -7,6 +7,7 @@ use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
     KeyPair, KeyUsagePurpose, SanType, SerialNumber, SubjectPublicKeyInfo,
 };
+use ring::digest::{SHA256, digest};
 use sec1::{EcParameters, EcPrivateKey, LineEnding, der::EncodePem, pkcs8::PrivateKeyInfo};
 use time::{Duration, OffsetDateTime};
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -23,6 +24,8 @@ use crate::store::{Device, Signed};
 
 /// Before the device's uid in a certificate.
 const UID: &str = "urn:uuid:";
+/// Before the chain of certificates to which it belongs.
+const CHAIN: &str = "urn:flotta:chain:";
 /// Before the name of a batch of devices in the bootstrap certificate that they share.
 const BATCH: &str = "urn:flotta:batch:";
 
@@ -47,6 +50,8 @@ pub(crate) struct Caller {
     pub(crate) batch: Option<String>,
     /// Of the device that it was signed for: another one may have the same name later.
     pub(crate) uid: Option<String>,
+    /// The first one of its chain.
+    pub(crate) chain: Option<String>,
     validity: (i64, i64),
 }
 
@@ -101,6 +106,11 @@ impl Authority {
         Ok(Self { issuer, trusted })
     }
 
+    /// Tells this CA from a former one: hexadecimal, of its certificate.
+    pub(crate) fn id(&self) -> String {
+        hexadecimal(&digest(&SHA256, &self.trusted[0]).as_ref()[..8])
+    }
+
     /// Its key, PEM.
     pub(crate) fn key(&self) -> String {
         self.issuer.key().serialize_pem()
@@ -130,11 +140,18 @@ impl Authority {
         Ok((params.signed_by(&key, &self.issuer)?.pem(), sec1(&key.serialize_der())?))
     }
 
-    /// A certificate for whom the URL names; what the request says of its subject doesn't count.
+    /// A certificate for whom the URL names; what the request says of its subject doesn't count. It goes on with the
+    /// chain of the certificate `of`, or begins one that is called as its key: the same request, the same chain.
     ///
     /// # Errors
     /// The request can't be read, isn't ECDSA, or isn't signed by its own key.
-    pub(crate) fn sign(&self, request: &str, device: &Device, seconds: i64) -> Result<Signed> {
+    pub(crate) fn sign(
+        &self,
+        request: &str,
+        device: &Device,
+        of: Option<&Caller>,
+        seconds: i64,
+    ) -> Result<Signed> {
         let (_, pem) = parse_x509_pem(request.as_bytes()).context("the request isn't PEM")?;
         let (_, request) =
             X509CertificationRequest::from_der(&pem.contents).context("the request isn't one")?;
@@ -145,14 +162,20 @@ impl Authority {
         let mut params = parameters(&names, seconds);
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
-        if let Some(uid) = &device.uid {
-            params.subject_alt_names = vec![SanType::URI(format!("{UID}{uid}").try_into()?)];
+        let chain = match of {
+            Some(caller) => caller.chain.clone(),
+            None => Some(hexadecimal(digest(&SHA256, key.raw).as_ref())),
+        };
+        for (prefix, name) in [(UID, &device.uid), (CHAIN, &chain)] {
+            if let Some(name) = name {
+                params.subject_alt_names.push(SanType::URI(format!("{prefix}{name}").try_into()?));
+            }
         }
         let serial = *Uuid::new_v4().as_bytes();
         params.serial_number = Some(SerialNumber::from_slice(&serial));
         let ends = params.not_after;
         let pem = params.signed_by(&SubjectPublicKeyInfo::from_der(key.raw)?, &self.issuer)?.pem();
-        Ok(Signed { pem, serial: serial.iter().map(|byte| format!("{byte:02x}")).collect(), ends })
+        Ok(Signed { pem, serial: hexadecimal(&serial), chain, ends, ca: self.id() })
     }
 
     /// A fresh certificate for the server itself. As the real one's, its serial is its CA's.
@@ -216,9 +239,14 @@ impl Authority {
             namespace: unit.map(str::to_owned),
             batch: said(BATCH),
             uid: said(UID),
+            chain: said(CHAIN),
             validity: (theirs.validity().not_before.timestamp(), theirs.validity().not_after.timestamp()),
         })
     }
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// An address, or a name.
@@ -285,6 +313,7 @@ mod tests {
         let device = parse_x509_pem(device.as_bytes()).unwrap().1.contents;
         let both = Authority::new(&(new_pem.clone() + &old_pem), &new.key()).unwrap();
         assert!(both.judge(&device).is_some());
+        assert!(both.id() == new.id() && both.id() != old.id());
         let signed = both.bootstrap(None).unwrap().0;
         let signed = parse_x509_pem(signed.as_bytes()).unwrap().1.contents;
         assert!(new.judge(&signed).is_some() && old.judge(&signed).is_none());

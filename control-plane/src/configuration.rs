@@ -126,6 +126,7 @@ fn configuration(spec: &Value, period: i64) -> Value {
     let mut profiles = Value::from(items(profiles));
     leave_out_empty_texts(&mut profiles);
     all.keep("profiles", profiles);
+    all.keep_given("update", &spec["update"]);
     all.into()
 }
 
@@ -144,7 +145,8 @@ fn workload(
     all.put("configmaps", shuffled(config_maps(resources, &pod)?));
     all.put("cron", spec["cron"].clone());
     all.put("data", spec["data"].clone());
-    all.put("imageRegistries", registries(resources, &spec["imageRegistries"])?);
+    all.put("dependsOn", items(&spec["dependsOn"]));
+    all.put("imageRegistries", registries(resources, spec)?);
     all.put("kind", spec["type"].clone());
     all.put("labels", podman(&metadata["labels"]));
     all.put("log_collection", spec["logCollection"].clone());
@@ -154,6 +156,7 @@ fn workload(
     all.put("retry", retry(&spec["retry"]));
     all.put("rootless", spec["rootless"].clone());
     all.put("specification", yaml::write(&pod));
+    all.keep_given("update", &spec["update"]);
     Ok(all.into())
 }
 
@@ -210,9 +213,12 @@ fn retry(spec: &Value) -> Value {
 
 /// The content of the docker configuration in the Secret.
 fn registries(resources: &impl Resources, spec: &Value) -> Result<Value> {
-    let Some(name) = spec["secretRef"]["name"].as_str() else { return Ok(Value::Null) };
+    let Some((name, is_optional)) = registry_secret(spec) else { return Ok(Value::Null) };
     let secret = resources.secret(name);
-    let secret = secret.as_deref().unwrap_or(&Value::Null);
+    let secret = match secret.as_deref() {
+        None if is_optional => return Ok(Value::Null),
+        secret => secret.unwrap_or(&Value::Null),
+    };
     let key = ".dockerconfigjson";
     let text = match (&secret["stringData"][key], &secret["data"][key]) {
         (Value::String(text), _) => text.clone(),
@@ -222,6 +228,15 @@ fn registries(resources: &impl Resources, spec: &Value) -> Result<Value> {
         _ => bail!("the Secret '{name}' with {key}, for a registry, is missing"),
     };
     Ok(json!({"authFile": text}))
+}
+
+/// The Secret with the credentials. One that the pod names, as on a cluster, may be missing: the device says so.
+fn registry_secret(spec: &Value) -> Option<(&str, bool)> {
+    if let Some(name) = spec["imageRegistries"]["secretRef"]["name"].as_str() {
+        return Some((name, false));
+    }
+    let name = spec["pod"]["spec"]["imagePullSecrets"][0]["name"].as_str()?;
+    (spec["type"] != "k8s").then_some((name, true))
 }
 
 fn config_map_names(pod: &Value) -> BTreeMap<String, bool> {
@@ -271,8 +286,8 @@ pub(crate) fn named(workload: &Value) -> Vec<(&'static str, String)> {
     let pod = &workload["spec"]["pod"]["spec"];
     let maps = config_map_names(pod).into_keys().map(|name| ("ConfigMap", name));
     let secrets = secret_names(pod).into_keys().map(|name| ("Secret", name));
-    let registry = workload["spec"]["imageRegistries"]["secretRef"]["name"].as_str();
-    maps.chain(secrets).chain(registry.map(|name| ("Secret", name.to_owned()))).collect()
+    let registry = registry_secret(&workload["spec"]);
+    maps.chain(secrets).chain(registry.map(|(name, _)| ("Secret", name.to_owned()))).collect()
 }
 
 /// Those that containers and volumes name.
@@ -348,6 +363,13 @@ struct Fields(Map<String, Value>);
 impl Fields {
     fn new() -> Self {
         Self(Map::new())
+    }
+
+    /// One that is empty says something, too.
+    fn keep_given(&mut self, key: &str, value: &Value) {
+        if !value.is_null() {
+            self.keep(key, value.clone());
+        }
     }
 
     fn put(&mut self, key: &str, value: impl Into<Value>) {

@@ -6,13 +6,17 @@ use std::{
     time::Duration,
 };
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit, oneshot};
 
-use crate::allowance::Allowance;
+use crate::{allowance::Allowance, authority::BOOTSTRAP_NAME};
 
 /// For who connects and says nothing.
 pub(crate) const HANDSHAKE: Duration = Duration::from_secs(10);
-/// For who began a request, until it is here.
+/// For who begins a request, until its headers are here.
+pub(crate) const HEAD: Duration = Duration::from_secs(10);
+/// From a request's first byte to its answer's last one, all told.
+pub(crate) const EXCHANGE: Duration = Duration::from_secs(120);
+/// For a body, until it is here.
 pub(crate) const REQUEST: Duration = Duration::from_secs(30);
 /// For who says nothing between two requests. (Devices talk every minute, or as often as they are told.)
 pub(crate) const IDLE: Duration = Duration::from_secs(300);
@@ -29,6 +33,10 @@ const HANDSHAKES: usize = 2048;
 const STRANGERS: usize = 64;
 /// All bodies that are being read, in KiB.
 const BODIES: usize = 64 << 10;
+/// Of these, those of devices that aren't registered yet: anyone may have their certificate.
+const NEW_BODIES: usize = 16 << 10;
+/// Bodies of one device that are being read: it says one thing at a time.
+const BODIES_EACH: usize = 4;
 /// A device may ask so often at once, and then once in so many seconds.
 const REQUESTS: (f64, f64) = (200.0, 0.02);
 
@@ -40,8 +48,37 @@ pub(crate) struct Limits {
     handshakes: Mutex<VecDeque<oneshot::Sender<()>>>,
     connections: Arc<Semaphore>,
     strangers: Arc<Semaphore>,
+    bodies: Semaphore,
+    new_bodies: Semaphore,
+    requests: Mutex<HashMap<String, Requests>>,
+}
+
+/// Of one device.
+struct Requests {
+    allowance: Allowance,
     bodies: Arc<Semaphore>,
-    requests: Mutex<HashMap<String, Allowance>>,
+}
+
+/// Room for a body; it grows with the body.
+pub(crate) struct Room<'a> {
+    of: &'a Semaphore,
+    taken: Option<SemaphorePermit<'a>>,
+    bytes: usize,
+    _turn: Option<OwnedSemaphorePermit>,
+}
+
+impl Room<'_> {
+    /// Waits until there is room for so many more.
+    pub(crate) async fn grow(&mut self, bytes: usize) {
+        let before = self.bytes >> 10;
+        self.bytes += bytes;
+        let kib = u32::try_from((self.bytes >> 10) - before).unwrap_or(u32::MAX);
+        let Ok(more) = self.of.acquire_many(kib).await else { return };
+        match &mut self.taken {
+            Some(taken) => taken.merge(more),
+            None => self.taken = Some(more),
+        }
+    }
 }
 
 impl Limits {
@@ -50,7 +87,8 @@ impl Limits {
             handshakes: Mutex::default(),
             connections: Arc::new(Semaphore::new(connections)),
             strangers: Arc::new(Semaphore::new(STRANGERS)),
-            bodies: Arc::new(Semaphore::new(BODIES)),
+            bodies: Semaphore::new(BODIES - NEW_BODIES),
+            new_bodies: Semaphore::new(NEW_BODIES),
             requests: Mutex::default(),
         }
     }
@@ -77,23 +115,35 @@ impl Limits {
         Arc::clone(of).try_acquire_owned().ok()
     }
 
-    /// Room for a body, waiting for it; nothing is waited for that is small.
-    pub(crate) async fn body(&self, length: Option<u64>) -> Option<OwnedSemaphorePermit> {
-        let length = length.map_or(BODY, |length| usize::try_from(length).unwrap_or(BODY));
-        let kib = u32::try_from(length.min(BODY) >> 10).unwrap_or(u32::MAX);
-        Arc::clone(&self.bodies).acquire_many_owned(kib).await.ok()
+    /// Room for a body of this device, unless it says too much at once. What is small needs none.
+    pub(crate) fn body(&self, name: &str) -> Option<Room<'_>> {
+        let (of, turn) = match name {
+            BOOTSTRAP_NAME => (&self.new_bodies, None),
+            _ => (&self.bodies, Some(self.of(name, |it| Arc::clone(&it.bodies)).try_acquire_owned().ok()?)),
+        };
+        Some(Room { of, taken: None, bytes: 0, _turn: turn })
     }
 
     /// Whether this device may ask once more. All that aren't registered have one name: that one isn't counted.
     pub(crate) fn request(&self, name: &str) -> bool {
+        self.of(name, |it| it.allowance.take())
+    }
+
+    fn of<T>(&self, name: &str, use_it: impl FnOnce(&mut Requests) -> T) -> T {
         let mut all = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
-        all.entry(name.to_owned()).or_insert_with(|| Allowance::new(REQUESTS.0, REQUESTS.1)).take()
+        let fresh = || Requests {
+            allowance: Allowance::new(REQUESTS.0, REQUESTS.1),
+            bodies: Arc::new(Semaphore::new(BODIES_EACH)),
+        };
+        use_it(all.entry(name.to_owned()).or_insert_with(fresh))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{HANDSHAKES, Limits};
+    use futures_util::FutureExt;
+
+    use super::{BODIES_EACH, BODY, BOOTSTRAP_NAME, HANDSHAKES, Limits, NEW_BODIES};
 
     #[test]
     fn the_oldest_handshake_makes_room_and_one_that_is_done_needs_not() {
@@ -114,5 +164,27 @@ mod tests {
         let taken = (0..1000).filter(|_| limits.request("one")).count();
         assert!((200..300).contains(&taken), "{taken}");
         assert!(limits.request("two"));
+    }
+
+    #[tokio::test]
+    async fn slow_bodies_of_one_device_or_of_strangers_leave_room_for_those_of_others() {
+        let limits = Limits::new(1);
+        let mut slow: Vec<_> = (0..BODIES_EACH).map(|_| limits.body("one").unwrap()).collect();
+        assert!(limits.body("one").is_none(), "it says too much at once");
+        for room in &mut slow {
+            room.grow(BODY / 2).await;
+            room.grow(BODY / 2).await;
+        }
+        let mut new = Vec::new();
+        for _ in 0..NEW_BODIES / (BODY >> 10) {
+            new.push(limits.body(BOOTSTRAP_NAME).unwrap());
+            new.last_mut().unwrap().grow(BODY).await;
+        }
+        let full = limits.body(BOOTSTRAP_NAME).unwrap().grow(1024).now_or_never();
+        assert!(full.is_none(), "strangers have no more room");
+        limits.body(BOOTSTRAP_NAME).unwrap().grow(1023).await;
+        limits.body("two").unwrap().grow(BODY).await;
+        slow.pop();
+        limits.body("one").unwrap().grow(BODY).await;
     }
 }

@@ -13,6 +13,7 @@ mod configuration;
 mod directory;
 mod edge;
 mod faults;
+mod http;
 mod journal;
 mod kubernetes;
 mod limits;
@@ -217,7 +218,12 @@ async fn run(serve: Serve) -> Result<()> {
         result = controlled => result,
         result = measure(measured, metrics, String::new) => result,
         () = directory::control::terminal(Arc::clone(&edge)) => Ok(()),
-        () = interrupted() => Ok(()),
+        () = async {
+            interrupted().await;
+            edge.drains.send_replace(true);
+            // Who says it again doesn't want to wait for what is under way.
+            interrupted().await;
+        } => Ok(()),
     };
     directory::control::close(&edge);
     // The terminal's reader is a thread that can't be interrupted: don't wait for it.

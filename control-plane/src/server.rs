@@ -4,25 +4,22 @@ use std::{
     convert::Infallible,
     io,
     net::SocketAddr,
-    pin::pin,
     sync::{Arc, atomic::Ordering::Relaxed},
     time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, bail};
-use bytes::Bytes;
-use http_body_util::{BodyExt, Full, LengthLimitError, Limited, combinators::BoxBody};
+use bytes::{Bytes, BytesMut};
+use http_body_util::{BodyExt, Full, combinators::BoxBody};
 use hyper::{
     Response,
     body::{Body as _, Incoming},
     header::{CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER},
     http::request::Parts,
+    server::conn::http2,
     service::service_fn,
 };
-use hyper_util::{
-    rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::conn::auto,
-};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use serde_json::Value;
 use time::OffsetDateTime;
 use tokio::{
@@ -37,6 +34,7 @@ use crate::{
     authority::{BOOTSTRAP_NAME, Caller},
     edge::{Door, Edge},
     faults::{Call, Fault, Trouble},
+    http::{self, Times},
     journal::Entry,
     limits, misbehave,
     socket::{Ending, Socket},
@@ -141,38 +139,44 @@ async fn connection<S: Store>(
     let evicted = edge.limits.handshake();
     let accepting = TlsAcceptor::from(config).accept(Socket::new(stream, ending.clone()));
     let handshake = Box::pin(timeout(limits::HANDSHAKE, accepting));
-    let tls = tokio::select! {
+    // (on the heap: what serves it would have room for it in each of its states)
+    let tls = Box::new(tokio::select! {
         done = handshake => done.context("no handshake in time")?.context("the handshake failed")?,
         Ok(()) = evicted => bail!("there are too many handshakes at once"),
         _ = door.changed() => return Ok(()),
-    };
+    });
     let certificates = tls.get_ref().1.peer_certificates();
     let caller = certificates.and_then(|chain| edge.authority.judge(chain.first()?)).map(Arc::new);
     let Some(_place) = edge.limits.connection(caller.is_none()) else {
         bail!("there are too many connections")
     };
     let idle = if caller.is_some() { limits::IDLE } else { limits::IDLE_STRANGER };
-    let service = service_fn(|request| {
+    let answer = |request| {
         let (edge, ending, caller) = (Arc::clone(edge), ending.clone(), caller.clone());
-        // (boxed: a connection waits most of the time, and is small meanwhile)
-        Box::pin(async move { handle(&edge, &ending, number, caller.as_deref(), request).await })
-    });
-    let mut http = auto::Builder::new(TokioExecutor::new());
-    http.http1().timer(TokioTimer::new()).header_read_timeout(idle).max_buf_size(64 << 10);
-    http.http2()
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(limits::STREAMS)
-        .keep_alive_interval(idle)
-        .max_header_list_size(64 << 10);
-    let mut served = pin!(http.serve_connection(TokioIo::new(tls), service));
+        async move { handle(&edge, &ending, number, caller.as_deref(), request).await }
+    };
     let mut drains = edge.drains.subscribe();
+    let is_http2 = tls.get_ref().1.alpn_protocol() == Some(b"h2");
     let done = async {
-        tokio::select! {
+        if !is_http2 {
+            // (a stall, or an answer byte by byte, takes as long as it is told to)
+            let exchange = if edge.may_misbehave { Duration::MAX } else { limits::EXCHANGE };
             // A device that goes away in mid-sentence is nothing to talk about.
+            let _ = http::serve(tls, answer, Times { idle, exchange }, drains).await;
+            return;
+        }
+        let mut http = http2::Builder::new(TokioExecutor::new());
+        http.timer(TokioTimer::new())
+            .max_concurrent_streams(limits::STREAMS)
+            .keep_alive_interval(idle)
+            .max_header_list_size(64 << 10);
+        let service = service_fn(|request| Box::pin(answer(request)));
+        let mut served = Box::pin(http.serve_connection(TokioIo::new(tls), service));
+        tokio::select! {
             _ = served.as_mut() => return,
             _ = drains.wait_for(|drains| *drains) => served.as_mut().graceful_shutdown(),
         }
-        let _ = served.as_mut().await;
+        let _ = served.await;
     };
     tokio::select! {
         () = done => {}
@@ -183,21 +187,28 @@ async fn connection<S: Store>(
 }
 
 /// The whole body, or what to answer instead.
-async fn read<S>(edge: &Edge<S>, body: Incoming) -> Result<Bytes, u16> {
-    let length = body.size_hint().exact();
-    if length.is_some_and(|length| length > limits::BODY as u64) {
+async fn read<S>(edge: &Edge<S>, name: &str, mut body: Incoming) -> Result<Bytes, u16> {
+    let is_huge = |length: usize| length > limits::BODY;
+    if body.size_hint().exact().is_some_and(|length| usize::try_from(length).map_or(true, is_huge)) {
         return Err(413);
     }
-    let reading = async {
-        let _room = edge.limits.body(length).await;
-        Limited::new(body, limits::BODY).collect().await
-    };
-    match timeout(limits::REQUEST, reading).await {
-        Ok(Ok(read)) => Ok(read.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(413),
-        Ok(Err(_)) => Err(400),
-        Err(_) => Err(408),
+    if body.is_end_stream() {
+        return Ok(Bytes::new());
     }
+    let Some(mut room) = edge.limits.body(name) else { return Err(429) };
+    let reading = async {
+        let mut all = BytesMut::new();
+        while let Some(frame) = body.frame().await {
+            let Ok(data) = frame.map_err(|_| 400_u16)?.into_data() else { continue };
+            if is_huge(all.len() + data.len()) {
+                return Err(413);
+            }
+            room.grow(data.len()).await;
+            all.extend_from_slice(&data);
+        }
+        Ok(all.freeze())
+    };
+    timeout(limits::REQUEST, reading).await.unwrap_or(Err(408))
 }
 
 /// What to answer before anything is read: who is a stranger, or asks too often.
@@ -243,7 +254,7 @@ async fn handle<S: Store>(
     let (parts, body) = request.into_parts();
     let body = match turned_away(edge, caller) {
         Some(status) => Err(status),
-        None => read(edge, body).await,
+        None => read(edge, caller.map_or("", |caller| &caller.name), body).await,
     };
     let body = match body {
         Ok(body) => body,

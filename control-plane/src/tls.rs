@@ -28,6 +28,8 @@ pub(crate) fn configuration(
         .with_protocol_versions(&[&TLS13])?
         .with_client_cert_verifier(verifier)
         .with_single_cert(vec![certificate], key)?;
+    // Devices keep their connections, and another replica couldn't take up what this one began.
+    config.send_tls13_tickets = 0;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(Arc::new(config))
 }

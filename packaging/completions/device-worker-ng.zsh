@@ -18,11 +18,20 @@ _device_worker_ng() {
   commands=(
     'status:the device, its link, workloads, profiles and metrics'
     'describe:all that is known of a workload'
+    'logs:what the containers of a workload printed'
+    'top:what workloads use of memory and processor'
     'explain:why a workload runs or does not'
+    'history:what happened of late'
     'metrics:the posted values'
     'eval:what an expression is now'
     'doctor:look for what is wrong, and say what to do'
+    'support-bundle:write what helps people elsewhere, without Secrets'
     'restart:start a workload anew'
+    'stop:stop a workload until start'
+    'start:let a stopped workload run again'
+    'run:give a cron workload a run now'
+    'update:what an update of a workload waits for'
+    'rollback:let a workload return to what ran before'
     'register:let an unregistered device ask to be let in again'
   )
   _arguments -C \
@@ -30,7 +39,16 @@ _device_worker_ng() {
     '--check[print what settings and manifests mean]' \
     '--strict[let --check fail for warnings, too]' \
     '--check-settings[only look whether the settings can be used]' \
+    '--watch[status: again whenever it changes]' \
+    '(-f --follow)'{-f,--follow}'[logs: go on with what comes]' \
+    '--previous[logs: of the run before the present one]' \
+    '--since[logs: not older than that]:age, like 10m:' \
+    '--tail[logs: the last lines only]:lines:' \
+    '--container[logs: of this container only]:container:' \
+    '--output[support-bundle: the archive to write]:file:_files' \
     '--json[a command answers in JSON]' \
+    '--until-changed[stop: ends with another content]' \
+    '--now[update: let it go ahead]' \
     '--log-level[how much to log]:level:(error warn info debug trace)' \
     '--server[the URL of the edge API]:URL:' \
     '--ca-root[PEM file of its CA]:file:_files' \
@@ -45,7 +63,7 @@ _device_worker_ng() {
     command) _describe -t commands command commands ;;
     argument)
       case $line[1] in
-        describe | explain | restart) _device_worker_ng_workloads ;;
+        describe | logs | top | explain | history | restart | stop | start | run | rollback | update) _device_worker_ng_workloads ;;
         eval) _message expression ;;
       esac ;;
   esac

@@ -1,7 +1,8 @@
 //! Which workloads are to be advanced: those that something happened to, and those whose time has come.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    cmp::Reverse,
+    collections::{BTreeSet, BinaryHeap, HashMap, binary_heap::PeekMut},
     sync::Arc,
     time::Duration,
 };
@@ -11,21 +12,21 @@ use super::model::time::Wake;
 /// By the workload's name.
 #[derive(Debug, Default)]
 pub(super) struct Agenda {
-    /// Something happened to them.
-    due: BTreeSet<Arc<str>>,
+    /// Something happened to them; perhaps more than once. It keeps its memory.
+    due: BinaryHeap<Reverse<Arc<str>>>,
     deadlines: BTreeSet<(Duration, Arc<str>)>,
-    deadline_of: BTreeMap<Arc<str>, Duration>,
+    deadline_of: HashMap<Arc<str>, Duration>,
 }
 
 impl Agenda {
     /// Something happened to this workload.
     pub(super) fn add(&mut self, name: Arc<str>) {
-        self.due.insert(name);
+        self.due.push(Reverse(name));
     }
 
     /// Something happened to all of these.
-    pub(super) fn extend(&mut self, names: impl IntoIterator<Item = Arc<str>>) {
-        self.due.extend(names);
+    pub(super) fn add_all(&mut self, names: impl IntoIterator<Item = Arc<str>>) {
+        self.due.extend(names.into_iter().map(Reverse));
     }
 
     /// Adds those whose time has come. Answers whether any is to be advanced.
@@ -35,14 +36,18 @@ impl Agenda {
             && let Some((_, name)) = self.deadlines.pop_first()
         {
             self.deadline_of.remove(&name);
-            self.due.insert(name);
+            self.due.push(Reverse(name));
         }
         !self.due.is_empty()
     }
 
     /// The next to be advanced.
     pub(super) fn next(&mut self) -> Option<Arc<str>> {
-        self.due.pop_first()
+        let Reverse(name) = self.due.pop()?;
+        while let Some(again) = self.due.peek_mut().filter(|again| again.0 == name) {
+            PeekMut::pop(again);
+        }
+        Some(name)
     }
 
     /// This workload was advanced, and wants to be again at this time.

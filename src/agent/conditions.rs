@@ -3,26 +3,34 @@
 //! A metric leads to the conditions that mention it, so that a post costs what it touches and nothing else.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashMap},
     error, fmt, mem,
     sync::Arc,
     time::Duration,
 };
 
+use lasting::Lasting;
+
 use super::{
-    expression::{Expression, ExpressionError, MetricIndex},
+    expression::{Expression, ExpressionError, MetricIndex, NIL},
     model::{
-        event::Sample,
+        event::{MAX_NAMES, Sample},
+        lasting::LastingState,
         time::Wake,
         workload::{self, Profile},
     },
 };
 
+mod devices;
+mod hardware;
+mod hours;
+mod known;
+pub(super) mod lasting;
+mod memory;
+pub(super) mod own;
 #[cfg(test)]
 mod tests;
-
-/// How many metrics are kept that no condition mentions. The endpoint refuses more names than this.
-pub(super) const MAX_METRICS: usize = 4096;
+mod times;
 
 /// Names a condition until the next [`Conditions::define`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -39,8 +47,8 @@ impl ConditionId {
 pub(super) struct Conditions {
     /// How old a value may get; without it, any age.
     pub(super) ttl: Option<Duration>,
-    /// Every metric that has a value or that a condition mentions.
-    pub(super) metrics: BTreeMap<Arc<str>, Metric>,
+    /// Every metric that has a value or that a condition mentions; hashed, since each post looks one up.
+    pub(super) metrics: HashMap<Arc<str>, Metric>,
     /// With a time to live: when each value was posted, oldest first.
     pub(super) ages: BTreeSet<(Duration, Arc<str>)>,
     /// By index, and only for what conditions mention: the value, NaN for nil.
@@ -52,6 +60,20 @@ pub(super) struct Conditions {
     pub(super) ids: BTreeMap<Arc<str>, BTreeMap<Arc<str>, ConditionId>>,
     /// Waiting to be asked again, each once; kept for its memory.
     pub(super) touched: Vec<ConditionId>,
+    /// The workloads that conditions ask for, and by which names.
+    workloads: HashMap<Arc<str>, own::Asked>,
+    /// What is to be kept has changed.
+    has_news: bool,
+    /// Of the device's time, if a condition asks for it.
+    hours: Option<hours::Hours>,
+    /// Of the device's hardware, what conditions ask for.
+    hardware: hardware::Hardware,
+    /// When conditions are to be asked again although no metric changes.
+    timers: BTreeSet<(Duration, ConditionId)>,
+    /// What conditions remember that aren't defined now.
+    remembered: Vec<LastingState>,
+    /// What they remember has changed.
+    has_lasting_news: bool,
     #[cfg(test)]
     pub(super) evaluations: usize,
 }
@@ -75,6 +97,8 @@ pub(super) struct Condition {
     pub name: Arc<str>,
     /// Its expression; with an error it never holds.
     pub expression: Result<Expression, ExpressionError>,
+    /// What else makes it true, and no more.
+    pub(super) lasting: Option<Box<Lasting>>,
     /// Whether it holds now.
     pub holds: bool,
     pub(super) is_touched: bool,
@@ -91,8 +115,10 @@ impl Conditions {
     ///
     /// What can't be used is told: a condition whose expression doesn't parse never holds, and of two with the
     /// same name the first counts.
-    pub(super) fn define(&mut self, profiles: &[Profile], now: Duration) -> Vec<ConditionError> {
+    pub(super) fn define(&mut self, profiles: &[Profile], now: Duration) -> Vec<DefinitionError> {
         self.expire(now, &mut Vec::new());
+        self.remembered = self.all_remembered();
+        self.timers.clear();
         self.metrics.retain(|_, metric| {
             metric.index = None;
             !metric.value.is_nan()
@@ -106,38 +132,53 @@ impl Conditions {
         for profile in profiles {
             let profile_name: Arc<str> = profile.name.as_str().into();
             if self.ids.contains_key(&profile_name) {
-                errors.push(ConditionError::Profile(profile_name));
+                errors.push(DefinitionError::Profile(profile_name));
                 continue;
             }
             let mut ids = BTreeMap::new();
-            for workload::Condition { name, expression } in &profile.conditions {
-                let name: Arc<str> = name.as_str().into();
+            for condition in &profile.conditions {
+                let name: Arc<str> = condition.name.as_str().into();
                 if ids.contains_key(&name) {
-                    errors.push(ConditionError::Name(profile_name.clone(), name));
+                    errors.push(DefinitionError::Name(profile_name.clone(), name));
                     continue;
                 }
-                let id = self.add(profile_name.clone(), name.clone(), expression);
+                let id = self.add(profile_name.clone(), name.clone(), condition, now);
                 if let Err(error) = &self.conditions[id.index()].expression {
                     let names = (profile_name.clone(), name.clone());
-                    errors.push(ConditionError::Expression(names.0, names.1, error.clone()));
+                    errors.push(DefinitionError::Expression(names.0, names.1, error.clone()));
                 }
                 ids.insert(name, id);
             }
             self.ids.insert(profile_name, ids);
         }
+        self.find_workloads();
+        self.find_hardware(now);
         errors
     }
 
-    fn add(&mut self, profile: Arc<str>, name: Arc<str>, expression: &str) -> ConditionId {
-        let expression = Expression::compile(expression, &mut |metric| {
-            index_of(&mut self.metrics, &mut self.values, &mut self.mentions, metric)
+    fn add(
+        &mut self,
+        profile: Arc<str>,
+        name: Arc<str>,
+        condition: &workload::Condition,
+        now: Duration,
+    ) -> ConditionId {
+        let index =
+            &mut |metric: &str| index_of(&mut self.metrics, &mut self.values, &mut self.mentions, metric);
+        let mut expression = Expression::compile(&condition.expression, index);
+        let lasting = Lasting::new(condition, index).unwrap_or_else(|error| {
+            expression = Err(error);
+            None
         });
         let id = ConditionId(u32::try_from(self.conditions.len()).unwrap_or(u32::MAX));
-        for MetricIndex(index) in expression.iter().flat_map(Expression::metrics) {
+        let until = lasting.iter().filter_map(|it| it.until.as_ref());
+        for MetricIndex(index) in expression.iter().chain(until).flat_map(Expression::metrics) {
             self.mentions[*index as usize].push(id);
         }
-        self.conditions.push(Condition { profile, name, expression, holds: false, is_touched: false });
-        self.evaluate(id);
+        let is_touched = false;
+        self.conditions.push(Condition { profile, name, expression, lasting, holds: false, is_touched });
+        self.go_on(id);
+        self.evaluate(id, now);
         id
     }
 
@@ -145,22 +186,29 @@ impl Conditions {
     /// other way round. Only conditions that mention a metric whose value changed are looked at, once each.
     pub(super) fn set(&mut self, samples: &[Sample], now: Duration, changed: &mut Vec<ConditionId>) {
         for sample in samples {
-            self.put(&sample.name, sample.value.unwrap_or(f64::NAN), now);
+            self.put(&sample.name, sample.value.unwrap_or(NIL), now);
         }
-        self.evaluate_touched(changed);
+        self.evaluate_touched(now, changed);
     }
 
-    /// Makes metrics nil that are too old by now; pushes like [`set`](Self::set).
+    /// Makes metrics nil that are too old by now, and conditions true whose expressions were for long enough; pushes
+    /// like [`set`](Self::set).
     pub(super) fn expire(&mut self, now: Duration, changed: &mut Vec<ConditionId>) {
-        while matches!(self.next_expiry(), Wake::At(at) if at <= now) {
+        while matches!(self.next_end(), Wake::At(at) if at <= now) {
             let Some((_, name)) = self.ages.pop_first() else { break };
-            self.put(&name, f64::NAN, now);
+            self.put(&name, NIL, now);
         }
-        self.evaluate_touched(changed);
+        self.wake(now);
+        self.evaluate_touched(now, changed);
     }
 
     /// When [`expire`](Self::expire) has something to do next.
     pub(super) fn next_expiry(&self) -> Wake {
+        self.timers.first().map_or(Wake::Never, |(at, _)| Wake::At(*at)).earlier(self.next_end())
+    }
+
+    /// When the next metric is too old.
+    fn next_end(&self) -> Wake {
         match (self.ttl, self.ages.first()) {
             (Some(ttl), Some((posted, _))) => Wake::At(posted.saturating_add(ttl)),
             _ => Wake::Never,
@@ -172,6 +220,11 @@ impl Conditions {
         self.ids.get(profile)?.get(condition).copied()
     }
 
+    /// What the condition compares; none: it can't be read.
+    pub(super) fn expression(&self, id: ConditionId) -> Option<&Expression> {
+        self.conditions.get(id.index())?.expression.as_ref().ok()
+    }
+
     /// Whether the condition holds.
     pub(super) fn holds(&self, id: ConditionId) -> bool {
         self.conditions.get(id.index()).is_some_and(|condition| condition.holds)
@@ -179,20 +232,31 @@ impl Conditions {
 
     /// Stores a value, and touches the conditions that it may change.
     fn put(&mut self, name: &str, value: f64, now: Duration) {
-        let (name, mut metric) = match self.metrics.get_key_value(name) {
-            Some((name, metric)) => (name.clone(), *metric),
-            // what is mentioned has its place already, so strangers can't take it away
-            None if value.is_nan() || self.metrics.len() >= MAX_METRICS + self.values.len() => return,
-            None => (name.into(), Metric { value: f64::NAN, posted: now, index: None }),
-        };
-        if self.ttl.is_some() {
+        let ages = self.ttl.is_some() && !own::is_own(name);
+        if let (true, Some((name, metric))) = (ages, self.metrics.get_key_value(name)) {
             self.ages.remove(&(metric.posted, name.clone()));
             if !value.is_nan() {
                 self.ages.insert((now, name.clone()));
             }
         }
-        let is_new = value != metric.value && !(value.is_nan() && metric.value.is_nan());
-        if let (true, Some(MetricIndex(index))) = (is_new, metric.index) {
+        let Some(metric) = self.metrics.get_mut(name) else {
+            // what is mentioned has its place already, so strangers can't take it away
+            if !value.is_nan() && self.metrics.len() < MAX_NAMES + self.values.len() {
+                let name: Arc<str> = name.into();
+                self.ages.extend(ages.then(|| (now, name.clone())));
+                self.metrics.insert(name, Metric { value, posted: now, index: None });
+            }
+            return;
+        };
+        let before = mem::replace(&mut metric.value, value);
+        metric.posted = now;
+        let Some(MetricIndex(index)) = metric.index else {
+            if value.is_nan() {
+                self.metrics.remove(name);
+            }
+            return;
+        };
+        if !is_same(value, before) {
             self.values[index as usize] = value;
             for id in &self.mentions[index as usize] {
                 let condition = &mut self.conditions[id.index()];
@@ -201,18 +265,12 @@ impl Conditions {
                 }
             }
         }
-        if value.is_nan() && metric.index.is_none() {
-            self.metrics.remove(&name);
-        } else {
-            (metric.value, metric.posted) = (value, now);
-            self.metrics.insert(name, metric);
-        }
     }
 
-    fn evaluate_touched(&mut self, changed: &mut Vec<ConditionId>) {
+    fn evaluate_touched(&mut self, now: Duration, changed: &mut Vec<ConditionId>) {
         let mut touched = mem::take(&mut self.touched);
         for id in touched.drain(..) {
-            if self.evaluate(id) {
+            if self.evaluate(id, now) {
                 changed.push(id);
             }
         }
@@ -220,24 +278,30 @@ impl Conditions {
     }
 
     /// Says whether it holds now and didn't, or the other way round.
-    fn evaluate(&mut self, id: ConditionId) -> bool {
+    fn evaluate(&mut self, id: ConditionId, now: Duration) -> bool {
         #[cfg(test)]
         (self.evaluations += 1);
         let condition = &mut self.conditions[id.index()];
         condition.is_touched = false;
-        let holds = condition.expression.as_ref().is_ok_and(|expression| expression.holds(&self.values));
-        mem::replace(&mut condition.holds, holds) != holds
+        let is_true = condition.expression.as_ref().is_ok_and(|expression| expression.holds(&self.values));
+        let holds = if condition.lasting.is_some() { self.judge(id, is_true, now) } else { is_true };
+        mem::replace(&mut self.conditions[id.index()].holds, holds) != holds
     }
+}
+
+/// Whether two values are the same, nil too.
+fn is_same(one: f64, other: f64) -> bool {
+    one == other || one.is_nan() && other.is_nan()
 }
 
 /// Where conditions find the metric; a new place if none mentioned it before.
 fn index_of(
-    metrics: &mut BTreeMap<Arc<str>, Metric>,
+    metrics: &mut HashMap<Arc<str>, Metric>,
     values: &mut Vec<f64>,
     mentions: &mut Vec<Vec<ConditionId>>,
     name: &str,
 ) -> MetricIndex {
-    let unset = Metric { value: f64::NAN, posted: Duration::ZERO, index: None };
+    let unset = Metric { value: NIL, posted: Duration::ZERO, index: None };
     let metric = metrics.entry(name.into()).or_insert(unset);
     *metric.index.get_or_insert_with(|| {
         values.push(metric.value);
@@ -248,7 +312,7 @@ fn index_of(
 
 /// What can't be used of a definition. Names the profile and, but for the first, the condition.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum ConditionError {
+pub(super) enum DefinitionError {
     /// There is another profile of this name before it.
     Profile(Arc<str>),
     /// There is another condition of this name before it.
@@ -257,7 +321,7 @@ pub(super) enum ConditionError {
     Expression(Arc<str>, Arc<str>, ExpressionError),
 }
 
-impl fmt::Display for ConditionError {
+impl fmt::Display for DefinitionError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Profile(profile) => {
@@ -276,4 +340,4 @@ impl fmt::Display for ConditionError {
     }
 }
 
-impl error::Error for ConditionError {}
+impl error::Error for DefinitionError {}

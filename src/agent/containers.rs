@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 use super::model::{
     notice::Reason,
     order::{ContainerState, Pod, Ticket},
+    report::ContainerFailure,
     schedule::Backoff,
     time::{Now, Wake},
 };
@@ -43,6 +44,8 @@ enum Next {
     /// To end it, at this time since boot.
     End(Duration),
     Ending(Ticket),
+    /// It was ended, and what became of the pod is not known yet.
+    Ended,
     /// To start it, at this time since boot.
     Start(Duration),
     Starting(Ticket),
@@ -107,18 +110,32 @@ impl Containers {
         self.of(name).is_some_and(|it| it.refused)
     }
 
+    /// Whether it is to be started again after this end, or is being started.
+    pub(super) fn is_to_start(&self, name: &str, ended: SystemTime) -> bool {
+        self.of(name).is_some_and(|it| match it.next {
+            Next::Start(_) => it.ended == Some(ended),
+            Next::Starting(_) => true, // its outcome tells
+            _ => false,
+        })
+    }
+
     /// Whether it is to be ended, or is being ended.
     pub(super) fn is_ending(&self, name: &str) -> bool {
         self.of(name).is_some_and(|it| matches!(it.next, Next::End(_) | Next::Ending(_)))
     }
 
+    /// Whether one ran when the pod was looked at last.
+    pub(super) fn any_runs(&self) -> bool {
+        self.running > 0
+    }
+
     /// Whether one is being started.
-    pub(super) fn is_starting(&self) -> bool {
+    pub(super) fn any_starts(&self) -> bool {
         self.ailing.iter().any(|it| matches!(it.next, Next::Starting(_)))
     }
 
     /// Whether none ever ended that is missed.
-    pub(super) fn is_fresh(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.ailing.is_empty()
     }
 
@@ -137,6 +154,17 @@ impl Containers {
         Some((reason, causes))
     }
 
+    /// Those that failed, for people.
+    pub(super) fn shown(&self) -> Vec<ContainerFailure> {
+        let failed = self.ailing.iter().filter(|it| it.failures > 0);
+        let shown = |it: &Ailing| ContainerFailure {
+            container: it.name.clone(),
+            failures: it.failures,
+            cause: it.why.1.clone(),
+        };
+        failed.map(shown).collect()
+    }
+
     /// When the next of them is started, since boot.
     pub(super) fn next_start(&self) -> Option<Duration> {
         let start = |it: &Ailing| if let Next::Start(at) = it.next { Some(at) } else { None };
@@ -151,10 +179,14 @@ impl Containers {
             self.running += usize::from(runs);
             let Some(it) = self.ailing.iter_mut().find(|it| it.name == container.name) else { continue };
             match it.next {
-                Next::Start(_) | Next::Nothing if runs => {
+                Next::Start(_) | Next::Nothing | Next::Ended if runs => {
                     (it.next, it.unhealthy, it.refused) = (Next::Nothing, false, false);
                 }
-                Next::End(_) if !runs => it.next = Next::Nothing,
+                Next::End(_) | Next::Ended if !runs => it.next = Next::Nothing,
+                // it ran anew, however briefly
+                Next::Nothing if it.ended.is_some() && container.state.ended() != it.ended => {
+                    it.unhealthy = false;
+                }
                 _ => {}
             }
         }
@@ -186,7 +218,7 @@ impl Containers {
         }
         // what was started, as podman said, and has not run since, is waited for from now
         let from = if at.is_none() || it.ended == at { now } else { since };
-        if ran >= Backoff::CAP {
+        if Backoff::forgives(ran) {
             it.failures = 0;
         }
         let until = from + backoff.delay(it.failures, random);
@@ -209,7 +241,7 @@ impl Containers {
     /// One thing that is due, and when to ask again. One at a time is started; `holds`: none is.
     pub(super) fn due(&self, now: Duration, holds: bool) -> (Option<Due>, Wake) {
         let mut wake = Wake::Never;
-        let may_start = !holds && !self.is_starting();
+        let may_start = !holds && !self.any_starts();
         for it in &self.ailing {
             let (at, due) = match (it.next, it.ended) {
                 (Next::End(at), _) => (at, Due::End(it.name.clone())),
@@ -233,15 +265,17 @@ impl Containers {
         self.entry(name).next = next;
     }
 
-    /// Whether this was one of these orders, which is over now.
-    pub(super) fn over(&mut self, ticket: Ticket) -> Option<Ordered> {
+    /// Whose order of these has ended, if it was one.
+    pub(super) fn order_ended(&mut self, ticket: Ticket) -> Option<Ordered> {
         let is_its = |it: &&mut Ailing| [Next::Ending(ticket), Next::Starting(ticket)].contains(&it.next);
         let it = self.ailing.iter_mut().find(is_its)?;
         let name = it.name.clone();
-        Some(match std::mem::replace(&mut it.next, Next::Nothing) {
-            Next::Ending(_) => Ordered::End(name),
-            _ => Ordered::Start(name),
-        })
+        if let Next::Ending(_) = it.next {
+            it.next = Next::Ended;
+            return Some(Ordered::End(name));
+        }
+        it.next = Next::Nothing;
+        Some(Ordered::Start(name))
     }
 
     /// It is to be ended, or started, at this time all the same.
@@ -279,8 +313,34 @@ impl Containers {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::agent::model::order::Container;
 
     const S: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn one_that_was_unhealthy_and_ran_anew_is_judged_by_its_own_end() {
+        let pod = |at: u64| {
+            let at = SystemTime::UNIX_EPOCH + Duration::from_secs(at);
+            let state = ContainerState::Exited { code: 0, at, ran: Duration::ZERO };
+            let container = Container { name: "a".into(), state, out_of_memory: None, healthcheck: None };
+            Pod { containers: vec![container], ..Pod::default() }
+        };
+        let mut containers = Containers::default();
+        containers.sicken("a", "its probe failed", S);
+        containers.ordered(&Due::End("a".into()), Ticket(1));
+        containers.order_ended(Ticket(1));
+        containers.seen(&pod(5));
+        assert!(containers.is_unhealthy("a"), "it was ended for that");
+        let at = pod(5).ended();
+        let missed = Missed { container: "a".into(), cause: "it ended".into(), at, ran: S };
+        containers.missed(missed, &Backoff::Constant(S), 6 * S, 5 * S, 0.0);
+        containers.ordered(&Due::Start("a".into(), at.unwrap()), Ticket(2));
+        containers.order_ended(Ticket(2));
+        containers.seen(&pod(5));
+        assert!(containers.is_unhealthy("a"), "it did not run");
+        containers.seen(&pod(7));
+        assert!(!containers.is_unhealthy("a"));
+    }
 
     #[test]
     fn what_was_to_be_started_and_has_ended_well_meanwhile_waits_for_nothing() {

@@ -8,27 +8,33 @@ use std::{
 
 use super::{
     engines::Engines,
-    images::Images,
     model::{
         deployment::{DeploymentOrder, DeploymentTask},
         event::{Action, Setup},
-        fallback::{Fallback, Fallbacks},
+        fallback::{Failed, Fallback, Fallbacks, Replaced},
         notice::{Notice, Reason},
         order::{Failure, Order, Task, Ticket},
         question::{Asker, Reply},
         random::Random,
         record::Record,
         run::{Finished, Run},
-        schedule::NextSlot,
+        schedule::{LocalTime, NextSlot},
         time::Now,
         workload::{Engine, Workload, WorkloadId},
     },
+    stops::Stopped,
+    unused_images::Images,
+    update_lock::UpdateLock,
+    waiting::Waiting,
+    wrong_clock,
 };
 
 /// The orders given and the actions to give.
 #[derive(Debug)]
 pub(super) struct Context {
     pub(super) actions: Vec<Action>,
+    /// They follow what is to be kept: who is told that something is done can rely on it.
+    replies: Vec<Action>,
     pub(super) last: Ticket,
     /// Whose orders are under way.
     pub(super) open: BTreeMap<Ticket, Arc<str>>,
@@ -37,13 +43,20 @@ pub(super) struct Context {
     pub(super) images: Images,
     pub(super) fallbacks: Fallbacks,
     pub(super) fallbacks_changed: bool,
+    /// What is to be kept of what ran before.
+    replaced: Replaced,
+    pub(super) stops: Stopped,
+    pub(super) waiting: Waiting,
+    pub(super) update_lock: UpdateLock,
     /// Not all that is to run is known: a pod of ours that seems to belong to nothing may be wanted.
     pub(super) partial: bool,
     /// The device is short of something: nothing new is pulled or started.
     pub(super) short: bool,
     pub(super) device_id: Arc<str>,
     pub(super) next_slot: NextSlot,
-    /// Before that the wall clock is wrong.
+    pub(super) local: LocalTime,
+    /// Before that the wall clock is wrong: as known at the start, since a clock that is set back while the agent runs
+    /// is no broken one.
     pub(super) not_before: SystemTime,
     pub(super) random: Random,
 }
@@ -52,6 +65,7 @@ impl Context {
     pub(super) fn new(setup: &mut Setup) -> Self {
         Self {
             actions: Vec::new(),
+            replies: Vec::new(),
             last: Ticket::default(),
             open: BTreeMap::new(),
             finished: std::mem::take(&mut setup.finished),
@@ -59,10 +73,15 @@ impl Context {
             images: Images::new(std::mem::take(&mut setup.images)),
             fallbacks: std::mem::take(&mut setup.fallbacks),
             fallbacks_changed: false,
+            replaced: Replaced::new(),
+            stops: Stopped::new(std::mem::take(&mut setup.stops)),
+            waiting: Waiting::new(std::mem::take(&mut setup.updates)),
+            update_lock: UpdateLock::new(setup.update_lock),
             partial: false,
             short: false,
             device_id: setup.device_id.clone(),
             next_slot: setup.next_slot,
+            local: setup.local,
             not_before: setup.not_before,
             random: Random::new(setup.seed),
         }
@@ -70,27 +89,73 @@ impl Context {
 
     /// How far the wall clock is behind what it must show at least, if it is.
     pub(super) fn clock_behind(&self, now: Now) -> Option<Duration> {
-        self.not_before.duration_since(now.utc).ok().filter(|behind| !behind.is_zero())
+        wrong_clock::behind(self.not_before, now.utc)
+    }
+
+    /// Whether what nothing asks for may go: all that is to run is known, or this process `dismissed` it. What could not
+    /// be understood this time stays.
+    pub(super) fn lets_go(&self, is_unreadable: bool, dismissed: bool) -> bool {
+        !is_unreadable && (dismissed || !self.partial)
     }
 
     /// What else has finished, or came up once, is wanted no more.
     pub(super) fn forget_all_but(&mut self, wanted: Vec<&Arc<Workload>>) {
         let before = (self.finished.len(), self.fallbacks.len());
         self.finished.retain(|id, _| wanted.iter().any(|it| it.id == *id));
-        self.fallbacks.retain(|name, _| wanted.iter().any(|it| it.name() == &**name));
+        self.fallbacks.retain(|name, _| {
+            let is_wanted = wanted.iter().any(|it| it.name() == &**name);
+            if !is_wanted {
+                self.replaced.push((name.clone(), None));
+            }
+            is_wanted
+        });
         self.finished_changed |= self.finished.len() != before.0;
         self.fallbacks_changed |= self.fallbacks.len() != before.1;
     }
 
     /// This content has come up: the workload of this name returns to it, until another has.
     pub(super) fn came_up(&mut self, name: &Arc<str>, content: &Arc<Workload>) {
-        if self.fallbacks.get(name).is_none_or(|it| it.good.id != content.id) {
-            self.fall_back(name, Fallback { good: content.clone(), failed: None });
+        self.waiting.is_over(name, &content.id);
+        match self.fallbacks.get(name) {
+            Some(it) if it.good.id == content.id || it.is_given_up(&content.id) => return,
+            Some(it) => self.replaced.push((name.clone(), Some(it.good.clone()))),
+            None => {}
         }
+        self.fall_back(name, Fallback { good: content.clone(), failed: None });
+    }
+
+    /// A person gives this content up: from now on the workload returns to what ran before, which is what came up last,
+    /// or, if that is this, what came up before.
+    ///
+    /// # Errors
+    /// Why that can't be.
+    pub(super) fn give_up(
+        &mut self,
+        wanted: &Workload,
+        before: Option<Arc<Workload>>,
+    ) -> Result<Arc<Workload>, &'static str> {
+        let name = Arc::from(wanted.name());
+        if self.waiting.waits(&name) {
+            return Err("an update of it waits, and what runs is what ran before that");
+        }
+        let good = match self.fallbacks.get(&name) {
+            Some(Fallback { failed: Some(_), .. }) => {
+                return Err("its newest content is taken back already, and isn't tried until it changes");
+            }
+            Some(it) if it.good.id != wanted.id => Some(it.good.clone()),
+            _ => before.filter(|it| it.id != wanted.id && it.name() == wanted.name()),
+        };
+        let good = good.ok_or("nothing else ran before, as far as is known")?;
+        let failed = Some(Failed { id: wanted.id.clone(), cause: String::new(), by_hand: true });
+        self.fall_back(&name, Fallback { good: good.clone(), failed });
+        Ok(good)
     }
 
     /// What the workload of this name returns to from now on.
     pub(super) fn fall_back(&mut self, name: &Arc<str>, to: Fallback) {
+        if let Some(failed) = &to.failed {
+            self.waiting.is_over(name, &failed.id);
+        }
         if self.fallbacks.get(name) != Some(&to) {
             self.fallbacks.insert(name.clone(), to);
             self.fallbacks_changed = true;
@@ -99,19 +164,65 @@ impl Context {
     }
 
     /// Whether there is something else to return to, should this content of the workload not come up.
-    pub(super) fn is_on_trial(&self, content: &Workload) -> bool {
+    pub(super) fn can_be_taken_back(&self, content: &Workload) -> bool {
         self.fallbacks.get(content.name()).is_some_and(|it| it.good.id != content.id)
     }
 
-    /// Asks for what has changed to be kept over a reboot.
+    /// This content waits to be let through, and that one runs meanwhile. Answers whether that is news, which is told.
+    pub(super) fn update_waits(
+        &mut self,
+        name: &Arc<str>,
+        to: &WorkloadId,
+        runs: Option<&Arc<Workload>>,
+        now: Now,
+    ) -> bool {
+        let is_right = self.clock_behind(now).is_none();
+        let is_news = self.waiting.wait(name, to, runs, now, is_right);
+        if is_news {
+            let message = format!("workload '{name}': an update waits until it is allowed");
+            self.tell(Notice::info(Reason::UpdateWaits, message));
+        }
+        is_news
+    }
+
+    /// How long the update of this workload has waited.
+    pub(super) fn waited(&mut self, name: &str, now: Now) -> Duration {
+        let is_right = self.clock_behind(now).is_none();
+        self.waiting.look(name, now, is_right)
+    }
+
+    /// The one that waited is let through.
+    pub(super) fn update_goes_ahead(&mut self, name: &str, why: &str) {
+        let message = format!("workload '{name}': its update goes ahead: {why}");
+        self.tell(Notice::info(Reason::UpdateAllowed, message));
+        self.images.look(); // no pod of what is replaced need be there to go
+    }
+
+    /// Whether no program holds updates back; if that isn't known it will be told.
+    pub(super) fn is_unlocked(&mut self) -> bool {
+        if self.update_lock == UpdateLock::Unknown {
+            self.update_lock = UpdateLock::Asked;
+            self.actions.push(Action::AskUpdateLock);
+        }
+        matches!(self.update_lock, UpdateLock::Missing | UpdateLock::Free)
+    }
+
+    /// Asks for what has changed to be kept over a reboot, and replies.
     pub(super) fn keep(&mut self) {
         if std::mem::take(&mut self.finished_changed) {
             self.actions.push(Action::Keep(Record::Finished(self.finished.clone())));
         }
+        if !self.replaced.is_empty() {
+            // first: should nothing more be written, what came up last is still what ran before
+            self.actions.push(Action::Keep(Record::Replaced(std::mem::take(&mut self.replaced))));
+        }
         if std::mem::take(&mut self.fallbacks_changed) {
             self.actions.push(Action::Keep(Record::Fallbacks(self.fallbacks.clone())));
         }
+        self.actions.extend(self.stops.changed().map(Record::Stops).map(Action::Keep));
+        self.actions.extend(self.waiting.changed().map(Record::Updates).map(Action::Keep));
         self.actions.extend(self.images.changed().map(Record::Images).map(Action::Keep));
+        self.actions.append(&mut self.replies);
     }
 
     pub(super) fn order(&mut self, engine: Engine, task: Task) -> Ticket {
@@ -136,7 +247,7 @@ impl Context {
     }
 
     pub(super) fn reply(&mut self, asker: Asker, reply: Reply) {
-        self.actions.push(Action::Reply(asker, reply));
+        self.replies.push(Action::Reply(asker, reply));
     }
 }
 
@@ -169,7 +280,7 @@ impl Turn<'_> {
     }
 
     /// The engine has told all that it has.
-    pub(super) fn answers(&mut self, engine: Engine) {
+    pub(super) fn answered(&mut self, engine: Engine) {
         self.context.images.answered();
         if self.engines.answered(engine, self.now.up) {
             self.tell(Notice::info(Reason::EngineBack, format!("{engine} answers again")));
@@ -191,11 +302,11 @@ impl Turn<'_> {
         }
     }
 
-    pub(super) fn finished(&mut self, id: &WorkloadId, run: Run) {
+    pub(super) fn remember_run(&mut self, id: &WorkloadId, run: Run) {
         self.context.finished_changed |= self.context.finished.insert(id.clone(), run) != Some(run);
     }
 
-    pub(super) fn forget(&mut self, id: &WorkloadId) {
+    pub(super) fn forget_run(&mut self, id: &WorkloadId) {
         self.context.finished_changed |= self.context.finished.remove(id).is_some();
     }
 

@@ -74,9 +74,14 @@ impl CronRuns {
         self.due = true;
     }
 
+    /// The run that was to be tried again may not run any more.
+    pub(super) fn lapse(&mut self) {
+        self.due = false;
+    }
+
     /// The run has begun, or has failed to.
     pub(super) fn used(&mut self) {
-        self.due = false;
+        (self.due, self.next) = (false, None); // a slot that comes while it goes on is gone
     }
 }
 

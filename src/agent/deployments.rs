@@ -12,19 +12,24 @@
 //! Apply, once it is available.
 
 use super::{
-    context::Turn,
+    context::{Context, Turn},
+    engines::Engines,
     flapping::Flapping,
+    gates::Permit,
+    held_deployments::held_back,
     model::{
         call::WorkloadStatus,
         deployment::{Deployment, DeploymentFact, DeploymentTask, Rollout, Watched},
         gather::gather,
         notice::{Notice, Reason},
         order::{Failure, Ticket},
-        phase::Phase,
+        report::State,
         schedule::{Backoff, Schedule},
         time::Wake,
         workload::{Engine, Workload},
     },
+    not_allowed::NotAllowed,
+    profiles::Allowance,
     terminating::REMOVE_AGAIN,
 };
 use std::{
@@ -66,6 +71,8 @@ pub(super) struct Managed {
     pub(super) delete_after: Duration,
     pub(super) flapping: Flapping,
     pub(super) may_run: bool,
+    /// Something that it depends on isn't ready: it isn't applied anew.
+    pub(super) waits: bool,
     /// It has been available since it was last changed.
     pub(super) came_up: bool,
     /// When it was last changed, or first seen.
@@ -97,7 +104,7 @@ impl Deployments {
             Watched::Lost => return None,
             Watched::Seen(seen) => {
                 let name: Arc<str> = Arc::from(&*seen.name);
-                self.all.entry(name.clone()).or_default().see(*seen);
+                self.all.entry(name.clone()).or_default().take_in(*seen);
                 name
             }
             Watched::Gone(gone) => {
@@ -120,30 +127,24 @@ impl Deployments {
         self.all.get(name)?.wanted.as_ref()
     }
 
-    pub(super) fn names(&self) -> impl Iterator<Item = Arc<str>> + '_ {
-        self.all.keys().cloned()
-    }
-
     /// The server's word for how a wanted one is.
     pub(super) fn status(&self, name: &str) -> Option<WorkloadStatus> {
         self.all.get(name).filter(|it| it.wanted.is_some()).map(|it| it.status)
+    }
+
+    /// Whether a wanted one is available.
+    pub(super) fn is_ready(&self, name: &str) -> bool {
+        self.status(name) == Some(WorkloadStatus::Running)
     }
 
     pub(super) fn statuses(&self) -> impl Iterator<Item = WorkloadStatus> + '_ {
         self.all.values().filter(|it| it.wanted.is_some()).map(|it| it.status)
     }
 
-    pub(super) fn phases(&self) -> impl Iterator<Item = (&str, Phase)> {
-        let wanted = self.all.iter().filter(|(_, it)| it.wanted.is_some());
-        wanted.map(|(name, it)| {
-            let phase = match it.status {
-                WorkloadStatus::Running => Phase::Running,
-                WorkloadStatus::Deploying => Phase::Unknown,
-                WorkloadStatus::Crashed => Phase::Waiting { until: it.apply_after },
-                WorkloadStatus::Stopped | WorkloadStatus::Exited => Phase::Inactive,
-            };
-            (&**name, phase)
-        })
+    /// How each is, in a word.
+    pub(super) fn states(&self, context: &Context, engines: &Engines) -> impl Iterator<Item = State> {
+        let is_heard = engines.ready(Engine::Kubernetes);
+        self.all.iter().map(move |(name, managed)| managed.state(name, context, is_heard))
     }
 
     /// The configuration asks for these from now on. Answers whether there are any.
@@ -170,7 +171,7 @@ impl Deployments {
             managed.found.retain(|old| found.iter().any(|it| it.uid == old.uid));
         }
         for it in found {
-            self.all.entry(Arc::from(&*it.name)).or_default().see(it);
+            self.all.entry(Arc::from(&*it.name)).or_default().take_in(it);
         }
     }
 
@@ -189,11 +190,12 @@ impl Deployments {
     }
 
     /// Does all that can be done now for a workload, and says when it wants to be asked again.
-    pub(super) fn advance(&mut self, name: &Arc<str>, is_open: bool, turn: &mut Turn<'_>) -> Wake {
+    pub(super) fn advance(&mut self, name: &Arc<str>, allowance: Allowance, turn: &mut Turn<'_>) -> Wake {
         let Some(managed) = self.all.get_mut(name) else { return Wake::Never };
-        let mut wake = managed.allow(name, is_open, turn);
+        managed.waits = !allowance.starts;
+        let mut wake = managed.allow(name, allowance.runs, turn);
         if managed.under_way.is_none() && turn.ready(Engine::Kubernetes) {
-            wake = wake.earlier(managed.act(name, self.unreadable.contains(name), turn));
+            wake = wake.earlier(managed.act(name, self.unreadable.contains(name), allowance.update, turn));
         }
         wake = wake.earlier(managed.judge(name, turn));
         if managed.wanted.is_none() && managed.found.is_empty() && managed.under_way.is_none() {
@@ -221,7 +223,7 @@ impl Managed {
     }
 
     /// Takes in how a Deployment is, unless something newer is known.
-    fn see(&mut self, seen: Deployment) {
+    fn take_in(&mut self, seen: Deployment) {
         match self.found.iter_mut().find(|it| it.namespace == seen.namespace) {
             Some(known) if known.uid == seen.uid && known.version > seen.version => {}
             Some(known) => *known = seen,
@@ -235,12 +237,31 @@ impl Managed {
         self.found.iter().find(|it| it.namespace == *place)
     }
 
+    /// How it is, in a word. `is_heard`: the cluster answers.
+    pub(super) fn state(&self, name: &str, context: &Context, is_heard: bool) -> State {
+        match self.status {
+            _ if self.wanted.is_none() => State::Leaving,
+            _ if !is_heard => State::Unknown,
+            WorkloadStatus::Running => State::Running,
+            WorkloadStatus::Deploying if context.waiting.waits(name) => State::Running,
+            WorkloadStatus::Deploying => State::Starting,
+            WorkloadStatus::Stopped | WorkloadStatus::Exited if context.stops.is_stopped(name) => {
+                State::Stopped
+            }
+            WorkloadStatus::Stopped | WorkloadStatus::Exited => State::Inactive,
+            WorkloadStatus::Crashed => State::BackOff,
+        }
+    }
+
     /// What the profiles say.
     fn allow(&mut self, name: &str, is_open: bool, turn: &mut Turn<'_>) -> Wake {
         if self.wanted.is_none() {
             return Wake::Never;
         }
-        let (may_run, wake) = self.flapping.may_run(is_open, turn.now.up);
+        let (may_run, wake) = match turn.context.stops.is_stopped(name) {
+            true => (false, Wake::Never),
+            false => self.flapping.may_run(is_open, turn.now.up),
+        };
         self.flapping.news(name).into_iter().for_each(|it| turn.tell(it));
         if self.may_run != may_run {
             self.forgive(); // what it is now wasn't refused yet
@@ -249,29 +270,45 @@ impl Managed {
         wake
     }
 
-    fn act(&mut self, name: &Arc<str>, is_unreadable: bool, turn: &mut Turn<'_>) -> Wake {
-        let (mut wake, now) = (Wake::Never, turn.now.up);
+    /// Deletes one that is not to be, and says when to ask again.
+    fn delete_stray(&mut self, name: &Arc<str>, is_unreadable: bool, turn: &mut Turn<'_>) -> Wake {
         let place = self.wanted.as_ref().map(|it| &it.content.namespace);
         let stray = self.found.iter().find(|it| !it.terminating && Some(&it.namespace) != place);
-        let may_go = place.is_some() || !is_unreadable && (self.dismissed || !turn.context.partial);
-        if let Some(stray) = stray.filter(|_| may_go) {
-            if now >= self.delete_after {
-                let doing = Doing::Delete { uid: stray.uid.clone() };
+        let may_go = place.is_some() || turn.context.lets_go(is_unreadable, self.dismissed);
+        match stray.filter(|_| may_go) {
+            None => Wake::Never,
+            Some(_) if turn.now.up < self.delete_after => Wake::At(self.delete_after),
+            Some(stray) => {
+                self.under_way = Some(Doing::Delete { uid: stray.uid.clone() });
                 self.last = turn.deploy(name, DeploymentTask::Delete(Box::new(stray.clone())));
-                self.under_way = Some(doing);
-                return Wake::Never;
+                Wake::Never
             }
-            wake = Wake::At(self.delete_after);
         }
-        let Some(workload) = self.wanted.clone() else { return wake };
+    }
+
+    fn act(
+        &mut self,
+        name: &Arc<str>,
+        is_unreadable: bool,
+        permit: Option<Permit>,
+        turn: &mut Turn<'_>,
+    ) -> Wake {
+        let wake = self.delete_stray(name, is_unreadable, turn);
+        let Some(workload) = self.wanted.clone().filter(|_| self.under_way.is_none()) else { return wake };
+        let now = turn.now.up;
         let (hash, replicas) = (workload.hash.clone(), u32::from(self.may_run));
         let before = self.applied.as_ref().filter(|it| it.hash == hash && it.replicas == replicas);
-        let (mut beside, mut settled) = (Vec::new(), false);
+        let (mut companions, mut settled) = (Vec::new(), false);
         let runs = match self.here() {
             None if replicas == 0 => return wake,
             None => false,
             Some(it) if it.terminating => return wake, // told when it is gone
             Some(it) => {
+                if let Some(later) =
+                    held_back(name, &workload, it, permit.filter(|_| replicas > 0), !self.waits, turn)
+                {
+                    return wake.earlier(later);
+                }
                 let is_changed = before.is_some_and(|before| it.generation > before.generation);
                 let is_right = it.replicas == replicas && (it.hash == hash || replicas == 0);
                 // until then a pod of an earlier content may be the one that works
@@ -279,19 +316,24 @@ impl Managed {
                 if is_right && !is_changed && !(settled && it.has_former) {
                     return wake;
                 }
-                beside.clone_from(&it.beside);
+                companions.clone_from(&it.companions);
                 it.replicas > 0
             }
         };
+        if replicas > 0 && self.waits && !settled {
+            return wake; // told when that is ready
+        }
         let at = before.map_or(Duration::ZERO, |it| it.at + RIGHT_AGAIN).max(self.apply_after);
         if now < at {
             return wake.earlier(Wake::At(at));
         }
         if runs && replicas == 0 {
-            let message = format!("workload '{name}' is scaled to 0: its profiles don't hold");
+            let is_stopped = turn.context.stops.is_stopped(name);
+            let why = NotAllowed::of(false, is_stopped, self.flapping.rests(now).is_some());
+            let message = format!("workload '{name}' is scaled to 0: {}", why.why());
             turn.tell(Notice::info(Reason::Inactive, message));
         }
-        let task = DeploymentTask::Apply { workload, replicas, beside, settled };
+        let task = DeploymentTask::Apply { workload, replicas, companions, settled };
         self.last = turn.deploy(name, task);
         self.under_way = Some(Doing::Apply { hash, replicas });
         wake
@@ -314,13 +356,13 @@ impl Managed {
                     (self.came_up, self.since) = (false, Some(at));
                 }
                 self.applied = Some(Applied { hash, replicas, generation: now.generation, at });
-                self.see(*now);
+                self.take_in(*now);
             }
             (Doing::Apply { hash, .. }, Err(Failure::Workload(cause))) => {
                 let Some(wanted) = self.wanted.clone().filter(|it| it.hash == hash) else { return };
                 let backoff = match &wanted.schedule {
                     Schedule::Service(backoff) => *backoff,
-                    Schedule::Cron(_) => Backoff::default(), // a Deployment has none
+                    Schedule::Cron(..) => Backoff::default(), // a Deployment has none
                 };
                 self.apply_after = turn.now.up + backoff.delay(self.failures, turn.random());
                 self.failures = self.failures.saturating_add(1);

@@ -1,13 +1,17 @@
 //! When each engine is asked for its list of pods, and whether it answers.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
-use super::model::{gather::gather, order::Ticket, report::EngineState, time::Wake, workload::Engine};
+use super::model::{
+    few::Few, gather::gather, order::Ticket, report::EngineState, time::Wake, workload::Engine,
+};
 
+/// Between two full looks at an engine, unless the server asks for another time.
+pub const FULL_LOOK: Duration = Duration::from_secs(60);
 /// How long an engine that doesn't answer is left alone, at most.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 /// A full look costs the engine far more than the agent.
-const SHORTEST_INTERVAL: Duration = Duration::from_secs(10);
+const SHORTEST_LOOK: Duration = Duration::from_secs(10);
 
 /// The engines of this device.
 #[derive(Debug)]
@@ -16,11 +20,11 @@ pub(super) struct Engines {
     interval: Duration,
     /// The same, where no server says otherwise.
     own_interval: Duration,
-    states: BTreeMap<Engine, State>,
+    states: Few<Engine, EngineContact>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct EngineContact {
     /// It has told which pods there are, and nothing went wrong since.
     ready: bool,
     /// It has answered, or failed to.
@@ -34,18 +38,20 @@ struct State {
     listing: Option<Ticket>,
     /// The list under way was asked for before something went wrong, and tells nothing any more.
     void: bool,
+    /// It is gone and not needed, and is forgotten once that list is over.
+    unused: bool,
     list_at: Duration,
 }
 
 impl Engines {
     pub(super) fn new(engines: &[Engine], interval: Duration) -> Self {
-        let states = gather(engines.iter().map(|engine| (*engine, State::default())));
+        let states = gather(engines.iter().map(|engine| (*engine, EngineContact::default())));
         Self { interval, own_interval: interval, states }
     }
 
     /// Between two full looks from now on: what a server asks for, or the agent's own.
     pub(super) fn set_interval(&mut self, asked: Option<Duration>, now: Duration) {
-        self.interval = asked.map_or(self.own_interval, |asked| asked.max(SHORTEST_INTERVAL));
+        self.interval = asked.map_or(self.own_interval, |asked| asked.max(SHORTEST_LOOK));
         for state in self.states.values_mut() {
             state.list_at = state.list_at.min(now.saturating_add(self.interval));
         }
@@ -58,12 +64,13 @@ impl Engines {
 
     /// All that are used.
     pub(super) fn all(&self) -> Vec<Engine> {
-        self.states.keys().copied().collect()
+        self.states.iter().map(|(engine, _)| *engine).collect()
     }
 
-    /// Whether a podman has neither told which pods there are, nor failed to.
-    pub(super) fn is_new(&self) -> bool {
-        self.states.iter().any(|(engine, state)| *engine != Engine::Kubernetes && !state.heard)
+    /// Whether a podman has neither told which pods there are, nor failed to. One that has gone is not waited for.
+    pub(super) fn awaits_a_podman(&self) -> bool {
+        let awaits = |state: &EngineContact| !state.heard && !state.unused;
+        self.states.iter().any(|(engine, state)| *engine != Engine::Kubernetes && awaits(state))
     }
 
     /// The engines that don't answer.
@@ -73,7 +80,7 @@ impl Engines {
 
     /// For people.
     pub(super) fn shown(&self) -> Vec<EngineState> {
-        let shown = |(engine, state): (&Engine, &State)| {
+        let shown = |(engine, state): (&Engine, &EngineContact)| {
             let cause = (!state.ready && state.heard).then(|| state.cause.clone());
             EngineState { name: engine.to_string(), ready: state.ready, cause }
         };
@@ -109,11 +116,24 @@ impl Engines {
 
     /// It is used from now on.
     pub(super) fn add(&mut self, engine: Engine, now: Duration) {
-        self.states.entry(engine).or_insert_with(|| State { list_at: now, ..State::default() });
+        match self.states.get_mut(&engine) {
+            Some(state) => state.unused = false,
+            None => {
+                self.states.insert(engine, EngineContact { list_at: now, ..EngineContact::default() });
+            }
+        }
+    }
+
+    /// It is gone, and nothing needs it.
+    pub(super) fn remove(&mut self, engine: Engine) {
+        match self.states.get_mut(&engine) {
+            Some(state) if state.listing.is_some() => state.unused = true,
+            _ => drop(self.states.remove(&engine)),
+        }
     }
 
     /// A full look is wanted now.
-    pub(super) fn ask(&mut self, engine: Engine, now: Duration) {
+    pub(super) fn list_now(&mut self, engine: Engine, now: Duration) {
         if let Some(state) = self.states.get_mut(&engine) {
             state.list_at = now;
         }
@@ -122,11 +142,15 @@ impl Engines {
     /// The outcome of a list has come. Answers whether it tells anything.
     pub(super) fn listed(&mut self, engine: Engine, ticket: Ticket) -> bool {
         let Some(state) = self.states.get_mut(&engine) else { return false };
-        let expected = state.listing == Some(ticket);
-        if expected {
-            state.listing = None;
+        if state.listing != Some(ticket) {
+            return false;
         }
-        expected && !std::mem::take(&mut state.void)
+        if state.unused {
+            self.states.remove(&engine);
+            return false;
+        }
+        state.listing = None;
+        !std::mem::take(&mut state.void)
     }
 
     /// The list was whole. Answers whether the engine had been missed.
@@ -140,13 +164,13 @@ impl Engines {
         std::mem::take(&mut state.missed)
     }
 
-    /// The engines to ask now; [`asked`](Self::asked) must follow for each.
+    /// The engines to ask now; [`list_ordered`](Self::list_ordered) must follow for each.
     pub(super) fn due(&self, now: Duration) -> Vec<Engine> {
-        let due = |state: &State| state.listing.is_none() && state.list_at <= now;
+        let due = |state: &EngineContact| state.listing.is_none() && state.list_at <= now;
         self.states.iter().filter(|(_, state)| due(state)).map(|(engine, _)| *engine).collect()
     }
 
-    pub(super) fn asked(&mut self, engine: Engine, ticket: Ticket) {
+    pub(super) fn list_ordered(&mut self, engine: Engine, ticket: Ticket) {
         if let Some(state) = self.states.get_mut(&engine) {
             state.listing = Some(ticket);
         }
@@ -154,8 +178,8 @@ impl Engines {
 
     /// When the next list is due.
     pub(super) fn wake(&self) -> Wake {
-        let waiting = self.states.values().filter(|state| state.listing.is_none());
-        waiting.map(|state| Wake::At(state.list_at)).min().unwrap_or(Wake::Never)
+        let waiting = self.states.iter().filter(|(_, state)| state.listing.is_none());
+        waiting.map(|(_, state)| Wake::At(state.list_at)).min().unwrap_or(Wake::Never)
     }
 }
 
@@ -196,7 +220,7 @@ mod tests {
     fn a_list_is_asked_for_once_per_interval() {
         let mut engines = Engines::new(&[PODMAN], 60 * S);
         assert_eq!(engines.due(Duration::ZERO), [PODMAN]);
-        engines.asked(PODMAN, Ticket(1));
+        engines.list_ordered(PODMAN, Ticket(1));
         assert_eq!((engines.due(S), engines.wake()), (vec![], Wake::Never));
         assert!(engines.listed(PODMAN, Ticket(1)));
         engines.answered(PODMAN, 2 * S);
@@ -204,9 +228,23 @@ mod tests {
     }
 
     #[test]
+    fn an_engine_that_goes_and_comes_back_is_asked_for_one_list_at_a_time() {
+        let mut engines = Engines::new(&[PODMAN], 60 * S);
+        engines.list_ordered(PODMAN, Ticket(1));
+        engines.remove(PODMAN);
+        engines.add(PODMAN, S);
+        assert_eq!(engines.due(S), []);
+        assert!(engines.listed(PODMAN, Ticket(1)));
+        engines.list_ordered(PODMAN, Ticket(2));
+        engines.remove(PODMAN);
+        assert!(!engines.listed(PODMAN, Ticket(2)));
+        assert_eq!(engines.all(), []);
+    }
+
+    #[test]
     fn a_list_asked_for_before_a_failure_tells_nothing() {
         let mut engines = Engines::new(&[PODMAN], 60 * S);
-        engines.asked(PODMAN, Ticket(1));
+        engines.list_ordered(PODMAN, Ticket(1));
         engines.lost(PODMAN, "", S);
         assert!(!engines.listed(PODMAN, Ticket(1)));
         assert_eq!(engines.due(S), [PODMAN]);

@@ -2,7 +2,7 @@
 //! workloads go, one after the other, until it is over. They come back the same way.
 //!
 //! ```text
-//! Fine ──► Low: starts and pulls are held ──► Critical: how much does each use? ──► one goes ──┐
+//! Fine ──► Low: nothing starts or is pulled ──► Critical: how much does each use? ──► one goes ──┐
 //!   ▲ │                                          ▲                                             │
 //!   │ └─ calm for a while: one comes back        └── still critical when its pod is gone ──────┘
 //! ```
@@ -121,7 +121,7 @@ impl Evictions {
     }
 
     /// Why a workload had to go, and when it may come back at the earliest.
-    pub(super) fn eviction(&self, name: &str) -> Option<(&str, Duration)> {
+    pub(super) fn why_evicted(&self, name: &str) -> Option<(&str, Duration)> {
         let eviction = self.evictions.iter().find(|it| *it.name == *name && it.back.is_none())?;
         let calm = if self.is_fine() { self.calm + CALM } else { Duration::ZERO };
         Some((&eviction.because, eviction.until.max(calm)))
@@ -176,13 +176,13 @@ impl Evictions {
         let short = !self.is_fine();
         if turn.context.short && !short {
             self.calm = turn.now.up;
-            agenda.extend(workloads.keys().cloned());
+            agenda.add_all(workloads.keys().cloned());
         }
         turn.context.short = short;
     }
 
     /// What is wanted may have changed: another content starts with a clean slate.
-    pub(super) fn pardon(&mut self, workloads: &mut Workloads) {
+    pub(super) fn forget_changed(&mut self, workloads: &mut Workloads) {
         self.evictions.retain(|eviction| {
             let Some(tracked) = workloads.get_mut(&eviction.name) else { return false };
             let same = tracked.wants(&eviction.id);
@@ -192,7 +192,7 @@ impl Evictions {
     }
 
     /// The outcome of an order. Gives it back if it was none of these.
-    pub(super) fn weighed(
+    pub(super) fn take_use(
         &mut self,
         ticket: Ticket,
         result: Result<Fact, Failure>,
@@ -201,7 +201,7 @@ impl Evictions {
         turn: &mut Turn<'_>,
     ) -> Option<Result<Fact, Failure>> {
         let Some(asked) = self.asked.as_mut().filter(|asked| asked.tickets.contains(&ticket)) else {
-            return self.busy.clocked(ticket, result, workloads, turn);
+            return self.busy.take_processor_use(ticket, result, workloads, turn);
         };
         asked.tickets.retain(|it| *it != ticket);
         match result {
@@ -228,7 +228,7 @@ impl Evictions {
         let candidates = workloads.values().filter_map(|tracked| {
             let workload = tracked.wanted()?;
             // what an order is under way for has its turn later
-            let can_go = tracked.may_run && matches!(tracked.phase, Phase::Running | Phase::Waiting { .. });
+            let can_go = tracked.may_run() && matches!(tracked.phase, Phase::Running | Phase::Waiting { .. });
             let (_, used) = uses.iter().find(|(id, _)| can_go && *id == workload.id)?;
             Candidate::new(workload, pressure.resource, *used, self.default_memory)
         });

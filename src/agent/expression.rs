@@ -2,6 +2,7 @@
 //! place of each metric's name → evaluated over a slice of values, without allocating.
 
 mod error;
+mod hardware;
 mod parse;
 #[cfg(test)]
 mod tests;
@@ -10,9 +11,10 @@ mod tree;
 use std::fmt;
 
 pub use error::ExpressionError;
+pub use hardware::hardware;
 pub use parse::{MAX_DEPTH, MAX_LENGTH};
-pub use tree::MetricIndex;
 use tree::Node;
+pub use tree::{MetricIndex, NIL, Stuck};
 
 /// An expression that can be evaluated. `Display` shows it as it was understood: a blank on either side of an
 /// operator, units next to their numbers, no needless parentheses.
@@ -43,9 +45,24 @@ impl Expression {
         Ok(Self { root, metrics: metrics.into(), shown: shown.into() })
     }
 
+    /// The same for one that is only looked at: it can't be evaluated, as all metrics have one place.
+    ///
+    /// # Errors
+    ///
+    /// As [`compile`](Self::compile).
+    pub fn read(text: &str) -> Result<Self, ExpressionError> {
+        Self::compile(text, &mut |_| MetricIndex(0))
+    }
+
     /// Whether the condition holds for these values, NaN being `nil`. An index beyond the slice is `nil` too.
     pub fn holds(&self, values: &[f64]) -> bool {
         self.root.holds(values)
+    }
+
+    /// Whether it can't hold as long as the metrics that `stuck` knows have no other values than these, whatever the
+    /// rest is. Pushes those that would need another one.
+    pub fn needs(&self, stuck: Stuck<'_>, needed: &mut Vec<MetricIndex>) -> bool {
+        self.root.needs(stuck, needed)
     }
 
     /// The metrics that it compares, and with what; NaN is `nil`.

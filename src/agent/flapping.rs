@@ -19,7 +19,7 @@ pub(super) struct Flapping {
     allowed: Option<bool>,
     changes: Vec<Duration>,
     rest: Option<Rest>,
-    just_held: Option<Duration>,
+    untold_rest: Option<Duration>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -38,7 +38,7 @@ impl Flapping {
             self.changes.push(now);
             if self.changes.len() > CHANGES {
                 self.changes.clear();
-                self.hold(now);
+                self.rest(now);
             }
         }
         match self.rest {
@@ -47,19 +47,19 @@ impl Flapping {
         }
     }
 
-    fn hold(&mut self, now: Duration) {
+    fn rest(&mut self, now: Duration) {
         let length = match self.rest {
             // It went on as soon as it was let go.
             Some(last) if now < last.until + LONGEST_REST => (last.length * 2).min(LONGEST_REST),
             _ => FIRST_REST,
         };
         self.rest = Some(Rest { until: now + length, length });
-        self.just_held = Some(length);
+        self.untold_rest = Some(length);
     }
 
     /// How long it has to rest from now on; once after each time that it was found flapping.
-    fn just_held(&mut self) -> Option<Duration> {
-        self.just_held.take()
+    fn untold_rest(&mut self) -> Option<Duration> {
+        self.untold_rest.take()
     }
 
     /// Until when it rests.
@@ -69,7 +69,7 @@ impl Flapping {
 
     /// The same for people, who know the workload by `name`.
     pub(super) fn news(&mut self, name: &str) -> Option<Notice> {
-        let rest = self.just_held()?.as_secs();
+        let rest = self.untold_rest()?.as_secs();
         let message = format!("workload '{name}': its conditions change too often; it rests for {rest} s");
         Some(Notice::warning(Reason::Flapping, message))
     }
@@ -95,8 +95,8 @@ mod tests {
             flapping.may_run(true, Duration::from_secs(6)),
             (false, Wake::At(Duration::from_secs(36)))
         );
-        assert_eq!(flapping.just_held(), Some(FIRST_REST));
-        assert_eq!(flapping.just_held(), None);
+        assert_eq!(flapping.untold_rest(), Some(FIRST_REST));
+        assert_eq!(flapping.untold_rest(), None);
         assert_eq!(flapping.may_run(true, Duration::from_secs(36)), (true, Wake::Never));
     }
 
@@ -108,7 +108,7 @@ mod tests {
         for _ in 0..6 {
             flip(&mut flapping, 7, at);
             at += 7;
-            let length = flapping.just_held().unwrap().as_secs();
+            let length = flapping.untold_rest().unwrap().as_secs();
             lengths.push(length);
             at += length;
         }
@@ -120,15 +120,15 @@ mod tests {
         let mut flapping = Flapping::default();
         let mut burst = |from: Duration| {
             let changes = (0..200).map(|i| from + Duration::from_micros(i * 100));
-            let held = changes.filter_map(|at| {
+            let rests = changes.filter_map(|at| {
                 flapping.may_run(at.subsec_micros() / 100 % 2 == 0, at);
-                flapping.just_held()
+                flapping.untold_rest()
             });
-            held.map(|length| length.as_secs()).collect::<Vec<_>>()
+            rests.map(|length| length.as_secs()).collect::<Vec<_>>()
         };
         assert_eq!(burst(Duration::from_secs(1)), [30]);
         assert_eq!(burst(Duration::from_secs(2)), [0; 0], "it rests already");
-        assert_eq!(burst(Duration::from_secs(32)), [60], "that hold had run out");
+        assert_eq!(burst(Duration::from_secs(32)), [60], "that rest was over");
     }
 
     #[test]

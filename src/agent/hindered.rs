@@ -1,16 +1,14 @@
 //! The parts of the agent that can't do their work. The agent goes on without, says so as long as it lasts, and is
 //! degraded.
 
-use std::collections::BTreeMap;
-
 use super::{
     context::Context,
-    model::{notice::Notice, part::Part},
+    model::{few::Few, notice::Notice, part::Part},
 };
 
 /// The parts that don't work, each with the cause.
 #[derive(Debug, Default)]
-pub(super) struct Hindered(BTreeMap<Part, String>);
+pub(super) struct Hindered(Few<Part, String>);
 
 impl Hindered {
     /// A part works, or doesn't: that is told when it is news.

@@ -107,9 +107,46 @@ pub fn page(text: &str) -> Cow<'_, str> {
     shown.into()
 }
 
+/// A line that a program printed, of any length. Its colours are left out, and its tabs are blanks.
+pub fn printed(line: &str) -> Cow<'_, str> {
+    if is_legible(line) {
+        return line.into();
+    }
+    let mut plain = String::with_capacity(line.len());
+    let mut rest = line.trim_end_matches('\r');
+    while let Some(at) = rest.find(['\x1b', '\t', '\r']) {
+        plain.push_str(&rest[..at]);
+        let colour = rest[at..].strip_prefix("\x1b[").and_then(|code| {
+            let end = code.find(|c: char| !c.is_ascii_digit() && c != ';')?;
+            code[end..].strip_prefix('m')
+        });
+        rest = match (colour, rest[at..].strip_prefix('\x1b')) {
+            (Some(after), _) => after,
+            (None, Some(after)) => {
+                push(&mut plain, '\x1b');
+                after
+            }
+            _ => {
+                plain.push_str("  ");
+                &rest[at + 1..]
+            }
+        };
+    }
+    plain.push_str(rest);
+    page(&plain.replace('\n', " ")).into_owned().into()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_program_printed_has_no_colours_and_moves_no_cursor() {
+        assert_eq!(printed("\x1b[1;32minfo\x1b[0m a\tb\r"), "info a  b");
+        assert_eq!(printed("\x1b[2Jgone\x1b[31"), "\\u001b[2Jgone\\u001b[31");
+        assert_eq!(printed("100%\r\u{202e}txt"), "100%  \\u202etxt");
+        assert!(matches!(printed("größer als 3 °C"), Cow::Borrowed(_)));
+    }
 
     #[test]
     fn what_could_forge_a_line_or_move_a_cursor_is_shown_by_its_number() {

@@ -6,20 +6,24 @@
 use super::model::{
     order::{Container, ContainerState, Fact, Failure, Pod, Ticket},
     probe::{Probe, Probes},
+    report::Probed,
     time::Wake,
 };
 use std::{sync::Arc, time::Duration};
 
+/// As much is kept of an answer for people, in characters.
+const LONGEST_ANSWER: usize = 256;
+
 /// What the probes of the present pod have told so far. All times are since boot.
 #[derive(Debug, Default)]
 pub(super) struct Health {
-    containers: Vec<Watched>,
+    containers: Vec<WatchedContainer>,
     /// The names of those that run and are to run on: of the others there is nothing to ask.
     running: Vec<String>,
 }
 
 #[derive(Debug)]
-struct Watched {
+struct WatchedContainer {
     probes: Probes,
     /// What the second of the probes is called.
     liveness: &'static str,
@@ -34,6 +38,8 @@ struct Watched {
     /// Why it is unhealthy.
     cause: Option<String>,
     readiness: Readiness,
+    /// The last answers: of what is asked first, and of readiness.
+    told: [Option<(bool, Box<str>)>; 2],
 }
 
 /// Whether a container is ready for what others ask of it: nothing follows but that people are told.
@@ -72,7 +78,7 @@ impl Readiness {
     }
 }
 
-impl Watched {
+impl WatchedContainer {
     fn new(container: &Container, probes: Option<&Probes>, now: Duration) -> Option<Self> {
         let mut own = probes.cloned().unwrap_or_else(|| Probes {
             container: container.name.clone(),
@@ -98,6 +104,7 @@ impl Watched {
             asked,
             cause,
             readiness,
+            told: [None, None],
         })
     }
 
@@ -125,7 +132,7 @@ impl Health {
             }
             self.containers.retain(|it| it.probes.container != *name);
             let own = probes.iter().find(|it| it.container == *name);
-            self.containers.extend(Watched::new(container, own, now));
+            self.containers.extend(WatchedContainer::new(container, own, now));
         }
         self.running = pod.containers.iter().filter(runs).map(|it| it.name.clone()).collect();
     }
@@ -137,7 +144,7 @@ impl Health {
         for watched in self.containers.iter_mut().filter(|it| running.contains(&it.probes.container)) {
             let current = watched.current().cloned();
             let readiness = watched.probes.readiness.clone().filter(|_| watched.has_started);
-            let Watched { probes, since, due, asked, readiness: state, .. } = watched;
+            let WatchedContainer { probes, since, due, asked, readiness: state, .. } = watched;
             for (probe, due, asked) in [(current, due, asked), (readiness, &mut state.due, &mut state.asked)]
             {
                 let (Some(probe), None) = (probe, &asked) else { continue };
@@ -155,10 +162,17 @@ impl Health {
 
     /// An order's outcome, which is a probe's of this pod or means nothing here.
     pub(super) fn done(&mut self, ticket: Ticket, result: &Result<Fact, Failure>) {
-        let is_its = |it: &&mut Watched| [it.asked, it.readiness.asked].contains(&Some(ticket));
+        let is_its = |it: &&mut WatchedContainer| [it.asked, it.readiness.asked].contains(&Some(ticket));
         let Some(watched) = self.containers.iter_mut().find(is_its) else { return };
+        if let Ok(Fact::Probed { healthy, output }) = result {
+            let end = output.char_indices().nth(LONGEST_ANSWER).map_or(output.len(), |(at, _)| at);
+            let told = &mut watched.told[usize::from(watched.asked != Some(ticket))];
+            if told.as_ref().is_none_or(|(was, said)| (*was, &**said) != (*healthy, &output[..end])) {
+                *told = Some((*healthy, output[..end].into()));
+            }
+        }
         if watched.readiness.asked.take_if(|it| *it == ticket).is_some() {
-            let Watched { probes, readiness, .. } = watched;
+            let WatchedContainer { probes, readiness, .. } = watched;
             if let (Some(probe), Ok(Fact::Probed { healthy, output })) = (&probes.readiness, result) {
                 readiness.answered(probe, &probes.container, *healthy, output);
             }
@@ -178,14 +192,14 @@ impl Health {
         if watched.failures >= threshold {
             let kind = if watched.has_started { watched.liveness } else { "startup probe" };
             let (container, failures) = (&watched.probes.container, watched.failures);
-            let cause =
-                format!("container '{container}' is unhealthy: its {kind} failed {failures} times: {output}");
+            let times = if failures == 1 { String::new() } else { format!(" {failures} times") };
+            let cause = format!("container '{container}' is unhealthy: its {kind} failed{times}: {output}");
             watched.cause = Some(cause);
         }
     }
 
     /// A container that has to end, and why: it isn't asked any more.
-    pub(super) fn unhealthy(&mut self) -> Option<(String, String)> {
+    pub(super) fn take_unhealthy(&mut self) -> Option<(String, String)> {
         let running = &self.running;
         let mut asked = self.containers.iter_mut().filter(|it| running.contains(&it.probes.container));
         let (container, cause) =
@@ -194,9 +208,17 @@ impl Health {
         Some((container, cause))
     }
 
+    /// Whether one that runs hasn't told yet whether it is ready, and the others are.
+    pub(super) fn is_open(&self) -> bool {
+        let runs = |it: &&WatchedContainer| self.running.contains(&it.probes.container);
+        let unready = |it: &&WatchedContainer| !it.has_started || !it.readiness.is_ready;
+        let mut unready = self.containers.iter().filter(runs).filter(unready).peekable();
+        unready.peek().is_some() && unready.all(|it| it.readiness.cause.is_none())
+    }
+
     /// Those that run and aren't ready, and why, as far as that is known.
     pub(super) fn unready(&self) -> impl Iterator<Item = String> {
-        let runs = |it: &&Watched| self.running.contains(&it.probes.container);
+        let runs = |it: &&WatchedContainer| self.running.contains(&it.probes.container);
         self.containers.iter().filter(runs).filter_map(|it| {
             let container = &it.probes.container;
             match &it.readiness.cause {
@@ -206,6 +228,24 @@ impl Health {
                     .then(|| format!("container '{container}' is not ready: its probe has not said so yet")),
             }
         })
+    }
+
+    /// What each of those that run was asked, and answered last.
+    pub(super) fn shown(&self) -> Vec<Probed> {
+        let runs = |it: &&WatchedContainer| self.running.contains(&it.probes.container);
+        let shown = |it: &WatchedContainer| {
+            let first = if it.has_started { it.liveness } else { "startup probe" };
+            let asked = [it.current().is_some(), it.probes.readiness.is_some()];
+            let mut all = Vec::new();
+            for ((probe, told), is_asked) in [first, "readiness probe"].into_iter().zip(&it.told).zip(asked) {
+                let container = it.probes.container.clone();
+                let output = told.as_ref().map(|it| it.1.to_string()).unwrap_or_default();
+                let answer = Probed { container, probe, healthy: told.as_ref().map(|it| it.0), output };
+                all.extend(is_asked.then_some(answer));
+            }
+            all
+        };
+        self.containers.iter().filter(runs).flat_map(shown).collect()
     }
 
     /// What people should hear: whether it is good, and which container isn't ready, or is again.

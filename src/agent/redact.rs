@@ -12,12 +12,39 @@ use super::model::workload::Content;
 
 /// What stands in a text instead.
 const INSTEAD: &str = "(confidential)";
-/// What has fewer characters is no secret.
 const SHORTEST: usize = 4;
 /// What is found of a value although the rest of it was cut off, at least.
 const SHORTEST_PART: usize = 8;
 /// Of a docker `config.json`, what isn't confidential.
 const PUBLIC: [&str; 3] = ["username", "email", "serveraddress"];
+
+/// How a word of a name ends that says that its value is confidential.
+const NAMES: [&str; 19] = [
+    "KEY ",
+    "KEYS ",
+    "TOKEN ",
+    "TOKENS ",
+    "SECRET ",
+    "SECRETS ",
+    "PASSWORD ",
+    "PASSWORDS ",
+    "PASSWD ",
+    "PASSPHRASE ",
+    "PASS ",
+    "PWD ",
+    "PSK ",
+    "AUTH ",
+    "AUTHORIZATION ",
+    "CREDS ",
+    "CREDENTIAL ",
+    "CREDENTIALS ",
+    " PRIVATE ",
+];
+/// Last words of names whose values tell of what is confidential, and aren't.
+const ABOUT: [&str; 8] = [" TTL ", " NAME ", " ID ", " TYPE ", " SIZE ", " URL ", " LEVEL ", " COUNT "];
+const PATHS: [&str; 3] = [" FILE ", " PATH ", " DIR "];
+/// What is learned of one document by names: each value is looked for in each text.
+const MOST_NAMED: usize = 64;
 
 /// The values that are looked for.
 #[derive(Debug, Default, PartialEq)]
@@ -56,9 +83,87 @@ impl Redactor {
         self.0.is_empty()
     }
 
+    /// The values, for another process of the same user.
+    pub fn values(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|Hidden(value)| &**value)
+    }
+
+    /// Looks for these values.
+    pub fn for_values<'a>(values: impl Iterator<Item = &'a str>) -> Self {
+        Self(values.map(|value| Hidden(value.into())).collect())
+    }
+
     /// Looks for what the other looks for, too.
     pub fn join(&mut self, other: &Self) {
         self.0.extend(other.0.iter().cloned());
+    }
+
+    /// Looks for the values of this `Secret` too, as it is written.
+    pub fn learn(&mut self, secret: &Value) {
+        let values =
+            |key: &str| secret[key].as_object().into_iter().flatten().filter_map(|(_, it)| it.as_str());
+        for text in values("data") {
+            self.add(&String::from_utf8_lossy(&read_base64(text.bytes())));
+        }
+        values("stringData").for_each(|text| self.add(text));
+    }
+
+    /// Looks for what stands in plain text in this document, by a name that says that it is confidential: as a variable of
+    /// a container, or in a ConfigMap. False: that is too much, and isn't looked for as a whole.
+    pub fn learn_named(&mut self, document: &Value) -> bool {
+        let mut named = Self::default();
+        named.add_all_named(document);
+        let is_whole = named.0.len() <= MOST_NAMED;
+        self.0.extend(named.0.iter().take(MOST_NAMED).cloned());
+        is_whole
+    }
+
+    fn add_all_named(&mut self, document: &Value) {
+        let fields = match document {
+            Value::Array(items) => return items.iter().for_each(|item| self.add_all_named(item)),
+            Value::Object(fields) => fields,
+            _ => return,
+        };
+        self.add_named(document["name"].as_str().unwrap_or_default(), &plain(&document["value"]));
+        for (key, value) in fields {
+            if let ("data" | "binaryData", Some(data)) = (key.as_str(), value.as_object()) {
+                for (name, value) in data {
+                    let text = plain(value);
+                    let bytes = if key == "data" { text.into() } else { read_base64(text.bytes()) };
+                    self.add_named(name, &String::from_utf8_lossy(&bytes));
+                }
+            }
+            // of a container as it was made
+            if let ("Env", Some(pairs)) = (key.as_str(), value.as_array()) {
+                for (name, text) in pairs.iter().filter_map(|it| it.as_str()?.split_once('=')) {
+                    self.add_named(name, text);
+                }
+            }
+            self.add_all_named(value);
+        }
+    }
+
+    fn add_named(&mut self, name: &str, text: &str) {
+        let words = words(name);
+        let ends = |last: &[&str]| last.iter().any(|it| words.ends_with(it));
+        // a switch or a path is told of all over
+        let is_path = text.starts_with('/') && !text.contains(['+', '=']) && ends(&PATHS);
+        let is_plain = matches!(text, "true" | "false" | "null") || is_path || ends(&ABOUT);
+        if !is_plain && NAMES.iter().any(|it| words.contains(it)) {
+            let bearer = text.strip_prefix("Bearer ").unwrap_or(text);
+            self.add_leaves(&bearer.strip_prefix("Basic ").unwrap_or(bearer).into());
+        }
+    }
+
+    /// Whether something of this document's texts and numbers is looked for.
+    pub fn finds(&self, document: &Value) -> bool {
+        match document {
+            Value::Array(items) => items.iter().any(|item| self.finds(item)),
+            Value::Object(fields) => {
+                fields.iter().any(|(key, value)| self.finds(&key.as_str().into()) || self.finds(value))
+            }
+            _ => matches!(self.redact(&plain(document)), Cow::Owned(_)),
+        }
     }
 
     fn add(&mut self, value: &str) {
@@ -67,7 +172,7 @@ impl Redactor {
             let quoted = quoted.trim_start_matches('"').strip_suffix('"').unwrap_or_default();
             self.0.extend([line, quoted].map(|text| Hidden(text.into())));
         }
-        if value.trim_start().starts_with('{') {
+        if value.trim_start().starts_with(['{', '[']) {
             self.add_leaves(&serde_json::from_str(value).unwrap_or_default());
         }
     }
@@ -153,6 +258,24 @@ fn cut_off(text: &str, value: &str) -> Option<(usize, usize)> {
     let mut starts = whole.match_indices(begin).map(|(at, _)| at);
     let from = starts.find(|at| value.starts_with(&whole[*at..]))?;
     Some((from, whole.len()))
+}
+
+/// A text as it is, and all else as JSON.
+fn plain(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+/// The words of a name, in capitals between spaces.
+fn words(name: &str) -> String {
+    let (mut words, mut was_small) = (" ".to_owned(), false);
+    for c in name.chars() {
+        if was_small && c.is_ascii_uppercase() {
+            words.push(' ');
+        }
+        was_small = c.is_ascii_lowercase();
+        words.push(if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { ' ' });
+    }
+    words + " "
 }
 
 fn digit(byte: u8) -> Option<u32> {
@@ -271,6 +394,50 @@ mod tests {
         let said = format!("other.example: jane:hunter3, hunter2, {}", BASE64_STANDARD.encode("joe:hunter2"));
         let shown = "other.example: jane:(confidential), (confidential), (confidential)";
         assert_eq!(redactor.redact(&said).trim_end_matches('='), shown);
+    }
+
+    #[test]
+    fn so_is_what_stands_in_plain_text_by_a_name_that_tells() {
+        let env = json!([
+            {"name": "DB_PASSWORD", "value": "hunter2"}, {"name": "Api-Token", "value": 123_456},
+            {"name": "USE_TOKEN", "value": "true"}, {"name": "KEY_FILE", "value": "/etc/key"},
+            {"name": "dbPwd", "value": "/slash+ed="}, {"name": "PGPASSWORD", "value": "/slashed"},
+            {"name": "apiKeys", "value": "{\"a\": \"in-json\"}"}, {"name": "Authorization", "value": "Bearer of-a-probe"},
+            {"name": "KEYCLOAK_LOGLEVEL", "value": "INFO"}, {"name": "TOKEN_TTL", "value": 3600},
+            {"name": "SECRET_NAME", "value": "its-name"},
+            {"name": "COLOUR", "value": "orange"}, {"name": "SECRET", "valueFrom": {"secretKeyRef": {"key": "password"}}},
+        ]);
+        let map = json!({"kind": "ConfigMap", "data": {"db_pass": "swordfish", "size": "large", "token.json": "{}",
+            "keyboard.conf": "layout"}, "binaryData": {"psk": BASE64_STANDARD.encode("of-wifi"), "logo": "AAAAAAAA"}});
+        let made = json!({"Env": ["MY_SECRET=made=with", "HOME=/root", "PATH=/bin"]});
+        let mut redactor = Redactor::default();
+        assert!(
+            redactor.learn_named(&json!({"items": [{"spec": {"containers": [{"env": env}]}}, map, made]}))
+        );
+        let expected = [
+            "/slash+ed=",
+            "/slashed",
+            "123456",
+            "hunter2",
+            "in-json",
+            "made=with",
+            "of-a-probe",
+            "of-wifi",
+            "swordfish",
+            r#"{"a": "in-json"}"#,
+            r#"{\"a\": \"in-json\"}"#,
+        ];
+        assert_eq!(redactor.values().collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn of_a_document_with_more_than_can_be_looked_for_only_some_is() {
+        let lines = |count: usize| (0..count).map(|n| format!("line-{n:05}\n")).collect::<String>();
+        for (count, is_whole) in [(64, true), (65, false), (50_000, false)] {
+            let mut redactor = Redactor::default();
+            assert_eq!(redactor.learn_named(&json!({"data": {"keys": lines(count)}})), is_whole);
+            assert_eq!(redactor.values().count(), 64);
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@ use super::{
     model::{
         order::{Container, ContainerState, Pod},
         run::KILLED,
-        workload::{RestartPolicy, Workload},
+        workload::Workload,
     },
 };
 
@@ -25,6 +25,8 @@ pub(super) enum PodStatus {
         code: i32,
         /// Sidecars run on, and have to go.
         lingers: bool,
+        /// A container is wanted back, and there are no more tries.
+        gives_up: bool,
     },
     /// The pod is in no state that a start leads to: the whole of it is to be replaced.
     Broken {
@@ -35,8 +37,9 @@ pub(super) enum PodStatus {
 
 /// Judges a pod by its workload's restart policy, and what is known of its containers. Sidecars, which are init
 /// containers that go on, are there for the others: a pod is as finished as these are, and a sidecar that ended is missed
-/// only as long as something is to run on.
-pub(super) fn judge(workload: &Workload, pod: &Pod, known: &Containers) -> PodStatus {
+/// only as long as something is to run on. `tries`: so many more ends may be followed by another start; with the next one
+/// that fails the pod is finished, whatever else runs in it.
+pub(super) fn judge(workload: &Workload, pod: &Pod, known: &Containers, mut tries: u32) -> PodStatus {
     let outline = workload.content.specification.outline();
     let expected = outline.containers.len() + outline.sidecars.len();
     let is_sidecar = |container: &Container| outline.is_sidecar(&container.name);
@@ -47,37 +50,35 @@ pub(super) fn judge(workload: &Workload, pod: &Pod, known: &Containers) -> PodSt
     }
     let (mut missed, mut first_code) = (Vec::new(), 0);
     let (sidecars, main): (Vec<_>, Vec<_>) = pod.containers.iter().partition(|it| is_sidecar(it));
-    let mut goes_on = false;
+    let (mut runs, mut gives_up) = (false, false);
     for container in main {
         match &container.state {
-            ContainerState::Running => goes_on = true,
+            ContainerState::Running => runs = true,
             ContainerState::Stuck(_) if known.is_refused(&container.name) => missed.push(refused(container)),
             ContainerState::Stuck(state) => return stuck(container, state),
             &ContainerState::Exited { code, at, ran } => {
                 let is_unhealthy = known.is_unhealthy(&container.name);
                 let code = if is_unhealthy && code == 0 { KILLED } else { code };
-                let again = match workload.restart {
-                    _ if !workload.is_service() => false, // the next slot does
-                    RestartPolicy::Always => true,
-                    RestartPolicy::OnFailure => code != 0,
-                    RestartPolicy::Never => false,
-                };
-                if again {
+                let again = workload.wants_back(&container.name, code);
+                let is_new = !known.is_to_start(&container.name, at);
+                if again && !(is_new && tries == 0) {
+                    tries -= u32::from(is_new);
                     missed.push(ended(container, code, at, ran));
-                } else if first_code == 0 {
-                    first_code = code;
+                } else {
+                    gives_up |= again;
+                    first_code = if first_code == 0 { code } else { first_code };
                 }
             }
         }
     }
-    goes_on |= !missed.is_empty();
-    let mut lingers = false;
+    let goes_on = !gives_up && (runs || !missed.is_empty());
+    let mut lingers = gives_up && runs;
     for container in sidecars {
         match &container.state {
             ContainerState::Running => lingers = true,
             ContainerState::Stuck(_) if known.is_refused(&container.name) => missed.push(refused(container)),
             ContainerState::Stuck(state) => return stuck(container, state),
-            &ContainerState::Exited { code, at, ran } if goes_on && workload.is_service() => {
+            &ContainerState::Exited { code, at, ran } if goes_on => {
                 missed.push(ended(container, code, at, ran));
             }
             ContainerState::Exited { .. } => {}
@@ -86,7 +87,7 @@ pub(super) fn judge(workload: &Workload, pod: &Pod, known: &Containers) -> PodSt
     match goes_on {
         true if pod.torn => PodStatus::Broken { cause: "what held the pod's network has ended".into() },
         true => PodStatus::Running { missed },
-        false => PodStatus::Finished { code: first_code, lingers },
+        false => PodStatus::Finished { code: first_code, lingers, gives_up },
     }
 }
 
@@ -111,7 +112,10 @@ fn ended(container: &Container, code: i32, at: SystemTime, ran: Duration) -> Mis
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::agent::{model::order::OutOfMemory, tests::workload};
+    use crate::agent::{
+        model::{order::OutOfMemory, schedule::Backoff, workload::RestartPolicy},
+        tests::workload,
+    };
     use ContainerState::{Exited, Running, Stuck};
 
     const ENDED: SystemTime = SystemTime::UNIX_EPOCH;
@@ -135,7 +139,12 @@ mod tests {
             out_of_memory: None,
             healthcheck: None,
         });
-        judge(&workload, &Pod { containers: containers.collect(), ..Pod::default() }, &Containers::default())
+        judge(
+            &workload,
+            &Pod { containers: containers.collect(), ..Pod::default() },
+            &Containers::default(),
+            u32::MAX,
+        )
     }
 
     #[test]
@@ -152,10 +161,15 @@ mod tests {
                 OnFailure,
                 vec![exited(0), exited(0)],
                 false,
-                Some(PodStatus::Finished { code: 0, lingers: false }),
+                Some(PodStatus::Finished { code: 0, lingers: false, gives_up: false }),
             ),
             (Never, vec![Running, exited(2)], false, Some(RUNS)),
-            (Never, vec![exited(0), exited(2)], false, Some(PodStatus::Finished { code: 2, lingers: false })),
+            (
+                Never,
+                vec![exited(0), exited(2)],
+                false,
+                Some(PodStatus::Finished { code: 2, lingers: false, gives_up: false }),
+            ),
         ] {
             let verdict = judged(restart, &states);
             assert_eq!(failed(&verdict), wanted_back, "{restart:?} {states:?}: {verdict:?}");
@@ -168,7 +182,7 @@ mod tests {
     #[test]
     fn a_pod_is_as_finished_as_those_that_its_sidecars_are_for() {
         use RestartPolicy::{Always, Never, OnFailure};
-        let finished = |code, lingers| PodStatus::Finished { code, lingers };
+        let finished = |code, lingers| PodStatus::Finished { code, lingers, gives_up: false };
         // the sidecar's state is the first
         for (restart, states, expected) in [
             (Never, [Running, exited(3)], Some(finished(3, true))),
@@ -196,6 +210,7 @@ mod tests {
                 &workload,
                 &Pod { containers: containers.collect(), ..Pod::default() },
                 &Containers::default(),
+                u32::MAX,
             );
             match expected {
                 Some(expected) => assert_eq!(status, expected, "{restart:?} {states:?}"),
@@ -215,6 +230,32 @@ mod tests {
     }
 
     #[test]
+    fn with_the_end_after_the_last_try_a_pod_has_failed_and_what_runs_on_in_it_has_to_go() {
+        let lives = |states: [ContainerState; 2], tries| {
+            let containers = states.into_iter().zip(["a", "b"]).map(|(state, name)| Container {
+                name: name.into(),
+                state,
+                out_of_memory: None,
+                healthcheck: None,
+            });
+            let pod = Pod { containers: containers.collect(), ..Pod::default() };
+            let w = Workload { restart: RestartPolicy::OnFailure, ..workload("w", 2) };
+            let mut known = Containers::default();
+            let missed =
+                Missed { container: "b".into(), cause: String::new(), at: Some(ENDED), ran: Duration::ZERO };
+            known.missed(missed, &Backoff::default(), Duration::ZERO, Duration::ZERO, 0.0); // it waits already
+            judge(&w, &pod, &known, tries)
+        };
+        let finished = |code, lingers| PodStatus::Finished { code, lingers, gives_up: true };
+        assert_eq!(missed(&lives([exited(3), exited(4)], 1)).len(), 2);
+        assert_eq!(missed(&lives([Running, exited(4)], 0)).len(), 1, "it was a try");
+        assert_eq!(lives([exited(3), exited(4)], 0), finished(3, false));
+        let since = Exited { code: 5, at: ENDED + Duration::from_secs(9), ran: Duration::ZERO };
+        assert_eq!(lives([Running, since], 0), finished(5, true));
+        assert_eq!(lives([Running, exited(0)], 0), RUNS, "it ended well");
+    }
+
+    #[test]
     fn what_was_ended_for_being_unhealthy_is_missed_whatever_it_said_but_not_under_never() {
         use RestartPolicy::{Never, OnFailure};
         let mut known = Containers::default();
@@ -222,9 +263,9 @@ mod tests {
         let name = "a".to_owned();
         let container = Container { name, state: exited(0), out_of_memory: None, healthcheck: None };
         let pod = Pod { containers: vec![container], ..Pod::default() };
-        let verdict = |restart| judge(&Workload { restart, ..workload("w", 1) }, &pod, &known);
+        let verdict = |restart| judge(&Workload { restart, ..workload("w", 1) }, &pod, &known, u32::MAX);
         assert_eq!(missed(&verdict(OnFailure)).len(), 1);
-        assert_eq!(verdict(Never), PodStatus::Finished { code: KILLED, lingers: false });
+        assert_eq!(verdict(Never), PodStatus::Finished { code: KILLED, lingers: false, gives_up: false });
     }
 
     #[test]
@@ -236,12 +277,12 @@ mod tests {
         };
         let w = workload("w", 1);
         for state in [Running, exited(0)] {
-            let verdict = judge(&w, &pod(&state), &Containers::default());
+            let verdict = judge(&w, &pod(&state), &Containers::default(), u32::MAX);
             assert!(matches!(verdict, PodStatus::Broken { .. }), "{state:?}: {verdict:?}");
         }
         let never = Workload { restart: RestartPolicy::Never, ..w };
-        let verdict = judge(&never, &pod(&exited(0)), &Containers::default());
-        assert_eq!(verdict, PodStatus::Finished { code: 0, lingers: false });
+        let verdict = judge(&never, &pod(&exited(0)), &Containers::default(), u32::MAX);
+        assert_eq!(verdict, PodStatus::Finished { code: 0, lingers: false, gives_up: false });
     }
 
     #[test]
@@ -251,7 +292,7 @@ mod tests {
             let name = "a".to_owned();
             let container = Container { name, state: exited(137), out_of_memory, healthcheck: None };
             let pod = Pod { containers: vec![container], ..Pod::default() };
-            let verdict = judge(&workload("w", 1), &pod, &Containers::default());
+            let verdict = judge(&workload("w", 1), &pod, &Containers::default(), u32::MAX);
             assert_eq!(
                 missed(&verdict)[0].cause,
                 format!("container 'a' ended with exit code 137 after 3 s, {said}")
@@ -261,7 +302,8 @@ mod tests {
 
     #[test]
     fn a_half_made_pod_and_one_with_a_stuck_container_are_broken() {
-        let PodStatus::Broken { cause } = judge(&workload("w", 2), &Pod::default(), &Containers::default())
+        let PodStatus::Broken { cause } =
+            judge(&workload("w", 2), &Pod::default(), &Containers::default(), u32::MAX)
         else {
             panic!()
         };
@@ -274,7 +316,7 @@ mod tests {
         let sidecar = Container { name, state: Running, out_of_memory: None, healthcheck: None };
         let alone = Pod { containers: vec![sidecar], ..Pod::default() };
         assert!(
-            matches!(judge(&half, &alone, &Containers::default()), PodStatus::Broken { .. }),
+            matches!(judge(&half, &alone, &Containers::default(), u32::MAX), PodStatus::Broken { .. }),
             "no end of the others"
         );
         let PodStatus::Broken { cause } = judged(RestartPolicy::Never, &[Running, Stuck("created".into())])

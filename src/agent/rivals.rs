@@ -10,7 +10,7 @@ use super::{
 
 /// A host port that another workload's pod has and keeps can't be had by the workload of this name. A pod that is
 /// terminating gives its own away.
-pub(super) fn settle(
+pub(super) fn refuse_taken_port(
     name: &str,
     result: Result<Fact, Failure>,
     workloads: &Workloads,

@@ -13,6 +13,7 @@ use super::{
     model::{
         event::Setup,
         gather::gather,
+        update::UpdateRules,
         workload::{Content, Desired, Profile, Workload},
     },
     mounts::lone_socket,
@@ -34,7 +35,8 @@ pub(super) struct Source {
     known: bool,
     partial: bool,
     profiles: Vec<Profile>,
-    /// What is to run, names that are held at their last good version among them.
+    update: Option<Box<UpdateRules>>,
+    /// What is to run, names that stay at their last good version among them.
     workloads: BTreeMap<Arc<str>, Arc<Workload>>,
     /// Names that were never understood: their pods stay, if there are any.
     unreadable: BTreeSet<Arc<str>>,
@@ -48,6 +50,8 @@ pub(super) struct Source {
 #[derive(Debug, Default)]
 pub(super) struct Merged {
     pub(super) profiles: Vec<Profile>,
+    /// The device's: the server's if it says anything.
+    pub(super) update: Option<Box<UpdateRules>>,
     pub(super) workloads: BTreeMap<Arc<str>, Arc<Workload>>,
     pub(super) unreadable: BTreeSet<Arc<str>>,
     pub(super) problems: BTreeSet<String>,
@@ -68,7 +72,7 @@ impl Source {
         }
         self.unreadable.retain(|name| !self.workloads.contains_key(name));
         (self.known, self.partial) = (true, desired.partial);
-        (self.profiles, self.problems) = (desired.profiles, problems);
+        (self.profiles, self.update, self.problems) = (desired.profiles, desired.update, problems);
         self.elsewhere = desired.elsewhere;
     }
 
@@ -98,22 +102,20 @@ impl Sources {
         self.all().flat_map(|source| source.elsewhere.iter().cloned()).collect()
     }
 
-    /// Who asks for the workload of this name.
-    pub(super) fn of(&self, name: &str) -> &'static str {
-        let has = |source: &Option<Source>| {
-            source.as_ref().is_some_and(|it| it.workloads.contains_key(name) || it.unreadable.contains(name))
-        };
-        if has(&self.server) {
-            "server"
-        } else if has(&self.manifests) {
-            "manifests"
-        } else {
-            "none"
-        }
+    /// Whose workload of this name counts: the server's, if it names one, whether that is understood or not.
+    pub(super) fn who_asks_for(&self, name: &str) -> &'static str {
+        let has = |it: &Source| it.workloads.contains_key(name) || it.unreadable.contains(name);
+        self.named().find(|(_, source)| has(source)).map_or("none", |(whose, _)| whose)
+    }
+
+    /// The sources with what they are called, the one that wins first.
+    fn named(&self) -> impl Iterator<Item = (&'static str, &Source)> {
+        let server = self.server.iter().map(|it| ("server", it));
+        server.chain(self.manifests.iter().map(|it| ("manifests", it)))
     }
 
     fn all(&self) -> impl Iterator<Item = &Source> {
-        self.server.iter().chain(&self.manifests)
+        self.named().map(|(_, source)| source)
     }
 
     /// What is to run, as far as it is understood.
@@ -133,26 +135,38 @@ impl Sources {
 
     pub(super) fn merged(&self) -> Merged {
         let mut merged = Merged::default();
-        for source in self.all() {
+        let twice = |what: &str, name: &str| {
+            format!("{what} '{name}': both the server and a manifest define it; the server's counts")
+        };
+        for (whose, source) in self.named() {
             let defined: BTreeSet<String> = gather(merged.profiles.iter().map(|it| it.name.clone()));
-            let others = source.profiles.iter().filter(|profile| !defined.contains(&profile.name));
-            merged.profiles.extend(others.cloned());
-            for (name, workload) in &source.workloads {
-                if merged.workloads.contains_key(name) {
-                    merged.problems.insert(format!(
-                        "workload '{name}': both the server and a manifest define it; the server's counts"
-                    ));
+            for profile in &source.profiles {
+                if defined.contains(&profile.name) {
+                    merged.problems.insert(twice("profile", &profile.name));
                 } else {
+                    merged.profiles.push(profile.clone());
+                }
+            }
+            if merged.update.is_some() && source.update.is_some() {
+                let said =
+                    "update: both the server and a manifest define the device's rules; the server's count";
+                merged.problems.insert(said.to_owned());
+            }
+            merged.update = merged.update.or_else(|| source.update.clone());
+            for (name, _) in source.names() {
+                if self.who_asks_for(name) != whose {
+                    merged.problems.insert(twice("workload", name));
+                } else if let Some(workload) = source.workloads.get(name) {
                     let doubts = [eviction::priority(workload).err(), lone_socket(workload, &self.sockets)];
                     let doubts = doubts.into_iter().flatten();
                     merged.problems.extend(doubts.map(|it| format!("workload '{name}': {it}")));
                     merged.workloads.insert(name.clone(), workload.clone());
+                } else {
+                    merged.unreadable.insert(name.clone());
                 }
             }
-            merged.unreadable.extend(source.unreadable.iter().cloned());
             merged.problems.extend(source.problems.iter().cloned());
         }
-        merged.unreadable.retain(|name| !merged.workloads.contains_key(name));
         merged
     }
 }

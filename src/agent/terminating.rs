@@ -15,12 +15,12 @@ use super::{
 /// After a removal that failed.
 pub(super) const REMOVE_AGAIN: Duration = Duration::from_secs(5);
 
-/// The leaving pods of one workload name.
+/// The terminating pods of one workload name.
 #[derive(Debug, Default)]
-pub(super) struct Terminating(BTreeMap<WorkloadId, Pod>);
+pub(super) struct Terminating(BTreeMap<WorkloadId, TerminatingPod>);
 
 #[derive(Debug)]
-struct Pod {
+struct TerminatingPod {
     engine: Engine,
     grace: Duration,
     removal: Removal,
@@ -47,19 +47,28 @@ impl Terminating {
         self.0.values().any(|pod| pod.engine == engine && matches!(pod.removal, Removal::Due(_)))
     }
 
+    /// Whether one of this engine is there.
+    pub(super) fn is_on(&self, engine: Engine) -> bool {
+        self.0.values().any(|pod| pod.engine == engine)
+    }
+
     /// A pod of `workload` has to go.
     pub(super) fn add(&mut self, workload: &Workload, removal: Removal) {
-        let pod = Pod { engine: workload.content.engine, grace: workload.grace, removal };
+        let pod = TerminatingPod { engine: workload.content.engine, grace: workload.grace, removal };
         self.0.insert(workload.id.clone(), pod);
     }
 
     /// A pod was found that is not wanted; nothing new if it is known to leave.
     pub(super) fn add_found(&mut self, id: &WorkloadId, engine: Engine, now: Duration) {
         let removal = Removal::Due(now);
-        self.0.entry(id.clone()).or_insert(Pod { engine, grace: Workload::DEFAULT_GRACE, removal });
+        self.0.entry(id.clone()).or_insert(TerminatingPod {
+            engine,
+            grace: Workload::DEFAULT_GRACE,
+            removal,
+        });
     }
 
-    /// How far the pod's removal is, if it is leaving.
+    /// How far the pod's removal is, if it is terminating.
     pub(super) fn removal(&self, id: &WorkloadId) -> Option<Removal> {
         self.0.get(id).map(|pod| pod.removal)
     }
@@ -70,7 +79,7 @@ impl Terminating {
     }
 
     /// A list shows no pods of this engine but the `ids`.
-    pub(super) fn unseen(&mut self, engine: Engine, ids: &[&WorkloadId]) {
+    pub(super) fn not_in_list(&mut self, engine: Engine, ids: &[&WorkloadId]) {
         self.0.retain(|id, pod| {
             pod.engine != engine || !matches!(pod.removal, Removal::Due(_)) || ids.contains(&id)
         });
@@ -83,8 +92,7 @@ impl Terminating {
         result: Result<Fact, Failure>,
         turn: &mut Turn<'_>,
     ) -> Option<Result<Fact, Failure>> {
-        let about =
-            |pod: &Pod| matches!(pod.removal, Removal::After(at) | Removal::UnderWay(at) if at == ticket);
+        let about = |pod: &TerminatingPod| matches!(pod.removal, Removal::After(at) | Removal::UnderWay(at) if at == ticket);
         let Some((id, pod)) = self.0.iter_mut().find(|(_, pod)| about(pod)) else { return Some(result) };
         match (pod.removal, result) {
             (Removal::UnderWay(_), Ok(Fact::Gone)) => {
@@ -109,7 +117,7 @@ impl Terminating {
             if turn.now.up < at {
                 wake = wake.earlier(Wake::At(at));
             } else if turn.ready(pod.engine) {
-                let task = Task::Remove { id: id.clone(), grace: pod.grace };
+                let task = Task::Remove { id: id.clone(), grace: Some(pod.grace) };
                 let ticket = turn.order(name, pod.engine, task);
                 pod.removal = Removal::UnderWay(ticket);
             }

@@ -60,7 +60,7 @@ fn settings(dir: &std::path::Path) -> Settings {
     let host =
         Host { uid: 0, machine_id: "/nowhere".into(), config: "/nowhere".into(), run: "/nowhere".into() };
     match Settings::load(args, environment, &host).unwrap() {
-        Invocation::Check(settings, _) => *settings,
+        Invocation::Check(settings, ..) => *settings,
         other => panic!("{other:?}"),
     }
 }
@@ -94,6 +94,21 @@ fn warnings_alone_are_good() {
 }
 
 #[test]
+fn when_updates_are_allowed_is_printed_of_a_workload_and_of_its_device() {
+    let dir = tempfile::tempdir().unwrap();
+    let update = "update: {when: moving == 0, window: {cron: 0 2 * * *, duration: 90m}, deadline: 3d}";
+    let workloads = WORKLOADS.replace("{name: c}", "{name: c, image: i}");
+    let workloads = workloads.replace("  retries: 5", &format!("  {update}"));
+    fs::write(dir.path().join("d.yaml"), format!("{DEVICE}  update: {{}}\n")).unwrap();
+    fs::write(dir.path().join("w.yaml"), workloads).unwrap();
+    let text = check(&settings(dir.path()), false).text;
+    let own = "    updated      while `moving == 0`, at `0 2 * * *` for 1h30m, after 3d0h at the latest\n";
+    let device = "    updated      while update.lock isn't held\n";
+    assert!(text.contains(&format!("{own}{device}")), "{text}");
+    assert_eq!(text.matches(device).count(), 3, "{text}");
+}
+
+#[test]
 fn an_empty_directory_is_good_and_a_missing_one_is_not() {
     let dir = tempfile::tempdir().unwrap();
     let report = check(&settings(dir.path()), false);
@@ -107,6 +122,31 @@ fn an_empty_directory_is_good_and_a_missing_one_is_not() {
         "{}",
         report.text
     );
+}
+
+#[test]
+fn for_scripts_each_problem_is_listed_with_its_place() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("workloads.yaml"), WORKLOADS).unwrap();
+    let read: serde_json::Value = check(&settings(dir.path()), false).json.parse().unwrap();
+    assert_eq!(read["schema_version"], 1);
+    let problems = read["problems"].as_array().unwrap();
+    let first = &problems[0];
+    assert_eq!((&first["severity"], &first["workload"]), (&json!("error"), &json!("once")), "{first}");
+    assert_eq!((&first["file"], &first["document"]), (&json!("workloads.yaml"), &json!(3)), "{first}");
+    assert_eq!(
+        (&first["line"], &first["field"]),
+        (&json!(23), &json!("spec.pod.spec.containers[0].image")),
+        "{first}"
+    );
+    let about_two = problems.iter().find(|it| it["file"].is_null()).unwrap();
+    assert_eq!(
+        (&about_two["workload"], &about_two["severity"]),
+        (&json!("web"), &json!("warning")),
+        "{about_two}"
+    );
+    let none = check(&settings(&dir.path().join("missing")), false).json;
+    assert!(none.contains("can't be read: No such file"), "{none}");
 }
 
 #[test]
@@ -138,7 +178,7 @@ fn what_will_never_run_here_is_said_and_fails_strictly() {
     let never = workload("c", "cron: 0 0 31 2 *");
     let gated = workload("d", "profiles: [{name: unknown, conditions: [x]}]");
     for (text, said) in [
-        (others, "\n  for other devices: a, b\n"),
+        (others, "\n  2 workloads are for other devices: a, b\n"),
         (
             never,
             "warning: w.yaml, document 1, line 5: spec.cron: never comes: no date that it names exists\n",
@@ -147,8 +187,13 @@ fn what_will_never_run_here_is_said_and_fails_strictly() {
     ] {
         let report = checked(&text, false);
         assert!(report.is_good && report.text.contains(said), "{}", report.text);
-        assert!(!checked(&text, true).is_good, "{}", report.text);
+        let strict = checked(&text, true);
+        assert!(!strict.is_good && !strict.json.contains("\"problems\":[]"), "{}", strict.json);
     }
+    let read: serde_json::Value = checked(&workload("a", "device: other"), true).json.parse().unwrap();
+    let note = json!([{"severity": "note", "file": null, "document": null, "line": null, "workload": "a", "field": null,
+        "text": "it is for another device"}]);
+    assert_eq!(read["problems"], note);
 }
 
 #[test]

@@ -10,23 +10,25 @@ use std::{
 use rustix::fs::{Access, access, stat, statvfs};
 use serde_json::Value;
 
-use super::{findings::Findings, holder};
+use super::{findings::Findings, firewall, podman};
 use crate::{
-    agent::model::{part::Part, quantity::shown},
-    io::{state::Store, tls::TrustedClock, unix},
+    agent::{
+        model::{part::Part, quantity::shown},
+        wrong_clock,
+    },
+    io::{holder, state::Store, tls::TrustedClock},
     settings::{ListenAddress, Settings},
 };
 
 /// For a program on this device to answer.
 const LIMIT: Duration = Duration::from_secs(5);
 
-pub(super) fn clock(settings: &Settings, findings: &mut Findings) {
-    let behind = TrustedClock::load(Store::new(&settings.state_dir)).behind();
-    match behind {
+pub(super) fn check_clock(state_dir: &Path, findings: &mut Findings) {
+    match TrustedClock::load(Store::new(state_dir)).behind() {
         None => findings.good("clock", "it isn't behind what is known"),
         Some(behind) => findings.bad(
             "clock",
-            format!("it is at least {} days behind: cron schedules wait", behind.as_secs() / 86_400),
+            wrong_clock::says(behind),
             "set it: 'timedatectl set-ntp true', or 'date -s …'",
         ),
     }
@@ -83,13 +85,7 @@ pub(super) fn podman(settings: &Settings, status: &Value, findings: &mut Finding
             continue;
         }
         let what = format!("{name} '{}'", socket.display());
-        let answer = unix::agent(socket)
-            .get("http://podman/_ping")
-            .config()
-            .timeout_global(Some(LIMIT))
-            .build()
-            .call();
-        match answer {
+        match podman::get(socket, "_ping") {
             Ok(answer) => {
                 let version = answer.headers().get("Libpod-Api-Version").and_then(|it| it.to_str().ok());
                 let version = version.unwrap_or("unknown");
@@ -97,6 +93,9 @@ pub(super) fn podman(settings: &Settings, status: &Value, findings: &mut Finding
                 match numbers.next().is_some_and(|major| (major, numbers.next().unwrap_or(0)) < (4, 3)) {
                     true => findings.bad(what, format!("it has version {version}"), "4.3 or newer is needed"),
                     false => findings.good(what, format!("it answers: version {version}")),
+                }
+                if name == "podman" {
+                    firewall::look(socket, findings);
                 }
             }
             Err(error) if socket.exists() || is_used.is_some() => {
@@ -185,5 +184,27 @@ pub(super) fn endpoint(settings: &Settings, status: Option<&Value>, findings: &m
             }
             (Err(_), None) => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::io::clock::wall;
+
+    fn said(seconds_behind: u64) -> String {
+        let dir = tempfile::tempdir().unwrap();
+        let since = wall().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+        Store::new(dir.path()).save("clock", (since + seconds_behind).to_string().as_bytes()).unwrap();
+        let mut findings = Findings::default();
+        check_clock(dir.path(), &mut findings);
+        findings.text()
+    }
+
+    #[test]
+    fn a_clock_that_is_less_than_a_day_behind_is_not_0_days_behind() {
+        assert!(said(3_600).contains("the clock is behind: cron schedules wait"), "{}", said(3_600));
+        let days = said(3 * 86_400 + 3_600);
+        assert!(days.contains("the clock is at least 3 days behind: cron schedules wait"), "{days}");
     }
 }

@@ -4,7 +4,10 @@ use std::fmt::Write;
 
 use serde::Serialize;
 
-use crate::agent::legible::line;
+use crate::{
+    agent::{legible::line, view::document::document},
+    io::clock,
+};
 
 /// How bad a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -81,6 +84,6 @@ impl Findings {
 
     /// For scripts.
     pub fn json(&self) -> String {
-        serde_json::to_string(&self.all).unwrap_or_default() + "\n"
+        document("findings", &serde_json::to_string(&self.all).unwrap_or_default(), clock::wall())
     }
 }

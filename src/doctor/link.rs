@@ -5,8 +5,8 @@ use serde_json::Value;
 use super::findings::Findings;
 use crate::{
     io::{
+        edge_api::{self, EdgeApiConfig},
         identity,
-        server::{self, EdgeApiConfig},
         state::Store,
     },
     settings::Settings,
@@ -42,7 +42,7 @@ pub(super) fn server(settings: &Settings, status: &Value, findings: &mut Finding
         }
     }
     let what = format!("SERVER {}", config.url);
-    match server::probe(config) {
+    match edge_api::probe(config) {
         Ok(says) => findings.good(what, says),
         Err((says, remedy)) => findings.bad(what, says, remedy),
     }

@@ -2,12 +2,13 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use chrono::{Datelike, Local, Timelike};
 use rustix::{
     event::Timespec,
     time::{ClockId, clock_gettime},
 };
 
-use crate::agent::model::time::Now;
+use crate::agent::model::time::{Now, date};
 
 /// The present, for decisions.
 pub(crate) fn now() -> Now {
@@ -39,6 +40,19 @@ pub(crate) fn from_seconds(text: &str) -> Option<SystemTime> {
     const YEAR_10000: u64 = 253_402_300_800;
     let seconds = text.parse().ok().filter(|seconds| *seconds < YEAR_10000)?;
     UNIX_EPOCH.checked_add(Duration::from_secs(seconds))
+}
+
+/// The hour on this device then, from 0 to 23, and the day of the week, from 1 for Monday to 7: by what `TZ` or
+/// `/etc/localtime` says.
+pub(crate) fn local(time: SystemTime) -> Option<[f64; 2]> {
+    let date = date(time)?.with_timezone(&Local);
+    Some([date.hour().into(), date.weekday().number_from_monday().into()])
+}
+
+/// Which boot this is: not every runtime directory is emptied by a reboot, and times since boot mean nothing after one.
+pub(crate) fn boot_id() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/random/boot_id")
+        .map_or_else(|_| "unknown".into(), |id| id.trim().into())
 }
 
 #[expect(clippy::disallowed_methods, reason = "the one place")]

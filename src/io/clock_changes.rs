@@ -22,9 +22,9 @@ use crate::agent::Event;
 /// The directory and the name of the link to the time zone.
 const ZONE: (&str, &str) = ("/etc", "localtime");
 /// Where the kernel can't tell of another zone it is looked for this often.
-const BLIND: Timespec = Timespec { tv_sec: 60, tv_nsec: 0 };
+const ZONE_POLL_INTERVAL: Timespec = Timespec { tv_sec: 60, tv_nsec: 0 };
 /// What reads the zone believes in the one that it knows for up to a second.
-const SETTLED: Timespec = Timespec { tv_sec: 1, tv_nsec: 200_000_000 };
+const ZONE_CACHED_FOR: Timespec = Timespec { tv_sec: 1, tv_nsec: 200_000_000 };
 /// Later than any clock shows: the timer is there to be cancelled.
 const NEVER: Timespec = Timespec { tv_sec: 1 << 40, tv_nsec: 0 };
 
@@ -65,7 +65,7 @@ fn run(timer: &OwnedFd, zone: Option<&OwnedFd>, events: &Sender<Event>) -> io::R
     let mut known = stamp(&link);
     loop {
         let mut files = [timer, zone.unwrap_or(timer)].map(|file| PollFd::new(file, PollFlags::IN));
-        match poll(&mut files, if zone.is_none() { Some(&BLIND) } else { None }) {
+        match poll(&mut files, if zone.is_none() { Some(&ZONE_POLL_INTERVAL) } else { None }) {
             Ok(_) | Err(Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }
@@ -82,7 +82,7 @@ fn run(timer: &OwnedFd, zone: Option<&OwnedFd>, events: &Sender<Event>) -> io::R
         let has_moved = present != known;
         known = present;
         if has_moved {
-            let _ = poll(&mut [], Some(&SETTLED));
+            let _ = poll(&mut [], Some(&ZONE_CACHED_FOR));
         }
         if (was_set || has_moved) && events.send(Event::Clock).is_err() {
             return Ok(());

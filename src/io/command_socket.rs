@@ -5,6 +5,8 @@
 //!              ◄── exit code as a digit, then text ───
 //! ```
 
+mod names;
+
 use std::{
     io::{self, Read, Write},
     os::unix::net::UnixStream,
@@ -21,16 +23,19 @@ use rustix::{
 };
 use serde::Serialize;
 
-use super::{listener::Listener, query::Queries, spawn_with_stack};
+use super::{
+    clock, listener::Listener, logger, persistence, presence::present, query::Queries, spawn_with_stack,
+    state::Store,
+};
 use crate::agent::{
     Event,
-    expression::{Expression, MetricIndex},
+    expression::{Expression, MetricIndex, NIL},
     model::{
         part::Part,
-        question::{Question, Reply},
-        report::Report,
+        question::{Question, Reply, Wish},
+        report::{Report, Workload},
     },
-    view::text,
+    view::{document, history, table::Look, text},
 };
 
 /// The socket's name in the runtime directory.
@@ -38,19 +43,25 @@ const SOCKET: &str = "control.sock";
 /// For what a client says, and for taking the reply.
 const LIMIT: Duration = Duration::from_secs(2);
 /// For the agent's reply.
-const PATIENCE: Duration = Duration::from_secs(10);
+const REPLY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Of a question, in bytes.
 const LONGEST: u64 = 16 * 1024;
 /// Reading an expression takes up to 112 KiB of it, and more without optimization; what isn't used costs nothing.
 const STACK: usize = 1 << 20;
 /// Without descriptors for another client.
 const PAUSE: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
+/// How many characters a line may have: the number follows.
+pub const WIDTH: &str = "--width=";
+/// States are to be coloured.
+pub const COLOUR: &str = "--colour";
+/// Asks where pods are: a command of commands.
+pub const LOCATE: &str = "locate";
 /// From one look at whether the socket still has its name to the next: what could tell of that can be used up.
-const LOOK: Timespec = Timespec { tv_sec: 10, tv_nsec: 0 };
+const NAME_CHECK_INTERVAL: Timespec = Timespec { tv_sec: 10, tv_nsec: 0 };
 
 /// What a command ends with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Code {
+pub enum ExitCode {
     /// All is as it should be.
     Good = 0,
     /// Something isn't.
@@ -61,17 +72,33 @@ pub enum Code {
     Away = 3,
 }
 
+/// Where the agent's pods are.
+#[derive(Debug)]
+pub struct AgentPlace {
+    /// Of podman, and of rootless podman.
+    pub sockets: [PathBuf; 2],
+    /// The label of its pods.
+    pub owner: String,
+    /// Where it is kept what ran before.
+    pub state: Store,
+}
+
 /// Starts listening. An agent whose socket can't be made works all the same, and tries again.
 ///
 /// # Errors
 /// The thread can't be started.
-pub fn start(runtime_dir: &Path, queries: Queries, events: Sender<Event>) -> io::Result<()> {
+pub fn start(
+    runtime_dir: &Path,
+    place: AgentPlace,
+    queries: Queries,
+    events: Sender<Event>,
+) -> io::Result<()> {
     let path = runtime_dir.join(SOCKET);
-    spawn_with_stack("commands", STACK, move || serve(&path, &queries, &events))
+    spawn_with_stack("commands", STACK, move || serve(&path, &place, &queries, &events))
 }
 
 /// Until the loop has ended. One client after the other: they are few, and none may take long.
-fn serve(path: &Path, queries: &Queries, events: &Sender<Event>) {
+fn serve(path: &Path, place: &AgentPlace, queries: &Queries, events: &Sender<Event>) {
     let mut present: Option<Listener> = None;
     loop {
         present = present.filter(Listener::is_there);
@@ -85,13 +112,13 @@ fn serve(path: &Path, queries: &Queries, events: &Sender<Event>) {
             }
         }
         let mut fds: Vec<_> = present.iter().map(|it| PollFd::new(it.socket(), PollFlags::IN)).collect();
-        if !poll(&mut fds, Some(&LOOK)).is_ok_and(|ready| ready > 0) {
+        if !poll(&mut fds, Some(&NAME_CHECK_INTERVAL)).is_ok_and(|ready| ready > 0) {
             continue;
         }
         let Some(listener) = &present else { continue };
         match accept_with(listener.socket(), SocketFlags::CLOEXEC) {
             Ok(stream) => {
-                if let Err(error) = attend(&UnixStream::from(stream), queries) {
+                if let Err(error) = attend(&UnixStream::from(stream), place, queries) {
                     debug!("a command got no reply: {error}");
                 }
             }
@@ -103,7 +130,7 @@ fn serve(path: &Path, queries: &Queries, events: &Sender<Event>) {
     }
 }
 
-fn attend(mut stream: &UnixStream, queries: &Queries) -> io::Result<()> {
+fn attend(mut stream: &UnixStream, place: &AgentPlace, queries: &Queries) -> io::Result<()> {
     let user = socket_peercred(stream)?.uid;
     if !user.is_root() && user != geteuid() {
         return Err(io::ErrorKind::PermissionDenied.into());
@@ -114,65 +141,157 @@ fn attend(mut stream: &UnixStream, queries: &Queries) -> io::Result<()> {
     stream.take(LONGEST).read_to_end(&mut question)?;
     let question = String::from_utf8_lossy(&question);
     let words: Vec<&str> = question.split_terminator('\0').collect();
-    let (code, text) = reply(&words, queries);
+    let (code, text) = reply(&words, place, queries);
     stream.write_all(format!("{}{text}", code as u8).as_bytes())
 }
 
-fn reply(words: &[&str], queries: &Queries) -> (Code, String) {
-    let (command, is_json) = match words {
-        [command @ .., "--json"] => (command, true),
-        command => (command, false),
-    };
-    if let ["restart", name] = command {
-        return restart(name, queries);
+/// What a person wants of a workload; none: the command only asks.
+fn by_hand(
+    command: &[&str],
+    flags: &[&str],
+    report: &Report,
+    place: &AgentPlace,
+    queries: &Queries,
+) -> Option<(ExitCode, String)> {
+    let [word, name] = command else { return None };
+    let wish = wish(word, flags);
+    if wish.is_none() && *word != "rollback" {
+        return None;
     }
-    let Some(Reply::Report(report)) = queries.ask(Question::Report) else {
-        return (Code::Away, "the agent is too busy to reply\n".to_owned());
+    let workload = match names::named(report, name) {
+        Ok(workload) => workload,
+        Err(none) => return Some((ExitCode::Unknown, none)),
     };
-    let named = |name: &str| report.workloads.iter().find(|workload| workload.name == name);
+    let name = workload.name.clone();
+    let question = match wish {
+        Some(wish) => Question::Wish(name, wish),
+        None => {
+            let before = persistence::ran_before(&place.state, &name);
+            Question::RollBack(name, before)
+        }
+    };
+    Some(told(workload, word, queries.ask(question)))
+}
+
+fn reply(words: &[&str], place: &AgentPlace, queries: &Queries) -> (ExitCode, String) {
+    let flags = words.iter().rposition(|word| !word.starts_with("--")).map_or(0, |at| at + 1);
+    let (command, flags) = words.split_at(flags);
+    let is_json = flags.contains(&"--json");
+    let width = flags.iter().find_map(|flag| flag.strip_prefix(WIDTH)?.parse().ok());
+    let look = Look { width: width.unwrap_or(80), colour: flags.contains(&COLOUR) };
+    let Some(Reply::Report(report)) = queries.ask(Question::Report) else { return busy() };
+    let named = |name: &str| names::named(&report, name).map_err(|none| (ExitCode::Unknown, none));
+    if let Some(done) = by_hand(command, flags, &report, place, queries) {
+        return done;
+    }
     match command {
         ["status"] => {
-            let code = if report.device.healthy { Code::Good } else { Code::Bad };
-            (code, shown(is_json, &*report, text::status))
+            let code = if report.device.healthy { ExitCode::Good } else { ExitCode::Bad };
+            (code, shown(is_json, &*report, |report| text::status(report, look)))
         }
-        ["metrics"] if is_json => (Code::Good, json(&report.metrics)),
-        ["metrics"] => (Code::Good, text::metrics(&report)),
-        ["describe" | "explain", name] => {
-            let Some(workload) = named(name) else { return no_workload(name) };
+        ["metrics"] if is_json => (ExitCode::Good, json("metrics", &report.metrics)),
+        ["metrics"] => (ExitCode::Good, text::metrics(&report, look)),
+        ["describe" | "explain" | "update", name] => {
+            let workload = match named(name) {
+                Ok(workload) => workload,
+                Err(none) => return none,
+            };
             match command[0] {
-                "describe" => (Code::Good, shown(is_json, workload, text::describe)),
-                _ if workload.well => (Code::Good, shown(is_json, workload, text::explain)),
-                _ => (Code::Bad, shown(is_json, workload, text::explain)),
+                "describe" => {
+                    (ExitCode::Good, shown(is_json, workload, |workload| text::describe(workload, look)))
+                }
+                _ if workload.well => (ExitCode::Good, shown(is_json, workload, text::explain)),
+                _ => (ExitCode::Bad, shown(is_json, workload, text::explain)),
             }
         }
+        [LOCATE, rest @ ..] => match rest.first().map(|name| named(name)).transpose() {
+            Ok(workload) => (ExitCode::Good, place.tell(workload)),
+            Err(none) => none,
+        },
+        ["history", rest @ ..] => {
+            let Some(Reply::History(history)) = queries.ask(Question::History) else { return busy() };
+            let known = |name: &&str| history.iter().any(|it| it.notice.about() == Some(name));
+            // what happened to one that is gone is known all the same
+            let about = match rest.first().map(|name| named(name).map(|it| &*it.name)).transpose() {
+                Ok(name) => name,
+                Err(none) => match rest.first().copied().filter(known) {
+                    Some(name) => Some(name),
+                    None => return none,
+                },
+            };
+            let events = history::events(&history, about);
+            (ExitCode::Good, if is_json { json("events", &events) } else { history::text(&events, look) })
+        }
         ["eval", expression] => evaluate(expression, &report, is_json),
-        _ => (Code::Unknown, format!("the agent doesn't know the command '{}'\n", command.join(" "))),
+        _ => (ExitCode::Unknown, format!("the agent doesn't know the command '{}'\n", command.join(" "))),
     }
+}
+
+impl AgentPlace {
+    /// What a command needs to read by itself of podman. What it prints of pods may no more hold than the log may.
+    fn tell(&self, workload: Option<&Workload>) -> String {
+        let confidential = logger::confidential();
+        let confidential: Vec<&str> = confidential.iter().flat_map(|redactor| redactor.values()).collect();
+        let [podman, rootless] = &self.sockets;
+        json(
+            "",
+            &serde_json::json!({
+                "podman": podman,
+                "rootless podman": rootless,
+                "owner": self.owner,
+                "confidential": confidential,
+                "workload": workload,
+            }),
+        )
+    }
+}
+
+fn wish(word: &str, flags: &[&str]) -> Option<Wish> {
+    match word {
+        "restart" => Some(Wish::Restart),
+        "stop" => Some(Wish::Stop { until_changed: flags.contains(&"--until-changed") }),
+        "start" => Some(Wish::Start),
+        "run" => Some(Wish::Run),
+        "update" if flags.contains(&"--now") => Some(Wish::Update),
+        _ => None,
+    }
+}
+
+fn busy() -> (ExitCode, String) {
+    (ExitCode::Away, "the agent is too busy to reply\n".to_owned())
 }
 
 fn shown<T: Serialize>(is_json: bool, value: &T, text: impl Fn(&T) -> String) -> String {
-    if is_json { json(value) } else { text(value) }
+    if is_json { json("", value) } else { text(value) }
 }
 
-fn json<T: Serialize + ?Sized>(value: &T) -> String {
+/// `name`: what a list is called.
+fn json<T: Serialize + ?Sized>(name: &str, value: &T) -> String {
     // nothing that is shown has a key that isn't text
-    serde_json::to_string(value).unwrap_or_default() + "\n"
+    document::document(name, &serde_json::to_string(value).unwrap_or_default(), clock::wall())
 }
 
-fn no_workload(name: &str) -> (Code, String) {
-    (Code::Unknown, format!("there is no workload '{name}'\n"))
-}
-
-fn restart(name: &str, queries: &Queries) -> (Code, String) {
-    match queries.ask(Question::Restart(name.to_owned())) {
-        Some(Reply::Restarting) => (Code::Good, format!("{name} gets a new pod\n")),
+/// What became of a wish.
+fn told(workload: &Workload, word: &str, reply: Option<Reply>) -> (ExitCode, String) {
+    let name = &workload.name;
+    match reply {
         Some(Reply::Checking) => {
             let text = "keeps its pod until it is known that a new one could start, which takes longer";
-            (Code::Bad, format!("{name} {text}; 'explain {name}' and the log tell\n"))
+            (ExitCode::Bad, format!("{name} {text}; 'device-worker-ng explain {name}' and the log tell\n"))
         }
-        Some(Reply::Refused(why)) => (Code::Bad, format!("{name} is not restarted: {why}\n")),
-        Some(_) => no_workload(name),
-        None => (Code::Away, "the agent is too busy to reply\n".to_owned()),
+        Some(Reply::Done(what)) => (ExitCode::Good, format!("{what}\n")),
+        Some(Reply::NotKept(what)) => (ExitCode::Bad, format!("{what}\n")),
+        Some(Reply::Refused(why)) => {
+            let what = match word {
+                "run" => "gets no run now",
+                "update" => "is not updated",
+                "rollback" => "is not rolled back",
+                _ => "is not restarted",
+            };
+            (ExitCode::Bad, format!("{name} {what}: {why}\n"))
+        }
+        Some(_) => (ExitCode::Bad, format!("there is nothing to {word}: {}", text::explain(workload))),
+        None => busy(),
     }
 }
 
@@ -184,25 +303,34 @@ struct Evaluated {
     metrics: Vec<(String, Option<f64>)>,
 }
 
-fn evaluate(expression: &str, report: &Report, is_json: bool) -> (Code, String) {
+/// What no condition asks for, and the agent knows all the same.
+fn own_metric(report: &Report, name: &str) -> Option<f64> {
+    match name {
+        "time.hour" => Some(clock::local(clock::wall())?[0]),
+        "time.weekday" => Some(clock::local(clock::wall())?[1]),
+        _ => present(name).or_else(|| report.own_metric(name)),
+    }
+}
+
+fn evaluate(expression: &str, report: &Report, is_json: bool) -> (ExitCode, String) {
     let (mut metrics, mut values) = (Vec::<(String, Option<f64>)>::new(), Vec::new());
     let compiled = Expression::compile(expression, &mut |name| {
         let known = metrics.iter().position(|(other, _)| other == name);
         let at = known.unwrap_or_else(|| {
             let found = report.metrics.iter().find(|metric| metric.name == name);
-            let value = found.and_then(|metric| metric.value);
+            let value = found.map_or_else(|| own_metric(report, name), |metric| metric.value);
             metrics.push((name.to_owned(), value));
-            values.push(value.unwrap_or(f64::NAN));
+            values.push(value.unwrap_or(NIL));
             metrics.len() - 1
         });
         MetricIndex(at as u32)
     });
     let compiled = match compiled {
         Ok(compiled) => compiled,
-        Err(error) => return (Code::Unknown, format!("{error}\n")),
+        Err(error) => return (ExitCode::Unknown, format!("{error}\n")),
     };
     let holds = compiled.holds(&values);
-    let code = if holds { Code::Good } else { Code::Bad };
+    let code = if holds { ExitCode::Good } else { ExitCode::Bad };
     let evaluated = Evaluated { expression: compiled.to_string(), holds, metrics };
     let text = |it: &Evaluated| {
         let value = |(name, value): &(String, Option<f64>)| match value {
@@ -219,11 +347,11 @@ fn evaluate(expression: &str, report: &Report, is_json: bool) -> (Code, String) 
 ///
 /// # Errors
 /// There is no answer: why.
-pub fn ask(runtime_dir: &Path, words: &[String]) -> Result<(u8, String), String> {
+pub fn ask_agent(runtime_dir: &Path, words: &[String]) -> Result<(u8, String), String> {
     let path: PathBuf = runtime_dir.join(SOCKET);
     let talk = || -> io::Result<String> {
         let mut stream = UnixStream::connect(&path)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_read_timeout(Some(REPLY_TIMEOUT))?;
         stream.set_write_timeout(Some(LIMIT))?;
         for word in words {
             stream.write_all(word.as_bytes())?;
@@ -240,6 +368,13 @@ pub fn ask(runtime_dir: &Path, words: &[String]) -> Result<(u8, String), String>
         }
         io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
             format!("no agent listens on '{}': is it running, and is this its RUNTIME_DIR?", path.display())
+        }
+        io::ErrorKind::WouldBlock => {
+            format!(
+                "no answer on '{}' within {} s: is the agent stopped?",
+                path.display(),
+                REPLY_TIMEOUT.as_secs()
+            )
         }
         _ => format!("the agent doesn't answer on '{}': {error}", path.display()),
     })?;

@@ -38,7 +38,7 @@ pub use conmon::Exit;
 use conmon::ExitFiles;
 
 /// How long podman's clean-up may take after the process has ended, before the pod is looked at all the same.
-const CLEAN_UP: Duration = Duration::from_secs(5);
+const CLEANUP_TIMEOUT: Duration = Duration::from_secs(5);
 const STACK: usize = 64 * 1024;
 /// Of the containers that ran out of memory, so many are remembered.
 const MOST_STARVED: usize = 64;
@@ -147,10 +147,10 @@ pub(super) fn parent(pid: i32) -> Option<i32> {
 /// Watches the processes of pods, and tells of the first one that ends in each as [`Event::Exited`].
 #[derive(Clone)]
 pub struct Exits {
-    shared: Arc<Shared>,
+    shared: Arc<SharedExits>,
 }
 
-struct Shared {
+struct SharedExits {
     engine: Engine,
     events: Sender<Event>,
     epoll: OwnedFd,
@@ -162,7 +162,7 @@ struct Shared {
 #[derive(Default)]
 struct Pods {
     next: u64,
-    watched: HashMap<WorkloadId, Vec<Watched>>,
+    watched: HashMap<WorkloadId, Vec<WatchedProcess>>,
     /// What is known of those that ended in pods that were not looked at since.
     ended: HashMap<WorkloadId, Vec<(String, Exit)>>,
     /// Containers that ended for want of memory, by their ids: few, and the newest.
@@ -178,14 +178,14 @@ impl Pods {
 }
 
 /// A process with its number in the epoll set: twice this, and one more for `conmon`.
-struct Watched {
+struct WatchedProcess {
     number: u64,
     process: Process,
     /// Since boot, once the container's own process has ended: podman's clean-up takes no longer.
     ended_by: Option<Duration>,
 }
 
-impl Watched {
+impl WatchedProcess {
     fn has_ended(&self, now: Duration) -> bool {
         !self.process.elsewhere
             && self.process.own.is_none()
@@ -206,7 +206,7 @@ impl Exits {
         if let Some(files) = &files {
             epoll::add(&epoll, files, epoll::EventData::new_u64(FILES), epoll::EventFlags::IN)?;
         }
-        let shared = Arc::new(Shared { engine, events, epoll, files, pods: Mutex::default() });
+        let shared = Arc::new(SharedExits { engine, events, epoll, files, pods: Mutex::default() });
         let exits = Self { shared: Arc::clone(&shared) };
         spawn_with_stack("exits", STACK, move || shared.wait())?;
         Ok(exits)
@@ -235,7 +235,7 @@ impl Exits {
             }
             // it was started again
             pods.ran_out.retain(|id| *id != process.container);
-            watched.push(Watched { number, process, ended_by: None });
+            watched.push(WatchedProcess { number, process, ended_by: None });
         }
         if !watched.is_empty() {
             pods.watched.insert(pod.clone(), watched);
@@ -271,7 +271,7 @@ impl Exits {
     /// Ends the pod's containers without podman: SIGTERM, and SIGKILL to what is left after `grace`. When the first
     /// process of a namespace ends, the kernel ends the others.
     pub fn end(&self, pod: &WorkloadId, grace: Duration) {
-        let open = |watched: &Watched| watched.process.own.as_ref()?.try_clone().ok();
+        let open = |watched: &WatchedProcess| watched.process.own.as_ref()?.try_clone().ok();
         let processes: Vec<OwnedFd> =
             self.shared.lock().watched.get(pod).into_iter().flatten().filter_map(open).collect();
         let signal = |signal: Signal| {
@@ -292,7 +292,8 @@ impl Exits {
     /// The end was noticed elsewhere of a container that was registered as [`Process::elsewhere`].
     pub fn died(&self, container: &str) {
         let mut pods = self.shared.lock();
-        let is_it = |watched: &Watched| watched.process.elsewhere && watched.process.container == container;
+        let is_it =
+            |watched: &WatchedProcess| watched.process.elsewhere && watched.process.container == container;
         let pod = pods.watched.iter().find(|(_, all)| all.iter().any(is_it)).map(|(pod, _)| pod.clone());
         if let Some(pod) = pod {
             pods.watched.remove(&pod);
@@ -302,7 +303,7 @@ impl Exits {
     }
 }
 
-impl Shared {
+impl SharedExits {
     fn lock(&self) -> MutexGuard<'_, Pods> {
         lock(&self.pods)
     }
@@ -339,7 +340,7 @@ impl Shared {
         let now = since_boot();
         // before conmon's end is acted upon: it wrote earlier
         if let Some(files) = &self.files {
-            files.written(|container| {
+            files.tell_new_files(|container| {
                 let mut all = pods.watched.values_mut().flatten().map(|one| &mut one.process);
                 if let Some(process) = all.find(|process| process.container == container) {
                     process.exit = process.exit_file.as_deref().and_then(conmon::read);
@@ -363,7 +364,7 @@ impl Shared {
                 if watched.process.kills.take().is_some_and(|file| memory::has_killed(&file)) {
                     starved.push(watched.process.container.clone());
                 }
-                watched.ended_by = Some(now + CLEAN_UP);
+                watched.ended_by = Some(now + CLEANUP_TIMEOUT);
             }
         }
         pods.ran_out.extend(starved);
@@ -382,7 +383,7 @@ impl Shared {
 }
 
 /// Of those that ended. A clean-up by podman that takes too long changes nothing about it.
-fn exits(all: Vec<Watched>) -> Vec<(String, Exit)> {
+fn exits(all: Vec<WatchedProcess>) -> Vec<(String, Exit)> {
     let over = all.into_iter().map(|one| one.process).filter(|process| process.own.is_none());
     over.filter_map(|process| Some((process.container, process.exit?))).collect()
 }

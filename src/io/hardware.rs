@@ -53,7 +53,7 @@ fn collect(root: &Path, addresses: &[Address]) -> Hardware {
         interfaces: interfaces::interfaces(&tree, addresses),
         gpus: graphics::gpus(&tree),
         host_devices: nodes::nodes(&tree),
-        mounts: mounts::mounts(&tree),
+        mounts: mounts::file_systems(&tree),
         cpu: Some(cpu),
     }
 }

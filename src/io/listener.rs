@@ -50,7 +50,7 @@ impl Listener {
             return Err(io::Error::other("another file took its place"));
         }
         if about.mode() & 0o777 != mode {
-            fs::set_permissions(through(&file), Permissions::from_mode(mode))?;
+            fs::set_permissions(proc_fd_path(&file), Permissions::from_mode(mode))?;
         }
         net::listen(&socket, 128)?;
         Ok(Self { socket, path: path.to_owned(), identity: identity(&about) })
@@ -92,7 +92,7 @@ fn open(directory: impl AsFd, name: &OsStr) -> rustix::io::Result<File> {
 }
 
 /// A path to what is held open, whatever its name leads to by now.
-fn through(file: &File) -> String {
+fn proc_fd_path(file: &File) -> String {
     format!("/proc/self/fd/{}", file.as_raw_fd())
 }
 
@@ -100,7 +100,7 @@ fn through(file: &File) -> String {
 fn connect(file: &File) -> rustix::io::Result<OwnedFd> {
     let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
     let socket = net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
-    net::connect(&socket, &SocketAddrUnix::new(through(file))?)?;
+    net::connect(&socket, &SocketAddrUnix::new(proc_fd_path(file))?)?;
     Ok(socket)
 }
 
@@ -139,6 +139,15 @@ mod tests {
 
     fn mode(path: &Path) -> u32 {
         fs::metadata(path).unwrap().permissions().mode() & 0o777
+    }
+
+    /// A directory, where a socket will be in it, and a file that is not for all.
+    fn beside_a_secret() -> (tempfile::TempDir, PathBuf, PathBuf) {
+        let place = tempfile::tempdir().unwrap();
+        let (path, secret) = (place.path().join("socket"), place.path().join("secret"));
+        fs::write(&secret, "").unwrap();
+        fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).unwrap();
+        (place, path, secret)
     }
 
     #[test]
@@ -195,10 +204,7 @@ mod tests {
 
     #[test]
     fn what_is_no_socket_stays_and_is_not_followed() {
-        let place = tempfile::tempdir().unwrap();
-        let (path, secret) = (place.path().join("socket"), place.path().join("secret"));
-        fs::write(&secret, "").unwrap();
-        fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).unwrap();
+        let (_place, path, secret) = beside_a_secret();
         symlink(&secret, &path).unwrap();
         let error = Listener::bind(&path, ALL).unwrap_err();
         assert_eq!(error.to_string(), "there is a file that is no socket");
@@ -207,10 +213,7 @@ mod tests {
 
     #[test]
     fn a_link_in_the_place_of_the_socket_is_not_followed() {
-        let place = tempfile::tempdir().unwrap();
-        let (path, secret) = (place.path().join("socket"), place.path().join("secret"));
-        fs::write(&secret, "").unwrap();
-        fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).unwrap();
+        let (place, path, secret) = beside_a_secret();
         // without a listener: a link to one would only let it be asked for a connection
         drop(UnixListener::bind(place.path().join("other")).unwrap());
         let over = AtomicBool::new(false);

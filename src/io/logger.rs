@@ -24,8 +24,8 @@ use crate::agent::{
 
 /// Of what waits to be written, in bytes.
 const WAITING: usize = 128 * 1024;
-/// How long an end waits for the last lines to be read.
-const PATIENCE: Duration = Duration::from_millis(500);
+/// How long an end waits for the last lines to be read: a quarter of the 2 s within which the agent ends.
+const FLUSH_TIMEOUT: Duration = Duration::from_millis(500);
 const STACK: usize = 64 * 1024;
 
 /// The log of this process.
@@ -43,13 +43,13 @@ struct Lines {
 
 #[derive(Default)]
 struct Queue {
-    state: Mutex<State>,
+    state: Mutex<QueueState>,
     /// Something came, or all was written.
     changed: Condvar,
 }
 
 #[derive(Default)]
-struct State {
+struct QueueState {
     waiting: VecDeque<String>,
     /// In bytes.
     size: usize,
@@ -68,6 +68,11 @@ pub fn keep_confidential(redactor: &Arc<Redactor>) {
     if !present.as_ref().is_some_and(|present| Arc::ptr_eq(present, redactor)) {
         *present = Some(Arc::clone(redactor));
     }
+}
+
+/// What no line holds.
+pub(super) fn confidential() -> Option<Arc<Redactor>> {
+    lock(&REDACTOR).clone()
 }
 
 /// Starts to log. It ends with the process; see [`flush`](Log::flush).
@@ -165,14 +170,15 @@ impl Queue {
     }
 
     fn flush(&self) {
-        let is_busy = |state: &mut State| state.is_writing || !state.waiting.is_empty() || state.lost > 0;
-        let waited = self.changed.wait_timeout_while(lock(&self.state), PATIENCE, is_busy);
+        let is_busy =
+            |state: &mut QueueState| state.is_writing || !state.waiting.is_empty() || state.lost > 0;
+        let waited = self.changed.wait_timeout_while(lock(&self.state), FLUSH_TIMEOUT, is_busy);
         drop(waited.unwrap_or_else(PoisonError::into_inner));
     }
 
     fn write(&self, is_journal: bool, mut to: File) {
         loop {
-            let is_idle = |state: &mut State| state.waiting.is_empty() && state.lost == 0;
+            let is_idle = |state: &mut QueueState| state.waiting.is_empty() && state.lost == 0;
             let waited = self.changed.wait_while(lock(&self.state), is_idle);
             let mut state = waited.unwrap_or_else(PoisonError::into_inner);
             let line = match state.waiting.pop_front() {
@@ -256,7 +262,7 @@ mod tests {
         (0..100).for_each(|_| queue.put(journal::marked(Level::Info, &"x".repeat(1000))));
         let before = crate::io::since_boot();
         queue.flush();
-        assert!(crate::io::since_boot() - before < PATIENCE * 3);
+        assert!(crate::io::since_boot() - before < FLUSH_TIMEOUT * 3);
     }
 
     #[test]

@@ -7,9 +7,11 @@ pub(crate) mod clock;
 pub mod clock_changes;
 pub mod command_socket;
 mod confined_dir;
+pub mod edge_api;
 pub mod exits;
 pub(crate) mod files;
 pub mod hardware;
+pub(crate) mod holder;
 mod http;
 pub mod identity;
 pub mod journal;
@@ -20,16 +22,21 @@ pub mod logger;
 pub mod manifests;
 pub mod metrics;
 pub mod notify;
+pub mod outputs;
 pub mod persistence;
 pub mod podman;
+pub mod presence;
 pub mod pressure;
 pub mod query;
-pub mod server;
+pub mod recorder;
 pub mod signals;
 pub mod state;
+#[cfg(test)]
+mod test_tree;
 mod thread;
 pub mod tls;
 pub mod unix;
+pub mod update_lock;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use log::debug;
 use sd_notify::NotifyState;
 
-use crate::agent::{Agent, model::phase::Phase};
+use crate::agent::Agent;
 
 /// The way to the service manager; without one, everything here does nothing.
 pub struct Notify {
@@ -80,11 +80,11 @@ impl Notify {
     }
 }
 
-/// For example `3 workloads: 2 running, 1 waiting; server: linked; podman doesn't answer`.
+/// For example `3 workloads: 1 back-off, 2 running; server: linked; podman doesn't answer`.
 fn summary(agent: &Agent) -> String {
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
-    for (_, phase) in agent.phases() {
-        *counts.entry(word(phase)).or_default() += 1;
+    for state in agent.states() {
+        *counts.entry(state.word()).or_default() += 1;
     }
     let total: usize = counts.values().sum();
     let parts: Vec<String> = counts.iter().map(|(word, count)| format!("{count} {word}")).collect();
@@ -97,17 +97,4 @@ fn summary(agent: &Agent) -> String {
         text.push_str(&format!("; {engine} doesn't answer"));
     }
     text
-}
-
-fn word(phase: Phase) -> &'static str {
-    match phase {
-        Phase::Running | Phase::Looking { adopting: false, .. } => "running",
-        Phase::Waiting { .. } => "waiting",
-        Phase::Finished { code: 0 } => "finished",
-        Phase::Finished { .. } => "failed",
-        Phase::Inactive | Phase::Cancelling(_) | Phase::Stopping(_) => "stopped",
-        Phase::Unknown | Phase::Looking { adopting: true, .. } | Phase::Pulling(_) | Phase::Starting(_) => {
-            "starting"
-        }
-    }
 }

@@ -1,45 +1,46 @@
-//! Writes down what must survive a reboot, or a restart of the agent, on a thread of its own: a slow disk must not
-//! hold up the loop. Of each kind only the newest counts: a burst is one write, if the disk is slower.
-//!
-//! Nothing waits for a write: a `kill -9` costs at most what was decided in the few milliseconds before it.
+//! What must survive a reboot, or a restart of the agent: in which file it is, and how it is read again.
 
-use std::{
-    io,
-    path::Path,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{path::Path, sync::Arc};
 
-use crossbeam_channel::{Receiver, Sender, bounded};
 use log::warn;
-use serde::{Serialize, de::DeserializeOwned};
+use ring::digest::{SHA256, digest};
+use serde::Serialize;
 
 use super::{
-    cached_configuration, identity, lock,
+    cached_configuration,
+    clock::boot_id,
+    identity,
     state::{Store, StoreError},
 };
 use crate::{
-    agent::{
-        Event,
-        model::{
-            call::{Remembered, Unheard},
-            fallback::Fallbacks,
-            image::Pulled,
-            part::Kept,
-            record::Record,
-            run::Finished,
-        },
+    agent::model::{
+        call::{Remembered, Unheard},
+        fallback::{Fallback, Fallbacks},
+        history::History,
+        image::Pulled,
+        lasting::LastingState,
+        record::{OwnMetrics, Record},
+        run::Finished,
+        stop::Stops,
+        waiting::Updates,
+        workload::{Workload, hex},
     },
-    wire::{own::fallback, strict},
+    wire::{
+        own::{fallback, update},
+        strict,
+    },
 };
 
 const FINISHED: &str = "finished";
 const FALLBACKS: &str = "fallbacks";
 const IMAGES: &str = "images";
+const STOPS: &str = "stops";
+const UPDATES: &str = "updates";
 const DISCONNECTED: &str = "disconnected";
+const HISTORY: &str = "history";
+const OWN_METRICS: &str = "known";
+const HELD: &str = "held";
 const UNHEARD: &str = "unheard";
-/// The end of the agent waits this long for the last write, if need be.
-const LONGEST_END: Duration = Duration::from_secs(1);
 
 /// Where things are kept.
 #[derive(Debug, Clone)]
@@ -57,56 +58,8 @@ impl Stores {
     }
 }
 
-/// The way to the thread that writes.
-pub struct Recorder {
-    records: Arc<Mutex<Vec<Record>>>,
-    wake: Sender<()>,
-    /// Ends with the thread.
-    ended: Receiver<()>,
-}
-
-impl Recorder {
-    /// Starts the thread; it tells of each write as [`Event::Stored`].
-    ///
-    /// # Errors
-    /// The thread can't be started.
-    pub fn start(stores: Stores, events: Sender<Event>) -> io::Result<Self> {
-        let records: Arc<Mutex<Vec<Record>>> = Arc::default();
-        let (wake, woken) = bounded(1);
-        let (end, ended) = bounded(0);
-        let shared = Arc::clone(&records);
-        super::spawn("recorder", move || {
-            let _end: Sender<()> = end;
-            while woken.recv().is_ok() {
-                let records = std::mem::take(&mut *lock(&shared));
-                for record in records {
-                    let result = write(&stores, &record).map_err(|error| error.to_string());
-                    let kept = if matches!(record, Record::Unheard(_)) { Kept::Unheard } else { Kept::State };
-                    if events.send(Event::Stored(kept, result)).is_err() {
-                        return;
-                    }
-                }
-            }
-        })?;
-        Ok(Self { records, wake, ended })
-    }
-
-    /// Waits until all is written, but not for long.
-    pub fn end(self) {
-        drop(self.wake);
-        let _ = self.ended.recv_timeout(LONGEST_END);
-    }
-
-    /// Takes the record, and never blocks.
-    pub fn record(&self, record: Record) {
-        let mut records = lock(&self.records);
-        records.retain(|older| std::mem::discriminant(older) != std::mem::discriminant(&record));
-        records.push(record);
-        let _ = self.wake.try_send(()); // full: it is awake
-    }
-}
-
-fn write(Stores { state, runtime }: &Stores, record: &Record) -> Result<(), StoreError> {
+/// Writes it down.
+pub(super) fn write(Stores { state, runtime }: &Stores, record: &Record) -> Result<(), StoreError> {
     match record {
         Record::Finished(finished) => save(state, FINISHED, finished),
         Record::Images(images) => save(state, IMAGES, images),
@@ -115,6 +68,23 @@ fn write(Stores { state, runtime }: &Stores, record: &Record) -> Result<(), Stor
             let bytes = fallback::to_bytes(fallbacks).map_err(|error| state.error(FALLBACKS, error))?;
             state.save(FALLBACKS, &bytes)
         }
+        Record::Updates(updates) if updates.is_empty() => state.remove(UPDATES),
+        Record::Updates(updates) => {
+            let bytes = update::to_bytes(updates).map_err(|error| state.error(UPDATES, error))?;
+            state.save(UPDATES, &bytes)
+        }
+        Record::Replaced(replaced) => replaced.iter().try_for_each(|(name, before)| {
+            let file = before_file(name);
+            let Some(good) = before.clone() else { return state.remove(&file) };
+            let one = Fallbacks::from([(name.clone(), Fallback { good, failed: None })]);
+            let bytes = fallback::to_bytes(&one).map_err(|error| state.error(&file, error))?;
+            state.save(&file, &bytes)
+        }),
+        Record::Stops(stops) if stops.is_empty() => state.remove(STOPS),
+        Record::Stops(stops) => save(state, STOPS, stops),
+        Record::History(history) => save(runtime, HISTORY, &**history),
+        Record::OwnMetrics(known) => save(runtime, OWN_METRICS, &of_boot(known)),
+        Record::Lasting(held) => save(runtime, HELD, &of_boot(held)),
         Record::Unheard(unheard) if unheard.is_empty() => runtime.remove(UNHEARD),
         Record::Unheard(unheard) => save(runtime, UNHEARD, unheard),
         Record::Configuration(raw) => state.save(cached_configuration::NAME, raw),
@@ -127,40 +97,81 @@ fn write(Stores { state, runtime }: &Stores, record: &Record) -> Result<(), Stor
     }
 }
 
+/// A name can be longer than that of a file.
+fn before_file(name: &str) -> String {
+    format!("before-{}", &hex(digest(&SHA256, name.as_bytes()).as_ref())[..16])
+}
+
+/// What ran of this workload before what came up last. It is read on a stack for that.
+pub fn ran_before(state: &Store, name: &str) -> Option<Arc<Workload>> {
+    load(state, &before_file(name), fallback::from_bytes).remove(name).map(|it| it.good)
+}
+
 fn save(store: &Store, name: &str, what: &impl Serialize) -> Result<(), StoreError> {
     store.save(name, &serde_json::to_vec(what).map_err(|error| store.error(name, error))?)
 }
 
-fn load<T: DeserializeOwned + Default>(store: &Store, name: &str) -> T {
+fn load<T: Default>(store: &Store, name: &str, read: fn(&[u8]) -> Result<T, serde_json::Error>) -> T {
     let Some(bytes) = store.load(name) else { return T::default() };
-    strict::from_json(&bytes).unwrap_or_else(|error| {
-        warn!("what was kept as '{name}' is not used: {error}");
+    read(&bytes).unwrap_or_else(|error| {
+        let says = store.set_aside(name, &bytes); // also where it isn't logged
+        warn!("{says}: {error}");
         T::default()
     })
 }
 
 /// The workloads that finished.
 pub fn finished(state: &Store) -> Finished {
-    load(state, FINISHED)
+    load(state, FINISHED, strict::from_json)
 }
 
 /// What the server has not heard.
 pub fn unheard(runtime: &Store) -> Unheard {
-    load(runtime, UNHEARD)
+    load(runtime, UNHEARD, strict::from_json)
+}
+
+/// What was told of late.
+pub fn history(runtime: &Store) -> History {
+    load(runtime, HISTORY, strict::from_json)
+}
+
+/// What conditions ask of workloads.
+pub fn own_metrics(runtime: &Store) -> OwnMetrics {
+    of_this_boot(load(runtime, OWN_METRICS, strict::from_json))
+}
+
+/// What conditions remember.
+pub fn lasting(runtime: &Store) -> Vec<LastingState> {
+    of_this_boot(load(runtime, HELD, strict::from_json))
+}
+
+/// The directory may outlive a reboot.
+fn of_boot<T>(what: &T) -> (String, &T) {
+    (boot_id(), what)
+}
+
+fn of_this_boot<T: Default>((boot, what): (String, T)) -> T {
+    if boot == boot_id() { what } else { T::default() }
 }
 
 /// What workloads return to whose updates don't come up.
 pub fn fallbacks(state: &Store) -> Fallbacks {
-    let Some(bytes) = state.load(FALLBACKS) else { return Fallbacks::new() };
-    fallback::from_bytes(&bytes).unwrap_or_else(|error| {
-        warn!("failed to read what updates are taken back to: {error}");
-        Fallbacks::new()
-    })
+    load(state, FALLBACKS, fallback::from_bytes)
+}
+
+/// Updates that wait, or are under way.
+pub fn updates(state: &Store) -> Updates {
+    load(state, UPDATES, update::from_bytes)
+}
+
+/// What was stopped by hand.
+pub fn stops(state: &Store) -> Stops {
+    load(state, STOPS, strict::from_json)
 }
 
 /// The images that the agent pulled.
 pub fn images(state: &Store) -> Pulled {
-    load(state, IMAGES)
+    load(state, IMAGES, strict::from_json)
 }
 
 /// What an earlier process learnt from the server and about it. YAML is read: on a stack for that.
@@ -188,12 +199,14 @@ pub fn reconnect(state: &Store) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
-    use std::{fs, os::unix::fs::PermissionsExt};
+    use std::fs;
 
     use super::*;
     use crate::agent::model::{
+        history::Happened,
         notice::{Notice, Reason},
         run::Run,
+        stop::Stop,
         workload::{Engine, WorkloadId},
     };
 
@@ -209,22 +222,21 @@ mod tests {
     }
 
     #[test]
-    fn a_burst_of_events_is_few_writes_and_the_newest_is_read_after_the_end() {
+    fn what_another_version_wrote_is_set_aside_before_it_is_replaced() {
         let dir = tempfile::tempdir().unwrap();
-        let stores = Stores::new(&dir.path().join("state"), &dir.path().join("run"));
-        let (events, inbox) = bounded(1); // the writer waits here after its second write
-        let recorder = Recorder::start(stores.clone(), events).unwrap();
-        for last in 0..50 {
-            recorder.record(unheard(&["first", &format!("event {last}")]));
+        let stores = Stores::new(dir.path(), dir.path());
+        let newer = br#"{"format": 7, "all": []}"#;
+        stores.state.save(STOPS, newer).unwrap();
+        let stop = Stop { since: Some(3), until_not: None };
+        for since in 1..4 {
+            super::stops(&stores.state);
+            let stop = Stop { since: Some(since), ..stop.clone() };
+            write(&stores, &Record::Stops(Stops::from([("a".into(), stop)]))).unwrap();
         }
-        let reader = std::thread::spawn(move || inbox.iter().count());
-        recorder.end();
-        assert_eq!(messages(&stores), ["first", "event 49"]);
-        let writes = reader.join().unwrap();
-        assert!(writes < 10, "{writes} writes");
-        let path = dir.path().join("run/server/unheard");
-        assert_eq!(fs::metadata(path).unwrap().permissions().mode() & 0o777, 0o600);
-        assert!(!dir.path().join("state").exists(), "no wear of the flash");
+        assert_eq!(stores.state.load("stops.unread").as_deref(), Some(&newer[..]));
+        let rename = |from: &str, to: &str| fs::rename(dir.path().join(from), dir.path().join(to));
+        rename("stops.unread", "stops").unwrap();
+        assert_eq!(stores.state.load(STOPS).as_deref(), Some(&newer[..]));
     }
 
     #[test]
@@ -255,6 +267,33 @@ mod tests {
         }
         assert_eq!(super::finished(&stores.state), finished);
         assert_eq!(super::images(&stores.state), images);
+    }
+
+    #[test]
+    fn what_happened_is_kept_in_memory_and_read_by_the_next_process() {
+        let dir = tempfile::tempdir().unwrap();
+        let stores = Stores::new(&dir.path().join("state"), &dir.path().join("run"));
+        let happened = Happened { at: 2, first: 1, notice: Notice::info(Reason::Started, "one") };
+        let history: History = [Arc::new(happened)].into();
+        write(&stores, &Record::History(history.clone().into())).unwrap();
+        assert_eq!(super::history(&stores.runtime), history);
+        assert!(!dir.path().join("state").exists(), "no wear of the flash");
+        let known =
+            OwnMetrics::from([("workload.a.ready".into(), 1.0), ("workload.b.last_exit".into(), -3.0)]);
+        write(&stores, &Record::OwnMetrics(known.clone())).unwrap();
+        assert_eq!(super::own_metrics(&stores.runtime), known);
+        let name = || "p".to_owned();
+        let held = LastingState { profile: name(), name: name(), says: name(), holds: true, since: Some(3) };
+        write(&stores, &Record::Lasting(vec![held.clone()])).unwrap();
+        assert_eq!(super::lasting(&stores.runtime), [held]);
+        save(&stores.runtime, OWN_METRICS, &("another boot", known)).unwrap();
+        assert_eq!(super::own_metrics(&stores.runtime), OwnMetrics::new());
+        let stop = Stop { since: Some(3), until_not: Some(WorkloadId::from_pod_name("a-0123456789ab")) };
+        let stops = Stops::from([("a".into(), stop), ("b".into(), Stop { since: None, until_not: None })]);
+        for stops in [stops, Stops::new()] {
+            write(&stores, &Record::Stops(stops.clone())).unwrap();
+            assert_eq!(super::stops(&stores.state), stops);
+        }
     }
 
     #[test]

@@ -34,7 +34,7 @@ use crate::{
 };
 
 /// Without the kernel's word memory is looked at at least this often.
-const BLIND: Duration = Duration::from_secs(10);
+const MEMORY_POLL_INTERVAL: Duration = Duration::from_secs(10);
 
 /// What to watch.
 #[derive(Debug)]
@@ -51,10 +51,10 @@ pub struct Reserves {
 
 /// The directories whose file systems matter; more become known as time goes by.
 #[derive(Debug, Clone, Default)]
-pub struct Disks(Arc<Known>);
+pub struct Disks(Arc<KnownDisks>);
 
 #[derive(Debug, Default)]
-struct Known {
+struct KnownDisks {
     paths: Mutex<Vec<PathBuf>>,
     /// Wakes the thread that watches.
     changed: Mutex<Option<Arc<OwnedFd>>>,
@@ -145,7 +145,7 @@ impl Watch {
         {
             pause = reading.pause(&self.memory_gauge).min(pause);
             if memory.trigger().is_none() {
-                pause = pause.min(BLIND);
+                pause = pause.min(MEMORY_POLL_INTERVAL);
             }
             Self::tell(&self.events, self.memory_gauge.judge(&reading, now))?;
         }

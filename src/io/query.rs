@@ -17,9 +17,9 @@ use crate::agent::{
 };
 
 /// From the question to its reply, at most. The loop replies within milliseconds, unless it hangs.
-const PATIENCE: Duration = Duration::from_secs(3);
+const LOOP_TIMEOUT: Duration = Duration::from_secs(3);
 /// From a wish to its reply: an engine may be asked first.
-const LONG_PATIENCE: Duration = Duration::from_secs(8);
+const WISH_TIMEOUT: Duration = Duration::from_secs(8);
 
 /// For every thread that asks, and for the loop.
 #[derive(Debug, Clone)]
@@ -43,14 +43,14 @@ impl Queries {
     pub fn ask(&self, question: Question) -> Option<Reply> {
         let Inner { events, next, waiting } = &*self.0;
         let asker = Asker(next.fetch_add(1, Ordering::Relaxed));
-        let patience = match question {
-            Question::Report => PATIENCE,
-            Question::Restart(_) => LONG_PATIENCE,
+        let timeout = match question {
+            Question::Report | Question::History => LOOP_TIMEOUT,
+            Question::Wish(..) | Question::RollBack(..) => WISH_TIMEOUT,
         };
         let (reply, inbox) = bounded(1);
         lock(waiting).push((asker, reply));
-        let sent = events.send_timeout(Event::Asked(asker, question), PATIENCE).is_ok();
-        let reply = sent.then(|| inbox.recv_timeout(patience).ok()).flatten();
+        let sent = events.send_timeout(Event::Asked(asker, question), LOOP_TIMEOUT).is_ok();
+        let reply = sent.then(|| inbox.recv_timeout(timeout).ok()).flatten();
         lock(waiting).retain(|(other, _)| *other != asker);
         reply
     }

@@ -84,10 +84,7 @@ impl Store {
         let replace = || -> io::Result<()> {
             self.make_dir()?;
             let new = self.dir.join(format!("{name}.new"));
-            match fs::remove_file(&new) {
-                Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
-                _ => {}
-            }
+            remove_file(&new)?;
             let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
             file.write_all(format!("{}\n", checksum(content)).as_bytes())?;
             file.write_all(content)?;
@@ -96,24 +93,35 @@ impl Store {
                 self.keep_previous(name, &path)?;
             }
             fs::rename(&new, &path)?;
-            File::open(&self.dir)?.sync_all()
+            sync(&self.dir)
         };
         replace().map_err(|cause| StoreError { path, cause })
     }
 
-    /// Keeps nothing under this name any more.
+    /// Keeps nothing under this name any more, durably when this returns.
     ///
     /// # Errors
     /// What is there can't be removed.
     pub fn remove(&self, name: &str) -> Result<(), StoreError> {
-        // The newest last: until then it is what counts.
-        for path in [self.previous(name), self.dir.join(name)] {
-            match fs::remove_file(&path) {
-                Err(cause) if cause.kind() != ErrorKind::NotFound => return Err(StoreError { path, cause }),
-                _ => {}
-            }
-        }
-        Ok(())
+        let path = self.dir.join(name);
+        let remove = || -> io::Result<()> {
+            // The newest last: until then it is what counts.
+            let was_there = remove_file(&self.previous(name))? | remove_file(&path)?;
+            if was_there { sync(&self.dir) } else { Ok(()) }
+        };
+        remove().map_err(|cause| StoreError { path, cause })
+    }
+
+    /// Keeps what isn't understood from being replaced, and says where it is and what to do.
+    pub(super) fn set_aside(&self, name: &str, content: &[u8]) -> String {
+        let path = self.dir.join(name).display().to_string();
+        let says = match self.save(&format!("{name}.unread"), content) {
+            Ok(()) => format!(
+                "if another version of the agent wrote it, install that one, stop it, and start it after 'mv {path}.unread {path}'"
+            ),
+            Err(error) => error.to_string(),
+        };
+        format!("what '{path}' says is not used; {says}")
     }
 
     /// What can't be put into bytes can't be kept either.
@@ -124,10 +132,7 @@ impl Store {
     /// By a link, so that the newest is never missing; filesystems without links get a rename.
     fn keep_previous(&self, name: &str, path: &Path) -> io::Result<()> {
         let previous = self.previous(name);
-        match fs::remove_file(&previous) {
-            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
+        remove_file(&previous)?;
         fs::hard_link(path, &previous).or_else(|_| fs::rename(path, &previous))
     }
 
@@ -137,12 +142,28 @@ impl Store {
 
     /// systemd and hasty people make it readable for all users.
     fn make_dir(&self) -> io::Result<()> {
-        DirBuilder::new().recursive(true).mode(0o700).create(&self.dir)?;
+        if !self.dir.exists() {
+            DirBuilder::new().recursive(true).mode(0o700).create(&self.dir)?;
+            let parents = self.dir.ancestors().skip(1).filter(|it| !it.as_os_str().is_empty());
+            parents.for_each(|it| drop(sync(it))); // what is older than this is kept anyway
+        }
         if fs::metadata(&self.dir)?.permissions().mode() & 0o077 != 0 {
             fs::set_permissions(&self.dir, Permissions::from_mode(0o700))?;
         }
         Ok(())
     }
+}
+
+/// Answers whether there was one.
+fn remove_file(path: &Path) -> io::Result<bool> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+        removed => Ok(removed.is_ok()),
+    }
+}
+
+fn sync(dir: &Path) -> io::Result<()> {
+    File::open(dir)?.sync_all()
 }
 
 enum ReadError {

@@ -1,4 +1,5 @@
-//! How the agent starts threads: named, and with as much stack as they need.
+//! How the agent starts threads: named, and with as much stack as they need. A panic in one ends the process:
+//! `end_on_panic` in `main.rs`.
 
 use std::{io, thread};
 
@@ -16,5 +17,10 @@ pub(crate) fn spawn_with_stack(
     stack: usize,
     body: impl FnOnce() + Send + 'static,
 ) -> io::Result<()> {
+    start(name, stack, Box::new(body))
+}
+
+/// What starts a thread is 2 KB of the binary, for each kind of body.
+fn start(name: &str, stack: usize, body: Box<dyn FnOnce() + Send>) -> io::Result<()> {
     thread::Builder::new().name(name.into()).stack_size(stack).spawn(body).map(drop)
 }

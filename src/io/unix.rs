@@ -1,4 +1,4 @@
-//! HTTP over unix sockets, which is how `ureq` reaches podman.
+//! HTTP over unix sockets, which is how `ureq` reaches podman; and requests that another thread can end.
 
 use std::{
     fmt,
@@ -10,16 +10,20 @@ use std::{
     time::Duration,
 };
 
-use rustix::net::{
-    AddressFamily, SocketAddrUnix, SocketFlags, SocketType,
-    sockopt::{self, Timeout},
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    io::Errno,
+    net::{
+        AddressFamily, SocketAddrUnix, SocketFlags, SocketType,
+        sockopt::{self, Timeout},
+    },
 };
 use ureq::{
     Agent, Error,
     config::Config,
     http::Uri,
     unversioned::{
-        resolver::{ResolvedSocketAddrs, Resolver},
+        resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver},
         transport::{Buffers, ConnectionDetails, Connector, LazyBuffers, NextTimeout, Transport},
     },
 };
@@ -41,6 +45,11 @@ pub fn agent_until(socket: &Path, hangup: Hangup) -> Agent {
 
 fn with(connector: UnixConnector) -> Agent {
     Agent::with_parts(http::config().build(), connector, Nowhere)
+}
+
+/// The same for one request over the network, whose address says where to.
+pub fn network_agent_until(hangup: Hangup) -> Agent {
+    Agent::with_parts(http::config().build(), NetworkConnector(hangup), DefaultResolver::default())
 }
 
 /// Ends a request from another thread: at once, or as soon as it begins.
@@ -79,6 +88,29 @@ impl Hangup {
         Ok(())
     }
 
+    /// Connects to an address, unless it is hung up meanwhile. What is done with a stream afterwards is the same for all
+    /// kinds of sockets.
+    fn connect(&self, address: &SocketAddr, limit: Option<Duration>) -> io::Result<UnixStream> {
+        let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let stream: UnixStream = rustix::net::socket_with(family, SocketType::STREAM, flags, None)?.into();
+        match rustix::net::connect(&stream, address) {
+            Err(error) if error != Errno::INPROGRESS => return Err(error.into()),
+            _ => {}
+        }
+        self.opened(&stream)?; // what has not begun to connect can't be hung up
+        let limit = limit.and_then(|limit| Timespec::try_from(limit).ok());
+        if poll(&mut [PollFd::new(&stream, PollFlags::OUT)], limit.as_ref())? == 0 {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        sockopt::socket_error(&stream)??;
+        if self.is_hung_up() {
+            return Err(io::ErrorKind::ConnectionAborted.into());
+        }
+        stream.set_nonblocking(false)?;
+        Ok(stream)
+    }
+
     fn opened(&self, stream: &UnixStream) -> io::Result<()> {
         let mut line = lock(&self.0);
         if matches!(*line, Line::HungUp) {
@@ -97,9 +129,9 @@ struct UnixConnector {
 }
 
 impl Connector for UnixConnector {
-    type Out = UnixTransport;
+    type Out = SocketTransport;
 
-    fn connect(&self, details: &ConnectionDetails, _: Option<()>) -> Result<Option<UnixTransport>, Error> {
+    fn connect(&self, details: &ConnectionDetails, _: Option<()>) -> Result<Option<SocketTransport>, Error> {
         let limit = details.timeout.not_zero();
         let stream =
             connect(&self.socket, limit.map(|limit| *limit)).map_err(|error| match error.kind() {
@@ -109,9 +141,25 @@ impl Connector for UnixConnector {
         if let Some(hangup) = &self.hangup {
             hangup.opened(&stream)?;
         }
-        let buffers =
-            LazyBuffers::new(details.config.input_buffer_size(), details.config.output_buffer_size());
-        Ok(Some(UnixTransport { stream, buffers }))
+        Ok(Some(SocketTransport::new(stream, details)))
+    }
+}
+
+/// Opens connections to where the address leads.
+#[derive(Debug)]
+struct NetworkConnector(Hangup);
+
+impl Connector for NetworkConnector {
+    type Out = SocketTransport;
+
+    fn connect(&self, details: &ConnectionDetails, _: Option<()>) -> Result<Option<SocketTransport>, Error> {
+        let Some(address) = details.addrs.iter().next() else { return Err(Error::HostNotFound) };
+        let limit = details.timeout.not_zero().map(|limit| *limit);
+        let stream = self.0.connect(address, limit).map_err(|error| match error.kind() {
+            io::ErrorKind::WouldBlock => Error::Timeout(details.timeout.reason),
+            _ => Error::Io(error),
+        })?;
+        Ok(Some(SocketTransport::new(stream, details)))
     }
 }
 
@@ -125,9 +173,16 @@ fn connect(path: &Path, limit: Option<Duration>) -> io::Result<UnixStream> {
     Ok(socket.into())
 }
 
-struct UnixTransport {
+struct SocketTransport {
     stream: UnixStream,
     buffers: LazyBuffers,
+}
+
+impl SocketTransport {
+    fn new(stream: UnixStream, details: &ConnectionDetails) -> Self {
+        let config = details.config;
+        Self { stream, buffers: LazyBuffers::new(config.input_buffer_size(), config.output_buffer_size()) }
+    }
 }
 
 /// What a read or write made of the socket's own time limit.
@@ -138,7 +193,7 @@ fn name_timeout(error: io::Error, timeout: NextTimeout) -> Error {
     }
 }
 
-impl Transport for UnixTransport {
+impl Transport for SocketTransport {
     fn buffers(&mut self) -> &mut dyn Buffers {
         &mut self.buffers
     }
@@ -171,9 +226,9 @@ impl Transport for UnixTransport {
     }
 }
 
-impl fmt::Debug for UnixTransport {
+impl fmt::Debug for SocketTransport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("UnixTransport")
+        f.write_str("SocketTransport")
     }
 }
 
@@ -254,6 +309,40 @@ mod tests {
         assert_eq!(stream.read_to_end(&mut Vec::new()).ok().map(|_| ()), Some(()), "the server hears of it");
         let error = agent_until(&path, hangup).get("http://d/").call().unwrap_err();
         assert!(matches!(error, Error::Io(_)), "{error}");
+    }
+
+    #[test]
+    fn a_request_over_the_network_ends_as_soon_as_it_is_hung_up() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = format!("http://{}/", listener.local_addr().unwrap());
+        let hangup = Hangup::default();
+        let request = thread::spawn({
+            let (agent, address) = (network_agent_until(hangup.clone()), address.clone());
+            move || agent.get(address).call().map(drop)
+        });
+        let (mut stream, _) = listener.accept().unwrap();
+        stream.read_exact(&mut [0; 5]).unwrap();
+        hangup.hang_up();
+        assert!(request.join().unwrap().is_err());
+        assert!(network_agent_until(hangup).get(address).call().is_err());
+        // and one that no answer comes to while it connects
+        rustix::net::listen(&listener, 0).unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut waiting = Vec::new();
+        let limit = Some(Duration::from_millis(20));
+        while let Ok(stream) = Hangup::default().connect(&address, limit) {
+            waiting.push(stream);
+        }
+        let hangup = Hangup::default();
+        let connecting = thread::spawn({
+            let hangup = hangup.clone();
+            move || hangup.connect(&address, None).map(drop)
+        });
+        while !matches!(*lock(&hangup.0), Line::Open(_)) {
+            thread::yield_now();
+        }
+        hangup.hang_up();
+        assert!(connecting.join().unwrap().is_err());
     }
 
     #[test]

@@ -4,10 +4,21 @@ use std::{ffi::OsString, path::PathBuf};
 
 use super::{
     error::SettingsError,
-    invocation::{Invocation, Unusable},
+    invocation::{Invocation, Options, Unusable},
     keys,
-    layers::{Layers, Source},
+    layers::{Layers, SettingSource},
+    value,
 };
+use crate::wire::podspec::nearest::nearest;
+
+/// The flags that are no setting's and no command's.
+const GENERAL: [&str; 7] = ["config", "check", "check-settings", "strict", "json", "help", "version"];
+
+/// What may be meant, or where to look.
+fn did_you_mean<'a>(given: &str, known: impl Iterator<Item = &'a str>, dashes: &str) -> String {
+    let near = nearest(given, known).map(|near| format!(": did you mean '{dashes}{near}'?"));
+    near.unwrap_or_else(|| " (see --help)".to_owned())
+}
 
 /// The command line.
 #[derive(Default)]
@@ -17,10 +28,17 @@ pub(super) struct CommandLine {
     pub(super) check_settings: bool,
     pub(super) strict: bool,
     pub(super) json: bool,
+    /// Of `stop`.
+    until_changed: bool,
+    /// Of `update`.
+    now: bool,
     /// What to do instead of running the agent.
     pub(super) word: Option<String>,
     /// A workload's name, or an expression.
     argument: Option<String>,
+    pub(super) options: Options,
+    /// Flags of single commands that were given.
+    given: Vec<&'static keys::CommandFlag>,
     pub(super) flags: Layers,
 }
 
@@ -51,34 +69,99 @@ impl CommandLine {
                     *place = Some(text);
                 }
                 Arg::Long("config") => command.config = Some(parser.value().map_err(fault)?.into()),
+                Arg::Short('f') => command.take_flag("follow", String::new())?,
                 Arg::Long(flag) => {
-                    let Some(key) = keys::KEYS.iter().find(|key| key.flag == Some(flag)) else {
-                        return Err(fault(arg.unexpected()));
-                    };
+                    let key = keys::KEYS.iter().find(|key| key.flag == Some(flag));
+                    let own = keys::COMMAND_FLAGS.iter().find(|own| own.flag == flag);
+                    if key.is_none() && own.is_none() {
+                        let known = keys::KEYS.iter().filter_map(|key| key.flag);
+                        let known =
+                            known.chain(keys::COMMAND_FLAGS.iter().map(|own| own.flag)).chain(GENERAL);
+                        let near = did_you_mean(flag, known, "--");
+                        return Err(SettingsError(format!(
+                            "command line: there is no flag '--{flag}'{near}"
+                        )));
+                    }
+                    if let Some(keys::CommandFlag { flag, argument: "", .. }) = own {
+                        command.take_flag(flag, String::new())?;
+                        continue;
+                    }
                     let value = parser.value().map_err(fault)?;
                     let text =
                         value.into_string().map_err(|bad| fault(lexopt::Error::NonUnicodeValue(bad)))?;
-                    command.flags.add(key, vec![text], Source::Flag(key.flag.unwrap_or_default()));
+                    let Some(key) = key else {
+                        own.map_or(Ok(()), |own| command.take_flag(own.flag, text))?;
+                        continue;
+                    };
+                    command.flags.add(key, vec![text], SettingSource::Flag(key.flag.unwrap_or_default()));
                 }
                 _ => return Err(fault(arg.unexpected())),
             }
         }
-        let Some(word) = &command.word else { return Ok(Ok(command)) };
+        command.check_command()?;
+        Ok(Ok(command))
+    }
+
+    /// Whether there is such a command, with this argument and these flags.
+    fn check_command(&self) -> Result<(), SettingsError> {
+        let word = self.word.as_deref().unwrap_or_default();
+        if let Some(other) = self.given.iter().find(|own| own.command != word) {
+            return Err(SettingsError(format!(
+                "command line: --{} is a flag of '{}' (see --help)",
+                other.flag, other.command
+            )));
+        }
+        if word.is_empty() {
+            return Ok(());
+        }
         let fault = |cause: String| Err(SettingsError(format!("command line: {cause} (see --help)")));
-        match (keys::COMMANDS.iter().find(|it| it.word == word), &command.argument) {
-            (None, _) => fault(format!("there is no command '{word}'")),
+        match (keys::COMMANDS.iter().find(|it| it.word == word), &self.argument) {
+            (None, _) => {
+                let near = did_you_mean(word, keys::COMMANDS.iter().map(|it| it.word), "");
+                Err(SettingsError(format!("command line: there is no command '{word}'{near}")))
+            }
             (Some(keys::Command { argument: "", .. }), Some(extra)) => {
                 fault(format!("'{word}' takes no '{extra}'"))
             }
-            (Some(keys::Command { argument, .. }), None) if !argument.is_empty() => {
+            (Some(keys::Command { argument, .. }), None) if argument.starts_with(char::is_alphabetic) => {
                 fault(format!("'{word}' wants {argument}"))
             }
-            _ => Ok(Ok(command)),
+            _ if word == "support-bundle" && self.options.output.is_none() => {
+                fault(format!("'{word}' wants --output FILE"))
+            }
+            _ => Ok(()),
         }
     }
 
+    /// This flag of one command was given.
+    fn take_flag(&mut self, flag: &str, text: String) -> Result<(), SettingsError> {
+        let Options { follow, previous, watch, since, tail, container, output } = &mut self.options;
+        let wrong = |what: &str| {
+            Err(SettingsError(format!("command line: --{flag} must be {what}, not '{text}' (see --help)")))
+        };
+        match flag {
+            "until-changed" => self.until_changed = true,
+            "now" => self.now = true,
+            "follow" => *follow = true,
+            "previous" => *previous = true,
+            "watch" => *watch = true,
+            "since" => match value::ttl(&text) {
+                Ok(Some(age)) => *since = Some(age),
+                _ => return wrong("an age like 30s, 10m or 2h"),
+            },
+            "tail" => match text.parse() {
+                Ok(lines) => *tail = Some(lines),
+                Err(_) => return wrong("a number of lines"),
+            },
+            "output" => *output = Some(text.into()),
+            _ => *container = Some(text),
+        }
+        self.given.extend(keys::COMMAND_FLAGS.iter().find(|own| own.flag == flag));
+        Ok(())
+    }
+
     /// What can be done although the settings can't be used.
-    pub(super) fn despite(
+    pub(super) fn without_settings(
         self,
         fault: SettingsError,
         runtime_dir: PathBuf,
@@ -89,8 +172,13 @@ impl CommandLine {
             Some("doctor") if is_there => {
                 Ok(Invocation::Doctor(Err(Unusable { runtime_dir, fault }), self.json))
             }
+            Some("support-bundle") if is_there => {
+                let output = self.options.output.unwrap_or_default();
+                Ok(Invocation::Bundle(Err(Unusable { runtime_dir, fault }), output, self.json))
+            }
             Some(word) if is_there && word != "register" => {
-                Ok(Invocation::Ask { runtime_dir, words: self.words(), fault: Some(fault) })
+                let options = self.options.clone();
+                Ok(Invocation::Ask { runtime_dir, words: self.words(), options, fault: Some(fault) })
             }
             _ => Err(fault),
         }
@@ -99,6 +187,9 @@ impl CommandLine {
     /// As the agent is asked.
     pub(super) fn words(self) -> Vec<String> {
         let json = self.json.then(|| "--json".to_owned());
-        self.word.into_iter().chain(self.argument).chain(json).collect()
+        let until_changed = self.until_changed.then(|| "--until-changed".to_owned());
+        let now = self.now.then(|| "--now".to_owned());
+        let flags = until_changed.into_iter().chain(now).chain(json);
+        self.word.into_iter().chain(self.argument).chain(flags).collect()
     }
 }

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 /// A setting's name and what people need to know of it.
 #[derive(Debug)]
-pub(crate) struct Key {
+pub(crate) struct SettingKey {
     /// In the file; with `EDGE_DEVICE_` before it, in the environment.
     pub(crate) name: &'static str,
     /// Without its dashes.
@@ -15,16 +15,21 @@ pub(crate) struct Key {
     pub(crate) doc: &'static str,
 }
 
-const fn key(name: &'static str, default: &'static str, doc: &'static str) -> Key {
-    Key { name, flag: None, default, doc }
+const fn key(name: &'static str, default: &'static str, doc: &'static str) -> SettingKey {
+    SettingKey { name, flag: None, default, doc }
 }
 
-const fn flag(name: &'static str, flag: &'static str, default: &'static str, doc: &'static str) -> Key {
-    Key { name, flag: Some(flag), default, doc }
+const fn flag(
+    name: &'static str,
+    flag: &'static str,
+    default: &'static str,
+    doc: &'static str,
+) -> SettingKey {
+    SettingKey { name, flag: Some(flag), default, doc }
 }
 
 /// In the order in which people read them.
-pub(crate) const KEYS: [Key; 25] = [
+pub(crate) const KEYS: [SettingKey; 25] = [
     key("MANIFESTS", "none", "directory of EdgeDevice, EdgeWorkload and ConfigMap files; watched"),
     key(
         "UNKNOWN_FIELDS",
@@ -88,18 +93,35 @@ const fn command(word: &'static str, argument: &'static str, doc: &'static str) 
 }
 
 /// In the order in which people read them.
-pub(crate) const COMMANDS: [Command; 8] = [
+pub(crate) const COMMANDS: [Command; 17] = [
     command("status", "", "the device, its workloads, profiles and conditions"),
     command("describe", "NAME", "all that is known of a workload"),
+    command("logs", "NAME", "what a workload's containers printed"),
+    command("top", "[NAME]", "what each workload uses of memory and processor, or each container of one"),
     command(
         "explain",
         "NAME",
         "why a workload runs or doesn't, and what can be done; 0: it is as it should be",
     ),
+    command("history", "[NAME]", "what happened of late, to a workload or at all; newest last"),
     command("metrics", "", "the metrics, and the conditions that use them"),
     command("eval", "EXPRESSION", "whether an expression is true with the present metrics; 0: it is"),
     command("doctor", "", "look for what keeps the agent from its work, each with a remedy"),
+    command(
+        "support-bundle",
+        "",
+        "write all of these into one archive, without Secrets, for people elsewhere",
+    ),
     command("restart", "NAME", "give a workload a new pod, without waiting for its back-off"),
+    command("stop", "NAME", "stop a workload until 'start'; it stays stopped over restarts and reboots"),
+    command("start", "NAME", "let a stopped workload run again"),
+    command("run", "NAME", "give a workload with a cron schedule a run now, besides those of its slots"),
+    command("update", "NAME", "what an update of a workload waits for; with --now it doesn't wait any more"),
+    command(
+        "rollback",
+        "NAME",
+        "let a workload return to what ran before, until another content is asked for",
+    ),
     command(
         "register",
         "",
@@ -107,8 +129,43 @@ pub(crate) const COMMANDS: [Command; 8] = [
     ),
 ];
 
+/// A flag of one command.
+#[derive(Debug)]
+pub(crate) struct CommandFlag {
+    /// Without its dashes.
+    pub(crate) flag: &'static str,
+    /// Whose it is.
+    pub(crate) command: &'static str,
+    /// What must follow; nothing, if empty.
+    pub(crate) argument: &'static str,
+    /// What it does, in one line.
+    pub(crate) doc: &'static str,
+}
+
+const fn of(
+    command: &'static str,
+    flag: &'static str,
+    argument: &'static str,
+    doc: &'static str,
+) -> CommandFlag {
+    CommandFlag { flag, command, argument, doc }
+}
+
+/// In the order in which people read them.
+pub(crate) const COMMAND_FLAGS: [CommandFlag; 9] = [
+    of("status", "watch", "", "status: again whenever it changes, until Ctrl-C"),
+    of("logs", "follow", "", "logs: go on with what comes, and with each next start, until Ctrl-C; also -f"),
+    of("logs", "previous", "", "logs: of the run before the present one, in the same pod"),
+    of("logs", "since", "AGE", "logs: what is not older than 30s, 10m or 2h"),
+    of("logs", "tail", "LINES", "logs: the last lines of each container only"),
+    of("logs", "container", "NAME", "logs: of this container only"),
+    of("support-bundle", "output", "FILE", "support-bundle: the archive to write; nothing is replaced"),
+    of("stop", "until-changed", "", "stop: it ends when another content of the workload is asked for"),
+    of("update", "now", "", "update: let the update go ahead that waits"),
+];
+
 /// The key of this name.
-pub(crate) fn find(name: &str) -> Option<&'static Key> {
+pub(crate) fn find(name: &str) -> Option<&'static SettingKey> {
     KEYS.iter().find(|key| key.name == name)
 }
 
@@ -131,7 +188,10 @@ pub(super) fn help() -> String {
         "--config FILE",
         "read the settings of this YAML file; a command and --check find that of this machine",
     );
-    option(&mut text, "--json", "let a command print JSON");
+    for CommandFlag { flag, argument, doc, .. } in &COMMAND_FLAGS {
+        option(&mut text, format!("--{flag} {argument}").trim_end(), doc);
+    }
+    option(&mut text, "--json", "let a command, or --check, print JSON");
     option(
         &mut text,
         "--check",

@@ -17,7 +17,7 @@ use serde::{
 use super::{
     error::{self, SettingsError},
     host::Host,
-    keys::{self, Key},
+    keys::{self, SettingKey},
 };
 use crate::wire::{field::Field, yaml};
 
@@ -29,7 +29,7 @@ const LARGEST_FILE: u64 = 1 << 20;
 
 /// Where a setting was given.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Source {
+pub enum SettingSource {
     /// On the command line.
     Flag(&'static str),
     /// In the environment.
@@ -47,7 +47,7 @@ pub enum Source {
     Default,
 }
 
-impl fmt::Display for Source {
+impl fmt::Display for SettingSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Flag(flag) => write!(f, "--{flag}"),
@@ -63,7 +63,7 @@ impl fmt::Display for Source {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Given {
     pub(super) items: Vec<String>,
-    pub(super) source: Source,
+    pub(super) source: SettingSource,
 }
 
 /// What was given for each key. An empty text counts as not given, as with the model.
@@ -80,7 +80,7 @@ impl Layers {
         self.0.extend(upper.0);
     }
 
-    pub(super) fn add(&mut self, key: &'static Key, mut items: Vec<String>, source: Source) {
+    pub(super) fn add(&mut self, key: &'static SettingKey, mut items: Vec<String>, source: SettingSource) {
         items.retain(|item| !item.trim().is_empty());
         if !items.is_empty() {
             self.0.insert(key.name, Given { items, source });
@@ -99,7 +99,7 @@ impl Layers {
             if let (Some(key), Some(path)) = (keys::find(key), directory.as_ref().map(|it| it.join(name)))
                 && path.exists()
             {
-                layer.add(key, vec![path.to_string_lossy().into_owned()], Source::Credential(name));
+                layer.add(key, vec![path.to_string_lossy().into_owned()], SettingSource::Credential(name));
             }
         }
         layer
@@ -117,7 +117,7 @@ impl Layers {
             };
             let known = keys::find(key).ok_or_else(|| fault("there is no such setting (see --help)"))?;
             let text = value.to_str().ok_or_else(|| fault("is not UTF-8"))?;
-            layer.add(known, vec![text.to_owned()], Source::Environment(known.name));
+            layer.add(known, vec![text.to_owned()], SettingSource::Environment(known.name));
         }
         Ok(layer)
     }
@@ -170,7 +170,7 @@ impl Layers {
                 result = result.and(Err(fault(message)));
                 continue;
             };
-            self.add(known, items, Source::File { path: path.to_owned(), line });
+            self.add(known, items, SettingSource::File { path: path.to_owned(), line });
         }
         result
     }

@@ -3,8 +3,8 @@
 use std::{collections::BTreeMap, ffi::OsString};
 
 use super::{
-    command::CommandLine, error::SettingsError, host::Host, invocation::Invocation, layers::Layers,
-    reader::Reader, validated::Settings,
+    command::CommandLine, error::SettingsError, fields::Settings, host::Host, invocation::Invocation,
+    layers::Layers, reader::Reader,
 };
 
 impl Settings {
@@ -38,7 +38,7 @@ impl Settings {
         let mut reader = Reader::new(layers, environment);
         let settings = match fault.map_or_else(|| reader.settings(host), Err) {
             Ok(settings) => Box::new(settings),
-            Err(fault) => return command.despite(fault, reader.runtime_dir(host)?),
+            Err(fault) => return command.without_settings(fault, reader.runtime_dir(host)?),
         };
         let has_source = settings.manifests.is_some() || settings.server.is_some();
         if !has_source && (command.word.is_none() || command.word.as_deref() == Some("register")) {
@@ -48,12 +48,18 @@ impl Settings {
         }
         Ok(match command.word.as_deref() {
             _ if command.check_settings => Invocation::Print(String::new()),
-            _ if command.check => Invocation::Check(settings, command.strict),
+            _ if command.check => Invocation::Check(settings, command.strict, command.json),
             None => Invocation::Run(settings),
             Some("register") => Invocation::Register(settings),
             Some("doctor") => Invocation::Doctor(Ok(settings), command.json),
+            Some("support-bundle") => {
+                let output = command.options.output.take().unwrap_or_default();
+                Invocation::Bundle(Ok(settings), output, command.json)
+            }
             Some(_) => {
-                Invocation::Ask { runtime_dir: settings.runtime_dir, words: command.words(), fault: None }
+                let options = std::mem::take(&mut command.options);
+                let runtime_dir = settings.runtime_dir;
+                Invocation::Ask { runtime_dir, words: command.words(), options, fault: None }
             }
         })
     }

@@ -2,13 +2,13 @@
 
 mod command;
 mod error;
+mod fields;
 mod host;
 mod invocation;
 pub(crate) mod keys;
 mod layers;
 mod load;
 mod reader;
-mod validated;
 mod value;
 
 #[cfg(test)]
@@ -16,9 +16,9 @@ mod tests;
 
 pub use self::{
     error::SettingsError,
+    fields::{Setting, Settings},
     host::Host,
-    invocation::{Invocation, Unusable},
-    layers::Source,
-    validated::{Setting, Settings},
+    invocation::{Invocation, Options, Unusable},
+    layers::SettingSource,
     value::{ListenAddress, Reserve},
 };

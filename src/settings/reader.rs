@@ -10,13 +10,13 @@ use log::LevelFilter;
 
 use super::{
     error::{SettingsError, fault},
+    fields::{Setting, Settings},
     host::{self, Host},
     keys,
-    layers::{Given, Layers, Source},
-    validated::{Setting, Settings},
+    layers::{Given, Layers, SettingSource},
     value::{self, ListenAddress, Reserve},
 };
-use crate::wire::{manifest::UnknownFields, podman::pod::Limits};
+use crate::wire::{manifest::UnknownFields, podman::limits::Limits};
 
 /// The layers on their way to [`Settings`].
 pub(super) struct Reader {
@@ -55,12 +55,9 @@ impl Reader {
         let limits = self.limits()?;
         let podman_socket = self.path_or("PODMAN_SOCKET", "/run/podman/podman.sock")?;
         let server = self.text("SERVER", value::server)?;
-        let server_name = self.text("SERVER_NAME", value::host_name)?;
+        let server_name = self.text("SERVER_NAME", value::server_name)?;
         let (ca_root, cert, key) = (self.path("CA_ROOT")?, self.path("CERT")?, self.path("KEY")?);
-        let namespace = match self.text("NAMESPACE", value::namespace)? {
-            Some(name) => name,
-            None => self.default("NAMESPACE", "default".to_owned()),
-        };
+        let namespace = self.or_shown("NAMESPACE", value::namespace, "default".to_owned())?;
         let proxy = self.text("PROXY", value::proxy)?;
         let kubeconfig = self.kubeconfig()?;
         self.text("GRACEFUL_SHUTDOWN", |_| Ok(()))?;
@@ -89,7 +86,7 @@ impl Reader {
             namespace,
             proxy,
             kubeconfig,
-            kubernetes_service: self.kubernetes_service(),
+            in_cluster_server: self.in_cluster_server(),
             listing: std::mem::take(&mut self.listing),
         })
     }
@@ -150,7 +147,7 @@ impl Reader {
         parse: impl FnOnce(&[String]) -> Result<T, String>,
     ) -> Result<Option<T>, SettingsError> {
         let Some(Given { items, source }) = self.layers.get(key) else {
-            self.listing.push(Setting { key, value: "none".to_owned(), source: Source::Default });
+            self.listing.push(Setting { key, value: "none".to_owned(), source: SettingSource::Default });
             return Ok(None);
         };
         let value = items.join(", ");
@@ -196,7 +193,7 @@ impl Reader {
         self.environment.get(OsStr::new(name)).filter(|value| !value.is_empty()).map(PathBuf::from)
     }
 
-    fn kubernetes_service(&self) -> Option<String> {
+    fn in_cluster_server(&self) -> Option<String> {
         let text = |name| self.variable(name)?.into_os_string().into_string().ok();
         let (host, port) = (text("KUBERNETES_SERVICE_HOST")?, text("KUBERNETES_SERVICE_PORT")?);
         let is_ipv6 = host.contains(':');

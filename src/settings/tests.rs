@@ -3,7 +3,7 @@
 use std::{ffi::OsString, fs::File, io::Write, path::Path, time::Duration};
 
 use super::{reader::list, *};
-use crate::wire::{manifest::UnknownFields, podman::pod::Limits};
+use crate::wire::{manifest::UnknownFields, podman::limits::Limits};
 
 const SAMPLE: &str = include_str!("../../config.yaml.sample");
 
@@ -314,7 +314,7 @@ fn a_machine_id_that_names_no_machine_is_an_error() {
 #[test]
 fn check_help_and_version_are_asked_for_by_flags() {
     let world = World::new();
-    assert!(matches!(world.load(&["--check"], &[MANIFESTS]), Ok(Invocation::Check(_, false))));
+    assert!(matches!(world.load(&["--check"], &[MANIFESTS]), Ok(Invocation::Check(_, false, false))));
     let Ok(Invocation::Print(help)) = world.load(&["--help"], &[]) else { panic!() };
     for key in &keys::KEYS {
         assert!(help.contains(key.name) && help.contains(key.doc), "{}", key.name);
@@ -327,7 +327,8 @@ fn check_help_and_version_are_asked_for_by_flags() {
 #[test]
 fn the_sample_works_as_it_is() {
     let settings = World::new().load_file(SAMPLE).unwrap();
-    let given: Vec<_> = settings.listing.iter().filter(|setting| setting.source != Source::Default).collect();
+    let given: Vec<_> =
+        settings.listing.iter().filter(|setting| setting.source != SettingSource::Default).collect();
     assert_eq!(given.len(), 1);
     assert_eq!(settings.manifests, Some("/etc/device-worker-ng/manifests".into()));
 }
@@ -342,7 +343,7 @@ fn the_sample_explains_every_key_and_works_with_all_of_them() {
         .collect();
     let settings = World::new().load_file(&uncommented).unwrap();
     for setting in &settings.listing {
-        assert_ne!(setting.source, Source::Default, "{} is not in the sample", setting.key);
+        assert_ne!(setting.source, SettingSource::Default, "{} is not in the sample", setting.key);
         let default = keys::find(setting.key).unwrap().default;
         let is_value = !default.contains(['$', ' ']) && !["none", "/etc/machine-id"].contains(&default);
         assert!(!is_value || setting.value == default, "{} shows another default", setting.key);
@@ -353,10 +354,10 @@ fn the_sample_explains_every_key_and_works_with_all_of_them() {
 fn a_check_finds_the_settings_of_this_machine_as_commands_do_and_the_agent_does_not() {
     let world = World::new();
     std::fs::write(&world.host.config, "MANIFESTS: /usual\n").unwrap();
-    let Ok(Invocation::Check(settings, _)) = world.load(&["--check"], &[]) else { panic!() };
+    let Ok(Invocation::Check(settings, ..)) = world.load(&["--check"], &[]) else { panic!() };
     assert_eq!(settings.manifests, Some("/usual".into()));
     let other = world.file(b"MANIFESTS: /named\n");
-    let Ok(Invocation::Check(settings, _)) = world.load(&["--check", "--config", &other], &[]) else {
+    let Ok(Invocation::Check(settings, ..)) = world.load(&["--check", "--config", &other], &[]) else {
         panic!()
     };
     assert_eq!(settings.manifests, Some("/named".into()));
@@ -373,7 +374,7 @@ fn commands_find_the_agent_although_the_file_is_broken_and_nothing_else_starts_w
     ] {
         let file = world.file(text);
         let load = |args: &[&str]| world.load(&[&["--config", &file], args].concat(), &[]);
-        let Ok(Invocation::Ask { runtime_dir, words, fault: Some(fault) }) = load(&["status"]) else {
+        let Ok(Invocation::Ask { runtime_dir, words, fault: Some(fault), .. }) = load(&["status"]) else {
             panic!("{text}")
         };
         assert_eq!((&*runtime_dir, &words[..]), (Path::new("/here"), &["status".to_owned()][..]));

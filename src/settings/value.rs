@@ -9,7 +9,7 @@ use std::{
 
 use crate::{
     agent::model::quantity,
-    wire::{manifest::UnknownFields, names::is_dns_subdomain},
+    wire::{dns_names::is_dns_subdomain, manifest::UnknownFields},
 };
 
 /// Where to listen for metrics.
@@ -176,7 +176,7 @@ pub(super) fn device_id(text: &str) -> Result<String, String> {
 }
 
 pub(super) fn namespace(text: &str) -> Result<String, String> {
-    if crate::wire::names::is_dns_label(text) {
+    if crate::wire::dns_names::is_dns_label(text) {
         return Ok(text.to_owned());
     }
     Err("must be a lower-case DNS-1123 label: letters, digits and inner hyphens, at most 63".to_owned())
@@ -212,7 +212,7 @@ fn url(text: &str, scheme: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
-pub(super) fn host_name(text: &str) -> Result<String, String> {
+pub(super) fn server_name(text: &str) -> Result<String, String> {
     let lower = text.to_ascii_lowercase();
     if is_dns_subdomain(&lower) || text.parse::<std::net::IpAddr>().is_ok() {
         return Ok(text.to_owned());

@@ -11,7 +11,8 @@
 //! | [`kubernetes`] | Deployments and what a cluster says of them, kubeconfig files |
 //! | [`ownership`] | the labels and names that say whose something is, on every engine |
 //! | [`strict`], `yaml`, `field` | the readers: JSON to types, YAML to JSON, and where something stands |
-//! | [`names`], `json`, `text`, `base64` | small helpers of them all |
+//! | [`dns_names`], `json`, `text`, `base64` | small helpers of them all |
+//! | `grpc` | the question of a gRPC probe, and its answer |
 //!
 //! Imports go down this list only.
 
@@ -24,9 +25,10 @@ pub mod podman;
 pub mod podspec;
 
 pub(crate) mod base64;
+pub mod dns_names;
 pub(crate) mod field;
+pub(crate) mod grpc;
 mod json;
-pub mod names;
 pub mod strict;
 pub(crate) mod text;
 pub(crate) mod yaml;

@@ -7,12 +7,16 @@ use ring::digest::{Context, SHA256, digest};
 use serde_json::{Value, json};
 
 use super::json::items;
-use crate::agent::model::workload::{Workload, hex};
+use crate::agent::model::workload::{Content, Workload, hex};
 
+/// The label with the content's hash, cut to 32 digits.
+pub const HASH_LABEL: &str = "project-flotta.io";
 /// The label that says which agent a pod belongs to: [`owner`].
 pub const OWNER_LABEL: &str = "project-flotta.io/owner";
 /// The label with the workload's name.
 pub const WORKLOAD_LABEL: &str = "project-flotta.io/workload";
+
+const DEVICE_ID: &str = "DEVICE_ID";
 
 /// Whose pods these are: the same for one device and state directory, another for any other.
 pub fn owner(device_id: &str, state_dir: &Path) -> String {
@@ -52,29 +56,45 @@ pub(super) fn name_containers(spec: &mut Value, fit: fn(&str) -> Cow<'_, str>) {
     }
 }
 
-/// Puts the device's name into a container's environment, unless its author did.
-pub(super) fn tell_device(container: &mut Value, device_id: &str) {
+/// Puts the device's name into a container's environment, unless its author did: by a variable, or by `envFrom` of what
+/// belongs to the workload, by the author's names.
+pub(super) fn tell_device(container: &mut Value, device_id: &str, content: &Content) {
+    let sources = container["envFrom"].as_array();
+    if sources.is_some_and(|all| all.iter().any(|source| gives_device(source, content))) {
+        return;
+    }
     let Some(fields) = container.as_object_mut() else { return };
     let env = fields.entry("env").or_insert(Value::Null);
     if env.is_null() {
         *env = json!([]);
     }
     if let Some(env) = env.as_array_mut()
-        && env.iter().all(|variable| variable["name"] != "DEVICE_ID")
+        && env.iter().all(|variable| variable["name"] != DEVICE_ID)
     {
-        env.push(json!({ "name": "DEVICE_ID", "value": device_id }));
+        env.push(json!({ "name": DEVICE_ID, "value": device_id }));
     }
+}
+
+/// Whether this part of an `envFrom` has the variable for the device's name.
+fn gives_device(source: &Value, content: &Content) -> bool {
+    let Some(key) = DEVICE_ID.strip_prefix(source["prefix"].as_str().unwrap_or_default()) else {
+        return false;
+    };
+    let map = content.config_maps.iter().find(|it| it["metadata"]["name"] == source["configMapRef"]["name"]);
+    let secret = source["secretRef"]["name"].as_str().and_then(|name| content.secrets.data_of(name));
+    map.is_some_and(|it| it["data"].get(key).is_some()) || secret.is_some_and(|it| it.contains_key(key))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::agent::model::{confidential::Confidential, workload::Engine};
 
     #[test]
     fn a_container_is_told_its_device_unless_its_author_did() {
         let told = |env: Value| {
             let mut container = json!({ "env": env });
-            tell_device(&mut container, "dev1");
+            tell_device(&mut container, "dev1", &Content::new("w", Engine::Kubernetes, json!({})));
             container["env"].clone()
         };
         let device = json!({ "name": "DEVICE_ID", "value": "dev1" });
@@ -83,6 +103,32 @@ mod tests {
         assert_eq!(told(json!([other])), json!([other, device]));
         let mine = json!([{ "name": "DEVICE_ID", "value": "mine" }]);
         assert_eq!(told(mine.clone()), mine);
+    }
+
+    #[test]
+    fn a_config_map_or_secret_in_a_containers_env_from_names_the_device_before_us() {
+        let map = json!({"metadata": {"name": "cm"}, "data": {"DEVICE_ID": "mine", "ID": "mine"}});
+        let content = Content {
+            config_maps: vec![map],
+            secrets: Confidential(json!({"s": {"DEVICE_ID": "bWluZQ=="}})),
+            ..Content::new("w", Engine::Kubernetes, json!({}))
+        };
+        let is_told = |source: Value| {
+            let mut container = json!({ "envFrom": [source] });
+            tell_device(&mut container, "dev1", &content);
+            container.get("env").is_some()
+        };
+        assert!(!is_told(json!({"configMapRef": {"name": "cm"}})));
+        assert!(!is_told(json!({"secretRef": {"name": "s"}})));
+        assert!(!is_told(json!({"configMapRef": {"name": "cm"}, "prefix": "DEVICE_"})));
+        for other in [
+            json!({"configMapRef": {"name": "cm"}, "prefix": "X_"}),
+            json!({"secretRef": {"name": "s"}, "prefix": "DEVICE_"}),
+            json!({"configMapRef": {"name": "theirs"}}),
+            json!({}),
+        ] {
+            assert!(is_told(other));
+        }
     }
 
     #[test]

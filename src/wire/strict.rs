@@ -26,7 +26,14 @@ pub(in crate::wire) fn typed<'de, T: Deserialize<'de>>(
     let mut notes = Notes { unknown: Some(Vec::new()), ..Notes::default() };
     match T::deserialize(Reader { value: document, notes: &mut notes }) {
         Ok(value) => Ok((value, notes.unknown.unwrap_or_default())),
-        Err(error) => Err(Finding { field: notes.at, message: error.to_string() }),
+        Err(error) => {
+            let mut message = error.to_string();
+            let is_bare = message.starts_with("invalid type: integer") || message.contains(": boolean");
+            if is_bare && (message.ends_with("expected a string") || message.contains("condition's name")) {
+                message.push_str(": put it in quotes");
+            }
+            Err(Finding { field: notes.at, message })
+        }
     }
 }
 
@@ -221,7 +228,7 @@ impl<'de> MapAccess<'de> for Fields<'de, '_> {
     fn next_key_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, Error> {
         self.entered = self.rest.next();
         let Some((key, _)) = self.entered else { return Ok(None) };
-        seed.deserialize(Key(key)).map(Some)
+        seed.deserialize(KeyText(key)).map(Some)
     }
 
     fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, Error> {
@@ -233,9 +240,9 @@ impl<'de> MapAccess<'de> for Fields<'de, '_> {
 }
 
 /// The key of a mapping: a text, also of a type that wraps one.
-struct Key<'de>(&'de str);
+struct KeyText<'de>(&'de str);
 
-impl<'de> Deserializer<'de> for Key<'de> {
+impl<'de> Deserializer<'de> for KeyText<'de> {
     type Error = Error;
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
@@ -250,18 +257,9 @@ impl<'de> Deserializer<'de> for Key<'de> {
         visitor.visit_newtype_struct(self)
     }
 
-    fn deserialize_enum<V: Visitor<'de>>(
-        self,
-        name: &'static str,
-        variants: &'static [&'static str],
-        visitor: V,
-    ) -> Result<V::Value, Error> {
-        BorrowedStrDeserializer::new(self.0).deserialize_enum(name, variants, visitor)
-    }
-
-    serde::forward_to_deserialize_any! {
+    forward_to_deserialize_any! {
         bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit unit_struct
-        seq tuple tuple_struct map struct identifier ignored_any
+        seq tuple tuple_struct map struct enum identifier ignored_any
     }
 }
 
@@ -322,7 +320,7 @@ mod tests {
         agent::model::workload::{Content, Engine},
         wire::{
             edge_api,
-            manifest::{Source, UnknownFields},
+            manifest::{SourceText, UnknownFields},
             podman::answers::{InspectedContainer, ListedPod, Volume},
         },
     };
@@ -365,7 +363,8 @@ mod tests {
         {
             from_json::<Content>(content(bad).as_bytes()).unwrap_err();
         }
-        serde_json::from_str::<Mapping<Source>>(r#"{"number": 1, "lines_before": 0, "text": ""}"#).unwrap();
-        serde_json::from_str::<Mapping<Source>>(r#"[1, 0, ""]"#).unwrap_err();
+        serde_json::from_str::<Mapping<SourceText>>(r#"{"number": 1, "lines_before": 0, "text": ""}"#)
+            .unwrap();
+        serde_json::from_str::<Mapping<SourceText>>(r#"[1, 0, ""]"#).unwrap_err();
     }
 }

@@ -202,7 +202,7 @@ impl<'de> Visitor<'de> for Json<'_> {
         self.take(MAPPING)?;
         let mut fields = Map::new();
         let mut merged = Vec::new();
-        while let Some(key) = access.next_key_seed(Key { fields: &fields })? {
+        while let Some(key) = access.next_key_seed(NewKey { fields: &fields })? {
             self.take(key.len() + KEY)?;
             let value = access.next_value_seed(self)?;
             match (key.as_str(), value) {
@@ -230,11 +230,11 @@ impl<'de> Visitor<'de> for Json<'_> {
 const NOT_MERGEABLE: &str = "`<<` merges mappings only";
 
 /// A key of a mapping: a string that isn't among its fields yet.
-struct Key<'a> {
+struct NewKey<'a> {
     fields: &'a Map<String, Value>,
 }
 
-impl<'de> DeserializeSeed<'de> for Key<'_> {
+impl<'de> DeserializeSeed<'de> for NewKey<'_> {
     type Value = String;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<String, D::Error> {
@@ -242,7 +242,7 @@ impl<'de> DeserializeSeed<'de> for Key<'_> {
     }
 }
 
-impl Visitor<'_> for Key<'_> {
+impl Visitor<'_> for NewKey<'_> {
     type Value = String;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

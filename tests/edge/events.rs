@@ -9,8 +9,7 @@ use crate::support::{Device, SLEEP, edge::Edge};
 fn events_on_their_way_when_the_agent_is_killed_arrive_once_from_the_next_one() {
     let Some(edge) = Edge::start(&["--period", "1"]) else { return };
     let mut device = Device::without_podman("events");
-    device.unset("MANIFESTS");
-    device.talk_to(&edge);
+    device.talk_only_to(&edge);
     let told = ["the device is registered", "is applied: 0 workloads"];
     edge.tell("fault stall call=heartbeat");
     device.start();
@@ -39,8 +38,7 @@ fn events_on_their_way_when_the_agent_is_killed_arrive_once_from_the_next_one() 
 fn answers_in_another_order_write_nothing_and_are_no_event() {
     let Some(edge) = Edge::start(&["--period", "1"]) else { return };
     let mut device = Device::without_podman("shuffled");
-    device.unset("MANIFESTS");
-    device.talk_to(&edge);
+    device.talk_only_to(&edge);
     for name in ["one", "two", "three", "four", "five"] {
         edge.workload(&device, name, SLEEP);
     }

@@ -17,8 +17,7 @@ fn a_fleet_whose_server_comes_back_does_not_fall_upon_it() {
     let mut fleet: Vec<Device> = (0..devices)
         .map(|number| {
             let mut device = Device::without_podman(&format!("fleet-{number}"));
-            device.unset("MANIFESTS");
-            device.talk_to(&edge);
+            device.talk_only_to(&edge);
             device.set("LOG_LEVEL", "warn");
             device.start();
             device

@@ -35,8 +35,7 @@ use crate::support::{
 /// A device that knows its workloads from this edge API alone.
 fn device_of(edge: &Edge, name: &str) -> Option<Device> {
     let mut device = Device::new(name)?;
-    device.unset("MANIFESTS");
-    device.talk_to(edge);
+    device.talk_only_to(edge);
     Some(device)
 }
 

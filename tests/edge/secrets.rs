@@ -12,13 +12,8 @@ use super::device_of;
 use crate::support::{
     Device, SLEEP,
     edge::{Edge, for_device},
-    podman, search, workload,
+    give_secret, podman, search, unique, workload,
 };
-
-/// A value that nothing else has.
-fn unique() -> String {
-    fs::read_to_string("/proc/sys/kernel/random/uuid").unwrap().trim().to_owned()
-}
 
 fn secret(edge: &Edge, name: &str, data: Value) {
     let secret =
@@ -95,11 +90,7 @@ fn an_update_that_is_taken_back_takes_its_secret_along_and_the_old_one_returns()
     let script = format!("[ \"$(echo $({check}))\" = '{sum} {sum}' ] || exit 7; echo end; {SLEEP}");
     let mut user = for_device(&device, workload("user", &script));
     user["spec"]["retry"] = json!({ "constantBackoff": { "periodSeconds": 30 } });
-    let spec = &mut user["spec"]["pod"]["spec"];
-    spec["volumes"] = json!([{ "name": "v", "secret": { "secretName": "s" } }]);
-    spec["containers"][0]["volumeMounts"] = json!([{ "name": "v", "mountPath": "/v" }]);
-    spec["containers"][0]["env"] =
-        json!([{ "name": "K", "valueFrom": { "secretKeyRef": { "name": "s", "key": "k" } } }]);
+    give_secret(&mut user);
     secret(&edge, "s", json!({ "k": old }));
     edge.manifest("user.json", &user);
     device.start();

@@ -6,7 +6,7 @@ use std::{
     collections::BTreeMap,
     ffi::OsString,
     fs,
-    io::{BufRead, BufReader, Write},
+    io::Write,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
 };
@@ -16,7 +16,9 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::{Device, Part, all_children, is_alive, poll, repository, skip, skip_without};
+use crate::support::{
+    Device, Part, all_children, is_alive, kube_sandbox, poll, repository, skip, skip_without,
+};
 
 /// Paths, in which `NAMESPACE` stands for the test's own.
 pub const DEPLOYMENTS: &str = "/apis/apps/v1/namespaces/NAMESPACE/deployments";
@@ -61,13 +63,8 @@ impl Cluster {
             skip_without(Part::Found, "no Kubernetes API server of its own: KUBE_SANDBOX names none");
             return None;
         };
-        let mut command = Command::new(tool);
-        command.args(["--", "sh", "-c", r#"echo "$KUBECONFIG"; exec cat"#]);
-        let mut sandbox = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-        let mut file = String::new();
-        BufReader::new(sandbox.stdout.as_mut().unwrap()).read_line(&mut file).unwrap();
-        assert!(!file.trim().is_empty(), "a cluster");
-        Some(Self::at(Path::new(file.trim()), Some(sandbox)))
+        let (sandbox, kubeconfig) = kube_sandbox::start(tool);
+        Some(Self::at(&kubeconfig, Some(sandbox)))
     }
 
     /// The cluster of a kubeconfig's current context, as an administrator's client certificate or token opens it.
@@ -109,7 +106,7 @@ impl Cluster {
         let new = Self { namespace, sandbox, own: None, ca, admin, server, directory };
         new.put("POST", NAMESPACES, &json!({"metadata": {"name": new.namespace}}));
         // without it a cluster admits no pod; its own controller may be quicker
-        new.ask("POST", ACCOUNTS, &json!({"metadata": {"name": "default"}}));
+        new.request("POST", ACCOUNTS, &json!({"metadata": {"name": "default"}}));
         new
     }
 
@@ -128,18 +125,18 @@ impl Cluster {
     }
 
     /// Asks as a user who may do everything. An apply is a `PATCH` as the manager `test`.
-    pub fn ask(&self, method: &str, path: &str, body: &Value) -> (u16, Value) {
-        self.ask_as(&self.admin, method, path, body)
+    pub fn request(&self, method: &str, path: &str, body: &Value) -> (u16, Value) {
+        self.request_as(&self.admin, method, path, body)
     }
 
     /// Whether the user of this kubeconfig is known.
     pub fn knows(&self, kubeconfig: &Path) -> bool {
         let config: Value = serde_json::from_slice(&fs::read(kubeconfig).unwrap()).unwrap();
         let token = config["users"][0]["user"]["token"].as_str().unwrap();
-        self.ask_as(&bearer(token), "GET", DEPLOYMENTS, &Value::Null).0 != 401
+        self.request_as(&bearer(token), "GET", DEPLOYMENTS, &Value::Null).0 != 401
     }
 
-    fn ask_as(&self, user: &[String], method: &str, path: &str, body: &Value) -> (u16, Value) {
+    fn request_as(&self, user: &[String], method: &str, path: &str, body: &Value) -> (u16, Value) {
         let kind = match (method, path.contains("fieldManager")) {
             ("PATCH", true) => "application/apply-patch+yaml",
             ("PATCH", _) => "application/merge-patch+json",
@@ -165,18 +162,18 @@ impl Cluster {
     }
 
     pub fn get(&self, path: &str) -> Value {
-        self.ask("GET", path, &Value::Null).1
+        self.request("GET", path, &Value::Null).1
     }
 
     /// Does what must work.
     pub fn put(&self, method: &str, path: &str, body: &Value) -> Value {
-        let (status, said) = self.ask(method, path, body);
+        let (status, said) = self.request(method, path, body);
         assert!((200..300).contains(&status), "{method} {path}: {said}");
         said
     }
 
     pub fn deployment(&self, name: &str) -> Option<Value> {
-        let (status, deployment) = self.ask("GET", &format!("{DEPLOYMENTS}/{name}"), &Value::Null);
+        let (status, deployment) = self.request("GET", &format!("{DEPLOYMENTS}/{name}"), &Value::Null);
         (status == 200).then_some(deployment)
     }
 
@@ -197,7 +194,7 @@ impl Cluster {
             let name = pod["metadata"]["name"].as_str().unwrap();
             let condition = json!({"type": "Ready", "status": if ready { "True" } else { "False" }});
             let status = json!({"status": {"phase": "Running", "conditions": [condition]}});
-            let (status, _) = self.ask("PATCH", &format!("{PODS}/{name}/status"), &status);
+            let (status, _) = self.request("PATCH", &format!("{PODS}/{name}/status"), &status);
             (status == 200).then_some(())
         });
     }
@@ -207,7 +204,7 @@ impl Cluster {
         for pod in self.get(PODS)["items"].as_array().into_iter().flatten() {
             if !pod["metadata"]["deletionTimestamp"].is_null() {
                 let path = format!("{PODS}/{}", pod["metadata"]["name"].as_str().unwrap());
-                self.ask("DELETE", &path, &json!({"gracePeriodSeconds": 0}));
+                self.request("DELETE", &path, &json!({"gracePeriodSeconds": 0}));
             }
         }
     }
@@ -278,7 +275,7 @@ impl Cluster {
     pub fn grant(&self, name: &str) {
         let mut role = documented_role();
         role["metadata"] = json!({"name": self.namespace});
-        self.ask("POST", &format!("{RBAC}/clusterroles"), &role);
+        self.request("POST", &format!("{RBAC}/clusterroles"), &role);
         let binding = json!({
             "metadata": {"name": format!("{}.{name}", self.namespace), "labels": {"test": self.namespace}},
             "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": self.namespace},
@@ -328,7 +325,7 @@ impl Cluster {
             if self.own.as_mut().is_none_or(|own| own.try_wait().unwrap().is_some()) {
                 self.own = Some(command.stderr(fs::File::create(&log).unwrap()).spawn().unwrap());
             }
-            (self.ask("GET", "/readyz", &Value::Null).0 == 200).then_some(())
+            (self.request("GET", "/readyz", &Value::Null).0 == 200).then_some(())
         });
         assert!(is_ready.is_some(), "the API server isn't ready: {}", fs::read_to_string(log).unwrap());
     }
@@ -367,7 +364,7 @@ impl Drop for Cluster {
         let Some(sandbox) = &mut self.sandbox else {
             let bindings = format!("{RBAC}/clusterrolebindings?labelSelector=test%3D{}", self.namespace);
             for path in [bindings, self.role(), format!("{NAMESPACES}/{}", self.namespace)] {
-                self.ask("DELETE", &path, &Value::Null);
+                self.request("DELETE", &path, &Value::Null);
             }
             return;
         };

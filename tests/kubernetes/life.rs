@@ -53,8 +53,7 @@ fn a_workload_is_a_deployment_whose_pods_say_how_it_is() {
     let Some(cluster) = Cluster::start() else { return };
     let Some(edge) = Edge::start(&["--period", "1"]) else { return };
     let mut device = Device::without_podman("kube");
-    device.unset("MANIFESTS");
-    device.talk_to(&edge);
+    device.talk_only_to(&edge);
     device.set("NAMESPACE", cluster.namespace.clone());
     let save = |name: &str, text: &str| fs::write(edge.path("manifests").join(name), text).unwrap();
     save(
@@ -126,7 +125,7 @@ fn a_workload_is_a_deployment_whose_pods_say_how_it_is() {
         cluster.deployment("web").is_none().then_some(())
     });
     device.wait_for("its ConfigMap to be gone", || {
-        (cluster.ask("GET", &format!("{CONFIG_MAPS}/web.page"), &Value::Null).0 == 404).then_some(())
+        (cluster.request("GET", &format!("{CONFIG_MAPS}/web.page"), &Value::Null).0 == 404).then_some(())
     });
 }
 
@@ -166,7 +165,7 @@ fn what_only_an_earlier_content_used_goes_when_the_next_one_is_available() {
     let second = wait_for_deployment(&device, &cluster, "the new content", |it| {
         hash(it) != Value::Null && hash(it) != hash(&first)
     });
-    let is_there = |path: &str| cluster.ask("GET", path, &Value::Null).0 == 200;
+    let is_there = |path: &str| cluster.request("GET", path, &Value::Null).0 == 200;
     let [kept, page] = ["kept", "page"].map(|name| format!("{CONFIG_MAPS}/web.{name}"));
     let key = format!("{SECRETS}/web.key");
     device.kill(); // the next agent finds out what is to go
@@ -212,7 +211,7 @@ fn what_is_not_wanted_any_more_is_found_and_removed_and_what_others_change_is_pu
         },
     });
     let path = format!("{DEPLOYMENTS}/stays?fieldManager=test");
-    let (status, said) = cluster.ask("PATCH", &path, &other);
+    let (status, said) = cluster.request("PATCH", &path, &other);
     assert_eq!(status, 409, "these fields are the agent's: {said}");
     cluster.put("PATCH", &format!("{path}&force=true"), &other);
     device.wait_for("it to be put right", || {

@@ -122,7 +122,7 @@ fn an_agent_that_may_not_remove_objects_says_so_once_and_goes_on() {
         let annotations = cluster.deployment("web")?["metadata"]["annotations"].clone();
         annotations["project-flotta.io/former-objects"].is_null().then_some(())
     });
-    assert_eq!(cluster.ask("GET", &format!("{CONFIG_MAPS}/web.page"), &Value::Null).0, 200);
+    assert_eq!(cluster.request("GET", &format!("{CONFIG_MAPS}/web.page"), &Value::Null).0, 200);
     assert!(!device.log().contains("it is tried again"), "{}", device.log());
 }
 

@@ -152,8 +152,7 @@ fn ipv6_and_unix_sockets_take_posts_and_a_stale_file_is_replaced() {
 #[test]
 fn a_reload_goes_on_with_the_same_socket() {
     let mut device = Device::without_podman("same-socket");
-    let path = device.path("metrics.sock");
-    device.set("METRICS_LISTEN", format!("unix:{}", path.display()));
+    let path = device.listen_on_a_file();
     device.start();
     let listening = "metrics are taken at unix:";
     device.wait_for_log(listening);

@@ -25,7 +25,12 @@ fn paged(name: &str) -> Device {
 }
 
 /// The head and the body of the answer; no body is read where none may come.
-fn get(mut stream: impl Read + Write, request: &str) -> (String, String) {
+fn get(stream: impl Read + Write, request: &str) -> (String, String) {
+    let (head, body) = get_bytes(stream, request);
+    (head, String::from_utf8(body).unwrap())
+}
+
+fn get_bytes(mut stream: impl Read + Write, request: &str) -> (String, Vec<u8>) {
     stream.write_all(request.as_bytes()).unwrap();
     let mut stream = BufReader::new(stream);
     let mut head = String::new();
@@ -35,7 +40,7 @@ fn get(mut stream: impl Read + Write, request: &str) -> (String, String) {
     let length = head.lines().find_map(|line| line.strip_prefix("Content-Length: ")).unwrap();
     let mut body = vec![0; if request.starts_with("HEAD") { 0 } else { length.parse().unwrap() }];
     stream.read_exact(&mut body).unwrap();
-    (head, String::from_utf8(body).unwrap())
+    (head, body)
 }
 
 fn status(device: &Device, request: &str) -> u16 {
@@ -110,16 +115,17 @@ fn another_program_s_parser_reads_the_metrics() {
 #[test]
 fn the_page_is_there_when_the_settings_say_so() {
     let device = taking("no-page");
-    for path in ["/", "/status.json"] {
+    for path in ["/", "/status.json", "/history.json"] {
         let (status, why) = exchange(device.address(), &format!("GET {path} HTTP/1.1\r\n\r\n")).unwrap();
         assert_eq!(status, 404);
         assert!(why.contains("STATUS_PAGE: true"), "{why}");
     }
     let device = paged("page");
     let get = |path: &str| get(connect(device.address()).unwrap(), &format!("GET {path} HTTP/1.1\r\n\r\n"));
-    let (head, page) = get("/");
-    assert!(page.starts_with("<!doctype html>") && page.len() <= 20_000, "{}", page.len());
+    let (head, page) = get_bytes(connect(device.address()).unwrap(), "GET / HTTP/1.1\r\n\r\n");
+    assert!(page.starts_with(&[0x1f, 0x8b]) && page.len() <= 9_000, "{}", page.len());
     for header in [
+        "Content-Encoding: gzip",
         "Content-Type: text/html; charset=utf-8",
         "Content-Security-Policy: default-src 'none'; script-src 'sha256-",
         "Cache-Control: no-store",
@@ -138,7 +144,7 @@ fn the_page_is_there_when_the_settings_say_so() {
 #[test]
 fn who_was_lured_here_reads_nothing() {
     let device = paged("lured");
-    for path in ["/", "/status.json", "/metrics"] {
+    for path in ["/", "/status.json", "/history.json", "/metrics"] {
         let with = |headers: &str| status(&device, &format!("GET {path} HTTP/1.1\r\n{headers}\r\n"));
         for good in ["", "Host: localhost:8080\r\n", "Host: 127.0.0.1\r\n", "host: [::1]:80\r\n"] {
             assert_eq!(with(good), 200, "{path} {good}");
@@ -169,7 +175,9 @@ fn no_reader_gets_a_secret() {
     let status = device.wait_for("the missing key to be named", || {
         Some(read("/status.json")).filter(|text| text.contains("missing"))
     });
-    for text in [status, read("/metrics")] {
+    let past = read("/history.json");
+    assert!(past.contains("\"events\":[{") && past.contains("missing"), "{past}");
+    for text in [status, past, read("/metrics")] {
         // in plain and in base64
         assert!(!text.contains("hunter2") && !text.contains("aHVudGVyMmh1bnRlcjI"), "{text}");
     }
@@ -178,8 +186,7 @@ fn no_reader_gets_a_secret() {
 #[test]
 fn over_a_unix_socket_any_name_will_do() {
     let mut device = Device::without_podman("unix-read");
-    let path = device.path("metrics.sock");
-    device.set("METRICS_LISTEN", format!("unix:{}", path.display()));
+    let path = device.listen_on_a_file();
     device.start_taking_metrics();
     let (head, body) =
         get(UnixStream::connect(&path).unwrap(), "GET /metrics HTTP/1.1\r\nHost: device\r\n\r\n");
@@ -213,7 +220,7 @@ fn readers_and_posts_take_turns_on_one_connection() {
     let all = ["GET / HTTP/1.1\r\n\r\n", post, GET_METRICS, post, "GET / HTTP/1.1\r\n\r\n"];
     stream.write_all(all.concat().as_bytes()).unwrap();
     let mut stream = BufReader::new(stream);
-    for begin in ["<!doctype", "", "# TYPE", "", "<!doctype"] {
+    for begin in ["\x1f", "", "# TYPE", "", "\x1f"] {
         let (status, body) = crate::support::http::read_answer(&mut stream).unwrap();
         assert_eq!(status, 200, "{body}");
         assert!(if begin.is_empty() { body.is_empty() } else { body.starts_with(begin) }, "{body:.40}");

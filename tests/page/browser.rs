@@ -4,6 +4,7 @@ use std::{
     io::{BufRead, BufReader},
     path::Path,
     process::{Child, Command, Stdio},
+    sync::{Arc, Mutex, PoisonError, Weak},
 };
 
 use serde_json::{Value, json};
@@ -29,7 +30,7 @@ const FLAGS: [&str; 9] = [
 ];
 
 /// A session of WebDriver, with one window.
-pub(super) struct Browser {
+pub(crate) struct Browser {
     driver: Child,
     /// The session's URL.
     session: String,
@@ -69,6 +70,21 @@ impl Browser {
         Some(browser)
     }
 
+    /// Looks through the window that tests take turns at: a browser for each would be too much for a small machine. It
+    /// ends with the last of those who wait for it.
+    pub(crate) fn shared<T>(look: impl FnOnce(&Self) -> T) -> Option<T> {
+        static WINDOW: Mutex<Weak<Mutex<Browser>>> = Mutex::new(Weak::new());
+        let mut window = WINDOW.lock().unwrap_or_else(PoisonError::into_inner);
+        let browser = match window.upgrade() {
+            Some(browser) => browser,
+            None => Arc::new(Mutex::new(Self::start_or_skip()?)),
+        };
+        *window = Arc::downgrade(&browser);
+        drop(window);
+        let browser = browser.lock().unwrap_or_else(PoisonError::into_inner);
+        Some(look(&browser))
+    }
+
     fn command(&self, path: &str, parameters: &Value) -> Value {
         let url = format!("{}{path}", self.session);
         let mut response = self.agent.post(&url).send(parameters.to_string()).unwrap();
@@ -78,12 +94,12 @@ impl Browser {
         answer["value"].clone()
     }
 
-    pub(super) fn open(&self, url: &str) {
+    pub(crate) fn open(&self, url: &str) {
         self.command("/url", &json!({"url": url}));
     }
 
     /// The value of an expression on the page.
-    pub(super) fn value(&self, expression: &str) -> Value {
+    pub(crate) fn value(&self, expression: &str) -> Value {
         self.command("/execute/sync", &json!({"script": format!("return {expression}"), "args": []}))
     }
 
@@ -92,15 +108,28 @@ impl Browser {
         self.value("document.body.innerText").as_str().unwrap_or_default().to_owned()
     }
 
+    /// Runs a command of Chromium's own.
+    fn chromium(&self, name: &str, parameters: &Value) -> Value {
+        self.command("/goog/cdp/execute", &json!({"cmd": name, "params": parameters}))
+    }
+
+    /// What a script hands to the function that is its last argument.
+    pub(super) fn outcome(&self, script: &str) -> Value {
+        self.command("/execute/async", &json!({"script": script, "args": []}))
+    }
+
+    /// What the user's system wants: `light` or `dark`.
+    pub(super) fn prefer(&self, scheme: &str) {
+        let features = json!([{"name": "prefers-color-scheme", "value": scheme}]);
+        self.chromium("Emulation.setEmulatedMedia", &json!({"features": features}));
+    }
+
     /// Makes the window so wide and high, and takes a picture of it: a PNG in base64.
     pub(super) fn picture(&self, width: u32, height: u32) -> String {
         let size = json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": false});
-        self.command(
-            "/goog/cdp/execute",
-            &json!({"cmd": "Emulation.setDeviceMetricsOverride", "params": size}),
-        );
-        let shot = json!({"cmd": "Page.captureScreenshot", "params": {"format": "png"}});
-        self.command("/goog/cdp/execute", &shot)["data"].as_str().unwrap().to_owned()
+        self.chromium("Emulation.setDeviceMetricsOverride", &size);
+        let shot = self.chromium("Page.captureScreenshot", &json!({"format": "png"}));
+        shot["data"].as_str().unwrap().to_owned()
     }
 }
 

@@ -23,10 +23,11 @@ use device_worker_ng::{
         },
     },
     io::{
+        outputs::Outputs,
         podman::{Podman, PodmanConfig},
         pressure::Disks,
     },
-    wire::podman::pod::Limits,
+    wire::podman::limits::Limits,
 };
 use serde_json::{Value, json};
 
@@ -42,7 +43,7 @@ pub(crate) struct Bed {
     pub(crate) owner: String,
     socket: PathBuf,
     /// Where the executor makes volumes.
-    pub(crate) volumes: tempfile::TempDir,
+    pub(crate) volumes: Arc<tempfile::TempDir>,
 }
 
 static NEXT: AtomicU64 = AtomicU64::new(1);
@@ -76,7 +77,16 @@ impl Bed {
         Self::of(self.owner.clone(), self.socket.clone(), tempfile::tempdir().unwrap())
     }
 
+    /// The same with the same directories: as when the agent is started again.
+    pub(crate) fn successor(&self) -> Self {
+        Self::with(self.owner.clone(), self.socket.clone(), self.volumes.clone())
+    }
+
     fn of(owner: String, socket: PathBuf, volumes: tempfile::TempDir) -> Self {
+        Self::with(owner, socket, Arc::new(volumes))
+    }
+
+    fn with(owner: String, socket: PathBuf, volumes: Arc<tempfile::TempDir>) -> Self {
         let (sender, events) = unbounded();
         let config = PodmanConfig {
             engine: ENGINE,
@@ -86,6 +96,7 @@ impl Bed {
             limits: Limits::default(),
             disks: Disks::default(),
             volumes: volumes.path().join("volumes"),
+            outputs: Outputs::new(volumes.path()),
         };
         Self { podman: Podman::start(config, sender).unwrap(), events, owner, socket, volumes }
     }
@@ -130,38 +141,40 @@ impl Bed {
     }
 
     pub(crate) fn remove(&self, workload: &Workload) -> Result<Fact, Failure> {
-        self.order(Task::Remove { id: workload.id.clone(), grace: Duration::from_secs(1) })
+        self.order(Task::Remove { id: workload.id.clone(), grace: Some(Duration::from_secs(1)) })
     }
 
     /// Asks podman behind the executor's back.
-    pub(crate) fn ask(&self, path: &str) -> Value {
+    pub(crate) fn get(&self, path: &str) -> Value {
         podman::call(&self.socket, "GET", path, "").1
     }
 
     /// Whether this podman has no cgroups of its own: a user's, on a machine with cgroups of version 1.
     pub(crate) fn lacks_cgroups(&self) -> bool {
-        let host = &self.ask("info")["host"];
+        let host = &self.get("info")["host"];
         host["security"]["rootless"] == true && host["cgroupVersion"] == "v1"
     }
 
-    /// The same; without them it says that the test is skipped.
-    pub(crate) fn has_cgroups_or_skip(&self) -> bool {
-        if self.lacks_cgroups() {
+    /// One with control groups; without them it says that the test is skipped.
+    pub(crate) fn with_cgroups() -> Option<Self> {
+        let bed = Self::new()?;
+        if bed.lacks_cgroups() {
             skip("rootless podman has no control groups here");
+            return None;
         }
-        !self.lacks_cgroups()
+        Some(bed)
     }
 
     /// The state of a container as podman tells it.
     pub(crate) fn state(&self, id: &WorkloadId, container: &str) -> Value {
-        self.ask(&format!("containers/{id}-{container}/json"))["State"].clone()
+        self.get(&format!("containers/{id}-{container}/json"))["State"].clone()
     }
 
     /// The names of everything that podman has of the pod.
     pub(crate) fn remains(&self, id: &WorkloadId) -> Vec<String> {
         let mut names = Vec::new();
         for path in ["pods/json", "containers/json?all=true", "volumes/json"] {
-            for thing in self.ask(path).as_array().into_iter().flatten() {
+            for thing in self.get(path).as_array().into_iter().flatten() {
                 names.push(format!("{} {}", thing["Name"], thing["Names"]));
             }
         }
@@ -176,7 +189,7 @@ impl Drop for Bed {
             return;
         }
         for pod in self.list() {
-            let gone = self.order(Task::Remove { id: pod.id, grace: Duration::from_secs(1) });
+            let gone = self.order(Task::Remove { id: pod.id, grace: Some(Duration::from_secs(1)) });
             assert_eq!(gone, Ok(Fact::Gone));
         }
     }

@@ -2,18 +2,28 @@
 
 use std::{
     fs,
+    net::TcpListener,
     os::unix::fs::PermissionsExt,
+    path::Path,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use device_worker_ng::agent::{
     Event,
-    model::order::{Fact, Order, Pod, Task, Ticket},
+    model::{
+        order::{Fact, Order, Pod, Task, Ticket},
+        workload::{Workload, WorkloadId},
+    },
 };
 use serde_json::json;
+use tempfile::TempDir;
 
-use super::bed::{Bed, ENGINE, container, pod, states, workload};
-use crate::support::{IMAGE, SLEEP, pause};
+use super::{
+    bed::{Bed, ENGINE, container, pod, states, workload},
+    mending::{end, ended, restart},
+};
+use crate::support::{IMAGE, SLEEP, pause, poll};
 
 /// Ends as soon as it is asked to.
 const OBEDIENT: &str = "trap exit TERM; while :; do sleep 0.1; done";
@@ -29,7 +39,7 @@ fn a_hook_that_fails_before_the_end_is_said_and_the_pod_goes_all_the_same() {
     std::mem::forget(before); // it hears of what the next one does
     // another process of the agent, which has never seen the manifest
     bed.list();
-    let ticket = bed.submit(Task::Remove { id: w.id.clone(), grace: Duration::from_secs(20) });
+    let ticket = bed.submit(Task::Remove { id: w.id.clone(), grace: Some(Duration::from_secs(20)) });
     let said = match bed.events.recv_timeout(Duration::from_secs(30)).unwrap() {
         Event::Notice(notice) => notice.message,
         other => panic!("{other:?}"),
@@ -49,13 +59,19 @@ fn a_hook_that_fails_before_the_end_is_said_and_the_pod_goes_all_the_same() {
 #[test]
 fn a_start_that_waits_for_a_hook_is_cut_short_at_once() {
     let Some(bed) = Bed::new() else { return };
-    for hook in [json!({ "sleep": { "seconds": 10 } }), json!({ "exec": { "command": ["sleep", "100"] } })] {
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = silent.local_addr().unwrap().port();
+    for hook in [
+        json!({ "sleep": { "seconds": 10 } }),
+        json!({ "exec": { "command": ["sleep", "100"] } }),
+        json!({ "httpGet": { "host": "127.0.0.1", "port": port } }),
+    ] {
         let mut a = container("a", OBEDIENT);
         a["lifecycle"] = json!({ "postStart": hook });
         let w = workload("post", json!({ "containers": [a] }));
         let start = bed.submit(Task::Start(w.clone(), None));
         let name = format!("{}-a", w.id);
-        let runs = || bed.ask(&format!("containers/{name}/json"))["State"]["Running"] == true;
+        let runs = || bed.get(&format!("containers/{name}/json"))["State"]["Running"] == true;
         while !runs() {
             pause(50);
         }
@@ -67,6 +83,72 @@ fn a_start_that_waits_for_a_hook_is_cut_short_at_once() {
         assert!(begin.elapsed() < Duration::from_secs(8), "{:?}", begin.elapsed());
         assert_eq!(bed.remains(&w.id), [""; 0]);
     }
+}
+
+/// Waits until this container runs, and its hook has begun.
+fn is_in_its_hook(bed: &Bed, id: &WorkloadId, begun: &Path) {
+    let name = format!("{id}-a");
+    poll(|| begun.exists().then_some(())).expect("the hook");
+    assert_eq!(bed.get(&format!("containers/{name}/json"))["State"]["Running"], true);
+}
+
+/// A container whose hook takes long, unless the directory says that it need not.
+fn hooked(name: &str, directory: &Path) -> Arc<Workload> {
+    let mut a = container("a", OBEDIENT);
+    let hook = "touch /d/begun; [ -e /d/quick ] || sleep 100";
+    a["lifecycle"] = json!({ "postStart": { "exec": { "command": ["sh", "-c", hook] } } });
+    a["volumeMounts"] = json!([{ "name": "d", "mountPath": "/d" }]);
+    let volumes = json!([{ "name": "d", "hostPath": { "path": directory } }]);
+    workload(name, json!({ "containers": [a], "volumes": volumes }))
+}
+
+fn shared_directory() -> TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o777)).unwrap();
+    directory
+}
+
+#[test]
+fn a_hook_that_was_cut_off_by_the_end_of_an_agent_is_told_to_the_next_one_until_it_is_over() {
+    let Some(bed) = Bed::new() else { return };
+    let directory = shared_directory();
+    let w = hooked("cut", directory.path());
+    let before = bed.successor();
+    before.submit(Task::Start(w.clone(), None));
+    is_in_its_hook(&bed, &w.id, &directory.path().join("begun"));
+    std::mem::forget(before); // what it hears is told to nothing
+    for _ in 0..2 {
+        let found = bed.look(&w);
+        let why = "container 'a': its postStart hook was cut off when the agent ended".to_owned();
+        assert_eq!((states(&found), found.failed), (vec!["a running".to_owned()], vec![("a".into(), why)]));
+    }
+    let at = ended(&end(&bed, &w, "a"), "a");
+    fs::write(directory.path().join("quick"), "").unwrap();
+    let again = restart(&bed, &w, "a", at);
+    assert_eq!((states(&again), again.failed), (vec!["a running".to_owned()], vec![]));
+    assert_eq!(bed.look(&w).failed, []);
+}
+
+#[test]
+fn a_hook_of_a_container_that_is_started_again_does_not_hold_up_the_end_of_its_pod() {
+    let Some(bed) = Bed::new() else { return };
+    let directory = shared_directory();
+    let (quick, begun) = (directory.path().join("quick"), directory.path().join("begun"));
+    fs::write(&quick, "").unwrap();
+    let w = hooked("again", directory.path());
+    bed.start(&w);
+    let at = ended(&end(&bed, &w, "a"), "a");
+    let (id, grace) = (w.id.clone(), Duration::from_secs(5));
+    [quick, begun.clone()].iter().for_each(|file| fs::remove_file(file).unwrap());
+    let restart = bed.submit(Task::Restart { id: id.clone(), container: "a".into(), ended: at });
+    is_in_its_hook(&bed, &w.id, &begun);
+    let begin = Instant::now();
+    let remove = bed.submit(Task::Remove { id, grace: Some(grace) });
+    let mut over = [bed.outcome().ticket, bed.outcome().ticket];
+    over.sort();
+    assert_eq!(over, [restart, remove]);
+    assert!(begin.elapsed() < Duration::from_secs(30), "{:?}", begin.elapsed());
+    assert_eq!(bed.remains(&w.id), [""; 0]);
 }
 
 #[test]

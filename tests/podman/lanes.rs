@@ -24,7 +24,7 @@ fn a_slow_stop_and_a_slow_play_do_not_delay_another_start() {
     );
     let quick = workload("quick", json!({ "containers": [container("a", SLEEP)] }));
     bed.start(&deaf);
-    let stopping = bed.submit(Task::Remove { id: deaf.id.clone(), grace: Duration::from_secs(60) });
+    let stopping = bed.submit(Task::Remove { id: deaf.id.clone(), grace: Some(Duration::from_secs(60)) });
     let playing = bed.submit(Task::Start(play, None));
     assert_eq!(states(&bed.start(&quick)), ["a running"]);
     assert!(bed.events.is_empty(), "the slow ones were over too early to show anything");
@@ -100,7 +100,7 @@ fn an_init_container_that_never_ends_is_named_and_nothing_else_waits_for_it() {
         let others = Instant::now();
         assert_eq!(states(&bed.start(&quick)), ["a running"]);
         assert_eq!(
-            bed.order(Task::Check(quick.clone())).map_err(|it| format!("{it:?}")),
+            bed.order(Task::Rehearse(quick.clone())).map_err(|it| format!("{it:?}")),
             Ok(Fact::Fit { fetched: vec![], holders: vec![] })
         );
         assert_eq!(states(&bed.look(&quick)), ["a running"]);

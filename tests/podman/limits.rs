@@ -60,10 +60,7 @@ fn throttled(group: &Path) -> u64 {
 
 #[test]
 fn a_limit_binds_the_whole_pod_at_once_and_can_be_lifted_again() {
-    let Some(bed) = Bed::new() else { return };
-    if !bed.has_cgroups_or_skip() {
-        return;
-    }
+    let Some(bed) = Bed::with_cgroups() else { return };
     let workload = workload("busy", json!({ "containers": [container("a", BUSY), container("b", BUSY)] }));
     assert_eq!(bed.start(&workload).cpu, None);
     let pid = bed.state(&workload.id, "a")["Pid"].as_i64().unwrap();
@@ -83,10 +80,7 @@ fn a_limit_binds_the_whole_pod_at_once_and_can_be_lifted_again() {
 
 #[test]
 fn a_container_with_a_limit_of_its_own_has_it_again_when_the_pods_is_lifted() {
-    let Some(bed) = Bed::new() else { return };
-    if !bed.has_cgroups_or_skip() {
-        return;
-    }
+    let Some(bed) = Bed::with_cgroups() else { return };
     let workload = workload("own", json!({ "containers": [half()] }));
     bed.start(&workload);
     let own = cpu_group(bed.state(&workload.id, "half")["Pid"].as_i64().unwrap());
@@ -108,10 +102,7 @@ fn bounded(name: &str, specification: Value) -> Arc<Workload> {
 
 #[test]
 fn init_containers_are_bound_already_and_by_a_limit_that_comes_meanwhile() {
-    let Some(bed) = Bed::new() else { return };
-    if !bed.has_cgroups_or_skip() {
-        return;
-    }
+    let Some(bed) = Bed::with_cgroups() else { return };
     let gate = Gate::new();
     let mut specification =
         json!({ "initContainers": [container("i", Gate::WAIT)], "containers": [container("a", SLEEP)] });
@@ -132,10 +123,7 @@ fn init_containers_are_bound_already_and_by_a_limit_that_comes_meanwhile() {
 
 #[test]
 fn a_container_with_a_higher_limit_of_its_own_starts_and_is_bound_by_the_pods() {
-    let Some(bed) = Bed::new() else { return };
-    if !bed.has_cgroups_or_skip() {
-        return;
-    }
+    let Some(bed) = Bed::with_cgroups() else { return };
     let workload = bounded("higher", json!({ "containers": [half()] }));
     let started = pod(bed.order(Task::Start(workload.clone(), Some(20_000))));
     assert_eq!(states(&started), ["half running"]);

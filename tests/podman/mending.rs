@@ -14,14 +14,14 @@ use serde_json::json;
 use super::bed::{Bed, container, pod, states, workload};
 use crate::support::SLEEP;
 
-fn ended(pod: &Pod, name: &str) -> SystemTime {
+pub(super) fn ended(pod: &Pod, name: &str) -> SystemTime {
     match pod.containers.iter().find(|it| it.name == name).map(|it| &it.state) {
         Some(ContainerState::Exited { at, .. }) => *at,
         other => panic!("{other:?} has not ended"),
     }
 }
 
-fn end(bed: &Bed, workload: &Workload, name: &str) -> Pod {
+pub(super) fn end(bed: &Bed, workload: &Workload, name: &str) -> Pod {
     let (id, container) = (workload.id.clone(), name.to_owned());
     let ticket = bed.submit(Task::End { id, container, grace: Duration::from_secs(5) });
     let (mut exited, mut done) = (false, false);
@@ -38,7 +38,7 @@ fn end(bed: &Bed, workload: &Workload, name: &str) -> Pod {
     bed.look(workload)
 }
 
-fn restart(bed: &Bed, workload: &Workload, name: &str, ended: SystemTime) -> Pod {
+pub(super) fn restart(bed: &Bed, workload: &Workload, name: &str, ended: SystemTime) -> Pod {
     pod(bed.order(Task::Restart { id: workload.id.clone(), container: name.into(), ended }))
 }
 
@@ -75,10 +75,7 @@ fn what_runs_or_ended_at_another_time_is_left_as_it_is() {
 
 #[test]
 fn the_limit_of_the_pod_binds_what_is_started_again_also_below_its_own() {
-    let Some(bed) = Bed::new() else { return };
-    if !bed.has_cgroups_or_skip() {
-        return;
-    }
+    let Some(bed) = Bed::with_cgroups() else { return };
     let mut half = container("half", SLEEP);
     half["resources"] = json!({ "limits": { "cpu": "500m" } });
     let workload = workload("bound", json!({ "containers": [half, container("b", SLEEP)] }));

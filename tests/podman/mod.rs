@@ -6,7 +6,7 @@
 //! | [`orders`] | start, look, list, remove, and what stays behind when they fail |
 //! | [`conformance`] | what was written is what runs: a table, read from inside the containers, by the whole agent |
 //! | [`pods`] | what the device doesn't have is refused, and leaves nothing |
-//! | [`checks`] | what can be known of a start before anything has to go for it |
+//! | [`rehearsals`] | what can be known of a start before anything has to go for it |
 //! | [`exits`] | ends of processes are noticed at once, and podman is left alone otherwise |
 //! | [`limits`] | CPU limits of whole pods, as the kernel has them |
 //! | [`probes`] | containers are asked whether they are well, and what hangs is cut |
@@ -16,7 +16,6 @@
 //! | [`usage`] | how much memory, disk space and processor time each pod uses, and who wants too many processes |
 
 mod bed;
-mod checks;
 mod conformance;
 mod exits;
 mod hooks;
@@ -27,5 +26,6 @@ mod orders;
 mod pods;
 mod probes;
 mod registries;
+mod rehearsals;
 mod secrets;
 mod usage;

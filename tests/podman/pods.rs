@@ -13,7 +13,7 @@ use super::bed::{Bed, container, workload};
 use crate::support::SLEEP;
 
 fn refused(bed: &Bed, workload: &Arc<Workload>) -> String {
-    let reasons = [Task::Check(workload.clone()), Task::Start(workload.clone(), None)].map(|task| {
+    let reasons = [Task::Rehearse(workload.clone()), Task::Start(workload.clone(), None)].map(|task| {
         let reason = match bed.order(task) {
             Err(Failure::Workload(reason)) => reason,
             other => panic!("{other:?} instead of a refusal"),

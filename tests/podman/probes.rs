@@ -4,7 +4,7 @@ use std::{fs, sync::Arc, time::Duration};
 
 use device_worker_ng::agent::model::{
     order::{Fact, Failure, Task},
-    probe::{Check, Host, Probe},
+    probe::{Check, Probe, ProbeHost},
     workload::Workload,
 };
 use serde_json::json;
@@ -12,7 +12,7 @@ use serde_json::json;
 use super::bed::{Bed, container, workload};
 use crate::support::{SLEEP, poll, skip};
 
-fn ask(bed: &Bed, workload: &Workload, check: Check) -> Result<Fact, Failure> {
+fn probe(bed: &Bed, workload: &Workload, check: Check) -> Result<Fact, Failure> {
     let second = Duration::from_secs(1);
     let probe = Probe {
         check,
@@ -27,7 +27,7 @@ fn ask(bed: &Bed, workload: &Workload, check: Check) -> Result<Fact, Failure> {
 
 /// What is wrong with it; nothing if it is well.
 fn complaint(bed: &Bed, workload: &Workload, check: Check) -> Option<String> {
-    match ask(bed, workload, check) {
+    match probe(bed, workload, check) {
         Ok(Fact::Probed { healthy, output }) => (!healthy).then_some(output),
         other => panic!("{other:?} instead of an answer to a probe"),
     }
@@ -38,7 +38,7 @@ fn exec(command: &[&str]) -> Check {
 }
 
 fn get(port: u16, path: &str) -> Check {
-    Check::Http { host: Host::Pod, port, path: path.into(), headers: vec![("X-Y".into(), "z".into())] }
+    Check::Http { host: ProbeHost::Pod, port, path: path.into(), headers: vec![("X-Y".into(), "z".into())] }
 }
 
 #[test]
@@ -76,7 +76,7 @@ fn a_command_that_hangs_is_cut_and_killed_with_what_it_started() {
 #[test]
 fn a_pod_on_its_own_network_is_asked_at_its_address() {
     let Some(bed) = Bed::new() else { return };
-    if bed.ask("info")["host"]["security"]["rootless"] == true {
+    if bed.get("info")["host"]["security"]["rootless"] == true {
         return skip("the address of a rootless pod can't be reached");
     }
     let serve = "mkdir /www; echo hi >/www/ok; nc -ll -p 81 -e sleep 60 & httpd -f -p 80 -h /www";
@@ -87,7 +87,7 @@ fn a_pod_on_its_own_network_is_asked_at_its_address() {
     assert_eq!(complaint(&bed, &w, get(80, "/no")).as_deref(), Some("status 404"));
     let is_silent = || complaint(&bed, &w, get(81, "/")).as_deref() == Some("no answer within 1 s");
     assert_eq!(poll(|| is_silent().then_some(())), Some(()));
-    let tcp = |port| Check::Tcp { host: Host::Pod, port };
+    let tcp = |port| Check::Tcp { host: ProbeHost::Pod, port };
     assert_eq!(complaint(&bed, &w, tcp(80)), None);
     for refused in [tcp(82), get(82, "/")] {
         let complaint = complaint(&bed, &w, refused).unwrap();
@@ -100,9 +100,9 @@ fn a_container_that_is_not_there_gives_no_answer() {
     let Some(bed) = Bed::new() else { return };
     let w = workload("nobody", json!({ "containers": [container("a", SLEEP)] }));
     for check in [exec(&["true"]), get(80, "/")] {
-        assert!(matches!(ask(&bed, &w, check), Err(Failure::Workload(_))));
+        assert!(matches!(probe(&bed, &w, check), Err(Failure::Workload(_))));
     }
     let nowhere = Bed::at("/nonexistent/podman.sock".into());
-    assert!(matches!(ask(&nowhere, &w, exec(&["true"])), Err(Failure::Engine(_))));
+    assert!(matches!(probe(&nowhere, &w, exec(&["true"])), Err(Failure::Engine(_))));
     std::mem::forget(nowhere); // it can't look for pods to remove
 }

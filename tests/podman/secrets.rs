@@ -14,12 +14,7 @@ use device_worker_ng::agent::{
 use serde_json::{Value, json};
 
 use super::bed::{Bed, container, pod, states, workload_with};
-use crate::support::{SLEEP, podman, poll, search};
-
-/// A value that nothing else has.
-fn unique() -> String {
-    fs::read_to_string("/proc/sys/kernel/random/uuid").unwrap().trim().to_owned()
-}
+use crate::support::{SLEEP, podman, poll, search, unique};
 
 /// A workload with the Secret `s`, whose key `k` has this value.
 fn with_secret(name: &str, value: &str, specification: Value) -> Arc<Workload> {
@@ -59,7 +54,7 @@ fn output(workload: &Workload) -> String {
 
 /// What podman keeps on disk and in memory.
 fn podmans_files(bed: &Bed) -> Vec<PathBuf> {
-    let store = &bed.ask("info")["store"];
+    let store = &bed.get("info")["store"];
     let place = |key: &str| PathBuf::from(store[key].as_str().unwrap());
     vec![place("graphRoot"), place("runRoot"), "/run".into()]
 }
@@ -94,11 +89,11 @@ fn variables_and_files_arrive_and_nothing_of_them_stays() {
     let closed = bed.volumes.path().join("volumes");
     assert_eq!(fs::metadata(closed).unwrap().permissions().mode() & 0o777, 0o700);
     let container =
-        bed.ask(&format!("containers/{}-main/json", workload.id))["Id"].as_str().unwrap().to_owned();
+        bed.get(&format!("containers/{}-main/json", workload.id))["Id"].as_str().unwrap().to_owned();
     let mut others = holders(&podmans_files(&bed), &value);
     others.retain(|file| !file.contains(&container));
     assert_eq!(others, [""; 0]);
-    assert_eq!(bed.ask("secrets/json"), json!([]));
+    assert_eq!(bed.get("secrets/json"), json!([]));
 
     assert_eq!(bed.remove(&workload), Ok(Fact::Gone));
     assert_eq!(bed.remains(&workload.id), [""; 0]);

@@ -11,7 +11,7 @@ use device_worker_ng::{
             workload::{Workload, WorkloadId},
         },
     },
-    wire::podman::pod::pids_limit_annotation,
+    wire::podman::limits::pids_limit_annotation,
 };
 use serde_json::json;
 
@@ -54,10 +54,7 @@ fn memory_that_a_container_holds_is_its_pods_and_the_file_cache_is_no_pods() {
 
 #[test]
 fn processor_time_is_counted_from_a_pods_begin() {
-    let Some(bed) = Bed::new() else { return };
-    if !bed.has_cgroups_or_skip() {
-        return;
-    }
+    let Some(bed) = Bed::with_cgroups() else { return };
     let busy = workload("busy", json!({ "containers": [container("a", "while :; do :; done")] }));
     let modest = workload("lazy", json!({ "containers": [container("a", SLEEP)] }));
     bed.start(&busy);
@@ -67,10 +64,7 @@ fn processor_time_is_counted_from_a_pods_begin() {
 
 #[test]
 fn a_pod_that_wants_more_processes_than_it_may_have_is_told_once() {
-    let Some(bed) = Bed::new() else { return };
-    if !bed.has_cgroups_or_skip() {
-        return;
-    }
+    let Some(bed) = Bed::with_cgroups() else { return };
     // until it is refused one: podman 4 gets to know the limit after the start
     let sleeps = "for i in 1 2 3 4 5 6 7 8 9 10 11 12; do sleep 0.2 & done; wait";
     let forks = format!("while sh -c '{sleeps}'; do :; done; exec sleep 1000");

@@ -33,6 +33,7 @@ fn dependencies_point_one_way() {
                 "crate::io",
                 "crate::wire",
                 "crate::run",
+                "crate::reload",
                 "crate::settings",
                 "crate::check",
                 "std::fs",
@@ -47,10 +48,19 @@ fn dependencies_point_one_way() {
         ),
         (
             "src/wire",
-            &["crate::io", "crate::run", "crate::check", "std::net", "std::thread", "rustix::", "ureq::"],
+            &[
+                "crate::io",
+                "crate::run",
+                "crate::reload",
+                "crate::check",
+                "std::net",
+                "std::thread",
+                "rustix::",
+                "ureq::",
+            ],
         ),
-        ("src/io", &["crate::run", "crate::check"]),
-        ("src/settings", &["crate::io", "crate::run", "crate::check"]),
+        ("src/io", &["crate::run", "crate::reload", "crate::check"]),
+        ("src/settings", &["crate::io", "crate::run", "crate::reload", "crate::check"]),
     ];
     let mut wrong = Vec::new();
     for (file, text) in sources().into_iter().filter(|(file, _)| !file.contains("tests")) {
@@ -95,5 +105,63 @@ fn nothing_writes_into_foreign_json_by_index() {
         };
         wrong.extend(code.lines().filter(is_write).map(|line| format!("{file}: {}", line.trim())));
     }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// Whether this name begins a definition here, and no longer name does.
+fn is_defined_in(line: &str, name: &str) -> bool {
+    ["fn ", "const ", "static ", "struct ", "enum "].iter().any(|word| {
+        line.split(word).skip(1).any(|rest| {
+            rest.strip_prefix(name)
+                .is_some_and(|rest| !rest.starts_with(|c: char| c.is_alphanumeric() || c == '_'))
+        })
+    })
+}
+
+/// How often a file, but for its tests, defines `name`, or `Type::name`.
+fn definitions(text: &str, symbol: &str) -> usize {
+    let code = text.split("\n#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+    let Some((kind, name)) = symbol.split_once("::") else {
+        let code = code.lines().filter(|line| !line.trim_start().starts_with("//"));
+        return code.filter(|line| is_defined_in(line, symbol)).count();
+    };
+    let words = |line: &str| line.split(|c: char| !c.is_alphanumeric()).any(|word| word == kind);
+    let blocks = code.split("\nimpl").skip(1).filter(|block| words(block.lines().next().unwrap_or_default()));
+    let bodies = blocks.map(|block| block.split("\n}\n").next().unwrap_or_default());
+    bodies.flat_map(str::lines).filter(|line| is_defined_in(line, name)).count()
+}
+
+#[test]
+fn the_index_of_rules_names_what_decides_each() {
+    let index = fs::read_to_string(repository("docs/rules.md")).unwrap();
+    let rows =
+        index.lines().filter_map(|line| line.strip_prefix("| ")?.strip_suffix(" |")?.rsplit_once(" | "));
+    let (mut count, mut wrong) = (0, Vec::new());
+    for (rule, places) in rows.filter(|(rule, _)| *rule != "rule") {
+        count += 1;
+        for place in places.split("; ") {
+            let parts: Vec<&str> = place.split(['`', '(', ')']).collect();
+            let ["[", shown, "]", link, " ", symbol, ""] = parts[..] else {
+                wrong.push(format!("{rule}: {place} is no link and name"));
+                continue;
+            };
+            let path = link.strip_prefix("../").unwrap_or(link);
+            let text = fs::read_to_string(repository(path)).unwrap_or_default();
+            let found = match path.strip_prefix("src/") {
+                Some(below) if below == shown => definitions(&text, symbol),
+                None if path == shown => {
+                    let begins = |line: &&str| {
+                        line.strip_prefix(symbol).is_some_and(|rest| rest.starts_with([' ', '=']))
+                    };
+                    text.lines().filter(begins).count()
+                }
+                _ => 0,
+            };
+            if found != 1 {
+                wrong.push(format!("{rule}: {shown} defines '{symbol}' {found} times"));
+            }
+        }
+    }
+    assert!(count > 120, "where is the index?");
     assert!(wrong.is_empty(), "{wrong:#?}");
 }

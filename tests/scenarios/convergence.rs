@@ -32,13 +32,11 @@ fn a_crashing_workload_is_retried_after_its_back_off_and_not_by_podman() {
 #[test]
 fn a_container_killed_from_outside_is_noticed_at_once() {
     let Some(mut device) = Device::new("killed") else { return };
-    device.manifest("k.json", &retried("k", SLEEP, 1).to_string());
-    device.start();
-    let before = device.wait_for_running(&["k"]);
-    let pid = rustix::process::Pid::from_raw(container_pid(&before[0].containers[0].0)).unwrap();
+    let before = device.run_alone("k", &retried("k", SLEEP, 1));
+    let pid = rustix::process::Pid::from_raw(container_pid(&before.containers[0].0)).unwrap();
     rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
     device.wait_for_log("ended with exit code 137"); // long before the full look of the minute
-    device.wait_for_restart(&before[0], "main");
+    device.wait_for_restart(&before, "main");
 }
 
 #[test]
@@ -229,11 +227,9 @@ fn an_engine_that_goes_away_and_comes_back_finds_the_same_pods() {
 #[test]
 fn a_pod_removed_behind_the_agents_back_comes_back() {
     let Some(mut device) = Device::new("removed") else { return };
-    device.manifest("r.json", &retried("r", SLEEP, 1).to_string());
-    device.start();
-    let before = device.wait_for_running(&["r"]);
-    podman::remove(&podman::socket(), &before[0].name);
-    device.wait_for_another(&before[0]);
+    let before = device.run_alone("r", &retried("r", SLEEP, 1));
+    podman::remove(&podman::socket(), &before.name);
+    device.wait_for_another(&before);
 }
 
 #[test]

@@ -4,12 +4,7 @@ use std::{fs, os::unix::fs::MetadataExt, path::Path};
 
 use serde_json::{Value, json};
 
-use crate::support::{Device, SLEEP, podman, rootless::Rootless, search, workload};
-
-/// A value that nothing else has.
-fn unique() -> String {
-    fs::read_to_string("/proc/sys/kernel/random/uuid").unwrap().trim().to_owned()
-}
+use crate::support::{Device, SLEEP, podman, rootless::Rootless, search, unique, workload};
 
 fn secret(namespace: &str, value: &str) -> Value {
     json!({

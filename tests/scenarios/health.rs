@@ -31,10 +31,8 @@ fn run(container: &str, command: &[&str]) {
 fn a_container_whose_command_begins_to_fail_is_started_again_after_the_back_off() {
     let Some(mut device) = Device::new("unhealthy") else { return };
     let script = format!("touch /ok; {SLEEP}");
-    let probe = json!({"livenessProbe": {"exec": {"command": ["cat", "/ok"]}, "failureThreshold": 2}});
-    device.manifest("w.json", &watched("w", &script, probe).to_string());
-    device.start();
-    let before = device.wait_for_running(&["w"]).remove(0);
+    let probe = json!({"livenessProbe": {"exec": {"command": ["cat", "/ok"]}, "failureThreshold": 2, "timeoutSeconds": 30}});
+    let before = device.run_alone("w", &watched("w", &script, probe));
     device.wait_for_log("well"); // it was asked, and stays
     assert_eq!(device.pods()[0].id, before.id);
     run(&before.containers[0].0, &["rm", "/ok"]);
@@ -49,19 +47,79 @@ fn a_container_whose_command_begins_to_fail_is_started_again_after_the_back_off(
 #[test]
 fn a_web_server_that_answers_with_an_error_is_started_again() {
     let Some(mut device) = Device::new("web") else { return };
-    let probe = json!({"livenessProbe": {"httpGet": {"path": "/ok", "port": "web"}, "failureThreshold": 2}});
+    let probe = json!({"livenessProbe": {"httpGet": {"path": "/ok", "port": "web"}, "failureThreshold": 2, "timeoutSeconds": 30}});
     let script = "mkdir /www; touch /www/ok; httpd -f -p 8080 -h /www";
     let mut web = watched("web", script, probe);
     let container = &mut web["spec"]["pod"]["spec"]["containers"][0];
     container["ports"] = json!([{"name": "web", "containerPort": 8080}]);
-    device.manifest("web.json", &web.to_string());
-    device.start();
-    let before = device.wait_for_running(&["web"]).remove(0);
+    let before = device.run_alone("web", &web);
     device.wait_for_log("well");
     run(&before.containers[0].0, &["rm", "/www/ok"]);
     device.wait_for_restart(&before, "main");
     let log = device.log();
     assert!(log.contains("its liveness probe failed 2 times: status 404; it is started anew"), "{log}");
+}
+
+/// `broker`, which is ready when `touch /ready` says so.
+fn broker() -> Value {
+    let ready = json!({"readinessProbe": {"exec": {"command": ["cat", "/ready"]}, "failureThreshold": 1, "timeoutSeconds": 30}});
+    watched("broker", SLEEP, ready)
+}
+
+/// Starts after `broker`, in a file of its own.
+fn after_broker(device: &Device, name: &str) {
+    let mut workload = workload(name, SLEEP);
+    workload["spec"]["dependsOn"] = json!(["broker"]);
+    device.manifest(&format!("{name}.json"), &workload.to_string());
+}
+
+#[test]
+fn what_depends_on_another_starts_when_that_is_ready_and_runs_on_without_it() {
+    let Some(mut device) = Device::new("depends") else { return };
+    device.profiles(&[("ready", "workload.broker.ready == 1")]);
+    device.gated("follower", "ready");
+    after_broker(&device, "client");
+    let broker = device.run_alone("broker", &broker());
+    let said = |device: &Device, words: &[&str]| String::from_utf8(device.run(words).stdout).unwrap();
+    device.wait_for("the first answer of the probe", || {
+        said(&device, &["explain", "broker"]).contains("failed").then_some(())
+    });
+    let waits = said(&device, &["explain", "client"]);
+    assert!(waits.contains("it waits for 'broker', which is running and not ready since"), "{waits}");
+    let waits = said(&device, &["explain", "follower"]);
+    assert!(waits.contains("workload.broker.ready == 1, and workload.broker.ready is 0"), "{waits}");
+    run(&broker.containers[0].0, &["touch", "/ready"]);
+    let all = device.wait_for_running(&["broker", "client", "follower"]);
+    device.kill();
+    device.start();
+    device.wait_for("the agent to find its pods", || {
+        (device.log().matches("runs already").count() == 3).then_some(())
+    });
+    device.wait_for("the probe's answer", || {
+        said(&device, &["describe", "broker"]).contains("readiness probe: well").then_some(())
+    });
+    assert_eq!(device.wait_for_running(&["broker", "client", "follower"]), all);
+    run(&broker.containers[0].0, &["rm", "/ready"]);
+    assert_eq!(device.wait_for_running(&["broker", "client"]), all[..2]);
+    assert_eq!(
+        said(&device, &["eval", "workload.client.running == 1"]).lines().next(),
+        Some("workload.client.running == 1: true")
+    );
+}
+
+#[test]
+fn a_circle_is_refused_with_its_path_and_what_runs_stays() {
+    let Some(mut device) = Device::new("circle") else { return };
+    after_broker(&device, "client");
+    device.manifest("broker.json", &workload("broker", SLEEP).to_string());
+    device.start();
+    let before = device.wait_for_running(&["broker", "client"]);
+    let mut circle = workload("broker", "exit 1");
+    circle["spec"]["dependsOn"] = json!(["client"]);
+    device.manifest("broker.json", &circle.to_string());
+    device.wait_for_log("spec.dependsOn: depends on itself: broker -> client -> broker");
+    assert_eq!(device.wait_for_running(&["broker", "client"]), before);
+    assert!(!device.run(&["--check"]).status.success());
 }
 
 #[test]
@@ -71,6 +129,7 @@ fn a_slow_start_is_waited_for() {
     let (mut startup, mut liveness) = (check.clone(), check);
     startup["failureThreshold"] = 60.into();
     liveness["failureThreshold"] = 1.into();
+    liveness["timeoutSeconds"] = 30.into();
     let probes = json!({"startupProbe": startup, "livenessProbe": liveness});
     device.manifest("s.json", &watched("s", &format!("sleep 4; touch /ok; {SLEEP}"), probes).to_string());
     device.start();
@@ -119,9 +178,7 @@ fn an_image_with_a_healthcheck_of_its_own_is_asked_for_that() {
     run_well(Command::new("podman").arg("load").arg("-i").arg(&file));
     let mut healthy = watched("w", &format!("touch /ok; {SLEEP}"), json!({}));
     healthy["spec"]["pod"]["spec"]["containers"][0]["image"] = image.into();
-    device.manifest("w.json", &healthy.to_string());
-    device.start();
-    let before = device.wait_for_running(&["w"]).remove(0);
+    let before = device.run_alone("w", &healthy);
     device.wait_for_log("well");
     run(&before.containers[0].0, &["rm", "/ok"]);
     device.wait_for_restart(&before, "main");

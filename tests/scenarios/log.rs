@@ -5,11 +5,12 @@ use std::{
     io::Read,
     os::fd::OwnedFd,
     process::{Command, Stdio},
+    sync::{Arc, Mutex},
 };
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::support::{Device, binary, pause, poll, workload};
+use crate::support::{Device, SLEEP, binary, pause, poll, workload};
 
 fn agent(device: &Device) -> Command {
     let mut command = binary();
@@ -29,28 +30,27 @@ fn agent(device: &Device) -> Command {
     command
 }
 
-/// A broken manifest, about which there are 4 KB to say.
-fn complain(device: &Device, file: &str, number: u32) {
-    let name = format!("{number} {}", "x".repeat(4000));
-    let manifest = serde_json::json!({
-        "kind": "EdgeWorkload", "apiVersion": "management.project-flotta.io/v1alpha1", "metadata": {"name": name},
-    });
-    device.manifest(&format!("{file}.json"), &manifest.to_string());
+/// Broken manifests, all others in each round: more about them is said than a pipe and the queue take.
+fn complain(device: &Device) {
+    for round in 0..10 {
+        for file in 0..100 {
+            let mut manifest = workload(&format!("w{round}-{file}"), SLEEP);
+            manifest["spec"]["pod"]["spec"]["containers"][0][format!("{round}{}", "x".repeat(200))] =
+                file.into();
+            device.manifest(&format!("{file}-{}.json", "x".repeat(200)), &manifest.to_string());
+        }
+        pause(600);
+    }
 }
 
 #[test]
 fn a_log_that_is_not_read_costs_lines_and_nothing_else() {
     let device = Device::without_podman("unread");
-    (0..40).for_each(|number| complain(&device, &number.to_string(), number));
     let (read, write) = std::io::pipe().unwrap();
     let mut child = agent(&device).stderr(OwnedFd::from(write)).spawn().unwrap();
     let ask = || agent(&device).arg("status").stderr(Stdio::null()).output().unwrap().status.code();
     let answered = poll(|| matches!(ask(), Some(0 | 1)).then_some(()));
-    // more than a pipe and the queue take
-    for number in 0..60 {
-        complain(&device, "again", number);
-        pause(70);
-    }
+    complain(&device);
     let still = ask();
     kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
     let before = std::time::Duration::from_millis(2000);
@@ -70,22 +70,29 @@ fn a_log_that_is_not_read_costs_lines_and_nothing_else() {
 #[test]
 fn lost_lines_are_counted_and_the_last_ones_come_out() {
     let device = Device::without_podman("counted");
-    (0..120).for_each(|number| complain(&device, &number.to_string(), number));
     let (mut read, write) = std::io::pipe().unwrap();
     let mut child = agent(&device).stderr(OwnedFd::from(write)).spawn().unwrap();
     let ask = || agent(&device).arg("status").stderr(Stdio::null()).output().unwrap().status.code();
     poll(|| matches!(ask(), Some(0 | 1)).then_some(())).expect("'status' is answered");
-    pause(1000);
-    let reader = std::thread::spawn(move || {
-        let mut log = String::new();
-        read.read_to_string(&mut log).map(|_| log)
+    complain(&device);
+    let log = Arc::new(Mutex::new(String::new()));
+    let reader = std::thread::spawn({
+        let log = Arc::clone(&log);
+        move || {
+            let mut chunk = vec![0; 64 * 1024];
+            while let Ok(came @ 1..) = read.read(&mut chunk) {
+                log.lock().unwrap().push_str(&String::from_utf8_lossy(&chunk[..came]));
+            }
+        }
     });
-    pause(500);
+    let said = |text: &str| poll(|| log.lock().unwrap().contains(text).then_some(()));
+    said("as the log was not read").expect("something was lost");
     fs::remove_dir_all(device.manifests()).unwrap();
-    pause(1500);
+    said("can't be read").expect("what came later is there");
     kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(0));
-    let log = reader.join().unwrap().unwrap();
+    reader.join().unwrap();
+    let log = log.lock().unwrap();
     let lost = log.lines().find(|line| line.contains("as the log was not read"));
     let lost = lost.unwrap_or_else(|| panic!("{} bytes, and nothing was lost", log.len()));
     assert!(lost.contains("[WARN] ") && lost.contains(" lost"), "{lost}");

@@ -32,9 +32,7 @@ fn kill(container: &str) {
 fn its_neighbour_the_address_and_the_volume_stay_and_the_wait_is_the_workloads() {
     let Some(mut device) = Device::new("in-its-pod") else { return };
     let script = "echo run >>/v/runs; cat /v/runs; echo done; sleep 1; exit 7";
-    device.manifest("w.json", &beside("w", script, 3).to_string());
-    device.start();
-    let before = device.wait_for_running(&["w"]).remove(0);
+    let before = device.run_alone("w", &beside("w", script, 3));
     let [main, other] = ["main", "other"].map(|name| format!("{}-{name}", before.name));
     let (pid, address_before) = (container_pid(&other), address(&before));
     device
@@ -58,9 +56,7 @@ fn its_neighbour_the_address_and_the_volume_stay_and_the_wait_is_the_workloads()
 #[test]
 fn an_agent_that_is_killed_meanwhile_goes_on_with_that_container_alone() {
     let Some(mut device) = Device::new("killed-meanwhile") else { return };
-    device.manifest("w.json", &beside("w", SLEEP, 3).to_string());
-    device.start();
-    let before = device.wait_for_running(&["w"]).remove(0);
+    let before = device.run_alone("w", &beside("w", SLEEP, 3));
     let [main, other] = ["main", "other"].map(|name| format!("{}-{name}", before.name));
     let pid = container_pid(&other);
     kill(&main);
@@ -99,9 +95,7 @@ fn only_the_container_whose_probe_fails_is_ended_and_started_again() {
     sick["spec"]["pod"]["spec"]["containers"][0]["livenessProbe"] = json!({
         "exec": {"command": ["cat", "/ok"]}, "periodSeconds": 1, "failureThreshold": 2
     });
-    device.manifest("s.json", &sick.to_string());
-    device.start();
-    let before = device.wait_for_running(&["s"]).remove(0);
+    let before = device.run_alone("s", &sick);
     let other = format!("{}-other", before.name);
     let pid = container_pid(&other);
     device.wait_for_log("container 'main' is unhealthy: its liveness probe failed 2 times");
@@ -112,12 +106,49 @@ fn only_the_container_whose_probe_fails_is_ended_and_started_again() {
 #[test]
 fn a_pod_that_has_lost_its_namespaces_is_made_anew() {
     let Some(mut device) = Device::new("torn") else { return };
-    device.manifest("t.json", &beside("t", SLEEP, 1).to_string());
-    device.start();
-    let before = device.wait_for_running(&["t"]).remove(0);
+    let before = device.run_alone("t", &beside("t", SLEEP, 1));
     kill(&format!("{}-infra", before.name));
     kill(&format!("{}-main", before.name));
     device.wait_for_another(&before);
     let log = device.log();
     assert!(log.contains("what held the pod's network has ended"), "{log}");
+}
+
+#[test]
+fn what_fails_in_a_run_is_started_again_in_its_pod_until_it_has_ended_well() {
+    let Some(mut device) = Device::new("in-its-run") else { return };
+    // fails twice; its neighbour ends when it has done its work
+    let script = "echo run >>/v/runs; sleep 1; [ $(wc -l </v/runs) -ge 3 ] || exit 7; touch /v/done";
+    let mut run = beside("r", script, 2);
+    run["spec"]["cron"] = "0 0 1 1 *".into();
+    let spec = &mut run["spec"]["pod"]["spec"];
+    spec["restartPolicy"] = "OnFailure".into();
+    spec["containers"][1]["command"] = json!(["sh", "-c", "until [ -e /v/done ]; do sleep 0.1; done"]);
+    device.manifest("r.json", &run.to_string());
+    device.start();
+    device.wait_for("a run by hand", || device.run(&["run", "r"]).status.success().then_some(()));
+    device.wait_for_log("container 'main' ended with exit code 7 after 1 s; tried again in 2 s");
+    device.wait_for_log("workload 'r' has finished with exit code 0");
+    let log = device.log();
+    assert_eq!(log.matches("container 'main' is started again").count(), 2, "{log}");
+    assert_eq!(log.matches("workload 'r' is started").count(), 1, "{log}");
+}
+
+#[test]
+fn a_job_of_which_a_container_fails_too_often_has_failed_and_its_others_end() {
+    let Some(mut device) = Device::new("too-often") else { return };
+    let mut spec = beside("j", "sleep 1; exit 3", 1)["spec"]["pod"]["spec"].take();
+    spec["restartPolicy"] = "OnFailure".into();
+    let job = json!({
+        "apiVersion": "batch/v1", "kind": "Job",
+        "metadata": {"name": "j", "annotations": {"flotta/retry": "1"}},
+        "spec": {"backoffLimit": 2, "template": {"spec": spec}},
+    });
+    device.manifest("j.json", &job.to_string());
+    device.start();
+    device.wait_for_log("workload 'j' has finished with exit code 3");
+    device.wait_for("no pod", || device.pods().is_empty().then_some(()));
+    let log = device.log();
+    assert_eq!(log.matches("container 'main' is started again").count(), 2, "{log}");
+    assert_eq!(log.matches("workload 'j' is started").count(), 1, "{log}");
 }

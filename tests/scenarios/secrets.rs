@@ -4,12 +4,7 @@ use std::{fs, path::Path};
 
 use serde_json::{Value, json};
 
-use crate::support::{Device, SLEEP, podman, poll, search, workload};
-
-/// A value that nothing else has.
-fn unique() -> String {
-    fs::read_to_string("/proc/sys/kernel/random/uuid").unwrap().trim().to_owned()
-}
+use crate::support::{Device, SLEEP, give_secret, podman, poll, search, unique, workload};
 
 fn secret(device: &Device, value: &str) {
     let secret = json!({
@@ -21,11 +16,7 @@ fn secret(device: &Device, value: &str) {
 /// Has the Secret as a variable and as a file.
 fn user(name: &str) -> Value {
     let mut user = workload(name, &format!("printf %s $K | sha256sum; {SLEEP}"));
-    let spec = &mut user["spec"]["pod"]["spec"];
-    spec["volumes"] = json!([{ "name": "v", "secret": { "secretName": "s" } }]);
-    spec["containers"][0]["volumeMounts"] = json!([{ "name": "v", "mountPath": "/v" }]);
-    spec["containers"][0]["env"] =
-        json!([{ "name": "K", "valueFrom": { "secretKeyRef": { "name": "s", "key": "k" } } }]);
+    give_secret(&mut user);
     user
 }
 

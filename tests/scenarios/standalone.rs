@@ -7,7 +7,9 @@ use std::{
 
 use serde_json::json;
 
-use crate::support::{Device, IMAGE, PUBLIC_IMAGE, SLEEP, http, podman, poll, repository, workload};
+use crate::support::{
+    Device, IMAGE, PUBLIC_IMAGE, SLEEP, edge_device, http, podman, poll, repository, workload,
+};
 
 #[test]
 fn a_saved_manifest_becomes_a_pod_a_changed_one_replaces_it_and_a_removed_one_takes_it_away() {
@@ -40,6 +42,35 @@ fn posts_stop_and_start_a_gated_workload_and_leave_others_alone() {
     device.wait_for_running(&["always"]);
     assert_eq!(device.post("x", None::<f64>), 200); // unset: `x == nil` holds
     device.wait_for_running(&["always", "picky"]);
+}
+
+#[test]
+fn a_condition_waits_as_long_as_it_says_and_ends_where_it_says_also_over_a_kill() {
+    let Some(mut device) = Device::new("lasting") else { return };
+    let hot = json!({"name": "hot", "expression": "heat > 60", "for": "10s", "until": "heat < 40"});
+    let mut own = edge_device("lasting", &[]);
+    own["spec"]["profiles"][0]["conditions"] = json!([hot]);
+    device.manifest("device.json", &own.to_string());
+    device.gated("fan", "hot");
+    device.start_taking_metrics();
+    let began = Instant::now();
+    assert_eq!(device.post("heat", 70), 200);
+    let left = "heat > 60 for 10s until heat < 40, and heat is 70: true in ";
+    device.wait_for("the time that is left", || {
+        String::from_utf8(device.run(&["explain", "fan"]).stdout).unwrap().contains(left).then_some(())
+    });
+    device.kill();
+    device.start();
+    let before = device.wait_for_running(&["fan"]);
+    assert!(began.elapsed() >= Duration::from_secs(10));
+    assert_eq!(device.post("heat", 50), 200);
+    device.kill();
+    device.start_taking_metrics();
+    device.wait_for_log("runs already");
+    assert_eq!(device.wait_for_running(&["fan"]), before);
+    assert!(device.run(&["eval", "time.hour < 24 && time.weekday >= 1"]).status.success());
+    assert_eq!(device.post("heat", 39), 200);
+    device.wait_for_running(&[]);
 }
 
 #[test]

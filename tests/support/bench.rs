@@ -5,6 +5,8 @@
 
 #[path = "../kubernetes/cluster.rs"]
 mod cluster;
+#[path = "bench/decisions.rs"]
+mod decisions;
 #[path = "bench/engines.rs"]
 mod engines;
 #[path = "bench/page.rs"]
@@ -69,7 +71,7 @@ fn main() {
         ("starts", starts::measure),
         ("post_to_stop", post_to_stop),
         ("retries", retries),
-        ("decisions", decisions),
+        ("decisions", decisions::measure),
         ("inactive", inactive),
     ];
     let only: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
@@ -85,6 +87,9 @@ fn main() {
 
 fn device(name: &str) -> (Device, Proxy) {
     let mut device = Device::new(name).expect("podman");
+    if std::env::var_os("CGROUP2").is_some_and(|it| !it.is_empty()) {
+        device.set("DEFAULT_PIDS_LIMIT", "none"); // the sandbox's groups of version 2 may lack that controller
+    }
     let proxy = device.behind_proxy();
     (device, proxy)
 }
@@ -171,8 +176,7 @@ fn managed(name: &str, workloads: &[String]) -> Option<(Device, Proxy, Edge)> {
     for name in workloads {
         edge.workload(&device, name, SLEEP);
     }
-    device.unset("MANIFESTS");
-    device.talk_to(&edge);
+    device.talk_only_to(&edge);
     device.start();
     device.wait_for_running(&workloads.iter().map(String::as_str).collect::<Vec<_>>());
     Some((device, proxy, edge))
@@ -443,87 +447,6 @@ fn retries(report: &mut Report) {
         report.add(&format!("{what}, p50"), round(sorted[ROUNDS / 2], 2), "ms");
         report.add(&format!("{what}, p99"), round(sorted[ROUNDS * 99 / 100 - 1], 2), "ms");
         report.add(&format!("{what}, largest of {ROUNDS}"), round(sorted[ROUNDS - 1], 2), "ms");
-    }
-}
-/// What one decision costs the core alone: a tick, and a post that starts or stops one workload, with many others
-/// and thousands of conditions that it doesn't touch.
-fn decisions(report: &mut Report) {
-    use device_worker_ng::agent::{
-        Action, Agent, Event, Sample, Setup,
-        model::{
-            order::{Fact, Outcome},
-            time::Now,
-            workload::{
-                Condition, Content, Desired, Engine, ListedCondition, ListedProfile, Profile, Workload,
-            },
-        },
-    };
-    const CONDITIONS: usize = 10_000;
-    const ROUNDS: u32 = 2000;
-    let engine = Engine::Podman { rootless: false };
-    let condition =
-        |index: usize| Condition { name: format!("c{index}"), expression: format!("m{index} > 1") };
-    let profile = Profile { name: "p".into(), conditions: (0..CONDITIONS).map(condition).collect() };
-    for count in [10, 100, 1000] {
-        let workload = |index: usize| {
-            let specification = json!({"containers": [{"name": "a", "image": "i"}]});
-            let mut workload = Workload::new(Content::new(format!("w{index}"), engine, specification));
-            let conditions = vec![ListedCondition { name: format!("c{index}"), cpu: None }];
-            workload.profiles = vec![ListedProfile { name: "p".into(), conditions }];
-            workload.into()
-        };
-        let mut agent = Agent::new(Setup {
-            device_id: "dev".into(),
-            engines: vec![engine],
-            interval: Duration::from_secs(60),
-            metrics_ttl: None,
-            sockets: Vec::new(),
-            default_memory: None,
-            finished: Default::default(),
-            fallbacks: Default::default(),
-            images: Default::default(),
-            manifests: true,
-            server: None,
-            not_before: std::time::SystemTime::UNIX_EPOCH,
-            next_slot: |_, _| None,
-            seed: 1,
-        });
-        let now = Now { up: Duration::from_secs(1000), utc: std::time::SystemTime::now() };
-        let workloads = (0..count).map(workload).collect();
-        let desired = Desired { profiles: vec![profile.clone()], workloads, ..Desired::default() };
-        let (actions, _) = agent.decide(Event::Desired(desired), now);
-        for action in actions {
-            if let Action::Order(order) = action {
-                let result = Ok(Fact::Pods(Vec::new()));
-                agent.decide(Event::Done(Outcome { engine, ticket: order.ticket, result }), now);
-            }
-        }
-        let mut cost = |what: &str, event: &dyn Fn(u32) -> Event| {
-            let mut times = Vec::new();
-            for round in 0..ROUNDS {
-                // later each time, so that no workload flaps
-                let now = Now { up: now.up + Duration::from_millis(u64::from(round)), ..now };
-                let event = event(round);
-                let start = Instant::now();
-                agent.decide(event, now);
-                times.push(start.elapsed().as_secs_f64() * 1e6);
-            }
-            report.add(
-                &format!("{what}, {count} workloads, 10,000 conditions"),
-                round(median(times), 2),
-                "µs",
-            );
-        };
-        let post =
-            |name: String, value: u32| Event::Metrics(vec![Sample { name, value: Some(f64::from(value)) }]);
-        cost("decision about nothing", &|_| Event::Tick);
-        cost("decision about a metric that nothing mentions", &|round| post("other".into(), round));
-        cost("decision about a metric of a condition that no workload lists", &|round| {
-            post(format!("m{}", CONDITIONS - 1), round % 2 * 2)
-        });
-        cost("decision about a metric that touches one workload", &|round| {
-            post(format!("m{}", round / 2 % u32::try_from(count).unwrap()), round % 2 * 2)
-        });
     }
 }
 

@@ -1,9 +1,10 @@
-//! A development edge API of a test's own: the real process, which keeps its CA and its devices over restarts.
+//! An edge API of a test's own: the real process, which keeps its CA and its devices over restarts; by itself, or in a
+//! cluster.
 
 use std::{
     fs::{self, File},
     io::{BufRead, BufReader, Read, Seek, SeekFrom, Write},
-    net::{Ipv4Addr, SocketAddr},
+    net::{Ipv4Addr, SocketAddr, TcpStream},
     os::unix::net::UnixStream,
     path::PathBuf,
     process::{Child, Command, Stdio},
@@ -71,6 +72,8 @@ pub struct Edge {
     /// A command that runs it: in another network namespace, for example.
     wrapper: Vec<String>,
     options: Vec<String>,
+    /// Whose cluster it keeps everything in, if in one.
+    kubeconfig: Option<PathBuf>,
     server: Option<Child>,
     seen: Mutex<Seen>,
 }
@@ -91,19 +94,38 @@ impl Edge {
 
     /// One at this address, as the last arguments of another command.
     pub fn start_at(address: SocketAddr, wrapper: &[&str], options: &[&str]) -> Option<Self> {
+        let mut edge = Self::new(address, wrapper, options, None)?;
+        fs::create_dir(edge.path("manifests")).unwrap();
+        edge.start_again();
+        Some(edge)
+    }
+
+    /// One on loopback that keeps everything in the cluster of this user; with these options instead of `--faults`.
+    pub fn start_in_cluster(kubeconfig: PathBuf, options: &[&str]) -> Option<Self> {
+        let address = (Ipv4Addr::LOCALHOST, super::free_port()).into();
+        let mut edge = Self::new(address, &[], options, Some(kubeconfig))?;
+        fs::create_dir(edge.path("edge")).unwrap();
+        edge.start_again();
+        Some(edge)
+    }
+
+    fn new(
+        address: SocketAddr,
+        wrapper: &[&str],
+        options: &[&str],
+        kubeconfig: Option<PathBuf>,
+    ) -> Option<Self> {
         binary()?;
         let owned = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
-        let mut edge = Self {
+        Some(Self {
             directory: tempfile::Builder::new().prefix("dwng-edge-").tempdir().unwrap(),
             address,
             wrapper: owned(wrapper),
             options: owned(options),
+            kubeconfig,
             server: None,
             seen: Mutex::default(),
-        };
-        fs::create_dir(edge.path("manifests")).unwrap();
-        edge.start_again();
-        Some(edge)
+        })
     }
 
     /// Starts it in its directory: same CA, same devices, same address; no faults.
@@ -115,12 +137,22 @@ impl Edge {
         let binary = binary().unwrap();
         let mut words = self.wrapper.iter().map(String::as_str).chain([binary.as_str()]);
         let mut command = Command::new(words.next().unwrap());
-        command.args(words).args(["serve", "--faults", "--listen", &self.address.to_string(), "--manifests"]);
-        command.arg(self.path("manifests")).arg("--dir").arg(self.path("edge"));
+        command.args(words).args(["serve", "--listen", &self.address.to_string()]);
+        match &self.kubeconfig {
+            None => {
+                command.args(["--faults", "--manifests"]).arg(self.path("manifests"));
+                command.arg("--dir").arg(self.path("edge"));
+            }
+            Some(kubeconfig) => drop(command.arg("--kubernetes").env("KUBECONFIG", kubeconfig)),
+        }
         command.arg("--log-json").arg(self.path("log.json")).args(&self.options);
         command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
         self.server = Some(command.spawn().unwrap());
-        if poll(|| self.try_tell("help").ok()).is_none() {
+        let has_started = || match &self.kubeconfig {
+            None => self.try_tell("help").ok().map(drop),
+            Some(_) => TcpStream::connect(self.address).ok().map(drop),
+        };
+        if poll(has_started).is_none() {
             panic!("the edge API doesn't start: {}", fs::read_to_string(self.path("out")).unwrap());
         }
     }
@@ -135,7 +167,9 @@ impl Edge {
         server.kill().unwrap();
         server.wait().unwrap();
         // what a killed one leaves: it must not pass for a running one's
-        fs::remove_file(self.path("edge/control.sock")).unwrap();
+        if self.kubeconfig.is_none() {
+            fs::remove_file(self.path("edge/control.sock")).unwrap();
+        }
     }
 
     /// Tells it a command, and returns what it says.

@@ -54,5 +54,5 @@ pub fn read_answer(stream: &mut impl BufRead) -> io::Result<(u16, String)> {
     let length = head.lines().find_map(|line| line.strip_prefix("Content-Length: "));
     let mut body = vec![0; length.map_or(0, |length| length.parse().unwrap())];
     stream.read_exact(&mut body)?;
-    Ok((status, String::from_utf8(body).unwrap()))
+    Ok((status, String::from_utf8_lossy(&body).into_owned()))
 }

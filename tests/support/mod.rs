@@ -3,6 +3,7 @@
 
 pub mod edge;
 pub mod http;
+pub mod kube_sandbox;
 pub mod link;
 pub mod manpage;
 mod parts;
@@ -50,7 +51,7 @@ pub struct Device {
     /// Where the agent believes podman to be.
     pub socket: PathBuf,
     /// The podmans that pods are looked for in.
-    podmans: Vec<PathBuf>,
+    pub podmans: Vec<PathBuf>,
     settings: BTreeMap<&'static str, String>,
     arguments: Vec<String>,
     agent: Option<Child>,
@@ -132,6 +133,19 @@ impl Device {
         }
     }
 
+    /// The same, and it has no manifests.
+    pub fn talk_only_to(&mut self, edge: &edge::Edge) {
+        self.unset("MANIFESTS");
+        self.talk_to(edge);
+    }
+
+    /// The next agent takes metrics at this socket.
+    pub fn listen_on_a_file(&mut self) -> PathBuf {
+        let path = self.path("metrics.sock");
+        self.set("METRICS_LISTEN", format!("unix:{}", path.display()));
+        path
+    }
+
     /// The next agent has these settings from a file, with this text, instead of the environment.
     pub fn config(&mut self, keys: &[&'static str], text: &str) -> PathBuf {
         keys.iter().for_each(|key| self.unset(key));
@@ -208,12 +222,19 @@ impl Device {
         command.args(&self.arguments).env_clear().stdin(Stdio::null());
         command.envs(self.settings.iter().map(|(key, value)| (format!("EDGE_DEVICE_{key}"), value)));
         command.env("EDGE_DEVICE_PODMAN_SOCKET", &self.socket);
+        // no row goes on in another line
+        command.env("COLUMNS", "1000");
         command
     }
 
     /// Runs the binary as this device's, with these arguments too, to its end.
     pub fn run(&self, arguments: &[&str]) -> process::Output {
         self.command().args(arguments).output().unwrap()
+    }
+
+    /// Starts the binary as this device's, with these arguments too; what it prints is for the caller to read.
+    pub fn spawn(&self, arguments: &[&str]) -> Child {
+        self.command().args(arguments).stdout(Stdio::piped()).spawn().unwrap()
     }
 
     /// What a script of the shell prints, run in the agent's environment with these variables and `$AGENT`.
@@ -336,6 +357,13 @@ impl Device {
         })
     }
 
+    /// Starts an agent with this workload alone, and waits for its pod.
+    pub fn run_alone(&mut self, name: &str, workload: &serde_json::Value) -> podman::Pod {
+        self.manifest(&format!("{name}.json"), &workload.to_string());
+        self.start();
+        self.wait_for_running(&[name]).remove(0)
+    }
+
     /// Waits until the only pod of this pod's workload is another one, and runs.
     pub fn wait_for_another(&self, before: &podman::Pod) -> podman::Pod {
         self.wait_for(&format!("another pod of '{}' to run", before.workload), || {
@@ -439,6 +467,21 @@ pub fn workload(name: &str, script: &str) -> serde_json::Value {
             }],
         }}},
     })
+}
+
+/// A value that nothing else has.
+pub fn unique() -> String {
+    fs::read_to_string("/proc/sys/kernel/random/uuid").unwrap().trim().to_owned()
+}
+
+/// The workload gets key `k` of the Secret `s`: as the variable `K`, and as a file in `/v`.
+pub fn give_secret(workload: &mut serde_json::Value) {
+    let spec = &mut workload["spec"]["pod"]["spec"];
+    spec["volumes"] = serde_json::json!([{ "name": "v", "secret": { "secretName": "s" } }]);
+    let container = &mut spec["containers"][0];
+    container["volumeMounts"] = serde_json::json!([{ "name": "v", "mountPath": "/v" }]);
+    let from = serde_json::json!({ "secretKeyRef": { "name": "s", "key": "k" } });
+    container["env"] = serde_json::json!([{ "name": "K", "valueFrom": from }]);
 }
 
 /// A device's own manifest, with the conditions of its profile `p`.

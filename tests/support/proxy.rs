@@ -10,9 +10,19 @@ use std::{
     time::Instant,
 };
 
+/// A request, and when it was answered.
+#[derive(Debug, Clone)]
+pub struct Exchange {
+    pub came: Instant,
+    /// With its first bytes.
+    pub answered: Option<Instant>,
+    /// `METHOD /path`
+    pub line: String,
+}
+
 #[derive(Default)]
 struct State {
-    requests: Vec<(Instant, String)>,
+    exchanges: Vec<Exchange>,
     held: Vec<String>,
 }
 
@@ -50,8 +60,13 @@ impl Proxy {
 
     /// All requests so far that contain `part`: when they came, and `METHOD /path`.
     pub fn requests(&self, part: &str) -> Vec<(Instant, String)> {
-        let state = self.state.0.lock().unwrap();
-        state.requests.iter().filter(|(_, line)| line.contains(part)).cloned().collect()
+        let those = self.exchanges(0).into_iter().filter(|it| it.line.contains(part));
+        those.map(|it| (it.came, it.line)).collect()
+    }
+
+    /// All but the first so many.
+    pub fn exchanges(&self, before: usize) -> Vec<Exchange> {
+        self.state.0.lock().unwrap().exchanges[before..].to_vec()
     }
 
     #[allow(clippy::disallowed_methods)]
@@ -63,13 +78,15 @@ impl Proxy {
             head.push(byte[0]);
         }
         let line = String::from_utf8_lossy(&head).lines().next().unwrap_or_default().to_string();
-        {
+        let number = {
             let mut state = self.state.0.lock().unwrap();
-            state.requests.push((Instant::now(), line.clone()));
+            let number = state.exchanges.len();
+            state.exchanges.push(Exchange { came: Instant::now(), answered: None, line: line.clone() });
             while state.held.iter().any(|part| line.contains(part)) {
                 state = self.state.1.wait(state).unwrap();
             }
-        }
+            number
+        };
         let mut server = UnixStream::connect(target).ok()?;
         server.write_all(&head).ok()?;
         let (mut up_from, mut up_to) = (client.try_clone().ok()?, server.try_clone().ok()?);
@@ -77,6 +94,10 @@ impl Proxy {
             let _ = std::io::copy(&mut up_from, &mut up_to);
             let _ = up_to.shutdown(Shutdown::Write);
         });
+        let mut first = [0; 1024];
+        let amount = server.read(&mut first).unwrap_or(0);
+        self.state.0.lock().unwrap().exchanges[number].answered = Some(Instant::now());
+        let _ = client.write_all(&first[..amount]);
         let _ = std::io::copy(&mut server, &mut client);
         let _ = client.shutdown(Shutdown::Both);
         up.join().ok()

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
-use crate::store::Stage;
+use crate::store::{self, Stage};
 
 /// Whether unknown devices are let in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +47,12 @@ pub(crate) struct Device {
     pub(crate) version: u64,
     /// When it asked to be let in, in seconds since 1970.
     pub(crate) asked: i64,
+    /// Of its certificates.
+    #[serde(default)]
+    pub(crate) chain: Option<String>,
+    /// Whether one of them was used.
+    #[serde(default)]
+    pub(crate) is_used: bool,
 }
 
 /// All of them; written to a file at each change of stage, so that a restart of the server is not a new world.
@@ -73,17 +79,32 @@ impl Devices {
         self.known.get(id)
     }
 
+    /// As others see it.
+    pub(crate) fn find(&self, id: &str) -> Option<store::Device> {
+        self.known.get(id).map(|device| store::Device {
+            id: id.to_owned(),
+            namespace: device.namespace.clone(),
+            stage: device.stage,
+            uid: None,
+            chain: device.chain.clone(),
+            // (or it is from a server that knew no chains)
+            is_used: device.is_used || (device.chain.is_none() && device.stage != Stage::Approved),
+        })
+    }
+
     pub(crate) fn all(&self) -> impl Iterator<Item = (&String, &Device)> {
         self.known.iter()
     }
 
     /// Notes that the device asks to be let in.
-    pub(crate) fn ask(&mut self, id: &str, namespace: &str) -> Result<()> {
+    pub(crate) fn enrol(&mut self, id: &str, namespace: &str) -> Result<()> {
         let device = Device {
             stage: Stage::Waiting,
             namespace: namespace.to_owned(),
             version: 0,
             asked: OffsetDateTime::now_utc().unix_timestamp(),
+            chain: None,
+            is_used: false,
         };
         self.known.insert(id.to_owned(), device);
         self.patch(id);
@@ -108,6 +129,23 @@ impl Devices {
         let Some(device) = self.known.get_mut(id) else { bail!("there is no device '{id}'") };
         device.stage = stage;
         self.patch(id);
+        self.save()
+    }
+
+    /// It is about to get a certificate of this chain.
+    pub(crate) fn register(&mut self, id: &str, chain: Option<String>, is_used: bool) -> Result<()> {
+        if let Some(device) = self.known.get_mut(id) {
+            (device.chain, device.is_used) = (chain, is_used);
+        }
+        self.advance(id, Stage::Registered)
+    }
+
+    /// A certificate of its chain was used.
+    pub(crate) fn use_chain(&mut self, id: &str) -> Result<()> {
+        match self.known.get_mut(id) {
+            Some(device) => device.is_used = true,
+            None => bail!("there is no device '{id}'"),
+        }
         self.save()
     }
 

@@ -107,21 +107,20 @@ impl Directory {
 impl Store for Directory {
     async fn find(&self, id: &str, _: Option<&str>) -> Result<Option<Device>> {
         self.settle(id)?;
-        Ok(self.state().devices.get(id).map(|device| Device {
-            id: id.to_owned(),
-            namespace: device.namespace.clone(),
-            stage: device.stage,
-            uid: None,
-        }))
+        Ok(self.state().devices.find(id))
+    }
+
+    async fn find_anew(&self, device: &Device) -> Result<Option<Device>> {
+        self.find(&device.id, None).await
     }
 
     async fn admits(&self, _: &str) -> Result<bool> {
         Ok(false)
     }
 
-    async fn ask(&self, id: &str, _: Option<&str>, content: &Value) -> Result<()> {
+    async fn enrol(&self, id: &str, _: Option<&str>, content: &Value) -> Result<()> {
         let state = &mut *self.state();
-        state.devices.ask(id, content["target_namespace"].as_str().unwrap_or("default"))?;
+        state.devices.enrol(id, content["target_namespace"].as_str().unwrap_or("default"))?;
         if state.approval == Approval::Ask {
             self.journal.say(&format!("{id} asks to be let in: type 'approve {id}' or 'refuse {id}'"));
         }
@@ -129,14 +128,24 @@ impl Store for Directory {
         state.devices.settle(id, state.approval)
     }
 
-    async fn register(&self, device: &Device, _: &Signed, _: &Value) -> Result<(), Refusal> {
+    async fn register(
+        &self,
+        device: &Device,
+        signed: &Signed,
+        is_use: bool,
+        _: &Value,
+    ) -> Result<(), Refusal> {
         let devices = &mut self.state().devices;
-        match devices.get(&device.id).map(|known| known.stage) {
-            Some(now) if now != device.stage => return Err(Refusal::Taken),
-            Some(Stage::Approved) => devices.advance(&device.id, Stage::Registered)?,
-            _ => devices.patch(&device.id),
+        let now = devices.find(&device.id).filter(|it| it.stage.exists() && it.takes(signed));
+        match now.ok_or(Refusal::Taken)? {
+            Device { stage: Stage::Leaving, .. } => devices.patch(&device.id),
+            now => devices.register(&device.id, signed.chain.clone(), now.is_used || is_use)?,
         }
         Ok(())
+    }
+
+    async fn use_chain(&self, device: &Device) -> Result<()> {
+        self.state().devices.use_chain(&device.id)
     }
 
     async fn heartbeat(&self, device: &Device, content: &Value) -> Result<()> {

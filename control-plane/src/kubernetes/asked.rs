@@ -1,5 +1,7 @@
 //! What of a request to be let in counts here: small once it is done, as each device has one for ever.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::core::DynamicObject;
 use serde_json::Value;
@@ -17,12 +19,21 @@ pub(crate) struct Asked {
 /// How far a request is.
 #[derive(Debug)]
 pub(crate) enum AskedStage {
-    Waiting,
+    Waiting(Box<Waiting>),
     Refused,
     /// A person, or a policy, lets it in; nothing was done for that yet.
     Approved(Box<Approved>),
     /// Its EdgeDevice was made, or the request is being deleted.
     Done,
+}
+
+/// By what it may be let in without a person.
+#[derive(Debug)]
+pub(crate) struct Waiting {
+    pub(crate) labels: BTreeMap<String, String>,
+    /// The set that was chosen for it already.
+    pub(crate) target_set: Option<String>,
+    pub(crate) version: Option<String>,
 }
 
 /// What its EdgeDevice is made of.
@@ -56,7 +67,11 @@ impl Asked {
                 before,
             }))
         } else {
-            AskedStage::Waiting
+            AskedStage::Waiting(Box::new(Waiting {
+                labels: metadata.labels.unwrap_or_default(),
+                target_set: text("targetSet"),
+                version: metadata.resource_version,
+            }))
         };
         Self {
             target_namespace: text("targetNamespace"),

@@ -26,7 +26,7 @@ use crate::journal::Journal;
 const PAGE: u32 = 100;
 
 /// Until a watch that was interrupted begins again.
-const AGAIN: Duration = Duration::from_secs(1);
+const WATCH_RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Namespace and name.
 pub(crate) type Key = (String, String);
@@ -68,7 +68,7 @@ impl<T> Cache<T> {
         self.0.read().unwrap_or_else(PoisonError::into_inner).len()
     }
 
-    fn put(&self, key: Key, object: T) {
+    pub(crate) fn put(&self, key: Key, object: T) {
         self.0.write().unwrap_or_else(PoisonError::into_inner).insert(key, Arc::new(object));
     }
 
@@ -114,7 +114,7 @@ impl<T: Send + Sync + 'static> Watch<T> {
         let mut is_behind = false;
         loop {
             self.follow_once(kind, ready, (&mut trouble, &mut is_behind)).await;
-            sleep(AGAIN).await;
+            sleep(WATCH_RETRY_INTERVAL).await;
         }
     }
 

@@ -79,6 +79,8 @@ impl Caches {
             for (resource, cache, read) in meant {
                 all.push(self.start(place, resource, cache, (read, is_news, true), |caches| {
                     caches.revision.fetch_add(1, Relaxed);
+                    // (a set may let in who waits)
+                    caches.membership.notify_one();
                     caches.anything.notify_one();
                 }));
             }

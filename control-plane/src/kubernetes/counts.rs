@@ -54,8 +54,6 @@ pub(crate) struct Counts {
     caches: Arc<Caches>,
     plans: Arc<Plans>,
     journal: Arc<Journal>,
-    /// Seconds between heartbeats where nothing else is said.
-    period: i64,
     /// What was judged, of which revision of all.
     judged: HashMap<(String, String), (u64, Verdict)>,
     /// When each status was written, and how long it stays if only the counts are others.
@@ -107,7 +105,6 @@ impl Counts {
         caches: Arc<Caches>,
         plans: Arc<Plans>,
         journal: Arc<Journal>,
-        period: i64,
     ) -> Self {
         Self {
             client,
@@ -115,7 +112,6 @@ impl Counts {
             caches,
             plans,
             journal,
-            period,
             judged: HashMap::new(),
             written: HashMap::new(),
             pace: PAUSE,
@@ -332,7 +328,8 @@ impl Counts {
             }
             Ok(_) => {}
         }
-        let silence = self.silence(known, plan.ok().as_deref(), noted);
+        let period = || self.plans.period(&self.caches, known);
+        let silence = silence(known, period, noted, Timestamp::now());
         if let Some(message) = &silence {
             put(condition(before, "Connected", false, ("Silent", message), None));
         }
@@ -351,15 +348,61 @@ impl Counts {
             patched => patched.map(drop).context("failed to write its status"),
         }
     }
+}
 
-    /// Since when nothing was heard of a device, if that is too long.
-    fn silence(&self, known: &Known, plan: Option<&Plan>, noted: SignedDuration) -> Option<String> {
-        let seen = known.status.last_seen_time.as_ref()?.0;
-        let is_heard = matches!(known.status.phase.as_deref(), Some("Up" | "Degraded"));
-        let period =
-            plan.and_then(|plan| plan.content["configuration"]["heartbeat"]["period_seconds"].as_i64());
-        let patience = noted + SignedDuration::from_secs(period.unwrap_or(self.period)) * MISSED;
-        let is_silent = is_heard && Timestamp::now().duration_since(seen) >= patience;
-        is_silent.then(|| format!("nothing was heard of it since {seen}"))
+/// Since when nothing was heard of a device, if that is too long: three periods, its own or its set's.
+fn silence(
+    known: &Known,
+    period: impl FnOnce() -> i64,
+    noted: SignedDuration,
+    now: Timestamp,
+) -> Option<String> {
+    let seen = known.status.last_seen_time.as_ref()?.0;
+    let is_heard = matches!(known.status.phase.as_deref(), Some("Up" | "Degraded"));
+    // (its period is looked up only when it counts: there may be many)
+    let age = now.duration_since(seen);
+    let is_silent = is_heard && age >= noted && age >= noted + SignedDuration::from_secs(period()) * MISSED;
+    is_silent.then(|| format!("nothing was heard of it since {seen}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_device_is_silent_after_three_periods_of_its_own_or_of_its_set() {
+        let device = |set: &str, period: Value| {
+            let object = json!({
+                "apiVersion": "management.project-flotta.io/v1alpha1", "kind": "EdgeDevice",
+                "metadata": {"name": "one", "namespace": "n", "labels": {"flotta/member-of": set}},
+                "spec": {"heartbeat": {"periodSeconds": period}},
+                "status": {"phase": "Up", "lastSeenTime": "2026-01-01T00:00:00Z"},
+            });
+            Known::of(serde_json::from_value(object).unwrap())
+        };
+        let (caches, plans) = (Caches::default(), Plans::new(60));
+        for (name, spec) in [("slow", json!({"heartbeat": {"periodSeconds": 600}})), ("plain", json!({}))] {
+            caches.sets.put(("n".into(), name.into()), json!({"spec": spec}));
+        }
+        let noted = SignedDuration::from_secs(30);
+        for (set, own, period) in [
+            ("none", Value::Null, 60),
+            ("none", json!(10), 10),
+            ("plain", json!(10), 10),
+            ("slow", json!(10), 600),
+            ("none", json!(0), 60),
+        ] {
+            let known = device(set, own);
+            let silent_after = |seconds| {
+                let now = "2026-01-01T00:00:00Z".parse::<Timestamp>().unwrap();
+                let now = now + SignedDuration::from_secs(seconds);
+                silence(&known, || plans.period(&caches, &known), noted, now).is_some()
+            };
+            assert_eq!(
+                [silent_after(29 + 3 * period), silent_after(30 + 3 * period)],
+                [false, true],
+                "{set} {period}"
+            );
+        }
     }
 }

@@ -72,6 +72,9 @@ impl Known {
             namespace: self.namespace.clone(),
             stage: self.stage(),
             uid: Some(self.uid.clone()),
+            chain: self.status.certificate.as_ref().and_then(|it| it.chain.clone()),
+            // (one without a chain is from a server that knew none)
+            is_used: self.status.certificate.as_ref().is_some_and(|it| it.used || it.chain.is_none()),
         }
     }
 

@@ -19,23 +19,25 @@ use serde_json::{Value, json};
 use tokio::time::sleep;
 
 use super::{
-    asked::{Approved, Asked, AskedStage},
+    asked::{Approved, Asked, AskedStage, Waiting},
     caches::Caches,
     condition, devices, is_conflict, is_missing,
     known::{FINALIZER, Known},
-    now,
+    now, policy,
     resources::{
         EdgeDevice, EdgeDeviceSignedRequest, EdgeDeviceSignedRequestStatus, EdgeDeviceSpec, MEMBER_OF,
     },
 };
 use crate::journal::Journal;
 
+/// The annotation of a request that names the set by which it was approved.
+const APPROVED_BY: &str = "flotta/approved-by";
 /// A device that is deleted has so long to hear of it. Later it hears that it is unknown, and does the same.
 const FAREWELL: Duration = Duration::from_secs(300);
 /// So many are let in at the same time.
 const AT_ONCE: usize = 16;
 /// Until what failed is tried again.
-const AGAIN: Duration = Duration::from_secs(5);
+const RETRY_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Lets in, and lets go.
 pub(crate) struct Membership {
@@ -54,6 +56,7 @@ impl Membership {
         let mut admitted = HashSet::new();
         loop {
             let (mut failed, mut next) = (false, None);
+            failed |= !self.approve_all().await;
             failed |= !self.admit_all(&mut admitted).await;
             for known in self.caches.devices.objects() {
                 match self.see_off(&known).await {
@@ -64,12 +67,58 @@ impl Membership {
                     }
                 }
             }
-            let wait = [failed.then_some(AGAIN), next].into_iter().flatten().min();
+            let wait = [failed.then_some(RETRY_INTERVAL), next].into_iter().flatten().min();
             tokio::select! {
                 () = self.caches.membership.notified() => {}
                 () = sleep(wait.unwrap_or(Duration::MAX)), if wait.is_some() => {}
             }
         }
+    }
+
+    /// Lets in whom a set takes. Says whether all went well.
+    async fn approve_all(&self) -> bool {
+        let mut is_good = true;
+        let requests = self.caches.requests.objects();
+        for namespace in &self.namespaces {
+            let mut sets = self.caches.sets.of(namespace);
+            sets.retain(|set| set["spec"]["approve"].is_object());
+            let to_here = requests.iter().filter(|it| *namespace == self.target(it));
+            for request in to_here.filter(|_| !sets.is_empty()) {
+                let AskedStage::Waiting(waiting) = &request.stage else { continue };
+                let Some(set) = policy::approving(&sets, &request.id, &waiting.labels) else { continue };
+                if let Err(error) = self.approve(request, waiting, set).await {
+                    self.journal.say(&format!("{}: {error:#}", request.id));
+                    is_good = false;
+                }
+            }
+        }
+        is_good
+    }
+
+    async fn approve(&self, request: &Asked, waiting: &Waiting, set: &str) -> Result<()> {
+        let patch = json!({
+            "metadata": {"resourceVersion": waiting.version, "annotations": {APPROVED_BY: set}},
+            "spec": {"approved": true, "targetSet": waiting.target_set.as_deref().unwrap_or(set)},
+        });
+        let api: Api<EdgeDeviceSignedRequest> = Api::namespaced(self.client.clone(), &self.home);
+        self.caches.wrote();
+        match api.patch(&request.id, &PatchParams::default(), &Patch::Merge(patch)).await {
+            // A person, or another replica, was quicker: what they did is seen soon.
+            Err(error) if is_conflict(&error) || is_missing(&error) => Ok(()),
+            patched => {
+                patched
+                    .with_context(|| format!("failed to approve it, as the EdgeDeviceSet '{set}' says"))?;
+                self.journal.say(&format!("{} is approved by the EdgeDeviceSet '{set}'", request.id));
+                Ok(())
+            }
+        }
+    }
+
+    /// Where its EdgeDevice will be.
+    fn target(&self, request: &Asked) -> &str {
+        let asked = request.target_namespace.as_deref();
+        let namespace = self.namespaces.iter().find(|namespace| asked == Some(namespace.as_str()));
+        namespace.unwrap_or(&self.namespaces[0])
     }
 
     /// Some at once: a batch of new devices doesn't wait for one round trip after the other. `admitted` has those
@@ -96,9 +145,7 @@ impl Membership {
     /// Makes the EdgeDevice of a request that was approved.
     async fn admit(&self, request: &Asked, approved: &Approved) -> Result<()> {
         let (id, before) = (request.id.as_str(), &approved.before);
-        let asked = request.target_namespace.as_deref();
-        let namespace = self.namespaces.iter().find(|namespace| asked == Some(namespace.as_str()));
-        let namespace = namespace.unwrap_or(&self.namespaces[0]);
+        let namespace = self.target(request);
         let mut labels = labels(&approved.hardware);
         labels.extend(approved.target_set.iter().map(|set| (MEMBER_OF.to_owned(), set.clone())));
         let mut device =
@@ -189,7 +236,7 @@ pub(crate) fn marks(known: &Known, hardware: &Value) -> Option<Value> {
 }
 
 /// Hardware by which workloads may choose devices.
-fn labels(hardware: &Value) -> BTreeMap<String, String> {
+pub(crate) fn labels(hardware: &Value) -> BTreeMap<String, String> {
     let of = |part: &[&str]| part.iter().fold(hardware, |value, key| &value[*key]);
     let all = [
         ("device.hostname", of(&["hostname"])),

@@ -12,7 +12,7 @@ use crate::metrics::{counter, gauge, head};
 const ENDING: i64 = 3 * 86_400;
 
 /// All families.
-pub(super) fn text(caches: &Caches) -> String {
+pub(super) fn text(caches: &Caches, ca: &str) -> String {
     let mut out = String::new();
     let devices = caches.devices.objects();
     let mut phases: BTreeMap<&str, usize> = BTreeMap::new();
@@ -34,8 +34,14 @@ pub(super) fn text(caches: &Caches) -> String {
     let ending = devices.iter().filter(|device| ends(device)).count();
     let help = "Devices whose certificate ends within three days, or has ended.";
     gauge(&mut out, "flotta_certificates_ending", help, ending as f64);
+    let is_former = |device: &super::known::Known| {
+        device.status.certificate.as_ref().is_some_and(|certificate| certificate.ca.as_deref() != Some(ca))
+    };
+    let former = devices.iter().filter(|device| is_former(device)).count();
+    let help = "Devices whose certificate is of a former CA: they need it until they have renewed theirs.";
+    gauge(&mut out, "flotta_certificates_of_former_cas", help, former as f64);
     let requests = caches.requests.objects();
-    let waiting = requests.iter().filter(|it| matches!(it.stage, AskedStage::Waiting));
+    let waiting = requests.iter().filter(|it| matches!(it.stage, AskedStage::Waiting(_)));
     gauge(&mut out, "flotta_requests_waiting", "Devices that wait to be let in.", waiting.count() as f64);
     head(&mut out, "flotta_workload_devices", "gauge", "Devices of each EdgeWorkload, by how it is there.");
     let workloads = caches.workloads.all();

@@ -13,6 +13,7 @@ mod authority;
 mod beat;
 mod cache;
 mod caches;
+mod certificates;
 mod counts;
 mod events;
 mod given;
@@ -23,14 +24,15 @@ mod membership;
 mod metrics;
 mod place;
 mod plans;
+mod policy;
 pub(crate) mod resources;
 mod rollout;
+mod turns;
 mod values;
 
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError, atomic::Ordering::Relaxed},
-    time::Duration,
 };
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
@@ -42,7 +44,6 @@ use kube::{
     core::{ApiResource, DynamicObject},
 };
 use serde_json::{Value, json};
-use tokio::{sync::Semaphore, time::timeout};
 
 pub(crate) use self::authority::Batch;
 use self::{
@@ -54,6 +55,7 @@ use self::{
     membership::Membership,
     plans::Plans,
     resources::{EdgeDevice, EdgeDeviceSignedRequest, EdgeDeviceSignedRequestSpec, condition},
+    turns::Turns,
 };
 use crate::{
     allowance::Allowance,
@@ -62,19 +64,12 @@ use crate::{
     store::{Device, Refusal, Signed, Stage, Store},
 };
 
-/// So much is asked of the API server for devices at once. A fleet that comes all together must not end it, nor make a
-/// connection for each device.
-const TURNS: usize = 32;
-/// How long the API server may take for what a device waits for.
-const PATIENCE: Duration = Duration::from_secs(10);
 /// A device may have so many events at once…
 const EVENTS: f64 = 100.0;
 /// … and one more after so many seconds.
 const REFILL: f64 = 12.0;
 /// So many devices may wait to be let in: who has the bootstrap certificate can invent any number.
 const MOST_WAITING: usize = 20_000;
-/// Another writer may be quicker so often.
-const TRIES: usize = 5;
 
 /// How devices are served from a cluster.
 pub(crate) struct Options {
@@ -92,6 +87,8 @@ pub(crate) struct Options {
 pub(crate) struct Kubernetes {
     client: Client,
     home: String,
+    /// The id of the present CA.
+    ca: String,
     namespaces: Vec<String>,
     approves: bool,
     caches: Arc<Caches>,
@@ -99,7 +96,7 @@ pub(crate) struct Kubernetes {
     journal: Arc<Journal>,
     election: Arc<Election>,
     allowances: Mutex<HashMap<String, Allowance>>,
-    turns: Semaphore,
+    turns: Turns,
 }
 
 /// What the clock says.
@@ -151,12 +148,12 @@ impl Kubernetes {
             Arc::clone(&caches),
             Arc::clone(&plans),
             Arc::clone(&journal),
-            options.period,
         );
         tokio::spawn(counts.run());
         let new = Self {
             client,
             home,
+            ca: authority.id(),
             namespaces,
             approves: options.approves,
             caches,
@@ -164,7 +161,7 @@ impl Kubernetes {
             journal,
             election,
             allowances: Mutex::default(),
-            turns: Semaphore::new(TURNS),
+            turns: Turns::new(),
         };
         Ok((new, authority))
     }
@@ -200,16 +197,6 @@ impl Kubernetes {
         served.unwrap_or(&self.namespaces[0])
     }
 
-    /// Does what a device waits for, when it has its turn; neither takes longer than a device waits.
-    async fn in_time<T, E: From<anyhow::Error>>(
-        &self,
-        work: impl Future<Output = Result<T, E>>,
-    ) -> Result<T, E> {
-        let late = || anyhow!("the API server doesn't answer within {} seconds", PATIENCE.as_secs());
-        let Ok(Ok(_turn)) = timeout(PATIENCE, self.turns.acquire()).await else { return Err(late().into()) };
-        timeout(PATIENCE, work).await.unwrap_or_else(|_| Err(late().into()))
-    }
-
     async fn events(&self, known: &Known, content: &Value) -> Result<()> {
         let all: Vec<Said> = content["events"].as_array().into_iter().flatten().map(Said::of).collect();
         if all.is_empty() {
@@ -234,41 +221,6 @@ impl Kubernetes {
         stored.iter().for_each(|_| self.caches.wrote());
         try_join_all(stored.iter().map(|said| events::store(&api, known, said, now()))).await?;
         Ok(())
-    }
-
-    async fn try_register(&self, device: &Device, status: &Value, hardware: &Value) -> Result<(), Refusal> {
-        let api = self.devices(&device.namespace);
-        for _ in 0..TRIES {
-            let object = api.get(&device.id).await.context("failed to read its EdgeDevice")?;
-            let version = object.metadata.resource_version.clone();
-            let known = Known::of(object);
-            let is_same = Some(&known.uid) == device.uid.as_ref();
-            if !is_same || (device.stage == Stage::Approved && known.stage() != Stage::Approved) {
-                return Err(Refusal::Taken);
-            }
-            // First what doesn't give the device away: who fails after it can try again.
-            let version = match membership::marks(&known, hardware) {
-                None => version,
-                Some(mut marks) => {
-                    self.caches.wrote();
-                    marks["metadata"]["resourceVersion"] = json!(version);
-                    match api.patch(&device.id, &PatchParams::default(), &Patch::Merge(marks)).await {
-                        Err(error) if is_conflict(&error) => continue,
-                        patched => {
-                            patched.context("failed to write its EdgeDevice")?.metadata.resource_version
-                        }
-                    }
-                }
-            };
-            self.caches.wrote();
-            let status = json!({"metadata": {"resourceVersion": version}, "status": status});
-            match api.patch_status(&device.id, &PatchParams::default(), &Patch::Merge(status)).await {
-                Err(error) if is_conflict(&error) => continue,
-                patched => patched.context("failed to write the status of its EdgeDevice")?,
-            };
-            return Ok(());
-        }
-        Err(anyhow!("its EdgeDevice changes all the time").into())
     }
 }
 
@@ -299,19 +251,24 @@ impl Store for Kubernetes {
         let is_refused = matches!(request.stage, AskedStage::Refused);
         let stage = if is_refused { Stage::Refused } else { Stage::Waiting };
         let namespace = self.target(request.target_namespace.as_deref()).to_owned();
-        Ok(Some(Device { id: id.to_owned(), namespace, stage, uid: None }))
+        Ok(Some(Device { id: id.to_owned(), namespace, stage, uid: None, chain: None, is_used: false }))
+    }
+
+    async fn find_anew(&self, device: &Device) -> Result<Option<Device>> {
+        let found = self.turns.take(self.read(device)).await?;
+        Ok(found.map(|(known, _)| known.device()))
     }
 
     async fn admits(&self, batch: &str) -> Result<bool> {
-        self.in_time(authority::batch(&self.client, &self.home, batch)).await.map(|batch| batch.is_some())
+        self.turns.take(authority::batch(&self.client, &self.home, batch)).await.map(|batch| batch.is_some())
     }
 
-    async fn ask(&self, id: &str, batch: Option<&str>, content: &Value) -> Result<()> {
+    async fn enrol(&self, id: &str, batch: Option<&str>, content: &Value) -> Result<()> {
         if is_full(self.caches.requests.len(), self.caches.devices.len()) {
             bail!("too many devices wait to be let in: approve or delete their requests");
         }
         let batch = match batch {
-            Some(batch) => self.in_time(authority::batch(&self.client, &self.home, batch)).await?,
+            Some(batch) => self.turns.take(authority::batch(&self.client, &self.home, batch)).await?,
             None => None,
         };
         let approves = self.approves || batch.as_ref().is_some_and(|batch| batch.approves);
@@ -322,7 +279,9 @@ impl Store for Kubernetes {
             features: Some(beat::camel(&content["features"])).filter(Value::is_object),
             ..EdgeDeviceSignedRequestSpec::default()
         };
-        let request = EdgeDeviceSignedRequest::new(id, spec);
+        let mut request = EdgeDeviceSignedRequest::new(id, spec);
+        // By which people, and sets, may choose whom they let in.
+        request.metadata.labels = Some(membership::labels(&content["features"]["hardware"]));
         let api: Api<EdgeDeviceSignedRequest> = Api::namespaced(self.client.clone(), &self.home);
         self.caches.wrote();
         let creating = async {
@@ -331,7 +290,7 @@ impl Store for Kubernetes {
                 created => created.map(drop).context("failed to store its request"),
             }
         };
-        self.in_time(creating).await?;
+        self.turns.take(creating).await?;
         if !approves {
             let home = &self.home;
             self.journal.say(&format!(
@@ -341,21 +300,23 @@ impl Store for Kubernetes {
         Ok(())
     }
 
-    async fn register(&self, device: &Device, signed: &Signed, hardware: &Value) -> Result<(), Refusal> {
-        let ends = Timestamp::from_second(signed.ends.unix_timestamp())?;
-        let mut status = json!({"certificate": {"serial": signed.serial, "notAfter": Time(ends)}});
-        if device.stage == Stage::Approved {
-            status["phase"] = "Registered".into();
-        }
-        if hardware.is_object() {
-            status["hardware"] = beat::camel(hardware);
-        }
-        self.in_time(self.try_register(device, &status, hardware)).await
+    async fn register(
+        &self,
+        device: &Device,
+        signed: &Signed,
+        is_use: bool,
+        hardware: &Value,
+    ) -> Result<(), Refusal> {
+        self.turns.take(self.try_register(device, (signed, is_use), hardware)).await
+    }
+
+    async fn use_chain(&self, device: &Device) -> Result<()> {
+        self.turns.take(self.try_use(device)).await
     }
 
     async fn heartbeat(&self, device: &Device, content: &Value) -> Result<()> {
         let known = self.the(device)?;
-        self.in_time(self.events(&known, content)).await?;
+        self.turns.take(self.events(&known, content)).await?;
         let count = self.caches.devices.len();
         let given = |name: &str| {
             let workload = self.caches.workloads.get(&known.namespace, name)?;
@@ -370,7 +331,7 @@ impl Store for Kubernetes {
         let patching = async {
             api.patch_status(&known.name, &params, &patch).await.context("failed to write its status")
         };
-        self.in_time(patching).await.map(drop)
+        self.turns.take(patching).await.map(drop)
     }
 
     async fn configuration(&self, device: &Device) -> Result<Value> {
@@ -388,11 +349,11 @@ impl Store for Kubernetes {
 
     async fn dismiss(&self, device: &Device) -> Result<()> {
         let known = self.the(device)?;
-        self.in_time(membership::release(&self.client, &self.home, &known)).await
+        self.turns.take(membership::release(&self.client, &self.home, &known)).await
     }
 
     fn metrics(&self) -> String {
-        metrics::text(&self.caches)
+        metrics::text(&self.caches, &self.ca)
     }
 }
 

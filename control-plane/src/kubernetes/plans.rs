@@ -119,6 +119,12 @@ impl Plans {
         plan
     }
 
+    /// Seconds between its heartbeats, also where what it runs can't be put together.
+    pub(crate) fn period(&self, caches: &Caches, known: &Known) -> i64 {
+        let given = self.settings(caches, known)["heartbeat"]["periodSeconds"].as_i64();
+        given.filter(|seconds| *seconds > 0).unwrap_or(self.period)
+    }
+
     /// The device's own, over which its set's win.
     fn settings(&self, caches: &Caches, known: &Known) -> Value {
         let mut spec = known.spec.clone();
@@ -133,9 +139,10 @@ impl Plans {
                 }
             }
         }
-        // It changes nothing for the device.
+        // They change nothing for the device.
         if let Some(spec) = spec.as_object_mut() {
             spec.remove("requestTime");
+            spec.remove("approve");
         }
         spec
     }

@@ -2,14 +2,19 @@
 
 use std::{
     fs,
-    io::{BufRead, BufReader},
+    io::{BufRead, BufReader, ErrorKind, Read},
+    net::TcpStream,
     path::Path,
-    process::{Child, Command, Output, Stdio},
+    process::{Child, Command, ExitStatus, Output, Stdio},
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256, SignatureAlgorithm};
+use rustls::{
+    ClientConfig, ClientConnection, RootCertStore, StreamOwned,
+    pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject},
+};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -19,6 +24,8 @@ use ureq::{
 };
 
 use crate::cluster::Space;
+
+pub(crate) type Tls = StreamOwned<ClientConnection, TcpStream>;
 
 pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_flotta-edge-api");
 
@@ -130,6 +137,47 @@ impl Bed {
 
     pub(crate) fn server_id(&self) -> u32 {
         self.server.id()
+    }
+
+    /// SIGTERM.
+    pub(crate) fn terminate(&self) {
+        use rustix::process::{Pid, Signal, kill_process};
+        kill_process(Pid::from_raw(self.server.id() as i32).unwrap(), Signal::TERM).unwrap();
+    }
+
+    /// How it ended, within 20 seconds.
+    pub(crate) fn ended(&mut self) -> ExitStatus {
+        let mut status = None;
+        let began = Instant::now();
+        while status.is_none() && began.elapsed() < Duration::from_secs(20) {
+            std::thread::sleep(Duration::from_millis(20));
+            status = self.server.try_wait().unwrap();
+        }
+        status.expect("its end")
+    }
+
+    pub(crate) fn address(&self) -> &str {
+        self.url.strip_prefix("https://").unwrap()
+    }
+
+    /// A connection on which nothing was said yet but TLS.
+    pub(crate) fn connect(&self, identity: &Identity) -> Tls {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let ca = fs::read(self.edge().join("ca.pem")).unwrap();
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_slice(&ca).unwrap()).unwrap();
+        let certificate = CertificateDer::from_pem_slice(identity.certificate.as_bytes()).unwrap();
+        let key = PrivateKeyDer::from_pem_slice(identity.key.as_bytes()).unwrap();
+        let config = ClientConfig::builder().with_root_certificates(roots);
+        let config = Arc::new(config.with_client_auth_cert(vec![certificate], key).unwrap());
+        let name = ServerName::try_from("project-flotta.io").unwrap();
+        let stream = TcpStream::connect(self.address()).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
+        let mut tls = StreamOwned::new(ClientConnection::new(config, name).unwrap(), stream);
+        while tls.conn.is_handshaking() {
+            tls.conn.complete_io(&mut tls.sock).unwrap();
+        }
+        tls
     }
 
     /// Lets a device in.
@@ -282,11 +330,11 @@ impl Answer {
 
 impl Client {
     pub(crate) fn get(&self, path: &str) -> Result<Answer, ureq::Error> {
-        read(self.agent.get(format!("{}{path}", self.base)).call()?)
+        whole(self.agent.get(format!("{}{path}", self.base)).call()?)
     }
 
     pub(crate) fn post(&self, path: &str, kind: &str, body: &str) -> Result<Answer, ureq::Error> {
-        read(self.agent.post(format!("{}{path}", self.base)).content_type(kind).send(body)?)
+        whole(self.agent.post(format!("{}{path}", self.base)).content_type(kind).send(body)?)
     }
 
     pub(crate) fn say(&self, id: &str, directive: &str, content: Value) -> Result<Answer, ureq::Error> {
@@ -315,7 +363,7 @@ impl Client {
     }
 }
 
-fn read(mut response: ureq::http::Response<ureq::Body>) -> Result<Answer, ureq::Error> {
+fn whole(mut response: ureq::http::Response<ureq::Body>) -> Result<Answer, ureq::Error> {
     let retry_after = response.headers().get("retry-after").map(|value| value.to_str().unwrap().to_owned());
     let text = response.body_mut().with_config().limit(100 << 20).read_to_string()?;
     Ok(Answer { status: response.status().as_u16(), retry_after, text })
@@ -326,4 +374,24 @@ pub(crate) fn openssl(arguments: &[&str], file: &Path) -> String {
     let output = Command::new("openssl").args(arguments).arg("-in").arg(file).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
+}
+
+/// What comes until the other side ends the connection, within 40 seconds.
+pub(crate) fn read(tls: &mut Tls) -> String {
+    let (mut all, began) = (Vec::new(), Instant::now());
+    loop {
+        let mut bytes = [0; 1024];
+        match tls.read(&mut bytes) {
+            Ok(0) => break,
+            Ok(length) => all.extend_from_slice(&bytes[..length]),
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
+            Err(_) => break,
+        }
+        assert!(
+            began.elapsed() < Duration::from_secs(40),
+            "it doesn't end: {}",
+            String::from_utf8_lossy(&all)
+        );
+    }
+    String::from_utf8(all).unwrap()
 }

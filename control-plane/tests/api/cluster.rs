@@ -3,9 +3,9 @@
 
 use std::{
     env, fs,
-    io::{self, BufRead, BufReader, Write},
+    io::{self, Write},
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Child, Command},
     sync::{Arc, LazyLock, Mutex, PoisonError},
     thread,
 };
@@ -25,7 +25,7 @@ use serde_json::{Value, json};
 use tempfile::NamedTempFile;
 use tokio::runtime::Runtime;
 
-use crate::bed::BINARY;
+use crate::{bed::BINARY, kube_sandbox};
 
 /// One for all tests.
 static CLUSTER: LazyLock<Option<Cluster>> = LazyLock::new(Cluster::start);
@@ -43,7 +43,11 @@ impl Cluster {
         let variable = |name| env::var_os(name).filter(|value| !value.is_empty());
         let kubeconfig = match (variable("KUBECONFIG"), variable("KUBE_SANDBOX")) {
             (Some(file), _) => file.into(),
-            (None, Some(tool)) => sandbox(tool.into()),
+            (None, Some(tool)) => {
+                let (sandbox, kubeconfig) = kube_sandbox::start(tool);
+                *SANDBOX.lock().unwrap_or_else(PoisonError::into_inner) = Some(sandbox);
+                kubeconfig
+            }
             (None, None) => return None,
         };
         let runtime =
@@ -76,17 +80,6 @@ impl Cluster {
 
 fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
-}
-
-fn sandbox(tool: PathBuf) -> PathBuf {
-    let mut command = Command::new(tool);
-    command.args(["--", "sh", "-c", r#"echo "$KUBECONFIG"; exec cat"#]);
-    let mut sandbox = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-    let mut file = String::new();
-    BufReader::new(sandbox.stdout.as_mut().unwrap()).read_line(&mut file).unwrap();
-    assert!(!file.trim().is_empty(), "a cluster");
-    *SANDBOX.lock().unwrap_or_else(PoisonError::into_inner) = Some(sandbox);
-    file.trim().into()
 }
 
 /// The resources' definitions, as the program prints them.

@@ -125,6 +125,45 @@ fn a_configuration_is_what_the_real_one_sends() {
 }
 
 #[test]
+fn credentials_are_sent_that_a_specification_names_for_pulls() {
+    let bed = Bed::start(&[]);
+    let client = bed.client(&bed.device("full"));
+    let sent = |pod: &str, more: &str| {
+        bed.write(
+            "all.yaml",
+            &format!(
+                "kind: EdgeWorkload\nmetadata: {{name: w}}\nspec:\n  type: pod\n  device: full\n  pod: {{spec: {{imagePullSecrets: [{{name: {pod}}}], \
+                 containers: [{{image: i, name: a}}]}}}}\n{more}---\nkind: Secret\nmetadata: {{name: registry}}\n\
+                 data: {{.dockerconfigjson: eyJhdXRocyI6e319}}\n"
+            ),
+        );
+        client.configuration("full").json()["content"]["workloads"][0]["imageRegistries"]["authFile"].take()
+    };
+    assert_eq!(sent("registry", ""), "{\"auths\":{}}");
+    assert_eq!(sent("missing", ""), Value::Null);
+    assert_eq!(sent("missing", "  imageRegistries: {secretRef: {name: registry}}\n"), "{\"auths\":{}}");
+}
+
+#[test]
+fn rules_of_updates_are_handed_on_as_they_are_written() {
+    const RULES: &str = "{when: moving == 0, window: {cron: 0 2 * * *, duration: 2h}, deadline: 72h}";
+    let bed = Bed::start(&[]);
+    let workload =
+        "{type: pod, device: careful, pod: {spec: {containers: [{name: a, image: i}]}}, update: {}}";
+    let text = format!(
+        "kind: EdgeDevice\nmetadata: {{name: careful}}\nspec: {{update: {RULES}}}\n---\n\
+         kind: EdgeWorkload\nmetadata: {{name: drive}}\nspec: {workload}\n"
+    );
+    bed.write("all.yaml", &text);
+    let client = bed.client(&bed.device("careful"));
+    let content = client.configuration("careful").json()["content"].take();
+    let expected =
+        json!({"when": "moving == 0", "window": {"cron": "0 2 * * *", "duration": "2h"}, "deadline": "72h"});
+    assert_eq!(content["configuration"]["update"], expected, "{content:#}");
+    assert_eq!(content["workloads"][0]["update"], json!({}), "the lock counts");
+}
+
+#[test]
 fn a_changed_manifest_counts_and_a_broken_one_does_not() {
     let bed = Bed::start(&["--label", "site=b", "--period", "7"]);
     let client = bed.client(&bed.device("one"));

@@ -195,19 +195,105 @@ fn devices_of_a_batch_are_let_in_into_their_set_as_long_as_the_batch_is_there() 
 }
 
 #[test]
-fn replicas_that_start_at_once_have_one_ca_and_give_one_certificate() {
+fn a_set_lets_in_whom_its_names_and_labels_fit_and_a_person_has_the_last_word() {
+    let Some(bed) = Bed::in_cluster(&["--approve", "never"]) else { return };
+    let space = bed.space.as_ref().unwrap();
+    bed.write(
+        "sets.yaml",
+        "kind: EdgeDeviceSet\nmetadata: {name: doors}\nspec: {approve: {names: ['door-*'], selector: {matchLabels: {device.cpu-architecture: arm}}}}\n\
+         ---\nkind: EdgeDeviceSet\nmetadata: {name: trusted}\nspec: {approve: {selector: {matchLabels: {checked: 'yes'}}}}\n",
+    );
+    let client = bed.client(&bed.bootstrap());
+    let enrol = |id: &str, architecture: &str| {
+        let features = json!({"hardware": {"cpu": {"architecture": architecture}}});
+        client
+            .say(id, "enrolment", json!({"features": features, "target_namespace": space.name}))
+            .unwrap()
+            .status
+    };
+    assert_eq!([enrol("door-2", "x86"), enrol("gate-1", "arm"), enrol("gate-2", "arm")], [200; 3]);
+    bed.refuse("gate-2");
+    until("it is let in", || enrol("door-1", "ARM") == 208);
+    let of = |id: &str| space.get("EdgeDevice", id)["metadata"]["labels"]["flotta/member-of"].clone();
+    assert_eq!(of("door-1"), "doors");
+    let request = space.get("EdgeDeviceSignedRequest", "door-1");
+    assert_eq!(request["metadata"]["annotations"]["flotta/approved-by"], "doors");
+    assert_eq!(request["metadata"]["labels"]["device.cpu-architecture"], "arm");
+    // A label that a person gives counts as well, and so does a set that comes later.
+    for id in ["gate-1", "gate-2"] {
+        space.patch("EdgeDeviceSignedRequest", id, &json!({"metadata": {"labels": {"checked": "yes"}}}));
+    }
+    until("it is let in", || enrol("gate-1", "arm") == 208);
+    assert_eq!(of("gate-1"), "trusted");
+    assert_eq!([enrol("gate-2", "arm"), enrol("door-2", "x86")], [400, 200], "refused; no set takes it");
+    bed.write(
+        "more.yaml",
+        "kind: EdgeDeviceSet\nmetadata: {name: more}\nspec: {approve: {names: ['door-?']}}\n",
+    );
+    until("it is let in", || enrol("door-2", "x86") == 208);
+    assert_eq!(of("door-2"), "more");
+}
+
+/// A CA like the server's own: certificate and key, PEM.
+fn fresh_ca() -> (String, String) {
+    let mut params = rcgen::CertificateParams::default();
+    params.distinguished_name = rcgen::DistinguishedName::new();
+    params.distinguished_name.push(rcgen::DnType::OrganizationName, "flotta-operator");
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let key = rcgen::KeyPair::generate().unwrap();
+    (params.self_signed(&key).unwrap().pem(), key.serialize_pem())
+}
+
+#[test]
+fn a_new_ca_takes_over_while_the_former_one_is_trusted_until_all_have_renewed() {
+    let Some(bed) = Bed::in_cluster(&[]) else { return };
+    let of_former = bed.device("one");
+    assert_eq!(bed.client(&of_former).beat("one"), 200);
+    let ca = |bed: &Bed| {
+        bed.space.as_ref().unwrap().get("EdgeDevice", "one")["status"]["certificate"]["ca"].clone()
+    };
+    let (before, old) = (ca(&bed), bed.space.as_ref().unwrap().secret("flotta-ca", "ca.pem"));
+    let (new, key) = fresh_ca();
+    let replace = |bed: Bed, pem: &str| {
+        let space = bed.space.as_ref().unwrap();
+        space.patch("Secret", "flotta-ca", &json!({"stringData": {"ca.pem": pem, "ca.key": key}}));
+        space.delete("Secret", "flotta-bootstrap");
+        bed.restart(&[])
+    };
+    let bed = replace(bed, &(new.clone() + &old));
+    let client = bed.client(&of_former);
+    assert_eq!((client.beat("one"), client.control("one").status), (200, 200), "the former one is trusted");
+    let renewed = bed.registered(&client, "one");
+    assert_ne!(ca(&bed), before);
+    bed.device("two");
+    let bed = replace(bed, &new);
+    assert_eq!(bed.client(&renewed).beat("one"), 200, "it is of the new one");
+    assert_eq!(bed.client(&of_former).beat("one"), 401, "which alone is trusted now");
+}
+
+#[test]
+fn replicas_that_start_at_once_have_one_ca_and_a_device_one_chain_of_certificates() {
     let Some(first) = Bed::in_cluster(&[]) else { return };
     let second = first.replica();
-    let (csr, _) = crate::bed::request(&rcgen::PKCS_ECDSA_P256_SHA256);
     let bootstrap = first.bootstrap();
     let clients = [first.client(&bootstrap), second.client(&bootstrap)];
     until("it is let in", || clients.iter().all(|client| client.enrol("one") == 208));
-    let mut statuses = std::thread::scope(|scope| {
-        let all = clients.each_ref().map(|client| scope.spawn(|| client.register("one", &csr).status));
+    let identities = std::thread::scope(|scope| {
+        let all = clients.each_ref().map(|client| scope.spawn(|| first.registered(client, "one")));
         all.map(|one| one.join().unwrap())
     });
-    statuses.sort_unstable();
-    assert_eq!(statuses, [200, 500]);
+    // Both are used at once, one here, one there; and then the other way round.
+    for replicas in [[&first.url, &second.url], [&second.url, &first.url]] {
+        let pairs = replicas.into_iter().zip(&identities);
+        let used = pairs.map(|(url, identity)| first.client_at(url, identity)).collect::<Vec<_>>();
+        let mut statuses = std::thread::scope(|scope| {
+            let all: Vec<_> =
+                used.iter().map(|client| scope.spawn(|| client.control("one").status)).collect();
+            all.into_iter().map(|one| one.join().unwrap()).collect::<Vec<_>>()
+        });
+        statuses.sort_unstable();
+        assert_eq!(statuses, [200, 403]);
+    }
 }
 
 /// What a device does until it is answered: it asks one replica, then the other.

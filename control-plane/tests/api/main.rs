@@ -11,6 +11,9 @@ mod attacks;
 mod bed;
 mod cluster;
 mod content;
+#[allow(unreachable_pub)] // it is shared with a crate that has its own idea of it
+#[path = "../../../tests/support/kube_sandbox.rs"]
+mod kube_sandbox;
 mod kubernetes;
 mod rollouts;
 mod statuses;

@@ -1,11 +1,16 @@
 //! Who may call what, and what comes back: the table of the edge API, row by row.
 
+use std::{
+    io::{Read, Write},
+    net::TcpStream,
+};
+
 use rcgen::{
     CertificateParams, DnType, Issuer, KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PKCS_ED25519,
 };
 use serde_json::json;
 
-use crate::bed::{Bed, Identity, Start, openssl, request, until};
+use crate::bed::{Answer, Bed, Identity, Start, openssl, read, request, until};
 
 /// Each of these holds over both stores.
 macro_rules! on_both {
@@ -23,12 +28,14 @@ on_both! {
     each_certificate_may_do_what_the_table_says
     without_a_certificate_the_handshake_fails
     a_device_is_let_in_step_by_step
+    a_registration_is_answered_again_until_a_certificate_was_used
     messages_that_make_no_sense_are_refused
     only_ecdsa_requests_are_signed
     certificates_are_as_the_real_ones
     a_device_that_is_disconnected_is_told_so_and_one_deleted_too_but_nothing_else
     a_restarted_server_knows_its_devices
     a_missing_secret_fails_the_whole_configuration
+    a_server_that_is_to_end_answers_what_was_begun_and_takes_nothing_new
 }
 
 /// A certificate that says it is `name`'s, by an unknown CA.
@@ -91,13 +98,52 @@ fn a_device_is_let_in_step_by_step(start: Start) {
     assert_eq!(client.register("one", &csr).status, 404, "not approved");
     bed.approve("one");
     until("it is a device", || client.enrol("one") == 208);
-    assert_eq!(client.register("one", &csr).status, 200);
+    let one = bed.client(&bed.device("one"));
+    assert_eq!(one.control("one").status, 200);
     assert_eq!(client.register("one", &csr).status, 500, "registered, by the bootstrap certificate");
     assert_eq!(client.enrol("two"), 200);
     bed.refuse("two");
     until("it is refused", || client.enrol("two") == 400);
     assert_eq!(client.enrol("Three"), 400, "no name for a resource");
     assert_eq!(client.enrol("register"), 400, "its certificate would be the bootstrap one");
+}
+
+fn a_registration_is_answered_again_until_a_certificate_was_used(start: Start) {
+    let Some(bed) = start(&[]) else { return };
+    let (bootstrap, two) = (bed.client(&bed.bootstrap()), bed.device("two"));
+    until("it is let in", || bootstrap.enrol("one") == 208);
+    let lost = bed.registered(&bootstrap, "one");
+    let lost_too = bed.registered(&bootstrap, "one");
+    bed.registered(&bed.client(&lost), "one");
+    let bed = bed.restart(&[]);
+    let (bootstrap, two) = (bed.client(&bed.bootstrap()), bed.client(&two));
+    let (csr, key) = request(&PKCS_ECDSA_P256_SHA256);
+    let identity = |answer: Answer| {
+        assert_eq!(answer.status, 200, "{}", answer.text);
+        let certificate = answer.json()["content"]["certificate"].as_str().unwrap().to_owned();
+        Identity { certificate, key: key.clone() }
+    };
+    let first = identity(bootstrap.register("one", &csr));
+    let again = identity(bootstrap.register("one", &csr));
+    let (other, _) = request(&PKCS_ECDSA_P256_SHA256);
+    assert_eq!(two.register("one", &other).status, 500, "it isn't another device's business");
+    for lost in [&lost, &lost_too] {
+        let client = bed.client(lost);
+        assert_eq!(client.control("one").status, 403);
+        assert_eq!((client.configuration("one").status, client.beat("one")), (403, 403));
+    }
+    // From now on there is no other one, whoever asks.
+    assert_eq!(bed.client(&first).control("one").status, 200);
+    for client in [&bootstrap, &bed.client(&lost)] {
+        assert_eq!(client.register("one", &other).status, 500);
+        assert_eq!(client.register("one", "").status, 500);
+    }
+    let renewed = bed.registered(&bed.client(&again), "one");
+    let same = identity(bootstrap.register("one", &csr));
+    for mine in [&first, &again, &renewed, &same] {
+        assert_eq!(bed.client(mine).beat("one"), 200, "the same key, or renewed by it");
+    }
+    assert_eq!(bed.client(&lost).beat("one"), 403);
 }
 
 #[test]
@@ -208,4 +254,27 @@ fn a_missing_secret_fails_the_whole_configuration(start: Start) {
     until("it can't be sent", || client.configuration("one").status == 500);
     bed.write("w.yaml", &workload(true));
     until("it is sent", || client.configuration("one").status == 200);
+}
+
+fn a_server_that_is_to_end_answers_what_was_begun_and_takes_nothing_new(start: Start) {
+    let Some(mut bed) = start(&[]) else { return };
+    let one = bed.device("one");
+    let mut waiting = bed.connect(&one);
+    let mut begun = bed.connect(&one);
+    let body = r#"{"directive":"heartbeat","content":{"status":"up","version":"1"}}"#;
+    let head = format!(
+        "POST /api/flotta-management/v1/data/one/out HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n\
+         expect: 100-continue\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
+    let (half, rest) = body.split_at(20);
+    begun.write_all((head + half).as_bytes()).unwrap();
+    assert!(begun.read(&mut [0; 1024]).is_ok(), "it goes on with the body");
+    bed.terminate();
+    assert_eq!(read(&mut waiting), "", "it ends: nothing was said on it");
+    until("nothing new is taken", || TcpStream::connect(bed.address()).is_err());
+    begun.write_all(rest.as_bytes()).unwrap();
+    let answer = read(&mut begun);
+    assert!(answer.starts_with("HTTP/1.1 200 ") && answer.contains("connection: close"), "{answer}");
+    assert!(bed.ended().success());
 }

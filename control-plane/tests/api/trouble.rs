@@ -2,13 +2,26 @@
 
 use std::time::{Duration, Instant};
 
-use crate::bed::{Bed, Client};
+use crate::bed::{Answer, Bed, Client};
 
 fn linked() -> (Bed, Client) {
     let bed = Bed::start(&["--faults"]);
     bed.write("w.yaml", "kind: EdgeWorkload\nmetadata: {name: w}\nspec: {device: one}\n");
     let client = bed.client(&bed.device("one"));
     (bed, client)
+}
+
+/// What becomes of a call that the server stalls, once this is done.
+fn while_stalled(bed: &Bed, client: &Client, act: impl FnOnce()) -> Result<Answer, ureq::Error> {
+    std::thread::scope(|scope| {
+        let stalled = scope.spawn(|| client.get("/control/one/in"));
+        while bed.log().last().unwrap()["trouble"] != "stall" {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        assert!(!stalled.is_finished());
+        act();
+        stalled.join().unwrap()
+    })
 }
 
 #[test]
@@ -57,17 +70,13 @@ fn answers_go_wrong_in_every_way() {
 fn a_stall_lasts_until_it_is_cleared() {
     let (bed, client) = linked();
     bed.tell("fault stall");
-    std::thread::scope(|scope| {
-        let stalled = scope.spawn(|| client.get("/control/one/in"));
-        while bed.log().last().unwrap()["trouble"] != "stall" {
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        assert!(!stalled.is_finished());
-        let began = Instant::now();
+    let mut began = Instant::now();
+    let stalled = while_stalled(&bed, &client, || {
+        began = Instant::now();
         bed.tell("clear");
-        stalled.join().unwrap().unwrap_err();
-        assert!(began.elapsed() < Duration::from_secs(2), "before the client's own limit");
     });
+    stalled.unwrap_err();
+    assert!(began.elapsed() < Duration::from_secs(2), "before the client's own limit");
     assert_eq!(client.control("one").status, 200);
 }
 
@@ -75,15 +84,8 @@ fn a_stall_lasts_until_it_is_cleared() {
 fn a_hangup_resets_who_is_waiting() {
     let (bed, client) = linked();
     bed.tell("fault stall times=1");
-    std::thread::scope(|scope| {
-        let stalled = scope.spawn(|| client.get("/control/one/in"));
-        while bed.log().last().unwrap()["trouble"] != "stall" {
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        bed.tell("hangup");
-        let error = stalled.join().unwrap().unwrap_err().to_string();
-        assert!(error.contains("reset by peer"), "{error}");
-    });
+    let error = while_stalled(&bed, &client, || drop(bed.tell("hangup"))).unwrap_err().to_string();
+    assert!(error.contains("reset by peer"), "{error}");
     assert_eq!(client.control("one").status, 200);
 }
 

@@ -1,6 +1,6 @@
 //! What a receiver and the agent say to each other.
 
-use device_worker_ng::wire::own::frames::{self, Kind, Post};
+use device_worker_ng::wire::own::frames::{self, Post, ReportKind};
 
 pub(super) fn run(input: &[u8]) {
     let mut rest = input;
@@ -41,7 +41,7 @@ pub(super) fn run(input: &[u8]) {
         assert_eq!(frames::read_report_head(frames::report_head(report)), report);
     }
     if let Some(question) = input.first_chunk()
-        && let Ok(kind) = Kind::read(*question)
+        && let Ok(kind) = ReportKind::read(*question)
     {
         assert_eq!([kind as u8], *question);
     }

@@ -103,7 +103,7 @@ fn checked(directory: &Path, snapshot: &Snapshot) {
         Host { uid: 0, machine_id: "/nowhere".into(), config: "/nowhere".into(), run: "/nowhere".into() };
     let environment =
         [("EDGE_DEVICE_MANIFESTS".into(), directory.into()), ("EDGE_DEVICE_DEVICE_ID".into(), DEVICE.into())];
-    let Ok(Invocation::Check(settings, _)) = Settings::load(["--check".into()], environment, &host) else {
+    let Ok(Invocation::Check(settings, ..)) = Settings::load(["--check".into()], environment, &host) else {
         panic!("these settings are good");
     };
     let report = check::check(&settings, false);

@@ -25,7 +25,7 @@ pub(super) fn run(input: &[u8]) {
         InspectedPod,
         InspectedContainer,
         InspectedPodContainer,
-        State,
+        InspectedState,
         Refusal,
         ListedPodContainer,
         Volume
@@ -56,7 +56,7 @@ pub(super) fn run(input: &[u8]) {
 }
 
 fn session_text(input: &[u8]) {
-    let line = session::last_line(input);
+    let line = session::last_printed_line(input);
     assert!(line.chars().count() <= 200);
     assert!(!line.contains(char::is_control), "{line:?}");
 }

@@ -2,7 +2,7 @@
 
 use std::{ffi::OsString, fs, os::unix::ffi::OsStringExt};
 
-use device_worker_ng::settings::{Host, Invocation, Settings, Source};
+use device_worker_ng::settings::{Host, Invocation, SettingSource, Settings};
 
 use crate::{bundle, json, promise, scratch};
 
@@ -40,11 +40,14 @@ pub(super) fn run(input: &[u8]) {
         Ok(Invocation::Print(text)) => return assert!(!text.is_empty()),
         Ok(
             Invocation::Run(settings)
-            | Invocation::Check(settings, _)
+            | Invocation::Check(settings, ..)
             | Invocation::Register(settings)
-            | Invocation::Doctor(Ok(settings), _),
+            | Invocation::Doctor(Ok(settings), _)
+            | Invocation::Bundle(Ok(settings), ..),
         ) => settings,
-        Ok(Invocation::Doctor(Err(unusable), _)) => return promise::is_cause(&unusable.fault.to_string()),
+        Ok(Invocation::Doctor(Err(unusable), _) | Invocation::Bundle(Err(unusable), ..)) => {
+            return promise::is_cause(&unusable.fault.to_string());
+        }
         Ok(Invocation::Ask { words, fault, .. }) => {
             assert!(!words.is_empty(), "nothing is asked");
             return fault.iter().for_each(|fault| promise::is_cause(&fault.to_string()));
@@ -56,7 +59,7 @@ pub(super) fn run(input: &[u8]) {
     for setting in &settings.listing {
         // these two come from the environment's own variables, too
         let is_other = ["KUBECONFIG", "XDG_RUNTIME_DIR"].contains(&setting.key) && setting.value != "none";
-        if setting.source != Source::Default || is_other {
+        if setting.source != SettingSource::Default || is_other {
             let text = serde_json::Value::from(setting.value.as_str()).to_string();
             written += &format!("{}: {}\n", setting.key, json::in_ascii(&text));
         }
@@ -64,7 +67,7 @@ pub(super) fn run(input: &[u8]) {
     fs::write(&config, written).expect("ours");
     let arguments = ["--check".into(), "--config".into(), config.into()];
     let again = match Settings::load(arguments, [], &host) {
-        Ok(Invocation::Check(again, _)) => again,
+        Ok(Invocation::Check(again, ..)) => again,
         Err(error) if error.to_string().starts_with("neither MANIFESTS nor SERVER") => return,
         other => panic!("what is in force is not read again: {other:?}"),
     };
@@ -74,7 +77,7 @@ pub(super) fn run(input: &[u8]) {
 /// All but what the environment says that is no setting.
 fn parts(settings: &Settings) -> Settings {
     let mut parts = settings.clone();
-    parts.kubernetes_service = None;
+    parts.in_cluster_server = None;
     parts.listing.clear();
     parts
 }

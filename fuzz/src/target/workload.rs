@@ -15,11 +15,11 @@ use device_worker_ng::{
     },
     io::podman::fuzzing::write_volumes,
     wire::{
-        kubernetes, names,
+        dns_names, kubernetes,
         own::fallback,
         podman::{
-            libpod::{self, Agent, Facts, Image, Plan},
-            pod,
+            libpod::{self, Agent, Image, Plan, Surroundings},
+            limits::Limits,
         },
     },
 };
@@ -42,16 +42,17 @@ fn engines(workload: &Workload) {
         let agent = Agent {
             owner: "owner",
             device_id: "demo",
-            limits: &pod::Limits::default(),
-            trees: Some("/volumes"),
+            limits: &Limits::default(),
+            trees_dir: Some("/volumes"),
         };
-        let plan = Plan::new(workload, agent, Facts::default()).unwrap_or_else(|error| panic!("{error}"));
+        let plan =
+            Plan::new(workload, agent, Surroundings::default()).unwrap_or_else(|error| panic!("{error}"));
         let pod = serde_json::to_string(&plan.pod(Some(1000))).expect("JSON");
         assert!(pod.contains(workload.id.as_str()));
         let image = Image { user: "1".into() };
         for step in plan.steps() {
             let place = |name: &str| format!("/place/{name}");
-            let made = plan.container(step, Facts::default(), &image, &place);
+            let made = plan.container(step, Surroundings::default(), &image, &place);
             let made = made.unwrap_or_else(|error| panic!("{error}"));
             assert!(made.parts.iter().all(|part| is_below(&part.path)), "a part leads out of its volume");
         }
@@ -64,12 +65,12 @@ fn engines(workload: &Workload) {
     let mut seen = BTreeSet::new();
     for companion in &companions {
         assert!(companion.name.starts_with(&format!("{}.", workload.name())), "{}", companion.name);
-        assert!(names::is_dns_subdomain(&companion.name), "a cluster refuses '{}'", companion.name);
+        assert!(dns_names::is_dns_subdomain(&companion.name), "a cluster refuses '{}'", companion.name);
         assert!(seen.insert((companion.plural, &companion.name)), "'{}' stands twice", companion.name);
         assert!(kubernetes::is_ours(&companion.object, "owner"));
     }
-    let beside = kubernetes::read(&deployment).beside;
-    assert_eq!(kubernetes::former(workload, &beside), [""; 0], "what is needed would be removed");
+    let companions = kubernetes::read(&deployment).companions;
+    assert_eq!(kubernetes::former(workload, &companions), [""; 0], "what is needed would be removed");
 }
 
 /// What is written stays where it belongs.

@@ -1,6 +1,7 @@
 //! Conditions and metrics by their outcome.
 
 use super::*;
+use crate::agent::model::lasting::LastingState;
 
 const NOW: Duration = Duration::from_secs(1000);
 
@@ -14,6 +15,7 @@ fn profile(name: &str, conditions: &[(&str, &str)]) -> Profile {
         .map(|(name, expression)| workload::Condition {
             name: (*name).to_owned(),
             expression: (*expression).to_owned(),
+            ..workload::Condition::default()
         })
         .collect();
     Profile { name: name.to_owned(), conditions }
@@ -131,10 +133,10 @@ fn a_metric_that_nothing_mentions_yet_keeps_its_value() {
 #[test]
 fn strangers_are_bounded_and_take_no_place_from_what_is_mentioned() {
     let mut table = defined(&[("high", "x > 40")]);
-    for n in 0..2 * MAX_METRICS {
+    for n in 0..2 * MAX_NAMES {
         table.post(NOW, &[(&format!("m{n}"), Some(1.0))]);
     }
-    assert_eq!(table.metrics.len(), MAX_METRICS + 1);
+    assert_eq!(table.metrics.len(), MAX_NAMES + 1);
     assert_eq!(table.post(NOW, &[("x", Some(50.0))]), ["high"]);
     table.post(NOW, &[("m0", None), ("late", Some(1.0))]);
     assert!(table.metrics.contains_key("late"), "an unset name makes room");
@@ -214,4 +216,101 @@ fn what_cannot_be_used_is_told_and_the_others_live() {
         })
         .collect();
     assert_eq!(shown, ["p/bad -", "p/good x > 1", "q/good x == nil"]);
+}
+
+/// True after `hold` seconds of `expression`, until `until`.
+fn lasting(hold: u64, until: Option<&str>) -> Profile {
+    let condition = workload::Condition {
+        name: "hot".into(),
+        expression: "x > 60".into(),
+        hold: Duration::from_secs(hold),
+        until: until.map(Into::into),
+    };
+    Profile { name: "p".into(), conditions: vec![condition] }
+}
+
+fn lasts(hold: u64, until: Option<&str>) -> Conditions {
+    let mut table = Conditions::new(None);
+    assert_eq!(table.define(&[lasting(hold, until)], NOW), []);
+    table
+}
+
+#[test]
+fn a_condition_with_an_end_of_its_own_stays_true_until_that_comes() {
+    let mut table = lasts(0, Some("x < 40"));
+    let mut posts = |x: Option<f64>| {
+        table.post(NOW, &[("x", x)]);
+        table.says("hot")
+    };
+    let values = [Some(50.0), Some(61.0), Some(50.0), Some(40.0), None, Some(39.0), Some(50.0), Some(61.0)];
+    assert_eq!(values.map(&mut posts), [false, true, true, true, true, false, false, true]);
+}
+
+#[test]
+fn where_both_are_true_it_is_not() {
+    let mut table = lasts(0, Some("y == 1"));
+    table.post(NOW, &[("x", Some(61.0)), ("y", Some(1.0))]);
+    assert!(!table.says("hot"));
+    assert_eq!(table.post(NOW, &[("y", Some(0.0))]), ["hot"]);
+    assert_eq!(table.post(NOW, &[("y", Some(1.0))]), ["hot"]);
+    assert!(!table.says("hot"));
+}
+
+#[test]
+fn an_expression_has_to_be_true_for_as_long_as_it_says_without_a_break() {
+    let mut table = lasts(30, None);
+    table.post(NOW, &[("x", Some(61.0))]);
+    assert_eq!((table.next_expiry(), table.says("hot")), (Wake::At(after(30)), false));
+    table.post(after(20), &[("x", Some(70.0))]);
+    assert_eq!(table.next_expiry(), Wake::At(after(30)), "it is true all the time");
+    table.post(after(29), &[("x", Some(60.0))]);
+    assert_eq!(table.next_expiry(), Wake::Never);
+    table.post(after(29), &[("x", Some(61.0))]);
+    assert_eq!(table.expired(after(59) - Duration::from_nanos(1)), 0);
+    assert_eq!((table.expired(after(59)), table.says("hot"), table.next_expiry()), (1, true, Wake::Never));
+    assert_eq!(table.post(after(59), &[("x", Some(60.0))]), ["hot"], "it ends at once");
+}
+
+#[test]
+fn what_is_remembered_outlives_a_restart_and_another_definition_but_no_other_words() {
+    let mut table = lasts(30, Some("x < 40"));
+    table.post(after(5), &[("x", Some(61.0))]);
+    let held = table.lasting_news().expect("it began");
+    assert!(table.lasting_news().is_none());
+    let resumed = |held: &[LastingState], profile: Profile, at: Duration| {
+        let mut table = Conditions::new(None);
+        table.recall(held.to_vec());
+        table.set(&[Sample { name: "x".into(), value: Some(61.0) }], after(5), &mut Vec::new());
+        table.define(&[profile], at);
+        table
+    };
+    let again = resumed(&held, lasting(30, Some("x < 40")), after(20));
+    assert_eq!((again.next_expiry(), again.says("hot")), (Wake::At(after(35)), false));
+    assert!(resumed(&held, lasting(30, Some("x < 40")), after(35)).says("hot"));
+    assert_eq!(resumed(&held, lasting(31, Some("x < 40")), after(20)).next_expiry(), Wake::At(after(51)));
+    table.expired(after(35));
+    table.post(after(36), &[("x", Some(50.0))]);
+    let held = table.lasting_news().expect("it is true");
+    let mut again = Conditions::new(None);
+    again.recall(held);
+    again.define(&[lasting(30, Some("x < 40"))], after(40));
+    assert!(again.says("hot"));
+    table.define(&[lasting(30, Some("x < 40")), profile("q", &[("new", "x > 1")])], after(41));
+    assert!(table.says("hot"));
+    table.define(&[], after(42));
+    table.forget_unasked();
+    table.define(&[lasting(30, Some("x < 40"))], after(43));
+    assert!(!table.says("hot"));
+}
+
+#[test]
+fn an_end_that_cannot_be_read_is_told_and_the_condition_is_never_true() {
+    let mut table = Conditions::new(None);
+    let errors = table.define(&[lasting(0, Some("x <"))], NOW);
+    assert!(
+        errors[0].to_string().contains("'hot' of the profile 'p': column 4: expected a number"),
+        "{errors:?}"
+    );
+    table.post(NOW, &[("x", Some(61.0))]);
+    assert!(!table.says("hot"));
 }

@@ -1,15 +1,15 @@
 //! What the agent makes of the edge API's answers, and what it has to say to it.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
-use super::{heartbeat::Reporter, link::Link};
+use super::{
+    heartbeat::{Reporter, ToldStatus},
+    link::Link,
+};
 use crate::agent::{
     context::{Context, Turn},
-    deployments::Deployments,
     model::{
-        call::{
-            Answer, Call, CallFailure, CallKind, Heartbeat, Remembered, ServerConfiguration, WorkloadStatus,
-        },
+        call::{Answer, Call, CallFailure, CallKind, Heartbeat, Remembered, ServerConfiguration},
         event::Action,
         notice::{Notice, Problem, Reason},
         random::Random,
@@ -17,8 +17,7 @@ use crate::agent::{
         time::{Now, Wake},
         workload::Desired,
     },
-    reconcile::Workloads,
-    sources::{Source, Sources},
+    sources::Sources,
 };
 
 /// The edge API, as the agent sees it.
@@ -31,31 +30,9 @@ pub(in crate::agent) struct Conversation {
     /// When it was last heard, by this process.
     pub(in crate::agent) configured: Option<Duration>,
     /// Whether the device was degraded, and how its workloads were, by the last heartbeat.
-    said: Option<Said>,
+    said: Option<ToldStatus>,
     /// The agent's revision when that was last compared.
     compared: u64,
-}
-
-/// Whether the device is degraded, and how each workload of the server's is.
-pub(in crate::agent) type Said = (bool, Vec<(String, WorkloadStatus)>);
-
-/// What is said of the server's workloads by a device that is degraded or not.
-pub(in crate::agent) fn said(
-    degraded: bool,
-    sources: &Sources,
-    workloads: &Workloads,
-    deployments: &Deployments,
-) -> Said {
-    let names = sources.server.iter().flat_map(Source::names);
-    let status = |(name, readable): (&Arc<str>, bool)| {
-        let status = match (deployments.status(name), workloads.get(name)) {
-            (Some(status), _) if readable => status,
-            (_, Some(tracked)) if readable => tracked.status(),
-            _ => WorkloadStatus::Crashed,
-        };
-        (name.to_string(), status)
-    };
-    (degraded, names.map(status).collect())
 }
 
 impl Conversation {
@@ -65,8 +42,8 @@ impl Conversation {
     }
 
     /// A person has to do something before the device gets a certificate.
-    pub(in crate::agent) fn is_stuck(&self) -> bool {
-        self.link.is_stuck()
+    pub(in crate::agent) fn needs_a_person(&self) -> bool {
+        self.link.needs_a_person()
     }
 }
 
@@ -199,7 +176,7 @@ impl Conversation {
     }
 
     /// Brings the next heartbeat forward when it has something else to say than the last.
-    pub(in crate::agent) fn compare(&mut self, said: &Said, now: Duration, random: &mut Random) {
+    pub(in crate::agent) fn compare(&mut self, said: &ToldStatus, now: Duration, random: &mut Random) {
         if self.said.as_ref() != Some(said) {
             self.link.hurry(now, random);
         }
@@ -214,7 +191,7 @@ impl Conversation {
     pub(in crate::agent) fn call(
         &mut self,
         due: Vec<CallKind>,
-        mut said: Option<Said>,
+        mut said: Option<ToldStatus>,
         now: Duration,
         context: &mut Context,
     ) -> Wake {
@@ -232,7 +209,7 @@ impl Conversation {
         self.link.wake()
     }
 
-    fn heartbeat(&mut self, (degraded, workloads): Said, now: Duration) -> Heartbeat {
+    fn heartbeat(&mut self, (degraded, workloads): ToldStatus, now: Duration) -> Heartbeat {
         self.said = Some((degraded, workloads.clone()));
         let configuration = self.configuration.as_ref();
         let version = configuration.map(|it| it.version.clone()).unwrap_or_default();

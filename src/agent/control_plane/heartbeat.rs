@@ -4,11 +4,16 @@
 //! agent ends before it, the same event comes twice: the server's recorder counts equal ones together. Of events
 //! that the server refuses two heartbeats for, nothing remains but their number: the next ones are to get through.
 
-use std::{collections::VecDeque, time::Duration};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
-use crate::agent::model::{
-    call::{CallFailure, Hardware, Unheard},
-    notice::{Notice, Reason, Severity},
+use crate::agent::{
+    deployments::Deployments,
+    model::{
+        call::{CallFailure, HardwareScope, Unheard, WorkloadStatus},
+        notice::{Notice, Reason, Severity},
+    },
+    reconcile::Workloads,
+    sources::{Source, Sources},
 };
 
 /// Events that wait for the server; the oldest goes when there is one more.
@@ -23,13 +28,35 @@ const BETWEEN_EQUALS: Duration = Duration::from_secs(300);
 /// Between two looks at the hardware: it hardly ever changes, and looking costs.
 const HARDWARE_PERIOD: Duration = Duration::from_secs(3600);
 
+/// Whether the device is degraded, and how each workload of the server's is.
+pub(in crate::agent) type ToldStatus = (bool, Vec<(String, WorkloadStatus)>);
+
+/// What is said of the server's workloads by a device that is degraded or not.
+pub(in crate::agent) fn told_status(
+    degraded: bool,
+    sources: &Sources,
+    workloads: &Workloads,
+    deployments: &Deployments,
+) -> ToldStatus {
+    let names = sources.server.iter().flat_map(Source::names);
+    let status = |(name, readable): (&Arc<str>, bool)| {
+        let status = match (deployments.status(name), workloads.get(name)) {
+            (Some(status), _) if readable => status,
+            (_, Some(tracked)) if readable => tracked.status(),
+            _ => WorkloadStatus::Crashed,
+        };
+        (name.to_string(), status)
+    };
+    (degraded, names.map(status).collect())
+}
+
 /// Events until they have arrived, and what the server was told of the hardware.
 #[derive(Debug, Default)]
 pub(in crate::agent) struct Reporter {
     waiting: Unheard,
     /// Part of the heartbeat under way.
     sent: Unheard,
-    sent_hardware: Hardware,
+    sent_hardware: HardwareScope,
     /// `waiting` and `sent` together are others than the last [`Self::unkept`] said.
     changed: bool,
     /// Heartbeats with events that were refused, since the last that arrived.
@@ -87,12 +114,16 @@ impl Reporter {
     }
 
     /// Hands over what waits, for a heartbeat: it must be told how that ends, before it is asked again.
-    pub(in crate::agent) fn take(&mut self, wanted: Hardware, now: Duration) -> (Vec<Notice>, Hardware) {
+    pub(in crate::agent) fn take(
+        &mut self,
+        wanted: HardwareScope,
+        now: Duration,
+    ) -> (Vec<Notice>, HardwareScope) {
         let hardware = match (wanted, self.hardware_at) {
-            (Hardware::Left, _) => Hardware::Left,
-            (_, None) => Hardware::Full,
+            (HardwareScope::Omit, _) => HardwareScope::Omit,
+            (_, None) => HardwareScope::Full,
             (scope, Some(at)) if now >= at.saturating_add(HARDWARE_PERIOD) => scope,
-            _ => Hardware::Left,
+            _ => HardwareScope::Omit,
         };
         self.sent_hardware = hardware;
         self.choose(now);
@@ -115,7 +146,7 @@ impl Reporter {
         self.told.extend(sent.events.into_iter().map(|event| (event.message, now)));
         self.told.drain(..self.told.len().saturating_sub(MOST_EVENTS));
         self.refused = 0;
-        if self.sent_hardware != Hardware::Left {
+        if self.sent_hardware != HardwareScope::Omit {
             self.hardware_at = Some(now);
         }
     }

@@ -21,44 +21,38 @@
 //! renewed when two thirds of its time have passed by either clock, and if the wall clock makes no sense, the
 //! server's 401 tells what it would have told.
 
-mod attempt;
+mod call_pace;
 mod linked;
 mod troubles;
 
-use std::{
-    collections::BTreeMap,
-    time::{Duration, SystemTime},
-};
+use std::time::{Duration, SystemTime};
 
 use crate::agent::model::{
-    call::{Answer, CallFailure, CallKind, Remembered},
+    call::{Answer, CallFailure, CallKind, LONGEST_PERIOD, PERIOD, Remembered},
+    few::Few,
     notice::{Notice, Reason},
     random::Random,
     time::{Now, Wake},
 };
-use attempt::{Attempt, FIRST_WAIT};
-use linked::{BETWEEN_RENEWALS, Linked};
+use call_pace::{CallPace, FIRST_WAIT};
+use linked::{Linked, earliest_renewal};
 use troubles::Troubles;
 
-/// The period where no configuration was heard yet.
-const PERIOD: Duration = Duration::from_secs(60);
 /// A shorter one would be an attack on both sides.
 const SHORTEST_PERIOD: Duration = Duration::from_secs(1);
-/// With a longer one the device could not be called back.
-const LONGEST_PERIOD: Duration = Duration::from_secs(86_400);
 /// After a step that went well, the next one comes within this.
 const SOON: Duration = Duration::from_secs(1);
 /// Registrations answered by 404, until the device asks to be let in again: its request may be lost.
-const PATIENCE: u32 = 10;
+const NOT_FOUND_TRIES: u32 = 10;
 
 /// The link, and the calls under way.
 #[derive(Debug)]
 pub(in crate::agent) struct Link {
-    state: State,
+    state: LinkState,
     /// Counts the changes of state: the answer to a call of an earlier state says nothing about this one.
     epoch: u32,
     /// With the epoch that each was made in.
-    under_way: BTreeMap<CallKind, u32>,
+    under_way: Few<CallKind, u32>,
     pub(in crate::agent) troubles: Troubles,
     /// Between two calls of a kind, while linked.
     period: Duration,
@@ -73,18 +67,18 @@ pub(in crate::agent) struct Link {
 }
 
 #[derive(Debug)]
-enum State {
+enum LinkState {
     /// The device asks to be let in.
-    Enrolling(Attempt),
+    Enrolling(CallPace),
     /// The device asks for a certificate.
     Registering {
-        attempt: Attempt,
+        attempt: CallPace,
         /// How many more times 404 means that it is not approved yet.
-        patience: u32,
+        tries_left: u32,
         /// The device was registered before: why it isn't any more is asked first.
         was_linked: bool,
         /// When that is asked.
-        control: Attempt,
+        control: CallPace,
     },
     /// The device has a certificate that should do.
     Linked(Linked),
@@ -92,10 +86,10 @@ enum State {
     Disconnected,
 }
 
-impl State {
+impl LinkState {
     /// With the certificate that the device has.
-    fn register_again(attempt: Attempt) -> Self {
-        Self::Registering { attempt, patience: 1, was_linked: true, control: Attempt::NEVER }
+    fn register_again(attempt: CallPace) -> Self {
+        Self::Registering { attempt, tries_left: 1, was_linked: true, control: CallPace::NEVER }
     }
 }
 
@@ -103,24 +97,24 @@ impl Link {
     /// The link as an earlier process left it. Nothing is said before a random part of the period is over.
     pub(in crate::agent) fn start(remembered: &Remembered, now: Now, random: &mut Random) -> Self {
         let period = remembered.configuration.as_ref().map_or(PERIOD, |it| bounded(it.period));
-        let first = Attempt::within(FIRST_WAIT, now.up, random);
+        let first = CallPace::within(FIRST_WAIT, now.up, random);
         let state = match remembered.certificate {
-            _ if remembered.disconnected => State::Disconnected,
-            None => State::Enrolling(first),
+            _ if remembered.disconnected => LinkState::Disconnected,
+            None => LinkState::Enrolling(first),
             // With a clock that is behind it doesn't look ended: a 401 will tell.
-            Some((_, until)) if now.utc >= until => State::register_again(first),
+            Some((_, until)) if now.utc >= until => LinkState::register_again(first),
             Some((since, until)) => {
                 let spread = period.min(PERIOD);
                 let mut linked = Linked::new(spread, spread, now.up, random);
                 let passed = now.utc.duration_since(since).unwrap_or_default();
                 linked.renew(since, until, passed, now.up, random);
-                State::Linked(linked)
+                LinkState::Linked(linked)
             }
         };
         Self {
             state,
             epoch: 0,
-            under_way: BTreeMap::new(),
+            under_way: Few::default(),
             troubles: Troubles::default(),
             period,
             vain: 0,
@@ -135,48 +129,48 @@ impl Link {
         let is_unheard =
             |(kind, at): &(CallKind, Wake)| *at != Wake::Never && self.troubles.is_unheard(*kind);
         match self.state {
-            State::Disconnected => self.word(),
+            LinkState::Disconnected => self.word(),
             _ if self.attempts().iter().any(is_unheard) => "unreachable",
-            State::Linked(_) if self.heard.is_none() => "connecting",
+            LinkState::Linked(_) if self.heard.is_none() => "connecting",
             _ => self.word(),
         }
     }
 
     pub(in crate::agent) fn word(&self) -> &'static str {
         match self.state {
-            State::Enrolling(_) => "enrolling",
-            State::Registering { .. } => "registering",
-            State::Linked(_) => "linked",
-            State::Disconnected => "disconnected",
+            LinkState::Enrolling(_) => "enrolling",
+            LinkState::Registering { .. } => "registering",
+            LinkState::Linked(_) => "linked",
+            LinkState::Disconnected => "disconnected",
         }
     }
 
     /// Whether the device still talks to the server.
     pub(in crate::agent) fn talks(&self) -> bool {
-        !matches!(self.state, State::Disconnected)
+        !matches!(self.state, LinkState::Disconnected)
     }
 
     /// The device gets no certificate, and that doesn't look like passing by itself.
-    pub(in crate::agent) fn is_stuck(&self) -> bool {
-        self.troubles.is_stuck()
+    pub(in crate::agent) fn needs_a_person(&self) -> bool {
+        self.troubles.needs_a_person()
     }
 
     /// How often to call from now on.
     pub(in crate::agent) fn set_period(&mut self, period: Duration, now: Duration, random: &mut Random) {
         let period = bounded(period);
         if std::mem::replace(&mut self.period, period) != period
-            && let State::Linked(linked) = &mut self.state
+            && let LinkState::Linked(linked) = &mut self.state
         {
             for attempt in [&mut linked.heartbeat, &mut linked.configuration, &mut linked.control] {
-                attempt.sooner(period, now, random);
+                attempt.period_shortened(period, now, random);
             }
         }
     }
 
     /// The calls to make now. They are taken for made.
     pub(in crate::agent) fn due(&mut self, now: Now) -> Vec<CallKind> {
-        if let State::Linked(linked) = &mut self.state
-            && self.certified.is_none_or(|at| now.up >= at + BETWEEN_RENEWALS)
+        if let LinkState::Linked(linked) = &mut self.state
+            && self.certified.is_none_or(|at| now.up >= earliest_renewal(at))
             && linked.renewal_utc.take_if(|at| *at <= now.utc).is_some()
         {
             linked.renewal.at = linked.renewal.at.earlier(Wake::At(now.up));
@@ -186,7 +180,7 @@ impl Link {
             if matches!(wake, Wake::At(at) if at <= now.up) && !self.under_way.contains_key(&kind) {
                 self.under_way.insert(kind, self.epoch);
                 due.push(kind);
-                if let (CallKind::Heartbeat, State::Linked(linked)) = (kind, &mut self.state) {
+                if let (CallKind::Heartbeat, LinkState::Linked(linked)) = (kind, &mut self.state) {
                     linked.sends_heartbeat(now.up, self.period);
                 }
             }
@@ -196,7 +190,7 @@ impl Link {
 
     /// There is something that the server should know soon.
     pub(in crate::agent) fn hurry(&mut self, now: Duration, random: &mut Random) {
-        if let State::Linked(linked) = &mut self.state {
+        if let LinkState::Linked(linked) = &mut self.state {
             linked.hurry(now, random);
         }
     }
@@ -210,12 +204,12 @@ impl Link {
     fn attempts(&self) -> [(CallKind, Wake); 4] {
         let mut attempts = [(CallKind::Enrol, Wake::Never); 4];
         match &self.state {
-            State::Enrolling(attempt) => attempts[0] = (CallKind::Enrol, attempt.at),
-            State::Registering { control, .. } if control.at != Wake::Never => {
+            LinkState::Enrolling(attempt) => attempts[0] = (CallKind::Enrol, attempt.at),
+            LinkState::Registering { control, .. } if control.at != Wake::Never => {
                 attempts[0] = (CallKind::Control, control.at);
             }
-            State::Registering { attempt, .. } => attempts[0] = (CallKind::Register, attempt.at),
-            State::Linked(linked) => {
+            LinkState::Registering { attempt, .. } => attempts[0] = (CallKind::Register, attempt.at),
+            LinkState::Linked(linked) => {
                 attempts = [
                     (CallKind::Heartbeat, linked.heartbeat.at),
                     (CallKind::Configuration, linked.configuration.at),
@@ -223,7 +217,7 @@ impl Link {
                     (CallKind::Register, linked.renewal.at),
                 ];
             }
-            State::Disconnected => {}
+            LinkState::Disconnected => {}
         }
         attempts
     }
@@ -250,7 +244,7 @@ impl Link {
             Ok(Answer::Registered { expires }) => Some(self.registered(*expires, now, random)),
             _ if epoch != Some(self.epoch) => None,
             Ok(_) => {
-                self.good(kind, now.up, random);
+                self.succeeded(kind, now.up, random);
                 None
             }
             Err(failure) => self.failed(kind, failure, now.up, random),
@@ -258,22 +252,24 @@ impl Link {
         notices
     }
 
-    fn good(&mut self, kind: CallKind, now: Duration, random: &mut Random) {
+    fn succeeded(&mut self, kind: CallKind, now: Duration, random: &mut Random) {
         match &mut self.state {
-            State::Enrolling(attempt) if kind == CallKind::Enrol => {
+            LinkState::Enrolling(attempt) if kind == CallKind::Enrol => {
                 let attempt = *attempt;
                 self.enrolled(attempt, now, random);
             }
             // it is known after all
-            State::Registering { control, patience, .. } => (*control, *patience) = (Attempt::NEVER, 1),
-            State::Linked(linked) => {
+            LinkState::Registering { control, tries_left, .. } => {
+                (*control, *tries_left) = (CallPace::NEVER, 1)
+            }
+            LinkState::Linked(linked) => {
                 linked.unknown = 0;
                 if kind != CallKind::Heartbeat {
                     (linked.unauthorized, linked.proven, self.vain) = (0, true, 0);
                 }
                 let Some(attempt) = linked.attempt(kind) else { return };
                 let was_away = attempt.has_failed();
-                attempt.good(self.period, now, random);
+                attempt.succeeded(self.period, now, random);
                 if was_away {
                     let others = [&mut linked.heartbeat, &mut linked.configuration, &mut linked.control];
                     others.into_iter().for_each(|it| it.is_back(self.period, now, random));
@@ -295,79 +291,84 @@ impl Link {
             _ => 0,
         };
         match &mut self.state {
-            State::Enrolling(attempt) => attempt.failed(FIRST_WAIT, failure, now, random),
-            State::Registering { attempt, control, .. } if kind == CallKind::Control => {
+            LinkState::Enrolling(attempt) => attempt.failed(FIRST_WAIT, failure, now, random),
+            LinkState::Registering { attempt, control, .. } if kind == CallKind::Control => {
                 let attempt = *attempt;
                 match failure {
                     CallFailure::Refused { .. } => self.enrol_again(attempt),
                     _ => control.failed(FIRST_WAIT, failure, now, random),
                 }
             }
-            State::Registering { attempt, patience, was_linked, control } => {
+            LinkState::Registering { attempt, tries_left, was_linked, control } => {
                 attempt.failed(FIRST_WAIT, failure, now, random);
                 match status {
-                    404 => *patience = patience.saturating_sub(1),
+                    404 => *tries_left = tries_left.saturating_sub(1),
                     // The server has registered this device, and wants a certificate that this side never got:
                     // a person has to delete it there, and then it must ask to be let in again.
-                    500 => *patience = 1,
-                    _ if matches!(failure, CallFailure::Taken(_)) => *patience = 1,
+                    500 => *tries_left = 1,
+                    _ if matches!(failure, CallFailure::Taken(_)) => *tries_left = 1,
                     _ => {}
                 }
-                if *patience == 0 && *was_linked {
-                    *control = Attempt::within(SOON, now, random);
-                } else if *patience == 0 {
+                if *tries_left == 0 && *was_linked {
+                    *control = CallPace::within(SOON, now, random);
+                } else if *tries_left == 0 {
                     let attempt = *attempt;
                     self.enrol_again(attempt);
                 }
             }
-            State::Linked(linked) => {
+            LinkState::Linked(linked) => {
                 let first = if kind == CallKind::Register { FIRST_WAIT } else { self.period };
                 let attempt = linked.attempt(kind)?;
                 attempt.failed(first, failure, now, random);
                 if kind == CallKind::Register {
-                    attempt.not_before(now + BETWEEN_RENEWALS);
+                    attempt.not_before(earliest_renewal(now));
                 }
-                linked.unauthorized += u32::from(matches!(status, 401 | 403));
+                linked.unauthorized += u32::from(status == 401);
                 linked.unknown += u32::from(status == 404);
                 if linked.unauthorized >= 2 {
                     return Some(self.unauthorized(now, random));
                 }
                 if status == 404 && kind != CallKind::Control {
-                    linked.control.at = linked.control.at.earlier(Attempt::within(SOON, now, random).at);
+                    linked.control.at = linked.control.at.earlier(CallPace::within(SOON, now, random).at);
                 } else if status == 404 && linked.unknown >= 2 {
                     return Some(self.forgotten(now, random));
                 }
             }
-            State::Disconnected => {}
+            LinkState::Disconnected => {}
         }
         None
     }
 
-    fn enter(&mut self, state: State) {
+    fn enter(&mut self, state: LinkState) {
         self.state = state;
         self.epoch = self.epoch.wrapping_add(1);
     }
 
     /// Enrolling → Registering: the request is stored, or the device exists. Registering tells which.
-    fn enrolled(&mut self, mut attempt: Attempt, now: Duration, random: &mut Random) {
-        attempt.at = Attempt::within(SOON, now, random).at;
-        let control = Attempt::NEVER;
-        self.enter(State::Registering { attempt, patience: PATIENCE, was_linked: false, control });
+    fn enrolled(&mut self, mut attempt: CallPace, now: Duration, random: &mut Random) {
+        attempt.at = CallPace::within(SOON, now, random).at;
+        let control = CallPace::NEVER;
+        self.enter(LinkState::Registering {
+            attempt,
+            tries_left: NOT_FOUND_TRIES,
+            was_linked: false,
+            control,
+        });
     }
 
     /// Registering → Enrolling, at the pace that the registrations had.
-    fn enrol_again(&mut self, attempt: Attempt) {
-        self.enter(State::Enrolling(attempt));
+    fn enrol_again(&mut self, attempt: CallPace) {
+        self.enter(LinkState::Enrolling(attempt));
     }
 
     /// Any state → Linked; in Linked this was the renewal.
     fn registered(&mut self, expires: SystemTime, now: Now, random: &mut Random) -> Notice {
-        let is_renewal = matches!(self.state, State::Linked(_));
+        let is_renewal = matches!(self.state, LinkState::Linked(_));
         if !is_renewal {
-            self.enter(State::Linked(Linked::new(SOON, self.period.min(PERIOD), now.up, random)));
+            self.enter(LinkState::Linked(Linked::new(SOON, self.period.min(PERIOD), now.up, random)));
         }
         (self.certified, self.expires) = (Some(now.up), Some(expires));
-        if let State::Linked(linked) = &mut self.state {
+        if let LinkState::Linked(linked) = &mut self.state {
             linked.unauthorized = 0;
             linked.renew(now.utc, expires, Duration::ZERO, now.up, random);
         }
@@ -379,8 +380,8 @@ impl Link {
     /// Linked → Registering, with the present certificate.
     fn unauthorized(&mut self, now: Duration, random: &mut Random) -> Notice {
         let mut attempt = self.after_link(now, random);
-        attempt.not_before(self.certified.map_or(now, |at| at + BETWEEN_RENEWALS));
-        self.enter(State::register_again(attempt));
+        attempt.not_before(self.certified.map_or(now, earliest_renewal));
+        self.enter(LinkState::register_again(attempt));
         let message = "the server doesn't accept the device's certificate; the device registers again";
         Notice::warning(Reason::Unauthorized, message)
     }
@@ -388,24 +389,24 @@ impl Link {
     /// Linked → Enrolling.
     fn forgotten(&mut self, now: Duration, random: &mut Random) -> Notice {
         let attempt = self.after_link(now, random);
-        self.enter(State::Enrolling(attempt));
+        self.enter(LinkState::Enrolling(attempt));
         let message = "the server doesn't know this device any more; what it runs stays, and it asks to be let \
                        in again";
         Notice::warning(Reason::DeviceUnknown, message)
     }
 
     /// A link that brought nothing makes the next one slower.
-    fn after_link(&mut self, now: Duration, random: &mut Random) -> Attempt {
-        if matches!(&self.state, State::Linked(linked) if !linked.proven) {
+    fn after_link(&mut self, now: Duration, random: &mut Random) -> CallPace {
+        if matches!(&self.state, LinkState::Linked(linked) if !linked.proven) {
             self.vain = self.vain.saturating_add(1);
         }
-        Attempt::after(self.vain, FIRST_WAIT, now, random)
+        CallPace::after(self.vain, FIRST_WAIT, now, random)
     }
 
     /// Any state → Disconnected.
     fn disconnected(&mut self) -> Notice {
         self.troubles = Troubles::default(); // nothing is tried again
-        self.enter(State::Disconnected);
+        self.enter(LinkState::Disconnected);
         Notice::warning(Reason::Disconnected, "the server unregistered this device; its workloads go")
     }
 }

@@ -15,7 +15,7 @@ use crate::agent::{
 };
 
 /// Per cent of the whole processor: who uses less is not the one that others wait for.
-const CULPRIT: u128 = 50;
+const MIN_CPU_PERCENT: u128 = 50;
 
 /// What is known of it.
 #[derive(Debug, Default)]
@@ -46,7 +46,7 @@ impl Busy {
     }
 
     /// The outcome of an order. Gives it back if it was none of these.
-    pub(super) fn clocked(
+    pub(super) fn take_processor_use(
         &mut self,
         ticket: Ticket,
         result: Result<Fact, Failure>,
@@ -61,7 +61,7 @@ impl Busy {
             if let Some((_, before, since)) = known.map(|place| self.before.swap_remove(place)) {
                 let time = turn.now.up.saturating_sub(since);
                 let share = u128::from(used.saturating_sub(before)) * 100 / time.as_micros().max(1);
-                if share >= CULPRIT && self.most.as_ref().is_none_or(|(most, ..)| share > *most) {
+                if share >= MIN_CPU_PERCENT && self.most.as_ref().is_none_or(|(most, ..)| share > *most) {
                     self.most = Some((share, id.clone(), time));
                 }
             }

@@ -8,7 +8,8 @@ use pest::{
 
 use super::{
     error::ExpressionError,
-    tree::{MetricIndex, Node, Operand, Operator},
+    hardware,
+    tree::{MetricIndex, NIL, Node, Operand, Operator},
 };
 use grammar::{Grammar, Rule};
 
@@ -134,9 +135,9 @@ impl Compiler<'_> {
         for part in pair.clone().into_inner() {
             match part.as_rule() {
                 Rule::or => return self.chain(part),
-                Rule::name => {
-                    let name = part.as_str();
-                    return Ok(Term::Value(Operand::Metric((self.index)(name)), name.to_owned()));
+                Rule::name | Rule::own => {
+                    let name = self.name(part)?;
+                    return Ok(Term::Value(Operand::Metric((self.index)(&name)), name));
                 }
                 _ => {}
             }
@@ -145,9 +146,21 @@ impl Compiler<'_> {
         Ok(Term::Value(Operand::Constant(number), shown))
     }
 
+    /// A metric's, or one of the agent's own.
+    fn name(&self, pair: Pair<'_, Rule>) -> Result<String, ExpressionError> {
+        let name = pair.as_str();
+        let Some(part) = pair.into_inner().find(|it| it.as_rule() == Rule::hardware) else {
+            return Ok(name.to_owned());
+        };
+        let hardware = part.as_str();
+        hardware::check(hardware)
+            .map_err(|(at, reason)| ExpressionError::new(self.text, part.as_span().start() + at, reason))?;
+        Ok(hardware::own(hardware))
+    }
+
     /// A number with what belongs to it, or nil.
     fn value(&mut self, pair: &Pair<'_, Rule>) -> Result<(f64, String), ExpressionError> {
-        let (mut number, mut shown) = (f64::NAN, String::new());
+        let (mut number, mut shown) = (NIL, String::new());
         for part in pair.clone().into_inner() {
             match part.as_rule() {
                 Rule::number => {
@@ -203,6 +216,12 @@ fn words(rule: Rule) -> &'static str {
         Rule::close => ")",
         Rule::sign => "-",
         Rule::name | Rule::name_character => "a metric's name",
+        Rule::own | Rule::workload | Rule::label | Rule::label_character => "a workload's name",
+        Rule::clock => "`hour` or `weekday`",
+        Rule::present => "`present(\"`",
+        Rule::hardware => "the name of a device",
+        Rule::close_quote => "`\")`",
+        Rule::end => "`.ready`, `.running` or `.last_exit`",
         Rule::nil => "nil",
         Rule::number => "a number",
         Rule::unit => "a unit",

@@ -52,6 +52,22 @@ fn an_expression_is_shown_as_it_was_understood() {
         ("2 != nil", "2 != nil"),
         ("nile == nil", "nile == nil"),
         ("x > 3 ||\n\ty > 2\r\n", "x > 3 || y > 2"),
+        ("workload.mqtt-1.ready==1", "workload.mqtt-1.ready == 1"),
+        ("workload.a.running.b.last_exit != nil", "workload.a.running.b.last_exit != nil"),
+        ("time.hour>=22||time.weekday>5", "time.hour >= 22 || time.weekday > 5"),
+        ("time > 1 && timed > 1", "time > 1 && timed > 1"),
+        (
+            "device.present(\"/dev/serial/by-id/usb-A_(1)-if0\")==1",
+            "device.present(\"/dev/serial/by-id/usb-A_(1)-if0\") == 1",
+        ),
+        (
+            "x > 1&&(device.present(\"usb:1a86:7523\")==1||device.present(\"net:eth0.7\")==0)",
+            "x > 1 && (device.present(\"usb:1a86:7523\") == 1 || device.present(\"net:eth0.7\") == 0)",
+        ),
+        ("device > 1 && device_present > 1", "device > 1 && device_present > 1"),
+        ("workload.ready.ready == 0", "workload.ready.ready == 0"),
+        // without a dot it is a metric
+        ("workload > 1 && workload_1 > 1", "workload > 1 && workload_1 > 1"),
     ] {
         let expression = compile(text).expect(text);
         assert_eq!(expression.to_string(), shown, "{text}");
@@ -144,6 +160,65 @@ fn an_error_shows_the_text_the_column_and_what_was_expected() {
         ("(a > 1) == nil", 9, "expected &&, || or the end: true and false can't be compared"),
         ("x < nil", 3, "expected == or !=: nil is neither less nor more than anything"),
         ("nil >= 3", 5, "expected == or !=: nil is neither less nor more than anything"),
+        ("workload.mqtt > 1", 14, "expected `.ready`, `.running` or `.last_exit`"),
+        ("workload.mqtt.redy > 1", 19, "expected `.ready`, `.running` or `.last_exit`"),
+        ("workload.mqtt.ready2 > 1", 21, "expected `.ready`, `.running` or `.last_exit`"),
+        ("workload.Mqtt.ready > 1", 10, "expected a workload's name"),
+        ("workload..ready > 1", 10, "expected a workload's name"),
+        (
+            "workload.mqtt.ready",
+            1,
+            "expected a comparison: workload.mqtt.ready alone is neither true nor false",
+        ),
+        ("time.minute > 1", 6, "expected `hour` or `weekday`"),
+        ("time.hours > 1", 6, "expected `hour` or `weekday`"),
+        ("device.presnet(\"/dev/video0\") == 1", 8, "expected `present(\"`"),
+        ("device.present(/dev/video0) == 1", 8, "expected `present(\"`"),
+        ("device.present(\"/dev/video0) == 1", 34, "expected `\")`"),
+        ("device.present(\"/dev/video0\" ) == 1", 28, "expected `\")`"),
+        (
+            "device.present(\"video0\") == 1",
+            17,
+            "expected a path below /dev, usb: with vendor and product, or net: with an interface",
+        ),
+        (
+            "device.present(\"/dev/../etc/passwd\") == 1",
+            17,
+            "a path below /dev has neither `.`, `..` nor nothing between its slashes",
+        ),
+        (
+            "device.present(\"/dev/\") == 1",
+            17,
+            "a path below /dev has neither `.`, `..` nor nothing between its slashes",
+        ),
+        (
+            "x > 1 || device.present(\"/dev/shm/x\") == 1",
+            26,
+            "the kernel doesn't announce what comes and goes here",
+        ),
+        (
+            "device.present(\"/dev/a b\") == 1",
+            23,
+            "the name of a device has no blank or invisible characters",
+        ),
+        (
+            "device.present(\"usb:1a86:752\") == 1",
+            17,
+            "expected vendor and product of four hexadecimal digits each: usb:1a86:7523",
+        ),
+        ("device.present(\"net:\") == 1", 17, "expected a network interface: net:eth1"),
+        (
+            "device.present(\"net:a/b\") == 1",
+            17,
+            "a network interface has at most 15 bytes, without a slash or a colon",
+        ),
+        (
+            "device.present(\"/dev/x\")",
+            1,
+            "expected a comparison: device.present(\"/dev/x\") alone is neither true nor false",
+        ),
+        ("workload.mqtt .ready > 1", 14, "expected `.ready`, `.running` or `.last_exit`"),
+        ("load.mqtt.ready > 1", 5, "expected the end, a comparison (== != < <= > >=), ||, or &&"),
         // columns are characters, not bytes
         ("x > 3µs y", 9, "expected the end, ||, or &&"),
         ("größe > 3", 3, "expected the end, a comparison (== != < <= > >=), ||, or &&"),
@@ -181,6 +256,16 @@ fn an_error_in_a_long_text_shows_what_is_around_it() {
 fn a_number_too_large_for_a_double_is_refused() {
     assert!(error(&format!("x > 1{}", "0".repeat(309))).starts_with("column 5: the number is too large\n"));
     assert!(holds(&format!("x < 1{}", "0".repeat(308)), Some(1.0)));
+}
+
+#[test]
+fn the_name_of_a_device_is_short_and_can_be_seen() {
+    let asked = |name: &str| format!("device.present(\"{name}\") == 1");
+    let longest = format!("/dev/{}", "x".repeat(250));
+    assert!(compile(&asked(&longest)).is_ok());
+    assert!(error(&asked(&(longest + "x"))).starts_with("column 17: the name of a device has at most 255"));
+    let error = error(&asked("/dev/\u{7}x"));
+    assert!(error.starts_with("column 22: the name of a device has no blank"), "{error}");
 }
 
 #[test]

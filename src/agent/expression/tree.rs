@@ -4,9 +4,14 @@
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MetricIndex(pub u32);
 
+/// The only values that a metric can have, if it can't have any.
+pub type Stuck<'a> = &'a dyn Fn(MetricIndex) -> Option<&'static [f64]>;
+
+/// A metric that is not set, `nil`: the operators of f64 say already that NaN has no order.
+pub const NIL: f64 = f64::NAN;
+
 #[derive(Debug, Clone)]
 pub(super) enum Node {
-    /// Here and in the values NaN is `nil`: the operators of f64 say already that it has no order.
     Test(Operand, Operator, f64),
     All(Box<[Node]>),
     Any(Box<[Node]>),
@@ -40,6 +45,25 @@ impl Node {
         }
     }
 
+    /// Whether it can't hold as long as the metrics that `stuck` knows have no other values than these, whatever the
+    /// rest is. Pushes those that would need another one.
+    pub(super) fn needs(&self, stuck: Stuck<'_>, needed: &mut Vec<MetricIndex>) -> bool {
+        let before = needed.len();
+        let needs = match self {
+            Node::All(nodes) => nodes.iter().filter(|node| node.needs(stuck, needed)).count() > 0,
+            Node::Any(nodes) => nodes.iter().all(|node| node.needs(stuck, needed)),
+            Node::Test(Operand::Metric(index), operator, right) => {
+                needed.push(*index);
+                stuck(*index).is_some_and(|values| !values.iter().any(|left| operator.holds(*left, *right)))
+            }
+            Node::Test(Operand::Constant(left), operator, right) => !operator.holds(*left, *right),
+        };
+        if !needs {
+            needed.truncate(before);
+        }
+        needs
+    }
+
     /// Whether it holds for these values; one beyond the slice is `nil`.
     pub(super) fn holds(&self, values: &[f64]) -> bool {
         match self {
@@ -49,7 +73,7 @@ impl Node {
                 let left = match left {
                     Operand::Constant(number) => *number,
                     Operand::Metric(MetricIndex(index)) => {
-                        values.get(*index as usize).copied().unwrap_or(f64::NAN)
+                        values.get(*index as usize).copied().unwrap_or(NIL)
                     }
                 };
                 operator.holds(left, *right)

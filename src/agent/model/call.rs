@@ -1,5 +1,5 @@
 //! What the agent says to the edge API, and what it hears. The link decides when, with at most one call of a
-//! kind under way; `io/server` does it, within a time limit, and answers each by exactly one
+//! kind under way; `io/edge_api` does it, within a time limit, and answers each by exactly one
 //! [`Event::Answered`](super::event::Event::Answered).
 
 use std::{
@@ -68,7 +68,7 @@ pub struct Heartbeat {
     /// What happened since the last heartbeat that arrived.
     pub events: Vec<Notice>,
     /// Whether the hardware is part of it.
-    pub hardware: Hardware,
+    pub hardware: HardwareScope,
 }
 
 /// The words of the server's own resource for where a workload is.
@@ -89,14 +89,14 @@ pub enum WorkloadStatus {
 
 /// What a heartbeat says of the hardware.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Hardware {
+pub enum HardwareScope {
     /// Nothing: the field is left out.
     #[default]
-    Left,
+    Omit,
     /// All of it.
     Full,
     /// All of it if anything changed since it was last sent: to Flotta's operator a part says that the rest is gone.
-    Delta,
+    IfChanged,
 }
 
 /// The good answer to a call.
@@ -120,6 +120,11 @@ pub enum Answer {
     },
 }
 
+/// Between two heartbeats, where the server says nothing of that, or 0.
+pub const PERIOD: Duration = Duration::from_secs(60);
+/// Longer periods are cut: a typing mistake must not silence a device for years.
+pub const LONGEST_PERIOD: Duration = Duration::from_secs(86_400);
+
 /// What the server wants of this device.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ServerConfiguration {
@@ -129,10 +134,10 @@ pub struct ServerConfiguration {
     pub desired: Desired,
     /// The parts that were skipped.
     pub problems: Vec<Problem>,
-    /// Between two heartbeats, and between two requests for the configuration; 60 s where the server says nothing.
+    /// Between two heartbeats, and between two requests for the configuration.
     pub period: Duration,
     /// What the heartbeats are to say of the hardware.
-    pub hardware: Hardware,
+    pub hardware: HardwareScope,
     /// Between two full looks at the engines, if the server says so.
     pub monitoring_interval: Option<Duration>,
     /// The answer's body, as it came: to be stored, and read again by the next process.

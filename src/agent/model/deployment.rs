@@ -27,8 +27,8 @@ pub enum DeploymentTask {
         workload: Arc<Workload>,
         /// How many.
         replicas: u32,
-        /// What stands beside it: [`Deployment::beside`].
-        beside: Vec<String>,
+        /// Its companions: [`Deployment::companions`].
+        companions: Vec<String>,
         /// It has come up with this content: what only earlier ones needed goes.
         settled: bool,
     },
@@ -77,8 +77,8 @@ pub struct Deployment {
     pub terminating: bool,
     /// How its pods are.
     pub rollout: Rollout,
-    /// What was made for it, in the executor's words.
-    pub beside: Vec<String>,
+    /// The objects that were made for it, in the executor's words.
+    pub companions: Vec<String>,
     /// Of that, some only for contents that it had earlier.
     pub has_former: bool,
 }

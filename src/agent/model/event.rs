@@ -4,15 +4,19 @@ use super::{
     call::{Answer, Call, CallFailure, CallKind, Remembered},
     deployment::{DeploymentOrder, DeploymentOutcome, Watched},
     fallback::Fallbacks,
+    history::History,
     image::Pulled,
+    lasting::LastingState,
     notice::{Notice, Problem},
     order::{Order, Outcome},
-    part::{Kept, Part},
+    part::{Part, Storage},
     pressure::Pressure,
     question::{Asker, Question, Reply},
-    record::Record,
+    record::{OwnMetrics, Record},
     run::Finished,
-    schedule::NextSlot,
+    schedule::{LocalTime, NextSlot},
+    stop::Stops,
+    waiting::Updates,
     workload::{Desired, Engine, WorkloadId},
 };
 use std::{
@@ -20,6 +24,9 @@ use std::{
     sync::Arc,
     time::{Duration, SystemTime},
 };
+
+/// The most names of metrics that are kept; of the agent's, those that no condition mentions.
+pub const MAX_NAMES: usize = 4096;
 
 /// A metric's newest value, as it was posted on the device.
 #[derive(Debug, Clone, PartialEq)]
@@ -47,6 +54,8 @@ pub enum Event {
     Exited(Engine, WorkloadId),
     /// A container of this pod wanted more processes than it may have; as many as that, where it is known.
     Refused(Engine, WorkloadId, Option<u64>),
+    /// A podman's socket is there, or isn't any more.
+    Socket(Engine, bool),
     /// A Deployment has changed.
     Watched(Watched),
     /// An order to a podman was carried out, or not.
@@ -58,9 +67,13 @@ pub enum Event {
     /// Memory or disk runs short, or the processor is busy; or not any more.
     Pressure(Pressure),
     /// What was to be kept over a restart was written, or could not be.
-    Stored(Kept, Result<(), String>),
+    Stored(Storage, Result<(), String>),
     /// The wall clock was set, or the time zone may have changed.
     Clock,
+    /// By the names that conditions have for it: whether the device has this hardware, 1 or 0.
+    Hardware(OwnMetrics),
+    /// A program holds updates back by their lock, or none does.
+    UpdateLock(bool),
     /// A part of the agent does its work, or can't: why.
     Works(Part, Result<(), String>),
     /// Time passed.
@@ -86,6 +99,10 @@ pub enum Action {
     Reply(Asker, Reply),
     /// To be kept over a restart.
     Keep(Record),
+    /// To be told whether a program holds updates back; and if one does, when none does any more.
+    AskUpdateLock,
+    /// To be told which of this hardware the device has: now, and when it changes.
+    LookAt(Vec<Arc<str>>),
 }
 
 /// What the agent is told once, when it starts.
@@ -93,7 +110,7 @@ pub enum Action {
 pub struct Setup {
     /// The device's name, for people who ask.
     pub device_id: Arc<str>,
-    /// The engines of this device, as far as is known; others are added when a workload wants them.
+    /// The engines that are there; others are added when a workload wants them, or when they come.
     pub engines: Vec<Engine>,
     /// Between two full looks at an engine (`workloads_monitoring_interval`).
     pub interval: Duration,
@@ -107,8 +124,20 @@ pub struct Setup {
     pub finished: Finished,
     /// What was last given to [`Record::Fallbacks`].
     pub fallbacks: Fallbacks,
+    /// What was last given to [`Record::Updates`].
+    pub updates: Updates,
+    /// There is a lock by which programs can hold updates back.
+    pub update_lock: bool,
     /// What was last given to [`Record::Images`].
     pub images: Pulled,
+    /// What was last given to [`Record::Stops`].
+    pub stops: Stops,
+    /// What was last given to [`Record::OwnMetrics`].
+    pub own_metrics: OwnMetrics,
+    /// What was last given to [`Record::Lasting`].
+    pub lasting: Vec<LastingState>,
+    /// What was last given to [`Record::History`].
+    pub history: History,
     /// Whether there is a directory of manifests: nothing goes as an orphan before it was read.
     pub manifests: bool,
     /// What an earlier process left behind of its conversation with the edge API; `None`: there is no server.
@@ -117,6 +146,8 @@ pub struct Setup {
     pub not_before: SystemTime,
     /// How the device's time zone reads a cron schedule.
     pub next_slot: NextSlot,
+    /// What its clocks on the wall show.
+    pub local: LocalTime,
     /// Any number: what randomness is made of.
     pub seed: u64,
 }

@@ -14,19 +14,34 @@ pub struct Fallback {
 }
 
 impl Fallback {
+    /// Whether this content isn't tried again.
+    pub(in crate::agent) fn is_given_up(&self, id: &WorkloadId) -> bool {
+        self.failed.as_ref().is_some_and(|failed| failed.id == *id)
+    }
+
     /// What came up before, by the profiles and the schedule of today.
     pub(in crate::agent) fn instead_of(&self, asked: &Workload) -> Arc<Workload> {
-        Arc::new(Workload {
-            profiles: asked.profiles.clone(),
-            schedule: asked.schedule.clone(),
-            retries: asked.retries,
-            ..Workload::clone(&self.good)
-        })
+        by_todays_rules(&self.good, asked)
     }
+}
+
+/// A content by the profiles, the schedule and the rules of updates of what is asked for now.
+pub(in crate::agent) fn by_todays_rules(content: &Workload, asked: &Workload) -> Arc<Workload> {
+    Arc::new(Workload {
+        profiles: asked.profiles.clone(),
+        depends_on: asked.depends_on.clone(),
+        schedule: asked.schedule.clone(),
+        retries: asked.retries,
+        update: asked.update.clone(),
+        ..content.clone()
+    })
 }
 
 /// By the workload's name, where a content of it has come up.
 pub type Fallbacks = BTreeMap<Arc<str>, Fallback>;
+
+/// By the workload's name, what ran before the content that came up last; none: it is wanted no more. The last counts.
+pub type Replaced = Vec<(Arc<str>, Option<Arc<Workload>>)>;
 
 /// A content that was given up.
 #[derive(Debug, Clone, PartialEq)]
@@ -35,4 +50,6 @@ pub struct Failed {
     pub id: WorkloadId,
     /// Why it didn't come up.
     pub cause: String,
+    /// It did, but a person wants what ran before.
+    pub by_hand: bool,
 }

@@ -4,6 +4,7 @@
 //! | file | what it names |
 //! |---|---|
 //! | [`workload`] | a workload, its content and id; a source's whole wish |
+//! | [`specification`] | a pod specification |
 //! | [`outline`] | the little of a pod specification that rules need |
 //! | [`schedule`] | back-off and cron |
 //! | [`order`] | what an engine is asked to do, and what it answers |
@@ -15,21 +16,29 @@
 //! | [`pressure`] | what a device can run short of |
 //! | [`part`] | parts of the agent that what is around it can keep from their work |
 //! | [`fallback`] | what a workload returns to when its update fails |
+//! | [`update`], [`waiting`] | when a content may be replaced, and what waits for that |
+//! | [`stop`] | what was stopped by hand |
 //! | [`call`] | what the edge API is asked, and what it answers |
 //! | [`record`] | what is to be kept over a restart |
 //! | [`question`] | what people and programs on the device ask |
 //! | [`report`] | how everything is, for those who ask |
 //! | [`notice`] | what the agent has to say by itself |
+//! | [`lasting`] | what is to be remembered of conditions |
+//! | [`history`] | what it said of late |
 //! | [`event`] | all that comes in, and all that goes out |
-//! | [`time`], [`quantity`], [`confidential`], [`random`], [`mod@gather`] | time, sizes, Secrets, chance, collections |
+//! | [`time`], [`quantity`], [`confidential`], [`random`], [`few`], [`mod@gather`] | time, sizes, Secrets, chance, collections |
 
 pub mod call;
+mod canonical;
 pub mod confidential;
 pub mod deployment;
 pub mod event;
 pub mod fallback;
+pub mod few;
 pub mod gather;
+pub mod history;
 pub mod image;
+pub mod lasting;
 pub mod notice;
 pub mod order;
 pub mod outline;
@@ -44,5 +53,9 @@ pub mod record;
 pub mod report;
 pub mod run;
 pub mod schedule;
+pub mod specification;
+pub mod stop;
 pub mod time;
+pub mod update;
+pub mod waiting;
 pub mod workload;

@@ -22,9 +22,11 @@ pub enum Reason {
     BackOff,
     ClockBehind,
     ClockRight,
+    Commanded,
     ConfigurationApplied,
     ConfigurationRejected,
     CpuBusy,
+    DeadlineExceeded,
     DeviceLow,
     DeviceRecovered,
     DeviceUnknown,
@@ -54,6 +56,8 @@ pub enum Reason {
     Unauthorized,
     Unhealthy,
     Unsupported,
+    UpdateAllowed,
+    UpdateWaits,
 }
 
 /// One thing worth saying, once.
@@ -86,6 +90,15 @@ impl Notice {
     }
 }
 
+impl Notice {
+    /// The workload that it is about, as its message says.
+    pub fn about(&self) -> Option<&str> {
+        let named = |after: &str| self.message.split_once(after)?.1.split_once('\'').map(|(name, _)| name);
+        // a pod is called after its workload
+        named("workload '").or_else(|| named("pod '")?.rsplit_once('-').map(|(name, _)| name))
+    }
+}
+
 /// Something that is asked for and can't be done, or has no effect, as long as it isn't corrected.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Problem {
@@ -105,5 +118,24 @@ impl<S: Into<String>> From<S> for Problem {
 impl fmt::Display for Notice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?}: {}", self.reason, self.message)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_tells_which_workload_it_is_about() {
+        for (message, about) in [
+            ("workload 'a': port 80 is used by workload 'b'", Some("a")),
+            ("failed to stop container 'c' of workload 'a-1'", Some("a-1")),
+            ("pod 'a-1-0123456789ab' is gone", Some("a-1")),
+            ("a.yaml, document 1: 'name' is missing", None),
+            ("workload 'a", None),
+            ("pod 'a'", None),
+        ] {
+            assert_eq!(Notice::info(Reason::Started, message).about(), about, "{message}");
+        }
     }
 }

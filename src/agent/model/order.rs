@@ -36,9 +36,10 @@ pub enum Task {
     List,
     /// Get the workload's images as each container's pull policy says: [`Fact::Pulled`].
     Pull(Arc<Workload>),
-    /// See whether the workload's pod could be made and started, as far as that can be known while its host ports may
-    /// be held by a pod of ours that is to go first; images that are not here are got: [`Fact::Fit`].
-    Check(Arc<Workload>),
+    /// Rehearse a start: see whether the workload's pod could be made and started, as far as that can be known while
+    /// its host ports may be held by a pod of ours that is to go first; images that are not here are got:
+    /// [`Fact::Fit`].
+    Rehearse(Arc<Workload>),
     /// Make and start the workload's pod; nothing half-made stays behind on failure: [`Fact::Pod`], or [`Fact::Gone`]
     /// if that was cut short. Its CPU time is bounded from the start where that can be had: the pod's limit tells.
     Start(Arc<Workload>, CpuLimit),
@@ -60,9 +61,9 @@ pub enum Task {
     Remove {
         /// Whose pod.
         id: WorkloadId,
-        /// How long its containers may take to end after SIGTERM; at least a second. Zero: the device is short of
-        /// memory, and podman would need some: they get that second without it.
-        grace: Duration,
+        /// How long its containers may take to end after SIGTERM; at least a second. None: the shortest time there
+        /// is, and without podman, which needs memory that the device is short of.
+        grace: Option<Duration>,
     },
     /// Ask a container whether it is well: [`Fact::Probed`]. A failure to ask says nothing about it.
     Probe {
@@ -187,11 +188,7 @@ pub struct Pod {
 impl Pod {
     /// When the last container ended, of those that did.
     pub fn ended(&self) -> Option<SystemTime> {
-        let at = |container: &Container| match container.state {
-            ContainerState::Exited { at, .. } => Some(at),
-            _ => None,
-        };
-        self.containers.iter().filter_map(at).max()
+        self.containers.iter().filter_map(|it| it.state.ended()).max()
     }
 
     /// Which container ended for want of memory.
@@ -256,6 +253,11 @@ pub enum ContainerState {
 }
 
 impl ContainerState {
+    /// When it ended, by the wall clock, if it did.
+    pub fn ended(&self) -> Option<SystemTime> {
+        if let Self::Exited { at, .. } = self { Some(*at) } else { None }
+    }
+
     /// One that was started and ended at these times, by the wall clock: that may have been set meanwhile.
     pub fn exited(code: i32, started: SystemTime, at: SystemTime) -> Self {
         Self::Exited { code, at, ran: at.duration_since(started).unwrap_or_default() }
@@ -264,3 +266,12 @@ impl ContainerState {
 
 /// CPU time of a whole pod in µs per 100,000 µs; `None`: no limit but those of its containers.
 pub type CpuLimit = Option<u64>;
+
+/// µs; what a limit of CPU time is counted in.
+pub const CPU_PERIOD: u64 = 100_000;
+
+/// A limit of so many µs of CPU time per period, which is [`CPU_PERIOD`] where none or 0 is told, in µs per that one.
+pub fn per_cpu_period(quota: u64, period: Option<u64>) -> u64 {
+    let period = period.filter(|period| *period > 0).unwrap_or(CPU_PERIOD);
+    quota.saturating_mul(CPU_PERIOD) / period
+}

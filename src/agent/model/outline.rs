@@ -1,5 +1,6 @@
 //! What the rules need of a pod specification, read from it once: no tick parses it.
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{pressure::Resource, quantity::bytes};
@@ -11,8 +12,22 @@ pub struct Outline {
     pub containers: Box<[Box<str>]>,
     /// The names of init containers that go on.
     pub sidecars: Box<[Box<str>]>,
+    /// What becomes of those that don't leave it to the pod.
+    policies: Box<[(Box<str>, RestartPolicy)]>,
     memory: Requested,
     disk: Requested,
+}
+
+/// What happens when a container of the pod ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum RestartPolicy {
+    /// Start it again after any exit.
+    #[default]
+    Always,
+    /// Start it again after an exit code that isn't 0.
+    OnFailure,
+    /// Leave it as it ended.
+    Never,
 }
 
 /// What its containers may use together of something.
@@ -34,9 +49,19 @@ impl Outline {
         let names = |list: &[&Value]| {
             list.iter().map(|it| it["name"].as_str().unwrap_or_default().into()).collect::<Box<[_]>>()
         };
+        let policy = |it: &&Value| {
+            let policy = RestartPolicy::deserialize(&it["restartPolicy"]).ok()?;
+            Some((it["name"].as_str()?.into(), policy))
+        };
+        let policies = containers.iter().filter_map(policy).collect();
         let asked = |key| Requested::of(containers.iter().chain(&sidecars).map(|it| &it["resources"]), key);
         let (memory, disk) = (asked("memory"), asked("ephemeral-storage"));
-        Self { containers: names(&containers), sidecars: names(&sidecars), memory, disk }
+        Self { containers: names(&containers), sidecars: names(&sidecars), policies, memory, disk }
+    }
+
+    /// What becomes of this container when it ends, if it doesn't leave that to the pod.
+    pub fn policy(&self, container: &str) -> Option<RestartPolicy> {
+        self.policies.iter().find(|(name, _)| **name == *container).map(|(_, policy)| *policy)
     }
 
     /// Whether the container is there for the others.
@@ -82,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn containers_and_sidecars_ask_together_and_who_says_nothing_has_the_default() {
+    fn containers_and_sidecars_ask_together_and_what_says_nothing_has_the_default() {
         let outline = Outline::of(&json!({
             "initContainers": [
                 {"name": "once", "resources": {"requests": {"memory": "1Gi"}}},
@@ -90,11 +115,13 @@ mod tests {
             ],
             "containers": [
                 {"name": "a", "resources": {"requests": {"memory": "1Ki"}, "limits": {"memory": "1Mi"}}},
-                {"name": "b"},
+                {"name": "b", "restartPolicy": "OnFailure"},
             ],
         }));
         assert_eq!(outline.containers, ["a".into(), "b".into()].into());
         assert!(outline.is_sidecar("side") && !outline.is_sidecar("once") && !outline.is_sidecar("a"));
+        let policies = ["a", "b", "side"].map(|name| outline.policy(name));
+        assert_eq!(policies, [None, Some(RestartPolicy::OnFailure), None]);
         assert_eq!(outline.asks(Resource::Memory, 7), 1024 + 100 + 7);
         assert_eq!(outline.asks(Resource::Disk, 7), 0);
     }

@@ -6,7 +6,7 @@ use super::{notice::Reason, workload::Engine};
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Part {
     /// Writes down what is to be kept over a restart.
-    Storage(Kept),
+    Storage(Storage),
     /// Keeps others from the state directory.
     Lock,
     /// Takes posts at this address.
@@ -19,16 +19,19 @@ pub enum Part {
     Commands,
     /// Notices that pods of this engine are refused processes.
     Forks(Engine),
+    /// Notices that hardware comes or goes which conditions ask for.
+    Hardware,
 }
 
 impl Part {
     /// What follows when it can't do its work.
     pub fn lost(&self) -> String {
         match self {
-            Self::Storage(Kept::State) => "nothing is kept over a restart".into(),
-            Self::Storage(Kept::Manifests) => "what manifests say now isn't kept over a restart".into(),
-            Self::Storage(Kept::Identity) => "the new certificate ends with the agent".into(),
-            Self::Storage(Kept::Unheard) => "what the server has not heard ends with the agent".into(),
+            Self::Storage(Storage::State) => "nothing is kept over a restart".into(),
+            Self::Storage(Storage::Manifests) => "what manifests say now isn't kept over a restart".into(),
+            Self::Storage(Storage::Identity) => "the new certificate ends with the agent".into(),
+            Self::Storage(Storage::History) => "what 'history' tells ends with the agent".into(),
+            Self::Storage(Storage::Unheard) => "what the server has not heard ends with the agent".into(),
             Self::Lock => "another agent could take the same state directory".into(),
             Self::Listener(address) => format!("posts to '{address}' don't reach the agent"),
             Self::Receiver => "no posts are taken".into(),
@@ -37,23 +40,25 @@ impl Part {
             Self::Forks(engine) => {
                 format!("a process limit that pods of {engine} meet is noticed a minute later")
             }
+            Self::Hardware => "hardware that comes or goes is noticed a minute later".into(),
         }
     }
 
     /// That it works again, if that has to be told.
     pub(in crate::agent) fn back(&self) -> Option<String> {
         Some(match self {
-            Self::Storage(Kept::State) => "the state directory can be written again".into(),
-            Self::Storage(Kept::Manifests) => "what manifests say is kept".into(),
-            Self::Storage(Kept::Identity) => "the new certificate is kept now".into(),
+            Self::Storage(Storage::State) => "the state directory can be written again".into(),
+            Self::Storage(Storage::Manifests) => "what manifests say is kept".into(),
+            Self::Storage(Storage::Identity) => "the new certificate is kept now".into(),
             // that it is over is seen by the next event that is kept
-            Self::Storage(Kept::Unheard) => return None,
+            Self::Storage(Storage::Unheard | Storage::History) => return None,
             Self::Lock => "the state directory is this agent's alone again".into(),
             Self::Listener(address) => format!("posts to '{address}' reach the agent"),
             Self::Receiver => "posts are taken again".into(),
             Self::Metrics => "posts are kept again".into(),
             Self::Commands => "commands work again".into(),
             Self::Forks(engine) => format!("process limits of {engine} are watched again"),
+            Self::Hardware => "hardware that comes or goes is noticed at once again".into(),
         })
     }
 
@@ -67,7 +72,7 @@ impl Part {
 
 /// What is to be kept over a restart: the parts that can fail on their own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Kept {
+pub enum Storage {
     /// What actions ask for.
     State,
     /// What manifests said last.
@@ -76,4 +81,6 @@ pub enum Kept {
     Identity,
     /// What the server has not heard.
     Unheard,
+    /// What was told of late.
+    History,
 }

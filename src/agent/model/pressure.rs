@@ -1,6 +1,6 @@
 //! What a device can run short of.
 
-use std::{fmt, time::Duration};
+use std::fmt;
 
 use super::quantity::shown;
 
@@ -61,6 +61,3 @@ impl fmt::Display for Pressure {
         }
     }
 }
-
-/// For a pod that has to go: the shortest there is.
-pub(in crate::agent) const GRACE: Duration = Duration::ZERO;

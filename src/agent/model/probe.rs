@@ -27,7 +27,7 @@ pub enum Check {
     /// A GET request: well if the status is from 200 to 399.
     Http {
         /// Where to.
-        host: Host,
+        host: ProbeHost,
         /// Where to.
         port: u16,
         /// With its query; begins with `/`.
@@ -35,10 +35,19 @@ pub enum Check {
         /// Beside the usual ones.
         headers: Vec<(String, String)>,
     },
+    /// A gRPC server's own word for it: well if that is `SERVING`.
+    Grpc {
+        /// Where to.
+        host: ProbeHost,
+        /// Where to.
+        port: u16,
+        /// Of which of its services; empty: of the server as a whole.
+        service: String,
+    },
     /// Well if the port takes a connection.
     Tcp {
         /// Where to.
-        host: Host,
+        host: ProbeHost,
         /// Where to.
         port: u16,
     },
@@ -46,7 +55,7 @@ pub enum Check {
 
 /// Whom a [`Check`] over the network asks.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Host {
+pub enum ProbeHost {
     /// The pod's own address, which podman knows.
     Pod,
     /// As the device itself calls it.

@@ -2,15 +2,16 @@
 
 /// xorshift64, from the seed that the agent was given: the same seed, the same life.
 #[derive(Debug, Clone)]
-pub(in crate::agent) struct Random(u64);
+pub struct Random(u64);
 
 impl Random {
-    pub(in crate::agent) fn new(seed: u64) -> Self {
+    /// From this seed.
+    pub fn new(seed: u64) -> Self {
         Self(seed.max(1)) // 0 would stay 0
     }
 
     /// 0 to 1, without 1.
-    pub(in crate::agent) fn share(&mut self) -> f64 {
+    pub fn share(&mut self) -> f64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;

@@ -5,7 +5,7 @@
 use serde::{Serialize, Serializer};
 
 /// The whole device.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Default)]
 pub struct Report {
     /// The agent's.
     pub version: &'static str,
@@ -20,7 +20,7 @@ pub struct Report {
 }
 
 /// The device itself.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Default)]
 pub struct Device {
     /// Its name.
     pub id: String,
@@ -87,10 +87,14 @@ pub struct Workload {
     pub ready: Option<bool>,
     /// Since it is in this state, as far as this process knows.
     pub since: Option<u64>,
+    /// The same as a date, in RFC 3339.
+    pub since_time: Option<String>,
     /// By this process, after failures.
     pub restarts: u32,
     /// Until something happens by itself: a retry, a slot, the end of a rest.
     pub next: Option<u64>,
+    /// The same as a date, in RFC 3339.
+    pub next_time: Option<String>,
     /// Why it is so: one sentence, if there is something to say.
     pub cause: Option<String>,
     /// What a person can do about it.
@@ -103,12 +107,62 @@ pub struct Workload {
     pub exit: Option<i32>,
     /// How the last run of its content ended, where one did by itself; it may run again meanwhile.
     pub last_run: Option<LastRun>,
+    /// The last five of these, newest first, as far as this process knows.
+    pub runs: Vec<LastRun>,
     /// What the workload runs at, if at certain times only.
     pub cron: Option<String>,
     /// What else should be known of it.
     pub notes: Vec<String>,
+    /// The pod of what came up last: it comes back if another content doesn't come up.
+    pub previous: Option<String>,
+    /// The update that waits, if one does.
+    pub update: Option<Waits>,
+    /// Containers that failed in their pod, and have not come up for good since.
+    pub failures: Vec<ContainerFailure>,
+    /// What probes told last.
+    pub probes: Vec<Probed>,
     /// The profiles that it lists.
     pub profiles: Vec<Listed>,
+    /// What conditions on it go by: whether it is ready, whether it runs, and its last exit code.
+    #[serde(skip)]
+    pub metrics: [Option<f64>; 3],
+}
+
+/// An update that waits.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Waits {
+    /// What its pod will be called.
+    pub pod: String,
+    /// What it waits for: a sentence each.
+    pub causes: Vec<String>,
+    /// For so long.
+    pub since: u64,
+    /// It goes ahead after so long at the latest.
+    pub until: Option<u64>,
+}
+
+/// How often a container failed, and why it last did.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ContainerFailure {
+    /// Its name.
+    pub container: String,
+    /// In a row.
+    pub failures: u32,
+    /// The last time.
+    pub cause: String,
+}
+
+/// What a probe told last.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Probed {
+    /// Whose it is.
+    pub container: String,
+    /// What it is called.
+    pub probe: &'static str,
+    /// Its last answer; none: it has not told anything yet.
+    pub healthy: Option<bool>,
+    /// What it said then.
+    pub output: String,
 }
 
 /// A workload's state in a word.
@@ -121,6 +175,8 @@ pub enum State {
     Starting,
     Running,
     Stopping,
+    /// By hand.
+    Stopped,
     /// Its profiles don't hold.
     Inactive,
     /// Until its next slot.
@@ -142,12 +198,13 @@ pub enum State {
 
 impl State {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Unknown,
         Self::Pulling,
         Self::Starting,
         Self::Running,
         Self::Stopping,
+        Self::Stopped,
         Self::Inactive,
         Self::Scheduled,
         Self::BackOff,
@@ -167,6 +224,7 @@ impl State {
             Self::Starting => "starting",
             Self::Running => "running",
             Self::Stopping => "stopping",
+            Self::Stopped => "stopped",
             Self::Inactive => "inactive",
             Self::Scheduled => "scheduled",
             Self::BackOff => "back-off",
@@ -219,6 +277,9 @@ pub struct ListedCondition {
     pub holds: bool,
     /// Why it does or doesn't, with the present values.
     pub why: String,
+    /// It asks for something that is posted.
+    #[serde(skip)]
+    pub is_posted: bool,
     /// The CPU time that it gives, in µs per 100,000 µs.
     pub cpu: Option<u64>,
 }
@@ -239,6 +300,12 @@ pub struct Condition {
     pub name: String,
     /// As it was understood; empty where it wasn't.
     pub expression: String,
+    /// How long that has to be true, in seconds.
+    pub hold: Option<u64>,
+    /// What ends it, where that isn't that the expression is false.
+    pub until: Option<String>,
+    /// Until it becomes true, if nothing changes.
+    pub next: Option<u64>,
     /// Now.
     pub holds: bool,
     /// Why, with the present values.

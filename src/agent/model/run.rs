@@ -1,18 +1,22 @@
 //! How a workload's last run ended: what is shown of it, and kept over a reboot.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{order::Pod, time::Now, workload::WorkloadId};
+use super::{
+    order::Pod,
+    time::{Now, since_epoch},
+    workload::WorkloadId,
+};
 
 /// The exit code of what had to be killed.
 pub const KILLED: i32 = 137;
 
 /// A run that ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(from = "Kept")]
+#[serde(from = "KeptRun")]
 pub struct Run {
     /// The first exit code that isn't 0, or 0.
     pub code: i32,
@@ -28,16 +32,16 @@ pub type Finished = BTreeMap<WorkloadId, Run>;
 /// As it was written by this version, or by one that knew no more than the exit code.
 #[derive(Deserialize)]
 #[serde(untagged)]
-enum Kept {
+enum KeptRun {
     Code(i32),
     Run { code: i32, ended: Option<u64>, ran: Option<u64> },
 }
 
-impl From<Kept> for Run {
-    fn from(kept: Kept) -> Self {
+impl From<KeptRun> for Run {
+    fn from(kept: KeptRun) -> Self {
         match kept {
-            Kept::Code(code) => Self { code, ended: None, ran: None },
-            Kept::Run { code, ended, ran } => Self { code, ended, ran },
+            KeptRun::Code(code) => Self { code, ended: None, ran: None },
+            KeptRun::Run { code, ended, ran } => Self { code, ended, ran },
         }
     }
 }
@@ -45,22 +49,18 @@ impl From<Kept> for Run {
 impl Run {
     /// Of this pod, all of whose containers ended.
     pub(in crate::agent) fn of(pod: &Pod, code: i32) -> Self {
-        Self { code, ended: pod.ended().map(seconds), ran: Some(pod.ran().as_secs()) }
+        Self { code, ended: pod.ended().map(since_epoch), ran: Some(pod.ran().as_secs()) }
     }
 
     /// Of a pod that is ended now, after this time.
     pub(in crate::agent) fn cut_short(code: i32, ran: Duration, now: Now) -> Self {
-        Self { code, ended: Some(seconds(now.utc)), ran: Some(ran.as_secs()) }
+        Self { code, ended: Some(since_epoch(now.utc)), ran: Some(ran.as_secs()) }
     }
 
     /// Seconds since it ended.
     pub(in crate::agent) fn age(&self, now: Now) -> Option<u64> {
-        Some(seconds(now.utc).saturating_sub(self.ended?))
+        Some(since_epoch(now.utc).saturating_sub(self.ended?))
     }
-}
-
-fn seconds(at: SystemTime) -> u64 {
-    at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
 #[cfg(test)]

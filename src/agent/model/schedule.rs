@@ -7,13 +7,17 @@ use std::time::{Duration, SystemTime};
 pub use cron::{Cron, CronError};
 
 impl Backoff {
-    /// The longest wait that [`Exponential`](Self::Exponential) grows to. A run that was longer forgives all
-    /// failures before it.
+    /// The longest wait that [`Exponential`](Self::Exponential) grows to.
     pub const CAP: Duration = Duration::from_secs(300);
 
     /// Between the tries of what runs to its end, as Kubernetes has it.
     pub const OF_RUNS: Self =
         Self::Exponential { initial: Duration::from_secs(10), multiplier: 2.0, randomization: 0.0 };
+
+    /// Whether a run of this length makes up for the failures before it.
+    pub(in crate::agent) fn forgives(ran: Duration) -> bool {
+        ran >= Self::CAP
+    }
 
     /// How long to wait when `failures` others came right before this one; the first of a row comes after 0.
     /// `random`, from 0 to 1, chooses from what the randomization allows.
@@ -34,6 +38,9 @@ impl Backoff {
 
 /// The first slot after a time, in the device's time zone; `None` when there is none in years.
 pub type NextSlot = fn(&Cron, SystemTime) -> Option<SystemTime>;
+
+/// The hour on the device then, from 0 to 23, and the day of the week, from 1 for Monday to 7.
+pub type LocalTime = fn(SystemTime) -> Option<[f64; 2]>;
 
 /// How long to wait before a failed workload is started again.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -63,8 +70,16 @@ impl Default for Backoff {
 pub enum Schedule {
     /// Always; after a failure again when the back-off is over.
     Service(Backoff),
-    /// Once at each slot. What fails waits for the next one.
-    Cron(Cron),
+    /// Once at each slot. What fails waits for the next one, or is tried again in its run when the back-off is over.
+    Cron(Cron, Backoff),
+}
+
+impl Schedule {
+    /// How long what failed waits before it is started again.
+    pub fn backoff(&self) -> &Backoff {
+        let (Self::Service(backoff) | Self::Cron(_, backoff)) = self;
+        backoff
+    }
 }
 
 impl Default for Schedule {

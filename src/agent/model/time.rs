@@ -30,6 +30,11 @@ impl Wake {
     }
 }
 
+/// Seconds since 1970; 0 before.
+pub(in crate::agent) fn since_epoch(at: SystemTime) -> u64 {
+    at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs()
+}
+
 /// As a date; nothing for what a clock reads that is a quarter of a million years off.
 pub fn date(time: SystemTime) -> Option<DateTime<Utc>> {
     // chrono ends a bit later; time zones may need that bit

@@ -1,13 +1,16 @@
 //! What a workload is, once it has been read and found valid, and the id that its content gives it.
 
-use super::gather::{gather, in_order};
-use super::{confidential::Confidential, outline::Outline, probe::Probes, schedule::Schedule};
-use std::{
-    collections::BTreeMap,
-    fmt,
-    sync::{Arc, OnceLock},
-    time::Duration,
+pub use super::outline::RestartPolicy;
+use super::{
+    canonical::canonical,
+    confidential::Confidential,
+    gather::{gather, in_order},
+    probe::Probes,
+    schedule::Schedule,
+    specification::Specification,
+    update::UpdateRules,
 };
+use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 use ring::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
@@ -58,58 +61,8 @@ impl fmt::Display for WorkloadId {
     }
 }
 
-/// A pod specification as its author wrote it. Kept as text, as most of it is read only when a pod is made: a tree of
-/// maps takes several times the memory.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(from = "Value", into = "Value")]
-pub struct Specification {
-    text: Box<str>,
-    /// Of one whose pod was looked at.
-    outline: OnceLock<Box<Outline>>,
-}
-
-impl PartialEq for Specification {
-    fn eq(&self, other: &Self) -> bool {
-        self.text == other.text
-    }
-}
-
-impl From<Value> for Specification {
-    fn from(value: Value) -> Self {
-        Self { text: value.to_string().into(), outline: OnceLock::new() }
-    }
-}
-
-impl From<Specification> for Value {
-    fn from(specification: Specification) -> Self {
-        specification.value()
-    }
-}
-
-impl Specification {
-    /// What it says.
-    pub fn value(&self) -> Value {
-        serde_json::from_str(&self.text).unwrap_or_default() // it came from a value
-    }
-
-    /// The little of it that rules need, read the first time.
-    pub fn outline(&self) -> &Outline {
-        self.outline.get_or_init(|| Box::new(Outline::of(&self.value())))
-    }
-
-    /// Whether these words are in it somewhere: it need not be read for what they would say if not.
-    pub fn mentions(&self, words: &str) -> bool {
-        self.text.contains(words)
-    }
-
-    /// The same with a change.
-    #[cfg(test)]
-    pub(crate) fn edit(&mut self, change: impl FnOnce(&mut Value)) {
-        let mut value = self.value();
-        change(&mut value);
-        *self = value.into();
-    }
-}
+/// The namespace of what names none.
+pub const DEFAULT_NAMESPACE: &str = "default";
 
 /// What shapes the running thing, and therefore the id. Profiles and schedule are not in it:
 /// changing them never restarts a pod.
@@ -145,7 +98,7 @@ impl Content {
     pub fn new(name: impl Into<String>, engine: Engine, specification: Value) -> Self {
         Self {
             name: name.into(),
-            namespace: "default".into(),
+            namespace: DEFAULT_NAMESPACE.into(),
             engine,
             labels: Vec::new(),
             annotations: Vec::new(),
@@ -221,41 +174,6 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
-/// The value without its nulls and empty parts, and without a port's default protocol.
-fn canonical(value: &Value) -> Value {
-    let is_empty = |value: &Value| match value {
-        Value::Null => true,
-        Value::Array(items) => items.is_empty(),
-        Value::Object(fields) => fields.is_empty(),
-        _ => false,
-    };
-    match value {
-        Value::Array(items) => items.iter().map(canonical).collect(),
-        Value::Object(fields) => {
-            let is_port = fields.contains_key("containerPort");
-            let kept = fields
-                .iter()
-                .filter(|(key, value)| !(is_port && *key == "protocol" && *value == "TCP"))
-                .map(|(key, value)| (key.clone(), canonical(value)))
-                .filter(|(_, value)| !is_empty(value));
-            Value::Object(gather(kept))
-        }
-        other => other.clone(),
-    }
-}
-
-/// What happens when a container of the pod ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub enum RestartPolicy {
-    /// Start it again after any exit.
-    #[default]
-    Always,
-    /// Start it again after an exit code that isn't 0.
-    OnFailure,
-    /// Leave it as it ended.
-    Never,
-}
-
 /// A condition as a workload lists it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ListedCondition {
@@ -297,8 +215,12 @@ pub struct Workload {
     pub retries: Option<u32>,
     /// Every one must hold for the workload to run; none: it always may.
     pub profiles: Vec<ListedProfile>,
+    /// Names of the workloads that must be ready before it is started.
+    pub depends_on: Vec<String>,
     /// Of the containers that have any.
     pub probes: Vec<Probes>,
+    /// When another content may take its place while it runs.
+    pub update: Option<Box<UpdateRules>>,
 }
 
 impl Workload {
@@ -323,7 +245,9 @@ impl Workload {
             deadline: None,
             retries: None,
             profiles: Vec::new(),
+            depends_on: Vec::new(),
             probes: Vec::new(),
+            update: None,
         }
     }
 
@@ -331,24 +255,37 @@ impl Workload {
     #[must_use]
     pub fn with(&self, content: Content) -> Self {
         let Self { id, hash, content, .. } = Self::new(content);
-        Self {
-            id,
-            hash,
-            content,
-            restart: self.restart,
-            schedule: self.schedule.clone(),
-            grace: self.grace,
-            cpu: self.cpu,
-            deadline: self.deadline,
-            retries: self.retries,
-            profiles: self.profiles.clone(),
-            probes: self.probes.clone(),
-        }
+        Self { id, hash, content, ..self.clone() }
     }
 
     /// Whether it always runs, and not only at certain times.
     pub fn is_service(&self) -> bool {
         matches!(self.schedule, Schedule::Service(_))
+    }
+
+    /// Whether this container, which ended with this exit code, is wanted back in its pod. Of a run only what failed is,
+    /// and only where its author says so.
+    pub fn wants_back(&self, container: &str, code: i32) -> bool {
+        match self.content.specification.outline().policy(container).unwrap_or(self.restart) {
+            RestartPolicy::Always => self.is_service(),
+            RestartPolicy::OnFailure => code != 0,
+            RestartPolicy::Never => false,
+        }
+    }
+
+    /// Whether this container is started again if it fails.
+    pub fn comes_back(&self, container: &str) -> bool {
+        self.content.specification.outline().is_sidecar(container) || self.wants_back(container, 1)
+    }
+
+    /// Whether any of its containers is, sidecars aside.
+    pub fn mends(&self) -> bool {
+        self.content.specification.outline().containers.iter().any(|it| self.wants_back(it, 1))
+    }
+
+    /// Whether it runs to its end, and not again.
+    pub fn runs_once(&self) -> bool {
+        self.is_service() && (self.restart == RestartPolicy::Never || self.retries.is_some())
     }
 
     /// Whether the other one asks for the same, in whatever order.
@@ -364,7 +301,9 @@ impl Workload {
             deadline,
             retries,
             profiles,
+            depends_on,
             probes,
+            update,
         } = self;
         let listed = |profiles: &[ListedProfile]| {
             in_order(profiles, |profile| ListedProfile {
@@ -380,7 +319,9 @@ impl Workload {
             && *deadline == other.deadline
             && *retries == other.retries
             && *probes == other.probes
+            && *update == other.update
             && listed(profiles) == listed(&other.profiles)
+            && in_order(depends_on, Clone::clone) == in_order(&other.depends_on, Clone::clone)
     }
 
     /// The workload's name, by which people and servers know it.
@@ -399,12 +340,16 @@ pub struct Profile {
 }
 
 /// A condition as the device defines it.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Condition {
     /// Its name, unique in its profile.
     pub name: String,
     /// The text of its expression, which may turn out not to parse.
     pub expression: String,
+    /// How long that has to be true without a break before the condition is.
+    pub hold: Duration,
+    /// The text of what ends it; without it, that the expression isn't true any more.
+    pub until: Option<String>,
 }
 
 /// Everything one source wants on this device.
@@ -412,6 +357,8 @@ pub struct Condition {
 pub struct Desired {
     /// What the device defines.
     pub profiles: Vec<Profile>,
+    /// When contents may be replaced, whichever workload's; beside what each says of itself.
+    pub update: Option<Box<UpdateRules>>,
     /// What is to run; names are unique.
     pub workloads: Vec<Arc<Workload>>,
     /// Names of workloads that could not be understood this time: whatever they were before, they stay.
@@ -426,7 +373,7 @@ pub struct Desired {
 impl Desired {
     /// Whether the other one asks for the same, in whatever order: a server may make its lists of maps.
     pub fn asks_the_same(&self, other: &Self) -> bool {
-        let Self { profiles, workloads, unreadable, partial, elsewhere } = self;
+        let Self { profiles, update, workloads, unreadable, partial, elsewhere } = self;
         let defined = |profiles: &[Profile]| {
             in_order(profiles, |profile| Profile {
                 conditions: in_order(&profile.conditions, Clone::clone),
@@ -438,6 +385,7 @@ impl Desired {
         };
         let (mine, others) = (named(workloads), named(&other.workloads));
         *partial == other.partial
+            && *update == other.update
             && in_order(elsewhere, Clone::clone) == in_order(&other.elsewhere, Clone::clone)
             && in_order(unreadable, Clone::clone) == in_order(&other.unreadable, Clone::clone)
             && mine.len() == others.len()

@@ -8,9 +8,8 @@ use crate::agent::{
         notice::{Notice, Reason},
         order::{ContainerState, Fact, Failure, Task, Ticket},
         phase::Phase,
-        schedule::Schedule,
         time::Wake,
-        workload::{RestartPolicy, Workload},
+        workload::Workload,
     },
     terminating::REMOVE_AGAIN,
 };
@@ -24,18 +23,21 @@ impl Tracked {
     /// These ended and are to be started again. Answers whether one of them is news.
     pub(super) fn miss(&mut self, wanted: &Workload, missed: Vec<Missed>, turn: &mut Turn<'_>) -> bool {
         self.content.containers.only(&missed);
-        let Schedule::Service(backoff) = &wanted.schedule else { return false };
+        let backoff = wanted.schedule.backoff();
+        let is_run = wanted.retries.is_some() || !wanted.is_service();
         let mut any = false;
         // how long all of them ran together can only be told of the first end in a pod
-        let ran = missed.iter().map(|it| it.ran).min().filter(|_| self.content.containers.is_fresh());
+        let ran = missed.iter().map(|it| it.ran).min().filter(|_| self.content.containers.is_empty());
         for it in missed {
             let since = it.at.and_then(|at| turn.now.utc.duration_since(at).ok()).unwrap_or_default();
             let (now, cause, random) = (turn.now.up, it.cause.clone(), turn.random());
+            let counts = is_run && !wanted.content.specification.outline().is_sidecar(&it.container);
             let since = now.saturating_sub(since);
             let Some((wait, told)) = self.content.containers.missed(it, backoff, now, since, random) else {
                 continue;
             };
             any = true;
+            self.content.retried = self.content.retried.saturating_add(u32::from(counts));
             if !told {
                 let wait = wait.as_secs_f32();
                 let message = format!("workload '{}': {cause}; tried again in {wait:.0} s", self.name);
@@ -51,8 +53,11 @@ impl Tracked {
 
     /// The container's probe failed, or its hook after the start.
     pub(super) fn sicken(&mut self, wanted: &Workload, container: &str, cause: String, turn: &mut Turn<'_>) {
-        let is_missed = wanted.is_service() && wanted.restart != RestartPolicy::Never;
-        let then = if is_missed { "it is started anew after its back-off" } else { "it is stopped" };
+        let then = if wanted.comes_back(container) {
+            "it is started anew after its back-off"
+        } else {
+            "it is stopped"
+        };
         let message = format!("workload '{}': {cause}; {then}", self.name);
         turn.tell(Notice::warning(Reason::Unhealthy, message));
         self.content.containers.sicken(container, &cause, turn.now.up);
@@ -74,6 +79,9 @@ impl Tracked {
                 Due::End(container) => Task::End { id, container: container.clone(), grace: wanted.grace },
                 Due::Start(container, ended) => {
                     self.content.restarts = self.content.restarts.saturating_add(1);
+                    if turn.context.can_be_taken_back(wanted) {
+                        self.content.trial.begin(turn.now.up); // if its start was cut short, and came about
+                    }
                     Task::Restart { id, container: container.clone(), ended: *ended }
                 }
             };
@@ -91,7 +99,7 @@ impl Tracked {
         result: Result<Fact, Failure>,
         turn: &mut Turn<'_>,
     ) -> Option<Result<Fact, Failure>> {
-        let Some(ordered) = self.content.containers.over(ticket) else { return Some(result) };
+        let Some(ordered) = self.content.containers.order_ended(ticket) else { return Some(result) };
         if self.phase != Phase::Running {
             // what a look under way tells may be older
             if let Ordered::Start(_) = ordered {
@@ -119,7 +127,7 @@ impl Tracked {
                     turn.tell(Notice::info(Reason::Started, message));
                 }
                 self.content.false_alarms = 0;
-                self.judged(wanted, &pod, false, turn);
+                self.take_pod(wanted, &pod, false, turn);
             }
             (Ordered::Start(_), Ok(_)) => {
                 self.present = false;
@@ -148,7 +156,10 @@ impl Tracked {
         cause: &str,
         turn: &mut Turn<'_>,
     ) -> bool {
-        let Schedule::Service(backoff) = &wanted.schedule else { return true };
+        if !wanted.is_service() && !wanted.comes_back(container) {
+            return true; // the run is over
+        }
+        let backoff = wanted.schedule.backoff();
         let (now, random) = (turn.now, turn.random());
         let (wait, failures) = self.content.containers.refused(container, cause, backoff, now, random);
         let Some(wait) = wait else {

@@ -33,9 +33,14 @@ impl Tracked {
         let limit = wanted.deadline.unwrap_or_default();
         let cause = format!("its activeDeadlineSeconds ({}) are over", limit.as_secs());
         let message = format!("workload '{}': {cause}; it is stopped", self.name);
-        turn.tell(Notice::warning(Reason::Failed, message));
+        turn.tell(Notice::warning(Reason::DeadlineExceeded, message));
         let ran = limit + turn.now.up.saturating_sub(end);
-        self.ended(&wanted, Run::cut_short(KILLED, ran, turn.now), (Reason::Failed, cause.clone()), turn);
+        self.ended(
+            &wanted,
+            Run::cut_short(KILLED, ran, turn.now),
+            (Reason::DeadlineExceeded, cause.clone()),
+            turn,
+        );
         match self.phase {
             Phase::Starting(ticket) => {
                 self.cancel(&wanted, &cause, turn);

@@ -1,4 +1,5 @@
-//! What lists of an engine, and ends of processes, tell of a workload's pods.
+//! What lists of an engine, and ends of processes, tell of a workload's pods. One that runs already is looked at here, and
+//! adopted by `outcomes`.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -35,7 +36,7 @@ pub(in crate::agent) fn take_in(
     }
     for (name, tracked) in workloads {
         let ids = ids.get(&**name).map_or(&[][..], Vec::as_slice);
-        tracked.unseen(listed, engine, ids, turn);
+        tracked.not_in_list(listed, engine, ids, turn);
     }
 }
 
@@ -44,7 +45,7 @@ impl Tracked {
     fn knows_better(&self, listed: Ticket, engine: Engine, turn: &mut Turn<'_>) -> bool {
         let is_old = self.last.get(&engine).is_some_and(|last| listed <= *last);
         if let (true, Phase::Unknown, Some(wanted)) = (is_old, self.phase, &self.wanted) {
-            turn.engines.ask(wanted.content.engine, turn.now.up); // it waits for one
+            turn.engines.list_now(wanted.content.engine, turn.now.up); // it waits for one
         }
         is_old
     }
@@ -70,10 +71,14 @@ impl Tracked {
         self.present = true;
         match self.phase {
             Phase::Unknown | Phase::Inactive => self.look(true, turn),
+            Phase::Finished { .. } if running => {
+                self.content.over = true; // its end was cut short
+                self.phase = Phase::Waiting { until: turn.now.up };
+            }
             Phase::Running
                 if !(running && self.content.whole)
                     && self.content.look_at.is_none()
-                    && !self.content.containers.is_starting() =>
+                    && !self.content.containers.any_starts() =>
             {
                 self.look(false, turn)
             }
@@ -82,17 +87,17 @@ impl Tracked {
     }
 
     /// A list asked for by `listed` was whole, and shows no pod of `engine` but the `ids`.
-    fn unseen(&mut self, listed: Ticket, engine: Engine, ids: &[&WorkloadId], turn: &mut Turn<'_>) {
+    fn not_in_list(&mut self, listed: Ticket, engine: Engine, ids: &[&WorkloadId], turn: &mut Turn<'_>) {
         if self.knows_better(listed, engine, turn) {
             return;
         }
-        self.terminating.unseen(engine, ids);
+        self.terminating.not_in_list(engine, ids);
         let Some(wanted) = self.wanted.clone() else { return };
         if wanted.content.engine != engine || ids.contains(&&wanted.id) {
             return;
         }
         match self.phase {
-            Phase::Unknown if self.content.failures > 0 => self.wait(turn.now.up, turn),
+            Phase::Unknown if self.content.failures > 0 && !self.content.over => self.wait(turn.now.up, turn),
             Phase::Unknown => {
                 let finished = turn.context.finished.get(&wanted.id);
                 self.phase = finished.map_or(Phase::Inactive, |run| Phase::Finished { code: run.code });

@@ -13,11 +13,14 @@ use crate::agent::{
         report::State,
         run::Run,
         schedule::{Backoff, Schedule},
-        workload::{Engine, RestartPolicy, Workload},
+        workload::{Engine, Workload},
     },
     restart_policy::{PodStatus, judge},
     terminating::REMOVE_AGAIN,
 };
+
+/// So many of the last runs are remembered.
+const RUNS: usize = 5;
 
 /// What follows a run that failed.
 fn next_run(wanted: &Workload) -> &'static str {
@@ -26,7 +29,7 @@ fn next_run(wanted: &Workload) -> &'static str {
 
 impl Tracked {
     /// The outcome of one of this workload's orders.
-    pub(in crate::agent) fn done(
+    pub(in crate::agent) fn take_outcome(
         &mut self,
         engine: Engine,
         ticket: Ticket,
@@ -49,6 +52,7 @@ impl Tracked {
         {
             self.last.insert(engine, last);
         }
+        let Some(result) = self.fetched(ticket, result, turn) else { return };
         let limit = self.limit.is_over(ticket); // also while the pod isn't wanted: it may be wanted again
         let Some(wanted) = self.wanted.clone() else { return };
         self.content.health.done(ticket, &result);
@@ -95,11 +99,8 @@ impl Tracked {
 
     fn pulled(&mut self, result: Result<Fact, String>, turn: &mut Turn<'_>) {
         match result {
-            Ok(Fact::Pulled { stale, .. }) => {
-                for sentence in stale {
-                    let message = format!("workload '{}': {sentence}", self.name);
-                    turn.tell(Notice::warning(Reason::ImagePullFailed, message));
-                }
+            Ok(fact @ Fact::Pulled { .. }) => {
+                self.tell_stale(&fact, turn);
                 (self.content.ready, self.phase) = (Ready::Images, Phase::Inactive);
             }
             Ok(_) => (self.content.ready, self.phase) = (Ready::All, Phase::Inactive),
@@ -112,13 +113,22 @@ impl Tracked {
         }
     }
 
+    /// Images that could not be looked for anew.
+    pub(super) fn tell_stale(&self, fact: &Fact, turn: &mut Turn<'_>) {
+        let Fact::Pulled { stale, .. } = fact else { return };
+        for sentence in stale {
+            let message = format!("workload '{}': {sentence}", self.name);
+            turn.tell(Notice::warning(Reason::ImagePullFailed, message));
+        }
+    }
+
     fn started(&mut self, wanted: &Workload, result: Result<Fact, String>, turn: &mut Turn<'_>) {
         match result {
             Ok(Fact::Pod(pod)) => {
                 self.present = true;
                 let message = format!("workload '{}' is started: pod '{}'", self.name, wanted.id);
                 turn.tell(Notice::info(Reason::Started, message));
-                self.judged(wanted, &pod, false, turn);
+                self.take_pod(wanted, &pod, false, turn);
             }
             Ok(_) => self.failed("its pod was gone as soon as it was made", turn.now.up, turn),
             Err(cause) => {
@@ -137,7 +147,12 @@ impl Tracked {
         turn: &mut Turn<'_>,
     ) {
         match result {
-            Ok(Fact::Pod(pod)) => self.judged(wanted, &pod, adopting, turn),
+            Ok(Fact::Pod(pod)) => self.take_pod(wanted, &pod, adopting, turn),
+            Ok(_) if self.content.over => self.gone(wanted, turn),
+            // it is removed all the same, and no reason to try again
+            Err(_) if self.content.over => {
+                self.phase = Phase::Waiting { until: turn.now.up + REMOVE_AGAIN };
+            }
             Ok(_) if adopting => (self.present, self.phase) = (false, Phase::Inactive),
             Ok(_) => {
                 self.present = false;
@@ -162,8 +177,7 @@ impl Tracked {
         (self.present, self.phase) = (false, Phase::Inactive);
         turn.tell(Notice::info(Reason::Stopped, format!("workload '{}': its pod is gone", self.name)));
         // ended for good, and if it was for being unhealthy
-        if wanted.is_service()
-            && (self.content.over || wanted.restart == RestartPolicy::Never)
+        if (wanted.runs_once() || self.content.over && wanted.is_service())
             && let Some(run) = turn.context.finished.get(&wanted.id)
         {
             self.phase = Phase::Finished { code: run.code };
@@ -193,59 +207,91 @@ impl Tracked {
     }
 
     /// Takes the wanted pod for what its containers say.
-    pub(super) fn judged(&mut self, wanted: &Workload, pod: &Pod, adopting: bool, turn: &mut Turn<'_>) {
-        let name = self.name.clone();
+    pub(super) fn take_pod(&mut self, wanted: &Workload, pod: &Pod, adopting: bool, turn: &mut Turn<'_>) {
+        if self.content.over {
+            self.phase = Phase::Waiting { until: turn.now.up }; // podman failed while it was being removed
+            return;
+        }
         self.limit.found(pod.cpu);
         self.content.whole = pod.containers.iter().all(|it| it.state == ContainerState::Running);
         self.content.containers.seen(pod);
-        for (container, cause) in &pod.failed {
-            let is_it =
-                |it: &Container| it.name == *container && matches!(it.state, ContainerState::Stuck(_));
-            if pod.containers.iter().any(is_it) && !self.refused(wanted, container, cause, turn) {
-                return;
-            }
+        if !self.goes_on_without_refused(wanted, pod, turn) {
+            return;
         }
-        if adopting && turn.context.is_on_trial(wanted) {
+        if adopting && turn.context.can_be_taken_back(wanted) {
             self.content.trial.begin(turn.now.up);
         }
-        match judge(wanted, pod, &self.content.containers) {
+        let tries = wanted.retries.map_or(u32::MAX, |most| most.saturating_sub(self.content.retried));
+        match judge(wanted, pod, &self.content.containers, tries) {
             PodStatus::Running { missed } => self.goes_on(wanted, pod, missed, adopting, turn),
-            PodStatus::Finished { code, .. } if code != 0 && self.may_retry(wanted, turn) => {
-                self.content.trial.ran(pod.ran());
-                self.content.retried += 1;
-                let most = wanted.retries.unwrap_or_default();
-                let cause = format!(
-                    "its run ended with exit code {code} (try {} of {most} follows)",
-                    self.content.retried
-                );
-                self.failed(&cause, turn.now.up, turn);
+            PodStatus::Finished { code, gives_up: false, .. }
+                if code != 0 && self.may_retry(wanted, false, turn) =>
+            {
+                self.retry_run(wanted, pod, code, turn);
             }
-            PodStatus::Finished { code, lingers } => {
-                let why = pod.out_of_memory().map(|why| format!(": {why}")).unwrap_or_default();
-                let ran = pod.ran().as_secs();
-                let cause = format!("has finished with exit code {code} after {ran} s{why}");
-                let message = format!("workload '{name}' {cause}");
-                turn.tell(match code {
-                    0 => Notice::info(Reason::Finished, message),
-                    _ => Notice::warning(Reason::Failed, format!("{message}{}", next_run(wanted))),
-                });
-                self.phase = Phase::Finished { code };
-                self.content.trial.ran(pod.ran());
-                self.ended(wanted, Run::of(pod, code), (Reason::Failed, format!("it {cause}")), turn);
-                if lingers {
-                    self.content.over = true;
-                    self.stop(wanted, turn);
-                }
-            }
-            PodStatus::Broken { cause } if adopting => {
-                // An agent before this one was interrupted while it made the pod: no fault of the workload's.
-                turn.tell(Notice::warning(
-                    Reason::Failed,
-                    format!("workload '{name}': {cause}; its pod is made anew"),
-                ));
-                self.phase = Phase::Waiting { until: turn.now.up };
-            }
+            PodStatus::Finished { code, lingers, .. } => self.finish_run(wanted, pod, code, lingers, turn),
+            PodStatus::Broken { cause } if adopting => self.found_broken(wanted, cause, turn),
             PodStatus::Broken { cause } => self.failed(&cause, turn.now.up, turn),
+        }
+    }
+
+    /// Whether the pod goes on, although containers of it could not be started.
+    fn goes_on_without_refused(&mut self, wanted: &Workload, pod: &Pod, turn: &mut Turn<'_>) -> bool {
+        let is_stuck = |name: &str| {
+            let stuck = |it: &Container| it.name == name && matches!(it.state, ContainerState::Stuck(_));
+            pod.containers.iter().any(stuck)
+        };
+        let mut refused = pod.failed.iter().filter(|(container, _)| is_stuck(container));
+        refused.all(|(container, cause)| self.refused(wanted, container, cause, turn))
+    }
+
+    /// The pod of a run has ended with an error, and another follows.
+    fn retry_run(&mut self, wanted: &Workload, pod: &Pod, code: i32, turn: &mut Turn<'_>) {
+        self.content.trial.ran(pod.ran());
+        let (next, most) = (self.content.retried + 1, wanted.retries.unwrap_or_default());
+        if wanted.is_service() {
+            self.content.retried = next; // of a slot's run each failure counts
+        }
+        let cause = format!("its run ended with exit code {code} (try {next} of {most} follows)");
+        self.failed(&cause, turn.now.up, turn);
+    }
+
+    /// The pod has ended, and no other follows before the next slot, if ever. `lingers`: sidecars of it run on.
+    fn finish_run(&mut self, wanted: &Workload, pod: &Pod, code: i32, lingers: bool, turn: &mut Turn<'_>) {
+        let why = pod.out_of_memory().map(|why| format!(": {why}")).unwrap_or_default();
+        let ran = pod.ran().as_secs();
+        let cause = format!("has finished with exit code {code} after {ran} s{why}");
+        let message = format!("workload '{}' {cause}", self.name);
+        turn.tell(match code {
+            0 => Notice::info(Reason::Finished, message),
+            _ => Notice::warning(Reason::Failed, format!("{message}{}", next_run(wanted))),
+        });
+        self.phase = Phase::Finished { code };
+        self.content.trial.ran(pod.ran());
+        self.ended(wanted, Run::of(pod, code), (Reason::Failed, format!("it {cause}")), turn);
+        if lingers {
+            self.content.over = true;
+            self.stop(wanted, turn);
+        }
+    }
+
+    /// An agent before this one was interrupted while it made the pod, or removed it: no fault of the workload's.
+    fn found_broken(&mut self, wanted: &Workload, cause: String, turn: &mut Turn<'_>) {
+        self.phase = Phase::Waiting { until: turn.now.up };
+        if self.may_run() && !self.owes_a_try() {
+            self.count_try(turn);
+        }
+        let goes_on = wanted.is_service() || self.content.retried > 0;
+        let then = match goes_on {
+            _ if !self.may_run() => "; its pod is removed",
+            true => "; its pod is made anew",
+            false => next_run(wanted),
+        };
+        turn.tell(Notice::warning(Reason::Failed, format!("workload '{}': {cause}{then}", self.name)));
+        if self.content.retried > 0 {
+            self.content.cron_runs.again(); // its run goes on
+        } else if !goes_on {
+            self.content.failure = Some((Reason::Failed, cause));
         }
     }
 
@@ -280,20 +326,35 @@ impl Tracked {
             pod.containers.iter().any(|it| it.name == name && it.state == ContainerState::Running)
         };
         for (container, cause) in pod.failed.iter().filter(|(name, _)| runs(name)) {
-            self.sicken(wanted, container, cause.clone(), turn); // its hook failed
+            if !self.content.containers.is_ending(container) {
+                self.sicken(wanted, container, cause.clone(), turn); // its hook failed
+            }
         }
         let containers = &self.content.containers;
         self.content.health.seen(&wanted.probes, pod, &|name| containers.is_ending(name), turn.now.up);
         self.phase = Phase::Running;
         if !containers.are_ailing() {
-            self.content.trial.runs(since);
+            self.content.trial.note_running(since);
         }
     }
 
-    /// Whether a run that failed is tried again.
-    fn may_retry(&self, wanted: &Workload, turn: &Turn<'_>) -> bool {
-        wanted.retries.is_some_and(|most| self.content.retried < most)
+    /// Whether a run that failed is tried again. `endless`: it is where nothing says how often.
+    fn may_retry(&self, wanted: &Workload, endless: bool, turn: &Turn<'_>) -> bool {
+        self.content.retried < wanted.retries.unwrap_or(if endless { u32::MAX } else { 0 })
             && self.content.deadline.is_none_or(|end| turn.now.up < end)
+    }
+
+    /// Whether what failed last in the run of a slot is counted, and the try that follows is still to come.
+    pub(super) fn owes_a_try(&self) -> bool {
+        self.content.cron_runs.is_due() && self.content.retried > 0
+    }
+
+    /// The run of a slot failed, whatever failed: it is tried again, or it is over.
+    fn count_try(&mut self, turn: &Turn<'_>) {
+        if let Some(wanted) = self.wanted.as_ref().filter(|it| !it.is_service()) {
+            let again = self.may_retry(wanted, wanted.mends(), turn);
+            self.content.retried = if again { self.content.retried + 1 } else { 0 };
+        }
     }
 
     /// A run is over, and nothing is started for it before the next slot, if ever.
@@ -304,8 +365,9 @@ impl Tracked {
             (self.content.failure, self.content.failures) = (None, 0); // a good run makes up for those before it
         }
         self.content.retried = 0;
-        self.content.last_run = Some(run);
-        turn.finished(&wanted.id, run);
+        self.content.runs.insert(0, run);
+        self.content.runs.truncate(RUNS);
+        turn.remember_run(&wanted.id, run);
     }
 
     /// The engine could not be asked: what is there must be seen again before anything else is done.
@@ -322,11 +384,12 @@ impl Tracked {
 
     /// A failure at this time since boot: the wait for the next try counts from there.
     pub(super) fn failed_because(&mut self, reason: Reason, cause: &str, at: Duration, turn: &mut Turn<'_>) {
-        if self.content.runs_since.take().is_some_and(|since| at >= since + Backoff::CAP) {
+        if self.content.runs_since.take().is_some_and(|since| Backoff::forgives(at.saturating_sub(since))) {
             self.content.failures = 0;
         }
         self.content.failures = self.content.failures.saturating_add(1);
         self.content.failure = Some((reason, cause.to_owned()));
+        self.count_try(turn);
         self.content.trial.ran(Duration::ZERO);
         self.wait(at, turn);
         let again = match self.phase {
@@ -346,12 +409,11 @@ impl Tracked {
                 let delay = backoff.delay(self.content.failures.saturating_sub(1), turn.random());
                 Phase::Waiting { until: at + delay }
             }
-            Schedule::Cron(_) if self.content.retried > 0 => {
+            Schedule::Cron(_, backoff) if self.content.retried > 0 => {
                 self.content.cron_runs.again();
-                let until = at + Backoff::OF_RUNS.delay(self.content.retried - 1, 0.0);
-                Phase::Waiting { until }
+                Phase::Waiting { until: at + backoff.delay(self.content.retried - 1, turn.random()) }
             }
-            Schedule::Cron(_) => {
+            Schedule::Cron(..) => {
                 self.content.cron_runs.used();
                 Phase::Inactive
             }

@@ -14,7 +14,7 @@ use crate::agent::{
 impl Tracked {
     /// Asks the containers that are due whether they are well, and has those ended that aren't.
     pub(super) fn probe(&mut self, wanted: &Workload, turn: &mut Turn<'_>) -> Wake {
-        while let Some((container, cause)) = self.content.health.unhealthy() {
+        while let Some((container, cause)) = self.content.health.take_unhealthy() {
             self.sicken(wanted, &container, cause, turn);
         }
         while let Some((is_good, message)) = self.content.health.news() {

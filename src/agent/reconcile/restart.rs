@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::tracked::{Ready, Restart, Tracked};
+use super::tracked::{PendingRestart, Ready, Tracked};
 use crate::agent::{
     context::Turn,
     model::{
@@ -15,7 +15,7 @@ use crate::agent::{
 };
 
 /// Who asked is told by then that it isn't known yet.
-const PATIENCE: Duration = Duration::from_secs(6);
+const STILL_CHECKING_AFTER: Duration = Duration::from_secs(6);
 
 impl Tracked {
     /// A new pod is to take the place of the present one, or of none. Replies when that is known to be possible.
@@ -28,21 +28,37 @@ impl Tracked {
             return Err("that was asked for already, and it is being checked whether it can start".into());
         };
         // (changes nothing that a list shows)
-        let ticket = turn.order(&self.name, wanted.content.engine, Task::Check(wanted));
-        self.content.restart = Some(Restart { ticket, asker: Some((asker, turn.now.up + PATIENCE)) });
+        let ticket = turn.order(&self.name, wanted.content.engine, Task::Rehearse(wanted));
+        self.content.restart =
+            Some(PendingRestart { ticket, asker: Some((asker, turn.now.up + STILL_CHECKING_AFTER)) });
         Ok(())
     }
 
     fn may_restart(&self, turn: &Turn<'_>) -> Result<(), String> {
+        self.may_begin(turn)?;
+        if self.wanted.as_ref().is_some_and(|wanted| !wanted.is_service()) {
+            return Err(format!(
+                "it runs at the slots of its cron schedule; 'device-worker-ng run {}' gives it a run now",
+                self.name
+            ));
+        }
+        match self.phase {
+            Phase::Running | Phase::Waiting { .. } | Phase::Finished { .. } => Ok(()),
+            _ => Err(format!("it is {} at this moment", self.state().word())),
+        }
+    }
+
+    /// Whether something may be started by hand.
+    pub(super) fn may_begin(&self, turn: &Turn<'_>) -> Result<(), String> {
         let Some(wanted) = &self.wanted else { return Err("nothing asks for it any more".to_owned()) };
-        if !wanted.is_service() {
-            return Err("it runs at the slots of its cron schedule only".to_owned());
+        if let Some((why, remedy)) = turn.context.stops.why(&self.name) {
+            return Err(format!("{why}; {remedy}"));
         }
-        if self.evicted {
-            return Err("it had to go because the device is short of something".to_owned());
+        if self.evicted || !self.may_run() {
+            return Err(self.why_not(turn.now.up).to_owned());
         }
-        if !self.may_run {
-            return Err("its profiles don't hold".to_owned());
+        if self.waits {
+            return Err("something that it depends on isn't ready".to_owned());
         }
         if turn.context.short {
             return Err("the device is short of something, and nothing new is started".to_owned());
@@ -50,10 +66,7 @@ impl Tracked {
         if let Some(why) = turn.engines.why_not(wanted.content.engine) {
             return Err(why);
         }
-        match self.phase {
-            Phase::Running | Phase::Waiting { .. } | Phase::Finished { .. } => Ok(()),
-            _ => Err(format!("it is {} at this moment", self.state().word())),
-        }
+        Ok(())
     }
 
     /// The outcome of an order. Gives it back if it was none of these.
@@ -83,13 +96,13 @@ impl Tracked {
             return None;
         }
         if let (Phase::Finished { .. }, Some(wanted)) = (self.phase, &self.wanted) {
-            turn.forget(&wanted.id);
+            turn.forget_run(&wanted.id);
         }
-        (self.content.failures, self.content.retried) = (0, 0);
+        self.content.forget_failures();
         self.phase = Phase::Waiting { until: turn.now.up };
         let message = format!("workload '{}' is started anew, as was asked for on the device", self.name);
         turn.tell(Notice::info(Reason::Restarted, message));
-        self.reply(Reply::Restarting, turn);
+        self.reply(Reply::Done(format!("{} gets a new pod", self.name)), turn);
         self.content.restart = None;
         None
     }
@@ -105,9 +118,9 @@ impl Tracked {
     }
 
     /// Tells who asked in time that it isn't known yet, and says when to ask again.
-    pub(super) fn pacify(&mut self, turn: &mut Turn<'_>) -> Wake {
+    pub(super) fn reply_still_checking(&mut self, turn: &mut Turn<'_>) -> Wake {
         match self.content.restart {
-            Some(Restart { asker: Some((_, until)), .. }) if turn.now.up < until => Wake::At(until),
+            Some(PendingRestart { asker: Some((_, until)), .. }) if turn.now.up < until => Wake::At(until),
             _ => {
                 self.reply(Reply::Checking, turn);
                 Wake::Never

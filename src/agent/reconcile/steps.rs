@@ -2,29 +2,26 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::tracked::{Ready, Tracked};
+use super::tracked::{Ready, Tracked, Verdict};
 use crate::agent::{
     containers::Containers,
     context::Turn,
     cron_runs::CronRuns,
-    listings::Allowance,
     model::{
         fallback::{Failed, Fallback},
         notice::{Notice, Reason},
         order::{CpuLimit, Task},
         phase::Phase,
-        pressure::GRACE,
-        schedule::Cron,
         schedule::Schedule,
         time::Wake,
         workload::Workload,
     },
+    not_allowed::NotAllowed,
     probes::Health,
-    update::{DEADLINE, Progress},
+    profiles::Allowance,
+    trial::{DEADLINE, TrialState},
+    wrong_clock::LOOK_AGAIN,
 };
-
-/// A clock that is set is told of at once where the kernel can.
-const CLOCK_AGAIN: Duration = Duration::from_secs(60);
 
 impl Tracked {
     pub(super) fn look(&mut self, adopting: bool, turn: &mut Turn<'_>) {
@@ -39,30 +36,48 @@ impl Tracked {
     /// its profiles say.
     pub(in crate::agent) fn advance(&mut self, allowance: Allowance, turn: &mut Turn<'_>) -> Wake {
         let update = self.judge_update(turn);
-        let (may_run, flap) = self.content.flapping.may_run(allowance.runs, turn.now.up);
+        let is_stopped = turn.context.stops.is_stopped(&self.name);
+        let (may_run, flap) = match is_stopped {
+            true => (false, Wake::Never),
+            false => self.content.flapping.may_run(allowance.runs, turn.now.up),
+        };
         let may_run = may_run && !self.evicted;
-        self.may_run = may_run;
+        self.verdict = match may_run {
+            true => Verdict::Yes,
+            false if is_stopped => Verdict::Stopped,
+            false => Verdict::No,
+        };
+        self.waits = !allowance.starts;
+        let update = update.earlier(self.switch(allowance.update, turn)); // whether it may run is known
         self.content.flapping.news(&self.name).into_iter().for_each(|it| turn.tell(it));
-        let wake = flap.earlier(update).earlier(self.pacify(turn));
+        let wake = flap.earlier(update).earlier(self.reply_still_checking(turn));
         let wake = wake.earlier(self.advance_wanted(Allowance { runs: may_run, ..allowance }, turn));
         let wake = wake.earlier(self.judge_deadline(turn)); // of a start that was just ordered, too
-        let leave = match &self.wanted {
-            None => !self.unreadable && (self.dismissed || !turn.context.partial),
-            // An old pod runs on until the new one is known to be able to start.
-            Some(wanted) => {
-                !may_run
-                    || self.content.ready >= self.needed(wanted) && !turn.context.short
-                    || matches!(self.phase, Phase::Running | Phase::Finished { .. })
-            }
-        };
-        if !leave {
+        if !self.old_pods_go(turn) {
             return wake;
         }
         wake.earlier(self.terminating.advance(&self.name, turn))
     }
 
+    /// Whether pods of it that aren't wanted are stopped and removed now.
+    fn old_pods_go(&self, turn: &Turn<'_>) -> bool {
+        let Some(wanted) = &self.wanted else {
+            return turn.context.lets_go(self.unreadable, self.dismissed);
+        };
+        // An old pod runs on until the new one is known to be able to start.
+        !self.may_run()
+            || self.content.ready >= self.needed_before_start(wanted) && !turn.context.short && !self.waits
+            || matches!(self.phase, Phase::Running | Phase::Finished { .. })
+    }
+
+    /// Why it may not run.
+    pub(super) fn why_not(&self, now: Duration) -> &'static str {
+        let rests = self.content.flapping.rests(now).is_some();
+        NotAllowed::of(self.evicted, self.is_stopped(), rests).why()
+    }
+
     /// What has to be here before a start.
-    fn needed(&self, wanted: &Workload) -> Ready {
+    fn needed_before_start(&self, wanted: &Workload) -> Ready {
         if self.terminating.is_due(wanted.content.engine) { Ready::All } else { Ready::Images }
     }
 
@@ -70,9 +85,12 @@ impl Tracked {
     fn judge_update(&mut self, turn: &mut Turn<'_>) -> Wake {
         let Some(wanted) = self.wanted.clone() else { return Wake::Never };
         match self.content.trial.progress(self.phase, turn.now.up) {
-            Progress::Open(wake) => return wake,
-            Progress::Passed => turn.context.came_up(&self.name, &wanted),
-            Progress::Failed => {
+            TrialState::Open(wake) => return wake,
+            TrialState::Passed if self.content.trial.is_to_remember() => {
+                turn.context.came_up(&self.name, &wanted);
+            }
+            TrialState::Passed => {}
+            TrialState::Failed => {
                 let Some(fallback) = turn.context.fallbacks.get(&self.name).cloned() else {
                     return Wake::Never;
                 };
@@ -86,7 +104,7 @@ impl Tracked {
                 );
                 turn.tell(Notice::warning(Reason::RolledBack, message));
                 let good = fallback.instead_of(&wanted);
-                let failed = Some(Failed { id: wanted.id.clone(), cause });
+                let failed = Some(Failed { id: wanted.id.clone(), cause, by_hand: false });
                 turn.context.fall_back(&self.name, Fallback { failed, ..fallback });
                 self.replace(Some(good), turn);
             }
@@ -94,86 +112,66 @@ impl Tracked {
         Wake::Never
     }
 
+    /// Does what comes next for the wanted content, and says when to ask again.
     fn advance_wanted(&mut self, allowance: Allowance, turn: &mut Turn<'_>) -> Wake {
-        let mut may_run = allowance.runs;
         let Some(wanted) = self.wanted.clone() else { return Wake::Never };
-        let (engine, is_service) = (wanted.content.engine, wanted.is_service());
-        let cpu = wanted.cpu.into_iter().chain(allowance.cpu).min();
+        if !allowance.runs {
+            self.forget_tries();
+        }
+        if let Some(until) = self.back_off(allowance.runs, turn.now.up) {
+            return Wake::At(until);
+        }
+        let (may_run, slot) = self.look_for_slot(&wanted.schedule, allowance.runs, turn);
         if !may_run {
-            self.content.failures = 0; // when it may run again it starts at once
-            self.content.trial.suspend();
-        }
-        if let Phase::Waiting { until } = self.phase {
-            if may_run && turn.now.up < until {
-                return Wake::At(until);
-            }
-            if !self.present {
-                self.phase = Phase::Inactive;
-            }
-        }
-        let mut slot = Wake::Never;
-        if let Schedule::Cron(cron) = &wanted.schedule
-            && matches!(self.phase, Phase::Inactive | Phase::Finished { .. })
-        {
-            (may_run, slot) = self.look_for_slot(cron, may_run, turn);
-        }
-        if let (Phase::Starting(ticket), false) = (self.phase, may_run) {
-            // whether podman answers or not: init containers may take minutes, and they are not wanted any more
-            let cause = if self.evicted { "the device comes first" } else { "its profiles don't hold" };
-            self.cancel(&wanted, cause, turn);
-            self.phase = Phase::Cancelling(ticket);
+            self.cut_start_short(&wanted, turn);
         }
         if self.evicted && self.phase == Phase::Running {
             return self.stop(&wanted, turn); // whether podman answers or not: its processes can be ended
         }
-        if !turn.ready(engine) {
+        if !turn.ready(wanted.content.engine) {
             return slot; // a list will come
         }
-        match self.phase {
-            Phase::Running if !may_run => {
-                let message = format!("workload '{}' is stopped: its profiles don't hold", self.name);
-                turn.tell(Notice::info(Reason::Inactive, message));
-                return self.stop(&wanted, turn);
-            }
-            Phase::Running => match self.content.look_at {
-                Some(at) if turn.now.up < at => return Wake::At(at),
-                Some(_) if self.content.containers.is_starting() => {} // that tells all about the pod
-                Some(_) => self.look(false, turn),
-                None => {
-                    self.bound(&wanted, cpu, turn);
-                    let wake = self.probe(&wanted, turn);
-                    return wake.earlier(self.mend(&wanted, turn));
-                }
-            },
-            Phase::Starting(_) => self.bound(&wanted, cpu, turn),
-            Phase::Waiting { .. } => return self.stop(&wanted, turn),
-            Phase::Inactive if !allowance.runs && self.present => return self.stop(&wanted, turn),
-            Phase::Inactive if turn.context.short => self.content.trial.suspend(), // the device comes first
-            Phase::Inactive if may_run && self.content.ready == Ready::No => {
-                // (changes nothing that a list shows)
-                self.phase = Phase::Pulling(turn.order(&self.name, engine, Task::Pull(wanted)));
-            }
-            // It was found while the images came in.
-            Phase::Inactive if may_run && self.present && is_service => self.look(true, turn),
-            Phase::Inactive if self.content.restart.is_some() => {} // what that finds out is what is needed here
-            Phase::Inactive if may_run && self.content.ready < self.needed(&wanted) => {
-                self.phase = Phase::Pulling(turn.order(&self.name, engine, Task::Check(wanted)));
-            }
-            // Another engine may have a pod of an earlier content: this process has to have heard of it first.
-            Phase::Inactive if may_run && self.terminating.is_empty() && !turn.engines.is_new() => {
-                self.start(wanted, cpu, turn);
-            }
-            _ => {}
-        }
-        slot
+        self.give_order(wanted, may_run, allowance, turn).unwrap_or(slot)
     }
 
-    /// Whether the run of a slot is due, and when to ask again.
-    fn look_for_slot(&mut self, cron: &Cron, may_run: bool, turn: &mut Turn<'_>) -> (bool, Wake) {
-        if turn.context.clock_behind(turn.now).is_some() {
-            self.content.cron_runs = CronRuns::default(); // by such a clock no slot can be told
-            return (false, Wake::At(turn.now.up + CLOCK_AGAIN));
+    /// What may not run has neither failures nor a trial: when it may run again it starts at once; or, if it has a
+    /// schedule, at its next slot.
+    fn forget_tries(&mut self) {
+        if self.owes_a_try() {
+            self.content.cron_runs.lapse();
         }
+        self.content.forget_failures();
+        self.content.trial.suspend();
+    }
+
+    /// Until when it waits after a failure, if it may run and does.
+    fn back_off(&mut self, may_run: bool, now: Duration) -> Option<Duration> {
+        let Phase::Waiting { until } = self.phase else { return None };
+        if may_run && now < until {
+            return Some(until);
+        }
+        if !self.present {
+            self.phase = Phase::Inactive;
+        }
+        None
+    }
+
+    /// Whether it may run now, and when to ask again: by a cron schedule only while the run of a slot is due. (What
+    /// runs already, as a pod that was adopted, is the run of its slot.)
+    fn look_for_slot(&mut self, schedule: &Schedule, may_run: bool, turn: &mut Turn<'_>) -> (bool, Wake) {
+        let Schedule::Cron(cron, _) = schedule else { return (may_run, Wake::Never) };
+        if !matches!(self.phase, Phase::Inactive | Phase::Finished { .. }) {
+            return (may_run, Wake::Never);
+        }
+        let is_try = self.owes_a_try();
+        if !self.content.cron_runs.is_due() {
+            (self.content.retried, self.content.deadline) = (0, None); // of a run that was lost, perhaps
+        }
+        if turn.context.clock_behind(turn.now).is_some() && !is_try {
+            self.content.cron_runs = CronRuns::default(); // by such a clock no slot can be told
+            return (false, Wake::At(turn.now.up + LOOK_AGAIN));
+        }
+        let may_run = may_run && !self.waits;
         let (is_due, wake) = self.content.cron_runs.due(cron, may_run, turn.now, turn.context.next_slot);
         if is_due && self.present {
             self.phase = Phase::Waiting { until: turn.now.up }; // the pod of the last run goes first
@@ -183,14 +181,131 @@ impl Tracked {
         (is_due, wake)
     }
 
+    /// Cancels a start that isn't wanted any more, whether podman answers or not: init containers may take minutes.
+    fn cut_start_short(&mut self, wanted: &Workload, turn: &mut Turn<'_>) {
+        if let Phase::Starting(ticket) = self.phase {
+            self.cancel(wanted, self.why_not(turn.now.up), turn);
+            self.phase = Phase::Cancelling(ticket);
+        }
+    }
+
+    /// Gives the order that comes next to an engine that answers. `None`: there is nothing to wait for but a slot.
+    fn give_order(
+        &mut self,
+        wanted: Arc<Workload>,
+        may_run: bool,
+        allowance: Allowance,
+        turn: &mut Turn<'_>,
+    ) -> Option<Wake> {
+        if !allowance.runs
+            && let Some(wake) = self.stop_what_may_not_run(&wanted, turn)
+        {
+            return Some(wake);
+        }
+        let cpu = cpu_limit(&wanted, allowance.cpu);
+        match self.phase {
+            Phase::Running => return self.look_after(&wanted, cpu, turn),
+            Phase::Starting(_) => self.bound(&wanted, cpu, turn),
+            Phase::Waiting { .. } => return Some(self.stop(&wanted, turn)),
+            Phase::Inactive => self.prepare_start(wanted, may_run, cpu, turn),
+            _ => {}
+        }
+        None
+    }
+
+    /// What may not run goes, if there is a pod of it.
+    fn stop_what_may_not_run(&mut self, wanted: &Workload, turn: &mut Turn<'_>) -> Option<Wake> {
+        if self.phase == Phase::Running {
+            let message = format!("workload '{}' is stopped: {}", self.name, self.why_not(turn.now.up));
+            turn.tell(Notice::info(Reason::Inactive, message));
+        } else if !(self.phase == Phase::Inactive && self.present) {
+            return None;
+        }
+        Some(self.stop(wanted, turn))
+    }
+
+    /// Looks at the running pod when that is due; else sees to its limit, its probes and what of it has ended.
+    fn look_after(&mut self, wanted: &Workload, cpu: CpuLimit, turn: &mut Turn<'_>) -> Option<Wake> {
+        match self.content.look_at {
+            Some(at) if turn.now.up < at => Some(Wake::At(at)),
+            Some(_) if self.content.containers.any_starts() => None, // that tells all about the pod
+            Some(_) => {
+                self.look(false, turn);
+                None
+            }
+            None => {
+                self.bound(wanted, cpu, turn);
+                let wake = self.probe(wanted, turn);
+                Some(wake.earlier(self.mend(wanted, turn)))
+            }
+        }
+    }
+
+    /// Takes the next step to a start of what is inactive. Nothing new starts while the device is short.
+    fn prepare_start(&mut self, wanted: Arc<Workload>, may_run: bool, cpu: CpuLimit, turn: &mut Turn<'_>) {
+        if turn.context.short {
+            self.content.trial.suspend();
+            return;
+        }
+        if may_run && (self.pull_images(&wanted, turn) || self.adopt_found_pod(&wanted, turn)) {
+            return;
+        }
+        if self.content.restart.is_some() {
+            return; // what that finds out is what is needed here
+        }
+        if may_run && self.rehearse(&wanted, turn) {
+            return;
+        }
+        if self.waits {
+            self.content.forget_failures(); // nothing fails
+        } else if may_run && self.old_pods_are_gone(turn) {
+            self.start(wanted, cpu, turn);
+        }
+    }
+
+    /// Whether its images have to be pulled: that is ordered then.
+    fn pull_images(&mut self, wanted: &Arc<Workload>, turn: &mut Turn<'_>) -> bool {
+        let are_missing = self.content.ready == Ready::No;
+        if are_missing {
+            // (changes nothing that a list shows)
+            let pull = Task::Pull(wanted.clone());
+            self.phase = Phase::Pulling(turn.order(&self.name, wanted.content.engine, pull));
+        }
+        are_missing
+    }
+
+    /// Whether a pod of it was found while the images came in: it is looked at then.
+    fn adopt_found_pod(&mut self, wanted: &Workload, turn: &mut Turn<'_>) -> bool {
+        let is_found = self.present && wanted.is_service();
+        if is_found {
+            self.look(true, turn);
+        }
+        is_found
+    }
+
+    /// Whether it has to be found out first what a start would be refused for: that is ordered then.
+    fn rehearse(&mut self, wanted: &Arc<Workload>, turn: &mut Turn<'_>) -> bool {
+        let is_needed = self.content.ready < self.needed_before_start(wanted);
+        if is_needed {
+            let ticket = turn.order(&self.name, wanted.content.engine, Task::Rehearse(wanted.clone()));
+            self.phase = Phase::Pulling(ticket);
+        }
+        is_needed
+    }
+
+    /// Whether no pod of an earlier content is left, as far as this process has heard: another engine may have one.
+    fn old_pods_are_gone(&self, turn: &Turn<'_>) -> bool {
+        self.terminating.is_empty() && !turn.engines.awaits_a_podman()
+    }
+
     fn start(&mut self, wanted: Arc<Workload>, cpu: CpuLimit, turn: &mut Turn<'_>) {
         let (engine, is_service) = (wanted.content.engine, wanted.is_service());
-        turn.forget(&wanted.id);
-        if turn.context.is_on_trial(&wanted) {
+        turn.forget_run(&wanted.id);
+        if turn.context.can_be_taken_back(&wanted) {
             self.content.trial.begin(turn.now.up);
         }
         self.content.restarts = self.content.restarts.saturating_add(u32::from(self.content.failures > 0));
-        if self.content.retried == 0 {
+        if self.content.retried == 0 || self.content.deadline.is_none() {
             self.content.deadline = wanted.deadline.map(|limit| turn.now.up + limit);
         }
         self.content.over = false;
@@ -228,11 +343,16 @@ impl Tracked {
         }
         self.content.trial.ran(Duration::ZERO); // whatever it did, it doesn't go on
         self.content.health = Health::default(); // if it stays it is asked anew
-        let grace = if self.evicted { GRACE } else { wanted.grace };
+        let grace = (!self.evicted).then_some(wanted.grace); // the device comes first
         let task = Task::Remove { id: wanted.id.clone(), grace };
         let ticket = turn.order(&self.name, wanted.content.engine, task);
         self.last.insert(wanted.content.engine, ticket);
         self.phase = Phase::Stopping(ticket);
         Wake::Never
     }
+}
+
+/// The limit of its pod: its own or what its conditions allow, whichever is lower.
+fn cpu_limit(wanted: &Workload, allowed: CpuLimit) -> CpuLimit {
+    wanted.cpu.into_iter().chain(allowed).min()
 }

@@ -8,6 +8,7 @@ use crate::agent::{
     flapping::Flapping,
     limit::Limit,
     model::{
+        few::Few,
         notice::Reason,
         order::Ticket,
         phase::Phase,
@@ -18,8 +19,10 @@ use crate::agent::{
     },
     probes::Health,
     terminating::Terminating,
-    update::Trial,
+    trial::Trial,
 };
+
+use super::waiting_update::WaitingUpdate;
 
 /// What is known to be here before a start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -31,12 +34,25 @@ pub(in crate::agent) enum Ready {
     All,
 }
 
+/// Whether it may run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Verdict {
+    /// Its conditions don't allow it, it rests from their flapping, or it had to go.
+    #[default]
+    No,
+    /// A person stopped it.
+    Stopped,
+    Yes,
+}
+
 /// All that is known of one workload name.
 #[derive(Debug, Default)]
 pub(in crate::agent) struct Tracked {
     pub(in crate::agent) name: Arc<str>,
     /// What is to run; `None` when everything of this name is terminating.
     pub(in crate::agent) wanted: Option<Arc<Workload>>,
+    /// What is asked for instead, and waits.
+    pub(in crate::agent) waiting_update: Option<Box<WaitingUpdate>>,
     /// It could not be understood this time: nothing of it changes.
     pub(in crate::agent) unreadable: bool,
     /// It was wanted by this process, and isn't any more: its pods are no riddle.
@@ -44,8 +60,9 @@ pub(in crate::agent) struct Tracked {
     pub(in crate::agent) phase: Phase,
     /// Whether a pod of the wanted content is, or may be, on the engine.
     pub(super) present: bool,
-    /// Its conditions allow it, it doesn't rest from their flapping, and the device can afford it.
-    pub(in crate::agent) may_run: bool,
+    pub(super) verdict: Verdict,
+    /// Something that it depends on isn't ready: it isn't started.
+    pub(in crate::agent) waits: bool,
     /// It had to go because the device is short of something.
     pub(in crate::agent) evicted: bool,
     /// What was last seen of `phase`, and since when, since boot.
@@ -57,7 +74,7 @@ pub(in crate::agent) struct Tracked {
     pub(in crate::agent) terminating: Terminating,
     /// Up to these, lists of an engine say nothing: it did something to a pod of this workload since they were asked
     /// for.
-    pub(super) last: BTreeMap<Engine, Ticket>,
+    pub(super) last: Few<Engine, Ticket>,
 }
 
 /// What is known of the wanted content: with another one all of it begins anew.
@@ -70,7 +87,7 @@ pub(in crate::agent) struct ContentState {
     /// What is known to be here of what it needs.
     pub(in crate::agent) ready: Ready,
     /// A new pod was asked for.
-    pub(super) restart: Option<Restart>,
+    pub(super) restart: Option<PendingRestart>,
     /// Failures of the pod as a whole, in a row.
     pub(in crate::agent) failures: u32,
     /// Since when its pod runs, as far as is known.
@@ -79,8 +96,8 @@ pub(in crate::agent) struct ContentState {
     pub(super) retried: u32,
     /// The last one, and what kind it was.
     pub(in crate::agent) failure: Option<(Reason, String)>,
-    /// The last run that ended by itself.
-    pub(in crate::agent) last_run: Option<Run>,
+    /// The last runs that ended by themselves, newest first.
+    pub(in crate::agent) runs: Vec<Run>,
     /// Of the pod or a container of it, by this process, after failures.
     pub(in crate::agent) restarts: u32,
     /// A process of the pod ended, as was told, and it was not looked at since.
@@ -99,9 +116,16 @@ pub(in crate::agent) struct ContentState {
     pub(in crate::agent) health: Health,
 }
 
+impl ContentState {
+    /// What follows starts at once, without a back-off.
+    pub(super) fn forget_failures(&mut self) {
+        (self.failures, self.retried) = (0, 0);
+    }
+}
+
 /// It is being found out whether a new pod could start.
 #[derive(Debug)]
-pub(super) struct Restart {
+pub(super) struct PendingRestart {
     pub(super) ticket: Ticket,
     /// Who has heard nothing yet, and when to tell them.
     pub(super) asker: Option<(Asker, Duration)>,
@@ -129,9 +153,29 @@ impl Tracked {
         self.wanted.as_ref()
     }
 
+    /// What is asked for instead, and waits.
+    pub(in crate::agent) fn waiting_update(&self) -> Option<&Arc<Workload>> {
+        self.waiting_update.as_ref().map(|update| &update.workload)
+    }
+
     /// Whether its wanted content has this id.
     pub(in crate::agent) fn wants(&self, id: &WorkloadId) -> bool {
         self.wanted.as_ref().is_some_and(|wanted| wanted.id == *id)
+    }
+
+    /// Its conditions allow it, it doesn't rest from their flapping, no person stopped it, and the device can afford it.
+    pub(in crate::agent) fn may_run(&self) -> bool {
+        self.verdict == Verdict::Yes
+    }
+
+    pub(in crate::agent) fn is_stopped(&self) -> bool {
+        self.verdict == Verdict::Stopped
+    }
+
+    /// Whether it has or gets pods on this engine.
+    pub(in crate::agent) fn needs(&self, engine: Engine) -> bool {
+        self.wanted().into_iter().chain(self.waiting_update()).any(|it| it.content.engine == engine)
+            || self.terminating.is_on(engine)
     }
 
     /// Whether pods of it are on their way out.

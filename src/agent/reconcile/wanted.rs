@@ -6,34 +6,61 @@ use super::tracked::{ContentState, Tracked};
 use crate::agent::{
     context::Turn,
     cron_runs::CronRuns,
-    model::{fallback::Fallback, phase::Phase, workload::Workload},
+    model::{
+        fallback::{Fallback, by_todays_rules},
+        phase::Phase,
+        workload::{Workload, WorkloadId},
+    },
     terminating::Removal,
-    update::Progress,
+    trial::TrialState,
 };
 
 impl Tracked {
-    /// The configuration asks for this from now on: it is what is to run, unless it was given up.
-    pub(in crate::agent) fn want(&mut self, asked: Option<Arc<Workload>>, turn: &mut Turn<'_>) {
-        if let (Some(wanted), Progress::Passed) =
+    /// The configuration asks for this from now on: it is what is to run, unless it was given up, or has to wait.
+    /// `is_gated`: an update may have to wait.
+    pub(in crate::agent) fn follow_configuration(
+        &mut self,
+        asked: Option<Arc<Workload>>,
+        is_gated: bool,
+        turn: &mut Turn<'_>,
+    ) {
+        if let (Some(wanted), TrialState::Passed) =
             (&self.wanted, self.content.trial.progress(self.phase, turn.now.up))
         {
             turn.context.came_up(&self.name, wanted);
         }
-        let Some(asked) = asked else { return self.replace(None, turn) };
+        let Some(asked) = asked else {
+            self.waiting_update = None;
+            return self.replace(None, turn);
+        };
         let wanted = match turn.context.fallbacks.get(&self.name).cloned() {
-            Some(it) if it.failed.as_ref().is_some_and(|failed| failed.id == asked.id) => {
-                it.instead_of(&asked)
-            }
+            Some(it) if it.is_given_up(&asked.id) => it.instead_of(&asked),
             Some(it) => {
                 turn.context.fall_back(&self.name, Fallback { failed: None, ..it });
                 asked
             }
             None => asked,
         };
+        let wanted = self.hold_back(wanted, is_gated, turn);
         self.replace(Some(wanted), turn);
     }
 
-    /// Wants this content from now on. The pod of another one becomes a leaving one.
+    /// A person wants what ran before, now: that waits for nothing that an update would.
+    ///
+    /// # Errors
+    /// Why that can't be.
+    pub(in crate::agent) fn roll_back(
+        &mut self,
+        before: Option<Arc<Workload>>,
+        turn: &mut Turn<'_>,
+    ) -> Result<WorkloadId, &'static str> {
+        let Some(wanted) = self.wanted.clone() else { return Err("nothing asks for it any more") };
+        let good = turn.context.give_up(&wanted, before)?;
+        self.replace(Some(by_todays_rules(&good, &wanted)), turn);
+        Ok(good.id.clone())
+    }
+
+    /// Wants this content from now on. The pod of another one terminates.
     pub(super) fn replace(&mut self, wanted: Option<Arc<Workload>>, turn: &mut Turn<'_>) {
         if let (Some(old), Some(new)) = (&self.wanted, &wanted)
             && old.id == new.id
@@ -48,7 +75,7 @@ impl Tracked {
                     Phase::Running => self.content.look_at = Some(turn.now.up),
                     Phase::Finished { .. } => {
                         self.phase = Phase::Unknown; // what was the end of a run may be a service's failure
-                        turn.engines.ask(engine, turn.now.up);
+                        turn.engines.list_now(engine, turn.now.up);
                     }
                     _ => {}
                 }
@@ -70,8 +97,8 @@ impl Tracked {
             self.terminating.take_back(&new.id);
         }
         self.present = back;
-        self.content.last_run = turn.context.finished.get(&new.id).copied();
-        self.phase = match self.content.last_run {
+        self.content.runs = turn.context.finished.get(&new.id).copied().into_iter().collect();
+        self.phase = match self.content.runs.first() {
             Some(run) => Phase::Finished { code: run.code },
             // Its pod is on its way out: it starts when that is over.
             None if self.terminating.removal(&new.id).is_some() => Phase::Inactive,
@@ -83,7 +110,7 @@ impl Tracked {
         }
     }
 
-    /// Turns the present pod of `old`, if there may be one, into a leaving one.
+    /// Turns the present pod of `old`, if there may be one, into a terminating one.
     fn leave(&mut self, old: &Workload, turn: &mut Turn<'_>) {
         if let Phase::Starting(_) = self.phase {
             self.cancel(old, "it is not wanted any more", turn);

@@ -21,12 +21,10 @@ fn a_condition_that_turns_false_while_the_pod_is_made_cuts_that_short_and_is_no_
     let mut world = World::starting(&w);
     world.post("x", 9.0);
     assert_eq!(world.took(), [format!("cancel {}", w.id)]);
-    world.post("x", 10.0);
-    world.settle();
+    world.post_and_settle("x", 10.0);
     assert!(world.pods.is_empty() && world.took().is_empty());
     assert_eq!(world.heard(), [Reason::Inactive, Reason::Stopped]);
-    world.post("x", 1.0);
-    world.settle();
+    world.post_and_settle("x", 1.0);
     assert_eq!(world.took(), [format!("start {}", w.id)], "it doesn't wait, as after a failure");
 }
 
@@ -52,10 +50,32 @@ fn a_pod_that_was_made_before_its_start_could_be_cut_short_is_stopped_or_runs_on
         world.post("x", 9.0);
         let cancel = world.orders.pop_back().unwrap(); // comes too late
         assert_eq!(cancel.task, Task::Cancel(w.id.clone()));
-        world.post("x", x);
-        world.settle();
+        world.post_and_settle("x", x);
         assert_eq!(world.pods.is_empty(), expected);
     }
+}
+
+#[test]
+fn an_update_whose_start_came_about_all_the_same_has_its_time_to_come_up_and_no_more() {
+    let w = gated("w", "low");
+    let update = Workload { profiles: w.profiles.clone(), ..changed(&w) };
+    let mut world = World::running(&[&w]);
+    world.pass(60 * S);
+    world.want(&[&update]);
+    while !world.orders.iter().any(|order| matches!(order.task, Task::Start(..))) {
+        world.answer();
+    }
+    world.post("x", 9.0);
+    world.orders.retain(|order| !matches!(order.task, Task::Cancel(_))); // comes too late
+    world.post_and_settle("x", 1.0);
+    for _ in 0..60 {
+        if world.pods.get(&update.id).is_some_and(|pod| pod.1 == ContainerState::Running) {
+            world.exit(&update.id, 1, 3 * S);
+        }
+        world.pass(10 * S);
+    }
+    assert!(world.heard().contains(&Reason::RolledBack));
+    assert_eq!(world.ids(), [&w.id]);
 }
 
 #[test]
@@ -65,15 +85,14 @@ fn another_content_does_not_wait_for_the_start_of_the_one_before() {
     world.want(&[&new]);
     assert_eq!(world.took(), [format!("cancel {}", old.id), format!("pull {}", new.id)]);
     world.settle();
-    assert_eq!(world.pods.keys().collect::<Vec<_>>(), [&new.id]);
+    assert_eq!(world.ids(), [&new.id]);
 }
 
 #[test]
 fn a_workload_that_is_not_wanted_any_more_is_not_made_to_its_end() {
     let w = workload("w", 1);
     let mut world = World::starting(&w);
-    world.want(&[]);
-    world.settle();
+    world.want_and_settle(&[]);
     assert_eq!(world.took(), [format!("cancel {}", w.id), format!("remove {}", w.id)]);
     assert!(world.pods.is_empty());
 }

@@ -1,6 +1,9 @@
 //! Certificates: when they are renewed, and what becomes of those that the server doesn't take.
 
-use super::{edge::linked, *};
+use super::{
+    edge::{linked, refused},
+    *,
+};
 
 const DAY: Duration = Duration::from_secs(86_400);
 const HOUR: Duration = Duration::from_secs(3600);
@@ -63,6 +66,21 @@ fn certificates_of_one_second_are_renewed_every_10_s_at_most() {
     let renewed: Vec<_> =
         world.edge.came.iter().filter(|call| call.0 == CallKind::Register).map(|call| call.1).collect();
     assert!(renewed.windows(2).all(|pair| pair[1] - pair[0] >= 10 * S));
+}
+
+#[test]
+fn a_device_whose_renewal_is_refused_again_and_again_says_that_it_is_degraded() {
+    let mut world = linked(&[]);
+    world.edge.life = DAY;
+    world.edge.certificate = Some(world.now.utc);
+    world.pass(HOUR);
+    assert!(!world.edge.beats.last().unwrap().degraded);
+    (world.edge.broken, world.edge.only) = (Some(refused(500)), Some(CallKind::Register));
+    world.pass(20 * HOUR);
+    assert!(world.edge.beats.last().unwrap().degraded);
+    world.edge.broken = None;
+    world.pass(HOUR);
+    assert!(!world.edge.beats.last().unwrap().degraded);
 }
 
 #[test]

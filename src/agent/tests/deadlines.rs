@@ -6,10 +6,14 @@ fn limited() -> Workload {
     Workload { deadline: Some(30 * S), ..workload("w", 1) }
 }
 
-fn is_over(world: &mut World, w: &Workload) {
+/// Its time is over after so many seconds, and not before.
+fn assert_over_after(seconds: u32, world: &mut World, w: &Workload) {
+    world.pass((seconds - 1) * S);
+    assert!(world.took().is_empty());
+    world.pass(S);
     assert_eq!(world.took(), [format!("remove {}", w.id)]);
     let heard = world.heard();
-    assert_eq!(heard[heard.len() - 2..], [Reason::Failed, Reason::Stopped]);
+    assert_eq!(heard[heard.len() - 2..], [Reason::DeadlineExceeded, Reason::Stopped]);
     assert_eq!(world.remembered[&w.id].code, 137);
     assert!(world.pods.is_empty());
 }
@@ -18,12 +22,7 @@ fn is_over(world: &mut World, w: &Workload) {
 fn a_pod_ends_as_failed_when_its_time_is_over_and_is_not_started_again() {
     let w = limited();
     let mut world = World::running(&[&w]);
-    world.took();
-    world.heard();
-    world.pass(29 * S);
-    assert!(world.took().is_empty());
-    world.pass(S);
-    is_over(&mut world, &w);
+    assert_over_after(30, &mut world, &w);
     let said = "w is failed: its activeDeadlineSeconds (30) are over; it is not started again\n";
     assert!(world.explain("w").starts_with(said), "{}", world.explain("w"));
     world.pass(3600 * S);
@@ -56,14 +55,9 @@ fn one_that_was_there_before_this_process_has_what_is_left_of_its_time() {
     let mut world = World::running(&[&w]);
     world.began = world.now.utc - 25 * S;
     world.restart();
-    world.want(&[&w]);
-    world.settle();
+    world.want_and_settle(&[&w]);
     world.took();
-    world.heard();
-    world.pass(4 * S);
-    assert!(world.took().is_empty());
-    world.pass(S);
-    is_over(&mut world, &w);
+    assert_over_after(5, &mut world, &w);
 }
 
 #[test]

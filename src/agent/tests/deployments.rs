@@ -27,7 +27,7 @@ impl Cluster {
         match (task, self.refuses) {
             (DeploymentTask::List, _) => Ok(DeploymentFact::Listed(self.all.clone())),
             (_, Some(cause)) => Err(Failure::Workload(cause.into())),
-            (DeploymentTask::Apply { workload, replicas, beside, settled }, _) => {
+            (DeploymentTask::Apply { workload, replicas, companions, settled }, _) => {
                 let version = self.version;
                 let (namespace, name) = (&workload.content.namespace, workload.name());
                 let found = self.all.iter().position(|it| it.namespace == *namespace && it.name == name);
@@ -45,11 +45,14 @@ impl Cluster {
                     it.rollout = if *replicas == 0 { Rollout::Available } else { Rollout::Progressing };
                 }
                 let name = |map: &serde_json::Value| map["metadata"]["name"].to_string();
-                it.beside = workload.content.config_maps.iter().map(name).collect();
-                let former: Vec<_> =
-                    beside.iter().filter(|old| !settled && !it.beside.contains(old)).cloned().collect();
+                it.companions = workload.content.config_maps.iter().map(name).collect();
+                let former: Vec<_> = companions
+                    .iter()
+                    .filter(|old| !settled && !it.companions.contains(old))
+                    .cloned()
+                    .collect();
                 it.has_former = !former.is_empty();
-                it.beside.extend(former);
+                it.companions.extend(former);
                 Ok(DeploymentFact::Applied(Box::new(it.clone())))
             }
             (DeploymentTask::Delete(deployment), _) => {
@@ -74,7 +77,7 @@ impl World {
         self.settle();
     }
 
-    /// The leaving ones have gone, which the watch shows.
+    /// The terminating ones have gone, which the watch shows.
     fn bury(&mut self) {
         let all = std::mem::take(&mut self.cluster.all).into_iter();
         let (gone, rest): (Vec<_>, _) = all.partition(|it| it.terminating);
@@ -102,10 +105,18 @@ fn web() -> Workload {
 /// A world in which it is available.
 fn up(workload: &Workload) -> World {
     let mut world = World::new();
-    world.want(&[workload]);
-    world.settle();
+    world.want_and_settle(&[workload]);
     world.comes_to(workload.name(), Rollout::Available);
     assert_eq!(world.status_of(workload.name()), WorkloadStatus::Running);
+    world.took();
+    world.said.clear();
+    world
+}
+
+/// The same, and another one was applied after it.
+fn up_beside(workload: &Workload, other: &Workload) -> World {
+    let mut world = up(workload);
+    world.want_and_settle(&[workload, other]);
     world.took();
     world.said.clear();
     world
@@ -115,8 +126,7 @@ fn up(workload: &Workload) -> World {
 fn a_workload_is_applied_once_and_runs_when_its_pods_are_available() {
     let web = web();
     let mut world = World::new();
-    world.want(&[&web]);
-    world.settle();
+    world.want_and_settle(&[&web]);
     assert_eq!(world.status_of("web"), WorkloadStatus::Deploying);
     world.comes_to("web", Rollout::Available);
     assert_eq!(world.status_of("web"), WorkloadStatus::Running);
@@ -130,16 +140,13 @@ fn a_workload_is_applied_once_and_runs_when_its_pods_are_available() {
 fn profiles_scale_it_to_0_and_back_and_flapping_rests() {
     let web = web();
     let mut world = up(&web);
-    world.post("x", 5.0);
-    world.settle();
+    world.post_and_settle("x", 5.0);
     assert_eq!(world.status_of("web"), WorkloadStatus::Stopped);
-    world.post("x", 1.0);
-    world.settle();
+    world.post_and_settle("x", 1.0);
     assert_eq!(world.status_of("web"), WorkloadStatus::Deploying);
     assert_eq!(world.took(), [format!("apply {} 0", web.id), format!("apply {} 1", web.id)]);
     for x in [5.0, 1.0, 5.0, 1.0] {
-        world.post("x", x);
-        world.settle();
+        world.post_and_settle("x", x);
     }
     assert_eq!(world.status_of("web"), WorkloadStatus::Stopped, "it rests");
     world.pass(31 * S);
@@ -161,8 +168,7 @@ fn another_content_is_applied_to_the_same_deployment() {
     let web = web();
     let mut world = up(&web);
     let next = changed(&web);
-    world.want(&[&next]);
-    world.settle();
+    world.want_and_settle(&[&next]);
     assert_eq!(world.took(), [format!("apply {} 1", next.id)]);
     assert_eq!(world.status_of("web"), WorkloadStatus::Deploying);
     world.comes_to("web", Rollout::Available);
@@ -185,10 +191,8 @@ fn failing_pods_are_told_with_the_reason_and_so_is_their_recovery() {
 #[test]
 fn what_was_scaled_up_has_two_minutes_to_come_up() {
     let mut world = up(&web());
-    world.post("x", 5.0);
-    world.settle();
-    world.post("x", 1.0);
-    world.settle();
+    world.post_and_settle("x", 5.0);
+    world.post_and_settle("x", 1.0);
     world.comes_to("web", Rollout::Unavailable("no".into()));
     world.pass(119 * S);
     assert_eq!(world.status_of("web"), WorkloadStatus::Deploying);
@@ -206,8 +210,7 @@ fn what_is_refused_is_tried_again_after_the_back_off_and_told_once() {
     assert_eq!(world.took().len(), 4, "at 0, 20, 40 and 60 s");
     assert_eq!(world.heard(), [Reason::BackOff]);
     assert_eq!(world.status_of("web"), WorkloadStatus::Crashed);
-    world.want(&[&changed(&web)]);
-    world.settle();
+    world.want_and_settle(&[&changed(&web)]);
     assert_eq!(world.took().len(), 1, "another content waits for nothing");
     world.cluster.refuses = None;
     world.pass(20 * S);
@@ -217,20 +220,15 @@ fn what_is_refused_is_tried_again_after_the_back_off_and_told_once() {
 #[test]
 fn a_next_agent_adopts_what_is_there_and_removes_what_is_not_wanted() {
     let (web, old) = (web(), on_kubernetes(&workload("old", 1)));
-    let mut world = up(&web);
-    world.want(&[&web, &old]);
-    world.settle();
-    world.took();
+    let mut world = up_beside(&web, &old);
     world.agent = World::new().agent;
     world.deployment_orders.clear();
     world.partial = true;
-    world.want(&[&web]);
-    world.settle();
+    world.want_and_settle(&[&web]);
     assert!(world.took().is_empty(), "it isn't known whether the other is wanted");
     assert_eq!(world.status_of("web"), WorkloadStatus::Running);
     world.partial = false;
-    world.want(&[&web]);
-    world.settle();
+    world.want_and_settle(&[&web]);
     assert_eq!(world.took(), ["delete default/old"]);
     world.pass(600 * S);
     assert!(world.took().is_empty(), "it is on its way");
@@ -241,8 +239,7 @@ fn a_next_agent_adopts_what_is_there_and_removes_what_is_not_wanted() {
 fn what_is_wanted_again_while_it_leaves_is_made_anew_when_it_has_gone() {
     let web = web();
     let mut world = up(&web);
-    world.want(&[]);
-    world.settle();
+    world.want_and_settle(&[]);
     let next = changed(&web);
     world.want(&[&next]);
     world.pass(60 * S);
@@ -256,9 +253,9 @@ fn a_workload_that_cannot_be_understood_stays_as_it_is() {
     let web = web();
     let mut world = up(&web);
     world.agent = World::new().agent;
-    world.want_and_hold(&[], &["web"]);
+    world.want_with_unreadable(&[], &["web"]);
     // the cluster is asked as soon as anything wants it
-    world.want_and_hold(&[&on_kubernetes(&workload("other", 1))], &["web"]);
+    world.want_with_unreadable(&[&on_kubernetes(&workload("other", 1))], &["web"]);
     world.settle();
     assert_eq!(world.took().len(), 1, "but for the other");
     assert_eq!(world.cluster.all.len(), 2);
@@ -273,11 +270,11 @@ fn what_only_an_earlier_content_needed_goes_when_the_next_one_has_come_up() {
     world.want(&[&web]);
     world.pass(600 * S);
     assert_eq!(world.took(), [format!("apply {} 1", web.id)], "the earlier pod may be the one that works");
-    assert_eq!((world.cluster.all[0].beside.len(), world.cluster.all[0].has_former), (1, true));
+    assert_eq!((world.cluster.all[0].companions.len(), world.cluster.all[0].has_former), (1, true));
     world.comes_to("web", Rollout::Available);
     world.pass(600 * S);
     assert_eq!(world.took(), [format!("apply {} 1", web.id)], "once");
-    assert!(world.cluster.all[0].beside.is_empty());
+    assert!(world.cluster.all[0].companions.is_empty());
     assert_eq!(world.status_of("web"), WorkloadStatus::Running);
     assert_eq!(world.heard(), [Reason::Started]);
 }
@@ -289,19 +286,25 @@ fn moving_between_namespaces_and_engines_leaves_nothing_behind() {
     let mut content = web.content.clone();
     content.namespace = "elsewhere".into();
     let moved = Workload::new(content);
-    world.want(&[&moved]);
-    world.settle();
+    world.want_and_settle(&[&moved]);
     assert_eq!(world.took(), ["delete default/web".to_owned(), format!("apply {} 1", moved.id)]);
     world.bury();
     let pod = workload("web", 1);
-    world.want(&[&pod]);
-    world.settle();
+    world.want_and_settle(&[&pod]);
     world.bury();
     assert!(world.cluster.all.is_empty());
-    assert_eq!(world.pods.keys().collect::<Vec<_>>(), [&pod.id]);
-    world.want(&[&moved]);
-    world.settle();
+    assert_eq!(world.ids(), [&pod.id]);
+    world.want_and_settle(&[&moved]);
     assert_eq!((world.cluster.all.len(), world.pods.len()), (1, 0));
+}
+
+#[test]
+fn eval_knows_of_a_deployment_what_conditions_know() {
+    let mut world = up(&web());
+    let report = world.report();
+    let known = |fact: &str| report.own_metric(&format!("workload.web.{fact}"));
+    assert_eq!(["ready", "running", "last_exit"].map(known), [Some(1.0), Some(1.0), None]);
+    assert_eq!(report.own_metric("workload.other.ready"), None);
 }
 
 #[test]
@@ -324,11 +327,7 @@ fn what_others_change_is_put_right_but_not_in_a_race() {
 #[test]
 fn an_outage_changes_nothing_and_what_happened_meanwhile_is_seen_after_it() {
     let (web, other) = (web(), on_kubernetes(&workload("other", 1)));
-    let mut world = up(&web);
-    world.want(&[&web, &other]);
-    world.settle();
-    world.took();
-    world.said.clear();
+    let mut world = up_beside(&web, &other);
     world.cluster.is_away = true;
     world.happen(Event::Watched(Watched::Lost));
     world.pass(60 * S);
@@ -463,4 +462,40 @@ fn live(seed: u64) {
 #[test]
 fn after_any_trouble_the_cluster_has_what_is_wanted() {
     (0..100).for_each(live);
+}
+
+#[test]
+fn an_update_of_a_deployment_waits_and_what_runs_stays_over_a_restart() {
+    let rules = update::UpdateRules { when: Some("moving == 0".into()), ..update::UpdateRules::default() };
+    let web = Workload { update: Some(Box::new(rules)), ..web() };
+    let new = Workload { update: web.update.clone(), ..changed(&web) };
+    let mut world = up(&web);
+    world.post("moving", 1.0);
+    for _ in 0..2 {
+        world.want(&[&new]);
+        world.pass(60 * S);
+        assert_eq!(world.took(), [""; 0]);
+        assert_eq!(world.status_of("web"), WorkloadStatus::Deploying, "what is asked for isn't there");
+        let said = world.explain("web");
+        assert!(said.starts_with("web is running\n"), "{said}");
+        assert!(said.contains(": moving == 0, and moving is 1; "), "{said}");
+        let (updates, orders) = (world.updates.clone(), world.deployment_orders.len());
+        assert_eq!((updates.len(), orders), (1, 0));
+        world.agent = Agent::new(Setup { updates, ..first_setup() });
+        world.post("moving", 1.0);
+    }
+    world.want(&[&new]);
+    world.pass(S);
+    world.post("moving", 0.0);
+    world.post("moving", 1.0);
+    world.pass(S);
+    assert_eq!(world.took(), [format!("apply {} 1", new.id)]);
+    world.comes_to("web", Rollout::Available);
+    world.pass(S);
+    assert!(world.updates.is_empty() && world.shown("web").update.is_none());
+    // one that isn't available is no loss
+    world.comes_to("web", Rollout::Unavailable("crashes".into()));
+    world.want(&[&web]);
+    world.pass(S);
+    assert_eq!(world.took(), [format!("apply {} 1", web.id)]);
 }

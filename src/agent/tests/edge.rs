@@ -1,7 +1,7 @@
 //! An edge API that behaves as the real one does, status by status, unless it is told to misbehave.
 
 use super::{
-    model::call::{Hardware, Heartbeat},
+    model::call::{HardwareScope, Heartbeat},
     *,
 };
 
@@ -72,7 +72,7 @@ pub(super) fn configuration(version: &str, workloads: &[&Workload]) -> ServerCon
         desired: Desired { workloads, ..Desired::default() },
         problems: Vec::new(),
         period: 60 * S,
-        hardware: Hardware::Left,
+        hardware: HardwareScope::Omit,
         monitoring_interval: None,
         raw: version.as_bytes().into(),
     }

@@ -21,15 +21,12 @@ fn the_smallest_limit_of_the_conditions_that_hold_applies_at_once_without_a_rest
     let w = limited(Some(50_000), Some(20_000));
     let mut world = World::running(&[&w]);
     assert_eq!(limit_of(&world, &w), Some(50_000), "as soon as the pod runs");
-    world.post("hot", 2.0);
-    world.settle();
+    world.post_and_settle("hot", 2.0);
     assert_eq!(limit_of(&world, &w), Some(20_000));
-    world.post("x", 10.0);
-    world.settle();
+    world.post_and_settle("x", 10.0);
     assert_eq!(limit_of(&world, &w), Some(20_000), "low is false");
     world.post("x", None);
-    world.post("hot", None);
-    world.settle();
+    world.post_and_settle("hot", None);
     assert_eq!(limit_of(&world, &w), Some(50_000));
     assert!(world.took().iter().all(|order| order.starts_with("limit ")));
     world.pass(3600 * S);
@@ -41,11 +38,9 @@ fn a_condition_without_a_limit_does_not_lift_anothers_and_when_none_gives_one_th
     let w = limited(None, Some(20_000));
     let mut world = World::running(&[&w]);
     assert_eq!(limit_of(&world, &w), None);
-    world.post("hot", 2.0);
-    world.settle();
+    world.post_and_settle("hot", 2.0);
     assert_eq!(limit_of(&world, &w), Some(20_000));
-    world.post("hot", 0.0);
-    world.settle();
+    world.post_and_settle("hot", 0.0);
     assert_eq!(limit_of(&world, &w), None);
     assert_eq!(world.took().len(), 2);
 }
@@ -63,8 +58,7 @@ fn a_new_pod_gets_its_limit_again_and_an_adopted_one_the_limit_of_today() {
     world.limits.insert(w.id.clone(), 7_000); // a limit that the profiles gave before the agent's restart
     let fresh = World::new();
     world.agent = fresh.agent;
-    world.want(&[&w]);
-    world.settle();
+    world.want_and_settle(&[&w]);
     assert_eq!(limit_of(&world, &w), Some(50_000));
     assert_eq!(world.took(), [format!("look {}", w.id), format!("limit {} Some(50000)", w.id)]);
 }
@@ -74,11 +68,9 @@ fn a_limit_given_to_a_running_workload_or_taken_from_it_restarts_nothing() {
     let free = workload("w", 1);
     let bound = limited(Some(50_000), None);
     let mut world = World::running(&[&free]);
-    world.want(&[&bound]);
-    world.settle();
+    world.want_and_settle(&[&bound]);
     assert_eq!(limit_of(&world, &bound), Some(50_000));
-    world.want(&[&free]);
-    world.settle();
+    world.want_and_settle(&[&free]);
     assert_eq!(limit_of(&world, &free), None);
     assert_eq!(world.took().len(), 2);
 }
@@ -94,8 +86,7 @@ fn where_limits_cannot_be_had_it_is_said_once_and_the_workload_runs() {
     world.broken = Some(Failure::Workload("no control group".into()));
     world.settle();
     for hot in [2.0, 0.0, 2.0, 0.0] {
-        world.post("hot", hot);
-        world.settle();
+        world.post_and_settle("hot", hot);
     }
     assert_eq!(world.heard(), [Reason::Started, Reason::Unsupported]);
     assert_eq!(world.pods.len(), 1);
@@ -109,8 +100,7 @@ fn a_limit_that_the_engine_did_not_answer_is_tried_again() {
     let w = limited(None, Some(20_000));
     let mut world = World::running(&[&w]);
     world.engine_gone = true;
-    world.post("hot", 2.0);
-    world.settle();
+    world.post_and_settle("hot", 2.0);
     world.pass(S);
     world.engine_gone = false;
     world.pass(60 * S);
@@ -124,8 +114,7 @@ fn a_limit_whose_outcome_comes_while_the_pod_is_not_wanted_is_none_of_the_next_o
     world.post("hot", 2.0);
     world.want(&[]); // removed, and limited before that is done
     world.settle();
-    world.want(&[&w]);
-    world.settle();
+    world.want_and_settle(&[&w]);
     assert_eq!(limit_of(&world, &w), Some(20_000));
 }
 
@@ -156,10 +145,8 @@ fn the_pods_own_limit_holds_where_no_condition_gives_a_smaller_one() {
     let w = Workload { cpu: Some(30_000), ..limited(Some(50_000), Some(20_000)) };
     let mut world = World::running(&[&w]);
     assert_eq!(limit_of(&world, &w), Some(30_000));
-    world.post("hot", 2.0);
-    world.settle();
+    world.post_and_settle("hot", 2.0);
     assert_eq!(limit_of(&world, &w), Some(20_000));
-    world.post("hot", None);
-    world.settle();
+    world.post_and_settle("hot", None);
     assert_eq!(limit_of(&world, &w), Some(30_000));
 }

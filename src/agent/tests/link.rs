@@ -16,7 +16,7 @@ fn an_unknown_device_enrols_registers_and_runs_what_the_server_wants() {
     world.edge.configuration = configuration("7", &[&w]);
     world.pass(15 * S);
     assert_eq!(world.edge.kinds()[..2], [CallKind::Enrol, CallKind::Register]);
-    assert_eq!(world.pods.keys().collect::<Vec<_>>(), [&w.id]);
+    assert_eq!(world.ids(), [&w.id]);
     assert_eq!(world.heard(), [Reason::Registered, Reason::ConfigurationApplied, Reason::Started]);
     world.pass(120 * S);
     let beat = world.edge.beats.last().unwrap();
@@ -278,14 +278,19 @@ fn a_refusal_now_and_then_is_not_believed() {
     assert_eq!(world.edge.count(CallKind::Register, Duration::ZERO), 0);
 }
 
-#[test]
-fn a_late_answer_to_an_earlier_link_says_nothing_about_this_one() {
-    let mut world = linked(&[]);
+/// A heartbeat, the configuration and control messages are asked for, and not answered yet.
+fn leave_three_calls_open(world: &mut World) {
     while world.calls.len() < 3 {
         world.step(world.now.up + S);
         world.happen(Event::Tick);
     }
     world.calls.clear();
+}
+
+#[test]
+fn a_late_answer_to_an_earlier_link_says_nothing_about_this_one() {
+    let mut world = linked(&[]);
+    leave_three_calls_open(&mut world);
     for kind in [CallKind::Configuration, CallKind::Control] {
         world.happen(Event::Answered(kind, Err(refused(401))));
     }
@@ -297,6 +302,29 @@ fn a_late_answer_to_an_earlier_link_says_nothing_about_this_one() {
     world.calls.clear();
     world.happen(Event::Answered(CallKind::Heartbeat, Err(refused(404))));
     assert!(!world.heard().contains(&Reason::DeviceUnknown));
+}
+
+#[test]
+fn a_certificate_that_is_refused_as_another_devices_leads_to_no_new_registration() {
+    let mut world = linked(&[]);
+    world.edge.broken = Some(refused(403));
+    world.pass(DAY);
+    assert_eq!(world.edge.count(CallKind::Register, Duration::ZERO), 0);
+    assert_eq!(world.agent.link(), Some("linked"));
+    world.edge.broken = None;
+    world.pass(400 * S);
+    assert_eq!(world.edge.unheard(), 0);
+}
+
+#[test]
+fn a_heartbeat_that_passes_does_not_break_the_row_of_401s() {
+    let mut world = linked(&[]);
+    leave_three_calls_open(&mut world);
+    world.happen(Event::Answered(CallKind::Configuration, Err(refused(401))));
+    world.happen(Event::Answered(CallKind::Heartbeat, Ok(Answer::Beaten)));
+    assert!(!world.heard().contains(&Reason::Unauthorized), "one proves nothing");
+    world.happen(Event::Answered(CallKind::Control, Err(refused(401))));
+    assert_eq!(world.heard().last(), Some(&Reason::Unauthorized));
 }
 
 #[test]
@@ -418,7 +446,9 @@ fn after_the_disconnect_nothing_is_said_to_be_tried_again() {
 fn a_configuration_in_another_order_is_neither_applied_nor_told_nor_written() {
     let profile = |name: &str, conditions: [&str; 2]| Profile {
         name: name.into(),
-        conditions: conditions.map(|name| Condition { name: name.into(), expression: "x > 1".into() }).into(),
+        conditions: conditions
+            .map(|name| Condition { name: name.into(), expression: "x > 1".into(), ..Condition::default() })
+            .into(),
     };
     let listed = |names: [&str; 2]| {
         let condition = |name: &str| ListedCondition { name: name.into(), cpu: None };

@@ -2,8 +2,6 @@
 
 use super::*;
 
-const ROOTLESS: Engine = Engine::Podman { rootless: true };
-
 /// Takes the next order that is a list, whichever engine it is for.
 fn take_list(world: &mut World) -> Order {
     let place = world.orders.iter().position(|order| order.task == Task::List).expect("a list");
@@ -30,7 +28,7 @@ fn a_list_made_before_a_start_came_to_its_end_does_not_make_the_pod_missing() {
     world.happen(Event::Tick);
     let list = take_list(&mut world);
     world.answer(); // the start
-    assert_eq!(world.agent.phases().next().unwrap().1, Phase::Running);
+    assert_eq!(world.agent.states().next().unwrap(), State::Running);
     world.took();
     tell(&mut world, &list, vec![]); // as it was before
     world.settle();
@@ -40,28 +38,61 @@ fn a_list_made_before_a_start_came_to_its_end_does_not_make_the_pod_missing() {
 }
 
 #[test]
+fn what_is_left_on_a_podman_that_comes_later_goes_and_one_that_nothing_needs_may_go() {
+    let w = workload("w", 1);
+    let old = Workload::new(Content { engine: ROOTLESS, ..workload("old", 1).content });
+    let mut world = World::new();
+    world.want_and_settle(&[&w]);
+    world.took();
+    world.happen(Event::Socket(ROOTLESS, true));
+    let list = take_list(&mut world);
+    assert_eq!(list.engine, ROOTLESS);
+    tell(&mut world, &list, vec![summary(&old, false)]);
+    world.happen(Event::Socket(ROOTLESS, false));
+    assert_eq!(world.agent.report(world.now).device.engines.len(), 2, "a pod of ours is there");
+    world.settle();
+    assert_eq!(world.took(), [format!("remove {}", old.id)]);
+    for engine in [ROOTLESS, PODMAN] {
+        world.happen(Event::Socket(engine, false));
+    }
+    world.pass(600 * S);
+    let reasons: Vec<_> = world.said.iter().map(|notice| notice.reason).collect();
+    assert_eq!(reasons, [Reason::Started, Reason::Removed]);
+}
+
+#[test]
+fn nothing_waits_on_for_a_podman_that_went_before_it_told_what_it_has() {
+    for is_answered in [true, false] {
+        let w = workload("w", 1);
+        let mut world = World::new();
+        world.agent = Agent::new(Setup { engines: vec![PODMAN, ROOTLESS], ..first_setup() });
+        world.want(&[&w]);
+        let (one, other) = (take_list(&mut world), take_list(&mut world));
+        let (podman, rootless) = if one.engine == PODMAN { (one, other) } else { (other, one) };
+        tell(&mut world, &podman, vec![]);
+        world.answer(); // the images
+        assert!(world.orders.is_empty(), "rootless podman has not told: {:?}", world.orders);
+        if is_answered {
+            world.happen(Event::Socket(ROOTLESS, false));
+            tell(&mut world, &rootless, vec![]);
+        } else {
+            let result = Err(Failure::Engine("no socket".into()));
+            world.happen(Event::Done(Outcome { engine: ROOTLESS, ticket: rootless.ticket, result }));
+            world.happen(Event::Socket(ROOTLESS, false));
+        }
+        world.settle();
+        assert_eq!(world.ids(), [&w.id]);
+    }
+}
+
+#[test]
 fn a_workload_that_moved_to_another_engine_while_the_agent_was_away_starts_when_its_old_pod_has_gone() {
     let old = workload("w", 1);
     let mut content = old.content.clone();
     content.engine = ROOTLESS;
     let new = Workload::new(content);
     let mut world = World::new();
-    world.agent = Agent::new(Setup {
-        device_id: "dev".into(),
-        engines: vec![PODMAN, ROOTLESS],
-        interval: 60 * S,
-        metrics_ttl: None,
-        sockets: Vec::new(),
-        default_memory: None,
-        finished: Finished::new(),
-        fallbacks: Fallbacks::new(),
-        images: Pulled::new(),
-        manifests: true,
-        server: None,
-        not_before: SystemTime::UNIX_EPOCH,
-        next_slot,
-        seed: 1,
-    });
+    world.agent = Agent::new(Setup { engines: vec![PODMAN, ROOTLESS], ..first_setup() });
     world.want(&[&new]);
     let (one, other) = (take_list(&mut world), take_list(&mut world));
     let (podman, rootless) = if one.engine == PODMAN { (one, other) } else { (other, one) };
@@ -90,7 +121,7 @@ fn an_engine_that_does_not_answer_does_not_hold_up_the_workloads_of_another() {
     for _ in 0..3 {
         world.answer(); // the list, the images, the start
     }
-    assert_eq!(world.pods.keys().collect::<Vec<_>>(), [&w.id]);
+    assert_eq!(world.ids(), [&w.id]);
 }
 
 #[test]
@@ -103,8 +134,7 @@ fn what_has_finished_stays_finished_although_its_pod_was_seen_before_it_was_want
     world.happen(Event::Tick);
     world.answer(); // the list is quicker than the manifests
     world.broken = Some(Failure::Workload("no".into()));
-    world.want(&[&w]);
-    world.settle();
+    world.want_and_settle(&[&w]);
     world.broken = None;
     world.pass(600 * S);
     assert_eq!(world.took(), [""; 0]);

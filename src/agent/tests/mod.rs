@@ -8,14 +8,16 @@ mod deadlines;
 mod deployments;
 mod edge;
 mod fleet;
-mod foreign;
+mod hardware;
 mod images;
 mod limits;
 mod link;
 mod lists;
+mod needs;
 mod outages;
 mod probes;
 mod questions;
+mod redacted_events;
 mod reports;
 mod restarts;
 mod retries;
@@ -23,7 +25,9 @@ mod scenarios;
 mod shedding;
 mod simulation;
 mod sources;
+mod stops;
 mod updates;
+mod waiting_updates;
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -39,18 +43,23 @@ use super::{
     model::{
         call::{self, Answer, Call, CallFailure, CallKind, Remembered, ServerConfiguration},
         deployment::{DeploymentOrder, DeploymentOutcome, DeploymentTask},
-        fallback::Fallbacks,
+        fallback::{Fallbacks, Replaced},
+        history,
         image::{Fetched, Pulled},
+        lasting,
         notice::{self, Notice, Reason},
         order::{Container, ContainerState, Fact, Failure, Order, Outcome, Pod, PodSummary, Task, Ticket},
-        part::Kept,
+        part::Storage,
         phase::Phase,
         probe, question,
-        record::Record,
+        record::{self, Record},
         report,
+        report::State,
         run::{self, Finished},
         schedule,
+        stop::Stops,
         time::{Now, Wake},
+        update, waiting,
         workload::{
             self, Condition, Content, Desired, Engine, ListedCondition, ListedProfile, Profile,
             RestartPolicy, Workload, WorkloadId,
@@ -60,6 +69,7 @@ use super::{
 };
 
 const PODMAN: Engine = Engine::Podman { rootless: false };
+const ROOTLESS: Engine = Engine::Podman { rootless: true };
 const S: Duration = Duration::from_secs(1);
 /// A run that ended well.
 const WELL: run::Run = run::Run { code: 0, ended: None, ran: None };
@@ -75,6 +85,13 @@ fn next_slot(cron: &schedule::Cron, after: SystemTime) -> Option<SystemTime> {
     cron.next(&chrono::DateTime::<chrono::Utc>::from(after)).map(SystemTime::from)
 }
 
+/// In Greenwich.
+fn local(time: SystemTime) -> Option<[f64; 2]> {
+    use chrono::{Datelike, Timelike};
+    let date = chrono::DateTime::<chrono::Utc>::from(time);
+    Some([date.hour().into(), date.weekday().number_from_monday().into()])
+}
+
 fn gated(name: &str, condition: &str) -> Workload {
     let mut workload = workload(name, 1);
     let conditions = vec![ListedCondition { name: condition.into(), cpu: None }];
@@ -84,7 +101,8 @@ fn gated(name: &str, condition: &str) -> Workload {
 
 /// Runs at every full hour.
 fn hourly(name: &str) -> Workload {
-    let schedule = schedule::Schedule::Cron(schedule::Cron::parse("0 * * * *").unwrap());
+    let schedule =
+        schedule::Schedule::Cron(schedule::Cron::parse("0 * * * *").unwrap(), schedule::Backoff::OF_RUNS);
     Workload { schedule, ..workload(name, 1) }
 }
 
@@ -96,6 +114,33 @@ fn changed(workload: &Workload) -> Workload {
         profiles: workload.profiles.clone(),
         probes: workload.probes.clone(),
         ..Workload::new(content)
+    }
+}
+
+/// What an agent is told that starts for the first time, of manifests alone.
+fn first_setup() -> Setup {
+    Setup {
+        device_id: "dev".into(),
+        engines: vec![PODMAN],
+        interval: 60 * S,
+        metrics_ttl: None,
+        sockets: Vec::new(),
+        default_memory: None,
+        finished: Finished::new(),
+        fallbacks: Fallbacks::new(),
+        images: Pulled::new(),
+        stops: Stops::new(),
+        updates: waiting::Updates::new(),
+        update_lock: false,
+        own_metrics: record::OwnMetrics::new(),
+        lasting: Vec::new(),
+        history: history::History::new(),
+        manifests: true,
+        server: None,
+        not_before: SystemTime::UNIX_EPOCH,
+        next_slot,
+        local,
+        seed: 1,
     }
 }
 
@@ -112,6 +157,13 @@ struct World {
     replies: Vec<question::Reply>,
     remembered: Finished,
     fallbacks: Fallbacks,
+    befores: Replaced,
+    stops: Stops,
+    updates: waiting::Updates,
+    /// When contents may be replaced, as the device says.
+    update: Option<Box<update::UpdateRules>>,
+    own_metrics: record::OwnMetrics,
+    lasting: Vec<lasting::LastingState>,
     pulled: Pulled,
     /// The images that come in with each pull.
     fetched: Vec<Fetched>,
@@ -137,6 +189,8 @@ struct World {
     unhooked: Option<&'static str>,
     /// What probes find wrong.
     sick: Option<&'static str>,
+    /// No image can be pulled.
+    is_offline: bool,
     /// What the image of every container asks for.
     healthcheck: Option<Arc<probe::Probe>>,
     /// The engine does not answer at all.
@@ -150,6 +204,14 @@ struct World {
     kept: Remembered,
     /// How often what the server has not heard was to be written.
     writes: usize,
+    /// The hardware that there is, as conditions call it; what is to be looked at, and how often all of it was.
+    plugged: BTreeSet<&'static str>,
+    watched: Vec<Arc<str>>,
+    looks: usize,
+    /// Since when the agent was told that it is there.
+    told: BTreeMap<Arc<str>, Duration>,
+    /// Nothing is looked at.
+    blind: bool,
 }
 
 impl World {
@@ -172,33 +234,23 @@ impl World {
     fn agent(
         finished: Finished,
         fallbacks: Fallbacks,
+        stops: Stops,
         manifests: bool,
         server: Option<Remembered>,
         seed: u64,
     ) -> Agent {
-        Agent::new(Setup {
-            device_id: "dev".into(),
-            engines: vec![PODMAN],
-            interval: 60 * S,
-            metrics_ttl: None,
-            sockets: vec!["/run/posts/metrics.sock".into()],
-            default_memory: None,
-            finished,
-            fallbacks,
-            images: Pulled::new(),
-            manifests,
-            server,
-            not_before: SystemTime::UNIX_EPOCH,
-            next_slot,
-            seed,
-        })
+        let sockets = vec!["/run/posts/metrics.sock".into()];
+        Agent::new(Setup { sockets, finished, fallbacks, stops, manifests, server, seed, ..first_setup() })
     }
 
     fn setup(finished: Finished, manifests: bool, server: Option<Remembered>) -> Self {
-        let condition =
-            |name: &str, expression: &str| Condition { name: name.into(), expression: expression.into() };
+        let condition = |name: &str, expression: &str| Condition {
+            name: name.into(),
+            expression: expression.into(),
+            ..Condition::default()
+        };
         Self {
-            agent: Self::agent(finished, Fallbacks::new(), manifests, server, 1),
+            agent: Self::agent(finished, Fallbacks::new(), Stops::new(), manifests, server, 1),
             now: Now { up: 1000 * S, utc: SystemTime::UNIX_EPOCH + 1_000_000 * S },
             wake: Wake::Never,
             orders: VecDeque::new(),
@@ -207,6 +259,12 @@ impl World {
             said: Vec::new(),
             remembered: Finished::new(),
             fallbacks: Fallbacks::new(),
+            befores: Replaced::new(),
+            stops: Stops::new(),
+            updates: waiting::Updates::new(),
+            update: None,
+            own_metrics: record::OwnMetrics::new(),
+            lasting: Vec::new(),
             pulled: Pulled::new(),
             fetched: Vec::new(),
             pods: BTreeMap::new(),
@@ -228,6 +286,7 @@ impl World {
             unstartable: false,
             unhooked: None,
             sick: None,
+            is_offline: false,
             healthcheck: None,
             engine_gone: false,
             partial: false,
@@ -236,19 +295,26 @@ impl World {
             edge: Edge::default(),
             kept: Remembered::default(),
             writes: 0,
+            plugged: BTreeSet::new(),
+            watched: Vec::new(),
+            looks: 0,
+            told: BTreeMap::new(),
+            blind: false,
         }
     }
 
     fn happen(&mut self, event: Event) {
         let (actions, wake) = self.agent.decide(event, self.now);
         self.wake = wake;
+        let mut looks = false;
         for action in actions {
             match action {
+                Action::LookAt(names) => (self.watched, looks) = (names, true),
                 Action::Order(order) => {
                     match &order.task {
                         Task::List | Task::Usage(_) => {}
                         Task::Pull(workload) => self.log.push(format!("pull {}", workload.id)),
-                        Task::Check(workload) => self.log.push(format!("check {}", workload.id)),
+                        Task::Rehearse(workload) => self.log.push(format!("rehearse {}", workload.id)),
                         Task::Start(workload, _) => self.log.push(format!("start {}", workload.id)),
                         Task::Cancel(id) => self.log.push(format!("cancel {id}")),
                         Task::Look(id) => self.log.push(format!("look {id}")),
@@ -286,38 +352,75 @@ impl World {
                 }
                 Action::Keep(Record::Finished(finished)) => self.remembered = finished,
                 Action::Keep(Record::Fallbacks(fallbacks)) => self.fallbacks = fallbacks,
+                Action::Keep(Record::Replaced(replaced)) => self.befores.extend(replaced),
                 Action::Keep(Record::Images(images)) => self.pulled = images,
+                Action::Keep(Record::Stops(stops)) => self.stops = stops,
+                Action::Keep(Record::Updates(updates)) => self.updates = updates,
+                Action::Keep(Record::History(_)) => {}
+                Action::Keep(Record::OwnMetrics(own)) => self.own_metrics = own,
+                Action::Keep(Record::Lasting(lasting)) => self.lasting = lasting,
                 Action::Keep(Record::Unheard(unheard)) => {
                     self.kept.unheard = unheard;
                     self.writes += 1;
                 }
                 Action::Keep(Record::Configuration(raw)) => self.kept.configuration = self.edge.read(&raw),
                 Action::Reply(_, reply) => self.replies.push(reply),
+                Action::AskUpdateLock => self.log.push("ask for the lock".into()),
                 Action::Keep(Record::Disconnected) => {
                     self.kept = Remembered { disconnected: true, ..Default::default() }
                 }
             }
         }
+        if looks {
+            self.looks += 1;
+            self.look();
+        }
+    }
+
+    /// Tells of the hardware that is watched, as after an announcement.
+    fn look(&mut self) {
+        let value = |name: &Arc<str>| (name.clone(), f64::from(u8::from(self.plugged.contains(&**name))));
+        if !self.blind {
+            for name in &self.watched {
+                match self.plugged.contains(&**name) {
+                    true => drop(self.told.entry(name.clone()).or_insert(self.now.up)),
+                    false => drop(self.told.remove(name)),
+                }
+            }
+            self.happen(Event::Hardware(self.watched.iter().map(value).collect()));
+        }
     }
 
     fn want(&mut self, workloads: &[&Workload]) {
-        self.want_and_hold(workloads, &[]);
+        self.want_with_unreadable(workloads, &[]);
     }
 
-    fn want_and_hold(&mut self, workloads: &[&Workload], held: &[&str]) {
+    fn want_with_unreadable(&mut self, workloads: &[&Workload], unreadable: &[&str]) {
         let workloads = workloads.iter().map(|workload| Arc::new((*workload).clone())).collect();
-        let held = held.iter().map(ToString::to_string).collect();
+        let unreadable = unreadable.iter().map(ToString::to_string).collect();
         self.happen(Event::Desired(Desired {
             profiles: self.profiles.clone(),
+            update: self.update.clone(),
             workloads,
-            unreadable: held,
+            unreadable,
             elsewhere: Vec::new(),
             partial: self.partial,
         }));
     }
 
+    /// Wants these, and lets all be done that follows.
+    fn want_and_settle(&mut self, workloads: &[&Workload]) {
+        self.want(workloads);
+        self.settle();
+    }
+
     fn post(&mut self, name: &str, value: impl Into<Option<f64>>) {
         self.happen(Event::Metrics(vec![Sample { name: name.into(), value: value.into() }]));
+    }
+
+    fn post_and_settle(&mut self, name: &str, value: impl Into<Option<f64>>) {
+        self.post(name, value);
+        self.settle();
     }
 
     /// Carries out the oldest order, as podman would.
@@ -353,10 +456,11 @@ impl World {
                     .collect(),
             )),
             (_, Some(failure)) => Err(failure.clone()),
+            (Task::Pull(_), _) if self.is_offline => Err(Failure::Workload("no network".into())),
             (Task::Pull(_), _) => {
                 Ok(Fact::Pulled { fetched: self.fetched.drain(..).collect(), stale: Vec::new() })
             }
-            (Task::Check(_), _) => match &self.unfit {
+            (Task::Rehearse(_), _) => match &self.unfit {
                 Some(why) => Err(Failure::Workload((*why).into())),
                 None => {
                     Ok(Fact::Fit { fetched: self.fetched.drain(..).collect(), holders: self.holders.clone() })
@@ -481,6 +585,11 @@ impl World {
         self.settle();
     }
 
+    /// The pods that there are.
+    fn ids(&self) -> Vec<&WorkloadId> {
+        self.pods.keys().collect()
+    }
+
     fn took(&mut self) -> Vec<String> {
         std::mem::take(&mut self.log)
     }
@@ -491,7 +600,8 @@ impl World {
         self.calls.clear();
         let seed = self.now.up.as_nanos() as u64;
         let (finished, fallbacks) = (self.remembered.clone(), self.fallbacks.clone());
-        self.agent = Self::agent(finished, fallbacks, false, Some(self.kept.clone()), seed);
+        self.agent =
+            Self::agent(finished, fallbacks, self.stops.clone(), false, Some(self.kept.clone()), seed);
         self.happen(Event::Tick);
     }
 

@@ -67,26 +67,36 @@ fn failures_in_a_row_end_the_container_and_start_it_again_after_its_back_off() {
     assert_eq!(world.took(), ["probe a"], "what runs anew has its own initial delay");
 }
 
+impl World {
+    /// Lets time pass in which probes find something wrong.
+    fn pass_sick(&mut self, time: Duration) {
+        self.sick = Some("no");
+        self.pass(time);
+        self.sick = None;
+    }
+}
+
 #[test]
 fn a_success_between_failures_forgives_them() {
     let mut world = World::running(&[&watched()]);
     for _ in 0..5 {
-        world.sick = Some("no");
-        world.pass(20 * S);
-        world.sick = None;
+        world.pass_sick(20 * S);
         world.pass(10 * S);
     }
     assert!(world.heard().is_empty());
 }
 
+/// A world whose workload may fail so many startup probes.
+fn starting_up(failures: u32) -> World {
+    let mut w = watched();
+    w.probes[0].startup = probe(2, 2, failures);
+    World::running(&[&w])
+}
+
 #[test]
 fn liveness_waits_for_the_startup_probe_to_go_well_once() {
-    let mut w = watched();
-    w.probes[0].startup = probe(2, 2, 30);
-    let mut world = World::running(&[&w]);
-    world.sick = Some("not yet");
-    world.pass(50 * S); // far more than liveness would bear
-    world.sick = None;
+    let mut world = starting_up(30);
+    world.pass_sick(50 * S); // far more than liveness would bear
     world.took();
     world.pass(2 * S);
     assert_eq!(world.took(), ["probe a"; 2], "the last of the one, and the first of the other");
@@ -97,9 +107,7 @@ fn liveness_waits_for_the_startup_probe_to_go_well_once() {
 
 #[test]
 fn a_container_that_never_starts_up_is_unhealthy_too() {
-    let mut w = watched();
-    w.probes[0].startup = probe(2, 2, 5);
-    let mut world = World::running(&[&w]);
+    let mut world = starting_up(5);
     world.sick = Some("not yet");
     world.pass(10 * S);
     assert!(world.said[0].message.contains("its startup probe failed 5 times: not yet"), "{:?}", world.said);
@@ -142,11 +150,9 @@ fn a_slow_probe_delays_no_stop_and_its_answer_means_nothing_to_the_next_pod() {
     }
     let slow = world.orders.pop_front().expect("a probe");
     world.took();
-    world.post("x", 9.0);
-    world.settle();
+    world.post_and_settle("x", 9.0);
     assert_eq!(world.took(), [format!("remove {}", w.id)]);
-    world.post("x", 1.0);
-    world.settle();
+    world.post_and_settle("x", 1.0);
     let result = Ok(Fact::Probed { healthy: false, output: "late".into() });
     world.happen(Event::Done(Outcome { engine: slow.engine, ticket: slow.ticket, result }));
     world.pass(30 * S);
@@ -235,8 +241,7 @@ fn a_container_that_is_not_ready_runs_on_and_people_see_it() {
     w.probes = vec![Probes { container: "a".into(), startup: None, liveness: None, readiness }];
     let mut world = World::new();
     world.sick = Some("exit code 1: no database");
-    world.want(&[&w]);
-    world.settle();
+    world.want_and_settle(&[&w]);
     let ready = |world: &World| world.agent.report(world.now).workloads[0].ready;
     let explained = world.explain("w");
     let cause = "note: container 'a' is not ready: its readiness probe failed: exit code 1: no database\n";

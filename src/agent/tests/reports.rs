@@ -2,11 +2,24 @@
 
 use super::{
     edge::{configuration, linked, refused},
-    model::call::{Hardware, WorkloadStatus},
+    model::call::{HardwareScope, WorkloadStatus},
     *,
 };
 
 const HOUR: Duration = Duration::from_secs(3600);
+
+/// What the server is told next.
+fn next_beat(world: &mut World) -> &call::Heartbeat {
+    world.pass(70 * S);
+    world.edge.beats.last().unwrap()
+}
+
+fn assert_degraded_until_stored(what: Storage, world: &mut World) {
+    assert!(next_beat(world).degraded);
+    world.happen(Event::Stored(what, Ok(())));
+    assert!(!next_beat(world).degraded);
+    assert_eq!(world.heard(), [Reason::StateNotKept, Reason::StateKept]);
+}
 
 #[test]
 fn a_heartbeat_says_how_each_of_the_servers_workloads_is() {
@@ -52,14 +65,9 @@ fn a_missing_engine_or_a_full_disk_degrades_the_device_and_is_told_once() {
     assert!(!world.edge.beats.last().unwrap().degraded);
     world.said.clear();
     for _ in 0..10 {
-        world.happen(Event::Stored(Kept::State, Err("no space left on device".into())));
+        world.happen(Event::Stored(Storage::State, Err("no space left on device".into())));
     }
-    world.pass(70 * S);
-    assert!(world.edge.beats.last().unwrap().degraded);
-    world.happen(Event::Stored(Kept::State, Ok(())));
-    world.pass(70 * S);
-    assert!(!world.edge.beats.last().unwrap().degraded);
-    assert_eq!(world.heard(), [Reason::StateNotKept, Reason::StateKept]);
+    assert_degraded_until_stored(Storage::State, &mut world);
 }
 
 #[test]
@@ -177,14 +185,9 @@ fn events_wait_for_a_server_that_refuses_for_another_reason() {
 #[test]
 fn a_certificate_that_is_in_memory_only_degrades_the_device_until_it_is_on_disk() {
     let mut world = linked(&[]);
-    world.happen(Event::Stored(Kept::Identity, Err("no space left on device".into())));
-    world.happen(Event::Stored(Kept::State, Ok(()))); // of something else
-    world.pass(70 * S);
-    assert!(world.edge.beats.last().unwrap().degraded);
-    world.happen(Event::Stored(Kept::Identity, Ok(())));
-    world.pass(70 * S);
-    assert!(!world.edge.beats.last().unwrap().degraded);
-    assert_eq!(world.heard(), [Reason::StateNotKept, Reason::StateKept]);
+    world.happen(Event::Stored(Storage::Identity, Err("no space left on device".into())));
+    world.happen(Event::Stored(Storage::State, Ok(()))); // of something else
+    assert_degraded_until_stored(Storage::Identity, &mut world);
 }
 
 #[test]
@@ -193,7 +196,7 @@ fn events_that_cannot_be_kept_are_said_once_and_not_because_of_that_again_and_ag
     world.happen(Event::Notice(Notice::info(Reason::Started, "an event")));
     for _ in 0..100 {
         let result = if world.kept.unheard.is_empty() { Ok(()) } else { Err("read-only".into()) };
-        world.happen(Event::Stored(Kept::Unheard, result));
+        world.happen(Event::Stored(Storage::Unheard, result));
         world.pass(60 * S);
     }
     assert_eq!(world.heard(), [Reason::Started, Reason::StateNotKept]);
@@ -219,18 +222,18 @@ fn a_long_event_is_cut_between_two_characters() {
 fn hardware_is_sent_whole_once_then_what_changed_once_an_hour_and_not_at_all_if_not_included() {
     let mut world = linked(&[]);
     world.pass(600 * S);
-    assert!(world.edge.beats.iter().all(|beat| beat.hardware == Hardware::Left));
-    world.edge.configuration.hardware = Hardware::Delta;
+    assert!(world.edge.beats.iter().all(|beat| beat.hardware == HardwareScope::Omit));
+    world.edge.configuration.hardware = HardwareScope::IfChanged;
     world.edge.broken = Some(refused(500));
     world.pass(600 * S);
     world.edge.broken = None;
     world.edge.beats.clear();
     world.pass(3 * HOUR);
     let sent: Vec<_> =
-        world.edge.beats.iter().map(|beat| beat.hardware).filter(|it| *it != Hardware::Left).collect();
-    assert_eq!(sent, [Hardware::Full, Hardware::Delta, Hardware::Delta]);
-    world.edge.configuration.hardware = Hardware::Full;
+        world.edge.beats.iter().map(|beat| beat.hardware).filter(|it| *it != HardwareScope::Omit).collect();
+    assert_eq!(sent, [HardwareScope::Full, HardwareScope::IfChanged, HardwareScope::IfChanged]);
+    world.edge.configuration.hardware = HardwareScope::Full;
     world.edge.beats.clear();
     world.pass(140 * S);
-    assert!(world.edge.beats.iter().any(|beat| beat.hardware == Hardware::Full), "what is asked anew");
+    assert!(world.edge.beats.iter().any(|beat| beat.hardware == HardwareScope::Full), "what is asked anew");
 }

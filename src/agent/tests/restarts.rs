@@ -55,11 +55,9 @@ fn conditions_that_fail_meanwhile_stop_the_pod_at_once_and_its_next_start_does_n
     let mut world = World::running(&[&w]);
     world.exit(&w.id, 1, S);
     world.took();
-    world.post("x", 9.0);
-    world.settle();
+    world.post_and_settle("x", 9.0);
     assert_eq!(world.took(), [format!("remove {}", w.id)]);
-    world.post("x", 1.0);
-    world.settle();
+    world.post_and_settle("x", 1.0);
     assert_eq!(world.took(), [format!("start {}", w.id)]);
     world.pass(30 * S);
     assert!(world.took().is_empty());
@@ -72,8 +70,7 @@ fn another_agent_goes_on_where_this_one_was_killed() {
     world.exit(&w.id, 1, S);
     world.pass(15 * S);
     world.restart();
-    world.want(&[&w]);
-    world.settle();
+    world.want_and_settle(&[&w]);
     world.took();
     world.pass(5 * S);
     assert_eq!(world.took(), [format!("restart a of {}", w.id)]);
@@ -99,8 +96,7 @@ fn a_container_whose_hook_failed_is_ended_and_started_again_in_its_pod_after_its
     let w = crashing();
     let mut world = World::new();
     world.unhooked = Some("container 'a': its postStart hook failed: exit code 1");
-    world.want(&[&w]);
-    world.settle();
+    world.want_and_settle(&[&w]);
     let [end, look, restart] = ["end a of", "look", "restart a of"].map(|what| format!("{what} {}", w.id));
     let took = world.took();
     assert_eq!(took[took.len() - 2..], [end.clone(), look.clone()]);
@@ -126,12 +122,7 @@ fn a_container_that_waits_to_be_started_again_has_finished_as_soon_as_its_worklo
     let w = workload("w", 1);
     let mut world = World::running(&[&w]);
     world.exit(&w.id, 0, S);
-    assert_eq!(
-        world.agent.phases().collect::<Vec<_>>(),
-        [("w", Phase::Running)],
-        "its back-off is under way"
-    );
-    world.want(&[&hourly("w")]);
-    world.settle();
-    assert_eq!(world.agent.phases().collect::<Vec<_>>(), [("w", Phase::Finished { code: 0 })]);
+    assert_eq!(world.agent.states().collect::<Vec<_>>(), [State::BackOff], "its back-off is under way");
+    world.want_and_settle(&[&hourly("w")]);
+    assert_eq!(world.agent.states().collect::<Vec<_>>(), [State::Scheduled]);
 }

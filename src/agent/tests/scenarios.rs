@@ -6,8 +6,7 @@ use super::*;
 fn a_workload_is_pulled_and_started_once_and_then_left_alone() {
     let w = workload("w", 1);
     let mut world = World::new();
-    world.want(&[&w]);
-    world.settle();
+    world.want_and_settle(&[&w]);
     assert_eq!(world.took(), [format!("pull {}", w.id), format!("start {}", w.id)]);
     assert_eq!(world.heard(), [Reason::Started]);
     world.pass(3600 * S);
@@ -27,12 +26,10 @@ fn an_idle_agent_asks_for_one_list_a_minute_whatever_it_runs() {
 fn a_condition_that_turns_false_removes_the_pod_and_true_again_starts_it_at_once() {
     let w = gated("w", "low");
     let mut world = World::running(&[&w]); // x is nil
-    world.post("x", 5.0);
-    world.settle();
+    world.post_and_settle("x", 5.0);
     assert_eq!(world.took(), [format!("remove {}", w.id)]);
     assert_eq!(world.heard(), [Reason::Inactive, Reason::Stopped]);
-    world.post("x", 2.0);
-    world.settle();
+    world.post_and_settle("x", 2.0);
     assert_eq!(world.took(), [format!("start {}", w.id)]);
 }
 
@@ -41,11 +38,9 @@ fn a_condition_that_turns_true_again_ends_the_back_off() {
     let w = gated("w", "low");
     let mut world = World::running(&[&w]);
     world.exit(&w.id, 1, S);
-    world.post("x", 5.0);
-    world.settle();
+    world.post_and_settle("x", 5.0);
     world.took();
-    world.post("x", None);
-    world.settle();
+    world.post_and_settle("x", None);
     assert_eq!(world.took(), [format!("start {}", w.id)]);
 }
 
@@ -58,11 +53,9 @@ fn a_workload_starts_only_if_each_profile_it_lists_has_a_condition_that_holds() 
     ];
     w.profiles.push(ListedProfile { name: "p".into(), conditions: hot });
     let mut world = World::new();
-    world.want(&[&w]);
-    world.settle();
+    world.want_and_settle(&[&w]);
     assert!(world.took().is_empty());
-    world.post("hot", 2.0);
-    world.settle();
+    world.post_and_settle("hot", 2.0);
     assert_eq!(world.pods.len(), 1);
 }
 
@@ -72,8 +65,7 @@ fn a_profile_or_condition_that_the_device_lacks_is_false_and_told_once() {
     a.profiles[0].name = "q".into();
     let mut world = World::new();
     world.want(&[&a, &b]);
-    world.post("hot", 500.0);
-    world.settle();
+    world.post_and_settle("hot", 500.0);
     assert!(world.pods.is_empty());
     assert_eq!(
         world.said.iter().map(|notice| notice.message.as_str()).collect::<Vec<_>>(),
@@ -97,8 +89,7 @@ fn a_workload_that_mounts_the_socket_for_posts_itself_runs_and_that_is_told_once
     .into();
     let w = Workload::new(content);
     let mut world = World::new();
-    world.want(&[&w]);
-    world.settle();
+    world.want_and_settle(&[&w]);
     assert_eq!(world.pods.len(), 1);
     let is_it = |text: &str| text.starts_with("workload 'w': it mounts the socket '/run/posts/metrics.sock'");
     assert_eq!(world.said.iter().filter(|notice| is_it(&notice.message)).count(), 1);
@@ -113,8 +104,7 @@ fn two_hundred_posts_at_once_and_then_one_more_end_in_the_right_state() {
     for i in 0..200 {
         world.post("x", f64::from(i % 7) + 10.0);
     }
-    world.post("x", 1.0);
-    world.settle();
+    world.post_and_settle("x", 1.0);
     world.pass(S);
     assert_eq!(world.pods.len(), 1);
     assert_eq!(world.took(), [format!("remove {}", w.id), format!("start {}", w.id)]);
@@ -125,10 +115,8 @@ fn a_workload_whose_conditions_flap_rests_and_then_runs_again() {
     let w = gated("w", "low");
     let mut world = World::running(&[&w]);
     for _ in 0..4 {
-        world.post("x", 9.0);
-        world.settle();
-        world.post("x", 1.0);
-        world.settle();
+        world.post_and_settle("x", 9.0);
+        world.post_and_settle("x", 1.0);
         world.pass(S);
     }
     assert!(world.heard().contains(&Reason::Flapping));
@@ -159,8 +147,7 @@ fn an_exit_that_was_noticed_late_counts_from_when_it_happened() {
     let mut world = World::new();
     let ended = ContainerState::Exited { code: 1, at: world.now.utc - 15 * S, ran: S };
     world.pods.insert(w.id.clone(), ("w".into(), ended, 1));
-    world.want(&[&w]);
-    world.settle();
+    world.want_and_settle(&[&w]);
     world.pass(6 * S);
     assert_eq!(world.took().last(), Some(&format!("restart a of {}", w.id)));
 }
@@ -185,8 +172,7 @@ fn an_image_that_cannot_be_pulled_is_said_and_tried_again() {
     let w = workload("w", 1);
     let mut world = World::new();
     world.broken = Some(Failure::Workload("no such image".into()));
-    world.want(&[&w]);
-    world.settle();
+    world.want_and_settle(&[&w]);
     assert_eq!(world.heard(), [Reason::ImagePullFailed]);
     world.broken = None;
     world.pass(21 * S);
@@ -202,9 +188,9 @@ fn a_changed_manifest_pulls_while_the_old_pod_runs_and_then_replaces_it() {
     assert_eq!(world.took(), [format!("pull {}", new.id)]);
     assert!(world.pods.contains_key(&w.id));
     world.settle();
-    let [check, start] = ["check", "start"].map(|verb| format!("{verb} {}", new.id));
-    assert_eq!(world.took(), [check, format!("remove {}", w.id), start]);
-    assert_eq!(world.pods.keys().collect::<Vec<_>>(), [&new.id]);
+    let [rehearse, start] = ["rehearse", "start"].map(|verb| format!("{verb} {}", new.id));
+    assert_eq!(world.took(), [rehearse, format!("remove {}", w.id), start]);
+    assert_eq!(world.ids(), [&new.id]);
 }
 
 #[test]
@@ -212,8 +198,7 @@ fn a_new_image_that_cannot_be_pulled_leaves_the_old_pod_running() {
     let w = workload("w", 1);
     let mut world = World::running(&[&w]);
     world.broken = Some(Failure::Workload("no such image".into()));
-    world.want(&[&changed(&w)]);
-    world.settle();
+    world.want_and_settle(&[&changed(&w)]);
     world.pass(100 * S);
     assert!(world.pods.contains_key(&w.id));
 }
@@ -223,8 +208,7 @@ fn going_back_to_the_old_manifest_before_the_new_one_started_keeps_the_old_pod()
     let w = workload("w", 1);
     let mut world = World::running(&[&w]);
     world.want(&[&changed(&w)]);
-    world.want(&[&w]);
-    world.settle();
+    world.want_and_settle(&[&w]);
     assert!(world.took().iter().all(|order| !order.starts_with("remove") && !order.starts_with("start")));
     assert!(world.pods.contains_key(&w.id));
 }
@@ -237,9 +221,8 @@ fn a_change_in_the_middle_of_a_start_ends_with_one_pod_of_the_new_content() {
     world.want(&[&w]);
     world.answer(); // the list
     world.answer(); // the pull; the start is under way
-    world.want(&[&new]);
-    world.settle();
-    assert_eq!(world.pods.keys().collect::<Vec<_>>(), [&new.id]);
+    world.want_and_settle(&[&new]);
+    assert_eq!(world.ids(), [&new.id]);
 }
 
 #[test]
@@ -249,8 +232,7 @@ fn changing_profiles_or_back_off_touches_no_pod() {
     let mut gated = gated("w", "low");
     gated.schedule = schedule::Schedule::Service(schedule::Backoff::Constant(S));
     assert_eq!(gated.id, w.id);
-    world.want(&[&gated]);
-    world.settle();
+    world.want_and_settle(&[&gated]);
     assert!(world.took().is_empty());
     world.post("x", 5.0); // but it is in force
     world.settle();
@@ -261,11 +243,9 @@ fn changing_profiles_or_back_off_touches_no_pod() {
 fn a_removed_workload_goes_and_an_emptied_directory_empties_the_device() {
     let (a, b) = (workload("a", 1), workload("b", 1));
     let mut world = World::running(&[&a, &b]);
-    world.want(&[&b]);
-    world.settle();
-    assert_eq!(world.pods.keys().collect::<Vec<_>>(), [&b.id]);
-    world.want(&[]);
-    world.settle();
+    world.want_and_settle(&[&b]);
+    assert_eq!(world.ids(), [&b.id]);
+    world.want_and_settle(&[]);
     assert!(world.pods.is_empty());
     assert_eq!(world.agent.workloads.len(), 0);
 }
@@ -279,8 +259,7 @@ fn nothing_is_removed_before_it_is_known_what_is_wanted() {
     world.settle();
     world.pass(600 * S);
     assert!(world.took().is_empty());
-    world.want(&[]);
-    world.settle();
+    world.want_and_settle(&[]);
     assert_eq!(world.took(), [format!("remove {}", w.id)]);
 }
 
@@ -294,8 +273,7 @@ fn a_running_pod_is_adopted_without_a_restart_whether_the_list_or_the_manifest_c
             world.happen(Event::Tick);
             world.settle();
         }
-        world.want(&[&w]);
-        world.settle();
+        world.want_and_settle(&[&w]);
         assert_eq!(world.took(), [format!("look {}", w.id)]);
         assert_eq!(world.heard(), [Reason::Adopted]);
     }
@@ -306,8 +284,7 @@ fn a_pod_that_an_interrupted_agent_half_made_is_made_anew_at_once() {
     let w = workload("w", 2);
     let mut world = World::new();
     world.pods.insert(w.id.clone(), ("w".into(), ContainerState::Running, 1));
-    world.want(&[&w]);
-    world.settle();
+    world.want_and_settle(&[&w]);
     assert_eq!(world.pods[&w.id].2, 2);
     assert!(world.took().contains(&format!("remove {}", w.id)));
 }
@@ -320,9 +297,8 @@ fn a_pod_of_ours_that_belongs_to_no_workload_is_removed() {
     for (id, name) in [(&w.id, "w"), (&orphan.id, "orphan"), (&old.id, "w")] {
         world.pods.insert(id.clone(), (name.into(), ContainerState::Running, 1));
     }
-    world.want(&[&w]);
-    world.settle();
-    assert_eq!(world.pods.keys().collect::<Vec<_>>(), [&w.id]);
+    world.want_and_settle(&[&w]);
+    assert_eq!(world.ids(), [&w.id]);
 }
 
 #[test]
@@ -330,15 +306,14 @@ fn what_could_not_be_understood_this_time_stays_as_it_was() {
     let (a, b) = (workload("a", 1), workload("b", 1));
     let mut world = World::running(&[&a]);
     world.pods.insert(b.id.clone(), ("b".into(), ContainerState::Running, 1)); // from before this process
-    world.want_and_hold(&[], &["a", "b"]);
+    world.want_with_unreadable(&[], &["a", "b"]);
     world.settle();
     world.pass(120 * S);
     assert_eq!(world.pods.len(), 2);
     world.exit(&a.id, 1, S); // it is still looked after
     world.pass(21 * S);
     assert_eq!(world.pods[&a.id].1, ContainerState::Running);
-    world.want(&[]);
-    world.settle();
+    world.want_and_settle(&[]);
     assert!(world.pods.is_empty());
 }
 
@@ -348,16 +323,14 @@ fn what_an_earlier_process_left_stays_while_a_part_of_what_is_wanted_cannot_be_r
     let mut world = World::running(&[&a]);
     world.pods.insert(b.id.clone(), ("b".into(), ContainerState::Running, 1)); // from before this process
     world.partial = true;
-    world.want(&[&c]);
-    world.settle();
+    world.want_and_settle(&[&c]);
     world.pass(120 * S);
-    assert_eq!(world.pods.keys().collect::<Vec<_>>(), [&b.id, &c.id], "that `a` goes is an order");
+    assert_eq!(world.ids(), [&b.id, &c.id], "that `a` goes is an order");
     let left = world.agent.report(world.now).workloads.into_iter().find(|it| it.name == "b").unwrap();
     assert_eq!(left.cause.unwrap(), "no manifest that can be read asks for it");
     world.partial = false;
-    world.want(&[&c]);
-    world.settle();
-    assert_eq!(world.pods.keys().collect::<Vec<_>>(), [&c.id]);
+    world.want_and_settle(&[&c]);
+    assert_eq!(world.ids(), [&c.id]);
 }
 
 #[test]
@@ -376,8 +349,7 @@ fn an_engine_that_is_gone_is_told_once_and_its_workloads_run_when_it_is_back() {
     let w = workload("w", 1);
     let mut world = World::new();
     world.engine_gone = true;
-    world.want(&[&w]);
-    world.settle();
+    world.want_and_settle(&[&w]);
     world.pass(600 * S);
     assert_eq!(world.heard(), [Reason::EngineMissing]);
     world.engine_gone = false;
@@ -423,8 +395,7 @@ fn a_never_workload_that_finished_does_not_run_again_after_a_reboot() {
 fn a_cron_workload_runs_once_a_slot_and_keeps_its_finished_pod_until_the_next() {
     let w = hourly("w");
     let mut world = World::new(); // 13:46:40
-    world.want(&[&w]);
-    world.settle();
+    world.want_and_settle(&[&w]);
     world.pass(799 * S);
     assert!(world.took().is_empty());
     world.pass(S);
@@ -444,11 +415,32 @@ fn a_cron_workload_runs_once_a_slot_and_keeps_its_finished_pod_until_the_next() 
 }
 
 #[test]
+fn what_has_finished_stays_so_whatever_becomes_of_its_conditions() {
+    let (mut once, hourly) = (gated("once", "low"), hourly("hourly"));
+    once.restart = RestartPolicy::Never;
+    let hourly = Workload { profiles: once.profiles.clone(), ..hourly };
+    let mut world = World::new();
+    world.post("x", 1.0);
+    world.want_and_settle(&[&once, &hourly]);
+    world.pass(800 * S);
+    for id in [&once.id, &hourly.id] {
+        world.exit(id, 0, S);
+    }
+    world.took();
+    for x in [50.0, 1.0, 50.0] {
+        world.post_and_settle("x", x);
+        world.pass(60 * S);
+    }
+    assert_eq!((world.took().len(), world.pods.len()), (0, 2), "their logs are there to be read");
+    assert!(world.explain("once").starts_with("once is finished"), "{}", world.explain("once"));
+    assert!(world.explain("hourly").contains("a slot would be skipped"), "{}", world.explain("hourly"));
+}
+
+#[test]
 fn a_cron_run_that_cannot_start_waits_for_the_next_slot() {
     let w = hourly("w");
     let mut world = World::new();
-    world.want(&[&w]);
-    world.settle();
+    world.want_and_settle(&[&w]);
     world.broken = Some(Failure::Workload("no such image".into()));
     world.pass(900 * S);
     assert_eq!(world.took().len(), 1);
@@ -470,8 +462,7 @@ fn a_cron_run_found_by_a_new_agent_goes_on_and_a_finished_one_is_not_repeated() 
             false => ContainerState::Running,
         };
         world.pods.insert(w.id.clone(), ("w".into(), state, 1));
-        world.want(&[&w]);
-        world.settle();
+        world.want_and_settle(&[&w]);
         world.pass(60 * S);
         assert!(world.took().iter().all(|order| order.starts_with("look")));
         world.pass(3600 * S);
@@ -485,19 +476,15 @@ fn a_cron_workload_that_becomes_a_service_runs_and_the_other_way_round_goes_on()
     let cron = hourly("w");
     let service = workload("w", 1);
     let mut world = World::new();
-    world.want(&[&cron]);
-    world.settle();
-    world.want(&[&service]);
-    world.settle();
+    world.want_and_settle(&[&cron]);
+    world.want_and_settle(&[&service]);
     assert_eq!(world.pods.len(), 1);
     world.took();
-    world.want(&[&cron]);
-    world.settle();
+    world.want_and_settle(&[&cron]);
     world.pass(7200 * S);
     assert!(world.took().iter().all(|order| order.starts_with("look")));
     world.exit(&cron.id, 0, S);
-    world.want(&[&service]);
-    world.settle();
+    world.want_and_settle(&[&service]);
     world.pass(120 * S);
     assert_eq!(world.pods[&cron.id].1, ContainerState::Running);
 }
@@ -519,11 +506,9 @@ fn a_removal_that_fails_is_tried_again_after_5_s_and_not_whenever_something_happ
     let w = gated("w", "low");
     let mut world = World::running(&[&w]);
     world.broken = Some(Failure::Workload("device or resource busy".into()));
-    world.post("x", 5.0);
-    world.settle();
+    world.post_and_settle("x", 5.0);
     for i in 0..20 {
-        world.post("x", 5.0 + f64::from(i));
-        world.settle();
+        world.post_and_settle("x", 5.0 + f64::from(i));
     }
     assert_eq!(world.took().len(), 1);
     world.broken = None;

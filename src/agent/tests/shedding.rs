@@ -27,6 +27,11 @@ impl World {
         self.press(Resource::Memory, level);
     }
 
+    fn memory_and_settle(&mut self, level: Level) {
+        self.memory(level);
+        self.settle();
+    }
+
     /// What each uses from now on, in MiB.
     fn uses(&mut self, uses: &[(&Workload, u64)]) {
         self.uses = uses.iter().map(|(workload, mib)| (workload.id.clone(), mib * MIB)).collect();
@@ -63,8 +68,7 @@ fn below_the_reserve_nothing_new_is_pulled_or_started_and_what_runs_stays() {
         world.told(Reason::DeviceLow),
         ["memory is short: 10 MiB are left, the reserve is 32 MiB; nothing new is pulled or started"]
     );
-    world.memory(Level::Fine);
-    world.settle();
+    world.memory_and_settle(Level::Fine);
     assert_eq!(world.alive(), ["new", "old"]);
     assert_eq!(world.told(Reason::DeviceRecovered), ["there is enough memory again: 200 MiB are left"]);
 }
@@ -75,8 +79,7 @@ fn a_start_waits_until_nothing_is_short_any_more() {
     world.memory(Level::Low);
     world.press(Resource::Disk, Level::Low);
     world.want(&[&workload("a", 1)]);
-    world.memory(Level::Fine);
-    world.settle();
+    world.memory_and_settle(Level::Fine);
     assert!(world.alive().is_empty());
     world.press(Resource::Disk, Level::Fine);
     world.settle();
@@ -93,8 +96,7 @@ fn a_failed_workload_is_not_started_again_while_the_device_is_low() {
     world.pass(300 * S);
     assert!(world.took().iter().all(|order| order.starts_with("look")));
     assert!(world.explain("a").starts_with("a is held: nothing new is pulled or started"));
-    world.memory(Level::Fine);
-    world.settle();
+    world.memory_and_settle(Level::Fine);
     assert_eq!(world.took(), [format!("restart a of {}", a.id)]);
 }
 
@@ -108,9 +110,8 @@ fn the_old_content_runs_on_while_the_new_one_must_not_start() {
     world.settle();
     world.pass(60 * S);
     assert!(world.pods.contains_key(&old.id), "{:?}", world.log);
-    world.memory(Level::Fine);
-    world.settle();
-    assert_eq!(world.pods.keys().collect::<Vec<_>>(), [&new.id]);
+    world.memory_and_settle(Level::Fine);
+    assert_eq!(world.ids(), [&new.id]);
 }
 
 #[test]
@@ -147,16 +148,22 @@ fn an_eviction_names_the_resource_the_numbers_and_why_this_one() {
     );
 }
 
-#[test]
-fn one_goes_at_a_time_and_the_next_only_when_that_did_not_help() {
+/// A world with `a` and `b` in which memory is critical and `a` has to go.
+fn with_a_victim() -> (World, Workload) {
     let (a, b) = (workload("a", 1), workload("b", 1));
     let mut world = World::running(&[&a, &b]);
     world.uses(&[(&a, 50), (&b, 40)]);
     world.memory(Level::Critical);
     world.answer(); // who uses how much
+    (world, a)
+}
+
+#[test]
+fn one_goes_at_a_time_and_the_next_only_when_that_did_not_help() {
+    let (mut world, a) = with_a_victim();
     assert_eq!(world.took(), [format!("remove {}", a.id)]);
     let Some(Order { task: Task::Remove { grace, .. }, .. }) = world.orders.front() else { panic!() };
-    assert_eq!(*grace, Duration::ZERO);
+    assert_eq!(*grace, None, "at once");
     world.step(world.now.up + 30 * S);
     world.happen(Event::Tick);
     assert_eq!(world.orders.len(), 1, "its pod is not gone yet");
@@ -170,11 +177,7 @@ fn one_goes_at_a_time_and_the_next_only_when_that_did_not_help() {
 
 #[test]
 fn a_pod_that_does_not_go_is_not_waited_for_for_ever() {
-    let (a, b) = (workload("a", 1), workload("b", 1));
-    let mut world = World::running(&[&a, &b]);
-    world.uses(&[(&a, 50), (&b, 40)]);
-    world.memory(Level::Critical);
-    world.answer();
+    let (mut world, _) = with_a_victim();
     let stuck = world.orders.pop_front().unwrap();
     world.pass(61 * S);
     assert_eq!(world.alive(), ["a"], "{stuck:?}");
@@ -209,8 +212,7 @@ fn who_has_to_go_again_stays_away_twice_as_long_up_to_an_hour() {
     world.uses(&[(&a, 50)]);
     let mut away = Vec::new();
     for _ in 0..8 {
-        world.memory(Level::Critical);
-        world.settle();
+        world.memory_and_settle(Level::Critical);
         let since = world.now.up;
         world.memory(Level::Fine);
         while world.alive().is_empty() {
@@ -220,40 +222,36 @@ fn who_has_to_go_again_stays_away_twice_as_long_up_to_an_hour() {
     }
     assert_eq!(away, [60, 120, 240, 480, 960, 1920, 3600, 3600]);
     world.pass(3601 * S);
-    world.memory(Level::Critical);
-    world.settle();
+    world.memory_and_settle(Level::Critical);
     world.memory(Level::Fine);
     world.pass(61 * S);
     assert_eq!(world.alive(), ["a"], "an hour without trouble is forgiven");
 }
 
-#[test]
-fn another_content_gets_another_try_and_a_removed_workload_is_forgotten() {
+/// A world whose only workload was evicted, as memory is critical.
+fn with_an_evicted() -> (World, Workload) {
     let a = workload("a", 1);
     let mut world = World::running(&[&a]);
     world.uses(&[(&a, 50)]);
-    world.memory(Level::Critical);
-    world.settle();
-    world.memory(Level::Fine);
-    world.settle();
+    world.memory_and_settle(Level::Critical);
+    (world, a)
+}
+
+#[test]
+fn another_content_gets_another_try_and_a_removed_workload_is_forgotten() {
+    let (mut world, a) = with_an_evicted();
+    world.memory_and_settle(Level::Fine);
     assert!(world.alive().is_empty());
-    world.want(&[&changed(&a)]);
-    world.settle();
+    world.want_and_settle(&[&changed(&a)]);
     assert_eq!(world.alive(), ["a"]);
-    world.want(&[]);
-    world.settle();
-    world.want(&[&a]);
-    world.settle();
+    world.want_and_settle(&[]);
+    world.want_and_settle(&[&a]);
     assert_eq!(world.alive(), ["a"]);
 }
 
 #[test]
 fn an_evicted_workload_is_stopped_to_the_server_and_no_failure() {
-    let a = workload("a", 1);
-    let mut world = World::running(&[&a]);
-    world.uses(&[(&a, 50)]);
-    world.memory(Level::Critical);
-    world.settle();
+    let (mut world, _) = with_an_evicted();
     let tracked = &world.agent.workloads["a"];
     assert_eq!(tracked.status(), call::WorkloadStatus::Stopped);
     assert!(!world.heard().contains(&Reason::Inactive), "its profiles hold");
@@ -321,8 +319,7 @@ fn an_engine_that_does_not_tell_is_asked_again() {
     world.uses(&[(&a, 50)]);
     world.broken = Some(Failure::Workload("busy".into()));
     world.engine_gone = true;
-    world.memory(Level::Critical);
-    world.settle();
+    world.memory_and_settle(Level::Critical);
     assert_eq!(world.alive(), ["a"]);
     (world.broken, world.engine_gone) = (None, false);
     world.pass(15 * S);

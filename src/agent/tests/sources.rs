@@ -22,22 +22,25 @@ fn known(workloads: &[&Workload]) -> Remembered {
 fn the_server_wins_a_name_and_it_is_said_once() {
     let (server, own, other) = (workload("w", 1), changed(&workload("w", 1)), workload("other", 1));
     let mut world = both(known(&[&server]));
-    world.want(&[&own, &other]);
-    world.settle();
-    assert_eq!(world.pods.keys().collect::<Vec<_>>(), [&other.id, &server.id]);
+    world.want_and_settle(&[&own, &other]);
+    assert_eq!(world.ids(), [&other.id, &server.id]);
     world.want(&[&own, &other]);
     let said = "workload 'w': both the server and a manifest define it; the server's counts";
     assert_eq!(world.said.iter().filter(|notice| notice.message == said).count(), 1);
     world.edge.configuration = configuration("2", &[]);
     world.pass(66 * S); // the name is free again
-    assert_eq!(world.pods.keys().collect::<Vec<_>>(), [&other.id, &own.id]);
+    assert_eq!(world.ids(), [&other.id, &own.id]);
 }
 
 #[test]
-fn profiles_are_merged_and_the_servers_win_their_name() {
+fn profiles_are_merged_and_the_servers_win_their_name_and_it_is_said_once() {
     let profile = |name: &str, expression: &str| Profile {
         name: name.into(),
-        conditions: vec![Condition { name: "low".into(), expression: expression.into() }],
+        conditions: vec![Condition {
+            name: "low".into(),
+            expression: expression.into(),
+            ..Condition::default()
+        }],
     };
     let (server, own) = (gated("server", "low"), gated("own", "low"));
     let mut kept = known(&[&server]);
@@ -46,10 +49,30 @@ fn profiles_are_merged_and_the_servers_win_their_name() {
     world.profiles = vec![profile("p", "1 > 2"), profile("q", "1 < 2")];
     let mut q = gated("q", "low");
     q.profiles[0].name = "q".into();
-    world.want(&[&own, &q]);
-    world.settle();
+    world.want_and_settle(&[&own, &q]);
     assert_eq!(world.pods.len(), 3, "{:?}", world.said);
-    assert!(world.said.iter().all(|notice| notice.reason == Reason::Started));
+    world.want(&[&own, &q]);
+    let said: Vec<_> = world.said.iter().filter(|notice| notice.reason != Reason::Started).collect();
+    let [Notice { reason: Reason::ConfigurationRejected, message, .. }] = &said[..] else {
+        panic!("{said:?}")
+    };
+    assert_eq!(message, "profile 'p': both the server and a manifest define it; the server's counts");
+}
+
+#[test]
+fn the_servers_rules_for_updates_count_and_it_is_said_once() {
+    let rules = |when: &str| {
+        Some(Box::new(update::UpdateRules { when: Some(when.into()), ..update::UpdateRules::default() }))
+    };
+    let (server, own) = (workload("server", 1), workload("own", 1));
+    let mut kept = known(&[&server]);
+    kept.configuration.as_mut().unwrap().desired.update = rules("x == 1");
+    let mut world = both(kept);
+    world.update = rules("x == 2");
+    world.want_and_settle(&[&own]);
+    world.want(&[&own]);
+    let said = "update: both the server and a manifest define the device's rules; the server's count";
+    assert_eq!(world.said.iter().filter(|notice| notice.message == said).count(), 1, "{:?}", world.said);
 }
 
 #[test]
@@ -78,7 +101,7 @@ fn nothing_goes_before_both_sources_were_read() {
         world.edge.configuration = configuration("1", &[&server]);
         world.want(&[]);
         world.pass(400 * S);
-        assert_eq!(world.pods.keys().collect::<Vec<_>>(), [&server.id]);
+        assert_eq!(world.ids(), [&server.id]);
     }
 }
 
@@ -89,8 +112,7 @@ fn a_workload_of_manifests_that_finished_is_not_forgotten_while_only_the_server_
     let finished = Finished::from([(once.id.clone(), WELL)]);
     let mut world = World::setup(finished, true, Some(known(&[])));
     world.happen(Event::Tick);
-    world.want(&[&once]);
-    world.settle();
+    world.want_and_settle(&[&once]);
     assert!(world.pods.is_empty());
 }
 
@@ -98,8 +120,7 @@ fn a_workload_of_manifests_that_finished_is_not_forgotten_while_only_the_server_
 fn what_is_removed_goes_although_another_manifest_cannot_be_read() {
     let (server, own) = (workload("server", 1), workload("own", 1));
     let mut world = both(known(&[&server]));
-    world.want(&[&own]);
-    world.settle();
+    world.want_and_settle(&[&own]);
     world.partial = true;
     world.want(&[]);
     world.edge.configuration = configuration("2", &[]);
@@ -111,14 +132,13 @@ fn what_is_removed_goes_although_another_manifest_cannot_be_read() {
 fn a_workload_the_server_sent_broken_stays_as_it_was() {
     let (a, b) = (workload("a", 1), workload("b", 1));
     let mut world = both(known(&[&a, &b]));
-    world.want(&[]);
-    world.settle();
+    world.want_and_settle(&[]);
     world.edge.configuration = configuration("2", &[]);
     world.edge.configuration.desired.unreadable = vec!["a".into(), "c".into()];
     world.edge.configuration.problems = vec!["workload 'a': no containers".into()];
     world.said.clear();
     world.pass(200 * S);
-    assert_eq!(world.pods.keys().collect::<Vec<_>>(), [&a.id]);
+    assert_eq!(world.ids(), [&a.id]);
     let rejected = world.heard().iter().filter(|it| **it == Reason::ConfigurationRejected).count();
     assert_eq!(rejected, 1);
     let beat = world.edge.beats.last().unwrap();
@@ -127,6 +147,27 @@ fn a_workload_the_server_sent_broken_stays_as_it_was() {
     world.edge.configuration.problems.push("workload 'c': no name".into());
     world.pass(66 * S);
     assert_eq!(world.heard(), [Reason::ConfigurationRejected, Reason::ConfigurationApplied]);
+}
+
+#[test]
+fn a_workload_the_server_sent_broken_is_not_taken_from_a_manifest_and_that_is_said() {
+    let (own, new) = (workload("own", 1), workload("new", 1));
+    let mut world = both(known(&[]));
+    world.want_and_settle(&[&own]);
+    world.edge.configuration = configuration("2", &[]);
+    world.edge.configuration.desired.unreadable = vec!["own".into(), "new".into()];
+    world.pass(100 * S);
+    world.want(&[&own, &new]);
+    world.pass(100 * S);
+    assert_eq!(world.ids(), [&own.id], "what ran stays, and nothing else starts");
+    for name in ["own", "new"] {
+        let said =
+            format!("workload '{name}': both the server and a manifest define it; the server's counts");
+        assert_eq!(world.said.iter().filter(|notice| notice.message == said).count(), 1, "{:?}", world.said);
+    }
+    world.edge.configuration = configuration("3", &[]);
+    world.pass(100 * S); // the names are free again
+    assert_eq!(world.ids(), [&new.id, &own.id]);
 }
 
 #[test]
@@ -144,8 +185,7 @@ fn a_crashed_workload_of_a_manifest_degrades_the_device_too() {
 fn another_version_of_the_same_content_does_nothing_but_is_sent_back() {
     let w = workload("w", 1);
     let mut world = both(known(&[&w]));
-    world.want(&[]);
-    world.settle();
+    world.want_and_settle(&[]);
     world.pass(100 * S);
     world.took();
     world.said.clear();
@@ -163,21 +203,20 @@ fn another_version_of_the_same_content_does_nothing_but_is_sent_back() {
 fn a_changed_configuration_is_applied_told_once_and_stored() {
     let (w, new) = (workload("w", 1), changed(&workload("w", 1)));
     let mut world = both(known(&[&w]));
-    world.want(&[]);
-    world.settle();
+    world.want_and_settle(&[]);
     world.pass(100 * S);
     world.said.clear();
     world.edge.configuration = configuration("2", &[&new]);
     world.pass(300 * S);
     let applied = world.heard().iter().filter(|it| **it == Reason::ConfigurationApplied).count();
     assert_eq!(applied, 1);
-    assert_eq!(world.pods.keys().collect::<Vec<_>>(), [&new.id]);
+    assert_eq!(world.ids(), [&new.id]);
     assert_eq!(world.kept.configuration.as_ref().unwrap().version, "2");
     world.edge.broken = Some(CallFailure::Unreachable("no network".into()));
     world.pods.clear(); // and it holds over a reboot without a network
     world.restart();
     world.settle();
-    assert_eq!(world.pods.keys().collect::<Vec<_>>(), [&new.id]);
+    assert_eq!(world.ids(), [&new.id]);
 }
 
 #[test]
@@ -187,10 +226,10 @@ fn a_configuration_that_could_not_be_stored_is_stored_when_the_disk_takes_it() {
     world.edge.configuration = configuration("2", &[&workload("w", 1)]);
     world.pass(140 * S);
     world.kept.configuration = None;
-    world.happen(Event::Stored(Kept::State, Err("no space left on device".into())));
+    world.happen(Event::Stored(Storage::State, Err("no space left on device".into())));
     world.pass(66 * S);
     assert_eq!(world.kept.configuration.take().unwrap().version, "2");
-    world.happen(Event::Stored(Kept::State, Ok(())));
+    world.happen(Event::Stored(Storage::State, Ok(())));
     world.pass(140 * S);
     assert!(world.kept.configuration.is_none(), "once is enough");
 }
@@ -200,13 +239,12 @@ fn a_disconnect_leaves_what_manifests_want() {
     let (server, own, shared) = (workload("server", 1), workload("own", 1), workload("shared", 1));
     let mut world = both(known(&[&server, &shared]));
     let own_shared = changed(&shared);
-    world.want(&[&own, &own_shared]);
-    world.settle();
+    world.want_and_settle(&[&own, &own_shared]);
     world.edge.disconnects = true;
     world.pass(66 * S);
     let mut expected = [&own.id, &own_shared.id];
     expected.sort();
-    assert_eq!(world.pods.keys().collect::<Vec<_>>(), expected);
+    assert_eq!(world.ids(), expected);
 }
 
 #[test]

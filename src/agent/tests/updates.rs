@@ -1,6 +1,9 @@
 //! Updates that come up, and updates that don't.
 
-use super::*;
+use super::{
+    model::question::{Question, Reply},
+    *,
+};
 
 /// A world where `w` has run for a while, and `update` is wanted.
 fn updated(w: &Workload, update: &Workload) -> World {
@@ -20,6 +23,15 @@ fn other(workload: &Workload) -> Workload {
 fn runs(world: &World) -> Vec<&WorkloadId> {
     let running = world.pods.iter().filter(|(_, pod)| pod.1 == ContainerState::Running);
     running.map(|(id, _)| id).collect()
+}
+
+impl World {
+    /// Lets time pass in which no pod can be started.
+    fn pass_failing(&mut self, time: Duration) {
+        self.unstartable = true;
+        self.pass(time);
+        self.unstartable = false;
+    }
 }
 
 /// Lets the update start and fail until its time is over.
@@ -57,9 +69,7 @@ fn an_update_that_comes_up_late_stays() {
     let w = workload("w", 1);
     let update = changed(&w);
     let mut world = updated(&w, &update);
-    world.unstartable = true;
-    world.pass(90 * S);
-    world.unstartable = false;
+    world.pass_failing(90 * S);
     world.pass(300 * S);
     assert_eq!(runs(&world), [&update.id]);
     assert!(!world.heard().contains(&Reason::RolledBack));
@@ -89,9 +99,7 @@ fn once_come_up_a_later_crash_is_no_reason_to_return() {
     let mut world = updated(&w, &update);
     world.pass(11 * S);
     world.exit(&update.id, 1, 11 * S);
-    world.unstartable = true;
-    world.pass(600 * S);
-    world.unstartable = false;
+    world.pass_failing(600 * S);
     world.pass(60 * S);
     assert_eq!(runs(&world), [&update.id]);
 }
@@ -101,9 +109,7 @@ fn a_first_content_has_nothing_to_return_to_and_is_tried_on() {
     let w = workload("w", 1);
     let mut world = World::new();
     world.want(&[&w]);
-    world.unstartable = true;
-    world.pass(600 * S);
-    world.unstartable = false;
+    world.pass_failing(600 * S);
     world.pass(60 * S);
     assert_eq!(runs(&world), [&w.id]);
     assert!(!world.heard().contains(&Reason::RolledBack));
@@ -135,8 +141,7 @@ fn what_came_up_is_remembered_whatever_is_asked_for_in_between() {
     world.broken = Some(Failure::Workload("no such image".into()));
     world.pass(60 * S);
     world.broken = None;
-    world.want(&[&w]);
-    world.settle();
+    world.want_and_settle(&[&w]);
     world.want(&[&bad]); // before what was put back has proven itself again
     fail(&mut world);
     assert_eq!(runs(&world), [&w.id]);
@@ -147,7 +152,7 @@ fn what_came_up_in_an_earlier_process_is_returned_to() {
     let w = workload("w", 1);
     let mut world = World::running(&[&w]);
     world.pass(60 * S);
-    world.agent = World::agent(Finished::new(), world.fallbacks.clone(), true, None, 2);
+    world.agent = World::agent(Finished::new(), world.fallbacks.clone(), Stops::new(), true, None, 2);
     world.want(&[&changed(&w)]); // edited while no agent ran
     fail(&mut world);
     assert_eq!(runs(&world), [&w.id]);
@@ -172,6 +177,21 @@ fn an_update_that_is_known_not_to_start_stops_nothing_and_says_why() {
 }
 
 #[test]
+fn an_update_that_was_taken_back_is_what_to_correct_although_what_is_back_is_not_ready() {
+    let w = needs::asked("w");
+    let mut world = updated(&w, &changed(&w));
+    fail(&mut world);
+    world.pass(3600 * S);
+    world.sick = Some("exit code 1");
+    world.pass(30 * S);
+    let report = world.agent.report(world.now);
+    let shown = &report.workloads[0];
+    assert_eq!((shown.state, shown.ready), (report::State::Running, Some(false)));
+    let remedy = shown.remedy.as_deref().unwrap_or_default();
+    assert!(remedy.starts_with("correct that content: as it is, it isn't tried again"), "{remedy}");
+}
+
+#[test]
 fn why_an_update_was_taken_back_is_told_until_it_changes() {
     let w = workload("w", 1);
     let bad = changed(&w);
@@ -184,7 +204,7 @@ fn why_an_update_was_taken_back_is_told_until_it_changes() {
         assert_eq!(shown.failure.as_deref(), Some("no such command"));
         assert!(shown.notes[0].ends_with("what ran before is back: no such command"), "{:?}", shown.notes);
         assert!(shown.remedy.is_some() && !shown.well && !report.device.healthy);
-        world.agent = World::agent(Finished::new(), world.fallbacks.clone(), true, None, 2);
+        world.agent = World::agent(Finished::new(), world.fallbacks.clone(), Stops::new(), true, None, 2);
         world.want(&[&bad]); // a new process knows, too
     }
     world.want(&[&w]);
@@ -266,7 +286,7 @@ fn a_new_process_knows_what_was_given_up_and_what_to_return_to() {
     world.pass(60 * S);
     let reborn = |world: &mut World| {
         world.orders.clear();
-        world.agent = World::agent(Finished::new(), world.fallbacks.clone(), true, None, 2);
+        world.agent = World::agent(Finished::new(), world.fallbacks.clone(), Stops::new(), true, None, 2);
         world.want(&[&bad]);
     };
     reborn(&mut world); // in the middle of the trial
@@ -289,13 +309,79 @@ fn what_was_taken_back_follows_todays_profiles() {
     fail(&mut world);
     let gated = Workload { profiles: gated("w", "low").profiles, ..bad };
     world.want(&[&gated]);
-    world.post("x", 5.0);
-    world.settle();
+    world.post_and_settle("x", 5.0);
     assert!(runs(&world).is_empty());
-    world.post("x", None);
-    world.settle();
+    world.post_and_settle("x", None);
     assert_eq!(runs(&world), [&w.id]);
-    world.want(&[]);
-    world.settle();
+    world.want_and_settle(&[]);
     assert!(world.pods.is_empty() && world.fallbacks.is_empty());
+}
+
+impl World {
+    /// What is kept of what ran before.
+    fn before(&self, name: &str) -> Option<Arc<Workload>> {
+        self.befores.iter().rev().find(|it| &*it.0 == name)?.1.clone()
+    }
+
+    fn roll_back(&mut self, name: &str) -> Reply {
+        let before = self.before(name);
+        self.ask(Question::RollBack(name.into(), before))
+    }
+}
+
+#[test]
+fn a_person_returns_to_what_ran_before_until_another_content_is_asked_for() {
+    let w = workload("w", 1);
+    let (update, third) = (changed(&w), other(&w));
+    let mut world = World::running(&[&w]);
+    let nothing = Reply::Refused("nothing else ran before, as far as is known".into());
+    world.pass(60 * S);
+    assert_eq!(world.roll_back("w"), nothing);
+    assert_eq!(world.roll_back("x"), Reply::Unknown);
+    world.want(&[&update]);
+    world.pass(60 * S);
+    assert_eq!(runs(&world), [&update.id]);
+    let until = "until another content of it is asked for";
+    let expected = format!("w returns to what ran before, pod '{}', {until}", w.id);
+    assert_eq!(world.roll_back("w"), Reply::Done(expected));
+    world.pass(60 * S);
+    assert_eq!(runs(&world), [&w.id]);
+    assert_eq!(
+        world.explain("w"),
+        format!("w is running\nnote: an operator rolled it back to what ran before, {until}\n")
+    );
+    assert!(world.report().device.healthy && world.shown("w").well, "that is no failure");
+    let again = "its newest content is taken back already, and isn't tried until it changes";
+    assert_eq!(world.roll_back("w"), Reply::Refused(again.into()));
+    world.took();
+    for seed in 1..3 {
+        world.want(&[&update]);
+        world.pass(600 * S);
+        let took = world.took();
+        let is_left = |it: &String| it.starts_with("look");
+        assert!(took.iter().all(is_left) && runs(&world) == [&w.id], "the same is asked for: {took:?}");
+        world.agent = World::agent(Finished::new(), world.fallbacks.clone(), Stops::new(), true, None, seed);
+    }
+    world.want(&[&third]);
+    world.pass(60 * S);
+    assert_eq!(runs(&world), [&third.id]);
+    assert_eq!(world.explain("w"), "w is running\n");
+    assert!(matches!(world.roll_back("w"), Reply::Done(_)));
+    world.pass(60 * S);
+    assert_eq!(runs(&world), [&w.id], "what was rolled back is not what ran before");
+    world.want(&[]);
+    world.pass(60 * S);
+    assert_eq!((world.fallbacks.len(), world.before("w")), (0, None), "nothing is kept of what is gone");
+}
+
+#[test]
+fn an_update_that_has_not_come_up_yet_is_taken_back_at_once_when_a_person_wants_that() {
+    let w = workload("w", 1);
+    let bad = changed(&w);
+    let mut world = updated(&w, &bad);
+    world.pass_failing(20 * S);
+    assert!(matches!(world.roll_back("w"), Reply::Done(_)));
+    world.pass(S);
+    assert_eq!(runs(&world), [&w.id]);
+    assert!(!world.heard().contains(&Reason::RolledBack));
 }

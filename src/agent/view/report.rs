@@ -3,23 +3,28 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use crate::agent::{
-    clock,
-    conditions::Conditions,
+    conditions::{Conditions, own},
     context::Context,
     control_plane::conversation::Conversation,
     deployments::Deployments,
     engines::Engines,
     eviction::Evictions,
+    gates::Gate,
     hindered::Hindered,
     model::{
         call::WorkloadStatus,
         gather::gather,
         notice::Problem,
-        report::{Device, Listed, Report, Workload},
-        time::Now,
+        report::{self, Device, Listed, Report},
+        time::{Now, stamp},
+        workload::{Engine, Workload},
     },
+    needs::AllWorkloads,
+    profiles::{self, Profiles},
     reconcile::Workloads,
     sources::Sources,
+    view::text::duration,
+    wrong_clock,
 };
 
 /// All that can be seen.
@@ -31,6 +36,7 @@ pub(in crate::agent) struct Everything<'a> {
     pub(in crate::agent) hindered: &'a Hindered,
     pub(in crate::agent) sources: &'a Sources,
     pub(in crate::agent) conditions: &'a Conditions,
+    pub(in crate::agent) profiles: &'a Profiles,
     pub(in crate::agent) workloads: &'a Workloads,
     pub(in crate::agent) deployments: &'a Deployments,
     pub(in crate::agent) server: Option<&'a Conversation>,
@@ -47,7 +53,7 @@ impl Everything<'_> {
         let now = self.now;
         let said = self.complaints.iter().map(|problem| problem.message.clone());
         let mut problems: Vec<String> = said.chain(self.problems.iter().cloned()).collect();
-        problems.extend(self.context.clock_behind(now).map(clock::says));
+        problems.extend(self.context.clock_behind(now).map(wrong_clock::says));
         problems.extend(self.hindered.shown());
         problems.sort_unstable();
         problems.dedup();
@@ -61,11 +67,11 @@ impl Everything<'_> {
             elsewhere: self.sources.elsewhere(),
         };
         let metrics = self.conditions.shown_metrics(now.up);
-        let profiles = self.conditions.shown();
+        let profiles = self.conditions.shown(now.up);
         Report { version: env!("CARGO_PKG_VERSION"), device, workloads: self.shown(), profiles, metrics }
     }
 
-    fn shown(&self) -> Vec<Workload> {
+    fn shown(&self) -> Vec<report::Workload> {
         let names: BTreeSet<&Arc<str>> = gather(self.workloads.keys().chain(self.deployments.all_names()));
         let shown = |name: &&Arc<str>| {
             let name: &str = name;
@@ -77,40 +83,84 @@ impl Everything<'_> {
                 engines: self.engines,
                 evictions: self.evictions,
                 complaints: self.complaints_about(name),
-                profiles: wanted.map(|it| self.conditions.listed(&it.profiles)).unwrap_or_default(),
+                profiles: wanted
+                    .map(|it| self.conditions.listed(&it.profiles, self.now.up))
+                    .unwrap_or_default(),
+                gate: self.profiles.gate(name),
+                conditions: self.conditions,
+                needs: wanted.and_then(|it| self.needs(it)),
             };
             let mut workload = match self.workloads.get(name).filter(|it| !it.is_over()) {
                 Some(tracked) => tracked.shown(&view),
                 None => self.deployments.shown(name, &view)?,
             };
             name.clone_into(&mut workload.name);
-            workload.source = self.sources.of(name);
+            workload.source = self.sources.who_asks_for(name);
             workload.pod = wanted.map(|it| it.id.to_string());
             workload.engine = wanted.map(|it| it.content.engine.to_string());
             workload.profiles = view.profiles;
+            let is_listed = self.engines.ready(Engine::Kubernetes);
+            workload.metrics = self.all_workloads().metrics(name, self.context.partial, is_listed);
+            let (utc, seconds) = (self.now.utc, Duration::from_secs);
+            let since = workload.since.and_then(|since| utc.checked_sub(seconds(since)));
+            workload.since_time = since.map(stamp);
+            workload.next_time = workload.next.and_then(|next| utc.checked_add(seconds(next))).map(stamp);
             Some(workload)
         };
         names.iter().filter_map(shown).collect()
+    }
+
+    fn all_workloads(&self) -> AllWorkloads<'_> {
+        AllWorkloads { workloads: self.workloads, deployments: self.deployments }
+    }
+
+    /// The first that the workload depends on and that isn't ready.
+    fn needs(&self, wanted: &Workload) -> Option<(String, String)> {
+        let others = self.all_workloads();
+        let name = wanted.depends_on.iter().find(|name| !others.is_ready(name))?;
+        let (state, since) = match (self.workloads.get(&**name), self.deployments.all.get(&**name)) {
+            (Some(it), _) => (it.state().word(), Some(it.state.1)),
+            (None, Some(it)) => ("not available", it.status_since),
+            (None, None) => {
+                let why = format!("it waits for '{name}', which nothing on this device asks for");
+                return Some((why, format!("deploy '{name}', or take it out of dependsOn")));
+            }
+        };
+        let since = since.map(|at| duration(self.now.up.saturating_sub(at).as_secs())).unwrap_or_default();
+        let state = if state == "running" { "running and not ready" } else { state };
+        let why = format!("it waits for '{name}', which is {state} since {since}");
+        Some((why, format!("it starts by itself when that is ready; see 'device-worker-ng explain {name}'")))
     }
 
     /// What is wrong with what a source says of this workload.
     fn complaints_about(&self, name: &str) -> Vec<&str> {
         let about = |problem: &&Problem| problem.workload.as_deref() == Some(name);
         let served = self.server.into_iter().flat_map(|server| server.problems());
-        self.complaints.iter().chain(served).filter(about).map(|problem| &*problem.message).collect()
+        let told = self.complaints.iter().chain(served).filter(about).map(|problem| &*problem.message);
+        let own = ["workload '", name, "' "].concat();
+        let circles = self.problems.iter().filter_map(|it| it.strip_prefix(&own));
+        told.chain(circles.filter(|it| it.starts_with("depends on itself"))).collect()
     }
 
     /// In the server's sense.
     pub(in crate::agent) fn is_degraded(&self) -> bool {
         let pods = self.workloads.values().map(|it| it.status());
         pods.chain(self.deployments.statuses()).any(|status| status == WorkloadStatus::Crashed)
-            || self.context.fallbacks.values().any(|it| it.failed.is_some())
+            || self.context.fallbacks.values().any(|it| it.failed.as_ref().is_some_and(|it| !it.by_hand))
             || self.sources.is_any_unreadable()
             || self.engines.missing().next().is_some()
-            || self.server.is_some_and(Conversation::is_stuck)
+            || self.server.is_some_and(Conversation::needs_a_person)
             || self.context.short
             || self.clock_behind
             || !self.hindered.is_empty()
+    }
+}
+
+impl Report {
+    /// What conditions would know by this name, which none of them has: `workload.mqtt.ready`.
+    pub fn own_metric(&self, name: &str) -> Option<f64> {
+        let (name, fact) = own::parts(name)?;
+        self.workloads.iter().find(|it| it.name == name)?.metrics[fact].filter(|value| !value.is_nan())
     }
 }
 
@@ -123,6 +173,11 @@ pub(in crate::agent) struct View<'a> {
     /// What is wrong with what is asked for.
     pub(in crate::agent) complaints: Vec<&'a str>,
     pub(in crate::agent) profiles: Vec<Listed>,
+    /// What its update may wait for.
+    pub(in crate::agent) gate: Option<&'a Gate>,
+    pub(in crate::agent) conditions: &'a Conditions,
+    /// What it depends on and isn't ready, and what a person can do about it.
+    pub(in crate::agent) needs: Option<(String, String)>,
 }
 
 impl View<'_> {
@@ -139,21 +194,6 @@ impl View<'_> {
 
     /// Why the profiles don't hold, and what a person can do about it; none: they do.
     pub(in crate::agent) fn closed(&self) -> Option<(String, String)> {
-        let Listed { name, conditions, .. } = self.profiles.iter().find(|profile| !profile.holds)?;
-        let (undefined, false_ones): (Vec<_>, Vec<_>) = conditions.iter().partition(|it| !it.is_defined);
-        let whys: Vec<String> =
-            false_ones.iter().map(|it| format!("{} is false: {}", it.name, it.why)).collect();
-        if whys.is_empty() {
-            let missing: Vec<&str> = undefined.iter().map(|it| &*it.name).collect();
-            let missing = missing.join("' or '");
-            return Some((
-                format!("the device defines no condition '{missing}' in a profile '{name}'"),
-                format!("define it for this device, or take the profile '{name}' out of the workload"),
-            ));
-        }
-        Some((
-            format!("profile '{name}' doesn't hold: {}", whys.join("; ")),
-            "it starts by itself when one of these is true; post the metrics that they need".to_owned(),
-        ))
+        profiles::closed(&self.profiles)
     }
 }

@@ -2,13 +2,14 @@
 
 use std::fmt::Write;
 
+use super::table::{Look, table};
 use crate::agent::{
     legible::line,
-    model::report::{LastRun, LinkReport, Report, Workload},
+    model::report::{ContainerFailure, LastRun, LinkReport, Probed, Report, State, Workload},
 };
 
 /// The device and everything on it.
-pub fn status(report: &Report) -> String {
+pub fn status(report: &Report, look: Look) -> String {
     let device = &report.device;
     let health = if device.healthy { "healthy" } else { "degraded" };
     let mut rows = vec![vec!["device".to_owned(), format!("{}: {health}", device.id)]];
@@ -29,14 +30,17 @@ pub fn status(report: &Report) -> String {
     if let Some(text) = elsewhere(&device.elsewhere) {
         rows.push(vec!["note".to_owned(), text]);
     }
-    let mut text = table(&rows);
+    let mut text = table(&rows, look);
     text.push('\n');
     if report.workloads.is_empty() {
         text.push_str("no workloads\n");
     } else {
+        text.push_str(&table(&[vec![counts(&report.workloads)]], look));
         let mut rows = vec![heads(&["WORKLOAD", "STATE", "SINCE", "RESTARTS", "NEXT", "CPU", "WHY"])];
-        rows.extend(report.workloads.iter().map(row));
-        text.push_str(&table(&rows));
+        let mut workloads: Vec<&Workload> = report.workloads.iter().collect();
+        workloads.sort_by_key(|workload| rank(workload));
+        rows.extend(workloads.into_iter().map(row));
+        text.push_str(&table(&rows, look));
     }
     let conditions: Vec<_> = report
         .profiles
@@ -46,12 +50,39 @@ pub fn status(report: &Report) -> String {
         .collect();
     if !conditions.is_empty() {
         let heads = heads(&["PROFILE", "CONDITION", "HOLDS", "WHY"]);
-        let _ = write!(text, "\n{}", table(&[vec![heads], conditions].concat()));
+        let _ = write!(text, "\n{}", table(&[vec![heads], conditions].concat(), look));
     }
     text
 }
 
-/// For example `2 workloads are for other devices: a, b`.
+/// For example `12 workloads: 9 running, 2 inactive, 1 failed`.
+fn counts(workloads: &[Workload]) -> String {
+    let mut states = State::ALL;
+    states.sort_by_key(|state| *state != State::Running);
+    let of = |state: State| {
+        let count = workloads.iter().filter(|workload| workload.state == state).count();
+        (count > 0).then(|| format!("{count} {}", state.word()))
+    };
+    let are = if workloads.len() == 1 { "workload" } else { "workloads" };
+    let counts: Vec<String> = states.into_iter().filter_map(of).collect();
+    format!("{} {are}: {}", workloads.len(), counts.join(", "))
+}
+
+/// What isn't as it should be comes first, then what may become so.
+fn rank(workload: &Workload) -> u8 {
+    match workload.state {
+        _ if workload.well => 2,
+        State::Pulling | State::Starting | State::Stopping => 1,
+        _ => 0,
+    }
+}
+
+/// Said of `what` that is for another device.
+pub fn for_another_device(what: &str) -> String {
+    format!("{what} is for another device")
+}
+
+/// The same of all, for example `2 workloads are for other devices: a, b`.
 pub fn elsewhere(names: &[String]) -> Option<String> {
     let are = if names.len() == 1 { "workload is" } else { "workloads are" };
     (!names.is_empty()).then(|| format!("{} {are} for other devices: {}", names.len(), names.join(", ")))
@@ -74,7 +105,7 @@ fn row(workload: &Workload) -> Vec<String> {
 }
 
 /// One workload, with all that is known of it.
-pub fn describe(workload: &Workload) -> String {
+pub fn describe(workload: &Workload, look: Look) -> String {
     let text = |text: &Option<String>| text.clone().unwrap_or_default();
     let mut rows: Vec<(&str, String)> = vec![
         ("name", workload.name.clone()),
@@ -84,14 +115,27 @@ pub fn describe(workload: &Workload) -> String {
         ("remedy", text(&workload.remedy)),
         ("next", workload.next.map(|left| format!("in {}", duration(left))).unwrap_or_default()),
         ("restarts", workload.restarts.to_string()),
-        ("last failure", text(&workload.failure)),
+        ("last failure", text(if workload.failure == workload.cause { &None } else { &workload.failure })),
         ("last run", workload.last_run.map(last_run).unwrap_or_default()),
         ("cron", text(&workload.cron)),
         ("cpu limit", workload.cpu.map(share).unwrap_or_default()),
         ("engine", text(&workload.engine)),
         ("pod", text(&workload.pod)),
+        ("falls back to", text(&workload.previous)),
         ("from", workload.source.to_owned()),
     ];
+    for ContainerFailure { container, failures, cause } in &workload.failures {
+        rows.push(("failures", format!("{container}: {failures} in a row; the last: {cause}")));
+    }
+    for Probed { container, probe, healthy, output } in &workload.probes {
+        let says = match healthy {
+            Some(true) => "well",
+            Some(false) => "failed",
+            None => "no answer yet",
+        };
+        let output = if output.is_empty() { String::new() } else { format!(": {output}") };
+        rows.push(("probe", format!("{container}: {probe}: {says}{output}")));
+    }
     rows.extend(workload.notes.iter().map(|note| ("note", note.clone())));
     for profile in &workload.profiles {
         rows.push((
@@ -106,17 +150,20 @@ pub fn describe(workload: &Workload) -> String {
         }
     }
     rows.retain(|(_, value)| !value.is_empty());
-    table(&rows.into_iter().map(|(key, value)| vec![key.to_owned(), value]).collect::<Vec<_>>())
+    table(&rows.into_iter().map(|(key, value)| vec![key.to_owned(), value]).collect::<Vec<_>>(), look)
 }
 
 /// Why a workload runs, or doesn't, and what can be done.
 pub fn explain(workload: &Workload) -> String {
-    let Workload { name, state, cause, remedy, last_run, next, notes, .. } = workload;
+    let Workload { name, state, since, cause, remedy, last_run, next, notes, .. } = workload;
     let mut text = format!("{name} is {}", state.word());
     if let Some(cause) = cause {
         let _ = write!(text, ": {}", line(cause));
     }
     text.push('\n');
+    if let Some(since) = since {
+        let _ = writeln!(text, "since: {}", duration(*since));
+    }
     if let Some(run) = last_run {
         let _ = writeln!(text, "last run: {}", self::last_run(*run));
     }
@@ -133,7 +180,7 @@ pub fn explain(workload: &Workload) -> String {
 }
 
 /// The metrics, and who asks for them.
-pub fn metrics(report: &Report) -> String {
+pub fn metrics(report: &Report, look: Look) -> String {
     let mut rows = vec![heads(&["METRIC", "VALUE", "POSTED", "USED BY"])];
     for metric in &report.metrics {
         let mut users = Vec::new();
@@ -149,7 +196,7 @@ pub fn metrics(report: &Report) -> String {
     if rows.len() == 1 {
         "no metrics: none was posted, and no condition mentions one\n".into()
     } else {
-        table(&rows)
+        table(&rows, look)
     }
 }
 
@@ -198,7 +245,7 @@ fn share(cpu: u64) -> String {
 }
 
 /// The two largest units.
-pub(super) fn duration(seconds: u64) -> String {
+pub fn duration(seconds: u64) -> String {
     let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
     match (days, hours, minutes) {
         (0, 0, 0) => format!("{seconds}s"),
@@ -208,24 +255,40 @@ pub(super) fn duration(seconds: u64) -> String {
     }
 }
 
-/// Columns as wide as their widest cell; the last one as it comes.
-fn table(rows: &[Vec<String>]) -> String {
-    let columns = rows.iter().map(Vec::len).max().unwrap_or_default();
-    let rows: Vec<Vec<_>> = rows.iter().map(|row| row.iter().map(|cell| line(cell)).collect()).collect();
-    let mut widths = vec![0; columns];
-    for row in &rows {
-        for (cell, width) in row.iter().zip(&mut widths) {
-            *width = cell.chars().count().max(*width);
-        }
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::agent::model::report::Device;
+
+    #[test]
+    fn failures_come_first_and_all_are_counted() {
+        let workload =
+            |name: &str, state, well| Workload { name: name.into(), state, well, ..Workload::default() };
+        let workloads = vec![
+            workload("a", State::Inactive, true),
+            workload("b", State::Running, true),
+            workload("c", State::Pulling, false),
+            workload("d", State::Running, false),
+            workload("e", State::Failed, false),
+            workload("f", State::Running, true),
+        ];
+        let device = Device {
+            id: "dev1".into(),
+            healthy: false,
+            server: None,
+            engines: vec![],
+            shortages: vec![],
+            problems: vec![],
+            elsewhere: vec!["x".into(), "y".into()],
+        };
+        let report = Report { version: "0", device, workloads, profiles: vec![], metrics: vec![] };
+        let text = status(&report, Look { width: 80, colour: false });
+        let names: Vec<&str> = text.lines().skip(5).map(|line| &line[..1]).collect();
+        assert_eq!(names, ["d", "e", "c", "a", "b", "f"], "{text}");
+        let counts = "6 workloads: 3 running, 1 pulling, 1 inactive, 1 failed";
+        assert_eq!(text.lines().nth(3), Some(counts), "{text}");
+        assert!(text.contains("note    2 workloads are for other devices: x, y\n"), "{text}");
+        let narrow = status(&report, Look { width: 40, colour: false });
+        assert!(narrow.contains("\n6 workloads: 3 running, 1 pulling, 1\ninactive, 1 failed\n"), "{narrow}");
     }
-    let mut text = String::new();
-    for row in &rows {
-        let mut shown = String::new();
-        for (cell, width) in row.iter().zip(&widths) {
-            let _ = write!(shown, "{cell:<width$}  ");
-        }
-        text.push_str(shown.trim_end());
-        text.push('\n');
-    }
-    text
 }

@@ -71,7 +71,7 @@ impl ExitFiles {
     }
 
     /// Tells the names of the files that came since.
-    pub(super) fn written(&self, mut tell: impl FnMut(&str)) {
+    pub(super) fn tell_new_files(&self, mut tell: impl FnMut(&str)) {
         let mut buffer = [MaybeUninit::uninit(); 2048];
         let mut reader = inotify::Reader::new(&self.inotify, &mut buffer);
         while let Ok(event) = reader.next() {

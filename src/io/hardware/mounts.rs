@@ -8,7 +8,7 @@ use crate::wire::edge_api::hardware::Mount;
 /// Their devices are names rather than paths.
 const STORAGE: [&str; 8] = ["9p", "ceph", "glusterfs", "nfs", "nfs4", "ubifs", "virtiofs", "zfs"];
 
-pub(super) fn mounts(tree: &Tree) -> Option<Vec<Mount>> {
+pub(super) fn file_systems(tree: &Tree) -> Option<Vec<Mount>> {
     // A service of systemd sees the machine's mounts made read-only: ask the first process.
     let table = tree.text("proc/1/mounts").or_else(|| tree.text("proc/self/mounts"))?;
     let mut seen = BTreeSet::new();

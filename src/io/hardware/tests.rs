@@ -5,13 +5,11 @@ use std::{
     fs,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
     os::unix::fs::symlink,
-    path::Path,
 };
 
 use proptest::{collection::vec, prelude::*, test_runner::TestRunner};
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
 use super::{
     addresses::{self, Address, End},
@@ -19,6 +17,7 @@ use super::{
     mounts::unescaped,
     processor::count,
 };
+use crate::io::test_tree::test_tree;
 
 /// Files with their content; a content that starts with `-> ` is a symbolic link.
 type Files = [(&'static str, &'static str)];
@@ -115,25 +114,8 @@ const CONTAINER: &Files = &[
     ("sys/class/dmi/id/product_name", "KVM\n"),
 ];
 
-fn write(root: &Path, path: &str, content: &[u8]) {
-    let path = root.join(path);
-    fs::create_dir_all(path.parent().unwrap()).unwrap();
-    match content.strip_prefix(b"-> ") {
-        Some(target) => symlink(str::from_utf8(target).unwrap(), path).unwrap(),
-        None => fs::write(path, content).unwrap(),
-    }
-}
-
-fn tree(files: &Files) -> TempDir {
-    let root = tempfile::tempdir().unwrap();
-    for (path, content) in files {
-        write(root.path(), path, content.as_bytes());
-    }
-    root
-}
-
 fn told(files: &Files) -> Value {
-    serde_json::to_value(inventory_at(tree(files).path())).unwrap()
+    serde_json::to_value(inventory_at(test_tree(files).path())).unwrap()
 }
 
 fn address(interface: u32, ip: impl Into<IpAddr>, prefix: u8) -> Address {
@@ -149,7 +131,7 @@ fn a_pc_is_described_whole_in_the_servers_words() {
         address(3, Ipv4Addr::new(192, 0, 2, 2), 24),
         address(3, Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 2), 64),
     ];
-    let pc = collect(tree(PC).path(), &addresses);
+    let pc = collect(test_tree(PC).path(), &addresses);
     let expected = json!({
         "hostname": "shop-7",
         "boot": { "current_boot_mode": "uefi", "pxe_interface": "eth0" },
@@ -238,7 +220,7 @@ fn a_measured_frequency_is_left_out_because_it_is_never_the_same() {
 
 #[test]
 fn what_blocks_or_never_ends_is_not_read() {
-    let root = tree(&[("proc/sys/kernel/hostname", "here"), ("proc/cpuinfo", "")]);
+    let root = test_tree(&[("proc/sys/kernel/hostname", "here"), ("proc/cpuinfo", "")]);
     mknodat(CWD, root.path().join("proc/meminfo"), FileType::Fifo, Mode::RWXU, 0).unwrap();
     fs::File::options().write(true).open(root.path().join("proc/cpuinfo")).unwrap().set_len(1 << 40).unwrap();
     symlink("/dev/zero", root.path().join("proc/cmdline")).unwrap();
@@ -322,12 +304,10 @@ fn of_a_point_to_point_link_the_own_address_counts_not_the_peers() {
 
 #[test]
 fn garbage_in_every_file_never_panics() {
-    let root = tempfile::tempdir().unwrap();
-    let mut files: BTreeMap<_, _> = PC.iter().chain(RASPBERRY_PI).chain(CONTAINER).copied().collect();
-    for (path, content) in &files {
-        write(root.path(), path, content.as_bytes());
-    }
-    files.retain(|_, content| !content.starts_with("-> "));
+    let files: BTreeMap<_, _> = PC.iter().chain(RASPBERRY_PI).chain(CONTAINER).copied().collect();
+    let mut files: Vec<_> = files.into_iter().collect();
+    let root = test_tree(&files);
+    files.retain(|(_, content)| !content.starts_with("-> "));
     let plausible = "[-0-9a-fx:,. \\n\\\\\t]{0,40}".prop_map(String::into_bytes);
     let garbage = vec(prop_oneof![vec(any::<u8>(), 0..6), vec(any::<u8>(), 0..64), plausible], 1..9);
     let all = (garbage, any::<u64>());

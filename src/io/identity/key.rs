@@ -8,9 +8,9 @@ use ring::{
 };
 
 /// EC P-256: the server takes nothing that isn't ECDSA.
-pub(super) struct Key(EcdsaKeyPair);
+pub(super) struct DeviceKey(EcdsaKeyPair);
 
-impl Key {
+impl DeviceKey {
     /// A new one, and its PEM.
     pub(super) fn generate() -> Result<(Self, String), Error> {
         let (kind, random) = (&ECDSA_P256_SHA256_ASN1_SIGNING, SystemRandom::new());
@@ -22,7 +22,7 @@ impl Key {
     }
 }
 
-impl PublicKeyData for Key {
+impl PublicKeyData for DeviceKey {
     fn der_bytes(&self) -> &[u8] {
         self.0.public_key().as_ref()
     }
@@ -32,7 +32,7 @@ impl PublicKeyData for Key {
     }
 }
 
-impl SigningKey for Key {
+impl SigningKey for DeviceKey {
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, Error> {
         let signature = self.0.sign(&SystemRandom::new(), message).map_err(|_| Error::RingUnspecified)?;
         Ok(signature.as_ref().to_vec())

@@ -2,8 +2,8 @@
 //!
 //! | file | what it is |
 //! |---|---|
-//! | `CA_ROOT` | the only CAs that are trusted; read |
-//! | `CERT`, `KEY` | the bootstrap pair, shared by many devices; read |
+//! | `CA_ROOT` | the only CAs that are trusted; read, never written |
+//! | `CERT`, `KEY` | the bootstrap pair, shared by many devices; read, never written |
 //! | `STATE_DIR/identity` | the device's own pair: key and certificate in one file, so that they change as one |
 //! | `STATE_DIR/register` | `register` was asked for: until the device is let in, its own pair is the second choice |
 //! | `STATE_DIR/identity-next` | the pair that is to follow it, until it was tried |

@@ -12,7 +12,7 @@ use log::warn;
 use rcgen::{CertificateParams, DistinguishedName, DnType};
 use rustls::RootCertStore;
 
-use super::key::Key;
+use super::key::DeviceKey;
 use crate::{
     io::{
         clock,
@@ -116,7 +116,7 @@ impl IdentityStore {
         self.understand(&next).ok() // mostly the key of a request that came to nothing
     }
 
-    /// The pair that devices share before they have one.
+    /// The pair that devices share before they have one: only read here; each pair that is saved is in `STATE_DIR`.
     pub(crate) fn bootstrap(&self) -> Result<Identity, String> {
         let (Some(cert), Some(key)) = (&self.cert, &self.key) else {
             return Err(
@@ -197,7 +197,7 @@ impl IdentityStore {
 
 impl CertificateRequest {
     fn new(device_id: &str) -> Result<Self, rcgen::Error> {
-        let (key, text) = Key::generate()?;
+        let (key, text) = DeviceKey::generate()?;
         let mut params = CertificateParams::default();
         params.distinguished_name = DistinguishedName::new();
         params.distinguished_name.push(DnType::CommonName, device_id);

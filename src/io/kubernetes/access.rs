@@ -15,7 +15,7 @@ use crate::{
 
 /// What says how to get to the cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Place {
+pub enum ClusterPlace {
     /// A kubeconfig.
     File(PathBuf),
     /// The agent runs in a pod of the cluster, whose API server has this URL.
@@ -31,17 +31,17 @@ pub(super) struct Access {
     pub(super) server_name: Option<String>,
     pub(super) roots: RootCertStore,
     pub(super) pair: Option<Pair>,
-    pub(super) token: Option<Token>,
+    pub(super) token: Option<BearerToken>,
 }
 
 /// What stands behind `Bearer`.
-pub(super) enum Token {
+pub(super) enum BearerToken {
     Here(String),
     /// It is renewed there from time to time.
     File(PathBuf),
 }
 
-impl Token {
+impl BearerToken {
     pub(super) fn read(&self) -> Result<String, String> {
         match self {
             Self::Here(token) => Ok(token.clone()),
@@ -51,16 +51,18 @@ impl Token {
 }
 
 /// The settings' kubeconfig, or else the cluster in whose pod this process runs, if its API server's URL is known.
-pub fn place(kubeconfig: Option<&Path>, service: Option<&str>) -> Option<Place> {
+pub fn place(kubeconfig: Option<&Path>, service: Option<&str>) -> Option<ClusterPlace> {
     let inside = || service.filter(|_| Path::new(SERVICE_ACCOUNT).join("token").exists());
-    let file = kubeconfig.map(|path| Place::File(path.to_owned()));
-    file.or_else(|| inside().map(|url| Place::Inside(url.to_owned())))
+    let file = kubeconfig.map(|path| ClusterPlace::File(path.to_owned()));
+    file.or_else(|| inside().map(|url| ClusterPlace::Inside(url.to_owned())))
 }
 
-pub(super) fn read(place: &Place) -> Result<Access, String> {
+pub(super) fn read(place: &ClusterPlace) -> Result<Access, String> {
     match place {
-        Place::File(path) => from_file(path).map_err(|cause| format!("KUBECONFIG {}: {cause}", quoted(path))),
-        Place::Inside(server) => {
+        ClusterPlace::File(path) => {
+            from_file(path).map_err(|cause| format!("KUBECONFIG {}: {cause}", quoted(path)))
+        }
+        ClusterPlace::Inside(server) => {
             let directory = Path::new(SERVICE_ACCOUNT);
             let ca = directory.join("ca.crt");
             Ok(Access {
@@ -68,7 +70,7 @@ pub(super) fn read(place: &Place) -> Result<Access, String> {
                 server_name: None,
                 roots: roots_in(&read_file(&ca)?, &quoted(&ca))?,
                 pair: None,
-                token: Some(Token::File(directory.join("token"))),
+                token: Some(BearerToken::File(directory.join("token"))),
             })
         }
     }
@@ -96,8 +98,8 @@ fn from_file(path: &Path) -> Result<Access, String> {
     };
     let token = match token {
         None => None,
-        Some(Material::Here(token)) => Some(Token::Here(text(token, "token")?)),
-        Some(Material::File(name)) => Some(Token::File(directory.join(name))),
+        Some(Material::Here(token)) => Some(BearerToken::Here(text(token, "token")?)),
+        Some(Material::File(name)) => Some(BearerToken::File(directory.join(name))),
     };
     Ok(Access { server, server_name, roots: roots_in(&ca, &ca_name)?, pair, token })
 }

@@ -13,7 +13,7 @@ use ureq::{
     http::{Request, Response, header},
 };
 
-use super::access::{Access, Token};
+use super::access::{Access, BearerToken};
 use crate::{
     agent::model::order::Failure,
     io::{
@@ -33,9 +33,11 @@ const LARGEST: u64 = 32 << 20;
 const LONGEST_LINE: u64 = 2 << 20;
 /// API servers close unused connections later than this.
 const IDLE: Duration = Duration::from_secs(75);
-/// How often, and for how long, a busy server is waited for before it counts as one that is away.
-const TRIES: u32 = 4;
+/// How often a busy server is asked before it counts as one that is away: as often as by Kubernetes' own clients. For how
+/// long it is waited for at a time, in seconds, and in all.
+const TRIES: u32 = 10;
 const LONGEST_WAIT: u64 = 10;
+const LONGEST_WAITS: Duration = Duration::from_secs(30);
 /// Of what a server says, in bytes.
 const LONGEST_REASON: usize = 400;
 
@@ -43,7 +45,7 @@ const LONGEST_REASON: usize = 400;
 pub(super) struct ApiServer {
     agent: Agent,
     server: String,
-    token: Option<Token>,
+    token: Option<BearerToken>,
 }
 
 /// Why nothing came of a request.
@@ -81,9 +83,9 @@ impl ApiServer {
     }
 
     /// Asks, and reads the answer of a server that agrees. A `PATCH` is a server-side apply.
-    pub(super) fn ask(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Value, Error> {
+    pub(super) fn request(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Value, Error> {
         let body = body.map(Value::to_string).unwrap_or_default();
-        let mut tries = 1;
+        let (mut tries, mut waited) = (1, Duration::ZERO);
         let bytes = loop {
             let mut response = self.send(method, path, &body, LIMIT)?;
             let status = response.status().as_u16();
@@ -91,7 +93,10 @@ impl ApiServer {
             let bytes = response.body_mut().with_config().limit(limit).read_to_vec();
             let bytes = bytes.map_err(|error| self.unreachable(&error))?;
             match wait(&response) {
-                Some(wait) if tries < TRIES => drop(after(wait).recv()),
+                Some(wait) if tries < TRIES && waited + wait <= LONGEST_WAITS => {
+                    let _ = after(wait).recv();
+                    waited += wait;
+                }
                 _ if response.status().is_success() => break bytes,
                 _ => return Err(self.refused(status, &bytes)),
             }
@@ -154,7 +159,7 @@ impl ApiServer {
     fn unreachable(&self, error: &ureq::Error) -> Error {
         let cause = match error {
             ureq::Error::Timeout(_) => "it didn't answer in time".to_owned(),
-            ureq::Error::Io(error) => crypto::broken(error),
+            ureq::Error::Io(error) => crypto::why_broken(error),
             error => error.to_string(),
         };
         Error::Broken(format!("failed to reach '{}': {cause}", self.server))

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::{
-    access::{self, Place},
+    access::{self, ClusterPlace},
     api_server::ApiServer,
 };
 use crate::{
@@ -15,19 +15,24 @@ use crate::{
 
 /// What is known of the cluster before it is asked.
 pub(super) struct Cluster {
-    place: Place,
+    place: ClusterPlace,
     pub(super) owner: String,
     pub(super) device_id: String,
     clock: Arc<TrustedClock>,
     /// Made when first needed, and again when it wasn't accepted: files change.
     api: Mutex<Option<Arc<ApiServer>>>,
-    pub(super) watch_from: WatchFrom,
+    pub(super) resume_version: ResumeVersion,
 }
 
 impl Cluster {
-    pub(super) fn new(place: Place, owner: String, device_id: String, clock: Arc<TrustedClock>) -> Self {
-        let (api, watch_from) = (Mutex::default(), WatchFrom::default());
-        Self { place, owner, device_id, clock, api, watch_from }
+    pub(super) fn new(
+        place: ClusterPlace,
+        owner: String,
+        device_id: String,
+        clock: Arc<TrustedClock>,
+    ) -> Self {
+        let (api, resume_version) = (Mutex::default(), ResumeVersion::default());
+        Self { place, owner, device_id, clock, api, resume_version }
     }
 
     pub(super) fn api(&self) -> Result<Arc<ApiServer>, String> {
@@ -54,21 +59,21 @@ impl Cluster {
 }
 
 /// Where the watch begins: the newest list's word for it.
-pub(super) struct WatchFrom {
-    put: Sender<String>,
-    pub(super) take: Receiver<String>,
+pub(super) struct ResumeVersion {
+    sender: Sender<String>,
+    pub(super) receiver: Receiver<String>,
 }
 
-impl Default for WatchFrom {
+impl Default for ResumeVersion {
     fn default() -> Self {
-        let (put, take) = bounded(1);
-        Self { put, take }
+        let (sender, receiver) = bounded(1);
+        Self { sender, receiver }
     }
 }
 
-impl WatchFrom {
+impl ResumeVersion {
     pub(super) fn set(&self, version: String) {
-        let _ = self.take.try_recv(); // an older one that was not needed
-        let _ = self.put.try_send(version);
+        let _ = self.receiver.try_recv(); // an older one that was not needed
+        let _ = self.sender.try_send(version);
     }
 }

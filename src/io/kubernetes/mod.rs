@@ -23,7 +23,7 @@ use std::{
 
 use crossbeam_channel::Sender;
 
-pub use self::access::{Place, place};
+pub use self::access::{ClusterPlace, place};
 use self::cluster::Cluster;
 use super::{lock, spawn_with_stack, state::Store, tls::TrustedClock};
 use crate::{
@@ -41,7 +41,7 @@ use crate::{
 #[derive(Debug, Clone)]
 pub struct ClusterConfig {
     /// How to get there.
-    pub place: Place,
+    pub place: ClusterPlace,
     /// Whose Deployments are ours: [`owner`](crate::wire::ownership::owner).
     pub owner: String,
     /// Told to every container.
@@ -52,10 +52,10 @@ pub struct ClusterConfig {
 
 /// The cluster.
 pub struct Kubernetes {
-    shared: Arc<Shared>,
+    shared: Arc<SharedCluster>,
 }
 
-struct Shared {
+struct SharedCluster {
     cluster: Cluster,
     queue: Mutex<Queue>,
     events: Sender<Event>,
@@ -75,7 +75,7 @@ impl Kubernetes {
     /// There is no thread to be had.
     pub fn start(config: ClusterConfig, events: Sender<Event>) -> io::Result<Self> {
         let ClusterConfig { place, owner, device_id, state } = config;
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(SharedCluster {
             cluster: Cluster::new(place, owner, device_id, Arc::new(TrustedClock::load(state))),
             queue: Mutex::default(),
             events,
@@ -113,7 +113,7 @@ fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
     spawn_with_stack(name, manifest::STACK, work)
 }
 
-impl Shared {
+impl SharedCluster {
     /// Carries out orders until none waits.
     fn work(&self) {
         loop {

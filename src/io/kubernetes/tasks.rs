@@ -21,8 +21,8 @@ impl Cluster {
         let api = self.api().map_err(Failure::Engine)?;
         let result = match task {
             DeploymentTask::List => self.list(&api),
-            DeploymentTask::Apply { workload, replicas, beside, settled } => {
-                self.apply(&api, workload, *replicas, beside, *settled)
+            DeploymentTask::Apply { workload, replicas, companions, settled } => {
+                self.apply(&api, workload, *replicas, companions, *settled)
             }
             DeploymentTask::Delete(deployment) => delete(&api, deployment),
         };
@@ -39,10 +39,10 @@ impl Cluster {
     }
 
     fn list(&self, api: &ApiServer) -> Result<DeploymentFact, Error> {
-        let answer = api.ask("GET", &self.ours(), None)?;
+        let answer = api.request("GET", &self.ours(), None)?;
         let (found, version) = kubernetes::list(&answer, &self.owner)
             .ok_or_else(|| Error::Broken("the answer is no list".to_owned()))?;
-        self.watch_from.set(version);
+        self.resume_version.set(version);
         Ok(DeploymentFact::Listed(found))
     }
 
@@ -51,10 +51,10 @@ impl Cluster {
         api: &ApiServer,
         workload: &Workload,
         replicas: u32,
-        beside: &[String],
+        companions: &[String],
         settled: bool,
     ) -> Result<DeploymentFact, Error> {
-        let mut former = kubernetes::former(workload, beside);
+        let mut former = kubernetes::former(workload, companions);
         if settled {
             for name in former.drain(..) {
                 self.remove_companion(api, &workload.content.namespace, &name)?;
@@ -85,7 +85,7 @@ impl Cluster {
         let document =
             kubernetes::deployment(workload, replicas, &self.owner, &self.device_id, whole, former);
         let path = format!("{}?{APPLY}", path_of(namespace, name));
-        let object = api.ask("PATCH", &path, Some(&document)).map_err(|error| match error {
+        let object = api.request("PATCH", &path, Some(&document)).map_err(|error| match error {
             Error::Refused(422, said) if said.contains("spec.selector") && said.contains("immutable") => {
                 let cause = format!("a Deployment '{namespace}/{name}' is there that isn't this agent's");
                 Error::Refused(422, cause)
@@ -98,7 +98,7 @@ impl Cluster {
     fn apply_companion(&self, api: &ApiServer, namespace: &str, companion: &Companion) -> Result<(), Error> {
         let Companion { plural, name, object } = companion;
         let path = format!("/api/v1/namespaces/{namespace}/{plural}/{name}");
-        match api.ask("GET", &path, None) {
+        match api.request("GET", &path, None) {
             Ok(found) if !kubernetes::is_ours(&found, &self.owner) => {
                 let cause = format!("one of the {plural}, '{namespace}/{name}', isn't this agent's");
                 return Err(Error::Refused(409, cause));
@@ -106,15 +106,15 @@ impl Cluster {
             Ok(_) | Err(Error::Refused(404, _)) => {}
             Err(error) => return Err(error),
         }
-        api.ask("PATCH", &format!("{path}?{APPLY}"), Some(object)).map(drop)
+        api.request("PATCH", &format!("{path}?{APPLY}"), Some(object)).map(drop)
     }
 
     /// What is there by then and isn't ours stays. So does what may not be removed, until the Deployment goes.
     fn remove_companion(&self, api: &ApiServer, namespace: &str, name: &str) -> Result<(), Error> {
         let path = format!("/api/v1/namespaces/{namespace}/{name}");
-        let removed = match api.ask("GET", &path, None) {
+        let removed = match api.request("GET", &path, None) {
             Ok(found) if kubernetes::is_ours(&found, &self.owner) => {
-                api.ask("DELETE", &path, Some(&this_one(&found["metadata"]["uid"], "Background")))
+                api.request("DELETE", &path, Some(&this_one(&found["metadata"]["uid"], "Background")))
             }
             other => other,
         };
@@ -148,7 +148,7 @@ fn this_one(uid: &Value, propagation: &str) -> Value {
 fn delete(api: &ApiServer, deployment: &Deployment) -> Result<DeploymentFact, Error> {
     let options = this_one(&deployment.uid.as_str().into(), "Foreground");
     let path = path_of(&deployment.namespace, &deployment.name);
-    match api.ask("DELETE", &path, Some(&options)) {
+    match api.request("DELETE", &path, Some(&options)) {
         // gone, or another one has its name
         Ok(_) | Err(Error::Refused(404 | 409, _)) => Ok(DeploymentFact::Gone),
         Err(error) => Err(error),

@@ -22,18 +22,18 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 /// Watches for as long as the process lives.
 pub(super) fn follow(cluster: &Cluster, events: &Sender<Event>) {
-    let take = &cluster.watch_from.take;
+    let newer = &cluster.resume_version.receiver;
     let mut pause = PAUSE;
     let mut version = None;
-    while let Ok(from) = version.take().map_or_else(|| take.recv(), Ok) {
+    while let Ok(from) = version.take().map_or_else(|| newer.recv(), Ok) {
         let mut at = Some(from);
         let started = changes(cluster, events, &mut at);
         if at.is_none() && events.send(Event::Watched(Watched::Lost)).is_err() {
             return; // the agent ends
         }
         pause = if started { PAUSE } else { (pause * 2).min(LONGEST_PAUSE) };
-        let _ = take.try_recv(); // older than what was seen since
-        version = take.recv_timeout(pause).ok().or(at);
+        let _ = newer.try_recv(); // older than what was seen since
+        version = newer.recv_timeout(pause).ok().or(at);
     }
 }
 

@@ -6,46 +6,26 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs::{self, File, Metadata},
-    io::{self, ErrorKind, Read},
-    os::unix::fs::{MetadataExt, OpenOptionsExt},
+    fs::Metadata,
+    io,
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
+use super::listing::{Files, LARGEST_FILE, MOST_FILES, MOST_PROBLEMS, list, read};
 use crate::{
     agent::model::{gather::gather, workload::Desired},
     wire::{
         manifest::{
-            Allowance, Broken, Contents, Document, Problem, QUADLET, Severity, Source, UnknownFields,
-            assemble, expression_problems,
+            Broken, Budget, Contents, Document, Problem, Severity, SourceText, UnknownFields, assemble,
+            expression_problems,
         },
         strict::Mapping,
     },
 };
 
-const LARGEST_FILE: u64 = 1 << 20;
 const MOST_BYTES: u64 = 16 << 20;
-const MOST_FILES: usize = 1_000;
-/// More problems than this at once don't help.
-const MOST_PROBLEMS: usize = 100;
-
-/// Whether a file of this name is read: not what is hidden, and not what editors leave beside it.
-pub(super) fn is_manifest(name: &str) -> bool {
-    let is_known = |extension: &str| matches!(extension, "yaml" | "yml" | "json");
-    !name.starts_with(['.', '#']) && name.rsplit_once('.').is_some_and(|(_, extension)| is_known(extension))
-}
-
-/// Whether a file of this name is a Quadlet, which its author expects to run.
-fn is_quadlet(name: &str) -> bool {
-    const KINDS: [&str; 7] = ["build", "container", "image", "kube", "network", "pod", "volume"];
-    !name.starts_with('.') && name.rsplit_once('.').is_some_and(|(_, kind)| KINDS.contains(&kind))
-}
-
-/// Whether something is said of a file of this name.
-pub(super) fn is_of_interest(name: &str) -> bool {
-    is_manifest(name) || is_quadlet(name)
-}
 
 /// A directory of manifests.
 #[derive(Debug)]
@@ -53,7 +33,7 @@ pub(super) struct Folder {
     dir: PathBuf,
     unknown: UnknownFields,
     /// Sorted by name: of two resources with one name, the first counts.
-    files: BTreeMap<String, Known>,
+    files: BTreeMap<String, KnownFile>,
     /// Files that were never read yet, because they are being written.
     waiting: BTreeSet<String>,
     vanished: Vec<Vanished>,
@@ -71,7 +51,7 @@ struct Vanished {
 
 /// A file, as it was last read.
 #[derive(Debug, Default)]
-struct Known {
+struct KnownFile {
     /// `None`: not read by this process, or not readable.
     stamp: Option<Stamp>,
     /// What counts: the newest good version of every document.
@@ -122,18 +102,23 @@ impl Folder {
     /// Takes in what [`Folder::kept`] gave, perhaps in an earlier life. What this version doesn't understand any
     /// more is left out.
     pub(super) fn remember(&mut self, kept: &[u8]) -> Result<(), serde_json::Error> {
-        let files: BTreeMap<String, Vec<Mapping<Source>>> = serde_json::from_slice(kept)?;
-        let allowance = Allowance::default().of_accepted();
+        let files: BTreeMap<String, Vec<Mapping<SourceText>>> = serde_json::from_slice(kept)?;
+        let budget = Budget::default().accepted_before();
         for (name, sources) in files {
             let file = Arc::from(name.as_str());
             let mut contents = Contents::default();
             for Mapping(source) in sources {
-                contents.read_document(&file, source, &allowance);
+                contents.read_document(&file, source, &budget);
             }
             let was_whole = contents.broken.is_empty();
             self.files.insert(
                 name,
-                Known { documents: contents.documents, was_whole, took: contents.took, ..Known::default() },
+                KnownFile {
+                    documents: contents.documents,
+                    was_whole,
+                    took: contents.took,
+                    ..KnownFile::default()
+                },
             );
         }
         Ok(())
@@ -141,9 +126,9 @@ impl Folder {
 
     /// The last good version of every file that was good once.
     pub(super) fn kept(&self) -> Result<Vec<u8>, serde_json::Error> {
-        let sources = |known: &Known| known.documents.iter().map(|d| d.source().clone()).collect();
+        let sources = |known: &KnownFile| known.documents.iter().map(|d| d.source().clone()).collect();
         let whole = self.files.iter().filter(|(_, known)| known.was_whole);
-        let files: BTreeMap<&str, Vec<Source>> =
+        let files: BTreeMap<&str, Vec<SourceText>> =
             gather(whole.map(|(name, known)| (name.as_str(), sources(known))));
         serde_json::to_vec(&files)
     }
@@ -155,18 +140,24 @@ impl Folder {
     /// The directory itself can't be read: everything stays as it was.
     pub(super) fn sync(&mut self, is_writing: &dyn Fn(&str) -> bool) -> io::Result<bool> {
         let (found, refused) = list(&self.dir)?;
-        let mut sought = Allowance::default().sought();
-        let is_there = |(name, _): &(String, Known)| found.contains_key(name);
-        let (files, gone) = split(std::mem::take(&mut self.files), is_there);
+        let is_there = |(name, _): &(String, KnownFile)| found.contains_key(name);
+        let (files, gone) = partition_files(std::mem::take(&mut self.files), is_there);
         self.files = files;
-        let mut has_changed = !gone.is_empty();
         (self.waiting, self.refused) = (BTreeSet::new(), refused);
-        let mut is_full = false;
-        let mut came = BTreeSet::new();
-        let mut bytes: u64 =
-            self.files.values().filter_map(|known| known.stamp).map(|stamp| stamp.size).sum();
+        let (changed, came) = self.changed(found, is_writing);
+        let has_changed = !gone.is_empty() || !changed.is_empty();
+        self.read(changed);
+        self.keep_vanished(gone, came);
+        Ok(has_changed)
+    }
+
+    /// The files that are to be read, and the names that are new.
+    fn changed(&mut self, found: Files, is_writing: &dyn Fn(&str) -> bool) -> (Files, BTreeSet<String>) {
+        let (mut changed, mut came) = (Files::new(), BTreeSet::new());
+        let (mut count, mut is_full) = (self.files.len(), false);
         for (name, metadata) in found {
-            let is_new = !self.files.contains_key(&name);
+            let known = self.files.get(&name);
+            let is_new = known.is_none();
             if is_writing(&name) {
                 if is_new {
                     self.waiting.insert(name.clone());
@@ -175,61 +166,70 @@ impl Folder {
                 continue;
             }
             let stamp = metadata.as_ref().ok().map(Stamp::of);
-            let before = self.files.get(&name).and_then(|known| known.stamp);
-            if stamp.is_some() && stamp == before {
+            if stamp.is_some() && stamp == known.and_then(|known| known.stamp) {
                 continue;
             }
-            let file: Arc<str> = Arc::from(name.as_str());
-            if is_new && self.files.len() >= MOST_FILES {
-                let message = format!("is one too many: at most {MOST_FILES} files are read");
+            if is_new && count >= MOST_FILES {
                 if !std::mem::replace(&mut is_full, true) {
-                    self.refused.push(Problem::file(&file, message));
+                    let message = format!("is one too many: at most {MOST_FILES} files are read");
+                    self.refused.push(Problem::file(&name.into(), message));
                 }
                 continue;
             }
-            has_changed = true;
             if is_new {
+                count += 1;
                 came.insert(name.clone());
             }
-            let others = bytes - before.map_or(0, |stamp| stamp.size);
+            changed.insert(name, metadata);
+        }
+        (changed, came)
+    }
+
+    /// Reads these files, as far as all together stay within their bounds.
+    fn read(&mut self, changed: Files) {
+        let mut sought = Budget::default().sought();
+        let size = |known: &KnownFile| known.stamp.map_or(0, |stamp| stamp.size);
+        let mut bytes: u64 = self.files.values().map(size).sum();
+        for (name, metadata) in changed {
+            let file: Arc<str> = Arc::from(name.as_str());
+            let stamp = metadata.as_ref().ok().map(Stamp::of);
+            let others = bytes - self.files.get(&name).map_or(0, size);
             let read = metadata.and_then(|metadata| {
                 if metadata.len() <= LARGEST_FILE && others + metadata.len() > MOST_BYTES {
                     return Err(io::Error::other(format!("all files together may have {MOST_BYTES} bytes")));
                 }
                 read(&self.dir.join(&name))
             });
-            let allowance = self.allowance(&name).within(sought);
+            let budget = self.budget(&name).within(sought);
             let known = self.files.entry(name).or_default();
             match read {
                 Ok(content) => {
                     bytes = others + stamp.map_or(0, |stamp| stamp.size);
-                    known.take(Contents::read(&file, &content, &allowance));
-                    sought = allowance.sought();
+                    known.take_version(Contents::read(&file, &content, &budget));
+                    sought = budget.sought();
                     known.stamp = stamp;
                 }
                 Err(cause) => {
                     bytes = others;
-                    known.fail(Problem::file(&file, format!("can't be read: {cause}")));
+                    known.keep_unread(Problem::file(&file, format!("can't be read: {cause}")));
                 }
             }
         }
-        self.keep_vanished(gone, came);
-        Ok(has_changed)
     }
 
     /// What the file may have, beside all others.
-    fn allowance(&self, name: &str) -> Allowance {
+    fn budget(&self, name: &str) -> Budget {
         let beside = self.files.iter().filter(|(other, _)| *other != name).map(|(_, known)| known);
         let (documents, took) = beside.fold((0, 0), |(documents, took), known| {
             (documents + known.documents.len() + known.broken.len(), took + known.took)
         });
-        Allowance::beside(documents, took).with(self.unknown)
+        Budget::beside(documents, took).with(self.unknown)
     }
 
     /// Documents of files that went stay until those that came are read: a file may have been renamed.
-    fn keep_vanished(&mut self, gone: Vec<(String, Known)>, mut came: BTreeSet<String>) {
+    fn keep_vanished(&mut self, gone: Vec<(String, KnownFile)>, mut came: BTreeSet<String>) {
         let is_unread = |name: &String| {
-            self.waiting.contains(name) || self.files.get(name).is_some_and(Known::is_unknown)
+            self.waiting.contains(name) || self.files.get(name).is_some_and(KnownFile::is_unknown)
         };
         for it in &mut self.vanished {
             it.until.retain(is_unread);
@@ -247,7 +247,7 @@ impl Folder {
         let broken: Vec<Broken> =
             self.files.values().flat_map(|known| known.broken.iter().cloned()).collect();
         let (mut desired, found) = assemble(&documents, &broken, device_id);
-        desired.partial = !self.waiting.is_empty() || self.files.values().any(Known::is_unknown);
+        desired.partial = !self.waiting.is_empty() || self.files.values().any(KnownFile::is_unknown);
         let vanished = self.still_vanished();
         let mut problems: Vec<Problem> = Vec::new();
         for (name, known) in &self.files {
@@ -306,15 +306,15 @@ fn protected(documents: &[&Document]) -> String {
 }
 
 /// Those for which it is true, and the others.
-fn split(
-    files: BTreeMap<String, Known>,
-    is_kept: impl Fn(&(String, Known)) -> bool,
-) -> (BTreeMap<String, Known>, Vec<(String, Known)>) {
+fn partition_files(
+    files: BTreeMap<String, KnownFile>,
+    is_kept: impl Fn(&(String, KnownFile)) -> bool,
+) -> (BTreeMap<String, KnownFile>, Vec<(String, KnownFile)>) {
     let (kept, others): (Vec<_>, Vec<_>) = files.into_iter().partition(is_kept);
     (gather(kept), others)
 }
 
-impl Known {
+impl KnownFile {
     /// It may say anything: nothing of it was ever known whole.
     fn is_unknown(&self) -> bool {
         !self.was_whole && self.broken.contains(&Broken::Other)
@@ -322,7 +322,7 @@ impl Known {
 
     /// The new version counts. Where a document of it is broken, it isn't known which of the old ones it was, so all
     /// old ones that the new version doesn't define stay.
-    fn take(&mut self, contents: Contents) {
+    fn take_version(&mut self, contents: Contents) {
         let Contents { mut documents, broken, problems, mut took } = contents;
         self.stay = 0;
         if broken.is_empty() {
@@ -341,7 +341,7 @@ impl Known {
     }
 
     /// Everything stays as it was, and the file is tried again at the next opportunity.
-    fn fail(&mut self, problem: Problem) {
+    fn keep_unread(&mut self, problem: Problem) {
         self.stamp = None;
         self.stay = self.documents.len();
         self.broken = vec![Broken::Other];
@@ -364,55 +364,10 @@ pub(super) fn told(mut problems: Vec<Problem>, dir: &Path) -> Vec<Problem> {
     problems
 }
 
-/// The directory's manifests, and what is known of each: links are followed. And what is wrong with other files.
-fn list(dir: &Path) -> io::Result<(Files, Vec<Problem>)> {
-    let (mut found, mut others) = (Files::new(), Vec::new());
-    for entry in fs::read_dir(dir)? {
-        let entry = entry?;
-        let name = entry.file_name().to_string_lossy().into_owned();
-        if !is_manifest(&name) {
-            if is_quadlet(&name) && others.len() < MOST_PROBLEMS {
-                let problem = Problem::file(&Arc::from(name), QUADLET);
-                others.push(Problem { severity: Severity::Warning, ..problem });
-            }
-            continue;
-        }
-        match fs::metadata(entry.path()) {
-            Ok(metadata) if !metadata.is_file() => continue,
-            // gone since it was listed; a link to nothing is still there
-            Err(error) if error.kind() == ErrorKind::NotFound && entry.path().symlink_metadata().is_err() => {
-            }
-            metadata => {
-                found.insert(name, metadata);
-            }
-        }
-        if found.len() > 10 * MOST_FILES {
-            return Err(io::Error::other(format!("it holds more than {} files", 10 * MOST_FILES)));
-        }
-    }
-    Ok((found, others))
-}
-
-/// By their names.
-type Files = BTreeMap<String, io::Result<Metadata>>;
-
-/// Without waiting, should the file turn out to be a pipe by now.
-fn read(path: &Path) -> io::Result<Vec<u8>> {
-    let nonblocking = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or_default();
-    let file = File::options().read(true).custom_flags(nonblocking).open(path)?;
-    if !file.metadata()?.is_file() {
-        return Err(io::Error::other("it is no regular file"));
-    }
-    let mut content = Vec::new();
-    file.take(LARGEST_FILE + 1).read_to_end(&mut content)?;
-    if content.len() as u64 > LARGEST_FILE {
-        return Err(io::Error::other(format!("it is larger than {LARGEST_FILE} bytes")));
-    }
-    Ok(content)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]
@@ -433,7 +388,7 @@ mod tests {
                     spec: {type: pod, pod: {spec: {hostNetwrok: true, containers: [{name: c, image: i}]}}}\n";
         let directory = tempfile::tempdir().unwrap();
         fs::write(directory.path().join("a.yaml"), text).unwrap();
-        let source = Source { number: 1, lines_before: 0, text: text.to_owned() };
+        let source = SourceText { number: 1, lines_before: 0, text: text.to_owned() };
         let kept = serde_json::to_vec(&BTreeMap::from([("a.yaml", [source])])).unwrap();
         let mut folder = Folder::new(directory.path().to_owned(), UnknownFields::Refuse);
         folder.remember(&kept).unwrap();

@@ -1,12 +1,13 @@
 //! The directory of manifests: watched, read when it changes, told of once.
 //!
-//! `folder` knows what the files say, `watch` when to look again. What the files last said is kept in the
+//! `listing` finds the files, `folder` knows what they say, `watch` when to look again. What the files last said is kept in the
 //! state directory, so that neither a broken file nor an unreadable directory changes what runs.
 
 mod folder;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
+mod listing;
 #[cfg(test)]
 mod tests;
 mod watch;
@@ -20,7 +21,7 @@ use std::{
 };
 
 use crossbeam_channel::{SendError, Sender};
-use log::debug;
+use log::warn;
 
 use super::{clock::awake, spawn_with_stack, state::Store};
 use crate::{
@@ -29,7 +30,7 @@ use crate::{
         model::{
             gather::gather,
             notice::{self, Notice, Reason},
-            part::Kept,
+            part::Storage,
             workload::Desired,
         },
         view::text,
@@ -61,6 +62,12 @@ pub fn read_once(dir: &Path, device_id: &str, unknown: UnknownFields) -> io::Res
     problems.extend(folder.expression_problems(device_id));
     let problems = folder::told(problems, dir);
     Ok(Snapshot { desired, problems, files: folder.file_count() })
+}
+
+/// The files of the directory as they are; without those that can't be read.
+pub fn texts(dir: &Path) -> Vec<(String, Vec<u8>)> {
+    let names = listing::list(dir).map(|(files, _)| files).unwrap_or_default().into_keys();
+    names.filter_map(|name| listing::read(&dir.join(&name)).ok().map(|text| (name, text))).collect()
 }
 
 /// What a directory says.
@@ -124,7 +131,10 @@ impl Manifests {
         let Some(kept) = self.store.load(KEPT) else { return };
         match self.folder.remember(&kept) {
             Ok(()) => self.is_known = true,
-            Err(error) => debug!("kept manifests of another version are not used: {error}"),
+            Err(error) => {
+                let says = self.store.set_aside(KEPT, &kept);
+                warn!("{says}: {error}");
+            }
         }
     }
 
@@ -146,7 +156,7 @@ impl Manifests {
                 continue;
             };
             retry = RETRY.0;
-            if until_change(&mut present).is_ok() {
+            if wait_for_change(&mut present).is_ok() {
                 watch = Some(present);
             }
         }
@@ -224,13 +234,13 @@ impl Manifests {
         let saved = kept.and_then(|kept| self.store.save(KEPT, &kept).map_err(|error| error.to_string()));
         let is_news = saved.is_err() || self.is_unkept;
         self.is_unkept = saved.is_err();
-        if is_news { self.events.send(Event::Stored(Kept::Manifests, saved)) } else { Ok(()) }
+        if is_news { self.events.send(Event::Stored(Storage::Manifests, saved)) } else { Ok(()) }
     }
 }
 
 /// Waits until it is time to look again: after a change and a little silence, when a writer takes too long, or
 /// after a minute. An error: the directory must be watched anew.
-fn until_change(watch: &mut Watch) -> rustix::io::Result<()> {
+fn wait_for_change(watch: &mut Watch) -> rustix::io::Result<()> {
     let rescan = awake() + RESCAN;
     // when the first and the last change were seen
     let mut unrest: Option<(Duration, Duration)> = None;

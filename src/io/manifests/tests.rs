@@ -4,9 +4,11 @@ use std::{
     fs::{self, File},
     io::Write,
     os::unix::fs::symlink,
+    process::Command,
 };
 
 use crossbeam_channel::{Receiver, unbounded};
+use rustix::fs::{CWD, RenameFlags, renameat_with};
 
 use super::*;
 use crate::agent::model::notice::Severity as NoticeSeverity;
@@ -27,6 +29,15 @@ impl World {
         Self { root, events: unbounded().1, notices: Vec::new() }
     }
 
+    /// With these files, of which an agent has read these workloads.
+    fn reading(files: &[(&str, &str)], names: &[&str]) -> Self {
+        let mut world = Self::new();
+        files.iter().for_each(|(name, text)| world.write(name, text));
+        world.start();
+        assert_eq!(world.next(), names);
+        world
+    }
+
     /// A new agent on the same directories.
     fn start(&mut self) {
         let (sender, events) = unbounded();
@@ -34,6 +45,14 @@ impl World {
         self.notices.clear();
         let store = Store::new(self.root.path().join("state"));
         Manifests::start(self.path(""), store, "pi".to_owned(), UnknownFields::Refuse, sender).unwrap();
+    }
+
+    /// The agent is killed. As its threads live on in a test, all that follows is on a copy of its directories.
+    fn kill(&mut self) {
+        let copy = tempfile::tempdir().unwrap();
+        let all = self.root.path().join(".");
+        assert!(Command::new("cp").arg("-a").args([&all, copy.path()]).status().unwrap().success());
+        (self.root, self.events) = (copy, unbounded().1);
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -100,21 +119,18 @@ fn workloads(names: &[&str]) -> String {
 #[test]
 fn only_manifests_are_read_and_nothing_that_editors_leave() {
     for name in ["a.yaml", "b.yml", "c.json", "a.b.yaml"] {
-        assert!(folder::is_manifest(name), "{name}");
+        assert!(listing::is_manifest(name), "{name}");
     }
     for name in
         [".a.yaml", ".a.yaml.swp", "a.yaml~", "#a.yaml#", "4913", "a.txt", "yaml", "a.yaml.bak", ".yaml", ""]
     {
-        assert!(!folder::is_manifest(name), "{name}");
+        assert!(!listing::is_manifest(name), "{name}");
     }
 }
 
 #[test]
-fn files_that_come_change_and_go_take_effect_within_a_second() {
-    let mut world = World::new();
-    world.write("b.yaml", &workload("b"));
-    world.start();
-    assert_eq!(world.next(), ["b"]);
+fn files_that_come_change_and_go_take_effect_long_before_the_next_full_look() {
+    let mut world = World::reading(&[("b.yaml", &workload("b"))], &["b"]);
     let start = awake();
     world.write("a.yaml", &workloads(&["a1", "a2"]));
     assert_eq!(world.next(), ["a1", "a2", "b"], "sorted by file name");
@@ -124,7 +140,7 @@ fn files_that_come_change_and_go_take_effect_within_a_second() {
     assert_eq!(world.next(), ["a2", "b", "c"]);
     fs::remove_file(world.path("b.yaml")).unwrap();
     assert_eq!(world.next(), ["a2", "c"]);
-    assert!(awake() - start < Duration::from_secs(4), "{:?} for four changes", awake() - start);
+    assert!(awake() - start < PATIENCE, "{:?} for four changes", awake() - start);
     fs::write(world.path("c.yml~"), "x").unwrap();
     fs::write(world.path(".c.yml.swp"), "x").unwrap();
     world.write("c.yml", &(workload("c") + "# the same\n"));
@@ -147,10 +163,7 @@ fn an_empty_directory_is_an_order_and_a_missing_one_is_not() {
 
 #[test]
 fn a_directory_that_vanishes_leaves_everything_and_is_watched_again_when_it_returns() {
-    let mut world = World::new();
-    world.write("a.yaml", &workload("a"));
-    world.start();
-    assert_eq!(world.next(), ["a"]);
+    let mut world = World::reading(&[("a.yaml", &workload("a"))], &["a"]);
     let aside = world.root.path().join("aside");
     fs::rename(world.path(""), &aside).unwrap();
     assert!(world.next_notice().message.contains("what it said before stays"));
@@ -164,10 +177,7 @@ fn a_directory_that_vanishes_leaves_everything_and_is_watched_again_when_it_retu
 
 #[test]
 fn a_broken_document_is_told_once_and_its_last_good_version_stays() {
-    let mut world = World::new();
-    world.write("a.yaml", &workloads(&["one", "two"]));
-    world.start();
-    assert_eq!(world.next(), ["one", "two"]);
+    let mut world = World::reading(&[("a.yaml", &workloads(&["one", "two"]))], &["one", "two"]);
     world.notices.clear();
     // `two` breaks beyond recognition, `three` is new
     let broken = workload("one") + "---\nkind: [\n" + &workload("three");
@@ -189,13 +199,12 @@ fn a_broken_document_is_told_once_and_its_last_good_version_stays() {
 
 #[test]
 fn the_last_good_version_outlives_the_agent() {
-    let mut world = World::new();
-    world.write("a.yaml", &workloads(&["one", "two"]));
-    world.write("gone.yaml", &workload("gone"));
-    world.start();
-    assert_eq!(world.next(), ["one", "two", "gone"]);
+    let mut world = World::reading(
+        &[("a.yaml", &workloads(&["one", "two"])), ("gone.yaml", &workload("gone"))],
+        &["one", "two", "gone"],
+    );
     // while no agent looks: a file breaks, another vanishes
-    world.events = unbounded().1;
+    world.kill();
     fs::write(world.path("a.yaml"), "a: [").unwrap();
     fs::remove_file(world.path("gone.yaml")).unwrap();
     world.start();
@@ -203,6 +212,7 @@ fn the_last_good_version_outlives_the_agent() {
     assert_eq!(desired.workloads.iter().map(|w| w.name()).collect::<Vec<_>>(), ["one", "two"]);
     assert!(!desired.partial);
     // and the directory as a whole
+    world.kill();
     fs::remove_dir_all(world.path("")).unwrap();
     world.start();
     assert_eq!(world.next(), ["one", "two"]);
@@ -210,11 +220,8 @@ fn the_last_good_version_outlives_the_agent() {
 
 #[test]
 fn a_broken_file_protects_no_other_file_that_is_removed() {
-    let mut world = World::new();
-    world.write("a.yaml", &workload("one"));
-    world.write("b.yaml", &workload("two"));
-    world.start();
-    assert_eq!(world.next(), ["one", "two"]);
+    let mut world =
+        World::reading(&[("a.yaml", &workload("one")), ("b.yaml", &workload("two"))], &["one", "two"]);
     world.write("c.yaml", "a: [");
     assert!(world.next_desired().partial);
     fs::remove_file(world.path("a.yaml")).unwrap();
@@ -227,14 +234,13 @@ fn a_broken_file_protects_no_other_file_that_is_removed() {
 
 #[test]
 fn a_broken_file_protects_what_vanished_as_it_came_until_it_can_be_read() {
-    let mut world = World::new();
-    world.write("a.yaml", &workloads(&["one", "two"]));
-    world.start();
-    assert_eq!(world.next(), ["one", "two"]);
+    let mut world = World::reading(&[("a.yaml", &workloads(&["one", "two"]))], &["one", "two"]);
     world.notices.clear();
     // in one look: under another name, and broken
-    world.write("a.yaml", "a: [");
-    fs::rename(world.path("a.yaml"), world.path("b.yaml")).unwrap();
+    let other = world.root.path().join("other");
+    fs::create_dir(&other).unwrap();
+    fs::write(other.join("b.yaml"), "a: [").unwrap();
+    renameat_with(CWD, &other, CWD, world.path(""), RenameFlags::EXCHANGE).unwrap();
     assert_eq!(world.next(), ["one", "two"]);
     let stays = "; until that is mended this stays as it was: EdgeWorkload `one`, EdgeWorkload `two`";
     let complaints = world.complaints();
@@ -264,10 +270,7 @@ fn what_was_never_known_whole_is_partial() {
 
 #[test]
 fn a_file_is_not_read_half_while_it_is_written() {
-    let mut world = World::new();
-    world.write("a.yaml", &workloads(&["one", "two"]));
-    world.start();
-    assert_eq!(world.next(), ["one", "two"]);
+    let mut world = World::reading(&[("a.yaml", &workloads(&["one", "two"]))], &["one", "two"]);
     let mut file = File::create(world.path("a.yaml")).unwrap();
     file.write_all(workload("one").as_bytes()).unwrap();
     world.is_silent();
@@ -279,7 +282,7 @@ fn a_file_is_not_read_half_while_it_is_written() {
     world.is_silent();
     let start = awake();
     assert_eq!(world.next(), ["one", "three", "four"], "a writer that never closes");
-    assert!(awake() - start < Duration::from_secs(6));
+    assert!(awake() - start < PATIENCE);
 }
 
 #[test]
@@ -305,10 +308,7 @@ fn a_mounted_kubernetes_config_map_is_followed() {
 
 #[test]
 fn a_file_that_is_too_large_keeps_its_previous_version() {
-    let mut world = World::new();
-    world.write("a.yaml", &workload("one"));
-    world.start();
-    assert_eq!(world.next(), ["one"]);
+    let mut world = World::reading(&[("a.yaml", &workload("one"))], &["one"]);
     world.write("a.yaml", &"#".repeat((1 << 20) + 1));
     let notice = world.next_notice();
     let stays = "; until that is mended this stays as it was: EdgeWorkload `one`";
@@ -360,12 +360,12 @@ fn a_state_directory_that_takes_nothing_is_told_until_it_does_and_what_is_asked_
     fs::write(world.root.path().join("state"), "in the way").unwrap();
     world.write("a.yaml", &workload("one"));
     world.start();
-    let Some(Event::Stored(Kept::Manifests, Err(cause))) = world.receive(PATIENCE) else { panic!() };
+    let Some(Event::Stored(Storage::Manifests, Err(cause))) = world.receive(PATIENCE) else { panic!() };
     assert!(cause.starts_with("failed to write '"), "{cause}");
     assert_eq!(world.next(), ["one"]);
     fs::remove_file(world.root.path().join("state")).unwrap();
     world.write("a.yaml", &workload("two"));
-    assert_eq!(world.receive(PATIENCE), Some(Event::Stored(Kept::Manifests, Ok(()))));
+    assert_eq!(world.receive(PATIENCE), Some(Event::Stored(Storage::Manifests, Ok(()))));
     assert_eq!(world.next(), ["two"]);
 }
 

@@ -15,7 +15,7 @@ use rustix::{
     io::{Errno, Result},
 };
 
-use super::folder::is_of_interest;
+use super::listing::is_of_interest;
 use crate::io::clock::awake;
 
 /// A writer that holds a file open longer is not waited for.
@@ -33,7 +33,7 @@ pub(super) struct Watch {
 
 /// What was seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Seen {
+pub(super) struct SeenChange {
     /// Files came, went or were closed after writing.
     pub(super) change: bool,
     /// The directory itself went or was replaced: watch anew.
@@ -72,12 +72,12 @@ impl Watch {
     }
 
     /// Waits for something to see, at most until `deadline`.
-    pub(super) fn wait(&mut self, deadline: Duration) -> Result<Seen> {
+    pub(super) fn wait(&mut self, deadline: Duration) -> Result<SeenChange> {
         if !wait(&mut [PollFd::new(&self.inotify, PollFlags::IN)], deadline)? {
-            return Ok(Seen::default());
+            return Ok(SeenChange::default());
         }
         let now = awake();
-        let mut seen = Seen::default();
+        let mut seen = SeenChange::default();
         let mut buffer = [MaybeUninit::uninit(); 2048];
         let mut reader = inotify::Reader::new(&self.inotify, &mut buffer);
         loop {

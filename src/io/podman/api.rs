@@ -37,14 +37,14 @@ pub(super) struct PodmanClient {
 }
 
 /// podman answered.
-pub(super) struct Answer {
+pub(super) struct PodmanAnswer {
     pub(super) status: u16,
     /// podman's version; 0 if it doesn't say.
     pub(super) major: u32,
     body: Vec<u8>,
 }
 
-impl Answer {
+impl PodmanAnswer {
     /// Whether it was done, or had been done before.
     pub(super) fn is_success(&self) -> bool {
         matches!(self.status, 200..=299 | 304)
@@ -71,6 +71,11 @@ impl Answer {
     /// What is not JSON.
     pub(super) fn text(&self) -> Result<String, Error> {
         self.done().map(|()| String::from_utf8_lossy(&self.body).trim().to_owned())
+    }
+
+    /// The same as it came.
+    pub(super) fn bytes(&self) -> Result<&[u8], Error> {
+        self.done().map(|()| &*self.body)
     }
 
     fn refusal(&self) -> Error {
@@ -119,12 +124,12 @@ impl PodmanClient {
         Self { agent: unix::agent_until(&self.socket, hangup), socket: self.socket.clone() }
     }
 
-    pub(super) fn get(&self, path: &str, query: Query, limit: Duration) -> Result<Answer, Error> {
+    pub(super) fn get(&self, path: &str, query: Query, limit: Duration) -> Result<PodmanAnswer, Error> {
         let request = self.agent.get(format!("{BASE}{path}")).query_pairs(query.iter().copied());
         self.read(request.config().timeout_global(Some(limit)).build().call())
     }
 
-    pub(super) fn delete(&self, path: &str, query: Query, limit: Duration) -> Result<Answer, Error> {
+    pub(super) fn delete(&self, path: &str, query: Query, limit: Duration) -> Result<PodmanAnswer, Error> {
         let request = self.agent.delete(format!("{BASE}{path}")).query_pairs(query.iter().copied());
         self.read(request.config().timeout_global(Some(limit)).build().call())
     }
@@ -136,7 +141,7 @@ impl PodmanClient {
         query: Query,
         body: &str,
         limit: Duration,
-    ) -> Result<Answer, Error> {
+    ) -> Result<PodmanAnswer, Error> {
         self.read(self.post_raw(path, query, body, None, limit))
     }
 
@@ -154,7 +159,7 @@ impl PodmanClient {
         query: Query,
         body: &[u8],
         limit: Duration,
-    ) -> Result<Answer, Error> {
+    ) -> Result<PodmanAnswer, Error> {
         let request = self.agent.put(format!("{BASE}{path}")).query_pairs(query.iter().copied());
         let request = request.content_type("application/x-tar");
         self.read(request.config().timeout_global(Some(limit)).build().send(body))
@@ -230,6 +235,49 @@ impl PodmanClient {
         self.lines(response, line)
     }
 
+    /// Gets what is divided into frames (a stream's number, the length, and then that many bytes), and hands them on in
+    /// pieces with that number, until `hear` says no. Without a limit a person waits, who can end it.
+    pub(super) fn frames(
+        &self,
+        path: &str,
+        query: Query,
+        limit: Option<Duration>,
+        hear: &mut dyn FnMut(u8, &[u8]) -> bool,
+    ) -> Result<(), Error> {
+        let request = self.agent.get(format!("{BASE}{path}")).query_pairs(query.iter().copied());
+        let response =
+            request.config().timeout_global(limit).build().call().map_err(|error| self.unreachable(error))?;
+        if !response.status().is_success() {
+            return self.read(Ok(response))?.done();
+        }
+        let mut reader = BufReader::with_capacity(8192, response.into_body().into_reader());
+        let (mut stream, mut left, mut head) = (0, 0, Vec::with_capacity(8));
+        loop {
+            let piece = reader.fill_buf().map_err(|error| self.unreachable(error.into()))?;
+            if piece.is_empty() {
+                return Ok(());
+            }
+            let used;
+            if left > 0 {
+                used = piece.len().min(left);
+                left -= used;
+                if !hear(stream, &piece[..used]) {
+                    return Ok(());
+                }
+            } else {
+                used = piece.len().min(8 - head.len());
+                head.extend_from_slice(&piece[..used]);
+                if let [first, _, _, _, length @ ..] = &head[..]
+                    && let Ok(length) = <[u8; 4]>::try_from(length)
+                {
+                    (stream, left) = (*first, u32::from_be_bytes(length) as usize);
+                    head.clear();
+                }
+            }
+            reader.consume(used);
+        }
+    }
+
     fn lines(&self, response: http::Response<Body>, mut line: impl FnMut(&[u8])) -> Result<(), Error> {
         let mut reader = BufReader::with_capacity(2048, response.into_body().into_reader());
         let mut buffer = Vec::new();
@@ -243,13 +291,13 @@ impl PodmanClient {
         }
     }
 
-    fn read(&self, result: Result<http::Response<Body>, ureq::Error>) -> Result<Answer, Error> {
+    fn read(&self, result: Result<http::Response<Body>, ureq::Error>) -> Result<PodmanAnswer, Error> {
         let response = result.map_err(|error| self.unreachable(error))?;
         let status = response.status().as_u16();
         let version = response.headers().get("libpod-api-version").and_then(|version| version.to_str().ok());
         let major = version.and_then(|version| version.split('.').next()?.parse().ok()).unwrap_or(0);
         let body = response.into_body().into_with_config().limit(MAX_ANSWER).read_to_vec();
-        Ok(Answer { status, major, body: body.map_err(|error| self.unreachable(error))? })
+        Ok(PodmanAnswer { status, major, body: body.map_err(|error| self.unreachable(error))? })
     }
 
     fn unreachable(&self, error: ureq::Error) -> Error {

@@ -8,10 +8,9 @@ use std::{
 
 use rustix::{fs::stat, io::Errno};
 
-const ROOT: &str = "/sys/fs/cgroup";
-/// µs; what a limit is counted in.
-const PERIOD: u64 = 100_000;
+use crate::agent::model::order::{CPU_PERIOD, per_cpu_period};
 
+const ROOT: &str = "/sys/fs/cgroup";
 /// A pod's directory in the hierarchy that bounds CPU time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Cgroup {
@@ -84,14 +83,13 @@ impl Cgroup {
         let text = fs::read_to_string(self.limit_file(dir)).ok()?;
         let mut words = text.split_ascii_whitespace();
         let quota: u64 = words.next()?.parse().ok()?; // neither `max` nor `-1` is a limit
-        let period = words.next().and_then(|period| period.parse().ok()).unwrap_or(PERIOD);
-        Some(quota.saturating_mul(PERIOD) / period.max(1))
+        Some(per_cpu_period(quota, words.next().and_then(|period| period.parse().ok())))
     }
 
     fn write(&self, dir: &Path, cpu: Option<u64>) -> Result<(), LimitError> {
         let text = match (cpu, self.is_unified) {
-            (Some(cpu), true) => format!("{cpu} {PERIOD}"),
-            (None, true) => format!("max {PERIOD}"),
+            (Some(cpu), true) => format!("{cpu} {CPU_PERIOD}"),
+            (None, true) => format!("max {CPU_PERIOD}"),
             (Some(cpu), false) => cpu.to_string(),
             (None, false) => "-1".into(),
         };
@@ -151,16 +149,7 @@ impl Cgroup {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn root(files: &[(&str, &str)]) -> tempfile::TempDir {
-        let root = tempfile::tempdir().unwrap();
-        for (path, content) in files {
-            let path = root.path().join(path);
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(path, content).unwrap();
-        }
-        root
-    }
+    use crate::io::test_tree::test_tree;
 
     #[test]
     fn a_pod_is_found_in_either_hierarchy_and_below_its_users_manager() {
@@ -170,11 +159,11 @@ mod tests {
             ("cpu/libpod_parent/p/cpu.cfs_quota_us", "/libpod_parent/p"),
             (managed, "/user.slice/p"),
         ] {
-            let root = root(&[(file, "max 100000")]);
+            let root = test_tree(&[(file, "max 100000")]);
             assert!(Cgroup::find_below(root.path(), path, 7).is_some(), "{file}");
             assert_eq!(Cgroup::find_below(root.path(), "/other", 7), None);
         }
-        let root = root(&[("cpu.max", "max 100000")]);
+        let root = test_tree(&[("cpu.max", "max 100000")]);
         assert_eq!(Cgroup::find_below(root.path(), "", 0), None, "never the whole device");
         assert_eq!(Cgroup::find_below(root.path(), "/a/..", 0), None);
     }
@@ -185,7 +174,7 @@ mod tests {
             ("p/cpu.max", "/p", "50000 100000", "max 100000"),
             ("cpu/p/cpu.cfs_quota_us", "/p", "50000", "-1"),
         ] {
-            let root = root(&[(file, free)]);
+            let root = test_tree(&[(file, free)]);
             let cgroup = Cgroup::find_below(root.path(), path, 0).unwrap();
             assert_eq!(cgroup.cpu(), None);
             cgroup.limit(Some(50_000), &Vec::new).unwrap();
@@ -198,9 +187,11 @@ mod tests {
 
     #[test]
     fn another_period_is_converted_and_a_pod_that_is_gone_has_no_limit() {
-        let root = root(&[("p/cpu.max", "10000 20000")]);
+        let root = test_tree(&[("p/cpu.max", "10000 20000")]);
         let cgroup = Cgroup::find_below(root.path(), "/p", 0).unwrap();
         assert_eq!(cgroup.cpu(), Some(50_000));
+        fs::write(root.path().join("p/cpu.max"), "10000 0").unwrap();
+        assert_eq!(cgroup.cpu(), Some(10_000), "no period is none of the kernel's");
         fs::remove_dir_all(root.path().join("p")).unwrap();
         assert_eq!(cgroup.cpu(), None);
         assert!(cgroup.limit(Some(1), &Vec::new).is_err());

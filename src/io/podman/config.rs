@@ -2,7 +2,11 @@
 
 use std::path::PathBuf;
 
-use crate::{agent::model::workload::Engine, io::pressure::Disks, wire::podman::pod::Limits};
+use crate::{
+    agent::model::workload::Engine,
+    io::{outputs::Outputs, pressure::Disks},
+    wire::podman::limits::Limits,
+};
 
 /// Which podman, and as whom.
 #[derive(Debug, Clone)]
@@ -21,4 +25,6 @@ pub struct PodmanConfig {
     pub disks: Disks,
     /// Where the files of `ConfigMap`s and `Secret`s are: of this podman alone, and in memory.
     pub volumes: PathBuf,
+    /// Takes what containers printed whose pod could not be started.
+    pub outputs: Outputs,
 }

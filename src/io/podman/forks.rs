@@ -33,9 +33,9 @@ const RETRY: Timespec = Timespec { tv_sec: 10, tv_nsec: 0 };
 
 /// The pods of one podman.
 #[derive(Clone)]
-pub(super) struct Forks(Arc<Shared>);
+pub(super) struct Forks(Arc<SharedForks>);
 
-struct Shared {
+struct SharedForks {
     engine: Engine,
     events: Sender<Event>,
     /// When the kernel has one to give: what is missed without is seen by the full look.
@@ -45,12 +45,12 @@ struct Shared {
 
 #[derive(Default)]
 struct Pods {
-    all: Vec<Pod>,
+    all: Vec<WatchedPod>,
     /// The kernel has no watch for some, as told.
     short: Option<Errno>,
 }
 
-struct Pod {
+struct WatchedPod {
     id: WorkloadId,
     /// Of its containers.
     groups: Vec<PathBuf>,
@@ -63,7 +63,7 @@ struct Pod {
     told: bool,
 }
 
-impl Pod {
+impl WatchedPod {
     /// Nothing when all its groups are gone.
     fn count(&self) -> Option<u64> {
         let counts = self.groups.iter().filter_map(|group| {
@@ -104,7 +104,7 @@ impl Pod {
 impl Forks {
     /// Starts the one thread that waits, for one engine.
     pub(super) fn start(engine: Engine, events: Sender<Event>) -> io::Result<Self> {
-        let shared = Shared { engine, events, inotify: OnceLock::new(), pods: Mutex::default() };
+        let shared = SharedForks { engine, events, inotify: OnceLock::new(), pods: Mutex::default() };
         let forks = Self(Arc::new(shared));
         let first = inotify::init(CreateFlags::CLOEXEC).map(|inotify| forks.0.inotify.set(inotify));
         let waiting = forks.clone();
@@ -125,7 +125,7 @@ impl Forks {
 
     /// Until the kernel has an instance to give, and then watches all pods; `false`: the agent ends.
     fn wait_for_inotify(&self, mut error: Errno) -> bool {
-        let Shared { engine, events, inotify, pods } = &*self.0;
+        let SharedForks { engine, events, inotify, pods } = &*self.0;
         let tell = |result| events.send(Event::Works(Part::Forks(*engine), result)).is_ok();
         loop {
             if !tell(Err(format!("no inotify instance: {error}"))) {
@@ -160,8 +160,14 @@ impl Forks {
             !is_it
         });
         if !groups.is_empty() {
-            let mut pod =
-                Pod { id: id.clone(), groups, watches: Vec::new(), short: None, refusals: 0, told: false };
+            let mut pod = WatchedPod {
+                id: id.clone(),
+                groups,
+                watches: Vec::new(),
+                short: None,
+                refusals: 0,
+                told: false,
+            };
             pod.watch(self.0.inotify.get());
             pods.all.push(pod);
             drop(pods);
@@ -171,10 +177,13 @@ impl Forks {
 
     /// Reads all counters. `full`: it is the full look, which comes once in a while.
     pub(super) fn look(&self, full: bool) {
-        let Shared { engine, events, inotify, pods } = &*self.0;
+        let SharedForks { engine, events, inotify, pods } = &*self.0;
         let inotify = inotify.get();
         let mut pods = lock(pods);
         pods.all.retain_mut(|pod| {
+            if pod.told && !full {
+                return true; // what another pod's refusals wake this for would hide that it is refused more
+            }
             let Some(refusals) = pod.count() else {
                 pod.unwatch(inotify);
                 return false;
@@ -264,6 +273,12 @@ mod tests {
         bed.forks.look(true);
         bed.refuse(10);
         bed.is_told();
+        bed.refuse(11);
+        bed.forks.look(false);
+        bed.forks.look(true);
+        bed.refuse(12);
+        bed.forks.look(true);
+        assert!(bed.events.is_empty(), "whatever else wakes it in between");
     }
 
     #[test]

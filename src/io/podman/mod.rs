@@ -2,42 +2,49 @@
 //!
 //! Each order has a short-lived thread of its own, so that no slow pull, start or stop holds up another order.
 //! What is asked of podman in which sequence is in `tasks`, pulls are in `images`, probes in `probes`, what pods use
-//! in `usage`, forks that are refused in `forks`, the files of `ConfigMap`s and `Secret`s in `volumes`, paths of the host in
-//! `paths`, requests in `api`.
+//! in `usage`, which orders run at once in `lanes`, forks that are refused in `forks`, the files of `ConfigMap`s and `Secret`s in `volumes`, paths of the host in
+//! `paths`, requests in `api`. `reading` is of the commands, which run in a process of their own.
 
 mod api;
 mod cgroup;
 mod config;
-mod deaths;
+mod event_stream;
 mod forks;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
 mod images;
+mod lanes;
 mod paths;
 mod probes;
-mod tar;
+mod reading;
+pub(crate) mod tar;
 mod tasks;
 mod usage;
 mod volumes;
 
 use std::{
-    collections::VecDeque,
     io,
-    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Mutex, MutexGuard},
 };
 
 use crossbeam_channel::Sender;
 
-pub use self::config::PodmanConfig;
-use self::tasks::{Done, Tasks};
+pub use self::{
+    config::PodmanConfig,
+    reading::Reading,
+    usage::{Usage, usage},
+};
+use self::{
+    lanes::Lanes,
+    tasks::{Done, Tasks},
+};
 use super::{lock, spawn_with_stack};
 use crate::agent::{
     Event,
     model::{
         order::{Failure, Order, Outcome, Task},
-        workload::Engine,
+        workload::{Engine, WorkloadId},
     },
 };
 
@@ -47,36 +54,22 @@ const STACK: usize = 256 * 1024;
 
 /// One podman.
 pub struct Podman {
-    shared: Arc<Shared>,
+    shared: Arc<SharedPodman>,
 }
 
-struct Shared {
+struct SharedPodman {
     engine: Engine,
     events: Sender<Event>,
     tasks: Tasks,
-    lanes: Mutex<[Lane; 5]>,
+    lanes: Mutex<Lanes>,
 }
 
-/// Orders of one kind: up to a number of them run at once, the others wait for their turn.
-struct Lane {
-    places: usize,
-    waiting: VecDeque<Order>,
-}
-
-impl Lane {
-    const fn new(places: usize) -> Self {
-        Self { places, waiting: VecDeque::new() }
-    }
-}
-
-const fn lane_of(task: &Task) -> usize {
+/// The pod that this starts, or of which it starts a container: that can be cut short.
+fn started_by(task: &Task) -> Option<&WorkloadId> {
     match task {
-        Task::List | Task::Look(_) | Task::Limit { .. } | Task::Usage(_) => 0,
-        Task::Cancel(_) => 0, // done at once
-        Task::Pull(_) | Task::Discard(_) => 1,
-        Task::Check(_) | Task::Start(..) | Task::Restart { .. } => 2,
-        Task::Remove { .. } | Task::End { .. } => 3,
-        Task::Probe { .. } => 4,
+        Task::Start(workload, _) => Some(&workload.id),
+        Task::Restart { id, .. } => Some(id),
+        _ => None,
     }
 }
 
@@ -85,10 +78,8 @@ impl Podman {
     pub fn start(config: PodmanConfig, events: Sender<Event>) -> io::Result<Self> {
         let engine = config.engine;
         let tasks = Tasks::start(config, events.clone())?;
-        // looks, pulls, starts, removals: these wait longest, and are the last that should have to queue; probes
-        let lanes = [Lane::new(32), Lane::new(8), Lane::new(32), Lane::new(256), Lane::new(8)];
-        let lanes = Mutex::new(lanes);
-        Ok(Self { shared: Arc::new(Shared { engine, events, tasks, lanes }) })
+        let lanes = Mutex::new(lanes::all());
+        Ok(Self { shared: Arc::new(SharedPodman { engine, events, tasks, lanes }) })
     }
 
     /// Takes the order, and never blocks. Its outcome comes as an [`Event::Done`]; or at once, from here, if it needs
@@ -96,16 +87,13 @@ impl Podman {
     #[must_use = "an outcome that comes from here comes from nowhere else"]
     pub fn submit(&self, order: Order) -> Option<Outcome> {
         let (engine, ticket) = (order.engine, order.ticket);
-        let start = match &order.task {
-            Task::Start(workload, _) => Some(workload.id.clone()),
-            Task::Cancel(_) => {
-                let result = self.shared.tasks.carry_out(&order.task).result;
-                return Some(Outcome { engine, ticket, result });
-            }
-            _ => None,
-        };
+        if let Task::Cancel(_) = &order.task {
+            let result = self.shared.tasks.carry_out(&order.task).result;
+            return Some(Outcome { engine, ticket, result });
+        }
+        let start = started_by(&order.task).cloned();
         start.iter().for_each(|id| self.shared.tasks.expect(id));
-        let lane = lane_of(&order.task);
+        let lane = lanes::of(&order.task);
         {
             let mut lanes = self.shared.lanes();
             if lanes[lane].places == 0 {
@@ -123,8 +111,8 @@ impl Podman {
     }
 }
 
-impl Shared {
-    fn lanes(&self) -> MutexGuard<'_, [Lane; 5]> {
+impl SharedPodman {
+    fn lanes(&self) -> MutexGuard<'_, Lanes> {
         lock(&self.lanes)
     }
 
@@ -144,12 +132,8 @@ impl Shared {
     }
 
     fn carry_out(&self, order: &Order) {
-        let done = catch_unwind(AssertUnwindSafe(|| self.tasks.carry_out(&order.task)));
-        let Done { result, running } =
-            done.unwrap_or_else(|_| Done::from(Err(Failure::Engine("a thread for podman panicked".into()))));
-        if let Task::Start(workload, _) = &order.task {
-            self.tasks.over(&workload.id);
-        }
+        let Done { result, running } = self.tasks.carry_out(&order.task);
+        started_by(&order.task).into_iter().for_each(|id| self.tasks.over(id));
         let outcome = Outcome { engine: self.engine, ticket: order.ticket, result };
         // held until the outcome is told, so that no exit overtakes it
         let pod = running.as_ref().map(|(pod, _)| pod.clone());

@@ -1,13 +1,16 @@
 //! Asks containers whether they are well: by a command in the container, a request, or a connection.
 
 use std::{
-    io,
+    fs,
+    io::{self, Read, Write},
     net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs},
     sync::{Arc, Mutex},
     time::Duration,
 };
 
-use rustix::process::{Pid, Signal, getpgid, kill_process, kill_process_group};
+use rustix::process::{
+    Pid, PidfdFlags, Signal, getpgid, kill_process, kill_process_group, pidfd_open, pidfd_send_signal,
+};
 use serde_json::{Value, json};
 use ureq::{
     Agent,
@@ -18,18 +21,21 @@ use super::api::{Error, PodmanClient};
 use crate::{
     agent::model::{
         order::{Fact, Failure},
-        probe::{Check, Host, Probe},
+        probe::{Check, Probe, ProbeHost},
         workload::WorkloadId,
     },
     io::{
         exits::{parent, proc_file_mentions},
-        http, lock,
-        unix::Hangup,
+        http, lock, since_boot,
+        unix::{self, Hangup},
     },
-    wire::podman::{
-        answers::InspectedPod,
-        hooks::Hook,
-        session::{self, Exec, last_line},
+    wire::{
+        grpc,
+        podman::{
+            answers::InspectedPod,
+            hooks::Hook,
+            session::{self, Exec, last_printed_line},
+        },
     },
 };
 
@@ -76,8 +82,9 @@ impl Prober {
         healthcheck
     }
 
-    pub(super) fn ask(&self, id: &WorkloadId, container: &str, probe: &Probe) -> Result<Fact, Failure> {
-        let complaint = self.complaint(&self.client, id, container, &probe.check, probe.timeout)?;
+    pub(super) fn probe(&self, id: &WorkloadId, container: &str, probe: &Probe) -> Result<Fact, Failure> {
+        let complaint =
+            self.complaint((&self.client, &self.http), id, container, &probe.check, probe.timeout)?;
         Ok(Fact::Probed { healthy: complaint.is_none(), output: complaint.unwrap_or_default() })
     }
 
@@ -92,7 +99,9 @@ impl Prober {
     ) -> Result<Option<String>, Error> {
         match hook {
             Hook::Ask(check) => {
-                self.complaint(&self.client.until(hangup.clone()), id, container, check, limit)
+                let clients =
+                    (&self.client.until(hangup.clone()), &unix::network_agent_until(hangup.clone()));
+                self.complaint(clients, id, container, check, limit)
             }
             Hook::Sleep(time) => {
                 let waited = hangup.wait((*time).min(limit));
@@ -104,7 +113,7 @@ impl Prober {
     /// What is wrong, if anything is.
     fn complaint(
         &self,
-        client: &PodmanClient,
+        (client, http): (&PodmanClient, &Agent),
         id: &WorkloadId,
         container: &str,
         check: &Check,
@@ -114,11 +123,19 @@ impl Prober {
             Check::Exec(command) => exec(client, &format!("{id}-{container}"), command, timeout)?,
             Check::Http { host, port, path, headers } => {
                 let host = self.host(id, host)?;
-                self.get(&format!("http://{host}:{port}{path}"), headers, timeout)
+                get(http, &format!("http://{host}:{port}{path}"), headers, timeout)
             }
             Check::Tcp { host, port } => {
                 let host = self.host(id, host)?;
                 connect(&host, *port, timeout).err().map(|error| error.to_string())
+            }
+            Check::Grpc { host, port, service } => {
+                let host = self.host(id, host)?;
+                match ask_grpc_health(&host, *port, service, timeout) {
+                    Ok(said) => said.err(),
+                    Err(error) if is_late(&error) => Some(too_late(timeout)),
+                    Err(error) => Some(error.to_string()),
+                }
             }
         };
         if complaint.is_some() {
@@ -128,25 +145,11 @@ impl Prober {
         Ok(complaint)
     }
 
-    /// What is wrong, if anything is.
-    fn get(&self, url: &str, headers: &[(String, String)], timeout: Duration) -> Option<String> {
-        let mut request = self.http.get(url);
-        for (name, value) in headers {
-            request = request.header(name, value);
-        }
-        match request.config().timeout_global(Some(timeout)).build().call() {
-            Ok(response) if matches!(response.status().as_u16(), 200..=399) => None,
-            Ok(response) => Some(format!("status {}", response.status().as_u16())),
-            Err(ureq::Error::Timeout(_)) => Some(format!("no answer within {} s", timeout.as_secs())),
-            Err(error) => Some(error.to_string()),
-        }
-    }
-
     /// As it stands in a URL.
-    fn host(&self, id: &WorkloadId, host: &Host) -> Result<String, Failure> {
+    fn host(&self, id: &WorkloadId, host: &ProbeHost) -> Result<String, Failure> {
         let address = match host {
-            Host::Named(name) => return Ok(name.clone()),
-            Host::Pod => self.address(id)?,
+            ProbeHost::Named(name) => return Ok(name.clone()),
+            ProbeHost::Pod => self.address(id)?,
         };
         Ok(match address {
             IpAddr::V4(address) => address.to_string(),
@@ -164,6 +167,20 @@ impl Prober {
             .ok_or_else(|| Failure::Workload(format!("pod '{id}' has no address")))?;
         lock(&self.addresses).push((id.clone(), address));
         Ok(address)
+    }
+}
+
+/// What is wrong, if anything is.
+fn get(http: &Agent, url: &str, headers: &[(String, String)], timeout: Duration) -> Option<String> {
+    let mut request = http.get(url);
+    for (name, value) in headers {
+        request = request.header(name, value);
+    }
+    match request.config().timeout_global(Some(timeout)).build().call() {
+        Ok(response) if matches!(response.status().as_u16(), 200..=399) => None,
+        Ok(response) => Some(format!("status {}", response.status().as_u16())),
+        Err(ureq::Error::Timeout(_)) => Some(too_late(timeout)),
+        Err(error) => Some(error.to_string()),
     }
 }
 
@@ -186,7 +203,7 @@ fn exec(
             Ok(Some(format!("its command took longer than {} s", timeout.as_secs())))
         }
         Exec::Ended(0) => Ok(None),
-        Exec::Ended(code) => Ok(Some(match last_line(&printed) {
+        Exec::Ended(code) => Ok(Some(match last_printed_line(&printed) {
             line if line.is_empty() => format!("exit code {code}"),
             line => format!("exit code {code}: {line}"),
         })),
@@ -194,16 +211,73 @@ fn exec(
     }
 }
 
-fn connect(host: &str, port: u16, timeout: Duration) -> io::Result<()> {
+/// Ends the monitors that podman leaves for minutes after commands in these containers: their removal would wait for
+/// them, for seconds. The containers have ended, and what ran in them.
+pub(super) fn end_monitors(containers: &[String]) {
+    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+    for pid in processes.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok()) {
+        let mentions = |text: &str| proc_file_mentions(pid, "cmdline", text);
+        let is_one =
+            || mentions("--exec-process-spec") && containers.iter().any(|container| mentions(container));
+        // opened before it is looked at for the last time: from then on it is this very process
+        if is_one()
+            && let Some(pid) = Pid::from_raw(pid)
+            && let Ok(process) = pidfd_open(pid, PidfdFlags::empty())
+            && is_one()
+        {
+            let _ = pidfd_send_signal(&process, Signal::KILL); // or it has ended
+        }
+    }
+}
+
+fn connect(host: &str, port: u16, timeout: Duration) -> io::Result<TcpStream> {
     let addresses: Vec<SocketAddr> = (host.trim_matches(['[', ']']), port).to_socket_addrs()?.collect();
     let mut result = Err(io::ErrorKind::NotFound.into());
     for address in addresses.into_iter().take(2) {
-        result = TcpStream::connect_timeout(&address, timeout).map(drop);
+        result = TcpStream::connect_timeout(&address, timeout);
         if result.is_ok() {
             break;
         }
     }
     result
+}
+
+/// What a gRPC server says: how it is.
+fn ask_grpc_health(
+    host: &str,
+    port: u16,
+    service: &str,
+    timeout: Duration,
+) -> io::Result<Result<(), String>> {
+    let end = since_boot() + timeout;
+    let mut server = connect(host, port, timeout)?;
+    let (mut answer, mut chunk) = (grpc::GrpcAnswer::default(), [0; 4096]);
+    let mut say = grpc::request(service, &format!("{host}:{port}"));
+    loop {
+        let left = end.saturating_sub(since_boot());
+        if left.is_zero() {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        server.set_write_timeout(Some(left))?;
+        server.write_all(&say)?;
+        say.clear();
+        server.set_read_timeout(Some(left))?;
+        let came = match server.read(&mut chunk)? {
+            0 => return Ok(Err("it ended the connection".into())),
+            came => &chunk[..came],
+        };
+        if let Some(said) = answer.take(came, &mut say) {
+            return Ok(said);
+        }
+    }
+}
+
+fn is_late(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock)
+}
+
+fn too_late(timeout: Duration) -> String {
+    format!("no answer within {} s", timeout.as_secs())
 }
 
 /// Kills the process of an exec session, and what it started; none that only has the same number: in another
@@ -221,5 +295,32 @@ fn kill(session: &str, pid: i32) {
     };
     if let Err(error) = killed {
         log::debug!("failed to kill process {pid}, which a probe left behind: {error}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{os::unix::process::ExitStatusExt, process::Command};
+
+    use super::*;
+
+    #[test]
+    fn monitors_of_a_containers_commands_are_ended_and_no_other_process() {
+        let id = format!("monitored-by-test-{}", std::process::id());
+        let start = |more: &[&str]| {
+            let sleep = ["-c", "sleep 60; :", "monitor"];
+            Command::new("sh").args(sleep).args(more).spawn().unwrap()
+        };
+        let mut monitor = start(&["-c", &id, "--exec-process-spec", "/x"]);
+        let mut others = [start(&["-c", &id]), start(&["--exec-process-spec", "/x"])];
+        // (before it is another program, it has the name of this one)
+        while !proc_file_mentions(monitor.id() as i32, "cmdline", &id) {}
+        end_monitors(&[id]);
+        assert_eq!(monitor.wait().unwrap().signal(), Some(9));
+        for other in &mut others {
+            assert_eq!(other.try_wait().unwrap(), None);
+            other.kill().unwrap();
+            other.wait().unwrap();
+        }
     }
 }

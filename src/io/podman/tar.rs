@@ -13,7 +13,7 @@ pub(super) fn archive(tree: &Tree) -> Result<Vec<u8>, String> {
     for file in &tree.files {
         add(&mut all, &file.path, file.mode, Some(&file.content))?;
     }
-    Ok(ended(all))
+    Ok(with_end(all))
 }
 
 /// One directory, or one empty file.
@@ -23,11 +23,14 @@ pub(super) fn archive(tree: &Tree) -> Result<Vec<u8>, String> {
 pub(super) fn single(path: &str, is_directory: bool) -> Result<Vec<u8>, String> {
     let mut all = Vec::new();
     if is_directory { add(&mut all, path, 0o755, None) } else { add(&mut all, path, 0o644, Some(&[])) }?;
-    Ok(ended(all))
+    Ok(with_end(all))
 }
 
 /// A file with its content, or a directory. They are root's.
-fn add(all: &mut Vec<u8>, path: &str, mode: u32, content: Option<&[u8]>) -> Result<(), String> {
+///
+/// # Errors
+/// The path is too long for an archive.
+pub(crate) fn add(all: &mut Vec<u8>, path: &str, mode: u32, content: Option<&[u8]>) -> Result<(), String> {
     let mut header = [0; BLOCK];
     let (prefix, name) = parted(path).ok_or_else(|| format!("`{path}` is too long"))?;
     let bytes = content.unwrap_or_default();
@@ -49,7 +52,8 @@ fn add(all: &mut Vec<u8>, path: &str, mode: u32, content: Option<&[u8]>) -> Resu
     Ok(())
 }
 
-fn ended(mut all: Vec<u8>) -> Vec<u8> {
+/// An archive that has all.
+pub(crate) fn with_end(mut all: Vec<u8>) -> Vec<u8> {
     all.resize(all.len() + 2 * BLOCK, 0);
     all
 }

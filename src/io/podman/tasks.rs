@@ -1,11 +1,11 @@
 //! What each order asks of podman, in which sequence, and what its answers mean.
 
-mod check;
 mod hooks;
 mod limits;
 mod look;
 mod making;
 mod mending;
+mod rehearsal;
 mod seen;
 mod start;
 
@@ -24,13 +24,13 @@ use crossbeam_channel::Sender;
 use serde_json::json;
 
 use super::{
-    api::{Answer, Error, PodmanClient, Query},
+    api::{Error, PodmanAnswer, PodmanClient, Query},
     cgroup::Cgroup,
     config::PodmanConfig,
-    deaths::{Deaths, Listener},
+    event_stream::{EventStream, Listener},
     forks::Forks,
     images,
-    probes::Prober,
+    probes::{Prober, end_monitors},
     usage,
     volumes::Volumes,
 };
@@ -46,6 +46,7 @@ use crate::{
     },
     io::{
         exits::{Exits, Process},
+        outputs::Outputs,
         pressure::Disks,
         unix::Hangup,
     },
@@ -53,17 +54,19 @@ use crate::{
         ownership::{OWNER_LABEL, WORKLOAD_LABEL},
         podman::{
             answers::{InspectedPod, ListedPod, Volume, storage},
-            pod::{self, HOOKS_LABEL, Limits},
+            hooks::HOOKS_LABEL,
+            limits::Limits,
+            names::own_prefix,
         },
     },
 };
-use seen::{Found, Known};
+use seen::{Found, KnownPod};
 
 /// For what podman does at once.
 const LIMIT: Duration = Duration::from_secs(30);
 /// For the start of one container.
 const START_LIMIT: Duration = Duration::from_secs(120);
-/// For the containers of a pod that could not be made.
+/// For the containers of a pod that could not be made, or has to go because the device is short of something.
 const SHORT_GRACE: Duration = Duration::from_secs(1);
 
 /// Knows how to carry out orders, and who we are.
@@ -79,7 +82,7 @@ pub(super) struct Tasks {
     /// The pods that were seen to be ours, as they were looked at last: these can be stopped without another look.
     ours: Mutex<BTreeMap<WorkloadId, Own>>,
     /// What those consist of that were looked at: as long as all of it is there, it is the same pod.
-    looked: Mutex<BTreeMap<WorkloadId, Known>>,
+    looked: Mutex<BTreeMap<WorkloadId, KnownPod>>,
     /// The control groups of the pods that were looked at, and the CPU limit that each is to have.
     cgroups: Mutex<BTreeMap<WorkloadId, (Cgroup, CpuLimit)>>,
     /// The graces of the stops under way: podman's list of pods, and a look at one of these, waits for them.
@@ -87,12 +90,13 @@ pub(super) struct Tasks {
     /// The starts that were ordered and are not over, and how to cut each short.
     starts: Mutex<BTreeMap<WorkloadId, Hangup>>,
     /// The pods that are made to see whether they can be.
-    checks: Mutex<BTreeSet<WorkloadId>>,
+    rehearsals: Mutex<BTreeSet<WorkloadId>>,
     exits: Exits,
     forks: Forks,
-    deaths: Deaths,
+    event_stream: EventStream,
     prober: Prober,
     volumes: Volumes,
+    outputs: Outputs,
     events: Sender<Event>,
 }
 
@@ -119,7 +123,7 @@ impl From<Result<Fact, Failure>> for Done {
 
 impl Tasks {
     pub(super) fn start(config: PodmanConfig, events: Sender<Event>) -> io::Result<Self> {
-        let PodmanConfig { engine, socket, owner, device_id, limits, disks, volumes } = config;
+        let PodmanConfig { engine, socket, owner, device_id, limits, disks, volumes, outputs } = config;
         let client = Arc::new(PodmanClient::new(&socket));
         let exits = Exits::start(engine, events.clone())?;
         let forks = Forks::start(engine, events.clone())?;
@@ -145,12 +149,13 @@ impl Tasks {
             cgroups: Mutex::default(),
             graces: Mutex::default(),
             starts: Mutex::default(),
-            checks: Mutex::default(),
+            rehearsals: Mutex::default(),
             exits,
             forks,
-            deaths: Deaths::new(listener),
+            event_stream: EventStream::new(listener),
             prober,
             volumes,
+            outputs,
             events,
         })
     }
@@ -171,13 +176,13 @@ impl Tasks {
             Task::Pull(workload) => {
                 return images::pull(&self.client, workload).into();
             }
-            Task::Check(workload) => return self.check(workload).into(),
+            Task::Rehearse(workload) => return self.rehearse(workload).into(),
             Task::Discard(image) => return images::discard(&self.client, image).into(),
             Task::Limit { id, cpu } => return self.limit(id, *cpu).into(),
             Task::Remove { id, grace } => {
-                return self.dismiss(id, *grace).map(|()| Fact::Gone).into();
+                return self.stop_and_remove(id, *grace).map(|()| Fact::Gone).into();
             }
-            Task::Probe { id, container, probe } => return self.prober.ask(id, container, probe).into(),
+            Task::Probe { id, container, probe } => return self.prober.probe(id, container, probe).into(),
             Task::End { id, container, grace } => return self.end(id, container, *grace).into(),
             Task::Look(id) => self.look(id).map(|seen| (id, seen)),
             Task::Restart { id, container, ended } => {
@@ -211,7 +216,7 @@ impl Tasks {
         let filters = json!({ "label": [format!("{OWNER_LABEL}={}", self.owner)] }).to_string();
         let pods: Vec<ListedPod> = self.wait_for("pods/json", &[("filters", &filters)])?.json()?;
         // (the filter is podman's word alone, and what isn't ours is never touched)
-        let pods = pods.into_iter().filter(|pod| pod.labels.get(OWNER_LABEL) == Some(&self.owner));
+        let pods = pods.into_iter().filter(|pod| self.is_ours(&pod.labels));
         self.keep_limits();
         self.forks.look(true);
         let mut ours = lock(&self.ours);
@@ -226,10 +231,10 @@ impl Tasks {
             ours.insert(id.clone(), known);
             PodSummary { id, running, workload: pod.labels.remove(WORKLOAD_LABEL).unwrap_or_default() }
         };
-        let checks = lock(&self.checks);
-        let is_kept = |pod: &ListedPod| !checks.contains(&WorkloadId::from_pod_name(&pod.name));
+        let rehearsals = lock(&self.rehearsals);
+        let is_kept = |pod: &ListedPod| !rehearsals.contains(&WorkloadId::from_pod_name(&pod.name));
         let pods = pods.filter(is_kept).map(summary).collect();
-        drop(checks);
+        drop(rehearsals);
         drop(ours);
         self.volumes.tidy(&|id| self.has_pod(id));
         Ok(Fact::Pods(pods))
@@ -273,41 +278,54 @@ impl Tasks {
             return Ok(None);
         }
         let pod: InspectedPod = answer.json()?;
-        match pod.labels.get(OWNER_LABEL) {
-            Some(owner) if *owner == self.owner => {
-                let hooks = pod.labels.get(HOOKS_LABEL).map(|it| (**it).into());
-                lock(&self.ours).insert(id.clone(), Own { id: pod.id.clone(), hooks });
-                if let Some(cgroup) = Cgroup::find(&pod.cgroup_path, &self.socket) {
-                    let mut cgroups = lock(&self.cgroups);
-                    if cgroups.get(id).is_none_or(|(known, _)| *known != cgroup) {
-                        let cpu = cgroup.cpu();
-                        cgroups.insert(id.clone(), (cgroup, cpu));
-                    }
-                }
-                Ok(Some(pod))
-            }
-            _ => Err(Failure::Workload(format!("a pod named '{id}' is here that isn't this agent's"))),
+        if !self.is_ours(&pod.labels) {
+            return Err(Failure::Workload(format!("a pod named '{id}' is here that isn't this agent's")));
         }
+        let hooks = pod.labels.get(HOOKS_LABEL).map(|it| (**it).into());
+        lock(&self.ours).insert(id.clone(), Own { id: pod.id.clone(), hooks });
+        self.found_group(id, &pod.cgroup_path);
+        Ok(Some(pod))
     }
 
-    /// Removes a pod once it has done what it asks for before its end. Where the device is short of memory, at once.
-    fn dismiss(&self, id: &WorkloadId, grace: Duration) -> Result<(), Failure> {
-        let left = if grace.is_zero() { grace } else { self.take_leave(id, grace)? };
+    /// Whether a pod with these labels is this agent's. Others are never touched.
+    fn is_ours(&self, labels: &BTreeMap<String, String>) -> bool {
+        labels.get(OWNER_LABEL) == Some(&self.owner)
+    }
+
+    /// The control group of a pod, by podman's word; whether it is seen from here.
+    fn found_group(&self, id: &WorkloadId, path: &str) -> bool {
+        let Some(cgroup) = Cgroup::find(path, &self.socket) else { return false };
+        let mut cgroups = lock(&self.cgroups);
+        if cgroups.get(id).is_none_or(|(known, _)| *known != cgroup) {
+            let cpu = cgroup.cpu();
+            cgroups.insert(id.clone(), (cgroup, cpu));
+        }
+        true
+    }
+
+    /// Removes a pod once it has done what it asks for before its end. Without a grace it has to go at once, as the
+    /// device is short of memory.
+    fn stop_and_remove(&self, id: &WorkloadId, grace: Option<Duration>) -> Result<(), Failure> {
+        self.cancel(id); // a container that is started meanwhile, too
+        let left = match grace {
+            Some(grace) => self.stop_with_hooks(id, grace)?,
+            None => {
+                self.exits.end(id, SHORT_GRACE);
+                SHORT_GRACE
+            }
+        };
         self.remove(id, left)
     }
 
     fn remove(&self, id: &WorkloadId, grace: Duration) -> Result<(), Failure> {
-        if grace.is_zero() {
-            self.exits.end(id, SHORT_GRACE);
-        }
         self.exits.forget(id);
         self.prober.forget(id);
         let known = lock(&self.ours).remove(id);
         // A known id may be out of date: then the name tells.
-        if !known.is_some_and(|pod| self.remove_pod(&pod.id, grace).is_ok_and(|found| found))
+        if !known.is_some_and(|pod| self.remove_pod(id, &pod.id, grace).is_ok_and(|found| found))
             && let Some(pod) = self.inspect(id)?
         {
-            self.remove_pod(&pod.id, grace)?;
+            self.remove_pod(id, &pod.id, grace)?;
         }
         self.exits.forget(id);
         lock(&self.ours).remove(id);
@@ -320,8 +338,11 @@ impl Tasks {
     }
 
     /// Whether there was such a pod.
-    fn remove_pod(&self, pod: &str, grace: Duration) -> Result<bool, Failure> {
+    fn remove_pod(&self, id: &WorkloadId, pod: &str, grace: Duration) -> Result<bool, Failure> {
         self.stop(pod, grace)?;
+        let ids = |known: &KnownPod| known.containers.iter().map(|it| it.listed.id.clone()).collect();
+        let containers: Vec<String> = lock(&self.looked).get(id).map(ids).unwrap_or_default();
+        end_monitors(&containers);
         let answer =
             self.client.delete(&format!("pods/{pod}"), &[("force", "true"), ("timeout", "0")], LIMIT)?;
         if answer.is_missing() {
@@ -354,7 +375,7 @@ impl Tasks {
     }
 
     /// Asks what podman may answer only after a stop that is under way, or begins meanwhile.
-    fn wait_for(&self, path: &str, query: Query) -> Result<Answer, Error> {
+    fn wait_for(&self, path: &str, query: Query) -> Result<PodmanAnswer, Error> {
         let limit = self.patience();
         match self.client.get(path, query, limit) {
             Err(Error::Late(_)) if self.patience() > limit => self.client.get(path, query, self.patience()),
@@ -369,7 +390,7 @@ impl Tasks {
 
     /// They stay behind when it goes.
     fn remove_volumes(&self, id: &WorkloadId) -> Result<(), Failure> {
-        let own = pod::own_prefix(id);
+        let own = own_prefix(id);
         let filters = json!({ "name": [format!("^{own}")] }).to_string();
         let volumes: Option<Vec<Volume>> =
             self.client.get("volumes/json", &[("filters", &filters)], LIMIT)?.json()?;

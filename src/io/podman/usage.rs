@@ -11,7 +11,11 @@ use std::{
 use serde_json::Value;
 
 use super::api::{Error, PodmanClient};
-use crate::{agent::model::workload::WorkloadId, io::exits::Exits, wire::podman::answers};
+use crate::{
+    agent::model::{order::per_cpu_period, workload::WorkloadId},
+    io::exits::Exits,
+    wire::podman::answers,
+};
 
 /// It counts files.
 const MEASURE_LIMIT: Duration = Duration::from_secs(120);
@@ -43,6 +47,51 @@ pub(super) fn memory(client: &PodmanClient, exits: &Exits) -> Result<Uses, Error
 fn of_container(root: &Path, pid: i32, container: &str) -> u64 {
     let cgroup = fs::read_to_string(root.join(format!("proc/{pid}/cgroup"))).unwrap_or_default();
     of_cgroup(root, &cgroup, container).unwrap_or_else(|| of_processes(root, pid))
+}
+
+/// What a container uses and may use. What isn't known, or not limited, is none.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Bytes.
+    pub memory: Option<u64>,
+    /// Bytes.
+    pub memory_limit: Option<u64>,
+    /// µs of all cores together, since it began.
+    pub cpu: Option<u64>,
+    /// µs per 100,000 µs.
+    pub cpu_limit: Option<u64>,
+    /// How many.
+    pub processes: Option<u64>,
+    /// How many.
+    pub processes_limit: Option<u64>,
+}
+
+/// Of the container with this id, and this first process: of the kernel alone.
+pub fn usage(pid: i32, container: &str) -> Usage {
+    usage_below(Path::new("/"), pid, container)
+}
+
+fn usage_below(root: &Path, pid: i32, container: &str) -> Usage {
+    let cgroup = fs::read_to_string(root.join(format!("proc/{pid}/cgroup"))).unwrap_or_default();
+    let number = |controller: &str, files: [&str; 2]| {
+        let groups = Groups::of(root, &cgroup, controller, container)?;
+        let text = fs::read_to_string(groups.own.join(files[usize::from(!groups.is_unified)])).ok()?;
+        let mut words = text.split_ascii_whitespace();
+        let first = words.next()?.parse::<u64>().ok(); // `max` and -1 are no limits
+        first.map(|first| (first, words.next().and_then(|second| second.parse::<u64>().ok())))
+    };
+    let first = |controller, files| number(controller, files).map(|(first, _)| first);
+    let quota = number("cpu", ["cpu.max", "cpu.cfs_quota_us"]);
+    Usage {
+        memory: (!cgroup.is_empty()).then(|| of_container(root, pid, container)),
+        // what version 1 says where there is none
+        memory_limit: first("memory", ["memory.max", "memory.limit_in_bytes"])
+            .filter(|limit| *limit < 1 << 60),
+        cpu: time(root, pid, container),
+        cpu_limit: quota.map(|(quota, period)| per_cpu_period(quota, period)),
+        processes: first("pids", ["pids.current"; 2]),
+        processes_limit: first("pids", ["pids.max"; 2]),
+    }
 }
 
 /// A process's control group in the hierarchy of this controller, and the container's own, which may be above it.
@@ -198,27 +247,21 @@ fn add(uses: &mut Uses, pod: WorkloadId, used: u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::io::test_tree::test_tree;
 
-    fn root(files: &[(&str, &str)]) -> tempfile::TempDir {
-        let root = tempfile::tempdir().unwrap();
-        for (path, text) in files {
-            let path = root.path().join(path);
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(path, text).unwrap();
-        }
+    /// Process 7 of container `c1` in a cgroup of version 2 with these files.
+    fn second_version(files: &[(&str, &str)]) -> tempfile::TempDir {
+        let root = test_tree(&[("proc/7/cgroup", "0::/machine.slice/pod.slice/libpod-c1.scope/container\n")]);
+        let scope = root.path().join("sys/fs/cgroup/machine.slice/pod.slice/libpod-c1.scope");
+        fs::create_dir_all(&scope).unwrap();
+        files.iter().for_each(|(name, text)| fs::write(scope.join(name), text).unwrap());
         root
     }
 
     #[test]
     fn a_cgroup_of_either_version_tells_without_its_file_cache() {
-        let two = root(&[
-            ("proc/7/cgroup", "0::/machine.slice/pod.slice/libpod-c1.scope/container\n"),
-            ("sys/fs/cgroup/machine.slice/pod.slice/libpod-c1.scope/memory.current", "5000\n"),
-            (
-                "sys/fs/cgroup/machine.slice/pod.slice/libpod-c1.scope/memory.stat",
-                "anon 3\ninactive_file 1000\n",
-            ),
-        ]);
+        let two =
+            second_version(&[("memory.current", "5000\n"), ("memory.stat", "anon 3\ninactive_file 1000\n")]);
         assert_eq!(of_container(two.path(), 7, "c1"), 4000);
         let written = || written(two.path(), 7, "c1");
         assert_eq!(written(), None);
@@ -226,7 +269,7 @@ mod tests {
         fs::write(two.path().join("sys/fs/cgroup/machine.slice/pod.slice/libpod-c1.scope/io.stat"), stat)
             .unwrap();
         assert_eq!(written(), Some(35));
-        let one = root(&[
+        let one = test_tree(&[
             ("proc/7/cgroup", "8:pids:/a\n4:memory:/libpod_parent/libpod-c1\n0::/\n"),
             ("sys/fs/cgroup/memory/libpod_parent/libpod-c1/memory.usage_in_bytes", "5000\n"),
             (
@@ -239,15 +282,9 @@ mod tests {
 
     #[test]
     fn processor_time_is_told_by_a_cgroup_of_either_version_and_by_no_other() {
-        let two = root(&[
-            ("proc/7/cgroup", "0::/machine.slice/pod.slice/libpod-c1.scope/container\n"),
-            (
-                "sys/fs/cgroup/machine.slice/pod.slice/libpod-c1.scope/cpu.stat",
-                "usage_usec 5000\nuser_usec 4000\n",
-            ),
-        ]);
+        let two = second_version(&[("cpu.stat", "usage_usec 5000\nuser_usec 4000\n")]);
         assert_eq!(time(two.path(), 7, "c1"), Some(5000));
-        let one = root(&[
+        let one = test_tree(&[
             ("proc/7/cgroup", "8:cpu,cpuacct:/libpod_parent/libpod-c1\n0::/\n"),
             ("sys/fs/cgroup/cpuacct/libpod_parent/libpod-c1/cpuacct.usage", "5000999\n"),
         ]);
@@ -256,8 +293,43 @@ mod tests {
     }
 
     #[test]
+    fn what_is_used_and_may_be_is_read_of_either_version_and_no_limit_is_none() {
+        const TWO: &str = "sys/fs/cgroup/pod.slice/libpod-c1.scope";
+        let two = test_tree(&[
+            ("proc/7/cgroup", "0::/pod.slice/libpod-c1.scope\n"),
+            (&format!("{TWO}/memory.current"), "5000\n"),
+            (&format!("{TWO}/memory.max"), "max\n"),
+            (&format!("{TWO}/cpu.max"), "25000 50000\n"),
+            (&format!("{TWO}/cpu.stat"), "usage_usec 70\n"),
+            (&format!("{TWO}/pids.current"), "3\n"),
+            (&format!("{TWO}/pids.max"), "512\n"),
+        ]);
+        let expected = Usage {
+            memory: Some(5000),
+            memory_limit: None,
+            cpu: Some(70),
+            cpu_limit: Some(50_000),
+            processes: Some(3),
+            processes_limit: Some(512),
+        };
+        assert_eq!(usage_below(two.path(), 7, "c1"), expected);
+        let one = test_tree(&[
+            ("proc/7/cgroup", "8:cpu,cpuacct:/c1\n5:pids:/c1\n4:memory:/c1\n0::/\n"),
+            ("sys/fs/cgroup/memory/c1/memory.usage_in_bytes", "5000\n"),
+            ("sys/fs/cgroup/memory/c1/memory.limit_in_bytes", "9223372036854771712\n"),
+            ("sys/fs/cgroup/cpuacct/c1/cpuacct.usage", "70000\n"),
+            ("sys/fs/cgroup/cpu/c1/cpu.cfs_quota_us", "-1\n"),
+            ("sys/fs/cgroup/pids/c1/pids.current", "3\n"),
+            ("sys/fs/cgroup/pids/c1/pids.max", "max\n"),
+        ]);
+        let expected = Usage { cpu_limit: None, processes_limit: None, ..expected };
+        assert_eq!(usage_below(one.path(), 7, "c1"), expected);
+        assert_eq!(usage_below(one.path(), 8, "c1"), Usage::default());
+    }
+
+    #[test]
     fn a_container_without_a_cgroup_of_its_own_is_its_processes() {
-        let root = root(&[
+        let root = test_tree(&[
             ("proc/7/cgroup", "4:memory:/user.slice\n0::/user.slice\n"),
             ("sys/fs/cgroup/memory/user.slice/memory.usage_in_bytes", "99999999\n"),
             ("proc/7/status", "Name:\tsh\nVmRSS:\t      10 kB\n"),

@@ -86,6 +86,28 @@ impl Volumes {
         Ok(())
     }
 
+    /// A container's hook begins: if the agent dies before it is over, the next one sees that here.
+    pub(super) fn mark(&self, id: &WorkloadId, container: &str) -> io::Result<()> {
+        DirBuilder::new().recursive(true).mode(0o700).create(&self.directory)?;
+        ConfinedDir::open(&self.directory)?.directory(id.as_str(), 0o700)?;
+        fs::write(self.mark_of(id, container), "")
+    }
+
+    /// The hook is over.
+    pub(super) fn unmark(&self, id: &WorkloadId, container: &str) {
+        let _ = fs::remove_file(self.mark_of(id, container)); // or there was none
+    }
+
+    /// Whether the container's hook began, and is not over.
+    pub(super) fn is_marked(&self, id: &WorkloadId, container: &str) -> bool {
+        self.mark_of(id, container).exists()
+    }
+
+    /// No volume's name begins like this.
+    fn mark_of(&self, id: &WorkloadId, container: &str) -> PathBuf {
+        self.of(id).join(format!("_{container}"))
+    }
+
     /// They are gone when this succeeds.
     pub(super) fn remove(&self, id: &WorkloadId) -> io::Result<()> {
         match fs::remove_dir_all(self.of(id)) {
@@ -133,6 +155,20 @@ mod tests {
             std::os::unix::fs::chown(&socket, Some(1234), None).unwrap();
             assert!(!volumes.are_seen());
         }
+    }
+
+    #[test]
+    fn a_mark_stays_until_its_hook_is_over_or_its_pod_is_gone() {
+        let dir = tempfile::tempdir().unwrap();
+        let volumes = Volumes::new(dir.path().join("volumes"), dir.path().into());
+        let id = WorkloadId::from_pod_name("w-0");
+        let marked = || ["a", "b"].map(|container| volumes.is_marked(&id, container));
+        ["a", "b", "b"].into_iter().for_each(|container| volumes.mark(&id, container).unwrap());
+        assert_eq!(marked(), [true, true]);
+        ["a", "a"].into_iter().for_each(|container| volumes.unmark(&id, container));
+        assert_eq!(marked(), [false, true]);
+        volumes.remove(&id).unwrap();
+        assert_eq!(marked(), [false, false]);
     }
 
     #[test]

@@ -9,14 +9,14 @@ use crate::agent::model::time::stamp;
 
 /// From a certificate's signed part.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Facts {
+pub(crate) struct ParsedCertificate {
     pub(crate) not_before: SystemTime,
     pub(crate) not_after: SystemTime,
     /// Whom it was made for, if it has a common name.
     pub(crate) common_name: Option<String>,
 }
 
-impl Facts {
+impl ParsedCertificate {
     /// Nothing when it is no certificate.
     pub(crate) fn read(der: &[u8]) -> Option<Self> {
         let mut certificate = Der(Der(der).expect(SEQUENCE)?);
@@ -147,37 +147,41 @@ mod tests {
             (2020, 2030),
             &[organization.clone(), (DnType::CommonName, DnValue::Utf8String("dev-1".into()))],
         );
-        let facts = Facts::read(&utf8).unwrap();
+        let facts = ParsedCertificate::read(&utf8).unwrap();
         assert_eq!(facts.common_name.as_deref(), Some("dev-1"));
         assert_eq!(facts.not_before, UNIX_EPOCH + Duration::from_secs(1_577_836_800));
         assert_eq!(facts.not_after, UNIX_EPOCH + Duration::from_secs(1_893_456_000));
         let printable = DnValue::PrintableString("dev".try_into().unwrap());
         // after 2049 the other kind of time is used, before 1970 a negative one
-        let facts = Facts::read(&certificate((1960, 2100), &[(DnType::CommonName, printable)])).unwrap();
+        let facts =
+            ParsedCertificate::read(&certificate((1960, 2100), &[(DnType::CommonName, printable)])).unwrap();
         assert_eq!(facts.common_name.as_deref(), Some("dev"));
         assert!(facts.not_before < UNIX_EPOCH);
         assert_eq!(Stamp(facts.not_after).to_string(), "2100-01-01T00:00:00Z");
-        assert_eq!(Facts::read(&certificate((2020, 2030), &[organization])).unwrap().common_name, None);
+        assert_eq!(
+            ParsedCertificate::read(&certificate((2020, 2030), &[organization])).unwrap().common_name,
+            None
+        );
     }
 
     #[test]
     fn what_is_torn_or_no_certificate_is_nothing() {
         let whole = certificate((2020, 2030), &[(DnType::CommonName, DnValue::from("dev"))]);
         for length in 0..whole.len() {
-            assert_eq!(Facts::read(&whole[..length]), None);
+            assert_eq!(ParsedCertificate::read(&whole[..length]), None);
         }
         for at in 0..whole.len() {
             for flip in [1, 0x80, 0xff] {
                 let mut bent = whole.clone();
                 bent[at] ^= flip;
-                Facts::read(&bent); // may make sense; must not panic
+                ParsedCertificate::read(&bent); // may make sense; must not panic
             }
         }
     }
 
     #[test]
     fn a_fault_names_the_dates_and_the_clocks_reading() {
-        let facts = Facts::read(&certificate((2020, 2030), &[])).unwrap();
+        let facts = ParsedCertificate::read(&certificate((2020, 2030), &[])).unwrap();
         let year = Duration::from_secs(31_557_600);
         assert_eq!(facts.fault(UNIX_EPOCH + 55 * year), None);
         let late = facts.fault(UNIX_EPOCH + 70 * year).unwrap();

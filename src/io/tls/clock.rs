@@ -8,10 +8,13 @@ use std::{
 use log::warn;
 use rustls::{pki_types::UnixTime, time_provider::TimeProvider};
 
-use crate::io::{
-    clock::{from_seconds, wall},
-    lock,
-    state::Store,
+use crate::{
+    agent::wrong_clock::behind,
+    io::{
+        clock::{from_seconds, wall},
+        lock,
+        state::Store,
+    },
 };
 
 /// The name of what is kept: seconds since 1970.
@@ -23,11 +26,11 @@ const STEP: Duration = Duration::from_secs(86_400);
 #[derive(Debug)]
 pub(crate) struct TrustedClock {
     state: Store,
-    seen: Mutex<Seen>,
+    seen: Mutex<Newest>,
 }
 
 #[derive(Debug)]
-struct Seen {
+struct Newest {
     newest: SystemTime,
     kept: SystemTime,
 }
@@ -36,7 +39,7 @@ impl TrustedClock {
     pub(crate) fn load(state: Store) -> Self {
         let text = state.load(NAME).and_then(|bytes| String::from_utf8(bytes).ok());
         let kept = text.and_then(|text| from_seconds(text.trim())).unwrap_or(UNIX_EPOCH);
-        Self { state, seen: Mutex::new(Seen { newest: kept, kept }) }
+        Self { state, seen: Mutex::new(Newest { newest: kept, kept }) }
     }
 
     pub(crate) fn now(&self) -> SystemTime {
@@ -51,12 +54,12 @@ impl TrustedClock {
 
     /// How far the system's clock is behind what is known, if it is.
     pub(crate) fn behind(&self) -> Option<Duration> {
-        self.now().duration_since(wall()).ok().filter(|behind| !behind.is_zero())
+        behind(self.not_before(), wall())
     }
 
     /// Takes in a time that a trusted server vouches for. Not just any reading of the system's clock: one
     /// that once ran years ahead would make every certificate look expired for ever.
-    pub(crate) fn saw(&self, time: SystemTime) {
+    pub(crate) fn take_trusted(&self, time: SystemTime) {
         let mut seen = lock(&self.seen);
         seen.newest = seen.newest.max(time);
         if seen.newest.duration_since(seen.kept).is_ok_and(|ahead| ahead >= STEP) {
@@ -91,8 +94,8 @@ mod tests {
         let before = wall();
         assert!(clock.now() >= built() && clock.now() >= before);
         let next_year = clock.now() + 365 * STEP;
-        clock.saw(next_year);
-        clock.saw(UNIX_EPOCH);
+        clock.take_trusted(next_year);
+        clock.take_trusted(UNIX_EPOCH);
         assert_eq!(clock.now(), next_year);
         let whole = UNIX_EPOCH + Duration::from_secs(next_year.duration_since(UNIX_EPOCH).unwrap().as_secs());
         assert_eq!(TrustedClock::load(state.clone()).now(), whole);
@@ -106,9 +109,9 @@ mod tests {
     fn less_than_a_day_is_not_worth_a_write() {
         let dir = tempfile::tempdir().unwrap();
         let clock = TrustedClock::load(Store::new(dir.path()));
-        clock.saw(UNIX_EPOCH + 30_000 * STEP);
+        clock.take_trusted(UNIX_EPOCH + 30_000 * STEP);
         let before = std::fs::read(dir.path().join(NAME)).unwrap();
-        clock.saw(UNIX_EPOCH + 30_000 * STEP + STEP / 2);
+        clock.take_trusted(UNIX_EPOCH + 30_000 * STEP + STEP / 2);
         assert_eq!(std::fs::read(dir.path().join(NAME)).unwrap(), before);
     }
 }

@@ -65,7 +65,7 @@ pub(crate) fn fault(error: &CertificateError) -> &'static str {
 }
 
 /// Why a connection broke: of TLS or not.
-pub(crate) fn broken(error: &std::io::Error) -> String {
+pub(crate) fn why_broken(error: &std::io::Error) -> String {
     let of_tls = error.get_ref().and_then(|cause| cause.downcast_ref());
     of_tls.map_or_else(|| error.to_string(), words)
 }

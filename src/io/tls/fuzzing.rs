@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use super::{certificate::Facts, pem};
+use super::{certificate::ParsedCertificate, pem};
 
 /// A key and a certificate that belong together; gives the certificate's DER.
 ///
@@ -27,7 +27,7 @@ pub fn facts(
     der: &[u8],
     now: SystemTime,
 ) -> Option<((SystemTime, SystemTime), Option<String>, Option<String>)> {
-    let facts = Facts::read(der)?;
+    let facts = ParsedCertificate::read(der)?;
     let fault = facts.fault(now);
     Some(((facts.not_before, facts.not_after), facts.common_name, fault))
 }

@@ -9,7 +9,7 @@ use rustls::{
     sign::CertifiedKey,
 };
 
-use super::{certificate::Facts, crypto};
+use super::{certificate::ParsedCertificate, crypto};
 use crate::io::files;
 
 /// More than any PEM file of keys and certificates, in bytes.
@@ -19,7 +19,7 @@ const LARGEST: u64 = 1 << 20;
 #[derive(Debug, Clone)]
 pub(crate) struct Pair {
     pub(crate) certified: Arc<CertifiedKey>,
-    pub(crate) facts: Facts,
+    pub(crate) facts: ParsedCertificate,
 }
 
 impl Pair {
@@ -34,7 +34,7 @@ impl Pair {
         let Some(first) = certificates.first() else {
             return Err(format!("{certificate_from} holds no certificate"));
         };
-        let facts = Facts::read(first)
+        let facts = ParsedCertificate::read(first)
             .ok_or_else(|| format!("the first certificate in {certificate_from} is no X.509 certificate"))?;
         let der = PrivateKeyDer::from_pem_slice(key).map_err(|error| match error {
             _ if is_encrypted(key) => {

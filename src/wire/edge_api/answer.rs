@@ -7,11 +7,11 @@ use crate::wire::strict;
 
 /// What this agent looks at in an answer.
 #[derive(Deserialize)]
-pub(super) struct Answer {
+pub(super) struct ServerMessage {
     content: Option<Value>,
 }
 
-impl Answer {
+impl ServerMessage {
     pub(super) fn content(body: &[u8]) -> Result<Value, String> {
         let answer: Self = strict::from_json(body).map_err(|error| format!("is no message: {error}"))?;
         answer.content.ok_or_else(|| "is a message without content".to_owned())
@@ -23,7 +23,7 @@ impl Answer {
 /// # Errors
 /// What makes no sense in it.
 pub fn certificate(body: &[u8]) -> Result<String, String> {
-    match Answer::content(body)?["certificate"].as_str() {
+    match ServerMessage::content(body)?["certificate"].as_str() {
         Some(pem) if !pem.is_empty() => Ok(pem.to_owned()),
         _ => Err("has no content.certificate".to_owned()),
     }
@@ -37,6 +37,6 @@ pub fn disconnects(body: &[u8]) -> Result<bool, String> {
     if body.trim_ascii().is_empty() {
         return Ok(false);
     }
-    let answer: Answer = strict::from_json(body).map_err(|error| format!("is no message: {error}"))?;
+    let answer: ServerMessage = strict::from_json(body).map_err(|error| format!("is no message: {error}"))?;
     Ok(answer.content.is_some_and(|content| content["command"] == "disconnect"))
 }

@@ -4,13 +4,14 @@ use std::{cell::Cell, collections::BTreeMap, sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
 
-use super::answer::Answer;
+use super::answer::ServerMessage;
 use crate::{
     agent::model::{
-        call::{Hardware, ServerConfiguration},
+        call::{HardwareScope, LONGEST_PERIOD, PERIOD, ServerConfiguration},
         confidential::Confidential,
         gather::gather,
         notice::Problem,
+        update::UpdateRules,
         workload::{Content, Desired, Profile, Workload},
     },
     wire::{
@@ -26,12 +27,8 @@ use crate::{
 const LARGEST: usize = 32 << 20;
 /// More workloads or profiles than this are taken for an accident.
 const MOST: usize = 1_000;
-/// Where the server says nothing of a period, or 0.
-const PERIOD: Duration = Duration::from_secs(60);
 /// Seconds before a workload is started again, where its back-off has no initial interval.
 const DEFAULT_WAIT: u64 = 20;
-/// Longer periods than this are cut: a typing mistake must not silence a device for years.
-const LONGEST_PERIOD: Duration = Duration::from_secs(86_400);
 
 /// A configuration as it came, and as it was understood.
 #[derive(Debug, Clone, PartialEq)]
@@ -53,7 +50,7 @@ impl Configuration {
         let before = before.and_then(|before| before["workloads"].as_array()).map_or(&[][..], Vec::as_slice);
         for workload in content.get_mut("workloads").and_then(Value::as_array_mut).into_iter().flatten() {
             let name = workload["name"].as_str().unwrap_or_default();
-            if self.meaning.desired.unreadable.iter().any(|held| held == name) {
+            if self.meaning.desired.unreadable.iter().any(|unreadable| unreadable == name) {
                 match before.iter().find(|before| before["name"] == name) {
                     Some(before) => *workload = before.clone(),
                     None => set(workload, UNREADABLE, true.into()),
@@ -82,7 +79,7 @@ pub fn kept_configuration(body: &[u8], device: &str) -> Result<Configuration, St
 }
 
 fn understood(body: &[u8], device: &str, strictness: Strictness) -> Result<Configuration, String> {
-    let mut content = Answer::content(body)?;
+    let mut content = ServerMessage::content(body)?;
     in_one_order(&mut content);
     if content["device_id"].is_null() && content["workloads"].is_null() {
         // an empty list of workloads is an order to remove them all, so it has to be meant
@@ -102,10 +99,15 @@ fn understood(body: &[u8], device: &str, strictness: Strictness) -> Result<Confi
             Vec::new()
         }
     };
-    let mut desired = Desired { profiles, ..Desired::default() };
+    let update = update(&settings["update"], &mut problems);
+    let mut desired = Desired { profiles, update, ..Desired::default() };
     let secrets = secrets(list(&content, &["secrets"])?, &mut problems);
     let secrets: Vec<&Secret> = secrets.iter().collect();
     all_workloads(workloads, (device, strictness), &secrets, &mut desired, &mut problems);
+    for (name, why) in desired.refuse_circles() {
+        let message = format!("workload '{name}' is left as it is: it {why}");
+        problems.push(Problem { workload: Some(name), message });
+    }
     let heartbeat = &settings["heartbeat"];
     let meaning = ServerConfiguration {
         raw: Arc::default(),
@@ -118,9 +120,9 @@ fn understood(body: &[u8], device: &str, strictness: Strictness) -> Result<Confi
         problems,
         period: seconds(&heartbeat["period_seconds"]).unwrap_or(PERIOD),
         hardware: match &heartbeat["hardware_profile"] {
-            profile if profile["include"] != true => Hardware::Left,
-            profile if profile["scope"] == "delta" => Hardware::Delta,
-            _ => Hardware::Full,
+            profile if profile["include"] != true => HardwareScope::Omit,
+            profile if profile["scope"] == "delta" => HardwareScope::IfChanged,
+            _ => HardwareScope::Full,
         },
         monitoring_interval: seconds(&content["workloads_monitoring_interval"]),
     };
@@ -180,6 +182,20 @@ fn profiles(list: &[Value], problems: &mut Vec<Problem>) -> Vec<Profile> {
         }
     }
     profiles
+}
+
+/// One that can't be understood lets no update through by itself.
+fn update(value: &Value, problems: &mut Vec<Problem>) -> Option<Box<UpdateRules>> {
+    let device = json!({"metadata": {"name": "device"}, "spec": {"update": value}});
+    match resource::read_device(&device) {
+        Ok((device, _)) => device.update,
+        Err(finding) => {
+            let finding = without_steps(1, &finding);
+            problems
+                .push(format!("the configuration's {finding}: updates wait until that is corrected").into());
+            Some(Box::new(UpdateRules { when: Some(String::new()), ..UpdateRules::default() }))
+        }
+    }
 }
 
 fn secrets(list: &[Value], problems: &mut Vec<Problem>) -> Vec<Secret> {
@@ -250,14 +266,20 @@ fn workload(
     let was_accepted = strictness.was_accepted && value[UNREADABLE] != true;
     let strictness = Strictness { was_accepted, ..strictness };
     let document = manifest(value, &specification)?;
-    let (manifest, findings) = resource::read_workload(document, strictness).map_err(|found| {
+    let (mut manifest, mut findings) = resource::read_workload(document, strictness).map_err(|found| {
         // the first ones tell enough
         let told: Vec<String> = found.iter().take(3).map(&say).collect();
         told.join("; ")
     })?;
     let auth = &value["imageRegistries"]["authFile"];
     let mut changed = None;
-    if !auth.is_null() && auth != "" {
+    let has_none = auth.is_null() || auth == "";
+    // the server has the Secret, and sends its content
+    if let Some(field) = manifest.without_registries().filter(|_| has_none && !was_accepted) {
+        let message = "has no effect: the server sent no credentials with it".to_owned();
+        findings.push(Finding { field, message });
+    }
+    if !has_none {
         let checked = auth.as_str().map_or_else(|| Err("is no text".to_owned()), registry::check);
         checked.map_err(|why| format!("imageRegistries.authFile: {why}"))?;
         changed = Some(Content { auth: Confidential(auth.clone()), ..manifest.workload.content.clone() });
@@ -269,7 +291,8 @@ fn workload(
     // they were chosen for this workload, whatever namespace they name
     let namespace = manifest.workload.content.namespace.as_str();
     let maps = gather(maps.iter().map(|(name, map)| ((namespace, name.as_str()), map)));
-    assemble::finish(&manifest, changed, &maps, secrets, (device, None)).map_err(|finding| say(&finding))
+    assemble::assemble_workload(&manifest, changed, &maps, secrets, (device, None))
+        .map_err(|finding| say(&finding))
 }
 
 /// The manifest that says the same.
@@ -290,6 +313,8 @@ fn manifest(value: &Value, specification: &Value) -> Result<Value, String> {
             "rootless": value["rootless"],
             "retry": retry(&value["retry"])?,
             "profiles": value["profiles"],
+            "update": value["update"],
+            "dependsOn": value["dependsOn"],
             "pod": {"spec": specification},
         },
     }))

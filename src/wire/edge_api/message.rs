@@ -71,7 +71,7 @@ struct Registration<'a> {
 }
 
 #[derive(Serialize)]
-struct Status<'a> {
+struct HeartbeatContent<'a> {
     status: &'static str,
     version: &'a str,
     workloads: Vec<Workload<'a>>,
@@ -118,7 +118,7 @@ pub fn request(
             header.envelope("enrolment", content)?
         }
         Call::Register => header.envelope("registration", Registration { certificate_request, hardware })?,
-        Call::Heartbeat(beat) => header.envelope("heartbeat", Status::of(beat, hardware))?,
+        Call::Heartbeat(beat) => header.envelope("heartbeat", HeartbeatContent::of(beat, hardware))?,
     };
     Ok(Request { path: format!("/data/{device}/out"), body: Some(body) })
 }
@@ -138,16 +138,9 @@ impl Header<'_> {
     }
 }
 
-impl<'a> Status<'a> {
+impl<'a> HeartbeatContent<'a> {
     fn of(beat: &'a Heartbeat, hardware: Option<&'a Value>) -> Self {
-        let status = |status| match status {
-            WorkloadStatus::Deploying => "Deploying",
-            WorkloadStatus::Running => "Running",
-            WorkloadStatus::Exited => "Exited",
-            WorkloadStatus::Crashed => "Crashed",
-            WorkloadStatus::Stopped => "Stopped",
-        };
-        let workload = |(name, at): &'a (String, _)| Workload { name, status: status(*at) };
+        let workload = |(name, at): &'a (String, _)| Workload { name, status: status_word(*at) };
         Self {
             status: if beat.degraded { "degraded" } else { "up" },
             version: &beat.version,
@@ -155,6 +148,17 @@ impl<'a> Status<'a> {
             events: beat.events.iter().map(Event::of).collect(),
             hardware,
         }
+    }
+}
+
+/// The words of the resource's type.
+fn status_word(status: WorkloadStatus) -> &'static str {
+    match status {
+        WorkloadStatus::Deploying => "Deploying",
+        WorkloadStatus::Running => "Running",
+        WorkloadStatus::Exited => "Exited",
+        WorkloadStatus::Crashed => "Crashed",
+        WorkloadStatus::Stopped => "Stopped",
     }
 }
 

@@ -7,12 +7,12 @@ use serde_json::{Value, json};
 use super::*;
 use crate::{
     agent::model::{
-        call::{Call, Hardware, Heartbeat, ServerConfiguration, WorkloadStatus},
+        call::{Call, HardwareScope, Heartbeat, ServerConfiguration, WorkloadStatus},
         notice::{Notice, Reason},
         schedule::{Backoff, Schedule},
         workload::Workload,
     },
-    wire::manifest::{Allowance, Contents, UnknownFields, assemble},
+    wire::manifest::{Budget, Contents, UnknownFields, assemble},
 };
 
 fn read(content: Value) -> ServerConfiguration {
@@ -64,7 +64,7 @@ kind: ConfigMap
 metadata: {name: cm1}
 data: {KEY1: value1}
 "#;
-    let contents = Contents::read(&"m.yaml".into(), manifests.as_bytes(), &Allowance::default());
+    let contents = Contents::read(&"m.yaml".into(), manifests.as_bytes(), &Budget::default());
     let documents: Vec<_> = contents.documents.iter().collect();
     let (desired, problems) = assemble(&documents, &contents.broken, "dev");
     assert!(problems.is_empty() && contents.problems.is_empty(), "{problems:?} {:?}", contents.problems);
@@ -105,7 +105,7 @@ fn every_field_can_be_missing_or_null() {
         let configuration = read(content);
         assert_eq!(configuration.desired, Default::default());
         assert_eq!(configuration.period, Duration::from_secs(60));
-        assert_eq!(configuration.hardware, Hardware::Left);
+        assert_eq!(configuration.hardware, HardwareScope::Omit);
         assert_eq!((configuration.monitoring_interval, configuration.problems.len()), (None, 0));
     }
     let null = Value::Null;
@@ -116,6 +116,19 @@ fn every_field_can_be_missing_or_null() {
     assert_eq!(only(&configuration), only(&with_workload(json!({}))));
     assert_eq!(only(&configuration).content.namespace, "default");
     assert!(configuration.problems.is_empty() && null.is_null());
+}
+
+#[test]
+fn rules_of_updates_arrive_and_those_that_cannot_be_read_let_none_through() {
+    let update = json!({"when": "moving == 0", "window": {"cron": "0 2 * * *", "duration": "2h"}});
+    let configuration = with_workload(json!({"update": update}));
+    assert_eq!(only(&configuration).update.as_ref().unwrap().when.as_deref(), Some("moving == 0"));
+    let of_device = |update| read(json!({"device_id": "dev", "configuration": {"update": update}}));
+    assert_eq!(of_device(update).desired.update, only(&configuration).update);
+    let bad = of_device(json!({"deadline": "soon"}));
+    assert_eq!(bad.desired.update.unwrap().when.as_deref(), Some(""), "never true");
+    let said = "the configuration's update.deadline: must be a time like";
+    assert!(bad.problems[0].message.starts_with(said), "{:?}", bad.problems);
 }
 
 #[test]
@@ -234,6 +247,13 @@ fn credentials_for_registries_are_checked_and_nothing_secret_is_said() {
     for nothing in [json!({"authFile": ""}), json!({}), json!(null)] {
         assert_eq!(only(&with_workload(json!({"imageRegistries": nothing}))).id, without);
     }
+    let specification = format!("imagePullSecrets: [{{name: pull}}]\n{SPECIFICATION}");
+    let named = with_workload(json!({"specification": specification}));
+    let message = &named.problems[0].message;
+    assert!(message.contains("imagePullSecrets[0].name: has no effect: the server sent no"), "{message}");
+    assert_eq!(only(&named).content.auth.0, json!(null));
+    let sent = json!({"specification": specification, "imageRegistries": {"authFile": auth}});
+    assert_eq!(only(&with_workload(sent)).content.auth.0, auth);
     for bad in ["hunter2", r#"{"auths": {"r.io": {"auth": "hunter2"}}}"#] {
         let configuration = with_workload(json!({"imageRegistries": {"authFile": bad}}));
         assert_eq!(configuration.desired.unreadable, ["web"]);
@@ -266,7 +286,7 @@ fn a_whole_configuration_is_understood() {
     assert_eq!(configuration.desired.profiles.len(), 2);
     assert_eq!(configuration.desired.profiles[0].conditions[0].expression, "cpu<=25%");
     assert_eq!(configuration.version, "1033");
-    assert_eq!((configuration.period, configuration.hardware), (Duration::from_secs(5), Hardware::Full));
+    assert_eq!((configuration.period, configuration.hardware), (Duration::from_secs(5), HardwareScope::Full));
     assert_eq!(configuration.monitoring_interval, Some(Duration::from_secs(15)));
     assert!(configuration.problems.is_empty(), "{:?}", configuration.problems);
 }
@@ -367,7 +387,7 @@ fn each_call_is_the_request_that_the_server_expects() {
         version: "7".into(),
         workloads: vec![("web".into(), WorkloadStatus::Deploying)],
         events: vec![Notice::warning(Reason::ImagePullFailed, "ä".repeat(600))],
-        hardware: Hardware::Left,
+        hardware: HardwareScope::Omit,
     };
     let (_, beat) = body(&Call::Heartbeat(beat), None);
     let message = beat["content"]["events"][0]["message"].as_str().unwrap();

@@ -14,17 +14,17 @@ use crate::{
     },
     wire::{
         base64,
+        dns_names::is_dns_label,
         json::{items, set, strings},
-        names::is_dns_label,
         ownership::{OWNER_LABEL, WORKLOAD_LABEL, fitted, name_containers, short_name, tell_device},
     },
 };
 
 /// The annotation with the content's hash: on the pods always, on the Deployment once all of it was applied.
 const HASH: &str = "project-flotta.io/hash";
-/// The annotations of the Deployment that say which objects there are beside it: for what it is, and for what it was.
-const OBJECTS: &str = "project-flotta.io/objects";
-const FORMER: &str = "project-flotta.io/former-objects";
+/// The annotations of the Deployment that say which companions it has: for what it is, and for what it was.
+const COMPANIONS: &str = "project-flotta.io/objects";
+const FORMER_COMPANIONS: &str = "project-flotta.io/former-objects";
 /// A `ConfigMap` stands below these keys of a specification.
 const CONFIG_MAP_KEYS: [&str; 3] = ["configMap", "configMapRef", "configMapKeyRef"];
 /// A `Secret` below these.
@@ -32,7 +32,7 @@ const SECRET_KEYS: [&str; 3] = ["secret", "secretRef", "secretKeyRef"];
 /// What the `Secret` with the credentials of registries is called.
 const REGISTRIES: &str = "registry.credentials";
 
-/// An object that a Deployment needs beside it.
+/// An object that a Deployment needs beside it, a `ConfigMap` or a `Secret`.
 pub struct Companion {
     /// As in its address.
     pub plural: &'static str,
@@ -53,27 +53,27 @@ pub fn deployment(
 ) -> Value {
     let content = &workload.content;
     let mut spec = content.specification.value();
+    for list in ["initContainers", "containers"] {
+        items(&mut spec, list).for_each(|container| tell_device(container, device_id, content));
+    }
     rename(&mut spec, workload);
     if !content.auth.0.is_null() {
         let pull = json!([{ "name": own_name(workload, REGISTRIES) }]);
         set(&mut spec, "imagePullSecrets", pull);
     }
     name_containers(&mut spec, |name| fitted(name, is_dns_label));
-    for list in ["initContainers", "containers"] {
-        items(&mut spec, list).for_each(|container| tell_device(container, device_id));
-    }
     // neither changes while the Deployment lives: Kubernetes refuses that, also where it is another's
     let selector = json!({ OWNER_LABEL: owner, WORKLOAD_LABEL: short_name(workload) });
     let mut labels = strings(&content.labels);
     labels.extend([OWNER_LABEL, WORKLOAD_LABEL].map(|key| (key.to_owned(), selector[key].clone())));
     let mut annotations = strings(&content.annotations);
-    annotations.retain(|key, _| ![HASH, OBJECTS, FORMER].contains(&key.as_str()));
+    annotations.retain(|key, _| ![HASH, COMPANIONS, FORMER_COMPANIONS].contains(&key.as_str()));
     let mut own = annotations.clone();
     annotations.insert(HASH.into(), workload.hash.as_str().into());
     if whole {
         own.clone_from(&annotations);
     }
-    for (key, names) in [(OBJECTS, &objects(workload)[..]), (FORMER, former)] {
+    for (key, names) in [(COMPANIONS, &companion_names(workload)[..]), (FORMER_COMPANIONS, former)] {
         if !names.is_empty() {
             own.insert(key.into(), names.join(" ").into());
         }
@@ -128,22 +128,22 @@ pub fn companions(workload: &Workload, owner: &str, uid: &str) -> Vec<Companion>
     maps.chain(secrets).chain(auth).collect()
 }
 
-/// What the Deployment needs beside it, as `<plural>/<name>`.
-fn objects(workload: &Workload) -> Vec<String> {
+/// The names of its companions, as `<plural>/<name>`.
+fn companion_names(workload: &Workload) -> Vec<String> {
     let all = companions(workload, "", "").into_iter();
     all.map(|Companion { plural, name, .. }| format!("{plural}/{name}")).collect()
 }
 
-/// Of what stands beside the Deployment: what this content doesn't need. Others may have written that down, so it
+/// Of the Deployment's companions: those that this content doesn't need. Others may have written that down, so it
 /// only counts what can be the workload's own.
-pub fn former(workload: &Workload, beside: &[String]) -> Vec<String> {
-    let (needed, own) = (objects(workload), own_name(workload, ""));
+pub fn former(workload: &Workload, companions: &[String]) -> Vec<String> {
+    let (needed, own) = (companion_names(workload), own_name(workload, ""));
     let is_own = |name: &str| {
         let name = ["configmaps/", "secrets/"].iter().find_map(|plural| name.strip_prefix(plural));
         let is_plain = |c: char| c.is_ascii_alphanumeric() || "-.".contains(c);
         name.is_some_and(|name| name.starts_with(&own) && name.chars().all(is_plain))
     };
-    beside.iter().filter(|name| is_own(name) && !needed.contains(name)).cloned().collect()
+    companions.iter().filter(|name| is_own(name) && !needed.contains(name)).cloned().collect()
 }
 
 /// Whether what was found under a name, or by a label, is this owner's.
@@ -199,7 +199,8 @@ pub fn read(object: &Value) -> Deployment {
     let metadata = &object["metadata"];
     let text = |key: &str| metadata[key].as_str().unwrap_or_default().to_owned();
     let note = |key: &str| metadata["annotations"][key].as_str().unwrap_or_default();
-    let [objects, former] = [OBJECTS, FORMER].map(|key| note(key).split_whitespace().map(ToOwned::to_owned));
+    let [companions, former] =
+        [COMPANIONS, FORMER_COMPANIONS].map(|key| note(key).split_whitespace().map(ToOwned::to_owned));
     Deployment {
         namespace: text("namespace"),
         name: text("name"),
@@ -212,7 +213,7 @@ pub fn read(object: &Value) -> Deployment {
         terminating: !metadata["deletionTimestamp"].is_null(),
         rollout: rollout(object),
         has_former: former.clone().next().is_some(),
-        beside: objects.chain(former).collect(),
+        companions: companions.chain(former).collect(),
     }
 }
 
@@ -284,15 +285,18 @@ mod tests {
         let old = ["configmaps/web.old".to_owned()];
         let half = deployment(&web, 1, "me", "dev1", false, &old);
         let objects = "configmaps/web.cm secrets/web.s";
-        let noted = json!({"note": "n", OBJECTS: objects, FORMER: "configmaps/web.old"});
+        let noted = json!({"note": "n", COMPANIONS: objects, FORMER_COMPANIONS: "configmaps/web.old"});
         assert_eq!(half["metadata"]["annotations"], noted);
         assert_eq!(
-            (read(&half).beside.join(" "), read(&half).has_former),
+            (read(&half).companions.join(" "), read(&half).has_former),
             (format!("{objects} {}", old[0]), true)
         );
         let whole = deployment(&web, 0, "me", "dev1", true, &[]);
         let annotations = json!({"note": "n", HASH: web.hash});
-        assert_eq!(whole["metadata"]["annotations"], json!({"note": "n", HASH: web.hash, OBJECTS: objects}));
+        assert_eq!(
+            whole["metadata"]["annotations"],
+            json!({"note": "n", HASH: web.hash, COMPANIONS: objects})
+        );
         let selector = json!({OWNER_LABEL: "me", WORKLOAD_LABEL: "web"});
         assert_eq!(whole["spec"]["selector"], json!({"matchLabels": selector}));
         assert_eq!((&whole["spec"]["replicas"], &half["spec"]["replicas"]), (&json!(0), &json!(1)));
@@ -330,11 +334,11 @@ mod tests {
 
     #[test]
     fn what_only_an_earlier_content_needed_is_former_and_nothing_that_is_not_the_workloads() {
-        let beside = "configmaps/web.cm configmaps/web.old secrets/web.registry.credentials secrets/web.s \
-                      pods/web.x configmaps/other.old secrets/web.x/../../y secrets/web.x?y secrets/webx";
-        let beside: Vec<_> = beside.split_whitespace().map(ToOwned::to_owned).collect();
+        let companions = "configmaps/web.cm configmaps/web.old secrets/web.registry.credentials secrets/web.s \
+                          pods/web.x configmaps/other.old secrets/web.x/../../y secrets/web.x?y secrets/webx";
+        let companions: Vec<_> = companions.split_whitespace().map(ToOwned::to_owned).collect();
         let expected = ["configmaps/web.old", "secrets/web.registry.credentials"];
-        assert_eq!(former(&workload(json!({})), &beside), expected);
+        assert_eq!(former(&workload(json!({})), &companions), expected);
     }
 
     fn rollout(replicas: u32, status: Value) -> Rollout {

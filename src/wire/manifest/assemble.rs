@@ -10,11 +10,11 @@ use serde_json::Map;
 use super::{
     contents::Broken,
     document::Document,
-    pod::{Kind, Use},
     problem::{MOST_WARNINGS, Problem, Severity},
     resource::{ConfigMap, Device, Resource, WorkloadManifest},
     secret::Secret,
     serving::Serving,
+    uses::Use,
 };
 use crate::{
     agent::model::{
@@ -25,7 +25,7 @@ use crate::{
     wire::{
         field::{Field, Finding},
         podman::{
-            libpod,
+            libpod::{self, ObjectKind},
             registry::{self, DOCKER_CONFIG},
         },
     },
@@ -34,7 +34,7 @@ use crate::{
 /// Chooses what is meant for this device, and puts workloads and their `ConfigMap`s and `Secret`s together.
 ///
 /// The documents come in the order in which they count: the first of two with the same name is taken. `broken`
-/// are the documents that could not be read, whose workloads are held.
+/// are the documents that could not be read, whose workloads stay as they are.
 pub fn assemble(documents: &[&Document], broken: &[Broken], device_id: &str) -> (Desired, Vec<Problem>) {
     let mut problems = Vec::new();
     let unique = without_duplicates(documents, &mut problems);
@@ -56,6 +56,7 @@ pub fn assemble(documents: &[&Document], broken: &[Broken], device_id: &str) -> 
     let device = this_device(&devices, device_id, &mut problems).map(|(_, device)| device);
     let mut desired = Desired {
         profiles: device.map(|device| device.profiles.clone()).unwrap_or_default(),
+        update: device.and_then(|device| device.update.clone()),
         ..Desired::default()
     };
     let none = BTreeMap::new();
@@ -72,7 +73,7 @@ pub fn assemble(documents: &[&Document], broken: &[Broken], device_id: &str) -> 
         let served = serving.serve(manifest, &mut problems);
         let labels = device.map_or(&none, |device| &device.labels);
         let node = (device_id, Some(labels));
-        match finish(manifest, served, &maps, &secrets, node) {
+        match assemble_workload(manifest, served, &maps, &secrets, node) {
             Ok(workload) => desired.workloads.push(workload),
             Err(finding) => {
                 desired.unreadable.push(manifest.workload.name().to_owned());
@@ -80,7 +81,8 @@ pub fn assemble(documents: &[&Document], broken: &[Broken], device_id: &str) -> 
             }
         }
     }
-    serving.finish(&desired.workloads, &mut problems);
+    refuse_circles(&mut desired, documents, &mut problems);
+    serving.warn_of_the_rest(&desired.workloads, &mut problems);
     let known: BTreeSet<&str> = gather(desired.workloads.iter().map(|workload| workload.name()));
     let broken_names = broken.iter().filter_map(|broken| match broken {
         Broken::Workload(name) if !known.contains(name.as_str()) => Some(name.clone()),
@@ -90,6 +92,25 @@ pub fn assemble(documents: &[&Document], broken: &[Broken], device_id: &str) -> 
     desired.unreadable.sort_unstable();
     desired.unreadable.dedup();
     (desired, problems)
+}
+
+/// What would wait for itself stays as it was.
+fn refuse_circles(desired: &mut Desired, documents: &[&Document], problems: &mut Vec<Problem>) {
+    for (name, why) in desired.refuse_circles() {
+        let is_it = |document: &&&Document| match &document.resource {
+            Resource::Workload(manifest) => manifest.workload.name() == name,
+            _ => false,
+        };
+        let Some(document) = documents.iter().find(is_it) else { continue };
+        let by_condition = why.split(" -> ").nth(1).is_some_and(|next| next.starts_with("workload."));
+        let field = match (document.kind(), by_condition) {
+            ("EdgeWorkload", false) => Field::from(["spec", "dependsOn"]),
+            ("EdgeWorkload", true) => Field::from(["spec", "profiles"]),
+            (_, false) => Field::from(["metadata", "annotations", "flotta/depends-on"]),
+            (_, true) => Field::from(["metadata", "annotations", "flotta/profiles"]),
+        };
+        problems.push(document.problem(Severity::Error, Finding { field, message: why }));
+    }
 }
 
 /// What is wrong with the expressions of this device's conditions. Such a condition never holds; the rest of its
@@ -177,7 +198,7 @@ fn is_for(manifest: &WorkloadManifest, device: Option<&Device>, device_id: &str)
 
 /// The workload with the `ConfigMap`s and `Secret`s that it names, on the device of this id and with these labels.
 /// `changed`: its content with what others than its author add.
-pub(in crate::wire) fn finish(
+pub(in crate::wire) fn assemble_workload(
     manifest: &WorkloadManifest,
     changed: Option<Content>,
     maps: &BTreeMap<(&str, &str), &ConfigMap>,
@@ -220,12 +241,8 @@ fn content(
     let (mut used_maps, mut used_secrets) = (BTreeMap::new(), Map::new());
     for Use { kind, name, optional, field, keys } in &manifest.uses {
         let key = (namespace, name.as_str());
-        let what = match kind {
-            Kind::ConfigMap => "ConfigMap",
-            Kind::Secret => "Secret",
-        };
         match (kind, maps.get(&key), secret_of(name)) {
-            (Kind::ConfigMap, Some(map), _) => {
+            (ObjectKind::ConfigMap, Some(map), _) => {
                 let has =
                     |key: &str| ["data", "binaryData"].iter().any(|it| map.whole[*it].get(key).is_some());
                 if let Some((key, field)) = keys.iter().find(|(key, _)| !*optional && !has(key)) {
@@ -234,9 +251,11 @@ fn content(
                 }
                 used_maps.insert(name.as_str(), map);
             }
-            (Kind::Secret, _, Some(secret)) => drop(used_secrets.insert(name.clone(), secret.data.0.clone())),
+            (ObjectKind::Secret, _, Some(secret)) => {
+                drop(used_secrets.insert(name.clone(), secret.data.0.clone()))
+            }
             _ if *optional => {}
-            _ => return Err(missing(field, what, name)),
+            _ => return Err(missing(field, kind.named(), name)),
         }
     }
     let mut content = changed.unwrap_or_else(|| written.clone());
@@ -244,12 +263,15 @@ fn content(
     if !used_secrets.is_empty() {
         content.secrets = Confidential(used_secrets.into());
     }
-    if let Some((name, field)) = &manifest.registries {
-        let secret = secret_of(name).ok_or_else(|| missing(field, "Secret", name))?;
-        content.auth = auth(secret).map_err(|why| {
-            let message = format!("the Secret `{name}` {why}");
-            Finding { field: field.clone(), message }
-        })?;
+    if let Some(Use { name, optional, field, .. }) = &manifest.registries {
+        content.auth = match secret_of(name) {
+            None if *optional => Confidential::default(),
+            None => return Err(missing(field, "Secret", name)),
+            Some(secret) => auth(secret).map_err(|why| {
+                let message = format!("the Secret `{name}` {why}");
+                Finding { field: field.clone(), message }
+            })?,
+        };
     }
     Ok(Some(content))
 }

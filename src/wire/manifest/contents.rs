@@ -5,13 +5,13 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use super::{
-    allowance::{Allowance, MOST_DOCUMENTS},
+    budget::{Budget, MOST_DOCUMENTS},
     document::Document,
+    findings::Findings,
     kind,
-    pod::Findings,
     problem::{MOST_WARNINGS, Problem, Severity},
     resource::Resource,
-    source::Source,
+    source::SourceText,
 };
 use crate::wire::{
     field::{Field, Finding},
@@ -42,10 +42,10 @@ pub enum Broken {
 
 impl Contents {
     /// Reads a file's bytes, whatever they are.
-    pub fn read(file: &Arc<str>, bytes: &[u8], allowance: &Allowance) -> Self {
+    pub fn read(file: &Arc<str>, bytes: &[u8], budget: &Budget) -> Self {
         let mut contents = Self::default();
         let chunks = yaml::documents(bytes);
-        if chunks.len() > allowance.documents {
+        if chunks.len() > budget.documents {
             contents.broken.push(Broken::Other);
             let message = format!(
                 "has {} documents: at most {MOST_DOCUMENTS} are read of all files together",
@@ -57,8 +57,8 @@ impl Contents {
         for Chunk { number, lines_before, text } in chunks {
             match std::str::from_utf8(text) {
                 Ok(text) => {
-                    let source = Source { number, lines_before, text: text.to_owned() };
-                    contents.read_document(file, source, allowance);
+                    let source = SourceText { number, lines_before, text: text.to_owned() };
+                    contents.read_document(file, source, budget);
                 }
                 Err(error) => {
                     let good = &text[..error.valid_up_to()];
@@ -76,8 +76,8 @@ impl Contents {
     }
 
     /// Reads one document's text; what it says or what is wrong with it is added to the rest.
-    pub fn read_document(&mut self, file: &Arc<str>, source: Source, allowance: &Allowance) {
-        let (value, took) = match allowance.parse(&source.text) {
+    pub fn read_document(&mut self, file: &Arc<str>, source: SourceText, budget: &Budget) {
+        let (value, took) = match budget.parse(&source.text) {
             Ok(read) => read,
             Err(error) => {
                 self.broken.push(Broken::Other);
@@ -89,9 +89,9 @@ impl Contents {
         match value {
             Value::Null => {}
             Value::Object(list) if list.get("kind").is_some_and(|kind| kind == "List") => {
-                self.read_list(file, &source, list, allowance);
+                self.read_list(file, &source, list, budget);
             }
-            value => self.take(value, allowance, &Place { file, source: &source, item: None }),
+            value => self.take(value, budget, &DocumentPlace { file, source: &source, item: None }),
         }
     }
 
@@ -99,71 +99,67 @@ impl Contents {
     fn read_list(
         &mut self,
         file: &Arc<str>,
-        source: &Source,
+        source: &SourceText,
         mut list: Map<String, Value>,
-        allowance: &Allowance,
+        budget: &Budget,
     ) {
-        let place = Place { file, source, item: None };
+        let place = DocumentPlace { file, source, item: None };
         let mut items = match list.remove("items") {
             Some(Value::Array(items)) => items,
             None | Some(Value::Null) => Vec::new(),
-            Some(_) => return self.refuse(&place, allowance, Finding::new(["items"], "must be a list")),
+            Some(_) => return self.refuse(&place, budget, Finding::new(["items"], "must be a list")),
         };
         if list.get("apiVersion").is_none_or(|version| version != "v1") {
-            return self.refuse(
-                &place,
-                allowance,
-                Finding::new(["apiVersion"], "must be `v1` for this kind"),
-            );
+            return self.refuse(&place, budget, Finding::new(["apiVersion"], "must be `v1` for this kind"));
         }
         if let Some(unknown) = list.keys().find(|key| !matches!(&***key, "apiVersion" | "kind" | "metadata"))
         {
             let message = "unknown field: a List has `items`";
-            return self.refuse(&place, allowance, Finding::new([&**unknown], message));
+            return self.refuse(&place, budget, Finding::new([&**unknown], message));
         }
-        let most = allowance.documents.saturating_sub(self.documents.len() + self.broken.len());
+        let most = budget.documents.saturating_sub(self.documents.len() + self.broken.len());
         if items.len() > most {
             let message = format!(
                 "has {} items: at most {MOST_DOCUMENTS} documents are read of all files together",
                 items.len()
             );
-            return self.refuse(&place, allowance, Finding::new(["items"], message));
+            return self.refuse(&place, budget, Finding::new(["items"], message));
         }
         let whole = Arc::new(source.clone());
         for (index, value) in items.drain(..).enumerate() {
             let at = Field::from(["items"]).then(index);
-            let place = Place { file, source, item: Some((&whole, &at)) };
+            let place = DocumentPlace { file, source, item: Some((&whole, &at)) };
             if value["kind"] == "List" {
-                self.refuse(&place, allowance, Finding::new(["kind"], "a List within a List isn't read"));
+                self.refuse(&place, budget, Finding::new(["kind"], "a List within a List isn't read"));
                 continue;
             }
-            self.take(value, allowance, &place);
+            self.take(value, budget, &place);
         }
     }
 
-    fn refuse(&mut self, place: &Place<'_>, allowance: &Allowance, finding: Finding) {
+    fn refuse(&mut self, place: &DocumentPlace<'_>, budget: &Budget, finding: Finding) {
         self.broken.push(Broken::Other);
-        self.problems.extend(place.problems(allowance, Severity::Error, vec![finding], ""));
+        self.problems.extend(place.problems(budget, Severity::Error, vec![finding], ""));
     }
 
     /// What a document, or an item of a list, says.
-    fn take(&mut self, value: Value, allowance: &Allowance, place: &Place<'_>) {
+    fn take(&mut self, value: Value, budget: &Budget, place: &DocumentPlace<'_>) {
         let broken = match kind::workload(&value) {
             Some(name) => Broken::Workload(name.to_owned()),
             None => Broken::Other,
         };
         let kept = match place.item {
-            Some(_) => Source { text: yaml::written(&value), ..*place.source },
+            Some(_) => SourceText { text: yaml::written(&value), ..*place.source },
             None => place.source.clone(),
         };
-        match kind::read(value, allowance.strictness) {
+        match kind::read(value, budget.strictness) {
             Ok((mut resource, Findings { warnings, notes, .. })) => {
                 let faults = match &mut resource {
                     Resource::Device(device) => std::mem::take(&mut device.faults),
                     _ => Vec::new(),
                 };
                 let mut tell = |severity, findings, what| {
-                    self.problems.extend(place.problems(allowance, severity, findings, what));
+                    self.problems.extend(place.problems(budget, severity, findings, what));
                 };
                 tell(Severity::Error, faults, "names are bad");
                 tell(Severity::Warning, warnings, "things have no effect");
@@ -173,7 +169,7 @@ impl Contents {
                 self.documents.push(Document { file: place.file.clone(), source: kept, within, resource });
             }
             Err(findings) => {
-                for mut problem in place.problems(allowance, Severity::Error, findings, "things are wrong") {
+                for mut problem in place.problems(budget, Severity::Error, findings, "things are wrong") {
                     if let Broken::Workload(name) = &broken {
                         problem.workload = Some(name.clone());
                     }
@@ -186,18 +182,18 @@ impl Contents {
 }
 
 /// Where a document stands.
-struct Place<'a> {
+struct DocumentPlace<'a> {
     file: &'a Arc<str>,
-    source: &'a Source,
+    source: &'a SourceText,
     /// Of an item of a list: the list, and where in it.
-    item: Option<(&'a Arc<Source>, &'a Field)>,
+    item: Option<(&'a Arc<SourceText>, &'a Field)>,
 }
 
-impl Place<'_> {
+impl DocumentPlace<'_> {
     /// The findings with their lines, and how many more there are.
     fn problems(
         &self,
-        allowance: &Allowance,
+        budget: &Budget,
         severity: Severity,
         mut findings: Vec<Finding>,
         what: &str,
@@ -211,7 +207,7 @@ impl Place<'_> {
             Some((_, at)) => finding.within(at),
             None => finding,
         };
-        let problem = |finding| allowance.problem(self.source, self.file, severity, within(finding));
+        let problem = |finding| budget.problem(self.source, self.file, severity, within(finding));
         findings.into_iter().map(problem).collect()
     }
 }

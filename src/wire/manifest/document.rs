@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{
     problem::{Problem, Severity},
     resource::Resource,
-    source::Source,
+    source::SourceText,
 };
 use crate::wire::field::{Field, Finding};
 
@@ -13,15 +13,15 @@ use crate::wire::field::{Field, Finding};
 #[derive(Debug, Clone, PartialEq)]
 pub struct Document {
     pub(super) file: Arc<str>,
-    pub(super) source: Source,
+    pub(super) source: SourceText,
     /// Of an item of a list: the list, and where in it.
-    pub(super) within: Option<(Arc<Source>, Field)>,
+    pub(super) within: Option<(Arc<SourceText>, Field)>,
     pub(super) resource: Resource,
 }
 
 impl Document {
     /// Its text and where it stands.
-    pub fn source(&self) -> &Source {
+    pub fn source(&self) -> &SourceText {
         &self.source
     }
 

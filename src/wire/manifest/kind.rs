@@ -3,8 +3,8 @@
 use serde_json::Value;
 
 use super::{
+    findings::Findings,
     kinds,
-    pod::Findings,
     resource::{self, Resource},
     secret::Secret,
     strictness::Strictness,
@@ -13,8 +13,8 @@ use crate::wire::{field::Finding, podspec::nearest};
 
 const FLOTTA: &str = "management.project-flotta.io/v1alpha1";
 
-/// Those that have readers of their own; the others are Kubernetes' objects.
-const KNOWN: [(&str, &str); 4] =
+/// The kinds that have readers of their own; the others are Kubernetes' objects.
+const OWN_READERS: [(&str, &str); 4] =
     [("EdgeDevice", FLOTTA), ("EdgeWorkload", FLOTTA), ("ConfigMap", "v1"), ("Secret", "v1")];
 
 /// The name of the workload that a document was meant to define, as far as it says so: also of a broken one.
@@ -32,7 +32,7 @@ pub(super) fn read(document: Value, strictness: Strictness) -> Result<(Resource,
         };
         return Err(Finding::new(["kind"], message).into());
     };
-    let known = KNOWN.iter().copied().chain(kinds::known());
+    let known = OWN_READERS.iter().copied().chain(kinds::known());
     let Some((kind, expected)) = known.clone().find(|(known, _)| *known == kind) else {
         return Err(Finding::new(["kind"], unknown(kind, known.map(|it| it.0))).into());
     };

@@ -9,27 +9,33 @@
 //! | the kinds, and who reads each | `kind`, `kinds` |
 //! | an `EdgeWorkload`, an `EdgeDevice` | `resource` |
 //! | cron before retry, and what both may be | `timing` |
+//! | when another content may take its place | `update` |
 //! | profiles: unusable names, empty ones, CPU limits | `profiles` |
 //! | which device it is for | `select`, `node`, `assemble` |
 //! | ConfigMaps, Secrets, Services joined to it; the first of two documents | `assemble`, `serving` |
 //! | each field of a pod specification | [`podspec`](super::podspec) |
-//! | how much may be read | `allowance` |
+//! | what is wrong with one, by engine and `UNKNOWN_FIELDS` | `findings` |
+//! | which ConfigMaps and Secrets one names | `uses` |
+//! | what the agent itself takes from one: restarts, grace, deadline, probes | `agent_part` |
+//! | how much may be read | `budget` |
 //!
 //! A document is valid as a whole or broken as a whole; each says where and why, and none takes another down.
 
-mod allowance;
+mod agent_part;
 pub(in crate::wire) mod assemble;
+mod budget;
 mod contents;
 mod document;
+mod findings;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
 mod kind;
 mod kinds;
 mod node;
-mod pod;
 mod problem;
 mod profiles;
+mod public;
 pub(in crate::wire) mod resource;
 pub(in crate::wire) mod secret;
 mod select;
@@ -37,17 +43,20 @@ mod serving;
 mod source;
 mod strictness;
 mod timing;
+mod update;
+mod uses;
 
 #[cfg(test)]
 mod tests;
 
-pub use allowance::{Allowance, MOST_DOCUMENTS, MOST_MEMORY};
+pub(in crate::wire) use agent_part::from_kept;
 pub use assemble::{assemble, expression_problems};
+pub use budget::{Budget, MOST_DOCUMENTS, MOST_MEMORY};
 pub use contents::{Broken, Contents};
 pub use document::Document;
-pub(in crate::wire) use pod::restored;
 pub use problem::{Problem, Severity};
-pub use source::{QUADLET, Source};
+pub use public::{learn, public};
+pub use source::{QUADLET, SourceText};
 pub(in crate::wire) use strictness::Strictness;
 pub use strictness::UnknownFields;
 

@@ -2,7 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use crate::wire::field::{Field, Finding};
+use super::strictness::Strictness;
+use crate::wire::{
+    field::{Field, Finding},
+    podspec::PodSpec,
+};
 
 /// What a specification says of its node.
 #[derive(Debug, Clone, PartialEq)]
@@ -12,6 +16,11 @@ pub(super) struct Node {
 }
 
 impl Node {
+    /// What `was_accepted` before isn't asked again.
+    pub(super) fn of(pod: PodSpec, strictness: Strictness) -> Option<Self> {
+        (!strictness.was_accepted).then_some(Self { name: pod.node_name, selector: pod.node_selector })
+    }
+
     /// Whether it is this device, of which only some labels are known where a server chose.
     pub(super) fn check(
         &self,

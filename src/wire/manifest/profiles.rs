@@ -9,12 +9,13 @@ use serde::{
 
 use crate::{
     agent::{
-        expression::{Expression, MetricIndex},
+        expression::Expression,
         model::workload::{Condition, ListedCondition, ListedProfile, Profile},
     },
     wire::{
+        dns_names::{check_shown, is_hidden},
         field::{Field, Finding},
-        names::{check_shown, is_hidden},
+        manifest::update::Span,
     },
 };
 
@@ -40,6 +41,9 @@ struct DeviceProfile {
 struct DeviceCondition {
     name: String,
     expression: Option<String>,
+    #[serde(rename = "for")]
+    hold: Option<Span>,
+    until: Option<String>,
 }
 
 impl DeviceProfiles {
@@ -57,16 +61,20 @@ impl DeviceProfiles {
                 continue;
             }
             let (mut usable, mut names) = (Vec::new(), BTreeSet::new());
-            for (index, DeviceCondition { name, expression }) in conditions.into_iter().flatten().enumerate()
-            {
+            for (index, condition) in conditions.into_iter().flatten().enumerate() {
+                let DeviceCondition { name, expression, hold, until } = condition;
                 let at = at.then("conditions").then(index);
                 if count < MOST_CONDITIONS && is_usable(&name, &at, &mut names, faults) {
                     let expression = expression.unwrap_or_default();
-                    if let Err(error) = Expression::compile(&expression, &mut |_| MetricIndex(0)) {
-                        expressions
-                            .push(Finding { field: at.then("expression"), message: error.to_string() });
+                    let until = until.filter(|text| !text.trim().is_empty());
+                    let texts = [("expression", Some(&expression)), ("until", until.as_ref())];
+                    for (field, text) in texts {
+                        if let Some(Err(error)) = text.map(|text| Expression::read(text)) {
+                            expressions.push(Finding { field: at.then(field), message: error.to_string() });
+                        }
                     }
-                    usable.push(Condition { name, expression });
+                    let hold = hold.map(|hold| hold.0).unwrap_or_default();
+                    usable.push(Condition { name, expression, hold, until });
                 }
                 count += 1;
             }
@@ -120,9 +128,11 @@ impl TryFrom<WorkloadProfileFields> for WorkloadProfile {
     fn try_from(fields: WorkloadProfileFields) -> Result<Self, String> {
         let name = listed(fields.name);
         // exactly as long as they are: they stay
+        let is_given = fields.conditions.is_some();
         let conditions: Box<[_]> = fields.conditions.into_iter().flatten().map(|listed| listed.0).collect();
         if conditions.is_empty() {
-            return Err(format!("`{name}` lists no condition, so the workload could never run"));
+            let hint = if is_given { "" } else { ": its field `conditions` is missing" };
+            return Err(format!("`{name}` lists no condition, so the workload could never run{hint}"));
         }
         Ok(Self(ListedProfile { name, conditions: conditions.into() }))
     }

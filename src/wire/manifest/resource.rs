@@ -7,23 +7,27 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{
+    agent_part, findings,
     node::Node,
-    pod::{self, Use},
     profiles::{DeviceProfiles, WorkloadProfile},
     secret::Secret,
     select::Selector,
     strictness::Strictness,
     timing::{self, CronField, Retry},
+    update::Update,
+    uses::{self, Use},
 };
 use crate::{
     agent::model::{
         schedule::Backoff,
-        workload::{Content, Engine, Profile, RestartPolicy, Workload},
+        update::UpdateRules,
+        workload::{Content, DEFAULT_NAMESPACE, Engine, Profile, RestartPolicy, Workload},
     },
     wire::{
+        dns_names::{Key, Label, Subdomain},
         field::{Field, Finding},
-        names::{Key, Label, Subdomain},
-        podspec::{PodSpec, container::Protocol, values::PortName},
+        podman::libpod::ObjectKind,
+        podspec::{PodSpec, container::Protocol, nearest::nearest, values::PortName},
         strict,
     },
 };
@@ -55,6 +59,7 @@ pub(in crate::wire) struct Device {
     pub(super) name: String,
     pub(super) labels: BTreeMap<String, String>,
     pub(in crate::wire) profiles: Vec<Profile>,
+    pub(in crate::wire) update: Option<Box<UpdateRules>>,
     /// What is wrong with their names.
     pub(in crate::wire) faults: Vec<Finding>,
     /// Conditions whose expressions can't be read, and why.
@@ -74,12 +79,19 @@ pub(in crate::wire) struct WorkloadManifest {
     /// Still without them; shared with what is to run where nothing is added.
     pub(in crate::wire) workload: Arc<Workload>,
     pub(super) uses: Vec<Use>,
-    /// The `Secret` with the credentials for image registries, and where it is named.
-    pub(super) registries: Option<(String, Field)>,
+    /// The `Secret` with the credentials for image registries.
+    pub(super) registries: Option<Use>,
     /// Which device its pod is for.
     pub(super) node: Option<Node>,
     /// What means nothing on one device.
     pub(super) notes: Vec<Finding>,
+}
+
+impl WorkloadManifest {
+    /// From now on it names no `Secret` with credentials for image registries. Says where it did.
+    pub(in crate::wire) fn without_registries(&mut self) -> Option<Field> {
+        self.registries.take().map(|used| used.field)
+    }
 }
 
 /// A `ConfigMap`, kept whole for podman.
@@ -113,29 +125,55 @@ pub(super) struct Leading {
 /// Where a workload names the `Secret` with its credentials for image registries.
 const REGISTRIES: [&str; 4] = ["spec", "imageRegistries", "secretRef", "name"];
 
-/// Deserializes a document; the findings are the fields that nothing knows.
+/// Deserializes a document; the findings are the fields that nothing knows. `read_elsewhere`: what is known beside those
+/// of the type, as something else reads it, or it says nothing to this agent.
 fn typed<'de, T: Deserialize<'de>>(
     document: &'de Value,
-    left: &[&str],
+    read_elsewhere: &[&str],
 ) -> Result<(T, Vec<Finding>), Finding> {
     let (value, unknown) = strict::typed(document)?;
-    Ok((value, without_effect(unknown, left)))
+    Ok((value, without_effect(unknown, read_elsewhere)))
 }
 
-fn without_effect(mut unknown: Vec<Field>, left: &[&str]) -> Vec<Finding> {
+fn without_effect(mut unknown: Vec<Field>, read_elsewhere: &[&str]) -> Vec<Finding> {
     let is_known = |field: &str| {
         let is_below = |known: &&str| {
             field.strip_prefix(known).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
         };
-        left.iter().chain(&COMMON).any(is_below)
+        read_elsewhere.iter().chain(&IGNORED_FIELDS).any(is_below)
     };
     unknown.retain(|field| !is_known(&field.to_string()));
-    let message = "unknown field: it has no effect";
-    unknown.into_iter().map(|field| Finding { field, message: message.to_owned() }).collect()
+    let finding = |field: Field| {
+        let text = field.to_string();
+        let given = text.rsplit('.').next().unwrap_or_default();
+        let hint = nearest(given, FIELDS.into_iter()).filter(|near| *near != given);
+        let hint = hint.map(|near| format!(": did you mean `{near}`?"));
+        Finding { field, message: format!("unknown field: it has no effect{}", hint.unwrap_or_default()) }
+    };
+    unknown.into_iter().map(finding).collect()
 }
 
+/// What may have been meant by a field that nothing knows.
+const FIELDS: [&str; 15] = [
+    "conditions",
+    "cron",
+    "dependsOn",
+    "deviceSelector",
+    "device",
+    "expression",
+    "imageRegistries",
+    "matchLabels",
+    "matchExpressions",
+    "profiles",
+    "retry",
+    "rootless",
+    "secretRef",
+    "update",
+    "window",
+];
+
 /// Fields of every resource that are legal and say nothing to this agent.
-const COMMON: [&str; 17] = [
+const IGNORED_FIELDS: [&str; 17] = [
     "apiVersion",
     "kind",
     "status",
@@ -163,8 +201,8 @@ struct Metadata<Name> {
     annotations: Option<BTreeMap<String, String>>,
 }
 
-fn namespace(given: Option<Label>) -> String {
-    given.map_or_else(|| "default".to_owned(), |name| name.0)
+pub(super) fn namespace(given: Option<Label>) -> String {
+    given.map_or_else(|| DEFAULT_NAMESPACE.to_owned(), |name| name.0)
 }
 
 #[derive(Deserialize)]
@@ -177,6 +215,7 @@ struct DeviceDocument {
 #[derive(Deserialize, Default)]
 struct DeviceSpec {
     profiles: Option<DeviceProfiles>,
+    update: Option<Update>,
     heartbeat: Option<Heartbeat>,
 }
 
@@ -187,7 +226,7 @@ struct Heartbeat {
 }
 
 pub(in crate::wire) fn read_device(document: &Value) -> Result<(Device, Vec<Finding>), Finding> {
-    const LEFT: [&str; 8] = [
+    const READ_ELSEWHERE: [&str; 8] = [
         "spec.heartbeat.hardwareProfile",
         "spec.heartbeat.periodSeconds",
         "spec.logCollection",
@@ -197,9 +236,10 @@ pub(in crate::wire) fn read_device(document: &Value) -> Result<(Device, Vec<Find
         "spec.requestTime",
         "spec.storage",
     ];
-    let (DeviceDocument { metadata, spec }, mut findings) = typed(document, &LEFT)?;
+    let (DeviceDocument { metadata, spec }, mut findings) = typed(document, &READ_ELSEWHERE)?;
     let spec = spec.unwrap_or_default();
     let (above, below) = (Field::from(["spec", "profiles"]), Field::from(["spec", "heartbeat", "profiles"]));
+    let update = spec.update.and_then(|update| update.0);
     let deeper = spec.heartbeat.and_then(|heartbeat| heartbeat.profiles);
     if spec.profiles.is_some() && deeper.is_some() {
         let message = "has no effect beside `spec.profiles`".to_owned();
@@ -209,7 +249,7 @@ pub(in crate::wire) fn read_device(document: &Value) -> Result<(Device, Vec<Find
     let (mut faults, mut expressions) = (Vec::new(), Vec::new());
     let profiles = profiles.map(|it| it.usable(&at, &mut faults, &mut expressions)).unwrap_or_default();
     let (name, labels) = (metadata.name.0, metadata.labels.unwrap_or_default());
-    Ok((Device { name, labels, profiles, faults, expressions }, findings))
+    Ok((Device { name, labels, profiles, update, faults, expressions }, findings))
 }
 
 #[derive(Deserialize)]
@@ -222,7 +262,7 @@ struct WorkloadDocument {
 #[serde(rename_all = "camelCase")]
 struct WorkloadSpec {
     #[serde(rename = "type")]
-    kind: Kind,
+    kind: WorkloadKind,
     device: Option<String>,
     device_selector: Option<Selector>,
     #[serde(rename = "pod")]
@@ -231,6 +271,8 @@ struct WorkloadSpec {
     rootless: Option<bool>,
     retry: Option<Retry>,
     profiles: Option<Vec<WorkloadProfile>>,
+    update: Option<Update>,
+    depends_on: Option<Vec<Subdomain>>,
     image_registries: Option<Value>,
 }
 
@@ -240,12 +282,12 @@ struct Template {}
 
 #[derive(Deserialize)]
 #[serde(try_from = "String")]
-enum Kind {
+enum WorkloadKind {
     Pod,
     Kubernetes,
 }
 
-impl TryFrom<String> for Kind {
+impl TryFrom<String> for WorkloadKind {
     type Error = String;
 
     fn try_from(kind: String) -> Result<Self, String> {
@@ -264,7 +306,7 @@ fn for_a_cluster(
     pod: &PodSpec,
     findings: &mut Vec<Finding>,
 ) -> Result<(), Finding> {
-    if pod::restart(pod) != RestartPolicy::Always {
+    if agent_part::restart(pod) != RestartPolicy::Always {
         let field = Field::from(["spec", "pod", "spec", "restartPolicy"]);
         let message = "must be Always for `k8s`: a Deployment knows nothing else".to_owned();
         return Err(Finding { field, message });
@@ -283,47 +325,75 @@ fn for_a_cluster(
 }
 
 /// The `Secret` with the credentials for them.
-fn registries(written: Option<&Value>) -> Result<Option<String>, Finding> {
+fn registry_credentials(written: Option<&Value>) -> Result<Option<Use>, Finding> {
     let is_empty = |written: &&Value| written.as_object().is_some_and(serde_json::Map::is_empty);
     let Some(registries) = written.filter(|written| !is_empty(written)) else { return Ok(None) };
     match registries["secretRef"]["name"].as_str() {
-        Some(name) => Ok(Some(name.to_owned())),
+        Some(name) => {
+            let (name, field) = (name.to_owned(), Field::from(REGISTRIES));
+            Ok(Some(Use { kind: ObjectKind::Secret, name, optional: false, field, keys: Vec::new() }))
+        }
         None => Err(Finding::new(REGISTRIES, "is missing: it names a Secret")),
     }
 }
 
-/// `was_accepted`: what it says ran before, perhaps by a version that judged less; it isn't judged anew.
+/// The `Secret` with the credentials that count: the workload's before its pod's.
+fn effective_pull_secret(
+    registries: Option<Use>,
+    own: Option<Use>,
+    surplus: Option<Finding>,
+    pod: &Field,
+    findings: &mut Vec<Finding>,
+) -> Option<Use> {
+    if own.is_some() && registries.is_some() {
+        let message = "has no effect: `spec.imageRegistries` counts".to_owned();
+        findings.push(Finding { field: pod.then("imagePullSecrets"), message });
+    } else {
+        findings.extend(surplus);
+    }
+    registries.or(own)
+}
+
+/// Reads and judges an `EdgeWorkload`. The findings are warnings; the errors are all that its specification has, or the
+/// first one beside it.
 pub(in crate::wire) fn read_workload(
     mut document: Value,
     strictness: Strictness,
 ) -> Result<(WorkloadManifest, Vec<Finding>), Vec<Finding>> {
-    const LEFT: [&str; 4] = ["spec.data", "spec.logCollection", "spec.metrics", "spec.pod.spec"];
-    let (WorkloadDocument { metadata, mut spec }, mut findings) = typed(&document, &LEFT)?;
-    const AT: [&str; 3] = ["spec", "pod", "spec"];
-    let pod_field = Field::from(AT);
-    let mut cron = spec.cron.take().and_then(|cron| cron.0);
-    let has_cron = cron.is_some();
+    const READ_ELSEWHERE: [&str; 4] = ["spec.data", "spec.logCollection", "spec.metrics", "spec.pod.spec"];
+    const POD_SPEC_PATH: [&str; 3] = ["spec", "pod", "spec"];
+    let (WorkloadDocument { metadata, mut spec }, mut findings) = typed(&document, &READ_ELSEWHERE)?;
+    let pod_field = Field::from(POD_SPEC_PATH);
+    let cron = spec.cron.take().and_then(|cron| cron.0);
     let engine = match spec.kind {
-        Kind::Pod => Engine::Podman { rootless: spec.rootless.unwrap_or(false) },
-        Kind::Kubernetes => Engine::Kubernetes,
+        WorkloadKind::Pod => Engine::Podman { rootless: spec.rootless.unwrap_or(false) },
+        WorkloadKind::Kubernetes => Engine::Kubernetes,
     };
-    let (pod, found) = pod::read(&document["spec"]["pod"]["spec"], &pod_field, engine, strictness);
+    let (pod, found) = findings::read(&document["spec"]["pod"]["spec"], &pod_field, engine, strictness);
     if !found.errors.is_empty() {
         return Err(found.errors);
     }
     findings.extend(found.warnings);
     if engine == Engine::Kubernetes {
-        for_a_cluster(&spec, has_cron, &pod, &mut findings)?;
-        cron = None;
+        for_a_cluster(&spec, cron.is_some(), &pod, &mut findings)?;
     }
+    let cron = cron.filter(|_| engine != Engine::Kubernetes);
     let retry = spec.retry.map(|retry| retry.0);
     let places = (Field::from(["spec", "cron"]), Field::from(["spec", "retry"]));
-    let schedule = timing::schedule((cron, retry), Backoff::default(), places, &mut findings);
-    let registries = registries(spec.image_registries.as_ref())?;
+    let schedule = timing::schedule(
+        (cron, retry),
+        (Backoff::default(), agent_part::retries_in_place(&pod)),
+        places,
+        &mut findings,
+    );
+    let mut registries = registry_credentials(spec.image_registries.as_ref())?;
+    if engine != Engine::Kubernetes {
+        let (own, surplus) = uses::pull_secret(&pod, &pod_field, strictness);
+        registries = effective_pull_secret(registries, own, surplus, &pod_field, &mut findings);
+    }
     // exactly as long as they are: they stay
     let profiles: Box<[_]> = spec.profiles.into_iter().flatten().map(|profile| profile.0).collect();
-    let rootless = spec.rootless.unwrap_or(false);
-    let probes = pod::probes(&pod, &pod_field, rootless, &mut findings);
+    let depends_on: Box<[_]> = spec.depends_on.into_iter().flatten().map(|name| name.0).collect();
     let specification = document.pointer_mut("/spec/pod/spec").map(Value::take).unwrap_or_default();
     let content = Content {
         namespace: namespace(metadata.namespace),
@@ -333,24 +403,21 @@ pub(in crate::wire) fn read_workload(
     };
     let manifest = WorkloadManifest {
         kind: "EdgeWorkload",
-        at: &AT,
+        at: &POD_SPEC_PATH,
         is_off: false,
         device: spec.device.filter(|name| !name.is_empty()),
         selector: spec.device_selector,
-        uses: pod::uses(&pod, &pod_field),
+        uses: uses::uses(&pod, &pod_field),
         notes: found.notes,
-        registries: registries.map(|name| (name, Field::from(REGISTRIES))),
+        registries,
         workload: Arc::new(Workload {
-            restart: pod::restart(&pod),
-            grace: pod::grace(&pod),
-            cpu: pod::cpu(&pod),
-            deadline: pod::deadline(&pod),
             schedule,
             profiles: profiles.into(),
-            probes,
-            ..Workload::new(content)
+            depends_on: depends_on.into(),
+            update: spec.update.and_then(|update| update.0),
+            ..agent_part::workload(&pod, content, &pod_field, &mut findings)
         }),
-        node: (!strictness.was_accepted).then_some(Node { name: pod.node_name, selector: pod.node_selector }),
+        node: Node::of(pod, strictness),
     };
     Ok((manifest, findings))
 }

@@ -3,11 +3,11 @@
 use serde_json::{Map, Value};
 
 use crate::{
-    agent::model::confidential::Confidential,
+    agent::model::{confidential::Confidential, workload::DEFAULT_NAMESPACE},
     wire::{
         base64,
+        dns_names::{Label, NO_KEY, Subdomain, is_key},
         field::Finding,
-        names::{Label, NO_KEY, Subdomain, is_key},
     },
 };
 
@@ -22,13 +22,13 @@ pub(in crate::wire) struct Secret {
 
 impl Secret {
     pub(super) fn read(document: &Value) -> Result<(Self, Vec<Finding>), Finding> {
-        const KNOWN: [&str; 7] =
+        const FIELDS: [&str; 7] =
             ["apiVersion", "data", "immutable", "kind", "metadata", "stringData", "type"];
         let metadata = &document["metadata"];
         let text = |key: &str| metadata[key].as_str().map(str::to_owned);
         let name = text("name").ok_or_else(|| Finding::new(["metadata", "name"], "is missing"))?;
         let name = Subdomain::try_from(name).map_err(|why| Finding::new(["metadata", "name"], why))?;
-        let namespace = Label::try_from(text("namespace").unwrap_or_else(|| "default".to_owned()))
+        let namespace = Label::try_from(text("namespace").unwrap_or_else(|| DEFAULT_NAMESPACE.to_owned()))
             .map_err(|why| Finding::new(["metadata", "namespace"], why))?;
         let mut data = Map::new();
         for (field, is_plain) in [("data", false), ("stringData", true)] {
@@ -39,7 +39,7 @@ impl Secret {
             }
         }
         let fields = document.as_object().into_iter().flat_map(Map::keys);
-        let unknown = fields.filter(|field| !KNOWN.contains(&field.as_str()));
+        let unknown = fields.filter(|field| !FIELDS.contains(&field.as_str()));
         let findings =
             unknown.map(|field| Finding::new([field], "unknown field: it has no effect")).collect();
         let data = Confidential(data.into());

@@ -67,7 +67,7 @@ impl<'a> Serving<'a> {
             }
             for (index, port) in service.ports.iter().enumerate() {
                 let at = Field::from(["spec", "ports"]).then(index);
-                match lead(port, specification) {
+                match publish(port, specification) {
                     Ok(target) if target != port.port => {
                         let message = format!(
                             "nothing leads from port {} to {target} here: other pods ask for `{}:{target}`",
@@ -88,7 +88,7 @@ impl<'a> Serving<'a> {
     }
 
     /// What is to be said when all workloads are known.
-    pub(super) fn finish(self, workloads: &[Arc<Workload>], problems: &mut Vec<Problem>) {
+    pub(super) fn warn_of_the_rest(self, workloads: &[Arc<Workload>], problems: &mut Vec<Problem>) {
         for (index, (document, service)) in self.services.iter().enumerate() {
             let mut warn = |field: Field, message| {
                 problems.push(document.problem(Severity::Warning, Finding { field, message }));
@@ -115,7 +115,7 @@ fn selects(service: &Service, content: &Content) -> bool {
 }
 
 /// Publishes the ports of the device that lead to a port of the pod. Gives the port of the pod.
-fn lead(port: &Leading, specification: &mut Value) -> Result<u16, String> {
+fn publish(port: &Leading, specification: &mut Value) -> Result<u16, String> {
     let is_host = flag(&specification["hostNetwork"]) == Some(true);
     let protocol = match port.protocol {
         Protocol::Tcp => "TCP",

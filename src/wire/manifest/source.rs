@@ -10,7 +10,7 @@ use crate::wire::{
 
 /// A document's text and where it stands; enough to keep it and read it again.
 #[derive(Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct Source {
+pub struct SourceText {
     /// Its number in the file, from 1.
     pub number: usize,
     /// How many lines of the file stand before it.
@@ -19,14 +19,14 @@ pub struct Source {
     pub text: String,
 }
 
-impl fmt::Debug for Source {
+impl fmt::Debug for SourceText {
     /// Not the text: it may be a `Secret`'s.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "document {} after line {}", self.number, self.lines_before)
     }
 }
 
-impl Source {
+impl SourceText {
     pub(super) fn line(&self, field: &Field) -> usize {
         self.line_of_file(yaml::line_of(&self.text, field))
     }
@@ -84,7 +84,12 @@ impl Source {
             problem.line = Some(self.line_of_file(place.line()));
         }
         if is_quotable {
-            problem.message = moved(&message, self.lines_before);
+            let hint = match &message {
+                it if it.contains("tab character") => ": indent by blanks, not by tabs",
+                it if it.contains("scanning an alias") => ": a value that begins with * belongs in quotes",
+                _ => "",
+            };
+            problem.message = moved(&message, self.lines_before) + hint;
         }
         problem
     }

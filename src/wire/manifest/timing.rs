@@ -9,25 +9,30 @@ use crate::{
     wire::field::{Field, Finding},
 };
 
-/// When a workload runs, by what stands at these places; `usual`: how long to wait where neither does.
+/// Of a schedule like 30 February.
+pub(super) const NEVER: &str = "never comes: no date that it names exists";
+
+/// When a workload runs, by what stands at these places; `usual`: how long to wait where neither does; `tries`: what fails
+/// in a run is tried again.
 pub(super) fn schedule(
     (cron, retry): (Option<Cron>, Option<Backoff>),
-    usual: Backoff,
+    (usual, tries): (Backoff, bool),
     (cron_at, retry_at): (Field, Field),
     warnings: &mut Vec<Finding>,
 ) -> Schedule {
-    let Some(cron) = cron else { return Schedule::Service(retry.unwrap_or(usual)) };
+    let backoff = retry.unwrap_or(usual);
+    let Some(cron) = cron else { return Schedule::Service(backoff) };
     let mut warn = |field: &Field, message: String| warnings.push(Finding { field: field.clone(), message });
     if cron.has_backslash() {
         warn(&cron_at, "`\\` is taken for `/`".to_owned());
     }
     if cron.is_never() {
-        warn(&cron_at, "never comes: no date that it names exists".to_owned());
+        warn(&cron_at, NEVER.to_owned());
     }
-    if retry.is_some() {
-        warn(&retry_at, format!("has no effect beside `{cron_at}`"));
+    if retry.is_some() && !tries {
+        warn(&retry_at, format!("has no effect beside `{cron_at}` without `restartPolicy: OnFailure`"));
     }
-    Schedule::Cron(cron)
+    Schedule::Cron(cron, backoff)
 }
 
 /// `spec.cron`: a valid schedule, or none when it is empty.

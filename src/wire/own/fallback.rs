@@ -10,15 +10,17 @@ use crate::{
         gather::gather,
         workload::{Content, WorkloadId},
     },
-    wire::{manifest::restored, strict},
+    wire::{manifest::from_kept, strict},
 };
 
 #[derive(Serialize, Deserialize)]
-struct Kept {
+struct KeptFallback {
     content: Content,
     failed: Option<WorkloadId>,
     #[serde(default)]
     cause: String,
+    #[serde(default)]
+    by_hand: bool,
 }
 
 /// As it is kept.
@@ -26,10 +28,20 @@ struct Kept {
 /// # Errors
 /// None that content from a manifest could cause.
 pub fn to_bytes(fallbacks: &Fallbacks) -> Result<Vec<u8>, serde_json::Error> {
-    let kept: BTreeMap<&str, Kept> = gather(fallbacks.iter().map(|(name, Fallback { good, failed })| {
-        let (failed, cause) = failed.as_ref().map(|it| (it.id.clone(), it.cause.clone())).unzip();
-        (&**name, Kept { content: good.content.clone(), failed, cause: cause.unwrap_or_default() })
-    }));
+    let kept: BTreeMap<&str, KeptFallback> =
+        gather(fallbacks.iter().map(|(name, Fallback { good, failed })| {
+            let by_hand = failed.as_ref().is_some_and(|it| it.by_hand);
+            let (failed, cause) = failed.as_ref().map(|it| (it.id.clone(), it.cause.clone())).unzip();
+            (
+                &**name,
+                KeptFallback {
+                    content: good.content.clone(),
+                    failed,
+                    cause: cause.unwrap_or_default(),
+                    by_hand,
+                },
+            )
+        }));
     serde_json::to_vec(&kept)
 }
 
@@ -38,11 +50,11 @@ pub fn to_bytes(fallbacks: &Fallbacks) -> Result<Vec<u8>, serde_json::Error> {
 /// # Errors
 /// It was not written by this version of the agent.
 pub fn from_bytes(bytes: &[u8]) -> Result<Fallbacks, serde_json::Error> {
-    let kept: BTreeMap<Arc<str>, Kept> = strict::from_json(bytes)?;
+    let kept: BTreeMap<Arc<str>, KeptFallback> = strict::from_json(bytes)?;
     let mut fallbacks = Fallbacks::new();
-    for (name, Kept { content, failed, cause }) in kept {
-        let failed = failed.map(|id| Failed { id, cause });
-        fallbacks.insert(name, Fallback { good: Arc::new(restored(content)?), failed });
+    for (name, KeptFallback { content, failed, cause, by_hand }) in kept {
+        let failed = failed.map(|id| Failed { id, cause, by_hand });
+        fallbacks.insert(name, Fallback { good: Arc::new(from_kept(content)?), failed });
     }
     Ok(fallbacks)
 }
@@ -67,19 +79,20 @@ mod tests {
             it["terminationGracePeriodSeconds"] = 3.into();
             it["containers"][0]["livenessProbe"] = json!({ "tcpSocket": { "port": 80 } });
         });
-        let good = restored(content).unwrap();
+        let good = from_kept(content).unwrap();
         assert_eq!((good.restart, good.grace.as_secs(), good.probes.len()), (RestartPolicy::OnFailure, 3, 1));
-        let failed = Some(Failed { id: workload("w", 1).id, cause: "no such command".into() });
+        let failed = Some(Failed { id: workload("w", 1).id, cause: "no such command".into(), by_hand: true });
         let fallbacks: Fallbacks = [("w".into(), Fallback { good: Arc::new(good), failed })].into();
         assert_eq!(from_bytes(&to_bytes(&fallbacks).unwrap()).unwrap(), fallbacks);
     }
 
     #[test]
     fn what_was_kept_before_there_were_secrets_is_read() {
-        let fallback = |content| Fallback { good: Arc::new(restored(content).unwrap()), failed: None };
+        let fallback = |content| Fallback { good: Arc::new(from_kept(content).unwrap()), failed: None };
         let fallbacks: Fallbacks = [("w".into(), fallback(workload("w", 1).content))].into();
         let kept = String::from_utf8(to_bytes(&fallbacks).unwrap()).unwrap();
-        let before = kept.replace(r#""secrets":null,"auth":null,"#, "").replace(r#","cause":"""#, "");
+        let before =
+            kept.replace(r#""secrets":null,"auth":null,"#, "").replace(r#","cause":"","by_hand":false"#, "");
         assert!(!before.contains("secrets") && !before.contains("cause"), "{before}");
         assert_eq!(from_bytes(before.as_bytes()).unwrap(), fallbacks);
     }

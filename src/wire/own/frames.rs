@@ -61,7 +61,10 @@ pub fn check_name(name: &str) -> Result<(), &'static str> {
     let letter = |b: u8| b.is_ascii_alphabetic() || b == b'_' || b == b'%';
     match name.as_bytes() {
         [] => Err("is empty"),
-        long if long.len() > MAX_NAME => Err("is longer than 128 bytes"),
+        long if long.len() > MAX_NAME => {
+            const { assert!(MAX_NAME == 128, "the next line says so") };
+            Err("is longer than 128 bytes")
+        }
         b"nil" => Err("means 'unset'"),
         [first, rest @ ..] if letter(*first) && rest.iter().all(|&b| letter(b) || b.is_ascii_digit()) => {
             Ok(())
@@ -157,14 +160,16 @@ pub const REPORT_HEAD: usize = 5;
 
 /// What a receiver can ask for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum ReportKind {
     /// States and figures, as OpenMetrics text.
     Metrics = 0,
     /// All that the status page shows, as JSON.
     Status = 1,
+    /// What has happened of late, as JSON.
+    History = 2,
 }
 
-impl Kind {
+impl ReportKind {
     /// Reads a question.
     ///
     /// # Errors
@@ -173,6 +178,7 @@ impl Kind {
         match kind {
             0 => Ok(Self::Metrics),
             1 => Ok(Self::Status),
+            2 => Ok(Self::History),
             _ => Err(Malformed("no such question")),
         }
     }
@@ -282,10 +288,10 @@ mod tests {
 
     #[test]
     fn questions_and_heads_of_reports_come_out_as_they_went_in() {
-        for kind in [Kind::Metrics, Kind::Status] {
-            assert_eq!(Kind::read([kind as u8]), Ok(kind));
+        for kind in [ReportKind::Metrics, ReportKind::Status, ReportKind::History] {
+            assert_eq!(ReportKind::read([kind as u8]), Ok(kind));
         }
-        Kind::read([2]).unwrap_err();
+        ReportKind::read([3]).unwrap_err();
         for report in [Ok(0), Ok(MAX_REPORT), Err(Refused::Busy), Err(Refused::TooLong), Err(Refused::Off)] {
             assert_eq!(read_report_head(report_head(report)), report);
         }

@@ -3,3 +3,4 @@
 pub mod fallback;
 pub mod frames;
 pub mod openmetrics;
+pub mod update;

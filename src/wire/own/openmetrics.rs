@@ -4,7 +4,10 @@
 
 use std::io::{self, Write};
 
-use crate::agent::model::report::{Report, State, Workload};
+use crate::agent::model::{
+    order::CPU_PERIOD,
+    report::{Report, State, Workload},
+};
 
 /// In front of every name.
 const PREFIX: &str = "device_worker_ng_";
@@ -56,7 +59,7 @@ fn of_the_device(Report { version, device, .. }: &Report, page: &mut Page<'_>) -
 
     if let Some(server) = &device.server {
         page.family("link", "stateset", "", "The conversation with the edge API.")?;
-        page.states(&[], &LINKS, server.link)?;
+        page.state_set(&[], &LINKS, server.link)?;
         let seconds = |age: Option<u64>| age.map(|age| age as f64);
         for (name, value, help) in [
             ("server_silence", seconds(server.heard), "Since the edge API was last heard."),
@@ -74,7 +77,7 @@ fn of_workloads(workloads: &[Workload], page: &mut Page<'_>) -> io::Result<()> {
     page.family("workload_state", "stateset", "", "What each workload does.")?;
     let words = State::ALL.map(State::word);
     for workload in workloads {
-        page.states(&[("workload", &workload.name)], &words, workload.state.word())?;
+        page.state_set(&[("workload", &workload.name)], &words, workload.state.word())?;
     }
     page.family("workload_well", "gauge", "", "1: the workload does what it should do now.")?;
     for workload in workloads {
@@ -86,7 +89,10 @@ fn of_workloads(workloads: &[Workload], page: &mut Page<'_>) -> io::Result<()> {
     }
     page.family("workload_cpu_limit", "gauge", "cores", "What the conditions that hold limit a pod to.")?;
     for workload in workloads {
-        page.optional(&[("workload", &workload.name)], workload.cpu.map(|cpu| cpu as f64 / 100_000.0))?;
+        page.optional(
+            &[("workload", &workload.name)],
+            workload.cpu.map(|cpu| cpu as f64 / CPU_PERIOD as f64),
+        )?;
     }
     Ok(())
 }
@@ -128,7 +134,7 @@ impl Page<'_> {
     }
 
     /// A sample a state; the label that names it is called as the family.
-    fn states(&mut self, labels: Labels<'_>, states: &[&str], present: &str) -> io::Result<()> {
+    fn state_set(&mut self, labels: Labels<'_>, states: &[&str], present: &str) -> io::Result<()> {
         let name = self.name.clone();
         for state in states {
             let labels = [labels, &[(&*name, state)]].concat();
@@ -172,6 +178,9 @@ mod tests {
         let condition = Condition {
             name: "a\"b\\c\nd".into(),
             expression: String::new(),
+            hold: None,
+            until: None,
+            next: None,
             holds: true,
             why: "a sentence".into(),
             tests: vec![],

@@ -13,8 +13,8 @@ use std::{
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
-use super::pod::HostPort;
-use crate::agent::model::order::ContainerState;
+use super::host_ports::HostPort;
+use crate::agent::model::order::{ContainerState, per_cpu_period};
 
 /// A Go list or map that is empty comes as `null`.
 fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(from: D) -> Result<T, D::Error> {
@@ -144,9 +144,6 @@ pub struct InspectedPodContainer {
     /// `<pod>-<name in the specification>`
     #[serde(default)]
     pub name: String,
-    /// As in [`State::status`].
-    #[serde(default)]
-    pub state: String,
 }
 
 /// A container in full, of `containers/ID/json`.
@@ -163,7 +160,7 @@ pub struct InspectedContainer {
     #[serde(default)]
     pub image: String,
     /// What it does.
-    pub state: State,
+    pub state: InspectedState,
     #[serde(default)]
     host_config: HostConfig,
 }
@@ -178,8 +175,7 @@ impl InspectedContainer {
     pub fn cpu_limit(&self) -> Option<u64> {
         let HostConfig { cpu_period, cpu_quota, .. } = self.host_config;
         let quota = u64::try_from(cpu_quota?).ok().filter(|quota| *quota > 0)?;
-        let period = cpu_period.filter(|period| *period > 0).unwrap_or(100_000);
-        Some(quota.saturating_mul(100_000) / period)
+        Some(per_cpu_period(quota, cpu_period))
     }
 }
 
@@ -194,7 +190,7 @@ struct HostConfig {
 /// What a container does, in its inspection.
 #[derive(Debug, Default, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, rename_all = "PascalCase")]
-pub struct State {
+pub struct InspectedState {
     /// `created`, `initialized`, `running`, `stopping`, `stopped`, `exited`, `paused`, `removing`, `unknown`.
     pub status: String,
     /// Of its first process, as podman sees it; 0 once that has ended.
@@ -214,7 +210,7 @@ pub struct State {
     pub cgroup_path: String,
 }
 
-impl State {
+impl InspectedState {
     /// Whether podman says that its process is alive.
     pub fn runs(&self) -> bool {
         // stopping: it was asked to end, and hasn't yet

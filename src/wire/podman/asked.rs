@@ -3,12 +3,12 @@
 use std::{net::Ipv6Addr, sync::Arc, time::Duration};
 
 use crate::{
-    agent::model::probe::{Check, Host, Probe},
+    agent::model::probe::{Check, Probe, ProbeHost},
     wire::{
         field::{Field, Finding},
         podspec::{
             container::ContainerPort,
-            probe::{self, HttpGetAction, Scheme},
+            probe::{self, GrpcAction, HttpGetAction, Scheme},
             values::{Count, PortName},
         },
     },
@@ -38,6 +38,8 @@ pub(in crate::wire) fn probe(
         ("httpGet", asked.http(action))
     } else if let Some(action) = &written.tcp_socket {
         ("tcpSocket", asked.tcp(&action.host, &action.port))
+    } else if let Some(action) = &written.grpc {
+        ("grpc", asked.grpc(action))
     } else {
         return None;
     };
@@ -84,8 +86,13 @@ impl ProbeTarget<'_> {
         Ok(Check::Tcp { host: named, port })
     }
 
+    fn grpc(self, action: &GrpcAction) -> Possible<Check> {
+        let (host, port) = self.target("", &PortName::Number(action.port.0))?;
+        Ok(Check::Grpc { host, port, service: action.service.clone() })
+    }
+
     /// Whom to ask.
-    fn target(self, host: &str, port: &PortName) -> Possible<(Host, u16)> {
+    fn target(self, host: &str, port: &PortName) -> Possible<(ProbeHost, u16)> {
         let wanted = match port {
             PortName::Number(number) => *number,
             PortName::Name(name) => {
@@ -93,9 +100,9 @@ impl ProbeTarget<'_> {
                 named.map_or(0, |port| port.container_port.0)
             }
         };
-        let named = |name: &str| Host::Named(name.to_owned());
+        let named = |name: &str| ProbeHost::Named(name.to_owned());
         if host.parse::<Ipv6Addr>().is_ok() {
-            return Ok((Host::Named(format!("[{host}]")), wanted));
+            return Ok((ProbeHost::Named(format!("[{host}]")), wanted));
         }
         if !host.is_empty() {
             return Ok((named(host), wanted));
@@ -104,14 +111,14 @@ impl ProbeTarget<'_> {
             return Ok((named("127.0.0.1"), wanted));
         }
         if !self.rootless {
-            return Ok((Host::Pod, wanted));
+            return Ok((ProbeHost::Pod, wanted));
         }
         let mut same = self.ports.iter().filter(|port| port.container_port.0 == wanted);
         match same.find(|port| port.host_port.0 > 0) {
             Some(port) => {
                 let address = port.host_ip.map(|it| it.0).filter(|it| !it.is_unspecified());
                 let address = address.map_or("127.0.0.1".to_owned(), |it| it.to_string());
-                Ok((Host::Named(address), port.host_port.0))
+                Ok((ProbeHost::Named(address), port.host_port.0))
             }
             None => Err("a rootless pod can be asked only where the port has a `hostPort`"),
         }

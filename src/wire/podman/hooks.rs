@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::agent::model::probe::{Check, Host};
+use crate::agent::model::probe::{Check, ProbeHost};
+
+/// The label of a pod with what its containers ask for after their start and before their stop.
+pub const HOOKS_LABEL: &str = "project-flotta.io/hooks";
 
 /// When a hook runs; called as in a specification.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,7 +52,7 @@ pub fn read(label: &str, container: &str, when: When) -> Option<Hook> {
     let http = &hook["httpGet"];
     let header = |pair: &Value| Some((text(&pair[0])?, text(&pair[1])?));
     Some(Hook::Ask(Check::Http {
-        host: text(&http["host"]).map_or(Host::Pod, Host::Named),
+        host: text(&http["host"]).map_or(ProbeHost::Pod, ProbeHost::Named),
         port: http["port"].as_u64().and_then(|port| u16::try_from(port).ok())?,
         path: text(&http["path"])?,
         headers: http["headers"].as_array()?.iter().filter_map(header).collect(),

@@ -3,7 +3,9 @@
 pub mod answers;
 pub(in crate::wire) mod asked;
 pub mod hooks;
+pub mod host_ports;
 pub mod libpod;
-pub mod pod;
+pub mod limits;
+pub mod names;
 pub mod registry;
 pub mod session;

@@ -64,7 +64,7 @@ pub fn healthcheck(image: &Value) -> Option<Probe> {
 
 /// The last line that stands in what a process printed, as podman sends it: in frames of one byte for the stream,
 /// three that say nothing, four for the length, and the data.
-pub fn last_line(mut frames: &[u8]) -> String {
+pub fn last_printed_line(mut frames: &[u8]) -> String {
     let mut text = Vec::new();
     while let [_, _, _, _, a, b, c, d, rest @ ..] = frames {
         let length = u32::from_be_bytes([*a, *b, *c, *d]) as usize;
@@ -89,10 +89,10 @@ mod tests {
             frame
         };
         let frames = [frame(1, "one\n"), frame(2, "tw"), frame(2, "o\u{7}\r\n\n")].concat();
-        assert_eq!(last_line(&frames), "two");
-        assert_eq!(last_line(&frames[..frames.len() - 13]), "tw");
-        assert_eq!(last_line(&[1, 0, 0]), "");
-        assert_eq!(last_line(&frame(1, &"x".repeat(250))).len(), 200);
+        assert_eq!(last_printed_line(&frames), "two");
+        assert_eq!(last_printed_line(&frames[..frames.len() - 13]), "tw");
+        assert_eq!(last_printed_line(&[1, 0, 0]), "");
+        assert_eq!(last_printed_line(&frame(1, &"x".repeat(250))).len(), 200);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use super::{
     probe::Probe,
     security::SecurityContext,
     types::{mapping, words},
-    values::{AbsolutePath, Address, Amounts, Filled, HostPort, Label, Port, ServiceName, Shown},
+    values::{AbsolutePath, Address, Amounts, Filled, Label, OptionalPort, Port, ServiceName, Shown},
 };
 
 mapping! {
@@ -50,7 +50,7 @@ mapping! {
     ContainerPort {
         name: ServiceName,
         container_port: Port,
-        host_port: HostPort,
+        host_port: OptionalPort,
         host_ip: Option<Address> = "hostIP",
         protocol: Protocol,
     }

@@ -36,11 +36,10 @@ pub const TABLES: &[Table] = &[
         required: "containers",
         obeyed: "containers initContainers volumes restartPolicy terminationGracePeriodSeconds \
                  activeDeadlineSeconds \
-                 hostNetwork hostname hostAliases nodeName nodeSelector os hostUsers dnsConfig \
+                 hostNetwork hostname hostAliases imagePullSecrets nodeName nodeSelector os hostUsers dnsConfig \
                  dnsPolicy hostIPC hostPID securityContext shareProcessNamespace resources",
         ignored: &[
             ("hostnameOverride", "`hostname` counts"),
-            ("imagePullSecrets", "`spec.imageRegistries` names the Secret with credentials"),
             ("setHostnameAsFQDN", "a pod's name has no domain"),
         ],
         meaningless: &[
@@ -132,7 +131,7 @@ pub const TABLES: &[Table] = &[
     },
     Table {
         kind: "LocalReference",
-        place: "`imagePullSecrets`, which has no effect",
+        place: "`imagePullSecrets`, of which the first counts",
         required: "name",
         obeyed: "name",
         ..BARE
@@ -162,13 +161,9 @@ pub const TABLES: &[Table] = &[
     Table {
         kind: "Probe",
         place: "a probe",
-        obeyed: "exec httpGet tcpSocket initialDelaySeconds periodSeconds timeoutSeconds \
+        obeyed: "exec httpGet tcpSocket grpc initialDelaySeconds periodSeconds timeoutSeconds \
                  failureThreshold successThreshold",
         ignored: &[("terminationGracePeriodSeconds", "the pod's counts")],
-        refused: &[(
-            "grpc",
-            "gRPC is not spoken here: use `exec` with `grpc_health_probe` or the like in the image, or `tcpSocket`",
-        )],
         ..BARE
     },
     Table { kind: "ExecAction", place: "`exec`", required: "command", obeyed: "command", ..BARE },
@@ -187,6 +182,7 @@ pub const TABLES: &[Table] = &[
         ..BARE
     },
     Table { kind: "TcpSocketAction", place: "`tcpSocket`", required: "port", obeyed: "host port", ..BARE },
+    Table { kind: "GrpcAction", place: "`grpc`", required: "port", obeyed: "port service", ..BARE },
     Table { kind: "Lifecycle", place: "`lifecycle`", obeyed: "postStart preStop stopSignal", ..BARE },
     Table {
         kind: "LifecycleHandler",

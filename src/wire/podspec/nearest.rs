@@ -3,7 +3,12 @@
 use super::{fate::Table, fates};
 
 /// The word that is most like the given one, if any is like it at all.
-pub(in crate::wire) fn nearest<'a>(given: &str, words: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+pub fn nearest<'a>(given: &str, mut words: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    of_words(given, &mut words)
+}
+
+/// The same, there once.
+fn of_words<'a>(given: &str, words: &mut dyn Iterator<Item = &'a str>) -> Option<&'a str> {
     let plain = given.to_ascii_lowercase();
     let most = match plain.len() {
         0..=3 => 1,

@@ -2,7 +2,7 @@
 
 use super::{
     types::{mapping, words},
-    values::{Count, PortName},
+    values::{Count, Port, PortName},
 };
 
 mapping! {
@@ -11,6 +11,7 @@ mapping! {
         exec: Option<ExecAction>,
         http_get: Option<HttpGetAction>,
         tcp_socket: Option<TcpSocketAction>,
+        grpc: Option<GrpcAction>,
         initial_delay_seconds: Count,
         period_seconds: Count,
         timeout_seconds: Count,
@@ -49,4 +50,9 @@ mapping! {
 mapping! {
     /// Whether it takes a connection.
     TcpSocketAction { host: String, port: PortName }
+}
+
+mapping! {
+    /// How a gRPC server says that it is.
+    GrpcAction { port: Port, service: String }
 }

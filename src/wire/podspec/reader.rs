@@ -165,20 +165,26 @@ impl Notes {
         &[]
     }
 
+    /// The fields of a mapping that takes any.
+    pub(in crate::wire) fn any_mapping<'a>(&mut self, value: &'a Value) -> Option<&'a Map<String, Value>> {
+        match value {
+            Value::Object(fields) => return Some(fields),
+            Value::Null => {}
+            _ => self.shape("a mapping (`key: value`)", value),
+        }
+        None
+    }
+
     /// The fields of a mapping, each judged by the table of its type.
     pub(in crate::wire) fn mapping<'a>(
         &mut self,
         value: &'a Value,
         kind: &'static str,
     ) -> Option<&'a Map<String, Value>> {
-        let fields = match value {
-            Value::Object(fields) => Some(fields),
-            Value::Null => None,
-            _ => {
-                self.shape("a mapping (`key: value`)", value);
-                return None;
-            }
-        };
+        let fields = self.any_mapping(value);
+        if fields.is_none() && !value.is_null() {
+            return None;
+        }
         let table = fates::of(kind);
         for (key, value) in fields.into_iter().flatten() {
             let (class, message) = match table.fate(key) {
@@ -395,15 +401,10 @@ impl<T: Read> Read for Vec<T> {
 
 impl Read for BTreeMap<String, String> {
     fn read(value: &Value, notes: &mut Notes) -> Self {
+        let fields = notes.any_mapping(value);
         let mut all = Self::new();
-        match value {
-            Value::Null => {}
-            Value::Object(fields) => {
-                for key in fields.keys() {
-                    all.insert(key.clone(), notes.field(Some(fields), key));
-                }
-            }
-            _ => notes.shape("a mapping (`key: value`)", value),
+        for key in fields.into_iter().flat_map(Map::keys) {
+            all.insert(key.clone(), notes.field(fields, key));
         }
         all
     }

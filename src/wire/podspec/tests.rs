@@ -35,23 +35,26 @@ fn fine(containers: &[&str]) {
     }
 }
 
-/// Each of these is wrong in a container: where, and the words.
-fn wrong(containers: &[(&str, &str, &str)]) {
-    for (container, field, words) in containers {
-        let found = found(&pod(container, ""));
-        let expected = format!("containers[0].{field}");
-        assert!(matches!(&found[..], [(Shape | Value, at, _)] if *at == expected), "{container}: {found:?}");
-        assert!(found[0].2.contains(words), "{container}: {found:?}");
+/// Each case is `FIELDS => WHERE: WORDS`: `whole` makes a specification of the fields, which has one mistake.
+fn assert_mistakes(place: &str, whole: impl Fn(&str) -> String, cases: &[&str]) {
+    for case in cases {
+        let (fields, told) = case.split_once(" => ").unwrap();
+        let (field, words) = told.split_once(": ").unwrap();
+        let found = found(&whole(fields));
+        let expected = format!("{place}{field}");
+        assert!(matches!(&found[..], [(Shape | Value, at, _)] if *at == expected), "{case}: {found:?}");
+        assert!(found[0].2.contains(words), "{case}: {found:?}");
     }
 }
 
+/// Each of these is wrong in a container.
+fn wrong(containers: &[&str]) {
+    assert_mistakes("containers[0].", |container| pod(container, ""), containers);
+}
+
 /// The same of a pod as a whole.
-fn wrong_pods(pods: &[(&str, &str, &str)]) {
-    for (fields, field, words) in pods {
-        let found = found(&pod("", fields));
-        assert!(matches!(&found[..], [(Shape | Value, at, _)] if at == field), "{fields}: {found:?}");
-        assert!(found[0].2.contains(words), "{fields}: {found:?}");
-    }
+fn wrong_pods(pods: &[&str]) {
+    assert_mistakes("", |fields| pod("", fields), pods);
 }
 
 #[test]
@@ -88,10 +91,10 @@ fn thousands_of_mistakes_are_not_all_kept() {
 
 #[test]
 fn what_has_no_effect_yet_is_told() {
-    let container = "restartPolicy: Never, stdinOnce: false";
+    let container = "restartPolicy: Never, stdinOnce: true";
     let found = all(&pod(container, "imagePullSecrets: []"));
     let told: Vec<_> = found.iter().map(|(class, field, _)| (*class, field.as_str())).collect();
-    let expected = ["containers[0].restartPolicy"];
+    let expected = ["containers[0].stdinOnce"];
     assert_eq!(told, expected.map(|field| (Ignored, field)));
 }
 
@@ -157,7 +160,7 @@ fn quantities_are_those_of_kubernetes() {
         ("true", "must be a quantity"),
         ("[1]", "must be a quantity"),
     ] {
-        wrong(&[(&limit(text), "resources.limits.memory", words)]);
+        wrong(&[&format!("{} => resources.limits.memory: {words}", limit(text))]);
     }
     let cpu = spec(&pod("resources: {limits: {cpu: 250m}, requests: {cpu: 0.1}}", ""));
     let resources = &cpu.containers[0].resources;
@@ -181,11 +184,9 @@ fn an_empty_word_is_none() {
 
 #[test]
 fn a_limit_below_its_request_and_what_nothing_gives_out_are_refused() {
-    wrong(&[(
-        "resources: {requests: {memory: 64Mi}, limits: {memory: 32Mi}}",
-        "resources.requests.memory",
-        "`64Mi` is more than the limit of `32Mi`",
-    )]);
+    wrong(&[
+        "resources: {requests: {memory: 64Mi}, limits: {memory: 32Mi}} => resources.requests.memory: `64Mi` is more than the limit of `32Mi`",
+    ]);
     fine(&["resources: {requests: {cpu: 1}, limits: {cpu: 1000m}}"]);
     for (name, class) in [
         ("nvidia.com/gpu", Refused),
@@ -230,8 +231,8 @@ fn booleans_are_those_of_yaml_1_1_and_nothing_else() {
         assert_eq!(spec.containers[0].security_context.privileged, is_true, "{word}");
     }
     for bad in ["1", "maybe", "[]", "''"] {
-        let container = format!("securityContext: {{privileged: {bad}}}");
-        wrong(&[(&container, "securityContext.privileged", "must be true or false")]);
+        let told = "securityContext.privileged: must be true or false";
+        wrong(&[&format!("securityContext: {{privileged: {bad}}} => {told}")]);
     }
 }
 
@@ -243,29 +244,21 @@ fn ports_have_numbers_names_and_no_doubles() {
         "ports: [{containerPort: 80, hostPort: 80, hostIP: 127.0.0.1}, {containerPort: 80, hostPort: 80, hostIP: '::1'}]",
     ]);
     wrong(&[
-        ("ports: [{containerPort: 0}]", "ports[0].containerPort", "must be from 1 to 65535, not 0"),
-        ("ports: [{containerPort: 99999}]", "ports[0].containerPort", "not 99999"),
-        ("ports: [{containerPort: '80'}]", "ports[0].containerPort", "without quotes"),
-        ("ports: [{containerPort: 8000-8010}]", "ports[0].containerPort", "must be a whole number"),
-        ("ports: [{containerPort: 1.5}]", "ports[0].containerPort", "not 1.5"),
-        ("ports: [{hostPort: 8099}]", "ports[0].containerPort", "is missing"),
-        ("ports: [{containerPort: 1, hostPort: 70000}]", "ports[0].hostPort", "not 70000"),
-        ("ports: [{containerPort: 1, protocol: tcp}]", "ports[0].protocol", "did you mean `TCP`?"),
-        ("ports: [{containerPort: 1, hostIP: localhost}]", "ports[0].hostIP", "must be an address"),
-        ("ports: [{containerPort: 1, name: Web}]", "ports[0].name", "can't name a port"),
-        ("ports: [{containerPort: 1, name: a--b}]", "ports[0].name", "can't name a port"),
-        ("ports: [{containerPort: 1, name: '80'}]", "ports[0].name", "can't name a port"),
-        ("ports: [{containerPort: 1, name: abcdefghijklmnop}]", "ports[0].name", "can't name a port"),
-        (
-            "ports: [{containerPort: 1, name: a}, {containerPort: 2, name: a}]",
-            "ports[1].name",
-            "names two ports",
-        ),
-        (
-            "ports: [{containerPort: 1, hostPort: 80}, {containerPort: 2, hostPort: 80}]",
-            "ports[1].hostPort",
-            "has 80 (TCP)",
-        ),
+        "ports: [{containerPort: 0}] => ports[0].containerPort: must be from 1 to 65535, not 0",
+        "ports: [{containerPort: 99999}] => ports[0].containerPort: not 99999",
+        "ports: [{containerPort: '80'}] => ports[0].containerPort: without quotes",
+        "ports: [{containerPort: 8000-8010}] => ports[0].containerPort: must be a whole number",
+        "ports: [{containerPort: 1.5}] => ports[0].containerPort: not 1.5",
+        "ports: [{hostPort: 8099}] => ports[0].containerPort: is missing",
+        "ports: [{containerPort: 1, hostPort: 70000}] => ports[0].hostPort: not 70000",
+        "ports: [{containerPort: 1, protocol: tcp}] => ports[0].protocol: did you mean `TCP`?",
+        "ports: [{containerPort: 1, hostIP: localhost}] => ports[0].hostIP: must be an address",
+        "ports: [{containerPort: 1, name: Web}] => ports[0].name: can't name a port",
+        "ports: [{containerPort: 1, name: a--b}] => ports[0].name: can't name a port",
+        "ports: [{containerPort: 1, name: '80'}] => ports[0].name: can't name a port",
+        "ports: [{containerPort: 1, name: abcdefghijklmnop}] => ports[0].name: can't name a port",
+        "ports: [{containerPort: 1, name: a}, {containerPort: 2, name: a}] => ports[1].name: names two ports",
+        "ports: [{containerPort: 1, hostPort: 80}, {containerPort: 2, hostPort: 80}] => ports[1].hostPort: has 80 (TCP)",
     ]);
     let host = pod("ports: [{containerPort: 80, hostPort: 81}]", "hostNetwork: true");
     assert!(found(&host)[0].2.contains("the same as `containerPort`"));
@@ -282,37 +275,17 @@ fn variables_come_from_one_place_and_may_stand_twice() {
         "envFrom: [{prefix: P_, configMapRef: {name: m, optional: true}}, {secretRef: {name: s}}]",
     ]);
     wrong(&[
-        ("env: [{value: x}]", "env[0].name", "is missing"),
-        ("env: [{name: A, value: 1}]", "env[0].value", "put it in quotes"),
-        ("env: [{name: A, value: true}]", "env[0].value", "put it in quotes"),
-        ("env: [{name: 'A=B'}]", "env[0].name", "must not hold a `=`"),
-        ("env: [{name: A, valueFrom: {}}]", "env[0].valueFrom", "needs `configMapKeyRef`"),
-        (
-            "env: [{name: A, value: x, valueFrom: {fieldRef: {fieldPath: metadata.name}}}]",
-            "env[0].valueFrom",
-            "can't stand beside `value`",
-        ),
-        (
-            "env: [{name: A, valueFrom: {fieldRef: {fieldPath: spec.nodename}}}]",
-            "env[0].valueFrom.fieldRef.fieldPath",
-            "did you mean `spec.nodeName`?",
-        ),
-        (
-            "env: [{name: A, valueFrom: {resourceFieldRef: {resource: memory}}}]",
-            "env[0].valueFrom.resourceFieldRef.resource",
-            "must be `limits.cpu`",
-        ),
-        (
-            "env: [{name: A, valueFrom: {configMapKeyRef: {name: m, key: a/b}}}]",
-            "env[0].valueFrom.configMapKeyRef.key",
-            "is no key",
-        ),
-        ("envFrom: [{prefix: A}]", "envFrom[0]", "needs `configMapRef` or `secretRef`"),
-        (
-            "envFrom: [{configMapRef: {name: a}, secretRef: {name: b}}]",
-            "envFrom[0]",
-            "has more than one of `configMapRef` or `secretRef`",
-        ),
+        "env: [{value: x}] => env[0].name: is missing",
+        "env: [{name: A, value: 1}] => env[0].value: put it in quotes",
+        "env: [{name: A, value: true}] => env[0].value: put it in quotes",
+        "env: [{name: 'A=B'}] => env[0].name: must not hold a `=`",
+        "env: [{name: A, valueFrom: {}}] => env[0].valueFrom: needs `configMapKeyRef`",
+        "env: [{name: A, value: x, valueFrom: {fieldRef: {fieldPath: metadata.name}}}] => env[0].valueFrom: can't stand beside `value`",
+        "env: [{name: A, valueFrom: {fieldRef: {fieldPath: spec.nodename}}}] => env[0].valueFrom.fieldRef.fieldPath: did you mean `spec.nodeName`?",
+        "env: [{name: A, valueFrom: {resourceFieldRef: {resource: memory}}}] => env[0].valueFrom.resourceFieldRef.resource: must be `limits.cpu`",
+        "env: [{name: A, valueFrom: {configMapKeyRef: {name: m, key: a/b}}}] => env[0].valueFrom.configMapKeyRef.key: is no key",
+        "envFrom: [{prefix: A}] => envFrom[0]: needs `configMapRef` or `secretRef`",
+        "envFrom: [{configMapRef: {name: a}, secretRef: {name: b}}] => envFrom[0]: has more than one of `configMapRef` or `secretRef`",
     ]);
 }
 
@@ -335,50 +308,32 @@ fn volumes_have_one_source_and_mounts_have_a_volume() {
     ] {
         spec(&with(mounts, volumes));
     }
-    for (mounts, volumes, field, words) in [
-        ("{name: dd, mountPath: /d}", d, "containers[0].volumeMounts[0].name", "did you mean `d`?"),
-        ("{name: d, mountPath: data}", d, "containers[0].volumeMounts[0].mountPath", "an absolute path"),
-        ("{name: d, mountPath: '/a:b'}", d, "containers[0].volumeMounts[0].mountPath", "must not hold a `:`"),
-        (
-            "{name: d, mountPath: /d}, {name: d, mountPath: /d/}",
-            d,
-            "containers[0].volumeMounts[1].mountPath",
-            "is mounted twice",
-        ),
-        (
-            "{name: d, mountPath: /d, subPath: ../x}",
-            d,
-            "containers[0].volumeMounts[0].subPath",
-            "without `..`",
-        ),
-        ("{name: d, mountPath: /d, subPath: /x}", d, "containers[0].volumeMounts[0].subPath", "relative"),
-        (
-            "{name: d, mountPath: /d, mountPropagation: Bidirectional}",
-            d,
-            "containers[0].volumeMounts[0].mountPropagation",
-            "privileged",
-        ),
-        (
-            "",
-            "{name: d, emptyDir: {}}, {name: d, hostPath: {path: /etc}}",
-            "volumes[1].name",
-            "names two volumes",
-        ),
-        ("", "{name: d}", "volumes[0]", "needs `configMap`"),
-        ("", "{name: d, emptyDir: {}, hostPath: {path: /x}}", "volumes[0]", "more than one of"),
-        ("", "{name: D_x, emptyDir: {}}", "volumes[0].name", "can't be a name"),
-        ("", "{name: d, hostPath: {path: ./data}}", "volumes[0].hostPath.path", "must be an absolute path"),
-        ("", "{name: d, hostPath: {path: /a/../b}}", "volumes[0].hostPath.path", "must not hold `..`"),
-        ("", "{name: d, hostPath: {path: /a, type: Dir}}", "volumes[0].hostPath.type", "must be `Directory`"),
-        ("", "{name: d, hostPath: {}}", "volumes[0].hostPath.path", "is missing"),
-        ("", "{name: d, emptyDir: {medium: Ram}}", "volumes[0].emptyDir.medium", "must be `Memory`"),
-        ("", "{name: d, projected: {sources: [{}]}}", "volumes[0].projected.sources[0]", "needs `configMap`"),
-        ("", "{name: d, configMap: m}", "volumes[0].configMap", "must be a mapping"),
-    ] {
-        let found = found(&with(mounts, volumes));
-        assert!(matches!(&found[..], [(_, at, _)] if at == field), "{mounts} {volumes}: {found:?}");
-        assert!(found[0].2.contains(words), "{found:?}");
-    }
+    assert_mistakes(
+        "containers[0].volumeMounts",
+        |mounts| with(mounts, d),
+        &[
+            "{name: dd, mountPath: /d} => [0].name: did you mean `d`?",
+            "{name: d, mountPath: data} => [0].mountPath: an absolute path",
+            "{name: d, mountPath: '/a:b'} => [0].mountPath: must not hold a `:`",
+            "{name: d, mountPath: /d}, {name: d, mountPath: /d/} => [1].mountPath: is mounted twice",
+            "{name: d, mountPath: /d, subPath: ../x} => [0].subPath: without `..`",
+            "{name: d, mountPath: /d, subPath: /x} => [0].subPath: relative",
+            "{name: d, mountPath: /d, mountPropagation: Bidirectional} => [0].mountPropagation: privileged",
+        ],
+    );
+    wrong_pods(&[
+        "volumes: [{name: d, emptyDir: {}}, {name: d, hostPath: {path: /etc}}] => volumes[1].name: names two volumes",
+        "volumes: [{name: d}] => volumes[0]: needs `configMap`",
+        "volumes: [{name: d, emptyDir: {}, hostPath: {path: /x}}] => volumes[0]: more than one of",
+        "volumes: [{name: D_x, emptyDir: {}}] => volumes[0].name: can't be a name",
+        "volumes: [{name: d, hostPath: {path: ./data}}] => volumes[0].hostPath.path: must be an absolute path",
+        "volumes: [{name: d, hostPath: {path: /a/../b}}] => volumes[0].hostPath.path: must not hold `..`",
+        "volumes: [{name: d, hostPath: {path: /a, type: Dir}}] => volumes[0].hostPath.type: must be `Directory`",
+        "volumes: [{name: d, hostPath: {}}] => volumes[0].hostPath.path: is missing",
+        "volumes: [{name: d, emptyDir: {medium: Ram}}] => volumes[0].emptyDir.medium: must be `Memory`",
+        "volumes: [{name: d, projected: {sources: [{}]}}] => volumes[0].projected.sources[0]: needs `configMap`",
+        "volumes: [{name: d, configMap: m}] => volumes[0].configMap: must be a mapping",
+    ]);
     for (volume, field) in [
         ("nfs: {server: a, path: /x}", "volumes[0].nfs"),
         ("csi: {driver: x}", "volumes[0].csi"),
@@ -400,33 +355,13 @@ fn rights_that_exclude_each_other_and_capabilities_that_do_not_exist_are_found()
         "securityContext: {runAsUser: 0, runAsGroup: 2147483647}",
     ]);
     wrong(&[
-        (
-            "securityContext: {capabilities: {add: [NET_ADMN]}}",
-            "securityContext.capabilities.add[0]",
-            "did you mean `NET_ADMIN`?",
-        ),
-        ("securityContext: {runAsUser: '1000'}", "securityContext.runAsUser", "without quotes"),
-        ("securityContext: {runAsUser: -1}", "securityContext.runAsUser", "must be from 0"),
-        (
-            "securityContext: {privileged: true, allowPrivilegeEscalation: false}",
-            "securityContext.allowPrivilegeEscalation",
-            "beside `privileged`",
-        ),
-        (
-            "securityContext: {runAsNonRoot: true, runAsUser: 0}",
-            "securityContext.runAsUser",
-            "user 0 is root",
-        ),
-        (
-            "securityContext: {seccompProfile: {type: Localhost}}",
-            "securityContext.seccompProfile.localhostProfile",
-            "must name a file",
-        ),
-        (
-            "securityContext: {appArmorProfile: {type: Unconfined, localhostProfile: x}}",
-            "securityContext.appArmorProfile.localhostProfile",
-            "`type: Localhost` only",
-        ),
+        "securityContext: {capabilities: {add: [NET_ADMN]}} => securityContext.capabilities.add[0]: did you mean `NET_ADMIN`?",
+        "securityContext: {runAsUser: '1000'} => securityContext.runAsUser: without quotes",
+        "securityContext: {runAsUser: -1} => securityContext.runAsUser: must be from 0",
+        "securityContext: {privileged: true, allowPrivilegeEscalation: false} => securityContext.allowPrivilegeEscalation: beside `privileged`",
+        "securityContext: {runAsNonRoot: true, runAsUser: 0} => securityContext.runAsUser: user 0 is root",
+        "securityContext: {seccompProfile: {type: Localhost}} => securityContext.seccompProfile.localhostProfile: must name a file",
+        "securityContext: {appArmorProfile: {type: Unconfined, localhostProfile: x}} => securityContext.appArmorProfile.localhostProfile: `type: Localhost` only",
     ]);
 }
 
@@ -437,14 +372,10 @@ fn probes_and_hooks_are_for_containers_that_stay() {
         "lifecycle: {postStart: {exec: {command: [a]}}, preStop: {sleep: {seconds: 5}}, stopSignal: SIGINT}",
     ]);
     wrong(&[
-        ("lifecycle: {preStop: {}}", "lifecycle.preStop", "needs `exec`, `httpGet` or `sleep`"),
-        ("lifecycle: {preStop: {sleep: {seconds: 31}}}", "lifecycle.preStop.sleep.seconds", "longer than"),
-        (
-            "lifecycle: {preStop: {httpGet: {port: web}}}",
-            "lifecycle.preStop.httpGet.port",
-            "the container has no port named `web`",
-        ),
-        ("livenessProbe: {tcpSocket: {}}", "livenessProbe.tcpSocket.port", "is missing"),
+        "lifecycle: {preStop: {}} => lifecycle.preStop: needs `exec`, `httpGet` or `sleep`",
+        "lifecycle: {preStop: {sleep: {seconds: 31}}} => lifecycle.preStop.sleep.seconds: longer than",
+        "lifecycle: {preStop: {httpGet: {port: web}}} => lifecycle.preStop.httpGet.port: the container has no port named `web`",
+        "livenessProbe: {tcpSocket: {}} => livenessProbe.tcpSocket.port: is missing",
     ]);
     let init = |fields: &str| pod("", &format!("initContainers: [{{name: i, image: i, {fields}}}]"));
     spec(&init("restartPolicy: Always, startupProbe: {tcpSocket: {port: 1}}, lifecycle: {}"));
@@ -469,36 +400,16 @@ fn what_is_said_of_the_pod_is_checked_as_well() {
         spec(&pod("", fields));
     }
     wrong_pods(&[
-        ("hostname: a.b", "hostname", "can't name a host"),
-        ("dnsPolicy: None", "dnsConfig", "must have `nameservers`"),
-        (
-            "dnsConfig: {nameservers: [1.1.1.1, 1.1.1.2, 1.1.1.3, 1.1.1.4]}",
-            "dnsConfig.nameservers",
-            "at most 3",
-        ),
-        ("hostAliases: [{ip: x, hostnames: [a]}]", "hostAliases[0].ip", "must be an address"),
-        ("hostAliases: [{ip: 1.1.1.1, hostnames: [A]}]", "hostAliases[0].hostnames[0]", "can't name a host"),
-        ("activeDeadlineSeconds: 0", "activeDeadlineSeconds", "must be from 1"),
-        (
-            "hostPID: true, shareProcessNamespace: true",
-            "shareProcessNamespace",
-            "can't stand beside `hostPID`",
-        ),
-        ("restartPolicy: always", "restartPolicy", "did you mean `Always`?"),
-        (
-            "securityContext: {sysctls: [{name: vm.swappiness, value: '1'}]}",
-            "securityContext.sysctls[0].name",
-            "is the whole device's",
-        ),
-        (
-            "hostNetwork: true, securityContext: {sysctls: [{name: net.core.somaxconn, value: '1'}]}",
-            "securityContext.sysctls[0].name",
-            "the device's own with `hostNetwork`",
-        ),
-        (
-            "securityContext: {sysctls: [{name: net.a, value: 1}]}",
-            "securityContext.sysctls[0].value",
-            "put it in quotes",
-        ),
+        "hostname: a.b => hostname: can't name a host",
+        "dnsPolicy: None => dnsConfig: must have `nameservers`",
+        "dnsConfig: {nameservers: [1.1.1.1, 1.1.1.2, 1.1.1.3, 1.1.1.4]} => dnsConfig.nameservers: at most 3",
+        "hostAliases: [{ip: x, hostnames: [a]}] => hostAliases[0].ip: must be an address",
+        "hostAliases: [{ip: 1.1.1.1, hostnames: [A]}] => hostAliases[0].hostnames[0]: can't name a host",
+        "activeDeadlineSeconds: 0 => activeDeadlineSeconds: must be from 1",
+        "hostPID: true, shareProcessNamespace: true => shareProcessNamespace: can't stand beside `hostPID`",
+        "restartPolicy: always => restartPolicy: did you mean `Always`?",
+        "securityContext: {sysctls: [{name: vm.swappiness, value: '1'}]} => securityContext.sysctls[0].name: is the whole device's",
+        "hostNetwork: true, securityContext: {sysctls: [{name: net.core.somaxconn, value: '1'}]} => securityContext.sysctls[0].name: the device's own with `hostNetwork`",
+        "securityContext: {sysctls: [{name: net.a, value: 1}]} => securityContext.sysctls[0].value: put it in quotes",
     ]);
 }

@@ -2,15 +2,15 @@
 
 use core::net::IpAddr;
 
-use serde_json::Value;
 #[cfg(test)]
 use serde_json::json;
+use serde_json::{Map, Value};
 
 use super::reader::{Class, Notes, Read};
 #[cfg(test)]
 use super::schema::Schema;
 use crate::agent::model::quantity;
-pub use crate::wire::names::{Below, Filled, Key, Label, Shown, Subdomain};
+pub use crate::wire::dns_names::{Below, Filled, Key, Label, Shown, Subdomain};
 
 /// A whole number within bounds; without one 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -32,35 +32,25 @@ pub type Count = Whole<0, 2_147_483_647>;
 /// A user or a group.
 pub type Id = Whole<0, 2_147_483_647>;
 
-/// A port; 0 where none is meant.
+/// The number of a port; 0 where none is meant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub struct Port(pub u16);
+pub struct PortNumber<const LEAST: i64>(pub u16);
 
-impl Read for Port {
+impl<const LEAST: i64> Read for PortNumber<LEAST> {
     fn read(value: &Value, notes: &mut Notes) -> Self {
-        Self(u16::try_from(notes.whole(value, 1, 65_535)).unwrap_or(0))
+        Self(u16::try_from(notes.whole(value, LEAST, 65_535)).unwrap_or(0))
     }
 
     #[cfg(test)]
     fn schema(_: &mut Schema) -> Value {
-        json!({ "type": "integer", "minimum": 1, "maximum": 65_535 })
+        json!({ "type": "integer", "minimum": LEAST, "maximum": 65_535 })
     }
 }
 
+/// A port that must be given.
+pub type Port = PortNumber<1>;
 /// A port of the host: 0 says that there is none.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub struct HostPort(pub u16);
-
-impl Read for HostPort {
-    fn read(value: &Value, notes: &mut Notes) -> Self {
-        Self(u16::try_from(notes.whole(value, 0, 65_535)).unwrap_or(0))
-    }
-
-    #[cfg(test)]
-    fn schema(_: &mut Schema) -> Value {
-        json!({ "type": "integer", "minimum": 0, "maximum": 65_535 })
-    }
-}
+pub type OptionalPort = PortNumber<0>;
 
 /// A port by its number or its name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -164,15 +154,9 @@ impl Amounts {
 
 impl Read for Amounts {
     fn read(value: &Value, notes: &mut Notes) -> Self {
-        let mut all = Self::default();
-        match value {
-            Value::Null => {}
-            Value::Object(fields) => {
-                all.0.extend(fields.keys().map(|name| (name.clone(), notes.field(Some(fields), name))));
-            }
-            _ => notes.shape("a mapping (`key: value`)", value),
-        }
-        all
+        let fields = notes.any_mapping(value);
+        let names = fields.into_iter().flat_map(Map::keys);
+        Self(names.map(|name| (name.clone(), notes.field(fields, name))).collect())
     }
 
     #[cfg(test)]
@@ -182,7 +166,7 @@ impl Read for Amounts {
 }
 
 /// Permissions: a number, or text as people write it in YAML (`0400`).
-pub(in crate::wire) fn permissions(value: &Value) -> Option<u32> {
+pub(in crate::wire) fn parse_mode(value: &Value) -> Option<u32> {
     let mode = match value {
         Value::String(octal) => u32::from_str_radix(octal.trim_start_matches("0o"), 8).ok(),
         other => other.as_u64().and_then(|mode| u32::try_from(mode).ok()),
@@ -199,7 +183,7 @@ impl Read for Mode {
         if value.is_null() {
             return Self(0);
         }
-        Self(permissions(value).unwrap_or_else(|| {
+        Self(parse_mode(value).unwrap_or_else(|| {
             notes.add(Class::Value, format!("must be from 0 to 0777 (511), not {value}"));
             0
         }))

@@ -16,8 +16,8 @@ use serde_json::{Value, json};
 use super::table::{Ask, Pod, Row, answer};
 use crate::support::{Device, pause, podman, poll_for};
 
-/// How long all pods together may take.
-const PATIENCE: Duration = Duration::from_secs(150);
+/// How long all pods together may take: several times what they take on a quiet machine.
+const PATIENCE: Duration = Duration::from_secs(420);
 
 /// What became of a row.
 pub(super) enum Outcome {
@@ -370,6 +370,8 @@ fn given() -> Vec<(&'static str, Value)> {
     settings["binaryData"] = json!({ "bytes": "AAH/" });
     let words = json!({ "first": "one", "second": "two" });
     let login = json!({ "user": "u", "password": "pass word" });
+    let auths = json!({ "auths": { "127.0.0.1:9": { "username": "edge", "password": "change me" } } });
+    let pulls = json!({ ".dockerconfigjson": auths.to_string() });
     let script = json!({ "run.sh": "#!/bin/sh\necho ran\n" });
     vec![
         ("given-settings", settings),
@@ -380,5 +382,6 @@ fn given() -> Vec<(&'static str, Value)> {
             document("Secret", "words", "stringData", json!({ "second": "of the Secret" })),
         ),
         ("given-login", document("Secret", "login", "stringData", login)),
+        ("given-pulls", document("Secret", "pulls", "stringData", pulls)),
     ]
 }

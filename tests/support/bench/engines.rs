@@ -24,8 +24,7 @@ pub(super) fn measure(report: &mut Report) {
     let Some(cluster) = Cluster::start() else { return };
     let mut device = Device::new("engines").expect("podman");
     rootless.add_to(&mut device);
-    device.unset("MANIFESTS");
-    device.talk_to(&edge);
+    device.talk_only_to(&edge);
     device.set("NAMESPACE", cluster.namespace.clone());
     device.set("KUBECONFIG", cluster.user("agent", true).display().to_string());
     let save = |device: &Device, name: &str, workload: Value| {

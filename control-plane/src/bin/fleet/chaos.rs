@@ -11,6 +11,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
+use device_worker_ng::agent::model::random::Random;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::time::sleep;
 
@@ -19,8 +20,7 @@ use crate::{
     cluster::Cluster,
     device::{Device, Fleet},
     figures::{Figures, lock},
-    say,
-    schedule::Random,
+    say, schedule,
     server::Server,
 };
 
@@ -114,7 +114,7 @@ pub(crate) async fn run(
     }
     all("let in", devices, || figures.registered.load(Relaxed), figures).await?;
     let changes = tokio::spawn(change(Arc::clone(cluster)));
-    let mut random = Random::new(seed);
+    let mut random = schedule::random(seed);
     for round in 1..=rounds {
         sleep(Duration::from_secs(8).mul_f64(random.share())).await;
         let down = Duration::from_secs(4).mul_f64(random.share());
@@ -143,20 +143,11 @@ impl Parts {
             }
             which => {
                 let mut server = self.servers[which].take().context("a server is missing")?;
-                server.stop(false)?;
+                server.stop(false).await?;
                 sleep(down).await;
                 // Without the API server it can't start: then it ends, and is started again, as a pod is.
-                loop {
-                    let (back, result) = tokio::task::spawn_blocking(move || {
-                        let result = server.again();
-                        (server, result)
-                    })
-                    .await?;
-                    server = back;
-                    match result {
-                        Ok(()) => break,
-                        Err(_) => sleep(Duration::from_secs(1)).await,
-                    }
+                while server.again().await.is_err() {
+                    sleep(Duration::from_secs(1)).await;
                 }
                 self.servers[which] = Some(server);
                 Ok("one of two replicas")
@@ -206,10 +197,8 @@ async fn finish(cluster: &Cluster, fleet: &Fleet, devices: usize, chain: String)
 
 /// Two that begin at the same moment, which make CA and bootstrap certificate once.
 pub(crate) async fn two(log: &std::path::Path, options: &[String]) -> Result<Vec<Server>> {
-    let start = |number: usize| {
-        let (log, options) = (log.with_extension(format!("{number}.log")), options.to_vec());
-        tokio::task::spawn_blocking(move || Server::start(NAMESPACE, log, &options))
-    };
-    let (one, other) = (start(1), start(2));
-    Ok(vec![one.await??, other.await??])
+    let start =
+        |number: usize| Server::start(NAMESPACE, log.with_extension(format!("{number}.log")), options);
+    let (one, other) = tokio::try_join!(start(1), start(2))?;
+    Ok(vec![one, other])
 }

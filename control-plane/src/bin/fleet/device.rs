@@ -8,8 +8,9 @@ use std::{
 use anyhow::{Context, Result, bail};
 use device_worker_ng::{
     agent::model::{
-        call::{Call, CallKind, Hardware, Heartbeat, WorkloadStatus},
+        call::{Call, CallKind, HardwareScope, Heartbeat, WorkloadStatus},
         notice::{Notice, Reason},
+        random::Random,
     },
     wire::edge_api::{self, Header},
 };
@@ -26,7 +27,7 @@ use crate::{
     connection::{Answer, Connection, Place},
     figures::{Figures, lock},
     identities::{Identities, Identity},
-    schedule::{Attempt, FIRST_WAIT, Random},
+    schedule::{self, Attempt, FIRST_WAIT},
 };
 
 /// Between two tries to register, while a fleet is let in: the agent waits ten seconds or more.
@@ -71,7 +72,7 @@ pub(crate) struct Device {
 impl Device {
     pub(crate) fn new(fleet: Arc<Fleet>, number: usize) -> Self {
         let id = format!("device-{number:05}");
-        let mut random = Random::new(number as u64 + 1);
+        let mut random = schedule::random(number as u64 + 1);
         Self {
             number,
             hardware: hardware(number, &id),
@@ -200,7 +201,7 @@ impl Device {
                 if self.fleet.tells {
                     lock(&self.fleet.told).extend(told);
                 }
-                if matches!(said.hardware, Hardware::Full) {
+                if matches!(said.hardware, HardwareScope::Full) {
                     self.hardware = Value::Null;
                 }
                 Ok(false)
@@ -223,7 +224,7 @@ impl Device {
             version: self.version.clone(),
             workloads: self.workloads.clone(),
             events: self.events.clone(),
-            hardware: if self.hardware.is_null() { Hardware::Left } else { Hardware::Full },
+            hardware: if self.hardware.is_null() { HardwareScope::Omit } else { HardwareScope::Full },
         }
     }
 

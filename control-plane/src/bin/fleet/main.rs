@@ -116,7 +116,7 @@ async fn run(arguments: Arguments) -> Result<()> {
             fleet(&arguments, &cluster, servers.iter().map(|server| server.address).collect()).await?;
         return chaos::run(&cluster, &fleet, servers, (arguments.devices, rounds, arguments.seed)).await;
     }
-    let server = Server::start(NAMESPACE, arguments.log.clone(), &arguments.server_options)?;
+    let server = Server::start(NAMESPACE, arguments.log.clone(), &arguments.server_options).await?;
     let fleet = fleet(&arguments, &cluster, vec![server.address]).await?;
     measure(&arguments, &cluster, &fleet, server, workloads).await
 }
@@ -171,6 +171,7 @@ async fn measure(
     eprintln!("so far:\n{table}");
     let generation = change(cluster, &server, figures, &mut table, devices).await?;
     settle(cluster, fleet.period).await?;
+    table.change_memory = server::memory(server.pid())?.1;
     restart(&mut server, figures, &mut table, devices, fleet.period).await?;
     table.memory_after = server::memory(server.pid())?.0;
     ensure!(figures.with_generation(generation) == devices, "a device lost the change");
@@ -268,11 +269,11 @@ async fn restart(
 ) -> Result<()> {
     say("the server ends, and starts again after 5 s");
     let stopping = Instant::now();
-    server.stop(true)?;
+    server.stop(true).await?;
     table.stop = stopping.elapsed().as_secs_f64();
     sleep(Duration::from_secs(5)).await;
     let starting = Instant::now();
-    server.again().context("the server doesn't start again")?;
+    server.again().await.context("the server doesn't start again")?;
     table.start = starting.elapsed().as_secs_f64();
     let at = figures.now();
     figures.take();

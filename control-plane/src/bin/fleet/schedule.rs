@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use device_worker_ng::agent::model::random::Random;
 use tokio::time::Instant;
 
 /// How far first contacts are spread, and the first wait after a failed enrolment.
@@ -13,27 +14,14 @@ const BETWEEN_HEARTBEATS: Duration = Duration::from_secs(5);
 /// Devices that change together don't say so together.
 const NEWS_SPREAD: Duration = Duration::from_secs(2);
 
-/// xorshift64.
-#[derive(Debug)]
-pub(crate) struct Random(u64);
-
-impl Random {
-    pub(crate) fn new(seed: u64) -> Self {
-        let mut random = Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).max(1));
-        // neighbours start alike
-        for _ in 0..8 {
-            random.share();
-        }
-        random
+/// Chance for a device of this number, or for this seed.
+pub(crate) fn random(seed: u64) -> Random {
+    let mut random = Random::new(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    // neighbours start alike
+    for _ in 0..8 {
+        random.share();
     }
-
-    /// 0 to 1, without 1.
-    pub(crate) fn share(&mut self) -> f64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 11) as f64 / (1u64 << 53) as f64
-    }
+    random
 }
 
 /// One kind of call.

@@ -7,9 +7,11 @@ use std::{
     path::PathBuf,
     process::{Child, Command, Stdio},
     thread,
+    time::Duration,
 };
 
 use anyhow::{Context, Result, bail};
+use tokio::{sync::oneshot, time::sleep};
 
 /// A running server.
 pub(crate) struct Server {
@@ -23,16 +25,16 @@ pub(crate) struct Server {
 
 impl Server {
     /// On a free port, which it keeps over restarts. What it says goes into the file.
-    pub(crate) fn start(namespace: &str, log: PathBuf, options: &[String]) -> Result<Self> {
+    pub(crate) async fn start(namespace: &str, log: PathBuf, options: &[String]) -> Result<Self> {
         let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
         let binary = std::env::current_exe()?.with_file_name("flotta-edge-api");
         let (namespace, options) = (namespace.to_owned(), options.to_vec());
-        let child = spawn(&binary, address, &namespace, &log, &options)?;
+        let child = spawn(&binary, address, &namespace, &log, &options).await?;
         Ok(Self { child, binary, address, namespace, log, options })
     }
 
-    /// By SIGTERM, or without being asked.
-    pub(crate) fn stop(&mut self, kindly: bool) -> Result<()> {
+    /// By SIGTERM, or without being asked. Devices go on meanwhile.
+    pub(crate) async fn stop(&mut self, kindly: bool) -> Result<()> {
         if kindly {
             let asked = Command::new("kill").arg(self.child.id().to_string()).status()?;
             if !asked.success() {
@@ -41,13 +43,15 @@ impl Server {
         } else {
             self.child.kill()?;
         }
-        self.child.wait()?;
+        while self.child.try_wait()?.is_none() {
+            sleep(Duration::from_millis(10)).await;
+        }
         Ok(())
     }
 
     /// After it was stopped.
-    pub(crate) fn again(&mut self) -> Result<()> {
-        self.child = spawn(&self.binary, self.address, &self.namespace, &self.log, &self.options)?;
+    pub(crate) async fn again(&mut self) -> Result<()> {
+        self.child = spawn(&self.binary, self.address, &self.namespace, &self.log, &self.options).await?;
         Ok(())
     }
 
@@ -64,7 +68,7 @@ impl Drop for Server {
 }
 
 /// Returns when it listens.
-fn spawn(
+async fn spawn(
     binary: &PathBuf,
     address: SocketAddr,
     namespace: &str,
@@ -81,19 +85,19 @@ fn spawn(
         .stderr(errors.try_clone()?)
         .spawn()
         .with_context(|| format!("failed to run '{}'", binary.display()))?;
-    let mut lines = BufReader::new(child.stdout.take().context("it has no output")?).lines();
-    loop {
-        match lines.next() {
-            Some(Ok(line)) if line.starts_with("listening: ") => break,
-            Some(Ok(_)) => {}
-            _ => bail!("the server ended: see '{}'", log.display()),
-        }
-    }
+    let lines = BufReader::new(child.stdout.take().context("it has no output")?).lines();
+    let (listens, listening) = oneshot::channel();
     thread::spawn(move || {
         use std::io::Write;
-        let mut file = errors;
-        lines.map_while(Result::ok).for_each(|line| drop(writeln!(file, "{line}")));
+        let (mut file, mut listens) = (errors, Some(listens));
+        for line in lines.map_while(Result::ok) {
+            if line.starts_with("listening: ") {
+                listens.take().map(|it| it.send(()));
+            }
+            let _ = writeln!(file, "{line}");
+        }
     });
+    listening.await.with_context(|| format!("the server ended: see '{}'", log.display()))?;
     Ok(child)
 }
 

@@ -35,6 +35,8 @@ pub(crate) struct Table {
     pub(crate) change: f64,
     pub(crate) change_cpu: f64,
     pub(crate) change_writes: f64,
+    /// MiB, at most until then.
+    pub(crate) change_memory: f64,
     pub(crate) stop: f64,
     pub(crate) start: f64,
     pub(crate) back: f64,
@@ -91,8 +93,9 @@ impl fmt::Display for Table {
         row(
             "a change for all",
             format!(
-                "delivered to the last device after {:.1} s; meanwhile {:.2} of a core, {:.0} writes/s",
-                self.change, self.change_cpu, self.change_writes
+                "delivered to the last device after {:.1} s; meanwhile {:.2} of a core, {:.0} writes/s, at \
+                 most {:.0} MiB",
+                self.change, self.change_cpu, self.change_writes, self.change_memory
             ),
         )?;
         row(

@@ -5,7 +5,7 @@ use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Free, anything, conditions};
+use super::{Free, anything, conditions, update::Update};
 
 /// What a device is told of itself.
 #[derive(CustomResource, Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -48,6 +48,9 @@ pub(crate) struct EdgeDeviceSpec {
     /// Lists of conditions over what programs on the device measure.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) profiles: Option<Vec<Profile>>,
+    /// When its workloads may be updated, beside what each says of itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) update: Option<Update>,
     /// Handed on. The agent leaves mounts to workloads.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) mounts: Option<Vec<Mount>>,
@@ -112,6 +115,11 @@ pub(crate) struct ProfileCondition {
     pub(crate) name: Option<String>,
     /// For example `cpu < 25%`.
     pub(crate) expression: Option<String>,
+    /// How long it has to be true without a break, for example `30s`.
+    #[serde(rename = "for")]
+    pub(crate) hold: Option<String>,
+    /// What ends the condition, for example `cpu > 40%`; without it, that the expression is false.
+    pub(crate) until: Option<String>,
 }
 
 /// Something to mount.
@@ -217,4 +225,13 @@ pub(crate) struct Certificate {
     pub(crate) serial: String,
     /// When it ends.
     pub(crate) not_after: Time,
+    /// Which CA signed it: another value than on devices that registered lately is that of a former one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) ca: Option<String>,
+    /// That of the first certificate, and of all that it was renewed by: no other one is the device's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) chain: Option<String>,
+    /// Whether one of them was used. Until then the device may register again with another key.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) used: bool,
 }

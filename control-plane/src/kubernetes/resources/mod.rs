@@ -10,6 +10,7 @@
 mod device;
 mod request;
 mod set;
+mod update;
 mod workload;
 
 use k8s_openapi::{
@@ -137,7 +138,10 @@ type Free = Option<Value>;
 
 #[cfg(test)]
 mod tests {
-    use std::{fs, path::Path};
+    use std::{collections::BTreeSet, fs, path::Path};
+
+    use serde::Deserialize;
+    use serde_json::Value;
 
     use super::documents;
 
@@ -147,6 +151,75 @@ mod tests {
         for (name, text) in documents().unwrap() {
             let kept = fs::read_to_string(dir.join(&name)).unwrap_or_default();
             assert!(kept == text, "deploy/crds/{name} is old: run `flotta-edge-api crds deploy/crds`");
+        }
+    }
+
+    /// `self.a.b` and so on in a rule of CEL: those inside `has()`, and those elsewhere.
+    fn fields(rule: &str) -> (BTreeSet<String>, BTreeSet<String>) {
+        let (mut asked, mut used) = (BTreeSet::new(), BTreeSet::new());
+        for (at, _) in rule.match_indices("self.") {
+            let is_part = |c: char| c.is_ascii_alphanumeric() || c == '.';
+            let rest = &rule[at + "self.".len()..];
+            let field = rest[..rest.find(|c| !is_part(c)).unwrap_or(rest.len())].to_owned();
+            let of = if rule[..at].ends_with("has(") { &mut asked } else { &mut used };
+            of.insert(field);
+        }
+        (asked, used)
+    }
+
+    /// No API server at hand has rules, but each can be read: where it goes to, and of which fields it speaks.
+    #[test]
+    fn the_rules_for_newer_clusters_fit_the_definitions_and_ask_for_nothing_that_may_be_missing() {
+        let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/rules");
+        let read = |name: &str| -> Value {
+            serde_yaml::from_str(&fs::read_to_string(dir.join(name)).unwrap()).unwrap()
+        };
+        let patches = read("kustomization.yaml")["patches"].as_array().unwrap().clone();
+        let named: BTreeSet<_> =
+            patches.iter().map(|patch| patch["path"].as_str().unwrap().to_owned()).collect();
+        let there = fs::read_dir(&dir).unwrap().map(|file| file.unwrap().file_name().into_string().unwrap());
+        assert_eq!(named, there.filter(|name| name != "kustomization.yaml").collect());
+        for patch in patches {
+            let file = patch["path"].as_str().unwrap();
+            let documents = documents().unwrap();
+            let (_, text) =
+                documents.iter().find(|(name, _)| name == file).expect("a definition of this name");
+            assert!(!text.contains("x-kubernetes-validations"), "older clusters have no rules");
+            let definition: Value = serde_yaml::from_str(text).unwrap();
+            assert_eq!(patch["target"]["kind"], "CustomResourceDefinition");
+            assert_eq!(patch["target"]["name"], definition["metadata"]["name"]);
+            for operation in Vec::<Value>::deserialize(read(file)).unwrap() {
+                let path = operation["path"].as_str().unwrap();
+                let parent = path.strip_suffix("/x-kubernetes-validations").unwrap();
+                let schema =
+                    definition.pointer(parent).unwrap_or_else(|| panic!("{file}: there is no {parent}"));
+                assert_eq!(
+                    (&operation["op"], &schema["type"]),
+                    (&"add".into(), &"object".into()),
+                    "{file}: {path}"
+                );
+                for rule in operation["value"].as_array().unwrap() {
+                    let message = rule["message"].as_str().unwrap();
+                    let rule = rule["rule"].as_str().unwrap();
+                    assert!(!message.is_empty() && rule.matches('\'').count().is_multiple_of(2), "{rule}");
+                    assert_eq!(rule.matches('(').count(), rule.matches(')').count(), "{rule}");
+                    let (asked, used) = fields(rule);
+                    for field in asked.union(&used) {
+                        let pointer: String =
+                            field.split('.').map(|part| format!("/properties/{part}")).collect();
+                        assert!(schema.pointer(&pointer).is_some(), "{file}: {rule}: there is no {field}");
+                    }
+                    let unguarded: Vec<_> = used.difference(&asked).collect();
+                    assert!(unguarded.is_empty(), "{file}: {rule}: {unguarded:?} may be missing");
+                    let part = |field: &String| {
+                        field.rsplit_once('.').is_none_or(|(before, _)| asked.contains(before))
+                    };
+                    assert!(
+                        asked.iter().all(part),
+                        "{file}: {rule}: what is before the last dot may be missing"
+                    );
+                }
+            }
         }
     }
 }

@@ -1,5 +1,6 @@
 //! `EdgeDeviceSet`: what devices of the label `flotta/member-of` have in common.
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -7,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     Free, anything,
     device::{Heartbeat, Mount, OsInformation, Profile},
+    update::Update,
 };
 
 /// What devices have in common. What a set gives wins over the device's own.
@@ -32,6 +34,12 @@ pub(crate) struct EdgeDeviceSetSpec {
     pub(crate) heartbeat: Option<Heartbeat>,
     /// Lists of conditions over what programs on the devices measure.
     pub(crate) profiles: Option<Vec<Profile>>,
+    /// When their workloads may be updated, beside what each says of itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) update: Option<Update>,
+    /// Devices that ask are let in at once, into this set, if all that is given here fits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) approve: Option<Approve>,
     /// Handed on. The agent leaves mounts to workloads.
     pub(crate) mounts: Option<Vec<Mount>>,
     /// Handed on. The agent leaves the operating system alone.
@@ -45,4 +53,16 @@ pub(crate) struct EdgeDeviceSetSpec {
     /// Taken without effect: the agent leaves logs to workloads.
     #[schemars(schema_with = "anything")]
     pub(crate) log_collection: Free,
+}
+
+/// Who is let in without a person. Names and hardware are what the device says: who has the bootstrap certificate can
+/// say anything.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+#[schemars(extend("minProperties" = 1))]
+pub(crate) struct Approve {
+    /// Its name is one of these, in which `*` stands for any characters and `?` for one.
+    pub(crate) names: Option<Vec<String>>,
+    /// Its EdgeDeviceSignedRequest has these labels; an empty one takes all.
+    pub(crate) selector: Option<LabelSelector>,
 }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     super::place::Place, Free, anything, anything_or_null, conditions, number, number_or_text,
-    objects_or_names,
+    objects_or_names, update::Update,
 };
 
 /// What devices should run, and which.
@@ -70,6 +70,10 @@ pub(crate) struct EdgeWorkloadSpec {
     pub(crate) retry: Option<Retry>,
     /// Runs only while these hold.
     pub(crate) profiles: Option<Vec<ProfileReference>>,
+    /// When another content of it may take the place of one that runs on a device.
+    pub(crate) update: Option<Update>,
+    /// Is not started before these workloads of the device are ready.
+    pub(crate) depends_on: Option<Vec<String>>,
     /// Credentials for registries.
     pub(crate) image_registries: Option<ImageRegistries>,
     /// An update reaches devices one after the other. Without it all have it at once.

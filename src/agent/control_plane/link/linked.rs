@@ -2,25 +2,31 @@
 
 use std::time::{Duration, SystemTime};
 
-use super::attempt::{Attempt, FIRST_WAIT};
+use super::call_pace::{CallPace, FIRST_WAIT};
 use crate::agent::model::{call::CallKind, random::Random, time::Wake};
 
 /// Between two certificates, at least.
-pub(super) const BETWEEN_RENEWALS: Duration = Duration::from_secs(10);
+const BETWEEN_RENEWALS: Duration = Duration::from_secs(10);
 /// Between a heartbeat and one that a change of state brings forward, at least; twice that before the next such one.
 const BETWEEN_HEARTBEATS: Duration = Duration::from_secs(5);
 /// Devices that change together don't say so together.
 const NEWS_SPREAD: Duration = Duration::from_secs(2);
 
+/// When the next certificate may be asked for, after one that came, or was asked for, at `last`.
+pub(super) fn earliest_renewal(last: Duration) -> Duration {
+    last.saturating_add(BETWEEN_RENEWALS)
+}
+
 #[derive(Debug)]
 pub(super) struct Linked {
-    pub(super) heartbeat: Attempt,
-    pub(super) configuration: Attempt,
-    pub(super) control: Attempt,
-    pub(super) renewal: Attempt,
+    pub(super) heartbeat: CallPace,
+    pub(super) configuration: CallPace,
+    pub(super) control: CallPace,
+    pub(super) renewal: CallPace,
     /// When the wall clock says so, the renewal is due too.
     pub(super) renewal_utc: Option<SystemTime>,
-    /// 401 and 403 in a row. A heartbeat doesn't interrupt the row: it passes with an expired certificate.
+    /// 401 in a row. (403 says that the certificate is another device's: the next one would be for the same device.) A
+    /// heartbeat that goes well doesn't interrupt the row: it passes with an expired certificate.
     pub(super) unauthorized: u32,
     /// 404 in a row; only one to control says that the device is forgotten.
     pub(super) unknown: u32,
@@ -34,7 +40,7 @@ pub(super) struct Linked {
 }
 
 impl Linked {
-    pub(super) fn attempt(&mut self, kind: CallKind) -> Option<&mut Attempt> {
+    pub(super) fn attempt(&mut self, kind: CallKind) -> Option<&mut CallPace> {
         match kind {
             CallKind::Heartbeat => Some(&mut self.heartbeat),
             CallKind::Configuration => Some(&mut self.configuration),
@@ -47,10 +53,10 @@ impl Linked {
     /// The configuration and a heartbeat within `first`, the rest spread over `spread`.
     pub(super) fn new(first: Duration, spread: Duration, now: Duration, random: &mut Random) -> Self {
         Self {
-            heartbeat: Attempt::within(first, now, random),
-            configuration: Attempt::within(first, now, random),
-            control: Attempt::within(spread, now, random),
-            renewal: Attempt::NEVER,
+            heartbeat: CallPace::within(first, now, random),
+            configuration: CallPace::within(first, now, random),
+            control: CallPace::within(spread, now, random),
+            renewal: CallPace::NEVER,
             renewal_utc: None,
             unauthorized: 0,
             unknown: 0,
@@ -80,16 +86,17 @@ impl Linked {
         now: Duration,
         random: &mut Random,
     ) {
-        (self.renewal, self.renewal_utc) = (Attempt::NEVER, None);
+        (self.renewal, self.renewal_utc) = (CallPace::NEVER, None);
         let Ok(life) = until.duration_since(since) else { return };
         if life.is_zero() {
             return;
         }
         // Devices that were approved together need not come together.
-        let two_thirds = life.mul_f64(2.0 / 3.0 * (0.95 + 0.1 * random.share())).max(BETWEEN_RENEWALS);
+        let two_thirds =
+            life.mul_f64(2.0 / 3.0 * (0.95 + 0.1 * random.share())).max(earliest_renewal(Duration::ZERO));
         let left = two_thirds.saturating_sub(passed);
         self.renewal.at = match left {
-            Duration::ZERO => Attempt::within(FIRST_WAIT, now, random).at,
+            Duration::ZERO => CallPace::within(FIRST_WAIT, now, random).at,
             left => Wake::At(now.saturating_add(left)),
         };
         self.renewal_utc = since.checked_add(two_thirds).filter(|_| !left.is_zero());
@@ -101,7 +108,7 @@ impl Linked {
             && !self.is_hurried
             && !self.heartbeat.has_failed()
         {
-            let soon = Attempt::within(NEWS_SPREAD, now.max(last + self.gap), random).at;
+            let soon = CallPace::within(NEWS_SPREAD, now.max(last + self.gap), random).at;
             self.is_hurried = soon < self.heartbeat.at;
             self.heartbeat.at = self.heartbeat.at.earlier(soon);
         }

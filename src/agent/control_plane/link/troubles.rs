@@ -1,9 +1,8 @@
 //! What was said of calls that failed: each cause once, until it is over.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use crate::agent::model::{
     call::{Answer, CallFailure, CallKind},
+    few::Few,
     notice::{Notice, Reason},
 };
 
@@ -17,11 +16,11 @@ const STUCK: u32 = 3;
 #[derive(Debug, Default)]
 pub(in crate::agent) struct Troubles {
     /// Of enrolment and registration: how often each was refused in a row, other than for want of approval.
-    refused: BTreeMap<CallKind, u32>,
+    refused: Few<CallKind, u32>,
     /// The kinds of call that met no server when they were last made.
-    unheard: BTreeSet<CallKind>,
+    unheard: Few<CallKind, ()>,
     /// The sentences, with the kind of call that each is about; none: about the way to the server.
-    told: BTreeSet<(Option<CallKind>, String)>,
+    told: Vec<(Option<CallKind>, String)>,
 }
 
 impl Troubles {
@@ -31,7 +30,7 @@ impl Troubles {
         self.count(kind, result);
         match result {
             Err(CallFailure::Unreachable(_) | CallFailure::Untrusted(_)) => {
-                self.unheard.insert(kind);
+                self.unheard.insert(kind, ());
             }
             Err(CallFailure::Local(_)) => {}
             Ok(_) | Err(CallFailure::Refused { .. } | CallFailure::Nonsense(_) | CallFailure::Taken(_)) => {
@@ -46,7 +45,9 @@ impl Troubles {
             return notices;
         };
         let (about, notice) = sentence(kind, failure);
-        if self.told.len() < MOST_SENTENCES && self.told.insert((about, notice.message.clone())) {
+        let sentence = (about, notice.message.clone());
+        if self.told.len() < MOST_SENTENCES && !self.told.contains(&sentence) {
+            self.told.push(sentence);
             notices.push(notice);
         }
         notices
@@ -60,13 +61,16 @@ impl Troubles {
             (CallKind::Register, Err(CallFailure::Refused { status: 404, .. })) => {
                 self.refused.remove(&kind);
             }
-            (_, Err(_)) => *self.refused.entry(kind).or_default() += 1,
+            (_, Err(_)) => {
+                let times = self.refused.get(&kind).unwrap_or(&0) + 1;
+                self.refused.insert(kind, times);
+            }
         }
     }
 
     /// A person has to do something.
-    pub(super) fn is_stuck(&self) -> bool {
-        self.refused.values().any(|times| *times >= STUCK)
+    pub(super) fn needs_a_person(&self) -> bool {
+        self.refused.iter().any(|(_, times)| *times >= STUCK)
     }
 
     /// What isn't over.
@@ -76,7 +80,7 @@ impl Troubles {
 
     /// Whether a call of this kind met no server when it was last made.
     pub(in crate::agent) fn is_unheard(&self, kind: CallKind) -> bool {
-        self.unheard.contains(&kind)
+        self.unheard.contains_key(&kind)
     }
 
     /// Says whether there was anything.

@@ -19,6 +19,17 @@ use field::{Field, Set};
 /// The longest schedule, in bytes: all minutes, hours, days and months written out are half of it.
 const MAX_LENGTH: usize = 1024;
 
+/// What other programs take instead of five fields.
+const MACROS: [(&str, &str); 7] = [
+    ("@hourly", "0 * * * *"),
+    ("@daily", "0 0 * * *"),
+    ("@midnight", "0 0 * * *"),
+    ("@weekly", "0 0 * * 0"),
+    ("@monthly", "0 0 1 * *"),
+    ("@yearly", "0 0 1 1 *"),
+    ("@annually", "0 0 1 1 *"),
+];
+
 /// When to run: minute, hour, day of month, month, day of week, in the device's local time.
 ///
 /// The two day fields: if one of them begins with `*` or `?` (`*/2` too) both must match, otherwise either.
@@ -46,7 +57,15 @@ impl Cron {
         let fields: Vec<_> = slashed.split_whitespace().collect();
         let &[minute, hour, day, month, weekday] = &fields[..] else {
             let names = "minute, hour, day of month, month and day of week";
-            return Err(CronError(format!("expected five fields ({names}), found {}", fields.len())));
+            let hint = match &fields[..] {
+                [name] if name.starts_with('@') => match MACROS.iter().find(|(known, _)| known == name) {
+                    Some((_, meant)) => format!(": write `{meant}`"),
+                    None => String::new(),
+                },
+                [.., _, _, _, _, _, _] => ": seconds and years can't be given".to_owned(),
+                _ => String::new(),
+            };
+            return Err(CronError(format!("expected five fields ({names}), found {}{hint}", fields.len())));
         };
         let (minute, hour) = (Field::MINUTE.parse(minute)?, Field::HOUR.parse(hour)?);
         let (day, month) = (Field::DAY.parse(day)?, Field::MONTH.parse(month)?);

@@ -5,7 +5,7 @@ use super::{
     device::Device,
     model::pressure::{Level, Resource},
     podman::SimPod,
-    rules::{Holds, Invariant, broken},
+    rules::{Holds, Invariant, broken, podman_index},
     script::{Heed, How},
     wishes::{Heard, NAMES, Spec, Wanted, Wishes},
     *,
@@ -21,9 +21,9 @@ const PATIENCE_WITH_SERVER: Duration = Duration::from_secs(3 * 3600);
 impl Device<'_> {
     pub(super) fn calm(&mut self, empty: bool) -> Holds {
         self.say(|| "all faults stop".into());
-        for engine in &mut self.engines {
-            engine.gone = false;
-            engine.foreign.clear();
+        for engine in [PODMAN, ROOTLESS] {
+            self.set_gone(engine, false)?;
+            self.engines[podman_index(engine)].foreign.clear();
         }
         while !self.ghosts.is_empty() {
             self.haunt(0)?;
@@ -32,13 +32,15 @@ impl Device<'_> {
         self.edge.approves = true;
         self.edge.disconnects &= self.kept.disconnected;
         self.edge.life = 30 * 86_400 * S;
-        for what in [Kept::State, Kept::Identity, Kept::Unheard] {
+        for what in [Storage::State, Storage::Identity, Storage::Unheard, Storage::History] {
             self.decide(Event::Stored(what, Ok(())), &[])?;
         }
         for resource in [Resource::Memory, Resource::Disk, Resource::Cpu] {
             self.press(resource, Level::Fine)?;
         }
-        let plain = |wishes: &Wishes| Wishes { held: Vec::new(), partial: false, ..wishes.clone() };
+        self.start_most()?;
+        self.lock(false)?;
+        let plain = |wishes: &Wishes| Wishes { unreadable: Vec::new(), partial: false, ..wishes.clone() };
         let served = plain(&self.versions[self.versions.len() - 1]);
         self.manifests = plain(&self.manifests);
         self.everything_is_said(&served)?;
@@ -53,6 +55,9 @@ impl Device<'_> {
             self.converges(300 * S, &Wishes::default(), Invariant::Empties)?;
             if self.engines.iter().any(|engine| !engine.pods.is_empty()) {
                 return broken(Invariant::Empties, "pods are left");
+            }
+            if !self.stops.is_empty() {
+                return broken(Invariant::Empties, "a stop is left");
             }
         }
         self.edge.came.clear();
@@ -145,9 +150,16 @@ impl Device<'_> {
         if self.options.ttl.is_some() && (metrics.x.is_some() || metrics.heat.is_some()) {
             return Some("a metric ends soon".into());
         }
+        let mut pods = self.engines.iter().flat_map(|engine| &engine.pods);
+        if let Some((id, _)) = pods.find(|(id, pod)| !self.rules.was_told_of(id, pod.runs())) {
+            return Some(format!("no list told of {id} yet"));
+        }
+        if self.rules.is_any_pending() {
+            return Some("a condition becomes true soon".into());
+        }
         // a run that failed may have been the last for long
-        let degraded = self.fallbacks.values().any(|it| it.failed.is_some())
-            || self.agent.workloads.values().any(|it| it.has_failed());
+        let degraded = self.fallbacks.values().any(|it| it.failed.as_ref().is_some_and(|it| !it.by_hand))
+            || self.agent.workloads.values().any(|it| it.has_failed() && !it.is_stopped());
         if talks && self.edge.beats.last().is_none_or(|it| it.degraded != degraded || self.edge.unheard() > 0)
         {
             return Some("the server doesn't know whether the device is well, or what happened".into());
@@ -158,16 +170,34 @@ impl Device<'_> {
                 if self.rules.asked(name) != spec {
                     return Some(format!("the agent doesn't know that '{}' is to be {spec:?}", NAMES[name]));
                 }
+                if self.rules.is_update_waiting(name) {
+                    return Some(format!("an update of '{}' waits", NAMES[name]));
+                }
                 let spec = self.rules.spec(name);
-                let allowed = spec.is_some_and(|spec| wanted.allows(spec, &metrics));
+                let allowed =
+                    !self.rules.halts(name) && spec.is_some_and(|spec| wanted.allows(spec, &metrics));
                 // one that was found finished stays on trial, one that finished here for two minutes
                 let tracked = self.agent.workloads.get(NAMES[name]);
                 let is_over = tracked.is_some_and(|it| matches!(it.phase, Phase::Finished { .. }))
                     && self.now.up > since + 130 * S;
+                let needs =
+                    spec.and_then(Spec::depends_on).and_then(|it| self.agent.workloads.get(NAMES[it]));
+                let waits = tracked.is_some_and(|it| it.phase == Phase::Inactive)
+                    && spec.and_then(Spec::depends_on).is_some()
+                    && needs.is_none_or(|it| !it.is_ready());
+                if allowed && waits {
+                    return None;
+                }
                 if allowed && self.rules.is_on_trial(name) && !is_over {
                     return Some(format!("it is not known whether the update of '{}' comes up", NAMES[name]));
                 }
+                let is_ready =
+                    |name: usize| self.agent.workloads.get(NAMES[name]).is_some_and(|it| it.is_ready());
+                let is_needed = |it: usize| self.rules.spec(it).and_then(Spec::depends_on) == Some(name);
                 let phase = self.agent.workloads.get(NAMES[name]).map(|tracked| tracked.phase);
+                if phase == Some(Phase::Running) && !is_ready(name) && (0..NAMES.len()).any(is_needed) {
+                    return Some(format!("'{}' is needed, and not ready yet", NAMES[name]));
+                }
                 if phase == Some(Phase::Running) && spec.is_some_and(|spec| self.rules.ends(spec)) {
                     return Some(format!("the time of '{}' is not over", NAMES[name]));
                 }
@@ -199,6 +229,9 @@ impl Device<'_> {
 
     /// An image that isn't needed.
     fn left(&self) -> Option<String> {
+        if self.agent.workloads.values().any(|it| it.waits && it.is_terminating()) {
+            return None; // what runs until then has images, too
+        }
         let (engine, image) = self.rules.unneeded().next()?;
         Some(format!("the image '{image}' of {engine} isn't needed"))
     }
@@ -219,7 +252,7 @@ impl Device<'_> {
         }
         let spec = spec?;
         let pod = pods.next().map(|(_, pod)| pod);
-        let is_cron = matches!(spec.schedule(), Schedule::Cron(_));
+        let is_cron = matches!(spec.schedule(), Schedule::Cron(..));
         let wrong = match pod {
             // the pod of a run that has ended stays for its logs
             _ if finished && (!is_cron || !allowed) => return None,
@@ -259,7 +292,7 @@ impl Device<'_> {
 }
 
 fn is_well(spec: Spec, pod: &SimPod) -> bool {
-    let is_cron = matches!(spec.schedule(), Schedule::Cron(_));
+    let is_cron = matches!(spec.schedule(), Schedule::Cron(..));
     let tolerated = |container: &Container| match container.state {
         ContainerState::Running => true,
         ContainerState::Stuck(_) => false,

@@ -52,7 +52,7 @@ kinds! {
     WishChanged,
     WishGone,
     /// Its source can't be understood any more.
-    WishHeld,
+    WishUnreadable,
     Allowed,
     Forbidden,
     Exited,
@@ -65,7 +65,7 @@ kinds! {
     Gone,
     Refused,
     Lost,
-    /// The outcome of an order about a leaving pod.
+    /// The outcome of an order about a terminating pod.
     LeftDone,
     LeftFailed,
     /// A list shows the wanted pod, with all its containers or not; or not; or another one of this name.

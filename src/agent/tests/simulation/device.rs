@@ -2,9 +2,10 @@
 
 use super::{
     coverage::{Coverage, Kind, row},
-    model::pressure::{Level, Pressure, Resource},
+    hands::Lock,
+    model::pressure::{Level, Resource},
     podman::{Pending, Podman, SimPod, about, sentence},
-    rules::{Holds, Invariant, Rules, broken, index},
+    rules::{Holds, Invariant, Rules, broken, podman_index},
     script::{Fate, Heed, How, Options, SURELY, Step},
     shown::shown,
     wishes::{Catalogue, Heard, NAMES, Wanted, Wishes},
@@ -26,7 +27,16 @@ pub(super) struct Device<'a> {
     pub(super) kept: Remembered,
     pub(super) remembered: Finished,
     pub(super) fallbacks: Fallbacks,
+    /// What ran before those.
+    pub(super) befores: Replaced,
     pulled: Pulled,
+    pub(super) stops: Stops,
+    updates: waiting::Updates,
+    pub(super) lock: Lock,
+    own_metrics: record::OwnMetrics,
+    lasting: Vec<lasting::LastingState>,
+    /// The last reply to a person.
+    pub(super) replied: Option<question::Reply>,
     /// What the configurations of the server asked for, by version.
     pub(super) versions: Vec<Wishes>,
     /// What the manifests say now.
@@ -66,7 +76,14 @@ impl<'a> Device<'a> {
             kept,
             remembered: Finished::new(),
             fallbacks: Fallbacks::new(),
+            befores: Replaced::new(),
             pulled: Pulled::new(),
+            stops: Stops::new(),
+            updates: waiting::Updates::new(),
+            lock: Lock::default(),
+            own_metrics: record::OwnMetrics::new(),
+            lasting: Vec::new(),
+            replied: None,
             versions: vec![Wishes::default()],
             manifests: Wishes::default(),
             rules: Rules::new(catalogue, options.ttl, wanted),
@@ -84,20 +101,13 @@ impl<'a> Device<'a> {
     /// What an agent is told that starts where none ran before.
     fn fresh(options: Options, server: Option<Remembered>, events: u64) -> Setup {
         Setup {
-            device_id: "dev".into(),
-            engines: vec![PODMAN, Engine::Podman { rootless: true }],
-            interval: 60 * S,
+            engines: vec![PODMAN, ROOTLESS],
             metrics_ttl: options.ttl,
-            sockets: Vec::new(),
-            default_memory: None,
-            finished: Finished::new(),
-            fallbacks: Fallbacks::new(),
-            images: Pulled::new(),
             manifests: options.manifests,
+            update_lock: true,
             server,
-            not_before: SystemTime::UNIX_EPOCH,
-            next_slot,
             seed: options.seed ^ events << 32,
+            ..first_setup()
         }
     }
 
@@ -118,15 +128,31 @@ impl<'a> Device<'a> {
     /// The agent takes in an event and does what follows from it.
     pub(super) fn decide(&mut self, event: Event, met: &[(Option<usize>, Kind)]) -> Holds {
         let rows = NAMES.map(|name| self.agent.workloads.get(name).map(|tracked| row(tracked.phase)));
+        self.rules.note_ready(&self.agent, true);
         let (actions, wake) = self.agent.decide(event, self.now);
+        self.rules.note_ready(&self.agent, false);
         self.wake = wake;
         self.coverage.events += 1;
+        super::hands::is_kept_first(&actions)?;
         for action in &actions {
+            // first: what is let through may have come up at once
+            if let Action::Keep(Record::Updates(updates)) = action {
+                self.updates.clone_from(updates);
+                self.rules.waiting(updates, self.now);
+            }
+        }
+        for action in &actions {
+            if let Action::Keep(Record::Replaced(replaced)) = action {
+                self.befores.extend(replaced.clone());
+            }
             if let Action::Keep(Record::Fallbacks(fallbacks)) = action {
                 self.fallbacks.clone_from(fallbacks);
                 self.rules.fall_back(fallbacks, self.now)?;
             }
         }
+        self.rules.compare(self.now)?;
+        self.rules.release(None);
+        self.rules.remember(self.now)?;
         let changed = self.rules.watch(&self.agent, self.now);
         let changed = changed
             .iter()
@@ -144,9 +170,14 @@ impl<'a> Device<'a> {
         for action in actions {
             self.act(action, &before)?;
         }
+        if std::mem::take(&mut self.lock.asked) {
+            self.lock.told = self.lock.held;
+            return self.decide(Event::UpdateLock(self.lock.held), &[]);
+        }
         self.rules.waits(&self.agent, self.now)?;
         if self.wake > Wake::At(self.now.up) {
-            self.rules.are_wanted(&self.pending, self.now)?;
+            self.rules.starts_are_wanted(&self.pending, self.now)?;
+            self.rules.stalls(&self.agent, &self.pending, self.now)?;
             self.rules.moves(&self.agent, &self.pending, self.now)?;
         }
         if self.pending.is_empty() && self.wake > Wake::At(self.now.up) {
@@ -157,7 +188,9 @@ impl<'a> Device<'a> {
 
     fn act(&mut self, action: Action, finished: &Finished) -> Holds {
         match action {
-            Action::Reply(..) => {} // what it leads to is told, too
+            Action::Reply(_, reply) => self.replied = Some(reply),
+            Action::AskUpdateLock => self.lock.asked = true,
+            Action::LookAt(names) => return broken(Invariant::Sane, format!("nothing asks for {names:?}")),
             Action::Deploy(order) => {
                 return broken(Invariant::Foreign, format!("{:?} on a device without a cluster", order.task));
             }
@@ -200,7 +233,13 @@ impl<'a> Device<'a> {
             }
             Action::Keep(Record::Finished(finished)) => self.remembered = finished,
             Action::Keep(Record::Fallbacks(_)) => {} // taken in before the orders that follow from it
+            Action::Keep(Record::Replaced(_)) => {}  // the same
             Action::Keep(Record::Images(images)) => self.pulled = images,
+            Action::Keep(Record::Stops(stops)) => self.stops = stops,
+            Action::Keep(Record::Updates(_)) => {} // likewise
+            Action::Keep(Record::History(_)) => {}
+            Action::Keep(Record::OwnMetrics(own)) => self.own_metrics = own,
+            Action::Keep(Record::Lasting(lasting)) => self.lasting = lasting,
             Action::Keep(Record::Unheard(unheard)) => self.kept.unheard = unheard,
             Action::Keep(Record::Configuration(raw)) => self.kept.configuration = self.edge.read(&raw),
             Action::Keep(Record::Disconnected) => {
@@ -225,7 +264,7 @@ impl<'a> Device<'a> {
             Step::Post { heat, value } => {
                 let (name, value) = (if heat { "heat" } else { "x" }, value.map(f64::from));
                 self.say(|| format!("{name} = {value:?} is posted"));
-                self.rules.post(heat, value, self.now);
+                self.rules.post(heat, value, self.now)?;
                 self.decide(Event::Metrics(vec![Sample { name: name.into(), value }]), &[])
             }
             Step::Answer(nth, how) => match self.nth(nth) {
@@ -243,8 +282,7 @@ impl<'a> Device<'a> {
             Step::Engine { rootless, gone } => {
                 let engine = Engine::Podman { rootless };
                 self.say(|| format!("{engine} {}", if gone { "stops answering" } else { "answers" }));
-                self.engines[usize::from(rootless)].gone = gone;
-                Ok(())
+                self.set_gone(engine, gone)
             }
             Step::Exit { pod, all, code, ran, told } => self.exit(pod, all, code, ran, told),
             Step::FalseAlarm(name) => {
@@ -255,7 +293,8 @@ impl<'a> Device<'a> {
                 self.decide(Event::Exited(spec.engine(), id), &[(Some(spec.name), Kind::Exited)])
             }
             Step::Vanish(pod) => self.vanish(pod),
-            Step::Restart(name) => self.restart(name),
+            Step::Wish(name, wish) => self.wish(name, wish),
+            Step::RollBack(name) => self.roll_back(name),
             Step::Pause(pod) => self.set(pod, "pauses", true, &ContainerState::Stuck("paused".into())),
             Step::Sicken(nth, sick) => {
                 let Some((engine, id)) = self.pod(nth) else { return Ok(()) };
@@ -267,7 +306,7 @@ impl<'a> Device<'a> {
                 // what is wanted, if there is such a thing
                 let spec = self.rules.asked(spec.name).unwrap_or(spec);
                 let id = self.catalogue.id(spec).clone();
-                let of_engine = &mut self.engines[index(spec.engine())].doomed;
+                let of_engine = &mut self.engines[podman_index(spec.engine())].doomed;
                 let changed = if doomed { of_engine.insert(id.clone()) } else { of_engine.remove(&id) };
                 if changed {
                     self.say(|| format!("each {id} ends at once{}", if doomed { "" } else { " no more" }));
@@ -275,6 +314,7 @@ impl<'a> Device<'a> {
                 Ok(())
             }
             Step::Press(resource, level) => self.press(resource, level),
+            Step::Lock(held) => self.lock(held),
             Step::Tear(nth) => {
                 let Some((engine, id)) = self.pod(nth) else { return Ok(()) };
                 self.say(|| format!("what holds the namespaces of {id} ends"));
@@ -284,7 +324,7 @@ impl<'a> Device<'a> {
             Step::Revive(pod) => self.set(pod, "starts the containers of", false, &ContainerState::Running),
             Step::Squat(spec, stays) => {
                 let id = self.catalogue.id(spec).clone();
-                let engine = &mut self.engines[index(spec.engine())];
+                let engine = &mut self.engines[podman_index(spec.engine())];
                 if stays && !engine.pods.contains_key(&id) {
                     engine.foreign.insert(id.clone());
                     self.say(|| format!("another program makes a pod with the name {id}"));
@@ -297,6 +337,7 @@ impl<'a> Device<'a> {
             Step::Sleep(seconds) => {
                 self.say(|| format!("the device is suspended for {seconds} s"));
                 self.step(self.now.up + S * seconds);
+                self.rules.slept(self.now);
                 self.tick(Kind::Tick)
             }
             Step::Clock(seconds) => {
@@ -316,18 +357,6 @@ impl<'a> Device<'a> {
         }
     }
 
-    pub(super) fn press(&mut self, resource: Resource, level: Level) -> Holds {
-        if self.rules.levels[resource as usize] == level {
-            return Ok(());
-        }
-        self.say(|| format!("{resource} is {level:?}"));
-        self.rules.pressed(resource, level, self.now);
-        let available = if level == Level::Fine { 200 << 20 } else { 10 << 20 };
-        let pressure = Pressure { resource, level, available, reserve: 32 << 20, stalled: 0 };
-        let kind = if level == Level::Fine { Kind::Relieved } else { Kind::Pressed };
-        self.decide(Event::Pressure(pressure), &[(None, kind)])
-    }
-
     /// An order under way. One that was cut short is seldom chosen: else there would hardly be time for anything to
     /// happen meanwhile.
     fn nth(&self, nth: usize) -> Option<usize> {
@@ -342,7 +371,7 @@ impl<'a> Device<'a> {
         let wishes = self.manifests.clone();
         self.say(|| format!("the manifests are read: {wishes}"));
         let before = self.specs();
-        self.rules.hear(false, &wishes, self.now);
+        self.rules.hear(false, &wishes);
         let met = self.changes(before);
         self.decide(Event::Desired(self.catalogue.desired(&wishes)), &met)
     }
@@ -363,7 +392,7 @@ impl<'a> Device<'a> {
     pub(super) fn carry_out(&mut self, nth: usize, how: How) -> Holds {
         let Pending { order, result: None, cancelled, .. } = &self.pending[nth] else { return Ok(()) };
         let (order, cancelled) = (order.clone(), *cancelled && how == How::Well);
-        let engine = index(order.engine);
+        let engine = podman_index(order.engine);
         self.say_unless_still(matches!(order.task, Task::List | Task::Probe { .. }), || {
             format!(
                 "podman {}: {} ({how:?})",
@@ -392,8 +421,9 @@ impl<'a> Device<'a> {
     /// When a pod is to be made, there is no other of its workload that the agent could know of.
     fn is_only_pod(&self, id: &WorkloadId) -> Holds {
         let name = self.catalogue.name(id);
-        // one that doesn't answer may never do again
-        for (engine, _) in self.engines.iter().zip(&self.rules.engines).filter(|(_, told)| !told.missing) {
+        // one that doesn't answer, or isn't there, may never do again
+        let all = self.engines.iter().zip(&self.rules.engines).zip([PODMAN, ROOTLESS]);
+        for ((engine, _), _) in all.filter(|((_, told), engine)| !told.missing && self.has_socket(*engine)) {
             for (other, pod) in
                 engine.pods.iter().filter(|(other, pod)| Some(pod.name) == name && *other != id)
             {
@@ -416,6 +446,10 @@ impl<'a> Device<'a> {
             Ok(fact) => format!("podman answers #{}: {}", order.ticket.0, shown(fact)),
             Err(failure) => format!("podman answers #{}: {failure:?}", order.ticket.0),
         });
+        if let (Task::Start(..) | Task::Restart { .. }, Some(id)) = (&order.task, about(&order.task).1) {
+            let pod = self.engines[podman_index(order.engine)].pods.get_mut(id);
+            pod.into_iter().for_each(|pod| pod.in_hook = None);
+        }
         let name = about(&order.task).1.and_then(|id| self.catalogue.name(id));
         let phase = name.and_then(|name| self.agent.workloads.get(NAMES[name])).map(|tracked| tracked.phase);
         let own = match phase {
@@ -429,8 +463,10 @@ impl<'a> Device<'a> {
             Some(Phase::Running) => matches!(order.task, Task::Restart { .. } | Task::End { .. }),
             _ => false,
         };
-        if let (Some(Phase::Looking { adopting: true, .. }), true, Some(name)) = (phase, own, name) {
-            self.rules.adopted(name);
+        if let (Some(Phase::Looking { adopting: true, .. }), true, Some(name)) = (phase, own, name)
+            && let Ok(Fact::Pod(pod)) = &result
+        {
+            self.rules.adopted(name, pod);
         }
         let met = self.outcome(&order, own, &result);
         let lists =
@@ -449,7 +485,7 @@ impl<'a> Device<'a> {
         if !matches!(order.task, Task::Limit { .. } | Task::Probe { .. } | Task::Restart { .. }) {
             self.rules.meddled.extend(about(&order.task).1.cloned());
         }
-        let engine = &mut self.engines[index(order.engine)];
+        let engine = &mut self.engines[podman_index(order.engine)];
         // what is there already is in the way of a late start
         if !matches!(&order.task, Task::Start(workload, _) if engine.pods.contains_key(&workload.id)) {
             let _ = engine.carry_out(&order.task, How::Well, true, self.now, self.catalogue);
@@ -485,9 +521,9 @@ impl<'a> Device<'a> {
             Ok(Answer::Configured(configuration)) => {
                 let version: usize = configuration.version.parse().unwrap_or_default();
                 let wishes = self.versions[version].clone();
-                self.rules.hear(true, &wishes, self.now);
+                self.rules.hear(true, &wishes);
             }
-            Ok(Answer::Controlled { disconnect: true }) => self.rules.disconnected(self.now),
+            Ok(Answer::Controlled { disconnect: true }) => self.rules.disconnected(),
             _ => {}
         }
         let met = self.changes(before);
@@ -550,21 +586,6 @@ impl<'a> Device<'a> {
         )
     }
 
-    /// A person changes the state of a pod's containers that are, or are not, running.
-    fn set(&mut self, nth: usize, does: &str, running: bool, state: &ContainerState) -> Holds {
-        let Some((engine, id)) = self.pod(nth) else { return Ok(()) };
-        self.say(|| format!("a person {does} {id}"));
-        self.rules.meddled.insert(id.clone());
-        for container in
-            self.engines[engine].pods.get_mut(&id).into_iter().flat_map(|pod| &mut pod.containers)
-        {
-            if (container.state == ContainerState::Running) == running {
-                container.state = state.clone();
-            }
-        }
-        Ok(())
-    }
-
     pub(super) fn step(&mut self, at: Duration) {
         self.now.utc += at - self.now.up;
         self.now.up = at;
@@ -625,7 +646,13 @@ impl<'a> Device<'a> {
             }
         }
         self.calls.clear();
-        self.engines.iter_mut().for_each(|engine| engine.looked.clear());
+        (self.lock.asked, self.lock.told) = (false, false);
+        for engine in &mut self.engines {
+            engine.looked.clear();
+            for pod in engine.pods.values_mut().filter(|pod| pod.in_hook.is_some()) {
+                pod.cut_off = pod.in_hook.take();
+            }
+        }
         if registers && self.kept.disconnected {
             self.edge.expect_nothing();
         }
@@ -649,6 +676,11 @@ impl<'a> Device<'a> {
             finished: self.remembered.clone(),
             fallbacks: self.fallbacks.clone(),
             images: self.pulled.clone(),
+            stops: self.stops.clone(),
+            updates: self.updates.clone(),
+            own_metrics: self.own_metrics.clone(),
+            lasting: self.lasting.clone(),
+            engines: [PODMAN, ROOTLESS].into_iter().filter(|it| self.has_socket(*it)).collect(),
             ..Self::fresh(self.options, server, self.coverage.events)
         });
         let metrics = self.rules.metrics(self.now);

@@ -20,11 +20,11 @@ impl Device<'_> {
             let id = |spec| self.catalogue.id(spec);
             met.push((
                 Some(name),
-                match (before, self.rules.spec(name)) {
+                match (before, self.rules.asked(name)) {
                     (Some(before), Some(after)) if id(before) != id(after) => Kind::WishChanged,
                     (Some(before), Some(after)) if before != after => Kind::WishKept,
                     (Some(_), None) => Kind::WishGone,
-                    (Some(_), Some(_)) if self.manifests.held.contains(&name) => Kind::WishHeld,
+                    (Some(_), Some(_)) if self.manifests.unreadable.contains(&name) => Kind::WishUnreadable,
                     _ => continue,
                 },
             ));
@@ -33,7 +33,7 @@ impl Device<'_> {
     }
 
     pub(super) fn specs(&self) -> [Option<Spec>; NAMES.len()] {
-        std::array::from_fn(|name| self.rules.spec(name))
+        std::array::from_fn(|name| self.rules.asked(name))
     }
 
     /// Whom an outcome meets.
@@ -47,7 +47,7 @@ impl Device<'_> {
         };
         let name = self.catalogue.name(id);
         let kind = match result {
-            _ if matches!(order.task, Task::Pull(_) | Task::Check(_)) && !own => return Met::new(),
+            _ if matches!(order.task, Task::Pull(_) | Task::Rehearse(_)) && !own => return Met::new(),
             _ if matches!(order.task, Task::Limit { .. }) => Kind::Limited,
             _ if matches!(order.task, Task::Probe { .. }) => Kind::Probed,
             _ if matches!(order.task, Task::End { .. } | Task::Restart { .. }) => Kind::Mended,
@@ -56,9 +56,12 @@ impl Device<'_> {
             Err(_) if !own => Kind::LeftFailed,
             Ok(Fact::Pulled { .. } | Fact::Fit { .. }) => Kind::Pulled,
             Ok(Fact::Pod(pod)) => match name.and_then(|name| self.rules.spec(name)) {
-                Some(spec) => {
-                    meaning(&restart_policy::judge(self.catalogue.workload(spec), pod, &Default::default()))
-                }
+                Some(spec) => meaning(&restart_policy::judge(
+                    self.catalogue.workload(spec),
+                    pod,
+                    &Default::default(),
+                    1,
+                )),
                 None => return Met::new(),
             },
             Ok(_) => Kind::Gone,

@@ -57,6 +57,10 @@ pub(super) struct SimPod {
     pub(super) torn: bool,
     /// Its probes fail.
     pub(super) sick: bool,
+    /// The container whose hook is under way.
+    pub(super) in_hook: Option<String>,
+    /// The one whose hook was under way when its agent died.
+    pub(super) cut_off: Option<String>,
     /// The agent can't know of it: it was made for a dead agent, too late, or podman denied having made it.
     pub(super) excused: bool,
 }
@@ -90,7 +94,7 @@ pub(super) fn about(task: &Task) -> (&'static str, Option<&WorkloadId>) {
     match task {
         Task::List => ("list", None),
         Task::Pull(workload) => ("pull", Some(&workload.id)),
-        Task::Check(workload) => ("check", Some(&workload.id)),
+        Task::Rehearse(workload) => ("rehearse", Some(&workload.id)),
         Task::Start(workload, _) => ("start", Some(&workload.id)),
         Task::Cancel(id) => ("cancel the start of", Some(id)),
         Task::Look(id) => ("look at", Some(id)),
@@ -141,8 +145,8 @@ impl Podman {
             Task::List => Ok(Fact::Pods(self.list())),
             Task::Pull(_) if how == How::Refused => refused(),
             Task::Pull(workload) => self.pull(workload, how),
-            Task::Check(_) if how == How::Refused => refused(),
-            Task::Check(workload) => self.check(workload, how, catalogue),
+            Task::Rehearse(_) if how == How::Refused => refused(),
+            Task::Rehearse(workload) => self.rehearse(workload, how, catalogue),
             Task::Start(workload, _) if self.foreign.contains(&workload.id) => squatted(&workload.id),
             Task::Start(workload, cpu) => {
                 self.pods.remove(&workload.id); // as left from a start that was cut off
@@ -169,6 +173,8 @@ impl Podman {
                     stubborn: false,
                     torn: false,
                     sick: false,
+                    in_hook: first(spec).filter(|_| how == How::Unhooked),
+                    cut_off: None,
                     excused: ghost || how == How::DoneButRefused,
                 };
                 self.pods.insert(workload.id.clone(), pod);
@@ -181,7 +187,7 @@ impl Podman {
             Task::Cancel(_) => return Ok(Fact::Gone), // what it is about is another order
             Task::Look(id) if self.foreign.contains(id) => squatted(id),
             Task::Look(_) if how == How::Refused => refused(),
-            Task::Look(id) => self.look(id),
+            Task::Look(id) => self.look(id).map(|fact| self.cut_off(id, fact)),
             Task::Limit { id, cpu } => match self.pods.get_mut(id) {
                 None => Ok(Fact::Gone),
                 Some(pod) if how == How::Refused => {
@@ -257,6 +263,18 @@ impl Podman {
         Ok(self.pods.get(id).map_or(Fact::Gone, pod))
     }
 
+    /// With the container whose hook an agent left that died.
+    fn cut_off(&self, id: &WorkloadId, fact: Fact) -> Fact {
+        let Fact::Pod(mut pod) = fact else { return fact };
+        let cut_off = self.pods.get(id).and_then(|pod| pod.cut_off.clone());
+        let runs = |name: &String| {
+            pod.containers.iter().any(|it| it.name == *name && it.state == ContainerState::Running)
+        };
+        pod.failed =
+            cut_off.filter(runs).map(|name| (name, "its hook was cut off".into())).into_iter().collect();
+        Fact::Pod(pod)
+    }
+
     /// What is missing comes in; `Half`: a newer image is there and can't be had, `Stuck`: it can.
     fn pull(&mut self, workload: &Workload, how: How) -> Result<Fact, Failure> {
         let (mut fetched, mut stale) = (Vec::new(), Vec::new());
@@ -279,7 +297,7 @@ impl Podman {
     }
 
     /// `Half`: a pod of another workload has a port that this one wants.
-    fn check(&mut self, workload: &Workload, how: How, catalogue: &Catalogue) -> Result<Fact, Failure> {
+    fn rehearse(&mut self, workload: &Workload, how: How, catalogue: &Catalogue) -> Result<Fact, Failure> {
         let Ok(Fact::Pulled { fetched, .. }) = self.pull(workload, How::Well) else { unreachable!() };
         let others = self.pods.keys().filter(|id| catalogue.name(id) != catalogue.name(&workload.id));
         let holder = others.filter(|_| how == How::Half).map(|id| ("80/tcp".to_owned(), id.clone())).next();
@@ -335,6 +353,8 @@ impl Podman {
             _ => ContainerState::Running,
         };
         let name = container.name.clone();
+        pod.cut_off.take_if(|it| *it == name);
+        pod.in_hook = (how == How::Unhooked).then(|| name.clone());
         let told = self.look(id).map(|fact| match fact {
             Fact::Pod(pod) if how == How::Unhooked => {
                 Fact::Pod(Pod { failed: vec![(name.clone(), HOOK.into())], ..pod })
@@ -369,10 +389,14 @@ fn come_up(spec: Spec, how: How, fact: Fact) -> Fact {
         How::Partly => "no such command",
         _ => return Fact::Pod(pod),
     };
-    let is_main = |it: &&Container| !spec.is_sidecar(&it.name);
-    pod.failed =
-        pod.containers.iter().filter(is_main).map(|it| (it.name.clone(), why.into())).take(1).collect();
+    pod.failed = first(spec).map(|name| (name, why.into())).into_iter().collect();
     Fact::Pod(pod)
+}
+
+/// The container to which something happens when a pod starts.
+fn first(spec: Spec) -> Option<String> {
+    let mut names = ('a'..).take(spec.containers()).map(String::from);
+    names.find(|name| !spec.is_sidecar(name))
 }
 
 fn made(spec: Spec, how: How, now: Now) -> Vec<Container> {

@@ -1,7 +1,14 @@
 //! What must always hold, as an account of the agent's life that knows nothing of how the agent decides.
 
+mod back_off;
+mod by_hand;
+mod needs;
 mod orders;
 mod outcomes;
+mod remembering;
+mod returns;
+mod tries;
+mod updates;
 
 use super::{
     model::pressure::{Level, Resource},
@@ -37,10 +44,14 @@ pub(super) enum Invariant {
     /// Of a pod that goes on, the container that ended is started again, as its policy says and when its wait is over, and
     /// nothing else.
     Restarts,
+    /// What a person stopped neither starts nor runs on, and what a person lets run again does; a run is one run.
+    ByHand,
     /// Conditions that change all the time bring rest.
     Flapping,
     /// A cron workload runs once a slot.
     Cron,
+    /// What fails in its run is tried again, as often as is allowed.
+    Tries,
     /// What has finished doesn't run again.
     Finished,
     /// A running pod has the smallest limit that a condition which holds gives.
@@ -51,17 +62,23 @@ pub(super) enum Invariant {
     RolledBack,
     /// What came up last is what is returned to, whatever was asked for since.
     Remembers,
+    /// An update waits until it is allowed, but not longer than its deadline; and nothing else waits.
+    Updates,
     /// What runs stays until what is to take its place is known to be able to start.
     Stays,
-    /// No workload waits for another.
+    /// No workload waits for another that it doesn't depend on.
     Waits,
+    /// Nothing is started before what it depends on is ready.
+    Depends,
+    /// A condition is true when its expression was for long enough: neither earlier nor later.
+    Lasts,
     /// An image that is needed stays, and one that isn't goes.
     Images,
     /// While the device is short of something nothing is pulled or started, and who was evicted stays away.
     Pressure,
     /// A sick pod is replaced, and one that was stopped isn't asked.
     Probes,
-    /// A container whose hook failed is ended.
+    /// A container whose hook failed, or was cut off, is ended; and none holds up the end of its pod.
     Hooks,
     /// The agent doesn't want to be woken again and again at the same time.
     BusyLoop,
@@ -105,9 +122,9 @@ struct Account {
     /// Since when it runs without a break.
     runs_since: Option<Duration>,
     /// It is known that it could start.
-    checked: bool,
-    /// The last check.
-    check: Option<Ticket>,
+    rehearsed: bool,
+    /// The last rehearsal.
+    rehearsal: Option<Ticket>,
     /// In a row; rather too few than too many.
     failures: u32,
     /// It isn't started earlier.
@@ -143,6 +160,8 @@ struct Account {
     pod_since: Option<Duration>,
     /// A container of it was missed before its schedule became one of another kind: it wasn't looked at since.
     unjudged: bool,
+    /// The container whose readiness is asked for is ready: so often it said the contrary since.
+    ready: Option<u32>,
     /// There is a reason to make the whole pod anew.
     remake: bool,
     /// When the present pod's time is over; none before it is known to run.
@@ -155,6 +174,16 @@ struct Account {
     started: Option<Duration>,
     /// Since when it must stay away.
     evicted: Option<Duration>,
+    /// That a person asked for.
+    run: by_hand::Run,
+    /// The next try of the run of a slot.
+    next_try: by_hand::Run,
+    /// So many tries of it were told of.
+    tried: u32,
+    /// Of these, when another schedule came, which may allow fewer.
+    tried_before: u32,
+    /// So many failures that are told of next are no tries.
+    uncounted: u32,
     /// By engine: a list of one tells all about it, whatever the other does meanwhile.
     last_order: [Ticket; 2],
 }
@@ -202,8 +231,16 @@ pub(super) struct Rules<'a> {
     pub(super) meddled: BTreeSet<WorkloadId>,
     /// What to return to, as kept.
     fallbacks: Fallbacks,
+    updates: updates::Updates,
     /// By name, what was asked for and was taken back.
     failed: [Option<WorkloadId>; NAMES.len()],
+    /// By name: it was ready for others before or after the event.
+    ready: [bool; NAMES.len()],
+    /// What conditions remember.
+    remembered: [remembering::Remembered; wishes::REMEMBERING],
+    /// By name: what is stopped by hand.
+    halted: [by_hand::Halted; NAMES.len()],
+    returns: returns::Returns,
     /// Of each resource; for want of the processor nothing is held, and no workload goes.
     pub(super) levels: [Level; 3],
     /// Since when all is fine.
@@ -218,7 +255,7 @@ pub(super) struct Rules<'a> {
 }
 
 /// The index of an engine.
-pub(super) fn index(engine: Engine) -> usize {
+pub(super) fn podman_index(engine: Engine) -> usize {
     match engine {
         Engine::Podman { rootless } => usize::from(rootless),
         Engine::Kubernetes => unreachable!("no workload of these lives wants it"),
@@ -238,7 +275,12 @@ impl<'a> Rules<'a> {
             known: BTreeSet::new(),
             meddled: BTreeSet::new(),
             fallbacks: Fallbacks::new(),
+            updates: updates::Updates::default(),
             failed: Default::default(),
+            ready: Default::default(),
+            remembered: Default::default(),
+            halted: Default::default(),
+            returns: Default::default(),
             levels: [Level::Fine; 3],
             fine_since: Duration::ZERO,
             evicts: false,
@@ -253,25 +295,15 @@ impl<'a> Rules<'a> {
         spec.deadline().is_some() && matches!(spec.schedule(), Schedule::Service(_))
     }
 
-    /// Whether the order is about a workload that ends and runs again by itself: its runs have a deadline.
-    pub(super) fn recurs(&self, order: &Order) -> bool {
-        let spec =
-            about(&order.task).1.and_then(|id| self.catalogue.name(id)).and_then(|name| self.spec(name));
-        spec.is_some_and(|spec| spec.deadline().is_some() && !self.ends(spec))
-    }
-
-    /// A pod is taken over, whose time the agent doesn't know better: it counts from now.
-    pub(super) fn adopted(&mut self, name: usize) {
-        self.accounts[name].ends = None;
-    }
-
     /// A new process knows what it is given: metrics and what the server said last.
     pub(super) fn restarted(&mut self, wanted: Wanted, now: Now) {
+        self.updates.restarted(std::array::from_fn(|name| self.ran(name)));
         let slots = self.accounts.each_ref().map(|account| (account.spec, account.slot_since));
         (self.wanted, self.accounts, self.engines) = (wanted, Default::default(), Default::default());
         self.known.clear();
         self.stopped.clear();
-        self.compare(now);
+        self.forget_watch();
+        let _ = self.compare(now);
         for (account, (spec, slot)) in self.accounts.iter_mut().zip(slots) {
             if spec.is_some_and(|spec| account.spec == Some(spec)) {
                 account.slot_since = slot;
@@ -279,15 +311,18 @@ impl<'a> Rules<'a> {
         }
     }
 
-    pub(super) fn post(&mut self, heat: bool, value: Option<f64>, now: Now) {
+    pub(super) fn post(&mut self, heat: bool, value: Option<f64>, now: Now) -> Holds {
+        self.remember(now)?;
         let metric = if heat { &mut self.posted.heat } else { &mut self.posted.x };
         *metric = value.map(|value| (value, now.up));
+        Ok(())
     }
 
     /// The posted values that count, by name.
     pub(super) fn metrics(&self, now: Now) -> Metrics {
         let fresh = |it: &(f64, Duration)| self.ttl.is_none_or(|ttl| now.up < it.1 + ttl);
-        Metrics { x: self.posted.x.filter(fresh), heat: self.posted.heat.filter(fresh) }
+        let held = self.remembered.each_ref().map(|it| it.holds);
+        Metrics { x: self.posted.x.filter(fresh), heat: self.posted.heat.filter(fresh), held }
     }
 
     pub(super) fn spec(&self, name: usize) -> Option<Spec> {
@@ -295,22 +330,20 @@ impl<'a> Rules<'a> {
     }
 
     pub(super) fn allows(&self, spec: Spec, now: Now) -> bool {
-        self.wanted.allows(spec, &self.metrics(now))
+        !self.halts(spec.name) && self.wanted.allows(spec, &self.metrics(now))
     }
 
     /// A source speaks. Answers with what was wanted before.
-    pub(super) fn hear(&mut self, server: bool, wishes: &Wishes, now: Now) {
+    pub(super) fn hear(&mut self, server: bool, wishes: &Wishes) {
         let source = if server { &mut self.wanted.server } else { &mut self.wanted.manifests };
         source.get_or_insert_default().hear(wishes);
-        self.compare(now);
     }
 
     /// The server has nothing to say any more.
-    pub(super) fn disconnected(&mut self, now: Now) {
+    pub(super) fn disconnected(&mut self) {
         let mut empty = Heard::default();
         empty.hear(&Wishes { definition: 3, ..Wishes::default() });
         self.wanted.server = Some(empty);
-        self.compare(now);
     }
 
     /// What the sources ask for, come up or not.
@@ -320,6 +353,13 @@ impl<'a> Rules<'a> {
 
     /// What is to run for what is asked.
     fn effective(&self, name: usize) -> Option<Spec> {
+        let asked = self.meant(name)?;
+        let runs = self.updates.runs(name).and_then(|id| self.catalogue.of(id));
+        Some(runs.map_or(asked, |runs| Spec { schedule: asked.schedule, condition: asked.condition, ..runs }))
+    }
+
+    /// The same, if nothing has to wait.
+    fn meant(&self, name: usize) -> Option<Spec> {
         let asked = self.asked(name)?;
         let fallback = self
             .fallbacks
@@ -332,6 +372,7 @@ impl<'a> Rules<'a> {
     /// The agent keeps other fallbacks from now on.
     pub(super) fn fall_back(&mut self, fallbacks: &Fallbacks, now: Now) -> Holds {
         self.remembers(fallbacks)?;
+        self.replaced(fallbacks)?;
         self.fallbacks.clone_from(fallbacks);
         for (name, fallback) in fallbacks {
             let failed = fallback.failed.as_ref().map(|failed| &failed.id);
@@ -343,31 +384,12 @@ impl<'a> Rules<'a> {
                 continue;
             }
             let is_it = account.spec.is_some_and(|spec| self.catalogue.id(spec) == failed);
-            if let Some(started) = account.started.filter(|started| is_it && now.up < *started + TRIAL) {
+            let is_early = |started: &Duration| is_it && now.up < *started + TRIAL && !self.is_asked_back(at);
+            if let Some(started) = account.started.filter(is_early) {
                 let what = format!("{failed} is taken back {:?} after its start", now.up - started);
                 return broken(Invariant::RolledBack, what);
             }
             self.failed[at] = Some(failed.clone());
-        }
-        self.compare(now);
-        Ok(())
-    }
-
-    /// What came up last stays what is returned to: until the workload is gone, or another content came up.
-    fn remembers(&self, fallbacks: &Fallbacks) -> Holds {
-        for (at, name) in NAMES.iter().enumerate() {
-            let Some(before) = self.fallbacks.get(*name) else { continue };
-            let account = &self.accounts[at];
-            let good = fallbacks.get(*name).map(|it| &it.good.id);
-            let mut contents = [account.spec, account.before].into_iter().flatten();
-            let is_right = match good {
-                Some(good) => *good == before.good.id || contents.any(|it| self.catalogue.id(it) == good),
-                None => self.asked(at).is_none() && self.wanted.all_known() && !self.wanted.is_held(at),
-            };
-            if !is_right {
-                let what = format!("'{name}' came up as {}, and would return to {good:?}", before.good.id);
-                return broken(Invariant::Remembers, what);
-            }
         }
         Ok(())
     }
@@ -404,17 +426,23 @@ impl<'a> Rules<'a> {
         let name = notice.message.split('\'').nth(1);
         let name = NAMES.iter().position(|it| Some(*it) == name);
         let Some(account) = name.map(|name| &mut self.accounts[name]) else { return Ok(()) };
-        account.remake |= notice.message.contains("activeDeadlineSeconds");
+        account.remake |= notice.reason == Reason::DeadlineExceeded;
+        let is_over = account.has_had_its_time(now);
+        account.tried(notice, now)?;
         match notice.reason {
+            Reason::BackOff | Reason::ImagePullFailed | Reason::Failed | Reason::DeadlineExceeded
+                if account.run.is_owed =>
+            {
+                account.run.is_owed = false;
+            }
+            // what was told in this moment is about the content before
+            Reason::UpdateAllowed | Reason::RolledBack => account.forget_tries(),
             Reason::Restarted => {
                 account.remake = true;
                 (account.failures, account.not_before, account.may_finish_again) = (0, Duration::ZERO, true)
             }
-            Reason::Failed
-                if notice.message.contains("activeDeadlineSeconds")
-                    && account.ends.is_none_or(|at| now.up < at) =>
-            {
-                return broken(Invariant::Ends, format!("its time ends at {:?}: {notice}", account.ends));
+            Reason::DeadlineExceeded if !is_over => {
+                return broken(Invariant::Ends, format!("it has more time: {notice}"));
             }
             Reason::Flapping => {
                 let rest = format!("rests for {} s", account.rest.as_secs());
@@ -443,18 +471,22 @@ impl<'a> Rules<'a> {
         Ok(())
     }
 
-    fn compare(&mut self, now: Now) {
+    pub(super) fn compare(&mut self, now: Now) -> Holds {
+        self.end_halts();
         let effective: [_; NAMES.len()] = std::array::from_fn(|name| self.effective(name));
+        for (name, after) in effective.iter().enumerate() {
+            self.may_switch(name, *after, now).and_then(|()| self.may_begin(name, *after, now))?;
+        }
         for (name, account) in self.accounts.iter_mut().enumerate() {
             let asked = self.wanted.spec(name).map(|spec| self.catalogue.id(spec));
-            let is_gone = asked.is_none() && self.wanted.all_known() && !self.wanted.is_held(name);
+            let is_gone = asked.is_none() && self.wanted.all_known() && !self.wanted.is_unreadable(name);
             if asked.is_some() && asked != self.failed[name].as_ref() || is_gone {
                 self.failed[name] = None;
             }
             let (before, after) = (account.spec, effective[name]);
             account.spec = after;
             let ids = [before, after].map(|spec| spec.map(|spec| self.catalogue.id(spec)));
-            self.known.extend(ids[1].cloned());
+            self.known.extend(ids[1].into_iter().chain(asked).cloned());
             if ids[0] != ids[1] {
                 let dismissed = account.dismissed || before.is_some();
                 *account = Account {
@@ -471,20 +503,24 @@ impl<'a> Rules<'a> {
                 && before.schedule() != after.schedule()
             {
                 let is_service = |spec: Spec| matches!(spec.schedule(), Schedule::Service(_));
-                account.slot_since = None;
+                (account.slot_since, account.tried_before) = (None, account.tried);
                 if is_service(before) != is_service(after) {
                     account.slot_since = Some(now.utc);
                     (account.failures, account.not_before) = (0, Duration::ZERO);
                     (account.may_finish_again, account.remake) = (true, true);
+                    (account.run, account.next_try) = Default::default();
                     account.unjudged |= account.missed.values().any(|it| it.waits);
                     account.missed.values_mut().for_each(|it| it.waits = false);
                 }
             }
         }
+        self.updates.judged();
+        Ok(())
     }
 
     /// The wall clock is set: a slot that was due stays due.
     pub(super) fn clock_set(&mut self) {
+        self.updates.clock_set();
         for account in &mut self.accounts {
             account.slot_since = None;
         }
@@ -499,7 +535,11 @@ impl<'a> Rules<'a> {
         let metrics = self.metrics(now);
         for (name, account) in self.accounts.iter_mut().enumerate() {
             let Some(spec) = account.spec else { continue };
-            let allowed = self.wanted.allows(spec, &metrics);
+            // while it is stopped by hand they cost nothing, too
+            let allowed = match &self.halted[name] {
+                Some(_) => account.allowed.unwrap_or_default(),
+                None => self.wanted.allows(spec, &metrics),
+            };
             if account.allowed.replace(allowed).is_some_and(|before| before != allowed) {
                 changed.push((name, allowed));
                 if now.up < account.rests_until {
@@ -515,43 +555,31 @@ impl<'a> Rules<'a> {
                     account.told_of_rest = false;
                 }
             }
-            if agent.workloads.get(NAMES[name]).is_none_or(|tracked| !tracked.may_run) {
+            let tracked = agent.workloads.get(NAMES[name]);
+            if tracked.is_none_or(|tracked| !tracked.may_run()) {
+                let is_at_rest = |phase| matches!(phase, Phase::Inactive | Phase::Finished { .. });
+                account.ends = account.ends.filter(|_| !tracked.is_some_and(|it| is_at_rest(it.phase)));
                 (account.failures, account.not_before) = (0, Duration::ZERO);
+                account.run.is_owed = false;
+                (account.next_try, account.tried) = Default::default();
             }
         }
         changed
     }
 
-    /// A wait that begins must end in time.
-    pub(super) fn waits(&mut self, agent: &Agent, now: Now) -> Holds {
-        for (name, account) in self.accounts.iter_mut().enumerate() {
-            let Some(spec) = account.spec else { continue };
-            let Some(Phase::Waiting { until }) = agent.workloads.get(NAMES[name]).map(|it| it.phase) else {
-                continue;
-            };
-            if std::mem::replace(&mut account.until, until) == until {
-                continue;
-            }
-            let longest = match spec.schedule() {
-                Schedule::Service(Backoff::Constant(wait)) => wait.max(REMOVE_AGAIN),
-                Schedule::Service(Backoff::Exponential { .. }) => Backoff::CAP,
-                Schedule::Cron(_) => REMOVE_AGAIN,
-            };
-            if until > now.up + longest {
-                let wait = until - now.up;
-                return broken(Invariant::BackOff, format!("'{}' waits for {wait:?}", NAMES[name]));
-            }
-        }
-        Ok(())
-    }
-
     /// The agent has nothing to do now. Whatever is under way for one workload, no other waits for it; and what runs
     /// for a while is remembered as what came up.
     pub(super) fn moves(&mut self, agent: &Agent, pending: &[Pending], now: Now) -> Holds {
+        self.are_in_time(now)?;
         let sound = self.wanted.any_known() && self.engines.iter().all(|told| told.sound);
         let (metrics, is_fine) = (self.metrics(now), self.is_fine());
+        let (ready, ails) = (self.ready(agent), |it: &Account| {
+            it.unjudged || !it.killed.is_empty() || it.missed.values().any(|it| it.waits)
+        });
+        let ails = self.accounts.each_ref().map(ails);
         for (name, account) in self.accounts.iter_mut().enumerate() {
-            let phase = agent.workloads.get(NAMES[name]).map(|tracked| tracked.phase);
+            let tracked = agent.workloads.get(NAMES[name]);
+            let phase = tracked.map(|tracked| tracked.phase);
             let Some(spec) = account.spec else { continue };
             let ends = |it: &Pending| matches!(&it.order.task, Task::End { id, .. } if id == self.catalogue.id(spec));
             let is_ailing = !account.sick.is_empty()
@@ -566,7 +594,12 @@ impl<'a> Rules<'a> {
             {
                 return broken(Invariant::Remembers, format!("{spec} has come up, and isn't remembered"));
             }
+            let loses = matches!(phase, None | Some(Phase::Unknown | Phase::Looking { .. }))
+                || tracked.is_some_and(|it| !it.may_run());
+            account.run.is_owed &= !loses;
+            account.next_try.is_owed &= !loses;
             let is_due = match phase {
+                Some(Phase::Finished { .. }) => account.run.is_owed || account.next_try.is_owed,
                 Some(Phase::Inactive) => true,
                 Some(Phase::Waiting { until }) => until <= now.up,
                 _ => false,
@@ -578,9 +611,14 @@ impl<'a> Rules<'a> {
                 || now.up < account.rests_until
                 || account.removal_refused.is_some_and(|at| now.up < at + REMOVE_AGAIN)
                 || self.engines.iter().flat_map(|told| told.pods.values()).any(|(of, _)| *of == name)
-                || pending.iter().any(is_own);
+                || pending.iter().any(is_own)
+                || spec.depends_on().is_some_and(|name| !ready[name] || ails[name]);
             let is_service = matches!(spec.schedule(), Schedule::Service(_));
-            if sound && is_fine && is_due && is_service && !is_held_up && self.wanted.allows(spec, &metrics) {
+            let is_halted = self.halted[name].is_some();
+            let is_owed = !is_halted
+                && self.wanted.allows(spec, &metrics)
+                && (is_service || account.run.is_owed || account.next_try.is_owed);
+            if sound && is_fine && is_due && !is_held_up && is_owed {
                 return broken(Invariant::Waits, format!("{spec} is {phase:?}, and nothing is done for it"));
             }
         }
@@ -608,15 +646,19 @@ impl<'a> Rules<'a> {
             if matches!(phase, Some(Phase::Finished { .. })) {
                 continue;
             }
+            if account.spec.is_some() {
+                self.is_not_halted(*name, || format!("{id} runs on"))?;
+            }
             let wrong = match account.spec {
                 Some(_) if account.evicted.is_some() => "it was evicted",
                 Some(spec) if !self.allows(spec, now) => "its conditions are false",
-                None if self.wanted.is_held(*name) => continue,
+                None if self.wanted.is_unreadable(*name) => continue,
                 None if self.wanted.all_known() => "it isn't wanted",
                 _ => continue,
             };
             return broken(Invariant::Conditions, format!("{id} runs on, and {wrong}"));
         }
+        self.wait_for_something(agent, now)?;
         self.is_as_told(agent, now)
     }
 
@@ -631,7 +673,7 @@ impl<'a> Rules<'a> {
             {
                 return broken(Invariant::Ends, format!("{spec} runs on, and its time is over"));
             }
-            if now.up < account.alarmed + LATE_LOOK || !self.wanted.allows(spec, &metrics) {
+            if now.up < account.alarmed + LATE_LOOK || !self.allows(spec, now) {
                 continue;
             }
             let is_stuck = account.removal_refused.is_some_and(|at| now.up < at + REMOVE_AGAIN);
@@ -645,7 +687,7 @@ impl<'a> Rules<'a> {
                 return broken(Invariant::Restarts, what);
             }
             let (id, wanted) = (self.catalogue.id(spec), self.wanted.cpu(spec, &metrics));
-            let found = self.engines[index(spec.engine())].limits.get(id);
+            let found = self.engines[podman_index(spec.engine())].limits.get(id);
             if found.is_some_and(|found| *found != wanted) && account.denied != Some(wanted) {
                 return broken(Invariant::Limits, format!("{id} has {found:?} and not {wanted:?}"));
             }

@@ -2,9 +2,12 @@
 //! of three orders, a pod where none is) takes the next best or does nothing: any part of a script is a script.
 
 use super::{
-    model::pressure::{Level, Resource},
+    model::{
+        pressure::{Level, Resource},
+        question::Wish,
+    },
     random::Random,
-    wishes::{CONDITIONS, CONTENTS, DEFINITIONS, NAMES, SCHEDULES, Spec, Wishes},
+    wishes::{CONTENTS, NAMES, Spec, Wishes},
     *,
 };
 
@@ -100,10 +103,12 @@ pub(super) enum Step {
     },
     /// The agent is told that processes of this name's pod ended, and podman may know better.
     FalseAlarm(usize),
-    /// A person asks the agent to restart this workload.
-    Restart(usize),
+    /// A person asks the agent to do something with this workload.
+    Wish(usize, Wish),
     /// A person removes a pod.
     Vanish(usize),
+    /// A person lets a workload return to what ran before.
+    RollBack(usize),
     /// A person pauses a pod.
     Pause(usize),
     /// What holds a pod's namespaces ends.
@@ -115,6 +120,8 @@ pub(super) enum Step {
     /// What is made of this content ends at once from now on, or doesn't any more.
     Doom(Spec, bool),
     Press(Resource, Level),
+    /// A program takes the lock of updates, or gives it back.
+    Lock(bool),
     /// A foreign pod takes the name that this one's would have; or goes.
     Squat(Spec, bool),
     /// Time passes; the agent is woken when it asks for it.
@@ -129,7 +136,7 @@ pub(super) enum Step {
         registers: bool,
     },
     /// A part of what is to survive can be written, or not.
-    Stored(Kept, bool),
+    Stored(Storage, bool),
     /// All faults stop: everything must come to what is wanted, and to rest. `empty`: and then nothing is wanted.
     Calm {
         empty: bool,
@@ -206,6 +213,8 @@ pub(super) fn script(seed: u64, length: usize) -> Script {
             (0..2).for_each(|_| cut_short(mood, &mut random, &mut steps));
             edited_again(&mut random, &mut steps);
             mended_late(mood, &mut random, &mut steps);
+            waits_for_leave(&mut random, &mut steps);
+            hook_stalls(mood, &mut random, &mut steps);
         }
         let empty = random.one_in(3);
         steps.push(Step::Calm { empty });
@@ -213,36 +222,48 @@ pub(super) fn script(seed: u64, length: usize) -> Script {
     Script { options, steps }
 }
 
+/// The oldest order is carried out well, so many times.
+fn well(steps: &mut Vec<Step>, count: usize) {
+    steps.extend(std::iter::repeat_n(Step::Answer(0, How::Well), count));
+}
+
+fn nothing_is_short(steps: &mut Vec<Step>) {
+    steps.extend([Resource::Memory, Resource::Disk].map(|resource| Step::Press(resource, Level::Fine)));
+}
+
+/// One workload is asked for, and nothing else.
+fn only(spec: Spec) -> Step {
+    Step::Manifests(Wishes { workloads: vec![spec], ..Wishes::default() })
+}
+
 /// What chance alone hardly ever makes: a pod of an earlier content comes too late, and is still being removed when
 /// the conditions of the present one become false.
 fn two_at_once(mood: Mood, random: &mut Random, steps: &mut Vec<Step>) {
-    let first = Spec { schedule: 0, condition: 2, ..spec(random) };
+    let first = Spec { schedule: 0, condition: 2, ..Spec::by_chance(random) };
     let second = Spec { content: (first.content + 1) % CONTENTS, ..first };
-    let answers =
-        |steps: &mut Vec<Step>, count| steps.extend(std::iter::repeat_n(Step::Answer(0, How::Well), count));
-    steps.extend([Resource::Memory, Resource::Disk].map(|resource| Step::Press(resource, Level::Fine)));
-    answers(steps, 16);
+    nothing_is_short(steps);
+    well(steps, 16);
     steps.push(Step::Post { heat: false, value: Some(2) });
-    steps.push(Step::Manifests(Wishes { workloads: vec![first], ..Wishes::default() }));
+    steps.push(only(first));
     steps.extend([Step::Answer(0, How::Well), Step::Answer(0, How::Late)]);
-    steps.push(Step::Manifests(Wishes { workloads: vec![second], ..Wishes::default() }));
-    answers(steps, 12);
+    steps.push(only(second));
+    well(steps, 12);
     steps.push(Step::Haunt(0));
     if random.one_in(3) {
         // wanted again, and found while its images come in
         steps.push(Step::Exit { pod: random.below(4), all: true, code: 0, ran: 1, told: false });
-        steps.push(Step::Manifests(Wishes { workloads: vec![first], ..Wishes::default() }));
+        steps.push(only(first));
         steps.push(Step::Wait(61));
         steps.extend(std::iter::repeat_n(Step::Answer(1, How::Well), 3));
         if random.one_in(2) {
             // when they are in, it may not run any more
             steps.push(Step::Post { heat: false, value: Some(200) });
-            answers(steps, 4);
+            well(steps, 4);
         }
         return;
     }
     steps.push(Step::Wait(61));
-    answers(steps, 2);
+    well(steps, 2);
     match random.below(9) {
         0..3 => steps.push(Step::Post { heat: false, value: Some(200) }),
         3 => steps.push(Step::FalseAlarm(first.name)),
@@ -268,8 +289,7 @@ fn two_at_once(mood: Mood, random: &mut Random, steps: &mut Vec<Step>) {
 /// What happens at the side of a phase, while it lasts: a limit comes to its end, the device runs short and doesn't
 /// any more, profiles and schedule change.
 fn beside(mood: Mood, random: &mut Random, steps: &mut Vec<Step>) {
-    let spec = Spec { schedule: 0, condition: 4, ..spec(random) };
-    let only = |spec| Step::Manifests(Wishes { workloads: vec![spec], ..Wishes::default() });
+    let spec = Spec { schedule: 0, condition: 4, ..Spec::by_chance(random) };
     let mut shorten = |steps: &mut Vec<Step>| {
         for level in [Level::Low, Level::Fine] {
             let resource = random.of(&[Resource::Memory, Resource::Disk]);
@@ -285,9 +305,7 @@ fn beside(mood: Mood, random: &mut Random, steps: &mut Vec<Step>) {
             _ => Step::Answer(random.below(3), how(mood, random)),
         });
     };
-    let well =
-        |steps: &mut Vec<Step>, count| steps.extend(std::iter::repeat_n(Step::Answer(0, How::Well), count));
-    steps.extend([Resource::Memory, Resource::Disk].map(|resource| Step::Press(resource, Level::Fine)));
+    nothing_is_short(steps);
     steps.extend([Step::Post { heat: false, value: Some(2) }, Step::Post { heat: true, value: Some(9) }]);
     well(steps, 8);
     steps.push(only(Spec { content: (spec.content + 1) % CONTENTS, ..spec }));
@@ -306,20 +324,18 @@ fn beside(mood: Mood, random: &mut Random, steps: &mut Vec<Step>) {
 /// Conditions fail while a pod is made, and more happens before that comes to its end; and a pod that was found goes
 /// before it was looked at.
 fn cut_short(mood: Mood, random: &mut Random, steps: &mut Vec<Step>) {
-    let spec = Spec { schedule: 1, condition: random.of(&[2, 4]), ..spec(random) };
+    let spec = Spec { schedule: 1, condition: random.of(&[2, 4]), ..Spec::by_chance(random) };
     let heat = |value| Step::Post { heat: true, value };
-    let well =
-        |steps: &mut Vec<Step>, count| steps.extend(std::iter::repeat_n(Step::Answer(0, How::Well), count));
-    steps.extend([Resource::Memory, Resource::Disk].map(|resource| Step::Press(resource, Level::Fine)));
+    nothing_is_short(steps);
     well(steps, 16);
     steps.extend([Step::Post { heat: false, value: Some(2) }, heat(None)]);
     let comes_late = !random.one_in(4);
     if comes_late {
         let earlier = Spec { content: (spec.content + 1) % CONTENTS, ..spec };
-        steps.push(Step::Manifests(Wishes { workloads: vec![earlier], ..Wishes::default() }));
+        steps.push(only(earlier));
         steps.extend([Step::Answer(0, How::Well), Step::Answer(0, How::Late)]);
     }
-    steps.push(Step::Manifests(Wishes { workloads: vec![spec], ..Wishes::default() }));
+    steps.push(only(spec));
     well(steps, if comes_late { 2 + random.below(3) } else { 1 });
     if random.one_in(2) {
         steps.push(Step::CarryOut(0, how(mood, random)));
@@ -377,14 +393,12 @@ fn cut_short(mood: Mood, random: &mut Random, steps: &mut Vec<Step>) {
 
 /// What ran well is edited so that it can't start, put back, and at once edited so that it ends as soon as it starts.
 fn edited_again(random: &mut Random, steps: &mut Vec<Step>) {
-    let good = Spec { schedule: 1, condition: 0, rootless: false, ..spec(random) };
+    let good = Spec { schedule: 1, condition: 0, rootless: false, ..Spec::by_chance(random) };
     let bad = Spec { content: (good.content + 1) % CONTENTS, ..good };
     // it may have a host port that the other one wants
     let beside = Spec { name: (good.name + 1) % NAMES.len(), ..good };
     let only = |spec| Step::Manifests(Wishes { workloads: vec![spec, beside], ..Wishes::default() });
-    let well =
-        |steps: &mut Vec<Step>, count| steps.extend(std::iter::repeat_n(Step::Answer(0, How::Well), count));
-    steps.extend([Resource::Memory, Resource::Disk].map(|resource| Step::Press(resource, Level::Fine)));
+    nothing_is_short(steps);
     well(steps, 16);
     steps.push(only(good));
     well(steps, 12);
@@ -400,15 +414,52 @@ fn edited_again(random: &mut Random, steps: &mut Vec<Step>) {
     steps.push(Step::Doom(bad, false));
 }
 
+/// What has come up is asked for with another content while that isn't allowed, and all kinds of things happen before it is.
+fn waits_for_leave(random: &mut Random, steps: &mut Vec<Step>) {
+    let spec = Spec { schedule: 1, condition: 1, rootless: false, ..Spec::by_chance(random) };
+    let only = |content: usize| {
+        let spec = Spec { content: (spec.content + content) % CONTENTS, ..spec };
+        only(spec)
+    };
+    let heat = |value| Step::Post { heat: true, value };
+    nothing_is_short(steps);
+    well(steps, 16);
+    steps.extend([heat(Some(9)), only(0)]);
+    well(steps, 12);
+    steps.extend([Step::Wait(15), only(1)]);
+    for _ in 0..2 + random.below(5) {
+        match random.below(10) {
+            8 => steps.extend([Step::Lock(true), heat(None), heat(Some(9)), Step::Lock(random.one_in(2))]),
+            0 | 1 => {
+                steps.extend([Step::Crash { haunting: 0, registers: true }, Step::Read]);
+                well(steps, 6);
+            }
+            2 => steps.push(only(random.below(3))),
+            3 => steps.push(Step::Wait(random.of(&[20, 130, 300, 610]))),
+            4 => steps.push(Step::Wish(spec.name, Wish::Update)),
+            5 => steps.push(Step::Exit { pod: 0, all: true, code: 1, ran: 40, told: true }),
+            6 => steps.extend([heat(None), heat(Some(9))]),
+            7 => {
+                // as a reboot does
+                steps.extend([Step::Crash { haunting: 0, registers: true }, Step::Vanish(0)]);
+                well(steps, 2 * random.below(2)); // podman may answer before manifests are read
+                steps.push(Step::Read);
+                well(steps, 8);
+            }
+            _ => steps.extend([Step::Answer(0, How::Refused), Step::Wait(30)]),
+        }
+        well(steps, random.below(6));
+    }
+    steps.extend([heat(None), Step::Answer(0, How::Well), Step::Lock(false)]);
+    well(steps, 8);
+}
+
 /// A container is being ended or started again, which takes long, and more happens to its pod meanwhile.
 fn mended_late(mood: Mood, random: &mut Random, steps: &mut Vec<Step>) {
     let content = random.of(&[0, 1, 3]);
-    let spec = Spec { schedule: 1, condition: 2, content, rootless: false, ..spec(random) };
+    let spec = Spec { schedule: 1, condition: 2, content, rootless: false, ..Spec::by_chance(random) };
     let heat = |value| Step::Post { heat: false, value: Some(value) };
-    let only = |spec| Step::Manifests(Wishes { workloads: vec![spec], ..Wishes::default() });
-    let well =
-        |steps: &mut Vec<Step>, count| steps.extend(std::iter::repeat_n(Step::Answer(0, How::Well), count));
-    steps.extend([Resource::Memory, Resource::Disk].map(|resource| Step::Press(resource, Level::Fine)));
+    nothing_is_short(steps);
     well(steps, 16);
     steps.extend([heat(2), only(spec)]);
     well(steps, 12);
@@ -433,7 +484,7 @@ fn mended_late(mood: Mood, random: &mut Random, steps: &mut Vec<Step>) {
         0 => {
             // a person wants another pod, and the present one doesn't go
             steps.extend([
-                Step::Restart(spec.name),
+                Step::Wish(spec.name, Wish::Restart),
                 Step::Answer(1, How::Well),
                 Step::Answer(1, How::Refused),
             ]);
@@ -457,6 +508,35 @@ fn mended_late(mood: Mood, random: &mut Random, steps: &mut Vec<Step>) {
             steps.push(Step::Answer(0, how(mood, random)));
         }
     }
+    well(steps, 4);
+}
+
+/// A container runs, and its hook takes long, after the first start or a later one; more happens meanwhile.
+fn hook_stalls(mood: Mood, random: &mut Random, steps: &mut Vec<Step>) {
+    let content = random.of(&[0, 1, 3]);
+    let spec = Spec { schedule: 1, condition: 2, content, rootless: false, ..Spec::by_chance(random) };
+    let heat = |value| Step::Post { heat: false, value: Some(value) };
+    nothing_is_short(steps);
+    well(steps, 16);
+    steps.push(heat(2));
+    steps.push(only(spec));
+    if random.one_in(2) {
+        well(steps, 1 + random.below(3)); // what is left is its start
+    } else {
+        well(steps, 12);
+        steps.push(Step::Exit { pod: 0, all: random.one_in(2), code: 1, ran: 1, told: true });
+        well(steps, 1);
+        steps.push(Step::Wait(4));
+    }
+    steps.extend([Step::CarryOut(0, How::Unhooked), Step::Wait(random.of(&[1, 20, 61]))]);
+    match random.below(4) {
+        0 => steps.extend([Step::Crash { haunting: 0, registers: true }, Step::Read]),
+        1 => steps.extend([heat(200), Step::Answer(1, how(mood, random)), heat(2)]),
+        2 => steps.extend([Step::FalseAlarm(spec.name), Step::Answer(1, How::Well)]),
+        _ => steps.push(Step::Exit { pod: 0, all: false, code: 1, ran: 1, told: true }),
+    }
+    well(steps, random.below(4));
+    steps.push(Step::Answer(SURELY, how(mood, random)));
     well(steps, 4);
 }
 
@@ -492,9 +572,9 @@ fn step(mood: Mood, options: Options, random: &mut Random, steps: &mut Vec<Step>
         (often(Mood::Pressure, 2), 23),
     ]);
     let last = match choice {
-        0 => Step::Manifests(wishes(random)),
+        0 => Step::Manifests(Wishes::by_chance(random)),
         1 => Step::Read,
-        2 => Step::Server(wishes(random)),
+        2 => Step::Server(Wishes::by_chance(random)),
         3 => {
             let (heat, bursts) =
                 (random.one_in(2), if mood == Mood::Flapping { 1 + random.below(8) } else { 1 });
@@ -530,18 +610,31 @@ fn step(mood: Mood, options: Options, random: &mut Random, steps: &mut Vec<Step>
             told: !random.one_in(4),
         },
         11 => Step::FalseAlarm(any),
-        12 if random.one_in(2) => Step::Restart(any),
-        12 => Step::Vanish(any),
+        12 if random.one_in(3) => Step::Vanish(any),
+        12 if random.one_in(4) => Step::RollBack(any),
+        12 => {
+            let until_changed = random.one_in(2);
+            let wish = random.weighted(&[
+                (4, Wish::Restart),
+                (1, Wish::Stop { until_changed }),
+                (5, Wish::Start),
+                (2, Wish::Run),
+                (2, Wish::Update),
+            ]);
+            Step::Wish(any, wish)
+        }
         13 => Step::Pause(any),
         14 => Step::Revive(any),
-        15 => Step::Squat(spec(random), random.one_in(2)),
+        15 => Step::Squat(Spec::by_chance(random), random.one_in(2)),
         16 => Step::Wait(random.of(&[0, 1, 1, 3, 5, 10, 20, 60, 61, 130, 300])),
         17 => Step::Sleep(random.of(&[1, 30, 61, 600, 7200])),
         18 => Step::Clock(random.of(&[-7200, -120, -30, -1, 1, 30, 120, 7200])),
         19 => Step::Crash { haunting: random.below(1 << 16) as u32, registers: random.one_in(2) },
-        20 => Step::Stored(random.of(&[Kept::State, Kept::Identity, Kept::Unheard]), random.one_in(2)),
+        20 => {
+            Step::Stored(random.of(&[Storage::State, Storage::Identity, Storage::Unheard]), random.one_in(2))
+        }
         21 => Step::Sicken(any, !random.one_in(4)),
-        22 => Step::Doom(spec(random), random.one_in(2)),
+        22 => Step::Doom(Spec::by_chance(random), random.one_in(2)),
         24 => Step::Tear(any),
         _ => Step::Press(
             random.of(&[Resource::Memory, Resource::Memory, Resource::Disk, Resource::Cpu]),
@@ -549,30 +642,6 @@ fn step(mood: Mood, options: Options, random: &mut Random, steps: &mut Vec<Step>
         ),
     };
     steps.push(last);
-}
-
-fn spec(random: &mut Random) -> Spec {
-    Spec {
-        name: random.below(NAMES.len()),
-        content: random.below(CONTENTS),
-        rootless: random.one_in(4),
-        schedule: random.below(SCHEDULES),
-        condition: random.below(CONDITIONS),
-    }
-}
-
-fn wishes(random: &mut Random) -> Wishes {
-    let mut workloads: Vec<Spec> = (0..random.below(6)).map(|_| spec(random)).collect();
-    workloads.sort_unstable();
-    workloads.dedup_by_key(|spec| spec.name);
-    let mut held: Vec<usize> = (0..NAMES.len()).filter(|_| random.one_in(8)).collect();
-    held.retain(|name| workloads.iter().all(|spec| spec.name != *name));
-    Wishes {
-        workloads,
-        held,
-        partial: random.one_in(12),
-        definition: random.weighted(&[(6, 0), (2, 1), (1, 2), (DEFINITIONS - 3, 3)]),
-    }
 }
 
 fn how(mood: Mood, random: &mut Random) -> How {

@@ -73,7 +73,7 @@ fn simpler(step: &Step) -> Vec<Step> {
             at += 1;
             kept >> (at - 1) & 1 == 1
         });
-        fewer.held.clear();
+        fewer.unreadable.clear();
         fewer.partial = false;
         simpler.push(again(fewer));
     }

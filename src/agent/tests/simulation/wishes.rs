@@ -7,8 +7,13 @@ pub(super) const NAMES: [&str; 5] = ["a", "b", "c", "d", "e"];
 /// How many contents, schedules, conditions and definitions of the device's profiles there are.
 pub(super) const CONTENTS: usize = 4;
 pub(super) const SCHEDULES: usize = 6;
-pub(super) const CONDITIONS: usize = 7;
+pub(super) const CONDITIONS: usize = 8;
 pub(super) const DEFINITIONS: usize = 4;
+
+/// How long an update waits at most, where there is a limit.
+pub(super) const DEADLINE: Duration = Duration::from_secs(600);
+/// How long windows are, which begin every ten minutes.
+const OPEN: Duration = Duration::from_secs(240);
 
 /// An image that need not be pulled.
 pub(super) const BUILT_IN: &str = "built-in";
@@ -84,11 +89,22 @@ impl Spec {
         (self.content == 3).then_some(500 * S)
     }
 
+    /// How often a run of it that failed is tried again; `None`: as often as it takes, or never.
+    pub(super) fn retries(self) -> Option<u32> {
+        (self.schedule == 5).then_some(2)
+    }
+
+    /// How often at most what fails in a run of a slot is tried again.
+    pub(super) fn tries(self) -> u32 {
+        let endless = self.restart() == RestartPolicy::OnFailure;
+        self.retries().unwrap_or(if endless { u32::MAX } else { 0 })
+    }
+
     pub(super) fn schedule(self) -> Schedule {
         let exponential = |initial: u32, multiplier, randomization| {
             Schedule::Service(Backoff::Exponential { initial: S * initial, multiplier, randomization })
         };
-        let cron = |text| Schedule::Cron(schedule::Cron::parse(text).unwrap());
+        let cron = |text| Schedule::Cron(schedule::Cron::parse(text).unwrap(), Backoff::Constant(S * 7));
         match self.schedule {
             0 => Schedule::default(),
             1 => Schedule::Service(Backoff::Constant(3 * S)),
@@ -102,13 +118,49 @@ impl Spec {
     /// For each profile, the conditions of which one must hold, and the CPU limit that each gives.
     pub(super) fn conditions(self) -> &'static [Conditioned] {
         match self.condition {
-            0 | 1 => &[],
+            0 | 1 | 7 => &[],
             2 => &[("p", &[("low", None)])],
             3 => &[("p", &[("hot", Some(50_000))])],
             4 => &[("p", &[("hot", Some(20_000)), ("low", None)])],
             5 => &[("p", &[("low", Some(80_000))]), ("q", &[("cool", Some(30_000))])],
             _ => &[("p", &[("missing", None)])],
         }
+    }
+
+    /// What an update of it waits for: an expression and a deadline, a window, or nothing.
+    pub(super) fn update(self) -> Option<update::UpdateRules> {
+        match self.condition {
+            1 => Some(update::UpdateRules {
+                when: Some("heat == nil || heat < 5".into()),
+                deadline: Some(DEADLINE),
+                ..Default::default()
+            }),
+            3 | 5 => {
+                let cron = schedule::Cron::parse("*/10 * * * *").unwrap();
+                let window = Some(update::Window { cron, duration: OPEN });
+                Some(update::UpdateRules { window, ..Default::default() })
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether that allows an update now.
+    pub(super) fn may_be_updated(self, metrics: &Metrics, now: Now) -> bool {
+        match self.condition {
+            1 => metrics.heat.is_none_or(|(heat, _)| heat < 5.0),
+            3 | 5 => {
+                let since_slot =
+                    now.utc.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_nanos() % (S * 600).as_nanos();
+                since_slot < OPEN.as_nanos()
+            }
+            _ => true,
+        }
+    }
+
+    /// The name of what must be ready before it is started.
+    pub(super) fn depends_on(self) -> Option<usize> {
+        let is_service = matches!(self.schedule(), Schedule::Service(_));
+        (self.condition == 7 && is_service && self.name + 1 < NAMES.len()).then_some(self.name + 1)
     }
 
     /// Of each container; some serve several workloads, and [`BUILT_IN`] is on the device from the beginning.
@@ -126,6 +178,10 @@ impl Spec {
         ["a", "a", "b", "b"][self.content]
     }
 
+    pub(super) fn is_asked_whether_ready(self) -> bool {
+        self.content == 1
+    }
+
     /// By its specification; the last content's image brings its own.
     fn probes(self) -> Vec<probe::Probes> {
         let (startup, liveness) = match self.content {
@@ -133,7 +189,7 @@ impl Spec {
             1 => (Some(probe(5, 3, 0)), probe(30, 1, 20)),
             _ => return Vec::new(),
         };
-        let readiness = (self.content == 1).then(|| ready(20, 2));
+        let readiness = self.is_asked_whether_ready().then(|| ready(20, 2));
         vec![probe::Probes { container: self.probed().into(), startup, liveness: Some(liveness), readiness }]
     }
 
@@ -168,8 +224,11 @@ impl Spec {
             schedule: self.schedule(),
             grace: S * [1, 10, 30, 5][self.content],
             deadline: self.deadline(),
+            retries: self.retries(),
             profiles: self.conditions().iter().map(listed).collect(),
+            depends_on: self.depends_on().map(|name| NAMES[name].into()).into_iter().collect(),
             probes: self.probes(),
+            update: self.update().map(Box::new),
             ..Workload::new(content)
         }
     }
@@ -185,11 +244,14 @@ impl fmt::Display for Spec {
             write!(f, ", with a sidecar, for {limit:?}")?;
         }
         match self.schedule() {
-            Schedule::Cron(cron) => write!(f, ", at {cron}")?,
+            Schedule::Cron(cron, _) => write!(f, ", at {cron}, tried again {} times", self.tries())?,
             Schedule::Service(Backoff::Constant(wait)) => write!(f, ", retried after {wait:?}")?,
             Schedule::Service(Backoff::Exponential { initial, multiplier, .. }) => {
                 write!(f, ", retried after {initial:?} and {multiplier} times that")?;
             }
+        }
+        if let Some(name) = self.depends_on() {
+            write!(f, ", after '{}'", NAMES[name])?;
         }
         for (profile, conditions) in self.conditions() {
             let listed = conditions.iter().map(|(name, cpu)| match cpu {
@@ -197,6 +259,9 @@ impl fmt::Display for Spec {
                 None => (*name).to_string(),
             });
             write!(f, ", while {profile}: {}", listed.collect::<Vec<_>>().join(" or "))?;
+        }
+        if let Some(rules) = self.update() {
+            write!(f, ", updated when {:?}, in a window: {}", rules.when, rules.window.is_some())?;
         }
         write!(f, ")")
     }
@@ -249,8 +314,9 @@ impl Catalogue {
     pub(super) fn desired(&self, wishes: &Wishes) -> Desired {
         Desired {
             profiles: profiles(wishes.definition),
+            update: None,
             workloads: wishes.workloads.iter().map(|spec| self.workload(*spec).clone()).collect(),
-            unreadable: wishes.held.iter().map(|name| NAMES[*name].to_string()).collect(),
+            unreadable: wishes.unreadable.iter().map(|name| NAMES[*name].to_string()).collect(),
             elsewhere: Vec::new(),
             partial: wishes.partial,
         }
@@ -263,7 +329,7 @@ pub(super) struct Wishes {
     /// Names are unique.
     pub(super) workloads: Vec<Spec>,
     /// Indices of names that can't be understood.
-    pub(super) held: Vec<usize>,
+    pub(super) unreadable: Vec<usize>,
     pub(super) partial: bool,
     /// Which of [`DEFINED`] the profiles are.
     pub(super) definition: usize,
@@ -274,7 +340,7 @@ impl fmt::Display for Wishes {
         let specs: Vec<_> = self.workloads.iter().map(ToString::to_string).collect();
         let specs = if specs.is_empty() { "nothing".into() } else { specs.join(", ") };
         write!(f, "{specs}; profiles {:?}", conditions(self.definition).collect::<Vec<_>>())?;
-        for name in &self.held {
+        for name in &self.unreadable {
             write!(f, "; what it says of '{}' can't be understood", NAMES[*name])?;
         }
         if self.partial {
@@ -289,9 +355,56 @@ impl fmt::Display for Wishes {
 pub(super) struct Metrics {
     pub(super) x: Option<(f64, Duration)>,
     pub(super) heat: Option<(f64, Duration)>,
+    /// Which of the conditions that remember are true: by their number.
+    pub(super) held: [bool; REMEMBERING],
 }
 
 type Holds = fn(x: Option<f64>, heat: Option<f64>) -> bool;
+
+/// How many conditions remember something.
+pub(super) const REMEMBERING: usize = 3;
+
+/// Of a condition that does, in whichever definition it is: how long its expression must be true, and what ends it.
+pub(super) struct Remembering {
+    pub(super) definition: usize,
+    names: (&'static str, &'static str),
+    pub(super) hold: Duration,
+    until: Option<(&'static str, Holds)>,
+}
+
+pub(super) const REMEMBERED: [Remembering; REMEMBERING] = [
+    Remembering {
+        definition: 1,
+        names: ("p", "low"),
+        hold: Duration::ZERO,
+        until: Some(("x > 100", |x, _| x.is_some_and(|x| x > 100.0))),
+    },
+    Remembering { definition: 2, names: ("q", "cool"), hold: Duration::from_secs(20), until: None },
+    Remembering {
+        definition: 2,
+        names: ("p", "hot"),
+        hold: Duration::from_secs(5),
+        until: Some(("heat < 3", |_, heat| heat.is_some_and(|heat| heat < 3.0))),
+    },
+];
+
+impl Remembering {
+    fn of(definition: usize, names: (&str, &str)) -> Option<usize> {
+        REMEMBERED.iter().position(|it| it.definition == definition && it.names == names)
+    }
+
+    pub(super) fn profile(&self) -> &'static str {
+        self.names.0
+    }
+
+    /// Whether its expression is true, and whether it is ended.
+    pub(super) fn judge(&self, metrics: &Metrics) -> (bool, Option<bool>) {
+        let (x, heat) = (metrics.x.map(|it| it.0), metrics.heat.map(|it| it.0));
+        let is_it = |it: &&(_, _, _, Holds)| (it.0, it.1) == self.names;
+        let holds = DEFINED[self.definition].iter().find(is_it).is_some_and(|it| (it.3)(x, heat));
+        (holds, self.until.map(|(_, ends)| ends(x, heat)))
+    }
+}
 
 /// Profile, condition, its expression, and what that means: written down twice, so that one can be wrong.
 const DEFINED: [&[(&str, &str, &str, Holds)]; DEFINITIONS] = [
@@ -323,7 +436,11 @@ fn conditions(definition: usize) -> impl Iterator<Item = &'static str> {
 fn profiles(definition: usize) -> Vec<Profile> {
     let mut profiles: Vec<Profile> = Vec::new();
     for (profile, name, expression, _) in DEFINED[definition] {
-        let condition = Condition { name: (*name).into(), expression: (*expression).into() };
+        let mut condition =
+            Condition { name: (*name).into(), expression: (*expression).into(), ..Condition::default() };
+        if let Some(it) = Remembering::of(definition, (profile, name)).map(|at| &REMEMBERED[at]) {
+            (condition.hold, condition.until) = (it.hold, it.until.map(|(text, _)| text.into()));
+        }
         match profiles.iter_mut().find(|it| it.name == *profile) {
             Some(known) => known.conditions.push(condition),
             None => profiles.push(Profile { name: (*profile).into(), conditions: vec![condition] }),
@@ -338,7 +455,7 @@ pub(super) struct Heard {
     pub(super) known: bool,
     partial: bool,
     workloads: BTreeMap<usize, Spec>,
-    held: BTreeSet<usize>,
+    unreadable: BTreeSet<usize>,
     definition: Option<usize>,
 }
 
@@ -346,9 +463,9 @@ impl Heard {
     pub(super) fn hear(&mut self, wishes: &Wishes) {
         let before = std::mem::take(&mut self.workloads);
         self.workloads = wishes.workloads.iter().map(|spec| (spec.name, *spec)).collect();
-        self.held = wishes.held.iter().copied().collect();
+        self.unreadable = wishes.unreadable.iter().copied().collect();
         for (name, spec) in before {
-            if self.held.contains(&name) {
+            if self.unreadable.contains(&name) {
                 self.workloads.entry(name).or_insert(spec);
             }
         }
@@ -376,25 +493,33 @@ impl Wanted {
         self.all().all(|source| source.known && !source.partial)
     }
 
-    /// By name; the server's comes first.
+    /// By name; the server's comes first, and what it says of a name counts, whether that is understood or not.
     pub(super) fn spec(&self, name: usize) -> Option<Spec> {
-        self.all().find_map(|source| source.workloads.get(&name).copied())
+        let names = |it: &&Heard| it.workloads.contains_key(&name) || it.unreadable.contains(&name);
+        self.all().find(names)?.workloads.get(&name).copied()
     }
 
     /// What is wanted of this name isn't known.
-    pub(super) fn is_held(&self, name: usize) -> bool {
-        self.spec(name).is_none() && self.all().any(|source| source.held.contains(&name))
+    pub(super) fn is_unreadable(&self, name: usize) -> bool {
+        self.spec(name).is_none() && self.all().any(|source| source.unreadable.contains(&name))
+    }
+
+    /// Who defines this profile.
+    pub(super) fn definition(&self, profile: &str) -> Option<usize> {
+        let mut all = self.all().filter_map(|source| source.definition);
+        all.find(|definition| DEFINED[*definition].iter().any(|it| it.0 == profile))
     }
 
     /// The listed conditions of a profile that hold.
     fn holding(&self, (profile, listed): &Conditioned, metrics: &Metrics) -> Vec<Option<u64>> {
         let (x, heat) = (metrics.x.map(|it| it.0), metrics.heat.map(|it| it.0));
-        let defined = self.all().filter_map(|source| source.definition).find_map(|definition| {
-            let of_it = DEFINED[definition].iter().filter(|it| it.0 == *profile);
-            Some(of_it.collect::<Vec<_>>()).filter(|it| !it.is_empty())
-        });
-        let holds = |it: &&&(_, &str, _, Holds)| (it.3)(x, heat);
-        let of_defined = defined.iter().flatten().filter(holds);
+        let defined = self.definition(profile);
+        let holds = |it: &&(&str, &str, _, Holds)| match Remembering::of(defined.unwrap(), (it.0, it.1)) {
+            Some(at) => metrics.held[at],
+            None => (it.3)(x, heat),
+        };
+        let of_it = defined.into_iter().flat_map(|it| DEFINED[it]).filter(|it| it.0 == *profile);
+        let of_defined = of_it.filter(holds);
         of_defined.filter_map(|it| listed.iter().find(|(name, _)| *name == it.1)).map(|it| it.1).collect()
     }
 
@@ -406,5 +531,33 @@ impl Wanted {
     /// The smallest limit that a condition which holds gives.
     pub(super) fn cpu(&self, spec: Spec, metrics: &Metrics) -> Option<u64> {
         spec.conditions().iter().flat_map(|profile| self.holding(profile, metrics)).flatten().min()
+    }
+}
+
+impl Spec {
+    pub(super) fn by_chance(random: &mut Random) -> Self {
+        Spec {
+            name: random.below(NAMES.len()),
+            content: random.below(CONTENTS),
+            rootless: random.one_in(4),
+            schedule: random.below(SCHEDULES),
+            condition: random.below(CONDITIONS),
+        }
+    }
+}
+
+impl Wishes {
+    pub(super) fn by_chance(random: &mut Random) -> Self {
+        let mut workloads: Vec<Spec> = (0..random.below(6)).map(|_| Spec::by_chance(random)).collect();
+        workloads.sort_unstable();
+        workloads.dedup_by_key(|spec| spec.name);
+        let mut unreadable: Vec<usize> = (0..NAMES.len()).filter(|_| random.one_in(8)).collect();
+        unreadable.retain(|name| workloads.iter().all(|spec| spec.name != *name));
+        Wishes {
+            workloads,
+            unreadable,
+            partial: random.one_in(12),
+            definition: random.weighted(&[(6, 0), (2, 1), (1, 2), (DEFINITIONS - 3, 3)]),
+        }
     }
 }

@@ -1,7 +1,6 @@
 //! Supervises the receiver process: binds the addresses, starts a receiver, replaces it when it dies, and stores what it
 //! was sent.
 
-use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -15,7 +14,10 @@ use super::listen_sockets::{Change, ListenSocket};
 use super::process::{self, ReceiverProcess};
 use super::report_server::ReportServer;
 use super::store::MetricsStore;
-use crate::agent::{Event, Sample, model::part::Part};
+use crate::agent::{
+    Event, Sample,
+    model::{few::Few, part::Part},
+};
 use crate::io::{clock::until, query::Queries, since_boot, spawn_with_stack};
 use crate::settings::ListenAddress;
 use crate::wire::own::frames::{Ack, Post, write_ack};
@@ -25,11 +27,11 @@ const RESPAWN: (Duration, Duration) = (Duration::from_millis(50), Duration::from
 /// The same after so many in a row that served no post: they won't get better soon.
 const HOPELESS: (u32, Duration) = (8, Duration::from_secs(10));
 /// After so many in a row that is said.
-const UNSAID: u32 = 3;
+const TOLD_AFTER_FAILURES: u32 = 3;
 /// From one look at the stored values to the next: what could tell that they are gone can be used up.
-const LOOK: Duration = Duration::from_secs(10);
+const STORE_CHECK_INTERVAL: Duration = Duration::from_secs(10);
 /// A receiver that lived this long is replaced at once.
-const SETTLED: Duration = Duration::from_secs(5);
+const RECEIVER_STABLE_AFTER: Duration = Duration::from_secs(5);
 
 const STACK: usize = 64 * 1024;
 
@@ -74,7 +76,7 @@ pub fn start(
         started: Duration::ZERO,
         wait: Duration::ZERO,
         failures: 0,
-        told: BTreeMap::new(),
+        told: Few::default(),
         events,
     };
     spawn_with_stack("metrics", STACK, move || endpoint.run())?;
@@ -96,7 +98,7 @@ struct Endpoint {
     /// How many receivers in a row served no post and died soon, or didn't start.
     failures: u32,
     /// What the loop was told of parts that don't work.
-    told: BTreeMap<Part, String>,
+    told: Few<Part, String>,
     events: Sender<Event>,
 }
 
@@ -109,17 +111,17 @@ impl Endpoint {
                 self.start_receiver(now);
             }
             if now >= self.look {
-                self.look = now + LOOK;
+                self.look = now + STORE_CHECK_INTERVAL;
                 let kept = self.store.keep().map_err(|error| error.to_string());
                 self.tell(Part::Metrics, kept);
             }
-            if self.receiver.is_some() && self.failures > 0 && now >= self.started + SETTLED {
-                self.works();
+            if self.receiver.is_some() && self.failures > 0 && now >= self.started + RECEIVER_STABLE_AFTER {
+                self.receiver_works();
             }
             let next = match (&self.receiver, self.failures) {
                 (None, _) => Some(self.started + self.wait),
                 (Some(_), 0) => None,
-                (Some(_), _) => Some(self.started + SETTLED),
+                (Some(_), _) => Some(self.started + RECEIVER_STABLE_AFTER),
             };
             let deadline =
                 self.sockets.iter().filter_map(ListenSocket::deadline).chain(next).chain([self.look]).min();
@@ -160,7 +162,7 @@ impl Endpoint {
             self.tell(part, Ok(()));
         }
         if has_new {
-            self.handover.keep(self.sockets.iter().filter_map(ListenSocket::with_name));
+            self.handover.keep(self.sockets.iter().filter_map(ListenSocket::unix_listener));
         }
     }
 
@@ -176,14 +178,14 @@ impl Endpoint {
     }
 
     /// The present receiver does.
-    fn works(&mut self) {
+    fn receiver_works(&mut self) {
         self.failures = 0;
         self.tell(Part::Receiver, Ok(()));
     }
 
     fn failed(&mut self, error: &io::Error) {
         self.failures = self.failures.saturating_add(1);
-        if self.failures >= UNSAID {
+        if self.failures >= TOLD_AFTER_FAILURES {
             self.tell(Part::Receiver, Err(error.to_string()));
         }
     }
@@ -191,7 +193,11 @@ impl Endpoint {
     fn start_receiver(&mut self, now: Duration) {
         let (first, most) = RESPAWN;
         let longest = if self.failures < HOPELESS.0 { most } else { HOPELESS.1 };
-        self.wait = if now >= self.started + SETTLED { first } else { (self.wait * 2).clamp(first, longest) };
+        self.wait = if now >= self.started + RECEIVER_STABLE_AFTER {
+            first
+        } else {
+            (self.wait * 2).clamp(first, longest)
+        };
         self.started = now;
         let started = ReceiverProcess::start(&self.directory, &self.reports).and_then(|receiver| {
             self.sockets
@@ -209,10 +215,10 @@ impl Endpoint {
     /// Ends this receiver; the next turn starts another, at once if this one had settled.
     fn replace_receiver(&mut self, error: &io::Error) {
         self.receiver = None;
-        if since_boot() >= self.started + SETTLED {
+        if since_boot() >= self.started + RECEIVER_STABLE_AFTER {
             (self.wait, self.failures) = (Duration::ZERO, 0);
         }
-        if self.failures < UNSAID {
+        if self.failures < TOLD_AFTER_FAILURES {
             log::warn!("the metrics receiver is replaced: {error}");
         }
         self.failed(error);
@@ -224,7 +230,7 @@ impl Endpoint {
         let Some(receiver) = &mut self.receiver else { return Ok(true) };
         let posts = receiver.receive()?;
         if self.failures > 0 && !posts.is_empty() {
-            self.works();
+            self.receiver_works();
         }
         let now = since_boot();
         let mut answers = Vec::with_capacity(posts.len());

@@ -13,10 +13,10 @@ use crate::settings::ListenAddress;
 
 /// The first wait after an address could not be bound, and the longest.
 const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(10));
-/// Failures that are not told: the receiver of an agent that was killed needs a moment to let go.
-const UNSAID: u32 = 3;
+/// After so many in a row that is told, and not before: the receiver of an agent that was killed needs a moment to let go.
+const TOLD_AFTER_FAILURES: u32 = 3;
 /// From one look at whether a unix socket still has its name to the next.
-const LOOK: Duration = Duration::from_secs(10);
+const NAME_CHECK_INTERVAL: Duration = Duration::from_secs(10);
 /// How many connections the kernel keeps for a receiver that is being started.
 const BACKLOG: i32 = 1024;
 /// Who may write to a socket's file, and so connect.
@@ -69,7 +69,7 @@ impl ListenSocket {
     }
 
     /// Its listener, if that has a name in the file system.
-    pub(super) fn with_name(&self) -> Option<&OwnedFd> {
+    pub(super) fn unix_listener(&self) -> Option<&OwnedFd> {
         match &self.bound {
             Some(Bound::Unix(listener)) => Some(listener.socket()),
             _ => None,
@@ -87,7 +87,7 @@ impl ListenSocket {
         if self.deadline().is_none_or(|next| now < next) {
             return None;
         }
-        self.next = now + LOOK;
+        self.next = now + NAME_CHECK_INTERVAL;
         let is_lost = match &self.bound {
             Some(Bound::Unix(listener)) if !listener.is_there() => true,
             Some(_) => return None,
@@ -104,7 +104,7 @@ impl ListenSocket {
                 let (first, longest) = RETRY;
                 self.next = now + first.saturating_mul(1 << self.failures.min(8)).min(longest);
                 self.failures = self.failures.saturating_add(1);
-                (self.failures >= UNSAID).then_some(Change::Failed(error))
+                (self.failures >= TOLD_AFTER_FAILURES).then_some(Change::Failed(error))
             }
         }
     }

@@ -15,7 +15,7 @@ use rustix::fs::{CWD, Mode, OFlags};
 use rustix::process::{Pid, WaitOptions, waitpid};
 
 use super::report_server::ReportServer;
-use crate::io::metrics::shared::{descriptors, limits::Limits};
+use crate::io::metrics::shared::{descriptors, process_limits::Limits};
 use crate::wire::own::frames::Post;
 
 /// The hidden subcommand that [`run`](crate::io::metrics::receiver::run)s the receiver; after it come the log level, and whether

@@ -10,13 +10,16 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, poll};
 
-use crate::agent::model::question::{Question, Reply};
+use crate::agent::{
+    model::question::{Question, Reply},
+    view::history,
+};
 use crate::io::{clock::until, query::Queries, since_boot};
-use crate::wire::own::frames::{Kind, MAX_REPORT, Refused, report_head};
+use crate::wire::own::frames::{MAX_REPORT, Refused, ReportKind, report_head};
 use crate::wire::own::openmetrics;
 
 /// For a receiver to take what it asked for.
-const PATIENCE: Duration = Duration::from_secs(5);
+const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
 /// From one report to the next.
 const REST: Duration = Duration::from_millis(100);
 
@@ -31,11 +34,11 @@ pub(super) struct ReportServer {
 impl ReportServer {
     /// Answers until the receiver is gone, or takes no answers.
     pub(super) fn run(&self, mut socket: &UnixStream) -> io::Result<Infallible> {
-        socket.set_write_timeout(Some(PATIENCE))?;
+        socket.set_write_timeout(Some(WRITE_TIMEOUT))?;
         loop {
             let mut kind = [0];
             socket.read_exact(&mut kind)?;
-            let report = self.report(Kind::read(kind).map_err(io::Error::other)?);
+            let report = self.report(ReportKind::read(kind).map_err(io::Error::other)?);
             socket.write_all(&report_head(report.as_ref().map(Vec::len).map_err(|refused| *refused)))?;
             socket.write_all(&report.unwrap_or_default())?;
             let rested = since_boot() + REST;
@@ -44,17 +47,21 @@ impl ReportServer {
         }
     }
 
-    fn report(&self, kind: Kind) -> Result<Vec<u8>, Refused> {
-        if kind == Kind::Status && !self.has_page {
+    fn report(&self, kind: ReportKind) -> Result<Vec<u8>, Refused> {
+        if kind != ReportKind::Metrics && !self.has_page {
             return Err(Refused::Off);
         }
-        let Some(Reply::Report(report)) = self.queries.ask(Question::Report) else {
-            return Err(Refused::Busy);
-        };
+        let question = if kind == ReportKind::History { Question::History } else { Question::Report };
         let mut out = Bounded(Vec::new());
-        let written = match kind {
-            Kind::Metrics => openmetrics::write(&report, &mut out),
-            Kind::Status => serde_json::to_writer(&mut out, &report).map_err(io::Error::from),
+        let written = match self.queries.ask(question) {
+            Some(Reply::Report(report)) if kind == ReportKind::Metrics => {
+                openmetrics::write(&report, &mut out)
+            }
+            Some(Reply::Report(report)) => serde_json::to_writer(&mut out, &report).map_err(io::Error::from),
+            Some(Reply::History(past)) => {
+                serde_json::to_writer(&mut out, &history::events(&past, None)).map_err(io::Error::from)
+            }
+            _ => return Err(Refused::Busy),
         };
         written.map(|()| out.0).map_err(|_| Refused::TooLong)
     }
@@ -109,14 +116,18 @@ mod tests {
     }
 
     /// Asks a server of reports whose loop knows so many metrics; `None`: it has no loop.
-    fn ask(metrics: Option<usize>, has_page: bool, kinds: &[u8]) -> Vec<Result<String, Refused>> {
+    fn answers_to(metrics: Option<usize>, has_page: bool, kinds: &[u8]) -> Vec<Result<String, Refused>> {
         let (events, inbox) = bounded(1);
         let queries = Queries::new(events);
         if let Some(metrics) = metrics {
             let queries = queries.clone();
             std::thread::spawn(move || {
-                while let Ok(Event::Asked(asker, Question::Report)) = inbox.recv() {
-                    queries.reply(asker, Reply::Report(Box::new(report(metrics))));
+                while let Ok(Event::Asked(asker, question)) = inbox.recv() {
+                    let reply = match question {
+                        Question::History => Reply::History(Default::default()),
+                        _ => Reply::Report(Box::new(report(metrics))),
+                    };
+                    queries.reply(asker, reply);
                 }
             });
         }
@@ -135,26 +146,27 @@ mod tests {
 
     #[test]
     fn a_receiver_is_told_what_the_settings_allow() {
-        let [metrics, status] = &ask(Some(1), true, &[0, 1])[..] else { unreachable!() };
+        let [metrics, status, past] = &answers_to(Some(1), true, &[0, 1, 2])[..] else { unreachable!() };
+        assert_eq!(past.as_deref(), Ok("{\"events\":[]}"));
         assert!(metrics.as_ref().unwrap().ends_with("# EOF\n"));
         let status: serde_json::Value = serde_json::from_str(status.as_ref().unwrap()).unwrap();
         assert_eq!(status["device"]["id"], "pi");
-        let answers = ask(Some(1), false, &[1, 0]);
-        assert_eq!(answers[0], Err(Refused::Off));
-        assert!(answers[1].is_ok());
+        let answers = answers_to(Some(1), false, &[1, 2, 0]);
+        assert_eq!(answers[..2], [Err(Refused::Off), Err(Refused::Off)]);
+        assert!(answers[2].is_ok());
     }
 
     #[test]
     fn what_would_be_too_long_or_comes_from_nowhere_is_refused() {
-        let answers = ask(Some(20_000), true, &[0, 1, 0]);
+        let answers = answers_to(Some(20_000), true, &[0, 1, 0]);
         assert!(answers.iter().all(|answer| *answer == Err(Refused::TooLong)), "{answers:.80?}");
-        assert_eq!(ask(None, true, &[0]), [Err(Refused::Busy)]);
+        assert_eq!(answers_to(None, true, &[0]), [Err(Refused::Busy)]);
     }
 
     #[test]
     fn a_receiver_that_asks_without_end_gets_ten_answers_a_second_at_most() {
         let start = since_boot();
-        assert_eq!(ask(Some(1), true, &[1; 6]).len(), 6);
+        assert_eq!(answers_to(Some(1), true, &[1; 6]).len(), 6);
         assert!(since_boot() - start >= 5 * REST);
     }
 

@@ -15,8 +15,11 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::agent::{Sample, model::gather::gather};
-use crate::io::{files, metrics::shared::limits::MAX_NAMES};
+use crate::agent::{
+    Sample,
+    model::{event::MAX_NAMES, gather::gather},
+};
+use crate::io::{clock::boot_id, files};
 use crate::wire::own::frames::check_name;
 
 /// A log may outgrow its content by this many bytes, and then by as much again as its content has.
@@ -242,10 +245,4 @@ fn parse(line: &[u8]) -> Option<(u64, &str, Option<f64>)> {
         number => Some(number.parse().ok().filter(|v: &f64| v.is_finite())?),
     };
     (words.next().is_none() && check_name(name).is_ok()).then_some((at, name, value))
-}
-
-/// Not every runtime directory is emptied by a reboot, and seconds since boot mean nothing after one.
-fn boot_id() -> String {
-    fs::read_to_string("/proc/sys/kernel/random/boot_id")
-        .map_or_else(|_| "unknown".into(), |id| id.trim().into())
 }

@@ -4,9 +4,9 @@ use std::io;
 use std::os::fd::OwnedFd;
 
 use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendFlags, recv, send};
+use rustix::net::{RecvFlags, recv};
 
-use super::answer;
+use super::{answer, outbox::send_what_fits};
 
 /// Answers of tiny_http are a line at most.
 const MAX_ANSWER: usize = 4 * 1024;
@@ -57,14 +57,9 @@ impl Backend {
     }
 
     fn write(&mut self) -> io::Result<()> {
-        while !self.outbox.is_empty() {
-            match send(&self.socket, &self.outbox, SendFlags::NOSIGNAL) {
-                Ok(sent) => _ = self.outbox.drain(..sent),
-                Err(Errno::WOULDBLOCK) => return Ok(()),
-                Err(error) => return Err(error.into()),
-            }
+        if send_what_fits(&self.socket, &mut self.outbox)? {
+            self.outbox.shrink_to(MAX_ANSWER);
         }
-        self.outbox.shrink_to(MAX_ANSWER);
         Ok(())
     }
 

@@ -8,6 +8,7 @@ use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
 
 use super::answer::Refusal;
+use super::outbox::send_what_fits;
 use super::pages::Get;
 use super::request::{self, Request};
 
@@ -86,11 +87,11 @@ impl Connection {
             self.deadline = now + REQUEST;
         }
         self.inbox.extend_from_slice(&scratch[..read]);
-        self.understand(now)
+        self.take_head(now)
     }
 
     /// Takes the head off what was read.
-    fn understand(&mut self, now: Duration) -> Result<(), Gone> {
+    fn take_head(&mut self, now: Duration) -> Result<(), Gone> {
         if self.request.is_none() {
             match request::parse(&self.inbox) {
                 Ok(Some(request)) => {
@@ -145,12 +146,8 @@ impl Connection {
     }
 
     pub(super) fn write(&mut self, now: Duration) -> Result<(), Gone> {
-        while !self.outbox.is_empty() {
-            match send(&self.socket, &self.outbox, SendFlags::NOSIGNAL) {
-                Ok(sent) => _ = self.outbox.drain(..sent),
-                Err(Errno::WOULDBLOCK) => return Ok(()),
-                Err(_) => return Err(Gone),
-            }
+        if !send_what_fits(&self.socket, &mut self.outbox).map_err(|_| Gone)? {
+            return Ok(());
         }
         while let Some(rest) = self.body.as_ref().and_then(|body| body.get(self.sent..))
             && !rest.is_empty()
@@ -167,7 +164,7 @@ impl Connection {
             self.since = now;
             self.deadline = now + if self.inbox.is_empty() { IDLE } else { REQUEST };
             // The next request may have come along with the last one.
-            return self.understand(now);
+            return self.take_head(now);
         }
         self.stage = Stage::Lingering;
         self.deadline = now + LINGER;

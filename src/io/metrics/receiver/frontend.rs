@@ -24,7 +24,6 @@ use super::pages::{self, Get};
 use super::report_client::ReportClient;
 use crate::io::metrics::shared::descriptors;
 use crate::io::{clock::until, since_boot};
-use crate::wire::own::frames::Kind;
 
 /// Clients that wait for a report at once; posts find a place beside them.
 const MAX_READERS: usize = 32;
@@ -228,8 +227,8 @@ impl Frontend {
         let (mut waiting, mut is_any) = (Vec::new(), false);
         while let Some((id, get)) = self.readers.pop_front() {
             let Some(client) = self.connections.at(id, Stage::AwaitsReport) else { continue };
-            let outcome = if get == Get::Page {
-                let page = Rc::new(pages::PAGE.as_bytes().to_vec());
+            let outcome = if get.kind().is_none() {
+                let page = Rc::new(pages::PAGE.to_vec());
                 client.answer_get(get, &page, now)
             } else if waiting.len() + self.asked_for.len() < MAX_READERS {
                 waiting.push((id, get));
@@ -243,10 +242,10 @@ impl Frontend {
         }
         self.readers = waiting.into();
         if let Some((_, first)) = self.readers.front().copied()
+            && let Some(kind) = first.kind()
             && self.reports.is_idle()
         {
-            let kind = if first == Get::Metrics { Kind::Metrics } else { Kind::Status };
-            self.reports.ask(kind)?;
+            self.reports.request(kind)?;
             self.asked_for =
                 self.readers.iter().filter(|(_, get)| *get == first).map(|(id, _)| *id).collect();
             self.readers.retain(|(_, get)| *get != first);

@@ -14,6 +14,7 @@ mod frontend;
 #[cfg(feature = "fuzzing")]
 pub(super) mod fuzzing;
 mod origin;
+mod outbox;
 mod pages;
 mod posts;
 mod report_client;
@@ -28,7 +29,7 @@ use rustix::thread::set_no_new_privs;
 use tiny_http::Server;
 
 use self::{frontend::Frontend, posts::Pending, report_client::ReportClient};
-use super::shared::{descriptors, limits::Limits};
+use super::shared::{descriptors, process_limits::Limits};
 use crate::io::spawn_with_stack;
 
 const STACK: usize = 64 * 1024;

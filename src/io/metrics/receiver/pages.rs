@@ -1,19 +1,29 @@
 //! What there is to read, and with which headers it comes.
 
-use ring::digest::{SHA256, digest};
+use crate::wire::own::frames::ReportKind;
 
-use crate::wire::base64;
-
-/// The status page, with its style and its script.
-pub(super) const PAGE: &str = include_str!("page.html");
+/// The status page, with its style and its script, as the build makes it of `page.html`: compressed. All browsers take
+/// that, and who doesn't say what it takes has to.
+pub(super) const PAGE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/page.html.gz"));
+/// Nothing but this very style and script runs, and it talks only to us.
+const OF_PAGE: &str = concat!(
+    "Content-Encoding: gzip\r\nContent-Security-Policy: default-src 'none'; script-src 'sha256-",
+    env!("PAGE_SCRIPT"),
+    "'; style-src 'sha256-",
+    env!("PAGE_STYLE"),
+    "'; connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'\r\n"
+);
 /// Where it gets its figures from.
 const STATUS: &str = "/status.json";
+/// And what has happened of late.
+const HISTORY: &str = "/history.json";
 
 /// What can be read.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Get {
     Metrics,
     Status,
+    History,
     Page,
 }
 
@@ -23,18 +33,29 @@ impl Get {
         let get = match path(target) {
             "/metrics" => Self::Metrics,
             STATUS => Self::Status,
+            HISTORY => Self::History,
             "/" => Self::Page,
             _ => return None,
         };
         matches!(method, "GET" | "HEAD").then_some(get)
     }
 
+    /// What the agent is asked for; none: nothing.
+    pub(super) fn kind(self) -> Option<ReportKind> {
+        match self {
+            Self::Metrics => Some(ReportKind::Metrics),
+            Self::Status => Some(ReportKind::Status),
+            Self::History => Some(ReportKind::History),
+            Self::Page => None,
+        }
+    }
+
     /// The head of an answer with this body.
     pub(super) fn head(self, body: &[u8], keep_alive: bool) -> Vec<u8> {
         let (kind, more) = match self {
-            Self::Metrics => ("application/openmetrics-text; version=1.0.0; charset=utf-8", String::new()),
-            Self::Status => ("application/json", String::new()),
-            Self::Page => ("text/html; charset=utf-8", format!("Content-Security-Policy: {}\r\n", policy())),
+            Self::Metrics => ("application/openmetrics-text; version=1.0.0; charset=utf-8", ""),
+            Self::Status | Self::History => ("application/json", ""),
+            Self::Page => ("text/html; charset=utf-8", OF_PAGE),
         };
         let connection = if keep_alive { "" } else { "Connection: close\r\n" };
         let length = body.len();
@@ -54,32 +75,41 @@ pub(super) fn path(target: &str) -> &str {
 
 /// Whether that is one of the status page's.
 pub(super) fn is_page(path: &str) -> bool {
-    path == "/" || path == STATUS
-}
-
-/// Nothing but this very style and script runs, and it talks only to us.
-fn policy() -> String {
-    let hash = |tag: &str| {
-        let begin = PAGE.find(&format!("<{tag}>")).map_or(0, |at| at + tag.len() + 2);
-        let inner = PAGE.get(begin..).and_then(|rest| rest.split(&format!("</{tag}>")).next());
-        base64::encode(digest(&SHA256, inner.unwrap_or_default().as_bytes()).as_ref())
-    };
-    let (style, script) = (hash("style"), hash("script"));
-    format!(
-        "default-src 'none'; script-src 'sha256-{script}'; style-src 'sha256-{style}'; connect-src 'self'; \
-         img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-    )
+    ["/", STATUS, HISTORY].contains(&path)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::process::Command;
+
+    use ring::digest::{SHA256, digest};
+
     use super::*;
+    use crate::wire::base64;
+
+    /// The same, as it was before it was compressed.
+    const TEXT: &str = include_str!(concat!(env!("OUT_DIR"), "/page.html"));
+
+    #[test]
+    fn what_is_sent_is_the_page_and_its_policy_allows_what_is_in_it() {
+        let file = concat!(env!("OUT_DIR"), "/page.html.gz");
+        let output = Command::new("gzip").args(["-dc", file]).output().unwrap();
+        assert!(output.stdout == TEXT.as_bytes());
+        assert_eq!(PAGE, std::fs::read(file).unwrap());
+        for tag in ["style", "script"] {
+            let inner =
+                TEXT.split(&format!("<{tag}>")).nth(1).unwrap().split(&format!("</{tag}>")).next().unwrap();
+            let hash = base64::encode(digest(&SHA256, inner.as_bytes()).as_ref());
+            assert!(OF_PAGE.contains(&format!("{tag}-src 'sha256-{hash}'")), "{OF_PAGE}");
+        }
+    }
 
     #[test]
     fn the_page_is_small_and_loads_nothing() {
-        assert!(PAGE.len() <= 20_000, "{}", PAGE.len());
+        assert!(TEXT.len() <= 24_000, "{}", TEXT.len());
+        assert!(TEXT.lines().all(|line| line.matches('`').count() % 2 == 0), "text over several lines");
         // addresses of namespaces are names, and nothing is fetched from them
-        let text = PAGE.replace("http://www.w3.org/2000/svg", "");
+        let text = TEXT.replace("http://www.w3.org/2000/svg", "");
         for foreign in ["http:", "https:", "//cdn", "src=", "@import", "url(", " on", "innerHTML"] {
             let found =
                 text.match_indices(foreign).find(|(at, _)| foreign != " on" || is_handler(&text[at + 3..]));

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex};
 use tiny_http::{Header, Method, Request, Response, Server};
 
 use super::{body, pages};
-use crate::agent::Sample;
-use crate::io::{lock, metrics::shared::limits::MAX_NAMES};
+use crate::agent::{Sample, model::event::MAX_NAMES};
+use crate::io::lock;
 use crate::wire::own::frames::{Ack, Post, Refused, read_ack};
 
 /// Requests that wait for the agent's word; never more than there are backends.
@@ -31,9 +31,9 @@ pub(super) fn take(server: &Server, mut agent: UnixStream, pending: &Pending, ha
     }
 }
 
-type Answer = (u16, String);
+type HttpAnswer = (u16, String);
 
-fn read(request: &mut Request, has_page: bool) -> Result<Vec<Sample>, Answer> {
+fn read(request: &mut Request, has_page: bool) -> Result<Vec<Sample>, HttpAnswer> {
     let path = pages::path(request.url());
     if path != "/metrics" {
         return Err(match (pages::is_page(path), has_page) {
@@ -71,7 +71,7 @@ pub(super) fn answer(mut agent: UnixStream, pending: &Pending) {
     }
 }
 
-fn respond(request: Request, (status, reason): Answer) {
+fn respond(request: Request, (status, reason): HttpAnswer) {
     let allow = if pages::is_page(pages::path(request.url())) { "GET, HEAD" } else { "GET, HEAD, POST" };
     let reason = if reason.is_empty() { reason } else { reason + "\n" };
     let mut response = Response::from_string(reason).with_status_code(status);

@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 
-use crate::wire::own::frames::{Kind, REPORT_HEAD, Refused, read_report_head};
+use crate::wire::own::frames::{REPORT_HEAD, Refused, ReportKind, read_report_head};
 
 pub(super) struct ReportClient {
     socket: OwnedFd,
@@ -33,7 +33,7 @@ impl ReportClient {
     }
 
     /// Asks, when idle.
-    pub(super) fn ask(&mut self, kind: Kind) -> io::Result<()> {
+    pub(super) fn request(&mut self, kind: ReportKind) -> io::Result<()> {
         // a byte always fits: the last one was taken before its answer came
         send(&self.socket, &[kind as u8], SendFlags::NOSIGNAL)?;
         self.inbox = Some(Vec::new());

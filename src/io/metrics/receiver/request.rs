@@ -106,6 +106,7 @@ fn content_length(value: &[u8]) -> Result<usize, Refusal> {
     // What doesn't fit into a number is too large as well.
     let length = digits.ok_or(BAD_LENGTH)?.parse().unwrap_or(usize::MAX);
     if length > MAX_BODY {
+        const { assert!(MAX_BODY == 64 << 10, "the next line says so") };
         Err(Refusal("413 Content Too Large", "a body may have 64 KiB"))
     } else {
         Ok(length)

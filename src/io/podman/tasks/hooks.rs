@@ -2,7 +2,10 @@
 
 use std::{thread, time::Duration};
 
-use super::{LIMIT, Tasks, seen::Inspected};
+use super::{
+    LIMIT, Tasks,
+    seen::{Inspected, InspectedPod},
+};
 use crate::{
     agent::{
         Event,
@@ -20,11 +23,11 @@ use crate::{
     },
     wire::podman::{
         answers::plain,
-        hooks::{self, When},
+        hooks::{self, Hook, When},
     },
 };
 
-/// For a hook after a start; one over the network can't be cut short before that.
+/// For a hook after a start.
 const POST_START_LIMIT: Duration = Duration::from_secs(120);
 /// What is left to a container after its hook, at least: as much as Kubernetes leaves.
 const LEAST_GRACE: Duration = Duration::from_secs(2);
@@ -35,18 +38,48 @@ impl Tasks {
         lock(&self.ours).get(id)?.hooks.clone()
     }
 
-    /// Waits for the hook of a container that was just started, if it has one. Says what is wrong with it, if anything is.
-    pub(super) fn post_start(
+    /// Starts a container and waits for its hook, if it has one. Says what is wrong with that, if anything is.
+    pub(super) fn start_with_hook(
         &self,
         id: &WorkloadId,
         hooks: Option<&str>,
         container: &str,
         hangup: &Hangup,
+        start: impl FnOnce() -> Result<(), Error>,
     ) -> Result<Option<String>, Error> {
         let Some(hook) = hooks.and_then(|hooks| hooks::read(hooks, container, When::PostStart)) else {
-            return Ok(None);
+            return start().map(|()| None);
         };
-        let failure = match self.prober.run(id, container, &hook, POST_START_LIMIT, hangup) {
+        if let Err(error) = self.volumes.mark(id, container) {
+            log::warn!("failed to note that a hook of '{container}' of pod '{id}' begins: {error}");
+        }
+        let done = start().and_then(|()| self.post_start(id, container, &hook, hangup));
+        self.volumes.unmark(id, container);
+        done
+    }
+
+    /// Containers of a pod that run, and whose hook an agent began that died meanwhile.
+    pub(super) fn interrupted(&self, id: &WorkloadId, asked: &InspectedPod) -> Vec<(String, String)> {
+        if lock(&self.starts).contains_key(id) {
+            return Vec::new(); // it goes on
+        }
+        let runs = |it: &&Inspected| it.seen.container.state == ContainerState::Running;
+        let names = asked.all.iter().filter(runs).map(|it| &it.seen.container.name);
+        let why = |name: &String| {
+            let why = format!("container '{name}': its postStart hook was cut off when the agent ended");
+            (name.clone(), why)
+        };
+        names.filter(|name| self.volumes.is_marked(id, name)).map(why).collect()
+    }
+
+    fn post_start(
+        &self,
+        id: &WorkloadId,
+        container: &str,
+        hook: &Hook,
+        hangup: &Hangup,
+    ) -> Result<Option<String>, Error> {
+        let failure = match self.prober.run(id, container, hook, POST_START_LIMIT, hangup) {
             Err(Error::Refused(why)) => Some(plain(&[why])),
             Err(Error::Late(why)) => Some(why),
             other => other?,
@@ -54,9 +87,9 @@ impl Tasks {
         Ok(failure.map(|why| format!("container '{container}': its postStart hook failed: {why}")))
     }
 
-    /// Ends the containers of a pod that has hooks for it, each in its own time. Says how long what is left of the pod
-    /// may take.
-    pub(super) fn take_leave(&self, id: &WorkloadId, grace: Duration) -> Result<Duration, Failure> {
+    /// Runs the preStop hooks of a pod that has some, and stops its containers, each in its own time. Says how long what
+    /// is left of the pod may take.
+    pub(super) fn stop_with_hooks(&self, id: &WorkloadId, grace: Duration) -> Result<Duration, Failure> {
         if !lock(&self.ours).contains_key(id) && self.inspect(id)?.is_none() {
             return Ok(grace);
         }
@@ -64,7 +97,7 @@ impl Tasks {
             return Ok(grace);
         };
         self.exits.forget(id);
-        let Some(asked) = self.ask(id)? else { return Ok(grace) };
+        let Some(asked) = self.inspect_all(id)? else { return Ok(grace) };
         self.while_stopping(grace, || {
             let runs = |it: &&Inspected| it.seen.container.state == ContainerState::Running;
             thread::scope(|scope| {

@@ -19,7 +19,7 @@ impl Tasks {
             known => known,
         };
         let own = || {
-            let all = self.ask(id).ok().flatten().map(|asked| asked.all);
+            let all = self.inspect_all(id).ok().flatten().map(|asked| asked.all);
             all.into_iter().flatten().map(|one| (one.answer.id.clone(), one.answer.cpu_limit())).collect()
         };
         let limited = cgroup.ok_or(LimitError::Missing).and_then(|(cgroup, _)| cgroup.limit(cpu, &own));

@@ -2,11 +2,12 @@
 
 use super::{
     LIMIT, Tasks,
-    seen::{Found, Inspected, InspectedPod, Known, KnownContainer, Life, Seen, short_name},
+    seen::{Found, Inspected, InspectedPod, KnownContainer, KnownPod, Life, SeenContainer, short_name},
 };
 use crate::{
     agent::model::{
         order::{Container, ContainerState, Failure, OutOfMemory},
+        run::KILLED,
         workload::WorkloadId,
     },
     io::{
@@ -16,21 +17,20 @@ use crate::{
     wire::podman::answers::{InspectedContainer, InspectedPodContainer, parse_time},
 };
 
-/// The exit code of what SIGKILL ends.
-const KILLED: i32 = 137;
-
 impl Tasks {
     /// All of the pod's containers, in the order of its specification; nothing if there is no such pod.
     pub(super) fn look(&self, id: &WorkloadId) -> Result<Option<Found>, Failure> {
         if let Some(seen) = self.after_exit(id) {
             return Ok(Some(Found { seen, made: None, torn: false, failed: Vec::new() }));
         }
-        Ok(self.ask(id)?.map(Found::from))
+        let Some(asked) = self.inspect_all(id)? else { return Ok(None) };
+        let failed = self.interrupted(id, &asked);
+        Ok(Some(Found { failed, ..asked.into() }))
     }
 
     /// If one of them has failed, and how it is with each is plain without podman. That may be slow to answer: it goes on
     /// with its clean-up, and those of its processes that find its database taken try again after 50 ms.
-    fn after_exit(&self, id: &WorkloadId) -> Option<Vec<Seen>> {
+    fn after_exit(&self, id: &WorkloadId) -> Option<Vec<SeenContainer>> {
         let ended = self.exits.ended(id);
         if ended.is_empty() || !ended.iter().all(|(_, exit)| exit.is_own_failure()) {
             return None;
@@ -41,7 +41,7 @@ impl Tasks {
             let end = ended.iter().find(|(container, _)| *container == one.listed.id).map(|(_, end)| *end);
             one.life.as_ref()?.now(&one.listed, end)
         };
-        let seen: Vec<Seen> = known.iter().map(now).collect::<Option<_>>()?;
+        let seen: Vec<SeenContainer> = known.iter().map(now).collect::<Option<_>>()?;
         for (known, seen) in known.iter_mut().zip(&seen) {
             // it may be started again: then podman tells
             known.life.take_if(|_| seen.process.is_none());
@@ -51,7 +51,26 @@ impl Tasks {
 
     /// podman is asked for the pod itself only where its containers aren't known: that takes longer than to ask for each
     /// of them, and waits for whatever it does with the pod.
-    pub(super) fn ask(&self, id: &WorkloadId) -> Result<Option<InspectedPod>, Failure> {
+    pub(super) fn inspect_all(&self, id: &WorkloadId) -> Result<Option<InspectedPod>, Failure> {
+        self.asked(id, |infra| Ok(!self.holds(infra)?))
+    }
+
+    /// The same of a pod that was just started: what holds its namespaces runs, or its containers would not.
+    pub(super) fn ask_started(&self, id: &WorkloadId) -> Result<Option<InspectedPod>, Failure> {
+        let Some(asked) = self.asked(id, |_| Ok(false))? else { return Ok(None) };
+        let known = lock(&self.ours).get(id).map(|own| own.id.clone()).unwrap_or_default();
+        let place = asked.all.iter().find_map(|it| pod_group(&it.answer.state.cgroup_path, &known));
+        if !place.is_some_and(|place| self.found_group(id, place)) {
+            self.inspect(id)?;
+        }
+        Ok(Some(asked))
+    }
+
+    fn asked(
+        &self,
+        id: &WorkloadId,
+        is_torn: impl FnOnce(&str) -> Result<bool, Failure>,
+    ) -> Result<Option<InspectedPod>, Failure> {
         let known = lock(&self.looked).remove(id).map(|known| {
             let listed = known.containers.into_iter().map(|one| one.listed).collect::<Vec<_>>();
             (known.infra, listed)
@@ -68,11 +87,11 @@ impl Tasks {
                 (pod.infra_id, self.ask_for_all(id, &containers)?)
             }
         };
-        let torn = !self.holds(&infra)?;
+        let torn = is_torn(&infra)?;
         // podman lists them by id, and made them in the order of the specification
         all.sort_unstable_by_key(|one| parse_time(&one.answer.created));
         let known = all.iter().map(|one| KnownContainer { listed: one.listed.clone(), life: Life::of(one) });
-        let known = Known { infra, containers: known.collect() };
+        let known = KnownPod { infra, containers: known.collect() };
         lock(&self.looked).insert(id.clone(), known);
         Ok(Some(InspectedPod { all, torn }))
     }
@@ -96,12 +115,16 @@ impl Tasks {
         id: &WorkloadId,
         containers: &[InspectedPodContainer],
     ) -> Result<Vec<Inspected>, Failure> {
-        let found = containers.iter().map(|listed| self.ask_for(id, listed));
+        let found = containers.iter().map(|listed| self.inspect_container(id, listed));
         Ok(found.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
     }
 
     /// One container; nothing if it is gone.
-    fn ask_for(&self, id: &WorkloadId, listed: &InspectedPodContainer) -> Result<Option<Inspected>, Failure> {
+    fn inspect_container(
+        &self,
+        id: &WorkloadId,
+        listed: &InspectedPodContainer,
+    ) -> Result<Option<Inspected>, Failure> {
         let mut may_have_ended = true;
         loop {
             let answer = self.client.get(&format!("containers/{}/json", listed.id), &[], LIMIT)?;
@@ -125,7 +148,7 @@ impl Tasks {
                         (ContainerState::Stuck("its process is gone, and podman doesn't know".into()), None)
                     }
                     Err(_) => {
-                        self.deaths.listen(&now.started_at);
+                        self.event_stream.listen(&now.started_at);
                         (ContainerState::Running, Some(Process::elsewhere(&listed.id)))
                     }
                 }
@@ -135,10 +158,17 @@ impl Tasks {
             let out_of_memory = self.out_of_memory(&listed.id, &answer, &state);
             let name = short_name(id, listed).into();
             let container = Container { name, state, out_of_memory, healthcheck };
-            let (listed, seen) = (listed.clone(), Seen { container, process, began });
+            let (listed, seen) = (listed.clone(), SeenContainer { container, process, began });
             return Ok(Some(Inspected { listed, seen, answer }));
         }
     }
+}
+
+/// Of a pod, by that of one of its containers.
+fn pod_group<'a>(container: &'a str, pod: &str) -> Option<&'a str> {
+    let start = container.find(pod).filter(|_| !pod.is_empty())?;
+    let end = container[start..].find('/')?;
+    container.get(..start + end)
 }
 
 impl Tasks {

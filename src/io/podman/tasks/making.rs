@@ -5,11 +5,15 @@ use std::{
     fs,
     net::{IpAddr, UdpSocket},
     os::unix::fs::PermissionsExt,
+    panic, thread,
 };
 
 use serde_json::{Value, json};
 
-use super::{LIMIT, START_LIMIT, Tasks};
+use super::{
+    LIMIT, Own, START_LIMIT, Tasks,
+    seen::{KnownContainer, KnownPod},
+};
 use crate::{
     agent::{
         model::{
@@ -19,17 +23,18 @@ use crate::{
         redact::Redactor,
     },
     io::podman::{
-        api::{Answer, Error},
+        STACK,
+        api::{Error, PodmanAnswer},
         paths::{self, Wanted},
         tar,
     },
     wire::podman::{
-        answers::plain,
+        answers::{InspectedPodContainer, plain},
         libpod::{
-            Agent, ContainerRequest, Facts, HOST, Image, NETWORK, Plan, Step, SubPath, VolumeRequest,
-            infra_name,
+            Agent, ContainerRequest, HOST, Image, NETWORK, Plan, Role, Step, SubPath, Surroundings,
+            VolumeRequest,
         },
-        pod::own_prefix,
+        names::{infra_name, own_prefix},
         session,
     },
 };
@@ -39,12 +44,14 @@ pub(super) struct Making<'a> {
     tasks: &'a Tasks,
     workload: &'a Workload,
     pub(super) plan: Plan<'a>,
-    facts: Facts,
+    surroundings: Surroundings,
     /// Where podman keeps volumes.
     places: BTreeMap<String, String>,
     images: BTreeMap<String, Image>,
-    /// podman's ids, with what the author calls these.
-    ids: Vec<(String, String)>,
+    /// podman's id of the pod.
+    pod: String,
+    /// podman's ids of the containers that were made, in the order of the steps.
+    ids: Vec<String>,
     /// Paths of the host that the agent couldn't see to.
     wanted: Vec<Wanted>,
 }
@@ -68,17 +75,18 @@ impl<'a> Making<'a> {
     /// Reads the specification, and makes ready what has to be there before the pod.
     pub(super) fn new(tasks: &'a Tasks, workload: &'a Workload, agent: Agent<'a>) -> Result<Self, Error> {
         let system = rustix::system::sysinfo();
-        let facts = Facts {
+        let surroundings = Surroundings {
             cores: std::thread::available_parallelism().map_or(1, |cores| cores.get() as u64),
             memory: u64::from(system.mem_unit).saturating_mul(system.totalram as u64),
             host_address: host_address(),
-            ..Facts::default()
+            ..Surroundings::default()
         };
-        let plan = Plan::new(workload, agent, facts).map_err(Error::Refused)?;
-        let (places, images, ids) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
-        let making = Self { tasks, workload, plan, facts, places, images, ids, wanted: Vec::new() };
+        let plan = Plan::new(workload, agent, surroundings).map_err(Error::Refused)?;
+        let (places, images, pod) = (BTreeMap::new(), BTreeMap::new(), String::new());
+        let (ids, wanted) = (Vec::new(), Vec::new());
+        let making = Self { tasks, workload, plan, surroundings, places, images, pod, ids, wanted };
         let trees: Vec<_> = making.plan.trees().collect();
-        if agent.trees.is_some() {
+        if agent.trees_dir.is_some() {
             tasks.volumes.make(&workload.id, &trees).map_err(Error::Refused)?;
         } else if trees.iter().any(|tree| tree.is_secret) {
             let why = "volumes with Secrets take an agent of the user whose podman it is";
@@ -97,7 +105,7 @@ impl<'a> Making<'a> {
         Self::new(self.tasks, self.workload, agent)
     }
 
-    fn post(&self, path: &str, body: &impl serde::Serialize) -> Result<Answer, Error> {
+    fn post(&self, path: &str, body: &impl serde::Serialize) -> Result<PodmanAnswer, Error> {
         let body = serde_json::to_string(body).unwrap_or_default(); // plain structures: it can't fail
         self.tasks.client.post(path, &[], &body, LIMIT)
     }
@@ -114,8 +122,10 @@ impl<'a> Making<'a> {
             self.post("networks/create", &network)?; // another start may be faster
             answer = self.post("pods/create", &request)?;
         }
-        self.facts.major = answer.major;
-        answer.done().map_err(about("the pod"))
+        self.surroundings.major = answer.major;
+        let made: Value = answer.json().map_err(about("the pod"))?;
+        self.pod = made["Id"].as_str().unwrap_or_default().to_owned();
+        Ok(())
     }
 
     /// The volumes that go with the pod, and those of which parts are mounted.
@@ -155,7 +165,7 @@ impl<'a> Making<'a> {
     }
 
     /// Has podman make what the agent may not.
-    fn by_podman(&self, wanted: &[Wanted]) -> Result<(), Error> {
+    fn have_podman_make(&self, wanted: &[Wanted]) -> Result<(), Error> {
         let Some(surveyor) = self.plan.surveyor().filter(|_| !wanted.is_empty()) else { return Ok(()) };
         let client = &self.tasks.client;
         self.while_made(&surveyor, |archive| {
@@ -193,7 +203,7 @@ impl<'a> Making<'a> {
 
     /// The files in volumes of podman's, and the paths of the host.
     pub(super) fn files(&self) -> Result<(), Error> {
-        self.by_podman(&self.wanted)?;
+        self.have_podman_make(&self.wanted)?;
         let Some((carrier, trees)) = self.plan.carrier() else { return Ok(()) };
         self.while_made(&carrier, |archive| {
             for (place, tree) in trees {
@@ -205,22 +215,35 @@ impl<'a> Making<'a> {
         })
     }
 
-    /// Starts what holds the pod's namespaces: its network is there from now on.
-    pub(super) fn namespaces(&mut self) -> Result<(), Error> {
-        let infra = infra_name(self.workload.id.as_str());
-        let started = self.tasks.client.post(&format!("containers/{infra}/start"), &[], "", START_LIMIT)?;
-        started.done().map_err(about("the pod"))?;
+    /// Starts what holds the pod's namespaces: its network is there from then on. What is done `meanwhile` need not wait
+    /// for it, unless a container is told the pod's address.
+    pub(super) fn namespaces(
+        &mut self,
+        meanwhile: impl FnOnce(&mut Self) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let (client, infra) = (&self.tasks.client, infra_name(self.workload.id.as_str()));
+        let path = format!("containers/{infra}/start");
+        let start = || client.post(&path, &[], "", START_LIMIT)?.done().map_err(about("the pod"));
         if self.plan.wants_address() {
-            let answer: Value =
-                self.tasks.client.get(&format!("containers/{infra}/json"), &[], LIMIT)?.json()?;
+            start()?;
+            let answer: Value = client.get(&format!("containers/{infra}/json"), &[], LIMIT)?.json()?;
             // in the host's own network it has the host's
-            self.facts.address = session::address(&answer).or(self.facts.host_address);
+            self.surroundings.address = session::address(&answer).or(self.surroundings.host_address);
+            return meanwhile(self);
         }
-        Ok(())
+        thread::scope(|scope| {
+            let starting = thread::Builder::new().stack_size(STACK).spawn_scoped(scope, start);
+            let done = meanwhile(self);
+            let started = match starting {
+                Ok(thread) => thread.join().unwrap_or_else(|panic| panic::resume_unwind(panic)),
+                Err(_) => start(), // without a thread one comes after the other
+            };
+            started.and(done)
+        })
     }
 
     fn image(&mut self, step: &Step) -> Result<Image, Error> {
-        if !self.plan.wants_image(step, self.facts.major) {
+        if !self.plan.asks_image_for_user(step, self.surroundings.major) {
             return Ok(Image::default());
         }
         if let Some(known) = self.images.get(&step.image) {
@@ -237,8 +260,9 @@ impl<'a> Making<'a> {
     pub(super) fn container(&mut self, step: &Step) -> Result<(), Error> {
         let image = self.image(step)?;
         let place = |name: &str| self.places.get(name).cloned().unwrap_or_default();
-        let mut made = self.plan.container(step, self.facts, &image, &place).map_err(Error::Refused)?;
-        if self.facts.major >= 5 && made.request.lacks_memory() {
+        let mut made =
+            self.plan.container(step, self.surroundings, &image, &place).map_err(Error::Refused)?;
+        if self.surroundings.major >= 5 && made.request.lacks_memory() {
             let infra = infra_name(self.workload.id.as_str());
             let answer = self.tasks.client.get(&format!("containers/{infra}/json"), &[], LIMIT)?;
             let answer: Value = answer.json()?;
@@ -252,8 +276,22 @@ impl<'a> Making<'a> {
         }
         let answer: Value =
             self.post("containers/create", &made.request)?.json().map_err(about(&shown(step)))?;
-        self.ids.extend(answer["Id"].as_str().map(|id| (id.to_owned(), format!("'{}'", step.name))));
+        self.ids.push(answer["Id"].as_str().unwrap_or_default().to_owned());
         Ok(())
+    }
+
+    /// What was made, as far as it stays: podman need not be asked what that is.
+    pub(super) fn known_pod(&self) -> Option<(Own, KnownPod)> {
+        let made = self.plan.steps().iter().zip(&self.ids).filter(|(step, _)| step.role != Role::Init);
+        let named = |(step, id): (&Step, &String)| InspectedPodContainer {
+            id: id.clone(),
+            name: Plan::container_name(&self.workload.id, step),
+        };
+        let containers = made.map(|it| KnownContainer { listed: named(it), life: None }).collect();
+        let known = KnownPod { infra: infra_name(self.workload.id.as_str()), containers };
+        let own = Own { id: self.pod.as_str().into(), hooks: self.plan.hooks().map(Into::into) };
+        let is_told = !self.pod.is_empty() && self.ids.iter().all(|id| !id.is_empty());
+        is_told.then_some((own, known))
     }
 
     pub(super) fn start(&self, step: &Step) -> Result<(), Error> {
@@ -272,8 +310,8 @@ impl<'a> Making<'a> {
     /// The same of a reason.
     pub(super) fn named(&self, reason: String) -> String {
         let mut reason = named(&self.workload.id, reason);
-        for (id, name) in &self.ids {
-            reason = reason.replace(id, name);
+        for (step, id) in self.plan.steps().iter().zip(&self.ids).filter(|(_, id)| !id.is_empty()) {
+            reason = reason.replace(id, &format!("'{}'", step.name));
         }
         Redactor::of([&self.workload.content].into_iter()).redact(&reason).into_owned()
     }
@@ -285,7 +323,7 @@ fn named(id: &WorkloadId, reason: String) -> String {
 }
 
 /// Where podman keeps the volume.
-fn place(answer: &Answer) -> Result<String, Error> {
+fn place(answer: &PodmanAnswer) -> Result<String, Error> {
     let volume: Value = answer.json()?;
     match volume["Mountpoint"].as_str() {
         Some(place) if !place.is_empty() => Ok(place.to_owned()),

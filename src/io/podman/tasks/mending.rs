@@ -17,7 +17,6 @@ use crate::{
             api::Error,
             cgroup::{self, Cgroup},
         },
-        unix::Hangup,
     },
     wire::podman::answers::{parse_time, plain},
 };
@@ -34,7 +33,7 @@ impl Tasks {
             Some(it.listed.id.clone())
         });
         let known = match known {
-            None => self.ask(id)?.and_then(|asked| {
+            None => self.inspect_all(id)?.and_then(|asked| {
                 let it = named(&asked, container)?;
                 (it.seen.container.state == ContainerState::Running).then(|| it.listed.id.clone())
             }),
@@ -53,23 +52,26 @@ impl Tasks {
         container: &str,
         ended: SystemTime,
     ) -> Result<Option<Found>, Failure> {
-        let Some(asked) = self.ask(id)? else { return Ok(None) };
+        let Some(asked) = self.inspect_all(id)? else { return Ok(None) };
         let Some(it) = named(&asked, container).filter(|it| !asked.torn && has_ended(it, ended)) else {
             return Ok(Some(asked.into()));
         };
         let podmans = it.listed.id.clone();
         let bounded = self.unbind(id, &asked);
-        let started = self.client.post(&format!("containers/{podmans}/start"), &[], "", START_LIMIT);
-        let started = started.and_then(|answer| answer.done());
-        if let Some((cgroup, cpu)) = bounded
-            && let Err(error) = cgroup.limit(Some(cpu), &|| own_limits(&asked))
-        {
-            log::debug!("pod '{id}' has lost its CPU limit: {error}");
-        }
-        // podman 5 sets a pod's own limit anew at each start of a container
-        self.keep_limits();
-        let hook = || self.post_start(id, self.hooks(id).as_deref(), container, &Hangup::default());
-        let failed = started.and_then(|()| hook()).map_err(|error| match error {
+        let start = || {
+            let started = self.client.post(&format!("containers/{podmans}/start"), &[], "", START_LIMIT);
+            if let Some((cgroup, cpu)) = bounded
+                && let Err(error) = cgroup.limit(Some(cpu), &|| own_limits(&asked))
+            {
+                log::debug!("pod '{id}' has lost its CPU limit: {error}");
+            }
+            // podman 5 sets a pod's own limit anew at each start of a container
+            self.keep_limits();
+            started?.done()
+        };
+        let (hooks, hangup) = (self.hooks(id), self.hangup(id));
+        let failed = self.start_with_hook(id, hooks.as_deref(), container, &hangup, start);
+        let failed = failed.map_err(|error| match error {
             Error::Refused(why) => {
                 let why = plain(&[why]).replace(&podmans, &format!("'{container}'"));
                 Failure::Workload(format!("container '{container}' was not started again: {why}"))
@@ -81,7 +83,7 @@ impl Tasks {
             error => error.into(),
         })?;
         let failed = failed.map(|why| (container.to_owned(), why)).into_iter().collect();
-        Ok(self.ask(id)?.map(|asked| Found { failed, ..asked.into() }))
+        Ok(self.inspect_all(id)?.map(|asked| Found { failed, ..asked.into() }))
     }
 
     /// In the older hierarchy no container can be started whose own limit is higher than the pod's: for that moment the pod

@@ -8,11 +8,11 @@ use crate::{
         workload::WorkloadId,
     },
     io::exits::{Exit, Process},
-    wire::podman::answers::{InspectedContainer, InspectedPodContainer, State, parse_time},
+    wire::podman::answers::{InspectedContainer, InspectedPodContainer, InspectedState, parse_time},
 };
 
 /// A container as it was found.
-pub(super) struct Seen {
+pub(super) struct SeenContainer {
     pub(super) container: Container,
     /// If it runs.
     pub(super) process: Option<Process>,
@@ -23,13 +23,13 @@ pub(super) struct Seen {
 /// A container as podman told it.
 pub(super) struct Inspected {
     pub(super) listed: InspectedPodContainer,
-    pub(super) seen: Seen,
+    pub(super) seen: SeenContainer,
     pub(super) answer: InspectedContainer,
 }
 
 /// A pod as it was found.
 pub(super) struct Found {
-    pub(super) seen: Vec<Seen>,
+    pub(super) seen: Vec<SeenContainer>,
     /// When its first container was made, if podman was asked.
     pub(super) made: Option<SystemTime>,
     /// What held its namespaces has ended.
@@ -53,7 +53,7 @@ impl From<InspectedPod> for Found {
 }
 
 /// A pod that was looked at.
-pub(super) struct Known {
+pub(super) struct KnownPod {
     /// The id of what holds its namespaces.
     pub(super) infra: String,
     pub(super) containers: Vec<KnownContainer>,
@@ -76,14 +76,14 @@ pub(super) struct Life {
 
 impl Life {
     pub(super) fn of(inspected: &Inspected) -> Option<Self> {
-        let Seen { container, process, began } = &inspected.seen;
+        let SeenContainer { container, process, began } = &inspected.seen;
         process.as_ref().filter(|process| process.is_whole())?;
-        let State { pid, conmon_pid, .. } = inspected.answer.state;
+        let InspectedState { pid, conmon_pid, .. } = inspected.answer.state;
         Some(Self { container: container.clone(), began: (*began)?, pid, conmon_pid })
     }
 
     /// The container as it is now, whose end is known if it ended; nothing if that is unclear.
-    pub(super) fn now(&self, listed: &InspectedPodContainer, end: Option<Exit>) -> Option<Seen> {
+    pub(super) fn now(&self, listed: &InspectedPodContainer, end: Option<Exit>) -> Option<SeenContainer> {
         let Container { name, healthcheck, .. } = &self.container;
         let (state, process, healthcheck) = if let Some(Exit { code, at }) = end {
             (ContainerState::exited(code, self.began, at), None, None)
@@ -92,7 +92,7 @@ impl Life {
             (ContainerState::Running, Some(process.filter(Process::is_whole)?), healthcheck.clone())
         };
         let container = Container { name: name.clone(), state, out_of_memory: None, healthcheck };
-        Some(Seen { container, process, began: Some(self.began) })
+        Some(SeenContainer { container, process, began: Some(self.began) })
     }
 }
 

@@ -16,12 +16,15 @@ use crate::{
     },
     wire::podman::{
         libpod::{Agent, Plan, Role, Step},
-        pod::container_name,
+        names::fitted_name,
     },
 };
 
 /// For all init containers together.
 const INIT_LIMIT: Duration = Duration::from_secs(120);
+
+/// As many are kept of a container whose pod could not be started.
+const LAST_LINES: &str = "200";
 
 /// Containers that did not come up, and why.
 type Failed = Vec<(String, String)>;
@@ -34,7 +37,7 @@ fn goes_on(hangup: &Hangup) -> Result<(), Error> {
 }
 
 impl Tasks {
-    /// A start was ordered: from now on it can be cut short.
+    /// A start was ordered, of a pod or of a container in it: from now on it can be cut short.
     pub(in super::super) fn expect(&self, id: &WorkloadId) {
         lock(&self.starts).insert(id.clone(), Hangup::default());
     }
@@ -46,6 +49,11 @@ impl Tasks {
         }
     }
 
+    /// What cuts the start short that is under way.
+    pub(super) fn hangup(&self, id: &WorkloadId) -> Hangup {
+        lock(&self.starts).get(id).cloned().unwrap_or_default()
+    }
+
     /// The start of this pod is over.
     pub(in super::super) fn over(&self, id: &WorkloadId) {
         lock(&self.starts).remove(id);
@@ -53,7 +61,7 @@ impl Tasks {
 
     pub(super) fn start_pod(&self, workload: &Workload, cpu: CpuLimit) -> Result<Option<Found>, Failure> {
         let id = &workload.id;
-        let hangup = lock(&self.starts).get(id).cloned().unwrap_or_default();
+        let hangup = self.hangup(id);
         if hangup.is_hung_up() {
             return Ok(None);
         }
@@ -62,7 +70,7 @@ impl Tasks {
         lock(&self.cgroups).remove(id); // of an earlier pod, if it went by itself
         let begun = self.begin(workload, cpu, &hangup);
         if begun.is_err() && hangup.is_hung_up() {
-            return self.dismiss(id, workload.grace).map(|()| None);
+            return self.stop_and_remove(id, Some(workload.grace)).map(|()| None);
         }
         let failed = match begun {
             Ok(failed) => failed,
@@ -74,21 +82,28 @@ impl Tasks {
                     (Error::Late(what), Ok(())) => {
                         Failure::Workload(format!("{what} was not started within {limit} s"))
                     }
+                    (Error::Refused(why), _) => Failure::Workload(self.holder(workload, &why).unwrap_or(why)),
                     (error, _) => error.into(),
                 });
             }
         };
         // podman 5 sets a pod's own limit anew at each start of a container
         self.keep_limits();
-        Ok(self.ask(id)?.map(|asked| Found { failed, ..asked.into() }))
+        self.outputs.forget(id.as_str());
+        Ok(self.ask_started(id)?.map(|asked| Found { failed, ..asked.into() }))
     }
 
     /// Makes the pod and starts its containers in their order. Says which did not come up, and why.
     fn begin(&self, workload: &Workload, cpu: CpuLimit, hangup: &Hangup) -> Result<Failed, Error> {
-        let trees = self.trees(&workload.id);
-        let mut making = Making::new(self, workload, self.agent(trees.as_deref()))?;
+        let trees_dir = self.trees_dir(&workload.id);
+        let mut making = Making::new(self, workload, self.agent(trees_dir.as_deref()))?;
         let begun = self.run(&mut making, workload, cpu, hangup);
-        begun.map_err(|error| making.explain(error))
+        let failed = begun.map_err(|error| making.explain(error))?;
+        if let Some((own, known)) = making.known_pod() {
+            lock(&self.ours).insert(workload.id.clone(), own);
+            lock(&self.looked).insert(workload.id.clone(), known);
+        }
+        Ok(failed)
     }
 
     fn run(
@@ -99,13 +114,14 @@ impl Tasks {
         hangup: &Hangup,
     ) -> Result<Failed, Error> {
         self.make_pod(making, workload, cpu)?;
-        making.namespaces()?;
         let steps = making.plan.steps().to_vec();
         // all of them before the first one runs: what an agent leaves that dies here can be told from a whole pod
-        for step in &steps {
-            goes_on(hangup)?;
-            making.container(step)?;
-        }
+        making.namespaces(|making| {
+            steps.iter().try_for_each(|step| {
+                goes_on(hangup)?;
+                making.container(step)
+            })
+        })?;
         let failed = self.start_all(making, workload, hangup)?;
         // they ended, and would pass for containers that don't run
         for step in steps.iter().filter(|step| step.role == Role::Init) {
@@ -123,19 +139,24 @@ impl Tasks {
         for step in making.plan.steps() {
             goes_on(hangup)?;
             let is_main = step.role == Role::Main;
-            let name = container_name(&step.name);
-            match making.start(step) {
-                Err(Error::Refused(why)) if is_main && workload.is_service() => {
+            let name = fitted_name(&step.name);
+            let mut runs = false;
+            let start = || making.start(step).map(|()| runs = true);
+            let hooks = making.plan.hooks().filter(|_| step.role != Role::Init);
+            let started = match self.start_with_hook(id, hooks, &name, hangup, start) {
+                Err(Error::Refused(why)) if !runs && is_main && workload.is_service() => {
                     failed.push((name.into_owned(), making.named(why)));
                     continue;
                 }
                 started => started?,
-            }
+            };
             is_up |= is_main;
             if step.role == Role::Init {
-                self.wait(id, step, end.saturating_sub(since_boot()), hangup)?;
-            } else if let Some(why) = self.post_start(id, making.plan.hooks(), &name, hangup)? {
+                let ended = self.wait(id, step, end.saturating_sub(since_boot()), hangup);
+                ended.inspect_err(|_| self.keep_output(id, step))?;
+            } else if let Some(why) = started {
                 if !is_main {
+                    self.keep_output(id, step);
                     return Err(Error::Refused(why)); // the others need it
                 }
                 failed.push((name.into_owned(), making.named(why)));
@@ -175,7 +196,7 @@ impl Tasks {
     /// In the older hierarchy no limit can be had if a container brings one of its own: that may not be higher than the
     /// pod's, and would keep the container from starting.
     fn can_be_bound(&self, plan: &Plan) -> bool {
-        cgroup::is_unified() || self.limits.cpu.is_none() && !plan.limits_cpu()
+        cgroup::is_unified() || self.limits.cpu.is_none() && !plan.has_cpu_limit()
     }
 
     /// Until the init container has ended well.
@@ -198,14 +219,25 @@ impl Tasks {
         }
     }
 
+    /// The container's pod is about to go.
+    fn keep_output(&self, pod: &WorkloadId, step: &Step) {
+        let path = format!("containers/{}/logs", Plan::container_name(pod, step));
+        let query = [("stdout", "true"), ("stderr", "true"), ("tail", LAST_LINES)];
+        if let Ok(answer) = self.client.get(&path, &query, LIMIT)
+            && let Ok(printed) = answer.bytes()
+        {
+            self.outputs.keep(pod.as_str(), &step.name, printed);
+        }
+    }
+
     /// Where the trees of the pod are, if they are the agent's.
-    pub(super) fn trees(&self, id: &WorkloadId) -> Option<String> {
+    pub(super) fn trees_dir(&self, id: &WorkloadId) -> Option<String> {
         self.volumes.are_seen().then(|| self.volumes.of(id).display().to_string())
     }
 
     /// Who makes the pod whose trees are there.
-    pub(super) fn agent<'a>(&'a self, trees: Option<&'a str>) -> Agent<'a> {
+    pub(super) fn agent<'a>(&'a self, trees_dir: Option<&'a str>) -> Agent<'a> {
         let Self { owner, device_id, limits, .. } = self;
-        Agent { owner, device_id, limits, trees }
+        Agent { owner, device_id, limits, trees_dir }
     }
 }

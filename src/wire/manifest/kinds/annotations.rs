@@ -6,7 +6,11 @@
 //! | `flotta/retry` | `SECONDS`, or `SECONDS multiplier=M randomization=R` |
 //! | `flotta/rootless` | `true` or `false` |
 //! | `flotta/device` | the name of the device that it is for |
+//! | `flotta/depends-on` | names of workloads, with commas between them |
 //! | `flotta/cron` | five fields; of a Pod only |
+//! | `flotta/update-when` | an expression |
+//! | `flotta/update-window` | five fields `for` a time: `0 2 * * * for 2h` |
+//! | `flotta/update-deadline` | a time: `72h` |
 
 use std::collections::BTreeMap;
 
@@ -15,12 +19,15 @@ use serde_json::json;
 use crate::{
     agent::model::{
         schedule::{Backoff, Cron},
+        update::UpdateRules,
         workload::{ListedCondition, ListedProfile},
     },
     wire::{
+        dns_names::Subdomain,
         manifest::{
             profiles::{CPU, WorkloadProfile},
             timing::Retry,
+            update,
         },
         podspec::reader::{Class, Notes},
         strict,
@@ -29,17 +36,28 @@ use crate::{
 
 /// They all begin so.
 const PREFIX: &str = "flotta/";
-const KNOWN: [&str; 5] =
-    ["flotta/cron", "flotta/device", "flotta/profiles", "flotta/retry", "flotta/rootless"];
+const OWN_ANNOTATIONS: [&str; 9] = [
+    "flotta/cron",
+    "flotta/depends-on",
+    "flotta/device",
+    "flotta/profiles",
+    "flotta/retry",
+    "flotta/rootless",
+    "flotta/update-deadline",
+    "flotta/update-when",
+    "flotta/update-window",
+];
 
 /// What the annotations say.
 #[derive(Debug, Default)]
 pub(super) struct Own {
     pub(super) cron: Option<Cron>,
+    pub(super) depends_on: Vec<String>,
     pub(super) device: Option<String>,
     pub(super) profiles: Vec<ListedProfile>,
     pub(super) retry: Option<Backoff>,
     pub(super) rootless: bool,
+    pub(super) update: UpdateRules,
 }
 
 /// What is wrong, and at which byte of the text.
@@ -69,6 +87,7 @@ impl Own {
                 notes.add_at(key, Class::Refused, other);
             }
             "flotta/cron" => self.cron = Some(Cron::parse(text).map_err(|why| (0, why.to_string()))?),
+            "flotta/depends-on" => self.depends_on = names(text)?,
             "flotta/device" if text.trim().is_empty() => return Err((0, "must name a device".to_owned())),
             "flotta/device" => self.device = Some(text.trim().to_owned()),
             "flotta/profiles" => self.profiles = profiles(text)?,
@@ -76,9 +95,16 @@ impl Own {
             "flotta/rootless" => {
                 self.rootless = text.parse().map_err(|_| (0, "must be `true` or `false`".to_owned()))?;
             }
+            "flotta/update-when" => self.update.when = Some(update::when(text).map_err(|why| (0, why))?),
+            "flotta/update-window" => {
+                self.update.window = Some(update::window(text).map_err(|why| (0, why))?);
+            }
+            "flotta/update-deadline" => {
+                self.update.deadline = Some(update::span(text).map_err(|why| (0, why))?);
+            }
             _ => {
-                let hint = match notes.hint(key, KNOWN.into_iter()) {
-                    hint if hint.is_empty() => format!(": {} are known", KNOWN.join(", ")),
+                let hint = match notes.hint(key, OWN_ANNOTATIONS.into_iter()) {
+                    hint if hint.is_empty() => format!(": {} are known", OWN_ANNOTATIONS.join(", ")),
                     hint => hint,
                 };
                 notes.add_at(key, Class::Value, format!("unknown annotation{hint}"));
@@ -106,6 +132,12 @@ fn parts(text: &str, start: usize, is_between: fn(char) -> bool) -> impl Iterato
         let at = start + (part.as_ptr() as usize - text.as_ptr() as usize);
         (at + (part.len() - part.trim_start().len()), part.trim())
     })
+}
+
+/// `mqtt, db`
+fn names(text: &str) -> Result<Vec<String>, Wrong> {
+    let name = |(at, name): (usize, &str)| Subdomain::try_from(name.to_owned()).map_err(|why| (at, why));
+    parts(text, 0, |c| c == ',').map(|part| Ok(name(part)?.0)).collect()
 }
 
 fn profiles(text: &str) -> Result<Vec<ListedProfile>, Wrong> {
@@ -230,6 +262,8 @@ mod tests {
             ("profiles", ": low", "column 1: `` can't be the name of a profile"),
             ("profiles", "p: a\nq: b=7\n", "line 2, column 4: `7` must be µs"),
             ("profiles", "pö: a=x", "column 5: `x` must be µs"),
+            ("depends-on", "a, b c", "column 4: `b c` can't be a name"),
+            ("depends-on", "a,", "column 3: `` can't be a name"),
             ("retry", "", "column 1: must be seconds"),
             ("retry", "5s", "column 1: `5s` is no number"),
             ("retry", "0", "column 1: must be from 0.1 to 86400 seconds, not 0"),
@@ -240,8 +274,13 @@ mod tests {
             ("rootless", "yes", "column 1: must be `true` or `false`"),
             ("cron", "* *", "column 1: expected five fields"),
             ("device", " ", "column 1: must name a device"),
+            ("update-window", "0 2 * * *", "column 1: must be a schedule and a time: `0 2 * * * for 2h`"),
+            ("update-window", "0 2 30 2 * for 2h", "column 1: never comes"),
+            ("update-window", "0 2 * * * for 2", "column 1: must be a time like"),
+            ("update-deadline", "soon", "column 1: must be a time like"),
+            ("update-when", "moving = 0", "column 1: "),
             ("retries", "5", "unknown annotation: did you mean `flotta/retry`?"),
-            ("zzz", "5", "unknown annotation: flotta/cron, flotta/device, "),
+            ("zzz", "5", "unknown annotation: flotta/cron, flotta/depends-on, "),
         ] {
             let found = read(&format!("flotta/{key}"), bad).unwrap_err();
             assert!(found.starts_with(said), "{key} {bad}: {found}");
@@ -256,6 +295,17 @@ mod tests {
             panic!("it is constant");
         };
         assert_eq!((initial.as_secs(), multiplier, randomization), (2, 2.0, 0.5));
+    }
+
+    #[test]
+    fn updates_wait_for_what_annotations_say() {
+        let update = |key: &str, text: &str| read(key, text).unwrap().update;
+        let when = update("flotta/update-when", "moving == 0").when;
+        assert_eq!(when.as_deref(), Some("moving == 0"));
+        let window = update("flotta/update-window", "0 2 * * 1-5 for 1h30m").window.unwrap();
+        assert_eq!((window.cron.to_string(), window.duration.as_secs()), ("0 2 * * 1-5".into(), 5_400));
+        let deadline = update("flotta/update-deadline", "72h").deadline.unwrap();
+        assert_eq!(deadline.as_secs(), 259_200);
     }
 
     #[test]

@@ -3,17 +3,14 @@
 use serde_json::Value;
 
 use super::types::{ClaimSpec, Object, VolumeMode};
-use crate::{
-    agent::model::workload::Engine,
-    wire::{
-        field::{Field, Finding},
-        manifest::{
-            pod::{self, Findings},
-            resource::Resource,
-            strictness::Strictness,
-        },
-        podspec::reader::{Class, Notes, Read},
+use crate::wire::{
+    field::Finding,
+    manifest::{
+        findings::{self, Findings},
+        resource::{Resource, namespace},
+        strictness::Strictness,
     },
+    podspec::reader::{Class, Notes, Read},
 };
 
 /// `v1` `PersistentVolumeClaim`
@@ -24,12 +21,8 @@ pub(super) fn read(
 ) -> Result<(Resource, Findings), Vec<Finding>> {
     let Object { metadata, spec } = Object::<ClaimSpec>::read(document, &mut notes);
     notes.below("spec", |notes| check(&spec, notes));
-    let findings =
-        pod::sorted(notes.found, &Field::default(), Engine::Podman { rootless: false }, strictness.unknown);
-    if !findings.errors.is_empty() && !strictness.was_accepted {
-        return Err(findings.errors);
-    }
-    let namespace = metadata.namespace.map_or_else(|| "default".to_owned(), |name| name.0);
+    let findings = findings::of_object(notes.found, strictness)?;
+    let namespace = namespace(metadata.namespace);
     Ok((Resource::Claim { name: metadata.name.0, namespace }, findings))
 }
 

@@ -11,14 +11,14 @@ use super::{
     },
 };
 use crate::{
-    agent::model::workload::RestartPolicy,
+    agent::model::workload::{DEFAULT_NAMESPACE, RestartPolicy},
     wire::{
+        dns_names::is_dns_label,
         manifest::{
-            pod,
+            agent_part,
             select::{self, Selector},
             serving,
         },
-        names::is_dns_label,
         podspec::{
             reader::{Class, Notes, Read},
             values::Count,
@@ -62,7 +62,7 @@ pub(super) fn stateful_set(document: &mut Value, notes: &mut Notes) -> Described
     }
     let mut aliases = Vec::new();
     if let Some(service) = spec.service_name {
-        let namespace = metadata.namespace.as_ref().map_or("default", |it| &*it.0);
+        let namespace = metadata.namespace.as_ref().map_or(DEFAULT_NAMESPACE, |it| &*it.0);
         aliases.extend(serving::names(&service.0, namespace));
         aliases.push(format!("{}-0", metadata.name.0));
         aliases.push(format!("{}-0.{}", metadata.name.0, service.0));
@@ -92,7 +92,7 @@ fn is_off(replicas: Option<Count>, notes: &mut Notes) -> bool {
 fn check(selector: &LabelSelector, template: &PodTemplate, what: &str, notes: &mut Notes) {
     let labels = &template.metadata.labels;
     notes.at(["spec".into(), "selector".into()], |notes| {
-        if let Some(selector) = selected(selector, notes)
+        if let Some(selector) = to_selector(selector, notes)
             && !selector.matches(&labels.0)
             && !notes.has_any_below(&[])
         {
@@ -101,7 +101,7 @@ fn check(selector: &LabelSelector, template: &PodTemplate, what: &str, notes: &m
     });
     let spec = &template.spec.0;
     notes.at(["spec".into(), "template".into(), "spec".into()], |notes| {
-        if pod::restart(spec) != RestartPolicy::Always {
+        if agent_part::restart(spec) != RestartPolicy::Always {
             let message = format!("must be `Always` in {what}: a Job or a Pod may end");
             notes.add_at("restartPolicy", Class::Value, message);
         }
@@ -113,7 +113,7 @@ fn check(selector: &LabelSelector, template: &PodTemplate, what: &str, notes: &m
 }
 
 /// As the agent compares labels; none, where something is wrong with it.
-fn selected(selector: &LabelSelector, notes: &mut Notes) -> Option<Selector> {
+fn to_selector(selector: &LabelSelector, notes: &mut Notes) -> Option<Selector> {
     let LabelSelector { match_labels: Labels(labels), match_expressions } = selector;
     if labels.is_empty() && match_expressions.is_empty() {
         if !notes.has_any_below(&[]) {

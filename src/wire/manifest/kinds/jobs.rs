@@ -11,8 +11,9 @@ use super::{
 use crate::{
     agent::model::{schedule::Cron, workload::RestartPolicy},
     wire::{
-        manifest::pod,
+        manifest::agent_part,
         podspec::{
+            container::RestartPolicy as Written,
             reader::{Class, Notes, Read},
             types::{mapping, words},
             values::{Count, Whole},
@@ -21,7 +22,8 @@ use crate::{
 };
 
 /// How often Kubernetes tries again where its author says nothing.
-const RETRIES: u32 = 6;
+const DEFAULT_BACKOFF_LIMIT: u32 = 6;
+const TO_AN_END: &str = "must be `Never` or `OnFailure`: a Job comes to an end";
 
 mapping! {
     /// `batch/v1` `Job`
@@ -142,9 +144,8 @@ fn run(job: JobSpec, at: &'static [&'static str]) -> Described {
     let own = Described::new("", Default::default(), metadata.labels.0, metadata.annotations.0, spec.0, at);
     let seconds = job.active_deadline_seconds.and_then(|limit| u64::try_from(limit.0).ok());
     let deadline = seconds.map(std::time::Duration::from_secs).into_iter().chain(own.deadline).min();
-    let retries = job.backoff_limit.map_or(Some(RETRIES), |limit| u32::try_from(limit.0).ok());
-    // a container that failed waits for the others, and then all of the pod comes anew
-    Described { deadline, retries, restart: RestartPolicy::Never, ..own }
+    let retries = job.backoff_limit.map_or(Some(DEFAULT_BACKOFF_LIMIT), |limit| u32::try_from(limit.0).ok());
+    Described { deadline, retries, ..own }
 }
 
 /// What the shape alone doesn't say.
@@ -163,10 +164,16 @@ fn check(job: &JobSpec, notes: &mut Notes) {
         );
     }
     let spec = &job.template.spec.0;
-    if pod::restart(spec) == RestartPolicy::Always && !spec.containers.is_empty() {
+    if agent_part::restart(spec) == RestartPolicy::Always && !spec.containers.is_empty() {
         notes.at(["template".into(), "spec".into()], |notes| {
-            let message = "must be `Never` or `OnFailure`: a Job comes to an end";
-            notes.add_at("restartPolicy", Class::Value, message);
+            notes.add_at("restartPolicy", Class::Value, TO_AN_END);
         });
+    }
+    for (index, container) in spec.containers.iter().enumerate() {
+        if container.restart_policy == Some(Written::Always) {
+            notes.at(["template".into(), "spec".into(), "containers".into(), index.into()], |notes| {
+                notes.add_at("restartPolicy", Class::Value, TO_AN_END);
+            });
+        }
     }
 }

@@ -16,7 +16,7 @@ mod types;
 
 use serde_json::Value;
 
-use super::{pod::Findings, resource::Resource, strictness::Strictness};
+use super::{findings::Findings, resource::Resource, strictness::Strictness};
 use crate::wire::{field::Finding, podspec::reader::Notes};
 
 /// Those with a pod, and their versions.

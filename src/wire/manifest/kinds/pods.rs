@@ -17,11 +17,14 @@ use crate::{
     wire::{
         field::{Field, Finding},
         manifest::{
+            agent_part,
+            findings::{self, Findings},
             node::Node,
-            pod::{self, Findings},
-            resource::{Resource, WorkloadManifest, for_the_pod},
+            resource::{Resource, WorkloadManifest, for_the_pod, namespace},
             strictness::Strictness,
             timing,
+            update::Update,
+            uses,
         },
         podspec::{
             PodSpec,
@@ -62,7 +65,7 @@ impl Described {
         spec: PodSpec,
         at: &'static [&'static str],
     ) -> Self {
-        let (restart, deadline) = (pod::restart(&spec), pod::deadline(&spec));
+        let (restart, deadline) = (agent_part::restart(&spec), agent_part::deadline(&spec));
         Self {
             kind,
             metadata,
@@ -79,6 +82,13 @@ impl Described {
         }
     }
 
+    fn cron_at(&self) -> Field {
+        match self.cron {
+            Some(_) => Field::from(["spec", "schedule"]),
+            None => annotation("flotta/cron"),
+        }
+    }
+
     /// The workload. `document`: where the specification is taken from.
     pub(super) fn workload(
         self,
@@ -91,9 +101,10 @@ impl Described {
         notes.at(["metadata".into(), "annotations".into()], |notes| {
             own = Own::read(&self.metadata.annotations.0, self.kind, notes);
         });
-        let registries = registries(&self.spec, &at, &mut notes);
+        let (registries, surplus) = uses::pull_secret(&self.spec, &at, strictness);
+        notes.found.extend(surplus.map(|it| (Class::Ignored, it)));
         let engine = Engine::Podman { rootless: own.rootless };
-        let mut findings = pod::sorted(notes.found, &Field::default(), engine, strictness.unknown);
+        let mut findings = findings::sorted(notes.found, &Field::default(), engine, strictness.unknown);
         if strictness.was_accepted && !self.spec.containers.is_empty() {
             findings = Findings::default();
         }
@@ -101,18 +112,14 @@ impl Described {
             return Err(findings.errors);
         }
         let usual = if self.retries.is_some() { Backoff::OF_RUNS } else { Backoff::default() };
-        let cron_at = match self.cron {
-            Some(_) => Field::from(["spec", "schedule"]),
-            None => annotation("flotta/cron"),
-        };
-        let places = (cron_at, annotation("flotta/retry"));
+        let places = (self.cron_at(), annotation("flotta/retry"));
         let given = (self.cron.or(own.cron), own.retry);
-        let schedule = timing::schedule(given, usual, places, &mut findings.warnings);
-        let probes = pod::probes(&self.spec, &at, own.rootless, &mut findings.warnings);
+        let tries = self.retries.is_some() || agent_part::retries_in_place(&self.spec);
+        let schedule = timing::schedule(given, (usual, tries), places, &mut findings.warnings);
         let specification =
             document.pointer_mut(&format!("/{}", self.at.join("/"))).map(Value::take).unwrap_or_default();
         let content = Content {
-            namespace: self.metadata.namespace.map_or_else(|| "default".to_owned(), |name| name.0),
+            namespace: namespace(self.metadata.namespace),
             labels: carried(self.metadata.labels.0, self.labels),
             annotations: carried(self.metadata.annotations.0, self.annotations),
             aliases: self.aliases,
@@ -122,22 +129,20 @@ impl Described {
             kind: self.kind,
             device: own.device,
             selector: None,
-            uses: pod::uses(&self.spec, &at),
+            uses: uses::uses(&self.spec, &at),
             registries,
             is_off: self.is_off,
             workload: Arc::new(Workload {
                 restart: self.restart,
-                grace: pod::grace(&self.spec),
-                cpu: pod::cpu(&self.spec),
                 deadline: self.deadline,
                 retries: self.retries,
                 schedule,
                 profiles: own.profiles,
-                probes,
-                ..Workload::new(content)
+                depends_on: own.depends_on,
+                update: Update::of(own.update).0,
+                ..agent_part::workload(&self.spec, content, &at, &mut findings.warnings)
             }),
-            node: (!strictness.was_accepted)
-                .then_some(Node { name: self.spec.node_name, selector: self.spec.node_selector }),
+            node: Node::of(self.spec, strictness),
             at: self.at,
             notes: Vec::new(),
         };
@@ -164,17 +169,4 @@ fn carried(objects: BTreeMap<String, String>, own: BTreeMap<String, String>) -> 
 /// Not what is said to the agent, and not what `kubectl` notes for itself.
 fn is_the_pods(key: &str) -> bool {
     !annotations::is_own(key) && key != "kubectl.kubernetes.io/last-applied-configuration"
-}
-
-/// The `Secret` with credentials, and where it is named.
-fn registries(spec: &PodSpec, at: &Field, notes: &mut Notes) -> Option<(String, Field)> {
-    // it is obeyed here, where no field of an `EdgeWorkload` stands beside it
-    let field = at.then("imagePullSecrets");
-    notes.found.retain(|(class, finding)| *class != Class::Ignored || finding.field != field);
-    let first = spec.image_pull_secrets.first()?;
-    if let Some(more) = spec.image_pull_secrets.len().checked_sub(1).filter(|more| *more > 0) {
-        let message = format!("the first one counts, {more} more have no effect: put all into one Secret");
-        notes.found.push((Class::Ignored, Finding { field: field.clone(), message }));
-    }
-    Some((first.name.0.clone(), field.then(0).then("name")))
 }

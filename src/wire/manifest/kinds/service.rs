@@ -3,20 +3,17 @@
 use serde_json::Value;
 
 use super::types::{Object, ServicePort, ServiceSpec, ServiceType};
-use crate::{
-    agent::model::workload::Engine,
-    wire::{
-        field::{Field, Finding},
-        manifest::{
-            pod::{self, Findings},
-            resource::{Leading, Resource, Service},
-            strictness::Strictness,
-        },
-        names::is_dns_label,
-        podspec::{
-            reader::{Class, Notes, Read},
-            values::PortName,
-        },
+use crate::wire::{
+    dns_names::is_dns_label,
+    field::Finding,
+    manifest::{
+        findings::{self, Findings},
+        resource::{Leading, Resource, Service, namespace},
+        strictness::Strictness,
+    },
+    podspec::{
+        reader::{Class, Notes, Read},
+        values::PortName,
     },
 };
 
@@ -40,12 +37,8 @@ pub(super) fn read(
             notes.at(["ports".into(), index.into()], |notes| ports.push(leading(port, spec.kind, notes)));
         }
     });
-    let findings =
-        pod::sorted(notes.found, &Field::default(), Engine::Podman { rootless: false }, strictness.unknown);
-    if !findings.errors.is_empty() && !strictness.was_accepted {
-        return Err(findings.errors);
-    }
-    let namespace = metadata.namespace.map_or_else(|| "default".to_owned(), |name| name.0);
+    let findings = findings::of_object(notes.found, strictness)?;
+    let namespace = namespace(metadata.namespace);
     Ok((Resource::Service(Service { name, namespace, selector: spec.selector.0, ports }), findings))
 }
 

@@ -7,34 +7,21 @@ mod schema;
 mod services;
 mod table;
 
-use std::sync::Arc;
-
-use crate::{
-    agent::model::workload::{Desired, Workload},
-    wire::manifest::{Allowance, Contents, Document, assemble},
-};
-
-fn assembled(text: &str) -> (Desired, Vec<String>) {
-    let contents = Contents::read(&Arc::from("f.yaml"), text.as_bytes(), &Allowance::default());
-    let documents: Vec<&Document> = contents.documents.iter().collect();
-    let (desired, more) = assemble(&documents, &contents.broken, "pi");
-    (desired, contents.problems.iter().chain(&more).map(ToString::to_string).collect())
-}
-
-fn problems(text: &str) -> Vec<String> {
-    assembled(text).1
-}
-
-fn only(text: &str) -> Workload {
-    let (desired, problems) = assembled(text);
-    assert_eq!(problems, Vec::<String>::new());
-    assert_eq!(desired.workloads.len(), 1);
-    Workload::clone(&desired.workloads[0])
-}
+use crate::wire::manifest::tests::{assembled, only, problems};
 
 fn replaced(text: &str, from: &str, to: &str) -> String {
     assert!(text.contains(from), "'{from}' is not in {text}");
     text.replacen(from, to, 1)
+}
+
+/// Each case is `FROM -> TO => WORDS`: with the one replaced by the other, a problem of `text` has these words.
+fn assert_problems(text: &str, cases: &[&str]) {
+    for case in cases {
+        let (change, words) = case.split_once(" => ").unwrap();
+        let (from, to) = change.split_once(" -> ").unwrap();
+        let found = problems(&replaced(text, from, to));
+        assert!(found.iter().any(|it| it.contains(words)), "{case}\nnot in {found:#?}");
+    }
 }
 
 /// With these lines in its `spec`.

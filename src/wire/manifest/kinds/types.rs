@@ -11,7 +11,7 @@ use super::annotations::is_own;
 #[cfg(test)]
 use crate::wire::podspec::schema::{Schema, described};
 use crate::wire::{
-    names::{is_dns_subdomain, is_qualified_end},
+    dns_names::{is_dns_subdomain, is_qualified_end},
     podspec::{
         PodSpec,
         container::{Protocol, ResourceRequirements},

@@ -67,13 +67,38 @@ fn an_optional_config_map_may_be_missing_and_an_unused_one_changes_nothing() {
 fn the_first_of_two_with_one_name_wins_and_both_places_are_named() {
     let text = workload("a", "cron: '1 * * * *'") + &workload("a", "cron: '2 * * * *'");
     let (desired, problems) = assembled(&text);
-    assert_eq!(desired.workloads[0].schedule, Schedule::Cron(Cron::parse("1 * * * *").unwrap()));
+    assert_eq!(
+        desired.workloads[0].schedule,
+        Schedule::Cron(Cron::parse("1 * * * *").unwrap(), Backoff::default())
+    );
     assert_eq!(
         problems,
         [
             "f.yaml, document 2, line 14: metadata.name: EdgeWorkload `a` has no effect: f.yaml, line 3 defines it first"
         ]
     );
+}
+
+#[test]
+fn what_depends_on_itself_stays_as_it_was_and_the_way_is_told() {
+    let text = workload("a", "dependsOn: [b, c]")
+        + &workload("b", "dependsOn: [a]")
+        + &workload("c", "dependsOn: []");
+    let (desired, problems) = assembled(&text);
+    assert_eq!(problems.len(), 2, "{problems:?}");
+    assert!(problems[0].ends_with("spec.dependsOn: depends on itself: a -> b -> a"), "{problems:?}");
+    assert_eq!(desired.unreadable, ["a", "b"]);
+    assert_eq!(desired.workloads.iter().map(|it| it.name()).collect::<Vec<_>>(), ["c"]);
+    let (desired, problems) = assembled(&workload("a", "dependsOn: [b.c, d]"));
+    assert_eq!((desired.workloads[0].depends_on.join(" ").as_str(), problems.len()), ("b.c d", 0));
+    let condition = "{name: c, expression: workload.b.ready == 1}";
+    let text = device("pi", &format!("spec: {{profiles: [{{name: p, conditions: [{condition}]}}]}}"))
+        + &workload("a", "profiles: [{name: p, conditions: [{name: c}]}]")
+        + &workload("b", "dependsOn: [a]");
+    let (desired, problems) = assembled(&text);
+    let way = "spec.profiles: depends on itself: a -> workload.b.ready -> a";
+    assert!(problems.iter().any(|it| it.ends_with(way)), "{problems:?}");
+    assert_eq!((desired.unreadable.len(), desired.workloads.len()), (2, 0));
 }
 
 /// Recorded from releases before the specification had types of its own.

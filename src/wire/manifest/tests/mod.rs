@@ -17,10 +17,10 @@ use crate::agent::model::{
 };
 
 fn read(text: &str) -> Contents {
-    Contents::read(&Arc::from("f.yaml"), text.as_bytes(), &Allowance::default())
+    Contents::read(&Arc::from("f.yaml"), text.as_bytes(), &Budget::default())
 }
 
-fn assembled(text: &str) -> (Desired, Vec<String>) {
+pub(super) fn assembled(text: &str) -> (Desired, Vec<String>) {
     let contents = read(text);
     let documents: Vec<&Document> = contents.documents.iter().collect();
     let (desired, more) = assemble(&documents, &contents.broken, "pi");
@@ -47,14 +47,14 @@ fn config_map(name: &str, value: &str) -> String {
     format!("---\napiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}}}\ndata: {{k: \"{value}\"}}\n")
 }
 
-fn only(text: &str) -> Workload {
+pub(super) fn only(text: &str) -> Workload {
     let (desired, problems) = assembled(text);
     assert_eq!(problems, Vec::<String>::new());
     assert_eq!(desired.workloads.len(), 1);
     Workload::clone(&desired.workloads[0])
 }
 
-fn problems(text: &str) -> Vec<String> {
+pub(super) fn problems(text: &str) -> Vec<String> {
     assembled(text).1
 }
 
@@ -111,7 +111,7 @@ spec:
     assert_eq!(workload.content.namespace, "prod");
     assert_eq!(workload.content.labels, [("team".into(), "red".into())]);
     assert_eq!(workload.content.annotations, [("note".into(), "hi".into())]);
-    assert_eq!(workload.schedule, Schedule::Cron(Cron::parse("*/5 * * * *").unwrap()));
+    assert_eq!(workload.schedule, Schedule::Cron(Cron::parse("*/5 * * * *").unwrap(), Backoff::default()));
     assert_eq!((workload.restart, workload.grace), (RestartPolicy::OnFailure, Duration::from_secs(1)));
     assert_eq!(workload.content.specification.value()["tolerations"], json!([1, 2.5, true, null]));
     let listed: Vec<_> = workload
@@ -141,10 +141,40 @@ fn profiles_cron_and_retry_leave_the_id_alone() {
 }
 
 #[test]
+fn rules_of_updates_are_read_of_a_device_and_a_workload_and_leave_the_id_alone() {
+    let rules = "{when: moving == 0, window: {cron: 0 2 * * *, duration: 2h}, deadline: 72h}";
+    let update = format!("update: {rules}");
+    let of = only(&workload("a", &update));
+    assert_eq!(of.id, only(&workload("a", "")).id);
+    let read = of.update.as_deref().unwrap();
+    let window = read.window.as_ref().unwrap();
+    assert_eq!(
+        (read.when.as_deref(), read.deadline),
+        (Some("moving == 0"), Some(Duration::from_secs(259_200)))
+    );
+    assert_eq!((window.cron.to_string(), window.duration.as_secs()), ("0 2 * * *".into(), 7_200));
+    let (desired, problems) = assembled(&device("pi", &format!("spec: {{{update}}}")));
+    assert_eq!((desired.update.as_ref(), problems.len()), (of.update.as_ref(), 0), "{problems:?}");
+    assert!(only(&workload("a", "update: {}")).update.is_some(), "the lock counts");
+    assert_eq!(only(&workload("a", "update: null")).update, None);
+    for (bad, said) in [
+        ("{when: moving = 0}", "spec.update.when: "),
+        ("{window: {cron: 0 2 * * *}}", "spec.update.window: missing field `duration`"),
+        ("{window: {cron: 0 2 30 2 *, duration: 2h}}", "spec.update.window.cron: never comes"),
+        ("{deadline: 2}", "spec.update.deadline: "),
+        ("{deadline: '2'}", "spec.update.deadline: must be a time like"),
+        ("{whem: moving == 0}", "spec.update.whem: unknown field"),
+    ] {
+        let (_, problems) = assembled(&workload("a", &format!("update: {bad}")));
+        assert!(problems.len() == 1 && problems[0].contains(said), "{bad}: {problems:?}");
+    }
+}
+
+#[test]
 fn retry_becomes_a_back_off() {
     let backoff = |retry: &str| match only(&workload("a", &format!("retry: {retry}"))).schedule {
         Schedule::Service(backoff) => backoff,
-        cron @ Schedule::Cron(_) => panic!("{cron:?}"),
+        cron @ Schedule::Cron(..) => panic!("{cron:?}"),
     };
     assert_eq!(backoff("{}"), Backoff::default());
     assert_eq!(backoff("{constantBackoff: {periodSeconds: 3}}"), Backoff::Constant(Duration::from_secs(3)));
@@ -237,7 +267,7 @@ fn syntax_errors_count_their_lines_in_the_file() {
     let problem = &contents.problems[0];
     assert_eq!((problem.document, problem.line), (Some(2), Some(11)), "{problem}");
     let bytes = b"a: 1\n---\nb: 2\nc: \xff\n";
-    let contents = Contents::read(&Arc::from("f"), bytes, &Allowance::default());
+    let contents = Contents::read(&Arc::from("f"), bytes, &Budget::default());
     assert_eq!(contents.problems.last().unwrap().to_string(), "f, document 2, line 4: is not UTF-8");
 }
 
@@ -290,7 +320,10 @@ fn an_unknown_field_is_a_warning_with_its_line_and_a_known_one_is_not() {
     let (desired, problems) =
         assembled(&workload("a", "crom: x\nmetrics: {port: 1}\ndata: {}\nlogCollection: x"));
     assert_eq!(names(&desired), ["a"]);
-    assert_eq!(problems, ["f.yaml, document 1, line 9: spec.crom: unknown field: it has no effect"]);
+    assert_eq!(
+        problems,
+        ["f.yaml, document 1, line 9: spec.crom: unknown field: it has no effect: did you mean `cron`?"]
+    );
     let known = "spec: {mounts: [], osInformation: {}, heartbeat: {periodSeconds: 5}}\nstatus: {phase: up}";
     assert_eq!(assembled(&device("pi", known)).1, Vec::<String>::new());
     assert_eq!(
@@ -339,12 +372,31 @@ fn a_bad_schedule_is_an_error_and_a_doubtful_one_a_warning() {
     assert_eq!(desired.unreadable, ["a"]);
     assert!(problems[0].starts_with("f.yaml, document 1, line 9: spec.cron: "), "{problems:?}");
     let (desired, problems) = assembled(&workload("a", r"cron: '*\1 * * * *'"));
-    assert_eq!(desired.workloads[0].schedule, Schedule::Cron(Cron::parse(r"*\1 * * * *").unwrap()));
+    assert_eq!(
+        desired.workloads[0].schedule,
+        Schedule::Cron(Cron::parse(r"*\1 * * * *").unwrap(), Backoff::default())
+    );
     assert_eq!(problems, [r"f.yaml, document 1, line 9: spec.cron: `\` is taken for `/`"]);
-    let (desired, problems) =
-        assembled(&workload("a", "cron: '* * * * *'\nretry: {constantBackoff: {periodSeconds: 1}}"));
+    let retried = workload("a", "cron: '* * * * *'\nretry: {constantBackoff: {periodSeconds: 1}}");
+    let (desired, problems) = assembled(&retried);
     assert_eq!(names(&desired), ["a"]);
-    assert_eq!(problems, ["f.yaml, document 1, line 10: spec.retry: has no effect beside `spec.cron`"]);
+    assert_eq!(
+        problems,
+        [
+            "f.yaml, document 1, line 10: spec.retry: has no effect beside `spec.cron` without `restartPolicy: OnFailure`"
+        ]
+    );
+    for part in [
+        ("image: i", "image: i, restartPolicy: OnFailure"),
+        ("containers:", "restartPolicy: OnFailure, containers:"),
+    ] {
+        let (desired, problems) = assembled(&retried.replace(part.0, part.1));
+        assert_eq!(
+            (desired.workloads[0].schedule.backoff(), problems.len()),
+            (&Backoff::Constant(Duration::from_secs(1)), 0),
+            "{problems:?}"
+        );
+    }
 }
 
 #[test]
@@ -352,7 +404,7 @@ fn a_kept_document_reads_the_same_again() {
     let file: Arc<str> = Arc::from("f.yaml");
     let contents = read(&format!("# first\n{}", workload("a", "crom: 1")));
     let mut again = Contents::default();
-    again.read_document(&file, contents.documents[0].source().clone(), &Allowance::default());
+    again.read_document(&file, contents.documents[0].source().clone(), &Budget::default());
     assert_eq!(again, contents);
 }
 
@@ -380,7 +432,7 @@ proptest! {
 
     #[test]
     fn no_bytes_make_the_reader_panic(bytes in prop_oneof![nearly_valid(), prop::collection::vec(any::<u8>(), 0..300)]) {
-        let contents = Contents::read(&Arc::from("f"), &bytes, &Allowance::default());
+        let contents = Contents::read(&Arc::from("f"), &bytes, &Budget::default());
         let documents: Vec<&Document> = contents.documents.iter().collect();
         let (desired, _) = assemble(&documents, &contents.broken, "pi");
         prop_assert!(contents.broken.is_empty() || !contents.problems.is_empty());
@@ -388,6 +440,28 @@ proptest! {
         let lines = bytes.split(|byte| *byte == b'\n').count() + 1;
         prop_assert!(contents.problems.iter().all(|problem| problem.line.is_none_or(|line| line <= lines)));
     }
+}
+
+#[test]
+fn a_condition_may_say_for_how_long_and_until_when() {
+    let read = |fields: &str| {
+        assembled(&device(
+            "pi",
+            &format!("spec: {{profiles: [{{name: p, conditions: [{{name: c, {fields}}}]}}]}}"),
+        ))
+    };
+    let (desired, problems) = read("expression: x > 60, for: 1m30s, until: x < 40");
+    let condition = &desired.profiles[0].conditions[0];
+    assert_eq!((condition.hold.as_secs(), condition.until.as_deref()), (90, Some("x < 40")));
+    assert!(problems.is_empty(), "{problems:?}");
+    let (_, problems) = read("expression: x > 60, for: soon");
+    assert_eq!(
+        problems,
+        [
+            "f.yaml, document 1, line 7: spec.profiles[0].conditions[0].for: must be a time like `90m`, `2h` or `1d12h`, \
+          from 1s to 366d, not `soon`"
+        ]
+    );
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Probes: what is written is asked, what can't be asked is said, and what makes no sense is refused.
 
 use super::*;
-use crate::agent::model::probe::{Check, Host, Probe, Probes};
+use crate::agent::model::probe::{Check, Probe, ProbeHost, Probes};
 
 /// A workload whose pod has these fields beside its container, and whose container has these beside its image.
 fn with(pod: &str, container: &str) -> String {
@@ -63,11 +63,11 @@ fn every_field_of_both_probes_arrives() {
     else {
         panic!("{probes:?}")
     };
-    assert_eq!((container.as_str(), &startup.check), ("c", &Check::Tcp { host: Host::Pod, port: 8080 }));
+    assert_eq!((container.as_str(), &startup.check), ("c", &Check::Tcp { host: ProbeHost::Pod, port: 8080 }));
     assert_eq!((&readiness.check, readiness.success_threshold), (&Check::Exec(vec!["a".into()]), 4));
     assert_eq!((startup.period, startup.failure_threshold), (Duration::from_secs(2), 30));
     let expected = Check::Http {
-        host: Host::Pod,
+        host: ProbeHost::Pod,
         port: 8080,
         path: "/health?deep=1".into(),
         headers: vec![("X-A".into(), "b c".into())],
@@ -80,7 +80,7 @@ fn every_field_of_both_probes_arrives() {
 #[test]
 fn a_pod_is_asked_where_this_device_can_reach_it() {
     let get = |pod: &str, container: &str| match liveness(&with(pod, container)).check {
-        Check::Http { host: Host::Named(host), port, .. } => format!("{host}:{port}"),
+        Check::Http { host: ProbeHost::Named(host), port, .. } => format!("{host}:{port}"),
         other => panic!("{other:?}"),
     };
     assert_eq!(get("hostNetwork: true,", "livenessProbe: {httpGet: {port: 80}}"), "127.0.0.1:80");
@@ -89,7 +89,7 @@ fn a_pod_is_asked_where_this_device_can_reach_it() {
     let ports = "ports: [{containerPort: 81, hostPort: 8081}, {containerPort: 80, hostPort: 8080}]";
     let published = rootless(&format!("{ports}, livenessProbe: {{httpGet: {{port: 80}}}}"));
     let Check::Http { host, port, .. } = liveness(&published).check else { panic!() };
-    assert_eq!((host, port), (Host::Named("127.0.0.1".into()), 8080));
+    assert_eq!((host, port), (ProbeHost::Named("127.0.0.1".into()), 8080));
     assert_eq!(
         problem(&rootless("livenessProbe: {httpGet: {port: 80}}")),
         "livenessProbe.httpGet: has no effect: a rootless pod can be asked only where the port has a `hostPort`"
@@ -111,14 +111,16 @@ fn what_cannot_be_asked_is_said_and_the_workload_runs_without() {
 #[test]
 fn a_probe_that_makes_no_sense_refuses_the_workload_and_shows_its_field() {
     for (probe, expected) in [
-        ("{}", ": needs `exec`, `httpGet` or `tcpSocket`"),
+        ("{}", ": needs `exec`, `httpGet`, `tcpSocket` or `grpc`"),
         (
             "{exec: {command: [a]}, tcpSocket: {port: 1}}",
-            ": has more than one of `exec`, `httpGet` or `tcpSocket`",
+            ": has more than one of `exec`, `httpGet`, `tcpSocket` or `grpc`",
         ),
         ("{exec: {command: []}}", ".exec.command: must not be empty"),
         ("{exec: {command: a}}", ".exec.command: must be a list, not a text"),
         ("{tcpSocket: {port: 0}}", ".tcpSocket.port: must be from 1 to 65535 or the name of a port, not 0"),
+        ("{grpc: {service: a}}", ".grpc.port: is missing"),
+        ("{grpc: {port: web}}", ".grpc.port: must be a whole number, not a text"),
         ("{httpGet: {port: web}}", ".httpGet.port: the container has no port named `web`"),
         (
             "{httpGet: {port: 1, path: 'a b'}}",
@@ -140,6 +142,14 @@ fn a_probe_that_makes_no_sense_refuses_the_workload_and_shows_its_field() {
         assert_eq!(problem(&text), format!("livenessProbe{expected}"));
         assert!(assembled(&text).0.workloads.is_empty());
     }
+}
+
+#[test]
+fn a_grpc_server_is_asked_for_itself_or_for_a_service() {
+    let asked = |action: &str| liveness(&with("", &format!("livenessProbe: {{grpc: {action}}}"))).check;
+    let grpc = |service: &str| Check::Grpc { host: ProbeHost::Pod, port: 9000, service: service.into() };
+    assert_eq!(asked("{port: 9000}"), grpc(""));
+    assert_eq!(asked("{port: 9000, service: database}"), grpc("database"));
 }
 
 #[test]

@@ -164,6 +164,27 @@ fn credentials_for_registries_come_from_a_secret_that_makes_sense() {
 }
 
 #[test]
+fn what_a_specification_names_for_pulls_has_the_credentials_unless_its_workload_names_others() {
+    let good = r#"{"auths":{"r.io":{"auth":"dTpw"}}}"#;
+    let config = secret("pull", &format!("stringData: {{.dockerconfigjson: '{good}'}}"));
+    let named = |more: &str, pull: &str| {
+        workload("a", more).replace("{containers:", &format!("{{imagePullSecrets: {pull}, containers:"))
+    };
+    let text = named("", "[{name: pull}]");
+    let a = only(&(text.clone() + &config));
+    assert_eq!(a.content.auth.0, good);
+    let missing = "spec.pod.spec.imagePullSecrets[0].name: there is no Secret `pull` in namespace `default`";
+    assert!(problems(&text)[0].ends_with(missing), "{:?}", problems(&text));
+    let two = problems(&(named("", "[{name: pull}, {name: other}]") + &config));
+    assert!(two[0].contains("spec.pod.spec.imagePullSecrets: the first one counts, 1 more"), "{two:?}");
+    let both = named("imageRegistries: {secretRef: {name: pull}}", "[{name: other}]") + &config;
+    assert!(problems(&both)[0].contains("imagePullSecrets: has no effect: `spec.imageRegistries`"), "{both}");
+    // a cluster has Secrets of its own
+    let cluster = text.replace("type: pod", "type: k8s");
+    assert_eq!(problems(&cluster), [""; 0]);
+}
+
+#[test]
 fn no_dump_shows_a_value() {
     let text = by_variable("s") + &secret("s", "stringData: {k: hunter2}");
     let dump = format!("{:?} {:#?}", read(&text), assembled(&text).0);

@@ -57,6 +57,24 @@ spec:
 }
 
 #[test]
+fn typical_mistakes_are_told_with_what_to_write() {
+    let long = "a".repeat(300);
+    for (text, expected) in [
+        (workload("a", "cron: '@daily'"), "found 1: write `0 0 * * *`"),
+        (workload("a", "cron: 0 0 0 * * *"), "found 6: seconds and years can't be given"),
+        (workload("a", "cron: */5 * * * *"), ": a value that begins with * belongs in quotes"),
+        (workload("a", "cron: 5\n\tx: y"), ": indent by blanks, not by tabs"),
+        (workload("a", "profiles: [{name: p, condtions: [low]}]"), "its field `conditions` is missing"),
+        (workload("a", "profiles: [{name: p, conditions: [5]}]"), ": put it in quotes"),
+        (workload("5", ""), "metadata.name: invalid type: integer `5`, expected a string: put it in quotes"),
+        (workload(&long, ""), "metadata.name: a name of 300 bytes is too long: at most 253"),
+    ] {
+        let found = problems(&text);
+        assert!(found.len() == 1 && found[0].ends_with(expected), "{text}: {found:?}");
+    }
+}
+
+#[test]
 fn json_is_read_as_well() {
     let text = "{\n\t\"apiVersion\": \"v1\",\n\t\"kind\": \"ConfigMap\",\n\t\"metadata\": {\"name\": \"m\"},\n\t\
                 \"data\": {\"a\": \"\\u00e4\\/\\n\"}\n}";
@@ -162,9 +180,9 @@ fn a_syntax_error_has_the_lines_of_the_file_everywhere() {
 fn small_documents_of_aliases_together_take_no_more_than_is_allowed() {
     let map = config_map("m", "").replace("data: {k: \"\"}", "data: {k: &a {x: 1}}\nb: [LIST]");
     let many = map.replace("LIST", &"*a,".repeat(5_000)).repeat(100);
-    let allowance = Allowance::default();
+    let budget = Budget::default();
     for text in [many.clone(), many.replace("k: &a {x: 1}", "k: x\nc: &a {x: 1}")] {
-        let contents = Contents::read(&Arc::from("f"), text.as_bytes(), &allowance);
+        let contents = Contents::read(&Arc::from("f"), text.as_bytes(), &budget);
         assert!(contents.took <= MOST_MEMORY, "{}", contents.took);
         assert!(contents.broken.len() > 80, "{}", contents.broken.len());
     }

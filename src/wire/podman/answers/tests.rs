@@ -66,11 +66,11 @@ fn a_containers_memory_is_found_among_all() {
 
 #[test]
 fn a_container_that_never_started_has_not_ended_well() {
-    let state = |status: &str, started: &str| State {
+    let state = |status: &str, started: &str| InspectedState {
         status: status.into(),
         started_at: started.into(),
         finished_at: "2026-11-23T03:42:25Z".into(),
-        ..State::default()
+        ..InspectedState::default()
     };
     let never = "0001-01-01T00:00:00Z";
     assert!(matches!(state("created", never).meaning(), ContainerState::Stuck(_)));

@@ -4,21 +4,24 @@ use std::collections::BTreeMap;
 
 use super::{
     env::{expanded, variables},
-    facts::Image,
-    fields::Asking,
+    fields::PodContext,
     hooks,
-    pod::{labels, lookup},
+    pod::{dns, labels},
     problem::Problem,
-    request::{Bind, ContainerRequest, Lookup, Mode, VolumeMount},
+    request::{Bind, ContainerRequest, Dns, NamespaceMode, VolumeMount},
     resources,
     security::Security,
+    surroundings::Image,
     volumes::{SubPath, Volumes},
 };
 use crate::{
     agent::model::{gather::gather, workload::Engine},
     wire::{
         field::Field,
-        podman::pod::{container_name, own_prefix, pids_limit_annotation},
+        podman::{
+            limits::pids_limit_annotation,
+            names::{carrier_name, container_name, fitted_name, own_prefix},
+        },
         podspec::container::Container,
     },
 };
@@ -39,36 +42,35 @@ pub struct Made {
 /// The container stands at this place in the specification.
 pub(super) fn request(
     (container, at): (&Container, &Field),
-    asking: &Asking,
+    context: &PodContext,
     volumes: &Volumes,
     image: &Image,
     place: &dyn Fn(&str) -> String,
 ) -> Result<Made, Problem> {
-    let spec = asking.spec;
-    let name = container_name(&container.name.0);
-    let env = variables(container, at, asking)?;
-    let mounts = volumes.mounts((container, at), asking, &env, place)?;
+    let spec = context.spec;
+    let name = fitted_name(&container.name.0);
+    let env = variables(container, at, context)?;
+    let mounts = volumes.mounts((container, at), context, &env, place)?;
     let texts = |list: &[String]| list.iter().map(|text| expanded(text, &env)).collect();
     let (entrypoint, command) = (texts(&container.command), texts(&container.args));
-    let mut annotations: BTreeMap<_, _> = gather(asking.workload.content.annotations.iter().cloned());
+    let mut annotations: BTreeMap<_, _> = gather(context.workload.content.annotations.iter().cloned());
     annotations.remove(INIT_CONTAINER_TYPE);
     let own_limit = annotations.get(&pids_limit_annotation(&name)).map(|limit| limit.parse::<u32>());
-    let pids = own_limit.and_then(Result::ok).or(asking.agent.limits.pids).filter(|limit| *limit > 0);
-    let host = |is_host: bool| is_host.then_some(Mode::HOST);
+    let pids = own_limit.and_then(Result::ok).or(context.agent.limits.pids).filter(|limit| *limit > 0);
+    let host = |is_host: bool| is_host.then_some(NamespaceMode::HOST);
     let work_dir = container.working_dir.clone().unwrap_or_default();
     let mut request = ContainerRequest {
-        name: format!("{}-{name}", asking.workload.id),
-        pod: asking.workload.id.to_string(),
+        name: container_name(&context.workload.id, &container.name.0),
+        pod: context.workload.id.to_string(),
         image: container.image.0.clone(),
-        labels: labels(asking),
+        labels: labels(context),
         annotations,
         entrypoint,
         command,
         create_working_dir: !work_dir.is_empty(),
         work_dir,
         unsetenv: ["container"],
-        restart_policy: "no",
-        stop_timeout: asking.workload.grace.as_secs(),
+        stop_timeout: context.workload.grace.as_secs(),
         stop_signal: hooks::stop_signal(container, at)?,
         terminal: container.tty,
         stdin: container.stdin,
@@ -76,14 +78,14 @@ pub(super) fn request(
         ipcns: host(spec.host_ipc),
         // with the device's network comes its name, and a pod gives its containers no more
         utsns: host(spec.host_network),
-        lookup: if spec.host_network { lookup(spec) } else { Lookup::default() },
+        dns: if spec.host_network { dns(spec) } else { Dns::default() },
         // a user's podman may not lower what it has from its service
-        oom_score_adj: (asking.workload.content.engine == Engine::Podman { rootless: false })
-            .then(|| resources::oom_score(spec, container, asking.facts.memory))
+        oom_score_adj: (context.workload.content.engine == Engine::Podman { rootless: false })
+            .then(|| resources::oom_score(spec, container, context.surroundings.memory))
             .flatten(),
         resource_limits: resources::of(
             &container.resources,
-            &resources::defaults(spec, asking.agent.limits),
+            &resources::defaults(spec, context.agent.limits),
             pids,
         ),
         mounts: mounts.binds,
@@ -93,27 +95,25 @@ pub(super) fn request(
         env,
         ..ContainerRequest::default()
     };
-    Security::new(spec, container).apply(&mut request, at, image, asking.facts.major)?;
+    Security::new(spec, container).apply(&mut request, at, image, context.surroundings.major)?;
     Ok(Made { request, parts: mounts.parts })
 }
 
 /// One that never runs: podman puts files into its volumes.
-pub(super) fn carrier(asking: &Asking, image: String) -> ContainerRequest {
-    let id = &asking.workload.id;
+pub(super) fn carrier(context: &PodContext, image: String) -> ContainerRequest {
+    let id = &context.workload.id;
     ContainerRequest {
-        // no name of a container ends so
-        name: format!("{id}-files_"),
+        name: carrier_name(id),
         pod: id.to_string(),
         image,
-        labels: labels(asking),
-        restart_policy: "no",
+        labels: labels(context),
         ..ContainerRequest::default()
     }
 }
 
 /// The volume of this name in the specification.
-pub(super) fn carried(asking: &Asking, volume: &str, dest: &str) -> VolumeMount {
-    let name = format!("{}{volume}", own_prefix(&asking.workload.id));
+pub(super) fn carried(context: &PodContext, volume: &str, dest: &str) -> VolumeMount {
+    let name = format!("{}{volume}", own_prefix(&context.workload.id));
     VolumeMount { name, dest: dest.to_owned(), options: vec!["nocopy".to_owned()] }
 }
 

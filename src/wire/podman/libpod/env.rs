@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::{
-    fields::Asking,
+    fields::PodContext,
     problem::Problem,
-    sources::{self, Kind},
+    sources::{self, ObjectKind},
 };
 use crate::wire::{
     field::Field,
@@ -17,11 +17,16 @@ pub(super) type Variables = BTreeMap<String, String>;
 
 const DEVICE_ID: &str = "DEVICE_ID";
 
-pub(super) fn variables(container: &Container, at: &Field, asking: &Asking) -> Result<Variables, Problem> {
+pub(super) fn variables(
+    container: &Container,
+    at: &Field,
+    context: &PodContext,
+) -> Result<Variables, Problem> {
     let mut all = Variables::new();
-    let content = &asking.workload.content;
+    let content = &context.workload.content;
     for (index, source) in container.env_from.iter().enumerate() {
-        let sources = [(Kind::ConfigMap, &source.config_map_ref), (Kind::Secret, &source.secret_ref)];
+        let sources =
+            [(ObjectKind::ConfigMap, &source.config_map_ref), (ObjectKind::Secret, &source.secret_ref)];
         for (kind, reference) in sources {
             let Some(reference) = reference else { continue };
             let name = &*reference.name.0;
@@ -36,7 +41,7 @@ pub(super) fn variables(container: &Container, at: &Field, asking: &Asking) -> R
         let value = match &variable.value_from {
             None => Some(expanded(variable.value.as_deref().unwrap_or_default(), &all)),
             Some(from) => {
-                let referred = referred(from, container, asking);
+                let referred = referred(from, container, context);
                 let place = |key| at.then("env").then(index).then("valueFrom").then(key);
                 referred.map_err(|(key, why)| (place(key), why))?
             }
@@ -45,7 +50,7 @@ pub(super) fn variables(container: &Container, at: &Field, asking: &Asking) -> R
             all.insert(variable.name.0.clone(), value);
         }
     }
-    all.entry(DEVICE_ID.to_owned()).or_insert_with(|| asking.agent.device_id.to_owned());
+    all.entry(DEVICE_ID.to_owned()).or_insert_with(|| context.agent.device_id.to_owned());
     Ok(all)
 }
 
@@ -53,12 +58,12 @@ pub(super) fn variables(container: &Container, at: &Field, asking: &Asking) -> R
 fn referred(
     from: &EnvVarSource,
     container: &Container,
-    asking: &Asking,
+    context: &PodContext,
 ) -> Result<Option<String>, (&'static str, String)> {
-    let content = &asking.workload.content;
+    let content = &context.workload.content;
     let named = [
-        ("configMapKeyRef", Kind::ConfigMap, &from.config_map_key_ref),
-        ("secretKeyRef", Kind::Secret, &from.secret_key_ref),
+        ("configMapKeyRef", ObjectKind::ConfigMap, &from.config_map_key_ref),
+        ("secretKeyRef", ObjectKind::Secret, &from.secret_key_ref),
     ];
     for (key, kind, reference) in named {
         if let Some(reference) = reference {
@@ -66,12 +71,12 @@ fn referred(
         }
     }
     if let Some(reference) = &from.field_ref {
-        return asking.field(reference).map(Some).map_err(|why| ("fieldRef", why));
+        return context.field(reference).map(Some).map_err(|why| ("fieldRef", why));
     }
     let Some(reference) = &from.resource_field_ref else {
         return Err(("fieldRef", "is missing".to_owned()));
     };
-    asking.resource(reference, Some(container)).map(Some).map_err(|why| ("resourceFieldRef", why))
+    context.resource(reference, Some(container)).map(Some).map_err(|why| ("resourceFieldRef", why))
 }
 
 /// The text with the values of the variables that it names by `$(NAME)`; a name without a value stays as it is

@@ -3,8 +3,8 @@
 use core::net::IpAddr;
 
 use super::{
-    facts::{Agent, Facts},
     resources,
+    surroundings::{Agent, Surroundings},
 };
 use crate::{
     agent::model::workload::{Content, Workload},
@@ -15,17 +15,17 @@ use crate::{
     },
 };
 
-/// Who asks.
+/// For what podman is asked: a workload as this agent makes it, in these surroundings.
 #[derive(Clone, Copy)]
-pub(super) struct Asking<'a> {
+pub(super) struct PodContext<'a> {
     pub(super) workload: &'a Workload,
     pub(super) agent: Agent<'a>,
-    pub(super) facts: Facts,
+    pub(super) surroundings: Surroundings,
     /// The workload's specification.
     pub(super) spec: &'a PodSpec,
 }
 
-impl Asking<'_> {
+impl PodContext<'_> {
     /// The value of a `fieldRef`.
     pub(super) fn field(&self, reference: &ObjectFieldSelector) -> Result<String, String> {
         let Content { namespace, labels, annotations, .. } = &self.workload.content;
@@ -40,8 +40,8 @@ impl Asking<'_> {
                 "" => "default".to_owned(),
                 name => name.to_owned(),
             },
-            "status.podIP" | "status.podIPs" => address(self.facts.address),
-            "status.hostIP" | "status.hostIPs" => address(self.facts.host_address),
+            "status.podIP" | "status.podIPs" => address(self.surroundings.address),
+            "status.hostIP" | "status.hostIPs" => address(self.surroundings.host_address),
             other => {
                 let of = |list: &str| other.strip_prefix(list)?.strip_prefix("['")?.strip_suffix("']");
                 let value = |pairs: &[(String, String)], key: &str| {
@@ -80,11 +80,11 @@ impl Asking<'_> {
         let (given, divisor, all, unit) = match kind {
             "cpu" => {
                 let divisor = divisor.as_ref().and_then(|it| it.thousandths());
-                (resources::cpu(amounts), divisor, self.facts.cores * 1000, 1000)
+                (resources::cpu(amounts), divisor, self.surroundings.cores * 1000, 1000)
             }
             "memory" => {
                 let divisor = divisor.as_ref().and_then(|it| it.bytes());
-                (resources::memory(amounts), divisor, self.facts.memory, 1)
+                (resources::memory(amounts), divisor, self.surroundings.memory, 1)
             }
             _ => return Err(format!("nothing is known of `{resource}` here")),
         };

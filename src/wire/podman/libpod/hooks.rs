@@ -6,12 +6,12 @@ use serde_json::{Map, Value, json};
 use super::problem::Problem;
 use crate::{
     agent::model::{
-        probe::{Check, Host},
+        probe::{Check, ProbeHost},
         workload::Engine,
     },
     wire::{
         field::Field,
-        podman::{asked::ProbeTarget, hooks::When, pod::container_name},
+        podman::{asked::ProbeTarget, hooks::When, names::fitted_name},
         podspec::{PodSpec, container::Container, lifecycle::LifecycleHandler},
     },
 };
@@ -30,7 +30,7 @@ pub(super) fn label(spec: &PodSpec, engine: Engine) -> Result<Option<String>, Pr
             own.insert(when.word().to_owned(), written(hook, asked, &at)?);
         }
         if !own.is_empty() {
-            all.insert(container_name(&container.name.0).into_owned(), Value::Object(own));
+            all.insert(fitted_name(&container.name.0).into_owned(), Value::Object(own));
         }
     }
     Ok((!all.is_empty()).then(|| Value::Object(all).to_string()))
@@ -47,7 +47,7 @@ fn written(
     if let Some(action) = &hook.http_get {
         let check = asked.http(action).map_err(|why| (at().then("httpGet"), why.to_owned()))?;
         let Check::Http { host, port, path, headers } = check else { return Ok(Value::Null) };
-        let host = if let Host::Named(name) = host { Value::String(name) } else { Value::Null };
+        let host = if let ProbeHost::Named(name) = host { Value::String(name) } else { Value::Null };
         return Ok(json!({ "httpGet": { "host": host, "port": port, "path": path, "headers": headers } }));
     }
     Ok(json!({ "sleep": hook.sleep.as_ref().map_or(0, |sleep| sleep.seconds.0) }))
@@ -104,7 +104,7 @@ mod tests {
         let podman = Engine::Podman { rootless: false };
         let label = label(&PodSpec::of(&spec), podman).unwrap().unwrap();
         let (path, headers) = ("/up?x=1".to_owned(), vec![("A".to_owned(), "b".to_owned())]);
-        let get = Check::Http { host: Host::Pod, port: 81, path, headers };
+        let get = Check::Http { host: ProbeHost::Pod, port: 81, path, headers };
         assert_eq!(read(&label, "a", When::PostStart), Some(Hook::Ask(get)));
         let command = ["sh", "-c", "a \"b\""].map(str::to_owned).to_vec();
         assert_eq!(read(&label, "a", When::PreStop), Some(Hook::Ask(Check::Exec(command))));

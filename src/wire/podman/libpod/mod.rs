@@ -5,13 +5,12 @@
 //! Of `Secret`s podman hears nothing but variables, which stand in the container's own configuration and go with it:
 //! volumes of them are directories of the agent's, in memory, mounted read-only; those of `ConfigMap`s likewise.
 //!
-//! `problem`: what can't be done, and where · `facts`: what is known beside the specification · `sources`: `ConfigMap`s and `Secret`s · `fields`: what a pod is told about itself ·
+//! `problem`: what can't be done, and where · `surroundings`: what is known beside the specification · `sources`: `ConfigMap`s and `Secret`s · `fields`: what a pod is told about itself ·
 //! `hooks`, `env`, `resources`, `security`, `trees`, `volumes`: each a part of a container · `pod`, `container`: the whole ·
 //! `request`: what is sent.
 
 mod container;
 mod env;
-mod facts;
 mod fields;
 mod hooks;
 mod pod;
@@ -20,24 +19,26 @@ mod request;
 pub(in crate::wire) mod resources;
 mod security;
 mod sources;
+mod surroundings;
 #[cfg(test)]
 mod tests;
 mod trees;
 mod volumes;
 
 pub use container::{HOST, Made};
-pub use facts::{Agent, Facts, Image};
-use fields::Asking;
-pub use pod::{NETWORK, infra_name};
+use fields::PodContext;
+pub use pod::NETWORK;
 pub(in crate::wire) use problem::Problem;
 use problem::told;
 pub use request::{ContainerRequest, PodRequest, VolumeRequest};
 use security::Security;
+pub(in crate::wire) use sources::ObjectKind;
+pub use surroundings::{Agent, Image, Surroundings};
 pub use trees::{File, Tree};
 pub use volumes::SubPath;
 use volumes::Volumes;
 
-use super::pod::Limits;
+use super::{limits::Limits, names};
 use crate::{
     agent::model::{
         order::CpuLimit,
@@ -92,12 +93,17 @@ impl<'a> Plan<'a> {
     ///
     /// # Errors
     /// In the author's words, with the place in the specification.
-    pub fn new(workload: &'a Workload, agent: Agent<'a>, facts: Facts) -> Result<Self, String> {
+    pub fn new(workload: &'a Workload, agent: Agent<'a>, surroundings: Surroundings) -> Result<Self, String> {
         let spec = PodSpec::legible(&workload.content.specification.value());
-        spec.and_then(|spec| Self::of(spec, workload, agent, facts)).map_err(told)
+        spec.and_then(|spec| Self::of(spec, workload, agent, surroundings)).map_err(told)
     }
 
-    fn of(spec: PodSpec, workload: &'a Workload, agent: Agent<'a>, facts: Facts) -> Result<Self, Problem> {
+    fn of(
+        spec: PodSpec,
+        workload: &'a Workload,
+        agent: Agent<'a>,
+        surroundings: Surroundings,
+    ) -> Result<Self, Problem> {
         let (mut steps, mut users) = (Vec::new(), Vec::new());
         for (is_init, containers) in [(true, &spec.init_containers), (false, &spec.containers)] {
             for (index, container) in containers.iter().enumerate() {
@@ -113,7 +119,8 @@ impl<'a> Plan<'a> {
         }
         let owner = users.first().copied().flatten().filter(|user| users.iter().all(|it| *it == Some(*user)));
         let group = spec.security_context.fs_group;
-        let volumes = Volumes::read(&Asking { workload, agent, facts, spec: &spec }, owner, group)?;
+        let volumes =
+            Volumes::read(&PodContext { workload, agent, surroundings, spec: &spec }, owner, group)?;
         let hooks = hooks::label(&spec, workload.content.engine)?;
         Ok(Self { workload, agent, volumes, steps, hooks, spec })
     }
@@ -123,13 +130,13 @@ impl<'a> Plan<'a> {
         self.agent
     }
 
-    fn asking(&self, facts: Facts) -> Asking<'_> {
-        Asking { workload: self.workload, agent: self.agent, facts, spec: &self.spec }
+    fn context(&self, surroundings: Surroundings) -> PodContext<'_> {
+        PodContext { workload: self.workload, agent: self.agent, surroundings, spec: &self.spec }
     }
 
     /// `pods/create`
     pub fn pod(&self, cpu: CpuLimit) -> PodRequest {
-        pod::request(&self.asking(Facts::default()), cpu, self.hooks.as_deref())
+        pod::request(&self.context(Surroundings::default()), cpu, self.hooks.as_deref())
     }
 
     /// What its containers ask for after their start and before their stop, as the pod's label says it.
@@ -144,7 +151,7 @@ impl<'a> Plan<'a> {
 
     /// What podman calls a container.
     pub fn container_name(pod: &WorkloadId, step: &Step) -> String {
-        format!("{pod}-{}", super::pod::container_name(&step.name))
+        names::container_name(pod, &step.name)
     }
 
     /// What the agent writes for it.
@@ -155,20 +162,20 @@ impl<'a> Plan<'a> {
     /// A container that never runs, and where it has which tree: podman puts the files there.
     pub fn carrier(&self) -> Option<(ContainerRequest, Vec<(String, &Tree)>)> {
         let trees: Vec<_> = self.trees().map(|tree| (format!("/{}", tree.name), tree)).collect();
-        if self.agent.trees.is_some() || trees.is_empty() {
+        if self.agent.trees_dir.is_some() || trees.is_empty() {
             return None;
         }
-        let asking = self.asking(Facts::default());
-        let mut carrier = container::carrier(&asking, self.steps.first()?.image.clone());
-        let carried = trees.iter().map(|(dest, tree)| container::carried(&asking, &tree.name, dest));
+        let context = self.context(Surroundings::default());
+        let mut carrier = container::carrier(&context, self.steps.first()?.image.clone());
+        let carried = trees.iter().map(|(dest, tree)| container::carried(&context, &tree.name, dest));
         carrier.volumes.extend(carried);
         Some((carrier, trees))
     }
 
     /// A container that never runs, and has the root of the host at [`HOST`].
     pub fn surveyor(&self) -> Option<ContainerRequest> {
-        let asking = self.asking(Facts::default());
-        let mut surveyor = container::carrier(&asking, self.steps.first()?.image.clone());
+        let context = self.context(Surroundings::default());
+        let mut surveyor = container::carrier(&context, self.steps.first()?.image.clone());
         surveyor.mounts.push(container::host());
         Some(surveyor)
     }
@@ -203,14 +210,14 @@ impl<'a> Plan<'a> {
     }
 
     /// Whether a container has a limit of CPU time of its own.
-    pub fn limits_cpu(&self) -> bool {
+    pub fn has_cpu_limit(&self) -> bool {
         self.spec.all_containers().any(|(_, container)| container.resources.limits.get("cpu").is_some())
     }
 
     /// Whether a container's image has to be asked who its user is.
-    pub fn wants_image(&self, step: &Step, major: u32) -> bool {
+    pub fn asks_image_for_user(&self, step: &Step, major: u32) -> bool {
         step.of(&self.spec)
-            .is_some_and(|(container, _)| Security::new(&self.spec, container).wants_image(major))
+            .is_some_and(|(container, _)| Security::new(&self.spec, container).asks_image_for_user(major))
     }
 
     /// `containers/create`; `place` tells where podman keeps a volume.
@@ -220,22 +227,22 @@ impl<'a> Plan<'a> {
     pub fn container(
         &self,
         step: &Step,
-        facts: Facts,
+        surroundings: Surroundings,
         image: &Image,
         place: &dyn Fn(&str) -> String,
     ) -> Result<Made, String> {
-        self.made(step, facts, image, place).map_err(told)
+        self.made(step, surroundings, image, place).map_err(told)
     }
 
     fn made(
         &self,
         step: &Step,
-        facts: Facts,
+        surroundings: Surroundings,
         image: &Image,
         place: &dyn Fn(&str) -> String,
     ) -> Result<Made, Problem> {
         let (container, at) = step.of(&self.spec).ok_or_else(|| (Field::default(), step.name.clone()))?;
-        container::request((container, &at), &self.asking(facts), &self.volumes, image, place)
+        container::request((container, &at), &self.context(surroundings), &self.volumes, image, place)
     }
 }
 
@@ -252,14 +259,14 @@ impl Step {
 
 /// What the agent writes for a workload that was found valid.
 pub fn trees(workload: &Workload) -> Vec<Tree> {
-    let plan = Plan::new(workload, AGENT, Facts::default());
+    let plan = Plan::new(workload, AGENT, Surroundings::default());
     plan.map(|plan| plan.trees().cloned().collect()).unwrap_or_default()
 }
 
 /// Any, to find out what can't be done.
 const AGENT: Agent = {
     const LIMITS: &Limits = &Limits { memory: None, cpu: None, pids: None };
-    Agent { owner: "", device_id: "", limits: LIMITS, trees: Some("/") }
+    Agent { owner: "", device_id: "", limits: LIMITS, trees_dir: Some("/") }
 };
 
 /// The first thing in a specification, which was read and judged, that can't be done, as far as that can be known
@@ -271,12 +278,12 @@ pub(in crate::wire) fn problem(workload: &Workload) -> Option<Problem> {
     }
     // a user that is no root leaves for later what only the image can tell
     let image = Image { user: "1".to_owned() };
-    let plan = match Plan::of(spec, workload, AGENT, Facts::default()) {
+    let plan = match Plan::of(spec, workload, AGENT, Surroundings::default()) {
         Ok(plan) => plan,
         Err(problem) => return Some(problem),
     };
     let place = |_: &str| "/".to_owned();
-    plan.steps.iter().find_map(|step| plan.made(step, Facts::default(), &image, &place).err())
+    plan.steps.iter().find_map(|step| plan.made(step, Surroundings::default(), &image, &place).err())
 }
 
 /// A cluster reads the specification itself; what the agent knows about it is its `Secret`s.
@@ -285,15 +292,15 @@ fn secrets_problem(workload: &Workload, spec: &PodSpec) -> Result<(), Problem> {
         for (index, variable) in container.env.iter().enumerate() {
             let from = variable.value_from.as_ref();
             if let Some(reference) = from.and_then(|from| from.secret_key_ref.as_ref()) {
-                let value = sources::value(&workload.content, sources::Kind::Secret, reference);
+                let value = sources::value(&workload.content, sources::ObjectKind::Secret, reference);
                 let at = || place.then("env").then(index).then("valueFrom").then("secretKeyRef");
                 value.map_err(|why| (at(), why))?;
             }
         }
     }
-    let asking = Asking { workload, agent: AGENT, facts: Facts::default(), spec };
+    let context = PodContext { workload, agent: AGENT, surroundings: Surroundings::default(), spec };
     for (index, volume) in spec.volumes.iter().enumerate().filter(|(_, volume)| volume.secret.is_some()) {
-        trees::tree(volume, &Field::from(["volumes"]).then(index), &asking, false)?;
+        trees::tree(volume, &Field::from(["volumes"]).then(index), &context, false)?;
     }
     Ok(())
 }

@@ -3,15 +3,15 @@
 use std::collections::BTreeMap;
 
 use super::{
-    fields::Asking,
-    request::{Lookup, Mode, Network, PodRequest, Port},
+    fields::PodContext,
+    request::{Dns, NamespaceMode, Network, PodRequest, Port},
     resources,
 };
 use crate::{
     agent::model::{gather::gather, order::CpuLimit},
     wire::{
-        ownership::{OWNER_LABEL, WORKLOAD_LABEL, short_name},
-        podman::pod::{HASH_LABEL, HOOKS_LABEL, published},
+        ownership::{HASH_LABEL, OWNER_LABEL, WORKLOAD_LABEL, short_name},
+        podman::{hooks::HOOKS_LABEL, host_ports::published, names::infra_name},
         podspec::{
             PodSpec,
             container::Protocol,
@@ -24,41 +24,36 @@ use crate::{
 /// and what the agent makes reach each other.
 pub const NETWORK: &str = "podman-default-kube-network";
 
-/// What podman calls the container that holds a pod's namespaces.
-pub fn infra_name(pod: &str) -> String {
-    format!("{pod}-infra")
-}
-
 /// The author's labels, and the agent's own.
-pub(super) fn labels(asking: &Asking) -> BTreeMap<String, String> {
-    let workload = asking.workload;
+pub(super) fn labels(context: &PodContext) -> BTreeMap<String, String> {
+    let workload = context.workload;
     let mut labels: BTreeMap<_, _> = gather(workload.content.labels.iter().cloned());
     let hash = workload.hash.get(..32).unwrap_or(&workload.hash);
     labels.remove(HOOKS_LABEL);
     labels.insert(HASH_LABEL.into(), hash.into());
-    labels.insert(OWNER_LABEL.into(), asking.agent.owner.into());
+    labels.insert(OWNER_LABEL.into(), context.agent.owner.into());
     labels.insert(WORKLOAD_LABEL.into(), workload.name().into());
     labels
 }
 
-pub(super) fn request(asking: &Asking, cpu: CpuLimit, hooks: Option<&str>) -> PodRequest {
-    let spec = asking.spec;
-    let id = asking.workload.id.as_str();
+pub(super) fn request(context: &PodContext, cpu: CpuLimit, hooks: Option<&str>) -> PodRequest {
+    let spec = context.spec;
+    let id = context.workload.id.as_str();
     let mut request = PodRequest {
         name: id.to_owned(),
         infra_name: infra_name(id),
-        labels: labels(asking),
+        labels: labels(context),
         exit_policy: "continue",
-        netns: if spec.host_network { Mode::HOST } else { Mode { nsmode: "bridge" } },
+        netns: if spec.host_network { NamespaceMode::HOST } else { NamespaceMode { nsmode: "bridge" } },
         resource_limits: resources::of_pod(&spec.resources, cpu),
-        lookup: lookup(spec),
+        dns: dns(spec),
         ..PodRequest::default()
     };
     request.labels.extend(hooks.map(|hooks| (HOOKS_LABEL.to_owned(), hooks.to_owned())));
     if !spec.host_network {
         request.hostname = if spec.hostname.is_empty() { id.to_owned() } else { spec.hostname.clone() };
-        let mut aliases = vec![short_name(asking.workload).into_owned()];
-        let others = asking.workload.content.aliases.iter().filter(|it| **it != aliases[0]).cloned();
+        let mut aliases = vec![short_name(context.workload).into_owned()];
+        let others = context.workload.content.aliases.iter().filter(|it| **it != aliases[0]).cloned();
         aliases.extend(others.collect::<Vec<_>>());
         request.networks.insert(NETWORK, Network { aliases });
     }
@@ -83,7 +78,7 @@ pub(super) fn request(asking: &Asking, cpu: CpuLimit, hooks: Option<&str>) -> Po
 }
 
 /// As its author wrote it.
-pub(super) fn lookup(spec: &PodSpec) -> Lookup {
+pub(super) fn dns(spec: &PodSpec) -> Dns {
     let dns = &spec.dns_config;
     let names = |alias: &HostAlias| {
         let address = alias.ip.0;
@@ -93,7 +88,7 @@ pub(super) fn lookup(spec: &PodSpec) -> Lookup {
         Some(value) => format!("{}:{value}", option.name),
         None => option.name.clone(),
     };
-    Lookup {
+    Dns {
         hostadd: spec.host_aliases.iter().flat_map(names).collect(),
         dns_server: dns.nameservers.iter().map(|it| it.0.to_string()).collect(),
         dns_search: dns.searches.clone(),

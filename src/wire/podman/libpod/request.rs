@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use crate::wire::podman::limits::LOG_SIZE;
+
 /// Memory that the containers of a pod share.
 const SHARED: &str = "/dev/shm";
 
@@ -26,13 +28,13 @@ pub struct PodRequest {
     pub(super) labels: BTreeMap<String, String>,
     /// What ends in it is for the agent to see to.
     pub(super) exit_policy: &'static str,
-    pub(super) netns: Mode,
+    pub(super) netns: NamespaceMode,
     #[serde(rename = "Networks", skip_serializing_if = "is_empty")]
     pub(super) networks: BTreeMap<&'static str, Network>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) portmappings: Vec<Port>,
     #[serde(flatten)]
-    pub(super) lookup: Lookup,
+    pub(super) dns: Dns,
     #[serde(skip_serializing_if = "is_empty")]
     pub(super) sysctl: BTreeMap<String, String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -43,7 +45,7 @@ pub struct PodRequest {
 
 /// Where names are looked up.
 #[derive(Debug, Default, PartialEq, Serialize)]
-pub(super) struct Lookup {
+pub(super) struct Dns {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) hostadd: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -56,11 +58,11 @@ pub(super) struct Lookup {
 
 /// Of a namespace.
 #[derive(Debug, Default, PartialEq, Serialize)]
-pub(super) struct Mode {
+pub(super) struct NamespaceMode {
     pub(super) nsmode: &'static str,
 }
 
-impl Mode {
+impl NamespaceMode {
     pub(super) const HOST: Self = Self { nsmode: "host" };
 }
 
@@ -131,8 +133,7 @@ pub struct ContainerRequest {
     pub(super) create_working_dir: bool,
     pub(super) env: BTreeMap<String, String>,
     pub(super) unsetenv: [&'static str; 1],
-    /// The agent restarts: podman's own restarts know no back-off and no end.
-    pub(super) restart_policy: &'static str,
+    pub(super) restart_policy: NoRestart,
     pub(super) stop_timeout: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) stop_signal: Option<u32>,
@@ -166,14 +167,14 @@ pub struct ContainerRequest {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) unmask: Vec<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) pidns: Option<Mode>,
+    pub(super) pidns: Option<NamespaceMode>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) ipcns: Option<Mode>,
+    pub(super) ipcns: Option<NamespaceMode>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) utsns: Option<Mode>,
+    pub(super) utsns: Option<NamespaceMode>,
     /// Empty where it comes with the pod's network.
     #[serde(flatten)]
-    pub(super) lookup: Lookup,
+    pub(super) dns: Dns,
     pub(super) resource_limits: Resources,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) oom_score_adj: Option<u64>,
@@ -209,10 +210,17 @@ pub(super) struct Log {
 }
 
 impl Default for Log {
-    /// podman drops the older half of a container's log beyond this. (Its journal has limits of its own.)
     fn default() -> Self {
-        Self { size: 10_000_000 }
+        Self { size: LOG_SIZE }
     }
+}
+
+/// The agent restarts: podman's own restarts know no back-off and no end.
+#[derive(Debug, Default, PartialEq, Serialize)]
+pub(super) enum NoRestart {
+    #[default]
+    #[serde(rename = "no")]
+    No,
 }
 
 #[derive(Debug, PartialEq, Serialize)]

@@ -1,17 +1,15 @@
 //! What a container may take.
 
 use super::request::{Cpu, Memory, Pids, Resources};
+use crate::agent::model::order::CPU_PERIOD;
 use crate::wire::{
-    podman::pod::Limits,
+    podman::limits::Limits,
     podspec::{
         PodSpec,
         container::{Container, ResourceRequirements},
         values::{Amounts, Quantity},
     },
 };
-
-/// µs; what a limit of CPU time is counted in.
-pub(super) const PERIOD: u64 = 100_000;
 
 /// Thousandths of a core.
 pub(super) fn cpu(amounts: &Amounts) -> Option<u64> {
@@ -25,7 +23,7 @@ pub(super) fn memory(amounts: &Amounts) -> Option<u64> {
 
 /// µs per period; the kernel takes no less than a millisecond.
 fn micros(thousandths: u64) -> Option<u64> {
-    (thousandths > 0).then(|| (thousandths.saturating_mul(PERIOD) / 1000).max(1000))
+    (thousandths > 0).then(|| (thousandths.saturating_mul(CPU_PERIOD) / 1000).max(1000))
 }
 
 /// The limit of CPU time, in µs per period.
@@ -38,8 +36,11 @@ pub(super) fn of_pod(written: &ResourceRequirements, quota: Option<u64>) -> Opti
     let none = Limits { memory: None, cpu: None, pids: None };
     let Resources { cpu, memory, .. } = of(written, &none, None);
     let shares = cpu.and_then(|cpu| cpu.shares);
-    let cpu =
-        (quota.is_some() || shares.is_some()).then_some(Cpu { quota, period: quota.map(|_| PERIOD), shares });
+    let cpu = (quota.is_some() || shares.is_some()).then_some(Cpu {
+        quota,
+        period: quota.map(|_| CPU_PERIOD),
+        shares,
+    });
     (cpu.is_some() || memory.is_some()).then_some(Resources { cpu, memory, pids: None })
 }
 
@@ -66,7 +67,7 @@ pub(super) fn of(written: &ResourceRequirements, defaults: &Limits, pids: Option
     Resources {
         cpu: (quota.is_some() || shares.is_some()).then_some(Cpu {
             quota,
-            period: quota.map(|_| PERIOD),
+            period: quota.map(|_| CPU_PERIOD),
             shares,
         }),
         memory: (limit.is_some() || memory_request.is_some())

@@ -1,6 +1,6 @@
 //! Who a container is, and what it may do.
 
-use super::{facts::Image, problem::Problem, request::ContainerRequest, trees::plain};
+use super::{problem::Problem, request::ContainerRequest, surroundings::Image, trees::plain};
 use crate::wire::{
     field::Field,
     podspec::{
@@ -38,7 +38,7 @@ impl<'a> Security<'a> {
     }
 
     /// Whether the image has to be asked who its user is.
-    pub(super) fn wants_image(&self, major: u32) -> bool {
+    pub(super) fn asks_image_for_user(&self, major: u32) -> bool {
         self.user().is_none() && (self.is_non_root() || major >= 5)
     }
 

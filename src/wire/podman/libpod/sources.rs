@@ -7,14 +7,15 @@ use crate::{
     wire::{base64, podspec::env::KeySelector},
 };
 
+/// What a specification may refer to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(in crate::wire) enum ObjectKind {
     ConfigMap,
     Secret,
 }
 
-impl Kind {
-    fn named(self) -> &'static str {
+impl ObjectKind {
+    pub(in crate::wire) fn named(self) -> &'static str {
         match self {
             Self::ConfigMap => "ConfigMap",
             Self::Secret => "Secret",
@@ -23,7 +24,7 @@ impl Kind {
 }
 
 /// What a `ConfigMap` or `Secret` has; `None`: it isn't there.
-pub(super) fn data(content: &Content, kind: Kind, name: &str) -> Option<Vec<(String, Vec<u8>)>> {
+pub(super) fn data(content: &Content, kind: ObjectKind, name: &str) -> Option<Vec<(String, Vec<u8>)>> {
     let mut all = Vec::new();
     let mut take = |data: Option<&Map<String, Value>>, is_plain| {
         for (key, value) in data.into_iter().flatten() {
@@ -32,8 +33,8 @@ pub(super) fn data(content: &Content, kind: Kind, name: &str) -> Option<Vec<(Str
         }
     };
     match kind {
-        Kind::Secret => take(Some(content.secrets.data_of(name)?), false),
-        Kind::ConfigMap => {
+        ObjectKind::Secret => take(Some(content.secrets.data_of(name)?), false),
+        ObjectKind::ConfigMap => {
             let map = content.config_maps.iter().find(|map| map["metadata"]["name"] == name)?;
             take(map["data"].as_object(), true);
             take(map["binaryData"].as_object(), false);
@@ -48,7 +49,7 @@ fn decoded(value: &Value) -> Vec<u8> {
 }
 
 /// The value as text, which a variable can hold.
-pub(super) fn text(kind: Kind, name: &str, key: &str, value: Vec<u8>) -> Result<String, String> {
+pub(super) fn text(kind: ObjectKind, name: &str, key: &str, value: Vec<u8>) -> Result<String, String> {
     String::from_utf8(value).ok().filter(|text| !text.contains('\0')).ok_or_else(|| {
         format!("key `{key}` of the {} `{name}` is no text: no variable can hold it", kind.named())
     })
@@ -57,7 +58,7 @@ pub(super) fn text(kind: Kind, name: &str, key: &str, value: Vec<u8>) -> Result<
 /// The value of the key that a reference names; `None`: it isn't there, and need not be.
 pub(super) fn value(
     content: &Content,
-    kind: Kind,
+    kind: ObjectKind,
     reference: &KeySelector,
 ) -> Result<Option<String>, String> {
     let (name, key) = (&*reference.name.0, &*reference.key.0);
@@ -69,6 +70,6 @@ pub(super) fn value(
     }
 }
 
-pub(super) fn missing(kind: Kind, name: &str, key: &str) -> String {
+pub(super) fn missing(kind: ObjectKind, name: &str, key: &str) -> String {
     format!("the {} `{name}` has no key `{key}`", kind.named())
 }

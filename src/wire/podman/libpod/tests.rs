@@ -11,7 +11,7 @@ use crate::{
     },
     wire::{
         ownership::OWNER_LABEL,
-        podman::pod::{own_prefix, pids_limit_annotation},
+        podman::{limits::pids_limit_annotation, names::own_prefix},
     },
 };
 
@@ -39,11 +39,11 @@ fn workload(specification: Value) -> Workload {
 const LIMITS: Limits = Limits { memory: None, cpu: None, pids: Some(512) };
 
 fn agent(limits: &Limits) -> Agent<'_> {
-    Agent { owner: "me", device_id: "dev1", limits, trees: Some("/own") }
+    Agent { owner: "me", device_id: "dev1", limits, trees_dir: Some("/own") }
 }
 
-fn facts() -> Facts {
-    Facts {
+fn surroundings() -> Surroundings {
+    Surroundings {
         major: 4,
         address: "10.0.0.2".parse().ok(),
         host_address: "192.0.2.7".parse().ok(),
@@ -55,9 +55,9 @@ fn facts() -> Facts {
 /// What is asked for the last container of this specification.
 fn made_within(specification: Value, limits: &Limits) -> Result<Value, String> {
     let workload = workload(specification);
-    let plan = Plan::new(&workload, agent(limits), facts())?;
+    let plan = Plan::new(&workload, agent(limits), surroundings())?;
     let place = |name: &str| format!("/place/{name}");
-    let made = plan.container(plan.steps().last().unwrap(), facts(), &Image::default(), &place)?;
+    let made = plan.container(plan.steps().last().unwrap(), surroundings(), &Image::default(), &place)?;
     Ok(serde_json::to_value(&made.request).unwrap())
 }
 
@@ -74,7 +74,7 @@ fn container(fields: Value) -> Result<Value, String> {
 
 fn pod(specification: Value) -> Result<Value, String> {
     let workload = workload(specification);
-    let plan = Plan::new(&workload, agent(&LIMITS), facts())?;
+    let plan = Plan::new(&workload, agent(&LIMITS), surroundings())?;
     Ok(serde_json::to_value(plan.pod(None)).unwrap())
 }
 
@@ -208,7 +208,7 @@ fn a_pod_is_told_about_itself() {
 /// Path, permissions and content of the files of the only volume, which is this.
 fn files_of(specification: Value) -> Result<Vec<String>, String> {
     let workload = workload(specification);
-    let plan = Plan::new(&workload, agent(&LIMITS), facts())?;
+    let plan = Plan::new(&workload, agent(&LIMITS), surroundings())?;
     let all = plan.trees().flat_map(|tree| &tree.files);
     Ok(all.map(|it| format!("{} {:o} {}", it.path, it.mode, String::from_utf8_lossy(&it.content))).collect())
 }
@@ -300,9 +300,9 @@ fn files_are_in_podmans_own_volumes_where_it_sees_no_others() {
         "volumes": [{ "name": "v", "configMap": { "name": "cm" } }],
     }));
     let own = own_prefix(&workload.id);
-    let plan = Plan::new(&workload, Agent { trees: None, ..agent(&LIMITS) }, facts()).unwrap();
+    let plan = Plan::new(&workload, Agent { trees_dir: None, ..agent(&LIMITS) }, surroundings()).unwrap();
     let place = |name: &str| format!("/place/{name}");
-    let made = plan.container(&plan.steps()[0], facts(), &Image::default(), &place).unwrap();
+    let made = plan.container(&plan.steps()[0], surroundings(), &Image::default(), &place).unwrap();
     let made = serde_json::to_value(made.request).unwrap();
     assert_eq!(
         made["volumes"],
@@ -313,7 +313,7 @@ fn files_are_in_podmans_own_volumes_where_it_sees_no_others() {
     let (carrier, trees) = plan.carrier().unwrap();
     assert_eq!((trees.len(), &*trees[0].0, trees[0].1.is_secret), (1, "/v", false));
     assert_eq!(serde_json::to_value(carrier).unwrap()["volumes"][0]["Dest"], "/v");
-    assert!(Plan::new(&workload, agent(&LIMITS), facts()).unwrap().carrier().is_none());
+    assert!(Plan::new(&workload, agent(&LIMITS), surroundings()).unwrap().carrier().is_none());
 }
 
 #[test]
@@ -323,7 +323,7 @@ fn an_empty_directory_belongs_to_its_user_and_group_and_is_bounded_in_memory() {
             "securityContext": security, "containers": [{ "name": "c", "image": "i" }],
             "volumes": [{ "name": "d", "emptyDir": empty }],
         }));
-        let plan = Plan::new(&workload, agent(&LIMITS), facts()).unwrap();
+        let plan = Plan::new(&workload, agent(&LIMITS), surroundings()).unwrap();
         serde_json::to_value(plan.own_volumes()).unwrap()[0]["Options"].clone()
     };
     assert_eq!(volume(json!({}), json!({})), json!({ "o": "uid=0,gid=0" }));
@@ -361,15 +361,16 @@ fn limits_are_the_authors_or_the_devices_and_never_cut_a_request() {
         "its author has said how much memory"
     );
     let whole = workload(of_pod);
-    let request = Plan::new(&whole, agent(&LIMITS), facts()).unwrap().pod(Some(30_000));
+    let request = Plan::new(&whole, agent(&LIMITS), surroundings()).unwrap().pod(Some(30_000));
     let whole = json!({ "quota": 30_000, "period": 100_000, "shares": 102 });
     let limits = json!({ "cpu": whole, "memory": { "limit": 8 << 20 } });
     assert_eq!(serde_json::to_value(request).unwrap()["resource_limits"], limits);
 
     let mut workload = workload(json!({ "containers": [{ "name": "c", "image": "i" }] }));
     workload.content.annotations = vec![(pids_limit_annotation("c"), "10".into())];
-    let plan = Plan::new(&workload, agent(&LIMITS), facts()).unwrap();
-    let made = plan.container(&plan.steps()[0], facts(), &Image::default(), &|_| String::new()).unwrap();
+    let plan = Plan::new(&workload, agent(&LIMITS), surroundings()).unwrap();
+    let made =
+        plan.container(&plan.steps()[0], surroundings(), &Image::default(), &|_| String::new()).unwrap();
     assert_eq!(serde_json::to_value(made.request).unwrap()["resource_limits"]["pids"]["limit"], 10);
 }
 
@@ -399,9 +400,12 @@ fn a_container_has_the_rights_of_its_security_context() {
             "securityContext": { "fsGroup": 9, "supplementalGroups": [4] },
             "containers": [{ "name": "c", "image": "i", "securityContext": security }],
         }));
-        let plan = Plan::new(&workload, agent(&LIMITS), facts()).unwrap();
+        let plan = Plan::new(&workload, agent(&LIMITS), surroundings()).unwrap();
         let image = Image { user: image.into() };
-        let made = plan.container(&plan.steps()[0], Facts { major, ..facts() }, &image, &|_| String::new());
+        let made =
+            plan.container(&plan.steps()[0], Surroundings { major, ..surroundings() }, &image, &|_| {
+                String::new()
+            });
         made.map(|made| serde_json::to_value(made.request).unwrap())
     };
     let whole = made(json!({ "runAsUser": 1, "runAsGroup": 2, "readOnlyRootFilesystem": true,

@@ -3,9 +3,9 @@
 use std::path::{Component, Path};
 
 use super::{
-    fields::Asking,
+    fields::PodContext,
     problem::Problem,
-    sources::{self, Kind},
+    sources::{self, ObjectKind},
 };
 use crate::wire::{
     field::Field,
@@ -50,8 +50,8 @@ impl Tree {
 }
 
 /// Values of a `ConfigMap` or `Secret`, as a volume takes them.
-struct Source<'a> {
-    kind: Kind,
+struct TreeSource<'a> {
+    kind: ObjectKind,
     name: &'a str,
     items: &'a [KeyToPath],
     optional: bool,
@@ -61,21 +61,22 @@ struct Source<'a> {
 pub(super) fn tree(
     volume: &Volume,
     at: &Field,
-    asking: &Asking,
+    context: &PodContext,
     group: bool,
 ) -> Result<Option<Tree>, Problem> {
-    let mut files = Files { asking, mode: DEFAULT_MODE, all: Vec::new() };
+    let mut files = Files { context, mode: DEFAULT_MODE, all: Vec::new() };
     let mode = |given: Option<Mode>| given.map_or(DEFAULT_MODE, |mode| mode.0);
     let mut is_secret = false;
     if let Some(secret) = &volume.secret {
         files.mode = mode(secret.default_mode);
         is_secret = true;
         let (name, items, optional) = (&*secret.secret_name.0, &*secret.items, secret.optional);
-        files.add(&Source { kind: Kind::Secret, name, items, optional }, &at.then("secret"))?;
+        files.add(&TreeSource { kind: ObjectKind::Secret, name, items, optional }, &at.then("secret"))?;
     } else if let Some(map) = &volume.config_map {
         files.mode = mode(map.default_mode);
         let (name, items, optional) = (&*map.name.0, &*map.items, map.optional);
-        files.add(&Source { kind: Kind::ConfigMap, name, items, optional }, &at.then("configMap"))?;
+        files
+            .add(&TreeSource { kind: ObjectKind::ConfigMap, name, items, optional }, &at.then("configMap"))?;
     } else if let Some(downward) = &volume.downward_api {
         files.mode = mode(downward.default_mode);
         files.describe(&downward.items, &at.then("downwardAPI"))?;
@@ -84,17 +85,17 @@ pub(super) fn tree(
         for (index, source) in projected.sources.iter().enumerate() {
             let at = at.then("projected").then("sources").then(index);
             let (kind, key, keys) = match (&source.secret, &source.config_map, &source.downward_api) {
-                (Some(keys), ..) => (Kind::Secret, "secret", keys),
-                (_, Some(keys), _) => (Kind::ConfigMap, "configMap", keys),
+                (Some(keys), ..) => (ObjectKind::Secret, "secret", keys),
+                (_, Some(keys), _) => (ObjectKind::ConfigMap, "configMap", keys),
                 (.., Some(downward)) => {
                     files.describe(&downward.items, &at.then("downwardAPI"))?;
                     continue;
                 }
                 (None, None, None) => return Err((at, "is nothing that a device has".to_owned())),
             };
-            is_secret |= kind == Kind::Secret;
+            is_secret |= kind == ObjectKind::Secret;
             let (name, items, optional) = (&*keys.name.0, &*keys.items, keys.optional);
-            files.add(&Source { kind, name, items, optional }, &at.then(key))?;
+            files.add(&TreeSource { kind, name, items, optional }, &at.then(key))?;
         }
     } else {
         return Ok(None);
@@ -112,7 +113,7 @@ pub(super) fn tree(
 
 /// What comes together in a volume.
 struct Files<'a> {
-    asking: &'a Asking<'a>,
+    context: &'a PodContext<'a>,
     /// For those that say nothing.
     mode: u32,
     all: Vec<File>,
@@ -120,8 +121,8 @@ struct Files<'a> {
 
 impl Files<'_> {
     /// What a source puts into a volume: all it has, or its `items`.
-    fn add(&mut self, source: &Source, at: &Field) -> Result<(), Problem> {
-        let found = sources::data(&self.asking.workload.content, source.kind, source.name);
+    fn add(&mut self, source: &TreeSource, at: &Field) -> Result<(), Problem> {
+        let found = sources::data(&self.context.workload.content, source.kind, source.name);
         let optional = found.is_none() || source.optional;
         let data = found.unwrap_or_default();
         if source.items.is_empty() {
@@ -148,8 +149,8 @@ impl Files<'_> {
         for (index, item) in items.iter().enumerate() {
             let at = at.then("items").then(index);
             let content = match (&item.field_ref, &item.resource_field_ref) {
-                (Some(field), _) => self.asking.field(field),
-                (None, Some(resource)) => self.asking.resource(resource, None),
+                (Some(field), _) => self.context.field(field),
+                (None, Some(resource)) => self.context.resource(resource, None),
                 (None, None) => Err("must name a fieldRef or a resourceFieldRef".to_owned()),
             };
             let path = path(&item.path, &at)?;

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use super::{
     env::{Variables, expanded},
-    fields::Asking,
+    fields::PodContext,
     problem::Problem,
     request::{Bind, Device, ImageMount, VolumeMount, VolumeRequest},
     trees,
@@ -16,7 +16,7 @@ use super::{
 use crate::wire::{
     field::Field,
     ownership::short_name,
-    podman::pod::own_prefix,
+    podman::names::own_prefix,
     podspec::{
         container::{self, Container, Propagation},
         values::{Id, Quantity},
@@ -28,7 +28,7 @@ use crate::wire::{
 const PAGE: u64 = 4096;
 
 /// What stands behind a volume.
-pub(super) enum Source {
+pub(super) enum Backing {
     /// Files that the agent writes.
     Tree(Tree),
     /// A volume of podman's.
@@ -41,7 +41,7 @@ pub(super) enum Source {
 
 /// The volumes of a pod.
 pub(super) struct Volumes {
-    pub(super) sources: BTreeMap<String, Source>,
+    pub(super) sources: BTreeMap<String, Backing>,
     /// Those that podman is to make for this pod alone.
     pub(super) own: Vec<VolumeRequest>,
 }
@@ -57,30 +57,30 @@ pub struct SubPath {
 
 impl Volumes {
     /// `owner`: the user of all containers that may write, where it is one.
-    pub(super) fn read(asking: &Asking, owner: Option<Id>, group: Option<Id>) -> Result<Self, Problem> {
+    pub(super) fn read(context: &PodContext, owner: Option<Id>, group: Option<Id>) -> Result<Self, Problem> {
         let mut volumes = Self { sources: BTreeMap::new(), own: Vec::new() };
-        for (index, volume) in asking.spec.volumes.iter().enumerate() {
+        for (index, volume) in context.spec.volumes.iter().enumerate() {
             let at = Field::from(["volumes"]).then(index);
-            let source = if let Some(tree) = trees::tree(volume, &at, asking, group.is_some())? {
-                if asking.agent.trees.is_none() {
-                    let named = named(asking, volume);
+            let source = if let Some(tree) = trees::tree(volume, &at, context, group.is_some())? {
+                if context.agent.trees_dir.is_none() {
+                    let named = named(context, volume);
                     volumes.own.push(VolumeRequest { is_open: false, ..request(&named, None, None, None) });
                 }
-                Source::Tree(tree)
+                Backing::Tree(tree)
             } else if let Some(empty) = &volume.empty_dir {
-                let name = named(asking, volume);
+                let name = named(context, volume);
                 let in_memory = empty.medium == Medium::Memory;
                 let limit = empty.size_limit.as_ref().and_then(Quantity::bytes);
                 volumes.own.push(request(&name, in_memory.then_some(limit), owner, group));
-                Source::Named { name, in_memory, read_only: false }
+                Backing::Named { name, in_memory, read_only: false }
             } else if let Some(claim) = &volume.persistent_volume_claim {
                 // its data outlives the pod, and changes of the workload's content
-                let name = format!("{}_{}", short_name(asking.workload), claim.claim_name.0);
-                Source::Named { name, in_memory: false, read_only: claim.read_only }
+                let name = format!("{}_{}", short_name(context.workload), claim.claim_name.0);
+                Backing::Named { name, in_memory: false, read_only: claim.read_only }
             } else if let Some(host) = &volume.host_path {
-                Source::Host(host.clone())
+                Backing::Host(host.clone())
             } else if let Some(image) = &volume.image {
-                Source::Image(image.reference.0.clone())
+                Backing::Image(image.reference.0.clone())
             } else {
                 return Err((at, "is of no kind that a device has".to_owned()));
             };
@@ -92,7 +92,7 @@ impl Volumes {
     /// podman's name of the claim behind this volume, if there is one.
     pub(super) fn claim(&self, volume: &str) -> Option<&str> {
         match self.sources.get(volume)? {
-            Source::Named { name, .. } if self.own.iter().all(|own| own.name != *name) => Some(name),
+            Backing::Named { name, .. } if self.own.iter().all(|own| own.name != *name) => Some(name),
             _ => None,
         }
     }
@@ -100,7 +100,7 @@ impl Volumes {
     /// The trees to be written.
     pub(super) fn trees(&self) -> impl Iterator<Item = &Tree> {
         self.sources.values().filter_map(|source| match source {
-            Source::Tree(tree) => Some(tree),
+            Backing::Tree(tree) => Some(tree),
             _ => None,
         })
     }
@@ -108,15 +108,15 @@ impl Volumes {
     /// The paths of the host that must be there.
     pub(super) fn host_paths(&self) -> impl Iterator<Item = &HostPath> {
         self.sources.values().filter_map(|source| match source {
-            Source::Host(path) => Some(path),
+            Backing::Host(path) => Some(path),
             _ => None,
         })
     }
 }
 
 /// What podman calls a volume that goes with the pod.
-fn named(asking: &Asking, volume: &Volume) -> String {
-    format!("{}{}", own_prefix(&asking.workload.id), volume.name.0)
+fn named(context: &PodContext, volume: &Volume) -> String {
+    format!("{}{}", own_prefix(&context.workload.id), volume.name.0)
 }
 
 /// `memory`: how much of it, where it is in memory at all.
@@ -154,7 +154,7 @@ impl Volumes {
     pub(super) fn mounts(
         &self,
         (container, at): (&Container, &Field),
-        asking: &Asking,
+        context: &PodContext,
         variables: &Variables,
         place: &dyn Fn(&str) -> String,
     ) -> Result<Mounts, Problem> {
@@ -169,7 +169,7 @@ impl Volumes {
                 wrong((key, "must be a relative path without `..`".to_owned()))
             })?;
             let is_privileged = container.security_context.privileged;
-            let mounting = Mounting { mount, source, part, is_privileged, asking, place };
+            let mounting = Mounting { mount, source, part, is_privileged, context, place };
             mounting.add_to(&mut mounts).map_err(wrong)?;
         }
         Ok(mounts)
@@ -182,11 +182,11 @@ type Wrong = (&'static str, String);
 /// How a container mounts a volume.
 struct Mounting<'a> {
     mount: &'a container::VolumeMount,
-    source: &'a Source,
+    source: &'a Backing,
     /// Which part of it; empty: all of it.
     part: String,
     is_privileged: bool,
-    asking: &'a Asking<'a>,
+    context: &'a PodContext<'a>,
     place: &'a dyn Fn(&str) -> String,
 }
 
@@ -198,7 +198,7 @@ impl Mounting<'_> {
         let (path, more) = mount.mount_path.0.split_once(':').unwrap_or((&mount.mount_path.0, ""));
         let mut options: Vec<String> =
             more.split(',').filter(|it| !it.is_empty()).map(str::to_owned).collect();
-        if mount.read_only || matches!(source, Source::Tree(_) | Source::Named { read_only: true, .. }) {
+        if mount.read_only || matches!(source, Backing::Tree(_) | Backing::Named { read_only: true, .. }) {
             options.push("ro".to_owned());
         }
         options.extend(match mount.mount_propagation {
@@ -214,17 +214,17 @@ impl Mounting<'_> {
         let Self { part, place, .. } = self;
         let whole_only = |what| Err(("subPath", format!("{what} can be mounted as a whole only")));
         let source = match self.source {
-            Source::Tree(tree) => {
+            Backing::Tree(tree) => {
                 let name = &*self.mount.name.0;
                 if !part.is_empty() && !tree.has(part) {
                     return Err(("subPath", format!("there is no `{part}` in the volume `{name}`")));
                 }
-                let named = format!("{}{name}", own_prefix(&self.asking.workload.id));
-                match self.asking.agent.trees {
-                    Some(trees) => {
+                let named = format!("{}{name}", own_prefix(&self.context.workload.id));
+                match self.context.agent.trees_dir {
+                    Some(dir) => {
                         // where there is SELinux, the files get the label of containers
                         options.push("z".to_owned());
-                        join(&format!("{trees}/{name}"), part)
+                        join(&format!("{dir}/{name}"), part)
                     }
                     None if part.is_empty() => {
                         mounts.whole(named, path, options);
@@ -233,22 +233,22 @@ impl Mounting<'_> {
                     None => join(&place(&named), part),
                 }
             }
-            Source::Named { name, .. } if part.is_empty() => {
+            Backing::Named { name, .. } if part.is_empty() => {
                 mounts.whole(name.clone(), path, options);
                 return Ok(());
             }
-            Source::Image(image) if part.is_empty() => {
+            Backing::Image(image) if part.is_empty() => {
                 let (source, destination) = (image.clone(), path.to_owned());
                 mounts.images.push(ImageMount { source, destination, read_write: false });
                 return Ok(());
             }
-            Source::Image(_) => return whole_only("an image"),
-            Source::Named { in_memory: true, .. } => return whole_only("a volume in memory"),
-            Source::Named { name, .. } => {
+            Backing::Image(_) => return whole_only("an image"),
+            Backing::Named { in_memory: true, .. } => return whole_only("a volume in memory"),
+            Backing::Named { name, .. } => {
                 mounts.parts.push(SubPath { volume: name.clone(), path: part.clone() });
                 join(&place(name), part)
             }
-            Source::Host(HostPath { path: host, kind }) => {
+            Backing::Host(HostPath { path: host, kind }) => {
                 if !part.is_empty() {
                     mounts.parts.push(SubPath { volume: host.0.clone(), path: part.clone() });
                 }

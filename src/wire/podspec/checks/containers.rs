@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::{
     handlers, image,
     references::{VARIABLES, field, resource},
-    seen::Seen,
+    seen::SeenNames,
     volumes,
 };
 use crate::wire::podspec::{
@@ -20,7 +20,7 @@ pub(super) fn check(
     container: &Container,
     spec: &PodSpec,
     is_init: bool,
-    seen: &mut Seen<'_>,
+    seen: &mut SeenNames<'_>,
     notes: &mut Notes,
 ) {
     image::check("image", &container.image.0, notes);
@@ -35,16 +35,12 @@ pub(super) fn check(
     }
     ports(container, spec, seen, notes);
     notes.below("resources", |notes| resources(&container.resources, notes));
-    volumes::mounts(container, &seen.volumes, notes);
+    volumes::check_mounts(container, &seen.volumes, notes);
     handlers::check(container, spec, is_init, notes);
     let is_sidecar = container.restart_policy == Some(RestartPolicy::Always);
     if is_init && container.restart_policy.is_some() && !is_sidecar {
         let message = "must be `Always` for an init container, which then runs beside the others";
         notes.add_at("restartPolicy", Class::Value, message);
-    }
-    if !is_init && container.restart_policy.is_some() {
-        let message = "has no effect: the pod's `restartPolicy` counts for all of its containers";
-        notes.add_at("restartPolicy", Class::Ignored, message);
     }
     notes.below("securityContext", |notes| rights(container, spec, notes));
 }
@@ -77,7 +73,7 @@ fn env(variable: &EnvVar, notes: &mut Notes) {
     });
 }
 
-fn ports(container: &Container, spec: &PodSpec, seen: &mut Seen<'_>, notes: &mut Notes) {
+fn ports(container: &Container, spec: &PodSpec, seen: &mut SeenNames<'_>, notes: &mut Notes) {
     let mut names = BTreeSet::new();
     for (index, port) in container.ports.iter().enumerate() {
         notes.at(["ports".into(), index.into()], |notes| {

@@ -63,8 +63,9 @@ fn probe(probe: &Probe, container: &Container, is_readiness: bool, notes: &mut N
     if !is_readiness && probe.success_threshold.0 > 1 {
         notes.add_at("successThreshold", Class::Shape, "must be 1 for this probe");
     }
-    let given = [probe.exec.is_some(), probe.http_get.is_some(), probe.tcp_socket.is_some()];
-    notes.exactly_one(&given, &["exec", "httpGet", "tcpSocket"]);
+    let given =
+        [probe.exec.is_some(), probe.http_get.is_some(), probe.tcp_socket.is_some(), probe.grpc.is_some()];
+    notes.exactly_one(&given, &["exec", "httpGet", "tcpSocket", "grpc"]);
     if let Some(action) = &probe.exec {
         exec(action, notes);
     }

@@ -13,13 +13,13 @@ use super::{
     pod::PodSpec,
     reader::{Class, Notes},
 };
-use seen::Seen;
+use seen::SeenNames;
 
 /// Adds what is wrong to the notes of a specification that was read.
 pub(super) fn check(spec: &PodSpec, notes: &mut Notes) {
     pods::check(spec, notes);
     volumes::check(spec, notes);
-    let mut seen = Seen::of(spec);
+    let mut seen = SeenNames::of(spec);
     for (list, containers) in [("initContainers", &spec.init_containers), ("containers", &spec.containers)] {
         for (index, container) in containers.iter().enumerate() {
             notes.at([list.into(), index.into()], |notes| {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::containers::{profiles, resources};
 use crate::wire::{
-    names::{is_dns_label, is_dns_subdomain},
+    dns_names::{is_dns_label, is_dns_subdomain},
     podspec::{
         pod::{DnsPolicy, OsName, PodSpec},
         reader::{Class, Notes},

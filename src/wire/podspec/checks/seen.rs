@@ -10,14 +10,14 @@ use crate::wire::podspec::{
 
 /// What was seen so far.
 #[derive(Debug)]
-pub(super) struct Seen<'a> {
+pub(super) struct SeenNames<'a> {
     /// Of all volumes.
     pub(super) volumes: BTreeSet<&'a str>,
     containers: BTreeSet<&'a str>,
     host_ports: Vec<(u16, Protocol, Option<Address>)>,
 }
 
-impl<'a> Seen<'a> {
+impl<'a> SeenNames<'a> {
     pub(super) fn of(spec: &'a PodSpec) -> Self {
         let volumes = spec.volumes.iter().map(|volume| &*volume.name.0).collect();
         Self { volumes, containers: BTreeSet::new(), host_ports: Vec::new() }

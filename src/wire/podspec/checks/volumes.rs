@@ -90,7 +90,7 @@ fn files(items: &[DownwardFile], notes: &mut Notes) {
 }
 
 /// Those of a container.
-pub(super) fn mounts(container: &Container, volumes: &BTreeSet<&str>, notes: &mut Notes) {
+pub(super) fn check_mounts(container: &Container, volumes: &BTreeSet<&str>, notes: &mut Notes) {
     let mut paths = BTreeSet::new();
     for (index, mount) in container.volume_mounts.iter().enumerate() {
         notes.at(["volumeMounts".into(), index.into()], |notes| {

@@ -5,9 +5,9 @@ use crate::wire::podspec::fate::Table;
 const BARE: Table = Table::BARE;
 
 const ITS_OWN: &str = "an API server keeps it";
-const ONE_COPY: &str = "a device runs one pod of it: the old one goes, then the new one comes";
+const ALWAYS_RECREATES: &str = "a device runs one pod of it: the old one goes, then the new one comes";
 const HISTORY: &str = "what came up last is kept, and nothing before it";
-const SETTLED: &str = "a pod has come up when it has run for 10 s";
+const UP_AFTER_10_S: &str = "a pod has come up when it has run for 10 s";
 const INDEXED: &str = "a device runs one pod of it: write one Job for each";
 const NO_PROXY: &str = "nothing stands between a client and the pod";
 const NO_STORAGE: &str = "podman keeps all claims: remove it";
@@ -63,10 +63,10 @@ pub const KINDS: &[Table] = &[
         required: "selector template",
         obeyed: "replicas selector template",
         meaningless: &[
-            ("minReadySeconds", SETTLED),
+            ("minReadySeconds", UP_AFTER_10_S),
             ("progressDeadlineSeconds", "an update that isn't up after 120 s is taken back"),
             ("revisionHistoryLimit", HISTORY),
-            ("strategy", ONE_COPY),
+            ("strategy", ALWAYS_RECREATES),
         ],
         refused: &[("paused", "what is saved takes effect: remove it")],
         ..BARE
@@ -77,8 +77,8 @@ pub const KINDS: &[Table] = &[
         required: "selector template",
         obeyed: "replicas selector serviceName template volumeClaimTemplates",
         meaningless: &[
-            ("minReadySeconds", SETTLED),
-            ("podManagementPolicy updateStrategy", ONE_COPY),
+            ("minReadySeconds", UP_AFTER_10_S),
+            ("podManagementPolicy updateStrategy", ALWAYS_RECREATES),
             ("revisionHistoryLimit", HISTORY),
             ("persistentVolumeClaimRetentionPolicy", "claims stay until podman's volume is removed"),
         ],
@@ -91,9 +91,9 @@ pub const KINDS: &[Table] = &[
         required: "selector template",
         obeyed: "selector template",
         meaningless: &[
-            ("minReadySeconds", SETTLED),
+            ("minReadySeconds", UP_AFTER_10_S),
             ("revisionHistoryLimit", HISTORY),
-            ("updateStrategy", ONE_COPY),
+            ("updateStrategy", ALWAYS_RECREATES),
         ],
         ..BARE
     },

@@ -25,6 +25,7 @@ const TYPES: &[(&str, &[&str])] = &[
     HttpGetAction::KEYS,
     HttpHeader::KEYS,
     TcpSocketAction::KEYS,
+    GrpcAction::KEYS,
     Lifecycle::KEYS,
     LifecycleHandler::KEYS,
     SleepAction::KEYS,

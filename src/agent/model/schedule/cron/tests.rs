@@ -102,8 +102,14 @@ fn an_error_names_the_field_and_what_is_wrong() {
     for (schedule, error) in [
         ("", "expected five fields (minute, hour, day of month, month and day of week), found 0"),
         ("* * * *", "expected five fields (minute, hour, day of month, month and day of week), found 4"),
-        ("0 * * * * *", "expected five fields (minute, hour, day of month, month and day of week), found 6"),
-        ("@daily", "expected five fields (minute, hour, day of month, month and day of week), found 1"),
+        (
+            "0 * * * * *",
+            "expected five fields (minute, hour, day of month, month and day of week), found 6: seconds and years can't be given",
+        ),
+        (
+            "@daily",
+            "expected five fields (minute, hour, day of month, month and day of week), found 1: write `0 0 * * *`",
+        ),
         ("60 * * * *", r#"minute "60": 60 is not from 0 to 59"#),
         ("* 1,24 * * *", r#"hour "24": 24 is not from 0 to 23"#),
         ("* * 0 * *", r#"day of month "0": 0 is not from 1 to 31"#),

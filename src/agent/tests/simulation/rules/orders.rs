@@ -12,14 +12,15 @@ impl Rules<'_> {
         now: Now,
     ) -> Holds {
         self.newest = order.ticket;
-        let told = &mut self.engines[index(order.engine)];
+        let told = &mut self.engines[podman_index(order.engine)];
         let (verb, Some(id)) = about(&order.task) else {
             let twice =
                 pending.iter().any(|it| it.order.task == order.task && it.order.engine == order.engine);
             match &order.task {
                 Task::Discard(image) => return self.may_discard(image, order, twice),
                 Task::Usage(_) => return Ok(()), // memory can't wait for the disks to be measured
-                _ => told.void = false,
+                // one that was gone is heard anew
+                _ => (told.void, told.sound) = (false, told.sound && !told.missing),
             }
             return if twice { broken(Invariant::OneOrder, "two lists at once") } else { Ok(()) };
         };
@@ -36,27 +37,31 @@ impl Rules<'_> {
             return broken(Invariant::Unread, format!("{}, and nothing was read yet", sentence(order)));
         }
         match &order.task {
+            Task::Pull(_) if self.updates.is_next(name, id) => {
+                self.updates.fetches(name, order.ticket);
+                return self.may_fetch(order);
+            }
             Task::Limit { .. } | Task::Probe { .. } => return self.may_ask(name, id, order, pending),
             Task::End { container, .. } => return self.may_end(name, id, container, order),
             Task::Restart { container, .. } => {
                 return self.may_restart(name, id, container, order, pending, now);
             }
             Task::Cancel(id) => return self.may_cancel(name, id, order, pending, now),
-            Task::Pull(_) | Task::Check(_) => {} // change nothing that a list shows
-            _ => self.accounts[name].last_order[index(order.engine)] = order.ticket,
+            Task::Pull(_) | Task::Rehearse(_) => {} // change nothing that a list shows
+            _ => self.accounts[name].last_order[podman_index(order.engine)] = order.ticket,
         }
         let others = || pending.iter().filter_map(|it| Some((it, about(&it.order.task).1?)));
         let account = &mut self.accounts[name];
         let before = match verb {
             "pull" => Some(account.pull.replace(order.ticket)),
-            "check" => Some(account.check.replace(order.ticket)),
+            "rehearse" => Some(account.rehearsal.replace(order.ticket)),
             _ => None,
         };
         for (other, _) in others().filter(|(_, other)| *other == id) {
             let is_aside = matches!(
                 other.order.task,
                 Task::Pull(_)
-                    | Task::Check(_)
+                    | Task::Rehearse(_)
                     | Task::Limit { .. }
                     | Task::Probe { .. }
                     | Task::End { .. }
@@ -74,10 +79,11 @@ impl Rules<'_> {
                 self.stopped.insert(id.clone());
                 let account = &mut self.accounts[name];
                 if account.spec.is_some_and(|spec| self.catalogue.id(spec) == id) {
+                    account.ready = None;
                     account.sick.clear(); // if it stays it is asked anew
                     account.probes.clear();
                 }
-                if grace.is_zero() && self.accounts[name].evicted.is_none() {
+                if grace.is_none() && self.accounts[name].evicted.is_none() {
                     return broken(Invariant::Pressure, format!("{} is killed for nothing", sentence(order)));
                 }
                 self.may_remove(name, id, order, finished, now)
@@ -94,7 +100,7 @@ impl Rules<'_> {
                 }
                 self.may_start(name, id, order, finished, now)
             }
-            Task::Pull(_) | Task::Check(_) => self.is_wanted(name, id, order, now),
+            Task::Pull(_) | Task::Rehearse(_) => self.is_wanted(name, id, order, now),
             _ => Ok(()),
         }
     }
@@ -119,7 +125,8 @@ impl Rules<'_> {
     /// The images of all that is to run, or may come back.
     pub(super) fn needed(&self) -> Pulled {
         let good = self.fallbacks.values().filter_map(|it| self.catalogue.of(&it.good.id));
-        let specs = self.accounts.iter().filter_map(|it| it.spec).chain(good);
+        let next = self.updates.next().filter_map(|id| self.catalogue.of(id));
+        let specs = self.accounts.iter().filter_map(|it| it.spec).chain(good).chain(next);
         specs.flat_map(|it| it.images().iter().map(move |image| (it.engine(), (*image).to_owned()))).collect()
     }
 
@@ -227,11 +234,12 @@ impl Rules<'_> {
     }
 
     /// No start goes on whose pod may not run.
-    pub(in super::super) fn are_wanted(&self, pending: &[Pending], now: Now) -> Holds {
+    pub(in super::super) fn starts_are_wanted(&self, pending: &[Pending], now: Now) -> Holds {
         for Pending { order, .. } in pending.iter().filter(|it| !it.cancelled) {
             let Task::Start(workload, _) = &order.task else { continue };
             let Some(name) = self.catalogue.name(&workload.id) else { continue };
             let account = &self.accounts[name];
+            self.is_not_halted(name, || format!("{} goes on", sentence(order)))?;
             let wrong = match account.spec {
                 Some(spec) if *self.catalogue.id(spec) != workload.id => "another content is wanted",
                 Some(_) if account.evicted.is_some() => "it was evicted",
@@ -239,6 +247,23 @@ impl Rules<'_> {
                 _ => continue,
             };
             return broken(Invariant::Conditions, format!("{} goes on, and {wrong}", sentence(order)));
+        }
+        Ok(())
+    }
+
+    /// However long a container's hook takes after it was started again: its pod goes as soon as it may not run.
+    pub(in super::super) fn stalls(&self, agent: &Agent, pending: &[Pending], now: Now) -> Holds {
+        for Pending { order, .. } in pending {
+            let Task::Restart { id, .. } = &order.task else { continue };
+            let Some(name) = self.catalogue.name(id) else { continue };
+            let account = &self.accounts[name];
+            let runs = agent.workloads.get(NAMES[name]).is_some_and(|it| it.phase == Phase::Running);
+            let waits = account.removal_refused.is_some_and(|at| now.up < at + REMOVE_AGAIN);
+            let sound = self.engines[podman_index(order.engine)].sound;
+            let is_forbidden = |spec: Spec| self.catalogue.id(spec) == id && !self.allows(spec, now);
+            if runs && sound && !waits && account.spec.is_some_and(is_forbidden) {
+                return broken(Invariant::Hooks, format!("{} holds up its pod's end", sentence(order)));
+            }
         }
         Ok(())
     }
@@ -255,25 +280,26 @@ impl Rules<'_> {
         let is_own = account.spec.filter(|spec| self.catalogue.id(*spec) == id);
         if is_own.is_some_and(|spec| matches!(spec.schedule(), Schedule::Service(_)))
             && !account.remake
+            && !finished.contains_key(id) // its end was cut short, perhaps by an earlier process's
             && self.is_wanted(name, id, order, now).is_ok()
         {
             return broken(Invariant::Restarts, format!("{}, for nothing", sentence(order)));
         }
         self.accounts[name].remake |= is_own.is_some();
         let account = &self.accounts[name];
-        let pods = &self.engines[index(order.engine)].pods;
+        let pods = &self.engines[podman_index(order.engine)].pods;
         if let Some(spec) = account.spec.filter(|spec| self.catalogue.id(*spec) != id)
             && let new = self.catalogue.id(spec)
             && spec.engine() == order.engine
             && self.is_wanted(name, new, order, now).is_ok()
             && pods.get(id).is_some_and(|(_, runs)| *runs)
-            && !(account.checked || pods.contains_key(new) || finished.contains_key(new))
+            && !(account.rehearsed || pods.contains_key(new) || finished.contains_key(new))
         {
             let what = format!("{}, and it isn't known whether {new} can start", sentence(order));
             return broken(Invariant::Stays, what);
         }
-        let is_held = self.wanted.is_held(name);
-        if account.spec.is_none() && (is_held || !self.wanted.all_known() && !account.dismissed) {
+        let is_unreadable = self.wanted.is_unreadable(name);
+        if account.spec.is_none() && (is_unreadable || !self.wanted.all_known() && !account.dismissed) {
             return broken(Invariant::Unread, format!("{}, which may be wanted", sentence(order)));
         }
         Ok(())
@@ -284,6 +310,7 @@ impl Rules<'_> {
         let Some(spec) = account.spec.filter(|spec| self.catalogue.id(*spec) == id) else {
             return broken(Invariant::Conditions, format!("{}, which isn't wanted", sentence(order)));
         };
+        self.is_not_halted(name, || sentence(order))?;
         if !self.allows(spec, now) {
             return broken(
                 Invariant::Conditions,
@@ -321,10 +348,17 @@ impl Rules<'_> {
                 return broken(Invariant::OnePod, format!("{}, while {other} is there", sentence(order)));
             }
         }
+        if let Some(other) = self.accounts[name].spec.and_then(Spec::depends_on).filter(|it| !self.ready[*it])
+        {
+            let what = format!("{}, and '{}' isn't ready", sentence(order), NAMES[other]);
+            return broken(Invariant::Depends, what);
+        }
         let account = &mut self.accounts[name];
+        account.ready = None;
         account.started.get_or_insert(now.up);
         account.lingers = false;
-        account.ends = account.spec.and_then(Spec::deadline).map(|limit| now.up + limit);
+        let ends = account.spec.and_then(Spec::deadline).map(|limit| now.up + limit);
+        account.ends = account.ends.filter(|_| account.tried > 0).or(ends);
         account.probes.clear();
         (account.sick, account.ended) = (BTreeMap::new(), BTreeSet::new());
         account.refused.clear();
@@ -337,12 +371,17 @@ impl Rules<'_> {
             return broken(Invariant::BackOff, what);
         }
         match account.spec.map(Spec::schedule) {
-            Some(Schedule::Cron(cron)) => {
+            Some(Schedule::Cron(cron, _)) => {
                 let slot = account
                     .slot_since
                     .map(|since| next_slot(&cron, since).is_some_and(|slot| slot <= now.utc));
                 account.slot_since = Some(now.utc);
-                if slot == Some(false) {
+                let is_asked_for = std::mem::take(&mut account.run).may_start;
+                account.run.goes_on = is_asked_for;
+                let is_try = std::mem::take(&mut account.next_try).may_start;
+                account.tried = if is_try { account.tried } else { 0 }; // the run before may have got lost
+                account.next_try.goes_on = is_try;
+                if slot == Some(false) && !is_asked_for && !is_try {
                     return broken(Invariant::Cron, format!("{}, and no slot has come", sentence(order)));
                 }
             }

@@ -3,6 +3,20 @@
 use super::*;
 
 impl Rules<'_> {
+    /// Whether the agent knows of this pod, and that it runs if it does.
+    pub(in super::super) fn was_told_of(&self, id: &WorkloadId, runs: bool) -> bool {
+        let told = self.engines.iter().find_map(|told| told.pods.get(id));
+        told.is_some_and(|(_, told)| *told || !runs)
+    }
+
+    /// A pod is taken over, if it goes on, whose time the agent doesn't know better: it counts from now.
+    pub(in super::super) fn adopted(&mut self, name: usize, pod: &Pod) {
+        let account = &mut self.accounts[name];
+        let is_whole = account.spec.is_some_and(|spec| pod.containers.len() >= spec.containers());
+        let is_stuck = pod.containers.iter().any(|it| matches!(it.state, ContainerState::Stuck(_)));
+        account.ends = account.ends.filter(|_| !is_whole || is_stuck || pod.torn);
+    }
+
     /// An order's outcome comes. `own`: the workload waits for it; `cancelled`: but wants it no more.
     pub(in super::super) fn answered(
         &mut self,
@@ -13,7 +27,7 @@ impl Rules<'_> {
         lists: bool,
         now: Now,
     ) {
-        let told = &mut self.engines[index(order.engine)];
+        let told = &mut self.engines[podman_index(order.engine)];
         let is_list = order.task == Task::List;
         let is_aside = matches!(order.task, Task::Probe { .. } | Task::Usage(_) | Task::Discard(_));
         if matches!(result, Err(Failure::Engine(_))) && !is_aside || is_list && result.is_err() {
@@ -28,7 +42,7 @@ impl Rules<'_> {
             }
             (told.sound, told.missing) = (true, false);
             let accounts = &self.accounts;
-            let newer = |name: usize| accounts[name].last_order[index(order.engine)] >= order.ticket;
+            let newer = |name: usize| accounts[name].last_order[podman_index(order.engine)] >= order.ticket;
             // One that an outcome told of since the list was asked for may be there all the same.
             told.pods.retain(|_, (name, _)| newer(*name));
             for pod in pods {
@@ -60,8 +74,11 @@ impl Rules<'_> {
         }
         let Some(id) = about(&order.task).1 else { return };
         let Some(name) = self.catalogue.name(id) else { return };
+        if let (Task::Pull(_), Ok(_)) = (&order.task, result) {
+            self.updates.fetched(order.ticket, id);
+        }
         if matches!(order.task, Task::Start(..) | Task::Look(_) | Task::Remove { .. }) {
-            self.accounts[name].last_order[index(order.engine)] = self.newest;
+            self.accounts[name].last_order[podman_index(order.engine)] = self.newest;
         }
         let is_refused = match result {
             // a port that another workload keeps
@@ -74,10 +91,10 @@ impl Rules<'_> {
         };
         if self.accounts[name].spec.is_some_and(|spec| self.catalogue.id(spec) == id) {
             let account = &mut self.accounts[name];
-            account.checked |= matches!(order.task, Task::Check(_)) && result.is_ok() && !is_refused;
-            account.checked &= !(matches!(order.task, Task::Start(..)) && is_refused);
+            account.rehearsed |= matches!(order.task, Task::Rehearse(_)) && result.is_ok() && !is_refused;
+            account.rehearsed &= !(matches!(order.task, Task::Start(..)) && is_refused);
         }
-        let told = &mut self.engines[index(order.engine)];
+        let told = &mut self.engines[podman_index(order.engine)];
         match (&order.task, result) {
             (Task::Probe { container, probe, .. }, result) => {
                 self.asked_container(name, order.ticket, container, probe, result);
@@ -109,7 +126,9 @@ impl Rules<'_> {
                 self.restarted_container(name, order, container, own, result, now);
             }
             (Task::End { container, .. }, Err(Failure::Workload(_)))
-                if own && self.accounts[name].killed.contains(container) =>
+                if own
+                    && (self.accounts[name].killed.contains(container)
+                        || !self.accounts[name].ended.contains(container)) =>
             {
                 self.accounts[name].sick.insert(container.clone(), Invariant::Probes);
                 self.accounts[name].removal_refused = Some(now.up);
@@ -117,7 +136,11 @@ impl Rules<'_> {
             (Task::End { .. } | Task::Cancel(_), _) => {} // what is cancelled tells by its own outcome
             (_, Ok(Fact::Gone)) | (Task::Start(..), Err(_)) => {
                 told.pods.remove(id);
-                self.accounts[name].remake = true;
+                let account = &mut self.accounts[name];
+                account.remake = true;
+                // the start of a try got lost: the try is still to be made
+                account.next_try.may_start |=
+                    account.next_try.goes_on && matches!(result, Err(Failure::Engine(_)));
             }
             // a list will tell again
             (Task::Look(_), Err(_)) => {
@@ -134,7 +157,7 @@ impl Rules<'_> {
         }
         if own
             && !cancelled
-            && matches!(order.task, Task::Start(..) | Task::Pull(_) | Task::Check(_))
+            && matches!(order.task, Task::Start(..) | Task::Pull(_) | Task::Rehearse(_))
             && is_refused
         {
             self.failed(name, now.up);
@@ -156,6 +179,13 @@ impl Rules<'_> {
             return;
         }
         *asked = None;
+        if let (Ok(Fact::Probed { healthy, .. }), false) = (result, key == container) {
+            account.ready = match account.ready {
+                _ if *healthy => Some(0),
+                Some(contrary) if contrary + 1 < probe.failure_threshold => Some(contrary + 1),
+                _ => None,
+            };
+        }
         let (Ok(Fact::Probed { healthy, .. }), true) = (result, key == container) else { return };
         *failures = if *healthy { 0 } else { *failures + 1 };
         // of one that ended meanwhile it is no news
@@ -182,7 +212,14 @@ impl Rules<'_> {
         match result {
             Ok(Fact::Pod(pod)) if own => {
                 it.waits = false;
-                self.engines[index(order.engine)].limits.insert(self.catalogue.id(spec).clone(), pod.cpu);
+                let ended =
+                    pod.containers.iter().find(|it| it.name == container).and_then(|it| it.state.ended());
+                if ended != Some(it.at) {
+                    account.killed.remove(container); // it ran anew, however briefly
+                }
+                self.engines[podman_index(order.engine)]
+                    .limits
+                    .insert(self.catalogue.id(spec).clone(), pod.cpu);
                 self.judged(name, pod, now);
             }
             Err(Failure::Workload(_)) if own && alone => {
@@ -193,6 +230,7 @@ impl Rules<'_> {
                 account.refused.insert(container.to_owned());
                 let (shortest, longest) = wait(spec, it.failures);
                 it.failures += 1;
+                account.uncounted += 1;
                 (it.not_before, it.by) = (now.up + shortest, now.up + longest);
             }
             Ok(_) if own => self.failed(name, now.up),
@@ -209,37 +247,43 @@ impl Rules<'_> {
         account.ended = pod.containers.iter().filter(|it| !runs(it)).map(|it| it.name.clone()).collect();
         account.probes.retain(|key, _| !account.ended.contains(key.trim_end_matches(wishes::READY)));
         let Some(spec) = account.spec else { return };
-        let is_cron = matches!(spec.schedule(), Schedule::Cron(_));
-        for (container, _) in pod.failed.iter().filter(|(it, _)| !is_cron || !account.ended.contains(it)) {
+        let is_cron = matches!(spec.schedule(), Schedule::Cron(..));
+        let is_over = is_cron && spec.restart() != RestartPolicy::OnFailure;
+        for (container, _) in pod.failed.iter().filter(|(it, _)| !is_over || !account.ended.contains(it)) {
             match account.ended.contains(container) {
                 true => drop(account.refused.insert(container.clone())),
                 false => drop(account.sick.insert(container.clone(), Invariant::Hooks)),
             }
+        }
+        if account.spec.is_some_and(|spec| account.ended.contains(spec.probed())) {
+            account.ready = None;
         }
         account.refused.retain(|it| account.ended.contains(it));
         let is_stuck = |it: &Container| {
             matches!(it.state, ContainerState::Stuck(_)) && !account.refused.contains(&it.name)
         };
         let is_wanted_back = |it: &Container, code: i32| match spec.restart() {
-            _ if is_cron => false,
-            RestartPolicy::Always => true,
+            RestartPolicy::Always => !is_cron,
             // (also one that ended before it was ended)
             RestartPolicy::OnFailure => {
                 code != 0 || account.killed.contains(&it.name) || account.sick.contains_key(&it.name)
             }
             RestartPolicy::Never => false,
         };
-        let goes_on =
-            pod.containers.iter().filter(|it| !spec.is_sidecar(&it.name)).any(|it| match it.state {
-                ContainerState::Exited { code, .. } => is_wanted_back(it, code),
-                _ => true,
-            });
+        let main = || pod.containers.iter().filter(|it| !spec.is_sidecar(&it.name));
+        let comes_back = |it: &&Container| match it.state {
+            ContainerState::Exited { code, .. } => is_wanted_back(it, code),
+            _ => false,
+        };
+        let back: Vec<_> = main().filter(comes_back).collect();
+        let goes_on = !account.gives_up(&back)
+            && main().any(|it| comes_back(&it) || !matches!(it.state, ContainerState::Exited { .. }));
         let is_torn = pod.torn && goes_on; // what has finished needs no network
         if is_torn || pod.containers.len() < spec.containers() || pod.containers.iter().any(is_stuck) {
             (account.not_before, account.remake) = (Duration::ZERO, true);
             if is_cron {
                 let id = self.catalogue.id(spec); // left until its next slot, or until a list tells of it
-                self.engines[index(spec.engine())].pods.remove(id);
+                self.engines[podman_index(spec.engine())].pods.remove(id);
             }
             return;
         }
@@ -251,8 +295,8 @@ impl Rules<'_> {
             .containers
             .iter()
             .filter(|it| match it.state {
-                ContainerState::Exited { .. } if spec.is_sidecar(&it.name) => goes_on && !is_cron,
-                ContainerState::Exited { code, .. } => is_wanted_back(it, code),
+                ContainerState::Exited { .. } if spec.is_sidecar(&it.name) => goes_on,
+                ContainerState::Exited { code, .. } => goes_on && is_wanted_back(it, code),
                 _ => false,
             })
             .map(|it| &*it.name)
@@ -293,6 +337,8 @@ impl Rules<'_> {
             let since = now.utc.duration_since(at).unwrap_or_default();
             let from = if is_same { now.up } else { now.up.saturating_sub(since) };
             let (not_before, by) = (from + shortest, from + longest);
+            let is_told = !account.killed.contains(&container.name); // by that it is counted
+            account.tried += u32::from(is_cron && !is_told && !spec.is_sidecar(&container.name));
             let missed = Missed { at, failures: failures + 1, not_before, by, waits: true, order: None };
             account.missed.insert(container.name.clone(), missed);
         }
@@ -305,7 +351,12 @@ impl Rules<'_> {
         if account.pod_since.take().is_some_and(|since| at >= since + Backoff::CAP) {
             account.failures = 0;
         }
-        let shortest = account.spec.map_or(Duration::ZERO, |spec| wait(spec, account.failures).0);
+        let tries = |spec: &Spec| match spec.schedule() {
+            Schedule::Cron(..) => account.tried < spec.tries(),
+            Schedule::Service(_) => true,
+        };
+        let tried = account.spec.filter(tries);
+        let shortest = tried.map_or(Duration::ZERO, |spec| wait(spec, account.failures).0);
         account.failures += 1;
         account.not_before = at + shortest;
     }
@@ -313,12 +364,11 @@ impl Rules<'_> {
 
 /// The shortest and the longest wait after so many failures.
 fn wait(spec: Spec, failures: u32) -> (Duration, Duration) {
-    match spec.schedule() {
-        Schedule::Service(Backoff::Constant(wait)) => (wait, wait),
-        Schedule::Service(Backoff::Exponential { initial, multiplier, randomization }) => {
+    match *spec.schedule().backoff() {
+        Backoff::Constant(wait) => (wait, wait),
+        Backoff::Exponential { initial, multiplier, randomization } => {
             let grown = initial.as_secs_f64() * multiplier.powi(failures.min(1000) as i32);
             (Duration::from_secs_f64(grown.min(300.0) * (1.0 - randomization)), Backoff::CAP)
         }
-        Schedule::Cron(_) => (Duration::ZERO, Duration::ZERO),
     }
 }

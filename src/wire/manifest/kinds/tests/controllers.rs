@@ -2,13 +2,13 @@
 
 use serde_json::json;
 
-use super::{assembled, deployment, only, problems, replaced};
+use super::{assembled, assert_problems, deployment, only, problems, replaced};
 use crate::{
     agent::model::{
         schedule::{Backoff, Cron, Schedule},
         workload::{Engine, RestartPolicy},
     },
-    wire::manifest::{Allowance, Contents, Severity, UnknownFields},
+    wire::manifest::{Budget, Contents, Severity, UnknownFields},
 };
 
 const POD: &str = "apiVersion: v1
@@ -53,7 +53,7 @@ fn what_is_said_to_the_agent_leaves_the_id_of_a_pod_alone() {
 #[test]
 fn a_pod_has_a_schedule_by_an_annotation() {
     let text = POD.replace("flotta/retry: '5'", "flotta/cron: '*/5 * * * *'");
-    assert_eq!(only(&text).schedule, Schedule::Cron(Cron::parse("*/5 * * * *").unwrap()));
+    assert_eq!(only(&text).schedule, Schedule::Cron(Cron::parse("*/5 * * * *").unwrap(), Backoff::default()));
 }
 
 #[test]
@@ -124,107 +124,51 @@ fn nothing_runs_of_a_deployment_without_replicas() {
     assert_eq!(only(&deployment("  replicas: 1\n")).id, only(&deployment("")).id);
 }
 
-/// What is added to a good document, or replaced in it, and what is said then.
 #[test]
 fn each_kind_says_what_is_wrong_with_it_and_where() {
-    let with = |spec: &str| deployment(spec);
-    let of = |from: &str, to: &str| replaced(&deployment(""), from, to);
-    let meta = |from: &str, to: &str| replaced(POD, from, to);
-    for (text, said) in [
-        (with("  replicas: 3\n"), "spec.replicas: a device runs one pod of it, not 3: write 1"),
-        (with("  replcas: 1\n"), "line 12: spec.replcas: unknown field: did you mean `replicas`?"),
-        (with("  replicas: one\n"), "spec.replicas: must be a whole number, not a text"),
-        (with("  paused: true\n"), "spec.paused: can't be obeyed here: what is saved takes effect"),
-        (
-            with("  strategy: {type: Recreate}\n"),
-            "spec.strategy: means nothing on one device: a device runs one",
-        ),
-        (
-            of("app: web}}\n  template", "app: x}}\n  template"),
-            "line 6: spec.selector: doesn't match the labels of its template",
-        ),
-        (of("selector: {matchLabels: {app: web}}", "selector: {}"), "spec.selector: must name a label"),
-        (
-            of(
-                "selector: {matchLabels: {app: web}}",
-                "selector: {matchExpressions: [{key: app, operator: In}]}",
-            ),
-            "spec.selector.matchExpressions[0].values: operator In needs values",
-        ),
-        (
-            of(
-                "selector: {matchLabels: {app: web}}",
-                "selector: {matchExpressions: [{key: app, operator: On}]}",
-            ),
-            "spec.selector.matchExpressions[0].operator: must be `In`, `NotIn`, `Exists` or `DoesNotExist`, not `On`",
-        ),
-        (of("  selector: {matchLabels: {app: web}}\n", ""), "spec.selector: is missing"),
-        (
-            of("image: i", "image: i, comand: [x]"),
-            "spec.template.spec.containers[0].comand: unknown field: did you mean `command`?",
-        ),
-        (
-            of("containers:", "restartPolicy: Never\n      containers:"),
-            "spec.template.spec.restartPolicy: must be `Always` in a Deployment: a Job or a Pod may end",
-        ),
-        (
-            of("containers:", "activeDeadlineSeconds: 5\n      containers:"),
-            "spec.template.spec.activeDeadlineSeconds: is not for a Deployment",
-        ),
-        (
-            of("labels: {app: web}", "labels: {app: web}, annotations: {flotta/retry: '5'}"),
-            "spec.template.metadata.annotations.flotta/retry: belongs to",
-        ),
-        (
-            of("labels: {app: web}", "labels: {app: web}, annotation: {}"),
-            "spec.template.metadata.annotation: unknown field: did you mean `annotations`?",
-        ),
-        (of("apps/v1", "apps/v1beta1"), "apiVersion: must be `apps/v1` for this kind, not `apps/v1beta1`"),
-        (of("name: web\n", "name: Web\n"), "metadata.name: `Web` can't be a name"),
-        (meta("app: web", "app: 1"), "metadata.labels.app: must be a text, not a number: put it in quotes"),
-        (meta("app: web", "app: w/b"), "metadata.labels.app: `w/b` can't be a label's value"),
-        (meta("app: web", "a b: web"), "metadata.labels[\"a b\"]: can't be a key"),
-        (meta("note: hi", "note: 5"), "metadata.annotations.note: must be a text"),
-        (
-            meta("flotta/retry: '5'", "flotta/retries: '5'"),
-            "line 11: metadata.annotations.flotta/retries: unknown annotation: did you mean `flotta/retry`?",
-        ),
-        (meta("mid'", "mid=7'"), "line 10: metadata.annotations.flotta/profiles: column 18: `7` must be"),
-        (
-            meta("restartPolicy", "restartPolcy"),
-            "spec.restartPolcy: unknown field: did you mean `restartPolicy`?",
-        ),
-        (
-            meta("spec:\n", "status: {phase: Running}\nspec:\n"),
-            "status: means nothing on one device: an API server keeps it",
-        ),
-        (meta("spec:\n", "stats: {}\nspec:\n"), "stats: unknown field: did you mean `status`?"),
-        (
-            meta("containers:", "nodeName: other\n  containers:"),
-            "spec.nodeName: is `other`, and this device is `pi`",
-        ),
-        (
-            meta("image: i", "image: i, envFrom: [{configMapRef: {name: m}}]"),
-            "spec.containers[0].envFrom[0].configMapRef.name: there is no ConfigMap `m` in namespace `prod`",
-        ),
-        (
-            meta("containers:", "imagePullSecrets: [{name: s}]\n  containers:"),
-            "spec.imagePullSecrets[0].name: there is no Secret `s`",
-        ),
-        (
-            meta("kind: Pod", "kind: Deploymnt"),
-            "kind: `Deploymnt` is unknown here: did you mean `Deployment`?",
-        ),
-        (meta("kind: Pod", "kind: Widget"), "kind: `Widget` is unknown here: EdgeDevice, EdgeWorkload, "),
-        (
-            meta("kind: Pod", "kind: Ingress"),
-            "kind: `Ingress` can't be obeyed here: a container's `hostPort`",
-        ),
-        (meta("kind: Pod", "kind: Namespace"), "kind: `Namespace` means nothing on one device: "),
-    ] {
-        let found = problems(&text);
-        assert!(found.iter().any(|it| it.contains(said)), "{said}\nnot in {found:#?}");
-    }
+    assert_problems(
+        &deployment("  # more\n"),
+        &[
+            "# more -> replicas: 3 => spec.replicas: a device runs one pod of it, not 3: write 1",
+            "# more -> replcas: 1 => line 12: spec.replcas: unknown field: did you mean `replicas`?",
+            "# more -> replicas: one => spec.replicas: must be a whole number, not a text",
+            "# more -> paused: true => spec.paused: can't be obeyed here: what is saved takes effect",
+            "# more -> strategy: {type: Recreate} => spec.strategy: means nothing on one device: a device runs one",
+            "app: web}}\n  template -> app: x}}\n  template => line 6: spec.selector: doesn't match the labels of its template",
+            "selector: {matchLabels: {app: web}} -> selector: {} => spec.selector: must name a label",
+            "selector: {matchLabels: {app: web}} -> selector: {matchExpressions: [{key: app, operator: In}]} => spec.selector.matchExpressions[0].values: operator In needs values",
+            "selector: {matchLabels: {app: web}} -> selector: {matchExpressions: [{key: app, operator: On}]} => spec.selector.matchExpressions[0].operator: must be `In`, `NotIn`, `Exists` or `DoesNotExist`, not `On`",
+            "  selector: {matchLabels: {app: web}}\n ->  => spec.selector: is missing",
+            "image: i -> image: i, comand: [x] => spec.template.spec.containers[0].comand: unknown field: did you mean `command`?",
+            "containers: -> restartPolicy: Never\n      containers: => spec.template.spec.restartPolicy: must be `Always` in a Deployment: a Job or a Pod may end",
+            "containers: -> activeDeadlineSeconds: 5\n      containers: => spec.template.spec.activeDeadlineSeconds: is not for a Deployment",
+            "labels: {app: web} -> labels: {app: web}, annotations: {flotta/retry: '5'} => spec.template.metadata.annotations.flotta/retry: belongs to",
+            "labels: {app: web} -> labels: {app: web}, annotation: {} => spec.template.metadata.annotation: unknown field: did you mean `annotations`?",
+            "apps/v1 -> apps/v1beta1 => apiVersion: must be `apps/v1` for this kind, not `apps/v1beta1`",
+            "name: web\n -> name: Web\n => metadata.name: `Web` can't be a name",
+        ],
+    );
+    assert_problems(
+        POD,
+        &[
+            "app: web -> app: 1 => metadata.labels.app: must be a text, not a number: put it in quotes",
+            "app: web -> app: w/b => metadata.labels.app: `w/b` can't be a label's value",
+            "app: web -> a b: web => metadata.labels[\"a b\"]: can't be a key",
+            "note: hi -> note: 5 => metadata.annotations.note: must be a text",
+            "flotta/retry: '5' -> flotta/retries: '5' => line 11: metadata.annotations.flotta/retries: unknown annotation: did you mean `flotta/retry`?",
+            "mid' -> mid=7' => line 10: metadata.annotations.flotta/profiles: column 18: `7` must be",
+            "restartPolicy -> restartPolcy => spec.restartPolcy: unknown field: did you mean `restartPolicy`?",
+            "spec:\n -> status: {phase: Running}\nspec:\n => status: means nothing on one device: an API server keeps it",
+            "spec:\n -> stats: {}\nspec:\n => stats: unknown field: did you mean `status`?",
+            "containers: -> nodeName: other\n  containers: => spec.nodeName: is `other`, and this device is `pi`",
+            "image: i -> image: i, envFrom: [{configMapRef: {name: m}}] => spec.containers[0].envFrom[0].configMapRef.name: there is no ConfigMap `m` in namespace `prod`",
+            "containers: -> imagePullSecrets: [{name: s}]\n  containers: => spec.imagePullSecrets[0].name: there is no Secret `s`",
+            "kind: Pod -> kind: Deploymnt => kind: `Deploymnt` is unknown here: did you mean `Deployment`?",
+            "kind: Pod -> kind: Widget => kind: `Widget` is unknown here: EdgeDevice, EdgeWorkload, ",
+            "kind: Pod -> kind: Ingress => kind: `Ingress` can't be obeyed here: a container's `hostPort`",
+            "kind: Pod -> kind: Namespace => kind: `Namespace` means nothing on one device: ",
+        ],
+    );
 }
 
 #[test]
@@ -282,8 +226,8 @@ fn a_field_that_nothing_knows_is_a_warning_where_the_settings_say_so() {
                 spec: {type: pod, pod: {spec: {newField: x, containers: [{name: c, image: i}]}}}\n";
     let text = deployment("  newField: x\n") + edge;
     let read = |unknown| {
-        let allowance = Allowance::default().with(unknown);
-        let contents = Contents::read(&"f.yaml".into(), text.as_bytes(), &allowance);
+        let budget = Budget::default().with(unknown);
+        let contents = Contents::read(&"f.yaml".into(), text.as_bytes(), &budget);
         let severities: Vec<_> = contents.problems.iter().map(|it| it.severity).collect();
         (contents.documents.len(), severities)
     };

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{assembled, only, problems, replaced};
+use super::{assembled, assert_problems, only, replaced};
 use crate::agent::model::{
     schedule::{Backoff, Cron, Schedule},
     workload::RestartPolicy,
@@ -45,7 +45,7 @@ fn a_job_runs_once_and_is_tried_again_as_often_as_it_says() {
     assert_eq!(job.schedule, Schedule::Service(Backoff::OF_RUNS));
     let plain = only(&replaced(JOB, "  backoffLimit: 2\n", ""));
     assert_eq!((plain.retries, plain.id.clone()), (Some(6), job.id), "its limits are no part of its content");
-    assert_eq!(only(&replaced(JOB, "Never", "OnFailure")).restart, RestartPolicy::Never);
+    assert_eq!(only(&replaced(JOB, "Never", "OnFailure")).restart, RestartPolicy::OnFailure);
     let own = replaced(JOB, "{name: once}", "{name: once, annotations: {flotta/retry: '1'}}");
     assert_eq!(only(&own).schedule, Schedule::Service(Backoff::Constant(Duration::from_secs(1))));
 }
@@ -60,11 +60,13 @@ fn the_shorter_of_two_deadlines_counts() {
 #[test]
 fn a_cron_job_runs_at_its_slots() {
     let job = only(CRON_JOB);
-    assert_eq!(job.schedule, Schedule::Cron(Cron::parse("0 3 * * *").unwrap()));
+    assert_eq!(job.schedule, Schedule::Cron(Cron::parse("0 3 * * *").unwrap(), Backoff::OF_RUNS));
     assert_eq!((job.retries, job.name(), job.content.labels.len()), (Some(6), "night", 1));
+    let own = only(&replaced(CRON_JOB, "{name: night}", "{name: night, annotations: {flotta/retry: '5'}}"));
+    assert_eq!(own.schedule.backoff(), &Backoff::Constant(Duration::from_secs(5)));
     for (word, fields) in [("@hourly", "0 * * * *"), ("@daily", "0 0 * * *"), ("@weekly", "0 0 * * 0")] {
         let job = only(&replaced(CRON_JOB, "0 3 * * *", &format!("'{word}'")));
-        assert_eq!(job.schedule, Schedule::Cron(Cron::parse(fields).unwrap()), "{word}");
+        assert_eq!(job.schedule, Schedule::Cron(Cron::parse(fields).unwrap(), Backoff::OF_RUNS), "{word}");
     }
 }
 
@@ -85,83 +87,38 @@ fn what_is_suspended_does_not_run() {
 
 #[test]
 fn each_kind_says_what_is_wrong_with_it_and_where() {
-    let of = |from: &str, to: &str| replaced(JOB, from, to);
-    let cron_of = |from: &str, to: &str| replaced(CRON_JOB, from, to);
-    for (text, said) in [
-        (
-            of("backoffLimit", "backofLimit"),
-            "line 5: spec.backofLimit: unknown field: did you mean `backoffLimit`?",
-        ),
-        (
-            of("backoffLimit: 2", "backoffLimit: -1"),
-            "spec.backoffLimit: must be from 0 to 2147483647, not -1",
-        ),
-        (
-            of("backoffLimit: 2", "completions: 3"),
-            "spec.completions: a device runs one pod of it, not 3: write 1",
-        ),
-        (
-            of("backoffLimit: 2", "parallelism: 0"),
-            "spec.parallelism: a device runs one pod of it, not 0: write 1",
-        ),
-        (
-            of("backoffLimit: 2", "completionMode: Indexed"),
-            "spec.completionMode: `Indexed` can't be obeyed here",
-        ),
-        (
-            of("backoffLimit: 2", "ttlSecondsAfterFinished: 5"),
-            "spec.ttlSecondsAfterFinished: means nothing on one device",
-        ),
-        (of("backoffLimit: 2", "podFailurePolicy: {}"), "spec.podFailurePolicy: can't be obeyed here"),
-        (
-            of("      restartPolicy: Never\n", ""),
-            "spec.template.spec.restartPolicy: must be `Never` or `OnFailure`: a Job comes to an end",
-        ),
-        (of("Never", "Always"), "spec.template.spec.restartPolicy: must be `Never` or `OnFailure`"),
-        (of("image: i", "image: i, comand: [x]"), "spec.template.spec.containers[0].comand: unknown field"),
-        (
-            of("activeDeadlineSeconds: 60", "activeDeadlineSeconds: 0"),
-            "spec.activeDeadlineSeconds: must be from 1",
-        ),
-        (cron_of("0 3 * * *", "0 25 * * *"), "line 5: spec.schedule: "),
-        (cron_of("0 3 * * *", "TZ=UTC 0 3 * * *"), "spec.schedule: must have no time zone"),
-        (cron_of("0 3 * * *", "0 0 31 2 *"), "spec.schedule: never comes: no date that it names exists"),
-        (cron_of("  schedule: 0 3 * * *\n", ""), "spec.schedule: is missing"),
-        (
-            cron_of("Forbid", "Allow"),
-            "spec.concurrencyPolicy: `Allow` has no effect: no slot is taken while a run goes on",
-        ),
-        (cron_of("Forbid", "Replace"), "spec.concurrencyPolicy: `Replace` can't be obeyed here"),
-        (
-            cron_of("concurrencyPolicy: Forbid", "timeZone: Europe/Berlin"),
-            "spec.timeZone: can't be obeyed here: slots are by the device's local time",
-        ),
-        (
-            cron_of("concurrencyPolicy: Forbid", "startingDeadlineSeconds: 5"),
-            "spec.startingDeadlineSeconds: has no effect",
-        ),
-        (
-            cron_of("concurrencyPolicy: Forbid", "successfulJobsHistoryLimit: 5"),
-            "spec.successfulJobsHistoryLimit: means nothing",
-        ),
-        (
-            cron_of("      template", "      suspend: true\n      template"),
-            "spec.jobTemplate.spec.suspend: can't be obeyed here",
-        ),
-        (
-            cron_of("OnFailure", "Always"),
-            "spec.jobTemplate.spec.template.spec.restartPolicy: must be `Never` or",
-        ),
-        (
-            cron_of("{name: night}", "{name: night, annotations: {flotta/retry: '5'}}"),
-            "metadata.annotations.flotta/retry: has no effect beside `spec.schedule`",
-        ),
-        (
-            cron_of("{a: b}}", "{a: b}, annotations: {flotta/retry: '5'}}"),
-            "spec.jobTemplate.spec.template.metadata.annotations.flotta/retry: belongs to",
-        ),
-    ] {
-        let found = problems(&text);
-        assert!(found.iter().any(|it| it.contains(said)), "{said}\nnot in {found:#?}");
-    }
+    assert_problems(
+        JOB,
+        &[
+            "backoffLimit -> backofLimit => line 5: spec.backofLimit: unknown field: did you mean `backoffLimit`?",
+            "backoffLimit: 2 -> backoffLimit: -1 => spec.backoffLimit: must be from 0 to 2147483647, not -1",
+            "backoffLimit: 2 -> completions: 3 => spec.completions: a device runs one pod of it, not 3: write 1",
+            "backoffLimit: 2 -> parallelism: 0 => spec.parallelism: a device runs one pod of it, not 0: write 1",
+            "backoffLimit: 2 -> completionMode: Indexed => spec.completionMode: `Indexed` can't be obeyed here",
+            "backoffLimit: 2 -> ttlSecondsAfterFinished: 5 => spec.ttlSecondsAfterFinished: means nothing on one device",
+            "backoffLimit: 2 -> podFailurePolicy: {} => spec.podFailurePolicy: can't be obeyed here",
+            "      restartPolicy: Never\n ->  => spec.template.spec.restartPolicy: must be `Never` or `OnFailure`: a Job comes to an end",
+            "Never -> Always => spec.template.spec.restartPolicy: must be `Never` or `OnFailure`",
+            "image: i -> image: i, restartPolicy: Always => spec.template.spec.containers[0].restartPolicy: must be `Never` or `OnFailure`: a Job comes",
+            "image: i -> image: i, comand: [x] => spec.template.spec.containers[0].comand: unknown field",
+            "activeDeadlineSeconds: 60 -> activeDeadlineSeconds: 0 => spec.activeDeadlineSeconds: must be from 1",
+        ],
+    );
+    assert_problems(
+        CRON_JOB,
+        &[
+            "0 3 * * * -> 0 25 * * * => line 5: spec.schedule: ",
+            "0 3 * * * -> TZ=UTC 0 3 * * * => spec.schedule: must have no time zone",
+            "0 3 * * * -> 0 0 31 2 * => spec.schedule: never comes: no date that it names exists",
+            "  schedule: 0 3 * * *\n ->  => spec.schedule: is missing",
+            "Forbid -> Allow => spec.concurrencyPolicy: `Allow` has no effect: no slot is taken while a run goes on",
+            "Forbid -> Replace => spec.concurrencyPolicy: `Replace` can't be obeyed here",
+            "concurrencyPolicy: Forbid -> timeZone: Europe/Berlin => spec.timeZone: can't be obeyed here: slots are by the device's local time",
+            "concurrencyPolicy: Forbid -> startingDeadlineSeconds: 5 => spec.startingDeadlineSeconds: has no effect",
+            "concurrencyPolicy: Forbid -> successfulJobsHistoryLimit: 5 => spec.successfulJobsHistoryLimit: means nothing",
+            "      template ->       suspend: true\n      template => spec.jobTemplate.spec.suspend: can't be obeyed here",
+            "OnFailure -> Always => spec.jobTemplate.spec.template.spec.restartPolicy: must be `Never` or",
+            "{a: b}} -> {a: b}, annotations: {flotta/retry: '5'}} => spec.jobTemplate.spec.template.metadata.annotations.flotta/retry: belongs to",
+        ],
+    );
 }

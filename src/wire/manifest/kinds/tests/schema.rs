@@ -36,10 +36,21 @@ fn number(least: f64, most: f64) -> Value {
     json!({ "type": "number", "minimum": least, "maximum": most })
 }
 
+/// `spec.update`.
+fn update() -> Value {
+    let text = json!({ "type": "string" });
+    let window = mapping(&["cron", "duration"], json!({ "cron": text, "duration": text }));
+    let all = json!({ "when": or_null(text.clone()), "window": or_null(window), "deadline": or_null(text.clone()) });
+    or_null(mapping(&[], all))
+}
+
 /// `spec` of an `EdgeDevice`.
 fn device() -> Value {
     let text = json!({ "type": "string" });
-    let condition = mapping(&["name"], json!({ "name": text, "expression": or_null(text.clone()) }));
+    let condition = mapping(
+        &["name"],
+        json!({ "name": text, "expression": or_null(text.clone()), "for": or_null(text.clone()), "until": or_null(text.clone()) }),
+    );
     let profile = mapping(&["name"], json!({ "name": text, "conditions": list(condition) }));
     let any = json!({ "description": "no effect on the device" });
     let heartbeat = json!({ "profiles": list(profile.clone()), "periodSeconds": {}, "hardwareProfile": {} });
@@ -47,6 +58,7 @@ fn device() -> Value {
         &[],
         json!({
             "profiles": list(profile),
+            "update": update(),
             "heartbeat": or_null(mapping(&[], heartbeat)),
             "logCollection": any, "metrics": any, "mounts": any, "osInformation": any, "requestTime": any, "storage": any,
         }),
@@ -86,6 +98,8 @@ fn workload(schema: &mut Schema) -> Value {
             "rootless": or_null(json!({ "type": "boolean" })),
             "retry": or_null(mapping(&[], retry)),
             "profiles": list(profile),
+            "update": update(),
+            "dependsOn": list(text.clone()),
             "imageRegistries": or_null(mapping(&[], json!({ "secretRef": or_null(secret) }))),
             "data": any, "logCollection": any, "metrics": any,
         }),

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{assembled, deployment, problems, replaced};
+use super::{assembled, assert_problems, deployment, problems, replaced};
 
 const SERVICE: &str = "---
 apiVersion: v1
@@ -74,66 +74,39 @@ fn a_port_of_the_device_leads_to_the_port_that_is_meant() {
 fn a_service_and_a_claim_say_what_is_wrong_with_them() {
     let claim = "---\napiVersion: v1\nkind: PersistentVolumeClaim\nmetadata: {name: c}\n\
                  spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}\n";
-    let of = |from: &str, to: &str| replaced(SERVICE, from, to);
-    let claim_of = |from: &str, to: &str| replaced(claim, from, to);
-    for (text, said) in [
-        (
-            of("{port: 80}", "{port: 80, targetPort: 8080}"),
-            "line 18: spec.ports[0].port: nothing leads from port 80 to 8080 here: other pods ask for `front:8080`",
-        ),
-        (
-            of("{port: 80}", "{port: 80, targetPort: http}"),
-            "spec.ports[0]: workload `web` has no TCP port named `http`",
-        ),
-        (
-            of("selector: {app: web}", "type: NodePort\n  selector: {app: web}"),
-            "spec.ports[0].nodePort: is missing: nothing here chooses a port",
-        ),
-        (
-            of("{port: 80}", "{port: 80, nodePort: 80}"),
-            "spec.ports[0].nodePort: is for the types `NodePort` and `LoadBalancer`",
-        ),
-        (of("{port: 80}", "{prt: 80}"), "spec.ports[0].port: is missing"),
-        (of("  selector: {app: web}\n", ""), "spec.selector: is missing: without one"),
-        (of("  ports: [{port: 80}]\n", ""), "spec.ports: must list at least one port"),
-        (
-            of("selector:", "type: ExternalName\n  selector:"),
-            "spec.type: `ExternalName` can't be obeyed here",
-        ),
-        (
-            of("selector:", "type: Nodeport\n  selector:"),
-            "spec.type: must be `ClusterIP`, `NodePort`, `LoadBalancer` or `ExternalName`, not `Nodeport`: did you mean `NodePort`?",
-        ),
-        (of("selector:", "clusterIP: 10.0.0.1\n  selector:"), "spec.clusterIP: means nothing on one device"),
-        (
-            of("selector:", "sessionAffinity: ClientIP\n  selector:"),
-            "spec.sessionAffinity: means nothing on one device",
-        ),
-        (of("name: front", "name: front.x"), "metadata.name: `front.x` can't name a Service"),
-        (
-            of("name: front", "name: other")
-                + &replaced(&deployment(""), "name: web", "name: other").replace("app: web", "app: x"),
-            "metadata.name: workload `other` has this name, too",
-        ),
-        (claim.to_owned(), "spec.resources.requests.storage: isn't kept to"),
-        (claim_of("requests: {storage: 1Gi}", "requests: {}"), "spec.resources.requests.storage: is missing"),
-        (claim_of("1Gi", "1GB"), "spec.resources.requests.storage: `1GB` is no quantity"),
-        (claim_of("ReadWriteOnce", "Often"), "spec.accessModes[0]: must be `ReadWriteOnce`,"),
-        (claim_of("accessModes", "volumeMode: Block, accessModes"), "spec.volumeMode: must be `Filesystem`"),
-        (
-            claim_of("accessModes", "storageClassName: fast, accessModes"),
-            "spec.storageClassName: means nothing on one device",
-        ),
-        (claim_of("accessModes", "volumeName: pv, accessModes"), "spec.volumeName: can't be obeyed here"),
-    ] {
-        let text = deployment("")
-            + if text.starts_with("---") { "" } else { "---\n" }
-            + &text
-                .replace("}\napiVersion: apps", "}\n---\napiVersion: apps")
-                .replace("]\napiVersion: apps", "]\n---\napiVersion: apps");
-        let found = problems(&text);
-        assert!(found.iter().any(|it| it.contains(said)), "{said}\nnot in {found:#?}\nof {text}");
-    }
+    assert_problems(
+        &(deployment("") + SERVICE),
+        &[
+            "{port: 80} -> {port: 80, targetPort: 8080} => line 18: spec.ports[0].port: nothing leads from port 80 to 8080 here: other pods ask for `front:8080`",
+            "{port: 80} -> {port: 80, targetPort: http} => spec.ports[0]: workload `web` has no TCP port named `http`",
+            "selector: {app: web} -> type: NodePort\n  selector: {app: web} => spec.ports[0].nodePort: is missing: nothing here chooses a port",
+            "{port: 80} -> {port: 80, nodePort: 80} => spec.ports[0].nodePort: is for the types `NodePort` and `LoadBalancer`",
+            "{port: 80} -> {prt: 80} => spec.ports[0].port: is missing",
+            "  selector: {app: web}\n ->  => spec.selector: is missing: without one",
+            "  ports: [{port: 80}]\n ->  => spec.ports: must list at least one port",
+            "ports: -> type: ExternalName\n  ports: => spec.type: `ExternalName` can't be obeyed here",
+            "ports: -> type: Nodeport\n  ports: => spec.type: must be `ClusterIP`, `NodePort`, `LoadBalancer` or `ExternalName`, not `Nodeport`: did you mean `NodePort`?",
+            "ports: -> clusterIP: 10.0.0.1\n  ports: => spec.clusterIP: means nothing on one device",
+            "ports: -> sessionAffinity: ClientIP\n  ports: => spec.sessionAffinity: means nothing on one device",
+            "name: front -> name: front.x => metadata.name: `front.x` can't name a Service",
+        ],
+    );
+    let text = deployment("") + claim;
+    assert_problems(
+        &text,
+        &[
+            "requests: {storage: 1Gi} -> requests: {} => spec.resources.requests.storage: is missing",
+            "1Gi -> 1GB => spec.resources.requests.storage: `1GB` is no quantity",
+            "ReadWriteOnce -> Often => spec.accessModes[0]: must be `ReadWriteOnce`,",
+            "accessModes -> volumeMode: Block, accessModes => spec.volumeMode: must be `Filesystem`",
+            "accessModes -> storageClassName: fast, accessModes => spec.storageClassName: means nothing on one device",
+            "accessModes -> volumeName: pv, accessModes => spec.volumeName: can't be obeyed here",
+        ],
+    );
+    assert!(problems(&text)[0].contains("spec.resources.requests.storage: isn't kept to"));
+    let other = deployment("").replace("name: web", "name: front").replace("app: web", "app: x");
+    let found = problems(&(deployment("") + SERVICE + "---\n" + &other));
+    assert!(found[0].contains("metadata.name: workload `front` has this name, too"), "{found:?}");
 }
 
 #[test]

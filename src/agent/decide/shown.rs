@@ -1,0 +1,77 @@
+//! What can be seen of the agent.
+
+use std::sync::Arc;
+
+use super::Agent;
+use crate::agent::{
+    control_plane::{
+        conversation::Conversation,
+        heartbeat::{self, ToldStatus},
+    },
+    model::{
+        report::{Report, State},
+        time::Now,
+        workload::Engine,
+    },
+    redact::Redactor,
+    view::report::Everything,
+};
+
+impl Agent {
+    /// Another number when states, missing engines or the link may have changed.
+    pub fn revision(&self) -> u64 {
+        self.revision
+    }
+
+    /// How each workload is, in a word.
+    pub fn states(&self) -> impl Iterator<Item = State> {
+        let pods = self.workloads.values().map(|tracked| tracked.state_on(&self.context, &self.engines));
+        pods.chain(self.deployments.states(&self.context, &self.engines))
+    }
+
+    /// The engines that don't answer.
+    pub fn missing_engines(&self) -> impl Iterator<Item = Engine> + '_ {
+        self.engines.missing()
+    }
+
+    /// How things are with the edge API, in a few words for people; none where none is talked to.
+    pub fn link(&self) -> Option<&'static str> {
+        self.server.as_ref().map(|server| server.link.summary())
+    }
+
+    /// Takes the values of `Secret`s out of texts: those of what is wanted, of what it may return to, and of what was
+    /// wanted until the last change, some of which still runs.
+    pub fn redactor(&self) -> &Arc<Redactor> {
+        self.event_redactor.redactor()
+    }
+
+    /// How everything is.
+    pub fn report(&self, now: Now) -> Report {
+        self.everything(now).report()
+    }
+
+    /// What the server is to hear.
+    pub(super) fn told_status(&self, server: &Conversation, now: Now) -> ToldStatus {
+        let everything = Everything { server: Some(server), ..self.everything(now) };
+        heartbeat::told_status(everything.is_degraded(), &self.sources, &self.workloads, &self.deployments)
+    }
+
+    pub(super) fn everything(&self, now: Now) -> Everything<'_> {
+        Everything {
+            now,
+            context: &self.context,
+            engines: &self.engines,
+            evictions: &self.evictions,
+            hindered: &self.hindered,
+            sources: &self.sources,
+            conditions: &self.conditions,
+            profiles: &self.profiles,
+            workloads: &self.workloads,
+            deployments: &self.deployments,
+            server: self.server.as_ref(),
+            clock_behind: self.clock.is_behind(),
+            problems: &self.problems,
+            complaints: &self.complaints,
+        }
+    }
+}

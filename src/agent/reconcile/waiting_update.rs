@@ -1,0 +1,39 @@
+//! Another content of a workload that runs, which may not take its place yet.
+
+use std::{sync::Arc, time::Duration};
+
+use crate::agent::model::{order::Ticket, workload::Workload};
+
+/// The content that waits.
+#[derive(Debug)]
+pub(in crate::agent) struct WaitingUpdate {
+    pub(super) workload: Arc<Workload>,
+    pub(super) images: Images,
+    pub(super) failures: u32,
+    /// Why they could not be pulled.
+    pub(super) lacks: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Images {
+    /// Not before this time since boot.
+    Due(Duration),
+    UnderWay(Ticket),
+    Here,
+}
+
+impl WaitingUpdate {
+    /// Whether its images could not be pulled.
+    pub(super) fn fails(&self) -> bool {
+        self.images != Images::Here && self.failures > 0
+    }
+
+    /// Why its images aren't here.
+    pub(in crate::agent) fn lacks(&self) -> Option<String> {
+        match (&self.lacks, self.images) {
+            (_, Images::Here) => None,
+            (Some(cause), _) => Some(cause.clone()),
+            (None, _) => Some("its images are being pulled".to_owned()),
+        }
+    }
+}

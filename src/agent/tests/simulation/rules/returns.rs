@@ -1,0 +1,79 @@
+//! What workloads return to: by themselves, or because a person wants it.
+
+use super::*;
+
+/// What people let return.
+#[derive(Debug, Default)]
+pub(in super::super) struct Returns {
+    /// Of each name what came up before what came up last.
+    before: [Option<WorkloadId>; NAMES.len()],
+    /// The name for which that is being asked for.
+    asked: Option<usize>,
+}
+
+impl Rules<'_> {
+    /// A person lets this name return to what ran before, or is done with that.
+    pub(in super::super) fn ask_back(&mut self, name: Option<usize>) {
+        self.returns.asked = name;
+    }
+
+    pub(super) fn is_asked_back(&self, name: usize) -> bool {
+        self.returns.asked == Some(name)
+    }
+
+    /// What was asked for, if that isn't tried again.
+    pub(in super::super) fn is_taken_back(&self, name: usize) -> bool {
+        self.asked(name).is_some_and(|spec| self.failed[name].as_ref() == Some(self.catalogue.id(spec)))
+    }
+
+    /// The agent is about to keep other fallbacks: of each name what came up before it is what a person can return to.
+    pub(super) fn replaced(&mut self, fallbacks: &Fallbacks) -> Holds {
+        for (at, name) in NAMES.iter().enumerate() {
+            let Some(next) = fallbacks.get(*name) else {
+                self.returns.before[at] = None;
+                continue;
+            };
+            let last = self.fallbacks.get(*name).filter(|it| it.good.id != next.good.id);
+            let is_by_hand = next.failed.as_ref().is_some_and(|it| it.by_hand);
+            match last {
+                Some(_) if is_by_hand && self.returns.before[at].as_ref() != Some(&next.good.id) => {
+                    let what =
+                        format!("'{name}' returns to {}, not to {:?}", next.good.id, self.returns.before[at]);
+                    return broken(Invariant::ByHand, what);
+                }
+                Some(last) if !is_by_hand => self.returns.before[at] = Some(last.good.id.clone()),
+                _ => {}
+            }
+            // what is kept already may be of a workload that is gone, as long as not all that is asked for is understood
+            let kept = self.fallbacks.get(*name).and_then(|it| it.failed.as_ref());
+            let is_new = kept.map(|it| &it.id) != next.failed.as_ref().map(|it| &it.id);
+            if is_by_hand && is_new && !self.is_asked_back(at) {
+                return broken(
+                    Invariant::ByHand,
+                    format!("'{name}' returns although that was not asked for"),
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// What came up last stays what is returned to: until the workload is gone, or another content came up.
+    pub(super) fn remembers(&self, fallbacks: &Fallbacks) -> Holds {
+        for (at, name) in NAMES.iter().enumerate() {
+            let Some(before) = self.fallbacks.get(*name) else { continue };
+            let account = &self.accounts[at];
+            let good = fallbacks.get(*name).map(|it| &it.good.id);
+            let mut contents = [self.effective(at), account.spec, account.before].into_iter().flatten();
+            let is_right = match good {
+                Some(_) if self.is_asked_back(at) => true,
+                Some(good) => *good == before.good.id || contents.any(|it| self.catalogue.id(it) == good),
+                None => self.asked(at).is_none() && self.wanted.all_known() && !self.wanted.is_unreadable(at),
+            };
+            if !is_right {
+                let what = format!("'{name}' came up as {}, and would return to {good:?}", before.good.id);
+                return broken(Invariant::Remembers, what);
+            }
+        }
+        Ok(())
+    }
+}

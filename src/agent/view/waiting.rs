@@ -1,0 +1,76 @@
+//! An update that waits, as people see it: what for, since when, until when, and what can be done about it.
+
+use super::{report::View, text::duration};
+use crate::agent::{
+    conditions::{ConditionId, Conditions},
+    context::Context,
+    gates::{Gate, PROFILE, closed},
+    model::{
+        report::{self, Waits},
+        time::Now,
+        workload::{ListedCondition, ListedProfile},
+    },
+    update_lock::UpdateLock,
+    wrong_clock,
+};
+
+impl Gate {
+    /// What an update waits for, for people.
+    pub(in crate::agent) fn why(&self, conditions: &Conditions, context: &Context, now: Now) -> Vec<String> {
+        let listed =
+            |(_, text): &(Option<ConditionId>, String)| ListedCondition { name: text.clone(), cpu: None };
+        let listed =
+            ListedProfile { name: PROFILE.to_owned(), conditions: self.whens.iter().map(listed).collect() };
+        let listed = conditions.listed(&[listed], now.up);
+        let closed_ones = listed.into_iter().flat_map(|profile| profile.conditions).filter(|it| !it.holds);
+        let why = |it: report::ListedCondition| match it.is_defined {
+            true => it.why,
+            false => "what the device says of updates can't be read".to_owned(),
+        };
+        let mut whys: Vec<String> = closed_ones.map(why).collect();
+        for window in &self.windows {
+            if let Some(behind) = context.clock_behind(now) {
+                whys.push(wrong_clock::says(behind));
+            } else if let Some(left) = closed(window, context.next_slot, now) {
+                let opens = left.map(|left| format!(", and opens in {}", duration(left.as_secs())));
+                whys.push(format!("its window ({}) is closed{}", window.cron, opens.unwrap_or_default()));
+            }
+        }
+        if context.update_lock == UpdateLock::Held {
+            whys.push("a program holds update.lock in RUNTIME_DIR".to_owned());
+        }
+        whys
+    }
+}
+
+impl View<'_> {
+    /// Tells of the update of a workload that waits, if one does. `lacks`: why its images aren't here.
+    pub(in crate::agent) fn waits(&self, name: &str, lacks: Option<String>, shown: &mut report::Workload) {
+        let Some(update) = self.context.waiting.of(name).filter(|update| !update.passed) else { return };
+        let waited = self.context.waiting.waited(name, self.now);
+        let left = self.gate.and_then(Gate::deadline).map(|limit| limit.saturating_sub(waited));
+        let why = |gate: &Gate| gate.why(self.conditions, self.context, self.now);
+        let mut whys = self.gate.map(why).unwrap_or_default();
+        whys.extend(lacks);
+        let waits = Waits {
+            pod: update.to.to_string(),
+            causes: whys,
+            since: waited.as_secs(),
+            until: left.map(|left| left.as_secs()),
+        };
+        shown.notes.insert(0, waits.sentence(name));
+        shown.update = Some(waits);
+    }
+}
+
+impl Waits {
+    fn sentence(&self, name: &str) -> String {
+        let until = self.until.map(|left| format!("; at the latest in {}", duration(left)));
+        format!(
+            "an update waits since {}: {}{}; 'device-worker-ng update {name} --now' lets it go ahead",
+            duration(self.since),
+            self.causes.join("; "),
+            until.unwrap_or_default(),
+        )
+    }
+}

@@ -1,0 +1,162 @@
+//! `spec.update`: when another content may take the place of one that runs.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::timing::NEVER;
+
+use crate::agent::{
+    expression::Expression,
+    model::{
+        schedule::Cron,
+        update::{UpdateRules, Window},
+    },
+};
+
+/// Longer windows and deadlines than this are taken for an accident.
+const LONGEST: Duration = Duration::from_secs(366 * 86_400);
+
+/// `spec.update`; none where it says nothing.
+#[derive(Debug, Deserialize, Default)]
+#[serde(try_from = "UpdateFields")]
+pub(super) struct Update(pub(super) Option<Box<UpdateRules>>);
+
+#[derive(Deserialize)]
+struct UpdateFields {
+    when: Option<When>,
+    window: Option<WindowFields>,
+    deadline: Option<Span>,
+}
+
+#[derive(Deserialize)]
+struct WindowFields {
+    cron: Slots,
+    duration: Span,
+}
+
+impl From<WindowFields> for Window {
+    fn from(fields: WindowFields) -> Self {
+        Self { cron: fields.cron.0, duration: fields.duration.0 }
+    }
+}
+
+impl TryFrom<UpdateFields> for Update {
+    type Error = String;
+
+    fn try_from(fields: UpdateFields) -> Result<Self, String> {
+        let rules = UpdateRules {
+            when: fields.when.map(|when| when.0),
+            window: fields.window.map(Window::from),
+            deadline: fields.deadline.map(|span| span.0),
+        };
+        Ok(Self(Some(Box::new(rules)))) // an empty one, too: the lock counts
+    }
+}
+
+impl Update {
+    pub(super) fn of(rules: UpdateRules) -> Self {
+        Self((!rules.is_empty()).then(|| Box::new(rules)))
+    }
+}
+
+/// An expression that can be read.
+#[derive(Deserialize)]
+#[serde(try_from = "String")]
+struct When(String);
+
+impl TryFrom<String> for When {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        when(&text).map(Self)
+    }
+}
+
+/// An expression that can be read.
+pub(super) fn when(text: &str) -> Result<String, String> {
+    Expression::read(text).map(|_| text.to_owned()).map_err(|error| error.to_string())
+}
+
+/// A schedule that names a time.
+#[derive(Deserialize)]
+#[serde(try_from = "String")]
+struct Slots(Cron);
+
+impl TryFrom<String> for Slots {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        parse_slots(&text).map(Self)
+    }
+}
+
+fn parse_slots(text: &str) -> Result<Cron, String> {
+    let cron = Cron::parse(text).map_err(|error| error.to_string())?;
+    if cron.is_never() { Err(NEVER.to_owned()) } else { Ok(cron) }
+}
+
+/// `2h`, `90m`, `1d12h`.
+#[derive(Debug, Deserialize)]
+#[serde(try_from = "String")]
+pub(super) struct Span(pub(super) Duration);
+
+impl TryFrom<String> for Span {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        span(&text).map(Self)
+    }
+}
+
+/// `2h`, `90m`, `1d12h`.
+pub(super) fn span(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("must be a time like `90m`, `2h` or `1d12h`, from 1s to 366d, not `{text}`");
+    let (mut seconds, mut rest) = (0_u64, text.trim());
+    while !rest.is_empty() {
+        let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+        let unit = match rest.as_bytes().get(digits) {
+            Some(b'd') => 86_400,
+            Some(b'h') => 3_600,
+            Some(b'm') => 60,
+            Some(b's') => 1,
+            _ => return Err(wrong()),
+        };
+        let number: u64 = rest[..digits].parse().map_err(|_| wrong())?;
+        seconds = seconds.saturating_add(number.saturating_mul(unit));
+        rest = &rest[digits + 1..];
+    }
+    let span = Duration::from_secs(seconds);
+    if span.is_zero() || span > LONGEST { Err(wrong()) } else { Ok(span) }
+}
+
+/// `0 2 * * * for 2h`.
+pub(super) fn window(text: &str) -> Result<Window, String> {
+    let form = "must be a schedule and a time: `0 2 * * * for 2h`";
+    let (cron, duration) = text.rsplit_once(" for ").ok_or_else(|| form.to_owned())?;
+    Ok(Window { cron: parse_slots(cron)?, duration: span(duration)? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_read_whole_or_refused() {
+        for (text, seconds) in [
+            ("1s", 1),
+            ("90m", 5_400),
+            ("2h", 7_200),
+            ("1d12h", 129_600),
+            (" 1m30s ", 90),
+            ("366d", 31_622_400),
+        ] {
+            assert_eq!(span(text), Ok(Duration::from_secs(seconds)), "{text}");
+        }
+        for text in
+            ["", "2", "h", "2h3", "0s", "367d", "-1s", "1.5h", "2 h", "1w", "99999999999999999999d", "1ö"]
+        {
+            assert!(span(text).is_err(), "{text}");
+        }
+    }
+}
