@@ -350,7 +350,16 @@ fn every_field_of_a_manifest_is_documented() {
     let documented: BTreeSet<&str> =
         document.codes().flat_map(|(_, code)| code.split(['.', '[', ']', ' '])).collect();
     let mut missing = BTreeSet::new();
-    for file in ["resource.rs", "profiles.rs", "select.rs", "timing.rs", "update.rs"] {
+    for file in [
+        "config_map.rs",
+        "edge_device.rs",
+        "edge_workload.rs",
+        "metadata.rs",
+        "profiles.rs",
+        "select.rs",
+        "timing.rs",
+        "update.rs",
+    ] {
         let fields = fields_of_the_code(&format!("src/wire/manifest/{file}"));
         assert!(fields.len() > 1, "{file} has no fields: {fields:?}");
         missing.extend(fields.into_iter().filter(|field| !documented.contains(field.as_str())));

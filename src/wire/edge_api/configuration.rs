@@ -17,7 +17,10 @@ use crate::{
     wire::{
         field::{Field, Finding, Step},
         json::set,
-        manifest::{Strictness, UnknownFields, assemble, resource, secret::Secret},
+        manifest::{
+            Strictness, UnknownFields, assemble, config_map, edge_device, edge_workload, resource::ConfigMap,
+            secret::Secret,
+        },
         podman::registry,
         yaml,
     },
@@ -165,7 +168,7 @@ fn profiles(list: &[Value], problems: &mut Vec<Problem>) -> Vec<Profile> {
     let mut profiles = Vec::new();
     for (index, value) in list.iter().enumerate() {
         let device = json!({"metadata": {"name": "device"}, "spec": {"profiles": [value]}});
-        match resource::read_device(&device) {
+        match edge_device::read(&device) {
             Ok((device, _)) => {
                 for fault in device.faults.iter().take(20) {
                     problems.push(format!("profiles[{index}]: {}", without_steps(3, fault)).into());
@@ -187,7 +190,7 @@ fn profiles(list: &[Value], problems: &mut Vec<Problem>) -> Vec<Profile> {
 /// One that can't be understood lets no update through by itself.
 fn update(value: &Value, problems: &mut Vec<Problem>) -> Option<Box<UpdateRules>> {
     let device = json!({"metadata": {"name": "device"}, "spec": {"update": value}});
-    match resource::read_device(&device) {
+    match edge_device::read(&device) {
         Ok((device, _)) => device.update,
         Err(finding) => {
             let finding = without_steps(1, &finding);
@@ -266,7 +269,7 @@ fn workload(
     let was_accepted = strictness.was_accepted && value[UNREADABLE] != true;
     let strictness = Strictness { was_accepted, ..strictness };
     let document = manifest(value, &specification)?;
-    let (mut manifest, mut findings) = resource::read_workload(document, strictness).map_err(|found| {
+    let (mut manifest, mut findings) = edge_workload::read(document, strictness).map_err(|found| {
         // the first ones tell enough
         let told: Vec<String> = found.iter().take(3).map(&say).collect();
         told.join("; ")
@@ -321,14 +324,13 @@ fn manifest(value: &Value, specification: &Value) -> Result<Value, String> {
 }
 
 /// Those that come with a workload, by their names.
-fn config_maps(value: &Value, budget: &Cell<usize>) -> Result<BTreeMap<String, resource::ConfigMap>, String> {
+fn config_maps(value: &Value, budget: &Cell<usize>) -> Result<BTreeMap<String, ConfigMap>, String> {
     let mut maps = BTreeMap::new();
     for (index, text) in list(value, &["configmaps"])?.iter().enumerate() {
         let wrong = |why: String| format!("configmaps[{index}]: {why}");
         let text = text.as_str().ok_or_else(|| wrong("is no text".to_owned()))?;
         let document = yaml::parse_within(text, budget).map_err(|error| wrong(error.to_string()))?;
-        let (map, _) =
-            resource::read_config_map(document).map_err(|finding| wrong(without_steps(0, &finding)))?;
+        let (map, _) = config_map::read(document).map_err(|finding| wrong(without_steps(0, &finding)))?;
         maps.insert(map.name.clone(), map);
     }
     Ok(maps)

@@ -3,10 +3,7 @@
 use serde_json::Value;
 
 use super::{
-    findings::Findings,
-    kinds,
-    resource::{self, Resource},
-    secret::Secret,
+    config_map, edge_device, edge_workload, findings::Findings, kinds, resource::Resource, secret::Secret,
     strictness::Strictness,
 };
 use crate::wire::{field::Finding, podspec::nearest};
@@ -47,16 +44,16 @@ pub(super) fn read(document: Value, strictness: Strictness) -> Result<(Resource,
     let with = |warnings| Findings { warnings, ..Findings::default() };
     Ok(match kind {
         "EdgeDevice" => {
-            let (device, findings) = resource::read_device(&document)?;
+            let (device, findings) = edge_device::read(&document)?;
             (Resource::Device(device), with(findings))
         }
         "EdgeWorkload" => {
-            let (mut manifest, warnings) = resource::read_workload(document, strictness)?;
+            let (mut manifest, warnings) = edge_workload::read(document, strictness)?;
             let notes = std::mem::take(&mut manifest.notes);
             (Resource::Workload(Box::new(manifest)), Findings { notes, ..with(warnings) })
         }
         "ConfigMap" => {
-            let (map, findings) = resource::read_config_map(document)?;
+            let (map, findings) = config_map::read(document)?;
             (Resource::ConfigMap(map), with(findings))
         }
         "Secret" => {

@@ -7,7 +7,10 @@
 //! | rule of reading | where |
 //! |---|---|
 //! | the kinds, and who reads each | `kind`, `kinds` |
-//! | an `EdgeWorkload`, an `EdgeDevice` | `resource` |
+//! | an `EdgeWorkload`, an `EdgeDevice`, a `ConfigMap` | `edge_workload`, `edge_device`, `config_map` |
+//! | what valid documents are | `resource` |
+//! | fields that nothing knows | `typed` |
+//! | names, namespaces, and what reaches the pod | `metadata` |
 //! | cron before retry, and what both may be | `timing` |
 //! | when another content may take its place | `update` |
 //! | profiles: unusable names, empty ones, CPU limits | `profiles` |
@@ -24,14 +27,18 @@
 mod agent_part;
 pub(in crate::wire) mod assemble;
 mod budget;
+pub(in crate::wire) mod config_map;
 mod contents;
 mod document;
+pub(in crate::wire) mod edge_device;
+pub(in crate::wire) mod edge_workload;
 mod findings;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
 mod kind;
 mod kinds;
+mod metadata;
 mod node;
 mod problem;
 mod profiles;
@@ -43,6 +50,7 @@ mod serving;
 mod source;
 mod strictness;
 mod timing;
+mod typed;
 mod update;
 mod uses;
 

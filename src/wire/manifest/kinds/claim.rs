@@ -7,7 +7,8 @@ use crate::wire::{
     field::Finding,
     manifest::{
         findings::{self, Findings},
-        resource::{Resource, namespace},
+        metadata::namespace,
+        resource::Resource,
         strictness::Strictness,
     },
     podspec::reader::{Class, Notes, Read},

@@ -19,8 +19,9 @@ use crate::{
         manifest::{
             agent_part,
             findings::{self, Findings},
+            metadata::{for_the_pod, namespace},
             node::Node,
-            resource::{Resource, WorkloadManifest, for_the_pod, namespace},
+            resource::{Resource, WorkloadManifest},
             strictness::Strictness,
             timing,
             update::Update,

@@ -8,7 +8,8 @@ use crate::wire::{
     field::Finding,
     manifest::{
         findings::{self, Findings},
-        resource::{Leading, Resource, Service, namespace},
+        metadata::namespace,
+        resource::{Leading, Resource, Service},
         strictness::Strictness,
     },
     podspec::{
