@@ -31,7 +31,7 @@ pub fn start_anew(arguments: &[OsString], handover: &Handover) -> String {
     let path = OsStr::from_bytes(path.strip_suffix(b" (deleted)").unwrap_or(path));
     log::info!("starting again to read the settings");
     log::logger().flush();
-    let left = handover.environment().into_iter().chain([metrics::left_receivers()]);
+    let left = handover.environment().into_iter().chain([metrics::receivers_to_inherit()]);
     let error = Command::new(path).args(arguments).envs(left).exec();
     format!("failed to start '{}' again: {error}", path.display())
 }

@@ -31,7 +31,7 @@ struct Ailing {
     /// Its probe failed: so it is missed, whatever its exit code says.
     unhealthy: bool,
     /// It could not be started again.
-    refused: bool,
+    start_failed: bool,
     /// The last failure.
     why: (Reason, String),
     next: Next,
@@ -91,7 +91,7 @@ impl Containers {
                 failures: 0,
                 ended: None,
                 unhealthy: false,
-                refused: false,
+                start_failed: false,
                 why: (Reason::BackOff, String::new()),
                 next: Next::Nothing,
             });
@@ -106,8 +106,8 @@ impl Containers {
     }
 
     /// Whether it could not be started again, and that is tried on.
-    pub(super) fn is_refused(&self, name: &str) -> bool {
-        self.of(name).is_some_and(|it| it.refused)
+    pub(super) fn start_failed(&self, name: &str) -> bool {
+        self.of(name).is_some_and(|it| it.start_failed)
     }
 
     /// Whether it is to be started again after this end, or is being started.
@@ -180,7 +180,7 @@ impl Containers {
             let Some(it) = self.ailing.iter_mut().find(|it| it.name == container.name) else { continue };
             match it.next {
                 Next::Start(_) | Next::Nothing | Next::Ended if runs => {
-                    (it.next, it.unhealthy, it.refused) = (Next::Nothing, false, false);
+                    (it.next, it.unhealthy, it.start_failed) = (Next::Nothing, false, false);
                 }
                 Next::End(_) | Next::Ended if !runs => it.next = Next::Nothing,
                 // it ran anew, however briefly
@@ -288,7 +288,7 @@ impl Containers {
     }
 
     /// It could not be started. Says how long it waits, or nothing if nothing runs beside it; and how often it failed.
-    pub(super) fn refused(
+    pub(super) fn note_failed_start(
         &mut self,
         name: &str,
         cause: &str,
@@ -304,7 +304,7 @@ impl Containers {
         if alone {
             return (None, it.failures);
         }
-        (it.refused, it.next) = (true, Next::Start(now.up + delay));
+        (it.start_failed, it.next) = (true, Next::Start(now.up + delay));
         it.ended.get_or_insert(now.utc); // of one that never ran: what was made by now may be started
         (Some(delay), it.failures)
     }

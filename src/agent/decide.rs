@@ -11,10 +11,10 @@ use super::{
     conditions::{ConditionId, Conditions},
     context::{Context, Turn},
     control_plane::conversation::Conversation,
+    dependencies::{AllWorkloads, Dependencies},
     deployments::Deployments,
     engines::Engines,
     eviction::{self, Evictions},
-    gates,
     hindered::Hindered,
     history::Past,
     model::{
@@ -29,11 +29,11 @@ use super::{
         time::{Now, Wake},
         workload::{Engine, Workload},
     },
-    needs::{AllWorkloads, Needs},
     profiles::{Allowance, Profiles},
     reconcile::{self, Tracked, Workloads},
     redact_events::EventRedactor,
     sources::{Merged, Sources},
+    update_gate,
     wishes::Wishes,
     wrong_clock::Clock,
 };
@@ -54,7 +54,7 @@ mod times;
 pub struct Agent {
     conditions: Conditions,
     profiles: Profiles,
-    needs: Needs,
+    dependencies: Dependencies,
     engines: Engines,
     pub(super) workloads: Workloads,
     pub(super) deployments: Deployments,
@@ -89,7 +89,7 @@ impl Agent {
         Self {
             conditions,
             profiles: Profiles::default(),
-            needs: Needs::default(),
+            dependencies: Dependencies::default(),
             engines: Engines::new(&setup.engines, setup.interval),
             workloads: BTreeMap::new(),
             deployments: Deployments::default(),
@@ -180,7 +180,7 @@ impl Agent {
                 }
             }
             Event::Socket(engine, is_there)
-                if is_there || self.workloads.values().any(|it| it.needs(engine)) =>
+                if is_there || self.workloads.values().any(|it| it.uses(engine)) =>
             {
                 self.engines.add(engine, now.up); // there may be orphans on it
             }
@@ -222,9 +222,9 @@ impl Agent {
         while let Some(name) = self.agenda.next() {
             let (runs, cpu) = self.profiles.allow(&name, &self.conditions);
             let waits = self.context.waiting.waits(&name) || self.deployments.wanted(&name).is_some();
-            let gate = waits.then(|| self.profiles.gate(&name)).flatten();
+            let gate = waits.then(|| self.profiles.update_gate(&name)).flatten();
             let update = gate.map(|gate| gate.permit(&self.conditions, &self.context, now));
-            let starts = self.needs.are_ready(&name, &self.others());
+            let starts = self.dependencies.are_ready(&name, &self.others());
             let allowance = Allowance { runs, starts, cpu, update };
             let mut turn = turn!(self, now);
             let mut wake = self.deployments.advance(&name, allowance, &mut turn);
@@ -247,7 +247,7 @@ impl Agent {
     /// Others may depend on how this workload is now.
     fn tell_others(&mut self, name: &str, now: Now) {
         let others = AllWorkloads { workloads: &self.workloads, deployments: &self.deployments };
-        self.agenda.add_all(self.needs.changed(name, &others).iter().cloned());
+        self.agenda.add_all(self.dependencies.changed(name, &others).iter().cloned());
         let (is_partial, is_listed) = (self.context.partial, self.engines.ready(Engine::Kubernetes));
         let metrics = || others.metrics(name, is_partial, is_listed);
         self.conditions.know(name, metrics, now.up, &mut self.changed);
@@ -269,14 +269,14 @@ impl Agent {
         let Merged { mut profiles, update, workloads: wanted, unreadable, mut problems } =
             self.sources.merged();
         let rules = wanted.values().filter_map(|it| it.update.as_deref()).chain(update.as_deref());
-        profiles.extend(gates::as_profile(rules));
+        profiles.extend(update_gate::as_profile(rules));
         for error in self.conditions.define(&profiles, now.up) {
             problems.insert(error.to_string());
         }
         let circles = circles(&wanted, &self.conditions).into_iter();
         problems.extend(circles.map(|(name, why)| format!("workload '{name}' {why}; it isn't started")));
         self.profiles = Profiles::new(&wanted, update.as_deref(), &self.conditions, &mut problems);
-        self.needs = Needs::new(&wanted, &unreadable, &mut problems);
+        self.dependencies = Dependencies::new(&wanted, &unreadable, &mut problems);
         for problem in problems.difference(&self.problems) {
             self.context.tell(Notice::warning(Reason::ConfigurationRejected, problem.clone()));
         }
@@ -293,7 +293,7 @@ impl Agent {
         }
         for (name, tracked) in &mut self.workloads {
             tracked.unreadable = unreadable.contains(name);
-            let is_gated = self.profiles.gate(name).is_some();
+            let is_gated = self.profiles.update_gate(name).is_some();
             let asked = wanted.get(name).filter(|it| is_pod(it)).cloned();
             tracked.follow_configuration(asked, is_gated, &mut turn!(self, now));
             if let Some(workload) = tracked.wanted() {

@@ -15,7 +15,6 @@ use super::{
     context::{Context, Turn},
     engines::Engines,
     flapping::Flapping,
-    gates::Permit,
     held_deployments::held_back,
     model::{
         call::WorkloadStatus,
@@ -31,6 +30,7 @@ use super::{
     not_allowed::NotAllowed,
     profiles::Allowance,
     terminating::REMOVE_AGAIN,
+    update_gate::Permit,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},

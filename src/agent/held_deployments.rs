@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use super::{
     context::Turn,
-    gates::{Permit, WHY_ALLOWED, WHY_LATE},
     model::{
         deployment::{Deployment, Rollout},
         time::Wake,
         workload::Workload,
     },
+    update_gate::{Permit, WHY_ALLOWED, WHY_LATE},
 };
 
 /// Whether this content has to wait, and until when; the cluster pulls its images when it goes ahead. `can_begin`: it

@@ -7,11 +7,11 @@ use std::{
 
 use super::{
     conditions::{ConditionId, Conditions},
-    gates::{Gate, Permit},
     model::{order::CpuLimit, report::Listed, update::UpdateRules, workload::Workload},
+    update_gate::{Permit, UpdateGate},
 };
 
-/// What a workload may do at a moment: by its profiles, by what it depends on, and by its gate.
+/// What a workload may do at a moment: by its profiles, by what it depends on, and by its update gate.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Allowance {
     /// Every profile has a condition that holds.
@@ -39,7 +39,7 @@ struct Listing {
     /// Of each profile the conditions, with the CPU limit that each gives; one that the device lacks never holds.
     profiles: Vec<Vec<(ConditionId, CpuLimit)>>,
     /// What its updates may have to wait for.
-    gate: Option<Gate>,
+    update_gate: Option<UpdateGate>,
 }
 
 impl Profiles {
@@ -68,11 +68,11 @@ impl Profiles {
                 }
                 profiles.push(listed);
             }
-            let gate = Gate::new(workload.update.as_deref(), update, conditions);
-            for id in gate.iter().flat_map(Gate::conditions) {
+            let update_gate = UpdateGate::new(workload.update.as_deref(), update, conditions);
+            for id in update_gate.iter().flat_map(UpdateGate::conditions) {
                 new.listed_by.entry(id).or_default().push(name.clone());
             }
-            new.all.insert(name.clone(), Listing { profiles, gate });
+            new.all.insert(name.clone(), Listing { profiles, update_gate });
         }
         new
     }
@@ -83,8 +83,8 @@ impl Profiles {
     }
 
     /// What an update of this workload may have to wait for.
-    pub(super) fn gate(&self, name: &str) -> Option<&Gate> {
-        self.all.get(name)?.gate.as_ref()
+    pub(super) fn update_gate(&self, name: &str) -> Option<&UpdateGate> {
+        self.all.get(name)?.update_gate.as_ref()
     }
 
     /// Whether the profiles that the workload lists let it run, and with which limit; without any it always runs.

@@ -54,7 +54,9 @@ pub(super) fn judge(workload: &Workload, pod: &Pod, known: &Containers, mut trie
     for container in main {
         match &container.state {
             ContainerState::Running => runs = true,
-            ContainerState::Stuck(_) if known.is_refused(&container.name) => missed.push(refused(container)),
+            ContainerState::Stuck(_) if known.start_failed(&container.name) => {
+                missed.push(unstarted(container))
+            }
             ContainerState::Stuck(state) => return stuck(container, state),
             &ContainerState::Exited { code, at, ran } => {
                 let is_unhealthy = known.is_unhealthy(&container.name);
@@ -76,7 +78,9 @@ pub(super) fn judge(workload: &Workload, pod: &Pod, known: &Containers, mut trie
     for container in sidecars {
         match &container.state {
             ContainerState::Running => lingers = true,
-            ContainerState::Stuck(_) if known.is_refused(&container.name) => missed.push(refused(container)),
+            ContainerState::Stuck(_) if known.start_failed(&container.name) => {
+                missed.push(unstarted(container))
+            }
             ContainerState::Stuck(state) => return stuck(container, state),
             &ContainerState::Exited { code, at, ran } if goes_on => {
                 missed.push(ended(container, code, at, ran));
@@ -95,7 +99,7 @@ fn stuck(container: &Container, state: &str) -> PodStatus {
     PodStatus::Broken { cause: format!("container '{}': {state}", container.name) }
 }
 
-fn refused(container: &Container) -> Missed {
+fn unstarted(container: &Container) -> Missed {
     let (container, cause) = (container.name.clone(), String::new()); // as told already
     Missed { container, cause, at: None, ran: Duration::ZERO }
 }

@@ -23,12 +23,12 @@ pub(super) struct Terminating(BTreeMap<WorkloadId, TerminatingPod>);
 struct TerminatingPod {
     engine: Engine,
     grace: Duration,
-    removal: Removal,
+    state: RemovalState,
 }
 
 /// How far a pod's removal is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Removal {
+pub(super) enum RemovalState {
     /// Not before this time since boot.
     Due(Duration),
     /// An order from when the pod was still wanted has to come to its end.
@@ -44,7 +44,7 @@ impl Terminating {
 
     /// Whether one of this engine is there that nothing was done to yet.
     pub(super) fn is_due(&self, engine: Engine) -> bool {
-        self.0.values().any(|pod| pod.engine == engine && matches!(pod.removal, Removal::Due(_)))
+        self.0.values().any(|pod| pod.engine == engine && matches!(pod.state, RemovalState::Due(_)))
     }
 
     /// Whether one of this engine is there.
@@ -53,24 +53,20 @@ impl Terminating {
     }
 
     /// A pod of `workload` has to go.
-    pub(super) fn add(&mut self, workload: &Workload, removal: Removal) {
-        let pod = TerminatingPod { engine: workload.content.engine, grace: workload.grace, removal };
+    pub(super) fn add(&mut self, workload: &Workload, state: RemovalState) {
+        let pod = TerminatingPod { engine: workload.content.engine, grace: workload.grace, state };
         self.0.insert(workload.id.clone(), pod);
     }
 
     /// A pod was found that is not wanted; nothing new if it is known to leave.
     pub(super) fn add_found(&mut self, id: &WorkloadId, engine: Engine, now: Duration) {
-        let removal = Removal::Due(now);
-        self.0.entry(id.clone()).or_insert(TerminatingPod {
-            engine,
-            grace: Workload::DEFAULT_GRACE,
-            removal,
-        });
+        let state = RemovalState::Due(now);
+        self.0.entry(id.clone()).or_insert(TerminatingPod { engine, grace: Workload::DEFAULT_GRACE, state });
     }
 
     /// How far the pod's removal is, if it is terminating.
-    pub(super) fn removal(&self, id: &WorkloadId) -> Option<Removal> {
-        self.0.get(id).map(|pod| pod.removal)
+    pub(super) fn removal_state(&self, id: &WorkloadId) -> Option<RemovalState> {
+        self.0.get(id).map(|pod| pod.state)
     }
 
     /// The pod is wanted again.
@@ -81,7 +77,7 @@ impl Terminating {
     /// A list shows no pods of this engine but the `ids`.
     pub(super) fn not_in_list(&mut self, engine: Engine, ids: &[&WorkloadId]) {
         self.0.retain(|id, pod| {
-            pod.engine != engine || !matches!(pod.removal, Removal::Due(_)) || ids.contains(&id)
+            pod.engine != engine || !matches!(pod.state, RemovalState::Due(_)) || ids.contains(&id)
         });
     }
 
@@ -92,19 +88,19 @@ impl Terminating {
         result: Result<Fact, Failure>,
         turn: &mut Turn<'_>,
     ) -> Option<Result<Fact, Failure>> {
-        let about = |pod: &TerminatingPod| matches!(pod.removal, Removal::After(at) | Removal::UnderWay(at) if at == ticket);
+        let about = |pod: &TerminatingPod| matches!(pod.state, RemovalState::After(at) | RemovalState::UnderWay(at) if at == ticket);
         let Some((id, pod)) = self.0.iter_mut().find(|(_, pod)| about(pod)) else { return Some(result) };
-        match (pod.removal, result) {
-            (Removal::UnderWay(_), Ok(Fact::Gone)) => {
+        match (pod.state, result) {
+            (RemovalState::UnderWay(_), Ok(Fact::Gone)) => {
                 let id = id.clone();
                 turn.tell(Notice::info(Reason::Removed, format!("pod '{id}' is gone")));
                 self.0.remove(&id);
             }
-            (Removal::UnderWay(_), Err(failure)) => {
-                pod.removal = Removal::Due(turn.now.up + REMOVE_AGAIN);
+            (RemovalState::UnderWay(_), Err(failure)) => {
+                pod.state = RemovalState::Due(turn.now.up + REMOVE_AGAIN);
                 turn.failed(pod.engine, &format!("failed to remove pod '{id}'"), &failure);
             }
-            _ => pod.removal = Removal::Due(turn.now.up),
+            _ => pod.state = RemovalState::Due(turn.now.up),
         }
         None
     }
@@ -113,13 +109,13 @@ impl Terminating {
     pub(super) fn advance(&mut self, name: &Arc<str>, turn: &mut Turn<'_>) -> Wake {
         let mut wake = Wake::Never;
         for (id, pod) in &mut self.0 {
-            let Removal::Due(at) = pod.removal else { continue };
+            let RemovalState::Due(at) = pod.state else { continue };
             if turn.now.up < at {
                 wake = wake.earlier(Wake::At(at));
             } else if turn.ready(pod.engine) {
                 let task = Task::Remove { id: id.clone(), grace: Some(pod.grace) };
                 let ticket = turn.order(name, pod.engine, task);
-                pod.removal = Removal::UnderWay(ticket);
+                pod.state = RemovalState::UnderWay(ticket);
             }
         }
         wake

@@ -36,17 +36,18 @@ const GATHER: Timespec = Timespec { tv_sec: 0, tv_nsec: 20_000_000 };
 /// How many are taken before what is asked for is looked at.
 const AT_ONCE: usize = 4096;
 
-/// The thread that looks, if conditions ever asked for something.
+/// What conditions ask for, and the thread that looks at it, if they ever asked.
 pub struct Presence {
     events: Sender<Event>,
     open: Open,
-    shared: Option<Arc<SharedPresence>>,
+    watcher: Option<Arc<PresenceWatcher>>,
 }
 
 /// Gets a socket that hears announcements.
 type Open = fn() -> rustix::io::Result<OwnedFd>;
 
-struct SharedPresence {
+/// What the thread is asked.
+struct PresenceWatcher {
     asked: Mutex<Asked>,
     /// Wakes the thread.
     wake: OwnedFd,
@@ -62,37 +63,37 @@ struct Asked {
 impl Presence {
     /// Nothing is asked for yet.
     pub fn new(events: Sender<Event>) -> Self {
-        Self { events, open: announcements, shared: None }
+        Self { events, open: announcements, watcher: None }
     }
 
     /// Has all of this looked at, now and whenever some may have come or gone. Never blocks.
     pub fn look(&mut self, names: Vec<Arc<str>>) -> Option<Event> {
         let is_none = names.is_empty();
         let asked = Asked { names, anew: true };
-        if let Some(shared) = &self.shared {
-            *lock(&shared.asked) = asked;
-            let _ = rustix::io::write(&shared.wake, &1_u64.to_ne_bytes()); // when it is full it wakes already
+        if let Some(watcher) = &self.watcher {
+            *lock(&watcher.asked) = asked;
+            let _ = rustix::io::write(&watcher.wake, &1_u64.to_ne_bytes()); // when it is full it wakes already
             return None;
         }
         let started =
-            if is_none { Ok(None) } else { SharedPresence::start(&self.events, self.open, asked).map(Some) };
+            if is_none { Ok(None) } else { PresenceWatcher::start(&self.events, self.open, asked).map(Some) };
         match started {
-            Ok(shared @ Some(_)) => self.shared = shared,
+            Ok(watcher @ Some(_)) => self.watcher = watcher,
             other => return Some(Event::Works(Part::Hardware, other.map(drop).map_err(|it| it.to_string()))),
         }
         None
     }
 }
 
-impl SharedPresence {
+impl PresenceWatcher {
     fn start(events: &Sender<Event>, open: Open, asked: Asked) -> io::Result<Arc<Self>> {
         let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
-        let shared = Arc::new(Self { asked: Mutex::new(asked), wake });
-        let (of_thread, events) = (shared.clone(), events.clone());
+        let watcher = Arc::new(Self { asked: Mutex::new(asked), wake });
+        let (of_thread, events) = (watcher.clone(), events.clone());
         spawn("presence", move || {
             let _ = of_thread.run(&events, open); // the agent ends
         })?;
-        Ok(shared)
+        Ok(watcher)
     }
 
     /// Until the agent ends.
@@ -337,6 +338,6 @@ mod tests {
         let mut presence = Presence::new(sender);
         // nothing is missed that isn't asked for, whatever failed before
         assert_eq!(presence.look(Vec::new()), Some(Event::Works(Part::Hardware, Ok(()))));
-        assert!(presence.shared.is_none() && events.is_empty());
+        assert!(presence.watcher.is_none() && events.is_empty());
     }
 }

@@ -120,13 +120,16 @@ fn a_hook_that_was_cut_off_by_the_end_of_an_agent_is_told_to_the_next_one_until_
     for _ in 0..2 {
         let found = bed.look(&w);
         let why = "container 'a': its postStart hook was cut off when the agent ended".to_owned();
-        assert_eq!((states(&found), found.failed), (vec!["a running".to_owned()], vec![("a".into(), why)]));
+        assert_eq!(
+            (states(&found), found.failed_starts),
+            (vec!["a running".to_owned()], vec![("a".into(), why)])
+        );
     }
     let at = ended(&end(&bed, &w, "a"), "a");
     fs::write(directory.path().join("quick"), "").unwrap();
     let again = restart(&bed, &w, "a", at);
-    assert_eq!((states(&again), again.failed), (vec!["a running".to_owned()], vec![]));
-    assert_eq!(bed.look(&w).failed, []);
+    assert_eq!((states(&again), again.failed_starts), (vec!["a running".to_owned()], vec![]));
+    assert_eq!(bed.look(&w).failed_starts, []);
 }
 
 #[test]
@@ -162,8 +165,8 @@ fn a_container_that_cannot_be_started_keeps_no_other_from_it_and_is_started_in_i
     let volumes = json!([{ "name": "d", "hostPath": { "path": directory.path() } }]);
     let both = json!({ "containers": [b.clone(), container("a", SLEEP)], "volumes": volumes.clone() });
     let w = workload("partly", both);
-    let Pod { failed, .. } = bed.start(&w);
-    let [(name, why)] = &failed[..] else { panic!("{failed:?}") };
+    let Pod { failed_starts, .. } = bed.start(&w);
+    let [(name, why)] = &failed_starts[..] else { panic!("{failed_starts:?}") };
     assert!(name == "b" && why.contains("/d/tool"), "{why}");
     let found = states(&bed.look(&w));
     assert_eq!((&*found[0], found[1].starts_with("a running")), ("b stuck: it is created", true));

@@ -182,7 +182,7 @@ pub struct Pod {
     pub torn: bool,
     /// The containers that this order started and that did not come up, and why: they could not be started, or their
     /// hook failed that runs after a start. The latter run.
-    pub failed: Vec<(String, String)>,
+    pub failed_starts: Vec<(String, String)>,
 }
 
 impl Pod {

@@ -119,7 +119,7 @@ impl Tracked {
             }
             (Ordered::Start(container), Ok(Fact::Pod(pod))) => {
                 let is_it = |state: &ContainerState| *state == ContainerState::Running;
-                if pod.failed.is_empty()
+                if pod.failed_starts.is_empty()
                     && pod.containers.iter().any(|it| it.name == container && is_it(&it.state))
                 {
                     let message =
@@ -134,7 +134,7 @@ impl Tracked {
                 self.failed("its pod is gone", turn.now.up, turn);
             }
             (Ordered::Start(container), Err(Failure::Workload(cause))) => {
-                self.refused(wanted, &container, &cause, turn);
+                self.survives_failed_start(wanted, &container, &cause, turn);
             }
             (Ordered::End(_), Ok(_)) => self.content.look_at = Some(turn.now.up),
             (Ordered::End(container), Err(failure)) => {
@@ -149,7 +149,7 @@ impl Tracked {
 
     /// The container could not be started: a failure of its own, or of the pod if nothing else runs in it. Answers
     /// whether the pod goes on.
-    pub(super) fn refused(
+    pub(super) fn survives_failed_start(
         &mut self,
         wanted: &Workload,
         container: &str,
@@ -161,7 +161,8 @@ impl Tracked {
         }
         let backoff = wanted.schedule.backoff();
         let (now, random) = (turn.now, turn.random());
-        let (wait, failures) = self.content.containers.refused(container, cause, backoff, now, random);
+        let (wait, failures) =
+            self.content.containers.note_failed_start(container, cause, backoff, now, random);
         let Some(wait) = wait else {
             self.content.failures = self.content.failures.max(failures - 1);
             self.failed(cause, now.up, turn);

@@ -12,7 +12,7 @@ use crate::agent::{
         time::Now,
         workload::{Engine, WorkloadId},
     },
-    terminating::Removal,
+    terminating::RemovalState,
 };
 
 /// A list asked for by `listed` was whole, and shows these pods of `engine`.
@@ -56,9 +56,9 @@ impl Tracked {
             return;
         }
         let is_wanted = self.wanted.as_ref().is_some_and(|it| it.id == *id && it.content.engine == engine);
-        match self.terminating.removal(id) {
+        match self.terminating.removal_state(id) {
             // Wanted again before its removal began.
-            Some(Removal::Due(_)) if is_wanted && self.phase == Phase::Unknown => {
+            Some(RemovalState::Due(_)) if is_wanted && self.phase == Phase::Unknown => {
                 self.terminating.take_back(id);
             }
             Some(_) => return,

@@ -215,7 +215,7 @@ impl Tracked {
         self.limit.found(pod.cpu);
         self.content.whole = pod.containers.iter().all(|it| it.state == ContainerState::Running);
         self.content.containers.seen(pod);
-        if !self.goes_on_without_refused(wanted, pod, turn) {
+        if !self.survives_failed_starts(wanted, pod, turn) {
             return;
         }
         if adopting && turn.context.can_be_taken_back(wanted) {
@@ -223,7 +223,7 @@ impl Tracked {
         }
         let tries = wanted.retries.map_or(u32::MAX, |most| most.saturating_sub(self.content.retried));
         match judge(wanted, pod, &self.content.containers, tries) {
-            PodStatus::Running { missed } => self.goes_on(wanted, pod, missed, adopting, turn),
+            PodStatus::Running { missed } => self.keep_running(wanted, pod, missed, adopting, turn),
             PodStatus::Finished { code, gives_up: false, .. }
                 if code != 0 && self.may_retry(wanted, false, turn) =>
             {
@@ -236,13 +236,13 @@ impl Tracked {
     }
 
     /// Whether the pod goes on, although containers of it could not be started.
-    fn goes_on_without_refused(&mut self, wanted: &Workload, pod: &Pod, turn: &mut Turn<'_>) -> bool {
+    fn survives_failed_starts(&mut self, wanted: &Workload, pod: &Pod, turn: &mut Turn<'_>) -> bool {
         let is_stuck = |name: &str| {
             let stuck = |it: &Container| it.name == name && matches!(it.state, ContainerState::Stuck(_));
             pod.containers.iter().any(stuck)
         };
-        let mut refused = pod.failed.iter().filter(|(container, _)| is_stuck(container));
-        refused.all(|(container, cause)| self.refused(wanted, container, cause, turn))
+        let mut failed = pod.failed_starts.iter().filter(|(container, _)| is_stuck(container));
+        failed.all(|(container, cause)| self.survives_failed_start(wanted, container, cause, turn))
     }
 
     /// The pod of a run has ended with an error, and another follows.
@@ -296,7 +296,7 @@ impl Tracked {
     }
 
     /// The pod is to run on, but for containers that ended.
-    fn goes_on(
+    fn keep_running(
         &mut self,
         wanted: &Workload,
         pod: &Pod,
@@ -325,7 +325,7 @@ impl Tracked {
         let runs = |name: &str| {
             pod.containers.iter().any(|it| it.name == name && it.state == ContainerState::Running)
         };
-        for (container, cause) in pod.failed.iter().filter(|(name, _)| runs(name)) {
+        for (container, cause) in pod.failed_starts.iter().filter(|(name, _)| runs(name)) {
             if !self.content.containers.is_ending(container) {
                 self.sicken(wanted, container, cause.clone(), turn); // its hook failed
             }

@@ -11,7 +11,6 @@ use super::{
 };
 use crate::agent::{
     context::Turn,
-    gates::{Permit, WHY_ALLOWED, WHY_LATE},
     model::{
         fallback::by_todays_rules,
         notice::{Notice, Reason},
@@ -21,6 +20,7 @@ use crate::agent::{
         time::Wake,
         workload::Workload,
     },
+    update_gate::{Permit, WHY_ALLOWED, WHY_LATE},
 };
 
 /// Between pulls that fail.

@@ -173,7 +173,7 @@ impl Tracked {
     }
 
     /// Whether it has or gets pods on this engine.
-    pub(in crate::agent) fn needs(&self, engine: Engine) -> bool {
+    pub(in crate::agent) fn uses(&self, engine: Engine) -> bool {
         self.wanted().into_iter().chain(self.waiting_update()).any(|it| it.content.engine == engine)
             || self.terminating.is_on(engine)
     }

@@ -11,7 +11,7 @@ use crate::agent::{
         phase::Phase,
         workload::{Workload, WorkloadId},
     },
-    terminating::Removal,
+    terminating::RemovalState,
     trial::TrialState,
 };
 
@@ -92,7 +92,7 @@ impl Tracked {
         let Some(new) = &self.wanted else { return };
         self.limit.reset(&new.id);
         // Back to a content whose pod has not gone yet: it is the wanted one again.
-        let back = matches!(self.terminating.removal(&new.id), Some(Removal::Due(_)));
+        let back = matches!(self.terminating.removal_state(&new.id), Some(RemovalState::Due(_)));
         if back {
             self.terminating.take_back(&new.id);
         }
@@ -101,7 +101,7 @@ impl Tracked {
         self.phase = match self.content.runs.first() {
             Some(run) => Phase::Finished { code: run.code },
             // Its pod is on its way out: it starts when that is over.
-            None if self.terminating.removal(&new.id).is_some() => Phase::Inactive,
+            None if self.terminating.removal_state(&new.id).is_some() => Phase::Inactive,
             None if turn.ready(new.content.engine) && !back => Phase::Inactive,
             None => Phase::Unknown,
         };
@@ -116,11 +116,11 @@ impl Tracked {
             self.cancel(old, "it is not wanted any more", turn);
         }
         let removal = match self.phase {
-            Phase::Stopping(ticket) => Removal::UnderWay(ticket),
+            Phase::Stopping(ticket) => RemovalState::UnderWay(ticket),
             Phase::Starting(ticket) | Phase::Cancelling(ticket) | Phase::Looking { ticket, .. } => {
-                Removal::After(ticket)
+                RemovalState::After(ticket)
             }
-            _ if self.present => Removal::Due(turn.now.up),
+            _ if self.present => RemovalState::Due(turn.now.up),
             _ => return,
         };
         self.terminating.add(old, removal);

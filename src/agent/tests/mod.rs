@@ -5,6 +5,7 @@ mod busy;
 mod cancelling;
 mod certificates;
 mod deadlines;
+mod dependencies;
 mod deployments;
 mod edge;
 mod fleet;
@@ -13,7 +14,6 @@ mod images;
 mod limits;
 mod link;
 mod lists;
-mod needs;
 mod outages;
 mod probes;
 mod questions;
@@ -516,8 +516,8 @@ impl World {
         };
         let result = result.map(|fact| match (fact, &order.task) {
             (Fact::Pod(pod), Task::Start(..) | Task::Restart { .. }) => {
-                let failed = self.unhooked.map(|why| ("a".into(), why.into())).into_iter().collect();
-                Fact::Pod(Pod { failed, ..pod })
+                let failed_starts = self.unhooked.map(|why| ("a".into(), why.into())).into_iter().collect();
+                Fact::Pod(Pod { failed_starts, ..pod })
             }
             (fact, _) => fact,
         });

@@ -178,7 +178,7 @@ fn an_update_that_is_known_not_to_start_stops_nothing_and_says_why() {
 
 #[test]
 fn an_update_that_was_taken_back_is_what_to_correct_although_what_is_back_is_not_ready() {
-    let w = needs::asked("w");
+    let w = dependencies::asked("w");
     let mut world = updated(&w, &changed(&w));
     fail(&mut world);
     world.pass(3600 * S);

@@ -45,7 +45,7 @@ impl Managed {
             State::Starting => {
                 shown.cause = Some("its pods are not available yet".to_owned());
                 let is_there = self.here().is_some_and(|it| it.replicas > 0);
-                if let Some((cause, remedy)) = view.needs.clone().filter(|_| !is_there) {
+                if let Some((cause, remedy)) = view.unready_dependency.clone().filter(|_| !is_there) {
                     (shown.cause, shown.remedy) = (Some(cause), Some(remedy));
                 }
             }

@@ -223,7 +223,7 @@ impl Tracked {
             State::Unknown => because(shown, format!("{engine} is asked whether it has a pod of it"), ""),
             State::Starting
                 if self.phase == Phase::Inactive
-                    && let Some((cause, remedy)) = &view.needs =>
+                    && let Some((cause, remedy)) = &view.unready_dependency =>
             {
                 because(shown, cause.clone(), remedy);
             }

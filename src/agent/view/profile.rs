@@ -5,8 +5,8 @@ use std::time::Duration;
 use crate::agent::{
     conditions::{Condition, ConditionId, Conditions, Metric, lasting::Lasting},
     expression::{Expression, MetricIndex},
-    gates::PROFILE,
     model::{report, workload::ListedProfile},
+    update_gate::PROFILE,
     view::text::duration,
 };
 

@@ -6,10 +6,10 @@ use crate::agent::{
     conditions::{Conditions, own},
     context::Context,
     control_plane::conversation::Conversation,
+    dependencies::AllWorkloads,
     deployments::Deployments,
     engines::Engines,
     eviction::Evictions,
-    gates::Gate,
     hindered::Hindered,
     model::{
         call::WorkloadStatus,
@@ -19,10 +19,10 @@ use crate::agent::{
         time::{Now, stamp},
         workload::{Engine, Workload},
     },
-    needs::AllWorkloads,
     profiles::{self, Profiles},
     reconcile::Workloads,
     sources::Sources,
+    update_gate::UpdateGate,
     view::text::duration,
     wrong_clock,
 };
@@ -86,9 +86,9 @@ impl Everything<'_> {
                 profiles: wanted
                     .map(|it| self.conditions.listed(&it.profiles, self.now.up))
                     .unwrap_or_default(),
-                gate: self.profiles.gate(name),
+                update_gate: self.profiles.update_gate(name),
                 conditions: self.conditions,
-                needs: wanted.and_then(|it| self.needs(it)),
+                unready_dependency: wanted.and_then(|it| self.unready_dependency(it)),
             };
             let mut workload = match self.workloads.get(name).filter(|it| !it.is_over()) {
                 Some(tracked) => tracked.shown(&view),
@@ -115,7 +115,7 @@ impl Everything<'_> {
     }
 
     /// The first that the workload depends on and that isn't ready.
-    fn needs(&self, wanted: &Workload) -> Option<(String, String)> {
+    fn unready_dependency(&self, wanted: &Workload) -> Option<(String, String)> {
         let others = self.all_workloads();
         let name = wanted.depends_on.iter().find(|name| !others.is_ready(name))?;
         let (state, since) = match (self.workloads.get(&**name), self.deployments.all.get(&**name)) {
@@ -174,10 +174,10 @@ pub(in crate::agent) struct View<'a> {
     pub(in crate::agent) complaints: Vec<&'a str>,
     pub(in crate::agent) profiles: Vec<Listed>,
     /// What its update may wait for.
-    pub(in crate::agent) gate: Option<&'a Gate>,
+    pub(in crate::agent) update_gate: Option<&'a UpdateGate>,
     pub(in crate::agent) conditions: &'a Conditions,
     /// What it depends on and isn't ready, and what a person can do about it.
-    pub(in crate::agent) needs: Option<(String, String)>,
+    pub(in crate::agent) unready_dependency: Option<(String, String)>,
 }
 
 impl View<'_> {

@@ -4,17 +4,17 @@ use super::{report::View, text::duration};
 use crate::agent::{
     conditions::{ConditionId, Conditions},
     context::Context,
-    gates::{Gate, PROFILE, closed},
     model::{
         report::{self, Waits},
         time::Now,
         workload::{ListedCondition, ListedProfile},
     },
+    update_gate::{PROFILE, UpdateGate, closed},
     update_lock::UpdateLock,
     wrong_clock,
 };
 
-impl Gate {
+impl UpdateGate {
     /// What an update waits for, for people.
     pub(in crate::agent) fn why(&self, conditions: &Conditions, context: &Context, now: Now) -> Vec<String> {
         let listed =
@@ -48,9 +48,9 @@ impl View<'_> {
     pub(in crate::agent) fn waits(&self, name: &str, lacks: Option<String>, shown: &mut report::Workload) {
         let Some(update) = self.context.waiting.of(name).filter(|update| !update.passed) else { return };
         let waited = self.context.waiting.waited(name, self.now);
-        let left = self.gate.and_then(Gate::deadline).map(|limit| limit.saturating_sub(waited));
-        let why = |gate: &Gate| gate.why(self.conditions, self.context, self.now);
-        let mut whys = self.gate.map(why).unwrap_or_default();
+        let left = self.update_gate.and_then(UpdateGate::deadline).map(|limit| limit.saturating_sub(waited));
+        let why = |gate: &UpdateGate| gate.why(self.conditions, self.context, self.now);
+        let mut whys = self.update_gate.map(why).unwrap_or_default();
         whys.extend(lacks);
         let waits = Waits {
             pod: update.to.to_string(),

@@ -36,4 +36,4 @@ pub mod fuzzing;
 pub mod receiver;
 mod shared;
 
-pub use agent_side::{EndpointConfig, Handover, SUBCOMMAND, left_receivers, start};
+pub use agent_side::{EndpointConfig, Handover, SUBCOMMAND, receivers_to_inherit, start};

@@ -195,14 +195,17 @@ impl Tasks {
             Task::Start(workload, cpu) => self.start_pod(workload, *cpu).map(|seen| (&workload.id, seen)),
         };
         match seen {
-            Ok((id, Some(Found { seen, made, torn, failed }))) => {
+            Ok((id, Some(Found { seen, made, torn, failed_starts }))) => {
                 let running = seen.iter().filter(|seen| seen.process.is_some());
                 let began = running.filter_map(|seen| seen.began).max();
                 let (containers, processes): (_, Vec<_>) =
                     seen.into_iter().map(|seen| (seen.container, seen.process)).unzip();
                 let running = Some((id.clone(), processes.into_iter().flatten().collect()));
                 let cpu = lock(&self.cgroups).get(id).and_then(|(cgroup, _)| cgroup.cpu());
-                Done { result: Ok(Fact::Pod(Pod { containers, cpu, began, made, torn, failed })), running }
+                Done {
+                    result: Ok(Fact::Pod(Pod { containers, cpu, began, made, torn, failed_starts })),
+                    running,
+                }
             }
             Ok((id, None)) => {
                 self.exits.forget(id);

@@ -125,8 +125,8 @@ impl Notes {
         match given.iter().filter(|is_given| **is_given).count() {
             1 => {}
             0 if self.has_any_below(&[]) => {}
-            0 => self.add(Class::Value, format!("needs {}", one_of(of))),
-            _ => self.add(Class::Value, format!("has more than one of {}", one_of(of))),
+            0 => self.add(Class::Value, format!("needs {}", joined_by_or(of))),
+            _ => self.add(Class::Value, format!("has more than one of {}", joined_by_or(of))),
         }
     }
 
@@ -231,7 +231,7 @@ impl Notes {
         };
         words.iter().position(|word| word == given).unwrap_or_else(|| {
             let hint = self.hint(given, words.iter().copied());
-            self.add(Class::Value, format!("must be {}, not `{given}`{hint}", one_of(words)));
+            self.add(Class::Value, format!("must be {}, not `{given}`{hint}", joined_by_or(words)));
             0
         })
     }
@@ -308,7 +308,7 @@ fn is_zero(value: &Value) -> bool {
 }
 
 /// `a`, `b` or `c`.
-pub(super) fn one_of(words: &[&str]) -> String {
+pub(super) fn joined_by_or(words: &[&str]) -> String {
     let mut text = String::new();
     let words: Vec<&str> = words.iter().copied().filter(|word| !word.is_empty()).collect();
     for (index, word) in words.iter().enumerate() {

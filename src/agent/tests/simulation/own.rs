@@ -2,7 +2,7 @@
 //! may run is told by the world here, and never by the agent.
 
 use super::*;
-use crate::agent::tests::needs::asked;
+use crate::agent::tests::dependencies::asked;
 
 /// What must hold, as `scripts/mutants` calls it.
 pub(super) const INVARIANTS: [&str; 3] = ["Hardware", "Own", "Time"];

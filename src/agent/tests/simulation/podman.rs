@@ -270,7 +270,7 @@ impl Podman {
         let runs = |name: &String| {
             pod.containers.iter().any(|it| it.name == *name && it.state == ContainerState::Running)
         };
-        pod.failed =
+        pod.failed_starts =
             cut_off.filter(runs).map(|name| (name, "its hook was cut off".into())).into_iter().collect();
         Fact::Pod(pod)
     }
@@ -357,7 +357,7 @@ impl Podman {
         pod.in_hook = (how == How::Unhooked).then(|| name.clone());
         let told = self.look(id).map(|fact| match fact {
             Fact::Pod(pod) if how == How::Unhooked => {
-                Fact::Pod(Pod { failed: vec![(name.clone(), HOOK.into())], ..pod })
+                Fact::Pod(Pod { failed_starts: vec![(name.clone(), HOOK.into())], ..pod })
             }
             fact => fact,
         });
@@ -389,7 +389,7 @@ fn come_up(spec: Spec, how: How, fact: Fact) -> Fact {
         How::Partly => "no such command",
         _ => return Fact::Pod(pod),
     };
-    pod.failed = first(spec).map(|name| (name, why.into())).into_iter().collect();
+    pod.failed_starts = first(spec).map(|name| (name, why.into())).into_iter().collect();
     Fact::Pod(pod)
 }
 

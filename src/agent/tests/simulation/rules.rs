@@ -2,7 +2,7 @@
 
 mod back_off;
 mod by_hand;
-mod needs;
+mod dependencies;
 mod orders;
 mod outcomes;
 mod remembering;

@@ -62,7 +62,7 @@ pub fn start(
     queries: Queries,
     events: Sender<Event>,
 ) -> io::Result<Vec<(Sample, Duration)>> {
-    process::reap_left()?;
+    process::reap_inherited()?;
     let store = MetricsStore::open(&config.directory, config.ttl, since_boot());
     let posted = store.posted();
     let endpoint = Endpoint {

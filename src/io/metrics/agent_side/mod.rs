@@ -10,5 +10,5 @@ pub(super) mod store;
 pub use self::{
     endpoint::{EndpointConfig, start},
     handover::Handover,
-    process::{SUBCOMMAND, left_receivers},
+    process::{SUBCOMMAND, receivers_to_inherit},
 };

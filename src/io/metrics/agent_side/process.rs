@@ -135,22 +135,22 @@ impl Drop for ReceiverProcess {
 }
 
 /// Tells a process that takes this one's place by `exec` which receivers it inherits.
-const LEFT: &str = "DEVICE_WORKER_NG_RECEIVERS";
+const INHERITED_RECEIVERS: &str = "DEVICE_WORKER_NG_RECEIVERS";
 
 /// What to put into the environment of a program that takes this one's place: it has to wait for the receivers
 /// that end when it begins.
-pub fn left_receivers() -> (&'static str, String) {
+pub fn receivers_to_inherit() -> (&'static str, String) {
     let tasks = std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
     let lists = tasks.filter_map(|task| std::fs::read_to_string(task.path().join("children")).ok());
-    (LEFT, lists.collect())
+    (INHERITED_RECEIVERS, lists.collect())
 }
 
 /// Waits for the receivers of the program whose place this one took: no other process can.
 ///
 /// # Errors
 /// No thread could be started.
-pub(super) fn reap_left() -> io::Result<()> {
-    let Ok(left) = std::env::var(LEFT) else { return Ok(()) };
+pub(super) fn reap_inherited() -> io::Result<()> {
+    let Ok(left) = std::env::var(INHERITED_RECEIVERS) else { return Ok(()) };
     crate::io::spawn("reaper", move || {
         for pid in left.split_whitespace().filter_map(|pid| Pid::from_raw(pid.parse().ok()?)) {
             // They end because their socket pair did. What isn't a child of ours is an error at once.

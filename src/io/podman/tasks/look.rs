@@ -21,11 +21,11 @@ impl Tasks {
     /// All of the pod's containers, in the order of its specification; nothing if there is no such pod.
     pub(super) fn look(&self, id: &WorkloadId) -> Result<Option<Found>, Failure> {
         if let Some(seen) = self.after_exit(id) {
-            return Ok(Some(Found { seen, made: None, torn: false, failed: Vec::new() }));
+            return Ok(Some(Found { seen, made: None, torn: false, failed_starts: Vec::new() }));
         }
         let Some(asked) = self.inspect_all(id)? else { return Ok(None) };
-        let failed = self.interrupted(id, &asked);
-        Ok(Some(Found { failed, ..asked.into() }))
+        let failed_starts = self.interrupted(id, &asked);
+        Ok(Some(Found { failed_starts, ..asked.into() }))
     }
 
     /// If one of them has failed, and how it is with each is plain without podman. That may be slow to answer: it goes on

@@ -82,8 +82,8 @@ impl Tasks {
             }
             error => error.into(),
         })?;
-        let failed = failed.map(|why| (container.to_owned(), why)).into_iter().collect();
-        Ok(self.inspect_all(id)?.map(|asked| Found { failed, ..asked.into() }))
+        let failed_starts = failed.map(|why| (container.to_owned(), why)).into_iter().collect();
+        Ok(self.inspect_all(id)?.map(|asked| Found { failed_starts, ..asked.into() }))
     }
 
     /// In the older hierarchy no container can be started whose own limit is higher than the pod's: for that moment the pod

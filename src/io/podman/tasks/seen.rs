@@ -35,7 +35,7 @@ pub(super) struct Found {
     /// What held its namespaces has ended.
     pub(super) torn: bool,
     /// What was started and did not come up, and why.
-    pub(super) failed: Vec<(String, String)>,
+    pub(super) failed_starts: Vec<(String, String)>,
 }
 
 /// A pod as podman told it.
@@ -48,7 +48,7 @@ pub(super) struct InspectedPod {
 impl From<InspectedPod> for Found {
     fn from(InspectedPod { all, torn }: InspectedPod) -> Self {
         let made = all.iter().filter_map(|one| parse_time(&one.answer.created)).min();
-        Self { seen: all.into_iter().map(|one| one.seen).collect(), made, torn, failed: Vec::new() }
+        Self { seen: all.into_iter().map(|one| one.seen).collect(), made, torn, failed_starts: Vec::new() }
     }
 }
 

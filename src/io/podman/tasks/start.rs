@@ -27,9 +27,9 @@ const INIT_LIMIT: Duration = Duration::from_secs(120);
 const LAST_LINES: &str = "200";
 
 /// Containers that did not come up, and why.
-type Failed = Vec<(String, String)>;
+type FailedStarts = Vec<(String, String)>;
 
-fn goes_on(hangup: &Hangup) -> Result<(), Error> {
+fn check_not_cut_short(hangup: &Hangup) -> Result<(), Error> {
     match hangup.is_hung_up() {
         true => Err(Error::Broken("it was cut short".to_owned())),
         false => Ok(()),
@@ -72,7 +72,7 @@ impl Tasks {
         if begun.is_err() && hangup.is_hung_up() {
             return self.stop_and_remove(id, Some(workload.grace)).map(|()| None);
         }
-        let failed = match begun {
+        let failed_starts = match begun {
             Ok(failed) => failed,
             Err(error) => {
                 let removed = self.remove(id, SHORT_GRACE);
@@ -90,11 +90,11 @@ impl Tasks {
         // podman 5 sets a pod's own limit anew at each start of a container
         self.keep_limits();
         self.outputs.forget(id.as_str());
-        Ok(self.ask_started(id)?.map(|asked| Found { failed, ..asked.into() }))
+        Ok(self.ask_started(id)?.map(|asked| Found { failed_starts, ..asked.into() }))
     }
 
     /// Makes the pod and starts its containers in their order. Says which did not come up, and why.
-    fn begin(&self, workload: &Workload, cpu: CpuLimit, hangup: &Hangup) -> Result<Failed, Error> {
+    fn begin(&self, workload: &Workload, cpu: CpuLimit, hangup: &Hangup) -> Result<FailedStarts, Error> {
         let trees_dir = self.trees_dir(&workload.id);
         let mut making = Making::new(self, workload, self.agent(trees_dir.as_deref()))?;
         let begun = self.run(&mut making, workload, cpu, hangup);
@@ -112,13 +112,13 @@ impl Tasks {
         workload: &Workload,
         cpu: CpuLimit,
         hangup: &Hangup,
-    ) -> Result<Failed, Error> {
+    ) -> Result<FailedStarts, Error> {
         self.make_pod(making, workload, cpu)?;
         let steps = making.plan.steps().to_vec();
         // all of them before the first one runs: what an agent leaves that dies here can be told from a whole pod
         making.namespaces(|making| {
             steps.iter().try_for_each(|step| {
-                goes_on(hangup)?;
+                check_not_cut_short(hangup)?;
                 making.container(step)
             })
         })?;
@@ -132,12 +132,17 @@ impl Tasks {
     }
 
     /// One after the other, each with its hook. One that can't be started keeps no other from it, if there is one.
-    fn start_all(&self, making: &Making, workload: &Workload, hangup: &Hangup) -> Result<Failed, Error> {
+    fn start_all(
+        &self,
+        making: &Making,
+        workload: &Workload,
+        hangup: &Hangup,
+    ) -> Result<FailedStarts, Error> {
         let id = &workload.id;
         let end = since_boot() + INIT_LIMIT;
-        let (mut failed, mut is_up) = (Failed::new(), false);
+        let (mut failed, mut is_up) = (FailedStarts::new(), false);
         for step in making.plan.steps() {
-            goes_on(hangup)?;
+            check_not_cut_short(hangup)?;
             let is_main = step.role == Role::Main;
             let name = fitted_name(&step.name);
             let mut runs = false;
@@ -162,7 +167,7 @@ impl Tasks {
                 failed.push((name.into_owned(), making.named(why)));
             }
         }
-        goes_on(hangup)?; // a wait for a hook ends with that
+        check_not_cut_short(hangup)?; // a wait for a hook ends with that
         match failed.pop() {
             Some((_, why)) if !is_up => Err(Error::Refused(why)),
             last => {

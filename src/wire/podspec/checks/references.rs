@@ -2,7 +2,7 @@
 
 use crate::wire::podspec::{
     env::{ObjectFieldSelector, ResourceFieldSelector},
-    reader::{Class, Notes, one_of},
+    reader::{Class, Notes, joined_by_or},
 };
 
 /// What a variable can say of its pod.
@@ -31,7 +31,7 @@ pub(super) fn field(reference: &ObjectFieldSelector, known: &[&str], notes: &mut
         return;
     }
     let hint = match notes.hint(path, known.iter().copied()) {
-        hint if hint.is_empty() => format!(": it takes {}", one_of(known)),
+        hint if hint.is_empty() => format!(": it takes {}", joined_by_or(known)),
         hint => hint,
     };
     notes.add_at("fieldPath", Class::Value, format!("`{path}` is no field here{hint}"));
@@ -49,7 +49,7 @@ pub(super) fn resource(reference: &ResourceFieldSelector, notes: &mut Notes) {
     let resource = &*reference.resource;
     let is_known = KNOWN.contains(&resource) || resource.contains(".hugepages-");
     if !resource.is_empty() && !is_known {
-        let message = format!("must be {}, not `{resource}`", one_of(&KNOWN));
+        let message = format!("must be {}, not `{resource}`", joined_by_or(&KNOWN));
         notes.add_at("resource", Class::Value, message);
     }
 }

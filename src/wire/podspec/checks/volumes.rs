@@ -37,9 +37,9 @@ fn source(volume: &Volume, notes: &mut Notes) {
         volume.downward_api.is_some(),
         volume.image.is_some(),
     ];
-    const COMMON: [&str; 6] =
+    const SUGGESTED_SOURCES: [&str; 6] =
         ["configMap", "emptyDir", "hostPath", "persistentVolumeClaim", "projected", "secret"];
-    notes.exactly_one(&given, &COMMON);
+    notes.exactly_one(&given, &SUGGESTED_SOURCES);
     if let Some(volume) = &volume.image {
         notes.below("image", |notes| image::check("reference", &volume.reference.0, notes));
     }

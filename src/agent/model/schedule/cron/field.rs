@@ -25,20 +25,20 @@ pub(super) struct Set {
 }
 
 impl Field {
-    pub(super) const MINUTE: Self = Self::numeric("minute", 0, 59);
-    pub(super) const HOUR: Self = Self::numeric("hour", 0, 23);
-    pub(super) const DAY: Self = Self::numeric("day of month", 1, 31);
+    pub(super) const MINUTE: Self = Self::with_bounds("minute", 0, 59);
+    pub(super) const HOUR: Self = Self::with_bounds("hour", 0, 23);
+    pub(super) const DAY: Self = Self::with_bounds("day of month", 1, 31);
     pub(super) const MONTH: Self = Self {
         names: &["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"],
-        ..Self::numeric("month", 1, 12)
+        ..Self::with_bounds("month", 1, 12)
     };
     pub(super) const WEEKDAY: Self = Self {
         last_written: 7,
         names: &["sun", "mon", "tue", "wed", "thu", "fri", "sat"],
-        ..Self::numeric("day of week", 0, 6)
+        ..Self::with_bounds("day of week", 0, 6)
     };
 
-    const fn numeric(name: &'static str, first: u32, last: u32) -> Self {
+    const fn with_bounds(name: &'static str, first: u32, last: u32) -> Self {
         Self { name, first, last, last_written: last, names: &[] }
     }
 

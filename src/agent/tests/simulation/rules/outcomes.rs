@@ -249,7 +249,9 @@ impl Rules<'_> {
         let Some(spec) = account.spec else { return };
         let is_cron = matches!(spec.schedule(), Schedule::Cron(..));
         let is_over = is_cron && spec.restart() != RestartPolicy::OnFailure;
-        for (container, _) in pod.failed.iter().filter(|(it, _)| !is_over || !account.ended.contains(it)) {
+        for (container, _) in
+            pod.failed_starts.iter().filter(|(it, _)| !is_over || !account.ended.contains(it))
+        {
             match account.ended.contains(container) {
                 true => drop(account.refused.insert(container.clone())),
                 false => drop(account.sick.insert(container.clone(), Invariant::Hooks)),

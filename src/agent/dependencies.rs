@@ -15,16 +15,17 @@ use super::{
 
 /// Who depends on whom.
 #[derive(Debug, Default)]
-pub(super) struct Needs {
+pub(super) struct Dependencies {
     /// Of each that depends on others.
     depends_on: BTreeMap<Arc<str>, Vec<Arc<str>>>,
-    needed_by: BTreeMap<Arc<str>, Needed>,
+    dependents: BTreeMap<Arc<str>, Dependents>,
 }
 
+/// Those that depend on one.
 #[derive(Debug, Default)]
-struct Needed {
-    by: Vec<Arc<str>>,
-    /// As those were told.
+struct Dependents {
+    names: Vec<Arc<str>>,
+    /// Whether the one that they depend on was ready, as they were told last.
     is_ready: bool,
 }
 
@@ -56,7 +57,7 @@ impl AllWorkloads<'_> {
     }
 }
 
-impl Needs {
+impl Dependencies {
     /// What these workloads say; what nothing asks for is a problem.
     pub(super) fn new(
         wanted: &BTreeMap<Arc<str>, Arc<Workload>>,
@@ -72,7 +73,7 @@ impl Needs {
                          started before"
                     ));
                 }
-                new.needed_by.entry(other.as_str().into()).or_default().by.push(name.clone());
+                new.dependents.entry(other.as_str().into()).or_default().names.push(name.clone());
             }
             let others = workload.depends_on.iter().map(|other| other.as_str().into());
             new.depends_on.insert(name.clone(), others.collect());
@@ -87,11 +88,11 @@ impl Needs {
 
     /// Those that depend on this one, if it has become ready, or isn't any more, since they were told.
     pub(super) fn changed(&mut self, name: &str, others: &AllWorkloads<'_>) -> &[Arc<str>] {
-        let Some(needed) = self.needed_by.get_mut(name) else { return &[] };
+        let Some(dependents) = self.dependents.get_mut(name) else { return &[] };
         let is_ready = others.is_ready(name);
-        if std::mem::replace(&mut needed.is_ready, is_ready) == is_ready {
+        if std::mem::replace(&mut dependents.is_ready, is_ready) == is_ready {
             return &[];
         }
-        &needed.by
+        &dependents.names
     }
 }

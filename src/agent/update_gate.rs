@@ -23,7 +23,7 @@ pub(super) const WHY_LATE: &str = "its deadline is over";
 
 /// What an update of one workload may have to wait for.
 #[derive(Debug, Default)]
-pub(super) struct Gate {
+pub(super) struct UpdateGate {
     /// One that could not be read has no condition, and never holds.
     pub(super) whens: Vec<(Option<ConditionId>, String)>,
     pub(super) windows: Vec<Window>,
@@ -31,7 +31,7 @@ pub(super) struct Gate {
     deadline: Option<Duration>,
 }
 
-/// How a gate is at a moment.
+/// How an update gate is at a moment.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Permit {
     /// An update may go ahead.
@@ -70,7 +70,7 @@ pub(super) fn as_profile<'a>(rules: impl Iterator<Item = &'a UpdateRules>) -> Op
     (!conditions.is_empty()).then(|| Profile { name: PROFILE.to_owned(), conditions })
 }
 
-impl Gate {
+impl UpdateGate {
     /// Of a workload's own rules and the device's, if there is anything to wait for.
     pub(super) fn new(
         own: Option<&UpdateRules>,
