@@ -61,7 +61,7 @@ pub(super) struct Conditions {
     /// Waiting to be asked again, each once; kept for its memory.
     pub(super) touched: Vec<ConditionId>,
     /// The workloads that conditions ask for, and by which names.
-    workloads: HashMap<Arc<str>, own::Asked>,
+    workloads: BTreeMap<Arc<str>, own::Asked>,
     /// What is to be kept has changed.
     has_news: bool,
     /// Of the device's time, if a condition asks for it.

@@ -186,7 +186,7 @@ impl Agent {
             }
             Event::Socket(engine, _) => {
                 self.engines.remove(engine);
-                self.agenda.add_all(self.workloads.keys().cloned()); // who waited to hear of it waits no more
+                self.all_pods_are_due(); // who waited to hear of it waits no more
             }
             Event::Watched(watched) => match self.deployments.watched(watched) {
                 Some(name) => self.agenda.add(name),
@@ -261,6 +261,14 @@ impl Agent {
         }
     }
 
+    fn all_pods_are_due(&mut self) {
+        self.agenda.add_all(self.workloads.keys().cloned());
+    }
+
+    fn all_deployments_are_due(&mut self) {
+        self.agenda.add_all(self.deployments.all_names().cloned());
+    }
+
     /// What is wanted may have changed.
     fn apply_configuration(&mut self, now: Now) {
         let kept = self.context.fallbacks.values().map(|it| &it.good.content);
@@ -299,13 +307,13 @@ impl Agent {
             if let Some(workload) = tracked.wanted() {
                 self.engines.add(workload.content.engine, now.up);
             }
-            self.agenda.add(name.clone());
         }
         let deployed = wanted.iter().filter(|(_, workload)| !is_pod(workload));
         if self.deployments.want(deployed, &unreadable) {
             self.engines.add(Engine::Kubernetes, now.up);
         }
-        self.agenda.add_all(self.deployments.all_names().cloned());
+        self.all_pods_are_due();
+        self.all_deployments_are_due();
         if !self.context.partial && unreadable.is_empty() {
             self.context.forget_all_but(self.workloads.values().filter_map(|it| it.wanted()).collect());
             self.context.waiting.only(|name| wanted.contains_key(name));

@@ -258,10 +258,8 @@ impl Managed {
         if self.wanted.is_none() {
             return Wake::Never;
         }
-        let (may_run, wake) = match turn.context.stops.is_stopped(name) {
-            true => (false, Wake::Never),
-            false => self.flapping.may_run(is_open, turn.now.up),
-        };
+        let is_stopped = turn.context.stops.is_stopped(name);
+        let (may_run, wake) = self.flapping.may_run_unless_stopped(is_stopped, is_open, turn.now.up);
         self.flapping.news(name).into_iter().for_each(|it| turn.tell(it));
         if self.may_run != may_run {
             self.forgive(); // what it is now wasn't refused yet

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::model::{
-    few::Few, gather::gather, order::Ticket, report::EngineState, time::Wake, workload::Engine,
+    call::LONGEST_PERIOD, few::Few, gather::gather, order::Ticket, report::EngineState, time::Wake,
+    workload::Engine,
 };
 
 /// Between two full looks at an engine, unless the server asks for another time.
@@ -51,7 +52,7 @@ impl Engines {
 
     /// Between two full looks from now on: what a server asks for, or the agent's own.
     pub(super) fn set_interval(&mut self, asked: Option<Duration>, now: Duration) {
-        self.interval = asked.map_or(self.own_interval, |asked| asked.max(SHORTEST_LOOK));
+        self.interval = asked.map_or(self.own_interval, |asked| asked.clamp(SHORTEST_LOOK, LONGEST_PERIOD));
         for state in self.states.values_mut() {
             state.list_at = state.list_at.min(now.saturating_add(self.interval));
         }
@@ -225,6 +226,14 @@ mod tests {
         assert!(engines.listed(PODMAN, Ticket(1)));
         engines.answered(PODMAN, 2 * S);
         assert_eq!(engines.wake(), Wake::At(62 * S));
+    }
+
+    #[test]
+    fn an_interval_of_years_is_cut_to_a_day() {
+        let mut engines = Engines::new(&[PODMAN], 60 * S);
+        engines.set_interval(Some(Duration::MAX), S);
+        engines.answered(PODMAN, S);
+        assert_eq!(engines.wake(), Wake::At(S + LONGEST_PERIOD));
     }
 
     #[test]

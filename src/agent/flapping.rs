@@ -31,7 +31,7 @@ struct Rest {
 impl Flapping {
     /// Whether the workload may run, given that its profiles hold (`allowed`), and when to ask again. While it rests
     /// changes cost nothing, and so don't count.
-    pub(super) fn may_run(&mut self, allowed: bool, now: Duration) -> (bool, Wake) {
+    fn may_run(&mut self, allowed: bool, now: Duration) -> (bool, Wake) {
         let has_changed = self.allowed.replace(allowed).is_some_and(|before| before != allowed);
         if has_changed && self.rests(now).is_none() {
             self.changes.retain(|at| now.saturating_sub(*at) < WINDOW);
@@ -44,6 +44,19 @@ impl Flapping {
         match self.rest {
             Some(rest) if now < rest.until => (false, Wake::At(rest.until)),
             _ => (allowed, Wake::Never),
+        }
+    }
+
+    /// The same for one that a person may have stopped (`is_stopped`): then nothing that its conditions do counts.
+    pub(super) fn may_run_unless_stopped(
+        &mut self,
+        is_stopped: bool,
+        allowed: bool,
+        now: Duration,
+    ) -> (bool, Wake) {
+        match is_stopped {
+            true => (false, Wake::Never),
+            false => self.may_run(allowed, now),
         }
     }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use crate::{
-    agent::redact::Redactor,
+    agent::{model::report::State, redact::Redactor},
     io::{
         command_socket::{self, LOCATE},
         outputs::Outputs,
@@ -61,7 +61,8 @@ impl Location {
 
     /// Whether nothing of it will be started by itself.
     pub(super) fn is_over(&self) -> bool {
-        let is_ended = matches!(self.text("state"), "finished" | "failed" | "leaving");
+        let ended = [State::Finished, State::Failed, State::Leaving];
+        let is_ended = ended.iter().any(|state| state.word() == self.text("state"));
         is_ended && self.workload()["next"].is_null()
     }
 

@@ -55,7 +55,7 @@ impl Reader {
         let limits = self.limits()?;
         let podman_socket = self.path_or("PODMAN_SOCKET", "/run/podman/podman.sock")?;
         let server = self.text("SERVER", value::server)?;
-        let server_name = self.text("SERVER_NAME", value::server_name)?;
+        let server_name = self.text("SERVER_NAME", value::host_name)?;
         let (ca_root, cert, key) = (self.path("CA_ROOT")?, self.path("CERT")?, self.path("KEY")?);
         let namespace = self.or_shown("NAMESPACE", value::namespace, "default".to_owned())?;
         let proxy = self.text("PROXY", value::proxy)?;

@@ -212,7 +212,8 @@ fn url(text: &str, scheme: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
-pub(super) fn server_name(text: &str) -> Result<String, String> {
+/// Of what a server may prove to be.
+pub(super) fn host_name(text: &str) -> Result<String, String> {
     let lower = text.to_ascii_lowercase();
     if is_dns_subdomain(&lower) || text.parse::<std::net::IpAddr>().is_ok() {
         return Ok(text.to_owned());

@@ -16,7 +16,8 @@ pub const OWNER_LABEL: &str = "project-flotta.io/owner";
 /// The label with the workload's name.
 pub const WORKLOAD_LABEL: &str = "project-flotta.io/workload";
 
-const DEVICE_ID: &str = "DEVICE_ID";
+/// The variable with the device's name that each container gets.
+pub(super) const DEVICE_ID: &str = "DEVICE_ID";
 
 /// Whose pods these are: the same for one device and state directory, another for any other.
 pub fn owner(device_id: &str, state_dir: &Path) -> String {

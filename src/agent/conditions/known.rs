@@ -43,11 +43,9 @@ impl Conditions {
         self.remembered.clear();
     }
 
-    /// The workloads that conditions ask for.
+    /// The workloads that conditions ask for, by name.
     pub(in crate::agent) fn workloads(&self) -> Vec<Arc<str>> {
-        let mut names: Vec<_> = self.workloads.keys().cloned().collect();
-        names.sort_unstable();
-        names
+        self.workloads.keys().cloned().collect()
     }
 
     /// Takes in how a workload is, if a condition asks; pushes like [`set`](Conditions::set).

@@ -44,7 +44,7 @@ impl Agent {
             Ok(Fact::Pods(pods)) if tells => {
                 turn.answered(engine);
                 reconcile::listed(&mut self.workloads, engine, ticket, &pods, turn);
-                self.agenda.add_all(self.workloads.keys().cloned());
+                self.all_pods_are_due();
             }
             Err(failure) if tells => self.list_failed(engine, failure, now),
             _ => {}
@@ -63,7 +63,7 @@ impl Agent {
             Ok(DeploymentFact::Listed(found)) if tells => {
                 turn!(self, now).answered(engine);
                 self.deployments.listed(ticket, found);
-                self.agenda.add_all(self.deployments.all_names().cloned());
+                self.all_deployments_are_due();
             }
             Err(failure) if tells => self.list_failed(engine, failure, now),
             _ => {}
@@ -74,7 +74,7 @@ impl Agent {
     fn list_failed(&mut self, engine: Engine, failure: Failure, now: Now) {
         let (Failure::Engine(cause) | Failure::Workload(cause)) = failure;
         turn!(self, now).failed(engine, "", &Failure::Engine(cause));
-        self.agenda.add_all(self.workloads.keys().cloned()); // who waited to hear of it waits no more
+        self.all_pods_are_due(); // who waited to hear of it waits no more
     }
 
     /// Orders the removal of images that nothing needs any more.

@@ -23,8 +23,9 @@ pub(in crate::agent) fn take_in(
     pods: &[PodSummary],
     turn: &mut Turn<'_>,
 ) {
-    let is_wanted =
-        |pod: &&PodSummary| workloads.get(&*pod.workload).is_some_and(|tracked| tracked.wants(&pod.id));
+    let is_wanted = |pod: &&PodSummary| {
+        workloads.get(&*pod.workload).is_some_and(|tracked| tracked.wants_on(engine, &pod.id))
+    };
     let (wanted, others): (Vec<_>, Vec<_>) = pods.iter().partition(is_wanted);
     let mut ids: BTreeMap<&str, Vec<&WorkloadId>> = BTreeMap::new();
     // A wanted one may be looked at, and then the list is too old to tell of the others of its workload.
@@ -55,7 +56,7 @@ impl Tracked {
         if self.knows_better(listed, engine, turn) {
             return;
         }
-        let is_wanted = self.wanted.as_ref().is_some_and(|it| it.id == *id && it.content.engine == engine);
+        let is_wanted = self.wants_on(engine, id);
         match self.terminating.removal_state(id) {
             // Wanted again before its removal began.
             Some(RemovalState::Due(_)) if is_wanted && self.phase == Phase::Unknown => {

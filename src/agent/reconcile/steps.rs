@@ -37,10 +37,8 @@ impl Tracked {
     pub(in crate::agent) fn advance(&mut self, allowance: Allowance, turn: &mut Turn<'_>) -> Wake {
         let update = self.judge_update(turn);
         let is_stopped = turn.context.stops.is_stopped(&self.name);
-        let (may_run, flap) = match is_stopped {
-            true => (false, Wake::Never),
-            false => self.content.flapping.may_run(allowance.runs, turn.now.up),
-        };
+        let flapping = &mut self.content.flapping;
+        let (may_run, flap) = flapping.may_run_unless_stopped(is_stopped, allowance.runs, turn.now.up);
         let may_run = may_run && !self.evicted;
         self.verdict = match may_run {
             true => Verdict::Yes,

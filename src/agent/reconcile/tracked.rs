@@ -163,6 +163,11 @@ impl Tracked {
         self.wanted.as_ref().is_some_and(|wanted| wanted.id == *id)
     }
 
+    /// Whether its wanted content has this id, and its pod belongs on this engine.
+    pub(super) fn wants_on(&self, engine: Engine, id: &WorkloadId) -> bool {
+        self.wanted.as_ref().is_some_and(|wanted| wanted.id == *id && wanted.content.engine == engine)
+    }
+
     /// Its conditions allow it, it doesn't rest from their flapping, no person stopped it, and the device can afford it.
     pub(in crate::agent) fn may_run(&self) -> bool {
         self.verdict == Verdict::Yes

@@ -15,7 +15,7 @@ use crate::agent::{
         call::WorkloadStatus,
         gather::gather,
         notice::Problem,
-        report::{self, Device, Listed, Report},
+        report::{self, Device, Listed, Report, State},
         time::{Now, stamp},
         workload::{Engine, Workload},
     },
@@ -119,7 +119,10 @@ impl Everything<'_> {
         let others = self.all_workloads();
         let name = wanted.depends_on.iter().find(|name| !others.is_ready(name))?;
         let (state, since) = match (self.workloads.get(&**name), self.deployments.all.get(&**name)) {
-            (Some(it), _) => (it.state().word(), Some(it.state.1)),
+            (Some(it), _) => match it.state() {
+                State::Running => ("running and not ready", Some(it.state.1)),
+                state => (state.word(), Some(it.state.1)),
+            },
             (None, Some(it)) => ("not available", it.status_since),
             (None, None) => {
                 let why = format!("it waits for '{name}', which nothing on this device asks for");
@@ -127,7 +130,6 @@ impl Everything<'_> {
             }
         };
         let since = since.map(|at| duration(self.now.up.saturating_sub(at).as_secs())).unwrap_or_default();
-        let state = if state == "running" { "running and not ready" } else { state };
         let why = format!("it waits for '{name}', which is {state} since {since}");
         Some((why, format!("it starts by itself when that is ready; see 'device-worker-ng explain {name}'")))
     }

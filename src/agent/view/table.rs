@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::agent::legible::line;
+use crate::agent::{legible::line, model::report::State};
 
 /// What a line begins with that goes on with a row.
 const INDENT: usize = 4;
@@ -23,13 +23,13 @@ pub struct Look {
 /// They stand for red, yellow, green and the end of a colour. No text has them, as it is made legible.
 pub const MARKS: [char; 4] = ['\x01', '\x02', '\x03', '\x04'];
 
-/// The colour of a state.
+/// The colour of a state, if a cell is one.
 fn mark(cell: &str) -> Option<char> {
-    match cell {
-        "back-off" | "failed" | "rejected" | "evicted" => Some(MARKS[0]),
-        "unknown" | "pulling" | "starting" | "stopping" | "held" => Some(MARKS[1]),
-        "running" => Some(MARKS[2]),
-        _ => None,
+    match State::ALL.into_iter().find(|state| state.word() == cell)? {
+        State::BackOff | State::Failed | State::Rejected | State::Evicted => Some(MARKS[0]),
+        State::Unknown | State::Pulling | State::Starting | State::Stopping | State::Held => Some(MARKS[1]),
+        State::Running => Some(MARKS[2]),
+        State::Stopped | State::Inactive | State::Scheduled | State::Finished | State::Leaving => None,
     }
 }
 

@@ -43,8 +43,7 @@ impl TrustedClock {
     }
 
     pub(crate) fn now(&self) -> SystemTime {
-        let newest = lock(&self.seen).newest;
-        wall().max(built()).max(newest)
+        wall().max(self.not_before())
     }
 
     /// What the system's clock must show at least: the time of the build, and times that servers vouched for.

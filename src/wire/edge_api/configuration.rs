@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::answer::ServerMessage;
 use crate::{
     agent::model::{
-        call::{HardwareScope, LONGEST_PERIOD, PERIOD, ServerConfiguration},
+        call::{HardwareScope, PERIOD, ServerConfiguration},
         confidential::Confidential,
         gather::gather,
         notice::Problem,
@@ -158,10 +158,10 @@ fn list<'a>(value: &'a Value, path: &[&str]) -> Result<&'a [Value], String> {
     }
 }
 
-/// A number of seconds that says something.
+/// A number of seconds that says something. How long a period may be is for the agent to judge.
 fn seconds(value: &Value) -> Option<Duration> {
     let seconds = value.as_f64().filter(|seconds| *seconds >= 1.0)?;
-    Some(Duration::from_secs_f64(seconds.min(LONGEST_PERIOD.as_secs_f64())))
+    Some(Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX))
 }
 
 fn profiles(list: &[Value], problems: &mut Vec<Problem>) -> Vec<Profile> {

@@ -95,6 +95,13 @@ data: {KEY1: value1}
 }
 
 #[test]
+fn a_period_beyond_all_measure_is_no_error() {
+    let heartbeat = json!({"period_seconds": 1e300});
+    let configuration = read(json!({"device_id": "dev", "configuration": {"heartbeat": heartbeat}}));
+    assert_eq!((configuration.period, configuration.problems.len()), (Duration::MAX, 0));
+}
+
+#[test]
 fn every_field_can_be_missing_or_null() {
     for content in [
         json!({"device_id": "dev"}),

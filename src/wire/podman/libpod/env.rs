@@ -9,13 +9,12 @@ use super::{
 };
 use crate::wire::{
     field::Field,
+    ownership::DEVICE_ID,
     podspec::{container::Container, env::EnvVarSource},
 };
 
 /// The variables of a container.
 pub(super) type Variables = BTreeMap<String, String>;
-
-const DEVICE_ID: &str = "DEVICE_ID";
 
 pub(super) fn variables(
     container: &Container,
