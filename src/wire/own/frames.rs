@@ -145,12 +145,8 @@ pub fn write_ack(id: u32, ack: Ack, out: &mut Vec<u8>) {
 /// Reads an acknowledgement.
 #[must_use]
 pub fn read_ack([a, b, c, d, ack]: [u8; 5]) -> (u32, Ack) {
-    let ack = match ack {
-        0 => Ack::Stored,
-        1 => Ack::TooManyNames,
-        _ => Ack::NotStored,
-    };
-    (u32::from_le_bytes([a, b, c, d]), ack)
+    let known = [Ack::Stored, Ack::TooManyNames].into_iter().find(|it| *it as u8 == ack);
+    (u32::from_le_bytes([a, b, c, d]), known.unwrap_or(Ack::NotStored))
 }
 
 /// The longest report, in bytes: of some 1,400 workloads.
@@ -175,12 +171,8 @@ impl ReportKind {
     /// # Errors
     /// [`Malformed`] when there is no such kind.
     pub fn read([kind]: [u8; 1]) -> Result<Self, Malformed> {
-        match kind {
-            0 => Ok(Self::Metrics),
-            1 => Ok(Self::Status),
-            2 => Ok(Self::History),
-            _ => Err(Malformed("no such question")),
-        }
+        let mut kinds = [Self::Metrics, Self::Status, Self::History].into_iter();
+        kinds.find(|it| *it as u8 == kind).ok_or(Malformed("no such question"))
     }
 }
 
@@ -220,12 +212,12 @@ pub fn report_head(report: Result<usize, Refused>) -> [u8; REPORT_HEAD] {
 /// # Errors
 /// None do: why.
 pub fn read_report_head([code, length @ ..]: [u8; REPORT_HEAD]) -> Result<usize, Refused> {
-    match code {
-        0 => Some(u32::from_le_bytes(length) as usize).filter(|it| *it <= MAX_REPORT).ok_or(Refused::TooLong),
-        2 => Err(Refused::TooLong),
-        3 => Err(Refused::Off),
-        _ => Err(Refused::Busy),
+    if code == 0 {
+        let length = u32::from_le_bytes(length) as usize;
+        return Some(length).filter(|it| *it <= MAX_REPORT).ok_or(Refused::TooLong);
     }
+    let known = [Refused::TooLong, Refused::Off].into_iter().find(|it| *it as u8 == code);
+    Err(known.unwrap_or(Refused::Busy))
 }
 
 #[cfg(test)]
