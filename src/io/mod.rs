@@ -27,6 +27,7 @@ pub mod persistence;
 pub mod podman;
 pub mod presence;
 pub mod pressure;
+mod processors;
 pub mod query;
 pub mod recorder;
 pub mod signals;

@@ -4,7 +4,6 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    thread::available_parallelism,
     time::Duration,
 };
 
@@ -13,7 +12,7 @@ use serde_json::Value;
 use super::api::{Error, PodmanClient};
 use crate::{
     agent::model::{order::per_cpu_period, workload::WorkloadId},
-    io::exits::Exits,
+    io::{exits::Exits, processors::processors},
     wire::podman::answers,
 };
 
@@ -135,7 +134,7 @@ fn of_cgroup(root: &Path, cgroup: &str, container: &str) -> Option<u64> {
 
 /// Of the processor's time since the container began, in µs of all cores together, for those with a group of their own.
 pub(super) fn cpu(exits: &Exits) -> Uses {
-    let cores = available_parallelism().map_or(1, |cores| cores.get() as u64);
+    let cores = processors();
     let mut uses = Uses::new();
     for (pod, container, pid) in exits.running() {
         if let Some(used) = pid.and_then(|pid| time(Path::new("/"), pid, &container)) {

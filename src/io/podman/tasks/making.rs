@@ -22,11 +22,14 @@ use crate::{
         },
         redact::Redactor,
     },
-    io::podman::{
-        STACK,
-        api::{Error, PodmanAnswer},
-        paths::{self, Wanted},
-        tar,
+    io::{
+        podman::{
+            STACK,
+            api::{Error, PodmanAnswer},
+            paths::{self, Wanted},
+            tar,
+        },
+        processors::processors,
     },
     wire::podman::{
         answers::{InspectedPodContainer, plain},
@@ -76,7 +79,7 @@ impl<'a> Making<'a> {
     pub(super) fn new(tasks: &'a Tasks, workload: &'a Workload, agent: Agent<'a>) -> Result<Self, Error> {
         let system = rustix::system::sysinfo();
         let surroundings = Surroundings {
-            cores: std::thread::available_parallelism().map_or(1, |cores| cores.get() as u64),
+            cores: processors(),
             memory: u64::from(system.mem_unit).saturating_mul(system.totalram as u64),
             host_address: host_address(),
             ..Surroundings::default()
