@@ -318,7 +318,6 @@ impl Agent {
             self.context.forget_all_but(self.workloads.values().filter_map(|it| it.wanted()).collect());
             self.context.waiting.only(|name| wanted.contains_key(name));
         }
-        self.evictions.forget_changed(&mut self.workloads);
         if !self.context.partial {
             self.conditions.forget_unasked();
         }

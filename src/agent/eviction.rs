@@ -181,14 +181,10 @@ impl Evictions {
         turn.context.short = short;
     }
 
-    /// What is wanted may have changed: another content starts with a clean slate.
-    pub(super) fn forget_changed(&mut self, workloads: &mut Workloads) {
-        self.evictions.retain(|eviction| {
-            let Some(tracked) = workloads.get_mut(&eviction.name) else { return false };
-            let same = tracked.wants(&eviction.id);
-            tracked.evicted &= same;
-            same
-        });
+    /// Another content starts with a clean slate, however it took the place of the one that had to go.
+    fn forget_changed(&mut self, workloads: &Workloads) {
+        let is_wanted = |it: &Eviction| workloads.get(&it.name).is_some_and(|tracked| tracked.wants(&it.id));
+        self.evictions.retain(is_wanted);
     }
 
     /// The outcome of an order. Gives it back if it was none of these.
@@ -248,7 +244,7 @@ impl Evictions {
         };
         let Some(tracked) = workloads.get_mut(&victim.name) else { return };
         let Some(id) = tracked.wanted().map(|workload| workload.id.clone()) else { return };
-        tracked.evicted = true;
+        tracked.content.evicted = true;
         let rest = self.rest(&victim.name, now);
         let because = format!("{pressure}; {}", victim.because());
         let message = format!(
@@ -273,8 +269,9 @@ impl Evictions {
         turn: &mut Turn<'_>,
     ) -> Wake {
         let now = turn.now.up;
+        self.forget_changed(workloads);
         if let Some(name) = &self.going
-            && !workloads.get(name).is_some_and(|tracked| tracked.evicted && tracked.has_pod())
+            && !workloads.get(name).is_some_and(|tracked| tracked.content.evicted && tracked.has_pod())
         {
             self.going = None;
             self.next = now + SETTLE;
@@ -326,7 +323,7 @@ impl Evictions {
         eviction.back = Some(now);
         let name = eviction.name.clone();
         if let Some(tracked) = workloads.get_mut(&name) {
-            tracked.evicted = false;
+            tracked.content.evicted = false;
         }
         let message = format!("workload '{name}' may run again: there has been enough of everything");
         turn.tell(Notice::info(Reason::EvictionOver, message));

@@ -54,7 +54,7 @@ impl Tracked {
         if let Some((why, remedy)) = turn.context.stops.why(&self.name) {
             return Err(format!("{why}; {remedy}"));
         }
-        if self.evicted || !self.may_run() {
+        if self.content.evicted || !self.may_run() {
             return Err(self.why_not(turn.now.up).to_owned());
         }
         if self.waits {

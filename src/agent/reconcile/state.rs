@@ -60,7 +60,7 @@ impl Tracked {
             {
                 State::Stopped
             }
-            _ if self.evicted => State::Evicted,
+            _ if self.content.evicted => State::Evicted,
             _ if self.is_ailing() => State::BackOff,
             (_, Phase::Running | Phase::Looking { adopting: false, .. }) => State::Running,
             (_, Phase::Pulling(_)) if self.content.ready == Ready::No => State::Pulling,

@@ -36,25 +36,31 @@ impl Tracked {
     /// its profiles say.
     pub(in crate::agent) fn advance(&mut self, allowance: Allowance, turn: &mut Turn<'_>) -> Wake {
         let update = self.judge_update(turn);
-        let is_stopped = turn.context.stops.is_stopped(&self.name);
-        let flapping = &mut self.content.flapping;
-        let (may_run, flap) = flapping.may_run_unless_stopped(is_stopped, allowance.runs, turn.now.up);
-        let may_run = may_run && !self.evicted;
-        self.verdict = match may_run {
-            true => Verdict::Yes,
-            false if is_stopped => Verdict::Stopped,
-            false => Verdict::No,
-        };
+        self.judge(allowance.runs, turn);
         self.waits = !allowance.starts;
         let update = update.earlier(self.switch(allowance.update, turn)); // whether it may run is known
+        let flap = self.judge(allowance.runs, turn); // a content that was let through begins anew
         self.content.flapping.news(&self.name).into_iter().for_each(|it| turn.tell(it));
         let wake = flap.earlier(update).earlier(self.reply_still_checking(turn));
-        let wake = wake.earlier(self.advance_wanted(Allowance { runs: may_run, ..allowance }, turn));
+        let wake = wake.earlier(self.advance_wanted(Allowance { runs: self.may_run(), ..allowance }, turn));
         let wake = wake.earlier(self.judge_deadline(turn)); // of a start that was just ordered, too
         if !self.old_pods_go(turn) {
             return wake;
         }
         wake.earlier(self.terminating.advance(&self.name, turn))
+    }
+
+    /// Judges whether what is wanted may run, and says when to ask again. `allowed`: its profiles hold.
+    fn judge(&mut self, allowed: bool, turn: &mut Turn<'_>) -> Wake {
+        let is_stopped = turn.context.stops.is_stopped(&self.name);
+        let flapping = &mut self.content.flapping;
+        let (may_run, wake) = flapping.may_run_unless_stopped(is_stopped, allowed, turn.now.up);
+        self.verdict = match may_run && !self.content.evicted {
+            true => Verdict::Yes,
+            false if is_stopped => Verdict::Stopped,
+            false => Verdict::No,
+        };
+        wake
     }
 
     /// Whether pods of it that aren't wanted are stopped and removed now.
@@ -71,7 +77,7 @@ impl Tracked {
     /// Why it may not run.
     pub(super) fn why_not(&self, now: Duration) -> &'static str {
         let rests = self.content.flapping.rests(now).is_some();
-        NotAllowed::of(self.evicted, self.is_stopped(), rests).why()
+        NotAllowed::of(self.content.evicted, self.is_stopped(), rests).why()
     }
 
     /// What has to be here before a start.
@@ -123,7 +129,7 @@ impl Tracked {
         if !may_run {
             self.cut_start_short(&wanted, turn);
         }
-        if self.evicted && self.phase == Phase::Running {
+        if self.content.evicted && self.phase == Phase::Running {
             return self.stop(&wanted, turn); // whether podman answers or not: its processes can be ended
         }
         if !turn.ready(wanted.content.engine) {
@@ -341,7 +347,7 @@ impl Tracked {
         }
         self.content.trial.ran(Duration::ZERO); // whatever it did, it doesn't go on
         self.content.health = Health::default(); // if it stays it is asked anew
-        let grace = (!self.evicted).then_some(wanted.grace); // the device comes first
+        let grace = (!self.content.evicted).then_some(wanted.grace); // the device comes first
         let task = Task::Remove { id: wanted.id.clone(), grace };
         let ticket = turn.order(&self.name, wanted.content.engine, task);
         self.last.insert(wanted.content.engine, ticket);

@@ -63,8 +63,6 @@ pub(in crate::agent) struct Tracked {
     pub(super) verdict: Verdict,
     /// Something that it depends on isn't ready: it isn't started.
     pub(in crate::agent) waits: bool,
-    /// It had to go because the device is short of something.
-    pub(in crate::agent) evicted: bool,
     /// What was last seen of `phase`, and since when, since boot.
     pub(in crate::agent) state: (State, Duration),
     /// The pod's removal failed: it isn't tried again before this time since boot.
@@ -82,6 +80,8 @@ pub(in crate::agent) struct Tracked {
 pub(in crate::agent) struct ContentState {
     /// Containers of its pod that ended, or have to.
     pub(in crate::agent) containers: Containers,
+    /// It had to go because the device is short of something.
+    pub(in crate::agent) evicted: bool,
     /// Whether all its containers ran when they were looked at last.
     pub(super) whole: bool,
     /// What is known to be here of what it needs.

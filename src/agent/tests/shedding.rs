@@ -250,6 +250,24 @@ fn another_content_gets_another_try_and_a_removed_workload_is_forgotten() {
 }
 
 #[test]
+fn an_update_that_waited_starts_as_soon_as_nothing_is_short_although_what_ran_was_evicted() {
+    let rules = update::UpdateRules { when: Some("moving == 0".into()), ..Default::default() };
+    let a = Workload { update: Some(Box::new(rules)), ..workload("a", 1) };
+    let new = Workload { update: a.update.clone(), ..changed(&a) };
+    let mut world = World::running(&[&a]);
+    world.post("moving", 1.0);
+    world.pass(11 * S);
+    world.want_and_settle(&[&new]);
+    world.uses(&[(&a, 50)]);
+    world.memory_and_settle(Level::Critical);
+    assert!(world.alive().is_empty());
+    world.memory_and_settle(Level::Fine);
+    assert_eq!(world.ids(), [&new.id]);
+    world.pass(600 * S);
+    assert_eq!(world.told(Reason::EvictionOver), [""; 0], "what was evicted is gone");
+}
+
+#[test]
 fn an_evicted_workload_is_stopped_to_the_server_and_no_failure() {
     let (mut world, _) = with_an_evicted();
     let tracked = &world.agent.workloads["a"];

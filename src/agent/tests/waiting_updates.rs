@@ -151,6 +151,24 @@ fn what_runs_stays_and_is_started_again_until_the_images_are_here() {
 }
 
 #[test]
+fn an_update_does_not_rest_for_what_ran_before_it() {
+    let a = with(&gated("a", "low"), standing());
+    let new = with(&changed(&a), standing());
+    let mut world = World::running(&[&a]);
+    world.post("moving", 1.0);
+    world.pass(11 * S);
+    world.is_offline = true;
+    world.want_and_settle(&[&new]);
+    world.is_offline = false;
+    for x in [Some(50.0), None, Some(50.0), None, Some(50.0), None] {
+        world.post_and_settle("x", x);
+    }
+    assert!(world.heard().contains(&Reason::Flapping) && world.pods.is_empty(), "{:?}", world.log);
+    world.pass(25 * S); // its images are here
+    assert_eq!(world.runs(), [&new.id]);
+}
+
+#[test]
 fn what_could_not_start_yet_is_not_let_through() {
     let (mut world, a, new) = moving(standing());
     let new = Workload { depends_on: vec!["b".into()], ..new };
