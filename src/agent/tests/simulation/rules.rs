@@ -369,40 +369,9 @@ impl<'a> Rules<'a> {
         Some(good.map_or(asked, |good| Spec { schedule: asked.schedule, condition: asked.condition, ..good }))
     }
 
-    /// The agent keeps other fallbacks from now on.
-    pub(super) fn fall_back(&mut self, fallbacks: &Fallbacks, now: Now) -> Holds {
-        self.remembers(fallbacks)?;
-        self.replaced(fallbacks)?;
-        self.fallbacks.clone_from(fallbacks);
-        for (name, fallback) in fallbacks {
-            let failed = fallback.failed.as_ref().map(|failed| &failed.id);
-            let (Some(at), Some(failed)) = (NAMES.iter().position(|it| *it == &**name), failed) else {
-                continue;
-            };
-            let account = &self.accounts[at];
-            if self.failed[at].as_ref() == Some(failed) {
-                continue;
-            }
-            let is_it = account.spec.is_some_and(|spec| self.catalogue.id(spec) == failed);
-            let is_early = |started: &Duration| is_it && now.up < *started + TRIAL && !self.is_asked_back(at);
-            if let Some(started) = account.started.filter(is_early) {
-                let what = format!("{failed} is taken back {:?} after its start", now.up - started);
-                return broken(Invariant::RolledBack, what);
-            }
-            self.failed[at] = Some(failed.clone());
-        }
-        Ok(())
-    }
-
     /// Whether this limit was ordered for the present pod of the name.
     pub(super) fn is_latest_limit(&self, name: usize, ticket: Ticket) -> bool {
         self.accounts[name].limit == Some(ticket)
-    }
-
-    /// Whether an update is under way: a content that has something to return to, and isn't given up.
-    pub(super) fn is_on_trial(&self, name: usize) -> bool {
-        let spec = self.accounts[name].spec.map(|spec| self.catalogue.id(spec));
-        self.fallbacks.get(NAMES[name]).is_some_and(|it| Some(&it.good.id) != spec)
     }
 
     pub(super) fn pressed(&mut self, resource: Resource, level: Level, now: Now) {
