@@ -166,6 +166,8 @@ struct Account {
     remake: bool,
     /// When the present pod's time is over; none before it is known to run.
     ends: Option<Duration>,
+    /// That was told: what is started next is another run, with a time of its own.
+    is_over: bool,
     /// Only sidecars of the pod run.
     lingers: bool,
     /// The agent was told of an end.

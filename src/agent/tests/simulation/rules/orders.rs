@@ -358,7 +358,8 @@ impl Rules<'_> {
         account.started.get_or_insert(now.up);
         account.lingers = false;
         let ends = account.spec.and_then(Spec::deadline).map(|limit| now.up + limit);
-        account.ends = account.ends.filter(|_| account.tried > 0).or(ends);
+        let is_over = std::mem::take(&mut account.is_over);
+        account.ends = account.ends.filter(|_| account.tried > 0 && !is_over).or(ends);
         account.probes.clear();
         (account.sick, account.ended) = (BTreeMap::new(), BTreeSet::new());
         account.refused.clear();

@@ -31,7 +31,8 @@ impl Account {
         } else if says(" has finished with ") || says("its next run is at its next slot") || says(" are over")
         {
             (self.next_try, self.tried) = Default::default();
-            self.ends = self.ends.filter(|_| says(" are over")); // it ends for that now
+            self.is_over = says(" are over");
+            self.ends = self.ends.filter(|_| self.is_over); // it ends for that now
             if std::mem::take(&mut self.run.goes_on) {
                 self.slot_since = Some(now.utc); // one that came meanwhile is gone
             }
