@@ -24,7 +24,7 @@ impl Account {
         } else if says("; its pod is made anew") && self.next_try.may_start {
             // podman failed while the pod of the try before was removed, which is counted
         } else if says("; tried again in ") || says("; its pod is made anew") {
-            self.tried += 1;
+            self.tried = if self.may_have_lost_its_run(now) { 1 } else { self.tried + 1 };
             if container.is_none() {
                 self.next_try = by_hand::Run { may_start: true, is_owed: true, goes_on: false };
             }
@@ -41,6 +41,13 @@ impl Account {
             return broken(Invariant::Tries, format!("no more than {} are allowed: {notice}", spec.tries()));
         }
         Ok(())
+    }
+
+    /// Whether the start of a try got lost, and with it the run: a slot has come since, and this is the run of that one.
+    fn may_have_lost_its_run(&self, now: Now) -> bool {
+        let Some(Schedule::Cron(cron, _)) = self.spec.map(Spec::schedule) else { return false };
+        let has_come = |since| next_slot(&cron, since).is_some_and(|slot| slot <= now.utc);
+        self.next_try.may_start && !self.next_try.is_owed && self.slot_since.is_none_or(has_come)
     }
 
     /// Whether its time is over; of what was replaced in this moment that isn't known any more.
