@@ -41,7 +41,9 @@ impl Device<'_> {
     pub(super) fn set_gone(&mut self, engine: Engine, gone: bool) -> Holds {
         let before = self.has_socket(engine);
         self.engines[podman_index(engine)].gone = gone;
-        self.rules.engines[podman_index(engine)].missing |= !self.has_socket(engine);
+        if !self.has_socket(engine) {
+            self.rules.went(engine);
+        }
         match self.has_socket(engine) {
             is_there if is_there != before => self.decide(Event::Socket(engine, is_there), &[]),
             _ => Ok(()),

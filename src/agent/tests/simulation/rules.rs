@@ -210,6 +210,8 @@ pub(super) struct Told {
     pub(super) sound: bool,
     /// It didn't answer when it was asked last.
     pub(super) missing: bool,
+    /// The newest order when its socket went: a list asked for until then may not count, as nothing needed it.
+    left: Ticket,
     /// The list under way is older than a failure.
     void: bool,
     /// The agent was told that there are these pods; and whether something in them runs.
@@ -386,6 +388,12 @@ impl<'a> Rules<'a> {
 
     fn is_fine(&self) -> bool {
         self.levels[..2] == [Level::Fine; 2]
+    }
+
+    /// The socket of this engine is gone.
+    pub(super) fn went(&mut self, engine: Engine) {
+        let told = &mut self.engines[podman_index(engine)];
+        (told.missing, told.left) = (true, self.newest);
     }
 
     pub(super) fn alarmed(&mut self, name: usize, now: Now) {

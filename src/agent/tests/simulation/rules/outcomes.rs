@@ -40,7 +40,7 @@ impl Rules<'_> {
                 told.pods.clear(); // the agent may have passed it over, or not: it can't be said what it knows
                 return;
             }
-            (told.sound, told.missing) = (true, false);
+            (told.sound, told.missing) = (true, order.ticket <= told.left);
             let accounts = &self.accounts;
             let newer = |name: usize| accounts[name].last_order[podman_index(order.engine)] >= order.ticket;
             // One that an outcome told of since the list was asked for may be there all the same.
