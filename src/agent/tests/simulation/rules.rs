@@ -553,7 +553,10 @@ impl<'a> Rules<'a> {
         let sound = self.wanted.any_known() && self.engines.iter().all(|told| told.sound);
         let (metrics, is_fine) = (self.metrics(now), self.is_fine());
         let (ready, ails) = (self.ready(agent), |it: &Account| {
-            it.unjudged || !it.killed.is_empty() || it.missed.values().any(|it| it.waits)
+            it.unjudged
+                || !it.sick.is_empty()
+                || !it.killed.is_empty()
+                || it.missed.values().any(|it| it.waits)
         });
         let ails = self.accounts.each_ref().map(ails);
         for (name, account) in self.accounts.iter_mut().enumerate() {
