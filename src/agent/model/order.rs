@@ -162,9 +162,10 @@ pub struct PodSummary {
     pub id: WorkloadId,
     /// The workload's name, from the pod's label.
     pub workload: String,
-    /// Whether every container of it runs, and it is the very pod that was looked at last, if one was: it may be
-    /// replaced, by an order that comes late or by hand, without the agent's knowledge.
+    /// Whether every container of it runs, and it wasn't replaced.
     pub running: bool,
+    /// Whether it isn't the very pod that was looked at last, if one was: by an order that came late, or by hand.
+    pub replaced: bool,
 }
 
 /// A pod in full: its containers in the order of the specification, without infra and init containers.

@@ -33,7 +33,7 @@ pub(in crate::agent) fn take_in(
         ids.entry(&pod.workload).or_default().push(&pod.id);
         let name = Arc::from(&*pod.workload);
         let tracked = workloads.entry(name).or_insert_with_key(|name| Tracked::new(name.clone()));
-        tracked.seen(listed, engine, &pod.id, pod.running, turn);
+        tracked.seen(listed, engine, pod, turn);
     }
     for (name, tracked) in workloads {
         let ids = ids.get(&**name).map_or(&[][..], Vec::as_slice);
@@ -52,7 +52,8 @@ impl Tracked {
     }
 
     /// A list asked for by `listed` shows this pod with the workload's name.
-    fn seen(&mut self, listed: Ticket, engine: Engine, id: &WorkloadId, running: bool, turn: &mut Turn<'_>) {
+    fn seen(&mut self, listed: Ticket, engine: Engine, pod: &PodSummary, turn: &mut Turn<'_>) {
+        let PodSummary { id, running, replaced, .. } = pod;
         if self.knows_better(listed, engine, turn) {
             return;
         }
@@ -72,12 +73,12 @@ impl Tracked {
         self.present = true;
         match self.phase {
             Phase::Unknown | Phase::Inactive => self.look(true, turn),
-            Phase::Finished { .. } if running => {
-                self.content.over = true; // its end was cut short
+            Phase::Finished { .. } if *running || *replaced => {
+                self.content.over = true; // its end was cut short, or a lost start came about
                 self.phase = Phase::Waiting { until: turn.now.up };
             }
             Phase::Running
-                if !(running && self.content.whole)
+                if !(*running && self.content.whole)
                     && self.content.look_at.is_none()
                     && !self.content.containers.any_starts() =>
             {

@@ -14,7 +14,7 @@ fn tell(world: &mut World, list: &Order, pods: Vec<PodSummary>) {
 }
 
 fn summary(w: &Workload, running: bool) -> PodSummary {
-    PodSummary { id: w.id.clone(), workload: w.name().into(), running }
+    PodSummary { id: w.id.clone(), workload: w.name().into(), running, replaced: false }
 }
 
 #[test]
@@ -138,6 +138,28 @@ fn what_has_finished_stays_finished_although_its_pod_was_seen_before_it_was_want
     world.broken = None;
     world.pass(600 * S);
     assert_eq!(world.took(), [""; 0]);
+}
+
+#[test]
+fn a_start_that_comes_about_when_all_has_finished_is_undone() {
+    let mut w = workload("w", 1);
+    w.restart = RestartPolicy::Never;
+    let mut world = World::new();
+    world.want_and_settle(&[&w]);
+    world.exit(&w.id, 0, S);
+    world.took();
+    world.step(world.now.up + 60 * S);
+    world.happen(Event::Tick);
+    let list = take_list(&mut world);
+    world.pods.insert(w.id.clone(), ("w".into(), ContainerState::Running, 1)); // another pod of that name
+    tell(&mut world, &list, vec![PodSummary { replaced: true, ..summary(&w, false) }]);
+    world.settle();
+    assert_eq!(world.took(), [format!("remove {}", w.id)]);
+    assert!(
+        world.pods.is_empty() && world.explain("w").starts_with("w is finished"),
+        "{}",
+        world.explain("w")
+    );
 }
 
 #[test]

@@ -452,6 +452,7 @@ impl World {
                         id: id.clone(),
                         workload: workload.clone(),
                         running: *state == ContainerState::Running,
+                        replaced: false,
                     })
                     .collect(),
             )),

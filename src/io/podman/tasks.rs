@@ -230,9 +230,11 @@ impl Tasks {
             let new =
                 || Own { id: pod.id.clone(), hooks: pod.labels.get(HOOKS_LABEL).map(|it| (**it).into()) };
             let known = before.remove(&id).unwrap_or_else(new);
-            let running = pod.runs() && known.id == pod.id;
+            let replaced = known.id != pod.id;
+            let running = pod.runs() && !replaced;
             ours.insert(id.clone(), known);
-            PodSummary { id, running, workload: pod.labels.remove(WORKLOAD_LABEL).unwrap_or_default() }
+            let workload = pod.labels.remove(WORKLOAD_LABEL).unwrap_or_default();
+            PodSummary { id, workload, running, replaced }
         };
         let rehearsals = lock(&self.rehearsals);
         let is_kept = |pod: &ListedPod| !rehearsals.contains(&WorkloadId::from_pod_name(&pod.name));

@@ -178,6 +178,7 @@ impl Device {
                     id: id.clone(),
                     workload: workload.clone(),
                     running: true,
+                    replaced: false,
                 };
                 Fact::Pods(self.pods.iter().map(pod).collect())
             }

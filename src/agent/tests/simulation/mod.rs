@@ -129,9 +129,8 @@ fn whatever_happens_the_rules_hold_and_the_device_ends_up_as_it_is_wanted() {
     let stories: Vec<_> = stories.into_values().collect();
     assert!(stories.is_empty(), "{}", stories.join("\n"));
     println!("{} events over {} seeds\n{coverage}", coverage.events, seeds.count());
-    // the rarest pair is met about once in 170,000 events, by chance: not much can be asked of a short run
-    let least = if coverage.events < 10_000_000 { coverage.events / 350_000 } else { 50 };
-    let wrong = coverage.wrong(least);
+    // the rarest pair is met once in 170,000 to 230,000 events, by chance, and a change of any rule changes every life
+    let wrong = coverage.wrong(coverage.events / 350_000);
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 

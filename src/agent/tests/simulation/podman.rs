@@ -240,10 +240,10 @@ impl Podman {
     fn list(&mut self) -> Vec<PodSummary> {
         let Self { pods, looked, .. } = self;
         looked.retain(|id, _| pods.contains_key(id));
-        let summary = |(id, pod): (&WorkloadId, &SimPod)| PodSummary {
-            id: id.clone(),
-            workload: wishes::NAMES[pod.name].into(),
-            running: *looked.entry(id.clone()).or_insert(pod.number) == pod.number && pod.runs(),
+        let summary = |(id, pod): (&WorkloadId, &SimPod)| {
+            let replaced = *looked.entry(id.clone()).or_insert(pod.number) != pod.number;
+            let workload = wishes::NAMES[pod.name].into();
+            PodSummary { id: id.clone(), workload, running: pod.runs() && !replaced, replaced }
         };
         pods.iter().map(summary).collect()
     }
