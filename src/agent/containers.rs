@@ -106,7 +106,7 @@ impl Containers {
     }
 
     /// Whether it could not be started again, and that is tried on.
-    pub(super) fn start_failed(&self, name: &str) -> bool {
+    pub(super) fn has_failed_start(&self, name: &str) -> bool {
         self.of(name).is_some_and(|it| it.start_failed)
     }
 

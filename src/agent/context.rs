@@ -287,7 +287,7 @@ impl Turn<'_> {
         }
     }
 
-    /// Something could not be done for a workload, and it isn't the workload's turn to wait.
+    /// An order failed after which its workload doesn't wait. An engine that failed counts as lost.
     pub(super) fn failed(&mut self, engine: Engine, what: &str, failure: &Failure) {
         match failure {
             Failure::Workload(cause) => {

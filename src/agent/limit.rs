@@ -74,7 +74,7 @@ impl Limit {
     }
 
     /// There was no pod: not tried again before one is seen.
-    pub(super) fn missed(&mut self, limit: CpuLimit) {
+    pub(super) fn met_no_pod(&mut self, limit: CpuLimit) {
         if !self.seen {
             self.refused = Some(limit);
         }

@@ -54,7 +54,7 @@ pub(super) fn judge(workload: &Workload, pod: &Pod, known: &Containers, mut trie
     for container in main {
         match &container.state {
             ContainerState::Running => runs = true,
-            ContainerState::Stuck(_) if known.start_failed(&container.name) => {
+            ContainerState::Stuck(_) if known.has_failed_start(&container.name) => {
                 missed.push(unstarted(container))
             }
             ContainerState::Stuck(state) => return stuck(container, state),
@@ -78,7 +78,7 @@ pub(super) fn judge(workload: &Workload, pod: &Pod, known: &Containers, mut trie
     for container in sidecars {
         match &container.state {
             ContainerState::Running => lingers = true,
-            ContainerState::Stuck(_) if known.start_failed(&container.name) => {
+            ContainerState::Stuck(_) if known.has_failed_start(&container.name) => {
                 missed.push(unstarted(container))
             }
             ContainerState::Stuck(state) => return stuck(container, state),

@@ -1,6 +1,6 @@
 //! Updates that don't come up are taken back: the content that came up last returns, and the one that failed isn't
-//! tried again until it changes. What came up last is remembered, whatever is asked for meanwhile, until another
-//! content has come up.
+//! tried again until it changes. What came up last is remembered, whatever other contents are asked for meanwhile, until
+//! one of them has come up, or nothing asks for the workload.
 //!
 //! A content has come up when all its containers ran for 10 s, or ended well. Pulling its images doesn't
 //! count: until they are here the old pod runs. Neither does a time when its conditions don't hold or its engine
@@ -21,7 +21,7 @@ pub(super) struct Trial {
     running_since: Option<Duration>,
     /// It has come up.
     passed: bool,
-    /// That is taken down.
+    /// That was noted.
     remembered: bool,
     /// With something to return to: until when it must have come up.
     until: Option<Duration>,

@@ -121,7 +121,7 @@ impl PresenceWatcher {
             let _ = poll(&mut files.map(|file| PollFd::new(file, PollFlags::IN)), patience);
             let _ = poll(&mut [], Some(&GATHER));
             let _ = rustix::io::read(&self.wake, &mut [0; 8]);
-            socket.iter().for_each(take_all);
+            socket.iter().for_each(drain);
         }
     }
 }
@@ -139,7 +139,7 @@ fn hear(groups: u32) -> rustix::io::Result<OwnedFd> {
 }
 
 /// What they say is not read. Too many at once are an error that is read like one of them.
-fn take_all(socket: &OwnedFd) {
+fn drain(socket: &OwnedFd) {
     for _ in 0..AT_ONCE {
         match recv(socket, &mut [0; 1], RecvFlags::empty()) {
             Ok(_) | Err(Errno::NOBUFS | Errno::INTR) => {}
@@ -324,7 +324,7 @@ mod tests {
             let socket = hear(1).unwrap(); // what udev says of these comes at any time
             let _ = rustix::net::sockopt::set_socket_recv_buffer_size(&socket, 1);
             (0..200).for_each(|_| announce().unwrap());
-            take_all(&socket);
+            drain(&socket);
             let hears = || recv(&socket, &mut [0; 1], RecvFlags::empty());
             hears() == Err(Errno::AGAIN) && announce().is_ok() && hears().is_ok()
         };

@@ -195,7 +195,7 @@ impl Tracked {
         match result {
             // no event: metrics can move it as often as they are posted
             Ok(Fact::Limited) => self.limit.applied(limit),
-            Ok(_) => self.limit.missed(limit), // the pod is gone: its processes' end tells
+            Ok(_) => self.limit.met_no_pod(limit), // the pod is gone: its processes' end tells
             Err(Failure::Workload(cause)) => {
                 if self.limit.refused(limit) {
                     let message = format!("workload '{}': its CPU can't be limited here: {cause}", self.name);

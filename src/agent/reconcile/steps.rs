@@ -85,7 +85,7 @@ impl Tracked {
         if self.terminating.is_due(wanted.content.engine) { Ready::All } else { Ready::Images }
     }
 
-    /// Takes down what has come up, takes an update back whose time is over, and says when to ask again.
+    /// Notes what has come up, takes an update back whose time is over, and says when to ask again.
     fn judge_update(&mut self, turn: &mut Turn<'_>) -> Wake {
         let Some(wanted) = self.wanted.clone() else { return Wake::Never };
         match self.content.trial.progress(self.phase, turn.now.up) {

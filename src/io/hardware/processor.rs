@@ -23,7 +23,7 @@ pub(super) fn cpu(tree: &Tree) -> Cpu {
         count: tree.line("sys/devices/system/cpu/online").and_then(|list| count(&list)).or(listed),
         model_name: value(&["model name", "cpu model", "uarch"])
             .and_then(clean)
-            .or_else(|| core(value(&["CPU implementer"])?, value(&["CPU part"])?)),
+            .or_else(|| arm_core_name(value(&["CPU implementer"])?, value(&["CPU part"])?)),
         frequency: highest_frequency(tree).or_else(|| {
             // With this flag the kernel tells a measurement, which never stays the same.
             let steady = !flags.iter().any(|flag| flag == "aperfmperf");
@@ -54,7 +54,7 @@ fn highest_frequency(tree: &Tree) -> Option<f64> {
 }
 
 /// The 64-bit ARM kernel tells numbers only. Source: Linux, arch/arm64/include/asm/cputype.h.
-fn core(implementer: &str, part: &str) -> Option<String> {
+fn arm_core_name(implementer: &str, part: &str) -> Option<String> {
     const ARM: &str = "0x41";
     let name = match part {
         "0xb76" => "ARM1176",

@@ -46,7 +46,7 @@ const SILENCE: Duration = Duration::from_millis(50);
 const LONGEST_UNREST: Duration = Duration::from_millis(500);
 /// inotify doesn't see what a link leads to.
 const RESCAN: Duration = Duration::from_secs(60);
-/// How long to wait before a directory that can't be watched is tried again: doubled up to the second.
+/// How long to wait before a directory that can't be watched is tried again: doubled each time, at most the latter.
 const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
 /// The name under which the last good version is kept.
 const KEPT: &str = "manifests";

@@ -22,7 +22,8 @@ const NAME: &str = "clock";
 /// The disk is left alone for less.
 const STEP: Duration = Duration::from_secs(86_400);
 
-/// Reads the latest of the system's clock, the time of the build, and the newest time ever seen.
+/// Reads the latest of the system's clock, the time of the build, and the newest time that a trusted
+/// server vouched for.
 #[derive(Debug)]
 pub(crate) struct TrustedClock {
     state: Store,

@@ -52,7 +52,7 @@ pub(in crate::wire) fn read(document: &Value) -> Result<(Device, Vec<Finding>), 
     }
     let (profiles, at) = if spec.profiles.is_some() { (spec.profiles, above) } else { (deeper, below) };
     let (mut faults, mut expressions) = (Vec::new(), Vec::new());
-    let profiles = profiles.map(|it| it.usable(&at, &mut faults, &mut expressions)).unwrap_or_default();
+    let profiles = profiles.map(|it| it.into_usable(&at, &mut faults, &mut expressions)).unwrap_or_default();
     let (name, labels) = (metadata.name.0, metadata.labels.unwrap_or_default());
     Ok((Device { name, labels, profiles, update, faults, expressions }, findings))
 }

@@ -48,7 +48,7 @@ struct DeviceCondition {
 
 impl DeviceProfiles {
     /// The profiles and conditions whose names can be used; each other one costs itself alone, and is a fault.
-    pub(super) fn usable(
+    pub(super) fn into_usable(
         self,
         at: &Field,
         faults: &mut Vec<Finding>,

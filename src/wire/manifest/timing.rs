@@ -1,4 +1,5 @@
-//! When a workload runs, and how long to wait before it is started again. A schedule counts before a back-off.
+//! When a workload runs, and how long to wait before it is started again. With a schedule a back-off counts within a
+//! run alone.
 
 use std::time::Duration;
 

@@ -36,7 +36,7 @@ impl Connections {
 
     /// Makes room for another one; `false`: there is none.
     pub(super) fn make_room(&mut self) -> bool {
-        self.all.len() < self.most || self.evict()
+        self.all.len() < self.most || self.drop_idlest()
     }
 
     /// `is_local`: it came over a unix socket.
@@ -63,8 +63,8 @@ impl Connections {
     }
 
     /// Drops the one that has gone longest without completing a request; `false`: there is none.
-    pub(super) fn evict(&mut self) -> bool {
-        self.evict_of(|_| true)
+    pub(super) fn drop_idlest(&mut self) -> bool {
+        self.drop_of(|_| true)
     }
 
     /// Drops some while there are too many bytes of requests.
@@ -72,7 +72,7 @@ impl Connections {
         let bytes = |all: &BTreeMap<u64, Connection>| {
             all.values().map(|connection| connection.inbox.capacity()).sum::<usize>()
         };
-        while bytes(&self.all) > MAX_BYTES && self.evict_of(|connection| !connection.inbox.is_empty()) {}
+        while bytes(&self.all) > MAX_BYTES && self.drop_of(|connection| !connection.inbox.is_empty()) {}
     }
 
     /// Drops slow readers while there are too many different reports on their way.
@@ -82,10 +82,10 @@ impl Connections {
             let different: BTreeMap<_, _> = bodies.map(|body| (Rc::as_ptr(body), body.len())).collect();
             different.values().sum::<usize>()
         };
-        while bytes(&self.all) > MAX_REPORTS && self.evict_of(|connection| connection.body.is_some()) {}
+        while bytes(&self.all) > MAX_REPORTS && self.drop_of(|connection| connection.body.is_some()) {}
     }
 
-    fn evict_of(&mut self, which: impl Fn(&Connection) -> bool) -> bool {
+    fn drop_of(&mut self, which: impl Fn(&Connection) -> bool) -> bool {
         self.idlest(which).and_then(|id| self.all.remove(&id)).is_some()
     }
 

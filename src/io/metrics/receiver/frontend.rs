@@ -178,7 +178,7 @@ impl Frontend {
                 Err(Errno::CONNABORTED | Errno::INTR) => {}
                 Err(error) => {
                     log::debug!("failed to accept a connection: {error}");
-                    self.connections.evict();
+                    self.connections.drop_idlest();
                     self.accept_from = now + PAUSE;
                     return;
                 }
