@@ -53,7 +53,7 @@ impl Tracked {
 
     /// A list asked for by `listed` shows this pod with the workload's name.
     fn seen(&mut self, listed: Ticket, engine: Engine, pod: &PodSummary, turn: &mut Turn<'_>) {
-        let PodSummary { id, running, replaced, .. } = pod;
+        let &PodSummary { ref id, running, replaced, .. } = pod;
         if self.knows_better(listed, engine, turn) {
             return;
         }
@@ -73,12 +73,12 @@ impl Tracked {
         self.present = true;
         match self.phase {
             Phase::Unknown | Phase::Inactive => self.look(true, turn),
-            Phase::Finished { .. } if *running || *replaced => {
+            Phase::Finished { .. } if running || replaced => {
                 self.content.over = true; // its end was cut short, or a lost start came about
                 self.phase = Phase::Waiting { until: turn.now.up };
             }
             Phase::Running
-                if !(*running && self.content.whole)
+                if !(running && self.content.whole)
                     && self.content.look_at.is_none()
                     && !self.content.containers.any_starts() =>
             {

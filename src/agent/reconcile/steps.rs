@@ -36,10 +36,13 @@ impl Tracked {
     /// its profiles say.
     pub(in crate::agent) fn advance(&mut self, allowance: Allowance, turn: &mut Turn<'_>) -> Wake {
         let update = self.judge_update(turn);
-        self.judge(allowance.runs, turn);
+        let mut flap = self.judge(allowance.runs, turn);
         self.waits = !allowance.starts;
+        let had_waiting = self.waiting_update.is_some();
         let update = update.earlier(self.switch(allowance.update, turn)); // whether it may run is known
-        let flap = self.judge(allowance.runs, turn); // a content that was let through begins anew
+        if had_waiting && self.waiting_update.is_none() {
+            flap = self.judge(allowance.runs, turn); // a content that was let through begins anew
+        }
         self.content.flapping.news(&self.name).into_iter().for_each(|it| turn.tell(it));
         let wake = flap.earlier(update).earlier(self.reply_still_checking(turn));
         let wake = wake.earlier(self.advance_wanted(Allowance { runs: self.may_run(), ..allowance }, turn));
