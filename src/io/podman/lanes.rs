@@ -5,29 +5,73 @@ use std::collections::VecDeque;
 
 use crate::agent::model::order::{Order, Task};
 
-/// Orders of one kind.
-pub(super) struct Lane {
-    pub(super) places: usize,
-    pub(super) waiting: VecDeque<Order>,
+/// A kind of orders.
+#[derive(Clone, Copy)]
+pub(super) enum Lane {
+    Looks,
+    Pulls,
+    Starts,
+    Removals,
+    Probes,
 }
 
-pub(super) type Lanes = [Lane; 5];
-
-pub(super) const fn all() -> Lanes {
-    const fn lane(places: usize) -> Lane {
-        Lane { places, waiting: VecDeque::new() }
+impl Lane {
+    pub(super) const fn of(task: &Task) -> Self {
+        match task {
+            Task::List | Task::Look(_) | Task::Limit { .. } | Task::Usage(_) => Self::Looks,
+            Task::Cancel(_) => Self::Looks, // done at once
+            Task::Pull(_) | Task::Discard(_) => Self::Pulls,
+            Task::Rehearse(_) | Task::Start(..) | Task::Restart { .. } => Self::Starts,
+            Task::Remove { .. } | Task::End { .. } => Self::Removals,
+            Task::Probe { .. } => Self::Probes,
+        }
     }
-    // looks, pulls, starts, removals: these wait longest, and are the last that should have to queue; probes
-    [lane(32), lane(8), lane(32), lane(256), lane(8)]
+
+    /// How many orders of it run at once.
+    const fn width(self) -> usize {
+        match self {
+            Self::Looks | Self::Starts => 32,
+            Self::Pulls | Self::Probes => 8,
+            Self::Removals => 256, // these take longest, and are the last that should have to queue
+        }
+    }
 }
 
-pub(super) const fn of(task: &Task) -> usize {
-    match task {
-        Task::List | Task::Look(_) | Task::Limit { .. } | Task::Usage(_) => 0,
-        Task::Cancel(_) => 0, // done at once
-        Task::Pull(_) | Task::Discard(_) => 1,
-        Task::Rehearse(_) | Task::Start(..) | Task::Restart { .. } => 2,
-        Task::Remove { .. } | Task::End { .. } => 3,
-        Task::Probe { .. } => 4,
+/// The orders of one lane.
+#[derive(Default)]
+struct Queue {
+    running: usize,
+    waiting: VecDeque<Order>,
+}
+
+/// The orders of all lanes.
+#[derive(Default)]
+pub(super) struct Lanes([Queue; 5]);
+
+impl Lanes {
+    /// Gives back the order if it may run now, and otherwise keeps it until it may.
+    pub(super) fn enter(&mut self, lane: Lane, order: Order) -> Option<Order> {
+        let queue = &mut self.0[lane as usize];
+        if queue.running == lane.width() {
+            queue.waiting.push_back(order);
+            return None;
+        }
+        queue.running += 1;
+        Some(order)
+    }
+
+    /// One has ended. Gives the order that may run in its place, if one waits.
+    pub(super) fn next(&mut self, lane: Lane) -> Option<Order> {
+        let queue = &mut self.0[lane as usize];
+        let next = queue.waiting.pop_front();
+        if next.is_none() {
+            queue.running -= 1;
+        }
+        next
+    }
+
+    /// One that was let in didn't begin.
+    pub(super) fn leave(&mut self, lane: Lane) {
+        self.0[lane as usize].running -= 1;
     }
 }

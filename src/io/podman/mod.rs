@@ -36,7 +36,7 @@ pub use self::{
     usage::{Usage, usage},
 };
 use self::{
-    lanes::Lanes,
+    lanes::{Lane, Lanes},
     tasks::{Done, Tasks},
 };
 use super::{lock, spawn_with_stack};
@@ -78,7 +78,7 @@ impl Podman {
     pub fn start(config: PodmanConfig, events: Sender<Event>) -> io::Result<Self> {
         let engine = config.engine;
         let tasks = Tasks::start(config, events.clone())?;
-        let lanes = Mutex::new(lanes::all());
+        let lanes = Mutex::default();
         Ok(Self { shared: Arc::new(SharedPodman { engine, events, tasks, lanes }) })
     }
 
@@ -93,18 +93,11 @@ impl Podman {
         }
         let start = started_by(&order.task).cloned();
         start.iter().for_each(|id| self.shared.tasks.expect(id));
-        let lane = lanes::of(&order.task);
-        {
-            let mut lanes = self.shared.lanes();
-            if lanes[lane].places == 0 {
-                lanes[lane].waiting.push_back(order);
-                return None;
-            }
-            lanes[lane].places -= 1;
-        }
+        let lane = Lane::of(&order.task);
+        let order = self.shared.lanes().enter(lane, order)?;
         let shared = Arc::clone(&self.shared);
         let error = spawn_with_stack("podman", STACK, move || shared.work(lane, order)).err()?;
-        self.shared.lanes()[lane].places += 1;
+        self.shared.lanes().leave(lane);
         start.iter().for_each(|id| self.shared.tasks.over(id));
         let failure = Failure::Engine(format!("failed to start a thread for podman: {error}"));
         Some(Outcome { engine, ticket, result: Err(failure) })
@@ -117,17 +110,11 @@ impl SharedPodman {
     }
 
     /// Carries out an order, and then what waited for this one's place.
-    fn work(&self, lane: usize, mut order: Order) {
+    fn work(&self, lane: Lane, mut order: Order) {
         loop {
             self.carry_out(&order);
-            let mut lanes = self.lanes();
-            match lanes[lane].waiting.pop_front() {
-                Some(next) => order = next,
-                None => {
-                    lanes[lane].places += 1;
-                    return;
-                }
-            }
+            let Some(next) = self.lanes().next(lane) else { return };
+            order = next;
         }
     }
 
