@@ -8,9 +8,12 @@ use std::{
     time::Duration,
 };
 
-use device_worker_ng::agent::{
-    Event,
-    model::order::{Fact, Failure, Task},
+use device_worker_ng::{
+    agent::{
+        Event,
+        model::order::{Fact, Failure, Task},
+    },
+    wire::ownership::OWNER_LABEL,
 };
 use serde_json::{Value, json};
 
@@ -26,23 +29,26 @@ fn refused(result: Result<Fact, Failure>) -> String {
     }
 }
 
-#[test]
-fn pods_of_others_that_a_podman_lists_all_the_same_are_not_seen() {
+/// One that gives these answers: to each part of an address its own, empty lists, and 404 to the rest.
+fn fake_podman(answers: Value) -> (Bed, Arc<Mutex<Value>>) {
     let directory = tempfile::tempdir().unwrap();
     let socket = directory.path().join("podman.sock");
     let listener = UnixListener::bind(&socket).unwrap();
-    let pods = Arc::new(Mutex::new(json!([])));
-    let listed = pods.clone();
+    let answers = Arc::new(Mutex::new(answers));
+    let given = answers.clone();
     thread::spawn(move || {
+        let _socket = directory;
         for stream in listener.incoming() {
             let (mut stream, mut head) = (stream.unwrap(), [0; 4096]);
             let read = stream.read(&mut head).unwrap_or(0);
             let head = String::from_utf8_lossy(&head[..read]);
             let line = head.lines().next().unwrap_or_default();
-            let (status, body) = match line {
-                _ if line.contains("/pods/json") => ("200 OK", listed.lock().unwrap().to_string()),
-                _ if line.contains("/volumes/json") => ("200 OK", "[]".to_owned()),
-                _ => ("404 Not Found", "{}".to_owned()),
+            let answers = given.lock().unwrap();
+            let answer = answers.as_object().unwrap().iter().find(|(part, _)| line.contains(&**part));
+            let (status, body) = match answer {
+                Some((_, body)) => ("200 OK", body.to_string()),
+                None if line.contains("s/json") => ("200 OK", "[]".to_owned()),
+                None => ("404 Not Found", "{}".to_owned()),
             };
             let head =
                 format!("HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: {}\r\n", body.len());
@@ -50,16 +56,45 @@ fn pods_of_others_that_a_podman_lists_all_the_same_are_not_seen() {
                 stream.write_all(format!("{head}Content-Type: application/json\r\n\r\n{body}").as_bytes());
         }
     });
-    let bed = Bed::at(socket);
+    (Bed::at(socket), answers)
+}
+
+#[test]
+fn pods_of_others_that_a_podman_lists_all_the_same_are_not_seen() {
+    let (bed, answers) = fake_podman(json!({}));
     let pod = |name: &str, labels: Value| json!({ "Id": name, "Name": name, "Labels": labels });
-    let label = device_worker_ng::wire::ownership::OWNER_LABEL;
-    *pods.lock().unwrap() = json!([
-        pod("theirs-1", json!({ label: "another" })),
-        pod("ours-1", json!({ label: bed.owner })),
+    answers.lock().unwrap()["/pods/json"] = json!([
+        pod("theirs-1", json!({ OWNER_LABEL: "another" })),
+        pod("ours-1", json!({ OWNER_LABEL: bed.owner })),
         pod("bare-1", json!(null)),
     ]);
     let seen: Vec<_> = bed.list().into_iter().map(|pod| pod.id.to_string()).collect();
     assert_eq!(seen, ["ours-1"]);
+}
+
+#[test]
+fn what_ran_when_the_power_failed_has_not_ended_though_an_earlier_run_has() {
+    let workload = workload("cut", json!({ "containers": [container("a", "true")] }));
+    let (bed, answers) = fake_podman(json!({}));
+    let seen = |code: i32, exited: bool| {
+        *answers.lock().unwrap() = json!({
+            format!("/pods/{}/json", workload.id): {
+                "Id": "p", "Labels": { OWNER_LABEL: bed.owner },
+                "Containers": [{ "Id": "c", "Name": format!("{}-a", workload.id) }],
+            },
+            // (podman 5.4.2, after the boot)
+            "/containers/c/json": { "State": {
+                "Status": "exited", "ExitCode": code,
+                "StartedAt": "2026-12-01T15:32:47.842613067Z", "FinishedAt": "2026-12-01T15:32:45.453919104Z",
+            } },
+            "/containers/json": [{ "Exited": exited, "ExitCode": code }],
+        });
+        states(&bed.look(&workload))
+    };
+    assert_eq!(seen(0, false), ["a stuck: it ran when the device went down"]);
+    // or the clock was set back while it ran
+    assert_eq!(seen(0, true), ["a exited 0"]);
+    assert_eq!(seen(3, true), ["a exited 3"]);
 }
 
 #[test]

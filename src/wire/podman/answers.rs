@@ -83,6 +83,9 @@ pub struct ListedContainer {
     /// Of the pod that it belongs to; empty: to none.
     #[serde(default)]
     pub pod_name: String,
+    /// podman has seen its last run end.
+    #[serde(default)]
+    pub exited: bool,
     #[serde(default, deserialize_with = "or_default")]
     ports: Vec<PublishedPort>,
 }
@@ -222,14 +225,30 @@ impl InspectedState {
         if self.runs() {
             return ContainerState::Running;
         }
-        let times = (parse_time(&self.started_at), parse_time(&self.finished_at));
-        match (self.status.as_str(), times) {
+        match (self.status.as_str(), self.times()) {
             ("exited" | "stopped", (Some(started), Some(at))) => {
                 ContainerState::exited(self.exit_code, started, at)
             }
+            ("exited" | "stopped", (Some(_), None)) => Self::cut_short(),
             ("exited" | "stopped", _) => ContainerState::Stuck("it never ran".into()),
             (status, _) => ContainerState::Stuck(format!("it is {status}")),
         }
+    }
+
+    /// Whether [`meaning`](Self::meaning) may take an earlier end for that of the last run: podman keeps it over a start,
+    /// and calls all that ran when the device went down exited with 0 from 4.4 on. Or the clock was set back during the run.
+    pub fn may_be_cut_short(&self) -> bool {
+        let ended_before = matches!(self.times(), (Some(started), Some(at)) if at < started);
+        !self.runs() && self.exit_code == 0 && ended_before
+    }
+
+    /// Of a container whose last run has no end that podman knows of.
+    pub fn cut_short() -> ContainerState {
+        ContainerState::Stuck("it ran when the device went down".into())
+    }
+
+    fn times(&self) -> (Option<SystemTime>, Option<SystemTime>) {
+        (parse_time(&self.started_at), parse_time(&self.finished_at))
     }
 }
 

@@ -1,5 +1,7 @@
 //! What became of a pod's containers: told by their processes where that will do, and by podman where it has to be.
 
+use serde_json::json;
+
 use super::{
     LIMIT, Tasks,
     seen::{Found, Inspected, InspectedPod, KnownContainer, KnownPod, Life, SeenContainer, short_name},
@@ -14,7 +16,9 @@ use crate::{
         exits::{Process, Unwatchable},
         lock,
     },
-    wire::podman::answers::{InspectedContainer, InspectedPodContainer, parse_time},
+    wire::podman::answers::{
+        InspectedContainer, InspectedPodContainer, InspectedState, ListedContainer, parse_time,
+    },
 };
 
 impl Tasks {
@@ -109,6 +113,14 @@ impl Tasks {
         Ok(infra.state.runs())
     }
 
+    /// Whether podman has seen the end of its last run, which its inspection doesn't tell.
+    fn has_exited(&self, container: &str) -> Result<bool, Failure> {
+        let filters = json!({ "id": [container] }).to_string();
+        let query = [("all", "true"), ("filters", filters.as_str())];
+        let listed: Vec<ListedContainer> = self.client.get("containers/json", &query, LIMIT)?.json()?;
+        Ok(listed.iter().any(|it| it.exited))
+    }
+
     /// Those that are there.
     fn ask_for_all(
         &self,
@@ -133,7 +145,9 @@ impl Tasks {
             }
             let answer: InspectedContainer = answer.json()?;
             let now = &answer.state;
-            let (state, process) = if !now.runs() {
+            let (state, process) = if now.may_be_cut_short() && !self.has_exited(&listed.id)? {
+                (InspectedState::cut_short(), None)
+            } else if !now.runs() {
                 (now.meaning(), None)
             } else {
                 match Process::open(&listed.id, now.pid, now.conmon_pid) {

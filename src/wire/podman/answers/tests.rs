@@ -83,6 +83,23 @@ fn a_container_that_never_started_has_not_ended_well() {
 }
 
 #[test]
+fn an_end_before_the_last_start_with_code_0_may_be_of_an_earlier_run() {
+    let state = |status: &str, exit_code, finished_at: &str| InspectedState {
+        status: status.into(),
+        exit_code,
+        started_at: "2026-11-23T03:42:24Z".into(),
+        finished_at: finished_at.into(),
+        ..InspectedState::default()
+    };
+    let (before, after, never) = ("2026-11-23T03:42:20Z", "2026-11-23T03:42:25Z", "0001-01-01T00:00:00Z");
+    assert!(state("exited", 0, before).may_be_cut_short());
+    for sure in [state("exited", 0, after), state("exited", 3, before), state("running", 0, before)] {
+        assert!(!sure.may_be_cut_short(), "{sure:?}");
+    }
+    assert_eq!(state("exited", 0, never).meaning(), InspectedState::cut_short());
+}
+
+#[test]
 fn reasons_are_cut_to_what_they_say() {
     let not_found = "starting container eb8d: crun: executable file `/nope` not found in $PATH: No such file \
                      or directory: OCI runtime attempted to invoke a command that was not found";
