@@ -6,7 +6,7 @@ use super::{
     context::Turn,
     model::{
         notice::{Notice, Reason},
-        order::{Fact, Failure, Task, Ticket},
+        order::{Fact, Failure, Grace, Task, Ticket},
         time::Wake,
         workload::{Engine, Workload, WorkloadId},
     },
@@ -22,7 +22,7 @@ pub(super) struct Terminating(BTreeMap<WorkloadId, TerminatingPod>);
 #[derive(Debug)]
 struct TerminatingPod {
     engine: Engine,
-    grace: Duration,
+    grace: Grace,
     state: RemovalState,
 }
 
@@ -54,14 +54,15 @@ impl Terminating {
 
     /// A pod of `workload` has to go.
     pub(super) fn add(&mut self, workload: &Workload, state: RemovalState) {
-        let pod = TerminatingPod { engine: workload.content.engine, grace: workload.grace, state };
+        let (engine, grace) = (workload.content.engine, Grace::Given(workload.grace));
+        let pod = TerminatingPod { engine, grace, state };
         self.0.insert(workload.id.clone(), pod);
     }
 
     /// A pod was found that is not wanted; nothing new if it is known to leave.
     pub(super) fn add_found(&mut self, id: &WorkloadId, engine: Engine, now: Duration) {
         let state = RemovalState::Due(now);
-        self.0.entry(id.clone()).or_insert(TerminatingPod { engine, grace: Workload::DEFAULT_GRACE, state });
+        self.0.entry(id.clone()).or_insert(TerminatingPod { engine, grace: Grace::Own, state });
     }
 
     /// How far the pod's removal is, if it is terminating.
@@ -113,7 +114,7 @@ impl Terminating {
             if turn.now.up < at {
                 wake = wake.earlier(Wake::At(at));
             } else if turn.ready(pod.engine) {
-                let task = Task::Remove { id: id.clone(), grace: Some(pod.grace) };
+                let task = Task::Remove { id: id.clone(), grace: pod.grace };
                 let ticket = turn.order(name, pod.engine, task);
                 pod.state = RemovalState::UnderWay(ticket);
             }

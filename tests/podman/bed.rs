@@ -17,7 +17,7 @@ use device_worker_ng::{
         Event,
         model::{
             confidential::Confidential,
-            order::{ContainerState, Fact, Failure, Order, Outcome, Pod, PodSummary, Task, Ticket},
+            order::{ContainerState, Fact, Failure, Grace, Order, Outcome, Pod, PodSummary, Task, Ticket},
             part::Part,
             workload::{Content, Engine, Workload, WorkloadId},
         },
@@ -141,7 +141,7 @@ impl Bed {
     }
 
     pub(crate) fn remove(&self, workload: &Workload) -> Result<Fact, Failure> {
-        self.order(Task::Remove { id: workload.id.clone(), grace: Some(Duration::from_secs(1)) })
+        self.order(Task::Remove { id: workload.id.clone(), grace: Grace::Given(Duration::from_secs(1)) })
     }
 
     /// Asks podman behind the executor's back.
@@ -189,7 +189,7 @@ impl Drop for Bed {
             return;
         }
         for pod in self.list() {
-            let gone = self.order(Task::Remove { id: pod.id, grace: Some(Duration::from_secs(1)) });
+            let gone = self.order(Task::Remove { id: pod.id, grace: Grace::Given(Duration::from_secs(1)) });
             assert_eq!(gone, Ok(Fact::Gone));
         }
     }

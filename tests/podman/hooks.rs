@@ -12,7 +12,7 @@ use std::{
 use device_worker_ng::agent::{
     Event,
     model::{
-        order::{Fact, Order, Pod, Task, Ticket},
+        order::{Fact, Grace, Order, Pod, Task, Ticket},
         workload::{Workload, WorkloadId},
     },
 };
@@ -39,7 +39,7 @@ fn a_hook_that_fails_before_the_end_is_said_and_the_pod_goes_all_the_same() {
     std::mem::forget(before); // it hears of what the next one does
     // another process of the agent, which has never seen the manifest
     bed.list();
-    let ticket = bed.submit(Task::Remove { id: w.id.clone(), grace: Some(Duration::from_secs(20)) });
+    let ticket = bed.submit(Task::Remove { id: w.id.clone(), grace: Grace::Given(Duration::from_secs(20)) });
     let said = match bed.events.recv_timeout(Duration::from_secs(30)).unwrap() {
         Event::Notice(notice) => notice.message,
         other => panic!("{other:?}"),
@@ -146,7 +146,7 @@ fn a_hook_of_a_container_that_is_started_again_does_not_hold_up_the_end_of_its_p
     let restart = bed.submit(Task::Restart { id: id.clone(), container: "a".into(), ended: at });
     is_in_its_hook(&bed, &w.id, &begun);
     let begin = Instant::now();
-    let remove = bed.submit(Task::Remove { id, grace: Some(grace) });
+    let remove = bed.submit(Task::Remove { id, grace: Grace::Given(grace) });
     let mut over = [bed.outcome().ticket, bed.outcome().ticket];
     over.sort();
     assert_eq!(over, [restart, remove]);

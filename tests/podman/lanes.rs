@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use device_worker_ng::agent::model::order::{Fact, Failure, Order, Outcome, Task, Ticket};
+use device_worker_ng::agent::model::order::{Fact, Failure, Grace, Order, Outcome, Task, Ticket};
 use serde_json::{Value, json};
 
 use super::bed::{Bed, ENGINE, container, pod, states, workload};
@@ -24,7 +24,8 @@ fn a_slow_stop_and_a_slow_play_do_not_delay_another_start() {
     );
     let quick = workload("quick", json!({ "containers": [container("a", SLEEP)] }));
     bed.start(&deaf);
-    let stopping = bed.submit(Task::Remove { id: deaf.id.clone(), grace: Some(Duration::from_secs(60)) });
+    let stopping =
+        bed.submit(Task::Remove { id: deaf.id.clone(), grace: Grace::Given(Duration::from_secs(60)) });
     let playing = bed.submit(Task::Start(play, None));
     assert_eq!(states(&bed.start(&quick)), ["a running"]);
     assert!(bed.events.is_empty(), "the slow ones were over too early to show anything");

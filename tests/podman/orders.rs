@@ -11,7 +11,10 @@ use std::{
 use device_worker_ng::{
     agent::{
         Event,
-        model::order::{Fact, Failure, Task},
+        model::{
+            order::{Fact, Failure, Grace, Task},
+            workload::Workload,
+        },
     },
     wire::ownership::OWNER_LABEL,
 };
@@ -251,6 +254,21 @@ fn an_image_comes_from_a_registry() {
 }
 
 #[test]
+fn a_pod_whose_workload_is_not_known_has_its_own_time_to_end() {
+    let Some((bed, proxy)) = Bed::behind_proxy() else { return };
+    let known = workload("own", json!({ "containers": [container("a", SLEEP)] }));
+    let known = Arc::new(Workload { grace: Duration::from_secs(33), ..Workload::clone(&known) });
+    let before = bed.another();
+    before.start(&known);
+    std::mem::forget(before); // it hears of what the next one does
+    bed.list();
+    let found = Task::Remove { id: known.id.clone(), grace: Grace::Own };
+    assert_eq!(bed.order(found), Ok(Fact::Gone));
+    let stops: Vec<_> = proxy.requests("/stop").into_iter().map(|(_, line)| line).collect();
+    assert!(stops.len() == 1 && stops[0].contains("/stop?t=33"), "{stops:?}");
+}
+
+#[test]
 fn a_half_made_pod_of_ours_is_made_anew() {
     let Some(bed) = Bed::new() else { return };
     let workload = workload("half", json!({ "containers": [container("a", SLEEP)] }));
@@ -273,7 +291,7 @@ fn a_foreign_pod_is_refused_and_stays() {
     for task in [
         Task::Start(workload.clone(), None),
         Task::Look(workload.id.clone()),
-        Task::Remove { id: workload.id.clone(), grace: Some(std::time::Duration::from_secs(1)) },
+        Task::Remove { id: workload.id.clone(), grace: Grace::Given(std::time::Duration::from_secs(1)) },
     ] {
         let reason = refused(ours.order(task));
         assert!(reason.contains(workload.id.as_str()), "{reason}");

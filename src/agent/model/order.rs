@@ -18,6 +18,17 @@ use super::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Ticket(pub u64);
 
+/// How long a pod's containers may take to end after SIGTERM.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Grace {
+    /// So long; at least a second.
+    Given(Duration),
+    /// As long as podman was told when it made them: of a pod whose workload isn't known.
+    Own,
+    /// The shortest time there is, and without podman, which needs memory that the device is short of.
+    Shortest,
+}
+
 /// One order to one podman. It is answered by exactly one [`Outcome`], within a time limit.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Order {
@@ -61,9 +72,8 @@ pub enum Task {
     Remove {
         /// Whose pod.
         id: WorkloadId,
-        /// How long its containers may take to end after SIGTERM; at least a second. None: the shortest time there
-        /// is, and without podman, which needs memory that the device is short of.
-        grace: Option<Duration>,
+        /// How long its containers may take to end after SIGTERM.
+        grace: Grace,
     },
     /// Ask a container whether it is well: [`Fact::Probed`]. A failure to ask says nothing about it.
     Probe {

@@ -10,7 +10,7 @@ use crate::agent::{
     model::{
         fallback::{Failed, Fallback},
         notice::{Notice, Reason},
-        order::{CpuLimit, Task},
+        order::{CpuLimit, Grace, Task},
         phase::Phase,
         schedule::Schedule,
         time::Wake,
@@ -350,7 +350,10 @@ impl Tracked {
         }
         self.content.trial.ran(Duration::ZERO); // whatever it did, it doesn't go on
         self.content.health = Health::default(); // if it stays it is asked anew
-        let grace = (!self.content.evicted).then_some(wanted.grace); // the device comes first
+        let grace = match self.content.evicted {
+            true => Grace::Shortest, // the device comes first
+            false => Grace::Given(wanted.grace),
+        };
         let task = Task::Remove { id: wanted.id.clone(), grace };
         let ticket = turn.order(&self.name, wanted.content.engine, task);
         self.last.insert(wanted.content.engine, ticket);

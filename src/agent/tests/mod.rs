@@ -48,7 +48,9 @@ use super::{
         image::{Fetched, Pulled},
         lasting,
         notice::{self, Notice, Reason},
-        order::{Container, ContainerState, Fact, Failure, Order, Outcome, Pod, PodSummary, Task, Ticket},
+        order::{
+            Container, ContainerState, Fact, Failure, Grace, Order, Outcome, Pod, PodSummary, Task, Ticket,
+        },
         part::Storage,
         phase::Phase,
         probe, question,

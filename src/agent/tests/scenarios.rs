@@ -302,6 +302,19 @@ fn a_pod_of_ours_that_belongs_to_no_workload_is_removed() {
 }
 
 #[test]
+fn a_found_pod_has_its_own_time_to_end_whatever_that_is() {
+    let orphan = workload("orphan", 1);
+    let mut world = World::new();
+    world.pods.insert(orphan.id.clone(), ("orphan".into(), ContainerState::Running, 1));
+    world.want(&[]);
+    while !matches!(world.orders.front(), Some(Order { task: Task::Remove { .. }, .. })) {
+        world.answer();
+    }
+    let expected = Task::Remove { id: orphan.id, grace: Grace::Own };
+    assert_eq!(world.orders.front().map(|order| &order.task), Some(&expected));
+}
+
+#[test]
 fn what_could_not_be_understood_this_time_stays_as_it_was() {
     let (a, b) = (workload("a", 1), workload("b", 1));
     let mut world = World::running(&[&a]);

@@ -163,7 +163,7 @@ fn one_goes_at_a_time_and_the_next_only_when_that_did_not_help() {
     let (mut world, a) = with_a_victim();
     assert_eq!(world.took(), [format!("remove {}", a.id)]);
     let Some(Order { task: Task::Remove { grace, .. }, .. }) = world.orders.front() else { panic!() };
-    assert_eq!(*grace, None, "at once");
+    assert_eq!(*grace, Grace::Shortest);
     world.step(world.now.up + 30 * S);
     world.happen(Event::Tick);
     assert_eq!(world.orders.len(), 1, "its pod is not gone yet");

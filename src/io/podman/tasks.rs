@@ -39,7 +39,7 @@ use crate::{
     agent::{
         Event,
         model::{
-            order::{CpuLimit, Fact, Failure, Pod, PodSummary, Task},
+            order::{CpuLimit, Fact, Failure, Grace, Pod, PodSummary, Task},
             pressure::Resource,
             workload::WorkloadId,
         },
@@ -308,13 +308,13 @@ impl Tasks {
         true
     }
 
-    /// Removes a pod once it has done what it asks for before its end. Without a grace it has to go at once, as the
-    /// device is short of memory.
-    fn stop_and_remove(&self, id: &WorkloadId, grace: Option<Duration>) -> Result<(), Failure> {
+    /// Removes a pod once it has done what it asks for before its end, if there is time for it.
+    fn stop_and_remove(&self, id: &WorkloadId, grace: Grace) -> Result<(), Failure> {
         self.cancel(id); // a container that is started meanwhile, too
         let left = match grace {
-            Some(grace) => self.stop_with_hooks(id, grace)?,
-            None => {
+            Grace::Given(grace) => self.stop_with_hooks(id, grace)?,
+            Grace::Own => self.stop_with_hooks(id, self.own_grace(id)?)?,
+            Grace::Shortest => {
                 self.exits.end(id, SHORT_GRACE);
                 SHORT_GRACE
             }

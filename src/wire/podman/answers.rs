@@ -166,9 +166,16 @@ pub struct InspectedContainer {
     pub state: InspectedState,
     #[serde(default)]
     host_config: HostConfig,
+    #[serde(default)]
+    config: ContainerConfig,
 }
 
 impl InspectedContainer {
+    /// How long it may take to end once it was asked to.
+    pub fn grace(&self) -> Option<Duration> {
+        self.config.stop_timeout.map(Duration::from_secs)
+    }
+
     /// How much memory it may have, if that is limited.
     pub fn memory_limit(&self) -> Option<u64> {
         self.host_config.memory.and_then(|limit| u64::try_from(limit).ok()).filter(|limit| *limit > 0)
@@ -188,6 +195,12 @@ struct HostConfig {
     memory: Option<i64>,
     cpu_period: Option<u64>,
     cpu_quota: Option<i64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+struct ContainerConfig {
+    stop_timeout: Option<u64>,
 }
 
 /// What a container does, in its inspection.

@@ -56,7 +56,8 @@ pub(super) enum Invariant {
     Finished,
     /// A running pod has the smallest limit that a condition which holds gives.
     Limits,
-    /// A pod has the time that it may be active, and no more; and sidecars don't outlast what they are for.
+    /// A pod has the time that it may be active, and no more, and its own time to end; and sidecars don't outlast what
+    /// they are for.
     Ends,
     /// An update that was taken back isn't started again before it changes, and had its time.
     RolledBack,

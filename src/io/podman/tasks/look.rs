@@ -1,5 +1,7 @@
 //! What became of a pod's containers: told by their processes where that will do, and by podman where it has to be.
 
+use std::time::Duration;
+
 use serde_json::json;
 
 use super::{
@@ -10,7 +12,7 @@ use crate::{
     agent::model::{
         order::{Container, ContainerState, Failure, OutOfMemory},
         run::KILLED,
-        workload::WorkloadId,
+        workload::{Workload, WorkloadId},
     },
     io::{
         exits::{Process, Unwatchable},
@@ -98,6 +100,17 @@ impl Tasks {
         let known = KnownPod { infra, containers: known.collect() };
         lock(&self.looked).insert(id.clone(), known);
         Ok(Some(InspectedPod { all, torn }))
+    }
+
+    /// How long the pod's containers may take to end, as podman was told when it made them. A pod that can't be looked at
+    /// goes all the same.
+    pub(super) fn own_grace(&self, id: &WorkloadId) -> Result<Duration, Failure> {
+        let asked = match self.asked(id, |_| Ok(false)) {
+            Err(Failure::Workload(_)) => None,
+            asked => asked?,
+        };
+        let graces = asked.iter().flat_map(|pod| &pod.all).filter_map(|it| it.answer.grace());
+        Ok(graces.max().unwrap_or(Workload::DEFAULT_GRACE))
     }
 
     /// Whether what holds a pod's namespaces runs; podman can make pods without.

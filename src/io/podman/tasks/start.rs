@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{LIMIT, SHORT_GRACE, START_LIMIT, Tasks, making::Making, seen::Found};
 use crate::{
     agent::model::{
-        order::{CpuLimit, Failure},
+        order::{CpuLimit, Failure, Grace},
         workload::{Workload, WorkloadId},
     },
     io::{
@@ -70,7 +70,7 @@ impl Tasks {
         lock(&self.cgroups).remove(id); // of an earlier pod, if it went by itself
         let begun = self.begin(workload, cpu, &hangup);
         if begun.is_err() && hangup.is_hung_up() {
-            return self.stop_and_remove(id, Some(workload.grace)).map(|()| None);
+            return self.stop_and_remove(id, Grace::Given(workload.grace)).map(|()| None);
         }
         let failed_starts = match begun {
             Ok(failed) => failed,

@@ -83,8 +83,12 @@ impl Rules<'_> {
                     account.sick.clear(); // if it stays it is asked anew
                     account.probes.clear();
                 }
-                if grace.is_none() && self.accounts[name].evicted.is_none() {
+                if *grace == Grace::Shortest && self.accounts[name].evicted.is_none() {
                     return broken(Invariant::Pressure, format!("{} is killed for nothing", sentence(order)));
+                }
+                let own = self.catalogue.of(id).map(|spec| self.catalogue.workload(spec).grace);
+                if matches!(grace, Grace::Given(grace) if Some(*grace) != own) {
+                    return broken(Invariant::Ends, format!("{} within {grace:?}", sentence(order)));
                 }
                 self.may_remove(name, id, order, finished, now)
             }
