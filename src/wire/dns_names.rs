@@ -48,7 +48,7 @@ macro_rules! forms {
 }
 
 forms! {
-    /// A DNS-1123 label: what workloads and containers are named by.
+    /// A DNS-1123 label: what namespaces and volumes are named by.
     Label: |name| (!is_dns_label(name)).then(|| {
         match name.len() {
             64.. => format!("a name of {} bytes is too long: at most 63", name.len()),

@@ -16,7 +16,7 @@ use device_worker_ng::{
             workload::Workload,
         },
     },
-    wire::ownership::OWNER_LABEL,
+    wire::{ownership::OWNER_LABEL, podman::names::fitted_name},
 };
 use serde_json::{Value, json};
 
@@ -266,6 +266,26 @@ fn a_pod_whose_workload_is_not_known_has_its_own_time_to_end() {
     assert_eq!(bed.order(found), Ok(Fact::Gone));
     let stops: Vec<_> = proxy.requests("/stop").into_iter().map(|(_, line)| line).collect();
     assert!(stops.len() == 1 && stops[0].contains("/stop?t=33"), "{stops:?}");
+}
+
+#[test]
+fn containers_may_be_named_as_the_agent_names_its_own() {
+    let Some(bed) = Bed::new() else { return };
+    let mut files = container("files_", SLEEP);
+    files["volumeMounts"] = json!([{ "name": "conf", "mountPath": "/conf" }]);
+    let workload = workload_with(
+        "named",
+        json!({
+            "containers": [container("infra", SLEEP), files],
+            "volumes": [{ "name": "conf", "configMap": { "name": "cm" } }],
+        }),
+        vec![
+            json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "cm" }, "data": { "k": "v" } }),
+        ],
+    );
+    let run = ["infra", "files_"].map(|name| format!("{} running", fitted_name(name)));
+    assert_eq!(states(&bed.start(&workload)), run);
+    assert_eq!(bed.remove(&workload), Ok(Fact::Gone));
 }
 
 #[test]

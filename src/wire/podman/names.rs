@@ -9,23 +9,30 @@ pub fn container_name(pod: &WorkloadId, container: &str) -> String {
     format!("{pod}-{}", fitted_name(container))
 }
 
-/// The container's own part of that: the name of its author, where podman takes it.
+/// The container's own part of that: the name of its author, where podman takes it and it isn't one of ours.
 pub fn fitted_name(container: &str) -> Cow<'_, str> {
     fitted(container, |name| {
         let is_fine = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
-        name.len() <= 63 && name.bytes().all(is_fine) && name.starts_with(|c: char| c.is_ascii_alphanumeric())
+        let is_taken = [INFRA, CARRIER].contains(&name);
+        name.len() <= 63
+            && !is_taken
+            && name.bytes().all(is_fine)
+            && name.starts_with(|c: char| c.is_ascii_alphanumeric())
     })
 }
 
+/// What the agent adds to a pod has names of this form, too.
+const INFRA: &str = "infra";
+const CARRIER: &str = "files_";
+
 /// What podman calls the container that holds a pod's namespaces.
 pub fn infra_name(pod: &str) -> String {
-    format!("{pod}-infra")
+    format!("{pod}-{INFRA}")
 }
 
 /// The container that never runs, by which files come into volumes.
 pub fn carrier_name(pod: &WorkloadId) -> String {
-    // no name of a container ends so
-    format!("{pod}-files_")
+    format!("{pod}-{CARRIER}")
 }
 
 /// What all names begin with that the pod doesn't share with any other: those of its volumes, but for claims.
@@ -43,11 +50,16 @@ mod tests {
         for fine in ["web", "nginx_1", "Main_1", "a.b"] {
             assert_eq!(fitted_name(fine), fine);
         }
-        let odd = ["a b", "a_b ", "-a", "_", "ä", &"x".repeat(64), &"x".repeat(65)]
+        let odd = ["a b", "a_b ", "-a", "_", "ä", &"x".repeat(64), &"x".repeat(65), "infra", "files_"]
             .map(|it| fitted_name(it).into_owned());
         for name in &odd {
             assert_eq!(&fitted_name(name), name, "it is one that fits");
             assert_eq!(odd.iter().filter(|other| *other == name).count(), 1, "{name}");
+        }
+        let pod = WorkloadId::from_pod_name("p-0");
+        for ours in [infra_name("p-0"), carrier_name(&pod)] {
+            let part = ours.strip_prefix("p-0-").unwrap();
+            assert_ne!(container_name(&pod, part), ours);
         }
     }
 }
