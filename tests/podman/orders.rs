@@ -229,6 +229,20 @@ fn a_missing_image_is_named_and_leaves_nothing() {
 }
 
 #[test]
+fn a_pull_that_breaks_off_does_as_one_that_is_refused_where_the_image_is_here() {
+    let mut always = container("a", "true");
+    (always["image"], always["imagePullPolicy"]) = ("b:1".into(), "Always".into());
+    let workload = workload("broken", json!({ "containers": [always] }));
+    let pull = json!({ "stream": "Trying to pull b:1..." });
+    let (bed, answers) = fake_podman(json!({ "/images/pull": pull, "/images/b:1/": { "Id": "0" } }));
+    let why = "podman hung up in the middle of a pull";
+    let stale = vec![format!("failed to pull image 'b:1', so the one that is here is used: {why}")];
+    assert_eq!(bed.order(Task::Pull(workload.clone())), Ok(Fact::Pulled { fetched: vec![], stale }));
+    *answers.lock().unwrap() = json!({ "/images/pull": pull });
+    assert_eq!(bed.order(Task::Pull(workload)), Err(Failure::Engine(why.into())));
+}
+
+#[test]
 fn a_failed_pull_of_a_present_image_is_told_and_no_failure() {
     let Some(bed) = Bed::new() else { return };
     let mut always = container("a", "true");

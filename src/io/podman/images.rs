@@ -57,7 +57,9 @@ fn get_images(
                 let reason = format!("image '{image}' is not here, and its pull policy is Never");
                 return Err(Failure::Workload(reason));
             }
-            Policy::Always | Policy::IfNotPresent => match pull_one(client, image, &workload.content) {
+            Policy::Always | Policy::IfNotPresent => match pull_one(client, image, &workload.content)
+                .map_err(|error| pull_failure(client, image, error))
+            {
                 Ok(id) if before.as_ref() == Some(&id) => {}
                 Ok(_) => fetched.push(Fetched { image: image.into(), before }),
                 Err(Error::Refused(cause)) if is_here => {
@@ -78,6 +80,18 @@ fn get_images(
 fn is_here(client: &PodmanClient, image: &str) -> Result<bool, Error> {
     let answer = client.get(&format!("images/{image}/exists"), &[], CHECK_LIMIT)?;
     if answer.is_missing() { Ok(false) } else { answer.done().map(|()| true) }
+}
+
+/// A pull that broke off has failed like one that podman refuses, if podman still answers: what it pulls from is to blame.
+/// But where it hung up, and there is no image to go on with, it is podman that has to come back.
+fn pull_failure(client: &PodmanClient, image: &str, error: Error) -> Error {
+    match error {
+        Error::Late(_) if is_here(client, image).is_ok() => {
+            Error::Refused(format!("it was not here within {} minutes", PULL_LIMIT.as_secs() / 60))
+        }
+        Error::Broken(why) if is_here(client, image).is_ok_and(|here| here) => Error::Refused(why),
+        error => error,
+    }
 }
 
 /// podman's id of the image, if it is here.
@@ -157,6 +171,12 @@ fn is_reference(image: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::{
+        io::{Read, Write},
+        os::unix::net::UnixListener,
+        thread,
+    };
+
     use serde_json::json;
 
     use super::*;
@@ -174,6 +194,33 @@ mod tests {
             assert_eq!(policy(image, None), expected, "{image}");
         }
         assert_eq!(policy("b:latest", Some(Policy::Never)), Policy::Never);
+    }
+
+    #[test]
+    fn a_pull_that_takes_too_long_has_failed_and_podman_only_if_it_is_silent() {
+        let directory = tempfile::tempdir().unwrap();
+        let socket = directory.path().join("podman.sock");
+        let listener = UnixListener::bind(&socket).unwrap();
+        let client = PodmanClient::new(&socket);
+        let answers = thread::spawn(move || {
+            for status in ["204 No Content", "404 Not Found", "204 No Content", "404 Not Found"] {
+                let (mut stream, _) = listener.accept().unwrap();
+                let _ = stream.read(&mut [0; 4096]);
+                write!(stream, "HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+                    .unwrap();
+            }
+        });
+        let failure = |error: fn(String) -> Error| pull_failure(&client, "b:1", error("why".into()));
+        for _here in [true, false] {
+            let Error::Refused(why) = failure(Error::Late) else { panic!("not the registry's") };
+            assert_eq!(why, "it was not here within 30 minutes");
+        }
+        assert!(matches!(failure(Error::Broken), Error::Refused(why) if why == "why"), "one is here");
+        assert!(matches!(failure(Error::Broken), Error::Broken(_)), "none is here");
+        answers.join().unwrap();
+        for error in [Error::Late, Error::Broken] {
+            assert!(!matches!(failure(error), Error::Refused(_)), "podman is gone");
+        }
     }
 
     #[test]
