@@ -15,7 +15,7 @@ use crate::{
     wire::{podman::answers::Refusal, strict},
 };
 
-/// The version of the API that is asked for: podman 4 and 5 both speak it.
+/// The version of the API that is asked for: podman 4.3 to 6 all speak it.
 const BASE: &str = "http://podman/v4.0.0/libpod/";
 /// The longest answer that is read, in bytes: a list of a thousand pods is a megabyte.
 const MAX_ANSWER: u64 = 8 << 20;

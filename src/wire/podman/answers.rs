@@ -1,4 +1,4 @@
-//! What podman's API answers, as far as the agent reads it. Versions 4 and 5 differ in what they leave out or
+//! What podman's API answers, as far as the agent reads it. Versions 4.3 to 6 differ in what they leave out or
 //! send as `null`, so only what nothing can be done without is required.
 
 #[cfg(test)]

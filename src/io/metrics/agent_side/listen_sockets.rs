@@ -15,7 +15,8 @@ use crate::settings::ListenAddress;
 const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(10));
 /// After so many in a row that is told, and not before: the receiver of an agent that was killed needs a moment to let go.
 const TOLD_AFTER_FAILURES: u32 = 3;
-/// From one look at whether a unix socket still has its name to the next.
+/// From one look at whether a unix socket still has its name to the next. It is rarely lost (to who cleans up its directory),
+/// and the kernel would tell that with all else that happens in the directory, which may be any program's.
 const NAME_CHECK_INTERVAL: Duration = Duration::from_secs(10);
 /// How many connections the kernel keeps for a receiver that is being started.
 const BACKLOG: i32 = 1024;

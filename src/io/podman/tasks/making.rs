@@ -118,7 +118,7 @@ impl<'a> Making<'a> {
         let request = self.plan.pod(cpu);
         let mut answer = self.post("pods/create", &request)?;
         if matches!(answer.done(), Err(Error::Refused(why)) if why.contains("network not found")) {
-            // podman 4 leaves something of it behind
+            // podman 4 leaves something of it behind: ours, as of all podmans each looks at the name first
             let half = format!("pods/{}", self.workload.id);
             self.tasks.client.delete(&half, &[("force", "true"), ("timeout", "0")], LIMIT)?;
             let network = json!({ "name": NETWORK, "driver": "bridge", "dns_enabled": true });
