@@ -249,7 +249,8 @@ impl InspectedState {
     }
 
     /// Whether [`meaning`](Self::meaning) may take an earlier end for that of the last run: podman keeps it over a start,
-    /// and calls all that ran when the device went down exited with 0 from 4.4 on. Or the clock was set back during the run.
+    /// and 5 and 6 call all that ran when the device went down exited, with 0 (4.3: created). Or the clock was set back
+    /// during the run.
     pub fn may_be_cut_short(&self) -> bool {
         let ended_before = matches!(self.times(), (Some(started), Some(at)) if at < started);
         !self.runs() && self.exit_code == 0 && ended_before
