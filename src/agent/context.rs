@@ -1,7 +1,7 @@
 //! The orders given and the actions to give, and what one workload sees of them while it is its turn.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -48,6 +48,8 @@ pub(super) struct Context {
     pub(super) stops: Stopped,
     pub(super) waiting: Waiting,
     pub(super) update_lock: UpdateLock,
+    /// The server let go of this device in this step: of these names alone contents are kept.
+    disconnected: Option<BTreeSet<Arc<str>>>,
     /// Not all that is to run is known: a pod of ours that seems to belong to nothing may be wanted.
     pub(super) partial: bool,
     /// The device is short of something: nothing new is pulled or started.
@@ -77,6 +79,7 @@ impl Context {
             stops: Stopped::new(std::mem::take(&mut setup.stops)),
             waiting: Waiting::new(std::mem::take(&mut setup.updates)),
             update_lock: UpdateLock::new(setup.update_lock),
+            disconnected: None,
             partial: false,
             short: false,
             device_id: setup.device_id.clone(),
@@ -100,17 +103,39 @@ impl Context {
 
     /// What else has finished, or came up once, is wanted no more.
     pub(super) fn forget_all_but(&mut self, wanted: Vec<&Arc<Workload>>) {
-        let before = (self.finished.len(), self.fallbacks.len());
+        let before = self.finished.len();
         self.finished.retain(|id, _| wanted.iter().any(|it| it.id == *id));
+        self.finished_changed |= self.finished.len() != before;
+        self.forget_fallbacks(|name| wanted.iter().any(|it| it.name() == name));
+    }
+
+    fn forget_fallbacks(&mut self, is_kept: impl Fn(&str) -> bool) {
+        let before = self.fallbacks.len();
         self.fallbacks.retain(|name, _| {
-            let is_wanted = wanted.iter().any(|it| it.name() == &**name);
-            if !is_wanted {
+            let is_kept = is_kept(name);
+            if !is_kept {
                 self.replaced.push((name.clone(), None));
             }
-            is_wanted
+            is_kept
         });
-        self.finished_changed |= self.finished.len() != before.0;
-        self.fallbacks_changed |= self.fallbacks.len() != before.1;
+        self.fallbacks_changed |= self.fallbacks.len() != before;
+    }
+
+    /// The server let go of this device. Only these names are known to be none of its own: all other contents may hold
+    /// its secrets, and are forgotten, also where not all manifests are known.
+    pub(super) fn disconnect(&mut self, names: BTreeSet<Arc<str>>) {
+        self.forget_contents(&names);
+        self.disconnected = Some(names);
+    }
+
+    /// Whether what ran of this workload may have been the server's, which let go of it in this step.
+    pub(super) fn is_let_go(&self, name: &str) -> bool {
+        self.disconnected.as_ref().is_some_and(|names| !names.contains(name))
+    }
+
+    fn forget_contents(&mut self, but: &BTreeSet<Arc<str>>) {
+        self.forget_fallbacks(|name| but.contains(name));
+        self.waiting.only(|name| but.contains(name));
     }
 
     /// This content has come up: the workload of this name returns to it, until another has.
@@ -209,6 +234,10 @@ impl Context {
 
     /// Asks for what has changed to be kept over a reboot, and replies.
     pub(super) fn keep(&mut self) {
+        let disconnected = self.disconnected.take();
+        if let Some(names) = &disconnected {
+            self.forget_contents(names); // also what was found in this step to have come up
+        }
         if std::mem::take(&mut self.finished_changed) {
             self.actions.push(Action::Keep(Record::Finished(self.finished.clone())));
         }
@@ -222,6 +251,10 @@ impl Context {
         self.actions.extend(self.stops.changed().map(Record::Stops).map(Action::Keep));
         self.actions.extend(self.waiting.changed().map(Record::Updates).map(Action::Keep));
         self.actions.extend(self.images.changed().map(Record::Images).map(Action::Keep));
+        if disconnected.is_some() {
+            // last: until then the next process would hear of it again, and forget all this again
+            self.actions.push(Action::Keep(Record::Disconnected));
+        }
         self.actions.append(&mut self.replies);
     }
 

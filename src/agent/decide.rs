@@ -149,9 +149,9 @@ impl Agent {
         if self.context.images.is_due() {
             self.discard_images();
         }
-        self.context.keep();
         self.context.actions.extend(self.conditions.news().map(Record::OwnMetrics).map(Action::Keep));
         self.context.actions.extend(self.conditions.lasting_news().map(Record::Lasting).map(Action::Keep));
+        self.context.keep();
         let wake = self
             .agenda
             .wake()
@@ -301,7 +301,7 @@ impl Agent {
         }
         for (name, tracked) in &mut self.workloads {
             tracked.unreadable = unreadable.contains(name);
-            let is_gated = self.profiles.update_gate(name).is_some();
+            let is_gated = self.profiles.update_gate(name).is_some() && !self.context.is_let_go(name);
             let asked = wanted.get(name).filter(|it| is_pod(it)).cloned();
             tracked.follow_configuration(asked, is_gated, &mut turn!(self, now));
             if let Some(workload) = tracked.wanted() {

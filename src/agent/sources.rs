@@ -108,6 +108,12 @@ impl Sources {
         self.named().find(|(_, source)| has(source)).map_or("none", |(whose, _)| whose)
     }
 
+    /// Names of workloads that are understood, and that the server has nothing to do with.
+    pub(super) fn only_of_manifests(&self) -> BTreeSet<Arc<str>> {
+        let names = self.manifests.iter().flat_map(|it| it.workloads.keys());
+        names.filter(|name| self.who_asks_for(name) == "manifests").cloned().collect()
+    }
+
     /// The sources with what they are called, the one that wins first.
     fn named(&self) -> impl Iterator<Item = (&'static str, &Source)> {
         let server = self.server.iter().map(|it| ("server", it));

@@ -54,6 +54,11 @@ impl Outputs {
         let _ = fs::remove_file(self.0.join(pod)); // mostly there is none
     }
 
+    /// Keeps none of what was printed until now.
+    pub(super) fn clear(&self) {
+        let _ = fs::remove_dir_all(&self.0); // mostly there is none
+    }
+
     /// The container, and what it printed as podman answers it.
     pub fn of(&self, pod: &str) -> Option<(String, Vec<u8>)> {
         let mut content = Store::new(&self.0).load(pod).filter(|_| !pod.is_empty())?;

@@ -10,6 +10,7 @@ use super::{
     cached_configuration,
     clock::boot_id,
     identity,
+    outputs::Outputs,
     state::{Store, StoreError},
 };
 use crate::{
@@ -35,6 +36,8 @@ const FINISHED: &str = "finished";
 const FALLBACKS: &str = "fallbacks";
 const IMAGES: &str = "images";
 const STOPS: &str = "stops";
+/// Begins the names of what ran before.
+const BEFORE: &str = "before-";
 const UPDATES: &str = "updates";
 const DISCONNECTED: &str = "disconnected";
 const HISTORY: &str = "history";
@@ -49,17 +52,23 @@ pub struct Stores {
     pub state: Store,
     /// What survives the agent only: in memory on a device, so that events don't wear its flash out.
     pub runtime: Store,
+    /// What containers printed that could not be started.
+    outputs: Outputs,
 }
 
 impl Stores {
     /// In these directories. That for the runtime has more in it than this agent's files: they get one of their own.
     pub fn new(state_dir: &Path, runtime_dir: &Path) -> Self {
-        Self { state: Store::new(state_dir), runtime: Store::new(runtime_dir.join("server")) }
+        Self {
+            state: Store::new(state_dir),
+            runtime: Store::new(runtime_dir.join("server")),
+            outputs: Outputs::new(runtime_dir),
+        }
     }
 }
 
 /// Writes it down.
-pub(super) fn write(Stores { state, runtime }: &Stores, record: &Record) -> Result<(), StoreError> {
+pub(super) fn write(Stores { state, runtime, outputs }: &Stores, record: &Record) -> Result<(), StoreError> {
     match record {
         Record::Finished(finished) => save(state, FINISHED, finished),
         Record::Images(images) => save(state, IMAGES, images),
@@ -92,14 +101,21 @@ pub(super) fn write(Stores { state, runtime }: &Stores, record: &Record) -> Resu
             state.save(DISCONNECTED, b"by the server")?;
             identity::forget(state)?;
             state.remove(cached_configuration::NAME)?;
-            runtime.remove(UNHEARD)
+            runtime.remove(UNHEARD)?;
+            // what is kept of these is without the server's contents by now: this is written last
+            state.remove_spares(|name| {
+                [cached_configuration::NAME, FALLBACKS, UPDATES].contains(&name) || name.starts_with(BEFORE)
+            })?;
+            runtime.remove_spares(|_| true)?;
+            outputs.clear();
+            Ok(())
         }
     }
 }
 
 /// A name can be longer than that of a file.
 fn before_file(name: &str) -> String {
-    format!("before-{}", &hex(digest(&SHA256, name.as_bytes()).as_ref())[..16])
+    format!("{BEFORE}{}", &hex(digest(&SHA256, name.as_bytes()).as_ref())[..16])
 }
 
 /// What ran of this workload before what came up last. It is read on a stack for that.
@@ -175,7 +191,7 @@ pub fn images(state: &Store) -> Pulled {
 }
 
 /// What an earlier process learnt from the server and about it. YAML is read: on a stack for that.
-pub fn of_server(Stores { state, runtime }: &Stores, device_id: &str) -> Remembered {
+pub fn of_server(Stores { state, runtime, .. }: &Stores, device_id: &str) -> Remembered {
     Remembered {
         certificate: identity::remembered(state, device_id),
         configuration: cached_configuration::load(state, device_id),
@@ -201,8 +217,11 @@ pub fn reconnect(state: &Store) -> Result<(), String> {
 mod tests {
     use std::fs;
 
+    use serde_json::json;
+
     use super::*;
     use crate::agent::model::{
+        confidential::Confidential,
         history::Happened,
         notice::{Notice, Reason},
         run::Run,
@@ -250,6 +269,63 @@ mod tests {
             assert_eq!(messages(&stores), [""; 0]);
             assert_eq!(fs::read_dir(dir.path().join("run/server")).unwrap().count(), 0);
         }
+    }
+
+    /// The files below a directory that hold one of these.
+    fn holders(dir: &Path, texts: &[&str]) -> Vec<String> {
+        let mut found = Vec::new();
+        for path in fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()) {
+            if path.is_dir() {
+                found.extend(holders(&path, texts));
+            } else if let content = String::from_utf8_lossy(&fs::read(&path).unwrap())
+                && texts.iter().any(|text| content.contains(text))
+            {
+                found.push(path.file_name().unwrap().to_string_lossy().into_owned());
+            }
+        }
+        found.sort();
+        found
+    }
+
+    #[test]
+    fn a_disconnected_device_keeps_no_byte_of_the_servers_secrets_and_what_manifests_need() {
+        let dir = tempfile::tempdir().unwrap();
+        let stores = Stores::new(&dir.path().join("state"), &dir.path().join("run"));
+        let secret = ["c2hoaGg", "shhhh"]; // base64, and plain
+        let with = |name: &str, value: &str| {
+            let mut content = crate::agent::tests::workload(name, 1).content;
+            content.secrets = Confidential(json!({ "s": { "k": value } }));
+            Arc::new(Workload::new(content))
+        };
+        let (own, server) = (with("own", "b3du"), with("server", "c2hoaGg="));
+        let good = |it: &Arc<Workload>| (it.name().into(), Fallback { good: it.clone(), failed: None });
+        let update = |it: &Arc<Workload>| {
+            let (name, to, runs) = (it.name().into(), it.id.clone(), Some(it.clone()));
+            crate::agent::model::waiting::Update { name, to, since: None, runs, passed: false }
+        };
+        let keep = |record| write(&stores, &record).unwrap();
+        for lists in [vec![&server], vec![&own, &server]] {
+            keep(Record::Fallbacks(lists.iter().copied().map(good).collect()));
+            keep(Record::Updates(lists.iter().copied().map(update).collect()));
+            keep(Record::Replaced(lists.iter().map(|it| (it.name().into(), Some((*it).clone()))).collect()));
+            let raw = format!("{} c2hoaGg=", lists.len()).into_bytes();
+            keep(Record::Configuration(raw.into()));
+        }
+        for left in ["fallbacks.new", "updates.unread", "before-1.unread.previous", "configuration.new"] {
+            fs::write(dir.path().join("state").join(left), "shhhh").unwrap();
+        }
+        stores.outputs.keep("server-1", "init", b"shhhh");
+        assert_eq!(holders(dir.path(), &secret).len(), 12, "{:?}", holders(dir.path(), &secret));
+        keep(Record::Replaced(vec![("server".into(), None)]));
+        keep(Record::Fallbacks([good(&own)].into()));
+        keep(Record::Updates(vec![update(&own)]));
+        keep(Record::Disconnected);
+        assert_eq!(holders(dir.path(), &secret), [""; 0]);
+        let kept = fallbacks(&stores.state).into_values().map(|it| it.good);
+        let kept = kept.chain(updates(&stores.state).into_iter().filter_map(|it| it.runs));
+        let kept = kept.chain(ran_before(&stores.state, "own"));
+        assert!(kept.map(|it| it.id.clone()).eq([&own.id; 3].into_iter().cloned()));
+        assert!(is_disconnected(&stores.state));
     }
 
     #[test]

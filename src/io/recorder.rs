@@ -100,6 +100,8 @@ fn add(records: &mut Vec<Record>, record: Record) {
         }
         (_, record) => record,
     });
+    // it removes what the others leave of their former contents
+    records.sort_by_key(|it| matches!(it, Record::Disconnected));
 }
 
 /// Writes what is pending, and replies. What can't be kept over a reboot waits for the next try: answers whether something
@@ -111,9 +113,12 @@ fn work(
     events: &Sender<Event>,
 ) -> Result<bool, SendError<Event>> {
     let Pending { records, replies } = std::mem::take(&mut *lock(pending));
-    let (mut failed, mut cause) = (Vec::new(), None);
+    let (mut failed, mut cause) = (Vec::new(), None::<String>);
     for record in records {
-        let result = write(stores, &record).map_err(|error| error.to_string());
+        let result = match &cause {
+            Some(cause) if record == Record::Disconnected => Err(cause.clone()), // not before the others
+            _ => write(stores, &record).map_err(|error| error.to_string()),
+        };
         let kept = match record {
             Record::Unheard(_) => Storage::Unheard,
             Record::OwnMetrics(_) | Record::Lasting(_) => Storage::History, // in the same place
@@ -181,6 +186,27 @@ mod tests {
         let path = dir.path().join("run/server/unheard");
         assert_eq!(fs::metadata(path).unwrap().permissions().mode() & 0o777, 0o600);
         assert!(!dir.path().join("state").exists(), "no wear of the flash");
+    }
+
+    #[test]
+    fn that_the_device_is_disconnected_is_written_when_all_else_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let stores = Stores::new(&dir.path().join("state"), dir.path());
+        let (events, inbox) = crossbeam_channel::unbounded();
+        let pending = Mutex::<Pending>::default();
+        let stop = Stop { since: Some(3), until_not: None };
+        let stops = Record::Stops(Stops::from([("a".into(), stop)]));
+        add(&mut lock(&pending).records, Record::Disconnected);
+        add(&mut lock(&pending).records, stops.clone());
+        assert_eq!(lock(&pending).records, [stops, Record::Disconnected]);
+        let queries = Queries::new(events.clone());
+        fs::create_dir_all(dir.path().join("state/stops.new")).unwrap(); // in the way of that alone
+        for (is_left, is_written) in [(true, false), (false, true)] {
+            assert_eq!(work(&stores, &pending, &queries, &events), Ok(is_left));
+            assert_eq!(persistence::is_disconnected(&stores.state), is_written);
+            let _ = fs::remove_dir(dir.path().join("state/stops.new"));
+        }
+        assert_eq!(inbox.len(), 4);
     }
 
     #[test]

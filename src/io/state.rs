@@ -112,6 +112,28 @@ impl Store {
         remove().map_err(|cause| StoreError { path, cause })
     }
 
+    /// Of these files only the newest stays: what else is kept of them, or was left of a write that was cut short, goes.
+    ///
+    /// # Errors
+    /// What is there can't be removed.
+    pub(super) fn remove_spares(&self, of: impl Fn(&str) -> bool) -> Result<(), StoreError> {
+        let remove = || -> io::Result<()> {
+            let entries = match fs::read_dir(&self.dir) {
+                Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+                entries => entries?,
+            };
+            let mut was_there = false;
+            for entry in entries {
+                let name = entry?.file_name();
+                if name.to_str().and_then(|it| it.split_once('.')).is_some_and(|(name, _)| of(name)) {
+                    was_there |= remove_file(&self.dir.join(name))?;
+                }
+            }
+            if was_there { sync(&self.dir) } else { Ok(()) }
+        };
+        remove().map_err(|cause| StoreError { path: self.dir.clone(), cause })
+    }
+
     /// Keeps what isn't understood from being replaced, and says where it is and what to do.
     pub(super) fn set_aside(&self, name: &str, content: &[u8]) -> String {
         let path = self.dir.join(name).display().to_string();

@@ -43,8 +43,12 @@ fn secrets_come_with_the_configuration_and_go_with_the_servers_word() {
     secret(&edge, "s", json!({ "k": values[1] }));
     edge.manifest("user.json", &user(&device));
     edge.workload(&device, "zz-other", SLEEP);
+    device.set("MANIFESTS", device.manifests().display().to_string());
+    device.workload("zzz-own", SLEEP);
+    device.manifest("torn.json", "{"); // so not all that manifests want is known
     device.start();
-    let first = device.wait_for_running(&["user", "zz-other"]);
+    let all = ["user", "zz-other", "zzz-own"];
+    let first = device.wait_for_running(&all);
     let kept = |value: &str| search::holders(&device.path("."), value);
     assert!(kept(&values[0]).iter().all(|file| search::is_private(Path::new(file))));
 
@@ -53,7 +57,7 @@ fn secrets_come_with_the_configuration_and_go_with_the_servers_word() {
     let mut last = first[0].clone();
     let mut next = || {
         last = device.wait_for_another(&last);
-        assert_eq!(device.wait_for_running(&["user", "zz-other"])[1], first[1]);
+        assert_eq!(device.wait_for_running(&all)[1], first[1]);
     };
     next();
     secret(&edge, "pull", auth(&values[1]));
@@ -64,12 +68,19 @@ fn secrets_come_with_the_configuration_and_go_with_the_servers_word() {
     edge.wait_for(&device, 0, "an event about the credentials", |it| {
         it.tells("ConfigurationRejected", "imageRegistries.authFile: is no JSON")
     });
-    device.wait_for_running(&["user", "zz-other"]);
+    device.wait_for_running(&all);
 
+    device.wait_for("what the user may return to", || {
+        let names = |it: Vec<String>| it.iter().any(|file| file.ends_with("/fallbacks"));
+        names(kept(&values[2])).then_some(())
+    });
     edge.tell(&format!("disconnect {}", device.id));
-    device.wait_for_running(&[]);
+    assert_eq!(device.wait_for_running(&["zzz-own"]), first[2..]);
     device.wait_for("no trace of them", || {
-        values.iter().all(|value| search::holders(&device.state_dir(), value).is_empty()).then_some(())
+        let places = [device.state_dir(), device.path("run")];
+        let mut all =
+            places.iter().flat_map(|place| values.iter().map(|value| search::holders(place, value)));
+        all.all(|files| files.is_empty()).then_some(())
     });
     let told = fs::read_to_string(edge.path("log.json")).unwrap();
     for value in &values {

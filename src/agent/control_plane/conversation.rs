@@ -96,7 +96,7 @@ impl Conversation {
             turn.tell(notice);
         }
         if talked && !self.link.talks() {
-            turn.context.actions.push(Action::Keep(Record::Disconnected));
+            turn.context.disconnect(sources.only_of_manifests());
             self.forget(sources, turn);
             Some(Vec::new())
         } else if talked && let Ok(Answer::Configured(configuration)) = result {

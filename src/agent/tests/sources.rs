@@ -248,6 +248,39 @@ fn a_disconnect_leaves_what_manifests_want() {
 }
 
 #[test]
+fn a_disconnect_leaves_no_content_of_the_server_also_where_not_all_manifests_are_known() {
+    for partial in [false, true] {
+        let (server, own, shared) = (workload("server", 1), workload("own", 1), workload("shared", 1));
+        let mut world = both(known(&[&server, &shared]));
+        world.partial = partial;
+        let own_shared = changed(&shared);
+        world.want_and_settle(&[&own, &own_shared]);
+        world.pass(20 * S);
+        let good =
+            |world: &World| -> Vec<_> { world.fallbacks.values().map(|it| it.good.id.clone()).collect() };
+        assert_eq!(good(&world), [own.id.clone(), server.id.clone(), shared.id.clone()]);
+        world.edge.disconnects = true;
+        world.pass(100 * S);
+        assert_eq!(good(&world), [own.id.clone(), own_shared.id.clone()], "partial: {partial}");
+        assert!(world.befores.iter().all(|(_, before)| before.is_none()), "{:?}", world.befores);
+    }
+}
+
+#[test]
+fn after_a_disconnect_no_rule_of_updates_keeps_what_was_the_servers() {
+    let server = workload("w", 1);
+    let rules = update::UpdateRules { when: Some("1 > 2".into()), ..update::UpdateRules::default() };
+    let own = Workload { update: Some(Box::new(rules)), ..changed(&server) };
+    let mut world = both(known(&[&server]));
+    world.want_and_settle(&[&own]);
+    world.pass(20 * S);
+    world.edge.disconnects = true;
+    world.pass(66 * S);
+    assert_eq!(world.ids(), [&own.id]);
+    assert!(world.updates.iter().all(|it| it.runs.is_none()), "{:?}", world.updates);
+}
+
+#[test]
 fn the_server_sets_how_often_engines_are_looked_at_but_not_to_a_loop() {
     let mut world = both(known(&[]));
     world.want(&[]);

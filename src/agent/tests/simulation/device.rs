@@ -151,6 +151,7 @@ impl<'a> Device<'a> {
             }
         }
         self.rules.compare(self.now)?;
+        self.rules.kept()?;
         self.rules.release(None);
         self.rules.remember(self.now)?;
         let changed = self.rules.watch(&self.agent, self.now);

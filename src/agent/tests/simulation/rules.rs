@@ -346,6 +346,7 @@ impl<'a> Rules<'a> {
 
     /// The server has nothing to say any more.
     pub(super) fn disconnected(&mut self) {
+        self.lets_go();
         let mut empty = Heard::default();
         empty.hear(&Wishes { definition: 3, ..Wishes::default() });
         self.wanted.server = Some(empty);

@@ -499,6 +499,13 @@ impl Wanted {
         self.all().find(names)?.workloads.get(&name).copied()
     }
 
+    /// It is understood, and the server says nothing of it.
+    pub(super) fn is_only_of_manifests(&self, name: usize) -> bool {
+        let is_the_servers = |it: &Heard| it.workloads.contains_key(&name) || it.unreadable.contains(&name);
+        self.manifests.as_ref().is_some_and(|it| it.workloads.contains_key(&name))
+            && !self.server.as_ref().is_some_and(is_the_servers)
+    }
+
     /// What is wanted of this name isn't known.
     pub(super) fn is_unreadable(&self, name: usize) -> bool {
         self.spec(name).is_none() && self.all().any(|source| source.unreadable.contains(&name))

@@ -9,6 +9,8 @@ pub(in super::super) struct Returns {
     before: [Option<WorkloadId>; NAMES.len()],
     /// The name for which that is being asked for.
     asked: Option<usize>,
+    /// By name: the server lets go of the device in this step, and this may hold its secrets.
+    let_go: [bool; NAMES.len()],
 }
 
 impl Rules<'_> {
@@ -50,6 +52,26 @@ impl Rules<'_> {
 
     pub(super) fn is_asked_back(&self, name: usize) -> bool {
         self.returns.asked == Some(name)
+    }
+
+    /// The server is about to let go of the device: only of what is its manifests' alone, and is understood, contents stay.
+    pub(super) fn lets_go(&mut self) {
+        self.returns.let_go = std::array::from_fn(|name| !self.wanted.is_only_of_manifests(name));
+    }
+
+    pub(super) fn is_let_go(&self, name: usize) -> bool {
+        self.returns.let_go[name]
+    }
+
+    /// The agent has decided: it keeps nothing of a server that let go of the device.
+    pub(in super::super) fn kept(&mut self) -> Holds {
+        for (at, name) in NAMES.iter().enumerate().filter(|(at, _)| self.returns.let_go[*at]) {
+            if self.fallbacks.contains_key(*name) || self.updates.runs(at).is_some() {
+                return broken(Invariant::Remembers, format!("'{name}' was the server's, and is still kept"));
+            }
+        }
+        self.returns.let_go = Default::default();
+        Ok(())
     }
 
     /// What was asked for, if that isn't tried again.
@@ -98,6 +120,7 @@ impl Rules<'_> {
             let is_right = match good {
                 Some(_) if self.is_asked_back(at) => true,
                 Some(good) => *good == before.good.id || contents.any(|it| self.catalogue.id(it) == good),
+                None if self.is_let_go(at) => true,
                 None => self.asked(at).is_none() && self.wanted.all_known() && !self.wanted.is_unreadable(at),
             };
             if !is_right {

@@ -127,7 +127,8 @@ impl Rules<'_> {
         // it ran and was well when the agent was last at rest, and nothing was heard against it since
         let is_up =
             runs && account.runs_since.is_some() && account.evicted.is_none() && account.alarmed < now.up;
-        if from == to || is_return || !is_up || meant.update().is_none() || self.updates.released[name] {
+        let is_free = self.updates.released[name] || self.is_let_go(name);
+        if from == to || is_return || !is_up || meant.update().is_none() || is_free {
             return Ok(());
         }
         let has_deadline = meant.condition == 1;
