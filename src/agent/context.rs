@@ -57,8 +57,7 @@ pub(super) struct Context {
     pub(super) device_id: Arc<str>,
     pub(super) next_slot: NextSlot,
     pub(super) local: LocalTime,
-    /// Before that the wall clock is wrong: as known at the start, since a clock that is set back while the agent runs
-    /// is no broken one.
+    /// Before that the wall clock is wrong.
     pub(super) not_before: SystemTime,
     pub(super) random: Random,
 }

@@ -200,6 +200,7 @@ impl Agent {
                 self.evictions.pressed(pressure, &self.workloads, &mut self.agenda, turn);
             }
             Event::Clock => self.clock_changed(now),
+            Event::NotBefore(time) => self.context.not_before = self.context.not_before.max(time),
             Event::Hardware(found) => {
                 self.conditions.found(&found, now.up, &mut self.changed);
                 self.conditions_changed();

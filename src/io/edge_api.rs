@@ -18,7 +18,7 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -227,6 +227,9 @@ impl Shared {
         // an event that is told twice happened twice, as far as the server knows
         let may_repeat = !matches!(call, Call::Heartbeat(beat) if !beat.events.is_empty());
         let result = api.call(&request, may_repeat);
+        if result.is_ok() {
+            self.trust(self.clock.now()); // the server's certificate is valid by it
+        }
         match &result {
             Ok(_) if hardware.is_some() => *lock(&self.known_hardware) = hardware,
             Err(CallFailure::Untrusted(_) | CallFailure::Refused { status: 401 | 403, .. }) => {
@@ -314,10 +317,17 @@ impl Shared {
             Ok(_) | Err(CallFailure::Refused { status: 404, .. }) => {}
             Err(failure) => return Err(failure),
         }
-        self.clock.take_trusted(not_before);
+        self.trust(not_before);
         self.keep(&api.parties.identity);
         *lock(&self.api) = Some(Arc::new(api));
         Ok(Answer::Registered { expires })
+    }
+
+    /// A trusted server vouches for this time.
+    fn trust(&self, time: SystemTime) {
+        if let Some(time) = self.clock.take_trusted(time) {
+            let _ = self.events.send(Event::NotBefore(time)); // an error: the agent ends
+        }
     }
 
     /// Makes a pair the device's own, on disk if possible.

@@ -70,6 +70,8 @@ pub enum Event {
     Stored(Storage, Result<(), String>),
     /// The wall clock was set, or the time zone may have changed.
     Clock,
+    /// A server that is trusted vouches for a time that is later than what was known: before that the wall clock is wrong.
+    NotBefore(SystemTime),
     /// By the names that conditions have for it: whether the device has this hardware, 1 or 0.
     Hardware(OwnMetrics),
     /// A program holds updates back by their lock, or none does.

@@ -290,6 +290,21 @@ fn a_wrong_clock_takes_no_try_from_a_run() {
 }
 
 #[test]
+fn a_clock_that_is_set_back_behind_what_a_server_vouched_for_holds_cron_until_it_is_there_again() {
+    let mut world = World::new(); // 13:46:40
+    world.want(&[&hourly("w")]);
+    world.happen(Event::NotBefore(world.now.utc));
+    world.happen(Event::NotBefore(world.now.utc - 86_400 * S));
+    world.now.utc -= 5400 * S;
+    world.happen(Event::Clock);
+    assert_eq!(world.heard(), [Reason::ClockBehind]);
+    world.pass(5300 * S);
+    assert_eq!(starts(&mut world), 0, "{:?}", world.said);
+    world.pass(1000 * S);
+    assert_eq!((starts(&mut world), world.heard()[0]), (1, Reason::ClockRight));
+}
+
+#[test]
 fn a_job_that_failed_for_good_stays_ended_when_podman_fails_as_its_pod_is_removed() {
     for stays in [true, false] {
         let w = Workload { deadline: Some(30 * S), ..job(2) };

@@ -58,17 +58,21 @@ impl TrustedClock {
     }
 
     /// Takes in a time that a trusted server vouches for. Not just any reading of the system's clock: one
-    /// that once ran years ahead would make every certificate look expired for ever.
-    pub(crate) fn take_trusted(&self, time: SystemTime) {
+    /// that once ran years ahead would make every certificate look expired for ever. Answers what the clock must show at
+    /// least from now on, if that is worth keeping: so cron is held for what a restart would hold it for, and not for the
+    /// seconds by which a clock is put right.
+    pub(crate) fn take_trusted(&self, time: SystemTime) -> Option<SystemTime> {
         let mut seen = lock(&self.seen);
         seen.newest = seen.newest.max(time);
-        if seen.newest.duration_since(seen.kept).is_ok_and(|ahead| ahead >= STEP) {
-            let seconds = seen.newest.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-            match self.state.save(NAME, seconds.to_string().as_bytes()) {
-                Ok(()) => seen.kept = seen.newest,
-                Err(error) => warn!("{error}"),
-            }
+        if !seen.newest.duration_since(seen.kept).is_ok_and(|ahead| ahead >= STEP) {
+            return None;
         }
+        let seconds = seen.newest.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        match self.state.save(NAME, seconds.to_string().as_bytes()) {
+            Ok(()) => seen.kept = seen.newest,
+            Err(error) => warn!("{error}"),
+        }
+        Some(seen.newest)
     }
 }
 
@@ -94,8 +98,8 @@ mod tests {
         let before = wall();
         assert!(clock.now() >= built() && clock.now() >= before);
         let next_year = clock.now() + 365 * STEP;
-        clock.take_trusted(next_year);
-        clock.take_trusted(UNIX_EPOCH);
+        assert_eq!(clock.take_trusted(next_year), Some(next_year));
+        assert_eq!(clock.take_trusted(UNIX_EPOCH), None);
         assert_eq!(clock.now(), next_year);
         let whole = UNIX_EPOCH + Duration::from_secs(next_year.duration_since(UNIX_EPOCH).unwrap().as_secs());
         assert_eq!(TrustedClock::load(state.clone()).now(), whole);
@@ -111,7 +115,7 @@ mod tests {
         let clock = TrustedClock::load(Store::new(dir.path()));
         clock.take_trusted(UNIX_EPOCH + 30_000 * STEP);
         let before = std::fs::read(dir.path().join(NAME)).unwrap();
-        clock.take_trusted(UNIX_EPOCH + 30_000 * STEP + STEP / 2);
+        assert_eq!(clock.take_trusted(UNIX_EPOCH + 30_000 * STEP + STEP / 2), None);
         assert_eq!(std::fs::read(dir.path().join(NAME)).unwrap(), before);
     }
 }
