@@ -38,7 +38,7 @@ fn push(shown: &mut String, c: char) {
 pub fn without_login(url: &str) -> Cow<'_, str> {
     let from = url.find("//").map_or(0, |at| at + 2);
     match url.rfind('@') {
-        Some(to) if to >= from && !url.starts_with('/') => {
+        Some(to) if to >= from && (from > 0 || !url.starts_with('/')) => {
             format!("{}(confidential){}", &url[..from], &url[to..]).into()
         }
         _ => url.into(),
@@ -184,6 +184,7 @@ mod tests {
             assert!(!shown.contains("joe") && shown.contains("@host"), "{shown}");
         }
         assert_eq!(without_login("/srv/joe@host"), "/srv/joe@host");
+        assert_eq!(without_login("//joe:secret@host"), "//(confidential)@host");
     }
 
     #[test]

@@ -16,8 +16,9 @@ impl fmt::Display for SettingsError {
 
 impl std::error::Error for SettingsError {}
 
-/// What looks like the login in a URL is not shown.
+/// `what`: the key, and where it was given, unless the cause says that. What looks like the login in a URL is not shown.
 pub(super) fn fault(what: &str, items: &[String], cause: &str) -> SettingsError {
-    let shown: Vec<_> = items.iter().map(|item| legible::without_login(item)).collect();
+    let shown: Vec<_> =
+        items.iter().map(|item| legible::line(&legible::without_login(item)).into_owned()).collect();
     SettingsError(format!("{what}, '{}'{cause}", shown.join(", ")))
 }

@@ -19,7 +19,10 @@ use super::{
     host::Host,
     keys::{self, SettingKey},
 };
-use crate::wire::{field::Field, yaml};
+use crate::{
+    agent::model::gather::gather,
+    wire::{field::Field, yaml},
+};
 
 const PREFIX: &str = "EDGE_DEVICE_";
 /// The keys whose files may be credentials, and what these are called then.
@@ -153,71 +156,97 @@ impl Layers {
         if yaml::documents(text.as_bytes()).is_empty() {
             return Ok(());
         }
-        let pairs = yaml::bounded(&text).and_then(|()| serde_yaml::from_str::<Pairs>(&text));
-        let (pairs, mut result) = match pairs {
-            Ok(pairs) => (pairs, Ok(())),
-            Err(error) => (runtime_dir(&text).unwrap_or_default(), Err(fault(error.to_string()))),
+        let line = |name: &str| yaml::line_of(&text, &Field::from([name]));
+        let wrong = |name: &str, items: &[String], cause: &str| {
+            let what = format!("settings file '{}': line {}: {name}", path.display(), line(name));
+            error::fault(&what, items, &format!(": {cause}"))
         };
-        for (name, items) in pairs.0 {
-            let line = yaml::line_of(&text, &Field::from([name.as_str()]));
-            let Some(known) = keys::find(&name) else {
+        let mut pairs = Pairs::default();
+        let mut result = pairs.understand(&text).map_err(|error| match &pairs.begun {
+            Some(name) => {
+                let cause = error.to_string().replacen(&format!("{name}: "), "", 1);
+                wrong(name, &[written(&text, line(name))], &cause)
+            }
+            None => fault(error.to_string()),
+        });
+        if result.is_err() {
+            pairs = runtime_dir(&text);
+        }
+        for (at, (name, items)) in pairs.all.iter().enumerate() {
+            if let Some((_, first)) = pairs.all[..at].iter().find(|(other, _)| other == name) {
+                result = result.and(Err(wrong(name, &[&**first, items].concat(), "is given twice")));
+            } else if let Some(known) = keys::find(name) {
+                let source = SettingSource::File { path: path.to_owned(), line: line(name) };
+                self.add(known, items.clone(), source);
+            } else {
                 let hint = match keys::find(&name.to_uppercase()) {
                     Some(known) => format!("write {}", known.name),
                     None => "see --help".to_owned(),
                 };
-                let value = items.join(", ");
-                let message = format!("line {line}: {name}, '{value}': there is no such setting ({hint})");
-                result = result.and(Err(fault(message)));
-                continue;
-            };
-            self.add(known, items, SettingSource::File { path: path.to_owned(), line });
+                let cause = format!("there is no such setting ({hint})");
+                result = result.and(Err(wrong(name, items, &cause)));
+            }
         }
         result
     }
 }
 
 /// Where a command finds the agent, although the file that says so is broken elsewhere.
-fn runtime_dir(text: &str) -> Option<Pairs> {
-    let line = text.lines().find(|line| line.starts_with("RUNTIME_DIR:"))?;
-    serde_yaml::from_str(line).ok()
+fn runtime_dir(text: &str) -> Pairs {
+    let mut pairs = Pairs::default();
+    let line = text.lines().find(|line| line.starts_with("RUNTIME_DIR:"));
+    match line.map(|line| pairs.understand(line)) {
+        Some(Ok(())) => pairs,
+        _ => Pairs::default(),
+    }
+}
+
+/// What stands in the file for the value of the key in this line.
+fn written(text: &str, line: usize) -> String {
+    let mut lines = text.lines().skip(line.saturating_sub(1));
+    let first = lines.next().and_then(|line| line.split_once(':')).map_or("", |(_, value)| value);
+    let more = lines.take_while(|line| line.starts_with([' ', '-']));
+    let parts = std::iter::once(first).chain(more).map(str::trim).filter(|part| !part.is_empty());
+    gather::<Vec<_>, _>(parts).join(" ")
 }
 
 /// A file's settings in their order, as the texts that were written: `DEVICE_ID: 0012` keeps its zeros.
 #[derive(Default)]
-struct Pairs(Vec<(String, Vec<String>)>);
+struct Pairs {
+    all: Vec<(String, Vec<String>)>,
+    /// The key whose value can't be read.
+    begun: Option<String>,
+}
 
-impl<'de> Deserialize<'de> for Pairs {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Mapping;
+impl Pairs {
+    fn understand(&mut self, text: &str) -> Result<(), serde_yaml::Error> {
+        yaml::bounded(text)?;
+        serde_yaml::Deserializer::from_str(text).deserialize_map(self)
+    }
+}
 
-        impl<'de> Visitor<'de> for Mapping {
-            type Value = Pairs;
+impl<'de> Visitor<'de> for &mut Pairs {
+    type Value = ();
 
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("settings, `KEY: value`")
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("settings, `KEY: value`")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<(), A::Error> {
+        while let Some(key) = access.next_key::<String>()? {
+            if self.all.len() > keys::KEYS.len() {
+                return Err(A::Error::custom("more settings than there are"));
             }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Pairs, A::Error> {
-                let mut pairs: Vec<(String, Vec<String>)> = Vec::new();
-                while let Some(key) = access.next_key::<String>()? {
-                    if pairs.iter().any(|(seen, _)| *seen == key) {
-                        return Err(A::Error::custom(format_args!("{key} is given twice")));
-                    }
-                    if pairs.len() > keys::KEYS.len() {
-                        return Err(A::Error::custom("more settings than there are"));
-                    }
-                    let items = if key == "METRICS_LISTEN" {
-                        access.next_value::<Items>()?.0
-                    } else {
-                        access.next_value::<Option<String>>()?.into_iter().collect()
-                    };
-                    pairs.push((key, items));
-                }
-                Ok(Pairs(pairs))
-            }
+            self.begun = Some(key.clone());
+            let items = if key == "METRICS_LISTEN" {
+                access.next_value::<Items>()?.0
+            } else {
+                access.next_value::<Option<String>>()?.into_iter().collect()
+            };
+            self.begun = None;
+            self.all.push((key, items));
         }
-
-        deserializer.deserialize_map(Mapping)
+        Ok(())
     }
 }
 

@@ -136,6 +136,8 @@ fn an_unknown_key_is_an_error_that_names_key_source_and_value() {
     let world = World::new();
     let error = world.load_file("MANIFESTS: /m\n\nMANFESTS: /x\n").unwrap_err();
     assert!(error.contains("config.yaml': line 3: MANFESTS, '/x': there is no such setting"), "{error}");
+    let error = world.load_file("PROXYY: http://u:p@h\n").unwrap_err();
+    assert!(error.contains("line 1: PROXYY, 'http://(confidential)@h': there is no such"), "{error}");
     let error = world.load_file("manifests: /m\n").unwrap_err();
     assert!(error.contains("(write MANIFESTS)"), "{error}");
     let error = world.load(&[], &[MANIFESTS, ("EDGE_DEVICE_SERVR", "x")]).unwrap_err();
@@ -266,8 +268,12 @@ fn a_file_that_is_no_settings_is_an_error_and_an_empty_one_says_nothing() {
     for (text, part) in [
         ("- a", "expected settings"),
         ("a: b: c", "mapping values are not allowed"),
-        ("LOG_LEVEL: {a: b}", "line 1"),
-        ("LOG_LEVEL: info\nLOG_LEVEL: info", "LOG_LEVEL is given twice"),
+        ("\nLOG_LEVEL: {a: b}\n", "line 2: LOG_LEVEL, '{a: b}': invalid type: map"),
+        ("LOG_LEVEL:\n- a\n- b\nCERT: c", "line 1: LOG_LEVEL, '- a - b': invalid type: sequence"),
+        ("METRICS_LISTEN: 8080", "line 1: METRICS_LISTEN, '8080': invalid type: integer"),
+        ("PROXY: [http://u:p@h]", "line 1: PROXY, '[http://(confidential)@h]': invalid type"),
+        ("LOG_LEVEL: info\nLOG_LEVEL: debug", "line 1: LOG_LEVEL, 'info, debug': is given twice"),
+        ("PROXY: http://u:p@h\nPROXY: ''", "line 1: PROXY, 'http://(confidential)@h, ': is given twice"),
         ("LOG_LEVEL: info\n---\nLOG_LEVEL: info", "more than one document"),
     ] {
         let error = world.load_file(text).unwrap_err();
