@@ -11,9 +11,6 @@ use super::{
 };
 use crate::wire::podspec::nearest::nearest;
 
-/// The flags that are no setting's and no command's.
-const GENERAL: [&str; 7] = ["config", "check", "check-settings", "strict", "json", "help", "version"];
-
 /// What may be meant, or where to look.
 fn did_you_mean<'a>(given: &str, known: impl Iterator<Item = &'a str>, dashes: &str) -> String {
     let near = nearest(given, known).map(|near| format!(": did you mean '{dashes}{near}'?"));
@@ -37,7 +34,7 @@ pub(super) struct CommandLine {
     /// A workload's name, or an expression.
     argument: Option<String>,
     pub(super) options: Options,
-    /// Flags of single commands that were given.
+    /// Flags that were given and are no setting's.
     given: Vec<&'static keys::CommandFlag>,
     pub(super) flags: Layers,
 }
@@ -57,10 +54,6 @@ impl CommandLine {
                 Arg::Long("version") | Arg::Short('V') => {
                     return Ok(Err(concat!("device-worker-ng ", env!("CARGO_PKG_VERSION"), "\n").to_owned()));
                 }
-                Arg::Long("check") => command.check = true,
-                Arg::Long("check-settings") => command.check_settings = true,
-                Arg::Long("strict") => command.strict = true,
-                Arg::Long("json") => command.json = true,
                 Arg::Value(word) if command.word.is_none() || command.argument.is_none() => {
                     let text =
                         word.into_string().map_err(|bad| fault(lexopt::Error::NonUnicodeValue(bad)))?;
@@ -75,8 +68,7 @@ impl CommandLine {
                     let own = keys::COMMAND_FLAGS.iter().find(|own| own.flag == flag);
                     if key.is_none() && own.is_none() {
                         let known = keys::KEYS.iter().filter_map(|key| key.flag);
-                        let known =
-                            known.chain(keys::COMMAND_FLAGS.iter().map(|own| own.flag)).chain(GENERAL);
+                        let known = known.chain(keys::COMMAND_FLAGS.iter().map(|own| own.flag));
                         let near = did_you_mean(flag, known, "--");
                         return Err(SettingsError(format!(
                             "command line: there is no flag '--{flag}'{near}"
@@ -105,7 +97,7 @@ impl CommandLine {
     /// Whether there is such a command, with this argument and these flags.
     fn check_command(&self) -> Result<(), SettingsError> {
         let word = self.word.as_deref().unwrap_or_default();
-        if let Some(other) = self.given.iter().find(|own| own.command != word) {
+        if let Some(other) = self.given.iter().find(|own| !own.command.is_empty() && own.command != word) {
             return Err(SettingsError(format!(
                 "command line: --{} is a flag of '{}' (see --help)",
                 other.flag, other.command
@@ -140,6 +132,10 @@ impl CommandLine {
             Err(SettingsError(format!("command line: --{flag} must be {what}, not '{text}' (see --help)")))
         };
         match flag {
+            "check" => self.check = true,
+            "check-settings" => self.check_settings = true,
+            "strict" => self.strict = true,
+            "json" => self.json = true,
             "until-changed" => self.until_changed = true,
             "now" => self.now = true,
             "follow" => *follow = true,

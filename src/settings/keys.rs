@@ -129,17 +129,21 @@ pub(crate) const COMMANDS: [Command; 17] = [
     ),
 ];
 
-/// A flag of one command.
+/// A flag that is no setting's.
 #[derive(Debug)]
 pub(crate) struct CommandFlag {
     /// Without its dashes.
     pub(crate) flag: &'static str,
-    /// Whose it is.
+    /// Whose it is; everyone's, if empty.
     pub(crate) command: &'static str,
     /// What must follow; nothing, if empty.
     pub(crate) argument: &'static str,
     /// What it does, in one line.
     pub(crate) doc: &'static str,
+}
+
+const fn general(flag: &'static str, argument: &'static str, doc: &'static str) -> CommandFlag {
+    CommandFlag { flag, command: "", argument, doc }
 }
 
 const fn of(
@@ -152,7 +156,12 @@ const fn of(
 }
 
 /// In the order in which people read them.
-pub(crate) const COMMAND_FLAGS: [CommandFlag; 9] = [
+pub(crate) const COMMAND_FLAGS: [CommandFlag; 16] = [
+    general(
+        "config",
+        "FILE",
+        "read the settings of this YAML file; a command and --check find that of this machine",
+    ),
     of("status", "watch", "", "status: again whenever it changes, until Ctrl-C"),
     of("logs", "follow", "", "logs: go on with what comes, and with each next start, until Ctrl-C; also -f"),
     of("logs", "previous", "", "logs: of the run before the present one, in the same pod"),
@@ -162,6 +171,16 @@ pub(crate) const COMMAND_FLAGS: [CommandFlag; 9] = [
     of("support-bundle", "output", "FILE", "support-bundle: the archive to write; nothing is replaced"),
     of("stop", "until-changed", "", "stop: it ends when another content of the workload is asked for"),
     of("update", "now", "", "update: let the update go ahead that waits"),
+    general("json", "", "let a command, or --check, print JSON"),
+    general("check", "", "print what settings and manifests mean, and whether they are good; change nothing"),
+    general("strict", "", "let --check fail for warnings, too"),
+    general(
+        "check-settings",
+        "",
+        "only look whether the settings can be used, as before a reload; say nothing if so",
+    ),
+    general("help", "", "print this"),
+    general("version", "", "print the version"),
 ];
 
 /// The key of this name.
@@ -183,35 +202,16 @@ pub(super) fn help() -> String {
     }
     option(&mut text, "", "0: good; 1: something is wrong; 2: no such workload; 3: the agent doesn't answer");
     text.push_str("\nOptions:\n");
-    option(
-        &mut text,
-        "--config FILE",
-        "read the settings of this YAML file; a command and --check find that of this machine",
-    );
     for CommandFlag { flag, argument, doc, .. } in &COMMAND_FLAGS {
         option(&mut text, format!("--{flag} {argument}").trim_end(), doc);
     }
-    option(&mut text, "--json", "let a command, or --check, print JSON");
-    option(
-        &mut text,
-        "--check",
-        "print what settings and manifests mean, and whether they are good; change nothing",
-    );
-    option(&mut text, "--strict", "let --check fail for warnings, too");
-    option(
-        &mut text,
-        "--check-settings",
-        "only look whether the settings can be used, as before a reload; say nothing if so",
-    );
     for key in &KEYS {
         if let Some(flag) = key.flag {
             option(&mut text, &format!("--{flag} VALUE"), &format!("set {}", key.name));
         }
     }
-    option(&mut text, "--help", "print this");
-    option(&mut text, "--version", "print the version");
     text.push_str(
-        "\nSettings, by flag, else as EDGE_DEVICE_<name> in the environment, else by name in the file:\n",
+        "\nSettings, by flag, else as EDGE_DEVICE_<name> in the environment, else by name in the file, else by credential:\n",
     );
     for key in &KEYS {
         let _ = writeln!(text, "  {:<20} {} [{}]", key.name, key.doc, key.default);
