@@ -134,11 +134,6 @@ impl Containers {
         self.ailing.iter().any(|it| matches!(it.next, Next::Starting(_)))
     }
 
-    /// Whether none ever ended that is missed.
-    pub(super) fn is_empty(&self) -> bool {
-        self.ailing.is_empty()
-    }
-
     /// Whether there is one that should run, and doesn't.
     pub(super) fn are_ailing(&self) -> bool {
         self.ailing.iter().any(|it| it.next != Next::Nothing)

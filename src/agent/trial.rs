@@ -6,7 +6,15 @@
 //! count: until they are here the old pod runs. Neither does a time when its conditions don't hold or its engine
 //! doesn't answer.
 
-use super::model::{phase::Phase, time::Wake};
+use super::{
+    containers::Containers,
+    model::{
+        order::{Container, ContainerState, Pod},
+        phase::Phase,
+        time::Wake,
+        workload::Workload,
+    },
+};
 use std::time::Duration;
 
 /// From the first start of a new content until it must have come up.
@@ -56,9 +64,9 @@ impl Trial {
         self.running_since.get_or_insert(since);
     }
 
-    /// It ran for this long, and ended.
-    pub(super) fn ran(&mut self, time: Duration) {
-        self.passed |= time >= MIN_READY;
+    /// It doesn't run any more as it should; `had_come_up`: until then it did, for long enough.
+    pub(super) fn ended(&mut self, had_come_up: bool) {
+        self.passed |= had_come_up;
         self.running_since = None;
     }
 
@@ -84,5 +92,106 @@ impl Trial {
             (None, Some(until)) => TrialState::Open(Wake::At(until)),
             (None, None) => TrialState::Open(Wake::Never),
         }
+    }
+}
+
+/// Whether the pod had come up before the first of its containers ended badly; `None`: none has. What is wanted back has
+/// ended badly, whatever it said; and what is unhealthy, or whose hook failed, shows nothing by how long it ran.
+pub(super) fn had_come_up(workload: &Workload, pod: &Pod, known: &Containers) -> Option<bool> {
+    let outline = workload.content.specification.outline();
+    let is_unhealthy = |it: &Container| known.is_unhealthy(&it.name);
+    let ended_badly = |it: &Container| match it.state {
+        ContainerState::Running => false,
+        ContainerState::Stuck(_) => true,
+        ContainerState::Exited { code, .. } => {
+            code != 0
+                || is_unhealthy(it)
+                || outline.is_sidecar(&it.name)
+                || workload.wants_back(&it.name, code)
+        }
+    };
+    if pod.failed_starts.is_empty() && !pod.containers.iter().any(ended_badly) {
+        return None;
+    }
+    let up_from = |it: &Container| match it.state {
+        ContainerState::Running => pod.began?.checked_add(MIN_READY),
+        ContainerState::Exited { at, ran, .. } => {
+            let is_ready = at.checked_sub(ran)?.checked_add(MIN_READY)?;
+            Some(if ended_badly(it) { is_ready } else { is_ready.min(at) })
+        }
+        ContainerState::Stuck(_) => None,
+    };
+    let bad = pod.containers.iter().filter(|it| ended_badly(it));
+    let first_end = bad.filter_map(|it| it.state.ended()).min();
+    let is_up_by = |end| pod.containers.iter().all(|it| up_from(it).is_some_and(|at| at <= end));
+    let shows_nothing = !pod.failed_starts.is_empty() || pod.containers.iter().any(is_unhealthy);
+    Some(!shows_nothing && first_end.is_some_and(is_up_by))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::agent::{model::workload::RestartPolicy, tests::workload};
+    use ContainerState::{Exited, Running, Stuck};
+    use RestartPolicy::{Always, Never, OnFailure};
+    use std::time::SystemTime;
+
+    fn at(second: u64) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_secs(1000 + second)
+    }
+
+    /// One that ran from this second to that one.
+    fn ended(code: i32, from: u64, to: u64) -> ContainerState {
+        Exited { code, at: at(to), ran: Duration::from_secs(to - from) }
+    }
+
+    fn judged(
+        restart: RestartPolicy,
+        began: u64,
+        states: &[ContainerState],
+        known: &Containers,
+    ) -> Option<bool> {
+        let w = Workload { restart, ..workload("w", states.len()) };
+        let container = |(state, name): (&ContainerState, char)| Container {
+            name: name.into(),
+            state: state.clone(),
+            out_of_memory: None,
+            healthcheck: None,
+        };
+        let containers = states.iter().zip('a'..).map(container).collect();
+        had_come_up(&w, &Pod { containers, began: Some(at(began)), ..Pod::default() }, known)
+    }
+
+    #[test]
+    fn a_pod_had_come_up_if_all_ran_together_for_long_enough_or_had_ended_well() {
+        for (restart, began, states, expected) in [
+            (Never, 0, vec![Running, ended(0, 0, 3)], None),
+            (OnFailure, 0, vec![Running, ended(0, 0, 3)], None),
+            (Always, 0, vec![Running, ended(0, 0, 3)], Some(false)), // it is wanted back
+            (Always, 0, vec![Running, ended(0, 0, 10)], Some(true)),
+            (Never, 0, vec![Running, ended(1, 0, 2)], Some(false)),
+            (Never, 0, vec![Running, ended(1, 0, 12)], Some(true)),
+            (OnFailure, 0, vec![Running, ended(1, 0, 9)], Some(false)),
+            (Never, 0, vec![ended(0, 0, 15), ended(1, 0, 1)], Some(false)),
+            (Never, 0, vec![ended(1, 0, 15), ended(1, 0, 1)], Some(false)),
+            (Never, 0, vec![ended(1, 0, 15), ended(0, 0, 1)], Some(true)),
+            (Never, 0, vec![ended(1, 0, 15), ended(2, 0, 11)], Some(true)),
+            (Never, 0, vec![ended(1, 0, 11), ended(0, 8, 12)], Some(false)), // too late
+            (Never, 0, vec![ended(1, 0, 11), ended(0, 8, 9)], Some(true)),
+            (OnFailure, 30, vec![Running, ended(1, 0, 35)], Some(false)), // one was started again
+            (OnFailure, 30, vec![Running, ended(1, 0, 40)], Some(true)),
+            (OnFailure, 0, vec![ended(1, 0, 40), Stuck("created".into())], Some(false)),
+        ] {
+            let found = judged(restart, began, &states, &Containers::default());
+            assert_eq!(found, expected, "{restart:?} {states:?}");
+        }
+    }
+
+    #[test]
+    fn what_was_unhealthy_shows_nothing_by_how_long_it_ran() {
+        let mut known = Containers::default();
+        known.sicken("a", "its hook failed", Duration::ZERO);
+        assert_eq!(judged(Always, 0, &[ended(0, 0, 60)], &known), Some(false));
+        assert_eq!(judged(Never, 0, &[ended(0, 0, 60)], &known), Some(false));
     }
 }

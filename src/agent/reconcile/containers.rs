@@ -26,8 +26,6 @@ impl Tracked {
         let backoff = wanted.schedule.backoff();
         let is_run = wanted.retries.is_some() || !wanted.is_service();
         let mut any = false;
-        // how long all of them ran together can only be told of the first end in a pod
-        let ran = missed.iter().map(|it| it.ran).min().filter(|_| self.content.containers.is_empty());
         for it in missed {
             let since = it.at.and_then(|at| turn.now.utc.duration_since(at).ok()).unwrap_or_default();
             let (now, cause, random) = (turn.now.up, it.cause.clone(), turn.random());
@@ -45,9 +43,6 @@ impl Tracked {
                 self.content.failure = Some((Reason::BackOff, cause));
             }
         }
-        if any {
-            self.content.trial.ran(ran.unwrap_or_default());
-        }
         any
     }
 
@@ -61,7 +56,7 @@ impl Tracked {
         let message = format!("workload '{}': {cause}; {then}", self.name);
         turn.tell(Notice::warning(Reason::Unhealthy, message));
         self.content.containers.sicken(container, &cause, turn.now.up);
-        self.content.trial.ran(std::time::Duration::ZERO);
+        self.content.trial.ended(false);
         self.content.failure = Some((Reason::Unhealthy, cause));
     }
 

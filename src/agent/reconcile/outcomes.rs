@@ -17,6 +17,7 @@ use crate::agent::{
     },
     restart_policy::{PodStatus, judge},
     terminating::REMOVE_AGAIN,
+    trial::had_come_up,
 };
 
 /// So many of the last runs are remembered.
@@ -247,7 +248,7 @@ impl Tracked {
 
     /// The pod of a run has ended with an error, and another follows.
     fn retry_run(&mut self, wanted: &Workload, pod: &Pod, code: i32, turn: &mut Turn<'_>) {
-        self.content.trial.ran(pod.ran());
+        self.content.trial.ended(had_come_up(wanted, pod, &self.content.containers) == Some(true));
         let (next, most) = (self.content.retried + 1, wanted.retries.unwrap_or_default());
         if wanted.is_service() {
             self.content.retried = next; // of a slot's run each failure counts
@@ -267,7 +268,7 @@ impl Tracked {
             _ => Notice::warning(Reason::Failed, format!("{message}{}", next_run(wanted))),
         });
         self.phase = Phase::Finished { code };
-        self.content.trial.ran(pod.ran());
+        self.content.trial.ended(had_come_up(wanted, pod, &self.content.containers) == Some(true));
         self.ended(wanted, Run::of(pod, code), (Reason::Failed, format!("it {cause}")), turn);
         if lingers {
             self.content.over = true;
@@ -333,8 +334,10 @@ impl Tracked {
         let containers = &self.content.containers;
         self.content.health.seen(&wanted.probes, pod, &|name| containers.is_ending(name), turn.now.up);
         self.phase = Phase::Running;
-        if !containers.are_ailing() {
-            self.content.trial.note_running(since);
+        match had_come_up(wanted, pod, containers) {
+            Some(had_come_up) => self.content.trial.ended(had_come_up),
+            None if containers.are_ailing() => {}
+            None => self.content.trial.note_running(since),
         }
     }
 
@@ -374,7 +377,7 @@ impl Tracked {
     pub(super) fn lost(&mut self, engine: Engine, cause: String, turn: &mut Turn<'_>) {
         self.phase = Phase::Unknown;
         self.content.trial.suspend();
-        self.content.trial.ran(Duration::ZERO);
+        self.content.trial.ended(false);
         turn.failed(engine, &format!("workload '{}'", self.name), &Failure::Engine(cause));
     }
 
@@ -390,7 +393,7 @@ impl Tracked {
         self.content.failures = self.content.failures.saturating_add(1);
         self.content.failure = Some((reason, cause.to_owned()));
         self.count_try(turn);
-        self.content.trial.ran(Duration::ZERO);
+        self.content.trial.ended(false);
         self.wait(at, turn);
         let again = match self.phase {
             Phase::Waiting { until } => {

@@ -348,7 +348,7 @@ impl Tracked {
         if turn.now.up < self.stop_after {
             return Wake::At(self.stop_after);
         }
-        self.content.trial.ran(Duration::ZERO); // whatever it did, it doesn't go on
+        self.content.trial.ended(false); // whatever it did, it doesn't go on
         self.content.health = Health::default(); // if it stays it is asked anew
         let grace = match self.content.evicted {
             true => Grace::Shortest, // the device comes first

@@ -174,6 +174,8 @@ struct World {
     cluster: deployments::Cluster,
     /// The CPU limits of pods.
     limits: BTreeMap<WorkloadId, u64>,
+    /// What container `b` of each pod does, if not the same as the others.
+    second: Option<ContainerState>,
     /// When what runs began, as podman tells it.
     began: SystemTime,
     profiles: Vec<Profile>,
@@ -272,6 +274,7 @@ impl World {
             pods: BTreeMap::new(),
             cluster: deployments::Cluster::default(),
             limits: BTreeMap::new(),
+            second: None,
             began: SystemTime::UNIX_EPOCH,
             profiles: vec![Profile {
                 name: "p".into(),
@@ -437,7 +440,7 @@ impl World {
             pods.get(id).map_or(Ok(Fact::Gone), |(_, state, count)| {
                 let containers = ('a'..).take(*count).map(|name| Container {
                     name: name.into(),
-                    state: state.clone(),
+                    state: self.second.clone().filter(|_| name == 'b').unwrap_or_else(|| state.clone()),
                     out_of_memory: None,
                     healthcheck: healthcheck.clone(),
                 });

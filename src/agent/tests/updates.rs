@@ -93,6 +93,20 @@ fn one_that_runs_for_a_few_seconds_at_a_time_has_not_come_up() {
 }
 
 #[test]
+fn a_pod_of_which_a_container_failed_for_good_has_not_come_up() {
+    let w = workload("w", 2);
+    let bad = Workload { restart: RestartPolicy::Never, ..changed(&w) };
+    let mut world = updated(&w, &bad);
+    world.pass(S);
+    world.second = Some(ContainerState::Exited { code: 1, at: world.now.utc, ran: S });
+    world.happen(Event::Exited(PODMAN, bad.id.clone()));
+    world.pass(60 * S);
+    assert_eq!((runs(&world), &world.fallbacks["w"].good.id), (vec![&bad.id], &w.id));
+    world.pass(60 * S);
+    assert_eq!(runs(&world), [&w.id]);
+}
+
+#[test]
 fn once_come_up_a_later_crash_is_no_reason_to_return() {
     let w = workload("w", 1);
     let update = changed(&w);

@@ -153,6 +153,8 @@ struct Account {
     refused: BTreeSet<String>,
     /// Containers of it that ended once and were missed.
     missed: BTreeMap<String, Missed>,
+    /// Some of them ended badly, and aren't wanted back; how long the first of them ran.
+    lacks: Option<Duration>,
     /// How many ran, as told last.
     running: usize,
     /// Containers of it whose probe failed, and which have not run anew since.
@@ -570,6 +572,7 @@ impl<'a> Rules<'a> {
                 || pending.iter().any(ends)
                 || !account.killed.is_empty()
                 || account.unjudged
+                || account.lacks.is_some()
                 || account.missed.values().any(|it| it.waits);
             if phase != Some(Phase::Running) || is_ailing {
                 account.runs_since = None;

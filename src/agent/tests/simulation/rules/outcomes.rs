@@ -303,6 +303,14 @@ impl Rules<'_> {
             })
             .map(|it| &*it.name)
             .collect();
+        let fell = |it: &Container| {
+            let ContainerState::Exited { code, ran, .. } = it.state else { return None };
+            let is_bad =
+                code != 0 || account.killed.contains(&it.name) || account.sick.contains_key(&it.name);
+            let is_back = wanted_back.contains(&*it.name) || spec.is_sidecar(&it.name);
+            (is_bad && !is_back).then_some(ran)
+        };
+        account.lacks = pod.containers.iter().filter_map(fell).min();
         for container in &pod.containers {
             let known = account.missed.get_mut(&container.name);
             let is_stuck = matches!(container.state, ContainerState::Stuck(_));

@@ -116,6 +116,14 @@ impl Rules<'_> {
             let Some(before) = self.fallbacks.get(*name) else { continue };
             let account = &self.accounts[at];
             let good = fallbacks.get(*name).map(|it| &it.good.id);
+            let is_new = account.spec.is_some_and(|spec| Some(self.catalogue.id(spec)) == good)
+                && good != Some(&before.good.id)
+                && !self.is_asked_back(at);
+            // what had run for long enough by then was up
+            if is_new && account.runs_since.is_none() && account.lacks.is_some_and(|ran| ran < 10 * S) {
+                let what = format!("{good:?} counts as come up, and a container of it failed before that");
+                return broken(Invariant::Remembers, what);
+            }
             let mut contents = [self.effective(at), account.spec, account.before].into_iter().flatten();
             let is_right = match good {
                 Some(_) if self.is_asked_back(at) => true,
