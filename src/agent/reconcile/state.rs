@@ -1,6 +1,6 @@
 //! How a workload is, in a word: for people, and for the server.
 
-use super::tracked::{Ready, Tracked};
+use super::tracked::{Ready, Tracked, Verdict};
 use crate::agent::{
     conditions::own::WorkloadMetrics,
     context::Context,
@@ -107,16 +107,12 @@ impl Tracked {
                 Some(_) => WorkloadStatus::Deploying,
             },
             Phase::Finished { .. } => WorkloadStatus::Exited,
+            _ if !self.may_run() && self.verdict != Verdict::Open => WorkloadStatus::Stopped,
             Phase::Pulling(_) if self.content.failures > 0 => WorkloadStatus::Crashed, // and isn't known to do better now
             Phase::Unknown
             | Phase::Looking { adopting: true, .. }
             | Phase::Pulling(_)
             | Phase::Starting(_) => WorkloadStatus::Deploying,
-            Phase::Inactive | Phase::Waiting { .. } | Phase::Cancelling(_) | Phase::Stopping(_)
-                if !self.may_run() =>
-            {
-                WorkloadStatus::Stopped
-            }
             Phase::Inactive if !is_service => WorkloadStatus::Stopped, // until its next slot
             _ if self.content.failures > 0 => WorkloadStatus::Crashed,
             _ => WorkloadStatus::Deploying,

@@ -37,8 +37,10 @@ pub(in crate::agent) enum Ready {
 /// Whether it may run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) enum Verdict {
-    /// Its conditions don't allow it, it rests from their flapping, or it had to go.
+    /// That was not judged yet.
     #[default]
+    Open,
+    /// Its conditions don't allow it, it rests from their flapping, or it had to go.
     No,
     /// A person stopped it.
     Stopped,

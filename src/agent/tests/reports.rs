@@ -46,6 +46,25 @@ fn a_heartbeat_says_how_each_of_the_servers_workloads_is() {
 }
 
 #[test]
+fn what_may_not_run_is_stopped_for_the_server_whatever_is_still_under_way() {
+    let status = |world: &World| world.agent.workloads["w"].status();
+    let mut world = World::new();
+    world.want(&[&gated("w", "low")]);
+    assert_eq!(status(&world), WorkloadStatus::Deploying);
+    world.post("x", 5.0);
+    assert_eq!(status(&world), WorkloadStatus::Stopped, "podman has not told yet");
+    world.post("x", 1.0);
+    while !world.orders.iter().any(|order| matches!(order.task, Task::Pull(_))) {
+        world.answer();
+    }
+    assert_eq!(status(&world), WorkloadStatus::Deploying);
+    world.post("x", 5.0);
+    assert_eq!(status(&world), WorkloadStatus::Stopped, "its images are on their way");
+    world.settle();
+    assert_eq!(status(&world), WorkloadStatus::Stopped);
+}
+
+#[test]
 fn what_has_done_its_work_has_exited() {
     let job = Workload { restart: workload::RestartPolicy::Never, ..workload("job", 1) };
     let mut world = linked(&[&job]);
