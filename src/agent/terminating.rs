@@ -42,9 +42,14 @@ impl Terminating {
         self.0.is_empty()
     }
 
-    /// Whether one of this engine is there that nothing was done to yet.
-    pub(super) fn is_due(&self, engine: Engine) -> bool {
-        self.0.values().any(|pod| pod.engine == engine && matches!(pod.state, RemovalState::Due(_)))
+    /// Whether one is there that nothing was done to yet.
+    pub(super) fn is_due(&self) -> bool {
+        self.0.values().any(|pod| matches!(pod.state, RemovalState::Due(_)))
+    }
+
+    /// Whether one of another engine is there.
+    pub(super) fn is_elsewhere(&self, engine: Engine) -> bool {
+        self.0.values().any(|pod| pod.engine != engine)
     }
 
     /// Whether one of this engine is there.

@@ -101,7 +101,8 @@ fn an_init_container_that_never_ends_is_named_and_nothing_else_waits_for_it() {
         let others = Instant::now();
         assert_eq!(states(&bed.start(&quick)), ["a running"]);
         assert_eq!(
-            bed.order(Task::Rehearse(quick.clone())).map_err(|it| format!("{it:?}")),
+            bed.order(Task::Rehearse { workload: quick.clone(), moves: false })
+                .map_err(|it| format!("{it:?}")),
             Ok(Fact::Fit { fetched: vec![], holders: vec![] })
         );
         assert_eq!(states(&bed.look(&quick)), ["a running"]);

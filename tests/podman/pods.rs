@@ -13,7 +13,8 @@ use super::bed::{Bed, container, workload};
 use crate::support::SLEEP;
 
 fn refused(bed: &Bed, workload: &Arc<Workload>) -> String {
-    let reasons = [Task::Rehearse(workload.clone()), Task::Start(workload.clone(), None)].map(|task| {
+    let rehearse = Task::Rehearse { workload: workload.clone(), moves: false };
+    let reasons = [rehearse, Task::Start(workload.clone(), None)].map(|task| {
         let reason = match bed.order(task) {
             Err(Failure::Workload(reason)) => reason,
             other => panic!("{other:?} instead of a refusal"),

@@ -12,8 +12,16 @@ use super::bed::{Bed, container, workload};
 use crate::support::SLEEP;
 
 fn rehearse(bed: &Bed, workload: &Arc<Workload>) -> Result<Vec<(String, WorkloadId)>, String> {
+    rehearse_as(bed, workload, false)
+}
+
+fn rehearse_as(
+    bed: &Bed,
+    workload: &Arc<Workload>,
+    moves: bool,
+) -> Result<Vec<(String, WorkloadId)>, String> {
     let before = bed.list();
-    let result = bed.order(Task::Rehearse(workload.clone()));
+    let result = bed.order(Task::Rehearse { workload: workload.clone(), moves });
     assert_eq!(bed.list(), before, "what was made for it is gone, and what runs isn't touched");
     assert_eq!(
         bed.remains(&WorkloadId::from_pod_name(&format!("rehearsal-{}", &workload.hash[..12]))),
@@ -68,6 +76,7 @@ fn a_host_port_that_is_taken_is_known_with_its_holder() {
     let this = format!("' (process {})", std::process::id());
     assert!(refused.starts_with(&format!("host port {port}/tcp is taken by '")), "{refused}");
     assert!(refused.ends_with(&this), "{refused}");
+    assert_eq!(rehearse_as(&bed, &wants, true), Ok(vec![]), "it may be its own pod's, on another podman");
     drop(listener);
     assert_eq!(rehearse(&bed, &wants), Ok(vec![]));
     let has = with_port("has", port);

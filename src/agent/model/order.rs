@@ -50,7 +50,12 @@ pub enum Task {
     /// Rehearse a start: see whether the workload's pod could be made and started, as far as that can be known while
     /// its host ports may be held by a pod of ours that is to go first; images that are not here are got:
     /// [`Fact::Fit`].
-    Rehearse(Arc<Workload>),
+    Rehearse {
+        /// Whose pod.
+        workload: Arc<Workload>,
+        /// A pod of it that is to go is on another podman: a port that none of this podman holds may be that one's.
+        moves: bool,
+    },
     /// Make and start the workload's pod; nothing half-made stays behind on failure: [`Fact::Pod`], or [`Fact::Gone`]
     /// if that was cut short. Its CPU time is bounded from the start where that can be had: the pod's limit tells.
     Start(Arc<Workload>, CpuLimit),

@@ -28,7 +28,8 @@ impl Tracked {
             return Err("that was asked for already, and it is being checked whether it can start".into());
         };
         // (changes nothing that a list shows)
-        let ticket = turn.order(&self.name, wanted.content.engine, Task::Rehearse(wanted));
+        let engine = wanted.content.engine;
+        let ticket = turn.order(&self.name, engine, Task::Rehearse { workload: wanted, moves: false });
         self.content.restart =
             Some(PendingRestart { ticket, asker: Some((asker, turn.now.up + STILL_CHECKING_AFTER)) });
         Ok(())

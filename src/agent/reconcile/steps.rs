@@ -68,12 +68,12 @@ impl Tracked {
 
     /// Whether pods of it that aren't wanted are stopped and removed now.
     fn old_pods_go(&self, turn: &Turn<'_>) -> bool {
-        let Some(wanted) = &self.wanted else {
+        if self.wanted.is_none() {
             return turn.context.lets_go(self.unreadable, self.dismissed);
-        };
+        }
         // An old pod runs on until the new one is known to be able to start.
         !self.may_run()
-            || self.content.ready >= self.needed_before_start(wanted) && !turn.context.short && !self.waits
+            || self.content.ready >= self.needed_before_start() && !turn.context.short && !self.waits
             || matches!(self.phase, Phase::Running | Phase::Finished { .. })
     }
 
@@ -84,8 +84,8 @@ impl Tracked {
     }
 
     /// What has to be here before a start.
-    fn needed_before_start(&self, wanted: &Workload) -> Ready {
-        if self.terminating.is_due(wanted.content.engine) { Ready::All } else { Ready::Images }
+    fn needed_before_start(&self) -> Ready {
+        if self.terminating.is_due() { Ready::All } else { Ready::Images }
     }
 
     /// Notes what has come up, takes an update back whose time is over, and says when to ask again.
@@ -292,9 +292,11 @@ impl Tracked {
 
     /// Whether it has to be found out first what a start would be refused for: that is ordered then.
     fn rehearse(&mut self, wanted: &Arc<Workload>, turn: &mut Turn<'_>) -> bool {
-        let is_needed = self.content.ready < self.needed_before_start(wanted);
+        let is_needed = self.content.ready < self.needed_before_start();
         if is_needed {
-            let ticket = turn.order(&self.name, wanted.content.engine, Task::Rehearse(wanted.clone()));
+            let engine = wanted.content.engine;
+            let (workload, moves) = (wanted.clone(), self.terminating.is_elsewhere(engine));
+            let ticket = turn.order(&self.name, engine, Task::Rehearse { workload, moves });
             self.phase = Phase::Pulling(ticket);
         }
         is_needed

@@ -102,7 +102,9 @@ fn a_workload_that_moved_to_another_engine_while_the_agent_was_away_starts_when_
     tell(&mut world, &podman, vec![summary(&old, true)]);
     world.settle();
     let order = |verb: &str, w: &Workload| format!("{verb} {}", w.id);
-    assert_eq!(world.took(), [order("pull", &new), order("remove", &old), order("start", &new)]);
+    let expected =
+        [order("pull", &new), order("rehearse", &new), order("remove", &old), order("start", &new)];
+    assert_eq!(world.took(), expected);
 }
 
 #[test]

@@ -319,7 +319,7 @@ impl World {
                     match &order.task {
                         Task::List | Task::Usage(_) => {}
                         Task::Pull(workload) => self.log.push(format!("pull {}", workload.id)),
-                        Task::Rehearse(workload) => self.log.push(format!("rehearse {}", workload.id)),
+                        Task::Rehearse { workload, .. } => self.log.push(format!("rehearse {}", workload.id)),
                         Task::Start(workload, _) => self.log.push(format!("start {}", workload.id)),
                         Task::Cancel(id) => self.log.push(format!("cancel {id}")),
                         Task::Look(id) => self.log.push(format!("look {id}")),
@@ -466,7 +466,7 @@ impl World {
             (Task::Pull(_), _) => {
                 Ok(Fact::Pulled { fetched: self.fetched.drain(..).collect(), stale: Vec::new() })
             }
-            (Task::Rehearse(_), _) => match &self.unfit {
+            (Task::Rehearse { .. }, _) => match &self.unfit {
                 Some(why) => Err(Failure::Workload((*why).into())),
                 None => {
                     Ok(Fact::Fit { fetched: self.fetched.drain(..).collect(), holders: self.holders.clone() })

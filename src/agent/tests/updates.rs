@@ -26,6 +26,13 @@ fn runs(world: &World) -> Vec<&WorkloadId> {
 }
 
 impl World {
+    /// Until the agent wants to be woken, and does something.
+    fn pass_until_woken(&mut self) {
+        let Wake::At(at) = self.wake else { panic!("it waits for nothing") };
+        self.step(at.max(self.now.up));
+        self.happen(Event::Tick);
+    }
+
     /// Lets time pass in which no pod can be started.
     fn pass_failing(&mut self, time: Duration) {
         self.unstartable = true;
@@ -104,6 +111,28 @@ fn a_pod_of_which_a_container_failed_for_good_has_not_come_up() {
     assert_eq!((runs(&world), &world.fallbacks["w"].good.id), (vec![&bad.id], &w.id));
     world.pass(60 * S);
     assert_eq!(runs(&world), [&w.id]);
+}
+
+#[test]
+fn an_update_that_moves_to_another_podman_stops_nothing_before_it_is_known_to_be_able_to_start() {
+    let w = workload("w", 1);
+    let moved = Workload::new(Content { engine: ROOTLESS, ..w.content.clone() });
+    let mut world = updated(&w, &moved);
+    world.unfit = Some("no such directory");
+    world.pass(600 * S);
+    assert_eq!(runs(&world), [&w.id]);
+    let is_rehearsal = |order: &Order| matches!(order.task, Task::Rehearse { .. });
+    while !world.orders.iter().any(is_rehearsal) {
+        match world.orders.is_empty() {
+            true => world.pass_until_woken(),
+            false => world.answer(),
+        }
+    }
+    let Some(Task::Rehearse { moves, .. }) = world.orders.back().map(|it| &it.task) else { panic!() };
+    assert!(moves, "its own pod may hold its ports, and that podman can't see it");
+    world.unfit = None;
+    world.pass(30 * S);
+    assert!(world.log.contains(&format!("start {}", moved.id)), "{:?}", world.log);
 }
 
 #[test]

@@ -21,7 +21,7 @@ impl Lane {
             Task::List | Task::Look(_) | Task::Limit { .. } | Task::Usage(_) => Self::Looks,
             Task::Cancel(_) => Self::Looks, // done at once
             Task::Pull(_) | Task::Discard(_) => Self::Pulls,
-            Task::Rehearse(_) | Task::Start(..) | Task::Restart { .. } => Self::Starts,
+            Task::Rehearse { .. } | Task::Start(..) | Task::Restart { .. } => Self::Starts,
             Task::Remove { .. } | Task::End { .. } => Self::Removals,
             Task::Probe { .. } => Self::Probes,
         }

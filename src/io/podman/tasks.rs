@@ -176,7 +176,7 @@ impl Tasks {
             Task::Pull(workload) => {
                 return images::pull(&self.client, workload).into();
             }
-            Task::Rehearse(workload) => return self.rehearse(workload).into(),
+            Task::Rehearse { workload, moves } => return self.rehearse(workload, *moves).into(),
             Task::Discard(image) => return images::discard(&self.client, image).into(),
             Task::Limit { id, cpu } => return self.limit(id, *cpu).into(),
             Task::Remove { id, grace } => {

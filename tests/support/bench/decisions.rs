@@ -183,7 +183,7 @@ impl Device {
                 Fact::Pods(self.pods.iter().map(pod).collect())
             }
             Task::Pull(_) => Fact::Pulled { fetched: Vec::new(), stale: Vec::new() },
-            Task::Rehearse(_) => Fact::Fit { fetched: Vec::new(), holders: Vec::new() },
+            Task::Rehearse { .. } => Fact::Fit { fetched: Vec::new(), holders: Vec::new() },
             Task::Start(workload, _) => {
                 self.pods.insert(workload.id.clone(), workload.content.name.to_string());
                 Fact::Pod(running(self.now.utc))

@@ -47,7 +47,7 @@ impl Device<'_> {
         };
         let name = self.catalogue.name(id);
         let kind = match result {
-            _ if matches!(order.task, Task::Pull(_) | Task::Rehearse(_)) && !own => return Met::new(),
+            _ if matches!(order.task, Task::Pull(_) | Task::Rehearse { .. }) && !own => return Met::new(),
             _ if matches!(order.task, Task::Limit { .. }) => Kind::Limited,
             _ if matches!(order.task, Task::Probe { .. }) => Kind::Probed,
             _ if matches!(order.task, Task::End { .. } | Task::Restart { .. }) => Kind::Mended,

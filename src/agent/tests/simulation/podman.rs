@@ -94,7 +94,7 @@ pub(super) fn about(task: &Task) -> (&'static str, Option<&WorkloadId>) {
     match task {
         Task::List => ("list", None),
         Task::Pull(workload) => ("pull", Some(&workload.id)),
-        Task::Rehearse(workload) => ("rehearse", Some(&workload.id)),
+        Task::Rehearse { workload, .. } => ("rehearse", Some(&workload.id)),
         Task::Start(workload, _) => ("start", Some(&workload.id)),
         Task::Cancel(id) => ("cancel the start of", Some(id)),
         Task::Look(id) => ("look at", Some(id)),
@@ -145,8 +145,8 @@ impl Podman {
             Task::List => Ok(Fact::Pods(self.list())),
             Task::Pull(_) if how == How::Refused => refused(),
             Task::Pull(workload) => self.pull(workload, how),
-            Task::Rehearse(_) if how == How::Refused => refused(),
-            Task::Rehearse(workload) => self.rehearse(workload, how, catalogue),
+            Task::Rehearse { .. } if how == How::Refused => refused(),
+            Task::Rehearse { workload, .. } => self.rehearse(workload, how, catalogue),
             Task::Start(workload, _) if self.foreign.contains(&workload.id) => squatted(&workload.id),
             Task::Start(workload, cpu) => {
                 self.pods.remove(&workload.id); // as left from a start that was cut off

@@ -38,9 +38,10 @@ const MOST_SOCKETS: u64 = 4 << 20;
 impl Tasks {
     /// Whether the pod could be made and started. Pulls the images that are missing; then podman makes the pod, by another
     /// name, and never starts it: it knows best what it would refuse, and sees the host's directories as they are.
-    pub(super) fn rehearse(&self, workload: &Workload) -> Result<Fact, Failure> {
+    /// `moves`: a pod on another podman gives its ports away before.
+    pub(super) fn rehearse(&self, workload: &Workload, moves: bool) -> Result<Fact, Failure> {
         let fetched = images::pull_missing(&self.client, workload)?;
-        let holders = self.holders(workload)?;
+        let holders = self.holders(workload, moves)?;
         let hash = workload.hash.get(..12).unwrap_or_default();
         let id = WorkloadId::from_pod_name(&format!("rehearsal-{hash}"));
         let stand_in = Workload { id: id.clone(), ..workload.clone() };
@@ -73,7 +74,7 @@ impl Tasks {
         if !refused.contains("address already in use") {
             return None;
         }
-        match self.holders(workload) {
+        match self.holders(workload, false) {
             Ok(holders) => holders.first().map(|(port, id)| {
                 let name = id.as_str().rsplit_once('-').map_or(id.as_str(), |(name, _)| name);
                 format!("host port {port} is taken by workload '{name}'")
@@ -83,11 +84,11 @@ impl Tasks {
         }
     }
 
-    /// Which pods of ours have host ports that this one wants.
+    /// Which pods of ours have host ports that this one wants. `moves`: what isn't of this podman is of another one.
     ///
     /// # Errors
     /// Another program has one.
-    fn holders(&self, workload: &Workload) -> Result<Vec<(String, WorkloadId)>, Failure> {
+    fn holders(&self, workload: &Workload, moves: bool) -> Result<Vec<(String, WorkloadId)>, Failure> {
         let wanted = host_ports(&PodSpec::of(&workload.content.specification.value()));
         let taken: Vec<HostPort> = wanted.into_iter().filter(is_taken).collect();
         if taken.is_empty() {
@@ -100,7 +101,12 @@ impl Tasks {
         for port in taken {
             let holder = running.iter().find(|container| container.has(&port));
             let refused = |by: &str| Err(Failure::Workload(format!("host port {port} is taken by {by}")));
-            let Some(holder) = holder else { return refused(&program(&port)) };
+            let Some(holder) = holder else {
+                if moves {
+                    continue;
+                }
+                return refused(&program(&port));
+            };
             let id = WorkloadId::from_pod_name(&holder.pod_name);
             if lock(&self.ours).contains_key(&id) {
                 holders.push((port.to_string(), id));

@@ -47,7 +47,7 @@ impl Rules<'_> {
                 return self.may_restart(name, id, container, order, pending, now);
             }
             Task::Cancel(id) => return self.may_cancel(name, id, order, pending, now),
-            Task::Pull(_) | Task::Rehearse(_) => {} // change nothing that a list shows
+            Task::Pull(_) | Task::Rehearse { .. } => {} // change nothing that a list shows
             _ => self.accounts[name].last_order[podman_index(order.engine)] = order.ticket,
         }
         let others = || pending.iter().filter_map(|it| Some((it, about(&it.order.task).1?)));
@@ -61,7 +61,7 @@ impl Rules<'_> {
             let is_aside = matches!(
                 other.order.task,
                 Task::Pull(_)
-                    | Task::Rehearse(_)
+                    | Task::Rehearse { .. }
                     | Task::Limit { .. }
                     | Task::Probe { .. }
                     | Task::End { .. }
@@ -104,7 +104,7 @@ impl Rules<'_> {
                 }
                 self.may_start(name, id, order, finished, now)
             }
-            Task::Pull(_) | Task::Rehearse(_) => self.is_wanted(name, id, order, now),
+            Task::Pull(_) | Task::Rehearse { .. } => self.is_wanted(name, id, order, now),
             _ => Ok(()),
         }
     }
@@ -292,12 +292,12 @@ impl Rules<'_> {
         self.accounts[name].remake |= is_own.is_some();
         let account = &self.accounts[name];
         let pods = &self.engines[podman_index(order.engine)].pods;
+        let is_there = |id: &WorkloadId| self.engines.iter().any(|told| told.pods.contains_key(id));
         if let Some(spec) = account.spec.filter(|spec| self.catalogue.id(*spec) != id)
             && let new = self.catalogue.id(spec)
-            && spec.engine() == order.engine
             && self.is_wanted(name, new, order, now).is_ok()
             && pods.get(id).is_some_and(|(_, runs)| *runs)
-            && !(account.rehearsed || pods.contains_key(new) || finished.contains_key(new))
+            && !(account.rehearsed || is_there(new) || finished.contains_key(new))
         {
             let what = format!("{}, and it isn't known whether {new} can start", sentence(order));
             return broken(Invariant::Stays, what);

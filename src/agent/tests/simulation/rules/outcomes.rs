@@ -91,7 +91,7 @@ impl Rules<'_> {
         };
         if self.accounts[name].spec.is_some_and(|spec| self.catalogue.id(spec) == id) {
             let account = &mut self.accounts[name];
-            account.rehearsed |= matches!(order.task, Task::Rehearse(_)) && result.is_ok() && !is_refused;
+            account.rehearsed |= matches!(order.task, Task::Rehearse { .. }) && result.is_ok() && !is_refused;
             account.rehearsed &= !(matches!(order.task, Task::Start(..)) && is_refused);
         }
         let told = &mut self.engines[podman_index(order.engine)];
@@ -157,7 +157,7 @@ impl Rules<'_> {
         }
         if own
             && !cancelled
-            && matches!(order.task, Task::Start(..) | Task::Pull(_) | Task::Rehearse(_))
+            && matches!(order.task, Task::Start(..) | Task::Pull(_) | Task::Rehearse { .. })
             && is_refused
         {
             self.failed(name, now.up);
