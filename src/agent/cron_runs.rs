@@ -7,6 +7,10 @@ use super::model::{
 };
 use std::time::{Duration, SystemTime};
 
+/// A clock that was set back by more than this was wrong before: slots count by the new time. What was set back by less
+/// passes the same slots again, and nothing runs twice at one.
+const SET_BACK: Duration = Duration::from_secs(3 * 3600);
+
 /// A slot noticed later than this was missed: the device slept, or its clock was set forward.
 const LATE: Duration = Duration::from_secs(60);
 
@@ -14,7 +18,7 @@ const LATE: Duration = Duration::from_secs(60);
 #[derive(Debug, Default)]
 pub(super) struct CronRuns {
     next: Option<SystemTime>,
-    /// The slot that was used last.
+    /// The slot that came last, used or not, or when a run began after it.
     last: Option<SystemTime>,
     /// A slot has come, and its run has not begun.
     due: bool,
@@ -40,13 +44,9 @@ impl CronRuns {
             return (true, Wake::Never);
         }
         if self.next.is_none() {
-            let slot = next_slot(cron, now.utc);
-            // Set back by less than a slot: it must not be run twice.
-            self.next = if slot.is_some() && slot == self.last {
-                slot.and_then(|slot| next_slot(cron, slot))
-            } else {
-                slot
-            };
+            let by = |last: &SystemTime| last.duration_since(now.utc).unwrap_or_default();
+            let last = self.last.filter(|last| by(last) <= SET_BACK);
+            self.next = next_slot(cron, last.map_or(now.utc, |last| last.max(now.utc)));
         }
         let Some(slot) = self.next else { return (false, Wake::Never) };
         // A clock that is set meanwhile is noticed within a minute.
@@ -80,8 +80,9 @@ impl CronRuns {
     }
 
     /// The run has begun, or has failed to.
-    pub(super) fn used(&mut self) {
+    pub(super) fn used(&mut self, now: Now) {
         (self.due, self.next) = (false, None); // a slot that comes while it goes on is gone
+        self.last = self.last.max(Some(now.utc)); // and so are those that came before
     }
 }
 
@@ -116,7 +117,7 @@ mod tests {
             self.now.utc = SystemTime::UNIX_EPOCH + Duration::from_secs(since_epoch);
             let due = self.cron_runs.due(&self.cron, may_run, self.now, next_slot).0;
             if due {
-                self.cron_runs.used();
+                self.cron_runs.used(self.now);
             }
             due
         }
@@ -157,14 +158,36 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_set_back_across_a_slot_does_not_repeat_it_and_one_set_back_far_does_not_stop_it() {
+    fn a_clock_set_back_by_up_to_three_hours_repeats_no_slot_and_skips_none() {
+        for back in [3, 150, 300, 3600, 3 * 3600] {
+            let mut clock = Clock::new();
+            let due: Vec<i64> = (1..=20_000).filter(|second| clock.due_at(*second, true)).collect();
+            assert_eq!(due.last(), Some(&19_800));
+            let due: Vec<i64> = (19_800 - back..=20_400).filter(|it| clock.due_at(*it, true)).collect();
+            assert_eq!(due, [20_100, 20_400], "set back by {back} s");
+        }
+    }
+
+    #[test]
+    fn one_set_back_far_does_not_stop_the_schedule_and_repeats_no_slot_after_it() {
+        for back in [3 * 3600 + 1, 36_000] {
+            let mut clock = Clock::new();
+            clock.due_at(1, true);
+            assert!(clock.due_at(300, true));
+            let due: Vec<i64> = (300 - back..=900 - back).filter(|it| clock.due_at(*it, true)).collect();
+            let first = (300 - back).div_euclid(300) * 300 + 300;
+            assert_eq!(due, [first, first + 300], "slots count by the new time");
+            let back = first + 300 - 60; // a little, again
+            assert!(!(back..=first + 300).any(|second| clock.due_at(second, true)));
+        }
+    }
+
+    #[test]
+    fn a_slot_that_was_missed_or_came_while_it_might_not_run_is_not_made_up_by_a_clock_set_back() {
         let mut clock = Clock::new();
         clock.due_at(1, true);
-        assert!(clock.due_at(300, true));
-        assert!(!clock.due_at(297, true));
-        assert!(!clock.due_at(301, true));
+        assert!(!clock.due_at(300, false));
+        assert!(!(200..600).any(|second| clock.due_at(second, true)));
         assert!(clock.due_at(600, true));
-        assert!(!clock.due_at(-36_000, true));
-        assert!(clock.due_at(-36_000 + 300, true));
     }
 }

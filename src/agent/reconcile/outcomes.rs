@@ -417,7 +417,7 @@ impl Tracked {
                 Phase::Waiting { until: at + backoff.delay(self.content.retried - 1, turn.random()) }
             }
             Schedule::Cron(..) => {
-                self.content.cron_runs.used();
+                self.content.cron_runs.used(turn.now);
                 Phase::Inactive
             }
         };

@@ -325,7 +325,7 @@ impl Tracked {
         (self.content.false_alarms, self.content.health) = (0, Health::default());
         (self.content.containers, self.content.runs_since) = (Containers::default(), None);
         if !is_service {
-            self.content.cron_runs.used();
+            self.content.cron_runs.used(turn.now);
             self.content.ready = Ready::No; // the next run may find a newer image
         }
     }

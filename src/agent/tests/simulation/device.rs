@@ -344,8 +344,8 @@ impl<'a> Device<'a> {
             Step::Clock(seconds) => {
                 self.say(|| format!("the clock is set by {seconds} s"));
                 let change = S * seconds.unsigned_abs();
+                self.rules.clock_set(self.now.utc);
                 self.now.utc = if seconds < 0 { self.now.utc - change } else { self.now.utc + change };
-                self.rules.clock_set();
                 self.tick(if seconds < 0 { Kind::Back } else { Kind::Forward })
             }
             Step::Crash { haunting, registers } => self.crash(haunting, registers),

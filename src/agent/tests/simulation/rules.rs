@@ -134,6 +134,10 @@ struct Account {
     until: Duration,
     /// A slot must have come since then; `None`: it may have come already.
     slot_since: Option<SystemTime>,
+    /// When its last pod was started, by a clock that was not set back since the one before.
+    begun: Option<SystemTime>,
+    /// How late it was since then, before the clock was set.
+    reached: Option<SystemTime>,
     removal_refused: Option<Duration>,
     /// It was a cron workload in between: it may run again.
     may_finish_again: bool,
@@ -488,7 +492,7 @@ impl<'a> Rules<'a> {
                 let is_service = |spec: Spec| matches!(spec.schedule(), Schedule::Service(_));
                 (account.slot_since, account.tried_before) = (None, account.tried);
                 if is_service(before) != is_service(after) {
-                    account.slot_since = Some(now.utc);
+                    (account.slot_since, account.begun) = (Some(now.utc), None);
                     (account.failures, account.not_before) = (0, Duration::ZERO);
                     (account.may_finish_again, account.remake) = (true, true);
                     (account.run, account.next_try) = Default::default();
@@ -501,11 +505,11 @@ impl<'a> Rules<'a> {
         Ok(())
     }
 
-    /// The wall clock is set: a slot that was due stays due.
-    pub(super) fn clock_set(&mut self) {
+    /// The wall clock, which showed this, is set: a slot that was due stays due.
+    pub(super) fn clock_set(&mut self, was: SystemTime) {
         self.updates.clock_set();
         for account in &mut self.accounts {
-            account.slot_since = None;
+            (account.slot_since, account.reached) = (None, account.reached.max(Some(was)));
         }
     }
 

@@ -2,6 +2,17 @@
 
 use super::*;
 
+impl Account {
+    /// A cron workload is started. Whether a slot has come since its last start, also if the clock was set back by up to
+    /// three hours since.
+    fn is_new_slot(&mut self, cron: &schedule::Cron, now: Now) -> bool {
+        let latest = self.reached.take().map_or(now.utc, |reached| reached.max(now.utc));
+        let begun = std::mem::replace(&mut self.begun, Some(now.utc).filter(|_| latest == now.utc));
+        let is_near = |begun: &SystemTime| *begun <= now.utc + 3 * 3600 * S;
+        begun.filter(is_near).is_none_or(|begun| next_slot(cron, begun).is_some_and(|slot| slot <= latest))
+    }
+}
+
 impl Rules<'_> {
     /// The agent gives an order; `pending` are those without an outcome.
     pub(in super::super) fn ordered(
@@ -386,7 +397,8 @@ impl Rules<'_> {
                 let is_try = std::mem::take(&mut account.next_try).may_start;
                 account.tried = if is_try { account.tried } else { 0 }; // the run before may have got lost
                 account.next_try.goes_on = is_try;
-                if slot == Some(false) && !is_asked_for && !is_try {
+                let is_new = account.is_new_slot(&cron, now);
+                if (slot == Some(false) || !is_new) && !is_asked_for && !is_try {
                     return broken(Invariant::Cron, format!("{}, and no slot has come", sentence(order)));
                 }
             }
