@@ -14,7 +14,7 @@ use lasting::Lasting;
 use super::{
     expression::{Expression, ExpressionError, MetricIndex, NIL},
     model::{
-        event::{MAX_NAMES, Sample},
+        event::Sample,
         lasting::LastingState,
         time::Wake,
         workload::{self, Profile},
@@ -240,8 +240,8 @@ impl Conditions {
             }
         }
         let Some(metric) = self.metrics.get_mut(name) else {
-            // what is mentioned has its place already, so strangers can't take it away
-            if !value.is_nan() && self.metrics.len() < MAX_NAMES + self.values.len() {
+            // how many there may be is decided where they are acknowledged: what was counts here
+            if !value.is_nan() {
                 let name: Arc<str> = name.into();
                 self.ages.extend(ages.then(|| (now, name.clone())));
                 self.metrics.insert(name, Metric { value, posted: now, index: None });
