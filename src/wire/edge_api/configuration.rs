@@ -191,7 +191,11 @@ fn profiles(list: &[Value], problems: &mut Vec<Problem>) -> Vec<Profile> {
 fn update(value: &Value, problems: &mut Vec<Problem>) -> Option<Box<UpdateRules>> {
     let device = json!({"metadata": {"name": "device"}, "spec": {"update": value}});
     match edge_device::read(&device) {
-        Ok((device, _)) => device.update,
+        Ok((device, findings)) => {
+            let told = |it| format!("the configuration's {}", without_steps(1, it)).into();
+            problems.extend(findings.iter().map(told));
+            device.update
+        }
         Err(finding) => {
             let finding = without_steps(1, &finding);
             problems

@@ -132,6 +132,9 @@ fn rules_of_updates_arrive_and_those_that_cannot_be_read_let_none_through() {
     assert_eq!(only(&configuration).update.as_ref().unwrap().when.as_deref(), Some("moving == 0"));
     let of_device = |update| read(json!({"device_id": "dev", "configuration": {"update": update}}));
     assert_eq!(of_device(update).desired.update, only(&configuration).update);
+    let slashed = of_device(json!({"window": {"cron": "*\\5 * * * *", "duration": "2m"}}));
+    assert!(slashed.problems[0].message.ends_with(r"update.window.cron: `\` is taken for `/`"));
+    assert!(slashed.desired.update.unwrap().window.is_some());
     let bad = of_device(json!({"deadline": "soon"}));
     assert_eq!(bad.desired.update.unwrap().when.as_deref(), Some(""), "never true");
     let said = "the configuration's update.deadline: must be a time like";

@@ -3,7 +3,13 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{metadata::Metadata, profiles::DeviceProfiles, resource::Device, typed::typed, update::Update};
+use super::{
+    metadata::Metadata,
+    profiles::DeviceProfiles,
+    resource::Device,
+    typed::typed,
+    update::{self, Update},
+};
 use crate::wire::{
     dns_names::Subdomain,
     field::{Field, Finding},
@@ -44,7 +50,7 @@ pub(in crate::wire) fn read(document: &Value) -> Result<(Device, Vec<Finding>), 
     let (DeviceDocument { metadata, spec }, mut findings) = typed(document, &READ_ELSEWHERE)?;
     let spec = spec.unwrap_or_default();
     let (above, below) = (Field::from(["spec", "profiles"]), Field::from(["spec", "heartbeat", "profiles"]));
-    let update = spec.update.and_then(|update| update.0);
+    let update = update::rules(spec.update, &mut findings);
     let deeper = spec.heartbeat.and_then(|heartbeat| heartbeat.profiles);
     if spec.profiles.is_some() && deeper.is_some() {
         let message = "has no effect beside `spec.profiles`".to_owned();

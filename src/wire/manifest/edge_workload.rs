@@ -16,7 +16,7 @@ use super::{
     strictness::Strictness,
     timing::{self, CronField, Retry},
     typed::typed,
-    update::Update,
+    update::{self, Update},
     uses::{self, Use},
 };
 use crate::{
@@ -209,7 +209,7 @@ impl WorkloadDocument {
                 schedule,
                 profiles: profiles.into(),
                 depends_on: depends_on.into(),
-                update: spec.update.and_then(|update| update.0),
+                update: update::rules(spec.update, findings),
                 ..agent_part::workload(&pod, content, &at, findings)
             }),
             node: Node::of(pod, strictness),

@@ -24,16 +24,21 @@ pub(super) fn schedule(
     let backoff = retry.unwrap_or(usual);
     let Some(cron) = cron else { return Schedule::Service(backoff) };
     let mut warn = |field: &Field, message: String| warnings.push(Finding { field: field.clone(), message });
-    if cron.has_backslash() {
-        warn(&cron_at, "`\\` is taken for `/`".to_owned());
-    }
     if cron.is_never() {
         warn(&cron_at, NEVER.to_owned());
     }
     if retry.is_some() && !tries {
         warn(&retry_at, format!("has no effect beside `{cron_at}` without `restartPolicy: OnFailure`"));
     }
+    warn_of_backslash(&cron, cron_at, warnings);
     Schedule::Cron(cron, backoff)
+}
+
+/// Of a schedule that is written as in the model's README.
+pub(super) fn warn_of_backslash(cron: &Cron, field: Field, warnings: &mut Vec<Finding>) {
+    if cron.has_backslash() {
+        warnings.push(Finding { field, message: "`\\` is taken for `/`".to_owned() });
+    }
 }
 
 /// `spec.cron`: a valid schedule, or none when it is empty.

@@ -4,23 +4,48 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::timing::NEVER;
-
-use crate::agent::{
-    expression::Expression,
-    model::{
-        schedule::Cron,
-        update::{UpdateRules, Window},
+use super::timing::{NEVER, warn_of_backslash};
+use crate::{
+    agent::{
+        expression::Expression,
+        model::{
+            schedule::Cron,
+            update::{UpdateRules, Window},
+        },
     },
+    wire::field::{Field, Finding},
 };
 
 /// Longer windows and deadlines than this are taken for an accident.
 const LONGEST: Duration = Duration::from_secs(366 * 86_400);
 
-/// `spec.update`; none where it says nothing.
-#[derive(Debug, Deserialize, Default)]
+/// `spec.update`.
+#[derive(Debug, Deserialize)]
 #[serde(try_from = "UpdateFields")]
-pub(super) struct Update(pub(super) Option<Box<UpdateRules>>);
+pub(super) struct Update(Box<UpdateRules>);
+
+/// What `spec.update` says, if it is there.
+pub(super) fn rules(written: Option<Update>, warnings: &mut Vec<Finding>) -> Option<Box<UpdateRules>> {
+    let Update(rules) = written?;
+    judge(&rules, Field::from(["spec", "update", "window", "cron"]), warnings);
+    Some(rules)
+}
+
+/// The same by annotations; none where they say nothing.
+pub(super) fn annotated(
+    rules: UpdateRules,
+    window_at: Field,
+    warnings: &mut Vec<Finding>,
+) -> Option<Box<UpdateRules>> {
+    judge(&rules, window_at, warnings);
+    (!rules.is_empty()).then(|| Box::new(rules))
+}
+
+fn judge(rules: &UpdateRules, window_at: Field, warnings: &mut Vec<Finding>) {
+    if let Some(window) = &rules.window {
+        warn_of_backslash(&window.cron, window_at, warnings);
+    }
+}
 
 #[derive(Deserialize)]
 struct UpdateFields {
@@ -50,13 +75,7 @@ impl TryFrom<UpdateFields> for Update {
             window: fields.window.map(Window::from),
             deadline: fields.deadline.map(|span| span.0),
         };
-        Ok(Self(Some(Box::new(rules)))) // an empty one, too: the lock counts
-    }
-}
-
-impl Update {
-    pub(super) fn of(rules: UpdateRules) -> Self {
-        Self((!rules.is_empty()).then(|| Box::new(rules)))
+        Ok(Self(Box::new(rules))) // an empty one, too: the lock counts
     }
 }
 

@@ -23,9 +23,7 @@ use crate::{
             node::Node,
             resource::{Resource, WorkloadManifest},
             strictness::Strictness,
-            timing,
-            update::Update,
-            uses,
+            timing, update, uses,
         },
         podspec::{
             PodSpec,
@@ -117,6 +115,8 @@ impl Described {
         let given = (self.cron.or(own.cron), own.retry);
         let tries = self.retries.is_some() || agent_part::retries_in_place(&self.spec);
         let schedule = timing::schedule(given, (usual, tries), places, &mut findings.warnings);
+        let window_at = annotation("flotta/update-window");
+        let update = update::annotated(own.update, window_at, &mut findings.warnings);
         let specification =
             document.pointer_mut(&format!("/{}", self.at.join("/"))).map(Value::take).unwrap_or_default();
         let content = Content {
@@ -140,7 +140,7 @@ impl Described {
                 schedule,
                 profiles: own.profiles,
                 depends_on: own.depends_on,
-                update: Update::of(own.update).0,
+                update,
                 ..agent_part::workload(&self.spec, content, &at, &mut findings.warnings)
             }),
             node: Node::of(self.spec, strictness),

@@ -140,6 +140,8 @@ fn profiles_cron_and_retry_leave_the_id_alone() {
     assert_eq!(only(&workload("a", "")).id, only(&workload("a", more)).id);
 }
 
+const SLASHED_WINDOW: &str = r"spec.update.window.cron: `\` is taken for `/`";
+
 #[test]
 fn rules_of_updates_are_read_of_a_device_and_a_workload_and_leave_the_id_alone() {
     let rules = "{when: moving == 0, window: {cron: 0 2 * * *, duration: 2h}, deadline: 72h}";
@@ -157,6 +159,11 @@ fn rules_of_updates_are_read_of_a_device_and_a_workload_and_leave_the_id_alone()
     assert_eq!((desired.update.as_ref(), problems.len()), (of.update.as_ref(), 0), "{problems:?}");
     assert!(only(&workload("a", "update: {}")).update.is_some(), "the lock counts");
     assert_eq!(only(&workload("a", "update: null")).update, None);
+    let slashed = r"update: {window: {cron: '*\5 * * * *', duration: 2m}}";
+    for text in [workload("a", slashed), device("pi", &format!("spec: {{{slashed}}}"))] {
+        let (_, problems) = assembled(&text);
+        assert!(problems.len() == 1 && problems[0].ends_with(SLASHED_WINDOW), "{problems:?}");
+    }
     for (bad, said) in [
         ("{when: moving = 0}", "spec.update.when: "),
         ("{window: {cron: 0 2 * * *}}", "spec.update.window: missing field `duration`"),
