@@ -62,7 +62,7 @@ impl Flapping {
 
     fn rest(&mut self, now: Duration) {
         let length = match self.rest {
-            // It went on as soon as it was let go.
+            // It flaps again, and not long after that hold ended.
             Some(last) if now < last.until + LONGEST_REST => (last.length * 2).min(LONGEST_REST),
             _ => FIRST_REST,
         };

@@ -276,7 +276,8 @@ impl Tracked {
         }
     }
 
-    /// An agent before this one was interrupted while it made the pod, or removed it: no fault of the workload's.
+    /// An agent before this one was interrupted while it made the pod, or removed it, or the device rebooted: no fault of
+    /// the workload's.
     fn found_broken(&mut self, wanted: &Workload, cause: String, turn: &mut Turn<'_>) {
         self.phase = Phase::Waiting { until: turn.now.up };
         if self.may_run() && !self.owes_a_try() {

@@ -189,9 +189,10 @@ impl<'de> Deserialize<'de> for Quota {
             type Value = Quota;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(
-                    "CPU time in µs per 100000 µs, a whole number from 1000 to 1000000000 \
-                     (50000 is half a core)",
+                let (least, most) = (CPU.start(), CPU.end());
+                write!(
+                    f,
+                    "CPU time in µs per 100000 µs, a whole number from {least} to {most} (50000 is half a core)"
                 )
             }
 
