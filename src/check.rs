@@ -11,17 +11,17 @@ use serde_json::{Value, json};
 use crate::{
     agent::{
         expression::Expression,
-        legible,
         model::{
             gather::gather,
             schedule::{Backoff, Schedule},
             update::UpdateRules,
-            workload::{Desired, ListedProfile, Profile, RestartPolicy, Workload},
+            workload::{DesiredState, ListedProfile, Profile, RestartPolicy, Workload},
         },
-        mounts::lone_socket,
+        mounts::socket_mount_warning,
+        sanitize,
         view::{
-            document::document,
-            text::{duration, elsewhere, for_another_device},
+            document::json_document,
+            text::{for_another_device_text, foreign_workloads_text, format_duration},
         },
     },
     io::{
@@ -34,7 +34,7 @@ use crate::{
 
 /// What was understood.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Report {
+pub struct CheckReport {
     /// For people.
     pub text: String,
     /// For scripts.
@@ -45,60 +45,64 @@ pub struct Report {
 
 /// Reads the manifests that the settings name, and reports on both.
 /// `is_strict`: for warnings it isn't good either, nor for workloads that are for other devices.
-pub fn check(settings: &Settings, is_strict: bool) -> Report {
+pub fn check(settings: &Settings, is_strict: bool) -> CheckReport {
     let mut text = String::from("Settings\n");
     for setting in &settings.listing {
-        line(&mut text, &format!("  {:<20} {}  ({})", setting.key, setting.value, setting.source));
+        push_line(&mut text, &format!("  {:<20} {}  ({})", setting.key, setting.value, setting.source));
     }
     let Some(dir) = &settings.manifests else {
         text.push_str("\nNo manifests: MANIFESTS is not given.\n");
-        return Report { text, json: document("problems", "[]", clock::wall()), is_good: true };
+        return CheckReport { text, json: json_document("problems", "[]", clock::wall()), is_good: true };
     };
     let snapshot = read_once(dir, &settings.device_id, settings.unknown_fields).unwrap_or_else(|cause| {
         let file = Arc::from(dir.to_string_lossy());
-        let problems = vec![Problem::file(&file, format!("can't be read: {cause}"))];
-        Snapshot { desired: Desired::default(), problems, files: 0 }
+        let problems = vec![Problem::for_file(&file, format!("can't be read: {cause}"))];
+        Snapshot { desired: DesiredState::default(), problems, files: 0 }
     });
     let Snapshot { desired, problems, files } = snapshot;
-    device(&mut text, &settings.device_id, &desired.profiles);
-    workloads(&mut text, &desired);
-    let mut doubts = undefined(&desired);
-    let sockets = settings.sockets();
+    write_device(&mut text, &settings.device_id, &desired.profiles);
+    write_workloads(&mut text, &desired);
+    let mut doubts = undefined_references(&desired);
+    let sockets = settings.metrics_sockets();
     doubts.extend(
         desired
             .workloads
             .iter()
-            .filter_map(|workload| Some((workload.name(), lone_socket(workload, &sockets)?))),
+            .filter_map(|workload| Some((workload.name(), socket_mount_warning(workload, &sockets)?))),
     );
     if !problems.is_empty() || !doubts.is_empty() {
         text.push_str("\nProblems\n");
     }
     for problem in &problems {
-        let word = word(problem.severity);
-        line(&mut text, &format!("  {word}: {}", problem.to_string().replace('\n', "\n  ")));
+        let word = severity_word(problem.severity);
+        push_line(&mut text, &format!("  {word}: {}", problem.to_string().replace('\n', "\n  ")));
     }
     for (workload, doubt) in &doubts {
-        line(&mut text, &format!("  warning: workload `{workload}`: {doubt}"));
+        push_line(&mut text, &format!("  warning: workload `{workload}`: {doubt}"));
     }
     let those = |severity| problems.iter().filter(|problem| problem.severity == severity).count();
     let errors = those(Severity::Error);
     let warnings = those(Severity::Warning) + doubts.len();
     let counts = [
-        count(desired.workloads.len(), "workload"),
-        count(desired.profiles.len(), "profile"),
-        count(files, "file"),
-        count(errors, "error"),
-        count(warnings, "warning"),
+        pluralize(desired.workloads.len(), "workload"),
+        pluralize(desired.profiles.len(), "profile"),
+        pluralize(files, "file"),
+        pluralize(errors, "error"),
+        pluralize(warnings, "warning"),
     ];
     let [workloads, profiles, files, errors_text, warnings_text] = counts;
     text.push('\n');
-    line(&mut text, &format!("{workloads} and {profiles} from {files}: {errors_text}, {warnings_text}."));
+    push_line(
+        &mut text,
+        &format!("{workloads} and {profiles} from {files}: {errors_text}, {warnings_text}."),
+    );
     let is_doubtful = warnings > 0 || !desired.elsewhere.is_empty();
-    let json = document("problems", &listed_problems(&problems, &doubts, &desired.elsewhere), clock::wall());
-    Report { text, json, is_good: errors == 0 && !(is_strict && is_doubtful) }
+    let json =
+        json_document("problems", &problems_json(&problems, &doubts, &desired.elsewhere), clock::wall());
+    CheckReport { text, json, is_good: errors == 0 && !(is_strict && is_doubtful) }
 }
 
-fn word(severity: Severity) -> &'static str {
+fn severity_word(severity: Severity) -> &'static str {
     match severity {
         Severity::Error => "error",
         Severity::Warning => "warning",
@@ -107,42 +111,42 @@ fn word(severity: Severity) -> &'static str {
 }
 
 /// For scripts. What is about several documents has neither file nor line.
-fn listed_problems(problems: &[Problem], doubts: &[(&str, String)], elsewhere: &[String]) -> String {
+fn problems_json(problems: &[Problem], doubts: &[(&str, String)], elsewhere: &[String]) -> String {
     let listed = |severity, it: Option<&Problem>, workload: Option<&str>, text: &str| {
         let field = it.map(|it| &*it.field).filter(|field| !field.is_empty());
-        json!({"severity": word(severity), "file": it.map(|it| &*it.file), "document": it.and_then(|it| it.document),
+        json!({"severity": severity_word(severity), "file": it.map(|it| &*it.file), "document": it.and_then(|it| it.document),
             "line": it.and_then(|it| it.line), "workload": workload, "field": field, "text": text})
     };
     let of_documents =
         problems.iter().map(|it| listed(it.severity, Some(it), it.workload.as_deref(), &it.message));
     let several = doubts.iter().map(|(workload, text)| (Severity::Warning, *workload, &**text));
-    let text = for_another_device("it");
+    let text = for_another_device_text("it");
     let others = elsewhere.iter().map(|name| (Severity::Note, &**name, &*text));
     let of_several =
         several.chain(others).map(|(severity, workload, text)| listed(severity, None, Some(workload), text));
     Value::Array(of_documents.chain(of_several).collect()).to_string()
 }
 
-fn line(text: &mut String, content: &str) {
-    let _ = writeln!(text, "{}", legible::message(content));
+fn push_line(text: &mut String, content: &str) {
+    let _ = writeln!(text, "{}", sanitize::sanitize_message(content));
 }
 
-fn count(n: usize, what: &str) -> String {
+fn pluralize(n: usize, what: &str) -> String {
     format!("{n} {what}{}", if n == 1 { "" } else { "s" })
 }
 
-fn device(text: &mut String, id: &str, profiles: &[Profile]) {
+fn write_device(text: &mut String, id: &str, profiles: &[Profile]) {
     text.push('\n');
-    line(text, &format!("Device {id}"));
+    push_line(text, &format!("Device {id}"));
     if profiles.is_empty() {
-        line(text, "  no profiles");
+        push_line(text, "  no profiles");
     }
     for profile in profiles {
-        line(text, &format!("  profile {}", profile.name));
+        push_line(text, &format!("  profile {}", profile.name));
         let names = profile.conditions.iter().map(|condition| condition.name.chars().count());
         let width = names.max().unwrap_or_default();
         for condition in &profile.conditions {
-            let shown = match Expression::read(&condition.expression) {
+            let shown = match Expression::parse_only(&condition.expression) {
                 Ok(expression) => {
                     let hold = condition.hold.as_secs();
                     let hold = if hold > 0 { format!(" for {hold}s") } else { String::new() };
@@ -151,36 +155,39 @@ fn device(text: &mut String, id: &str, profiles: &[Profile]) {
                 }
                 Err(_) => "never: it can't be understood, see below".to_owned(),
             };
-            line(text, &format!("    {:<width$}  {shown}", condition.name));
+            push_line(text, &format!("    {:<width$}  {shown}", condition.name));
         }
     }
 }
 
 /// When an update may take its place.
-fn updated(rules: &UpdateRules) -> String {
+fn format_update_rules(rules: &UpdateRules) -> String {
     let when = rules.when.as_ref().map(|when| format!("while `{when}`"));
-    let window =
-        rules.window.as_ref().map(|it| format!("at `{}` for {}", it.cron, duration(it.duration.as_secs())));
-    let deadline = rules.deadline.map(|limit| format!("after {} at the latest", duration(limit.as_secs())));
+    let window = rules
+        .window
+        .as_ref()
+        .map(|it| format!("at `{}` for {}", it.cron, format_duration(it.duration.as_secs())));
+    let deadline =
+        rules.deadline.map(|limit| format!("after {} at the latest", format_duration(limit.as_secs())));
     let parts: Vec<String> = when.into_iter().chain(window).chain(deadline).collect();
     if parts.is_empty() { "while update.lock isn't held".to_owned() } else { parts.join(", ") }
 }
 
-fn workloads(text: &mut String, desired: &Desired) {
+fn write_workloads(text: &mut String, desired: &DesiredState) {
     text.push_str("\nWorkloads\n");
     if desired.workloads.is_empty() {
-        line(text, "  none");
+        push_line(text, "  none");
     }
     for workload in &desired.workloads {
-        line(text, &format!("  {}", workload.id));
-        let mut row = |left: &str, right: &str| line(text, &format!("    {left:<12} {right}"));
+        push_line(text, &format!("  {}", workload.id));
+        let mut row = |left: &str, right: &str| push_line(text, &format!("    {left:<12} {right}"));
         row("engine", &workload.content.engine.to_string());
-        row("runs", &schedule(workload));
+        row("runs", &format_schedule(workload));
         for profile in &workload.profiles {
-            row("while", &listed(profile));
+            row("while", &format_profile(profile));
         }
         let rules = workload.update.as_deref().into_iter().chain(desired.update.as_deref());
-        rules.for_each(|rules| row("updated", &updated(rules)));
+        rules.for_each(|rules| row("updated", &format_update_rules(rules)));
         if !workload.depends_on.is_empty() {
             row("after", &workload.depends_on.join(", "));
         }
@@ -189,7 +196,7 @@ fn workloads(text: &mut String, desired: &Desired) {
         if !names.is_empty() {
             row("config maps", &names.join(", "));
         }
-        let names: Vec<&str> = workload.content.secrets.names().collect();
+        let names: Vec<&str> = workload.content.secrets.secret_names().collect();
         if !names.is_empty() {
             row("secrets", &names.join(", "));
         }
@@ -200,18 +207,18 @@ fn workloads(text: &mut String, desired: &Desired) {
             row("registries", "with credentials");
         }
     }
-    if let Some(elsewhere) = elsewhere(&desired.elsewhere) {
-        line(text, &format!("  {elsewhere}"));
+    if let Some(elsewhere) = foreign_workloads_text(&desired.elsewhere) {
+        push_line(text, &format!("  {elsewhere}"));
     }
     if !desired.unreadable.is_empty() {
-        line(text, &format!("  held back: {}", desired.unreadable.join(", ")));
+        push_line(text, &format!("  held back: {}", desired.unreadable.join(", ")));
     }
 }
 
-fn schedule(workload: &Workload) -> String {
+fn format_schedule(workload: &Workload) -> String {
     let backoff = match &workload.schedule {
-        Schedule::Cron(cron, _) if !workload.mends() => {
-            return format!("at `{cron}`{}", tries(workload));
+        Schedule::Cron(cron, _) if !workload.any_restarts_on_failure() => {
+            return format!("at `{cron}`{}", format_retries(workload));
         }
         schedule => schedule.backoff(),
     };
@@ -219,7 +226,7 @@ fn schedule(workload: &Workload) -> String {
         Backoff::Constant(wait) => format!("after {} s", wait.as_secs_f64()),
         Backoff::Exponential { initial, multiplier, randomization } => {
             let first = initial.as_secs_f64();
-            let most = Backoff::CAP.as_secs();
+            let most = Backoff::MAX_DELAY.as_secs();
             let spread = randomization * 100.0;
             format!("after {first} s, each time × {multiplier} up to {most} s, ± {spread} %")
         }
@@ -236,12 +243,12 @@ fn schedule(workload: &Workload) -> String {
             let most = workload.retries.map_or_else(String::new, |most| format!(", {most} times at most"));
             format!("{begin}; after a failure again {wait}{most}")
         }
-        (None, RestartPolicy::Never) => format!("once{}", tries(workload)),
+        (None, RestartPolicy::Never) => format!("once{}", format_retries(workload)),
         (None, _) => format!("always; again {wait}"),
     }
 }
 
-fn tries(workload: &Workload) -> String {
+fn format_retries(workload: &Workload) -> String {
     workload.retries.map_or_else(String::new, |most| match most {
         0 => "; not again after a failure".to_owned(),
         1 => "; after a failure once again".to_owned(),
@@ -249,7 +256,7 @@ fn tries(workload: &Workload) -> String {
     })
 }
 
-fn listed(profile: &ListedProfile) -> String {
+fn format_profile(profile: &ListedProfile) -> String {
     let conditions: Vec<String> = profile
         .conditions
         .iter()
@@ -262,7 +269,7 @@ fn listed(profile: &ListedProfile) -> String {
 }
 
 /// What workloads list and the device doesn't define: false, and always so.
-fn undefined<'a>(desired: &'a Desired) -> Vec<(&'a str, String)> {
+fn undefined_references<'a>(desired: &'a DesiredState) -> Vec<(&'a str, String)> {
     let conditions = |profile: &'a Profile| gather(profile.conditions.iter().map(|c| c.name.as_str()));
     let defined: BTreeMap<&str, BTreeSet<&str>> =
         gather(desired.profiles.iter().map(|profile| (profile.name.as_str(), conditions(profile))));

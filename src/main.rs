@@ -3,7 +3,7 @@
 use std::{env, ffi::OsString, process::ExitCode, sync::Arc, thread};
 
 use device_worker_ng::{
-    agent::legible,
+    agent::sanitize,
     check, client, doctor,
     io::{
         command_socket, journal, logger,
@@ -12,36 +12,36 @@ use device_worker_ng::{
         state::Store,
     },
     reload,
-    run::{self, End},
+    run::{self, RunOutcome},
     settings::{Host, Invocation, Settings, SettingsError},
 };
 use log::{Level, LevelFilter, error};
 
 /// What `sysexits.h` calls EX_CONFIG: systemd is told not to restart after it.
-const CONFIGURATION: u8 = 78;
+const EX_CONFIG: u8 = 78;
 /// The hidden subcommand of the metrics endpoint's own process.
-const RECEIVER: &str = metrics::SUBCOMMAND;
+const RECEIVER_SUBCOMMAND: &str = metrics::SUBCOMMAND;
 
 fn main() -> ExitCode {
     end_on_panic();
-    let _ = signals::outlive_file_limit(); // there is such a signal
-    let code = act();
+    let _ = signals::handle_file_size_signal(); // there is such a signal
+    let code = dispatch();
     log::logger().flush();
     code
 }
 
-fn act() -> ExitCode {
+fn dispatch() -> ExitCode {
     let arguments: Vec<OsString> = env::args_os().skip(1).collect();
     if let [subcommand, level, page] = &arguments[..]
-        && subcommand == RECEIVER
+        && subcommand == RECEIVER_SUBCOMMAND
     {
         // of all threads, that of the log included
         let confined = receiver::confine();
         log_to_stderr(level.to_string_lossy().parse().unwrap_or(LevelFilter::Info));
         let received = confined.and_then(|clients| receiver::run(page == "true", clients));
-        return finish(received.map_err(|error| format!("failed to receive metrics: {error}")));
+        return exit_code(received.map_err(|error| format!("failed to receive metrics: {error}")));
     }
-    match settings(&arguments) {
+    match load_settings(&arguments) {
         Ok(Invocation::Print(text)) => {
             client::print(&text);
             ExitCode::SUCCESS
@@ -49,24 +49,26 @@ fn act() -> ExitCode {
         Ok(Invocation::Check(settings, is_strict, is_json)) => {
             let report = check::check(&settings, is_strict);
             client::print(if is_json { &report.json } else { &report.text });
-            if report.is_good { ExitCode::SUCCESS } else { ExitCode::from(CONFIGURATION) }
+            if report.is_good { ExitCode::SUCCESS } else { ExitCode::from(EX_CONFIG) }
         }
         Ok(Invocation::Register(settings)) => {
             log_to_stderr(settings.log_level);
-            finish(persistence::reconnect(&Store::new(&settings.state_dir)))
+            exit_code(persistence::clear_disconnected(&Store::new(&settings.state_dir)))
         }
         Ok(Invocation::Ask { runtime_dir, words, options, fault }) => {
             if let Some(fault) = fault {
-                complain(&format!("device-worker-ng: {fault}; the agent could not start again with that"));
+                log_or_print_error(&format!(
+                    "device-worker-ng: {fault}; the agent could not start again with that"
+                ));
             }
             match client::run(&runtime_dir, &words, &options) {
                 Ok(code) => ExitCode::from(code),
-                Err(error) => fail(&arguments, command_socket::ExitCode::Away as u8, &error),
+                Err(error) => report_failure(&arguments, command_socket::ExitCode::Away as u8, &error),
             }
         }
         Ok(Invocation::Doctor(settings, is_json)) => {
             let report = settings.map_or_else(
-                |unusable| doctor::without_settings(&unusable),
+                |unusable| doctor::examine_without_settings(&unusable),
                 |settings| doctor::examine(&settings),
             );
             client::print(&if is_json { report.json() } else { report.text() });
@@ -77,36 +79,36 @@ fn act() -> ExitCode {
         }
         Ok(Invocation::Run(settings)) => {
             log_to_stderr(settings.log_level);
-            serve(&settings, &arguments)
+            run_agent(&settings, &arguments)
         }
-        Err(error) => fail(&arguments, CONFIGURATION, &error.to_string()),
+        Err(error) => report_failure(&arguments, EX_CONFIG, &error.to_string()),
     }
 }
 
 /// Says why it ends with this code; as JSON, too, where a script wants that.
-fn fail(arguments: &[OsString], code: u8, why: &str) -> ExitCode {
+fn report_failure(arguments: &[OsString], code: u8, why: &str) -> ExitCode {
     if arguments.iter().any(|argument| argument == "--json") {
         client::print_error(code, why);
     }
-    complain(&format!("device-worker-ng: {why}"));
+    log_or_print_error(&format!("device-worker-ng: {why}"));
     ExitCode::from(code)
 }
 
-fn settings(arguments: &[OsString]) -> Result<Invocation, SettingsError> {
+fn load_settings(arguments: &[OsString]) -> Result<Invocation, SettingsError> {
     Settings::load(arguments.iter().cloned(), env::vars_os(), &Host::this())
 }
 
-fn serve(settings: &Settings, arguments: &[OsString]) -> ExitCode {
-    let usable = || reload::check(arguments);
+fn run_agent(settings: &Settings, arguments: &[OsString]) -> ExitCode {
+    let usable = || reload::check_settings(arguments);
     let handover = Arc::new(metrics::Handover::of_environment());
     match run::run(settings, &usable, handover.clone()) {
-        Ok(End::Terminated) => ExitCode::SUCCESS,
-        Ok(End::Reload) => finish(Err(reload::start_anew(arguments, &handover))),
-        Err(error) => finish(Err(error)),
+        Ok(RunOutcome::Terminated) => ExitCode::SUCCESS,
+        Ok(RunOutcome::Reload) => exit_code(Err(reload::start_anew(arguments, &handover))),
+        Err(error) => exit_code(Err(error)),
     }
 }
 
-fn finish(result: Result<(), String>) -> ExitCode {
+fn exit_code(result: Result<(), String>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -118,20 +120,20 @@ fn finish(result: Result<(), String>) -> ExitCode {
 
 fn log_to_stderr(level: LevelFilter) {
     if let Err(error) = logger::start(level) {
-        complain(&format!("device-worker-ng: there is no log: {error}"));
+        log_or_print_error(&format!("device-worker-ng: there is no log: {error}"));
     }
 }
 
 /// Also where there is no log.
-fn complain(text: &str) {
+fn log_or_print_error(text: &str) {
     if log::max_level() > LevelFilter::Off {
         error!("{text}");
         log::logger().flush();
         return;
     }
-    let text = legible::message(text);
+    let text = sanitize::sanitize_message(text);
     if journal::is_stderr() {
-        eprint!("{}", journal::marked(Level::Error, &text));
+        eprint!("{}", journal::with_priority_prefix(Level::Error, &text));
     } else {
         eprintln!("{text}");
     }
@@ -141,7 +143,7 @@ fn complain(text: &str) {
 fn end_on_panic() {
     std::panic::set_hook(Box::new(move |panic| {
         let thread = thread::current();
-        complain(&format!("thread '{}' {panic}", thread.name().unwrap_or("unnamed")));
+        log_or_print_error(&format!("thread '{}' {panic}", thread.name().unwrap_or("unnamed")));
         std::process::abort();
     }));
 }

@@ -17,7 +17,7 @@ use crate::{
 ///
 /// # Errors
 /// What is wrong with them.
-pub fn check(arguments: &[OsString]) -> Result<(), String> {
+pub fn check_settings(arguments: &[OsString]) -> Result<(), String> {
     match Settings::load(arguments.iter().cloned(), env::vars_os(), &Host::this()) {
         Ok(_) => Ok(()),
         Err(error) => Err(error.to_string()),
@@ -31,7 +31,7 @@ pub fn start_anew(arguments: &[OsString], handover: &Handover) -> String {
     let path = OsStr::from_bytes(path.strip_suffix(b" (deleted)").unwrap_or(path));
     log::info!("starting again to read the settings");
     log::logger().flush();
-    let left = handover.environment().into_iter().chain([metrics::receivers_to_inherit()]);
+    let left = handover.environment().into_iter().chain([metrics::inherited_receivers_env()]);
     let error = Command::new(path).args(arguments).envs(left).exec();
     format!("failed to start '{}' again: {error}", path.display())
 }

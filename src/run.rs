@@ -13,10 +13,9 @@ use log::{debug, error, info, warn};
 
 use crate::{
     agent::{
-        Action, Agent, Event, FULL_LOOK, Setup,
+        Action, Agent, DEFAULT_LIST_INTERVAL, Event, Setup,
         model::{
             deployment::{DeploymentOrder, DeploymentOutcome},
-            few::Few,
             gather::gather,
             notice::{Notice, Severity},
             order::{Failure, Order, Outcome},
@@ -24,22 +23,23 @@ use crate::{
             record::Record,
             schedule::Cron,
             time::{Wake, date},
+            vec_map::VecMap,
             workload::Engine,
         },
     },
     io::{
         clock, clock_changes, command_socket,
         edge_api::{CallWorker, EdgeApiConfig},
+        hardware_presence::HardwarePresence,
         kubernetes::{self, ClusterConfig, Kubernetes},
         lock_file, logger,
-        manifests::Manifests,
+        manifests::ManifestWatcher,
         metrics::{self, EndpointConfig, Handover},
-        notify::Notify,
-        outputs::Outputs,
+        notify::ServiceNotifier,
+        outputs::ContainerOutputs,
         persistence::{self, Stores},
         podman::{self, Podman},
-        presence::Presence,
-        pressure::{self, Disks, Reserves},
+        pressure::{self, PressureConfig, WatchedDisks},
         query::Queries,
         recorder::Recorder,
         signals,
@@ -51,13 +51,13 @@ use crate::{
 };
 
 /// Events that wait for the loop; a thread that sends one more waits too.
-const EVENTS: usize = 256;
+const EVENT_QUEUE_CAPACITY: usize = 256;
 /// The loop looks at the clock at least this often: suspended time moves deadlines unseen.
 const LONGEST_SLEEP: Duration = Duration::from_secs(60);
 
 /// Why the loop ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum End {
+pub enum RunOutcome {
     /// A signal asked for it.
     Terminated,
     /// The settings are to be read again.
@@ -73,14 +73,14 @@ pub fn run(
     settings: &Settings,
     reload: &dyn Fn() -> Result<(), String>,
     handover: Arc<Handover>,
-) -> Result<End, String> {
+) -> Result<RunOutcome, String> {
     info!("device-worker-ng {} on device '{}'", env!("CARGO_PKG_VERSION"), settings.device_id);
     let lock = lock_file::lock(&settings.state_dir)?;
-    let (events, inbox) = bounded(EVENTS);
+    let (events, inbox) = bounded(EVENT_QUEUE_CAPACITY);
     let failed = |what: &str, error: &dyn std::fmt::Display| format!("failed to start {what}: {error}");
     signals::start(events.clone()).map_err(|error| failed("signal handling", &error))?;
     if let Err(cause) = &lock {
-        lock_file::lock_later(settings.state_dir.clone(), cause.clone(), events.clone())
+        lock_file::lock_with_retries(settings.state_dir.clone(), cause.clone(), events.clone())
             .map_err(|error| failed("the locking of the state directory", &error))?;
     }
     let stores = Stores::new(&settings.state_dir, &settings.runtime_dir);
@@ -88,11 +88,11 @@ pub fn run(
     let queries = Queries::new(events.clone());
     let recorder = Recorder::start(stores.clone(), queries.clone(), events.clone())
         .map_err(|error| failed("the recorder of state", &error))?;
-    let disks = Disks::default();
+    let disks = WatchedDisks::default();
     disks.add(settings.state_dir.clone());
     let engines = EngineWorkers::new(settings, &disks, state.clone(), events.clone());
-    let mut agent = Agent::new(setup(settings, &stores, engines.cluster.is_some()));
-    let reserves = Reserves {
+    let mut agent = Agent::new(initial_setup(settings, &stores, engines.cluster.is_some()));
+    let reserves = PressureConfig {
         memory: settings.memory_reserve,
         disk: settings.disk_reserve,
         disks,
@@ -105,10 +105,10 @@ pub fn run(
     }
     let known = metrics::start(endpoint_config(settings, handover), queries.clone(), events.clone())
         .map_err(|error| failed("the metrics endpoint", &error))?;
-    agent.restore(&known);
-    let server = EdgeApiConfig::of(settings, state.clone());
+    agent.restore_metrics(&known);
+    let server = EdgeApiConfig::from_settings(settings, state.clone());
     let server = server.map(|config| CallWorker::start(config, events.clone()));
-    let place = command_socket::AgentPlace {
+    let place = command_socket::PodLocation {
         sockets: [settings.podman_socket.clone(), settings.rootless_podman_socket.clone()],
         owner: crate::wire::ownership::owner(&settings.device_id, &settings.state_dir),
         state: state.clone(),
@@ -117,15 +117,15 @@ pub fn run(
         .map_err(|error| failed("the answering of commands", &error))?;
     let update_lock = UpdateLock::start(&settings.runtime_dir, events.clone())
         .map_err(|error| failed("the look at the lock of updates", &error))?;
-    let presence = Presence::new(events.clone());
+    let presence = HardwarePresence::new(events.clone());
     if let Some(directory) = &settings.manifests {
         let device_id = settings.device_id.clone();
-        Manifests::start(directory.clone(), state, device_id, settings.unknown_fields, events)
+        ManifestWatcher::start(directory.clone(), state, device_id, settings.unknown_fields, events)
             .map_err(|error| failed("the manifest watcher", &error))?;
     }
     let mut workers = Workers { engines, server, recorder, queries, update_lock, presence };
-    let end = events_to_actions(&mut agent, &inbox, &mut workers, reload);
-    workers.recorder.end();
+    let end = event_loop(&mut agent, &inbox, &mut workers, reload);
+    workers.recorder.flush_and_end();
     Ok(end)
 }
 
@@ -140,30 +140,30 @@ fn endpoint_config(settings: &Settings, handover: Arc<Handover>) -> EndpointConf
 }
 
 /// What the agent knows before the first event.
-fn setup(settings: &Settings, stores: &Stores, has_cluster: bool) -> Setup {
+fn initial_setup(settings: &Settings, stores: &Stores, has_cluster: bool) -> Setup {
     let state = &stores.state;
     Setup {
         device_id: settings.device_id.as_str().into(),
         engines: has_cluster.then_some(Engine::Kubernetes).into_iter().collect(),
-        interval: FULL_LOOK,
+        interval: DEFAULT_LIST_INTERVAL,
         metrics_ttl: settings.metrics_ttl,
-        sockets: settings.sockets(),
+        sockets: settings.metrics_sockets(),
         default_memory: settings.limits.memory,
-        finished: persistence::finished(state),
+        finished: persistence::finished_workloads(state),
         fallbacks: persistence::fallbacks(state),
         updates: persistence::updates(state),
         update_lock: true,
-        images: persistence::images(state),
-        stops: persistence::stops(state),
+        images: persistence::pulled_images(state),
+        stops: persistence::manual_stops(state),
         history: persistence::history(&stores.runtime),
         own_metrics: persistence::own_metrics(&stores.runtime),
-        lasting: persistence::lasting(&stores.runtime),
+        lasting: persistence::hysteresis_states(&stores.runtime),
         manifests: settings.manifests.is_some(),
-        server: settings.server.as_ref().map(|_| persistence::of_server(stores, &settings.device_id)),
-        not_before: TrustedClock::load(state.clone()).not_before(),
+        server: settings.server.as_ref().map(|_| persistence::load_server_state(stores, &settings.device_id)),
+        not_before: TrustedClock::load(state.clone()).earliest_plausible_time(),
         next_slot,
-        local: clock::local,
-        seed: seed(&settings.device_id),
+        local: clock::local_hour_and_weekday,
+        seed: random_seed(&settings.device_id),
     }
 }
 
@@ -174,7 +174,7 @@ struct Workers {
     recorder: Recorder,
     queries: Queries,
     update_lock: UpdateLock,
-    presence: Presence,
+    presence: HardwarePresence,
 }
 
 impl Workers {
@@ -182,16 +182,16 @@ impl Workers {
     fn carry_out(&mut self, action: Action) -> Option<Event> {
         match action {
             Action::Order(order) => return self.engines.submit(order).map(Event::Done),
-            Action::Deploy(order) => return self.engines.deploy(order).map(Event::Deployed),
+            Action::Deploy(order) => return self.engines.submit_deployment_order(order).map(Event::Deployed),
             Action::Call(call) => return self.server.as_ref().and_then(|server| server.submit(call)),
-            Action::Tell(notice) => tell(&notice),
-            Action::Reply(asker, Reply::Done(what)) => self.recorder.reply(asker, what),
+            Action::Tell(notice) => log_notice(&notice),
+            Action::Reply(asker, Reply::Done(what)) => self.recorder.reply_when_saved(asker, what),
             Action::Reply(asker, reply) => self.queries.reply(asker, reply),
-            Action::AskUpdateLock => self.update_lock.look(),
-            Action::LookAt(names) => return self.presence.look(names),
+            Action::AskUpdateLock => self.update_lock.request_check(),
+            Action::LookAt(names) => return self.presence.watch_names(names),
             Action::Keep(record) => {
                 if record == Record::Disconnected {
-                    self.server.iter().for_each(CallWorker::forget);
+                    self.server.iter().for_each(CallWorker::reset_client);
                 }
                 self.recorder.record(record);
             }
@@ -202,19 +202,19 @@ impl Workers {
 
 /// The engines, each started when it is first needed.
 struct EngineWorkers {
-    configs: Few<Engine, podman::PodmanConfig>,
+    configs: VecMap<Engine, podman::PodmanConfig>,
     /// Those whose socket was there when it was looked for last.
     present: Vec<Engine>,
     /// When that was.
     looked: Duration,
-    started: Few<Engine, Podman>,
+    started: VecMap<Engine, Podman>,
     cluster: Option<ClusterConfig>,
     kubernetes: Option<Kubernetes>,
     events: Sender<Event>,
 }
 
 impl EngineWorkers {
-    fn new(settings: &Settings, disks: &Disks, state: Store, events: Sender<Event>) -> Self {
+    fn new(settings: &Settings, disks: &WatchedDisks, state: Store, events: Sender<Event>) -> Self {
         let owner = crate::wire::ownership::owner(&settings.device_id, &settings.state_dir);
         let sockets = [(false, &settings.podman_socket), (true, &settings.rootless_podman_socket)];
         let config = |(rootless, socket): (bool, &PathBuf)| {
@@ -231,19 +231,22 @@ impl EngineWorkers {
                 } else {
                     "volumes/rootful"
                 }),
-                outputs: Outputs::new(&settings.runtime_dir),
+                outputs: ContainerOutputs::new(&settings.runtime_dir),
             };
             (engine, config)
         };
         let configs = gather(sockets.map(config));
-        let place = kubernetes::place(settings.kubeconfig.as_deref(), settings.in_cluster_server.as_deref());
+        let place = kubernetes::find_config_source(
+            settings.kubeconfig.as_deref(),
+            settings.in_cluster_server.as_deref(),
+        );
         let device_id = settings.device_id.clone();
         let cluster = place.map(|place| ClusterConfig { place, owner, device_id, state });
         Self {
             configs,
             present: Vec::new(),
             looked: Duration::ZERO,
-            started: Few::default(),
+            started: VecMap::default(),
             cluster,
             kubernetes: None,
             events,
@@ -252,7 +255,7 @@ impl EngineWorkers {
 
     /// A socket that came or went since this was asked last: there may be orphans on what comes. After a post it is
     /// looked at once a second: many come, and each wants its answer at once.
-    fn socket(&mut self, is_post: bool, now: Duration) -> Option<Event> {
+    fn check_sockets(&mut self, is_post: bool, now: Duration) -> Option<Event> {
         if is_post && now < self.looked + Duration::from_secs(1) {
             return None;
         }
@@ -282,7 +285,7 @@ impl EngineWorkers {
     }
 
     /// The same for the cluster.
-    fn deploy(&mut self, order: DeploymentOrder) -> Option<DeploymentOutcome> {
+    fn submit_deployment_order(&mut self, order: DeploymentOrder) -> Option<DeploymentOutcome> {
         let ticket = order.ticket;
         let failed = |cause: String| Some(DeploymentOutcome { ticket, result: Err(Failure::Engine(cause)) });
         if self.kubernetes.is_none() {
@@ -298,13 +301,13 @@ impl EngineWorkers {
     }
 }
 
-fn events_to_actions(
+fn event_loop(
     agent: &mut Agent,
     inbox: &Receiver<Event>,
     workers: &mut Workers,
     reload: &dyn Fn() -> Result<(), String>,
-) -> End {
-    let mut notify = Notify::of_environment();
+) -> RunOutcome {
+    let mut notify = ServiceNotifier::of_environment();
     notify.ready();
     let mut waiting = VecDeque::from([Event::Tick]);
     loop {
@@ -312,11 +315,11 @@ fn events_to_actions(
         let present = clock::now();
         let is_post = matches!(event, Event::Metrics(_));
         let (actions, wake) = agent.decide(event, present);
-        logger::keep_confidential(agent.redactor());
+        logger::set_redactor(agent.redactor());
         waiting.extend(actions.into_iter().filter_map(|action| workers.carry_out(action)));
         // (before outcomes are heard, so the first pod isn't started before each podman was asked for its pods)
-        waiting.extend(workers.engines.socket(is_post, present.up));
-        notify.alive(agent, present.up);
+        waiting.extend(workers.engines.check_sockets(is_post, present.up));
+        notify.feed_watchdog(agent, present.up);
         if !waiting.is_empty() {
             continue;
         }
@@ -327,12 +330,12 @@ fn events_to_actions(
         waiting.push_back(match inbox.recv_timeout(sleep) {
             Ok(Event::Terminate) => {
                 notify.stopping();
-                return End::Terminated;
+                return RunOutcome::Terminated;
             }
             Ok(Event::Reload) => {
                 notify.reloading();
                 match reload() {
-                    Ok(()) => return End::Reload, // the next process will be ready
+                    Ok(()) => return RunOutcome::Reload, // the next process will be ready
                     Err(error) => error!("failed to read the settings again: {error}"),
                 }
                 notify.ready();
@@ -349,7 +352,7 @@ fn next_slot(cron: &Cron, after: SystemTime) -> Option<SystemTime> {
     cron.next(&date(after)?.with_timezone(&Local)).map(SystemTime::from)
 }
 
-fn tell(notice: &Notice) {
+fn log_notice(notice: &Notice) {
     match notice.severity {
         Severity::Info => info!("{}", notice.message),
         Severity::Warning => warn!("{}", notice.message),
@@ -358,7 +361,7 @@ fn tell(notice: &Notice) {
 }
 
 /// Different devices retry at different times; it need not be hard to guess.
-fn seed(device_id: &str) -> u64 {
+fn random_seed(device_id: &str) -> u64 {
     let start = clock::now().utc.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     device_id
         .bytes()

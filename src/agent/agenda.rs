@@ -30,7 +30,7 @@ impl Agenda {
     }
 
     /// Adds those whose time has come. Answers whether any is to be advanced.
-    pub(super) fn look(&mut self, now: Duration) -> bool {
+    pub(super) fn enqueue_due(&mut self, now: Duration) -> bool {
         while let Some((at, _)) = self.deadlines.first()
             && *at <= now
             && let Some((_, name)) = self.deadlines.pop_first()
@@ -51,7 +51,7 @@ impl Agenda {
     }
 
     /// This workload was advanced, and wants to be again at this time.
-    pub(super) fn advanced(&mut self, name: Arc<str>, wake: Wake) {
+    pub(super) fn reschedule(&mut self, name: Arc<str>, wake: Wake) {
         if let Some(at) = self.deadline_of.remove(&name) {
             self.deadlines.remove(&(at, name.clone()));
         }
@@ -62,7 +62,7 @@ impl Agenda {
     }
 
     /// When the first wants to be advanced again.
-    pub(super) fn wake(&self) -> Wake {
+    pub(super) fn next_wake(&self) -> Wake {
         self.deadlines.first().map_or(Wake::Never, |(at, _)| Wake::At(*at))
     }
 }

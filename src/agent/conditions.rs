@@ -9,25 +9,25 @@ use std::{
     time::Duration,
 };
 
-use lasting::Lasting;
+use hysteresis::Hysteresis;
 
 use super::{
     expression::{Expression, ExpressionError, MetricIndex, NIL},
     model::{
         event::Sample,
-        lasting::LastingState,
+        hysteresis::HysteresisState,
         time::Wake,
         workload::{self, Profile},
     },
 };
 
+pub(super) mod built_in_metrics;
 mod devices;
 mod hardware;
-mod hours;
+pub(super) mod hysteresis;
 mod known;
-pub(super) mod lasting;
+mod local_time;
 mod memory;
-pub(super) mod own;
 #[cfg(test)]
 mod tests;
 mod times;
@@ -61,17 +61,17 @@ pub(super) struct Conditions {
     /// Waiting to be asked again, each once; kept for its memory.
     pub(super) touched: Vec<ConditionId>,
     /// The workloads that conditions ask for, and by which names.
-    workloads: BTreeMap<Arc<str>, own::Asked>,
+    workloads: BTreeMap<Arc<str>, built_in_metrics::WorkloadMetricRefs>,
     /// What is to be kept has changed.
     has_news: bool,
     /// Of the device's time, if a condition asks for it.
-    hours: Option<hours::Hours>,
+    hours: Option<local_time::LocalTimeValidity>,
     /// Of the device's hardware, what conditions ask for.
-    hardware: hardware::Hardware,
+    hardware: hardware::HardwarePoll,
     /// When conditions are to be asked again although no metric changes.
     timers: BTreeSet<(Duration, ConditionId)>,
     /// What conditions remember that aren't defined now.
-    remembered: Vec<LastingState>,
+    remembered: Vec<HysteresisState>,
     /// What they remember has changed.
     has_lasting_news: bool,
     #[cfg(test)]
@@ -98,7 +98,7 @@ pub(super) struct Condition {
     /// Its expression; with an error it never holds.
     pub expression: Result<Expression, ExpressionError>,
     /// What else makes it true, and no more.
-    pub(super) lasting: Option<Box<Lasting>>,
+    pub(super) lasting: Option<Box<Hysteresis>>,
     /// Whether it holds now.
     pub holds: bool,
     pub(super) is_touched: bool,
@@ -117,7 +117,7 @@ impl Conditions {
     /// same name the first counts.
     pub(super) fn define(&mut self, profiles: &[Profile], now: Duration) -> Vec<DefinitionError> {
         self.expire(now, &mut Vec::new());
-        self.remembered = self.all_remembered();
+        self.remembered = self.all_hysteresis_states();
         self.timers.clear();
         self.metrics.retain(|_, metric| {
             metric.index = None;
@@ -151,8 +151,8 @@ impl Conditions {
             }
             self.ids.insert(profile_name, ids);
         }
-        self.find_workloads();
-        self.find_hardware(now);
+        self.collect_referenced_workloads();
+        self.collect_referenced_hardware(now);
         errors
     }
 
@@ -166,7 +166,7 @@ impl Conditions {
         let index =
             &mut |metric: &str| index_of(&mut self.metrics, &mut self.values, &mut self.mentions, metric);
         let mut expression = Expression::compile(&condition.expression, index);
-        let lasting = Lasting::new(condition, index).unwrap_or_else(|error| {
+        let lasting = Hysteresis::new(condition, index).unwrap_or_else(|error| {
             expression = Err(error);
             None
         });
@@ -177,7 +177,7 @@ impl Conditions {
         }
         let is_touched = false;
         self.conditions.push(Condition { profile, name, expression, lasting, holds: false, is_touched });
-        self.go_on(id);
+        self.resume_hysteresis(id);
         self.evaluate(id, now);
         id
     }
@@ -194,21 +194,21 @@ impl Conditions {
     /// Makes metrics nil that are too old by now, and conditions true whose expressions were for long enough; pushes
     /// like [`set`](Self::set).
     pub(super) fn expire(&mut self, now: Duration, changed: &mut Vec<ConditionId>) {
-        while matches!(self.next_end(), Wake::At(at) if at <= now) {
+        while matches!(self.next_metric_expiry(), Wake::At(at) if at <= now) {
             let Some((_, name)) = self.ages.pop_first() else { break };
             self.put(&name, NIL, now);
         }
-        self.wake(now);
+        self.touch_due(now);
         self.evaluate_touched(now, changed);
     }
 
     /// When [`expire`](Self::expire) has something to do next.
     pub(super) fn next_expiry(&self) -> Wake {
-        self.timers.first().map_or(Wake::Never, |(at, _)| Wake::At(*at)).earlier(self.next_end())
+        self.timers.first().map_or(Wake::Never, |(at, _)| Wake::At(*at)).earlier(self.next_metric_expiry())
     }
 
     /// When the next metric is too old.
-    fn next_end(&self) -> Wake {
+    fn next_metric_expiry(&self) -> Wake {
         match (self.ttl, self.ages.first()) {
             (Some(ttl), Some((posted, _))) => Wake::At(posted.saturating_add(ttl)),
             _ => Wake::Never,
@@ -232,7 +232,7 @@ impl Conditions {
 
     /// Stores a value, and touches the conditions that it may change.
     fn put(&mut self, name: &str, value: f64, now: Duration) {
-        let ages = self.ttl.is_some() && !own::is_own(name);
+        let ages = self.ttl.is_some() && !built_in_metrics::is_built_in_metric(name);
         if let (true, Some((name, metric))) = (ages, self.metrics.get_key_value(name)) {
             self.ages.remove(&(metric.posted, name.clone()));
             if !value.is_nan() {
@@ -284,7 +284,8 @@ impl Conditions {
         let condition = &mut self.conditions[id.index()];
         condition.is_touched = false;
         let is_true = condition.expression.as_ref().is_ok_and(|expression| expression.holds(&self.values));
-        let holds = if condition.lasting.is_some() { self.judge(id, is_true, now) } else { is_true };
+        let holds =
+            if condition.lasting.is_some() { self.evaluate_hysteresis(id, is_true, now) } else { is_true };
         mem::replace(&mut self.conditions[id.index()].holds, holds) != holds
     }
 }

@@ -8,24 +8,24 @@ use std::{
 
 use super::{
     engines::Engines,
+    manual_stops::StoppedByHand,
     model::{
         deployment::{DeploymentOrder, DeploymentTask},
         event::{Action, Setup},
-        fallback::{Failed, Fallback, Fallbacks, Replaced},
+        fallback::{FailedContent, Fallback, Fallbacks, ReplacedContents},
         notice::{Notice, Reason},
         order::{Failure, Order, Task, Ticket},
         question::{Asker, Reply},
         random::Random,
         record::Record,
-        run::{Finished, Run},
-        schedule::{LocalTime, NextSlot},
+        run::{FinishedRuns, Run},
+        schedule::{LocalTimeFn, NextSlotFn},
         time::Now,
         workload::{Engine, Workload, WorkloadId},
     },
-    stops::Stopped,
-    unused_images::Images,
+    unused_images::ImageCleanup,
     update_lock::UpdateLock,
-    waiting::Waiting,
+    waiting::WaitingRegistry,
     wrong_clock,
 };
 
@@ -38,15 +38,15 @@ pub(super) struct Context {
     pub(super) last: Ticket,
     /// Whose orders are under way.
     pub(super) open: BTreeMap<Ticket, Arc<str>>,
-    pub(super) finished: Finished,
+    pub(super) finished: FinishedRuns,
     pub(super) finished_changed: bool,
-    pub(super) images: Images,
+    pub(super) images: ImageCleanup,
     pub(super) fallbacks: Fallbacks,
     pub(super) fallbacks_changed: bool,
     /// What is to be kept of what ran before.
-    replaced: Replaced,
-    pub(super) stops: Stopped,
-    pub(super) waiting: Waiting,
+    replaced: ReplacedContents,
+    pub(super) stops: StoppedByHand,
+    pub(super) waiting: WaitingRegistry,
     pub(super) update_lock: UpdateLock,
     /// The server let go of this device in this step: of these names alone contents are kept.
     disconnected: Option<BTreeSet<Arc<str>>>,
@@ -55,8 +55,8 @@ pub(super) struct Context {
     /// The device is short of something: nothing new is pulled or started.
     pub(super) short: bool,
     pub(super) device_id: Arc<str>,
-    pub(super) next_slot: NextSlot,
-    pub(super) local: LocalTime,
+    pub(super) next_slot: NextSlotFn,
+    pub(super) local: LocalTimeFn,
     /// Before that the wall clock is wrong.
     pub(super) not_before: SystemTime,
     pub(super) random: Random,
@@ -71,12 +71,12 @@ impl Context {
             open: BTreeMap::new(),
             finished: std::mem::take(&mut setup.finished),
             finished_changed: false,
-            images: Images::new(std::mem::take(&mut setup.images)),
+            images: ImageCleanup::new(std::mem::take(&mut setup.images)),
             fallbacks: std::mem::take(&mut setup.fallbacks),
             fallbacks_changed: false,
-            replaced: Replaced::new(),
-            stops: Stopped::new(std::mem::take(&mut setup.stops)),
-            waiting: Waiting::new(std::mem::take(&mut setup.updates)),
+            replaced: ReplacedContents::new(),
+            stops: StoppedByHand::new(std::mem::take(&mut setup.stops)),
+            waiting: WaitingRegistry::new(std::mem::take(&mut setup.updates)),
             update_lock: UpdateLock::new(setup.update_lock),
             disconnected: None,
             partial: false,
@@ -90,13 +90,13 @@ impl Context {
     }
 
     /// How far the wall clock is behind what it must show at least, if it is.
-    pub(super) fn clock_behind(&self, now: Now) -> Option<Duration> {
-        wrong_clock::behind(self.not_before, now.utc)
+    pub(super) fn clock_lag(&self, now: Now) -> Option<Duration> {
+        wrong_clock::clock_lag(self.not_before, now.utc)
     }
 
     /// Whether what nothing asks for may go: all that is to run is known, or this process `dismissed` it. What could not
     /// be understood this time stays.
-    pub(super) fn lets_go(&self, is_unreadable: bool, dismissed: bool) -> bool {
+    pub(super) fn may_remove_unwanted(&self, is_unreadable: bool, dismissed: bool) -> bool {
         !is_unreadable && (dismissed || !self.partial)
     }
 
@@ -134,18 +134,18 @@ impl Context {
 
     fn forget_contents(&mut self, but: &BTreeSet<Arc<str>>) {
         self.forget_fallbacks(|name| but.contains(name));
-        self.waiting.only(|name| but.contains(name));
+        self.waiting.retain_wanted(|name| but.contains(name));
     }
 
     /// This content has come up: the workload of this name returns to it, until another has.
-    pub(super) fn came_up(&mut self, name: &Arc<str>, content: &Arc<Workload>) {
-        self.waiting.is_over(name, &content.id);
+    pub(super) fn record_came_up(&mut self, name: &Arc<str>, content: &Arc<Workload>) {
+        self.waiting.end_passed(name, &content.id);
         match self.fallbacks.get(name) {
             Some(it) if it.good.id == content.id || it.is_given_up(&content.id) => return,
             Some(it) => self.replaced.push((name.clone(), Some(it.good.clone()))),
             None => {}
         }
-        self.fall_back(name, Fallback { good: content.clone(), failed: None });
+        self.set_fallback(name, Fallback { good: content.clone(), failed: None });
     }
 
     /// A person gives this content up: from now on the workload returns to what ran before, which is what came up last,
@@ -153,13 +153,13 @@ impl Context {
     ///
     /// # Errors
     /// Why that can't be.
-    pub(super) fn give_up(
+    pub(super) fn reject_content(
         &mut self,
         wanted: &Workload,
         before: Option<Arc<Workload>>,
     ) -> Result<Arc<Workload>, &'static str> {
         let name = Arc::from(wanted.name());
-        if self.waiting.waits(&name) {
+        if self.waiting.is_waiting(&name) {
             return Err("an update of it waits, and what runs is what ran before that");
         }
         let good = match self.fallbacks.get(&name) {
@@ -170,38 +170,38 @@ impl Context {
             _ => before.filter(|it| it.id != wanted.id && it.name() == wanted.name()),
         };
         let good = good.ok_or("nothing else ran before, as far as is known")?;
-        let failed = Some(Failed { id: wanted.id.clone(), cause: String::new(), by_hand: true });
-        self.fall_back(&name, Fallback { good: good.clone(), failed });
+        let failed = Some(FailedContent { id: wanted.id.clone(), cause: String::new(), by_hand: true });
+        self.set_fallback(&name, Fallback { good: good.clone(), failed });
         Ok(good)
     }
 
     /// What the workload of this name returns to from now on.
-    pub(super) fn fall_back(&mut self, name: &Arc<str>, to: Fallback) {
+    pub(super) fn set_fallback(&mut self, name: &Arc<str>, to: Fallback) {
         if let Some(failed) = &to.failed {
-            self.waiting.is_over(name, &failed.id);
+            self.waiting.end_passed(name, &failed.id);
         }
         if self.fallbacks.get(name) != Some(&to) {
             self.fallbacks.insert(name.clone(), to);
             self.fallbacks_changed = true;
-            self.images.look();
+            self.images.request_cleanup();
         }
     }
 
     /// Whether there is something else to return to, should this content of the workload not come up.
-    pub(super) fn can_be_taken_back(&self, content: &Workload) -> bool {
+    pub(super) fn can_roll_back(&self, content: &Workload) -> bool {
         self.fallbacks.get(content.name()).is_some_and(|it| it.good.id != content.id)
     }
 
     /// This content waits to be let through, and that one runs meanwhile. Answers whether that is news, which is told.
-    pub(super) fn update_waits(
+    pub(super) fn record_waiting_update(
         &mut self,
         name: &Arc<str>,
         to: &WorkloadId,
         runs: Option<&Arc<Workload>>,
         now: Now,
     ) -> bool {
-        let is_right = self.clock_behind(now).is_none();
-        let is_news = self.waiting.wait(name, to, runs, now, is_right);
+        let is_right = self.clock_lag(now).is_none();
+        let is_news = self.waiting.add_waiting(name, to, runs, now, is_right);
         if is_news {
             let message = format!("workload '{name}': an update waits until it is allowed");
             self.tell(Notice::info(Reason::UpdateWaits, message));
@@ -210,20 +210,20 @@ impl Context {
     }
 
     /// How long the update of this workload has waited.
-    pub(super) fn waited(&mut self, name: &str, now: Now) -> Duration {
-        let is_right = self.clock_behind(now).is_none();
-        self.waiting.look(name, now, is_right)
+    pub(super) fn update_wait_time(&mut self, name: &str, now: Now) -> Duration {
+        let is_right = self.clock_lag(now).is_none();
+        self.waiting.measure_wait(name, now, is_right)
     }
 
     /// The one that waited is let through.
-    pub(super) fn update_goes_ahead(&mut self, name: &str, why: &str) {
+    pub(super) fn announce_update(&mut self, name: &str, why: &str) {
         let message = format!("workload '{name}': its update goes ahead: {why}");
         self.tell(Notice::info(Reason::UpdateAllowed, message));
-        self.images.look(); // no pod of what is replaced need be there to go
+        self.images.request_cleanup(); // no pod of what is replaced need be there to go
     }
 
     /// Whether no program holds updates back; if that isn't known it will be told.
-    pub(super) fn is_unlocked(&mut self) -> bool {
+    pub(super) fn ask_updates_unlocked(&mut self) -> bool {
         if self.update_lock == UpdateLock::Unknown {
             self.update_lock = UpdateLock::Asked;
             self.actions.push(Action::AskUpdateLock);
@@ -232,7 +232,7 @@ impl Context {
     }
 
     /// Asks for what has changed to be kept over a reboot, and replies.
-    pub(super) fn keep(&mut self) {
+    pub(super) fn push_records_and_replies(&mut self) {
         let disconnected = self.disconnected.take();
         if let Some(names) = &disconnected {
             self.forget_contents(names); // also what was found in this step to have come up
@@ -247,9 +247,9 @@ impl Context {
         if std::mem::take(&mut self.fallbacks_changed) {
             self.actions.push(Action::Keep(Record::Fallbacks(self.fallbacks.clone())));
         }
-        self.actions.extend(self.stops.changed().map(Record::Stops).map(Action::Keep));
-        self.actions.extend(self.waiting.changed().map(Record::Updates).map(Action::Keep));
-        self.actions.extend(self.images.changed().map(Record::Images).map(Action::Keep));
+        self.actions.extend(self.stops.take_changed().map(Record::Stops).map(Action::Keep));
+        self.actions.extend(self.waiting.take_changed().map(Record::Updates).map(Action::Keep));
+        self.actions.extend(self.images.take_changed().map(Record::Images).map(Action::Keep));
         if disconnected.is_some() {
             // last: until then the next process would hear of it again, and forget all this again
             self.actions.push(Action::Keep(Record::Disconnected));
@@ -257,13 +257,13 @@ impl Context {
         self.actions.append(&mut self.replies);
     }
 
-    pub(super) fn order(&mut self, engine: Engine, task: Task) -> Ticket {
+    pub(super) fn issue_order(&mut self, engine: Engine, task: Task) -> Ticket {
         let ticket = self.next_ticket();
         self.actions.push(Action::Order(Order { engine, ticket, task }));
         ticket
     }
 
-    pub(super) fn deploy(&mut self, task: DeploymentTask) -> Ticket {
+    pub(super) fn issue_deployment_order(&mut self, task: DeploymentTask) -> Ticket {
         let ticket = self.next_ticket();
         self.actions.push(Action::Deploy(DeploymentOrder { ticket, task }));
         ticket
@@ -291,14 +291,14 @@ pub(super) struct Turn<'a> {
 }
 
 impl Turn<'_> {
-    pub(super) fn order(&mut self, name: &Arc<str>, engine: Engine, task: Task) -> Ticket {
-        let ticket = self.context.order(engine, task);
+    pub(super) fn issue_order(&mut self, name: &Arc<str>, engine: Engine, task: Task) -> Ticket {
+        let ticket = self.context.issue_order(engine, task);
         self.context.open.insert(ticket, name.clone());
         ticket
     }
 
-    pub(super) fn deploy(&mut self, name: &Arc<str>, task: DeploymentTask) -> Ticket {
-        let ticket = self.context.deploy(task);
+    pub(super) fn issue_deployment_order(&mut self, name: &Arc<str>, task: DeploymentTask) -> Ticket {
+        let ticket = self.context.issue_deployment_order(task);
         self.context.open.insert(ticket, name.clone());
         ticket
     }
@@ -307,26 +307,26 @@ impl Turn<'_> {
         self.context.tell(notice);
     }
 
-    pub(super) fn ready(&self, engine: Engine) -> bool {
-        self.engines.ready(engine)
+    pub(super) fn is_engine_ready(&self, engine: Engine) -> bool {
+        self.engines.is_ready(engine)
     }
 
     /// The engine has told all that it has.
-    pub(super) fn answered(&mut self, engine: Engine) {
-        self.context.images.answered();
-        if self.engines.answered(engine, self.now.up) {
+    pub(super) fn on_engine_answered(&mut self, engine: Engine) {
+        self.context.images.retry_lost();
+        if self.engines.mark_answered(engine, self.now.up) {
             self.tell(Notice::info(Reason::EngineBack, format!("{engine} answers again")));
         }
     }
 
     /// An order failed after which its workload doesn't wait. An engine that failed counts as lost.
-    pub(super) fn failed(&mut self, engine: Engine, what: &str, failure: &Failure) {
+    pub(super) fn on_order_failed(&mut self, engine: Engine, what: &str, failure: &Failure) {
         match failure {
             Failure::Workload(cause) => {
                 self.tell(Notice::warning(Reason::Failed, format!("{what}: {cause}")))
             }
             Failure::Engine(cause) => {
-                if self.engines.lost(engine, cause, self.now.up) {
+                if self.engines.mark_lost(engine, cause, self.now.up) {
                     let message = format!("{engine} doesn't answer; it is tried again: {cause}");
                     self.tell(Notice::warning(Reason::EngineMissing, message));
                 }
@@ -344,6 +344,6 @@ impl Turn<'_> {
 
     /// 0 to 1: spreads retries.
     pub(super) fn random(&mut self) -> f64 {
-        self.context.random.share()
+        self.context.random.next_fraction()
     }
 }

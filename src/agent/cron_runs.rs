@@ -2,7 +2,7 @@
 //! made up, and while the workload runs no schedule is looked at: a pod that is adopted counts as its slot's run.
 
 use super::model::{
-    schedule::{Cron, NextSlot},
+    schedule::{Cron, NextSlotFn},
     time::{Now, Wake},
 };
 use std::time::{Duration, SystemTime};
@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime};
 const SET_BACK: Duration = Duration::from_secs(3 * 3600);
 
 /// A slot noticed later than this was missed: the device slept, or its clock was set forward.
-const LATE: Duration = Duration::from_secs(60);
+const MAX_SLOT_LATENESS: Duration = Duration::from_secs(60);
 
 /// By the wall clock, all of it.
 #[derive(Debug, Default)]
@@ -28,7 +28,13 @@ pub(super) struct CronRuns {
 
 impl CronRuns {
     /// Whether a run is due, and when to ask again. A slot that comes while it may not run is gone.
-    pub(super) fn due(&mut self, cron: &Cron, may_run: bool, now: Now, next_slot: NextSlot) -> (bool, Wake) {
+    pub(super) fn check_due(
+        &mut self,
+        cron: &Cron,
+        may_run: bool,
+        now: Now,
+        next_slot: NextSlotFn,
+    ) -> (bool, Wake) {
         if self.asked.replace(now.utc).is_some_and(|before| now.utc < before) {
             self.next = None;
         }
@@ -38,7 +44,7 @@ impl CronRuns {
         {
             self.next = None;
             self.last = Some(slot);
-            self.due |= may_run && now.utc < slot + LATE;
+            self.due |= may_run && now.utc < slot + MAX_SLOT_LATENESS;
         }
         if self.due {
             return (true, Wake::Never);
@@ -50,12 +56,12 @@ impl CronRuns {
         }
         let Some(slot) = self.next else { return (false, Wake::Never) };
         // A clock that is set meanwhile is noticed within a minute.
-        let wait = slot.duration_since(now.utc).unwrap_or_default().min(LATE);
+        let wait = slot.duration_since(now.utc).unwrap_or_default().min(MAX_SLOT_LATENESS);
         (false, Wake::At(now.up + wait))
     }
 
     /// The wall clock was set, or the time zone may have changed: what is to come is looked for anew.
-    pub(super) fn clock_changed(&mut self, now: Now) {
+    pub(super) fn on_clock_change(&mut self, now: Now) {
         self.next = self.next.filter(|slot| *slot <= now.utc); // that one has come, as soon as it is asked
     }
 
@@ -70,17 +76,17 @@ impl CronRuns {
     }
 
     /// The run failed, and is to be tried again.
-    pub(super) fn again(&mut self) {
+    pub(super) fn set_due_for_retry(&mut self) {
         self.due = true;
     }
 
     /// The run that was to be tried again may not run any more.
-    pub(super) fn lapse(&mut self) {
+    pub(super) fn cancel_retry(&mut self) {
         self.due = false;
     }
 
     /// The run has begun, or has failed to.
-    pub(super) fn used(&mut self, now: Now) {
+    pub(super) fn mark_begun(&mut self, now: Now) {
         (self.due, self.next) = (false, None); // a slot that comes while it goes on is gone
         self.last = self.last.max(Some(now.utc)); // and so are those that came before
     }
@@ -115,9 +121,9 @@ mod tests {
         fn due_at(&mut self, seconds: i64, may_run: bool) -> bool {
             let since_epoch = u64::try_from(60_000 + seconds).unwrap();
             self.now.utc = SystemTime::UNIX_EPOCH + Duration::from_secs(since_epoch);
-            let due = self.cron_runs.due(&self.cron, may_run, self.now, next_slot).0;
+            let due = self.cron_runs.check_due(&self.cron, may_run, self.now, next_slot).0;
             if due {
-                self.cron_runs.used(self.now);
+                self.cron_runs.mark_begun(self.now);
             }
             due
         }
@@ -133,10 +139,10 @@ mod tests {
     #[test]
     fn it_wants_to_be_asked_at_the_slot_but_within_a_minute() {
         let mut clock = Clock::new();
-        let wake = clock.cron_runs.due(&clock.cron, true, clock.now, next_slot).1;
+        let wake = clock.cron_runs.check_due(&clock.cron, true, clock.now, next_slot).1;
         assert_eq!(wake, Wake::At(70 * S));
         clock.now.utc += 270 * S;
-        let wake = clock.cron_runs.due(&clock.cron, true, clock.now, next_slot).1;
+        let wake = clock.cron_runs.check_due(&clock.cron, true, clock.now, next_slot).1;
         assert_eq!(wake, Wake::At(40 * S));
     }
 

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    conditions::own::{NOTHING, WorkloadMetrics},
+    conditions::built_in_metrics::{NIL_WORKLOAD_METRICS, WorkloadMetrics},
     deployments::Deployments,
     model::workload::Workload,
     reconcile::Workloads,
@@ -41,17 +41,17 @@ impl AllWorkloads<'_> {
         self.workloads.get(name).is_some_and(|it| it.is_ready()) || self.deployments.is_ready(name)
     }
 
-    /// The same for conditions. `is_partial`: not all that is to run is known; `is_listed`: Deployments are.
-    pub(super) fn metrics(&self, name: &str, is_partial: bool, is_listed: bool) -> WorkloadMetrics {
-        if let Some(metrics) = self.workloads.get(name).and_then(|it| it.metrics()) {
+    /// The same for conditions. `is_partial`: not all that is to run is known; `is_socket_listed`: Deployments are.
+    pub(super) fn workload_metrics(&self, name: &str, is_partial: bool, is_listed: bool) -> WorkloadMetrics {
+        if let Some(metrics) = self.workloads.get(name).and_then(|it| it.workload_metrics()) {
             return metrics;
         }
-        match self.deployments.wanted(name) {
+        match self.deployments.wanted_workload(name) {
             Some(_) if is_listed => {
                 let is_ready = Some(f64::from(u8::from(self.deployments.is_ready(name))));
                 [is_ready, is_ready, None]
             }
-            None if !is_partial => NOTHING,
+            None if !is_partial => NIL_WORKLOAD_METRICS,
             _ => [None; 3],
         }
     }
@@ -87,7 +87,7 @@ impl Dependencies {
     }
 
     /// Those that depend on this one, if it has become ready, or isn't any more, since they were told.
-    pub(super) fn changed(&mut self, name: &str, others: &AllWorkloads<'_>) -> &[Arc<str>] {
+    pub(super) fn take_changed_dependents(&mut self, name: &str, others: &AllWorkloads<'_>) -> &[Arc<str>] {
         let Some(dependents) = self.dependents.get_mut(name) else { return &[] };
         let is_ready = others.is_ready(name);
         if std::mem::replace(&mut dependents.is_ready, is_ready) == is_ready {

@@ -3,16 +3,16 @@
 use std::time::Duration;
 
 use super::model::{
-    call::LONGEST_PERIOD, few::Few, gather::gather, order::Ticket, report::EngineState, time::Wake,
+    call::LONGEST_PERIOD, gather::gather, order::Ticket, report::EngineState, time::Wake, vec_map::VecMap,
     workload::Engine,
 };
 
 /// Between two full looks at an engine, unless the server asks for another time.
-pub const FULL_LOOK: Duration = Duration::from_secs(60);
+pub const DEFAULT_LIST_INTERVAL: Duration = Duration::from_secs(60);
 /// How long an engine that doesn't answer is left alone, at most.
-const LONGEST_WAIT: Duration = Duration::from_secs(30);
+const MAX_ENGINE_BACKOFF: Duration = Duration::from_secs(30);
 /// A full look costs the engine far more than the agent.
-const SHORTEST_LOOK: Duration = Duration::from_secs(10);
+const MIN_LIST_INTERVAL: Duration = Duration::from_secs(10);
 
 /// The engines of this device.
 #[derive(Debug)]
@@ -21,7 +21,7 @@ pub(super) struct Engines {
     interval: Duration,
     /// The same, where no server says otherwise.
     own_interval: Duration,
-    states: Few<Engine, EngineContact>,
+    states: VecMap<Engine, EngineContact>,
 }
 
 #[derive(Debug, Default)]
@@ -52,14 +52,15 @@ impl Engines {
 
     /// Between two full looks from now on: what a server asks for, or the agent's own.
     pub(super) fn set_interval(&mut self, asked: Option<Duration>, now: Duration) {
-        self.interval = asked.map_or(self.own_interval, |asked| asked.clamp(SHORTEST_LOOK, LONGEST_PERIOD));
+        self.interval =
+            asked.map_or(self.own_interval, |asked| asked.clamp(MIN_LIST_INTERVAL, LONGEST_PERIOD));
         for state in self.states.values_mut() {
             state.list_at = state.list_at.min(now.saturating_add(self.interval));
         }
     }
 
     /// Whether it may be given orders.
-    pub(super) fn ready(&self, engine: Engine) -> bool {
+    pub(super) fn is_ready(&self, engine: Engine) -> bool {
         self.states.get(&engine).is_some_and(|state| state.ready)
     }
 
@@ -80,7 +81,7 @@ impl Engines {
     }
 
     /// For people.
-    pub(super) fn shown(&self) -> Vec<EngineState> {
+    pub(super) fn engine_states(&self) -> Vec<EngineState> {
         let shown = |(engine, state): (&Engine, &EngineContact)| {
             let cause = (!state.ready && state.heard).then(|| state.cause.clone());
             EngineState { name: engine.to_string(), ready: state.ready, cause }
@@ -89,7 +90,7 @@ impl Engines {
     }
 
     /// Why it can't be given orders; none: it can.
-    pub(super) fn why_not(&self, engine: Engine) -> Option<String> {
+    pub(super) fn unready_reason(&self, engine: Engine) -> Option<String> {
         match self.states.get(&engine) {
             Some(state) if state.ready => None,
             Some(state) if state.heard => Some(format!("{engine} doesn't answer: {}", state.cause)),
@@ -98,14 +99,14 @@ impl Engines {
     }
 
     /// It could not be asked: a list comes before anything else. Answers whether that is news.
-    pub(super) fn lost(&mut self, engine: Engine, cause: &str, now: Duration) -> bool {
+    pub(super) fn mark_lost(&mut self, engine: Engine, cause: &str, now: Duration) -> bool {
         let Some(state) = self.states.get_mut(&engine) else { return false };
         cause.clone_into(&mut state.cause);
         (state.ready, state.heard) = (false, true);
         state.void = state.listing.is_some();
         let wait = match state.failures {
             0 => Duration::ZERO,
-            many => Duration::from_secs(1 << (many - 1).min(5)).min(LONGEST_WAIT),
+            many => Duration::from_secs(1 << (many - 1).min(5)).min(MAX_ENGINE_BACKOFF),
         };
         state.failures = state.failures.saturating_add(1);
         state.list_at = now + wait;
@@ -134,14 +135,14 @@ impl Engines {
     }
 
     /// A full look is wanted now.
-    pub(super) fn list_now(&mut self, engine: Engine, now: Duration) {
+    pub(super) fn request_list(&mut self, engine: Engine, now: Duration) {
         if let Some(state) = self.states.get_mut(&engine) {
             state.list_at = now;
         }
     }
 
     /// The outcome of a list has come. Answers whether it tells anything.
-    pub(super) fn listed(&mut self, engine: Engine, ticket: Ticket) -> bool {
+    pub(super) fn end_list(&mut self, engine: Engine, ticket: Ticket) -> bool {
         let Some(state) = self.states.get_mut(&engine) else { return false };
         if state.listing != Some(ticket) {
             return false;
@@ -155,7 +156,7 @@ impl Engines {
     }
 
     /// The list was whole. Answers whether the engine had been missed.
-    pub(super) fn answered(&mut self, engine: Engine, now: Duration) -> bool {
+    pub(super) fn mark_answered(&mut self, engine: Engine, now: Duration) -> bool {
         let Some(state) = self.states.get_mut(&engine) else { return false };
         if state.ready {
             state.failures = 0; // and not earlier: orders may fail although lists don't
@@ -165,20 +166,20 @@ impl Engines {
         std::mem::take(&mut state.missed)
     }
 
-    /// The engines to ask now; [`list_ordered`](Self::list_ordered) must follow for each.
-    pub(super) fn due(&self, now: Duration) -> Vec<Engine> {
+    /// The engines to ask now; [`mark_list_ordered`](Self::list_ordered) must follow for each.
+    pub(super) fn engines_to_list(&self, now: Duration) -> Vec<Engine> {
         let due = |state: &EngineContact| state.listing.is_none() && state.list_at <= now;
         self.states.iter().filter(|(_, state)| due(state)).map(|(engine, _)| *engine).collect()
     }
 
-    pub(super) fn list_ordered(&mut self, engine: Engine, ticket: Ticket) {
+    pub(super) fn mark_list_ordered(&mut self, engine: Engine, ticket: Ticket) {
         if let Some(state) = self.states.get_mut(&engine) {
             state.listing = Some(ticket);
         }
     }
 
     /// When the next list is due.
-    pub(super) fn wake(&self) -> Wake {
+    pub(super) fn next_wake(&self) -> Wake {
         let waiting = self.states.iter().filter(|(_, state)| state.listing.is_none());
         waiting.map(|(_, state)| Wake::At(state.list_at)).min().unwrap_or(Wake::Never)
     }
@@ -194,14 +195,14 @@ mod tests {
     #[test]
     fn one_failure_is_looked_into_at_once_and_a_second_is_told_once() {
         let mut engines = Engines::new(&[PODMAN], 60 * S);
-        assert!(!engines.answered(PODMAN, S));
-        assert!(!engines.lost(PODMAN, "", 10 * S));
-        assert_eq!((engines.ready(PODMAN), engines.wake()), (false, Wake::At(10 * S)));
-        assert!(engines.lost(PODMAN, "", 10 * S));
-        assert!(!engines.lost(PODMAN, "", 11 * S));
+        assert!(!engines.mark_answered(PODMAN, S));
+        assert!(!engines.mark_lost(PODMAN, "", 10 * S));
+        assert_eq!((engines.is_ready(PODMAN), engines.next_wake()), (false, Wake::At(10 * S)));
+        assert!(engines.mark_lost(PODMAN, "", 10 * S));
+        assert!(!engines.mark_lost(PODMAN, "", 11 * S));
         assert_eq!(engines.missing().collect::<Vec<_>>(), [PODMAN]);
-        assert!(engines.answered(PODMAN, 12 * S));
-        assert!(engines.ready(PODMAN));
+        assert!(engines.mark_answered(PODMAN, 12 * S));
+        assert!(engines.is_ready(PODMAN));
     }
 
     #[test]
@@ -209,8 +210,8 @@ mod tests {
         let mut engines = Engines::new(&[PODMAN], 60 * S);
         let waits: Vec<_> = (0..9)
             .map(|_| {
-                engines.lost(PODMAN, "", Duration::ZERO);
-                let Wake::At(at) = engines.wake() else { panic!() };
+                engines.mark_lost(PODMAN, "", Duration::ZERO);
+                let Wake::At(at) = engines.next_wake() else { panic!() };
                 at.as_secs()
             })
             .collect();
@@ -220,42 +221,42 @@ mod tests {
     #[test]
     fn a_list_is_asked_for_once_per_interval() {
         let mut engines = Engines::new(&[PODMAN], 60 * S);
-        assert_eq!(engines.due(Duration::ZERO), [PODMAN]);
-        engines.list_ordered(PODMAN, Ticket(1));
-        assert_eq!((engines.due(S), engines.wake()), (vec![], Wake::Never));
-        assert!(engines.listed(PODMAN, Ticket(1)));
-        engines.answered(PODMAN, 2 * S);
-        assert_eq!(engines.wake(), Wake::At(62 * S));
+        assert_eq!(engines.engines_to_list(Duration::ZERO), [PODMAN]);
+        engines.mark_list_ordered(PODMAN, Ticket(1));
+        assert_eq!((engines.engines_to_list(S), engines.next_wake()), (vec![], Wake::Never));
+        assert!(engines.end_list(PODMAN, Ticket(1)));
+        engines.mark_answered(PODMAN, 2 * S);
+        assert_eq!(engines.next_wake(), Wake::At(62 * S));
     }
 
     #[test]
     fn an_interval_of_years_is_cut_to_a_day() {
         let mut engines = Engines::new(&[PODMAN], 60 * S);
         engines.set_interval(Some(Duration::MAX), S);
-        engines.answered(PODMAN, S);
-        assert_eq!(engines.wake(), Wake::At(S + LONGEST_PERIOD));
+        engines.mark_answered(PODMAN, S);
+        assert_eq!(engines.next_wake(), Wake::At(S + LONGEST_PERIOD));
     }
 
     #[test]
     fn an_engine_that_goes_and_comes_back_is_asked_for_one_list_at_a_time() {
         let mut engines = Engines::new(&[PODMAN], 60 * S);
-        engines.list_ordered(PODMAN, Ticket(1));
+        engines.mark_list_ordered(PODMAN, Ticket(1));
         engines.remove(PODMAN);
         engines.add(PODMAN, S);
-        assert_eq!(engines.due(S), []);
-        assert!(engines.listed(PODMAN, Ticket(1)));
-        engines.list_ordered(PODMAN, Ticket(2));
+        assert_eq!(engines.engines_to_list(S), []);
+        assert!(engines.end_list(PODMAN, Ticket(1)));
+        engines.mark_list_ordered(PODMAN, Ticket(2));
         engines.remove(PODMAN);
-        assert!(!engines.listed(PODMAN, Ticket(2)));
+        assert!(!engines.end_list(PODMAN, Ticket(2)));
         assert_eq!(engines.all(), []);
     }
 
     #[test]
     fn a_list_asked_for_before_a_failure_tells_nothing() {
         let mut engines = Engines::new(&[PODMAN], 60 * S);
-        engines.list_ordered(PODMAN, Ticket(1));
-        engines.lost(PODMAN, "", S);
-        assert!(!engines.listed(PODMAN, Ticket(1)));
-        assert_eq!(engines.due(S), [PODMAN]);
+        engines.mark_list_ordered(PODMAN, Ticket(1));
+        engines.mark_lost(PODMAN, "", S);
+        assert!(!engines.end_list(PODMAN, Ticket(1)));
+        assert_eq!(engines.engines_to_list(S), [PODMAN]);
     }
 }

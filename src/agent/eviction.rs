@@ -20,31 +20,31 @@ use super::{
         order::{Fact, Failure, Task, Ticket},
         phase::Phase,
         pressure::{Level, Pressure, Resource},
-        quantity::shown,
+        quantity::format_rounded,
         time::Wake,
         workload::WorkloadId,
     },
     reconcile::Workloads,
 };
-use busy::Busy;
+use busy::CpuContention;
 use choice::{Candidate, choose};
 
-pub(super) use busy::process_limit;
+pub(super) use busy::process_limit_notice;
 pub(super) use choice::priority;
 
 /// From when a pod is gone until its effect is seen: stalls count for ten seconds.
-const SETTLE: Duration = Duration::from_secs(10);
+const SETTLE_TIME: Duration = Duration::from_secs(10);
 /// A pod that doesn't go is waited for so long.
-const LONGEST_STOP: Duration = Duration::from_secs(60);
+const MAX_STOP_WAIT: Duration = Duration::from_secs(60);
 /// Until an engine that doesn't tell is asked again.
-const ASK_AGAIN: Duration = Duration::from_secs(10);
+const USAGE_RETRY_INTERVAL: Duration = Duration::from_secs(10);
 /// Until it is asked again when no workload could go.
-const NONE_TO_GO: Duration = Duration::from_secs(60);
+const NO_CANDIDATE_RETRY_INTERVAL: Duration = Duration::from_secs(60);
 /// How long everything is fine before one comes back, and then the next.
-const CALM: Duration = Duration::from_secs(60);
+const READMISSION_CALM_TIME: Duration = Duration::from_secs(60);
 /// How long the one that went stays away at least; doubled each time up to the longest.
-const FIRST_REST: Duration = Duration::from_secs(60);
-const LONGEST_REST: Duration = Duration::from_secs(3600);
+const FIRST_EVICTION_TIME: Duration = Duration::from_secs(60);
+const MAX_EVICTION_TIME: Duration = Duration::from_secs(3600);
 
 /// How short everything is, and who had to go.
 #[derive(Debug)]
@@ -64,7 +64,7 @@ pub(super) struct Evictions {
     evictions: Vec<Eviction>,
     /// It was told that no workload is left to go.
     helpless: bool,
-    busy: Busy,
+    busy: CpuContention,
 }
 
 #[derive(Debug)]
@@ -101,7 +101,7 @@ impl Evictions {
             calm: Duration::ZERO,
             evictions: Vec::new(),
             helpless: false,
-            busy: Busy::default(),
+            busy: CpuContention::default(),
         }
     }
 
@@ -123,25 +123,25 @@ impl Evictions {
     /// Why a workload had to go, and when it may come back at the earliest.
     pub(super) fn why_evicted(&self, name: &str) -> Option<(&str, Duration)> {
         let eviction = self.evictions.iter().find(|it| *it.name == *name && it.back.is_none())?;
-        let calm = if self.is_fine() { self.calm + CALM } else { Duration::ZERO };
+        let calm = if self.is_fine() { self.calm + READMISSION_CALM_TIME } else { Duration::ZERO };
         Some((&eviction.because, eviction.until.max(calm)))
     }
 
     /// How long it has to stay away now.
-    fn rest(&self, name: &str, now: Duration) -> Duration {
+    fn eviction_time(&self, name: &str, now: Duration) -> Duration {
         match self.evictions.iter().find(|eviction| *eviction.name == *name) {
             // It went on as soon as it was back.
-            Some(Eviction { rest, back: Some(back), .. }) if now < *back + LONGEST_REST => {
-                (*rest * 2).min(LONGEST_REST)
+            Some(Eviction { rest, back: Some(back), .. }) if now < *back + MAX_EVICTION_TIME => {
+                (*rest * 2).min(MAX_EVICTION_TIME)
             }
-            _ => FIRST_REST,
+            _ => FIRST_EVICTION_TIME,
         }
     }
 }
 
 impl Evictions {
     /// A resource's level has changed, or how much is left.
-    pub(super) fn pressed(
+    pub(super) fn on_pressure(
         &mut self,
         pressure: Pressure,
         workloads: &Workloads,
@@ -149,7 +149,7 @@ impl Evictions {
         turn: &mut Turn<'_>,
     ) {
         if pressure.resource == Resource::Cpu {
-            return self.busy.strained(&pressure, turn);
+            return self.busy.on_cpu_pressure(&pressure, turn);
         }
         let same =
             |(it, _): &&mut (Pressure, _)| it.resource == pressure.resource && it.level == pressure.level;
@@ -159,7 +159,7 @@ impl Evictions {
         }
         let was_fine = self.level(pressure.resource) == Level::Fine;
         if pressure.level == Level::Fine && !was_fine {
-            let left = shown(pressure.available);
+            let left = format_rounded(pressure.available);
             let message = format!("there is enough {} again: {left} are left", pressure.resource);
             turn.tell(Notice::info(Reason::DeviceRecovered, message));
         } else if pressure.level != Level::Fine && was_fine {
@@ -182,13 +182,14 @@ impl Evictions {
     }
 
     /// Another content starts with a clean slate, however it took the place of the one that had to go.
-    fn forget_changed(&mut self, workloads: &Workloads) {
-        let is_wanted = |it: &Eviction| workloads.get(&it.name).is_some_and(|tracked| tracked.wants(&it.id));
+    fn forget_replaced_contents(&mut self, workloads: &Workloads) {
+        let is_wanted =
+            |it: &Eviction| workloads.get(&it.name).is_some_and(|tracked| tracked.is_wanted_id(&it.id));
         self.evictions.retain(is_wanted);
     }
 
     /// The outcome of an order. Gives it back if it was none of these.
-    pub(super) fn take_use(
+    pub(super) fn take_usage_outcome(
         &mut self,
         ticket: Ticket,
         result: Result<Fact, Failure>,
@@ -197,7 +198,7 @@ impl Evictions {
         turn: &mut Turn<'_>,
     ) -> Option<Result<Fact, Failure>> {
         let Some(asked) = self.asked.as_mut().filter(|asked| asked.tickets.contains(&ticket)) else {
-            return self.busy.take_processor_use(ticket, result, workloads, turn);
+            return self.busy.take_cpu_usage_outcome(ticket, result, workloads, turn);
         };
         asked.tickets.retain(|it| *it != ticket);
         match result {
@@ -222,7 +223,7 @@ impl Evictions {
     ) {
         let now = turn.now.up;
         let candidates = workloads.values().filter_map(|tracked| {
-            let workload = tracked.wanted()?;
+            let workload = tracked.wanted_workload()?;
             // what an order is under way for has its turn later
             let can_go = tracked.may_run() && matches!(tracked.phase, Phase::Running | Phase::Waiting { .. });
             let (_, used) = uses.iter().find(|(id, _)| can_go && *id == workload.id)?;
@@ -234,7 +235,7 @@ impl Evictions {
             }
             self.next = now;
             for (_, next) in self.levels.iter_mut().filter(|(it, _)| it.resource == pressure.resource) {
-                *next = now + NONE_TO_GO;
+                *next = now + NO_CANDIDATE_RETRY_INTERVAL;
             }
             if !std::mem::replace(&mut self.helpless, true) {
                 let message = format!("{pressure}; there is no workload that could make room");
@@ -243,10 +244,10 @@ impl Evictions {
             return;
         };
         let Some(tracked) = workloads.get_mut(&victim.name) else { return };
-        let Some(id) = tracked.wanted().map(|workload| workload.id.clone()) else { return };
+        let Some(id) = tracked.wanted_workload().map(|workload| workload.id.clone()) else { return };
         tracked.content.evicted = true;
-        let rest = self.rest(&victim.name, now);
-        let because = format!("{pressure}; {}", victim.because());
+        let rest = self.eviction_time(&victim.name, now);
+        let because = format!("{pressure}; {}", victim.choice_reason());
         let message = format!(
             "workload '{}' is stopped: {because}; it comes back when all is fine, but not within {} s",
             victim.name,
@@ -254,7 +255,7 @@ impl Evictions {
         );
         turn.tell(Notice::warning(Reason::Evicted, message));
         agenda.add(victim.name.clone());
-        self.next = now + LONGEST_STOP;
+        self.next = now + MAX_STOP_WAIT;
         self.going = Some(victim.name.clone());
         self.evictions.retain(|eviction| eviction.name != victim.name);
         let eviction = Eviction { name: victim.name, id, until: now + rest, rest, back: None, because };
@@ -269,15 +270,15 @@ impl Evictions {
         turn: &mut Turn<'_>,
     ) -> Wake {
         let now = turn.now.up;
-        self.forget_changed(workloads);
+        self.forget_replaced_contents(workloads);
         if let Some(name) = &self.going
             && !workloads.get(name).is_some_and(|tracked| tracked.content.evicted && tracked.has_pod())
         {
             self.going = None;
-            self.next = now + SETTLE;
+            self.next = now + SETTLE_TIME;
         }
         if self.is_fine() {
-            return self.let_back(workloads, agenda, turn);
+            return self.readmit_one(workloads, agenda, turn);
         }
         let critical = self.levels.iter().filter(|(pressure, _)| pressure.level == Level::Critical);
         let first = critical.min_by_key(|(pressure, next)| ((*next).max(now), pressure.resource));
@@ -291,9 +292,9 @@ impl Evictions {
         let pressure = pressure.clone();
         // also those that don't answer: podman may not, for want of memory, and isn't asked for that
         let engines = turn.engines.all();
-        let order = |engine| turn.context.order(engine, Task::Usage(pressure.resource));
+        let order = |engine| turn.context.issue_order(engine, Task::Usage(pressure.resource));
         let tickets: Vec<Ticket> = engines.into_iter().map(order).collect();
-        self.next = now + ASK_AGAIN;
+        self.next = now + USAGE_RETRY_INTERVAL;
         if tickets.is_empty() {
             return Wake::At(self.next);
         }
@@ -302,9 +303,9 @@ impl Evictions {
     }
 
     /// One workload comes back: the most important of those whose time is up.
-    fn let_back(&mut self, workloads: &mut Workloads, agenda: &mut Agenda, turn: &mut Turn<'_>) -> Wake {
+    fn readmit_one(&mut self, workloads: &mut Workloads, agenda: &mut Agenda, turn: &mut Turn<'_>) -> Wake {
         let now = turn.now.up;
-        let calm = self.calm + CALM;
+        let calm = self.calm + READMISSION_CALM_TIME;
         let away = self.evictions.iter().filter(|eviction| eviction.back.is_none());
         let Some(first) = away.map(|eviction| eviction.until.max(calm)).min() else {
             return Wake::Never;
@@ -313,7 +314,7 @@ impl Evictions {
             return Wake::At(first);
         }
         let priority = |eviction: &&mut Eviction| {
-            let workload = workloads.get(&eviction.name).and_then(|tracked| tracked.wanted());
+            let workload = workloads.get(&eviction.name).and_then(|tracked| tracked.wanted_workload());
             workload.and_then(|workload| priority(workload).ok()).unwrap_or_default()
         };
         let ready = |eviction: &&mut Eviction| eviction.back.is_none() && eviction.until <= now;
@@ -329,6 +330,6 @@ impl Evictions {
         turn.tell(Notice::info(Reason::EvictionOver, message));
         agenda.add(name);
         self.calm = now;
-        self.let_back(workloads, agenda, turn)
+        self.readmit_one(workloads, agenda, turn)
     }
 }

@@ -11,10 +11,10 @@ mod tree;
 use std::fmt;
 
 pub use error::ExpressionError;
-pub use hardware::hardware;
+pub use hardware::parse_hardware_metric;
 pub use parse::{MAX_DEPTH, MAX_LENGTH};
 use tree::Node;
-pub use tree::{MetricIndex, NIL, Stuck};
+pub use tree::{FixedValues, MetricIndex, NIL};
 
 /// An expression that can be evaluated. `Display` shows it as it was understood: a blank on either side of an
 /// operator, units next to their numbers, no needless parentheses.
@@ -50,7 +50,7 @@ impl Expression {
     /// # Errors
     ///
     /// As [`compile`](Self::compile).
-    pub fn read(text: &str) -> Result<Self, ExpressionError> {
+    pub fn parse_only(text: &str) -> Result<Self, ExpressionError> {
         Self::compile(text, &mut |_| MetricIndex(0))
     }
 
@@ -61,8 +61,8 @@ impl Expression {
 
     /// Whether it can't hold as long as the metrics that `stuck` knows have no other values than these, whatever the
     /// rest is. Pushes those that would need another one.
-    pub fn needs(&self, stuck: Stuck<'_>, needed: &mut Vec<MetricIndex>) -> bool {
-        self.root.needs(stuck, needed)
+    pub fn cannot_hold(&self, stuck: FixedValues<'_>, needed: &mut Vec<MetricIndex>) -> bool {
+        self.root.cannot_hold(stuck, needed)
     }
 
     /// The metrics that it compares, and with what; NaN is `nil`.

@@ -8,8 +8,8 @@ use super::model::{
     time::Wake,
 };
 
-const WINDOW: Duration = Duration::from_secs(60);
-const CHANGES: usize = 5;
+const CHANGE_WINDOW: Duration = Duration::from_secs(60);
+const MAX_CHANGES_IN_WINDOW: usize = 5;
 const FIRST_REST: Duration = Duration::from_secs(30);
 const LONGEST_REST: Duration = Duration::from_secs(300);
 
@@ -33,12 +33,12 @@ impl Flapping {
     /// changes cost nothing, and so don't count.
     fn may_run(&mut self, allowed: bool, now: Duration) -> (bool, Wake) {
         let has_changed = self.allowed.replace(allowed).is_some_and(|before| before != allowed);
-        if has_changed && self.rests(now).is_none() {
-            self.changes.retain(|at| now.saturating_sub(*at) < WINDOW);
+        if has_changed && self.resting_until(now).is_none() {
+            self.changes.retain(|at| now.saturating_sub(*at) < CHANGE_WINDOW);
             self.changes.push(now);
-            if self.changes.len() > CHANGES {
+            if self.changes.len() > MAX_CHANGES_IN_WINDOW {
                 self.changes.clear();
-                self.rest(now);
+                self.begin_rest(now);
             }
         }
         match self.rest {
@@ -60,7 +60,7 @@ impl Flapping {
         }
     }
 
-    fn rest(&mut self, now: Duration) {
+    fn begin_rest(&mut self, now: Duration) {
         let length = match self.rest {
             // It flaps again, and not long after that hold ended.
             Some(last) if now < last.until + LONGEST_REST => (last.length * 2).min(LONGEST_REST),
@@ -71,18 +71,18 @@ impl Flapping {
     }
 
     /// How long it has to rest from now on; once after each time that it was found flapping.
-    fn untold_rest(&mut self) -> Option<Duration> {
+    fn take_untold_rest(&mut self) -> Option<Duration> {
         self.untold_rest.take()
     }
 
     /// Until when it rests.
-    pub(super) fn rests(&self, now: Duration) -> Option<Duration> {
+    pub(super) fn resting_until(&self, now: Duration) -> Option<Duration> {
         self.rest.map(|rest| rest.until).filter(|until| now < *until)
     }
 
     /// The same for people, who know the workload by `name`.
-    pub(super) fn news(&mut self, name: &str) -> Option<Notice> {
-        let rest = self.untold_rest()?.as_secs();
+    pub(super) fn take_rest_notice(&mut self, name: &str) -> Option<Notice> {
+        let rest = self.take_untold_rest()?.as_secs();
         let message = format!("workload '{name}': its conditions change too often; it rests for {rest} s");
         Some(Notice::warning(Reason::Flapping, message))
     }
@@ -108,8 +108,8 @@ mod tests {
             flapping.may_run(true, Duration::from_secs(6)),
             (false, Wake::At(Duration::from_secs(36)))
         );
-        assert_eq!(flapping.untold_rest(), Some(FIRST_REST));
-        assert_eq!(flapping.untold_rest(), None);
+        assert_eq!(flapping.take_untold_rest(), Some(FIRST_REST));
+        assert_eq!(flapping.take_untold_rest(), None);
         assert_eq!(flapping.may_run(true, Duration::from_secs(36)), (true, Wake::Never));
     }
 
@@ -121,7 +121,7 @@ mod tests {
         for _ in 0..6 {
             flip(&mut flapping, 7, at);
             at += 7;
-            let length = flapping.untold_rest().unwrap().as_secs();
+            let length = flapping.take_untold_rest().unwrap().as_secs();
             lengths.push(length);
             at += length;
         }
@@ -135,7 +135,7 @@ mod tests {
             let changes = (0..200).map(|i| from + Duration::from_micros(i * 100));
             let rests = changes.filter_map(|at| {
                 flapping.may_run(at.subsec_micros() / 100 % 2 == 0, at);
-                flapping.untold_rest()
+                flapping.take_untold_rest()
             });
             rests.map(|length| length.as_secs()).collect::<Vec<_>>()
         };

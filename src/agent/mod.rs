@@ -7,7 +7,7 @@
 //! Which function decides which rule is in `docs/rules.md`.
 
 mod agenda;
-mod circles;
+mod block_reason;
 mod conditions;
 mod containers;
 mod context;
@@ -15,28 +15,28 @@ mod control_plane;
 mod cron_runs;
 mod decide;
 mod dependencies;
+mod dependency_cycles;
 mod deployments;
 mod engines;
 mod eviction;
 pub mod expression;
+mod failed_subsystems;
 mod flapping;
 mod held_deployments;
-mod hindered;
 mod history;
-pub mod legible;
 mod limit;
+mod manual_stops;
 pub mod model;
 pub mod mounts;
-mod not_allowed;
+mod port_conflicts;
 mod probes;
 mod profiles;
 mod reconcile;
 pub mod redact;
 mod redact_events;
 mod restart_policy;
-mod rivals;
+pub mod sanitize;
 mod sources;
-mod stops;
 mod terminating;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -50,5 +50,5 @@ mod wishes;
 pub mod wrong_clock;
 
 pub use decide::Agent;
-pub use engines::FULL_LOOK;
+pub use engines::DEFAULT_LIST_INTERVAL;
 pub use model::event::{Action, Event, Sample, Setup};

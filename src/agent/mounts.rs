@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::model::workload::Workload;
 
 /// The parts of volumes that a container mounts alone, by the volume's name.
-fn parts(container: Value) -> Vec<(String, String)> {
+fn sub_path_mounts(container: Value) -> Vec<(String, String)> {
     let text = |value: &Value| value.as_str().map(str::to_owned);
     let mounts = container["volumeMounts"].as_array().into_iter().flatten();
     mounts.filter_map(|mount| Some((text(&mount["name"])?, text(&mount["subPath"])?))).collect()
@@ -15,13 +15,13 @@ fn parts(container: Value) -> Vec<(String, String)> {
 
 /// The socket for posts that the workload mounts itself, and what to do instead: a mount of a file is a mount of that
 /// very file, and an agent that was stopped, not restarted, makes another.
-pub fn lone_socket(workload: &Workload, sockets: &[PathBuf]) -> Option<String> {
+pub fn socket_mount_warning(workload: &Workload, sockets: &[PathBuf]) -> Option<String> {
     if sockets.is_empty() || !workload.content.specification.mentions("hostPath") {
         return None; // most: not worth being read
     }
     let specification = workload.content.specification.value();
     let volumes = specification["volumes"].as_array().into_iter().flatten();
-    let parts: Vec<_> = workload.content.containers().flat_map(parts).collect();
+    let parts: Vec<_> = workload.content.containers().flat_map(sub_path_mounts).collect();
     let paths = volumes.flat_map(|volume| {
         let path = volume["hostPath"]["path"].as_str().map(PathBuf::from);
         let of_it = parts.iter().filter(|(name, _)| volume["name"] == **name);

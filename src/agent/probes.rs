@@ -6,24 +6,24 @@
 use super::model::{
     order::{Container, ContainerState, Fact, Failure, Pod, Ticket},
     probe::{Probe, Probes},
-    report::Probed,
+    report::ProbeResult,
     time::Wake,
 };
 use std::{sync::Arc, time::Duration};
 
 /// As much is kept of an answer for people, in characters.
-const LONGEST_ANSWER: usize = 256;
+const MAX_OUTPUT_CHARS: usize = 256;
 
 /// What the probes of the present pod have told so far. All times are since boot.
 #[derive(Debug, Default)]
 pub(super) struct Health {
-    containers: Vec<WatchedContainer>,
+    containers: Vec<ProbedContainer>,
     /// The names of those that run and are to run on: of the others there is nothing to ask.
     running: Vec<String>,
 }
 
 #[derive(Debug)]
-struct WatchedContainer {
+struct ProbedContainer {
     probes: Probes,
     /// What the second of the probes is called.
     liveness: &'static str,
@@ -60,7 +60,7 @@ struct Readiness {
 }
 
 impl Readiness {
-    fn answered(&mut self, probe: &Probe, container: &str, healthy: bool, output: &str) {
+    fn record_answer(&mut self, probe: &Probe, container: &str, healthy: bool, output: &str) {
         let threshold = if healthy { probe.success_threshold } else { probe.failure_threshold };
         self.against = if healthy == self.is_ready { 0 } else { self.against + 1 };
         if self.against >= threshold {
@@ -78,7 +78,7 @@ impl Readiness {
     }
 }
 
-impl WatchedContainer {
+impl ProbedContainer {
     fn new(container: &Container, probes: Option<&Probes>, now: Duration) -> Option<Self> {
         let mut own = probes.cloned().unwrap_or_else(|| Probes {
             container: container.name.clone(),
@@ -109,7 +109,7 @@ impl WatchedContainer {
     }
 
     /// The probe whose turn it is.
-    fn current(&self) -> Option<&Arc<Probe>> {
+    fn current_probe(&self) -> Option<&Arc<Probe>> {
         if self.has_started { self.probes.liveness.as_ref() } else { self.probes.startup.as_ref() }
     }
 }
@@ -117,7 +117,7 @@ impl WatchedContainer {
 impl Health {
     /// The pod was looked at, and is to run on, but for containers that are being ended. One that is there, or there again,
     /// is asked from the beginning.
-    pub(super) fn seen(
+    pub(super) fn update_from_pod(
         &mut self,
         probes: &[Probes],
         pod: &Pod,
@@ -132,19 +132,23 @@ impl Health {
             }
             self.containers.retain(|it| it.probes.container != *name);
             let own = probes.iter().find(|it| it.container == *name);
-            self.containers.extend(WatchedContainer::new(container, own, now));
+            self.containers.extend(ProbedContainer::new(container, own, now));
         }
         self.running = pod.containers.iter().filter(runs).map(|it| it.name.clone()).collect();
     }
 
     /// Gives every probe that is due to `ask`, and says when to be called again.
-    pub(super) fn advance(&mut self, now: Duration, mut ask: impl FnMut(&str, Arc<Probe>) -> Ticket) -> Wake {
+    pub(super) fn ask_due_probes(
+        &mut self,
+        now: Duration,
+        mut ask: impl FnMut(&str, Arc<Probe>) -> Ticket,
+    ) -> Wake {
         let mut wake = Wake::Never;
         let running = &self.running;
         for watched in self.containers.iter_mut().filter(|it| running.contains(&it.probes.container)) {
-            let current = watched.current().cloned();
+            let current = watched.current_probe().cloned();
             let readiness = watched.probes.readiness.clone().filter(|_| watched.has_started);
-            let WatchedContainer { probes, since, due, asked, readiness: state, .. } = watched;
+            let ProbedContainer { probes, since, due, asked, readiness: state, .. } = watched;
             for (probe, due, asked) in [(current, due, asked), (readiness, &mut state.due, &mut state.asked)]
             {
                 let (Some(probe), None) = (probe, &asked) else { continue };
@@ -161,25 +165,27 @@ impl Health {
     }
 
     /// An order's outcome, which is a probe's of this pod or means nothing here.
-    pub(super) fn done(&mut self, ticket: Ticket, result: &Result<Fact, Failure>) {
-        let is_its = |it: &&mut WatchedContainer| [it.asked, it.readiness.asked].contains(&Some(ticket));
+    pub(super) fn record_outcome(&mut self, ticket: Ticket, result: &Result<Fact, Failure>) {
+        let is_its = |it: &&mut ProbedContainer| [it.asked, it.readiness.asked].contains(&Some(ticket));
         let Some(watched) = self.containers.iter_mut().find(is_its) else { return };
         if let Ok(Fact::Probed { healthy, output }) = result {
-            let end = output.char_indices().nth(LONGEST_ANSWER).map_or(output.len(), |(at, _)| at);
+            let end = output.char_indices().nth(MAX_OUTPUT_CHARS).map_or(output.len(), |(at, _)| at);
             let told = &mut watched.told[usize::from(watched.asked != Some(ticket))];
             if told.as_ref().is_none_or(|(was, said)| (*was, &**said) != (*healthy, &output[..end])) {
                 *told = Some((*healthy, output[..end].into()));
             }
         }
         if watched.readiness.asked.take_if(|it| *it == ticket).is_some() {
-            let WatchedContainer { probes, readiness, .. } = watched;
+            let ProbedContainer { probes, readiness, .. } = watched;
             if let (Some(probe), Ok(Fact::Probed { healthy, output })) = (&probes.readiness, result) {
-                readiness.answered(probe, &probes.container, *healthy, output);
+                readiness.record_answer(probe, &probes.container, *healthy, output);
             }
             return;
         }
         watched.asked = None;
-        let (Some(probe), Ok(Fact::Probed { healthy, output })) = (watched.current(), result) else { return };
+        let (Some(probe), Ok(Fact::Probed { healthy, output })) = (watched.current_probe(), result) else {
+            return;
+        };
         if *healthy {
             if !watched.has_started {
                 watched.due = Duration::ZERO; // liveness need not wait for the end of startup's period
@@ -209,16 +215,16 @@ impl Health {
     }
 
     /// Whether one that runs hasn't told yet whether it is ready, and the others are.
-    pub(super) fn is_open(&self) -> bool {
-        let runs = |it: &&WatchedContainer| self.running.contains(&it.probes.container);
-        let unready = |it: &&WatchedContainer| !it.has_started || !it.readiness.is_ready;
+    pub(super) fn is_readiness_pending(&self) -> bool {
+        let runs = |it: &&ProbedContainer| self.running.contains(&it.probes.container);
+        let unready = |it: &&ProbedContainer| !it.has_started || !it.readiness.is_ready;
         let mut unready = self.containers.iter().filter(runs).filter(unready).peekable();
         unready.peek().is_some() && unready.all(|it| it.readiness.cause.is_none())
     }
 
     /// Those that run and aren't ready, and why, as far as that is known.
-    pub(super) fn unready(&self) -> impl Iterator<Item = String> {
-        let runs = |it: &&WatchedContainer| self.running.contains(&it.probes.container);
+    pub(super) fn unready_reasons(&self) -> impl Iterator<Item = String> {
+        let runs = |it: &&ProbedContainer| self.running.contains(&it.probes.container);
         self.containers.iter().filter(runs).filter_map(|it| {
             let container = &it.probes.container;
             match &it.readiness.cause {
@@ -231,16 +237,16 @@ impl Health {
     }
 
     /// What each of those that run was asked, and answered last.
-    pub(super) fn shown(&self) -> Vec<Probed> {
-        let runs = |it: &&WatchedContainer| self.running.contains(&it.probes.container);
-        let shown = |it: &WatchedContainer| {
+    pub(super) fn probe_results(&self) -> Vec<ProbeResult> {
+        let runs = |it: &&ProbedContainer| self.running.contains(&it.probes.container);
+        let shown = |it: &ProbedContainer| {
             let first = if it.has_started { it.liveness } else { "startup probe" };
-            let asked = [it.current().is_some(), it.probes.readiness.is_some()];
+            let asked = [it.current_probe().is_some(), it.probes.readiness.is_some()];
             let mut all = Vec::new();
             for ((probe, told), is_asked) in [first, "readiness probe"].into_iter().zip(&it.told).zip(asked) {
                 let container = it.probes.container.clone();
                 let output = told.as_ref().map(|it| it.1.to_string()).unwrap_or_default();
-                let answer = Probed { container, probe, healthy: told.as_ref().map(|it| it.0), output };
+                let answer = ProbeResult { container, probe, healthy: told.as_ref().map(|it| it.0), output };
                 all.extend(is_asked.then_some(answer));
             }
             all
@@ -249,7 +255,7 @@ impl Health {
     }
 
     /// What people should hear: whether it is good, and which container isn't ready, or is again.
-    pub(super) fn news(&mut self) -> Option<(bool, String)> {
+    pub(super) fn take_readiness_news(&mut self) -> Option<(bool, String)> {
         let it = self.containers.iter_mut().find(|it| it.readiness.is_news)?;
         it.readiness.is_news = false;
         let is_ready = it.readiness.is_ready;

@@ -7,7 +7,7 @@ use std::{
 
 use super::{
     conditions::{ConditionId, Conditions},
-    model::{order::CpuLimit, report::Listed, update::UpdateRules, workload::Workload},
+    model::{order::CpuLimit, report::ListedProfileReport, update::UpdateRules, workload::Workload},
     update_gate::{Permit, UpdateGate},
 };
 
@@ -26,23 +26,23 @@ pub(super) struct Allowance {
 
 /// What workloads list.
 #[derive(Debug, Default)]
-pub(super) struct Profiles {
+pub(super) struct WorkloadProfiles {
     /// By the workload's name.
-    all: HashMap<Arc<str>, Listing>,
+    all: HashMap<Arc<str>, WorkloadListing>,
     /// The workloads that list a condition.
     listed_by: BTreeMap<ConditionId, Vec<Arc<str>>>,
 }
 
 /// What one workload lists.
 #[derive(Debug)]
-struct Listing {
+struct WorkloadListing {
     /// Of each profile the conditions, with the CPU limit that each gives; one that the device lacks never holds.
     profiles: Vec<Vec<(ConditionId, CpuLimit)>>,
     /// What its updates may have to wait for.
     update_gate: Option<UpdateGate>,
 }
 
-impl Profiles {
+impl WorkloadProfiles {
     /// What these workloads list of these conditions; what the device lacks is a problem.
     pub(super) fn new(
         wanted: &BTreeMap<Arc<str>, Arc<Workload>>,
@@ -72,13 +72,13 @@ impl Profiles {
             for id in update_gate.iter().flat_map(UpdateGate::conditions) {
                 new.listed_by.entry(id).or_default().push(name.clone());
             }
-            new.all.insert(name.clone(), Listing { profiles, update_gate });
+            new.all.insert(name.clone(), WorkloadListing { profiles, update_gate });
         }
         new
     }
 
     /// The workloads that list this condition.
-    pub(super) fn of(&self, condition: ConditionId) -> impl Iterator<Item = &Arc<str>> {
+    pub(super) fn workloads_listing(&self, condition: ConditionId) -> impl Iterator<Item = &Arc<str>> {
         self.listed_by.get(&condition).into_iter().flatten()
     }
 
@@ -88,7 +88,7 @@ impl Profiles {
     }
 
     /// Whether the profiles that the workload lists let it run, and with which limit; without any it always runs.
-    pub(super) fn allow(&self, name: &str, conditions: &Conditions) -> (bool, CpuLimit) {
+    pub(super) fn evaluate(&self, name: &str, conditions: &Conditions) -> (bool, CpuLimit) {
         let (mut runs, mut cpu) = (true, None);
         for profile in self.all.get(name).into_iter().flat_map(|listing| &listing.profiles) {
             let holding = || profile.iter().filter(|(condition, _)| conditions.holds(*condition));
@@ -100,8 +100,8 @@ impl Profiles {
 }
 
 /// Why the profiles that a workload lists don't hold, and what a person can do about it; none: they do.
-pub(super) fn closed(profiles: &[Listed]) -> Option<(String, String)> {
-    let Listed { name, conditions, .. } = profiles.iter().find(|profile| !profile.holds)?;
+pub(super) fn unmet_profile(profiles: &[ListedProfileReport]) -> Option<(String, String)> {
+    let ListedProfileReport { name, conditions, .. } = profiles.iter().find(|profile| !profile.holds)?;
     let (undefined, false_ones): (Vec<_>, Vec<_>) = conditions.iter().partition(|it| !it.is_defined);
     let whys: Vec<String> = false_ones.iter().map(|it| format!("{} is false: {}", it.name, it.why)).collect();
     if whys.is_empty() {

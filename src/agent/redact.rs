@@ -11,15 +11,15 @@ use serde_json::Value;
 use super::model::workload::Content;
 
 /// What stands in a text instead.
-const INSTEAD: &str = "(confidential)";
-const SHORTEST: usize = 4;
+const MASK: &str = "(confidential)";
+const MIN_SECRET_CHARS: usize = 4;
 /// What is found of a value although the rest of it was cut off, at least.
-const SHORTEST_PART: usize = 8;
+const MIN_PARTIAL_MATCH: usize = 8;
 /// Of a docker `config.json`, what isn't confidential.
-const PUBLIC: [&str; 3] = ["username", "email", "serveraddress"];
+const PUBLIC_AUTH_KEYS: [&str; 3] = ["username", "email", "serveraddress"];
 
 /// How a word of a name ends that says that its value is confidential.
-const NAMES: [&str; 19] = [
+const SECRET_NAME_WORDS: [&str; 19] = [
     "KEY ",
     "KEYS ",
     "TOKEN ",
@@ -41,22 +41,23 @@ const NAMES: [&str; 19] = [
     " PRIVATE ",
 ];
 /// Last words of names whose values tell of what is confidential, and aren't.
-const ABOUT: [&str; 8] = [" TTL ", " NAME ", " ID ", " TYPE ", " SIZE ", " URL ", " LEVEL ", " COUNT "];
-const PATHS: [&str; 3] = [" FILE ", " PATH ", " DIR "];
+const PUBLIC_NAME_ENDINGS: [&str; 8] =
+    [" TTL ", " NAME ", " ID ", " TYPE ", " SIZE ", " URL ", " LEVEL ", " COUNT "];
+const PATH_NAME_ENDINGS: [&str; 3] = [" FILE ", " PATH ", " DIR "];
 /// What is learned of one document by names: each value is looked for in each text.
-const MOST_NAMED: usize = 64;
+const MAX_NAMED_VALUES: usize = 64;
 
 /// The values that are looked for.
 #[derive(Debug, Default, PartialEq)]
-pub struct Redactor(BTreeSet<Hidden>);
+pub struct Redactor(BTreeSet<SecretValue>);
 
 /// Only to be compared.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct Hidden(Box<str>);
+struct SecretValue(Box<str>);
 
-impl std::fmt::Debug for Hidden {
+impl std::fmt::Debug for SecretValue {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(INSTEAD)
+        f.write_str(MASK)
     }
 }
 
@@ -65,7 +66,7 @@ impl Redactor {
     pub fn of<'a>(contents: impl Iterator<Item = &'a Content>) -> Self {
         let mut redactor = Self::default();
         for content in contents {
-            for name in content.secrets.names() {
+            for name in content.secrets.secret_names() {
                 for value in content.secrets.data_of(name).into_iter().flat_map(|data| data.values()) {
                     let text = value.as_str().unwrap_or_default();
                     redactor.add(&String::from_utf8_lossy(&read_base64(text.bytes())));
@@ -85,21 +86,21 @@ impl Redactor {
 
     /// The values, for another process of the same user.
     pub fn values(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().map(|Hidden(value)| &**value)
+        self.0.iter().map(|SecretValue(value)| &**value)
     }
 
     /// Looks for these values.
     pub fn for_values<'a>(values: impl Iterator<Item = &'a str>) -> Self {
-        Self(values.map(|value| Hidden(value.into())).collect())
+        Self(values.map(|value| SecretValue(value.into())).collect())
     }
 
     /// Looks for what the other looks for, too.
-    pub fn join(&mut self, other: &Self) {
+    pub fn merge(&mut self, other: &Self) {
         self.0.extend(other.0.iter().cloned());
     }
 
     /// Looks for the values of this `Secret` too, as it is written.
-    pub fn learn(&mut self, secret: &Value) {
+    pub fn learn_secret(&mut self, secret: &Value) {
         let values =
             |key: &str| secret[key].as_object().into_iter().flatten().filter_map(|(_, it)| it.as_str());
         for text in values("data") {
@@ -110,11 +111,11 @@ impl Redactor {
 
     /// Looks for what stands in plain text in this document, by a name that says that it is confidential: as a variable of
     /// a container, or in a ConfigMap. False: that is too much, and isn't looked for as a whole.
-    pub fn learn_named(&mut self, document: &Value) -> bool {
+    pub fn learn_named_values(&mut self, document: &Value) -> bool {
         let mut named = Self::default();
         named.add_all_named(document);
-        let is_whole = named.0.len() <= MOST_NAMED;
-        self.0.extend(named.0.iter().take(MOST_NAMED).cloned());
+        let is_whole = named.0.len() <= MAX_NAMED_VALUES;
+        self.0.extend(named.0.iter().take(MAX_NAMED_VALUES).cloned());
         is_whole
     }
 
@@ -124,11 +125,11 @@ impl Redactor {
             Value::Object(fields) => fields,
             _ => return,
         };
-        self.add_named(document["name"].as_str().unwrap_or_default(), &plain(&document["value"]));
+        self.add_named(document["name"].as_str().unwrap_or_default(), &to_plain_text(&document["value"]));
         for (key, value) in fields {
             if let ("data" | "binaryData", Some(data)) = (key.as_str(), value.as_object()) {
                 for (name, value) in data {
-                    let text = plain(value);
+                    let text = to_plain_text(value);
                     let bytes = if key == "data" { text.into() } else { read_base64(text.bytes()) };
                     self.add_named(name, &String::from_utf8_lossy(&bytes));
                 }
@@ -144,12 +145,12 @@ impl Redactor {
     }
 
     fn add_named(&mut self, name: &str, text: &str) {
-        let words = words(name);
+        let words = normalize_name(name);
         let ends = |last: &[&str]| last.iter().any(|it| words.ends_with(it));
         // a switch or a path is told of all over
-        let is_path = text.starts_with('/') && !text.contains(['+', '=']) && ends(&PATHS);
-        let is_plain = matches!(text, "true" | "false" | "null") || is_path || ends(&ABOUT);
-        if !is_plain && NAMES.iter().any(|it| words.contains(it)) {
+        let is_path = text.starts_with('/') && !text.contains(['+', '=']) && ends(&PATH_NAME_ENDINGS);
+        let is_plain = matches!(text, "true" | "false" | "null") || is_path || ends(&PUBLIC_NAME_ENDINGS);
+        if !is_plain && SECRET_NAME_WORDS.iter().any(|it| words.contains(it)) {
             let bearer = text.strip_prefix("Bearer ").unwrap_or(text);
             self.add_leaves(&bearer.strip_prefix("Basic ").unwrap_or(bearer).into());
         }
@@ -162,15 +163,15 @@ impl Redactor {
             Value::Object(fields) => {
                 fields.iter().any(|(key, value)| self.finds(&key.as_str().into()) || self.finds(value))
             }
-            _ => matches!(self.redact(&plain(document)), Cow::Owned(_)),
+            _ => matches!(self.redact(&to_plain_text(document)), Cow::Owned(_)),
         }
     }
 
     fn add(&mut self, value: &str) {
-        for line in value.lines().map(str::trim).filter(|line| line.chars().count() >= SHORTEST) {
+        for line in value.lines().map(str::trim).filter(|line| line.chars().count() >= MIN_SECRET_CHARS) {
             let quoted = Value::from(line).to_string();
             let quoted = quoted.trim_start_matches('"').strip_suffix('"').unwrap_or_default();
-            self.0.extend([line, quoted].map(|text| Hidden(text.into())));
+            self.0.extend([line, quoted].map(|text| SecretValue(text.into())));
         }
         if value.trim_start().starts_with(['{', '[']) {
             self.add_leaves(&serde_json::from_str(value).unwrap_or_default());
@@ -190,7 +191,7 @@ impl Redactor {
             }
             Value::Array(items) => items.iter().for_each(|item| self.add_leaves(item)),
             Value::Object(fields) => {
-                let fields = fields.iter().filter(|(key, _)| !PUBLIC.contains(&key.as_str()));
+                let fields = fields.iter().filter(|(key, _)| !PUBLIC_AUTH_KEYS.contains(&key.as_str()));
                 fields.for_each(|(_, value)| self.add_leaves(value));
             }
             _ => {}
@@ -202,10 +203,10 @@ impl Redactor {
         if self.is_empty() {
             return text.into();
         }
-        let mut spans = self.in_base64(text);
-        for Hidden(value) in &self.0 {
+        let mut spans = self.find_base64_spans(text);
+        for SecretValue(value) in &self.0 {
             spans.extend(text.match_indices(&**value).map(|(at, found)| (at, at + found.len())));
-            spans.extend(cut_off(text, value));
+            spans.extend(find_truncated_value(text, value));
         }
         if spans.is_empty() {
             return text.into();
@@ -216,7 +217,7 @@ impl Redactor {
             // (what overlaps is one)
             if from > done || done == 0 {
                 shown.push_str(&text[done..from.max(done)]);
-                shown.push_str(INSTEAD);
+                shown.push_str(MASK);
             }
             done = done.max(to);
         }
@@ -225,14 +226,14 @@ impl Redactor {
     }
 
     /// The runs of base64 that hold a value or a part of one, wherever in the run it begins.
-    fn in_base64(&self, text: &str) -> Vec<(usize, usize)> {
+    fn find_base64_spans(&self, text: &str) -> Vec<(usize, usize)> {
         let mut spans = Vec::new();
         let mut from = 0;
-        for run in text.split(|c: char| !c.is_ascii() || digit(c as u8).is_none()) {
+        for run in text.split(|c: char| !c.is_ascii() || base64_digit(c as u8).is_none()) {
             let to = from + run.len();
             let is_secret = |skipped: usize| {
                 let bytes = read_base64(run.bytes().skip(skipped));
-                self.is_in(&String::from_utf8_lossy(&bytes))
+                self.contains_value(&String::from_utf8_lossy(&bytes))
             };
             // four digits of it are three bytes: with fewer than six it is no value
             if run.len() >= 6 && (0..4).any(is_secret) {
@@ -243,30 +244,30 @@ impl Redactor {
         spans
     }
 
-    fn is_in(&self, text: &str) -> bool {
+    fn contains_value(&self, text: &str) -> bool {
         text.lines().any(|line| {
-            let is_part = line.len() >= SHORTEST_PART;
-            self.0.iter().any(|Hidden(value)| line.contains(&**value) || is_part && value.contains(line))
+            let is_part = line.len() >= MIN_PARTIAL_MATCH;
+            self.0.iter().any(|SecretValue(value)| line.contains(&**value) || is_part && value.contains(line))
         })
     }
 }
 
 /// A value that the end of the text cuts off, and where.
-fn cut_off(text: &str, value: &str) -> Option<(usize, usize)> {
+fn find_truncated_value(text: &str, value: &str) -> Option<(usize, usize)> {
     let whole = text.trim_end_matches(['…', '.']);
-    let begin = value.char_indices().nth(SHORTEST_PART).map(|(at, _)| &value[..at])?;
+    let begin = value.char_indices().nth(MIN_PARTIAL_MATCH).map(|(at, _)| &value[..at])?;
     let mut starts = whole.match_indices(begin).map(|(at, _)| at);
     let from = starts.find(|at| value.starts_with(&whole[*at..]))?;
     Some((from, whole.len()))
 }
 
 /// A text as it is, and all else as JSON.
-fn plain(value: &Value) -> String {
+fn to_plain_text(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
 /// The words of a name, in capitals between spaces.
-fn words(name: &str) -> String {
+fn normalize_name(name: &str) -> String {
     let (mut words, mut was_small) = (" ".to_owned(), false);
     for c in name.chars() {
         if was_small && c.is_ascii_uppercase() {
@@ -278,7 +279,7 @@ fn words(name: &str) -> String {
     words + " "
 }
 
-fn digit(byte: u8) -> Option<u32> {
+fn base64_digit(byte: u8) -> Option<u32> {
     Some(u32::from(match byte {
         b'A'..=b'Z' => byte - b'A',
         b'a'..=b'z' => byte - b'a' + 26,
@@ -292,7 +293,7 @@ fn digit(byte: u8) -> Option<u32> {
 /// Both alphabets, with and without padding, and perhaps with half a byte left over.
 fn read_base64(digits: impl Iterator<Item = u8>) -> Vec<u8> {
     let (mut bits, mut count, mut bytes) = (0, 0, Vec::new());
-    for value in digits.filter_map(digit) {
+    for value in digits.filter_map(base64_digit) {
         bits = (bits << 6 | value) & 0xffff;
         count += 6;
         if count >= 8 {
@@ -352,16 +353,13 @@ mod tests {
                 format!("Basic {}", BASE64_STANDARD.encode(value)),
             ] {
                 let shown = redactor.redact(&text).into_owned();
-                assert!(
-                    shown.contains(INSTEAD) && shown.len() < INSTEAD.len() + 9,
-                    "{value}: {text} is {shown}"
-                );
+                assert!(shown.contains(MASK) && shown.len() < MASK.len() + 9, "{value}: {text} is {shown}");
             }
         }
         let long = "0123456789".repeat(20);
         let redactor = knowing(&[&long]);
         for line in BASE64_STANDARD.encode(&long).as_bytes().chunks(76) {
-            assert_eq!(redactor.redact(std::str::from_utf8(line).unwrap()).trim_end_matches('='), INSTEAD);
+            assert_eq!(redactor.redact(std::str::from_utf8(line).unwrap()).trim_end_matches('='), MASK);
         }
         assert_eq!(
             redactor.redact("plain words, and Nothing else/there"),
@@ -412,7 +410,8 @@ mod tests {
         let made = json!({"Env": ["MY_SECRET=made=with", "HOME=/root", "PATH=/bin"]});
         let mut redactor = Redactor::default();
         assert!(
-            redactor.learn_named(&json!({"items": [{"spec": {"containers": [{"env": env}]}}, map, made]}))
+            redactor
+                .learn_named_values(&json!({"items": [{"spec": {"containers": [{"env": env}]}}, map, made]}))
         );
         let expected = [
             "/slash+ed=",
@@ -435,7 +434,7 @@ mod tests {
         let lines = |count: usize| (0..count).map(|n| format!("line-{n:05}\n")).collect::<String>();
         for (count, is_whole) in [(64, true), (65, false), (50_000, false)] {
             let mut redactor = Redactor::default();
-            assert_eq!(redactor.learn_named(&json!({"data": {"keys": lines(count)}})), is_whole);
+            assert_eq!(redactor.learn_named_values(&json!({"data": {"keys": lines(count)}})), is_whole);
             assert_eq!(redactor.values().count(), 64);
         }
     }

@@ -4,16 +4,16 @@
 use std::sync::Arc;
 
 use super::{
-    legible,
     model::{
         call::{Answer, CallFailure},
-        deployment::{Deployment, DeploymentFact, Rollout, Watched},
+        deployment::{Deployment, DeploymentFact, DeploymentWatchEvent, Rollout},
         event::Event,
         notice::Problem,
         order::{ContainerState, Fact, Failure},
         workload::Content,
     },
     redact::Redactor,
+    sanitize,
 };
 
 /// What must not stand in any text.
@@ -32,14 +32,14 @@ impl EventRedactor {
     }
 
     /// What is wanted, or may be returned to, has changed.
-    pub(super) fn keep<'a>(&mut self, contents: impl Iterator<Item = &'a Content>) {
+    pub(super) fn update_contents<'a>(&mut self, contents: impl Iterator<Item = &'a Content>) {
         let present = Redactor::of(contents);
         if present == self.present {
             return;
         }
         let mut both = Redactor::default();
-        both.join(&present);
-        both.join(&self.present);
+        both.merge(&present);
+        both.merge(&self.present);
         *self = Self { redactor: Arc::new(both), present };
     }
 
@@ -47,22 +47,26 @@ impl EventRedactor {
     pub(super) fn redact(&self, event: &mut Event) {
         let redactor = &*self.redactor;
         match event {
-            Event::Notice(notice) => message(redactor, &mut notice.message),
-            Event::Problems(problems) => problems_in(redactor, problems),
-            Event::Watched(Watched::Seen(it) | Watched::Gone(it)) => deployment(redactor, it),
+            Event::Notice(notice) => redact_message(redactor, &mut notice.message),
+            Event::Problems(problems) => redact_problems(redactor, problems),
+            Event::Watched(DeploymentWatchEvent::Seen(it) | DeploymentWatchEvent::Gone(it)) => {
+                redact_deployment(redactor, it)
+            }
             Event::Done(outcome) => match &mut outcome.result {
-                Ok(fact) => fact_in(redactor, fact),
-                Err(failure) => failure_in(redactor, failure),
+                Ok(fact) => redact_fact(redactor, fact),
+                Err(failure) => redact_failure(redactor, failure),
             },
             Event::Deployed(outcome) => match &mut outcome.result {
-                Ok(DeploymentFact::Listed(all)) => all.iter_mut().for_each(|it| deployment(redactor, it)),
-                Ok(DeploymentFact::Applied(it)) => deployment(redactor, it),
+                Ok(DeploymentFact::Listed(all)) => {
+                    all.iter_mut().for_each(|it| redact_deployment(redactor, it))
+                }
+                Ok(DeploymentFact::Applied(it)) => redact_deployment(redactor, it),
                 Ok(DeploymentFact::Gone) => {}
-                Err(failure) => failure_in(redactor, failure),
+                Err(failure) => redact_failure(redactor, failure),
             },
             Event::Answered(_, Ok(Answer::Configured(it))) => {
-                problems_in(redactor, &mut it.problems);
-                name(&mut it.version);
+                redact_problems(redactor, &mut it.problems);
+                sanitize_name(&mut it.version);
             }
             Event::Answered(
                 _,
@@ -74,59 +78,59 @@ impl EventRedactor {
                     | CallFailure::Local(text),
                 ),
             )
-            | Event::Stored(_, Err(text)) => line(redactor, text),
+            | Event::Stored(_, Err(text)) => redact_line(redactor, text),
             _ => {}
         }
     }
 }
 
-fn line(redactor: &Redactor, text: &mut String) {
-    let fit = legible::line(&redactor.redact(text)).into_owned();
+fn redact_line(redactor: &Redactor, text: &mut String) {
+    let fit = sanitize::sanitize_line(&redactor.redact(text)).into_owned();
     *text = fit;
 }
 
 /// One that a value of a `Secret` happens to be stays what it is.
-fn name(name: &mut String) {
-    let fit = legible::line(name).into_owned();
+fn sanitize_name(name: &mut String) {
+    let fit = sanitize::sanitize_line(name).into_owned();
     *name = fit;
 }
 
 /// With the lines of the agent's own.
-fn message(redactor: &Redactor, text: &mut String) {
-    let fit = legible::message(&redactor.redact(text)).into_owned();
+fn redact_message(redactor: &Redactor, text: &mut String) {
+    let fit = sanitize::sanitize_message(&redactor.redact(text)).into_owned();
     *text = fit;
 }
 
-fn problems_in(redactor: &Redactor, problems: &mut [Problem]) {
+fn redact_problems(redactor: &Redactor, problems: &mut [Problem]) {
     for problem in problems {
-        message(redactor, &mut problem.message);
-        problem.workload.iter_mut().for_each(name);
+        redact_message(redactor, &mut problem.message);
+        problem.workload.iter_mut().for_each(sanitize_name);
     }
 }
 
-fn failure_in(redactor: &Redactor, failure: &mut Failure) {
+fn redact_failure(redactor: &Redactor, failure: &mut Failure) {
     let (Failure::Engine(text) | Failure::Workload(text)) = failure;
-    line(redactor, text);
+    redact_line(redactor, text);
 }
 
-fn deployment(redactor: &Redactor, deployment: &mut Deployment) {
+fn redact_deployment(redactor: &Redactor, deployment: &mut Deployment) {
     if let Rollout::Unavailable(text) | Rollout::Failed(text) = &mut deployment.rollout {
-        line(redactor, text);
+        redact_line(redactor, text);
     }
 }
 
-fn fact_in(redactor: &Redactor, fact: &mut Fact) {
+fn redact_fact(redactor: &Redactor, fact: &mut Fact) {
     match fact {
-        Fact::Pulled { stale, .. } => stale.iter_mut().for_each(|text| line(redactor, text)),
+        Fact::Pulled { stale, .. } => stale.iter_mut().for_each(|text| redact_line(redactor, text)),
         Fact::Pod(pod) => {
             for container in &mut pod.containers {
                 if let ContainerState::Stuck(text) = &mut container.state {
-                    line(redactor, text);
+                    redact_line(redactor, text);
                 }
             }
         }
-        Fact::Probed { output, .. } => line(redactor, output),
-        Fact::Pods(pods) => pods.iter_mut().for_each(|pod| name(&mut pod.workload)),
+        Fact::Probed { output, .. } => redact_line(redactor, output),
+        Fact::Pods(pods) => pods.iter_mut().for_each(|pod| sanitize_name(&mut pod.workload)),
         Fact::Fit { .. } | Fact::Limited | Fact::Ended | Fact::Gone | Fact::Usage(_) => {}
     }
 }

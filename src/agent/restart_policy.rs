@@ -3,10 +3,10 @@
 use std::time::{Duration, SystemTime};
 
 use super::{
-    containers::{Containers, Missed},
+    containers::{ContainerRestarts, ContainerToRestart},
     model::{
         order::{Container, ContainerState, Pod},
-        run::KILLED,
+        run::KILLED_EXIT_CODE,
         workload::Workload,
     },
 };
@@ -17,7 +17,7 @@ pub(super) enum PodStatus {
     /// It goes on.
     Running {
         /// Those of its containers that ended and that the policy wants back.
-        missed: Vec<Missed>,
+        missed: Vec<ContainerToRestart>,
     },
     /// All but sidecars ended, and the policy wants none back.
     Finished {
@@ -39,7 +39,12 @@ pub(super) enum PodStatus {
 /// containers that go on, are there for the others: a pod is as finished as these are, and a sidecar that ended is missed
 /// only as long as something is to run on. `tries`: so many more ends may be followed by another start; with the next one
 /// that fails the pod is finished, whatever else runs in it.
-pub(super) fn judge(workload: &Workload, pod: &Pod, known: &Containers, mut tries: u32) -> PodStatus {
+pub(super) fn evaluate_pod(
+    workload: &Workload,
+    pod: &Pod,
+    known: &ContainerRestarts,
+    mut tries: u32,
+) -> PodStatus {
     let outline = workload.content.specification.outline();
     let expected = outline.containers.len() + outline.sidecars.len();
     let is_sidecar = |container: &Container| outline.is_sidecar(&container.name);
@@ -55,17 +60,17 @@ pub(super) fn judge(workload: &Workload, pod: &Pod, known: &Containers, mut trie
         match &container.state {
             ContainerState::Running => runs = true,
             ContainerState::Stuck(_) if known.has_failed_start(&container.name) => {
-                missed.push(unstarted(container))
+                missed.push(missed_unstarted(container))
             }
-            ContainerState::Stuck(state) => return stuck(container, state),
+            ContainerState::Stuck(state) => return broken_status(container, state),
             &ContainerState::Exited { code, at, ran } => {
                 let is_unhealthy = known.is_unhealthy(&container.name);
-                let code = if is_unhealthy && code == 0 { KILLED } else { code };
-                let again = workload.wants_back(&container.name, code);
+                let code = if is_unhealthy && code == 0 { KILLED_EXIT_CODE } else { code };
+                let again = workload.restarts_after_exit(&container.name, code);
                 let is_new = !known.is_to_start(&container.name, at);
                 if again && !(is_new && tries == 0) {
                     tries -= u32::from(is_new);
-                    missed.push(ended(container, code, at, ran));
+                    missed.push(missed_ended(container, code, at, ran));
                 } else {
                     gives_up |= again;
                     first_code = if first_code == 0 { code } else { first_code };
@@ -79,11 +84,11 @@ pub(super) fn judge(workload: &Workload, pod: &Pod, known: &Containers, mut trie
         match &container.state {
             ContainerState::Running => lingers = true,
             ContainerState::Stuck(_) if known.has_failed_start(&container.name) => {
-                missed.push(unstarted(container))
+                missed.push(missed_unstarted(container))
             }
-            ContainerState::Stuck(state) => return stuck(container, state),
+            ContainerState::Stuck(state) => return broken_status(container, state),
             &ContainerState::Exited { code, at, ran } if goes_on => {
-                missed.push(ended(container, code, at, ran));
+                missed.push(missed_ended(container, code, at, ran));
             }
             ContainerState::Exited { .. } => {}
         }
@@ -95,22 +100,22 @@ pub(super) fn judge(workload: &Workload, pod: &Pod, known: &Containers, mut trie
     }
 }
 
-fn stuck(container: &Container, state: &str) -> PodStatus {
+fn broken_status(container: &Container, state: &str) -> PodStatus {
     PodStatus::Broken { cause: format!("container '{}': {state}", container.name) }
 }
 
-fn unstarted(container: &Container) -> Missed {
+fn missed_unstarted(container: &Container) -> ContainerToRestart {
     let (container, cause) = (container.name.clone(), String::new()); // as told already
-    Missed { container, cause, at: None, ran: Duration::ZERO }
+    ContainerToRestart { container, cause, at: None, ran: Duration::ZERO }
 }
 
-fn ended(container: &Container, code: i32, at: SystemTime, ran: Duration) -> Missed {
+fn missed_ended(container: &Container, code: i32, at: SystemTime, ran: Duration) -> ContainerToRestart {
     let Container { name, out_of_memory, .. } = container;
     let mut cause = format!("container '{name}' ended with exit code {code} after {} s", ran.as_secs());
     if let Some(why) = out_of_memory {
         cause = format!("{cause}, {why}");
     }
-    Missed { container: name.clone(), cause, at: Some(at), ran }
+    ContainerToRestart { container: name.clone(), cause, at: Some(at), ran }
 }
 
 #[cfg(test)]
@@ -130,7 +135,7 @@ mod tests {
 
     const RUNS: PodStatus = PodStatus::Running { missed: Vec::new() };
 
-    fn missed(verdict: &PodStatus) -> &[Missed] {
+    fn missed(verdict: &PodStatus) -> &[ContainerToRestart] {
         if let PodStatus::Running { missed } = verdict { missed } else { &[] }
     }
 
@@ -143,10 +148,10 @@ mod tests {
             out_of_memory: None,
             healthcheck: None,
         });
-        judge(
+        evaluate_pod(
             &workload,
             &Pod { containers: containers.collect(), ..Pod::default() },
-            &Containers::default(),
+            &ContainerRestarts::default(),
             u32::MAX,
         )
     }
@@ -210,10 +215,10 @@ mod tests {
                 out_of_memory: None,
                 healthcheck: None,
             });
-            let status = judge(
+            let status = evaluate_pod(
                 &workload,
                 &Pod { containers: containers.collect(), ..Pod::default() },
-                &Containers::default(),
+                &ContainerRestarts::default(),
                 u32::MAX,
             );
             match expected {
@@ -244,11 +249,15 @@ mod tests {
             });
             let pod = Pod { containers: containers.collect(), ..Pod::default() };
             let w = Workload { restart: RestartPolicy::OnFailure, ..workload("w", 2) };
-            let mut known = Containers::default();
-            let missed =
-                Missed { container: "b".into(), cause: String::new(), at: Some(ENDED), ran: Duration::ZERO };
-            known.missed(missed, &Backoff::default(), Duration::ZERO, Duration::ZERO, 0.0); // it waits already
-            judge(&w, &pod, &known, tries)
+            let mut known = ContainerRestarts::default();
+            let missed = ContainerToRestart {
+                container: "b".into(),
+                cause: String::new(),
+                at: Some(ENDED),
+                ran: Duration::ZERO,
+            };
+            known.schedule_restart(missed, &Backoff::default(), Duration::ZERO, Duration::ZERO, 0.0); // it waits already
+            evaluate_pod(&w, &pod, &known, tries)
         };
         let finished = |code, lingers| PodStatus::Finished { code, lingers, gives_up: true };
         assert_eq!(missed(&lives([exited(3), exited(4)], 1)).len(), 2);
@@ -262,14 +271,18 @@ mod tests {
     #[test]
     fn what_was_ended_for_being_unhealthy_is_missed_whatever_it_said_but_not_under_never() {
         use RestartPolicy::{Never, OnFailure};
-        let mut known = Containers::default();
-        known.sicken("a", "it is unhealthy", Duration::ZERO);
+        let mut known = ContainerRestarts::default();
+        known.mark_unhealthy("a", "it is unhealthy", Duration::ZERO);
         let name = "a".to_owned();
         let container = Container { name, state: exited(0), out_of_memory: None, healthcheck: None };
         let pod = Pod { containers: vec![container], ..Pod::default() };
-        let verdict = |restart| judge(&Workload { restart, ..workload("w", 1) }, &pod, &known, u32::MAX);
+        let verdict =
+            |restart| evaluate_pod(&Workload { restart, ..workload("w", 1) }, &pod, &known, u32::MAX);
         assert_eq!(missed(&verdict(OnFailure)).len(), 1);
-        assert_eq!(verdict(Never), PodStatus::Finished { code: KILLED, lingers: false, gives_up: false });
+        assert_eq!(
+            verdict(Never),
+            PodStatus::Finished { code: KILLED_EXIT_CODE, lingers: false, gives_up: false }
+        );
     }
 
     #[test]
@@ -281,11 +294,11 @@ mod tests {
         };
         let w = workload("w", 1);
         for state in [Running, exited(0)] {
-            let verdict = judge(&w, &pod(&state), &Containers::default(), u32::MAX);
+            let verdict = evaluate_pod(&w, &pod(&state), &ContainerRestarts::default(), u32::MAX);
             assert!(matches!(verdict, PodStatus::Broken { .. }), "{state:?}: {verdict:?}");
         }
         let never = Workload { restart: RestartPolicy::Never, ..w };
-        let verdict = judge(&never, &pod(&exited(0)), &Containers::default(), u32::MAX);
+        let verdict = evaluate_pod(&never, &pod(&exited(0)), &ContainerRestarts::default(), u32::MAX);
         assert_eq!(verdict, PodStatus::Finished { code: 0, lingers: false, gives_up: false });
     }
 
@@ -296,7 +309,7 @@ mod tests {
             let name = "a".to_owned();
             let container = Container { name, state: exited(137), out_of_memory, healthcheck: None };
             let pod = Pod { containers: vec![container], ..Pod::default() };
-            let verdict = judge(&workload("w", 1), &pod, &Containers::default(), u32::MAX);
+            let verdict = evaluate_pod(&workload("w", 1), &pod, &ContainerRestarts::default(), u32::MAX);
             assert_eq!(
                 missed(&verdict)[0].cause,
                 format!("container 'a' ended with exit code 137 after 3 s, {said}")
@@ -307,7 +320,7 @@ mod tests {
     #[test]
     fn a_half_made_pod_and_one_with_a_stuck_container_are_broken() {
         let PodStatus::Broken { cause } =
-            judge(&workload("w", 2), &Pod::default(), &Containers::default(), u32::MAX)
+            evaluate_pod(&workload("w", 2), &Pod::default(), &ContainerRestarts::default(), u32::MAX)
         else {
             panic!()
         };
@@ -320,7 +333,10 @@ mod tests {
         let sidecar = Container { name, state: Running, out_of_memory: None, healthcheck: None };
         let alone = Pod { containers: vec![sidecar], ..Pod::default() };
         assert!(
-            matches!(judge(&half, &alone, &Containers::default(), u32::MAX), PodStatus::Broken { .. }),
+            matches!(
+                evaluate_pod(&half, &alone, &ContainerRestarts::default(), u32::MAX),
+                PodStatus::Broken { .. }
+            ),
             "no end of the others"
         );
         let PodStatus::Broken { cause } = judged(RestartPolicy::Never, &[Running, Stuck("created".into())])

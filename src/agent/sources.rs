@@ -9,14 +9,15 @@ use std::{
 };
 
 use super::{
-    eviction, legible,
+    eviction,
     model::{
         event::Setup,
         gather::gather,
         update::UpdateRules,
-        workload::{Content, Desired, Profile, Workload},
+        workload::{Content, DesiredState, Profile, Workload},
     },
-    mounts::lone_socket,
+    mounts::socket_mount_warning,
+    sanitize,
 };
 
 /// The sources that the settings name.
@@ -48,7 +49,7 @@ pub(super) struct Source {
 
 /// What all sources want together.
 #[derive(Debug, Default)]
-pub(super) struct Merged {
+pub(super) struct MergedSources {
     pub(super) profiles: Vec<Profile>,
     /// The device's: the server's if it says anything.
     pub(super) update: Option<Box<UpdateRules>>,
@@ -59,12 +60,13 @@ pub(super) struct Merged {
 
 impl Source {
     /// The source was read.
-    pub(super) fn read(&mut self, desired: Desired, problems: Vec<String>) {
+    pub(super) fn set_desired(&mut self, desired: DesiredState, problems: Vec<String>) {
         let before = std::mem::take(&mut self.workloads);
         for workload in desired.workloads {
             self.workloads.insert(workload.name().into(), workload);
         }
-        self.unreadable = gather(desired.unreadable.iter().map(|name| Arc::from(&*legible::line(name))));
+        self.unreadable =
+            gather(desired.unreadable.iter().map(|name| Arc::from(&*sanitize::sanitize_line(name))));
         for (name, workload) in before {
             if self.unreadable.contains(&name) {
                 self.workloads.entry(name).or_insert(workload);
@@ -77,7 +79,7 @@ impl Source {
     }
 
     /// The names of what this source wants, and whether each is understood.
-    pub(super) fn names(&self) -> impl Iterator<Item = (&Arc<str>, bool)> {
+    pub(super) fn workload_names(&self) -> impl Iterator<Item = (&Arc<str>, bool)> {
         let unreadable = self.unreadable.iter().map(|name| (name, false));
         self.workloads.keys().map(|name| (name, true)).chain(unreadable)
     }
@@ -98,14 +100,14 @@ impl Sources {
     }
 
     /// Names of workloads that are for other devices.
-    pub(super) fn elsewhere(&self) -> Vec<String> {
+    pub(super) fn foreign_workloads(&self) -> Vec<String> {
         self.all().flat_map(|source| source.elsewhere.iter().cloned()).collect()
     }
 
     /// Whose workload of this name counts: the server's, if it names one, whether that is understood or not.
     pub(super) fn who_asks_for(&self, name: &str) -> &'static str {
         let has = |it: &Source| it.workloads.contains_key(name) || it.unreadable.contains(name);
-        self.named().find(|(_, source)| has(source)).map_or("none", |(whose, _)| whose)
+        self.labelled_sources().find(|(_, source)| has(source)).map_or("none", |(whose, _)| whose)
     }
 
     /// Names of workloads that are understood, and that the server has nothing to do with.
@@ -115,13 +117,13 @@ impl Sources {
     }
 
     /// The sources with what they are called, the one that wins first.
-    fn named(&self) -> impl Iterator<Item = (&'static str, &Source)> {
+    fn labelled_sources(&self) -> impl Iterator<Item = (&'static str, &Source)> {
         let server = self.server.iter().map(|it| ("server", it));
         server.chain(self.manifests.iter().map(|it| ("manifests", it)))
     }
 
     fn all(&self) -> impl Iterator<Item = &Source> {
-        self.named().map(|(_, source)| source)
+        self.labelled_sources().map(|(_, source)| source)
     }
 
     /// What is to run, as far as it is understood.
@@ -139,12 +141,12 @@ impl Sources {
         self.all().all(|source| source.known && !source.partial)
     }
 
-    pub(super) fn merged(&self) -> Merged {
-        let mut merged = Merged::default();
+    pub(super) fn merged(&self) -> MergedSources {
+        let mut merged = MergedSources::default();
         let twice = |what: &str, name: &str| {
             format!("{what} '{name}': both the server and a manifest define it; the server's counts")
         };
-        for (whose, source) in self.named() {
+        for (whose, source) in self.labelled_sources() {
             let defined: BTreeSet<String> = gather(merged.profiles.iter().map(|it| it.name.clone()));
             for profile in &source.profiles {
                 if defined.contains(&profile.name) {
@@ -159,11 +161,12 @@ impl Sources {
                 merged.problems.insert(said.to_owned());
             }
             merged.update = merged.update.or_else(|| source.update.clone());
-            for (name, _) in source.names() {
+            for (name, _) in source.workload_names() {
                 if self.who_asks_for(name) != whose {
                     merged.problems.insert(twice("workload", name));
                 } else if let Some(workload) = source.workloads.get(name) {
-                    let doubts = [eviction::priority(workload).err(), lone_socket(workload, &self.sockets)];
+                    let doubts =
+                        [eviction::priority(workload).err(), socket_mount_warning(workload, &self.sockets)];
                     let doubts = doubts.into_iter().flatten();
                     merged.problems.extend(doubts.map(|it| format!("workload '{name}': {it}")));
                     merged.workloads.insert(name.clone(), workload.clone());

@@ -13,11 +13,11 @@ use super::{
 };
 
 /// After a removal that failed.
-pub(super) const REMOVE_AGAIN: Duration = Duration::from_secs(5);
+pub(super) const REMOVAL_RETRY_DELAY: Duration = Duration::from_secs(5);
 
 /// The terminating pods of one workload name.
 #[derive(Debug, Default)]
-pub(super) struct Terminating(BTreeMap<WorkloadId, TerminatingPod>);
+pub(super) struct TerminatingPods(BTreeMap<WorkloadId, TerminatingPod>);
 
 #[derive(Debug)]
 struct TerminatingPod {
@@ -37,13 +37,13 @@ pub(super) enum RemovalState {
     UnderWay(Ticket),
 }
 
-impl Terminating {
+impl TerminatingPods {
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
     /// Whether one is there that nothing was done to yet.
-    pub(super) fn is_due(&self) -> bool {
+    pub(super) fn has_removal_due(&self) -> bool {
         self.0.values().any(|pod| matches!(pod.state, RemovalState::Due(_)))
     }
 
@@ -53,7 +53,7 @@ impl Terminating {
     }
 
     /// Whether one of this engine is there.
-    pub(super) fn is_on(&self, engine: Engine) -> bool {
+    pub(super) fn has_pod_on(&self, engine: Engine) -> bool {
         self.0.values().any(|pod| pod.engine == engine)
     }
 
@@ -81,14 +81,14 @@ impl Terminating {
     }
 
     /// A list shows no pods of this engine but the `ids`.
-    pub(super) fn not_in_list(&mut self, engine: Engine, ids: &[&WorkloadId]) {
+    pub(super) fn forget_unlisted(&mut self, engine: Engine, ids: &[&WorkloadId]) {
         self.0.retain(|id, pod| {
             pod.engine != engine || !matches!(pod.state, RemovalState::Due(_)) || ids.contains(&id)
         });
     }
 
     /// The outcome of an order. Gives it back if it is about none of these.
-    pub(super) fn done(
+    pub(super) fn take_outcome(
         &mut self,
         ticket: Ticket,
         result: Result<Fact, Failure>,
@@ -103,8 +103,8 @@ impl Terminating {
                 self.0.remove(&id);
             }
             (RemovalState::UnderWay(_), Err(failure)) => {
-                pod.state = RemovalState::Due(turn.now.up + REMOVE_AGAIN);
-                turn.failed(pod.engine, &format!("failed to remove pod '{id}'"), &failure);
+                pod.state = RemovalState::Due(turn.now.up + REMOVAL_RETRY_DELAY);
+                turn.on_order_failed(pod.engine, &format!("failed to remove pod '{id}'"), &failure);
             }
             _ => pod.state = RemovalState::Due(turn.now.up),
         }
@@ -118,9 +118,9 @@ impl Terminating {
             let RemovalState::Due(at) = pod.state else { continue };
             if turn.now.up < at {
                 wake = wake.earlier(Wake::At(at));
-            } else if turn.ready(pod.engine) {
+            } else if turn.is_engine_ready(pod.engine) {
                 let task = Task::Remove { id: id.clone(), grace: pod.grace };
-                let ticket = turn.order(name, pod.engine, task);
+                let ticket = turn.issue_order(name, pod.engine, task);
                 pod.state = RemovalState::UnderWay(ticket);
             }
         }

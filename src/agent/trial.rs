@@ -7,7 +7,7 @@
 //! doesn't answer.
 
 use super::{
-    containers::Containers,
+    containers::ContainerRestarts,
     model::{
         order::{Container, ContainerState, Pod},
         phase::Phase,
@@ -71,12 +71,12 @@ impl Trial {
     }
 
     /// Whether it is still to be remembered as what came up, once it has.
-    pub(super) fn is_to_remember(&mut self) -> bool {
+    pub(super) fn take_unremembered(&mut self) -> bool {
         !std::mem::replace(&mut self.remembered, true)
     }
 
     /// How it is now, in this phase.
-    pub(super) fn progress(&mut self, phase: Phase, now: Duration) -> TrialState {
+    pub(super) fn evaluate(&mut self, phase: Phase, now: Duration) -> TrialState {
         let settled = match (phase, self.running_since) {
             (Phase::Finished { code: 0 }, _) => Some(Duration::ZERO),
             (Phase::Running, Some(since)) => Some(since + MIN_READY),
@@ -97,7 +97,7 @@ impl Trial {
 
 /// Whether the pod had come up before the first of its containers ended badly; `None`: none has. What is wanted back has
 /// ended badly, whatever it said; and what is unhealthy, or whose hook failed, shows nothing by how long it ran.
-pub(super) fn had_come_up(workload: &Workload, pod: &Pod, known: &Containers) -> Option<bool> {
+pub(super) fn had_come_up(workload: &Workload, pod: &Pod, known: &ContainerRestarts) -> Option<bool> {
     let outline = workload.content.specification.outline();
     let is_unhealthy = |it: &Container| known.is_unhealthy(&it.name);
     let ended_badly = |it: &Container| match it.state {
@@ -107,7 +107,7 @@ pub(super) fn had_come_up(workload: &Workload, pod: &Pod, known: &Containers) ->
             code != 0
                 || is_unhealthy(it)
                 || outline.is_sidecar(&it.name)
-                || workload.wants_back(&it.name, code)
+                || workload.restarts_after_exit(&it.name, code)
         }
     };
     if pod.failed_starts.is_empty() && !pod.containers.iter().any(ended_badly) {
@@ -122,7 +122,7 @@ pub(super) fn had_come_up(workload: &Workload, pod: &Pod, known: &Containers) ->
         ContainerState::Stuck(_) => None,
     };
     let bad = pod.containers.iter().filter(|it| ended_badly(it));
-    let first_end = bad.filter_map(|it| it.state.ended()).min();
+    let first_end = bad.filter_map(|it| it.state.ended_at()).min();
     let is_up_by = |end| pod.containers.iter().all(|it| up_from(it).is_some_and(|at| at <= end));
     let shows_nothing = !pod.failed_starts.is_empty() || pod.containers.iter().any(is_unhealthy);
     Some(!shows_nothing && first_end.is_some_and(is_up_by))
@@ -149,7 +149,7 @@ mod tests {
         restart: RestartPolicy,
         began: u64,
         states: &[ContainerState],
-        known: &Containers,
+        known: &ContainerRestarts,
     ) -> Option<bool> {
         let w = Workload { restart, ..workload("w", states.len()) };
         let container = |(state, name): (&ContainerState, char)| Container {
@@ -182,15 +182,15 @@ mod tests {
             (OnFailure, 30, vec![Running, ended(1, 0, 40)], Some(true)),
             (OnFailure, 0, vec![ended(1, 0, 40), Stuck("created".into())], Some(false)),
         ] {
-            let found = judged(restart, began, &states, &Containers::default());
+            let found = judged(restart, began, &states, &ContainerRestarts::default());
             assert_eq!(found, expected, "{restart:?} {states:?}");
         }
     }
 
     #[test]
     fn what_was_unhealthy_shows_nothing_by_how_long_it_ran() {
-        let mut known = Containers::default();
-        known.sicken("a", "its hook failed", Duration::ZERO);
+        let mut known = ContainerRestarts::default();
+        known.mark_unhealthy("a", "its hook failed", Duration::ZERO);
         assert_eq!(judged(Always, 0, &[ended(0, 0, 60)], &known), Some(false));
         assert_eq!(judged(Never, 0, &[ended(0, 0, 60)], &known), Some(false));
     }

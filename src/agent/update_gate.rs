@@ -6,16 +6,16 @@ use super::{
     conditions::{ConditionId, Conditions},
     context::Context,
     model::{
-        schedule::NextSlot,
+        schedule::NextSlotFn,
         time::{Now, Wake},
         update::{UpdateRules, Window},
         workload::{Condition, Profile},
     },
-    wrong_clock::LOOK_AGAIN,
+    wrong_clock::CLOCK_RECHECK_INTERVAL,
 };
 
 /// A profile of the agent's own: no device can define one without a name.
-pub(super) const PROFILE: &str = "";
+pub(super) const GATE_PROFILE_NAME: &str = "";
 /// Why an update goes ahead,
 pub(super) const WHY_ALLOWED: &str = "it is allowed now";
 /// and why although it isn't allowed.
@@ -49,7 +49,7 @@ impl Permit {
     }
 
     /// When to ask again for one that has waited for so long.
-    pub(super) fn again(self, waited: Duration, now: Now) -> Wake {
+    pub(super) fn next_wake(self, waited: Duration, now: Now) -> Wake {
         let left = self.deadline.filter(|_| !self.is_late(waited)).map(|limit| limit - waited);
         left.map_or(Wake::Never, |left| Wake::At(now.up + left)).earlier(self.wake)
     }
@@ -67,7 +67,7 @@ pub(super) fn as_profile<'a>(rules: impl Iterator<Item = &'a UpdateRules>) -> Op
         ..Condition::default()
     };
     let conditions: Vec<_> = texts.iter().map(condition).collect();
-    (!conditions.is_empty()).then(|| Profile { name: PROFILE.to_owned(), conditions })
+    (!conditions.is_empty()).then(|| Profile { name: GATE_PROFILE_NAME.to_owned(), conditions })
 }
 
 impl UpdateGate {
@@ -79,7 +79,7 @@ impl UpdateGate {
     ) -> Option<Self> {
         let mut gate = Self::default();
         for rules in [own, device].into_iter().flatten() {
-            let when = rules.when.iter().map(|text| (conditions.find(PROFILE, text), text.clone()));
+            let when = rules.when.iter().map(|text| (conditions.find(GATE_PROFILE_NAME, text), text.clone()));
             gate.whens.extend(when);
             gate.windows.extend(rules.window.clone());
             gate.deadline = gate.deadline.or(rules.deadline);
@@ -101,12 +101,13 @@ impl UpdateGate {
         let is_open = self.whens.iter().all(|(id, _)| id.is_some_and(|id| conditions.holds(id)));
         let mut permit = Permit { is_open, wake: Wake::Never, deadline: self.deadline };
         for window in &self.windows {
-            if context.clock_behind(now).is_some() {
-                (permit.is_open, permit.wake) = (false, Wake::At(now.up + LOOK_AGAIN));
-            } else if let Some(left) = closed(window, context.next_slot, now) {
+            if context.clock_lag(now).is_some() {
+                (permit.is_open, permit.wake) = (false, Wake::At(now.up + CLOCK_RECHECK_INTERVAL));
+            } else if let Some(left) = time_until_open(window, context.next_slot, now) {
                 permit.is_open = false;
-                permit.wake =
-                    permit.wake.earlier(Wake::At(now.up + left.unwrap_or(LOOK_AGAIN).min(LOOK_AGAIN)));
+                permit.wake = permit.wake.earlier(Wake::At(
+                    now.up + left.unwrap_or(CLOCK_RECHECK_INTERVAL).min(CLOCK_RECHECK_INTERVAL),
+                ));
             }
         }
         permit
@@ -114,7 +115,7 @@ impl UpdateGate {
 }
 
 /// How long the window is closed yet, as far as is known; none: it is open.
-pub(super) fn closed(window: &Window, next_slot: NextSlot, now: Now) -> Option<Option<Duration>> {
+pub(super) fn time_until_open(window: &Window, next_slot: NextSlotFn, now: Now) -> Option<Option<Duration>> {
     let from = now.utc.checked_sub(window.duration)?;
     match next_slot(&window.cron, from) {
         Some(slot) if slot <= now.utc => None,

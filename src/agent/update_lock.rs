@@ -20,12 +20,12 @@ impl UpdateLock {
     }
 
     /// A program holds it, or none does.
-    pub(super) fn told(&mut self, held: bool) {
+    pub(super) fn set_held(&mut self, held: bool) {
         *self = if held { Self::Held } else { Self::Free };
     }
 
     /// The moment is over.
-    pub(super) fn forget(&mut self) {
+    pub(super) fn expire_free(&mut self) {
         if *self == Self::Free {
             *self = Self::Unknown;
         }

@@ -10,53 +10,53 @@ use std::{
 
 use super::model::{
     time::{Now, since_epoch},
-    waiting::{Update, Updates},
+    waiting::{WaitingContent, WaitingContents},
     workload::{Content, Workload, WorkloadId},
 };
 
 /// All that wait, or were let through and have not come up yet.
 #[derive(Debug, Default)]
-pub(super) struct Waiting {
-    all: Vec<Wait>,
+pub(super) struct WaitingRegistry {
+    all: Vec<WaitEntry>,
     changed: bool,
 }
 
 #[derive(Debug)]
-struct Wait {
-    update: Update,
+struct WaitEntry {
+    update: WaitingContent,
     /// When this process first looked, since boot.
     begun: Option<Duration>,
     /// How long it had waited by then, as soon as that is known.
     before: Option<Duration>,
 }
 
-impl Waiting {
-    pub(super) fn new(kept: Updates) -> Self {
-        let wait = |update| Wait { update, begun: None, before: None };
+impl WaitingRegistry {
+    pub(super) fn new(kept: WaitingContents) -> Self {
+        let wait = |update| WaitEntry { update, begun: None, before: None };
         Self { all: kept.into_iter().map(wait).collect(), changed: false }
     }
 
     /// What is known of the update of this workload.
-    pub(super) fn of(&self, name: &str) -> Option<&Update> {
+    pub(super) fn get(&self, name: &str) -> Option<&WaitingContent> {
         self.find(name).map(|wait| &wait.update)
     }
 
-    fn find(&self, name: &str) -> Option<&Wait> {
+    fn find(&self, name: &str) -> Option<&WaitEntry> {
         self.all.iter().find(|wait| &*wait.update.name == name)
     }
 
-    fn find_mut(&mut self, name: &str) -> Option<&mut Wait> {
+    fn find_mut(&mut self, name: &str) -> Option<&mut WaitEntry> {
         self.all.iter_mut().find(|wait| &*wait.update.name == name)
     }
 
     /// Whether one waits.
-    pub(super) fn waits(&self, name: &str) -> bool {
-        self.of(name).is_some_and(|update| !update.passed)
+    pub(super) fn is_waiting(&self, name: &str) -> bool {
+        self.get(name).is_some_and(|update| !update.passed)
     }
 
     /// This content waits, and that one runs meanwhile. The time counts from the first that waited. Answers whether it
     /// is news. `is_right`: the wall clock is.
-    pub(super) fn wait(
+    pub(super) fn add_waiting(
         &mut self,
         name: &Arc<str>,
         to: &WorkloadId,
@@ -64,11 +64,11 @@ impl Waiting {
         now: Now,
         is_right: bool,
     ) -> bool {
-        let waits = self.waits(name);
+        let waits = self.is_waiting(name);
         if self.find(name).is_none() {
             let update =
-                Update { name: name.clone(), to: to.clone(), since: None, runs: None, passed: false };
-            self.all.push(Wait { update, begun: None, before: None });
+                WaitingContent { name: name.clone(), to: to.clone(), since: None, runs: None, passed: false };
+            self.all.push(WaitEntry { update, begun: None, before: None });
         }
         let Some(wait) = self.all.iter_mut().find(|wait| wait.update.name == *name) else { return false };
         let update = &mut wait.update;
@@ -89,7 +89,7 @@ impl Waiting {
     }
 
     /// How long it has waited.
-    pub(super) fn look(&mut self, name: &str, now: Now, is_right: bool) -> Duration {
+    pub(super) fn measure_wait(&mut self, name: &str, now: Now, is_right: bool) -> Duration {
         let Some(wait) = self.all.iter_mut().find(|wait| &*wait.update.name == name) else {
             return Duration::ZERO;
         };
@@ -104,22 +104,23 @@ impl Waiting {
     }
 
     /// The same for people.
-    pub(super) fn waited(&self, name: &str, now: Now) -> Duration {
-        let Some(Wait { begun, before, .. }) = self.find(name) else { return Duration::ZERO };
+    pub(super) fn wait_time(&self, name: &str, now: Now) -> Duration {
+        let Some(WaitEntry { begun, before, .. }) = self.find(name) else { return Duration::ZERO };
         before.unwrap_or_default() + now.up.saturating_sub(begun.unwrap_or(now.up))
     }
 
     /// This content is let through. `is_open`: it has something to return to, and has not come up yet.
-    pub(super) fn pass(&mut self, name: &Arc<str>, to: &WorkloadId, is_open: bool) {
+    pub(super) fn let_through(&mut self, name: &Arc<str>, to: &WorkloadId, is_open: bool) {
         if !is_open {
             return self.forget(name);
         }
-        if self.of(name).is_some_and(|it| it.passed && it.to == *to) {
+        if self.get(name).is_some_and(|it| it.passed && it.to == *to) {
             return;
         }
         self.forget(name);
-        let update = Update { name: name.clone(), to: to.clone(), since: None, runs: None, passed: true };
-        self.all.push(Wait { update, begun: None, before: None });
+        let update =
+            WaitingContent { name: name.clone(), to: to.clone(), since: None, runs: None, passed: true };
+        self.all.push(WaitEntry { update, begun: None, before: None });
         self.changed = true;
     }
 
@@ -131,36 +132,36 @@ impl Waiting {
     }
 
     /// This content has come up, or was taken back.
-    pub(super) fn is_over(&mut self, name: &str, id: &WorkloadId) {
-        if self.of(name).is_some_and(|it| it.passed && it.to == *id) {
+    pub(super) fn end_passed(&mut self, name: &str, id: &WorkloadId) {
+        if self.get(name).is_some_and(|it| it.passed && it.to == *id) {
             self.forget(name);
         }
     }
 
     /// Nothing of it waits.
     pub(super) fn forget(&mut self, name: &str) {
-        self.only(|other| other != name);
+        self.retain_wanted(|other| other != name);
     }
 
     /// No others are asked for.
-    pub(super) fn only(&mut self, is_wanted: impl Fn(&str) -> bool) {
+    pub(super) fn retain_wanted(&mut self, is_wanted: impl Fn(&str) -> bool) {
         let before = self.all.len();
         self.all.retain(|wait| is_wanted(&wait.update.name));
         self.changed |= self.all.len() != before;
     }
 
     /// Whose updates wait.
-    pub(super) fn names(&self) -> impl Iterator<Item = Arc<str>> + '_ {
+    pub(super) fn waiting_names(&self) -> impl Iterator<Item = Arc<str>> + '_ {
         self.all.iter().filter(|wait| !wait.update.passed).map(|wait| wait.update.name.clone())
     }
 
     /// What runs although another content is asked for.
-    pub(super) fn contents(&self) -> impl Iterator<Item = &Content> {
+    pub(super) fn running_contents(&self) -> impl Iterator<Item = &Content> {
         self.all.iter().filter_map(|wait| Some(&wait.update.runs.as_ref()?.content))
     }
 
     /// What is to be kept, if that has changed.
-    pub(super) fn changed(&mut self) -> Option<Updates> {
+    pub(super) fn take_changed(&mut self) -> Option<WaitingContents> {
         let all = || self.all.iter().map(|wait| wait.update.clone()).collect();
         std::mem::take(&mut self.changed).then(all)
     }

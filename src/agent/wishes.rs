@@ -18,10 +18,10 @@ use super::{
 };
 
 /// Of a Deployment: the cluster knows what ran before.
-const UNDO: &str = "kubectl rollout undo deployment/";
+const ROLLOUT_UNDO_COMMAND: &str = "kubectl rollout undo deployment/";
 
 /// What a wish can need.
-pub(super) struct Wishes<'a, 'b> {
+pub(super) struct WishHandler<'a, 'b> {
     pub(super) workloads: &'a mut Workloads,
     pub(super) deployments: &'a Deployments,
     pub(super) conditions: &'a Conditions,
@@ -30,19 +30,19 @@ pub(super) struct Wishes<'a, 'b> {
     pub(super) turn: &'a mut Turn<'b>,
 }
 
-impl Wishes<'_, '_> {
+impl WishHandler<'_, '_> {
     /// Does what is asked for, or says why not; none: that will be told later.
     pub(super) fn answer(self, asker: Asker, question: &Question) -> Option<Reply> {
         match question {
-            Question::Wish(name, wish) => self.reply(asker, name, *wish),
+            Question::Wish(name, wish) => self.fulfil(asker, name, *wish),
             Question::RollBack(name, before) => Some(self.roll_back(name, before.clone())),
             Question::Report | Question::History => None,
         }
     }
 
-    fn reply(mut self, asker: Asker, name: &str, wish: Wish) -> Option<Reply> {
-        let tracked = self.workloads.get(name).and_then(|it| it.wanted());
-        let Some(wanted) = tracked.or_else(|| self.deployments.wanted(name)).cloned() else {
+    fn fulfil(mut self, asker: Asker, name: &str, wish: Wish) -> Option<Reply> {
+        let tracked = self.workloads.get(name).and_then(|it| it.wanted_workload());
+        let Some(wanted) = tracked.or_else(|| self.deployments.wanted_workload(name)).cloned() else {
             return Some(Reply::Unknown);
         };
         let (told, reply) = match wish {
@@ -65,15 +65,15 @@ impl Wishes<'_, '_> {
         let (name, context, now) = (wanted.name(), &mut *self.turn.context, self.turn.now);
         // what is wanted may be what ran before, and is back
         let failed = context.fallbacks.get(name).and_then(|it| it.failed.as_ref());
-        let waiting = context.waiting.of(name).map(|it| &it.to);
+        let waiting = context.waiting.get(name).map(|it| &it.to);
         let asked = waiting.or(failed.map(|it| &it.id)).unwrap_or(&wanted.id);
-        let is_right = context.clock_behind(now).is_none();
+        let is_right = context.clock_lag(now).is_none();
         let since = now.utc.duration_since(UNIX_EPOCH).ok().filter(|_| is_right).map(|at| at.as_secs());
         match context.stops.stop(name, until_changed.then(|| asked.clone()), since) {
             Err(before) => (None, format!("{name} is stopped already: {before}")),
             Ok(told) => {
                 let until = if until_changed { ", or another content of it is asked for" } else { "" };
-                let later = self.turn.engines.why_not(wanted.content.engine);
+                let later = self.turn.engines.unready_reason(wanted.content.engine);
                 let later = later.map(|why| format!("; {why}: it goes later")).unwrap_or_default();
                 (Some(told), format!("{name} is stopped until 'device-worker-ng start {name}'{until}{later}"))
             }
@@ -82,10 +82,10 @@ impl Wishes<'_, '_> {
 
     /// Lets it return to what ran before, or says why not. What is wanted is to be looked at anew then.
     fn roll_back(self, name: &str, before: Option<Arc<Workload>>) -> Reply {
-        let tracked = self.workloads.get_mut(name).filter(|it| it.wanted().is_some());
+        let tracked = self.workloads.get_mut(name).filter(|it| it.wanted_workload().is_some());
         let Some(tracked) = tracked else {
-            return match self.deployments.wanted(name) {
-                Some(_) => Reply::Refused(format!("a cluster runs it: use '{UNDO}{name}'")),
+            return match self.deployments.wanted_workload(name) {
+                Some(_) => Reply::Refused(format!("a cluster runs it: use '{ROLLOUT_UNDO_COMMAND}{name}'")),
                 None => Reply::Unknown,
             };
         };
@@ -101,12 +101,13 @@ impl Wishes<'_, '_> {
     }
 
     /// Why nothing of it can be started now.
-    fn forbids(&self, wanted: &Workload) -> Option<String> {
-        if let Some((why, remedy)) = self.turn.context.stops.why(wanted.name()) {
+    fn refusal_reason(&self, wanted: &Workload) -> Option<String> {
+        if let Some((why, remedy)) = self.turn.context.stops.stop_reason_and_remedy(wanted.name()) {
             return Some(format!("{why}; {remedy}"));
         }
-        if let Some((why, _)) = profiles::closed(&self.conditions.listed(&wanted.profiles, self.turn.now.up))
-        {
+        if let Some((why, _)) = profiles::unmet_profile(
+            &self.conditions.listed_profile_reports(&wanted.profiles, self.turn.now.up),
+        ) {
             return Some(why);
         }
         let shortages = || self.evictions.shortages().join("; ");
@@ -120,7 +121,7 @@ impl Wishes<'_, '_> {
                 "it runs on {engine}: use 'kubectl rollout restart deployment/{name}'"
             )));
         }
-        if let Some(why) = self.forbids(wanted) {
+        if let Some(why) = self.refusal_reason(wanted) {
             return Some(Reply::Refused(why));
         }
         self.agenda.add(name.into());
@@ -131,7 +132,7 @@ impl Wishes<'_, '_> {
         let name = wanted.name();
         let why = "that was asked for on the device";
         let goes = match self.workloads.get_mut(name) {
-            Some(tracked) => tracked.go_ahead(why, self.turn),
+            Some(tracked) => tracked.release_update(why, self.turn),
             None => self.turn.context.waiting.release(name),
         };
         self.agenda.add(name.into());
@@ -145,10 +146,10 @@ impl Wishes<'_, '_> {
 
     fn run(self, wanted: &Workload) -> Reply {
         let name = wanted.name();
-        let forbids = self.forbids(wanted).filter(|_| !wanted.is_service());
+        let forbids = self.refusal_reason(wanted).filter(|_| !wanted.is_service());
         let begun = match (forbids, self.workloads.get_mut(name)) {
             (Some(why), _) => Err(why),
-            (None, Some(tracked)) => tracked.run(self.turn),
+            (None, Some(tracked)) => tracked.begin_run_by_hand(self.turn),
             (None, None) => Err("a Deployment has no runs".to_owned()),
         };
         self.agenda.add(name.into());

@@ -65,7 +65,7 @@ fn settings(dir: &std::path::Path) -> Settings {
     }
 }
 
-fn without_settings(report: &Report) -> &str {
+fn without_settings(report: &CheckReport) -> &str {
     report.text.split_once("\n\n").unwrap().1
 }
 

@@ -4,14 +4,14 @@ use serde_json::{Value, json};
 
 use super::{
     output::Screen,
-    place::{Container, Location},
+    place::{PodmanContainer, WorkloadLocator},
 };
 use crate::{
     agent::{
         model::{
-            order::{CPU_PERIOD, per_cpu_period},
+            order::{CPU_PERIOD, normalize_cpu_quota},
             quantity,
-            time::stamp,
+            time::format_timestamp,
         },
         view::table::table,
     },
@@ -19,8 +19,8 @@ use crate::{
 };
 
 /// Adds them to a description. What can't be had of podman is left out: the agent has said why.
-pub(super) fn add_containers(place: &Location, screen: &Screen, text: &mut String) {
-    let podman = place.podman(place.text("engine"));
+pub(super) fn add_containers(place: &WorkloadLocator, screen: &Screen, text: &mut String) {
+    let podman = place.podman(place.workload_text("engine"));
     let listed = place.containers();
     let is_known = listed.is_ok();
     let containers = listed.unwrap_or_default();
@@ -36,14 +36,14 @@ pub(super) fn add_containers(place: &Location, screen: &Screen, text: &mut Strin
     let all = networks.flat_map(|network| fields.map(|field| network[field].as_str().unwrap_or_default()));
     let addresses: Vec<String> = all.filter(|it| !it.is_empty()).map(str::to_owned).collect();
     let mut all: Vec<Value> = Vec::new();
-    let other = first.map(|first| &first.pod).filter(|pod| *pod != place.text("pod"));
+    let other = first.map(|first| &first.pod).filter(|pod| *pod != place.workload_text("pod"));
     let mut rows = vec![
         ("in pod", other.cloned().unwrap_or_default()),
         ("address", addresses.join(", ")),
         ("ports", first.map(|first| first.ports.join(", ")).unwrap_or_default()),
     ];
     for container in &containers {
-        let told = told(container, &inspect(&container.id));
+        let told = container_details(container, &inspect(&container.id));
         rows.push(("container", container.name.clone()));
         let text = |field: &Value| match field {
             Value::Null => String::new(),
@@ -52,7 +52,7 @@ pub(super) fn add_containers(place: &Location, screen: &Screen, text: &mut Strin
             }
             other => other.as_str().map_or_else(|| other.to_string(), str::to_owned),
         };
-        for field in FIELDS {
+        for field in SHOWN_FIELDS {
             rows.push((field, text(&told[field])));
         }
         all.push(told);
@@ -64,23 +64,23 @@ pub(super) fn add_containers(place: &Location, screen: &Screen, text: &mut Strin
     } else {
         rows.retain(|(_, value)| !value.is_empty());
         let row = |(key, value): (&str, String)| {
-            let indent = if FIELDS.contains(&key) { "  " } else { "" };
+            let indent = if SHOWN_FIELDS.contains(&key) { "  " } else { "" };
             vec![format!("{indent}{key}"), value]
         };
-        format!("\n{}", table(&rows.into_iter().map(row).collect::<Vec<_>>(), screen.look()))
+        format!("\n{}", table(&rows.into_iter().map(row).collect::<Vec<_>>(), screen.page_look()))
     };
     text.push_str(&place.redactor.redact(&addition));
 }
 
 /// In the order in which people read them.
-const FIELDS: [&str; 10] =
+const SHOWN_FIELDS: [&str; 10] =
     ["image", "digest", "command", "state", "started", "ended", "exit", "mounts", "limits", "requests"];
 
 /// What an inspection tells, by [field](FIELDS).
-fn told(container: &Container, inspected: &Value) -> Value {
+fn container_details(container: &PodmanContainer, inspected: &Value) -> Value {
     let Value::Object(_) = inspected else { return json!({ "name": container.name }) };
     let (state, host) = (&inspected["State"], &inspected["HostConfig"]);
-    let time = |field: &str| state[field].as_str().and_then(parse_time).map(stamp);
+    let time = |field: &str| state[field].as_str().and_then(parse_time).map(format_timestamp);
     let command = [&inspected["Path"]].into_iter().chain(inspected["Args"].as_array().into_iter().flatten());
     let command: Vec<&str> = command.filter_map(Value::as_str).collect();
     let mount = |mount: &Value| {
@@ -90,8 +90,8 @@ fn told(container: &Container, inspected: &Value) -> Value {
         format!("{} from {from}{mode}", text("Destination"))
     };
     let number = |field: &str| host[field].as_u64().filter(|number| *number > 0);
-    let memory = |field: &str| number(field).map(|bytes| format!("memory {}", quantity::written(bytes)));
-    let cpu = number("CpuQuota").map(|quota| per_cpu_period(quota, number("CpuPeriod")));
+    let memory = |field: &str| number(field).map(|bytes| format!("memory {}", quantity::format_exact(bytes)));
+    let cpu = number("CpuQuota").map(|quota| normalize_cpu_quota(quota, number("CpuPeriod")));
     let cpu = cpu.map(|limit| format!("cpu {}m", limit / (CPU_PERIOD / 1000)));
     let processes = number("PidsLimit").map(|limit| format!("{limit} processes"));
     let requested = number("CpuShares").map(|shares| format!("cpu {}m", (shares * 1000).div_ceil(1024)));

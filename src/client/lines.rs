@@ -8,40 +8,40 @@ use std::{
 
 use serde_json::json;
 
-use super::place::Container;
+use super::place::PodmanContainer;
 use crate::{
-    agent::{legible, redact::Redactor},
-    io::podman::Reading,
+    agent::{redact::Redactor, sanitize},
+    io::podman::PodmanReader,
 };
 
 /// Of a line, in bytes: what is longer is shown in pieces.
-const LONGEST: usize = 64 << 10;
+const MAX_LINE_BYTES: usize = 64 << 10;
 
 /// Whether it was read to its end.
 pub(super) fn print(
-    podman: &Reading,
-    container: &Container,
+    podman: &PodmanReader,
+    container: &PodmanContainer,
     query: &[(&str, String)],
-    lines: &mut Lines<'_>,
+    lines: &mut LinePrinter<'_>,
 ) -> Result<bool, String> {
     let query: Vec<(&str, &str)> = query.iter().map(|(key, value)| (*key, &**value)).collect();
     let mut is_read = true;
     podman.logs(&container.id, &query, None, &mut |stream, bytes| {
-        is_read = lines.take(stream, bytes);
+        is_read = lines.push(stream, bytes);
         is_read
     })?;
-    lines.end();
+    lines.flush();
     Ok(is_read)
 }
 
 /// As podman reads it: seconds since 1970, with a fraction.
-pub(super) fn seconds(at: SystemTime) -> String {
+pub(super) fn podman_timestamp(at: SystemTime) -> String {
     let since = at.duration_since(UNIX_EPOCH).unwrap_or_default();
     format!("{}.{:09}", since.as_secs(), since.subsec_nanos())
 }
 
 /// Pieces of two streams become lines.
-pub(super) struct Lines<'a> {
+pub(super) struct LinePrinter<'a> {
     redactor: &'a Redactor,
     container: &'a str,
     prefix: String,
@@ -52,20 +52,20 @@ pub(super) struct Lines<'a> {
     pub(super) last: Option<(u32, VecDeque<String>)>,
 }
 
-impl<'a> Lines<'a> {
+impl<'a> LinePrinter<'a> {
     pub(super) fn new(redactor: &'a Redactor, container: &'a str, is_alone: bool, is_json: bool) -> Self {
         let prefix = if is_alone { String::new() } else { format!("{container} | ") };
         Self { redactor, container, prefix, is_json, streams: Default::default(), last: None }
     }
 
     /// Whether they are still read.
-    pub(super) fn take(&mut self, stream: u8, bytes: &[u8]) -> bool {
+    pub(super) fn push(&mut self, stream: u8, bytes: &[u8]) -> bool {
         let at = usize::from(stream == 2);
         for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
             let mut line = std::mem::take(&mut self.streams[at]);
             line.extend_from_slice(piece);
-            if line.ends_with(b"\n") || line.len() >= LONGEST {
-                if !self.show(at, &line) {
+            if line.ends_with(b"\n") || line.len() >= MAX_LINE_BYTES {
+                if !self.print_line(at, &line) {
                     return false;
                 }
                 line.clear();
@@ -75,25 +75,25 @@ impl<'a> Lines<'a> {
         true
     }
 
-    pub(super) fn end(&mut self) {
+    pub(super) fn flush(&mut self) {
         for at in [0, 1] {
             let line = std::mem::take(&mut self.streams[at]);
-            let _ = line.is_empty() || self.show(at, &line);
+            let _ = line.is_empty() || self.print_line(at, &line);
         }
         for line in self.last.take().into_iter().flat_map(|(_, lines)| lines) {
             let _ = io::stdout().write_all(line.as_bytes());
         }
     }
 
-    fn show(&mut self, stream: usize, line: &[u8]) -> bool {
+    fn print_line(&mut self, stream: usize, line: &[u8]) -> bool {
         let line = String::from_utf8_lossy(line.strip_suffix(b"\n").unwrap_or(line));
         let line = self.redactor.redact(&line);
         let shown = if self.is_json {
             let stream = ["stdout", "stderr"][stream];
             let line = json!({ "container": self.container, "stream": stream, "line": line });
-            legible::page(&line.to_string()).into_owned()
+            sanitize::sanitize_page(&line.to_string()).into_owned()
         } else {
-            format!("{}{}", self.prefix, legible::printed(&line))
+            format!("{}{}", self.prefix, sanitize::sanitize_output_line(&line))
         };
         let shown = format!("{shown}\n");
         let Some((tail, lines)) = &mut self.last else {

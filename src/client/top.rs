@@ -7,12 +7,12 @@ use serde_json::{Value, json};
 
 use super::{
     output::Screen,
-    place::{Container, Location},
+    place::{PodmanContainer, WorkloadLocator},
 };
 use crate::{
     agent::{
         model::quantity,
-        view::{document::document, table::table},
+        view::{document::json_document, table::table},
     },
     io::{
         clock,
@@ -23,65 +23,65 @@ use crate::{
 };
 
 /// For that long processor time is counted.
-const WHILE: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
+const SAMPLE_INTERVAL: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
 
 /// Prints it, of all workloads or of the containers of one, and says with what code to end.
-pub(super) fn top(place: &Location, screen: &Screen) -> Result<u8, String> {
+pub(super) fn top(place: &WorkloadLocator, screen: &Screen) -> Result<u8, String> {
     let of_one = !place.workload().is_null();
     let mut containers = Vec::new();
     if of_one {
-        if place.text("engine") == "kubernetes" {
-            let name = place.text("name");
+        if place.workload_text("engine") == "kubernetes" {
+            let name = place.workload_text("name");
             let text = format!("'{name}' runs in a cluster: kubectl top pods | grep '^{name}-'");
-            return Ok(screen.fail(ExitCode::Bad, &text));
+            return Ok(screen.print_failure(ExitCode::Bad, &text));
         }
         containers = place.containers()?;
     } else {
         for (_, podman) in place.podmans() {
-            containers.extend(place.list(&podman, &[])?);
+            containers.extend(place.list_containers(&podman, &[])?);
         }
     }
     containers.retain(|it| it.pid > 0);
-    let look = |it: &Container| usage(it.pid, &it.id);
+    let look = |it: &PodmanContainer| usage(it.pid, &it.id);
     let (begin, before) = (since_boot(), containers.iter().map(look).collect::<Vec<_>>());
-    let _ = poll(&mut [], Some(&WHILE)); // an error: it was shorter
+    let _ = poll(&mut [], Some(&SAMPLE_INTERVAL)); // an error: it was shorter
     let (end, after) = (since_boot(), containers.iter().map(look).collect::<Vec<_>>());
     let passed = (end - begin).as_micros().max(1) as f64;
-    let mut all: BTreeMap<&str, Sum> = BTreeMap::new();
+    let mut all: BTreeMap<&str, UsageSum> = BTreeMap::new();
     for ((container, before), after) in containers.iter().zip(before).zip(after) {
         let name = if of_one { &container.name } else { &container.workload };
         let used = before.cpu.zip(after.cpu).map(|(before, after)| after.saturating_sub(before));
         all.entry(name).or_default().add(&after, used.map(|used| used as f64 * 100.0 / passed));
     }
-    let mut all: Vec<(&str, Sum)> = all.into_iter().collect();
+    let mut all: Vec<(&str, UsageSum)> = all.into_iter().collect();
     all.sort_by_key(|(_, sum)| std::cmp::Reverse(sum.amounts[0]));
     let text = if screen.is_json {
-        let json = |(name, sum): &(&str, Sum)| sum.json(name);
+        let json = |(name, sum): &(&str, UsageSum)| sum.json(name);
         let what = if of_one { "containers" } else { "workloads" };
         let all = json!({ what: all.iter().map(json).collect::<Vec<_>>() });
-        document("", &all.to_string(), clock::wall())
+        json_document("", &all.to_string(), clock::wall())
     } else if all.is_empty() {
         "nothing runs\n".to_owned()
     } else {
         let what = if of_one { "CONTAINER" } else { "WORKLOAD" };
         let heads = [what, "MEMORY", "LIMIT", "CPU", "LIMIT", "PROCESSES", "LIMIT"].map(str::to_owned);
         let rows = all.iter().map(|(name, sum)| sum.row(name));
-        table(&[heads.to_vec()].into_iter().chain(rows).collect::<Vec<_>>(), screen.look())
+        table(&[heads.to_vec()].into_iter().chain(rows).collect::<Vec<_>>(), screen.page_look())
     };
-    Ok(screen.told(ExitCode::Good as u8, &text))
+    Ok(screen.print_result(ExitCode::Good as u8, &text))
 }
 
 /// Of several containers together: memory, processes, and the limits of memory, processor and processes; a limit only where
 /// each has one.
 #[derive(Default)]
-struct Sum {
+struct UsageSum {
     amounts: [Option<u64>; 5],
     /// Of a core, in per cent.
     cpu: Option<f64>,
     is_begun: bool,
 }
 
-impl Sum {
+impl UsageSum {
     fn add(&mut self, of: &Usage, cpu: Option<f64>) {
         let amounts = [of.memory, of.processes, of.memory_limit, of.cpu_limit, of.processes_limit];
         for (at, (sum, one)) in self.amounts.iter_mut().zip(amounts).enumerate() {
@@ -100,8 +100,8 @@ impl Sum {
         let or = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
         vec![
             name.to_owned(),
-            or(memory.map(quantity::shown)),
-            or(memory_limit.map(quantity::shown)),
+            or(memory.map(quantity::format_rounded)),
+            or(memory_limit.map(quantity::format_rounded)),
             or(self.cpu.map(|cpu| format!("{cpu:.1}%"))),
             or(cpu_limit.map(|limit| format!("{}%", limit as f64 / 1000.0))),
             or(processes.map(|number| number.to_string())),

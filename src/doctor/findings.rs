@@ -5,7 +5,7 @@ use std::fmt::Write;
 use serde::Serialize;
 
 use crate::{
-    agent::{legible::line, view::document::document},
+    agent::{sanitize::sanitize_line, view::document::json_document},
     io::clock,
 };
 
@@ -22,7 +22,7 @@ enum Verdict {
 #[derive(Debug, Serialize)]
 struct Finding {
     what: String,
-    /// `good`, `doubt` or `bad`.
+    /// `add_good`, `add_doubt` or `add_bad`.
     verdict: &'static str,
     says: String,
     remedy: Option<String>,
@@ -53,15 +53,15 @@ impl Findings {
         self.all.push(Finding { what: what.into(), verdict: word, says: says.into(), remedy });
     }
 
-    pub(super) fn good(&mut self, what: impl Into<String>, says: impl Into<String>) {
+    pub(super) fn add_good(&mut self, what: impl Into<String>, says: impl Into<String>) {
         self.add(Verdict::Good, what, says, None);
     }
 
-    pub(super) fn doubt(&mut self, what: impl Into<String>, says: impl Into<String>, remedy: &str) {
+    pub(super) fn add_doubt(&mut self, what: impl Into<String>, says: impl Into<String>, remedy: &str) {
         self.add(Verdict::Doubt, what, says, Some(remedy));
     }
 
-    pub(super) fn bad(&mut self, what: impl Into<String>, says: impl Into<String>, remedy: &str) {
+    pub(super) fn add_bad(&mut self, what: impl Into<String>, says: impl Into<String>, remedy: &str) {
         self.add(Verdict::Bad, what, says, Some(remedy));
     }
 
@@ -74,9 +74,9 @@ impl Findings {
     pub fn text(&self) -> String {
         let mut text = String::new();
         for Finding { what, verdict, says, remedy } in &self.all {
-            let _ = writeln!(text, "{verdict:<6} {}", line(&format!("{what}: {says}")));
+            let _ = writeln!(text, "{verdict:<6} {}", sanitize_line(&format!("{what}: {says}")));
             if let Some(remedy) = remedy {
-                let _ = writeln!(text, "       remedy: {}", line(remedy));
+                let _ = writeln!(text, "       remedy: {}", sanitize_line(remedy));
             }
         }
         text
@@ -84,6 +84,6 @@ impl Findings {
 
     /// For scripts.
     pub fn json(&self) -> String {
-        document("findings", &serde_json::to_string(&self.all).unwrap_or_default(), clock::wall())
+        json_document("findings", &serde_json::to_string(&self.all).unwrap_or_default(), clock::wall())
     }
 }

@@ -12,29 +12,29 @@ use crate::{
     settings::Settings,
 };
 
-fn config(settings: &Settings) -> Option<EdgeApiConfig> {
-    EdgeApiConfig::of(settings, Store::new(&settings.state_dir))
+fn edge_api_config(settings: &Settings) -> Option<EdgeApiConfig> {
+    EdgeApiConfig::from_settings(settings, Store::new(&settings.state_dir))
 }
 
 /// Keys and certificates.
-pub(super) fn identity(settings: &Settings, findings: &mut Findings) {
-    let Some(config) = config(settings) else { return };
+pub(super) fn check_identity(settings: &Settings, findings: &mut Findings) {
+    let Some(config) = edge_api_config(settings) else { return };
     for examined in identity::examine(&config.identity) {
         match examined.fault {
-            None => findings.good(examined.what, examined.says),
-            Some(remedy) if examined.matters => findings.bad(examined.what, examined.says, remedy),
-            Some(remedy) => findings.doubt(examined.what, examined.says, remedy),
+            None => findings.add_good(examined.what, examined.says),
+            Some(remedy) if examined.matters => findings.add_bad(examined.what, examined.says, remedy),
+            Some(remedy) => findings.add_doubt(examined.what, examined.says, remedy),
         }
     }
 }
 
 /// Asks the server, as the device does.
-pub(super) fn server(settings: &Settings, status: &Value, findings: &mut Findings) {
-    let Some(config) = config(settings) else { return };
+pub(super) fn check_server(settings: &Settings, status: &Value, findings: &mut Findings) {
+    let Some(config) = edge_api_config(settings) else { return };
     let link = &status["device"]["server"];
     if matches!(link["link"].as_str(), Some("enrolling" | "registering")) {
         for trouble in link["troubles"].as_array().into_iter().flatten().filter_map(Value::as_str) {
-            findings.bad(
+            findings.add_bad(
                 "registration",
                 trouble,
                 "see there; the device goes on by itself when that is done",
@@ -43,7 +43,7 @@ pub(super) fn server(settings: &Settings, status: &Value, findings: &mut Finding
     }
     let what = format!("SERVER {}", config.url);
     match edge_api::probe(config) {
-        Ok(says) => findings.good(what, says),
-        Err((says, remedy)) => findings.bad(what, says, remedy),
+        Ok(says) => findings.add_good(what, says),
+        Err((says, remedy)) => findings.add_bad(what, says, remedy),
     }
 }

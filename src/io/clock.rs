@@ -21,7 +21,7 @@ pub(crate) fn since_boot() -> Duration {
 }
 
 /// Without suspended time, from some start on: for the waits on files that are being written.
-pub(crate) fn awake() -> Duration {
+pub(crate) fn monotonic_time() -> Duration {
     read(ClockId::Monotonic)
 }
 
@@ -31,12 +31,12 @@ pub(crate) fn wall() -> SystemTime {
 }
 
 /// How long to wait in `poll`; `None`: for ever.
-pub(crate) fn until(deadline: Option<Duration>, now: Duration) -> Option<Timespec> {
+pub(crate) fn poll_timeout(deadline: Option<Duration>, now: Duration) -> Option<Timespec> {
     deadline.and_then(|deadline| deadline.saturating_sub(now).try_into().ok())
 }
 
 /// From a text of seconds since 1970, of four digits in the year at most.
-pub(crate) fn from_seconds(text: &str) -> Option<SystemTime> {
+pub(crate) fn parse_unix_seconds(text: &str) -> Option<SystemTime> {
     const YEAR_10000: u64 = 253_402_300_800;
     let seconds = text.parse().ok().filter(|seconds| *seconds < YEAR_10000)?;
     UNIX_EPOCH.checked_add(Duration::from_secs(seconds))
@@ -44,7 +44,7 @@ pub(crate) fn from_seconds(text: &str) -> Option<SystemTime> {
 
 /// The hour on this device then, from 0 to 23, and the day of the week, from 1 for Monday to 7: by what `TZ` or
 /// `/etc/localtime` says.
-pub(crate) fn local(time: SystemTime) -> Option<[f64; 2]> {
+pub(crate) fn local_hour_and_weekday(time: SystemTime) -> Option<[f64; 2]> {
     let date = date(time)?.with_timezone(&Local);
     Some([date.hour().into(), date.weekday().number_from_monday().into()])
 }

@@ -20,13 +20,13 @@ use super::spawn;
 use crate::agent::Event;
 
 /// The directory and the name of the link to the time zone.
-const ZONE: (&str, &str) = ("/etc", "localtime");
+const LOCALTIME_LINK: (&str, &str) = ("/etc", "localtime");
 /// Where the kernel can't tell of another zone it is looked for this often.
 const ZONE_POLL_INTERVAL: Timespec = Timespec { tv_sec: 60, tv_nsec: 0 };
 /// What reads the zone believes in the one that it knows for up to a second.
 const ZONE_CACHED_FOR: Timespec = Timespec { tv_sec: 1, tv_nsec: 200_000_000 };
 /// Later than any clock shows: the timer is there to be cancelled.
-const NEVER: Timespec = Timespec { tv_sec: 1 << 40, tv_nsec: 0 };
+const FAR_FUTURE: Timespec = Timespec { tv_sec: 1 << 40, tv_nsec: 0 };
 
 /// Starts the thread; it tells of each change as [`Event::Clock`].
 ///
@@ -35,8 +35,10 @@ const NEVER: Timespec = Timespec { tv_sec: 1 << 40, tv_nsec: 0 };
 pub fn start(events: Sender<Event>) -> io::Result<()> {
     let timer = timerfd_create(TimerfdClockId::Realtime, TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK)?;
     arm(&timer)?;
-    let zone = watch(Path::new(ZONE.0))
-        .inspect_err(|error| debug!("'{}' can't be watched: {error}; it is looked at each minute", ZONE.0))
+    let zone = watch(Path::new(LOCALTIME_LINK.0))
+        .inspect_err(|error| {
+            debug!("'{}' can't be watched: {error}; it is looked at each minute", LOCALTIME_LINK.0)
+        })
         .ok();
     spawn("clock", move || {
         if let Err(error) = run(&timer, zone.as_ref(), &events) {
@@ -49,7 +51,7 @@ pub fn start(events: Sender<Event>) -> io::Result<()> {
 fn arm(timer: &OwnedFd) -> rustix::io::Result<()> {
     let zero = Timespec { tv_sec: 0, tv_nsec: 0 };
     let flags = TimerfdTimerFlags::ABSTIME | TimerfdTimerFlags::CANCEL_ON_SET;
-    timerfd_settime(timer, flags, &Itimerspec { it_interval: zero, it_value: NEVER }).map(drop)
+    timerfd_settime(timer, flags, &Itimerspec { it_interval: zero, it_value: FAR_FUTURE }).map(drop)
 }
 
 fn watch(dir: &Path) -> rustix::io::Result<OwnedFd> {
@@ -61,8 +63,8 @@ fn watch(dir: &Path) -> rustix::io::Result<OwnedFd> {
 
 /// Until the loop has ended.
 fn run(timer: &OwnedFd, zone: Option<&OwnedFd>, events: &Sender<Event>) -> io::Result<()> {
-    let link = Path::new(ZONE.0).join(ZONE.1);
-    let mut known = stamp(&link);
+    let link = Path::new(LOCALTIME_LINK.0).join(LOCALTIME_LINK.1);
+    let mut known = link_fingerprint(&link);
     loop {
         let mut files = [timer, zone.unwrap_or(timer)].map(|file| PollFd::new(file, PollFlags::IN));
         match poll(&mut files, if zone.is_none() { Some(&ZONE_POLL_INTERVAL) } else { None }) {
@@ -78,7 +80,7 @@ fn run(timer: &OwnedFd, zone: Option<&OwnedFd>, events: &Sender<Event>) -> io::R
             let mut reader = inotify::Reader::new(zone, &mut buffer);
             while reader.next().is_ok() {}
         }
-        let present = stamp(&link);
+        let present = link_fingerprint(&link);
         let has_moved = present != known;
         known = present;
         if has_moved {
@@ -91,7 +93,7 @@ fn run(timer: &OwnedFd, zone: Option<&OwnedFd>, events: &Sender<Event>) -> io::R
 }
 
 /// Another one when the link was replaced.
-fn stamp(link: &Path) -> Option<(u64, i64, i64)> {
+fn link_fingerprint(link: &Path) -> Option<(u64, i64, i64)> {
     let found = fs::symlink_metadata(link).ok()?;
     Some((found.ino(), found.mtime(), found.mtime_nsec()))
 }

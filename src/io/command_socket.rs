@@ -24,38 +24,38 @@ use rustix::{
 use serde::Serialize;
 
 use super::{
-    clock, listener::Listener, logger, persistence, presence::present, query::Queries, spawn_with_stack,
-    state::Store,
+    clock, hardware_presence::presence_metric, listener::NamedUnixListener, logger, persistence,
+    query::Queries, spawn_with_stack, state::Store,
 };
 use crate::agent::{
     Event,
     expression::{Expression, MetricIndex, NIL},
     model::{
-        part::Part,
         question::{Question, Reply, Wish},
         report::{Report, Workload},
+        subsystem::Subsystem,
     },
-    view::{document, history, table::Look, text},
+    view::{document, history, table::PageStyle, text},
 };
 
 /// The socket's name in the runtime directory.
 const SOCKET: &str = "control.sock";
 /// For what a client says, and for taking the reply.
-const LIMIT: Duration = Duration::from_secs(2);
+const CLIENT_TIMEOUT: Duration = Duration::from_secs(2);
 /// For the agent's reply.
 const REPLY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Of a question, in bytes.
-const LONGEST: u64 = 16 * 1024;
+const MAX_REQUEST_BYTES: u64 = 16 * 1024;
 /// Reading an expression takes up to 112 KiB of it, and more without optimization; what isn't used costs nothing.
 const STACK: usize = 1 << 20;
 /// Without descriptors for another client.
-const PAUSE: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
+const ACCEPT_RETRY_DELAY: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
 /// How many characters a line may have: the number follows.
-pub const WIDTH: &str = "--width=";
+pub const WIDTH_FLAG: &str = "--width=";
 /// States are to be coloured.
-pub const COLOUR: &str = "--colour";
+pub const COLOUR_FLAG: &str = "--colour";
 /// Asks where pods are: a command of commands.
-pub const LOCATE: &str = "locate";
+pub const LOCATE_COMMAND: &str = "locate";
 /// From one look at whether the socket still has its name to the next: what could tell of that can be used up.
 const NAME_CHECK_INTERVAL: Timespec = Timespec { tv_sec: 10, tv_nsec: 0 };
 
@@ -74,7 +74,7 @@ pub enum ExitCode {
 
 /// Where the agent's pods are.
 #[derive(Debug)]
-pub struct AgentPlace {
+pub struct PodLocation {
     /// Of podman, and of rootless podman.
     pub sockets: [PathBuf; 2],
     /// The label of its pods.
@@ -89,7 +89,7 @@ pub struct AgentPlace {
 /// The thread can't be started.
 pub fn start(
     runtime_dir: &Path,
-    place: AgentPlace,
+    place: PodLocation,
     queries: Queries,
     events: Sender<Event>,
 ) -> io::Result<()> {
@@ -98,16 +98,16 @@ pub fn start(
 }
 
 /// Until the loop has ended. One client after the other: they are few, and none may take long.
-fn serve(path: &Path, place: &AgentPlace, queries: &Queries, events: &Sender<Event>) {
-    let mut present: Option<Listener> = None;
+fn serve(path: &Path, place: &PodLocation, queries: &Queries, events: &Sender<Event>) {
+    let mut present: Option<NamedUnixListener> = None;
     loop {
-        present = present.filter(Listener::is_there);
+        present = present.filter(NamedUnixListener::is_path_current);
         if present.is_none() {
-            let bound = Listener::bind(path, 0o600);
+            let bound = NamedUnixListener::bind(path, 0o600);
             let failed = |error: &io::Error| format!("failed to listen on '{}': {error}", path.display());
             let result = bound.as_ref().map(drop).map_err(failed);
             present = bound.ok();
-            if events.send(Event::Works(Part::Commands, result)).is_err() {
+            if events.send(Event::Works(Subsystem::Commands, result)).is_err() {
                 return;
             }
         }
@@ -118,47 +118,47 @@ fn serve(path: &Path, place: &AgentPlace, queries: &Queries, events: &Sender<Eve
         let Some(listener) = &present else { continue };
         match accept_with(listener.socket(), SocketFlags::CLOEXEC) {
             Ok(stream) => {
-                if let Err(error) = attend(&UnixStream::from(stream), place, queries) {
+                if let Err(error) = handle_client(&UnixStream::from(stream), place, queries) {
                     debug!("a command got no reply: {error}");
                 }
             }
             Err(error) => {
                 debug!("failed to accept a command: {error}");
-                let _ = poll(&mut [], Some(&PAUSE));
+                let _ = poll(&mut [], Some(&ACCEPT_RETRY_DELAY));
             }
         }
     }
 }
 
-fn attend(mut stream: &UnixStream, place: &AgentPlace, queries: &Queries) -> io::Result<()> {
+fn handle_client(mut stream: &UnixStream, place: &PodLocation, queries: &Queries) -> io::Result<()> {
     let user = socket_peercred(stream)?.uid;
     if !user.is_root() && user != geteuid() {
         return Err(io::ErrorKind::PermissionDenied.into());
     }
-    stream.set_read_timeout(Some(LIMIT))?;
-    stream.set_write_timeout(Some(LIMIT))?;
+    stream.set_read_timeout(Some(CLIENT_TIMEOUT))?;
+    stream.set_write_timeout(Some(CLIENT_TIMEOUT))?;
     let mut question = Vec::new();
-    stream.take(LONGEST).read_to_end(&mut question)?;
+    stream.take(MAX_REQUEST_BYTES).read_to_end(&mut question)?;
     let question = String::from_utf8_lossy(&question);
     let words: Vec<&str> = question.split_terminator('\0').collect();
-    let (code, text) = reply(&words, place, queries);
+    let (code, text) = answer_command(&words, place, queries);
     stream.write_all(format!("{}{text}", code as u8).as_bytes())
 }
 
 /// What a person wants of a workload; none: the command only asks.
-fn by_hand(
+fn run_wish_command(
     command: &[&str],
     flags: &[&str],
     report: &Report,
-    place: &AgentPlace,
+    place: &PodLocation,
     queries: &Queries,
 ) -> Option<(ExitCode, String)> {
     let [word, name] = command else { return None };
-    let wish = wish(word, flags);
+    let wish = parse_wish(word, flags);
     if wish.is_none() && *word != "rollback" {
         return None;
     }
-    let workload = match names::named(report, name) {
+    let workload = match names::find_workload(report, name) {
         Ok(workload) => workload,
         Err(none) => return Some((ExitCode::Unknown, none)),
     };
@@ -166,51 +166,52 @@ fn by_hand(
     let question = match wish {
         Some(wish) => Question::Wish(name, wish),
         None => {
-            let before = persistence::ran_before(&place.state, &name);
+            let before = persistence::previous_workload(&place.state, &name);
             Question::RollBack(name, before)
         }
     };
-    Some(told(workload, word, queries.ask(question)))
+    Some(render_wish_reply(workload, word, queries.ask(question)))
 }
 
-fn reply(words: &[&str], place: &AgentPlace, queries: &Queries) -> (ExitCode, String) {
+fn answer_command(words: &[&str], place: &PodLocation, queries: &Queries) -> (ExitCode, String) {
     let flags = words.iter().rposition(|word| !word.starts_with("--")).map_or(0, |at| at + 1);
     let (command, flags) = words.split_at(flags);
     let is_json = flags.contains(&"--json");
-    let width = flags.iter().find_map(|flag| flag.strip_prefix(WIDTH)?.parse().ok());
-    let look = Look { width: width.unwrap_or(80), colour: flags.contains(&COLOUR) };
-    let Some(Reply::Report(report)) = queries.ask(Question::Report) else { return busy() };
-    let named = |name: &str| names::named(&report, name).map_err(|none| (ExitCode::Unknown, none));
-    if let Some(done) = by_hand(command, flags, &report, place, queries) {
+    let width = flags.iter().find_map(|flag| flag.strip_prefix(WIDTH_FLAG)?.parse().ok());
+    let look = PageStyle { width: width.unwrap_or(80), colour: flags.contains(&COLOUR_FLAG) };
+    let Some(Reply::Report(report)) = queries.ask(Question::Report) else { return busy_reply() };
+    let named = |name: &str| names::find_workload(&report, name).map_err(|none| (ExitCode::Unknown, none));
+    if let Some(done) = run_wish_command(command, flags, &report, place, queries) {
         return done;
     }
     match command {
         ["status"] => {
             let code = if report.device.healthy { ExitCode::Good } else { ExitCode::Bad };
-            (code, shown(is_json, &*report, |report| text::status(report, look)))
+            (code, render_output(is_json, &*report, |report| text::status_page(report, look)))
         }
-        ["metrics"] if is_json => (ExitCode::Good, json("metrics", &report.metrics)),
-        ["metrics"] => (ExitCode::Good, text::metrics(&report, look)),
+        ["metrics"] if is_json => (ExitCode::Good, json_document("metrics", &report.metrics)),
+        ["metrics"] => (ExitCode::Good, text::metrics_page(&report, look)),
         ["describe" | "explain" | "update", name] => {
             let workload = match named(name) {
                 Ok(workload) => workload,
                 Err(none) => return none,
             };
             match command[0] {
-                "describe" => {
-                    (ExitCode::Good, shown(is_json, workload, |workload| text::describe(workload, look)))
-                }
-                _ if workload.well => (ExitCode::Good, shown(is_json, workload, text::explain)),
-                _ => (ExitCode::Bad, shown(is_json, workload, text::explain)),
+                "describe" => (
+                    ExitCode::Good,
+                    render_output(is_json, workload, |workload| text::describe(workload, look)),
+                ),
+                _ if workload.well => (ExitCode::Good, render_output(is_json, workload, text::explain)),
+                _ => (ExitCode::Bad, render_output(is_json, workload, text::explain)),
             }
         }
-        [LOCATE, rest @ ..] => match rest.first().map(|name| named(name)).transpose() {
-            Ok(workload) => (ExitCode::Good, place.tell(workload)),
+        [LOCATE_COMMAND, rest @ ..] => match rest.first().map(|name| named(name)).transpose() {
+            Ok(workload) => (ExitCode::Good, place.locate_document(workload)),
             Err(none) => none,
         },
         ["history", rest @ ..] => {
-            let Some(Reply::History(history)) = queries.ask(Question::History) else { return busy() };
-            let known = |name: &&str| history.iter().any(|it| it.notice.about() == Some(name));
+            let Some(Reply::History(history)) = queries.ask(Question::History) else { return busy_reply() };
+            let known = |name: &&str| history.iter().any(|it| it.notice.workload_name() == Some(name));
             // what happened to one that is gone is known all the same
             let about = match rest.first().map(|name| named(name).map(|it| &*it.name)).transpose() {
                 Ok(name) => name,
@@ -220,20 +221,23 @@ fn reply(words: &[&str], place: &AgentPlace, queries: &Queries) -> (ExitCode, St
                 },
             };
             let events = history::events(&history, about);
-            (ExitCode::Good, if is_json { json("events", &events) } else { history::text(&events, look) })
+            (
+                ExitCode::Good,
+                if is_json { json_document("events", &events) } else { history::history_text(&events, look) },
+            )
         }
         ["eval", expression] => evaluate(expression, &report, is_json),
         _ => (ExitCode::Unknown, format!("the agent doesn't know the command '{}'\n", command.join(" "))),
     }
 }
 
-impl AgentPlace {
+impl PodLocation {
     /// What a command needs to read by itself of podman. What it prints of pods may no more hold than the log may.
-    fn tell(&self, workload: Option<&Workload>) -> String {
-        let confidential = logger::confidential();
+    fn locate_document(&self, workload: Option<&Workload>) -> String {
+        let confidential = logger::current_redactor();
         let confidential: Vec<&str> = confidential.iter().flat_map(|redactor| redactor.values()).collect();
         let [podman, rootless] = &self.sockets;
-        json(
+        json_document(
             "",
             &serde_json::json!({
                 "podman": podman,
@@ -246,7 +250,7 @@ impl AgentPlace {
     }
 }
 
-fn wish(word: &str, flags: &[&str]) -> Option<Wish> {
+fn parse_wish(word: &str, flags: &[&str]) -> Option<Wish> {
     match word {
         "restart" => Some(Wish::Restart),
         "stop" => Some(Wish::Stop { until_changed: flags.contains(&"--until-changed") }),
@@ -257,22 +261,22 @@ fn wish(word: &str, flags: &[&str]) -> Option<Wish> {
     }
 }
 
-fn busy() -> (ExitCode, String) {
+fn busy_reply() -> (ExitCode, String) {
     (ExitCode::Away, "the agent is too busy to reply\n".to_owned())
 }
 
-fn shown<T: Serialize>(is_json: bool, value: &T, text: impl Fn(&T) -> String) -> String {
-    if is_json { json("", value) } else { text(value) }
+fn render_output<T: Serialize>(is_json: bool, value: &T, text: impl Fn(&T) -> String) -> String {
+    if is_json { json_document("", value) } else { text(value) }
 }
 
 /// `name`: what a list is called.
-fn json<T: Serialize + ?Sized>(name: &str, value: &T) -> String {
+fn json_document<T: Serialize + ?Sized>(name: &str, value: &T) -> String {
     // nothing that is shown has a key that isn't text
-    document::document(name, &serde_json::to_string(value).unwrap_or_default(), clock::wall())
+    document::json_document(name, &serde_json::to_string(value).unwrap_or_default(), clock::wall())
 }
 
 /// What became of a wish.
-fn told(workload: &Workload, word: &str, reply: Option<Reply>) -> (ExitCode, String) {
+fn render_wish_reply(workload: &Workload, word: &str, reply: Option<Reply>) -> (ExitCode, String) {
     let name = &workload.name;
     match reply {
         Some(Reply::Checking) => {
@@ -291,13 +295,13 @@ fn told(workload: &Workload, word: &str, reply: Option<Reply>) -> (ExitCode, Str
             (ExitCode::Bad, format!("{name} {what}: {why}\n"))
         }
         Some(_) => (ExitCode::Bad, format!("there is nothing to {word}: {}", text::explain(workload))),
-        None => busy(),
+        None => busy_reply(),
     }
 }
 
 /// What an expression means with the present values.
 #[derive(Debug, Serialize)]
-struct Evaluated {
+struct EvaluatedExpression {
     expression: String,
     holds: bool,
     metrics: Vec<(String, Option<f64>)>,
@@ -306,9 +310,9 @@ struct Evaluated {
 /// What no condition asks for, and the agent knows all the same.
 fn own_metric(report: &Report, name: &str) -> Option<f64> {
     match name {
-        "time.hour" => Some(clock::local(clock::wall())?[0]),
-        "time.weekday" => Some(clock::local(clock::wall())?[1]),
-        _ => present(name).or_else(|| report.own_metric(name)),
+        "time.hour" => Some(clock::local_hour_and_weekday(clock::wall())?[0]),
+        "time.weekday" => Some(clock::local_hour_and_weekday(clock::wall())?[1]),
+        _ => presence_metric(name).or_else(|| report.built_in_metric(name)),
     }
 }
 
@@ -331,8 +335,8 @@ fn evaluate(expression: &str, report: &Report, is_json: bool) -> (ExitCode, Stri
     };
     let holds = compiled.holds(&values);
     let code = if holds { ExitCode::Good } else { ExitCode::Bad };
-    let evaluated = Evaluated { expression: compiled.to_string(), holds, metrics };
-    let text = |it: &Evaluated| {
+    let evaluated = EvaluatedExpression { expression: compiled.to_string(), holds, metrics };
+    let text = |it: &EvaluatedExpression| {
         let value = |(name, value): &(String, Option<f64>)| match value {
             Some(value) => format!("{name} is {value}\n"),
             None => format!("{name} is nil\n"),
@@ -340,7 +344,7 @@ fn evaluate(expression: &str, report: &Report, is_json: bool) -> (ExitCode, Stri
         let values: String = it.metrics.iter().map(value).collect();
         format!("{}: {}\n{values}", it.expression, it.holds)
     };
-    (code, shown(is_json, &evaluated, text))
+    (code, render_output(is_json, &evaluated, text))
 }
 
 /// Asks the agent whose runtime directory this is: the code to end with, and what to print.
@@ -352,7 +356,7 @@ pub fn ask_agent(runtime_dir: &Path, words: &[String]) -> Result<(u8, String), S
     let talk = || -> io::Result<String> {
         let mut stream = UnixStream::connect(&path)?;
         stream.set_read_timeout(Some(REPLY_TIMEOUT))?;
-        stream.set_write_timeout(Some(LIMIT))?;
+        stream.set_write_timeout(Some(CLIENT_TIMEOUT))?;
         for word in words {
             stream.write_all(word.as_bytes())?;
             stream.write_all(&[0])?;

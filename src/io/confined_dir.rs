@@ -28,9 +28,9 @@ impl ConfinedDir {
     }
 
     /// The directory at this path below, with these permissions whatever the umask says. What is missing of it is made.
-    pub(super) fn directory(&self, path: &str, mode: u32) -> io::Result<Self> {
+    pub(super) fn ensure_directory(&self, path: &str, mode: u32) -> io::Result<Self> {
         let mut present = Self(self.0.try_clone()?);
-        for name in names(path)? {
+        for name in plain_components(path)? {
             match mkdirat(&present.0, name, Mode::RWXU) {
                 Ok(()) | Err(Errno::EXIST) => {}
                 Err(error) => return Err(error.into()),
@@ -43,10 +43,16 @@ impl ConfinedDir {
 
     /// A new file at this path below, which must be free. The directories on its way are there, or are made with
     /// `directory_mode`.
-    pub(super) fn file(&self, path: &str, content: &[u8], mode: u32, directory_mode: u32) -> io::Result<()> {
-        names(path)?;
+    pub(super) fn create_file(
+        &self,
+        path: &str,
+        content: &[u8],
+        mode: u32,
+        directory_mode: u32,
+    ) -> io::Result<()> {
+        plain_components(path)?;
         let (parent, name) = match path.rsplit_once('/') {
-            Some((parent, name)) => (self.directory(parent, directory_mode)?, name),
+            Some((parent, name)) => (self.ensure_directory(parent, directory_mode)?, name),
             None => (Self(self.0.try_clone()?), path),
         };
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -61,7 +67,7 @@ fn open_directory(from: impl AsFd, path: impl rustix::path::Arg, more: OFlags) -
 }
 
 /// The names that a path is made of; an error where there is another thing in it than names.
-fn names(path: &str) -> io::Result<Vec<&str>> {
+fn plain_components(path: &str) -> io::Result<Vec<&str>> {
     let is_plain = |name: &&str| {
         let mut parts = Path::new(name).components();
         matches!((parts.next(), parts.next()), (Some(Component::Normal(part)), None) if part == *name)
@@ -90,13 +96,13 @@ mod tests {
     fn files_are_written_below_with_their_permissions() {
         let place = tempfile::tempdir().unwrap();
         let below = ConfinedDir::open(place.path()).unwrap();
-        below.file("a/b/c", b"1", 0o440, 0o755).unwrap();
-        below.file("d", b"2", 0o604, 0o755).unwrap();
+        below.create_file("a/b/c", b"1", 0o440, 0o755).unwrap();
+        below.create_file("d", b"2", 0o604, 0o755).unwrap();
         assert_eq!(fs::read(place.path().join("a/b/c")).unwrap(), b"1");
         assert_eq!(mode(place.path().join("a/b/c")), 0o440);
         assert_eq!(mode(place.path().join("a")), 0o755);
         assert_eq!(mode(place.path().join("d")), 0o604);
-        assert_eq!(below.file("d", b"3", 0o644, 0o755).unwrap_err().kind(), ErrorKind::AlreadyExists);
+        assert_eq!(below.create_file("d", b"3", 0o644, 0o755).unwrap_err().kind(), ErrorKind::AlreadyExists);
     }
 
     #[test]
@@ -125,8 +131,8 @@ mod tests {
             "dangling",
             "a\0b",
         ] {
-            below.file(path, b"x", 0o644, 0o755).unwrap_err();
-            below.directory(path, 0o755).map(drop).unwrap_err();
+            below.create_file(path, b"x", 0o644, 0o755).unwrap_err();
+            below.ensure_directory(path, 0o755).map(drop).unwrap_err();
         }
         assert_eq!(fs::read_dir(&outside).unwrap().count(), 0);
         assert_eq!((mode(&outside), mode(&inside)), (0o1777, 0o1777));

@@ -38,7 +38,7 @@ use crate::{
         Event,
         model::{
             call::{Answer, Call, CallFailure, HardwareScope, ServerConfiguration},
-            part::Storage,
+            subsystem::Storage,
         },
     },
     settings::Settings,
@@ -49,7 +49,7 @@ use crate::{
 };
 
 /// A call waits this long for the one before it, because they can share its connection; then it goes its own way.
-const TURN: Duration = Duration::from_secs(2);
+const PREVIOUS_CALL_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Where the edge API is, and who this device is to it.
 #[derive(Debug, Clone)]
@@ -70,14 +70,14 @@ pub struct EdgeApiConfig {
 
 impl EdgeApiConfig {
     /// As the settings have it; nothing when they name no server.
-    pub fn of(settings: &Settings, state: Store) -> Option<Self> {
+    pub fn from_settings(settings: &Settings, state: Store) -> Option<Self> {
         Some(Self {
             url: settings.server.clone()?,
             name: settings.server_name.clone(),
             proxy: settings.proxy.clone(),
             namespace: settings.namespace.clone(),
             unknown_fields: settings.unknown_fields,
-            identity: IdentityStore::of(settings, state),
+            identity: IdentityStore::from_settings(settings, state),
         })
     }
 }
@@ -110,10 +110,10 @@ pub fn probe(config: EdgeApiConfig) -> Result<&'static str, (String, &'static st
 
 /// Carries out calls to the edge API.
 pub struct CallWorker {
-    shared: Arc<Shared>,
+    shared: Arc<SharedCallWorker>,
 }
 
-struct Shared {
+struct SharedCallWorker {
     target: Target,
     namespace: String,
     unknown_fields: UnknownFields,
@@ -140,7 +140,7 @@ impl CallWorker {
     fn with_target(target: Target, config: EdgeApiConfig, events: Sender<Event>) -> Self {
         let turn = bounded(1);
         let _ = turn.0.send(());
-        let shared = Shared {
+        let shared = SharedCallWorker {
             target,
             clock: Arc::new(TrustedClock::load(config.identity.state.clone())),
             identity: config.identity,
@@ -156,7 +156,7 @@ impl CallWorker {
     }
 
     /// Forgets who this device is: the next call comes from a stranger.
-    pub fn forget(&self) {
+    pub fn reset_client(&self) {
         *lock(&self.shared.api) = None;
     }
 
@@ -167,42 +167,44 @@ impl CallWorker {
         let shared = Arc::clone(&self.shared);
         let kind = call.kind();
         // a configuration is as deep as a manifest may be
-        let error = spawn_with_stack("server", manifest::STACK, move || shared.carry_out(&call)).err()?;
+        let error = spawn_with_stack("server", manifest::READER_STACK_BYTES, move || shared.carry_out(&call))
+            .err()?;
         let failure = CallFailure::Local(format!("failed to start a thread for the server: {error}"));
         Some(Event::Answered(kind, Err(failure)))
     }
 }
 
-impl Shared {
+impl SharedCallWorker {
     fn carry_out(&self, call: &Call) {
         let (put, take) = &self.turn;
-        let token = take.recv_timeout(TURN);
-        let result = self.answer(call);
+        let token = take.recv_timeout(PREVIOUS_CALL_TIMEOUT);
+        let result = self.perform_call(call);
         if token.is_ok() {
             let _ = put.try_send(());
         }
         let _ = self.events.send(Event::Answered(call.kind(), result)); // an error: the agent ends
     }
 
-    fn answer(&self, call: &Call) -> Result<Answer, CallFailure> {
+    fn perform_call(&self, call: &Call) -> Result<Answer, CallFailure> {
         let nonsense = |cause| CallFailure::Nonsense(format!("the answer of '{}' {cause}", self.target.url));
         match call {
             Call::Register => self.register(),
-            Call::Enrol => self.ask_with_either(call, "").map(|_| Answer::Enrolled),
+            Call::Enrol => self.ask_with_either_identity(call, "").map(|_| Answer::Enrolled),
             Call::Heartbeat(_) => self.ask_as_self(call).map(|_| Answer::Beaten),
             Call::Configuration => {
                 let api = self.api()?;
                 if self.in_memory_only.load(Ordering::Relaxed) {
-                    self.keep(&api.parties.identity); // perhaps the disk takes it now
+                    self.promote_identity(&api.parties.identity); // perhaps the disk takes it now
                 }
                 let body = self.ask_as(&api, call, "")?;
                 let found = edge_api::configuration(&body, &self.identity.device_id, self.unknown_fields);
                 let found = found.map_err(nonsense)?;
-                let raw = cached_configuration::to_keep(&self.identity.state, &found);
+                let raw = cached_configuration::content_to_cache(&self.identity.state, &found);
                 Ok(Answer::Configured(Box::new(ServerConfiguration { raw, ..found.meaning })))
             }
             Call::Control => {
-                let disconnect = edge_api::disconnects(&self.ask_as_self(call)?).map_err(nonsense)?;
+                let disconnect =
+                    edge_api::is_disconnect_command(&self.ask_as_self(call)?).map_err(nonsense)?;
                 Ok(Answer::Controlled { disconnect })
             }
         }
@@ -215,7 +217,7 @@ impl Shared {
     }
 
     fn ask_as(&self, api: &EdgeApi, call: &Call, certificate_request: &str) -> Result<Vec<u8>, CallFailure> {
-        let hardware = self.hardware(call);
+        let hardware = self.hardware_for_call(call);
         let header = Header {
             device: &self.identity.device_id,
             namespace: &self.namespace,
@@ -243,25 +245,29 @@ impl Shared {
     /// Asks for something that the bootstrap certificate is good for as well: the device's own may be of a CA
     /// that the server knows no more. Each answer counts for its own certificate, and what was refused for the other's
     /// sake alone says nothing.
-    fn ask_with_either(&self, call: &Call, certificate_request: &str) -> Result<Vec<u8>, CallFailure> {
+    fn ask_with_either_identity(
+        &self,
+        call: &Call,
+        certificate_request: &str,
+    ) -> Result<Vec<u8>, CallFailure> {
         let ask = |api: &EdgeApi| {
             let result = self.ask_as(api, call, certificate_request);
-            result.map_err(|failure| self.explained(call, api, failure))
+            result.map_err(|failure| self.explain_failure(call, api, failure))
         };
         let api = self.api()?;
         let result = ask(&api);
         let other = match &result {
             Err(CallFailure::Refused { status: 401 | 403, .. } | CallFailure::Taken(_)) => {
                 if api.parties.identity.received.is_some() {
-                    self.identity.bootstrap().ok()
+                    self.identity.bootstrap_identity().ok()
                 } else {
-                    self.identity.own()
+                    self.identity.own_identity()
                 }
             }
             _ => None,
         };
         let Some(other) = other else { return result };
-        match ask(&self.api_of(other)?) {
+        match ask(&self.api_for_identity(other)?) {
             Ok(body) => Ok(body),
             Err(CallFailure::Refused { status: 401 | 403, .. }) => result,
             Err(failure @ (CallFailure::Refused { .. } | CallFailure::Taken(_))) => Err(failure),
@@ -270,7 +276,7 @@ impl Shared {
     }
 
     /// A registration with the shared certificate that ends in a 500: to the edge API a stranger asks then.
-    fn explained(&self, call: &Call, api: &EdgeApi, failure: CallFailure) -> CallFailure {
+    fn explain_failure(&self, call: &Call, api: &EdgeApi, failure: CallFailure) -> CallFailure {
         match failure {
             CallFailure::Refused { status: 500, .. }
                 if matches!(call, Call::Register) && api.parties.identity.received.is_none() =>
@@ -294,9 +300,10 @@ impl Shared {
             }
         }
         let request = self.identity.request_certificate().map_err(CallFailure::Local)?;
-        let body = self.ask_with_either(&Call::Register, &request.pem)?;
-        let next = edge_api::certificate(&body)
-            .and_then(|certificate| self.identity.receive(&request, &certificate, self.clock.now()));
+        let body = self.ask_with_either_identity(&Call::Register, &request.pem)?;
+        let next = edge_api::certificate(&body).and_then(|certificate| {
+            self.identity.receive_certificate(&request, &certificate, self.clock.now())
+        });
         let next = next.map_err(|cause| {
             CallFailure::Nonsense(format!("the answer of '{}' to a registration: {cause}", self.target.url))
         });
@@ -307,9 +314,9 @@ impl Shared {
     /// device which is unregistered by now.
     fn try_identity(&self, next: Identity, is_new: bool) -> Result<Answer, CallFailure> {
         let (not_before, expires) = (next.pair.facts.not_before, next.pair.facts.not_after);
-        let api = self.api_of(next)?;
+        let api = self.api_for_identity(next)?;
         match self.ask_as(&api, &Call::Control, "") {
-            Ok(body) if !is_new && edge_api::disconnects(&body) == Ok(true) => {
+            Ok(body) if !is_new && edge_api::is_disconnect_command(&body) == Ok(true) => {
                 let message = "the server unregistered the device of this certificate".to_owned();
                 return Err(CallFailure::Refused { status: 404, message, retry_after: None });
             }
@@ -318,20 +325,20 @@ impl Shared {
             Err(failure) => return Err(failure),
         }
         self.trust(not_before);
-        self.keep(&api.parties.identity);
+        self.promote_identity(&api.parties.identity);
         *lock(&self.api) = Some(Arc::new(api));
         Ok(Answer::Registered { expires })
     }
 
     /// A trusted server vouches for this time.
     fn trust(&self, time: SystemTime) {
-        if let Some(time) = self.clock.take_trusted(time) {
+        if let Some(time) = self.clock.record_trusted_time(time) {
             let _ = self.events.send(Event::NotBefore(time)); // an error: the agent ends
         }
     }
 
     /// Makes a pair the device's own, on disk if possible.
-    fn keep(&self, identity: &Identity) {
+    fn promote_identity(&self, identity: &Identity) {
         let kept = self.identity.promote(identity).map_err(|error| error.to_string());
         self.in_memory_only.store(kept.is_err(), Ordering::Relaxed);
         let _ = self.events.send(Event::Stored(Storage::Identity, kept)); // an error: the agent ends
@@ -341,12 +348,12 @@ impl Shared {
         if let Some(api) = &*lock(&self.api) {
             return Ok(api.clone());
         }
-        let own = self.identity.own();
-        let identity = match self.identity.bootstrap() {
-            Ok(bootstrap) if self.identity.begins_anew() => Ok(bootstrap),
+        let own = self.identity.own_identity();
+        let identity = match self.identity.bootstrap_identity() {
+            Ok(bootstrap) if self.identity.is_reenrolment_requested() => Ok(bootstrap),
             bootstrap => own.map_or(bootstrap, Ok),
         };
-        let api = Arc::new(self.api_of(identity.map_err(CallFailure::Local)?)?);
+        let api = Arc::new(self.api_for_identity(identity.map_err(CallFailure::Local)?)?);
         if let Some(fault) = api.parties.identity.pair.facts.fault(self.clock.now()) {
             warn!("{} {fault}", api.parties.identity.origin); // it may still do for registering
         }
@@ -354,7 +361,7 @@ impl Shared {
         Ok(api)
     }
 
-    fn api_of(&self, identity: Identity) -> Result<EdgeApi, CallFailure> {
+    fn api_for_identity(&self, identity: Identity) -> Result<EdgeApi, CallFailure> {
         let roots = self.identity.roots().map_err(CallFailure::Local)?;
         EdgeApi::new(&self.target, roots, self.identity.ca_root.clone(), identity, self.clock.clone())
             .map_err(CallFailure::Local)
@@ -362,7 +369,7 @@ impl Shared {
 
     /// The hardware that goes with a call. The server forgets what it isn't told again, so that a change is told
     /// by telling everything.
-    fn hardware(&self, call: &Call) -> Option<Value> {
+    fn hardware_for_call(&self, call: &Call) -> Option<Value> {
         let wanted = match call {
             Call::Enrol | Call::Register => HardwareScope::Full,
             Call::Heartbeat(beat) => beat.hardware,

@@ -5,7 +5,7 @@
 //! So the end of the first starts a wait for the end of the second.
 //!
 //! An agent that lives in another PID namespace than podman can't see these processes. It registers them by
-//! name only, and what hears of their end calls [`Exits::died`].
+//! name only, and what hears of their end calls [`Exits::report_death`].
 
 mod conmon;
 #[cfg(feature = "fuzzing")]
@@ -41,13 +41,13 @@ use conmon::ExitFiles;
 const CLEANUP_TIMEOUT: Duration = Duration::from_secs(5);
 const STACK: usize = 64 * 1024;
 /// Of the containers that ran out of memory, so many are remembered.
-const MOST_STARVED: usize = 64;
+const MAX_OOM_REMEMBERED: usize = 64;
 /// In the epoll set: the exit files.
-const FILES: u64 = u64::MAX;
+const EXIT_FILES_TOKEN: u64 = u64::MAX;
 
 /// One container's processes.
 #[derive(Debug)]
-pub struct Process {
+pub struct ContainerProcesses {
     container: String,
     /// Of its own, while that is open.
     pid: i32,
@@ -67,25 +67,25 @@ pub struct Process {
 
 /// Why a process can't be watched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Unwatchable {
+pub enum WatchError {
     /// Neither process exists (here).
     Gone,
     /// These processes are others than podman means, or the kernel can't watch processes.
     Unknown,
 }
 
-impl Process {
+impl ContainerProcesses {
     /// Opens the processes that podman names for a container, and makes sure that they are it: pids are
     /// reused, and mean something else in another namespace.
-    pub fn open(container: &str, pid: i32, conmon_pid: i32) -> Result<Self, Unwatchable> {
-        let open = |pid: i32, is_it: &mut dyn FnMut() -> bool| -> Result<Option<OwnedFd>, Unwatchable> {
+    pub fn open(container: &str, pid: i32, conmon_pid: i32) -> Result<Self, WatchError> {
+        let open = |pid: i32, is_it: &mut dyn FnMut() -> bool| -> Result<Option<OwnedFd>, WatchError> {
             let Some(pid) = Pid::from_raw(pid) else { return Ok(None) };
             match pidfd_open(pid, PidfdFlags::empty()) {
                 // checked only now: from here on the descriptor is this very process, whatever it is
                 Ok(process) if is_it() => Ok(Some(process)),
-                Ok(_) => Err(Unwatchable::Unknown),
+                Ok(_) => Err(WatchError::Unknown),
                 Err(rustix::io::Errno::SRCH) => Ok(None),
-                Err(_) => Err(Unwatchable::Unknown),
+                Err(_) => Err(WatchError::Unknown),
             }
         };
         let mut cmdline = Vec::new();
@@ -93,10 +93,10 @@ impl Process {
             cmdline = proc_file(conmon_pid, "cmdline");
             mentions(&cmdline, container)
         })?;
-        let is_child = || conmon.is_some() && parent(pid) == Some(conmon_pid);
+        let is_child = || conmon.is_some() && parent_pid(pid) == Some(conmon_pid);
         let own = open(pid, &mut || is_child() || proc_file_mentions(pid, "cgroup", container))?;
         if own.is_none() && conmon.is_none() {
-            return Err(Unwatchable::Gone);
+            return Err(WatchError::Gone);
         }
         let exit_file = conmon::exit_file(&cmdline, container);
         let kills = own.as_ref().and_then(|_| memory::oom_kills_file(&proc_file(pid, "cgroup"), container));
@@ -105,12 +105,12 @@ impl Process {
     }
 
     /// Whether its own process lives, and `conmon` waits for it.
-    pub fn is_whole(&self) -> bool {
+    pub fn has_both_processes(&self) -> bool {
         self.own.is_some() && self.conmon.is_some()
     }
 
     /// A container whose end has to be noticed elsewhere.
-    pub fn elsewhere(container: &str) -> Self {
+    pub fn watched_elsewhere(container: &str) -> Self {
         Self {
             container: container.into(),
             pid: 0,
@@ -138,7 +138,7 @@ fn mentions(content: &[u8], text: &str) -> bool {
 }
 
 /// The process that waits for this one.
-pub(super) fn parent(pid: i32) -> Option<i32> {
+pub(super) fn parent_pid(pid: i32) -> Option<i32> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // `pid (name) state parent`, and a name may contain anything
     stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
@@ -146,21 +146,21 @@ pub(super) fn parent(pid: i32) -> Option<i32> {
 
 /// Watches the processes of pods, and tells of the first one that ends in each as [`Event::Exited`].
 #[derive(Clone)]
-pub struct Exits {
-    shared: Arc<SharedExits>,
+pub struct ExitWatcher {
+    shared: Arc<SharedExitWatcher>,
 }
 
-struct SharedExits {
+struct SharedExitWatcher {
     engine: Engine,
     events: Sender<Event>,
     epoll: OwnedFd,
     /// Unless the kernel has none to give: podman knows as well.
     files: Option<ExitFiles>,
-    pods: Mutex<Pods>,
+    pods: Mutex<WatchedPods>,
 }
 
 #[derive(Default)]
-struct Pods {
+struct WatchedPods {
     next: u64,
     watched: HashMap<WorkloadId, Vec<WatchedProcess>>,
     /// What is known of those that ended in pods that were not looked at since.
@@ -169,7 +169,7 @@ struct Pods {
     ran_out: VecDeque<String>,
 }
 
-impl Pods {
+impl WatchedPods {
     fn forget(&mut self, pod: &WorkloadId) {
         // a closed descriptor leaves the epoll set by itself
         self.watched.remove(pod);
@@ -180,7 +180,7 @@ impl Pods {
 /// A process with its number in the epoll set: twice this, and one more for `conmon`.
 struct WatchedProcess {
     number: u64,
-    process: Process,
+    process: ContainerProcesses,
     /// Since boot, once the container's own process has ended: podman's clean-up takes no longer.
     ended_by: Option<Duration>,
 }
@@ -194,21 +194,21 @@ impl WatchedProcess {
 }
 
 /// While it lives, no exit is told.
-pub struct Quiet<'a> {
-    _pods: MutexGuard<'a, Pods>,
+pub struct ExitEventsGuard<'a> {
+    _pods: MutexGuard<'a, WatchedPods>,
 }
 
-impl Exits {
+impl ExitWatcher {
     /// Starts the one thread that waits, for one engine.
     pub fn start(engine: Engine, events: Sender<Event>) -> io::Result<Self> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         let files = ExitFiles::new().ok();
         if let Some(files) = &files {
-            epoll::add(&epoll, files, epoll::EventData::new_u64(FILES), epoll::EventFlags::IN)?;
+            epoll::add(&epoll, files, epoll::EventData::new_u64(EXIT_FILES_TOKEN), epoll::EventFlags::IN)?;
         }
-        let shared = Arc::new(SharedExits { engine, events, epoll, files, pods: Mutex::default() });
+        let shared = Arc::new(SharedExitWatcher { engine, events, epoll, files, pods: Mutex::default() });
         let exits = Self { shared: Arc::clone(&shared) };
-        spawn_with_stack("exits", STACK, move || shared.wait())?;
+        spawn_with_stack("exits", STACK, move || shared.watch_loop())?;
         Ok(exits)
     }
 
@@ -216,7 +216,7 @@ impl Exits {
     /// exit the pod has to be registered anew.
     ///
     /// Who keeps what this returns until it has told what it found can be sure that no exit overtakes it.
-    pub fn watch(&self, pod: &WorkloadId, processes: Vec<Process>) -> Quiet<'_> {
+    pub fn watch(&self, pod: &WorkloadId, processes: Vec<ContainerProcesses>) -> ExitEventsGuard<'_> {
         let mut pods = self.shared.lock();
         pods.forget(pod);
         let mut watched = Vec::with_capacity(processes.len());
@@ -240,7 +240,7 @@ impl Exits {
         if !watched.is_empty() {
             pods.watched.insert(pod.clone(), watched);
         }
-        Quiet { _pods: pods }
+        ExitEventsGuard { _pods: pods }
     }
 
     /// The pod goes: its exits don't matter any more.
@@ -249,17 +249,17 @@ impl Exits {
     }
 
     /// Those of the pod's containers that are known to have ended, and how; told once.
-    pub fn ended(&self, pod: &WorkloadId) -> Vec<(String, Exit)> {
+    pub fn take_exits(&self, pod: &WorkloadId) -> Vec<(String, Exit)> {
         self.shared.lock().ended.remove(pod).unwrap_or_default()
     }
 
     /// Whether this container ended for want of memory, as far as the kernel could be asked.
-    pub fn ran_out(&self, container: &str) -> bool {
+    pub fn was_oom_killed(&self, container: &str) -> bool {
         self.shared.lock().ran_out.iter().any(|id| id == container)
     }
 
     /// The containers that run: the pod, the container's id, and its first process if it can be seen from here.
-    pub fn running(&self) -> Vec<(WorkloadId, String, Option<i32>)> {
+    pub fn running_containers(&self) -> Vec<(WorkloadId, String, Option<i32>)> {
         let pods = self.shared.lock();
         let all = pods.watched.iter().flat_map(|(pod, all)| all.iter().map(move |one| (pod, &one.process)));
         let alive = all.filter(|(_, process)| process.own.is_some() || process.elsewhere);
@@ -270,7 +270,7 @@ impl Exits {
 
     /// Ends the pod's containers without podman: SIGTERM, and SIGKILL to what is left after `grace`. When the first
     /// process of a namespace ends, the kernel ends the others.
-    pub fn end(&self, pod: &WorkloadId, grace: Duration) {
+    pub fn terminate(&self, pod: &WorkloadId, grace: Duration) {
         let open = |watched: &WatchedProcess| watched.process.own.as_ref()?.try_clone().ok();
         let processes: Vec<OwnedFd> =
             self.shared.lock().watched.get(pod).into_iter().flatten().filter_map(open).collect();
@@ -289,8 +289,8 @@ impl Exits {
         signal(Signal::KILL);
     }
 
-    /// The end was noticed elsewhere of a container that was registered as [`Process::elsewhere`].
-    pub fn died(&self, container: &str) {
+    /// The end was noticed elsewhere of a container that was registered as [`Process::watched_elsewhere`].
+    pub fn report_death(&self, container: &str) {
         let mut pods = self.shared.lock();
         let is_it =
             |watched: &WatchedProcess| watched.process.elsewhere && watched.process.container == container;
@@ -298,21 +298,21 @@ impl Exits {
         if let Some(pod) = pod {
             pods.watched.remove(&pod);
             drop(pods);
-            self.shared.tell(pod);
+            self.shared.send_exited(pod);
         }
     }
 }
 
-impl SharedExits {
-    fn lock(&self) -> MutexGuard<'_, Pods> {
+impl SharedExitWatcher {
+    fn lock(&self) -> MutexGuard<'_, WatchedPods> {
         lock(&self.pods)
     }
 
-    fn tell(&self, pod: WorkloadId) {
+    fn send_exited(&self, pod: WorkloadId) {
         let _ = self.events.send(Event::Exited(self.engine, pod)); // an error: the agent ends
     }
 
-    fn wait(&self) {
+    fn watch_loop(&self) {
         let mut fired = Vec::with_capacity(16);
         let mut deadline: Option<Duration> = None;
         loop {
@@ -328,14 +328,14 @@ impl SharedExits {
                     return;
                 }
             }
-            let (ended, next) = self.sort_out(&fired);
+            let (ended, next) = self.collect_ended_pods(&fired);
             deadline = next;
-            ended.into_iter().for_each(|pod| self.tell(pod));
+            ended.into_iter().for_each(|pod| self.send_exited(pod));
         }
     }
 
     /// Takes out the pods of which a process has ended for good, and says when to look again at the latest.
-    fn sort_out(&self, fired: &[epoll::Event]) -> (Vec<WorkloadId>, Option<Duration>) {
+    fn collect_ended_pods(&self, fired: &[epoll::Event]) -> (Vec<WorkloadId>, Option<Duration>) {
         let mut pods = self.lock();
         let now = since_boot();
         // before conmon's end is acted upon: it wrote earlier
@@ -350,7 +350,7 @@ impl SharedExits {
         let mut starved = Vec::new();
         for event in fired {
             let data = event.data.u64();
-            if data == FILES {
+            if data == EXIT_FILES_TOKEN {
                 continue;
             }
             let Some(watched) = pods.watched.values_mut().flatten().find(|one| one.number == data / 2) else {
@@ -361,19 +361,19 @@ impl SharedExits {
             } else {
                 watched.process.own = None;
                 // at once: the runtime removes its control group
-                if watched.process.kills.take().is_some_and(|file| memory::has_killed(&file)) {
+                if watched.process.kills.take().is_some_and(|file| memory::records_oom_kill(&file)) {
                     starved.push(watched.process.container.clone());
                 }
                 watched.ended_by = Some(now + CLEANUP_TIMEOUT);
             }
         }
         pods.ran_out.extend(starved);
-        let surplus = pods.ran_out.len().saturating_sub(MOST_STARVED);
+        let surplus = pods.ran_out.len().saturating_sub(MAX_OOM_REMEMBERED);
         pods.ran_out.drain(..surplus);
-        let Pods { watched, ended, .. } = &mut *pods;
+        let WatchedPods { watched, ended, .. } = &mut *pods;
         let over = watched.extract_if(|_, all| all.iter().any(|one| one.has_ended(now)));
         let over = over.map(|(pod, all)| {
-            ended.insert(pod.clone(), exits(all));
+            ended.insert(pod.clone(), exit_statuses(all));
             pod
         });
         let over = over.collect();
@@ -383,7 +383,7 @@ impl SharedExits {
 }
 
 /// Of those that ended. A clean-up by podman that takes too long changes nothing about it.
-fn exits(all: Vec<WatchedProcess>) -> Vec<(String, Exit)> {
+fn exit_statuses(all: Vec<WatchedProcess>) -> Vec<(String, Exit)> {
     let over = all.into_iter().map(|one| one.process).filter(|process| process.own.is_none());
     over.filter_map(|process| Some((process.container, process.exit?))).collect()
 }

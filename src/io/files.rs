@@ -12,11 +12,11 @@ use rustix::fs::OFlags;
 
 /// Opens a file to be read.
 pub(crate) fn open(path: &Path) -> io::Result<File> {
-    open_as(OpenOptions::new().read(true), path)
+    open_with_options(OpenOptions::new().read(true), path)
 }
 
 /// Opens a file as the options say.
-pub(crate) fn open_as(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
+pub(crate) fn open_with_options(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
     let file = options.custom_flags(OFlags::NONBLOCK.bits().cast_signed()).open(path);
     let no_file =
         || io::Error::new(io::ErrorKind::InvalidInput, "it is no file, but a pipe, directory or the like");
@@ -45,7 +45,7 @@ mod tests {
         fs::write(path("file"), "x").unwrap();
         for name in ["pipe", "directory"] {
             open(&path(name)).unwrap_err();
-            open_as(OpenOptions::new().write(true), &path(name)).unwrap_err();
+            open_with_options(OpenOptions::new().write(true), &path(name)).unwrap_err();
         }
         open(&path("file")).unwrap();
         assert_eq!(open(&path("none")).unwrap_err().kind(), io::ErrorKind::NotFound);

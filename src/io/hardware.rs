@@ -28,11 +28,11 @@ use std::path::Path;
 
 use crate::wire::edge_api::hardware::Hardware;
 use addresses::Address;
-use tree::Tree;
+use tree::HostFs;
 
 /// The hardware of this device.
 pub fn inventory() -> Hardware {
-    collect(Path::new("/"), &addresses::of_this_namespace())
+    collect(Path::new("/"), &addresses::interface_addresses())
 }
 
 /// The hardware that the files under `root` speak of. Interfaces have no addresses: only the kernel itself knows
@@ -42,17 +42,17 @@ pub fn inventory_at(root: &Path) -> Hardware {
 }
 
 fn collect(root: &Path, addresses: &[Address]) -> Hardware {
-    let tree = Tree::new(root);
+    let tree = HostFs::new(root);
     let cpu = processor::cpu(&tree);
     Hardware {
         hostname: machine::hostname(&tree),
-        boot: machine::boot(&tree),
+        boot: machine::boot_info(&tree),
         system_vendor: machine::vendor(&tree, &cpu),
         memory: processor::memory(&tree),
         disks: disks::disks(&tree),
         interfaces: interfaces::interfaces(&tree, addresses),
         gpus: graphics::gpus(&tree),
-        host_devices: nodes::nodes(&tree),
+        host_devices: nodes::device_nodes(&tree),
         mounts: mounts::file_systems(&tree),
         cpu: Some(cpu),
     }

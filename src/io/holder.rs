@@ -10,12 +10,12 @@ use crate::settings::ListenAddress;
 
 /// A program that listens where it was asked for.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Holder {
+pub(crate) struct AddressHolder {
     /// Its process and name, where this user may know.
     process: Option<(u32, String)>,
 }
 
-impl fmt::Display for Holder {
+impl fmt::Display for AddressHolder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.process {
             Some((pid, name)) => write!(f, "'{name}' (process {pid})"),
@@ -25,30 +25,32 @@ impl fmt::Display for Holder {
 }
 
 /// `None`: nothing listens there that this user can see.
-pub(crate) fn find(address: &ListenAddress) -> Option<Holder> {
+pub(crate) fn find_holder(address: &ListenAddress) -> Option<AddressHolder> {
     let read = |file: &str| fs::read_to_string(Path::new("/proc/net").join(file)).unwrap_or_default();
     let inode = match address {
-        ListenAddress::Tcp(address) => tcp(&[read("tcp"), read("tcp6")].concat(), *address)?.to_owned(),
-        ListenAddress::Unix(path) => unix(&read("unix"), path)?.to_owned(),
+        ListenAddress::Tcp(address) => {
+            tcp_listener_inode(&[read("tcp"), read("tcp6")].concat(), *address)?.to_owned()
+        }
+        ListenAddress::Unix(path) => unix_listener_inode(&read("unix"), path)?.to_owned(),
     };
-    Some(Holder { process: process_holding(&format!("socket:[{inode}]")) })
+    Some(AddressHolder { process: process_holding(&format!("socket:[{inode}]")) })
 }
 
 /// The inode of what listens at this address, or at one that leaves no room for it.
-fn tcp(table: &str, address: SocketAddr) -> Option<&str> {
-    const LISTENS: &str = "0A";
+fn tcp_listener_inode(table: &str, address: SocketAddr) -> Option<&str> {
+    const LISTEN_STATE: &str = "0A";
     table.lines().find_map(|line| {
         let fields: Vec<&str> = line.split_whitespace().collect();
         let (local, state, inode) = (fields.get(1)?, fields.get(3)?, fields.get(9)?);
         let (ip, port) = local.split_once(':')?;
-        let (ip, port) = (parsed(ip)?, u16::from_str_radix(port, 16).ok()?);
+        let (ip, port) = (parse_hex_ip(ip)?, u16::from_str_radix(port, 16).ok()?);
         let is_it = ip == address.ip() || ip.is_unspecified() || address.ip().is_unspecified();
-        (*state == LISTENS && port == address.port() && is_it).then_some(*inode)
+        (*state == LISTEN_STATE && port == address.port() && is_it).then_some(*inode)
     })
 }
 
 /// Words of the machine's byte order, each from the network's.
-fn parsed(hex: &str) -> Option<IpAddr> {
+fn parse_hex_ip(hex: &str) -> Option<IpAddr> {
     let word = |at: usize| Some(u32::from_str_radix(hex.get(at * 8..at * 8 + 8)?, 16).ok()?.to_ne_bytes());
     match hex.len() {
         8 => Some(Ipv4Addr::from(word(0)?).into()),
@@ -62,10 +64,10 @@ fn parsed(hex: &str) -> Option<IpAddr> {
 }
 
 /// The inode of what listens under this name.
-fn unix<'a>(table: &'a str, path: &Path) -> Option<&'a str> {
-    const LISTENS: &str = "00010000";
+fn unix_listener_inode<'a>(table: &'a str, path: &Path) -> Option<&'a str> {
+    const LISTEN_STATE: &str = "00010000";
     let name = format!(" {}", path.display());
-    let is_it = |fields: &Vec<&str>| fields.get(3) == Some(&LISTENS);
+    let is_it = |fields: &Vec<&str>| fields.get(3) == Some(&LISTEN_STATE);
     let named = table.lines().filter(|line| line.ends_with(&name));
     named.map(|line| line.split_whitespace().collect()).find(is_it)?.get(6).copied()
 }
@@ -90,7 +92,7 @@ mod tests {
     use super::*;
 
     fn is_this_test(address: &ListenAddress) -> bool {
-        let found = find(address).unwrap();
+        let found = find_holder(address).unwrap();
         assert!(found.to_string().ends_with(&format!("(process {})", process::id())), "{found}");
         found.process.is_some_and(|(_, name)| !name.is_empty())
     }
@@ -108,7 +110,7 @@ mod tests {
             // a process that another test starts has all descriptors until its program begins
             let never = crossbeam_channel::never::<()>();
             let is_gone =
-                || find(&address).is_none() || never.recv_timeout(Duration::from_millis(10)).is_ok();
+                || find_holder(&address).is_none() || never.recv_timeout(Duration::from_millis(10)).is_ok();
             assert!((0..500).any(|_| is_gone()), "{listens}");
         }
         let place = tempfile::tempdir().unwrap();
@@ -119,18 +121,18 @@ mod tests {
 
     #[test]
     fn who_is_hidden_from_this_user_is_another_program() {
-        assert_eq!(Holder { process: None }.to_string(), "another program");
+        assert_eq!(AddressHolder { process: None }.to_string(), "another program");
     }
 
     #[test]
     fn only_what_listens_counts_and_what_is_no_table_names_nothing() {
         let row = |state: &str| format!("  0: 00000000:1F90 00000000:0000 {state} 0:0 00:0 0 65534 0 77 1 0");
         let address = ([127, 0, 0, 1], 8080).into();
-        assert_eq!(tcp(&row("0A"), address), Some("77"));
+        assert_eq!(tcp_listener_inode(&row("0A"), address), Some("77"));
         for other in
             [&row("01"), "", "é é é é é é é é é é", "0: zz:1F90 x 0A", "0: 0000000é:1F90 x 0A 4 5 6 7 8 9"]
         {
-            assert_eq!(tcp(other, address), None, "{other}");
+            assert_eq!(tcp_listener_inode(other, address), None, "{other}");
         }
     }
 }

@@ -14,7 +14,7 @@ fn is_stream(stream: &str, file: impl AsFd) -> bool {
 }
 
 /// The text with the mark of its level before each line: the journal takes every line for a message of its own.
-pub fn marked(level: Level, text: &str) -> String {
+pub fn with_priority_prefix(level: Level, text: &str) -> String {
     let mark = match level {
         Level::Error => 3,
         Level::Warn => 4,
@@ -31,10 +31,10 @@ mod tests {
 
     #[test]
     fn each_line_of_a_message_carries_its_priority() {
-        assert_eq!(marked(Level::Warn, "a condition\n  x <\n"), "<4>a condition\n<4>  x <\n");
-        let marks: Vec<_> = Level::iter().map(|level| marked(level, "").len()).collect();
+        assert_eq!(with_priority_prefix(Level::Warn, "a condition\n  x <\n"), "<4>a condition\n<4>  x <\n");
+        let marks: Vec<_> = Level::iter().map(|level| with_priority_prefix(level, "").len()).collect();
         assert_eq!(marks, [0; 5], "nothing is said of nothing");
-        let marks: String = Level::iter().map(|level| marked(level, "x")).collect();
+        let marks: String = Level::iter().map(|level| with_priority_prefix(level, "x")).collect();
         assert_eq!(marks, "<3>x\n<4>x\n<6>x\n<7>x\n<7>x\n");
     }
 

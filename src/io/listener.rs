@@ -22,14 +22,14 @@ use rustix::{
 
 /// A socket that has a name.
 #[derive(Debug)]
-pub(super) struct Listener {
+pub(super) struct NamedUnixListener {
     socket: OwnedFd,
     path: PathBuf,
     /// Of its file.
     identity: (u64, u64),
 }
 
-impl Listener {
+impl NamedUnixListener {
     /// Takes the place of what an earlier agent left there; what is listened on stays, and so does what is no
     /// socket. A directory that is missing is made, for all to enter.
     pub(super) fn bind(path: &Path, mode: u32) -> io::Result<Self> {
@@ -53,7 +53,7 @@ impl Listener {
             fs::set_permissions(proc_fd_path(&file), Permissions::from_mode(mode))?;
         }
         net::listen(&socket, 128)?;
-        Ok(Self { socket, path: path.to_owned(), identity: identity(&about) })
+        Ok(Self { socket, path: path.to_owned(), identity: file_identity(&about) })
     }
 
     /// Goes on with a socket that an earlier process bound to this path.
@@ -69,12 +69,12 @@ impl Listener {
             Err(Errno::AGAIN) => {} // as many wait as can: the receiver will see to them
             _ => return Err(io::Error::other("its path leads to another one")),
         }
-        Ok(Self { socket, path: path.to_owned(), identity: identity(&file.metadata()?) })
+        Ok(Self { socket, path: path.to_owned(), identity: file_identity(&file.metadata()?) })
     }
 
     /// Whether its name still leads to it: without, no client can come.
-    pub(super) fn is_there(&self) -> bool {
-        fs::symlink_metadata(&self.path).is_ok_and(|about| identity(&about) == self.identity)
+    pub(super) fn is_path_current(&self) -> bool {
+        fs::symlink_metadata(&self.path).is_ok_and(|about| file_identity(&about) == self.identity)
     }
 
     pub(super) fn socket(&self) -> &OwnedFd {
@@ -82,7 +82,7 @@ impl Listener {
     }
 }
 
-fn identity(about: &Metadata) -> (u64, u64) {
+fn file_identity(about: &Metadata) -> (u64, u64) {
     (about.dev(), about.ino())
 }
 
@@ -155,11 +155,11 @@ mod tests {
         let place = tempfile::tempdir().unwrap();
         let path = place.path().join("new/socket");
         for wanted in [0o600, 0o666] {
-            let listener = Listener::bind(&path, wanted).unwrap();
+            let listener = NamedUnixListener::bind(&path, wanted).unwrap();
             assert_eq!(mode(&path), wanted);
-            assert!(listener.is_there());
+            assert!(listener.is_path_current());
             UnixStream::connect(&path).unwrap();
-            assert_eq!(Listener::bind(&path, ALL).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+            assert_eq!(NamedUnixListener::bind(&path, ALL).unwrap_err().kind(), io::ErrorKind::AddrInUse);
         }
     }
 
@@ -167,11 +167,11 @@ mod tests {
     fn a_socket_without_its_name_is_not_there_and_another_takes_its_place() {
         let place = tempfile::tempdir().unwrap();
         let path = place.path().join("run/socket");
-        let lost = Listener::bind(&path, ALL).unwrap();
+        let lost = NamedUnixListener::bind(&path, ALL).unwrap();
         fs::remove_dir_all(path.parent().unwrap()).unwrap();
-        assert!(!lost.is_there());
-        let found = Listener::bind(&path, ALL).unwrap();
-        assert!(found.is_there() && !lost.is_there());
+        assert!(!lost.is_path_current());
+        let found = NamedUnixListener::bind(&path, ALL).unwrap();
+        assert!(found.is_path_current() && !lost.is_path_current());
         UnixStream::connect(&path).unwrap();
     }
 
@@ -179,12 +179,12 @@ mod tests {
     fn a_socket_is_taken_over_unless_another_has_its_name() {
         let place = tempfile::tempdir().unwrap();
         let path = place.path().join("socket");
-        let first = Listener::bind(&path, ALL).unwrap();
+        let first = NamedUnixListener::bind(&path, ALL).unwrap();
         let left = || first.socket().try_clone().unwrap();
-        let next = Listener::take_over(left(), &path).unwrap();
-        assert_eq!((next.identity, next.is_there()), (first.identity, true));
+        let next = NamedUnixListener::take_over(left(), &path).unwrap();
+        assert_eq!((next.identity, next.is_path_current()), (first.identity, true));
         fs::remove_file(&path).unwrap();
-        Listener::take_over(left(), &path).unwrap_err();
+        NamedUnixListener::take_over(left(), &path).unwrap_err();
         let other = Command::new("python3")
             .args([
                 "-c",
@@ -197,7 +197,7 @@ mod tests {
             .spawn();
         let mut other = other.unwrap();
         other.stdout.take().unwrap().read_exact(&mut [0]).unwrap();
-        Listener::take_over(left(), &path).unwrap_err();
+        NamedUnixListener::take_over(left(), &path).unwrap_err();
         drop(other.stdin.take());
         other.wait().unwrap();
     }
@@ -206,7 +206,7 @@ mod tests {
     fn what_is_no_socket_stays_and_is_not_followed() {
         let (_place, path, secret) = beside_a_secret();
         symlink(&secret, &path).unwrap();
-        let error = Listener::bind(&path, ALL).unwrap_err();
+        let error = NamedUnixListener::bind(&path, ALL).unwrap_err();
         assert_eq!(error.to_string(), "there is a file that is no socket");
         assert_eq!(mode(&secret), 0o600);
     }
@@ -227,7 +227,7 @@ mod tests {
                 }
             });
             for _ in 0..2_000 {
-                drop(Listener::bind(&path, ALL));
+                drop(NamedUnixListener::bind(&path, ALL));
             }
             over.store(true, Ordering::Relaxed);
         });

@@ -16,10 +16,10 @@ use rustix::{
 };
 
 use super::{files, spawn};
-use crate::agent::{Event, model::part::Part};
+use crate::agent::{Event, model::subsystem::Subsystem};
 
 /// From one try to the next.
-const RETRY: Timespec = Timespec { tv_sec: 10, tv_nsec: 0 };
+const RETRY_INTERVAL: Timespec = Timespec { tv_sec: 10, tv_nsec: 0 };
 
 /// Locks the state directory while the file is open; the inner error is why it can't be locked.
 ///
@@ -30,7 +30,8 @@ pub fn lock(state_dir: &Path) -> Result<Result<File, String>, String> {
     let open = || {
         DirBuilder::new().recursive(true).mode(0o700).create(state_dir)?;
         let mut options = File::options();
-        let file = files::open_as(options.create(true).truncate(false).write(true).mode(0o600), &path)?;
+        let file =
+            files::open_with_options(options.create(true).truncate(false).write(true).mode(0o600), &path)?;
         // the process's own: of one that was killed the receiver, which is a child, may live a moment longer
         match fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(Some(file)),
@@ -51,14 +52,14 @@ pub fn lock(state_dir: &Path) -> Result<Result<File, String>, String> {
 ///
 /// # Errors
 /// The thread can't be started.
-pub fn lock_later(state_dir: PathBuf, mut cause: String, events: Sender<Event>) -> io::Result<()> {
+pub fn lock_with_retries(state_dir: PathBuf, mut cause: String, events: Sender<Event>) -> io::Result<()> {
     spawn("lock", move || {
-        while events.send(Event::Works(Part::Lock, Err(cause))).is_ok() {
-            let _ = poll(&mut [], Some(&RETRY));
+        while events.send(Event::Works(Subsystem::Lock, Err(cause))).is_ok() {
+            let _ = poll(&mut [], Some(&RETRY_INTERVAL));
             cause = match lock(&state_dir) {
                 Ok(Ok(file)) => {
                     mem::forget(file); // it stays locked as long as this process lives
-                    let _ = events.send(Event::Works(Part::Lock, Ok(()))); // or the agent ends
+                    let _ = events.send(Event::Works(Subsystem::Lock, Ok(()))); // or the agent ends
                     return;
                 }
                 Ok(Err(cause)) | Err(cause) => cause,

@@ -17,13 +17,13 @@ use simplelog::{Config, ConfigBuilder, WriteLogger};
 
 use super::{clock::wall, journal, lock, spawn_with_stack};
 use crate::agent::{
-    legible,
-    model::time::{date, stamp},
+    model::time::{date, format_timestamp},
     redact::Redactor,
+    sanitize,
 };
 
 /// Of what waits to be written, in bytes.
-const WAITING: usize = 128 * 1024;
+const MAX_QUEUED_BYTES: usize = 128 * 1024;
 /// How long an end waits for the last lines to be read: a quarter of the 2 s within which the agent ends.
 const FLUSH_TIMEOUT: Duration = Duration::from_millis(500);
 const STACK: usize = 64 * 1024;
@@ -31,12 +31,12 @@ const STACK: usize = 64 * 1024;
 /// The log of this process.
 pub struct Logger {
     /// Where stderr isn't the journal.
-    plain: Option<Box<WriteLogger<Lines>>>,
+    plain: Option<Box<WriteLogger<LineQueueWriter>>>,
     queue: Arc<Queue>,
 }
 
 /// What simplelog writes, with the time before it: simplelog's own ends the process in the year 10000.
-struct Lines {
+struct LineQueueWriter {
     queue: Arc<Queue>,
     line: Vec<u8>,
 }
@@ -63,7 +63,7 @@ struct QueueState {
 static REDACTOR: Mutex<Option<Arc<Redactor>>> = Mutex::new(None);
 
 /// From now on no line holds what this one knows.
-pub fn keep_confidential(redactor: &Arc<Redactor>) {
+pub fn set_redactor(redactor: &Arc<Redactor>) {
     let mut present = lock(&REDACTOR);
     if !present.as_ref().is_some_and(|present| Arc::ptr_eq(present, redactor)) {
         *present = Some(Arc::clone(redactor));
@@ -71,7 +71,7 @@ pub fn keep_confidential(redactor: &Arc<Redactor>) {
 }
 
 /// What no line holds.
-pub(super) fn confidential() -> Option<Arc<Redactor>> {
+pub(super) fn current_redactor() -> Option<Arc<Redactor>> {
     lock(&REDACTOR).clone()
 }
 
@@ -98,35 +98,35 @@ fn config() -> Config {
     config.build()
 }
 
-fn timed(line: &str) -> String {
+fn with_timestamp(line: &str) -> String {
     let now = wall();
     let millis = |date: DateTime<Utc>| date.to_rfc3339_opts(SecondsFormat::Millis, true);
-    format!("{} {line}", date(now).map_or_else(|| stamp(now), millis))
+    format!("{} {line}", date(now).map_or_else(|| format_timestamp(now), millis))
 }
 
 impl Logger {
     fn new(is_journal: bool, queue: Arc<Queue>) -> Self {
-        let lines = Lines { queue: Arc::clone(&queue), line: Vec::new() };
+        let lines = LineQueueWriter { queue: Arc::clone(&queue), line: Vec::new() };
         let plain = (!is_journal).then(|| WriteLogger::new(LevelFilter::Trace, config(), lines));
         Self { plain, queue }
     }
 
     /// A message that may be anything.
-    fn say(&self, level: Level, text: &str) {
-        let text = legible::message(text);
+    fn queue_message(&self, level: Level, text: &str) {
+        let text = sanitize::sanitize_message(text);
         match &self.plain {
             Some(plain) => plain.log(&Record::builder().level(level).args(format_args!("{text}")).build()),
-            None => self.queue.put(journal::marked(level, &text)),
+            None => self.queue.put(journal::with_priority_prefix(level, &text)),
         }
     }
 }
 
-impl Write for Lines {
+impl Write for LineQueueWriter {
     /// A message comes in pieces, the last of which is its line end.
     fn write(&mut self, piece: &[u8]) -> io::Result<usize> {
         self.line.extend_from_slice(piece);
         if piece.ends_with(b"\n") {
-            self.queue.put(timed(&String::from_utf8_lossy(&self.line)));
+            self.queue.put(with_timestamp(&String::from_utf8_lossy(&self.line)));
             self.line.clear();
         }
         Ok(piece.len())
@@ -147,7 +147,7 @@ impl Log for Logger {
             let text = record.args().to_string();
             let redactor = lock(&REDACTOR).clone();
             let text = redactor.as_ref().map_or(text.as_str().into(), |it| it.redact(&text));
-            self.say(record.level(), &text);
+            self.queue_message(record.level(), &text);
         }
     }
 
@@ -160,7 +160,7 @@ impl Log for Logger {
 impl Queue {
     fn put(&self, line: String) {
         let mut state = lock(&self.state);
-        if state.lost > 0 || state.size + line.len() > WAITING {
+        if state.lost > 0 || state.size + line.len() > MAX_QUEUED_BYTES {
             state.lost += 1;
         } else {
             state.size += line.len();
@@ -183,12 +183,12 @@ impl Queue {
             let mut state = waited.unwrap_or_else(PoisonError::into_inner);
             let line = match state.waiting.pop_front() {
                 Some(line) => line,
-                None => lost(is_journal, std::mem::take(&mut state.lost)),
+                None => lost_lines_message(is_journal, std::mem::take(&mut state.lost)),
             };
             state.size = state.size.saturating_sub(line.len());
             state.is_writing = true;
             drop(state);
-            put_out(&mut to, line.as_bytes());
+            write_line(&mut to, line.as_bytes());
             lock(&self.state).is_writing = false;
             self.changed.notify_all();
         }
@@ -197,7 +197,7 @@ impl Queue {
 
 /// In one piece where that can be: the receiver of posts writes into the same stream. What can't be written at all
 /// could be told to no one.
-fn put_out(to: &mut File, mut line: &[u8]) {
+fn write_line(to: &mut File, mut line: &[u8]) {
     while !line.is_empty() {
         match to.write(line) {
             Ok(0) => return,
@@ -212,10 +212,14 @@ fn put_out(to: &mut File, mut line: &[u8]) {
     }
 }
 
-fn lost(is_journal: bool, lines: u64) -> String {
+fn lost_lines_message(is_journal: bool, lines: u64) -> String {
     let lines = if lines == 1 { "1 line was".to_owned() } else { format!("{lines} lines were") };
     let text = format!("{lines} lost, as the log was not read");
-    if is_journal { journal::marked(Level::Warn, &text) } else { timed(&format!("[WARN] {text}\n")) }
+    if is_journal {
+        journal::with_priority_prefix(Level::Warn, &text)
+    } else {
+        with_timestamp(&format!("[WARN] {text}\n"))
+    }
 }
 
 #[cfg(test)]
@@ -235,7 +239,9 @@ mod tests {
         let queue = Arc::new(Queue::default());
         let writer = Arc::clone(&queue);
         std::thread::spawn(move || writer.write(true, write));
-        let line = |number: u32| journal::marked(Level::Info, &format!("{number} {}", "x".repeat(990)));
+        let line = |number: u32| {
+            journal::with_priority_prefix(Level::Info, &format!("{number} {}", "x".repeat(990)))
+        };
         (0..1000).for_each(|number| queue.put(line(number))); // and nothing waits
         let lost = lock(&queue.state).lost;
         assert!((700..900).contains(&lost), "{lost}");
@@ -259,7 +265,7 @@ mod tests {
         let queue = Arc::new(Queue::default());
         let writer = Arc::clone(&queue);
         std::thread::spawn(move || writer.write(true, write));
-        (0..100).for_each(|_| queue.put(journal::marked(Level::Info, &"x".repeat(1000))));
+        (0..100).for_each(|_| queue.put(journal::with_priority_prefix(Level::Info, &"x".repeat(1000))));
         let before = crate::io::since_boot();
         queue.flush();
         assert!(crate::io::since_boot() - before < FLUSH_TIMEOUT * 3);
@@ -269,7 +275,7 @@ mod tests {
     fn a_message_is_one_line_of_the_log_whatever_it_says() {
         let said = |is_journal: bool, level: Level, text: &str| {
             let queue = Arc::new(Queue::default());
-            Logger::new(is_journal, Arc::clone(&queue)).say(level, text);
+            Logger::new(is_journal, Arc::clone(&queue)).queue_message(level, text);
             let mut state = lock(&queue.state);
             assert_eq!(state.waiting.len(), 1);
             state.waiting.pop_front().unwrap()

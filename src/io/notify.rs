@@ -8,7 +8,7 @@ use sd_notify::NotifyState;
 use crate::agent::Agent;
 
 /// The way to the service manager; without one, everything here does nothing.
-pub struct Notify {
+pub struct ServiceNotifier {
     watchdog: Option<Duration>,
     /// When it was last fed, since boot.
     fed: Duration,
@@ -19,7 +19,7 @@ pub struct Notify {
     revision: u64,
 }
 
-impl Notify {
+impl ServiceNotifier {
     /// As the environment says.
     pub fn of_environment() -> Self {
         Self {
@@ -56,7 +56,7 @@ impl Notify {
 
     /// The loop is alive at this time since boot: from here, and nowhere else, the watchdog is fed. Thousands of
     /// posts a second are no reason to tell it as often.
-    pub fn alive(&mut self, agent: &Agent, now: Duration) {
+    pub fn feed_watchdog(&mut self, agent: &Agent, now: Duration) {
         // With the longest sleep after it, this is half of the limit.
         if self.watchdog.is_some_and(|limit| now.saturating_sub(self.fed) >= limit / 6) {
             self.fed = now;
@@ -83,14 +83,14 @@ impl Notify {
 /// For example `3 workloads: 1 back-off, 2 running; server: linked; podman doesn't answer`.
 fn summary(agent: &Agent) -> String {
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
-    for state in agent.states() {
-        *counts.entry(state.word()).or_default() += 1;
+    for state in agent.workload_states() {
+        *counts.entry(state.state_name()).or_default() += 1;
     }
     let total: usize = counts.values().sum();
     let parts: Vec<String> = counts.iter().map(|(word, count)| format!("{count} {word}")).collect();
     let (s, colon) = (if total == 1 { "" } else { "s" }, if parts.is_empty() { "" } else { ": " });
     let mut text = format!("{total} workload{s}{colon}{}", parts.join(", "));
-    if let Some(link) = agent.link() {
+    if let Some(link) = agent.link_summary() {
         text.push_str(&format!("; server: {link}"));
     }
     for engine in agent.missing_engines() {

@@ -10,20 +10,20 @@ use super::{
     cached_configuration,
     clock::boot_id,
     identity,
-    outputs::Outputs,
+    outputs::ContainerOutputs,
     state::{Store, StoreError},
 };
 use crate::{
     agent::model::{
-        call::{Remembered, Unheard},
+        call::{PersistedLinkState, UndeliveredEvents},
         fallback::{Fallback, Fallbacks},
         history::History,
-        image::Pulled,
-        lasting::LastingState,
-        record::{OwnMetrics, Record},
-        run::Finished,
-        stop::Stops,
-        waiting::Updates,
+        hysteresis::HysteresisState,
+        image::PulledImages,
+        record::{BuiltInMetrics, Record},
+        run::FinishedRuns,
+        stop::ManualStops,
+        waiting::WaitingContents,
         workload::{Workload, hex},
     },
     wire::{
@@ -42,8 +42,8 @@ const UPDATES: &str = "updates";
 const DISCONNECTED: &str = "disconnected";
 const HISTORY: &str = "history";
 const OWN_METRICS: &str = "known";
-const HELD: &str = "held";
-const UNHEARD: &str = "unheard";
+const HYSTERESIS: &str = "held";
+const UNDELIVERED: &str = "unheard";
 
 /// Where things are kept.
 #[derive(Debug, Clone)]
@@ -53,7 +53,7 @@ pub struct Stores {
     /// What survives the agent only: in memory on a device, so that events don't wear its flash out.
     pub runtime: Store,
     /// What containers printed that could not be started.
-    outputs: Outputs,
+    outputs: ContainerOutputs,
 }
 
 impl Stores {
@@ -62,7 +62,7 @@ impl Stores {
         Self {
             state: Store::new(state_dir),
             runtime: Store::new(runtime_dir.join("server")),
-            outputs: Outputs::new(runtime_dir),
+            outputs: ContainerOutputs::new(runtime_dir),
         }
     }
 }
@@ -83,7 +83,7 @@ pub(super) fn write(Stores { state, runtime, outputs }: &Stores, record: &Record
             state.save(UPDATES, &bytes)
         }
         Record::Replaced(replaced) => replaced.iter().try_for_each(|(name, before)| {
-            let file = before_file(name);
+            let file = previous_content_file(name);
             let Some(good) = before.clone() else { return state.remove(&file) };
             let one = Fallbacks::from([(name.clone(), Fallback { good, failed: None })]);
             let bytes = fallback::to_bytes(&one).map_err(|error| state.error(&file, error))?;
@@ -92,19 +92,20 @@ pub(super) fn write(Stores { state, runtime, outputs }: &Stores, record: &Record
         Record::Stops(stops) if stops.is_empty() => state.remove(STOPS),
         Record::Stops(stops) => save(state, STOPS, stops),
         Record::History(history) => save(runtime, HISTORY, &**history),
-        Record::OwnMetrics(known) => save(runtime, OWN_METRICS, &of_boot(known)),
-        Record::Lasting(held) => save(runtime, HELD, &of_boot(held)),
-        Record::Unheard(unheard) if unheard.is_empty() => runtime.remove(UNHEARD),
-        Record::Unheard(unheard) => save(runtime, UNHEARD, unheard),
-        Record::Configuration(raw) => state.save(cached_configuration::NAME, raw),
+        Record::OwnMetrics(known) => save(runtime, OWN_METRICS, &with_boot_id(known)),
+        Record::Lasting(held) => save(runtime, HYSTERESIS, &with_boot_id(held)),
+        Record::Unheard(unheard) if unheard.is_empty() => runtime.remove(UNDELIVERED),
+        Record::Unheard(unheard) => save(runtime, UNDELIVERED, unheard),
+        Record::Configuration(raw) => state.save(cached_configuration::STORE_KEY, raw),
         Record::Disconnected => {
             state.save(DISCONNECTED, b"by the server")?;
-            identity::forget(state)?;
-            state.remove(cached_configuration::NAME)?;
-            runtime.remove(UNHEARD)?;
+            identity::remove_own_identity(state)?;
+            state.remove(cached_configuration::STORE_KEY)?;
+            runtime.remove(UNDELIVERED)?;
             // what is kept of these is without the server's contents by now: this is written last
             state.remove_spares(|name| {
-                [cached_configuration::NAME, FALLBACKS, UPDATES].contains(&name) || name.starts_with(BEFORE)
+                [cached_configuration::STORE_KEY, FALLBACKS, UPDATES].contains(&name)
+                    || name.starts_with(BEFORE)
             })?;
             runtime.remove_spares(|_| true)?;
             outputs.clear();
@@ -114,13 +115,13 @@ pub(super) fn write(Stores { state, runtime, outputs }: &Stores, record: &Record
 }
 
 /// A name can be longer than that of a file.
-fn before_file(name: &str) -> String {
+fn previous_content_file(name: &str) -> String {
     format!("{BEFORE}{}", &hex(digest(&SHA256, name.as_bytes()).as_ref())[..16])
 }
 
 /// What ran of this workload before what came up last. It is read on a stack for that.
-pub fn ran_before(state: &Store, name: &str) -> Option<Arc<Workload>> {
-    load(state, &before_file(name), fallback::from_bytes).remove(name).map(|it| it.good)
+pub fn previous_workload(state: &Store, name: &str) -> Option<Arc<Workload>> {
+    load(state, &previous_content_file(name), fallback::from_bytes).remove(name).map(|it| it.good)
 }
 
 fn save(store: &Store, name: &str, what: &impl Serialize) -> Result<(), StoreError> {
@@ -137,13 +138,13 @@ fn load<T: Default>(store: &Store, name: &str, read: fn(&[u8]) -> Result<T, serd
 }
 
 /// The workloads that finished.
-pub fn finished(state: &Store) -> Finished {
+pub fn finished_workloads(state: &Store) -> FinishedRuns {
     load(state, FINISHED, strict::from_json)
 }
 
 /// What the server has not heard.
-pub fn unheard(runtime: &Store) -> Unheard {
-    load(runtime, UNHEARD, strict::from_json)
+pub fn undelivered_events(runtime: &Store) -> UndeliveredEvents {
+    load(runtime, UNDELIVERED, strict::from_json)
 }
 
 /// What was told of late.
@@ -152,21 +153,21 @@ pub fn history(runtime: &Store) -> History {
 }
 
 /// What conditions ask of workloads.
-pub fn own_metrics(runtime: &Store) -> OwnMetrics {
-    of_this_boot(load(runtime, OWN_METRICS, strict::from_json))
+pub fn own_metrics(runtime: &Store) -> BuiltInMetrics {
+    if_current_boot(load(runtime, OWN_METRICS, strict::from_json))
 }
 
 /// What conditions remember.
-pub fn lasting(runtime: &Store) -> Vec<LastingState> {
-    of_this_boot(load(runtime, HELD, strict::from_json))
+pub fn hysteresis_states(runtime: &Store) -> Vec<HysteresisState> {
+    if_current_boot(load(runtime, HYSTERESIS, strict::from_json))
 }
 
 /// The directory may outlive a reboot.
-fn of_boot<T>(what: &T) -> (String, &T) {
+fn with_boot_id<T>(what: &T) -> (String, &T) {
     (boot_id(), what)
 }
 
-fn of_this_boot<T: Default>((boot, what): (String, T)) -> T {
+fn if_current_boot<T: Default>((boot, what): (String, T)) -> T {
     if boot == boot_id() { what } else { T::default() }
 }
 
@@ -176,27 +177,27 @@ pub fn fallbacks(state: &Store) -> Fallbacks {
 }
 
 /// Updates that wait, or are under way.
-pub fn updates(state: &Store) -> Updates {
+pub fn updates(state: &Store) -> WaitingContents {
     load(state, UPDATES, update::from_bytes)
 }
 
 /// What was stopped by hand.
-pub fn stops(state: &Store) -> Stops {
+pub fn manual_stops(state: &Store) -> ManualStops {
     load(state, STOPS, strict::from_json)
 }
 
 /// The images that the agent pulled.
-pub fn images(state: &Store) -> Pulled {
+pub fn pulled_images(state: &Store) -> PulledImages {
     load(state, IMAGES, strict::from_json)
 }
 
 /// What an earlier process learnt from the server and about it. YAML is read: on a stack for that.
-pub fn of_server(Stores { state, runtime, .. }: &Stores, device_id: &str) -> Remembered {
-    Remembered {
-        certificate: identity::remembered(state, device_id),
+pub fn load_server_state(Stores { state, runtime, .. }: &Stores, device_id: &str) -> PersistedLinkState {
+    PersistedLinkState {
+        certificate: identity::own_certificate_period(state, device_id),
         configuration: cached_configuration::load(state, device_id),
         disconnected: is_disconnected(state),
-        unheard: unheard(runtime),
+        unheard: undelivered_events(runtime),
     }
 }
 
@@ -209,8 +210,10 @@ pub fn is_disconnected(state: &Store) -> bool {
 ///
 /// # Errors
 /// The state directory can't be written.
-pub fn reconnect(state: &Store) -> Result<(), String> {
-    identity::begin_anew(state).and_then(|()| state.remove(DISCONNECTED)).map_err(|error| error.to_string())
+pub fn clear_disconnected(state: &Store) -> Result<(), String> {
+    identity::request_reenrolment(state)
+        .and_then(|()| state.remove(DISCONNECTED))
+        .map_err(|error| error.to_string())
 }
 
 #[cfg(test)]
@@ -222,20 +225,20 @@ mod tests {
     use super::*;
     use crate::agent::model::{
         confidential::Confidential,
-        history::Happened,
+        history::HistoryEntry,
         notice::{Notice, Reason},
         run::Run,
-        stop::Stop,
+        stop::ManualStop,
         workload::{Engine, WorkloadId},
     };
 
     fn unheard(messages: &[&str]) -> Record {
         let events = messages.iter().map(|message| Notice::warning(Reason::Failed, *message)).collect();
-        Record::Unheard(Unheard { events, dropped: 3 })
+        Record::Unheard(UndeliveredEvents { events, dropped: 3 })
     }
 
     fn messages(stores: &Stores) -> Vec<String> {
-        let Unheard { events, dropped } = super::unheard(&stores.runtime);
+        let UndeliveredEvents { events, dropped } = super::undelivered_events(&stores.runtime);
         assert_eq!(dropped, if events.is_empty() { 0 } else { 3 });
         events.into_iter().map(|event| event.message).collect()
     }
@@ -246,11 +249,11 @@ mod tests {
         let stores = Stores::new(dir.path(), dir.path());
         let newer = br#"{"format": 7, "all": []}"#;
         stores.state.save(STOPS, newer).unwrap();
-        let stop = Stop { since: Some(3), until_not: None };
+        let stop = ManualStop { since: Some(3), until_not: None };
         for since in 1..4 {
-            super::stops(&stores.state);
-            let stop = Stop { since: Some(since), ..stop.clone() };
-            write(&stores, &Record::Stops(Stops::from([("a".into(), stop)]))).unwrap();
+            super::manual_stops(&stores.state);
+            let stop = ManualStop { since: Some(since), ..stop.clone() };
+            write(&stores, &Record::Stops(ManualStops::from([("a".into(), stop)]))).unwrap();
         }
         assert_eq!(stores.state.load("stops.unread").as_deref(), Some(&newer[..]));
         let rename = |from: &str, to: &str| fs::rename(dir.path().join(from), dir.path().join(to));
@@ -260,7 +263,7 @@ mod tests {
 
     #[test]
     fn what_was_heard_and_what_an_unregistered_device_has_to_say_leave_nothing_behind() {
-        for forget in [Record::Unheard(Unheard::default()), Record::Disconnected] {
+        for forget in [Record::Unheard(UndeliveredEvents::default()), Record::Disconnected] {
             let dir = tempfile::tempdir().unwrap();
             let stores = Stores::new(&dir.path().join("state"), &dir.path().join("run"));
             for record in [unheard(&["one"]), unheard(&["one", "two"]), forget] {
@@ -301,7 +304,7 @@ mod tests {
         let good = |it: &Arc<Workload>| (it.name().into(), Fallback { good: it.clone(), failed: None });
         let update = |it: &Arc<Workload>| {
             let (name, to, runs) = (it.name().into(), it.id.clone(), Some(it.clone()));
-            crate::agent::model::waiting::Update { name, to, since: None, runs, passed: false }
+            crate::agent::model::waiting::WaitingContent { name, to, since: None, runs, passed: false }
         };
         let keep = |record| write(&stores, &record).unwrap();
         for lists in [vec![&server], vec![&own, &server]] {
@@ -314,7 +317,7 @@ mod tests {
         for left in ["fallbacks.new", "updates.unread", "before-1.unread.previous", "configuration.new"] {
             fs::write(dir.path().join("state").join(left), "shhhh").unwrap();
         }
-        stores.outputs.keep("server-1", "init", b"shhhh");
+        stores.outputs.save_output("server-1", "init", b"shhhh");
         assert_eq!(holders(dir.path(), &secret).len(), 12, "{:?}", holders(dir.path(), &secret));
         keep(Record::Replaced(vec![("server".into(), None)]));
         keep(Record::Fallbacks([good(&own)].into()));
@@ -323,7 +326,7 @@ mod tests {
         assert_eq!(holders(dir.path(), &secret), [""; 0]);
         let kept = fallbacks(&stores.state).into_values().map(|it| it.good);
         let kept = kept.chain(updates(&stores.state).into_iter().filter_map(|it| it.runs));
-        let kept = kept.chain(ran_before(&stores.state, "own"));
+        let kept = kept.chain(previous_workload(&stores.state, "own"));
         assert!(kept.map(|it| it.id.clone()).eq([&own.id; 3].into_iter().cloned()));
         assert!(is_disconnected(&stores.state));
     }
@@ -333,42 +336,47 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let stores = Stores::new(&dir.path().join("state"), &dir.path().join("run"));
         let run = Run { code: 3, ended: Some(1_000), ran: Some(2) };
-        let finished = Finished::from([(WorkloadId::from_pod_name("a-0123456789ab"), run)]);
-        let images = Pulled::from([
+        let finished = FinishedRuns::from([(WorkloadId::from_pod_name("a-0123456789ab"), run)]);
+        let images = PulledImages::from([
             (Engine::Podman { rootless: true }, "a:1".to_owned()),
             (Engine::Kubernetes, "b:2".to_owned()),
         ]);
         for record in [Record::Finished(finished.clone()), Record::Images(images.clone())] {
             write(&stores, &record).unwrap();
         }
-        assert_eq!(super::finished(&stores.state), finished);
-        assert_eq!(super::images(&stores.state), images);
+        assert_eq!(super::finished_workloads(&stores.state), finished);
+        assert_eq!(super::pulled_images(&stores.state), images);
     }
 
     #[test]
     fn what_happened_is_kept_in_memory_and_read_by_the_next_process() {
         let dir = tempfile::tempdir().unwrap();
         let stores = Stores::new(&dir.path().join("state"), &dir.path().join("run"));
-        let happened = Happened { at: 2, first: 1, notice: Notice::info(Reason::Started, "one") };
+        let happened = HistoryEntry { at: 2, first: 1, notice: Notice::info(Reason::Started, "one") };
         let history: History = [Arc::new(happened)].into();
         write(&stores, &Record::History(history.clone().into())).unwrap();
         assert_eq!(super::history(&stores.runtime), history);
         assert!(!dir.path().join("state").exists(), "no wear of the flash");
         let known =
-            OwnMetrics::from([("workload.a.ready".into(), 1.0), ("workload.b.last_exit".into(), -3.0)]);
+            BuiltInMetrics::from([("workload.a.ready".into(), 1.0), ("workload.b.last_exit".into(), -3.0)]);
         write(&stores, &Record::OwnMetrics(known.clone())).unwrap();
         assert_eq!(super::own_metrics(&stores.runtime), known);
         let name = || "p".to_owned();
-        let held = LastingState { profile: name(), name: name(), says: name(), holds: true, since: Some(3) };
+        let held =
+            HysteresisState { profile: name(), name: name(), says: name(), holds: true, since: Some(3) };
         write(&stores, &Record::Lasting(vec![held.clone()])).unwrap();
-        assert_eq!(super::lasting(&stores.runtime), [held]);
+        assert_eq!(super::hysteresis_states(&stores.runtime), [held]);
         save(&stores.runtime, OWN_METRICS, &("another boot", known)).unwrap();
-        assert_eq!(super::own_metrics(&stores.runtime), OwnMetrics::new());
-        let stop = Stop { since: Some(3), until_not: Some(WorkloadId::from_pod_name("a-0123456789ab")) };
-        let stops = Stops::from([("a".into(), stop), ("b".into(), Stop { since: None, until_not: None })]);
-        for stops in [stops, Stops::new()] {
+        assert_eq!(super::own_metrics(&stores.runtime), BuiltInMetrics::new());
+        let stop =
+            ManualStop { since: Some(3), until_not: Some(WorkloadId::from_pod_name("a-0123456789ab")) };
+        let stops = ManualStops::from([
+            ("a".into(), stop),
+            ("b".into(), ManualStop { since: None, until_not: None }),
+        ]);
+        for stops in [stops, ManualStops::new()] {
             write(&stores, &Record::Stops(stops.clone())).unwrap();
-            assert_eq!(super::stops(&stores.state), stops);
+            assert_eq!(super::manual_stops(&stores.state), stops);
         }
     }
 
@@ -378,8 +386,8 @@ mod tests {
         let stores = Stores::new(dir.path(), dir.path());
         write(&stores, &unheard(&["one"])).unwrap();
         fs::write(dir.path().join("server/unheard"), "torn").unwrap();
-        assert_eq!(super::unheard(&stores.runtime), Unheard::default());
-        stores.runtime.save(UNHEARD, b"[1]").unwrap(); // of another version
-        assert_eq!(super::unheard(&stores.runtime), Unheard::default());
+        assert_eq!(super::undelivered_events(&stores.runtime), UndeliveredEvents::default());
+        stores.runtime.save(UNDELIVERED, b"[1]").unwrap(); // of another version
+        assert_eq!(super::undelivered_events(&stores.runtime), UndeliveredEvents::default());
     }
 }

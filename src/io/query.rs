@@ -23,10 +23,10 @@ const WISH_TIMEOUT: Duration = Duration::from_secs(8);
 
 /// For every thread that asks, and for the loop.
 #[derive(Debug, Clone)]
-pub struct Queries(Arc<Inner>);
+pub struct Queries(Arc<SharedQueries>);
 
 #[derive(Debug)]
-struct Inner {
+struct SharedQueries {
     events: Sender<Event>,
     /// Numbers those who ask.
     next: AtomicU64,
@@ -36,12 +36,12 @@ struct Inner {
 impl Queries {
     /// Questions go to the loop among its events.
     pub fn new(events: Sender<Event>) -> Self {
-        Self(Arc::new(Inner { events, next: AtomicU64::default(), waiting: Mutex::default() }))
+        Self(Arc::new(SharedQueries { events, next: AtomicU64::default(), waiting: Mutex::default() }))
     }
 
     /// Asks, and waits for the reply; none: the loop is too busy, or gone.
     pub fn ask(&self, question: Question) -> Option<Reply> {
-        let Inner { events, next, waiting } = &*self.0;
+        let SharedQueries { events, next, waiting } = &*self.0;
         let asker = Asker(next.fetch_add(1, Ordering::Relaxed));
         let timeout = match question {
             Question::Report | Question::History => LOOP_TIMEOUT,

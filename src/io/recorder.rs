@@ -20,9 +20,9 @@ use super::{
 use crate::agent::{
     Event,
     model::{
-        part::Storage,
         question::{Asker, Reply},
         record::Record,
+        subsystem::Storage,
     },
 };
 
@@ -34,7 +34,7 @@ const WRITE_RETRY_INTERVAL: Duration = Duration::from_secs(60);
 
 /// What waits for the thread that writes.
 #[derive(Default)]
-struct Pending {
+struct PendingRecords {
     records: Vec<Record>,
     /// Who is to be told what is done, as soon as that is kept.
     replies: Vec<(Asker, String)>,
@@ -42,7 +42,7 @@ struct Pending {
 
 /// The way to the thread that writes.
 pub struct Recorder {
-    pending: Arc<Mutex<Pending>>,
+    pending: Arc<Mutex<PendingRecords>>,
     wake: Sender<()>,
     /// Ends with the thread.
     ended: Receiver<()>,
@@ -54,7 +54,7 @@ impl Recorder {
     /// # Errors
     /// The thread can't be started.
     pub fn start(stores: Stores, queries: Queries, events: Sender<Event>) -> io::Result<Self> {
-        let pending: Arc<Mutex<Pending>> = Arc::default();
+        let pending: Arc<Mutex<PendingRecords>> = Arc::default();
         let (wake, woken) = bounded(1);
         let (end, ended) = bounded(0);
         let shared = Arc::clone(&pending);
@@ -62,7 +62,7 @@ impl Recorder {
             let _end: Sender<()> = end;
             let mut wait = Duration::MAX;
             while woken.recv_timeout(wait) != Err(RecvTimeoutError::Disconnected) {
-                let Ok(failed) = work(&stores, &shared, &queries, &events) else { return };
+                let Ok(failed) = write_pending(&stores, &shared, &queries, &events) else { return };
                 wait = if failed { WRITE_RETRY_INTERVAL } else { Duration::MAX };
             }
         })?;
@@ -70,25 +70,25 @@ impl Recorder {
     }
 
     /// Waits until all is written, but not for long.
-    pub fn end(self) {
+    pub fn flush_and_end(self) {
         drop(self.wake);
         let _ = self.ended.recv_timeout(LAST_WRITE_TIMEOUT);
     }
 
     /// Takes the record, and never blocks.
     pub fn record(&self, record: Record) {
-        add(&mut lock(&self.pending).records, record);
+        merge_record(&mut lock(&self.pending).records, record);
         let _ = self.wake.try_send(()); // full: it is awake
     }
 
     /// Tells who asked what is done, when all that was recorded before is written. Never blocks.
-    pub fn reply(&self, asker: Asker, what: String) {
+    pub fn reply_when_saved(&self, asker: Asker, what: String) {
         lock(&self.pending).replies.push((asker, what));
         let _ = self.wake.try_send(());
     }
 }
 
-fn add(records: &mut Vec<Record>, record: Record) {
+fn merge_record(records: &mut Vec<Record>, record: Record) {
     let kind = std::mem::discriminant(&record);
     let older = records.iter().position(|older| std::mem::discriminant(older) == kind);
     let older = older.map(|at| records.remove(at));
@@ -106,13 +106,13 @@ fn add(records: &mut Vec<Record>, record: Record) {
 
 /// Writes what is pending, and replies. What can't be kept over a reboot waits for the next try: answers whether something
 /// does. An error: the loop has ended.
-fn work(
+fn write_pending(
     stores: &Stores,
-    pending: &Mutex<Pending>,
+    pending: &Mutex<PendingRecords>,
     queries: &Queries,
     events: &Sender<Event>,
 ) -> Result<bool, SendError<Event>> {
-    let Pending { records, replies } = std::mem::take(&mut *lock(pending));
+    let PendingRecords { records, replies } = std::mem::take(&mut *lock(pending));
     let (mut failed, mut cause) = (Vec::new(), None::<String>);
     for record in records {
         let result = match &cause {
@@ -143,7 +143,7 @@ fn work(
     let is_left = !failed.is_empty();
     if is_left {
         let records = &mut lock(pending).records;
-        std::mem::replace(records, failed).into_iter().for_each(|newer| add(records, newer));
+        std::mem::replace(records, failed).into_iter().for_each(|newer| merge_record(records, newer));
     }
     Ok(is_left)
 }
@@ -155,17 +155,17 @@ mod tests {
     use super::*;
     use crate::{
         agent::model::{
-            call::Unheard,
+            call::UndeliveredEvents,
             notice::{Notice, Reason},
             question::Question,
-            stop::{Stop, Stops},
+            stop::{ManualStop, ManualStops},
         },
         io::persistence,
     };
 
     fn unheard(messages: &[&str]) -> Record {
         let events = messages.iter().map(|message| Notice::warning(Reason::Failed, *message)).collect();
-        Record::Unheard(Unheard { events, dropped: 3 })
+        Record::Unheard(UndeliveredEvents { events, dropped: 3 })
     }
 
     #[test]
@@ -178,8 +178,9 @@ mod tests {
             recorder.record(unheard(&["first", &format!("event {last}")]));
         }
         let reader = std::thread::spawn(move || inbox.iter().count());
-        recorder.end();
-        let messages = persistence::unheard(&stores.runtime).events.into_iter().map(|event| event.message);
+        recorder.flush_and_end();
+        let messages =
+            persistence::undelivered_events(&stores.runtime).events.into_iter().map(|event| event.message);
         assert!(messages.eq(["first", "event 49"]));
         let writes = reader.join().unwrap();
         assert!(writes < 10, "{writes} writes");
@@ -193,16 +194,16 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let stores = Stores::new(&dir.path().join("state"), dir.path());
         let (events, inbox) = crossbeam_channel::unbounded();
-        let pending = Mutex::<Pending>::default();
-        let stop = Stop { since: Some(3), until_not: None };
-        let stops = Record::Stops(Stops::from([("a".into(), stop)]));
-        add(&mut lock(&pending).records, Record::Disconnected);
-        add(&mut lock(&pending).records, stops.clone());
+        let pending = Mutex::<PendingRecords>::default();
+        let stop = ManualStop { since: Some(3), until_not: None };
+        let stops = Record::Stops(ManualStops::from([("a".into(), stop)]));
+        merge_record(&mut lock(&pending).records, Record::Disconnected);
+        merge_record(&mut lock(&pending).records, stops.clone());
         assert_eq!(lock(&pending).records, [stops, Record::Disconnected]);
         let queries = Queries::new(events.clone());
         fs::create_dir_all(dir.path().join("state/stops.new")).unwrap(); // in the way of that alone
         for (is_left, is_written) in [(true, false), (false, true)] {
-            assert_eq!(work(&stores, &pending, &queries, &events), Ok(is_left));
+            assert_eq!(write_pending(&stores, &pending, &queries, &events), Ok(is_left));
             assert_eq!(persistence::is_disconnected(&stores.state), is_written);
             let _ = fs::remove_dir(dir.path().join("state/stops.new"));
         }
@@ -216,8 +217,8 @@ mod tests {
         let (events, inbox) = crossbeam_channel::unbounded();
         let queries = Queries::new(events.clone());
         let recorder = Recorder::start(stores.clone(), queries.clone(), events).unwrap();
-        let stop = Stop { since: Some(3), until_not: None };
-        let stops = Stops::from([("a".into(), stop)]);
+        let stop = ManualStop { since: Some(3), until_not: None };
+        let stops = ManualStops::from([("a".into(), stop)]);
         let told = |record: Option<Record>| {
             std::thread::scope(|scope| {
                 let asked = scope.spawn(|| queries.ask(Question::RollBack("a".into(), None)));
@@ -227,9 +228,9 @@ mod tests {
                 };
                 let asker = inbox.iter().find_map(is_question).unwrap();
                 record.into_iter().for_each(|record| recorder.record(record));
-                recorder.reply(asker, "it is done".into());
+                recorder.reply_when_saved(asker, "it is done".into());
                 let reply = asked.join().unwrap();
-                (reply, persistence::stops(&stores.state) == stops)
+                (reply, persistence::manual_stops(&stores.state) == stops)
             })
         };
         fs::write(dir.path().join("state"), "in the way").unwrap();
@@ -242,7 +243,7 @@ mod tests {
         }
         fs::remove_file(dir.path().join("state")).unwrap();
         assert_eq!(told(None), (Some(Reply::Done("it is done".into())), true), "the next try");
-        recorder.record(Record::Stops(Stops::new()));
+        recorder.record(Record::Stops(ManualStops::new()));
         assert_eq!(told(Some(Record::Stops(stops.clone()))), (Some(Reply::Done("it is done".into())), true));
     }
 }

@@ -18,7 +18,7 @@ use crate::agent::Event;
 ///
 /// # Errors
 /// The handler can't be installed.
-pub fn outlive_file_limit() -> io::Result<()> {
+pub fn handle_file_size_signal() -> io::Result<()> {
     flag::register(SIGXFSZ, Arc::new(AtomicBool::new(false))).map(drop)
 }
 

@@ -18,8 +18,8 @@ use super::files;
 use crate::agent::model::workload::hex;
 
 /// Nothing that the agent keeps is larger; what is, was not written by it.
-const LARGEST: u64 = 64 << 20;
-const CHECKSUM: usize = 64;
+const MAX_CONTENT_BYTES: u64 = 64 << 20;
+const CHECKSUM_LENGTH: usize = 64;
 
 /// The files of one directory, which belongs to the agent alone.
 #[derive(Debug, Clone)]
@@ -57,7 +57,7 @@ impl Store {
             Err(ReadError::Missing) => {}
             Err(ReadError::Other(cause)) => warn!("failed to read '{}': {cause}", newest.display()),
         }
-        let previous = self.previous(name);
+        let previous = self.previous_path(name);
         match read(&previous) {
             Ok(content) => {
                 warn!("using '{}' instead", previous.display());
@@ -93,7 +93,7 @@ impl Store {
                 self.keep_previous(name, &path)?;
             }
             fs::rename(&new, &path)?;
-            sync(&self.dir)
+            sync_dir(&self.dir)
         };
         replace().map_err(|cause| StoreError { path, cause })
     }
@@ -106,8 +106,8 @@ impl Store {
         let path = self.dir.join(name);
         let remove = || -> io::Result<()> {
             // The newest last: until then it is what counts.
-            let was_there = remove_file(&self.previous(name))? | remove_file(&path)?;
-            if was_there { sync(&self.dir) } else { Ok(()) }
+            let was_there = remove_file(&self.previous_path(name))? | remove_file(&path)?;
+            if was_there { sync_dir(&self.dir) } else { Ok(()) }
         };
         remove().map_err(|cause| StoreError { path, cause })
     }
@@ -129,7 +129,7 @@ impl Store {
                     was_there |= remove_file(&self.dir.join(name))?;
                 }
             }
-            if was_there { sync(&self.dir) } else { Ok(()) }
+            if was_there { sync_dir(&self.dir) } else { Ok(()) }
         };
         remove().map_err(|cause| StoreError { path: self.dir.clone(), cause })
     }
@@ -153,12 +153,12 @@ impl Store {
 
     /// By a link, so that the newest is never missing; filesystems without links get a rename.
     fn keep_previous(&self, name: &str, path: &Path) -> io::Result<()> {
-        let previous = self.previous(name);
+        let previous = self.previous_path(name);
         remove_file(&previous)?;
         fs::hard_link(path, &previous).or_else(|_| fs::rename(path, &previous))
     }
 
-    fn previous(&self, name: &str) -> PathBuf {
+    fn previous_path(&self, name: &str) -> PathBuf {
         self.dir.join(format!("{name}.previous"))
     }
 
@@ -167,7 +167,7 @@ impl Store {
         if !self.dir.exists() {
             DirBuilder::new().recursive(true).mode(0o700).create(&self.dir)?;
             let parents = self.dir.ancestors().skip(1).filter(|it| !it.as_os_str().is_empty());
-            parents.for_each(|it| drop(sync(it))); // what is older than this is kept anyway
+            parents.for_each(|it| drop(sync_dir(it))); // what is older than this is kept anyway
         }
         if fs::metadata(&self.dir)?.permissions().mode() & 0o077 != 0 {
             fs::set_permissions(&self.dir, Permissions::from_mode(0o700))?;
@@ -184,7 +184,7 @@ fn remove_file(path: &Path) -> io::Result<bool> {
     }
 }
 
-fn sync(dir: &Path) -> io::Result<()> {
+fn sync_dir(dir: &Path) -> io::Result<()> {
     File::open(dir)?.sync_all()
 }
 
@@ -195,19 +195,19 @@ enum ReadError {
 
 fn read(path: &Path) -> Result<Vec<u8>, ReadError> {
     let mut bytes = Vec::new();
-    let read = files::open(path).and_then(|file| file.take(LARGEST + 1).read_to_end(&mut bytes));
+    let read = files::open(path).and_then(|file| file.take(MAX_CONTENT_BYTES + 1).read_to_end(&mut bytes));
     match read {
         Err(error) if error.kind() == ErrorKind::NotFound => return Err(ReadError::Missing),
         Err(error) => return Err(ReadError::Other(error.to_string())),
         Ok(_) => {}
     }
-    let is_whole = bytes.len() as u64 <= LARGEST
-        && bytes.get(CHECKSUM) == Some(&b'\n')
-        && bytes[..CHECKSUM] == *checksum(&bytes[CHECKSUM + 1..]).as_bytes();
+    let is_whole = bytes.len() as u64 <= MAX_CONTENT_BYTES
+        && bytes.get(CHECKSUM_LENGTH) == Some(&b'\n')
+        && bytes[..CHECKSUM_LENGTH] == *checksum(&bytes[CHECKSUM_LENGTH + 1..]).as_bytes();
     if !is_whole {
         return Err(ReadError::Other("its checksum doesn't match: it is damaged".to_owned()));
     }
-    bytes.drain(..=CHECKSUM);
+    bytes.drain(..=CHECKSUM_LENGTH);
     Ok(bytes)
 }
 

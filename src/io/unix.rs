@@ -34,53 +34,53 @@ use super::{http, lock};
 /// the request says.
 ///
 /// A request has to bring its time limit (`timeout_global`). Answers of any status are answers, not errors.
-pub fn agent(socket: &Path) -> Agent {
-    with(UnixConnector { socket: socket.into(), hangup: None })
+pub fn unix_http_client(socket: &Path) -> Agent {
+    client_with_connector(UnixConnector { socket: socket.into(), hangup: None })
 }
 
 /// The same for one request, which fails as soon as it is hung up.
-pub fn agent_until(socket: &Path, hangup: Hangup) -> Agent {
-    with(UnixConnector { socket: socket.into(), hangup: Some(hangup) })
+pub fn cancellable_unix_client(socket: &Path, hangup: CancelHandle) -> Agent {
+    client_with_connector(UnixConnector { socket: socket.into(), hangup: Some(hangup) })
 }
 
-fn with(connector: UnixConnector) -> Agent {
-    Agent::with_parts(http::config().build(), connector, Nowhere)
+fn client_with_connector(connector: UnixConnector) -> Agent {
+    Agent::with_parts(http::config().build(), connector, DummyResolver)
 }
 
 /// The same for one request over the network, whose address says where to.
-pub fn network_agent_until(hangup: Hangup) -> Agent {
+pub fn cancellable_network_client(hangup: CancelHandle) -> Agent {
     Agent::with_parts(http::config().build(), NetworkConnector(hangup), DefaultResolver::default())
 }
 
 /// Ends a request from another thread: at once, or as soon as it begins.
 #[derive(Debug, Clone, Default)]
-pub struct Hangup(Arc<Mutex<Line>>);
+pub struct CancelHandle(Arc<Mutex<CancelState>>);
 
 #[derive(Debug, Default)]
-enum Line {
+enum CancelState {
     #[default]
     Idle,
     Open(UnixStream),
     HungUp,
 }
 
-impl Hangup {
+impl CancelHandle {
     /// From now on the request's connection is closed.
-    pub fn hang_up(&self) {
-        if let Line::Open(stream) = std::mem::replace(&mut *lock(&self.0), Line::HungUp) {
+    pub fn cancel(&self) {
+        if let CancelState::Open(stream) = std::mem::replace(&mut *lock(&self.0), CancelState::HungUp) {
             let _ = stream.shutdown(Shutdown::Both); // the server was first
         }
     }
 
     /// Whether that was done.
-    pub fn is_hung_up(&self) -> bool {
-        matches!(*lock(&self.0), Line::HungUp)
+    pub fn is_cancelled(&self) -> bool {
+        matches!(*lock(&self.0), CancelState::HungUp)
     }
 
     /// Waits for so long, or until it is hung up.
     pub fn wait(&self, limit: Duration) -> io::Result<()> {
         let (mut near, far) = UnixStream::pair()?;
-        self.opened(&far)?;
+        self.attach_stream(&far)?;
         if !limit.is_zero() {
             near.set_read_timeout(Some(limit))?;
             let _ = near.read(&mut [0]); // nothing comes but its end
@@ -98,25 +98,25 @@ impl Hangup {
             Err(error) if error != Errno::INPROGRESS => return Err(error.into()),
             _ => {}
         }
-        self.opened(&stream)?; // what has not begun to connect can't be hung up
+        self.attach_stream(&stream)?; // what has not begun to connect can't be hung up
         let limit = limit.and_then(|limit| Timespec::try_from(limit).ok());
         if poll(&mut [PollFd::new(&stream, PollFlags::OUT)], limit.as_ref())? == 0 {
             return Err(io::ErrorKind::WouldBlock.into());
         }
         sockopt::socket_error(&stream)??;
-        if self.is_hung_up() {
+        if self.is_cancelled() {
             return Err(io::ErrorKind::ConnectionAborted.into());
         }
         stream.set_nonblocking(false)?;
         Ok(stream)
     }
 
-    fn opened(&self, stream: &UnixStream) -> io::Result<()> {
+    fn attach_stream(&self, stream: &UnixStream) -> io::Result<()> {
         let mut line = lock(&self.0);
-        if matches!(*line, Line::HungUp) {
+        if matches!(*line, CancelState::HungUp) {
             return Err(io::ErrorKind::ConnectionAborted.into());
         }
-        *line = Line::Open(stream.try_clone()?);
+        *line = CancelState::Open(stream.try_clone()?);
         Ok(())
     }
 }
@@ -125,7 +125,7 @@ impl Hangup {
 #[derive(Debug)]
 struct UnixConnector {
     socket: PathBuf,
-    hangup: Option<Hangup>,
+    hangup: Option<CancelHandle>,
 }
 
 impl Connector for UnixConnector {
@@ -139,7 +139,7 @@ impl Connector for UnixConnector {
                 _ => Error::Io(error),
             })?;
         if let Some(hangup) = &self.hangup {
-            hangup.opened(&stream)?;
+            hangup.attach_stream(&stream)?;
         }
         Ok(Some(SocketTransport::new(stream, details)))
     }
@@ -147,7 +147,7 @@ impl Connector for UnixConnector {
 
 /// Opens connections to where the address leads.
 #[derive(Debug)]
-struct NetworkConnector(Hangup);
+struct NetworkConnector(CancelHandle);
 
 impl Connector for NetworkConnector {
     type Out = SocketTransport;
@@ -186,7 +186,7 @@ impl SocketTransport {
 }
 
 /// What a read or write made of the socket's own time limit.
-fn name_timeout(error: io::Error, timeout: NextTimeout) -> Error {
+fn map_timeout_error(error: io::Error, timeout: NextTimeout) -> Error {
     match error.kind() {
         io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => Error::Timeout(timeout.reason),
         _ => Error::Io(error),
@@ -201,7 +201,9 @@ impl Transport for SocketTransport {
     fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), Error> {
         let timeout = timeout.for_write();
         self.stream.set_write_timeout(timeout.not_zero().map(|limit| *limit))?;
-        self.stream.write_all(&self.buffers.output()[..amount]).map_err(|error| name_timeout(error, timeout))
+        self.stream
+            .write_all(&self.buffers.output()[..amount])
+            .map_err(|error| map_timeout_error(error, timeout))
     }
 
     fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, Error> {
@@ -212,7 +214,7 @@ impl Transport for SocketTransport {
             // the kernel doesn't restart a read with a time limit that a signal interrupted
             match self.stream.read(buffer) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                result => break result.map_err(|error| name_timeout(error, timeout))?,
+                result => break result.map_err(|error| map_timeout_error(error, timeout))?,
             }
         };
         self.buffers.input_appended(amount);
@@ -234,9 +236,9 @@ impl fmt::Debug for SocketTransport {
 
 /// `ureq` wants an address before it connects, and this one is never looked at.
 #[derive(Debug)]
-struct Nowhere;
+struct DummyResolver;
 
-impl Resolver for Nowhere {
+impl Resolver for DummyResolver {
     fn resolve(&self, _: &Uri, _: &Config, _: NextTimeout) -> Result<ResolvedSocketAddrs, Error> {
         let mut addresses = self.empty();
         addresses.push(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)));
@@ -275,7 +277,7 @@ mod tests {
             answer_once(&listener, b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
             answer_once(&listener, b"HTTP/1.1 404 Not Found\r\nContent-Length: 4\r\n\r\ngone")
         });
-        let agent = agent(&path);
+        let agent = unix_http_client(&path);
         let get = |path: &str| agent.get(format!("http://podman{path}")).call().unwrap();
         assert_eq!(get("/a").into_body().read_to_string().unwrap(), "ok");
         let second = get("/b");
@@ -288,7 +290,13 @@ mod tests {
     fn a_silent_server_ends_in_a_timeout() {
         let (_dir, path, listener) = socket();
         let limit = Some(Duration::from_millis(50));
-        let error = agent(&path).get("http://d/").config().timeout_global(limit).build().call().unwrap_err();
+        let error = unix_http_client(&path)
+            .get("http://d/")
+            .config()
+            .timeout_global(limit)
+            .build()
+            .call()
+            .unwrap_err();
         assert!(matches!(error, Error::Timeout(_)), "{error}");
         drop(listener);
     }
@@ -296,18 +304,18 @@ mod tests {
     #[test]
     fn a_request_ends_as_soon_as_it_is_hung_up_and_one_that_comes_later_never_begins() {
         let (_dir, path, listener) = socket();
-        let hangup = Hangup::default();
+        let hangup = CancelHandle::default();
         let request = thread::spawn({
-            let agent = agent_until(&path, hangup.clone());
+            let agent = cancellable_unix_client(&path, hangup.clone());
             move || agent.get("http://d/").call().map(drop)
         });
         let (mut stream, _) = listener.accept().unwrap();
         stream.read_exact(&mut [0; 5]).unwrap();
-        hangup.hang_up();
+        hangup.cancel();
         assert!(request.join().unwrap().is_err());
-        assert!(hangup.is_hung_up());
+        assert!(hangup.is_cancelled());
         assert_eq!(stream.read_to_end(&mut Vec::new()).ok().map(|_| ()), Some(()), "the server hears of it");
-        let error = agent_until(&path, hangup).get("http://d/").call().unwrap_err();
+        let error = cancellable_unix_client(&path, hangup).get("http://d/").call().unwrap_err();
         assert!(matches!(error, Error::Io(_)), "{error}");
     }
 
@@ -315,33 +323,33 @@ mod tests {
     fn a_request_over_the_network_ends_as_soon_as_it_is_hung_up() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = format!("http://{}/", listener.local_addr().unwrap());
-        let hangup = Hangup::default();
+        let hangup = CancelHandle::default();
         let request = thread::spawn({
-            let (agent, address) = (network_agent_until(hangup.clone()), address.clone());
+            let (agent, address) = (cancellable_network_client(hangup.clone()), address.clone());
             move || agent.get(address).call().map(drop)
         });
         let (mut stream, _) = listener.accept().unwrap();
         stream.read_exact(&mut [0; 5]).unwrap();
-        hangup.hang_up();
+        hangup.cancel();
         assert!(request.join().unwrap().is_err());
-        assert!(network_agent_until(hangup).get(address).call().is_err());
+        assert!(cancellable_network_client(hangup).get(address).call().is_err());
         // and one that no answer comes to while it connects
         rustix::net::listen(&listener, 0).unwrap();
         let address = listener.local_addr().unwrap();
         let mut waiting = Vec::new();
         let limit = Some(Duration::from_millis(20));
-        while let Ok(stream) = Hangup::default().connect(&address, limit) {
+        while let Ok(stream) = CancelHandle::default().connect(&address, limit) {
             waiting.push(stream);
         }
-        let hangup = Hangup::default();
+        let hangup = CancelHandle::default();
         let connecting = thread::spawn({
             let hangup = hangup.clone();
             move || hangup.connect(&address, None).map(drop)
         });
-        while !matches!(*lock(&hangup.0), Line::Open(_)) {
+        while !matches!(*lock(&hangup.0), CancelState::Open(_)) {
             thread::yield_now();
         }
-        hangup.hang_up();
+        hangup.cancel();
         assert!(connecting.join().unwrap().is_err());
     }
 
@@ -362,7 +370,7 @@ mod tests {
 
     #[test]
     fn a_socket_without_a_listener_is_an_io_error() {
-        let error = agent(Path::new("/nonexistent/s")).get("http://d/").call().unwrap_err();
+        let error = unix_http_client(Path::new("/nonexistent/s")).get("http://d/").call().unwrap_err();
         assert!(matches!(&error, Error::Io(io) if io.kind() == io::ErrorKind::NotFound), "{error}");
     }
 }

@@ -38,7 +38,7 @@ impl UpdateLock {
         let (asks, asked) = bounded(1);
         spawn("update-lock", move || {
             while asked.recv().is_ok() {
-                if look(&path, &events).is_err() {
+                if request_check(&path, &events).is_err() {
                     return; // the agent ends
                 }
             }
@@ -47,7 +47,7 @@ impl UpdateLock {
     }
 
     /// Asks for [`Event::UpdateLock`], and never blocks.
-    pub fn look(&self) {
+    pub fn request_check(&self) {
         let _ = self.0.try_send(()); // full: it was asked
     }
 }
@@ -57,11 +57,11 @@ fn open(path: &Path) -> io::Result<File> {
         DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
     }
     let mut options = File::options();
-    files::open_as(options.create(true).truncate(false).write(true).mode(0o600), path)
+    files::open_with_options(options.create(true).truncate(false).write(true).mode(0o600), path)
 }
 
 /// Tells whether it is held, and if it is, when it isn't any more. A lock that can't be looked at holds nothing back.
-fn look(path: &Path, events: &Sender<Event>) -> Result<(), ()> {
+fn request_check(path: &Path, events: &Sender<Event>) -> Result<(), ()> {
     let tell = |held| events.send(Event::UpdateLock(held)).map_err(drop);
     let wait = |file: &File, how| match flock(file, how) {
         Ok(()) => Ok(true),
@@ -92,12 +92,12 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (events, inbox) = bounded(8);
         let lock = UpdateLock::start(&dir.path().join("run"), events).unwrap();
-        lock.look();
+        lock.request_check();
         assert_eq!(inbox.recv().unwrap(), Event::UpdateLock(false));
         for how in [FlockOperation::LockExclusive, FlockOperation::LockShared] {
             let file = File::open(dir.path().join("run").join(NAME)).unwrap();
             flock(&file, how).unwrap();
-            lock.look();
+            lock.request_check();
             assert_eq!(inbox.recv().unwrap(), Event::UpdateLock(true));
             assert!(inbox.is_empty());
             drop(file);

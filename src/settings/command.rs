@@ -4,16 +4,16 @@ use std::{ffi::OsString, path::PathBuf};
 
 use super::{
     error::SettingsError,
-    invocation::{Invocation, Options, Unusable},
+    invocation::{CommandOptions, Invocation, UnusableSettings},
     keys,
     layers::{Layers, SettingSource},
     value,
 };
-use crate::wire::podspec::nearest::nearest;
+use crate::wire::podspec::nearest::nearest_word;
 
 /// What may be meant, or where to look.
 fn did_you_mean<'a>(given: &str, known: impl Iterator<Item = &'a str>, dashes: &str) -> String {
-    let near = nearest(given, known).map(|near| format!(": did you mean '{dashes}{near}'?"));
+    let near = nearest_word(given, known).map(|near| format!(": did you mean '{dashes}{near}'?"));
     near.unwrap_or_else(|| " (see --help)".to_owned())
 }
 
@@ -33,7 +33,7 @@ pub(super) struct CommandLine {
     pub(super) word: Option<String>,
     /// A workload's name, or an expression.
     argument: Option<String>,
-    pub(super) options: Options,
+    pub(super) options: CommandOptions,
     /// Flags that were given and are no setting's.
     given: Vec<&'static keys::CommandFlag>,
     pub(super) flags: Layers,
@@ -64,10 +64,10 @@ impl CommandLine {
                 Arg::Long("config") => command.config = Some(parser.value().map_err(fault)?.into()),
                 Arg::Short('f') => command.take_flag("follow", String::new())?,
                 Arg::Long(flag) => {
-                    let key = keys::KEYS.iter().find(|key| key.flag == Some(flag));
+                    let key = keys::SETTING_KEYS.iter().find(|key| key.flag == Some(flag));
                     let own = keys::COMMAND_FLAGS.iter().find(|own| own.flag == flag);
                     if key.is_none() && own.is_none() {
-                        let known = keys::KEYS.iter().filter_map(|key| key.flag);
+                        let known = keys::SETTING_KEYS.iter().filter_map(|key| key.flag);
                         let known = known.chain(keys::COMMAND_FLAGS.iter().map(|own| own.flag));
                         let near = did_you_mean(flag, known, "--");
                         return Err(SettingsError(format!(
@@ -127,7 +127,7 @@ impl CommandLine {
 
     /// This flag of one command was given.
     fn take_flag(&mut self, flag: &str, text: String) -> Result<(), SettingsError> {
-        let Options { follow, previous, watch, since, tail, container, output } = &mut self.options;
+        let CommandOptions { follow, previous, watch, since, tail, container, output } = &mut self.options;
         let wrong = |what: &str| {
             Err(SettingsError(format!("command line: --{flag} must be {what}, not '{text}' (see --help)")))
         };
@@ -141,7 +141,7 @@ impl CommandLine {
             "follow" => *follow = true,
             "previous" => *previous = true,
             "watch" => *watch = true,
-            "since" => match value::ttl(&text) {
+            "since" => match value::parse_ttl(&text) {
                 Ok(Some(age)) => *since = Some(age),
                 _ => return wrong("an age like 30s, 10m or 2h"),
             },
@@ -157,7 +157,7 @@ impl CommandLine {
     }
 
     /// What can be done although the settings can't be used.
-    pub(super) fn without_settings(
+    pub(super) fn into_settingless(
         self,
         fault: SettingsError,
         runtime_dir: PathBuf,
@@ -166,22 +166,27 @@ impl CommandLine {
         let is_there = self.config.as_ref().is_none_or(|path| path.exists());
         match self.word.as_deref() {
             Some("doctor") if is_there => {
-                Ok(Invocation::Doctor(Err(Unusable { runtime_dir, fault }), self.json))
+                Ok(Invocation::Doctor(Err(UnusableSettings { runtime_dir, fault }), self.json))
             }
             Some("support-bundle") if is_there => {
                 let output = self.options.output.unwrap_or_default();
-                Ok(Invocation::Bundle(Err(Unusable { runtime_dir, fault }), output, self.json))
+                Ok(Invocation::Bundle(Err(UnusableSettings { runtime_dir, fault }), output, self.json))
             }
             Some(word) if is_there && word != "register" => {
                 let options = self.options.clone();
-                Ok(Invocation::Ask { runtime_dir, words: self.words(), options, fault: Some(fault) })
+                Ok(Invocation::Ask {
+                    runtime_dir,
+                    words: self.into_agent_words(),
+                    options,
+                    fault: Some(fault),
+                })
             }
             _ => Err(fault),
         }
     }
 
     /// As the agent is asked.
-    pub(super) fn words(self) -> Vec<String> {
+    pub(super) fn into_agent_words(self) -> Vec<String> {
         let json = self.json.then(|| "--json".to_owned());
         let until_changed = self.until_changed.then(|| "--until-changed".to_owned());
         let now = self.now.then(|| "--now".to_owned());

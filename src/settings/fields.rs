@@ -6,7 +6,7 @@ use super::{
     layers::SettingSource,
     value::{ListenAddress, Reserve},
 };
-use crate::wire::{manifest::UnknownFields, podman::limits::Limits};
+use crate::wire::{manifest::UnknownFields, podman::limits::DefaultLimits};
 
 /// Everything that can be set, valid.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,7 +34,7 @@ pub struct Settings {
     /// What to keep free of each disk.
     pub disk_reserve: Reserve,
     /// For containers whose author set none.
-    pub limits: Limits,
+    pub limits: DefaultLimits,
     /// The API socket of the podman that isn't rootless.
     pub podman_socket: PathBuf,
     /// The API socket of the user's own podman.
@@ -74,7 +74,7 @@ pub struct Setting {
 
 impl Settings {
     /// The unix sockets that posts are taken at.
-    pub fn sockets(&self) -> Vec<PathBuf> {
+    pub fn metrics_sockets(&self) -> Vec<PathBuf> {
         let path = |address: &ListenAddress| match address {
             ListenAddress::Unix(path) => Some(path.clone()),
             ListenAddress::Tcp(_) => None,

@@ -20,21 +20,21 @@ pub enum Invocation {
         /// The command, its argument and `--json`, as they were written.
         words: Vec<String>,
         /// The flags of single commands.
-        options: Options,
+        options: CommandOptions,
         /// Why the agent couldn't start with these settings.
         fault: Option<SettingsError>,
     },
     /// Look for what could keep the agent from its work; `true`: as JSON.
-    Doctor(Result<Box<Settings>, Unusable>, bool),
+    Doctor(Result<Box<Settings>, UnusableSettings>, bool),
     /// Write all that helps people elsewhere into this file; `true`: say so as JSON.
-    Bundle(Result<Box<Settings>, Unusable>, PathBuf, bool),
+    Bundle(Result<Box<Settings>, UnusableSettings>, PathBuf, bool),
     /// Print this, and be done.
     Print(String),
 }
 
 /// The flags of single commands.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Options {
+pub struct CommandOptions {
     /// Go on with what comes.
     pub follow: bool,
     /// Of the run before the present one.
@@ -51,16 +51,16 @@ pub struct Options {
     pub output: Option<PathBuf>,
 }
 
-impl Options {
+impl CommandOptions {
     /// Whether the container of this name is meant.
-    pub fn include_container(&self, container: &str) -> bool {
+    pub fn includes_container(&self, container: &str) -> bool {
         self.container.as_ref().is_none_or(|wanted| wanted == container)
     }
 }
 
 /// Settings that no agent could start with. One that runs can be asked all the same.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unusable {
+pub struct UnusableSettings {
     /// Where the socket of the one that runs is.
     pub runtime_dir: PathBuf,
     /// The first thing that is wrong with them.

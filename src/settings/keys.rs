@@ -15,11 +15,11 @@ pub(crate) struct SettingKey {
     pub(crate) doc: &'static str,
 }
 
-const fn key(name: &'static str, default: &'static str, doc: &'static str) -> SettingKey {
+const fn setting_key(name: &'static str, default: &'static str, doc: &'static str) -> SettingKey {
     SettingKey { name, flag: None, default, doc }
 }
 
-const fn flag(
+const fn setting_key_with_flag(
     name: &'static str,
     flag: &'static str,
     default: &'static str,
@@ -29,52 +29,69 @@ const fn flag(
 }
 
 /// In the order in which people read them.
-pub(crate) const KEYS: [SettingKey; 25] = [
-    key("MANIFESTS", "none", "directory of EdgeDevice, EdgeWorkload and ConfigMap files; watched"),
-    key(
+pub(crate) const SETTING_KEYS: [SettingKey; 25] = [
+    setting_key("MANIFESTS", "none", "directory of EdgeDevice, EdgeWorkload and ConfigMap files; watched"),
+    setting_key(
         "UNKNOWN_FIELDS",
         "refuse",
         "of a pod specification: refuse, or warn, for those from a newer Kubernetes",
     ),
-    key("DEVICE_ID", "/etc/machine-id", "this device's name: lower-case DNS-1123"),
-    flag("LOG_LEVEL", "log-level", "info", "error, warn, info, debug or trace"),
-    key(
+    setting_key("DEVICE_ID", "/etc/machine-id", "this device's name: lower-case DNS-1123"),
+    setting_key_with_flag("LOG_LEVEL", "log-level", "info", "error, warn, info, debug or trace"),
+    setting_key(
         "METRICS_LISTEN",
         "127.0.0.1:8080, [::1]:8080",
         "where metrics are posted to: IP:PORT or unix:/PATH, one or a list",
     ),
-    key("METRICS_TTL", "none", "how long a posted value counts: seconds, or 30s, 5m, 1h"),
-    key("STATUS_PAGE", "false", "true: a status page there, for all who can post metrics"),
-    key(
+    setting_key("METRICS_TTL", "none", "how long a posted value counts: seconds, or 30s, 5m, 1h"),
+    setting_key("STATUS_PAGE", "false", "true: a status page there, for all who can post metrics"),
+    setting_key(
         "STATE_DIR",
         "/var/lib/device-worker-ng",
         "what survives a reboot; not root: $XDG_STATE_HOME/device-worker-ng",
     ),
-    key("RUNTIME_DIR", "/run/device-worker-ng", "what needn't; not root: $XDG_RUNTIME_DIR/device-worker-ng"),
-    key(
+    setting_key(
+        "RUNTIME_DIR",
+        "/run/device-worker-ng",
+        "what needn't; not root: $XDG_RUNTIME_DIR/device-worker-ng",
+    ),
+    setting_key(
         "MEMORY_RESERVE",
         "10%, 64Mi to 512Mi",
         "below it nothing starts, below half workloads go: 64Mi, 8%; 0: off",
     ),
-    key("DISK_RESERVE", "5%, to 1Gi", "the same for the disks of podman and of STATE_DIR"),
-    key("DEFAULT_MEMORY_LIMIT", "none", "of a container that sets none: 64Mi"),
-    key("DEFAULT_CPU_LIMIT", "none", "of a container that sets none, in cores: 0.5 or 500m"),
-    key(
+    setting_key("DISK_RESERVE", "5%, to 1Gi", "the same for the disks of podman and of STATE_DIR"),
+    setting_key("DEFAULT_MEMORY_LIMIT", "none", "of a container that sets none: 64Mi"),
+    setting_key("DEFAULT_CPU_LIMIT", "none", "of a container that sets none, in cores: 0.5 or 500m"),
+    setting_key(
         "DEFAULT_PIDS_LIMIT",
         "512",
         "processes of a container that sets no limit; none: as many as it likes",
     ),
-    key("PODMAN_SOCKET", "/run/podman/podman.sock", "API socket of the podman that isn't rootless"),
-    key("XDG_RUNTIME_DIR", "$XDG_RUNTIME_DIR", "rootless podman listens in podman/podman.sock under it"),
-    flag("SERVER", "server", "none", "the edge API's URL, https only"),
-    key("SERVER_NAME", "the host of SERVER", "the name that the server's certificate must carry"),
-    flag("CA_ROOT", "ca-root", "none", "PEM file: whom to trust as the edge API's CA"),
-    flag("CERT", "cert", "none", "PEM file: the bootstrap certificate"),
-    flag("KEY", "key", "none", "PEM file: the bootstrap certificate's key"),
-    flag("NAMESPACE", "namespace", "default", "the namespace on the server that this device enrols into"),
-    key("PROXY", "none", "the proxy's URL; proxies named in the environment are ignored"),
-    key("KUBECONFIG", "$KUBECONFIG", "the Kubernetes client's configuration, for workloads of type k8s"),
-    key("GRACEFUL_SHUTDOWN", "none", "accepted for older configurations; has no effect"),
+    setting_key("PODMAN_SOCKET", "/run/podman/podman.sock", "API socket of the podman that isn't rootless"),
+    setting_key(
+        "XDG_RUNTIME_DIR",
+        "$XDG_RUNTIME_DIR",
+        "rootless podman listens in podman/podman.sock under it",
+    ),
+    setting_key_with_flag("SERVER", "server", "none", "the edge API's URL, https only"),
+    setting_key("SERVER_NAME", "the host of SERVER", "the name that the server's certificate must carry"),
+    setting_key_with_flag("CA_ROOT", "ca-root", "none", "PEM file: whom to trust as the edge API's CA"),
+    setting_key_with_flag("CERT", "cert", "none", "PEM file: the bootstrap certificate"),
+    setting_key_with_flag("KEY", "key", "none", "PEM file: the bootstrap certificate's key"),
+    setting_key_with_flag(
+        "NAMESPACE",
+        "namespace",
+        "default",
+        "the namespace on the server that this device enrols into",
+    ),
+    setting_key("PROXY", "none", "the proxy's URL; proxies named in the environment are ignored"),
+    setting_key(
+        "KUBECONFIG",
+        "$KUBECONFIG",
+        "the Kubernetes client's configuration, for workloads of type k8s",
+    ),
+    setting_key("GRACEFUL_SHUTDOWN", "none", "accepted for older configurations; has no effect"),
 ];
 
 /// What can be done instead of running the agent.
@@ -146,7 +163,7 @@ const fn general(flag: &'static str, argument: &'static str, doc: &'static str) 
     CommandFlag { flag, command: "", argument, doc }
 }
 
-const fn of(
+const fn command_flag(
     command: &'static str,
     flag: &'static str,
     argument: &'static str,
@@ -162,15 +179,30 @@ pub(crate) const COMMAND_FLAGS: [CommandFlag; 16] = [
         "FILE",
         "read the settings of this YAML file; a command and --check find that of this machine",
     ),
-    of("status", "watch", "", "status: again whenever it changes, until Ctrl-C"),
-    of("logs", "follow", "", "logs: go on with what comes, and with each next start, until Ctrl-C; also -f"),
-    of("logs", "previous", "", "logs: of the run before the present one, in the same pod"),
-    of("logs", "since", "AGE", "logs: what is not older than 30s, 10m or 2h"),
-    of("logs", "tail", "LINES", "logs: the last lines of each container only"),
-    of("logs", "container", "NAME", "logs: of this container only"),
-    of("support-bundle", "output", "FILE", "support-bundle: the archive to write; nothing is replaced"),
-    of("stop", "until-changed", "", "stop: it ends when another content of the workload is asked for"),
-    of("update", "now", "", "update: let the update go ahead that waits"),
+    command_flag("status", "watch", "", "status: again whenever it changes, until Ctrl-C"),
+    command_flag(
+        "logs",
+        "follow",
+        "",
+        "logs: go on with what comes, and with each next start, until Ctrl-C; also -f",
+    ),
+    command_flag("logs", "previous", "", "logs: of the run before the present one, in the same pod"),
+    command_flag("logs", "since", "AGE", "logs: what is not older than 30s, 10m or 2h"),
+    command_flag("logs", "tail", "LINES", "logs: the last lines of each container only"),
+    command_flag("logs", "container", "NAME", "logs: of this container only"),
+    command_flag(
+        "support-bundle",
+        "output",
+        "FILE",
+        "support-bundle: the archive to write; nothing is replaced",
+    ),
+    command_flag(
+        "stop",
+        "until-changed",
+        "",
+        "stop: it ends when another content of the workload is asked for",
+    ),
+    command_flag("update", "now", "", "update: let the update go ahead that waits"),
     general("json", "", "let a command, or --check, print JSON"),
     general("check", "", "print what settings and manifests mean, and whether they are good; change nothing"),
     general("strict", "", "let --check fail for warnings, too"),
@@ -185,7 +217,7 @@ pub(crate) const COMMAND_FLAGS: [CommandFlag; 16] = [
 
 /// The key of this name.
 pub(crate) fn find(name: &str) -> Option<&'static SettingKey> {
-    KEYS.iter().find(|key| key.name == name)
+    SETTING_KEYS.iter().find(|key| key.name == name)
 }
 
 /// What `--help` prints.
@@ -205,7 +237,7 @@ pub(super) fn help() -> String {
     for CommandFlag { flag, argument, doc, .. } in &COMMAND_FLAGS {
         option(&mut text, format!("--{flag} {argument}").trim_end(), doc);
     }
-    for key in &KEYS {
+    for key in &SETTING_KEYS {
         if let Some(flag) = key.flag {
             option(&mut text, &format!("--{flag} VALUE"), &format!("set {}", key.name));
         }
@@ -213,7 +245,7 @@ pub(super) fn help() -> String {
     text.push_str(
         "\nSettings, by flag, else as EDGE_DEVICE_<name> in the environment, else by name in the file, else by credential:\n",
     );
-    for key in &KEYS {
+    for key in &SETTING_KEYS {
         let _ = writeln!(text, "  {:<20} {} [{}]", key.name, key.doc, key.default);
     }
     text.push_str("\nMANIFESTS or SERVER must be given. Settings that can't be used: exit code 78.\n");

@@ -21,12 +21,12 @@ use super::{
 };
 use crate::{
     agent::model::gather::gather,
-    wire::{field::Field, yaml},
+    wire::{field::FieldPath, yaml},
 };
 
-const PREFIX: &str = "EDGE_DEVICE_";
+const ENV_PREFIX: &str = "EDGE_DEVICE_";
 /// The keys whose files may be credentials, and what these are called then.
-const CREDENTIALS: [(&str, &str); 4] =
+const CREDENTIAL_NAMES: [(&str, &str); 4] =
     [("CA_ROOT", "ca-root"), ("CERT", "cert"), ("KEY", "key"), ("KUBECONFIG", "kubeconfig")];
 const LARGEST_FILE: u64 = 1 << 20;
 
@@ -54,7 +54,7 @@ impl fmt::Display for SettingSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Flag(flag) => write!(f, "--{flag}"),
-            Self::Environment(key) => write!(f, "{PREFIX}{key}"),
+            Self::Environment(key) => write!(f, "{ENV_PREFIX}{key}"),
             Self::File { path, line } => write!(f, "{}:{line}", path.display()),
             Self::Credential(name) => write!(f, "credential {name}"),
             Self::Default => f.write_str("default"),
@@ -64,17 +64,17 @@ impl fmt::Display for SettingSource {
 
 /// A setting's text, and where it was given.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Given {
+pub(super) struct GivenValue {
     pub(super) items: Vec<String>,
     pub(super) source: SettingSource,
 }
 
 /// What was given for each key. An empty text counts as not given, as with the model.
 #[derive(Debug, Default)]
-pub(super) struct Layers(BTreeMap<&'static str, Given>);
+pub(super) struct Layers(BTreeMap<&'static str, GivenValue>);
 
 impl Layers {
-    pub(super) fn get(&self, key: &str) -> Option<&Given> {
+    pub(super) fn get(&self, key: &str) -> Option<&GivenValue> {
         self.0.get(key)
     }
 
@@ -86,19 +86,19 @@ impl Layers {
     pub(super) fn add(&mut self, key: &'static SettingKey, mut items: Vec<String>, source: SettingSource) {
         items.retain(|item| !item.trim().is_empty());
         if !items.is_empty() {
-            self.0.insert(key.name, Given { items, source });
+            self.0.insert(key.name, GivenValue { items, source });
         }
     }
 
     /// The files that a unit's `LoadCredential=` brought, by their names. A command from a shell finds those of the
     /// unit too, while it runs.
-    pub(super) fn credentials(host: &Host, environment: &BTreeMap<OsString, OsString>) -> Self {
+    pub(super) fn from_credentials(host: &Host, environment: &BTreeMap<OsString, OsString>) -> Self {
         let variable = |name: &str| environment.get(OsStr::new(name)).map(PathBuf::from);
         let run = || if host.uid == 0 { Some(host.run.clone()) } else { variable("XDG_RUNTIME_DIR") };
         let unit = || run().map(|run| run.join("credentials/device-worker-ng.service"));
         let directory = variable("CREDENTIALS_DIRECTORY").or_else(unit);
         let mut layer = Self::default();
-        for (key, name) in CREDENTIALS {
+        for (key, name) in CREDENTIAL_NAMES {
             if let (Some(key), Some(path)) = (keys::find(key), directory.as_ref().map(|it| it.join(name)))
                 && path.exists()
             {
@@ -108,15 +108,19 @@ impl Layers {
         layer
     }
 
-    pub(super) fn environment(
+    pub(super) fn from_environment(
         variables: impl IntoIterator<Item = (OsString, OsString)>,
     ) -> Result<Self, SettingsError> {
         let mut layer = Self::default();
         for (name, value) in variables {
-            let Some(key) = name.to_str().and_then(|name| name.strip_prefix(PREFIX)) else { continue };
+            let Some(key) = name.to_str().and_then(|name| name.strip_prefix(ENV_PREFIX)) else { continue };
             let fault = |cause: &str| {
                 let items = [value.to_string_lossy().into_owned()];
-                error::fault(&format!("environment variable {PREFIX}{key}"), &items, &format!(": {cause}"))
+                error::settings_error(
+                    &format!("environment variable {ENV_PREFIX}{key}"),
+                    &items,
+                    &format!(": {cause}"),
+                )
             };
             let known = keys::find(key).ok_or_else(|| fault("there is no such setting (see --help)"))?;
             let text = value.to_str().ok_or_else(|| fault("is not UTF-8"))?;
@@ -126,7 +130,7 @@ impl Layers {
     }
 
     /// The file that the agent on this machine is likely to use, if there is one: the user's own, or root's.
-    pub(super) fn usual(
+    pub(super) fn from_default_file(
         host: &Host,
         environment: &BTreeMap<OsString, OsString>,
     ) -> (Self, Option<SettingsError>) {
@@ -135,17 +139,17 @@ impl Layers {
         let own = variable("XDG_CONFIG_HOME").or_else(home).filter(|_| host.uid != 0);
         let own = own.map(|directory| directory.join("device-worker-ng/config.yaml"));
         let found = own.into_iter().chain([host.config.clone()]).find(|path| path.exists());
-        found.map(|path| Self::file(&path)).unwrap_or_default()
+        found.map(|path| Self::from_file(&path)).unwrap_or_default()
     }
 
     /// What can be understood of a file, and the first thing that can't.
-    pub(super) fn file(path: &Path) -> (Self, Option<SettingsError>) {
+    pub(super) fn from_file(path: &Path) -> (Self, Option<SettingsError>) {
         let mut layer = Self::default();
-        let fault = layer.read(path).err();
+        let fault = layer.read_file(path).err();
         (layer, fault)
     }
 
-    fn read(&mut self, path: &Path) -> Result<(), SettingsError> {
+    fn read_file(&mut self, path: &Path) -> Result<(), SettingsError> {
         let fault = |cause: String| SettingsError(format!("settings file '{}': {cause}", path.display()));
         let mut text = String::new();
         let read = File::open(path).and_then(|file| file.take(LARGEST_FILE + 1).read_to_string(&mut text));
@@ -153,15 +157,15 @@ impl Layers {
         if text.len() as u64 > LARGEST_FILE {
             return Err(fault(format!("is larger than {LARGEST_FILE} bytes")));
         }
-        if yaml::documents(text.as_bytes()).is_empty() {
+        if yaml::split_documents(text.as_bytes()).is_empty() {
             return Ok(());
         }
-        let line = |name: &str| yaml::line_of(&text, &Field::from([name]));
+        let line = |name: &str| yaml::line_of(&text, &FieldPath::from([name]));
         let wrong = |name: &str, items: &[String], cause: &str| {
             let what = format!("settings file '{}': line {}: {name}", path.display(), line(name));
-            error::fault(&what, items, &format!(": {cause}"))
+            error::settings_error(&what, items, &format!(": {cause}"))
         };
-        let mut pairs = Pairs::default();
+        let mut pairs = KeyTexts::default();
         let mut result = pairs.understand(&text).map_err(|error| match &pairs.begun {
             Some(name) => {
                 let cause = error.to_string().replacen(&format!("{name}: "), "", 1);
@@ -170,7 +174,7 @@ impl Layers {
             None => fault(error.to_string()),
         });
         if result.is_err() {
-            pairs = runtime_dir(&text);
+            pairs = salvage_runtime_dir(&text);
         }
         for (at, (name, items)) in pairs.all.iter().enumerate() {
             if let Some((_, first)) = pairs.all[..at].iter().find(|(other, _)| other == name) {
@@ -192,12 +196,12 @@ impl Layers {
 }
 
 /// Where a command finds the agent, although the file that says so is broken elsewhere.
-fn runtime_dir(text: &str) -> Pairs {
-    let mut pairs = Pairs::default();
+fn salvage_runtime_dir(text: &str) -> KeyTexts {
+    let mut pairs = KeyTexts::default();
     let line = text.lines().find(|line| line.starts_with("RUNTIME_DIR:"));
     match line.map(|line| pairs.understand(line)) {
         Some(Ok(())) => pairs,
-        _ => Pairs::default(),
+        _ => KeyTexts::default(),
     }
 }
 
@@ -212,20 +216,20 @@ fn written(text: &str, line: usize) -> String {
 
 /// A file's settings in their order, as the texts that were written: `DEVICE_ID: 0012` keeps its zeros.
 #[derive(Default)]
-struct Pairs {
+struct KeyTexts {
     all: Vec<(String, Vec<String>)>,
     /// The key whose value can't be read.
     begun: Option<String>,
 }
 
-impl Pairs {
+impl KeyTexts {
     fn understand(&mut self, text: &str) -> Result<(), serde_yaml::Error> {
-        yaml::bounded(text)?;
+        yaml::check_bounds(text)?;
         serde_yaml::Deserializer::from_str(text).deserialize_map(self)
     }
 }
 
-impl<'de> Visitor<'de> for &mut Pairs {
+impl<'de> Visitor<'de> for &mut KeyTexts {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -234,12 +238,12 @@ impl<'de> Visitor<'de> for &mut Pairs {
 
     fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<(), A::Error> {
         while let Some(key) = access.next_key::<String>()? {
-            if self.all.len() > keys::KEYS.len() {
+            if self.all.len() > keys::SETTING_KEYS.len() {
                 return Err(A::Error::custom("more settings than there are"));
             }
             self.begun = Some(key.clone());
             let items = if key == "METRICS_LISTEN" {
-                access.next_value::<Items>()?.0
+                access.next_value::<TextItems>()?.0
             } else {
                 access.next_value::<Option<String>>()?.into_iter().collect()
             };
@@ -251,28 +255,28 @@ impl<'de> Visitor<'de> for &mut Pairs {
 }
 
 /// One text, or a list of them.
-struct Items(Vec<String>);
+struct TextItems(Vec<String>);
 
-impl<'de> Deserialize<'de> for Items {
+impl<'de> Deserialize<'de> for TextItems {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct OneOrMany;
+        struct ItemsVisitor;
 
-        impl<'de> Visitor<'de> for OneOrMany {
-            type Value = Items;
+        impl<'de> Visitor<'de> for ItemsVisitor {
+            type Value = TextItems;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a text or a list of texts")
             }
 
-            fn visit_unit<E: Error>(self) -> Result<Items, E> {
-                Ok(Items(Vec::new()))
+            fn visit_unit<E: Error>(self) -> Result<TextItems, E> {
+                Ok(TextItems(Vec::new()))
             }
 
-            fn visit_str<E: Error>(self, text: &str) -> Result<Items, E> {
-                Ok(Items(vec![text.to_owned()]))
+            fn visit_str<E: Error>(self, text: &str) -> Result<TextItems, E> {
+                Ok(TextItems(vec![text.to_owned()]))
             }
 
-            fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Items, A::Error> {
+            fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<TextItems, A::Error> {
                 let mut items = Vec::new();
                 while let Some(item) = access.next_element()? {
                     if items.len() == 16 {
@@ -280,10 +284,10 @@ impl<'de> Deserialize<'de> for Items {
                     }
                     items.push(item);
                 }
-                Ok(Items(items))
+                Ok(TextItems(items))
             }
         }
 
-        deserializer.deserialize_any(OneOrMany)
+        deserializer.deserialize_any(ItemsVisitor)
     }
 }

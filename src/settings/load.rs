@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, ffi::OsString};
 
 use super::{
     command::CommandLine, error::SettingsError, fields::Settings, host::Host, invocation::Invocation,
-    layers::Layers, reader::Reader,
+    layers::Layers, reader::SettingsReader,
 };
 
 impl Settings {
@@ -26,19 +26,19 @@ impl Settings {
         let mut environment = BTreeMap::new();
         environment.extend(given); // smaller than collected, see agent::gather
         // Lowest: a file that is named is meant.
-        let mut layers = Layers::credentials(host, &environment);
+        let mut layers = Layers::from_credentials(host, &environment);
         let (file, fault) = match &command.config {
-            Some(path) => Layers::file(path),
-            None if command.word.is_some() || command.check => Layers::usual(host, &environment),
+            Some(path) => Layers::from_file(path),
+            None if command.word.is_some() || command.check => Layers::from_default_file(host, &environment),
             None => Default::default(),
         };
         layers.overlay(file);
-        layers.overlay(Layers::environment(environment.clone())?);
+        layers.overlay(Layers::from_environment(environment.clone())?);
         layers.overlay(std::mem::take(&mut command.flags));
-        let mut reader = Reader::new(layers, environment);
+        let mut reader = SettingsReader::new(layers, environment);
         let settings = match fault.map_or_else(|| reader.settings(host), Err) {
             Ok(settings) => Box::new(settings),
-            Err(fault) => return command.without_settings(fault, reader.runtime_dir(host)?),
+            Err(fault) => return command.into_settingless(fault, reader.runtime_dir(host)?),
         };
         let has_source = settings.manifests.is_some() || settings.server.is_some();
         if !has_source && (command.word.is_none() || command.word.as_deref() == Some("register")) {
@@ -59,7 +59,7 @@ impl Settings {
             Some(_) => {
                 let options = std::mem::take(&mut command.options);
                 let runtime_dir = settings.runtime_dir;
-                Invocation::Ask { runtime_dir, words: command.words(), options, fault: None }
+                Invocation::Ask { runtime_dir, words: command.into_agent_words(), options, fault: None }
             }
         })
     }

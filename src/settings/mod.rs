@@ -18,7 +18,7 @@ pub use self::{
     error::SettingsError,
     fields::{Setting, Settings},
     host::Host,
-    invocation::{Invocation, Options, Unusable},
+    invocation::{CommandOptions, Invocation, UnusableSettings},
     layers::SettingSource,
     value::{ListenAddress, Reserve},
 };

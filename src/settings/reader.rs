@@ -9,23 +9,23 @@ use std::{
 use log::LevelFilter;
 
 use super::{
-    error::{SettingsError, fault},
+    error::{SettingsError, settings_error},
     fields::{Setting, Settings},
     host::{self, Host},
     keys,
-    layers::{Given, Layers, SettingSource},
+    layers::{GivenValue, Layers, SettingSource},
     value::{self, ListenAddress, Reserve},
 };
-use crate::wire::{manifest::UnknownFields, podman::limits::Limits};
+use crate::wire::{manifest::UnknownFields, podman::limits::DefaultLimits};
 
 /// The layers on their way to [`Settings`].
-pub(super) struct Reader {
+pub(super) struct SettingsReader {
     layers: Layers,
     environment: BTreeMap<OsString, OsString>,
     listing: Vec<Setting>,
 }
 
-impl Reader {
+impl SettingsReader {
     pub(super) fn new(layers: Layers, environment: BTreeMap<OsString, OsString>) -> Self {
         Self { layers, environment, listing: Vec::new() }
     }
@@ -34,34 +34,37 @@ impl Reader {
     /// The first key whose value can't be used.
     pub(super) fn settings(&mut self, host: &Host) -> Result<Settings, SettingsError> {
         let manifests = self.path("MANIFESTS")?;
-        let unknown_fields = self.or_shown("UNKNOWN_FIELDS", value::unknown_fields, UnknownFields::Refuse)?;
-        let device_id = match self.text("DEVICE_ID", value::device_id)? {
+        let unknown_fields =
+            self.text_or_default("UNKNOWN_FIELDS", value::parse_unknown_fields, UnknownFields::Refuse)?;
+        let device_id = match self.parse_text("DEVICE_ID", value::parse_device_id)? {
             Some(id) => id,
             None => self.default("DEVICE_ID", host::machine_id(&host.machine_id)?),
         };
-        let log_level = self.or_shown("LOG_LEVEL", value::log_level, LevelFilter::Info)?;
-        let metrics_listen = match self.take("METRICS_LISTEN", value::listen)? {
+        let log_level = self.text_or_default("LOG_LEVEL", value::parse_log_level, LevelFilter::Info)?;
+        let metrics_listen = match self.parse_items("METRICS_LISTEN", value::parse_listen_addresses)? {
             Some(addresses) => addresses,
             None => ListenAddress::defaults(),
         };
-        self.show("METRICS_LISTEN", &list(&metrics_listen));
-        let metrics_ttl = self.text("METRICS_TTL", value::ttl)?.flatten();
-        let status_page = self.or_shown("STATUS_PAGE", value::switch, false)?;
+        self.set_listed_value("METRICS_LISTEN", &join_addresses(&metrics_listen));
+        let metrics_ttl = self.parse_text("METRICS_TTL", value::parse_ttl)?.flatten();
+        let status_page = self.text_or_default("STATUS_PAGE", value::parse_switch, false)?;
         let xdg_runtime_dir = self.xdg_runtime_dir(host)?;
         let state_dir = self.state_dir(host)?;
         let runtime_dir = self.runtime_dir(host)?;
-        let memory_reserve = self.or_shown("MEMORY_RESERVE", value::reserve, Reserve::MEMORY)?;
-        let disk_reserve = self.or_shown("DISK_RESERVE", value::reserve, Reserve::DISK)?;
+        let memory_reserve =
+            self.text_or_default("MEMORY_RESERVE", value::parse_reserve, Reserve::DEFAULT_MEMORY)?;
+        let disk_reserve =
+            self.text_or_default("DISK_RESERVE", value::parse_reserve, Reserve::DEFAULT_DISK)?;
         let limits = self.limits()?;
         let podman_socket = self.path_or("PODMAN_SOCKET", "/run/podman/podman.sock")?;
-        let server = self.text("SERVER", value::server)?;
-        let server_name = self.text("SERVER_NAME", value::host_name)?;
+        let server = self.parse_text("SERVER", value::parse_server_url)?;
+        let server_name = self.parse_text("SERVER_NAME", value::parse_host_name)?;
         let (ca_root, cert, key) = (self.path("CA_ROOT")?, self.path("CERT")?, self.path("KEY")?);
-        let namespace = self.or_shown("NAMESPACE", value::namespace, "default".to_owned())?;
-        let proxy = self.text("PROXY", value::proxy)?;
+        let namespace = self.text_or_default("NAMESPACE", value::parse_namespace, "default".to_owned())?;
+        let proxy = self.parse_text("PROXY", value::parse_proxy_url)?;
         let kubeconfig = self.kubeconfig()?;
-        self.text("GRACEFUL_SHUTDOWN", |_| Ok(()))?;
-        let position = |setting: &Setting| keys::KEYS.iter().position(|key| key.name == setting.key);
+        self.parse_text("GRACEFUL_SHUTDOWN", |_| Ok(()))?;
+        let position = |setting: &Setting| keys::SETTING_KEYS.iter().position(|key| key.name == setting.key);
         self.listing.sort_unstable_by_key(position);
         Ok(Settings {
             device_id,
@@ -96,26 +99,30 @@ impl Reader {
             return Ok(path);
         }
         if host.uid == 0 {
-            return Ok(self.default_path("STATE_DIR", "/var/lib/device-worker-ng".into()));
+            return Ok(self.list_default_path("STATE_DIR", "/var/lib/device-worker-ng".into()));
         }
-        let home = || self.variable("HOME").map(|home| home.join(".local/state"));
-        let base = self.variable("XDG_STATE_HOME").or_else(home).ok_or_else(|| {
+        let home = || self.environment_path("HOME").map(|home| home.join(".local/state"));
+        let base = self.environment_path("XDG_STATE_HOME").or_else(home).ok_or_else(|| {
             SettingsError("STATE_DIR is not given, and neither XDG_STATE_HOME nor HOME is set".to_owned())
         })?;
-        Ok(self.default_path("STATE_DIR", base.join("device-worker-ng")))
+        Ok(self.list_default_path("STATE_DIR", base.join("device-worker-ng")))
     }
 
-    fn limits(&mut self) -> Result<Limits, SettingsError> {
-        Ok(Limits {
-            memory: self.text("DEFAULT_MEMORY_LIMIT", value::memory_limit)?.flatten(),
-            cpu: self.text("DEFAULT_CPU_LIMIT", value::cpu_limit)?.flatten(),
-            pids: self.or_shown("DEFAULT_PIDS_LIMIT", value::pids_limit, Limits::default().pids)?,
+    fn limits(&mut self) -> Result<DefaultLimits, SettingsError> {
+        Ok(DefaultLimits {
+            memory: self.parse_text("DEFAULT_MEMORY_LIMIT", value::parse_memory_limit)?.flatten(),
+            cpu: self.parse_text("DEFAULT_CPU_LIMIT", value::parse_cpu_limit)?.flatten(),
+            pids: self.text_or_default(
+                "DEFAULT_PIDS_LIMIT",
+                value::parse_pids_limit,
+                DefaultLimits::default().pids,
+            )?,
         })
     }
 
     fn kubeconfig(&mut self) -> Result<Option<PathBuf>, SettingsError> {
-        Ok(match (self.path("KUBECONFIG")?, self.variable("KUBECONFIG")) {
-            (None, Some(named)) => Some(self.default_path("KUBECONFIG", named)),
+        Ok(match (self.path("KUBECONFIG")?, self.environment_path("KUBECONFIG")) {
+            (None, Some(named)) => Some(self.list_default_path("KUBECONFIG", named)),
             (given, _) => given,
         })
     }
@@ -124,9 +131,9 @@ impl Reader {
         if let Some(path) = self.path("XDG_RUNTIME_DIR")? {
             return Ok(path);
         }
-        let named = self.variable("XDG_RUNTIME_DIR");
+        let named = self.environment_path("XDG_RUNTIME_DIR");
         let named = named.unwrap_or_else(|| format!("/run/user/{}", host.uid).into());
-        Ok(self.default_path("XDG_RUNTIME_DIR", named))
+        Ok(self.list_default_path("XDG_RUNTIME_DIR", named))
     }
 
     pub(super) fn runtime_dir(&mut self, host: &Host) -> Result<PathBuf, SettingsError> {
@@ -137,88 +144,89 @@ impl Reader {
             0 => "/run/device-worker-ng".into(),
             _ => self.xdg_runtime_dir(host)?.join("device-worker-ng"),
         };
-        Ok(self.default_path("RUNTIME_DIR", path))
+        Ok(self.list_default_path("RUNTIME_DIR", path))
     }
 
     /// The key's value, if it was given.
-    fn take<T>(
+    fn parse_items<T>(
         &mut self,
         key: &'static str,
         parse: impl FnOnce(&[String]) -> Result<T, String>,
     ) -> Result<Option<T>, SettingsError> {
-        let Some(Given { items, source }) = self.layers.get(key) else {
+        let Some(GivenValue { items, source }) = self.layers.get(key) else {
             self.listing.push(Setting { key, value: "none".to_owned(), source: SettingSource::Default });
             return Ok(None);
         };
         let value = items.join(", ");
-        let parsed = parse(items)
-            .map_err(|cause| fault(&format!("setting {key}"), items, &format!(" from {source}: {cause}")))?;
+        let parsed = parse(items).map_err(|cause| {
+            settings_error(&format!("setting {key}"), items, &format!(" from {source}: {cause}"))
+        })?;
         self.listing.push(Setting { key, value, source: source.clone() });
         Ok(Some(parsed))
     }
 
-    fn text<T>(
+    fn parse_text<T>(
         &mut self,
         key: &'static str,
         parse: impl FnOnce(&str) -> Result<T, String>,
     ) -> Result<Option<T>, SettingsError> {
-        self.take(key, |items| parse(items.first().map_or("", |item| item.trim())))
+        self.parse_items(key, |items| parse(items.first().map_or("", |item| item.trim())))
     }
 
     /// The same; without it the default, which the listing shows as the table of keys has it.
-    fn or_shown<T>(
+    fn text_or_default<T>(
         &mut self,
         key: &'static str,
         parse: impl FnOnce(&str) -> Result<T, String>,
         default: T,
     ) -> Result<T, SettingsError> {
-        Ok(self.text(key, parse)?.unwrap_or_else(|| {
-            self.show(key, keys::find(key).map_or("", |key| key.default));
+        Ok(self.parse_text(key, parse)?.unwrap_or_else(|| {
+            self.set_listed_value(key, keys::find(key).map_or("", |key| key.default));
             default
         }))
     }
 
     fn path(&mut self, key: &'static str) -> Result<Option<PathBuf>, SettingsError> {
-        self.text(key, |text| Ok(text.into()))
+        self.parse_text(key, |text| Ok(text.into()))
     }
 
     fn path_or(&mut self, key: &'static str, default: &str) -> Result<PathBuf, SettingsError> {
         Ok(match self.path(key)? {
             Some(path) => path,
-            None => self.default_path(key, default.into()),
+            None => self.list_default_path(key, default.into()),
         })
     }
 
-    fn variable(&self, name: &str) -> Option<PathBuf> {
+    fn environment_path(&self, name: &str) -> Option<PathBuf> {
         self.environment.get(OsStr::new(name)).filter(|value| !value.is_empty()).map(PathBuf::from)
     }
 
     fn in_cluster_server(&self) -> Option<String> {
-        let text = |name| self.variable(name)?.into_os_string().into_string().ok();
+        let text = |name| self.environment_path(name)?.into_os_string().into_string().ok();
         let (host, port) = (text("KUBERNETES_SERVICE_HOST")?, text("KUBERNETES_SERVICE_PORT")?);
         let is_ipv6 = host.contains(':');
         Some(if is_ipv6 { format!("https://[{host}]:{port}") } else { format!("https://{host}:{port}") })
     }
 
     /// Corrects what the listing says of a key.
-    fn show(&mut self, key: &str, value: &str) {
+    fn set_listed_value(&mut self, key: &str, value: &str) {
         if let Some(setting) = self.listing.iter_mut().find(|setting| setting.key == key) {
             value.clone_into(&mut setting.value);
         }
     }
 
     fn default(&mut self, key: &str, value: String) -> String {
-        self.show(key, &value);
+        self.set_listed_value(key, &value);
         value
     }
 
-    fn default_path(&mut self, key: &str, path: PathBuf) -> PathBuf {
-        self.show(key, &path.display().to_string());
+    fn list_default_path(&mut self, key: &str, path: PathBuf) -> PathBuf {
+        self.set_listed_value(key, &path.display().to_string());
         path
     }
 }
 
-pub(super) fn list(addresses: &[ListenAddress]) -> String {
+pub(super) fn join_addresses(addresses: &[ListenAddress]) -> String {
     let texts: Vec<String> = addresses.iter().map(ToString::to_string).collect();
     texts.join(", ")
 }

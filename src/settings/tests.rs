@@ -2,8 +2,8 @@
 
 use std::{ffi::OsString, fs::File, io::Write, path::Path, time::Duration};
 
-use super::{reader::list, *};
-use crate::wire::{manifest::UnknownFields, podman::limits::Limits};
+use super::{reader::join_addresses, *};
+use crate::wire::{manifest::UnknownFields, podman::limits::DefaultLimits};
 
 const SAMPLE: &str = include_str!("../../config.yaml.sample");
 
@@ -57,7 +57,7 @@ fn the_environment_alone_is_enough_and_the_rest_has_defaults() {
     assert_eq!(settings.manifests, Some("/m".into()));
     assert_eq!(settings.device_id, "0123456789abcdef0123456789abcdef");
     assert_eq!(settings.log_level, log::LevelFilter::Info);
-    assert_eq!(list(&settings.metrics_listen), "127.0.0.1:8080, [::1]:8080");
+    assert_eq!(join_addresses(&settings.metrics_listen), "127.0.0.1:8080, [::1]:8080");
     assert_eq!(settings.metrics_ttl, None);
     assert!(!settings.status_page);
     assert_eq!(settings.unknown_fields, UnknownFields::Refuse);
@@ -66,7 +66,7 @@ fn the_environment_alone_is_enough_and_the_rest_has_defaults() {
     assert_eq!(settings.podman_socket, Path::new("/run/podman/podman.sock"));
     assert_eq!(settings.rootless_podman_socket, Path::new("/run/user/0/podman/podman.sock"));
     assert_eq!(settings.namespace, "default");
-    assert_eq!(settings.listing.len(), keys::KEYS.len());
+    assert_eq!(settings.listing.len(), keys::SETTING_KEYS.len());
 }
 
 #[test]
@@ -209,7 +209,9 @@ fn a_bad_value_is_an_error_that_names_key_source_and_value() {
 fn good_values_are_understood() {
     let world = World::new();
     let listen = |text: &str| {
-        list(&world.load_file(&format!("MANIFESTS: /m\nMETRICS_LISTEN: {text}")).unwrap().metrics_listen)
+        join_addresses(
+            &world.load_file(&format!("MANIFESTS: /m\nMETRICS_LISTEN: {text}")).unwrap().metrics_listen,
+        )
     };
     assert_eq!(listen("0.0.0.0:1"), "0.0.0.0:1");
     assert_eq!(listen("\"[::1]:2, unix:/a/b\""), "[::1]:2, unix:/a/b");
@@ -239,15 +241,21 @@ fn a_reserve_is_a_share_or_a_size_and_fits_small_devices_by_itself() {
         let text = format!("MANIFESTS: /m\nMEMORY_RESERVE: {text}\nDISK_RESERVE: {text}\n");
         let settings = world.load_file(&text).unwrap();
         assert_eq!(settings.memory_reserve, settings.disk_reserve);
-        settings.memory_reserve.of(1000 * mib)
+        settings.memory_reserve.bytes_of(1000 * mib)
     };
     assert_eq!(
         ["64Mi", "64MiB", "64MB", "7", "2.5%", "0", "0%"].map(reserve),
         [64 * mib, 64 * mib, 64_000_000, 7, 25 * mib, 0, 0]
     );
     let settings = world.settings(&[], &[MANIFESTS]);
-    assert_eq!([512, 2000, 64_000].map(|ram| settings.memory_reserve.of(ram * mib) / mib), [64, 200, 512]);
-    assert_eq!([200, 4000, 64_000].map(|disk| settings.disk_reserve.of(disk * mib) / mib), [10, 200, 1024]);
+    assert_eq!(
+        [512, 2000, 64_000].map(|ram| settings.memory_reserve.bytes_of(ram * mib) / mib),
+        [64, 200, 512]
+    );
+    assert_eq!(
+        [200, 4000, 64_000].map(|disk| settings.disk_reserve.bytes_of(disk * mib) / mib),
+        [10, 200, 1024]
+    );
 }
 
 #[test]
@@ -255,7 +263,7 @@ fn default_limits_are_understood() {
     let limits = |key: &str, text: &str| {
         World::new().load_file(&format!("MANIFESTS: /m\nDEFAULT_{key}_LIMIT: {text}")).unwrap().limits
     };
-    let none = Limits { memory: None, cpu: None, pids: Some(512) };
+    let none = DefaultLimits { memory: None, cpu: None, pids: Some(512) };
     assert_eq!(limits("MEMORY", "none"), none);
     assert_eq!(limits("MEMORY", "64MiB").memory, Some(64 << 20));
     assert_eq!(["0.5", "250m", "2"].map(|text| limits("CPU", text).cpu), [500, 250, 2000].map(Some));
@@ -322,7 +330,7 @@ fn check_help_and_version_are_asked_for_by_flags() {
     let world = World::new();
     assert!(matches!(world.load(&["--check"], &[MANIFESTS]), Ok(Invocation::Check(_, false, false))));
     let Ok(Invocation::Print(help)) = world.load(&["--help"], &[]) else { panic!() };
-    for key in &keys::KEYS {
+    for key in &keys::SETTING_KEYS {
         assert!(help.contains(key.name) && help.contains(key.doc), "{}", key.name);
     }
     assert!(help.lines().all(|line| line.chars().count() <= 120), "{help}");
@@ -401,7 +409,7 @@ fn schema() -> serde_json::Value {
     use serde_json::json;
     let plain = json!(["string", "number", "boolean", "null"]);
     let mut properties = serde_json::Map::new();
-    for key in &keys::KEYS {
+    for key in &keys::SETTING_KEYS {
         let description = format!("{}; default: {}", key.doc, key.default);
         let mut form = match key.name {
             "LOG_LEVEL" => json!({ "enum": ["error", "warn", "info", "debug", "trace", null] }),

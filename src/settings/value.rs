@@ -38,7 +38,7 @@ impl ListenAddress {
 }
 
 /// A list of addresses, its items perhaps lists themselves, with commas. `localhost` stands for both loopbacks.
-pub(super) fn listen(items: &[String]) -> Result<Vec<ListenAddress>, String> {
+pub(super) fn parse_listen_addresses(items: &[String]) -> Result<Vec<ListenAddress>, String> {
     let mut addresses = Vec::new();
     let all = items.iter().flat_map(|item| item.split(',')).map(str::trim).filter(|item| !item.is_empty());
     for item in all {
@@ -81,9 +81,9 @@ pub struct Reserve {
 
 impl Reserve {
     /// For a device of 512 MiB: 64 MiB. podman needs about that much to stop a pod.
-    pub const MEMORY: Self = Self { percent: 10.0, least: 64 << 20, most: 512 << 20 };
+    pub const DEFAULT_MEMORY: Self = Self { percent: 10.0, least: 64 << 20, most: 512 << 20 };
     /// Of each disk.
-    pub const DISK: Self = Self { percent: 5.0, least: 0, most: 1 << 30 };
+    pub const DEFAULT_DISK: Self = Self { percent: 5.0, least: 0, most: 1 << 30 };
 
     #[cfg(test)]
     pub(crate) const OFF: Self = Self { percent: 0.0, least: 0, most: 0 };
@@ -91,47 +91,49 @@ impl Reserve {
     pub(crate) const ALL: Self = Self { percent: 100.0, least: 0, most: u64::MAX };
 
     /// In bytes, given the whole; 0: nothing.
-    pub fn of(&self, whole: u64) -> u64 {
+    pub fn bytes_of(&self, whole: u64) -> u64 {
         ((whole as f64 / 100.0 * self.percent) as u64).clamp(self.least, self.most)
     }
 }
 
 /// `64Mi`, `64MiB`, a number of bytes, or `5%`.
-pub(super) fn reserve(text: &str) -> Result<Reserve, String> {
+pub(super) fn parse_reserve(text: &str) -> Result<Reserve, String> {
     if let Some(percent) = text.strip_suffix('%') {
         let percent = percent.trim().parse().ok().filter(|percent| (0.0..=100.0).contains(percent));
         let percent = percent.ok_or("must be a share from 0% to 100%")?;
         return Ok(Reserve { percent, least: 0, most: u64::MAX });
     }
-    let bytes = bytes(text).ok_or("must be like 64Mi, 64MiB or 5%; 0 turns it off")?;
+    let bytes = parse_bytes(text).ok_or("must be like 64Mi, 64MiB or 5%; 0 turns it off")?;
     Ok(Reserve { percent: 0.0, least: bytes, most: bytes })
 }
 
-fn bytes(text: &str) -> Option<u64> {
-    quantity::bytes(text.strip_suffix('B').unwrap_or(text))
+fn parse_bytes(text: &str) -> Option<u64> {
+    quantity::parse_bytes(text.strip_suffix('B').unwrap_or(text))
 }
 
 /// No container starts with less than podman's own least.
-pub(super) fn memory_limit(text: &str) -> Result<Option<u64>, String> {
-    const LEAST: u64 = 4 << 20;
-    let limit = if text == "none" { Some(None) } else { bytes(text).filter(|it| *it >= LEAST).map(Some) };
+pub(super) fn parse_memory_limit(text: &str) -> Result<Option<u64>, String> {
+    const MIN_MEMORY: u64 = 4 << 20;
+    let limit =
+        if text == "none" { Some(None) } else { parse_bytes(text).filter(|it| *it >= MIN_MEMORY).map(Some) };
     limit.ok_or_else(|| "must be `none`, or at least 4Mi, like 64Mi".to_owned())
 }
 
 /// In thousandths of a core; podman knows no less than ten.
-pub(super) fn cpu_limit(text: &str) -> Result<Option<u32>, String> {
-    let parse = || u32::try_from(quantity::thousandths(text)?).ok().filter(|limit| *limit >= 10).map(Some);
+pub(super) fn parse_cpu_limit(text: &str) -> Result<Option<u32>, String> {
+    let parse =
+        || u32::try_from(quantity::parse_thousandths(text)?).ok().filter(|limit| *limit >= 10).map(Some);
     let limit = if text == "none" { Some(None) } else { parse() };
     limit.ok_or_else(|| "must be `none`, or cores: at least 0.01, like 0.5 or 500m".to_owned())
 }
 
-pub(super) fn pids_limit(text: &str) -> Result<Option<u32>, String> {
+pub(super) fn parse_pids_limit(text: &str) -> Result<Option<u32>, String> {
     let limit = if text == "none" { Some(None) } else { text.parse().ok().filter(|it| *it > 0).map(Some) };
     limit.ok_or_else(|| "must be `none`, or a whole number of at least 1".to_owned())
 }
 
 /// `none`, or a time: seconds when it has no unit.
-pub(super) fn ttl(text: &str) -> Result<Option<Duration>, String> {
+pub(super) fn parse_ttl(text: &str) -> Result<Option<Duration>, String> {
     if text == "none" {
         return Ok(None);
     }
@@ -149,18 +151,18 @@ pub(super) fn ttl(text: &str) -> Result<Option<Duration>, String> {
     }
 }
 
-pub(super) fn switch(text: &str) -> Result<bool, String> {
+pub(super) fn parse_switch(text: &str) -> Result<bool, String> {
     text.parse().map_err(|_| "must be true or false".to_owned())
 }
 
-pub(super) fn log_level(text: &str) -> Result<log::LevelFilter, String> {
+pub(super) fn parse_log_level(text: &str) -> Result<log::LevelFilter, String> {
     match text.parse() {
         Ok(level) if level != log::LevelFilter::Off => Ok(level),
         _ => Err("must be error, warn, info, debug or trace".to_owned()),
     }
 }
 
-pub(super) fn unknown_fields(text: &str) -> Result<UnknownFields, String> {
+pub(super) fn parse_unknown_fields(text: &str) -> Result<UnknownFields, String> {
     match text {
         "refuse" => Ok(UnknownFields::Refuse),
         "warn" => Ok(UnknownFields::Warn),
@@ -168,14 +170,14 @@ pub(super) fn unknown_fields(text: &str) -> Result<UnknownFields, String> {
     }
 }
 
-pub(super) fn device_id(text: &str) -> Result<String, String> {
+pub(super) fn parse_device_id(text: &str) -> Result<String, String> {
     if is_dns_subdomain(text) {
         return Ok(text.to_owned());
     }
     Err("must be lower-case DNS-1123: lower-case letters, digits, inner hyphens and inner dots".to_owned())
 }
 
-pub(super) fn namespace(text: &str) -> Result<String, String> {
+pub(super) fn parse_namespace(text: &str) -> Result<String, String> {
     if crate::wire::dns_names::is_dns_label(text) {
         return Ok(text.to_owned());
     }
@@ -183,18 +185,18 @@ pub(super) fn namespace(text: &str) -> Result<String, String> {
 }
 
 /// An `https` URL with a host; no credentials, which would end up in logs.
-pub(super) fn server(text: &str) -> Result<String, String> {
-    url(text, "https")
+pub(super) fn parse_server_url(text: &str) -> Result<String, String> {
+    parse_url(text, "https")
         .map_err(|cause| format!("must be an https URL like https://edge.example:8043: {cause}"))
 }
 
 /// A proxy that is asked to CONNECT. TLS goes through it, not to it.
-pub(super) fn proxy(text: &str) -> Result<String, String> {
-    url(text, "http")
+pub(super) fn parse_proxy_url(text: &str) -> Result<String, String> {
+    parse_url(text, "http")
         .map_err(|cause| format!("must be a proxy's URL like http://proxy.example:3128: {cause}"))
 }
 
-fn url(text: &str, scheme: &str) -> Result<String, String> {
+fn parse_url(text: &str, scheme: &str) -> Result<String, String> {
     let uri: ureq::http::Uri = text.parse().map_err(|error| format!("{error}"))?;
     if uri.scheme_str() != Some(scheme) {
         return Err(format!("its scheme must be {scheme}"));
@@ -213,7 +215,7 @@ fn url(text: &str, scheme: &str) -> Result<String, String> {
 }
 
 /// Of what a server may prove to be.
-pub(super) fn host_name(text: &str) -> Result<String, String> {
+pub(super) fn parse_host_name(text: &str) -> Result<String, String> {
     let lower = text.to_ascii_lowercase();
     if is_dns_subdomain(&lower) || text.parse::<std::net::IpAddr>().is_ok() {
         return Ok(text.to_owned());

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use crate::agent::legible;
+use crate::agent::sanitize;
 
 /// Whether this is a lower-case DNS-1123 label: letters, digits and inner hyphens, at most 63 of them.
 pub fn is_dns_label(name: &str) -> bool {
@@ -16,7 +16,7 @@ pub fn is_dns_subdomain(name: &str) -> bool {
 }
 
 /// Whether this can be a label's value, or the end of its key.
-pub(super) fn is_qualified_end(text: &str) -> bool {
+pub(super) fn is_label_value(text: &str) -> bool {
     let is_inner = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.".contains(byte);
     let is_outer = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
     let bytes = text.as_bytes();
@@ -63,24 +63,24 @@ forms! {
         }
     }),
     /// A key of a `ConfigMap` or `Secret`, which may become the name of a file.
-    Key: |key| (!is_key(key)).then(|| format!("{key:?} {NO_KEY}")),
+    Key: |key| (!is_config_map_key(key)).then(|| format!("{key:?} {KEY_ERROR}")),
     /// A path below a volume, as Kubernetes has it.
-    Below: |path| (!is_below(path)).then(|| "must be a relative path without `..`".to_owned()),
+    Below: |path| (!is_relative_below(path)).then(|| "must be a relative path without `..`".to_owned()),
     /// What a container may be called: anything that can be shown. Each engine gets a name that it allows.
-    Shown: |name| check_shown(name).err().map(str::to_owned),
+    Shown: |name| check_display_name(name).err().map(str::to_owned),
     /// A text in which something stands.
     Filled: |text: &str| text.trim().is_empty().then(|| "must not be empty".to_owned()),
 }
 
-pub(super) const NO_KEY: &str = "is no key: it takes letters, digits, `-`, `_` and `.`";
+pub(super) const KEY_ERROR: &str = "is no key: it takes letters, digits, `-`, `_` and `.`";
 
 /// As Kubernetes has it.
-pub(super) fn is_key(key: &str) -> bool {
+pub(super) fn is_config_map_key(key: &str) -> bool {
     let is_fine = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
     (1..=253).contains(&key.len()) && key != "." && !key.starts_with("..") && key.bytes().all(is_fine)
 }
 
-fn is_below(path: &str) -> bool {
+fn is_relative_below(path: &str) -> bool {
     let is_relative = !path.is_empty() && !path.starts_with('/') && !path.starts_with("..");
     is_relative && !path.contains('\0') && path.split('/').all(|part| part != "..")
 }
@@ -89,18 +89,18 @@ fn is_below(path: &str) -> bool {
 ///
 /// # Errors
 /// Why not, without the name.
-pub(super) fn check_shown(name: &str) -> Result<(), &'static str> {
+pub(super) fn check_display_name(name: &str) -> Result<(), &'static str> {
     match name {
         _ if name.trim().is_empty() => Err("must not be empty"),
         _ if name.len() > 253 => Err("is longer than 253 bytes"),
-        _ if name.contains(is_hidden) => Err("holds characters that can't be shown on a line"),
+        _ if name.contains(is_unprintable) => Err("holds characters that can't be shown on a line"),
         _ => Ok(()),
     }
 }
 
 /// What can't be shown, and what stands for it.
-pub(super) fn is_hidden(c: char) -> bool {
-    legible::is_hidden(c) || matches!(c, '\u{fffc}' | '\u{fffd}')
+pub(super) fn is_unprintable(c: char) -> bool {
+    sanitize::is_hidden(c) || matches!(c, '\u{fffc}' | '\u{fffd}')
 }
 
 #[cfg(test)]

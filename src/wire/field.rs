@@ -4,20 +4,20 @@ use std::fmt;
 
 /// A step from a value into one of its parts.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Step {
+pub(crate) enum PathSegment {
     /// Into a mapping.
     Key(String),
     /// Into a sequence, from 0.
     Index(usize),
 }
 
-impl From<&str> for Step {
+impl From<&str> for PathSegment {
     fn from(key: &str) -> Self {
         Self::Key(key.to_owned())
     }
 }
 
-impl From<usize> for Step {
+impl From<usize> for PathSegment {
     fn from(index: usize) -> Self {
         Self::Index(index)
     }
@@ -25,37 +25,37 @@ impl From<usize> for Step {
 
 /// Where in a document a value stands: `spec.containers[0].image`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub(crate) struct Field(pub(crate) Vec<Step>);
+pub(crate) struct FieldPath(pub(crate) Vec<PathSegment>);
 
-impl Field {
+impl FieldPath {
     /// One step further in.
-    pub(crate) fn then(&self, step: impl Into<Step>) -> Self {
+    pub(crate) fn child(&self, step: impl Into<PathSegment>) -> Self {
         let mut steps = self.0.clone();
         steps.push(step.into());
         Self(steps)
     }
 }
 
-impl<const N: usize> From<[&str; N]> for Field {
+impl<const N: usize> From<[&str; N]> for FieldPath {
     fn from(keys: [&str; N]) -> Self {
-        Self(keys.map(Step::from).into())
+        Self(keys.map(PathSegment::from).into())
     }
 }
 
-impl From<&[&str]> for Field {
+impl From<&[&str]> for FieldPath {
     fn from(keys: &[&str]) -> Self {
-        Self(keys.iter().map(|key| Step::from(*key)).collect())
+        Self(keys.iter().map(|key| PathSegment::from(*key)).collect())
     }
 }
 
-impl fmt::Display for Field {
+impl fmt::Display for FieldPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (position, step) in self.0.iter().enumerate() {
             match step {
-                Step::Index(index) => write!(f, "[{index}]")?,
-                Step::Key(key) if key.contains(['.', '[', ' ']) => write!(f, "[{key:?}]")?,
-                Step::Key(key) if position == 0 => f.write_str(key)?,
-                Step::Key(key) => write!(f, ".{key}")?,
+                PathSegment::Index(index) => write!(f, "[{index}]")?,
+                PathSegment::Key(key) if key.contains(['.', '[', ' ']) => write!(f, "[{key:?}]")?,
+                PathSegment::Key(key) if position == 0 => f.write_str(key)?,
+                PathSegment::Key(key) => write!(f, ".{key}")?,
             }
         }
         Ok(())
@@ -65,7 +65,7 @@ impl fmt::Display for Field {
 /// What is wrong with a field of a document.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Finding {
-    pub(super) field: Field,
+    pub(super) field: FieldPath,
     pub(super) message: String,
 }
 
@@ -77,12 +77,12 @@ impl From<Finding> for Vec<Finding> {
 
 impl Finding {
     /// The same, with the path of the field that it is within.
-    pub(super) fn within(mut self, at: &Field) -> Self {
+    pub(super) fn with_path_prefix(mut self, at: &FieldPath) -> Self {
         self.field.0.splice(0..0, at.0.iter().cloned());
         self
     }
 
     pub(super) fn new<const N: usize>(path: [&str; N], message: impl Into<String>) -> Self {
-        Self { field: Field::from(path), message: message.into() }
+        Self { field: FieldPath::from(path), message: message.into() }
     }
 }

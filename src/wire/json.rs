@@ -16,6 +16,6 @@ pub(super) fn set(value: &mut Value, key: &str, member: Value) {
     }
 }
 
-pub(super) fn strings(pairs: &[(String, String)]) -> Map<String, Value> {
+pub(super) fn string_map(pairs: &[(String, String)]) -> Map<String, Value> {
     gather(pairs.iter().map(|(key, value)| (key.clone(), value.as_str().into())))
 }

@@ -17,7 +17,7 @@ pub const OWNER_LABEL: &str = "project-flotta.io/owner";
 pub const WORKLOAD_LABEL: &str = "project-flotta.io/workload";
 
 /// The variable with the device's name that each container gets.
-pub(super) const DEVICE_ID: &str = "DEVICE_ID";
+pub(super) const DEVICE_ID_VARIABLE: &str = "DEVICE_ID";
 
 /// Whose pods these are: the same for one device and state directory, another for any other.
 pub fn owner(device_id: &str, state_dir: &Path) -> String {
@@ -30,7 +30,7 @@ pub fn owner(device_id: &str, state_dir: &Path) -> String {
 
 /// A name that an engine allows: the given one where it fits. Any other carries a hash of what it was, so that no two
 /// become the same.
-pub(super) fn fitted(name: &str, fits: fn(&str) -> bool) -> Cow<'_, str> {
+pub(super) fn fit_name(name: &str, fits: fn(&str) -> bool) -> Cow<'_, str> {
     if fits(name) {
         return name.into();
     }
@@ -43,7 +43,7 @@ pub(super) fn fitted(name: &str, fits: fn(&str) -> bool) -> Cow<'_, str> {
 
 /// A workload's name as a part of another, or as the value of a label.
 pub(super) fn short_name(workload: &Workload) -> Cow<'_, str> {
-    fitted(workload.name(), |name| name.len() <= 63)
+    fit_name(workload.name(), |name| name.len() <= 63)
 }
 
 /// Gives each container the name that its engine allows.
@@ -59,9 +59,9 @@ pub(super) fn name_containers(spec: &mut Value, fit: fn(&str) -> Cow<'_, str>) {
 
 /// Puts the device's name into a container's environment, unless its author did: by a variable, or by `envFrom` of what
 /// belongs to the workload, by the author's names.
-pub(super) fn tell_device(container: &mut Value, device_id: &str, content: &Content) {
+pub(super) fn add_device_id_variable(container: &mut Value, device_id: &str, content: &Content) {
     let sources = container["envFrom"].as_array();
-    if sources.is_some_and(|all| all.iter().any(|source| gives_device(source, content))) {
+    if sources.is_some_and(|all| all.iter().any(|source| provides_device_id(source, content))) {
         return;
     }
     let Some(fields) = container.as_object_mut() else { return };
@@ -70,15 +70,15 @@ pub(super) fn tell_device(container: &mut Value, device_id: &str, content: &Cont
         *env = json!([]);
     }
     if let Some(env) = env.as_array_mut()
-        && env.iter().all(|variable| variable["name"] != DEVICE_ID)
+        && env.iter().all(|variable| variable["name"] != DEVICE_ID_VARIABLE)
     {
-        env.push(json!({ "name": DEVICE_ID, "value": device_id }));
+        env.push(json!({ "name": DEVICE_ID_VARIABLE, "value": device_id }));
     }
 }
 
 /// Whether this part of an `envFrom` has the variable for the device's name.
-fn gives_device(source: &Value, content: &Content) -> bool {
-    let Some(key) = DEVICE_ID.strip_prefix(source["prefix"].as_str().unwrap_or_default()) else {
+fn provides_device_id(source: &Value, content: &Content) -> bool {
+    let Some(key) = DEVICE_ID_VARIABLE.strip_prefix(source["prefix"].as_str().unwrap_or_default()) else {
         return false;
     };
     let map = content.config_maps.iter().find(|it| it["metadata"]["name"] == source["configMapRef"]["name"]);
@@ -95,7 +95,7 @@ mod tests {
     fn a_container_is_told_its_device_unless_its_author_did() {
         let told = |env: Value| {
             let mut container = json!({ "env": env });
-            tell_device(&mut container, "dev1", &Content::new("w", Engine::Kubernetes, json!({})));
+            add_device_id_variable(&mut container, "dev1", &Content::new("w", Engine::Kubernetes, json!({})));
             container["env"].clone()
         };
         let device = json!({ "name": "DEVICE_ID", "value": "dev1" });
@@ -116,7 +116,7 @@ mod tests {
         };
         let is_told = |source: Value| {
             let mut container = json!({ "envFrom": [source] });
-            tell_device(&mut container, "dev1", &content);
+            add_device_id_variable(&mut container, "dev1", &content);
             container.get("env").is_some()
         };
         assert!(!is_told(json!({"configMapRef": {"name": "cm"}})));

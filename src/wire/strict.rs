@@ -17,14 +17,14 @@ use serde::{
 };
 use serde_json::{Error, Value, map};
 
-use super::field::{Field, Finding, Step};
+use super::field::{FieldPath, Finding, PathSegment};
 
 /// The value, and the fields that have no effect.
-pub(in crate::wire) fn typed<'de, T: Deserialize<'de>>(
+pub(in crate::wire) fn deserialize_strict<'de, T: Deserialize<'de>>(
     document: &'de Value,
-) -> Result<(T, Vec<Field>), Finding> {
-    let mut notes = Notes { unknown: Some(Vec::new()), ..Notes::default() };
-    match T::deserialize(Reader { value: document, notes: &mut notes }) {
+) -> Result<(T, Vec<FieldPath>), Finding> {
+    let mut notes = UnknownFieldNotes { unknown: Some(Vec::new()), ..UnknownFieldNotes::default() };
+    match T::deserialize(StrictDeserializer { value: document, notes: &mut notes }) {
         Ok(value) => Ok((value, notes.unknown.unwrap_or_default())),
         Err(error) => {
             let mut message = error.to_string();
@@ -43,8 +43,8 @@ pub(in crate::wire) fn typed<'de, T: Deserialize<'de>>(
 /// It is no JSON, or not of this shape: where, and why.
 pub fn from_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
     let value: Value = serde_json::from_slice(bytes)?;
-    let mut notes = Notes::default();
-    T::deserialize(Reader { value: &value, notes: &mut notes }).map_err(|error| {
+    let mut notes = UnknownFieldNotes::default();
+    T::deserialize(StrictDeserializer { value: &value, notes: &mut notes }).map_err(|error| {
         let place = notes.at.to_string();
         if place.is_empty() { error } else { Error::custom(format_args!("{place}: {error}")) }
     })
@@ -52,53 +52,53 @@ pub fn from_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
 
 /// A struct that is read from a stream, as nothing but a mapping: what may be large, and holds no other structs.
 #[derive(Debug)]
-pub struct Mapping<T>(pub T);
+pub struct StreamedMapping<T>(pub T);
 
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Mapping<T> {
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for StreamedMapping<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Only<T>(PhantomData<T>);
+        struct MappingVisitor<T>(PhantomData<T>);
 
-        impl<'de, T: Deserialize<'de>> Visitor<'de> for Only<T> {
-            type Value = Mapping<T>;
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for MappingVisitor<T> {
+            type Value = StreamedMapping<T>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a mapping")
             }
 
             fn visit_map<A: MapAccess<'de>>(self, access: A) -> Result<Self::Value, A::Error> {
-                T::deserialize(MapAccessDeserializer::new(access)).map(Mapping)
+                T::deserialize(MapAccessDeserializer::new(access)).map(StreamedMapping)
             }
         }
 
-        deserializer.deserialize_map(Only(PhantomData))
+        deserializer.deserialize_map(MappingVisitor(PhantomData))
     }
 }
 
 #[derive(Default)]
-struct Notes {
+struct UnknownFieldNotes {
     /// Where reading is; after an error, where that is.
-    at: Field,
+    at: FieldPath,
     /// Nothing, if it isn't asked for.
-    unknown: Option<Vec<Field>>,
+    unknown: Option<Vec<FieldPath>>,
 }
 
-impl Notes {
-    fn below<'de, S: DeserializeSeed<'de>>(
+impl UnknownFieldNotes {
+    fn deserialize_child<'de, S: DeserializeSeed<'de>>(
         &mut self,
-        step: Step,
+        step: PathSegment,
         value: &'de Value,
         seed: S,
     ) -> Result<S::Value, Error> {
         self.enter(step);
-        let read = seed.deserialize(Reader { value, notes: self })?;
+        let read = seed.deserialize(StrictDeserializer { value, notes: self })?;
         self.leave();
         Ok(read)
     }
 
-    // There is a `below` for each type: inlined into all of them, these would make the binary larger.
+    // There is a `deserialize_child` for each type: inlined into all of them, these would make the binary larger.
 
     #[inline(never)]
-    fn enter(&mut self, step: Step) {
+    fn enter(&mut self, step: PathSegment) {
         self.at.0.push(step);
     }
 
@@ -108,12 +108,12 @@ impl Notes {
     }
 }
 
-struct Reader<'de, 'n> {
+struct StrictDeserializer<'de, 'n> {
     value: &'de Value,
-    notes: &'n mut Notes,
+    notes: &'n mut UnknownFieldNotes,
 }
 
-impl<'de> Deserializer<'de> for Reader<'de, '_> {
+impl<'de> Deserializer<'de> for StrictDeserializer<'de, '_> {
     type Error = Error;
 
     /// What the visitor doesn't expect it refuses by itself, in the words of serde.
@@ -125,7 +125,7 @@ impl<'de> Deserializer<'de> for Reader<'de, '_> {
             Value::Number(number) => number.deserialize_any(visitor),
             Value::String(text) => visitor.visit_borrowed_str(text),
             Value::Array(values) => {
-                let mut items = Items { rest: values.iter(), index: 0, notes };
+                let mut items = ItemAccess { rest: values.iter(), index: 0, notes };
                 let read = visitor.visit_seq(&mut items)?;
                 match items.rest.len() {
                     0 => Ok(read),
@@ -133,7 +133,7 @@ impl<'de> Deserializer<'de> for Reader<'de, '_> {
                 }
             }
             Value::Object(fields) => {
-                visitor.visit_map(&mut Fields { rest: fields.iter(), entered: None, notes })
+                visitor.visit_map(&mut FieldAccess { rest: fields.iter(), entered: None, notes })
             }
         }
     }
@@ -198,51 +198,51 @@ impl<'de> Deserializer<'de> for Reader<'de, '_> {
     }
 }
 
-struct Items<'de, 'n> {
+struct ItemAccess<'de, 'n> {
     rest: slice::Iter<'de, Value>,
     index: usize,
-    notes: &'n mut Notes,
+    notes: &'n mut UnknownFieldNotes,
 }
 
-impl<'de> SeqAccess<'de> for Items<'de, '_> {
+impl<'de> SeqAccess<'de> for ItemAccess<'de, '_> {
     type Error = Error;
 
     fn next_element_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, Error> {
         let Some(value) = self.rest.next() else { return Ok(None) };
-        let step = Step::Index(self.index);
+        let step = PathSegment::Index(self.index);
         self.index += 1;
-        self.notes.below(step, value, seed).map(Some)
+        self.notes.deserialize_child(step, value, seed).map(Some)
     }
 }
 
-struct Fields<'de, 'n> {
+struct FieldAccess<'de, 'n> {
     rest: map::Iter<'de>,
     /// The key was read, its value is next.
     entered: Option<(&'de String, &'de Value)>,
-    notes: &'n mut Notes,
+    notes: &'n mut UnknownFieldNotes,
 }
 
-impl<'de> MapAccess<'de> for Fields<'de, '_> {
+impl<'de> MapAccess<'de> for FieldAccess<'de, '_> {
     type Error = Error;
 
     fn next_key_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, Error> {
         self.entered = self.rest.next();
         let Some((key, _)) = self.entered else { return Ok(None) };
-        seed.deserialize(KeyText(key)).map(Some)
+        seed.deserialize(KeyDeserializer(key)).map(Some)
     }
 
     fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, Error> {
         let Some((key, value)) = self.entered.take() else {
             return Err(Error::custom("a value without its key"));
         };
-        self.notes.below(Step::Key(key.clone()), value, seed)
+        self.notes.deserialize_child(PathSegment::Key(key.clone()), value, seed)
     }
 }
 
 /// The key of a mapping: a text, also of a type that wraps one.
-struct KeyText<'de>(&'de str);
+struct KeyDeserializer<'de>(&'de str);
 
-impl<'de> Deserializer<'de> for KeyText<'de> {
+impl<'de> Deserializer<'de> for KeyDeserializer<'de> {
     type Error = Error;
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
@@ -267,7 +267,7 @@ struct Variant<'de, 'n> {
     /// As it stands alone.
     name: &'de Value,
     content: Option<(&'de String, &'de Value)>,
-    notes: &'n mut Notes,
+    notes: &'n mut UnknownFieldNotes,
 }
 
 impl<'de> EnumAccess<'de> for Variant<'de, '_> {
@@ -296,7 +296,7 @@ impl<'de> VariantAccess<'de> for Variant<'de, '_> {
 
     fn newtype_variant_seed<S: DeserializeSeed<'de>>(self, seed: S) -> Result<S::Value, Error> {
         let (name, value) = self.content.ok_or_else(|| Error::custom("must have a value"))?;
-        self.notes.below(Step::Key(name.clone()), value, seed)
+        self.notes.deserialize_child(PathSegment::Key(name.clone()), value, seed)
     }
 
     fn tuple_variant<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value, Error> {
@@ -309,7 +309,7 @@ impl<'de> VariantAccess<'de> for Variant<'de, '_> {
         visitor: V,
     ) -> Result<V::Value, Error> {
         let (_, value) = self.content.ok_or_else(|| Error::custom("must have a value"))?;
-        Reader { value, notes: self.notes }.deserialize_struct("", fields, visitor)
+        StrictDeserializer { value, notes: self.notes }.deserialize_struct("", fields, visitor)
     }
 }
 
@@ -321,7 +321,7 @@ mod tests {
         wire::{
             edge_api,
             manifest::{SourceText, UnknownFields},
-            podman::answers::{InspectedContainer, ListedPod, Volume},
+            podman::answers::{InspectedContainer, ListedPod, ListedVolume},
         },
     };
 
@@ -332,10 +332,10 @@ mod tests {
         assert_eq!(error.to_string(), "[0]: must be a mapping (`key: value`), not a list");
         let error = from_json::<InspectedContainer>(br#"{"State": ["exited"]}"#).unwrap_err();
         assert_eq!(error.to_string(), "State: must be a mapping (`key: value`), not a list");
-        from_json::<Volume>(b"[[]]").unwrap_err();
+        from_json::<ListedVolume>(b"[[]]").unwrap_err();
         for body in ["[{}]", "[]", "7", r#"[{"command": "disconnect"}]"#] {
             assert!(
-                edge_api::disconnects(body.as_bytes()).unwrap_err().contains("must be a mapping"),
+                edge_api::is_disconnect_command(body.as_bytes()).unwrap_err().contains("must be a mapping"),
                 "{body}"
             );
             edge_api::certificate(body.as_bytes()).unwrap_err();
@@ -363,8 +363,10 @@ mod tests {
         {
             from_json::<Content>(content(bad).as_bytes()).unwrap_err();
         }
-        serde_json::from_str::<Mapping<SourceText>>(r#"{"number": 1, "lines_before": 0, "text": ""}"#)
-            .unwrap();
-        serde_json::from_str::<Mapping<SourceText>>(r#"[1, 0, ""]"#).unwrap_err();
+        serde_json::from_str::<StreamedMapping<SourceText>>(
+            r#"{"number": 1, "lines_before": 0, "text": ""}"#,
+        )
+        .unwrap();
+        serde_json::from_str::<StreamedMapping<SourceText>>(r#"[1, 0, ""]"#).unwrap_err();
     }
 }

@@ -8,7 +8,7 @@ use std::{
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
-use super::field::{Field, Step};
+use super::field::{FieldPath, PathSegment};
 
 /// What one document may grow to through its aliases, in bytes: a few lines of nested aliases can ask for
 /// gigabytes, and `serde_yaml` bounds only how many aliases it follows.
@@ -20,19 +20,19 @@ const MOST_OPEN_BRACKETS: usize = 1_000;
 
 /// More lists and mappings than this are refused likewise: libyaml keeps up to 400 bytes for each, so that a mebibyte of
 /// `? ` would take two hundred. Counts what looks like one in texts, too.
-const MOST_OPENED: usize = 100_000;
+const MAX_COLLECTIONS: usize = 100_000;
 
 /// More directives than this are refused likewise: libyaml compares each with all before it.
 const MOST_DIRECTIVES: usize = 16;
 
 /// What a mapping takes beside what is in it, in bytes, and a key beside its text: as the trees of the standard library
 /// are laid out.
-const MAPPING: usize = 512;
-const KEY: usize = 64;
+const MAPPING_BYTES: usize = 512;
+const KEY_BYTES: usize = 64;
 
 /// A document of a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Chunk<'a> {
+pub(crate) struct DocumentText<'a> {
     /// Counts from 1; what holds nothing but blanks, comments and directives is not counted.
     pub(crate) number: usize,
     /// How many lines of the stream stand before it.
@@ -43,7 +43,7 @@ pub(crate) struct Chunk<'a> {
 
 /// Cuts a stream at its marker lines, so that a broken document doesn't take its neighbours down. A `---` or
 /// `...` at the start of a line is a marker wherever it stands, in block scalars too (YAML 1.2, 9.1.2).
-pub(crate) fn documents(stream: &[u8]) -> Vec<Chunk<'_>> {
+pub(crate) fn split_documents(stream: &[u8]) -> Vec<DocumentText<'_>> {
     let stream = stream.strip_prefix(b"\xef\xbb\xbf").unwrap_or(stream);
     let mut parts: Vec<(usize, &[u8])> = Vec::new();
     let (mut start, mut lines_before, mut end) = (0, 0, 0);
@@ -62,7 +62,10 @@ pub(crate) fn documents(stream: &[u8]) -> Vec<Chunk<'_>> {
     }
     parts.push((lines_before, &stream[start..]));
     let filled = parts.into_iter().filter(|(_, text)| !is_empty(text));
-    filled.enumerate().map(|(i, (lines_before, text))| Chunk { number: i + 1, lines_before, text }).collect()
+    filled
+        .enumerate()
+        .map(|(i, (lines_before, text))| DocumentText { number: i + 1, lines_before, text })
+        .collect()
 }
 
 /// Whether nothing stands in a part: blanks, comments, the marker itself, directives before the next marker.
@@ -73,7 +76,7 @@ fn is_empty(part: &[u8]) -> bool {
 }
 
 /// The value as a document on one line, in ASCII: YAML refuses some characters that JSON doesn't.
-pub(crate) fn written(value: &Value) -> String {
+pub(crate) fn to_single_line(value: &Value) -> String {
     let mut text = String::new();
     for c in value.to_string().chars() {
         match c {
@@ -95,15 +98,15 @@ pub(crate) fn parse(text: &str) -> Result<Value, serde_yaml::Error> {
 
 /// As [`parse`], for many documents that together may not grow beyond a budget in bytes.
 pub(crate) fn parse_within(text: &str, budget: &Cell<usize>) -> Result<Value, serde_yaml::Error> {
-    bounded(text)?;
-    Json(budget).deserialize(serde_yaml::Deserializer::from_str(text))
+    check_bounds(text)?;
+    JsonBuilder(budget).deserialize(serde_yaml::Deserializer::from_str(text))
 }
 
 /// Refuses what would take libyaml far longer than a text of this length should; before it sees it.
 ///
 /// # Errors
 /// What there is too much of.
-pub(crate) fn bounded(text: &str) -> Result<(), serde_yaml::Error> {
+pub(crate) fn check_bounds(text: &str) -> Result<(), serde_yaml::Error> {
     let (mut open, mut opened, mut directives, mut previous) = (0_usize, 0, 0, b'\n');
     for byte in text.bytes() {
         match byte {
@@ -115,8 +118,8 @@ pub(crate) fn bounded(text: &str) -> Result<(), serde_yaml::Error> {
         let is_item = matches!(previous, b'-' | b'?') && byte.is_ascii_whitespace();
         opened += usize::from(is_item || matches!(byte, b'[' | b'{'));
         previous = byte;
-        if opened > MOST_OPENED {
-            let message = format!("more than {MOST_OPENED} lists and mappings");
+        if opened > MAX_COLLECTIONS {
+            let message = format!("more than {MAX_COLLECTIONS} lists and mappings");
             return Err(serde_yaml::Error::custom(message));
         }
         if open > MOST_OPEN_BRACKETS {
@@ -132,10 +135,10 @@ pub(crate) fn bounded(text: &str) -> Result<(), serde_yaml::Error> {
 
 /// Builds a JSON value, and counts down what it may still take.
 #[derive(Clone, Copy)]
-struct Json<'a>(&'a Cell<usize>);
+struct JsonBuilder<'a>(&'a Cell<usize>);
 
-impl Json<'_> {
-    fn take<E: Error>(self, bytes: usize) -> Result<(), E> {
+impl JsonBuilder<'_> {
+    fn spend<E: Error>(self, bytes: usize) -> Result<(), E> {
         let left = self.0.get().checked_sub(bytes + size_of::<Value>());
         self.0.set(
             left.ok_or_else(|| E::custom("its aliases make it too large, or all there is is too much"))?,
@@ -144,7 +147,7 @@ impl Json<'_> {
     }
 }
 
-impl<'de> DeserializeSeed<'de> for Json<'_> {
+impl<'de> DeserializeSeed<'de> for JsonBuilder<'_> {
     type Value = Value;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
@@ -152,7 +155,7 @@ impl<'de> DeserializeSeed<'de> for Json<'_> {
     }
 }
 
-impl<'de> Visitor<'de> for Json<'_> {
+impl<'de> Visitor<'de> for JsonBuilder<'_> {
     type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -160,29 +163,29 @@ impl<'de> Visitor<'de> for Json<'_> {
     }
 
     fn visit_bool<E: Error>(self, value: bool) -> Result<Value, E> {
-        self.take(0).map(|()| Value::Bool(value))
+        self.spend(0).map(|()| Value::Bool(value))
     }
 
     fn visit_i64<E: Error>(self, value: i64) -> Result<Value, E> {
-        self.take(0).map(|()| value.into())
+        self.spend(0).map(|()| value.into())
     }
 
     fn visit_u64<E: Error>(self, value: u64) -> Result<Value, E> {
-        self.take(0).map(|()| value.into())
+        self.spend(0).map(|()| value.into())
     }
 
     fn visit_f64<E: Error>(self, value: f64) -> Result<Value, E> {
-        self.take(0)?;
+        self.spend(0)?;
         let number = Number::from_f64(value);
         number.map(Value::Number).ok_or_else(|| E::custom(format_args!("{value} is not a finite number")))
     }
 
     fn visit_str<E: Error>(self, value: &str) -> Result<Value, E> {
-        self.take(value.len()).map(|()| value.into())
+        self.spend(value.len()).map(|()| value.into())
     }
 
     fn visit_unit<E: Error>(self) -> Result<Value, E> {
-        self.take(0).map(|()| Value::Null)
+        self.spend(0).map(|()| Value::Null)
     }
 
     fn visit_none<E: Error>(self) -> Result<Value, E> {
@@ -190,7 +193,7 @@ impl<'de> Visitor<'de> for Json<'_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
-        self.take(0)?;
+        self.spend(0)?;
         let mut items = Vec::new();
         while let Some(item) = access.next_element_seed(self)? {
             items.push(item);
@@ -199,11 +202,11 @@ impl<'de> Visitor<'de> for Json<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
-        self.take(MAPPING)?;
+        self.spend(MAPPING_BYTES)?;
         let mut fields = Map::new();
         let mut merged = Vec::new();
-        while let Some(key) = access.next_key_seed(NewKey { fields: &fields })? {
-            self.take(key.len() + KEY)?;
+        while let Some(key) = access.next_key_seed(UniqueKey { fields: &fields })? {
+            self.spend(key.len() + KEY_BYTES)?;
             let value = access.next_value_seed(self)?;
             match (key.as_str(), value) {
                 ("<<", Value::Object(base)) => merged.push(base),
@@ -230,11 +233,11 @@ impl<'de> Visitor<'de> for Json<'_> {
 const NOT_MERGEABLE: &str = "`<<` merges mappings only";
 
 /// A key of a mapping: a string that isn't among its fields yet.
-struct NewKey<'a> {
+struct UniqueKey<'a> {
     fields: &'a Map<String, Value>,
 }
 
-impl<'de> DeserializeSeed<'de> for NewKey<'_> {
+impl<'de> DeserializeSeed<'de> for UniqueKey<'_> {
     type Value = String;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<String, D::Error> {
@@ -242,7 +245,7 @@ impl<'de> DeserializeSeed<'de> for NewKey<'_> {
     }
 }
 
-impl Visitor<'_> for NewKey<'_> {
+impl Visitor<'_> for UniqueKey<'_> {
     type Value = String;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -259,15 +262,15 @@ impl Visitor<'_> for NewKey<'_> {
 
 /// The line of `text`, from 1, where the field's key or item stands; if it isn't there, that of the innermost
 /// part around it.
-pub(crate) fn line_of(text: &str, field: &Field) -> usize {
-    let walk = Walk(&field.0).deserialize(serde_yaml::Deserializer::from_str(text));
+pub(crate) fn line_of(text: &str, field: &FieldPath) -> usize {
+    let walk = PathWalker(&field.0).deserialize(serde_yaml::Deserializer::from_str(text));
     walk.err().and_then(|found| found.location()).map_or(1, |location| location.line())
 }
 
 /// Follows the steps and then fails: only an error tells where the reader is.
-struct Walk<'a>(&'a [Step]);
+struct PathWalker<'a>(&'a [PathSegment]);
 
-impl<'de> DeserializeSeed<'de> for Walk<'_> {
+impl<'de> DeserializeSeed<'de> for PathWalker<'_> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
@@ -275,7 +278,7 @@ impl<'de> DeserializeSeed<'de> for Walk<'_> {
     }
 }
 
-impl<'de> Visitor<'de> for Walk<'_> {
+impl<'de> Visitor<'de> for PathWalker<'_> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -283,20 +286,22 @@ impl<'de> Visitor<'de> for Walk<'_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<(), A::Error> {
-        if let Some((Step::Index(index), rest)) = self.0.split_first() {
+        if let Some((PathSegment::Index(index), rest)) = self.0.split_first() {
             for _ in 0..*index {
                 access.next_element::<IgnoredAny>()?;
             }
-            access.next_element_seed(Walk(rest))?;
+            access.next_element_seed(PathWalker(rest))?;
         }
         Err(A::Error::custom("here"))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<(), A::Error> {
-        if let Some((Step::Key(wanted), rest)) = self.0.split_first() {
-            while let Some(is_it) = access.next_key_seed(WalkKey { wanted, is_last: rest.is_empty() })? {
+        if let Some((PathSegment::Key(wanted), rest)) = self.0.split_first() {
+            while let Some(is_it) =
+                access.next_key_seed(PathKeyMatcher { wanted, is_last: rest.is_empty() })?
+            {
                 if is_it {
-                    access.next_value_seed(Walk(rest))?;
+                    access.next_value_seed(PathWalker(rest))?;
                 } else {
                     access.next_value::<IgnoredAny>()?;
                 }
@@ -307,12 +312,12 @@ impl<'de> Visitor<'de> for Walk<'_> {
 }
 
 /// Tells whether a key is the wanted one, and fails on it when it is the last step.
-struct WalkKey<'a> {
+struct PathKeyMatcher<'a> {
     wanted: &'a str,
     is_last: bool,
 }
 
-impl<'de> DeserializeSeed<'de> for WalkKey<'_> {
+impl<'de> DeserializeSeed<'de> for PathKeyMatcher<'_> {
     type Value = bool;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<bool, D::Error> {
@@ -320,7 +325,7 @@ impl<'de> DeserializeSeed<'de> for WalkKey<'_> {
     }
 }
 
-impl Visitor<'_> for WalkKey<'_> {
+impl Visitor<'_> for PathKeyMatcher<'_> {
     type Value = bool;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

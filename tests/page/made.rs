@@ -1,7 +1,7 @@
 //! Reports as an agent could make them, of devices that no test could bring.
 
 use device_worker_ng::agent::model::report::{
-    Condition, Device, EngineState, LastRun, Metric, Profile, Report, State, Test, Workload,
+    Comparison, Condition, Device, EngineState, LastRun, Metric, Profile, Report, Workload, WorkloadState,
 };
 use serde_json::{Value, json};
 
@@ -31,39 +31,44 @@ pub(super) fn report(count: usize) -> Report {
 
 fn workload(number: usize) -> Workload {
     let state = match number {
-        0 => State::BackOff,
-        1..=4 => [State::Running, State::Inactive, State::Scheduled, State::Running][number - 1],
-        _ if number % 10 == 5 => State::Unknown,
-        _ if number % 13 == 7 => State::Failed,
-        _ if number % 17 == 8 => State::Pulling,
-        _ => State::Running,
+        0 => WorkloadState::BackOff,
+        1..=4 => [
+            WorkloadState::Running,
+            WorkloadState::Inactive,
+            WorkloadState::Scheduled,
+            WorkloadState::Running,
+        ][number - 1],
+        _ if number % 10 == 5 => WorkloadState::Unknown,
+        _ if number % 13 == 7 => WorkloadState::Failed,
+        _ if number % 17 == 8 => WorkloadState::Pulling,
+        _ => WorkloadState::Running,
     };
     let (cause, remedy) = match state {
-        State::BackOff => (
+        WorkloadState::BackOff => (
             "container 'main' ended with exit code 3 after 2s; it is started again in 44s",
             format!("see what it printed: 'device-worker-ng logs w{number}'"),
         ),
-        State::Inactive => {
+        WorkloadState::Inactive => {
             ("condition power.charged doesn't hold: battery > 60, and battery is 42", String::new())
         }
-        State::Unknown => ("podman has not told yet what it has", REMEDY.to_owned()),
-        State::Failed => ("container 'main' ended with exit code 1", String::new()),
-        State::Pulling => ("image registry.example:5000/a/b/c:1.2.3 is being pulled", String::new()),
+        WorkloadState::Unknown => ("podman has not told yet what it has", REMEDY.to_owned()),
+        WorkloadState::Failed => ("container 'main' ended with exit code 1", String::new()),
+        WorkloadState::Pulling => ("image registry.example:5000/a/b/c:1.2.3 is being pulled", String::new()),
         _ => ("", String::new()),
     };
     let text = |text: &str| (!text.is_empty()).then(|| text.to_owned());
     let run = |n: u64| LastRun { code: i32::from(n == 2), ended: Some(100 + n * 300), ran: Some(7) };
-    let is_cron = state == State::Scheduled;
+    let is_cron = state == WorkloadState::Scheduled;
     Workload {
         name: if number == 4 { LONG.to_owned() } else { format!("w{number}") },
         pod: Some(format!("w{number}-0123456789ab")),
         engine: Some("podman".into()),
         source: "manifests",
         state,
-        well: matches!(state, State::Running | State::Inactive | State::Scheduled),
+        well: matches!(state, WorkloadState::Running | WorkloadState::Inactive | WorkloadState::Scheduled),
         since: Some(number as u64 * 977),
-        restarts: if state == State::BackOff { 17 } else { 0 },
-        next: (is_cron || state == State::BackOff).then_some(44),
+        restarts: if state == WorkloadState::BackOff { 17 } else { 0 },
+        next: (is_cron || state == WorkloadState::BackOff).then_some(44),
         cause: text(cause),
         remedy: text(&remedy),
         cpu: (number == 1).then_some(50_000),
@@ -84,10 +89,10 @@ fn profiles() -> Vec<Profile> {
         next: None,
         holds: n < 42,
         why: format!("battery > {n}, and battery is 42"),
-        tests: vec![Test { metric: "battery".into(), operator: ">", value: Some(f64::from(n)) }],
+        tests: vec![Comparison { metric: "battery".into(), operator: ">", value: Some(f64::from(n)) }],
     };
     let mut conditions: Vec<Condition> = (38..50).map(condition).collect();
-    let limit = |value| Test { metric: "temperature".into(), operator: "<", value: Some(value) };
+    let limit = |value| Comparison { metric: "temperature".into(), operator: "<", value: Some(value) };
     let tests = vec![limit(69.8), limit(70.0), limit(70.2), limit(90.0)];
     conditions.push(Condition { name: LONG.into(), tests, ..condition(0) });
     vec![Profile { name: "power".into(), conditions }]

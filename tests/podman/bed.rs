@@ -18,16 +18,16 @@ use device_worker_ng::{
         model::{
             confidential::Confidential,
             order::{ContainerState, Fact, Failure, Grace, Order, Outcome, Pod, PodSummary, Task, Ticket},
-            part::Part,
+            subsystem::Subsystem,
             workload::{Content, Engine, Workload, WorkloadId},
         },
     },
     io::{
-        outputs::Outputs,
+        outputs::ContainerOutputs,
         podman::{Podman, PodmanConfig},
-        pressure::Disks,
+        pressure::WatchedDisks,
     },
-    wire::podman::limits::Limits,
+    wire::podman::limits::DefaultLimits,
 };
 use serde_json::{Value, json};
 
@@ -93,10 +93,10 @@ impl Bed {
             socket: socket.clone(),
             owner: owner.clone(),
             device_id: "dev1".into(),
-            limits: Limits::default(),
-            disks: Disks::default(),
+            limits: DefaultLimits::default(),
+            disks: WatchedDisks::default(),
             volumes: volumes.path().join("volumes"),
-            outputs: Outputs::new(volumes.path()),
+            outputs: ContainerOutputs::new(volumes.path()),
         };
         Self { podman: Podman::start(config, sender).unwrap(), events, owner, socket, volumes }
     }
@@ -112,7 +112,7 @@ impl Bed {
         loop {
             match self.events.recv_timeout(PATIENCE).expect("no outcome") {
                 Event::Done(outcome) => return outcome,
-                Event::Works(Part::Forks(_), _) => {}
+                Event::Works(Subsystem::Forks(_), _) => {}
                 other => panic!("{other:?} instead of an outcome"),
             }
         }

@@ -16,7 +16,7 @@ use device_worker_ng::{
             workload::Workload,
         },
     },
-    wire::{ownership::OWNER_LABEL, podman::names::fitted_name},
+    wire::{ownership::OWNER_LABEL, podman::names::podman_safe_name},
 };
 use serde_json::{Value, json};
 
@@ -297,7 +297,7 @@ fn containers_may_be_named_as_the_agent_names_its_own() {
             json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "cm" }, "data": { "k": "v" } }),
         ],
     );
-    let run = ["infra", "files_"].map(|name| format!("{} running", fitted_name(name)));
+    let run = ["infra", "files_"].map(|name| format!("{} running", podman_safe_name(name)));
     assert_eq!(states(&bed.start(&workload)), run);
     assert_eq!(bed.remove(&workload), Ok(Fact::Gone));
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use device_worker_ng::agent::model::{
     confidential::Confidential,
-    image::Fetched,
+    image::PulledImage,
     order::{Fact, Failure, Task},
     workload::Workload,
 };
@@ -55,7 +55,7 @@ fn only_the_right_password_for_this_registry_gets_the_image() {
 
     let right =
         with_auth(&image, "IfNotPresent", json!({ format!("https://{address}/v2/"): entry(PASSWORD) }));
-    let fetched = Fetched { image: image.clone(), before: None };
+    let fetched = PulledImage { image: image.clone(), before: None };
     assert_eq!(
         bed.order(Task::Pull(right.clone())),
         Ok(Fact::Pulled { fetched: vec![fetched], stale: vec![] })

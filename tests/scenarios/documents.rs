@@ -275,7 +275,7 @@ fn every_reason_state_exit_code_and_family_is_documented_and_no_other() {
     assert_eq!(operations.terms("## Log and events"), names(reasons));
 
     let report = source("src/agent/model/report.rs");
-    let words = between(&report, "pub fn word(self)", "\n    }\n");
+    let words = between(&report, "pub fn state_name(self)", "\n    }\n");
     let words: BTreeSet<String> = words.split('"').skip(1).step_by(2).map(str::to_owned).collect();
     assert_eq!(Document::of("docs/concepts.md").terms("## The states of a workload"), words);
 
@@ -285,16 +285,15 @@ fn every_reason_state_exit_code_and_family_is_documented_and_no_other() {
         codes.lines().filter_map(|line| Some(line.split_once(" = ")?.1.trim_end_matches(',').to_owned()));
     let mut codes: BTreeSet<String> = codes.collect();
     let main = source("src/main.rs");
-    codes.insert(between(&main, "const CONFIGURATION: u8 = ", ";").to_owned());
+    codes.insert(between(&main, "const EX_CONFIG: u8 = ", ";").to_owned());
     let cells = operations.first_cells("## Exit codes");
     assert_eq!(cells.into_iter().map(str::to_owned).collect::<BTreeSet<_>>(), codes);
 
     let openmetrics = source("src/wire/own/openmetrics.rs");
     let code = openmetrics.split("#[cfg(test)]").next().unwrap();
     let mut families: BTreeSet<String> = code
-        .split("page.family(\"")
-        .skip(1)
-        .filter_map(|rest| rest.split('"').next())
+        .split("page.start_family(")
+        .filter_map(|rest| rest.trim_start().strip_prefix('"')?.split('"').next())
         .map(str::to_owned)
         .collect();
     families.extend(set(["server_silence", "certificate_left", "configuration_age"]));

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use device_worker_ng::wire::manifest::{Budget, Contents, Severity, assemble};
+use device_worker_ng::wire::manifest::{Budget, FileContents, Severity, assemble};
 use serde_json::{Value, json};
 
 use super::values;
@@ -52,7 +52,7 @@ pub(crate) fn judge(workload: &Arc<Value>, resources: &impl Resources) -> Verdic
         documents.extend(found.map(|object| resource(kind, &object)));
     }
     let text = documents.iter().map(Value::to_string).collect::<Vec<_>>().join("\n---\n");
-    let contents = Contents::read(&"manifest".into(), text.as_bytes(), &Budget::default());
+    let contents = FileContents::read(&"manifest".into(), text.as_bytes(), &Budget::default());
     let read: Vec<_> = contents.documents.iter().collect();
     let (_, further) = assemble(&read, &contents.broken, "device");
     let of = |severity| {

@@ -6,7 +6,7 @@ pub(super) fn run(input: &[u8]) {
     let mut rest = input;
     loop {
         let before = rest;
-        match Post::take(&mut rest) {
+        match Post::decode(&mut rest) {
             Ok(Some(post)) => {
                 let mut written = Vec::new();
                 post.write(&mut written);
@@ -38,7 +38,7 @@ pub(super) fn run(input: &[u8]) {
             report.is_err() || report.is_ok_and(|length| length <= frames::MAX_REPORT),
             "a report without end"
         );
-        assert_eq!(frames::read_report_head(frames::report_head(report)), report);
+        assert_eq!(frames::read_report_head(frames::encode_report_head(report)), report);
     }
     if let Some(question) = input.first_chunk()
         && let Ok(kind) = ReportKind::read(*question)

@@ -2,7 +2,7 @@
 
 use device_worker_ng::{
     agent::model::deployment::Rollout,
-    wire::kubernetes::{is_ours, list, read, version},
+    wire::kubernetes::{is_ours, parse_deployment_list, read, resource_version},
 };
 use serde_json::Value;
 
@@ -18,8 +18,8 @@ pub(super) fn run(input: &[u8]) {
         assert!(number(&status["availableReplicas"]) >= wanted, "available without being so: {answer}");
     }
     assert!(object.companions.iter().all(|name| !name.contains(char::is_whitespace)));
-    if let Some((found, from)) = list(&answer, "owner") {
-        assert_eq!(Some(from), version(&answer));
+    if let Some((found, from)) = parse_deployment_list(&answer, "owner") {
+        assert_eq!(Some(from), resource_version(&answer));
         let items = answer["items"].as_array().map_or(&[][..], Vec::as_slice);
         assert_eq!(found.len(), items.iter().filter(|item| is_ours(item, "owner")).count(), "of others");
     }

@@ -3,7 +3,7 @@
 use std::{fs, path::Path};
 
 use device_worker_ng::{
-    agent::model::workload::Desired,
+    agent::model::workload::DesiredState,
     check,
     io::manifests::{
         Snapshot,
@@ -114,7 +114,7 @@ fn checked(directory: &Path, snapshot: &Snapshot) {
     }
 }
 
-fn same(found: &Desired, expected: &Desired, how: &str) {
+fn same(found: &DesiredState, expected: &DesiredState, how: &str) {
     assert_eq!(found.workloads, expected.workloads, "{how}");
     assert_eq!(found.profiles, expected.profiles, "{how}");
 }

@@ -26,30 +26,30 @@ pub(super) fn run(input: &[u8]) {
         InspectedContainer,
         InspectedPodContainer,
         InspectedState,
-        Refusal,
+        ErrorBody,
         ListedPodContainer,
-        Volume
+        ListedVolume
     );
     typed!(PullProgress, InspectedImage, ContainerEvent, ListedContainer);
     if let Ok(pods) = from_json::<Vec<podman::ListedPod>>(input) {
         for pod in &pods {
-            pod.runs();
+            pod.is_running();
         }
     }
     if let Ok(pod) = from_json::<podman::InspectedPod>(input) {
         assert!(pod.containers().all(|container| container.id != pod.infra_id));
     }
     if let Ok(container) = from_json::<podman::InspectedContainer>(input) {
-        container.state.meaning();
+        container.state.to_container_state();
         container.cpu_limit();
         time(&container.created);
     }
     podman::memory_usage(&value, "c1");
     podman::disk_usage(&value, "web-0123456789ab");
-    podman::storage(&value);
-    session::address(&value);
-    session::Exec::read(&value);
-    if let Some(probe) = session::healthcheck(&value) {
+    podman::storage_root(&value);
+    session::container_address(&value);
+    session::ExecState::read(&value);
+    if let Some(probe) = session::parse_healthcheck(&value) {
         assert!(probe.period >= Duration::from_secs(1) && probe.timeout >= Duration::from_secs(1));
         assert!(probe.failure_threshold > 0);
     }

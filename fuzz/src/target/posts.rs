@@ -41,7 +41,7 @@ pub(super) fn run(input: &[u8]) {
 
     let mut frame = Vec::new();
     Post { id: 7, samples: samples.clone() }.write(&mut frame);
-    let taken = Post::take(&mut &frame[..]);
+    let taken = Post::decode(&mut &frame[..]);
     if samples.len() <= 4096 && input.len() <= 64 * 1024 {
         assert_eq!(taken, Ok(Some(Post { id: 7, samples })), "the agent gets something else");
     }

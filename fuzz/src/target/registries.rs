@@ -1,6 +1,6 @@
 //! Credentials for image registries.
 
-use device_worker_ng::wire::podman::registry::{check, credentials};
+use device_worker_ng::wire::podman::registry::{check_docker_config, credentials};
 
 use crate::{bundle, promise};
 
@@ -8,7 +8,7 @@ pub(super) fn run(input: &[u8]) {
     let files = bundle::files(input);
     let (config, image) = (bundle::text(&files, ""), bundle::text(&files, "image"));
     let image = image.trim();
-    let checked = check(&config);
+    let checked = check_docker_config(&config);
     if let Err(why) = &checked {
         promise::is_sentence(why);
     }

@@ -1,7 +1,7 @@
 //! What the edge API answers: a configuration, a certificate, a control message.
 
 use device_worker_ng::wire::{
-    edge_api::{certificate, configuration, disconnects, kept_configuration},
+    edge_api::{cached_configuration, certificate, configuration, is_disconnect_command},
     manifest::UnknownFields,
 };
 use serde_json::{Value, json};
@@ -12,7 +12,7 @@ use crate::promise;
 const DEVICE: &str = "demo";
 
 pub(super) fn run(input: &[u8]) {
-    for refused in [certificate(input).err(), disconnects(input).err()].into_iter().flatten() {
+    for refused in [certificate(input).err(), is_disconnect_command(input).err()].into_iter().flatten() {
         promise::is_sentence(&refused);
     }
     if let Ok(pem) = certificate(input) {
@@ -43,11 +43,11 @@ pub(super) fn run(input: &[u8]) {
         "read again, it means something else"
     );
     let kept = |content: &Value| {
-        let kept = kept_configuration(body(content).as_bytes(), DEVICE);
+        let kept = cached_configuration(body(content).as_bytes(), DEVICE);
         kept.expect("what was understood is understood again").meaning.desired
     };
-    let content = understood.to_keep(None);
+    let content = understood.to_cached(None);
     assert_eq!(kept(&content), meaning.desired, "kept, it means something else");
-    let content = understood.to_keep(Some(&content));
+    let content = understood.to_cached(Some(&content));
     assert_eq!(kept(&content), meaning.desired, "kept twice, it means something else");
 }

@@ -28,12 +28,12 @@ fn whole(directory: &Path, files: &[(String, Vec<u8>)]) {
         store.save(name, content).expect("ours");
         assert_eq!(store.load(name).as_deref(), Some(content));
     }
-    let (_, unheard) = (persistence::finished(&store), persistence::unheard(&store));
-    persistence::images(&store);
+    let (_, unheard) = (persistence::finished_workloads(&store), persistence::undelivered_events(&store));
+    persistence::pulled_images(&store);
     assert!(!persistence::is_disconnected(&store));
     if let Ok(text) = serde_json::to_vec(&unheard) {
         store.save("unheard", &text).expect("ours");
-        assert_eq!(persistence::unheard(&store), unheard, "kept, it is another");
+        assert_eq!(persistence::undelivered_events(&store), unheard, "kept, it is another");
     }
     let fallbacks = persistence::fallbacks(&store);
     let bytes = fallback::to_bytes(&fallbacks).expect("what was read can be kept");

@@ -18,8 +18,8 @@ use device_worker_ng::{
         dns_names, kubernetes,
         own::fallback,
         podman::{
-            libpod::{self, Agent, Image, Plan, Surroundings},
-            limits::Limits,
+            libpod::{self, HostInfo, ImageUser, PodOwner, PodPlan},
+            limits::DefaultLimits,
         },
     },
 };
@@ -39,20 +39,20 @@ pub(super) fn holds(workload: &Arc<Workload>) {
 /// Both engines get what they can read.
 fn engines(workload: &Workload) {
     if matches!(workload.content.engine, Engine::Podman { .. }) {
-        let agent = Agent {
+        let agent = PodOwner {
             owner: "owner",
             device_id: "demo",
-            limits: &Limits::default(),
+            limits: &DefaultLimits::default(),
             trees_dir: Some("/volumes"),
         };
         let plan =
-            Plan::new(workload, agent, Surroundings::default()).unwrap_or_else(|error| panic!("{error}"));
-        let pod = serde_json::to_string(&plan.pod(Some(1000))).expect("JSON");
+            PodPlan::new(workload, agent, HostInfo::default()).unwrap_or_else(|error| panic!("{error}"));
+        let pod = serde_json::to_string(&plan.pod_request(Some(1000))).expect("JSON");
         assert!(pod.contains(workload.id.as_str()));
-        let image = Image { user: "1".into() };
-        for step in plan.steps() {
+        let image = ImageUser { user: "1".into() };
+        for step in plan.planned_containers() {
             let place = |name: &str| format!("/place/{name}");
-            let made = plan.container(step, Surroundings::default(), &image, &place);
+            let made = plan.container_plan(step, HostInfo::default(), &image, &place);
             let made = made.unwrap_or_else(|error| panic!("{error}"));
             assert!(made.parts.iter().all(|part| is_below(&part.path)), "a part leads out of its volume");
         }
@@ -60,22 +60,26 @@ fn engines(workload: &Workload) {
     let deployment = kubernetes::deployment(workload, 1, "owner", "demo", true, &[]);
     assert_eq!(deployment["metadata"]["name"], workload.name());
     assert!(kubernetes::read(&deployment).hash == workload.hash, "its own mark is not read");
-    let companions = kubernetes::companions(workload, "owner", "uid");
-    assert_eq!(companions.is_empty(), kubernetes::is_alone(workload));
+    let dependents = kubernetes::dependent_objects(workload, "owner", "uid");
+    assert_eq!(dependents.is_empty(), kubernetes::has_no_dependents(workload));
     let mut seen = BTreeSet::new();
-    for companion in &companions {
-        assert!(companion.name.starts_with(&format!("{}.", workload.name())), "{}", companion.name);
-        assert!(dns_names::is_dns_subdomain(&companion.name), "a cluster refuses '{}'", companion.name);
-        assert!(seen.insert((companion.plural, &companion.name)), "'{}' stands twice", companion.name);
-        assert!(kubernetes::is_ours(&companion.object, "owner"));
+    for dependent in &dependents {
+        assert!(dependent.name.starts_with(&format!("{}.", workload.name())), "{}", dependent.name);
+        assert!(dns_names::is_dns_subdomain(&dependent.name), "a cluster refuses '{}'", dependent.name);
+        assert!(seen.insert((dependent.plural, &dependent.name)), "'{}' stands twice", dependent.name);
+        assert!(kubernetes::is_ours(&dependent.object, "owner"));
     }
-    let companions = kubernetes::read(&deployment).companions;
-    assert_eq!(kubernetes::former(workload, &companions), [""; 0], "what is needed would be removed");
+    let dependents = kubernetes::read(&deployment).dependents;
+    assert_eq!(
+        kubernetes::obsolete_dependents(workload, &dependents),
+        [""; 0],
+        "what is needed would be removed"
+    );
 }
 
 /// What is written stays where it belongs.
 fn volumes(workload: &Workload) {
-    let volumes = libpod::trees(workload);
+    let volumes = libpod::file_volumes(workload);
     for volume in &volumes {
         assert!(is_below(&volume.name) && !volume.name.contains('/'), "volume '{}'", volume.name);
         let mut seen = BTreeSet::new();

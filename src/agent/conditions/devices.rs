@@ -2,28 +2,28 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{ConditionId, Conditions, hardware::Hardware};
+use super::{ConditionId, Conditions, hardware::HardwarePoll};
 use crate::agent::{
-    expression::hardware,
-    model::{record::OwnMetrics, time::Wake},
+    expression::parse_hardware_metric,
+    model::{record::BuiltInMetrics, time::Wake},
 };
 
 impl Conditions {
     /// Finds out which hardware conditions ask for.
-    pub(super) fn find_hardware(&mut self, now: Duration) {
+    pub(super) fn collect_referenced_hardware(&mut self, now: Duration) {
         let asked = self.metrics.iter().filter(|(_, metric)| metric.index.is_some());
-        let asked = asked.filter(|(name, _)| hardware(name).is_some());
+        let asked = asked.filter(|(name, _)| parse_hardware_metric(name).is_some());
         let is_unknown = asked.clone().any(|(_, metric)| metric.value.is_nan());
         let mut names: Vec<_> = asked.map(|(name, _)| name.clone()).collect();
         names.sort_unstable();
         if names != self.hardware.names {
-            self.hardware = Hardware::new(names, is_unknown, now);
+            self.hardware = HardwarePoll::new(names, is_unknown, now);
         }
     }
 
     /// What is to be looked at now, and when to be called again.
-    pub(in crate::agent) fn look_at_hardware(&mut self, now: Duration) -> (Option<Vec<Arc<str>>>, Wake) {
-        self.hardware.look(now)
+    pub(in crate::agent) fn take_due_hardware(&mut self, now: Duration) -> (Option<Vec<Arc<str>>>, Wake) {
+        self.hardware.take_due(now)
     }
 
     /// Whether nothing is to be done by conditions yet: what they ask for is being looked at for the first time.
@@ -32,14 +32,14 @@ impl Conditions {
     }
 
     /// Takes in what was looked at; pushes like [`set`](Conditions::set).
-    pub(in crate::agent) fn found(
+    pub(in crate::agent) fn set_found_hardware(
         &mut self,
-        found: &OwnMetrics,
+        found: &BuiltInMetrics,
         now: Duration,
         changed: &mut Vec<ConditionId>,
     ) {
         let mut count = 0;
-        for (name, value) in found.iter().filter(|(name, _)| hardware(name).is_some()) {
+        for (name, value) in found.iter().filter(|(name, _)| parse_hardware_metric(name).is_some()) {
             let Some(metric) = self.metrics.get(name).filter(|metric| metric.index.is_some()) else {
                 continue;
             };

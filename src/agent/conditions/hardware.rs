@@ -11,7 +11,7 @@ const FIRST_LOOK_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What conditions ask for.
 #[derive(Debug, Default)]
-pub(super) struct Hardware {
+pub(super) struct HardwarePoll {
     /// As conditions call it, in order.
     pub(super) names: Vec<Arc<str>>,
     /// When all of it is to be looked at.
@@ -20,7 +20,7 @@ pub(super) struct Hardware {
     pub(super) unknown_until: Option<Duration>,
 }
 
-impl Hardware {
+impl HardwarePoll {
     /// `is_unknown`: some of it was never looked at.
     pub(super) fn new(names: Vec<Arc<str>>, is_unknown: bool, now: Duration) -> Self {
         let unknown_until = is_unknown.then(|| now.saturating_add(FIRST_LOOK_TIMEOUT));
@@ -28,7 +28,7 @@ impl Hardware {
     }
 
     /// What is to be looked at now, and when to be called again.
-    pub(super) fn look(&mut self, now: Duration) -> (Option<Vec<Arc<str>>>, Wake) {
+    pub(super) fn take_due(&mut self, now: Duration) -> (Option<Vec<Arc<str>>>, Wake) {
         self.unknown_until = self.unknown_until.filter(|until| now < *until);
         let is_due = self.due.is_some_and(|at| at <= now);
         if is_due {

@@ -1,7 +1,7 @@
 //! Conditions and metrics by their outcome.
 
 use super::*;
-use crate::agent::model::{event::MAX_NAMES, lasting::LastingState};
+use crate::agent::model::{event::MAX_METRIC_NAMES, hysteresis::HysteresisState};
 
 const NOW: Duration = Duration::from_secs(1000);
 
@@ -133,14 +133,14 @@ fn a_metric_that_nothing_mentions_yet_keeps_its_value() {
 #[test]
 fn what_was_acknowledged_counts_however_many_there_are() {
     let mut table = defined(&[("high", "x > 40")]);
-    for n in 0..MAX_NAMES {
+    for n in 0..MAX_METRIC_NAMES {
         table.post(NOW, &[(&format!("m{n}"), Some(1.0))]);
     }
     // the receiver counts the batch as a whole, and hands it on by name
     table.post(NOW, &[("early", Some(50.0)), ("m0", None)]);
     assert_eq!(table.define(&[profile("p", &[("early", "early > 40")])], NOW), []);
     assert!(table.says("early"));
-    assert_eq!(table.metrics.len(), MAX_NAMES, "an unset name is forgotten");
+    assert_eq!(table.metrics.len(), MAX_METRIC_NAMES, "an unset name is forgotten");
 }
 
 #[test]
@@ -276,11 +276,11 @@ fn an_expression_has_to_be_true_for_as_long_as_it_says_without_a_break() {
 fn what_is_remembered_outlives_a_restart_and_another_definition_but_no_other_words() {
     let mut table = lasts(30, Some("x < 40"));
     table.post(after(5), &[("x", Some(61.0))]);
-    let held = table.lasting_news().expect("it began");
-    assert!(table.lasting_news().is_none());
-    let resumed = |held: &[LastingState], profile: Profile, at: Duration| {
+    let held = table.take_changed_hysteresis().expect("it began");
+    assert!(table.take_changed_hysteresis().is_none());
+    let resumed = |held: &[HysteresisState], profile: Profile, at: Duration| {
         let mut table = Conditions::new(None);
-        table.recall(held.to_vec());
+        table.restore_hysteresis(held.to_vec());
         table.set(&[Sample { name: "x".into(), value: Some(61.0) }], after(5), &mut Vec::new());
         table.define(&[profile], at);
         table
@@ -291,15 +291,15 @@ fn what_is_remembered_outlives_a_restart_and_another_definition_but_no_other_wor
     assert_eq!(resumed(&held, lasting(31, Some("x < 40")), after(20)).next_expiry(), Wake::At(after(51)));
     table.expired(after(35));
     table.post(after(36), &[("x", Some(50.0))]);
-    let held = table.lasting_news().expect("it is true");
+    let held = table.take_changed_hysteresis().expect("it is true");
     let mut again = Conditions::new(None);
-    again.recall(held);
+    again.restore_hysteresis(held);
     again.define(&[lasting(30, Some("x < 40"))], after(40));
     assert!(again.says("hot"));
     table.define(&[lasting(30, Some("x < 40")), profile("q", &[("new", "x > 1")])], after(41));
     assert!(table.says("hot"));
     table.define(&[], after(42));
-    table.forget_unasked();
+    table.forget_unreferenced();
     table.define(&[lasting(30, Some("x < 40"))], after(43));
     assert!(!table.says("hot"));
 }

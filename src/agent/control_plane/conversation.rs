@@ -3,19 +3,19 @@
 use std::time::Duration;
 
 use super::{
-    heartbeat::{Reporter, ToldStatus},
+    heartbeat::{HeartbeatOutbox, ReportedStatus},
     link::Link,
 };
 use crate::agent::{
     context::{Context, Turn},
     model::{
-        call::{Answer, Call, CallFailure, CallKind, Heartbeat, Remembered, ServerConfiguration},
+        call::{Answer, Call, CallFailure, CallKind, Heartbeat, PersistedLinkState, ServerConfiguration},
         event::Action,
         notice::{Notice, Problem, Reason},
         random::Random,
         record::Record,
         time::{Now, Wake},
-        workload::Desired,
+        workload::DesiredState,
     },
     sources::Sources,
 };
@@ -24,13 +24,13 @@ use crate::agent::{
 #[derive(Debug)]
 pub(in crate::agent) struct Conversation {
     pub(in crate::agent) link: Link,
-    reporter: Reporter,
+    reporter: HeartbeatOutbox,
     /// What is applied.
     pub(in crate::agent) configuration: Option<Box<ServerConfiguration>>,
     /// When it was last heard, by this process.
     pub(in crate::agent) configured: Option<Duration>,
     /// Whether the device was degraded, and how its workloads were, by the last heartbeat.
-    said: Option<ToldStatus>,
+    said: Option<ReportedStatus>,
     /// The agent's revision when that was last compared.
     compared: u64,
 }
@@ -51,23 +51,23 @@ impl Conversation {
     /// Takes up what an earlier process left, before anything is said to the server. Answers whether it is known what
     /// the server wants.
     pub(in crate::agent) fn resume(
-        remembered: Remembered,
+        remembered: PersistedLinkState,
         sources: &mut Sources,
         turn: &mut Turn<'_>,
     ) -> (Self, bool) {
         let mut server = Self {
-            link: Link::start(&remembered, turn.now, &mut turn.context.random),
-            reporter: Reporter::new(remembered.unheard),
+            link: Link::restore(&remembered, turn.now, &mut turn.context.random),
+            reporter: HeartbeatOutbox::new(remembered.unheard),
             configuration: None,
             configured: None,
             said: None,
             compared: 0,
         };
-        let is_known = if !server.link.talks() {
-            server.forget(sources, turn);
+        let is_known = if !server.link.is_enabled() {
+            server.forget_server_state(sources, turn);
             true
         } else if let Some(configuration) = remembered.configuration {
-            server.apply(configuration, sources, turn);
+            server.apply_server_configuration(configuration, sources, turn);
             true
         } else {
             false
@@ -77,7 +77,7 @@ impl Conversation {
 
     /// A call was answered, or not. `store`: what was to be stored last could not be. If something else is wanted now,
     /// says what to tell once that is known.
-    pub(in crate::agent) fn answered(
+    pub(in crate::agent) fn on_call_answered(
         &mut self,
         kind: CallKind,
         result: Result<Answer, CallFailure>,
@@ -85,22 +85,24 @@ impl Conversation {
         sources: &mut Sources,
         turn: &mut Turn<'_>,
     ) -> Option<Vec<Notice>> {
-        let talked = self.link.talks();
+        let talked = self.link.is_enabled();
         if kind == CallKind::Heartbeat {
             match &result {
-                Ok(_) => self.reporter.arrived(turn.now.up),
-                Err(failure) => self.reporter.lost(failure).into_iter().for_each(|it| turn.tell(it)),
+                Ok(_) => self.reporter.on_heartbeat_delivered(turn.now.up),
+                Err(failure) => {
+                    self.reporter.on_heartbeat_lost(failure).into_iter().for_each(|it| turn.tell(it))
+                }
             }
         }
-        for notice in self.link.answered(kind, &result, turn.now, &mut turn.context.random) {
+        for notice in self.link.on_answer(kind, &result, turn.now, &mut turn.context.random) {
             turn.tell(notice);
         }
-        if talked && !self.link.talks() {
+        if talked && !self.link.is_enabled() {
             turn.context.disconnect(sources.only_of_manifests());
-            self.forget(sources, turn);
+            self.forget_server_state(sources, turn);
             Some(Vec::new())
         } else if talked && let Ok(Answer::Configured(configuration)) = result {
-            let applied = self.configured(configuration, store, sources, turn)?;
+            let applied = self.take_configuration(configuration, store, sources, turn)?;
             Some(vec![applied])
         } else {
             None
@@ -108,7 +110,7 @@ impl Conversation {
     }
 
     /// Only another content does anything; the version alone is just sent back.
-    fn configured(
+    fn take_configuration(
         &mut self,
         mut configuration: Box<ServerConfiguration>,
         store: bool,
@@ -118,7 +120,7 @@ impl Conversation {
         self.configured = Some(turn.now.up);
         let raw = std::mem::take(&mut configuration.raw);
         match &mut self.configuration {
-            Some(old) if old.asks_the_same(&configuration) => {
+            Some(old) if old.is_equivalent_to(&configuration) => {
                 old.version = configuration.version;
                 if store {
                     turn.context.actions.push(Action::Keep(Record::Configuration(raw))); // perhaps it can be kept now
@@ -133,32 +135,37 @@ impl Conversation {
             configuration.version,
             configuration.desired.workloads.len()
         );
-        self.apply(configuration, sources, turn);
+        self.apply_server_configuration(configuration, sources, turn);
         Some(Notice::info(Reason::ConfigurationApplied, message))
     }
 
-    fn apply(&mut self, configuration: Box<ServerConfiguration>, sources: &mut Sources, turn: &mut Turn<'_>) {
+    fn apply_server_configuration(
+        &mut self,
+        configuration: Box<ServerConfiguration>,
+        sources: &mut Sources,
+        turn: &mut Turn<'_>,
+    ) {
         self.link.set_period(configuration.period, turn.now.up, &mut turn.context.random);
         if self.configuration.as_ref().is_some_and(|old| old.hardware != configuration.hardware) {
-            self.reporter.hardware_unknown();
+            self.reporter.resend_hardware();
         }
         turn.engines.set_interval(configuration.monitoring_interval, turn.now.up);
         let source = sources.server.get_or_insert_default();
         let problems = configuration.problems.iter().map(|problem| problem.message.clone()).collect();
-        source.read(configuration.desired.clone(), problems);
+        source.set_desired(configuration.desired.clone(), problems);
         self.configuration = Some(configuration);
     }
 
     /// The device doesn't belong to the server any more: all that came from there goes.
-    fn forget(&mut self, sources: &mut Sources, turn: &mut Turn<'_>) {
-        (self.configuration, self.reporter) = (None, Reporter::default());
+    fn forget_server_state(&mut self, sources: &mut Sources, turn: &mut Turn<'_>) {
+        (self.configuration, self.reporter) = (None, HeartbeatOutbox::default());
         turn.engines.set_interval(None, turn.now.up);
-        sources.server.get_or_insert_default().read(Desired::default(), Vec::new());
+        sources.server.get_or_insert_default().set_desired(DesiredState::default(), Vec::new());
     }
 
     /// Takes in what is told to people now: the server is to hear of it too.
-    pub(in crate::agent) fn listen(&mut self, actions: &[Action]) {
-        if !self.link.talks() {
+    pub(in crate::agent) fn collect_notices(&mut self, actions: &[Action]) {
+        if !self.link.is_enabled() {
             return;
         }
         for action in actions {
@@ -171,27 +178,32 @@ impl Conversation {
     }
 
     /// Whether what the last heartbeat said is to be compared with what is true now, at this revision of the agent.
-    pub(in crate::agent) fn is_to_compare(&mut self, revision: u64) -> bool {
+    pub(in crate::agent) fn should_compare_status(&mut self, revision: u64) -> bool {
         std::mem::replace(&mut self.compared, revision) != revision && self.said.is_some()
     }
 
     /// Brings the next heartbeat forward when it has something else to say than the last.
-    pub(in crate::agent) fn compare(&mut self, said: &ToldStatus, now: Duration, random: &mut Random) {
+    pub(in crate::agent) fn hurry_if_status_changed(
+        &mut self,
+        said: &ReportedStatus,
+        now: Duration,
+        random: &mut Random,
+    ) {
         if self.said.as_ref() != Some(said) {
-            self.link.hurry(now, random);
+            self.link.hurry_heartbeat(now, random);
         }
     }
 
-    /// The calls that are due; [`call`](Self::call) must follow.
-    pub(in crate::agent) fn due(&mut self, now: Now) -> Vec<CallKind> {
-        self.link.due(now)
+    /// The calls that are due; [`push_calls`](Self::call) must follow.
+    pub(in crate::agent) fn take_due_calls(&mut self, now: Now) -> Vec<CallKind> {
+        self.link.take_due_calls(now)
     }
 
     /// Makes these calls, and says when the next is due. `said`: where one is a heartbeat.
-    pub(in crate::agent) fn call(
+    pub(in crate::agent) fn push_calls(
         &mut self,
         due: Vec<CallKind>,
-        mut said: Option<ToldStatus>,
+        mut said: Option<ReportedStatus>,
         now: Duration,
         context: &mut Context,
     ) -> Wake {
@@ -199,22 +211,26 @@ impl Conversation {
             context.actions.push(Action::Call(match kind {
                 CallKind::Enrol => Call::Enrol,
                 CallKind::Register => Call::Register,
-                CallKind::Heartbeat => Call::Heartbeat(self.heartbeat(said.take().unwrap_or_default(), now)),
+                CallKind::Heartbeat => {
+                    Call::Heartbeat(self.build_heartbeat(said.take().unwrap_or_default(), now))
+                }
                 CallKind::Configuration => Call::Configuration,
                 CallKind::Control => Call::Control,
             }));
         }
         // A heartbeat waits for no write: only its good answer takes anything out of what is kept.
-        context.actions.extend(self.reporter.unkept().map(Record::Unheard).map(Action::Keep));
-        self.link.wake()
+        context
+            .actions
+            .extend(self.reporter.take_changed_undelivered().map(Record::Unheard).map(Action::Keep));
+        self.link.next_wake()
     }
 
-    fn heartbeat(&mut self, (degraded, workloads): ToldStatus, now: Duration) -> Heartbeat {
+    fn build_heartbeat(&mut self, (degraded, workloads): ReportedStatus, now: Duration) -> Heartbeat {
         self.said = Some((degraded, workloads.clone()));
         let configuration = self.configuration.as_ref();
         let version = configuration.map(|it| it.version.clone()).unwrap_or_default();
         let wanted = configuration.map(|it| it.hardware).unwrap_or_default();
-        let (events, hardware) = self.reporter.take(wanted, now);
+        let (events, hardware) = self.reporter.take_for_heartbeat(wanted, now);
         Heartbeat { degraded, version, workloads, events, hardware }
     }
 }

@@ -9,7 +9,7 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 use crate::agent::{
     deployments::Deployments,
     model::{
-        call::{CallFailure, HardwareScope, Unheard, WorkloadStatus},
+        call::{CallFailure, HardwareScope, ServerWorkloadStatus, UndeliveredEvents},
         notice::{Notice, Reason, Severity},
     },
     reconcile::Workloads,
@@ -21,29 +21,29 @@ const MOST_EVENTS: usize = 100;
 /// Heartbeats in a row that the server may refuse for their events.
 const MOST_REFUSALS: u32 = 2;
 /// Bytes of an event's text.
-const LONGEST_EVENT: usize = 1024;
+const MAX_EVENT_BYTES: usize = 1024;
 /// An event that comes again is told again after this: Kubernetes' recorder lets through 25 of a device, and then one in
 /// this time.
-const BETWEEN_EQUALS: Duration = Duration::from_secs(300);
+const REPEATED_EVENT_INTERVAL: Duration = Duration::from_secs(300);
 /// Between two looks at the hardware: it hardly ever changes, and looking costs.
-const HARDWARE_PERIOD: Duration = Duration::from_secs(3600);
+const HARDWARE_REPORT_PERIOD: Duration = Duration::from_secs(3600);
 
 /// Whether the device is degraded, and how each workload of the server's is.
-pub(in crate::agent) type ToldStatus = (bool, Vec<(String, WorkloadStatus)>);
+pub(in crate::agent) type ReportedStatus = (bool, Vec<(String, ServerWorkloadStatus)>);
 
 /// What is said of the server's workloads by a device that is degraded or not.
-pub(in crate::agent) fn told_status(
+pub(in crate::agent) fn reported_status(
     degraded: bool,
     sources: &Sources,
     workloads: &Workloads,
     deployments: &Deployments,
-) -> ToldStatus {
-    let names = sources.server.iter().flat_map(Source::names);
+) -> ReportedStatus {
+    let names = sources.server.iter().flat_map(Source::workload_names);
     let status = |(name, readable): (&Arc<str>, bool)| {
-        let status = match (deployments.status(name), workloads.get(name)) {
+        let status = match (deployments.server_status(name), workloads.get(name)) {
             (Some(status), _) if readable => status,
-            (_, Some(tracked)) if readable => tracked.status(),
-            _ => WorkloadStatus::Crashed,
+            (_, Some(tracked)) if readable => tracked.server_status(),
+            _ => ServerWorkloadStatus::Crashed,
         };
         (name.to_string(), status)
     };
@@ -52,12 +52,12 @@ pub(in crate::agent) fn told_status(
 
 /// Events until they have arrived, and what the server was told of the hardware.
 #[derive(Debug, Default)]
-pub(in crate::agent) struct Reporter {
-    waiting: Unheard,
+pub(in crate::agent) struct HeartbeatOutbox {
+    waiting: UndeliveredEvents,
     /// Part of the heartbeat under way.
-    sent: Unheard,
+    sent: UndeliveredEvents,
     sent_hardware: HardwareScope,
-    /// `waiting` and `sent` together are others than the last [`Self::unkept`] said.
+    /// `waiting` and `sent` together are others than the last [`Self::take_changed_undelivered`] said.
     changed: bool,
     /// Heartbeats with events that were refused, since the last that arrived.
     refused: u32,
@@ -67,19 +67,19 @@ pub(in crate::agent) struct Reporter {
     hardware_at: Option<Duration>,
 }
 
-impl Reporter {
+impl HeartbeatOutbox {
     /// With what an earlier process could not tell.
-    pub(in crate::agent) fn new(unheard: Unheard) -> Self {
+    pub(in crate::agent) fn new(unheard: UndeliveredEvents) -> Self {
         let mut reporter = Self { waiting: unheard, ..Self::default() };
-        reporter.bound();
+        reporter.drop_excess_events();
         reporter
     }
 
     /// Something was told.
     pub(in crate::agent) fn add(&mut self, notice: &Notice) {
         let mut notice = notice.clone();
-        if notice.message.len() > LONGEST_EVENT {
-            let mut end = LONGEST_EVENT - '…'.len_utf8();
+        if notice.message.len() > MAX_EVENT_BYTES {
+            let mut end = MAX_EVENT_BYTES - '…'.len_utf8();
             while !notice.message.is_char_boundary(end) {
                 end -= 1;
             }
@@ -92,10 +92,10 @@ impl Reporter {
             None => self.waiting.events.push_back(notice),
         }
         self.changed = true;
-        self.bound();
+        self.drop_excess_events();
     }
 
-    fn bound(&mut self) {
+    fn drop_excess_events(&mut self) {
         while self.waiting.events.len() > MOST_EVENTS {
             let oldest = self.waiting.events.pop_front();
             self.waiting.dropped += oldest.map_or(0, |event| event.times.into());
@@ -104,17 +104,17 @@ impl Reporter {
     }
 
     /// What may be told now: what was told a short while ago is counted until it is worth another event.
-    fn choose(&mut self, now: Duration) {
-        self.told.retain(|(_, at)| now < at.saturating_add(BETWEEN_EQUALS));
+    fn select_events_to_send(&mut self, now: Duration) {
+        self.told.retain(|(_, at)| now < at.saturating_add(REPEATED_EVENT_INTERVAL));
         let is_new = |event: &Notice| self.told.iter().all(|(told, _)| *told != event.message);
         let waiting = std::mem::take(&mut self.waiting);
         let (chosen, kept): (VecDeque<_>, VecDeque<_>) = waiting.events.into_iter().partition(is_new);
         self.waiting.events = kept;
-        self.sent = Unheard { events: chosen, dropped: waiting.dropped };
+        self.sent = UndeliveredEvents { events: chosen, dropped: waiting.dropped };
     }
 
     /// Hands over what waits, for a heartbeat: it must be told how that ends, before it is asked again.
-    pub(in crate::agent) fn take(
+    pub(in crate::agent) fn take_for_heartbeat(
         &mut self,
         wanted: HardwareScope,
         now: Duration,
@@ -122,11 +122,11 @@ impl Reporter {
         let hardware = match (wanted, self.hardware_at) {
             (HardwareScope::Omit, _) => HardwareScope::Omit,
             (_, None) => HardwareScope::Full,
-            (scope, Some(at)) if now >= at.saturating_add(HARDWARE_PERIOD) => scope,
+            (scope, Some(at)) if now >= at.saturating_add(HARDWARE_REPORT_PERIOD) => scope,
             _ => HardwareScope::Omit,
         };
         self.sent_hardware = hardware;
-        self.choose(now);
+        self.select_events_to_send(now);
         let mut events = Vec::with_capacity(self.sent.events.len() + 1);
         if self.sent.dropped > 0 {
             let message = format!("{} older events were dropped unheard", self.sent.dropped);
@@ -140,7 +140,7 @@ impl Reporter {
     }
 
     /// The heartbeat has arrived.
-    pub(in crate::agent) fn arrived(&mut self, now: Duration) {
+    pub(in crate::agent) fn on_heartbeat_delivered(&mut self, now: Duration) {
         let sent = std::mem::take(&mut self.sent);
         self.changed |= !sent.is_empty();
         self.told.extend(sent.events.into_iter().map(|event| (event.message, now)));
@@ -153,7 +153,7 @@ impl Reporter {
 
     /// The heartbeat has not arrived, as far as is known: what was in it goes with the next. Unless that is in vain:
     /// this says so once, for people; the server is told the number.
-    pub(in crate::agent) fn lost(&mut self, failure: &CallFailure) -> Option<Notice> {
+    pub(in crate::agent) fn on_heartbeat_lost(&mut self, failure: &CallFailure) -> Option<Notice> {
         let mut sent = std::mem::take(&mut self.sent);
         let mut notice = None;
         let is_refused = matches!(failure, CallFailure::Refused { status: 400 | 413 | 422, .. });
@@ -172,20 +172,20 @@ impl Reporter {
         self.waiting.dropped += sent.dropped;
         sent.events.append(&mut self.waiting.events);
         self.waiting.events = sent.events;
-        self.bound();
+        self.drop_excess_events();
         notice
     }
 
     /// All that the server has not heard, if that has changed since this was last asked.
-    pub(in crate::agent) fn unkept(&mut self) -> Option<Unheard> {
-        std::mem::take(&mut self.changed).then(|| Unheard {
+    pub(in crate::agent) fn take_changed_undelivered(&mut self) -> Option<UndeliveredEvents> {
+        std::mem::take(&mut self.changed).then(|| UndeliveredEvents {
             events: self.sent.events.iter().chain(&self.waiting.events).cloned().collect(),
             dropped: self.sent.dropped + self.waiting.dropped,
         })
     }
 
     /// All of the hardware is due with the next heartbeat.
-    pub(in crate::agent) fn hardware_unknown(&mut self) {
+    pub(in crate::agent) fn resend_hardware(&mut self) {
         self.hardware_at = None;
     }
 }

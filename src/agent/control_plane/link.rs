@@ -14,7 +14,7 @@
 //! To a 404 the server may have an explanation: control is asked before anything else follows from it, and so it is
 //! when a registration with the device's own certificate is answered by 404.
 //!
-//! In `Linked` heartbeats, configuration, control messages and the certificate's renewal each go at their own
+//! In `LinkedState` heartbeats, configuration, control messages and the certificate's renewal each go at their own
 //! pace; elsewhere there is one call at a time. What runs on the device depends on none of it.
 //!
 //! All waits are in time since boot, which never steps. Only a certificate's times are the wall clock's: it is
@@ -28,20 +28,20 @@ mod troubles;
 use std::time::{Duration, SystemTime};
 
 use crate::agent::model::{
-    call::{Answer, CallFailure, CallKind, LONGEST_PERIOD, PERIOD, Remembered},
-    few::Few,
+    call::{Answer, CallFailure, CallKind, DEFAULT_CALL_PERIOD, LONGEST_PERIOD, PersistedLinkState},
     notice::{Notice, Reason},
     random::Random,
     time::{Now, Wake},
+    vec_map::VecMap,
 };
 use call_pace::{CallPace, FIRST_WAIT};
-use linked::{Linked, earliest_renewal};
+use linked::{LinkedState, earliest_renewal};
 use troubles::Troubles;
 
 /// A shorter one would be an attack on both sides.
 const SHORTEST_PERIOD: Duration = Duration::from_secs(1);
 /// After a step that went well, the next one comes within this.
-const SOON: Duration = Duration::from_secs(1);
+const NEXT_STEP_SPREAD: Duration = Duration::from_secs(1);
 /// Registrations answered by 404, until the device asks to be let in again: its request may be lost.
 const NOT_FOUND_TRIES: u32 = 10;
 
@@ -52,7 +52,7 @@ pub(in crate::agent) struct Link {
     /// Counts the changes of state: the answer to a call of an earlier state says nothing about this one.
     epoch: u32,
     /// With the epoch that each was made in.
-    under_way: Few<CallKind, u32>,
+    under_way: VecMap<CallKind, u32>,
     pub(in crate::agent) troubles: Troubles,
     /// Between two calls of a kind, while linked.
     period: Duration,
@@ -81,40 +81,41 @@ enum LinkState {
         control: CallPace,
     },
     /// The device has a certificate that should do.
-    Linked(Linked),
+    Linked(LinkedState),
     /// The server unregistered the device: nothing is said any more.
     Disconnected,
 }
 
 impl LinkState {
     /// With the certificate that the device has.
-    fn register_again(attempt: CallPace) -> Self {
+    fn registering_again(attempt: CallPace) -> Self {
         Self::Registering { attempt, tries_left: 1, was_linked: true, control: CallPace::NEVER }
     }
 }
 
 impl Link {
     /// The link as an earlier process left it. Nothing is said before a random part of the period is over.
-    pub(in crate::agent) fn start(remembered: &Remembered, now: Now, random: &mut Random) -> Self {
-        let period = remembered.configuration.as_ref().map_or(PERIOD, |it| bounded(it.period));
-        let first = CallPace::within(FIRST_WAIT, now.up, random);
+    pub(in crate::agent) fn restore(remembered: &PersistedLinkState, now: Now, random: &mut Random) -> Self {
+        let period =
+            remembered.configuration.as_ref().map_or(DEFAULT_CALL_PERIOD, |it| clamp_period(it.period));
+        let first = CallPace::due_within(FIRST_WAIT, now.up, random);
         let state = match remembered.certificate {
             _ if remembered.disconnected => LinkState::Disconnected,
             None => LinkState::Enrolling(first),
             // With a clock that is behind it doesn't look ended: a 401 will tell.
-            Some((_, until)) if now.utc >= until => LinkState::register_again(first),
+            Some((_, until)) if now.utc >= until => LinkState::registering_again(first),
             Some((since, until)) => {
-                let spread = period.min(PERIOD);
-                let mut linked = Linked::new(spread, spread, now.up, random);
+                let spread = period.min(DEFAULT_CALL_PERIOD);
+                let mut linked = LinkedState::new(spread, spread, now.up, random);
                 let passed = now.utc.duration_since(since).unwrap_or_default();
-                linked.renew(since, until, passed, now.up, random);
+                linked.plan_renewal(since, until, passed, now.up, random);
                 LinkState::Linked(linked)
             }
         };
         Self {
             state,
             epoch: 0,
-            under_way: Few::default(),
+            under_way: VecMap::default(),
             troubles: Troubles::default(),
             period,
             vain: 0,
@@ -127,16 +128,16 @@ impl Link {
     /// The state, or what is more urgent to know.
     pub(in crate::agent) fn summary(&self) -> &'static str {
         let is_unheard =
-            |(kind, at): &(CallKind, Wake)| *at != Wake::Never && self.troubles.is_unheard(*kind);
+            |(kind, at): &(CallKind, Wake)| *at != Wake::Never && self.troubles.is_unreachable(*kind);
         match self.state {
-            LinkState::Disconnected => self.word(),
-            _ if self.attempts().iter().any(is_unheard) => "unreachable",
+            LinkState::Disconnected => self.state_name(),
+            _ if self.planned_calls().iter().any(is_unheard) => "unreachable",
             LinkState::Linked(_) if self.heard.is_none() => "connecting",
-            _ => self.word(),
+            _ => self.state_name(),
         }
     }
 
-    pub(in crate::agent) fn word(&self) -> &'static str {
+    pub(in crate::agent) fn state_name(&self) -> &'static str {
         match self.state {
             LinkState::Enrolling(_) => "enrolling",
             LinkState::Registering { .. } => "registering",
@@ -146,7 +147,7 @@ impl Link {
     }
 
     /// Whether the device still talks to the server.
-    pub(in crate::agent) fn talks(&self) -> bool {
+    pub(in crate::agent) fn is_enabled(&self) -> bool {
         !matches!(self.state, LinkState::Disconnected)
     }
 
@@ -157,18 +158,18 @@ impl Link {
 
     /// How often to call from now on.
     pub(in crate::agent) fn set_period(&mut self, period: Duration, now: Duration, random: &mut Random) {
-        let period = bounded(period);
+        let period = clamp_period(period);
         if std::mem::replace(&mut self.period, period) != period
             && let LinkState::Linked(linked) = &mut self.state
         {
             for attempt in [&mut linked.heartbeat, &mut linked.configuration, &mut linked.control] {
-                attempt.period_shortened(period, now, random);
+                attempt.on_period_shortened(period, now, random);
             }
         }
     }
 
     /// The calls to make now. They are taken for made.
-    pub(in crate::agent) fn due(&mut self, now: Now) -> Vec<CallKind> {
+    pub(in crate::agent) fn take_due_calls(&mut self, now: Now) -> Vec<CallKind> {
         if let LinkState::Linked(linked) = &mut self.state
             && self.certified.is_none_or(|at| now.up >= earliest_renewal(at))
             && linked.renewal_utc.take_if(|at| *at <= now.utc).is_some()
@@ -176,12 +177,12 @@ impl Link {
             linked.renewal.at = linked.renewal.at.earlier(Wake::At(now.up));
         }
         let mut due = Vec::new();
-        for (kind, wake) in self.attempts() {
+        for (kind, wake) in self.planned_calls() {
             if matches!(wake, Wake::At(at) if at <= now.up) && !self.under_way.contains_key(&kind) {
                 self.under_way.insert(kind, self.epoch);
                 due.push(kind);
                 if let (CallKind::Heartbeat, LinkState::Linked(linked)) = (kind, &mut self.state) {
-                    linked.sends_heartbeat(now.up, self.period);
+                    linked.note_heartbeat_sent(now.up, self.period);
                 }
             }
         }
@@ -189,19 +190,19 @@ impl Link {
     }
 
     /// There is something that the server should know soon.
-    pub(in crate::agent) fn hurry(&mut self, now: Duration, random: &mut Random) {
+    pub(in crate::agent) fn hurry_heartbeat(&mut self, now: Duration, random: &mut Random) {
         if let LinkState::Linked(linked) = &mut self.state {
-            linked.hurry(now, random);
+            linked.hurry_heartbeat(now, random);
         }
     }
 
     /// When the next call is due.
-    pub(in crate::agent) fn wake(&self) -> Wake {
-        let waiting = self.attempts().into_iter().filter(|(kind, _)| !self.under_way.contains_key(kind));
+    pub(in crate::agent) fn next_wake(&self) -> Wake {
+        let waiting = self.planned_calls().into_iter().filter(|(kind, _)| !self.under_way.contains_key(kind));
         waiting.map(|(_, wake)| wake).min().unwrap_or(Wake::Never)
     }
 
-    fn attempts(&self) -> [(CallKind, Wake); 4] {
+    fn planned_calls(&self) -> [(CallKind, Wake); 4] {
         let mut attempts = [(CallKind::Enrol, Wake::Never); 4];
         match &self.state {
             LinkState::Enrolling(attempt) => attempts[0] = (CallKind::Enrol, attempt.at),
@@ -223,7 +224,7 @@ impl Link {
     }
 
     /// A call was answered, or not. Says what people should know.
-    pub(in crate::agent) fn answered(
+    pub(in crate::agent) fn on_answer(
         &mut self,
         kind: CallKind,
         result: &Result<Answer, CallFailure>,
@@ -231,32 +232,32 @@ impl Link {
         random: &mut Random,
     ) -> Vec<Notice> {
         let epoch = self.under_way.remove(&kind);
-        if !self.talks() {
+        if !self.is_enabled() {
             return Vec::new();
         }
         if result.is_ok() {
             self.heard = Some(now.up);
         }
-        let mut notices = self.troubles.heard(kind, result);
+        let mut notices = self.troubles.note_result(kind, result);
         notices.extend(match result {
-            Ok(Answer::Controlled { disconnect: true }) => Some(self.disconnected()),
+            Ok(Answer::Controlled { disconnect: true }) => Some(self.on_disconnected()),
             // A certificate is good news in any state.
-            Ok(Answer::Registered { expires }) => Some(self.registered(*expires, now, random)),
+            Ok(Answer::Registered { expires }) => Some(self.on_registered(*expires, now, random)),
             _ if epoch != Some(self.epoch) => None,
             Ok(_) => {
-                self.succeeded(kind, now.up, random);
+                self.on_success(kind, now.up, random);
                 None
             }
-            Err(failure) => self.failed(kind, failure, now.up, random),
+            Err(failure) => self.on_failure(kind, failure, now.up, random),
         });
         notices
     }
 
-    fn succeeded(&mut self, kind: CallKind, now: Duration, random: &mut Random) {
+    fn on_success(&mut self, kind: CallKind, now: Duration, random: &mut Random) {
         match &mut self.state {
             LinkState::Enrolling(attempt) if kind == CallKind::Enrol => {
                 let attempt = *attempt;
-                self.enrolled(attempt, now, random);
+                self.on_enrolled(attempt, now, random);
             }
             // it is known after all
             LinkState::Registering { control, tries_left, .. } => {
@@ -267,19 +268,19 @@ impl Link {
                 if kind != CallKind::Heartbeat {
                     (linked.unauthorized, linked.proven, self.vain) = (0, true, 0);
                 }
-                let Some(attempt) = linked.attempt(kind) else { return };
+                let Some(attempt) = linked.pace_of(kind) else { return };
                 let was_away = attempt.has_failed();
-                attempt.succeeded(self.period, now, random);
+                attempt.on_success(self.period, now, random);
                 if was_away {
                     let others = [&mut linked.heartbeat, &mut linked.configuration, &mut linked.control];
-                    others.into_iter().for_each(|it| it.is_back(self.period, now, random));
+                    others.into_iter().for_each(|it| it.on_server_back(self.period, now, random));
                 }
             }
             _ => {}
         }
     }
 
-    fn failed(
+    fn on_failure(
         &mut self,
         kind: CallKind,
         failure: &CallFailure,
@@ -291,16 +292,16 @@ impl Link {
             _ => 0,
         };
         match &mut self.state {
-            LinkState::Enrolling(attempt) => attempt.failed(FIRST_WAIT, failure, now, random),
+            LinkState::Enrolling(attempt) => attempt.on_failure(FIRST_WAIT, failure, now, random),
             LinkState::Registering { attempt, control, .. } if kind == CallKind::Control => {
                 let attempt = *attempt;
                 match failure {
                     CallFailure::Refused { .. } => self.enrol_again(attempt),
-                    _ => control.failed(FIRST_WAIT, failure, now, random),
+                    _ => control.on_failure(FIRST_WAIT, failure, now, random),
                 }
             }
             LinkState::Registering { attempt, tries_left, was_linked, control } => {
-                attempt.failed(FIRST_WAIT, failure, now, random);
+                attempt.on_failure(FIRST_WAIT, failure, now, random);
                 match status {
                     404 => *tries_left = tries_left.saturating_sub(1),
                     // The server has registered this device, and wants a certificate that this side never got:
@@ -310,7 +311,7 @@ impl Link {
                     _ => {}
                 }
                 if *tries_left == 0 && *was_linked {
-                    *control = CallPace::within(SOON, now, random);
+                    *control = CallPace::due_within(NEXT_STEP_SPREAD, now, random);
                 } else if *tries_left == 0 {
                     let attempt = *attempt;
                     self.enrol_again(attempt);
@@ -318,20 +319,21 @@ impl Link {
             }
             LinkState::Linked(linked) => {
                 let first = if kind == CallKind::Register { FIRST_WAIT } else { self.period };
-                let attempt = linked.attempt(kind)?;
-                attempt.failed(first, failure, now, random);
+                let attempt = linked.pace_of(kind)?;
+                attempt.on_failure(first, failure, now, random);
                 if kind == CallKind::Register {
-                    attempt.not_before(earliest_renewal(now));
+                    attempt.delay_until(earliest_renewal(now));
                 }
                 linked.unauthorized += u32::from(status == 401);
                 linked.unknown += u32::from(status == 404);
                 if linked.unauthorized >= 2 {
-                    return Some(self.unauthorized(now, random));
+                    return Some(self.on_unauthorized(now, random));
                 }
                 if status == 404 && kind != CallKind::Control {
-                    linked.control.at = linked.control.at.earlier(CallPace::within(SOON, now, random).at);
+                    linked.control.at =
+                        linked.control.at.earlier(CallPace::due_within(NEXT_STEP_SPREAD, now, random).at);
                 } else if status == 404 && linked.unknown >= 2 {
-                    return Some(self.forgotten(now, random));
+                    return Some(self.on_device_unknown(now, random));
                 }
             }
             LinkState::Disconnected => {}
@@ -339,16 +341,16 @@ impl Link {
         None
     }
 
-    fn enter(&mut self, state: LinkState) {
+    fn enter_state(&mut self, state: LinkState) {
         self.state = state;
         self.epoch = self.epoch.wrapping_add(1);
     }
 
     /// Enrolling → Registering: the request is stored, or the device exists. Registering tells which.
-    fn enrolled(&mut self, mut attempt: CallPace, now: Duration, random: &mut Random) {
-        attempt.at = CallPace::within(SOON, now, random).at;
+    fn on_enrolled(&mut self, mut attempt: CallPace, now: Duration, random: &mut Random) {
+        attempt.at = CallPace::due_within(NEXT_STEP_SPREAD, now, random).at;
         let control = CallPace::NEVER;
-        self.enter(LinkState::Registering {
+        self.enter_state(LinkState::Registering {
             attempt,
             tries_left: NOT_FOUND_TRIES,
             was_linked: false,
@@ -358,19 +360,24 @@ impl Link {
 
     /// Registering → Enrolling, at the pace that the registrations had.
     fn enrol_again(&mut self, attempt: CallPace) {
-        self.enter(LinkState::Enrolling(attempt));
+        self.enter_state(LinkState::Enrolling(attempt));
     }
 
     /// Any state → Linked; in Linked this was the renewal.
-    fn registered(&mut self, expires: SystemTime, now: Now, random: &mut Random) -> Notice {
+    fn on_registered(&mut self, expires: SystemTime, now: Now, random: &mut Random) -> Notice {
         let is_renewal = matches!(self.state, LinkState::Linked(_));
         if !is_renewal {
-            self.enter(LinkState::Linked(Linked::new(SOON, self.period.min(PERIOD), now.up, random)));
+            self.enter_state(LinkState::Linked(LinkedState::new(
+                NEXT_STEP_SPREAD,
+                self.period.min(DEFAULT_CALL_PERIOD),
+                now.up,
+                random,
+            )));
         }
         (self.certified, self.expires) = (Some(now.up), Some(expires));
         if let LinkState::Linked(linked) = &mut self.state {
             linked.unauthorized = 0;
-            linked.renew(now.utc, expires, Duration::ZERO, now.up, random);
+            linked.plan_renewal(now.utc, expires, Duration::ZERO, now.up, random);
         }
         let what =
             if is_renewal { "the device's certificate is renewed" } else { "the device is registered" };
@@ -378,39 +385,39 @@ impl Link {
     }
 
     /// Linked → Registering, with the present certificate.
-    fn unauthorized(&mut self, now: Duration, random: &mut Random) -> Notice {
-        let mut attempt = self.after_link(now, random);
-        attempt.not_before(self.certified.map_or(now, earliest_renewal));
-        self.enter(LinkState::register_again(attempt));
+    fn on_unauthorized(&mut self, now: Duration, random: &mut Random) -> Notice {
+        let mut attempt = self.pace_after_link(now, random);
+        attempt.delay_until(self.certified.map_or(now, earliest_renewal));
+        self.enter_state(LinkState::registering_again(attempt));
         let message = "the server doesn't accept the device's certificate; the device registers again";
         Notice::warning(Reason::Unauthorized, message)
     }
 
     /// Linked → Enrolling.
-    fn forgotten(&mut self, now: Duration, random: &mut Random) -> Notice {
-        let attempt = self.after_link(now, random);
-        self.enter(LinkState::Enrolling(attempt));
+    fn on_device_unknown(&mut self, now: Duration, random: &mut Random) -> Notice {
+        let attempt = self.pace_after_link(now, random);
+        self.enter_state(LinkState::Enrolling(attempt));
         let message = "the server doesn't know this device any more; what it runs stays, and it asks to be let \
                        in again";
         Notice::warning(Reason::DeviceUnknown, message)
     }
 
     /// A link that brought nothing makes the next one slower.
-    fn after_link(&mut self, now: Duration, random: &mut Random) -> CallPace {
+    fn pace_after_link(&mut self, now: Duration, random: &mut Random) -> CallPace {
         if matches!(&self.state, LinkState::Linked(linked) if !linked.proven) {
             self.vain = self.vain.saturating_add(1);
         }
-        CallPace::after(self.vain, FIRST_WAIT, now, random)
+        CallPace::after_failures(self.vain, FIRST_WAIT, now, random)
     }
 
     /// Any state → Disconnected.
-    fn disconnected(&mut self) -> Notice {
+    fn on_disconnected(&mut self) -> Notice {
         self.troubles = Troubles::default(); // nothing is tried again
-        self.enter(LinkState::Disconnected);
+        self.enter_state(LinkState::Disconnected);
         Notice::warning(Reason::Disconnected, "the server unregistered this device; its workloads go")
     }
 }
 
-fn bounded(period: Duration) -> Duration {
+fn clamp_period(period: Duration) -> Duration {
     period.clamp(SHORTEST_PERIOD, LONGEST_PERIOD)
 }

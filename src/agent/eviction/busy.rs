@@ -11,7 +11,7 @@ use crate::agent::{
         pressure::{Level, Pressure, Resource},
         workload::WorkloadId,
     },
-    reconcile::{self, Tracked, Workloads},
+    reconcile::{self, TrackedWorkload, Workloads},
 };
 
 /// Per cent of the whole processor: who uses less is not the one that others wait for.
@@ -19,7 +19,7 @@ const MIN_CPU_PERCENT: u128 = 50;
 
 /// What is known of it.
 #[derive(Debug, Default)]
-pub(super) struct Busy {
+pub(super) struct CpuContention {
     /// The engines are telling how much each pod has used.
     asked: Vec<Ticket>,
     /// How much each had used when that was told last, and when.
@@ -32,21 +32,25 @@ pub(super) struct Busy {
     named: Vec<WorkloadId>,
 }
 
-impl Busy {
+impl CpuContention {
     /// Others begin to wait for the processor, have waited for long, still do, or don't any more.
-    pub(super) fn strained(&mut self, Pressure { level, stalled, .. }: &Pressure, turn: &mut Turn<'_>) {
+    pub(super) fn on_cpu_pressure(
+        &mut self,
+        Pressure { level, stalled, .. }: &Pressure,
+        turn: &mut Turn<'_>,
+    ) {
         match level {
             Level::Fine => return *self = Self::default(),
             Level::Low => *self = Self::default(),
             Level::Critical => (self.stalled, self.most) = (Some(*stalled), None),
         }
         let engines = turn.engines.all();
-        let order = |engine| turn.context.order(engine, Task::Usage(Resource::Cpu));
+        let order = |engine| turn.context.issue_order(engine, Task::Usage(Resource::Cpu));
         self.asked = engines.into_iter().map(order).collect();
     }
 
     /// The outcome of an order. Gives it back if it was none of these.
-    pub(super) fn take_processor_use(
+    pub(super) fn take_cpu_usage_outcome(
         &mut self,
         ticket: Ticket,
         result: Result<Fact, Failure>,
@@ -70,7 +74,7 @@ impl Busy {
         if self.asked.is_empty()
             && let Some(stalled) = self.stalled
             && let Some((share, id, time)) = self.most.take().filter(|(_, id, _)| !self.named.contains(id))
-            && let Some(tracked) = reconcile::of(workloads, &id)
+            && let Some(tracked) = reconcile::find_by_id(workloads, &id)
         {
             self.named.push(id);
             let (name, time) = (tracked.name(), time.as_secs());
@@ -85,7 +89,7 @@ impl Busy {
 }
 
 /// A pod wants more processes than it may have, and so can do no harm.
-pub(in crate::agent) fn process_limit(tracked: &Tracked, limit: Option<u64>) -> Notice {
+pub(in crate::agent) fn process_limit_notice(tracked: &TrackedWorkload, limit: Option<u64>) -> Notice {
     let limit = limit.map(|limit| format!("the {limit} ")).unwrap_or_default();
     let name = tracked.name();
     let message = format!("workload '{name}' wants more processes than {limit}it may have: they are refused");

@@ -1,23 +1,23 @@
 //! The names that hardware has in expressions: which there are, as `grammar/condition.pest` says.
 
-use crate::agent::legible::is_hidden;
+use crate::agent::sanitize::is_hidden;
 
 const PREFIX: &str = "device.present(\"";
 /// The longest, in bytes.
 const MAX_LENGTH: usize = 255;
 
 /// What an expression asks for by this name.
-pub fn hardware(name: &str) -> Option<&str> {
+pub fn parse_hardware_metric(name: &str) -> Option<&str> {
     name.strip_prefix(PREFIX)?.strip_suffix("\")")
 }
 
 /// By which name an expression asks for it.
-pub(super) fn own(hardware: &str) -> String {
+pub(super) fn hardware_metric_name(hardware: &str) -> String {
     [PREFIX, hardware, "\")"].concat()
 }
 
 /// Why there can't be such a thing, and behind how many bytes that is seen.
-pub(super) fn check(hardware: &str) -> Result<(), (usize, &'static str)> {
+pub(super) fn check_hardware_name(hardware: &str) -> Result<(), (usize, &'static str)> {
     if hardware.len() > MAX_LENGTH {
         return Err((0, "the name of a device has at most 255 bytes"));
     }

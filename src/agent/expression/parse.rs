@@ -36,14 +36,15 @@ pub(super) fn parse(
         return Err(ExpressionError::new(text, 0, "there is no expression: the condition is never true"));
     }
     check_bounds(text)?;
-    let mut parsed = Grammar::parse(Rule::condition, text).map_err(|error| describe(text, error))?;
+    let mut parsed =
+        Grammar::parse(Rule::condition, text).map_err(|error| to_expression_error(text, error))?;
     let Some(whole) = parsed.next() else { unreachable!("the grammar's condition is one `or`") };
-    Compiler { text, index }.truth(whole)
+    Compiler { text, index }.boolean_term(whole)
 }
 
-fn describe(text: &str, error: Error<Rule>) -> ExpressionError {
+fn to_expression_error(text: &str, error: Error<Rule>) -> ExpressionError {
     let (InputLocation::Pos(at) | InputLocation::Span((at, _))) = error.location;
-    let error = error.renamed_rules(|rule| words(*rule).to_owned());
+    let error = error.renamed_rules(|rule| rule_description(*rule).to_owned());
     ExpressionError::new(text, at, &error.variant.message())
 }
 
@@ -60,7 +61,7 @@ struct Compiler<'a> {
 
 impl Compiler<'_> {
     /// A part that must be true or false.
-    fn truth(&mut self, pair: Pair<'_, Rule>) -> Result<(Node, String), ExpressionError> {
+    fn boolean_term(&mut self, pair: Pair<'_, Rule>) -> Result<(Node, String), ExpressionError> {
         match self.term(pair.clone())? {
             Term::Truth(node, shown) => Ok((node, shown)),
             Term::Value(_, shown) => {
@@ -87,7 +88,7 @@ impl Compiler<'_> {
         }
         let (mut nodes, mut texts) = (Vec::new(), Vec::new());
         for part in parts {
-            let (node, shown) = self.truth(part)?;
+            let (node, shown) = self.boolean_term(part)?;
             let needs_parentheses = !is_or && matches!(node, Node::Any(_));
             texts.push(if needs_parentheses { format!("({shown})") } else { shown });
             match node {
@@ -153,9 +154,9 @@ impl Compiler<'_> {
             return Ok(name.to_owned());
         };
         let hardware = part.as_str();
-        hardware::check(hardware)
+        hardware::check_hardware_name(hardware)
             .map_err(|(at, reason)| ExpressionError::new(self.text, part.as_span().start() + at, reason))?;
-        Ok(hardware::own(hardware))
+        Ok(hardware::hardware_metric_name(hardware))
     }
 
     /// A number with what belongs to it, or nil.
@@ -203,7 +204,7 @@ fn check_bounds(text: &str) -> Result<(), ExpressionError> {
 }
 
 /// What a person calls it.
-fn words(rule: Rule) -> &'static str {
+fn rule_description(rule: Rule) -> &'static str {
     match rule {
         Rule::condition | Rule::or | Rule::and | Rule::comparison | Rule::primary => {
             "a metric's name, a number, nil or ("

@@ -5,7 +5,7 @@
 pub struct MetricIndex(pub u32);
 
 /// The only values that a metric can have, if it can't have any.
-pub type Stuck<'a> = &'a dyn Fn(MetricIndex) -> Option<&'static [f64]>;
+pub type FixedValues<'a> = &'a dyn Fn(MetricIndex) -> Option<&'static [f64]>;
 
 /// A metric that is not set, `nil`: the operators of f64 say already that NaN has no order.
 pub const NIL: f64 = f64::NAN;
@@ -39,7 +39,7 @@ impl Node {
         match self {
             Node::All(nodes) | Node::Any(nodes) => nodes.iter().for_each(|node| node.tests(tests)),
             Node::Test(Operand::Metric(index), operator, value) => {
-                tests.push((*index, operator.sign(), *value))
+                tests.push((*index, operator.symbol(), *value))
             }
             Node::Test(Operand::Constant(_), ..) => {}
         }
@@ -47,11 +47,11 @@ impl Node {
 
     /// Whether it can't hold as long as the metrics that `stuck` knows have no other values than these, whatever the
     /// rest is. Pushes those that would need another one.
-    pub(super) fn needs(&self, stuck: Stuck<'_>, needed: &mut Vec<MetricIndex>) -> bool {
+    pub(super) fn cannot_hold(&self, stuck: FixedValues<'_>, needed: &mut Vec<MetricIndex>) -> bool {
         let before = needed.len();
         let needs = match self {
-            Node::All(nodes) => nodes.iter().filter(|node| node.needs(stuck, needed)).count() > 0,
-            Node::Any(nodes) => nodes.iter().all(|node| node.needs(stuck, needed)),
+            Node::All(nodes) => nodes.iter().filter(|node| node.cannot_hold(stuck, needed)).count() > 0,
+            Node::Any(nodes) => nodes.iter().all(|node| node.cannot_hold(stuck, needed)),
             Node::Test(Operand::Metric(index), operator, right) => {
                 needed.push(*index);
                 stuck(*index).is_some_and(|values| !values.iter().any(|left| operator.holds(*left, *right)))
@@ -83,7 +83,7 @@ impl Node {
 }
 
 impl Operator {
-    fn sign(self) -> &'static str {
+    fn symbol(self) -> &'static str {
         match self {
             Operator::Equal => "==",
             Operator::NotEqual => "!=",

@@ -11,9 +11,9 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    gather::in_order,
+    gather::sorted_by_view,
     notice::{Notice, Problem},
-    workload::Desired,
+    workload::DesiredState,
 };
 
 /// One call to the edge API.
@@ -64,7 +64,7 @@ pub struct Heartbeat {
     /// The version of the configuration that is applied.
     pub version: String,
     /// Each of the server's workloads by name.
-    pub workloads: Vec<(String, WorkloadStatus)>,
+    pub workloads: Vec<(String, ServerWorkloadStatus)>,
     /// What happened since the last heartbeat that arrived.
     pub events: Vec<Notice>,
     /// Whether the hardware is part of it.
@@ -73,7 +73,7 @@ pub struct Heartbeat {
 
 /// The words of the server's own resource for where a workload is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum WorkloadStatus {
+pub enum ServerWorkloadStatus {
     /// On its way up.
     #[default]
     Deploying,
@@ -121,7 +121,7 @@ pub enum Answer {
 }
 
 /// Between two heartbeats, where the server says nothing of that, or 0.
-pub const PERIOD: Duration = Duration::from_secs(60);
+pub const DEFAULT_CALL_PERIOD: Duration = Duration::from_secs(60);
 /// Longer periods are cut: a typing mistake must not silence a device for years.
 pub const LONGEST_PERIOD: Duration = Duration::from_secs(86_400);
 
@@ -131,7 +131,7 @@ pub struct ServerConfiguration {
     /// Changes without cause: only to be sent back.
     pub version: String,
     /// Profiles and workloads; what could not be understood is in `problems`.
-    pub desired: Desired,
+    pub desired: DesiredState,
     /// The parts that were skipped.
     pub problems: Vec<Problem>,
     /// Between two heartbeats, and between two requests for the configuration.
@@ -146,10 +146,10 @@ pub struct ServerConfiguration {
 
 impl ServerConfiguration {
     /// Whether nothing differs but what changes without cause.
-    pub(in crate::agent) fn asks_the_same(&self, other: &Self) -> bool {
+    pub(in crate::agent) fn is_equivalent_to(&self, other: &Self) -> bool {
         let Self { version: _, raw: _, desired, problems, period, hardware, monitoring_interval } = self;
-        desired.asks_the_same(&other.desired)
-            && in_order(problems, Clone::clone) == in_order(&other.problems, Clone::clone)
+        desired.is_equivalent_to(&other.desired)
+            && sorted_by_view(problems, Clone::clone) == sorted_by_view(&other.problems, Clone::clone)
             && *period == other.period
             && *hardware == other.hardware
             && *monitoring_interval == other.monitoring_interval
@@ -184,27 +184,27 @@ pub enum CallFailure {
 
 /// What an earlier process left behind: read from disk before anything is decided.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub struct Remembered {
+pub struct PersistedLinkState {
     /// The device has a usable certificate of its own: since when, and until when.
     pub certificate: Option<(SystemTime, SystemTime)>,
     /// The last good configuration.
     pub configuration: Option<Box<ServerConfiguration>>,
     /// The server unregistered this device: nothing is said to it before a person asks for it.
     pub disconnected: bool,
-    /// What was last given to [`Record::Unheard`](super::record::Record::Unheard).
-    pub unheard: Unheard,
+    /// What was last given to [`Record::UndeliveredEvents`](super::record::Record::Unheard).
+    pub unheard: UndeliveredEvents,
 }
 
 /// What happened and the server has not heard, as far as is known: what waits, and what is on its way.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-pub struct Unheard {
+pub struct UndeliveredEvents {
     /// Oldest first.
     pub events: VecDeque<Notice>,
     /// How many older ones were dropped, and not yet said to be.
     pub dropped: u64,
 }
 
-impl Unheard {
+impl UndeliveredEvents {
     /// There is nothing to tell.
     pub fn is_empty(&self) -> bool {
         self.events.is_empty() && self.dropped == 0

@@ -23,7 +23,7 @@ impl Confidential {
     }
 
     /// The names of the `Secret`s in it: these are no secret.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
+    pub fn secret_names(&self) -> impl Iterator<Item = &str> {
         self.0.as_object().into_iter().flat_map(Map::keys).map(String::as_str)
     }
 }
@@ -40,6 +40,6 @@ mod tests {
         assert_eq!(format!("{whole:?} {whole:#?}"), "(confidential) (confidential)");
         let text = serde_json::to_string(&whole).unwrap();
         assert_eq!(serde_json::from_str::<Confidential>(&text).unwrap(), whole);
-        assert_eq!(whole.names().collect::<Vec<_>>(), ["s"]);
+        assert_eq!(whole.secret_names().collect::<Vec<_>>(), ["s"]);
     }
 }

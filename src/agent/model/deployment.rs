@@ -19,7 +19,7 @@ pub struct DeploymentOrder {
 /// What a cluster can do.
 #[derive(Debug, Clone, PartialEq)]
 pub enum DeploymentTask {
-    /// Tell all Deployments of this owner, and all changes to them from then on: [`DeploymentFact::Listed`].
+    /// Tell all Deployments of this owner, and all changes to them from then on: [`DeploymentFact::ListedProfileReport`].
     List,
     /// Make the workload's Deployment what it is to be: [`DeploymentFact::Applied`].
     Apply {
@@ -27,12 +27,12 @@ pub enum DeploymentTask {
         workload: Arc<Workload>,
         /// How many.
         replicas: u32,
-        /// Its companions: [`Deployment::companions`].
-        companions: Vec<String>,
+        /// Its dependents: [`Deployment::dependents`].
+        dependents: Vec<String>,
         /// It has come up with this content: what only earlier ones needed goes.
         settled: bool,
     },
-    /// Remove this very Deployment, after its pods: [`DeploymentFact::Gone`] once that has begun, or if there was none.
+    /// Remove this very Deployment, after its pods: [`DeploymentFact::ClientGone`] once that has begun, or if there was none.
     Delete(Box<Deployment>),
 }
 
@@ -78,7 +78,7 @@ pub struct Deployment {
     /// How its pods are.
     pub rollout: Rollout,
     /// The objects that were made for it, in the executor's words.
-    pub companions: Vec<String>,
+    pub dependents: Vec<String>,
     /// Of that, some only for contents that it had earlier.
     pub has_former: bool,
 }
@@ -99,7 +99,7 @@ pub enum Rollout {
 
 /// What is seen between two lists.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Watched {
+pub enum DeploymentWatchEvent {
     /// It is like this now.
     Seen(Box<Deployment>),
     /// It is gone.

@@ -1,23 +1,23 @@
 //! What comes in and what goes out: events, actions, and what the agent is told when it starts.
 
 use super::{
-    call::{Answer, Call, CallFailure, CallKind, Remembered},
-    deployment::{DeploymentOrder, DeploymentOutcome, Watched},
+    call::{Answer, Call, CallFailure, CallKind, PersistedLinkState},
+    deployment::{DeploymentOrder, DeploymentOutcome, DeploymentWatchEvent},
     fallback::Fallbacks,
     history::History,
-    image::Pulled,
-    lasting::LastingState,
+    hysteresis::HysteresisState,
+    image::PulledImages,
     notice::{Notice, Problem},
     order::{Order, Outcome},
-    part::{Part, Storage},
     pressure::Pressure,
     question::{Asker, Question, Reply},
-    record::{OwnMetrics, Record},
-    run::Finished,
-    schedule::{LocalTime, NextSlot},
-    stop::Stops,
-    waiting::Updates,
-    workload::{Desired, Engine, WorkloadId},
+    record::{BuiltInMetrics, Record},
+    run::FinishedRuns,
+    schedule::{LocalTimeFn, NextSlotFn},
+    stop::ManualStops,
+    subsystem::{Storage, Subsystem},
+    waiting::WaitingContents,
+    workload::{DesiredState, Engine, WorkloadId},
 };
 use std::{
     path::PathBuf,
@@ -26,7 +26,7 @@ use std::{
 };
 
 /// The most names of metrics that are kept; of the agent's, those that no condition mentions.
-pub const MAX_NAMES: usize = 4096;
+pub const MAX_METRIC_NAMES: usize = 4096;
 
 /// A metric's newest value, as it was posted on the device.
 #[derive(Debug, Clone, PartialEq)]
@@ -43,7 +43,7 @@ pub enum Event {
     /// Metrics were posted, oldest first.
     Metrics(Vec<Sample>),
     /// The manifests were read anew, and what they ask for has changed.
-    Desired(Desired),
+    Desired(DesiredState),
     /// A source or a worker has something to say.
     Notice(Notice),
     /// All that is wrong with the manifests now; each was told by a notice.
@@ -57,7 +57,7 @@ pub enum Event {
     /// A podman's socket is there, or isn't any more.
     Socket(Engine, bool),
     /// A Deployment has changed.
-    Watched(Watched),
+    Watched(DeploymentWatchEvent),
     /// An order to a podman was carried out, or not.
     Done(Outcome),
     /// An order to the cluster was carried out, or not.
@@ -73,11 +73,11 @@ pub enum Event {
     /// A server that is trusted vouches for a time that is later than what was known: before that the wall clock is wrong.
     NotBefore(SystemTime),
     /// By the names that conditions have for it: whether the device has this hardware, 1 or 0.
-    Hardware(OwnMetrics),
+    Hardware(BuiltInMetrics),
     /// A program holds updates back by their lock, or none does.
     UpdateLock(bool),
     /// A part of the agent does its work, or can't: why.
-    Works(Part, Result<(), String>),
+    Works(Subsystem, Result<(), String>),
     /// Time passed.
     Tick,
     /// The process was asked to end; workloads stay.
@@ -122,34 +122,34 @@ pub struct Setup {
     pub sockets: Vec<PathBuf>,
     /// The memory that a container is limited to that says nothing.
     pub default_memory: Option<u64>,
-    /// What was last given to [`Record::Finished`].
-    pub finished: Finished,
+    /// What was last given to [`Record::FinishedRuns`].
+    pub finished: FinishedRuns,
     /// What was last given to [`Record::Fallbacks`].
     pub fallbacks: Fallbacks,
     /// What was last given to [`Record::Updates`].
-    pub updates: Updates,
+    pub updates: WaitingContents,
     /// There is a lock by which programs can hold updates back.
     pub update_lock: bool,
     /// What was last given to [`Record::Images`].
-    pub images: Pulled,
-    /// What was last given to [`Record::Stops`].
-    pub stops: Stops,
-    /// What was last given to [`Record::OwnMetrics`].
-    pub own_metrics: OwnMetrics,
-    /// What was last given to [`Record::Lasting`].
-    pub lasting: Vec<LastingState>,
+    pub images: PulledImages,
+    /// What was last given to [`Record::ManualStops`].
+    pub stops: ManualStops,
+    /// What was last given to [`Record::BuiltInMetrics`].
+    pub own_metrics: BuiltInMetrics,
+    /// What was last given to [`Record::Hysteresis`].
+    pub lasting: Vec<HysteresisState>,
     /// What was last given to [`Record::History`].
     pub history: History,
     /// Whether there is a directory of manifests: nothing goes as an orphan before it was read.
     pub manifests: bool,
     /// What an earlier process left behind of its conversation with the edge API; `None`: there is no server.
-    pub server: Option<Remembered>,
+    pub server: Option<PersistedLinkState>,
     /// What the wall clock must show at least, as it was so late already: before that it is wrong.
     pub not_before: SystemTime,
     /// How the device's time zone reads a cron schedule.
-    pub next_slot: NextSlot,
+    pub next_slot: NextSlotFn,
     /// What its clocks on the wall show.
-    pub local: LocalTime,
+    pub local: LocalTimeFn,
     /// Any number: what randomness is made of.
     pub seed: u64,
 }

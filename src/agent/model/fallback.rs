@@ -10,7 +10,7 @@ pub struct Fallback {
     /// The content that came up last; its profiles and schedule are those of its day.
     pub good: Arc<Workload>,
     /// What is asked for, if it didn't come up and has been given up.
-    pub failed: Option<Failed>,
+    pub failed: Option<FailedContent>,
 }
 
 impl Fallback {
@@ -20,13 +20,13 @@ impl Fallback {
     }
 
     /// What came up before, by the profiles and the schedule of today.
-    pub(in crate::agent) fn instead_of(&self, asked: &Workload) -> Arc<Workload> {
-        by_todays_rules(&self.good, asked)
+    pub(in crate::agent) fn replacement_for(&self, asked: &Workload) -> Arc<Workload> {
+        with_rules_of(&self.good, asked)
     }
 }
 
 /// A content by the profiles, the schedule and the rules of updates of what is asked for now.
-pub(in crate::agent) fn by_todays_rules(content: &Workload, asked: &Workload) -> Arc<Workload> {
+pub(in crate::agent) fn with_rules_of(content: &Workload, asked: &Workload) -> Arc<Workload> {
     Arc::new(Workload {
         profiles: asked.profiles.clone(),
         depends_on: asked.depends_on.clone(),
@@ -41,11 +41,11 @@ pub(in crate::agent) fn by_todays_rules(content: &Workload, asked: &Workload) ->
 pub type Fallbacks = BTreeMap<Arc<str>, Fallback>;
 
 /// By the workload's name, what ran before the content that came up last; none: it is wanted no more. The last counts.
-pub type Replaced = Vec<(Arc<str>, Option<Arc<Workload>>)>;
+pub type ReplacedContents = Vec<(Arc<str>, Option<Arc<Workload>>)>;
 
 /// A content that was given up.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Failed {
+pub struct FailedContent {
     /// It isn't tried again.
     pub id: WorkloadId,
     /// Why it didn't come up.

@@ -9,7 +9,7 @@ pub fn gather<C: Default + Extend<T>, T>(things: impl IntoIterator<Item = T>) ->
 }
 
 /// What each is, sorted.
-pub(in crate::agent) fn in_order<T, Seen: Ord>(list: &[T], see: impl Fn(&T) -> Seen) -> Vec<Seen> {
+pub(in crate::agent) fn sorted_by_view<T, Seen: Ord>(list: &[T], see: impl Fn(&T) -> Seen) -> Vec<Seen> {
     let mut all: Vec<Seen> = list.iter().map(see).collect();
     all.sort_unstable();
     all

@@ -8,7 +8,7 @@ use super::notice::Notice;
 
 /// One thing that was told, once or more often.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Happened {
+pub struct HistoryEntry {
     /// When last, in seconds since 1970 by the wall clock.
     pub at: u64,
     /// When first.
@@ -18,4 +18,4 @@ pub struct Happened {
 }
 
 /// Oldest first; what is told again moves to the end.
-pub type History = VecDeque<Arc<Happened>>;
+pub type History = VecDeque<Arc<HistoryEntry>>;

@@ -6,7 +6,7 @@ use super::workload::Engine;
 
 /// An image that was pulled.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fetched {
+pub struct PulledImage {
     /// Its name.
     pub image: String,
     /// The id of the image that had the name before.
@@ -14,4 +14,4 @@ pub struct Fetched {
 }
 
 /// The images that the agent pulled, by name; those that a newer one took the name of, by podman's id.
-pub type Pulled = BTreeSet<(Engine, String)>;
+pub type PulledImages = BTreeSet<(Engine, String)>;

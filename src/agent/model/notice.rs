@@ -70,11 +70,11 @@ pub struct Notice {
     /// A sentence that names the workload, file or engine it is about, and why.
     pub message: String,
     /// How often it happened.
-    #[serde(default = "once")]
+    #[serde(default = "default_times")]
     pub times: u32,
 }
 
-fn once() -> u32 {
+fn default_times() -> u32 {
     1
 }
 
@@ -92,7 +92,7 @@ impl Notice {
 
 impl Notice {
     /// The workload that it is about, as its message says.
-    pub fn about(&self) -> Option<&str> {
+    pub fn workload_name(&self) -> Option<&str> {
         let named = |after: &str| self.message.split_once(after)?.1.split_once('\'').map(|(name, _)| name);
         // a pod is called after its workload
         named("workload '").or_else(|| named("pod '")?.rsplit_once('-').map(|(name, _)| name))
@@ -135,7 +135,7 @@ mod tests {
             ("workload 'a", None),
             ("pod 'a'", None),
         ] {
-            assert_eq!(Notice::info(Reason::Started, message).about(), about, "{message}");
+            assert_eq!(Notice::info(Reason::Started, message).workload_name(), about, "{message}");
         }
     }
 }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    image::Fetched,
+    image::PulledImage,
     pressure::Resource,
     probe::Probe,
     quantity,
@@ -45,7 +45,7 @@ pub struct Order {
 pub enum Task {
     /// Tell all pods of this owner: [`Fact::Pods`].
     List,
-    /// Get the workload's images as each container's pull policy says: [`Fact::Pulled`].
+    /// Get the workload's images as each container's pull policy says: [`Fact::PulledImages`].
     Pull(Arc<Workload>),
     /// Rehearse a start: see whether the workload's pod could be made and started, as far as that can be known while
     /// its host ports may be held by a pod of ours that is to go first; images that are not here are got:
@@ -56,13 +56,13 @@ pub enum Task {
         /// A pod of it that is to go is on another podman: a port that none of this podman holds may be that one's.
         moves: bool,
     },
-    /// Make and start the workload's pod; nothing half-made stays behind on failure: [`Fact::Pod`], or [`Fact::Gone`]
+    /// Make and start the workload's pod; nothing half-made stays behind on failure: [`Fact::Pod`], or [`Fact::ClientGone`]
     /// if that was cut short. Its CPU time is bounded from the start where that can be had: the pod's limit tells.
     Start(Arc<Workload>, CpuLimit),
-    /// Cut the start of this pod short that is under way: [`Fact::Gone`] at once. What came of it, the start's own
+    /// Cut the start of this pod short that is under way: [`Fact::ClientGone`] at once. What came of it, the start's own
     /// outcome tells, and soon.
     Cancel(WorkloadId),
-    /// Tell all about one pod, and watch its processes from now on: [`Fact::Pod`] or [`Fact::Gone`].
+    /// Tell all about one pod, and watch its processes from now on: [`Fact::Pod`] or [`Fact::ClientGone`].
     Look(WorkloadId),
     /// Bound the CPU time of a running pod as a whole, or free it: [`Fact::Limited`], once that was read back.
     Limit {
@@ -71,16 +71,16 @@ pub enum Task {
         /// From now on.
         cpu: CpuLimit,
     },
-    /// Remove an image that no container uses: [`Fact::Gone`], also if there was none.
+    /// Remove an image that no container uses: [`Fact::ClientGone`], also if there was none.
     Discard(String),
-    /// Stop the pod and remove it with what belongs to it alone: [`Fact::Gone`], also if there was none.
+    /// Stop the pod and remove it with what belongs to it alone: [`Fact::ClientGone`], also if there was none.
     Remove {
         /// Whose pod.
         id: WorkloadId,
         /// How long its containers may take to end after SIGTERM.
         grace: Grace,
     },
-    /// Ask a container whether it is well: [`Fact::Probed`]. A failure to ask says nothing about it.
+    /// Ask a container whether it is well: [`Fact::ProbeResult`]. A failure to ask says nothing about it.
     Probe {
         /// Whose pod.
         id: WorkloadId,
@@ -99,7 +99,7 @@ pub enum Task {
         grace: Duration,
     },
     /// Start a container of a pod again that has ended, and nothing else of it; then tell all about the pod, and watch its
-    /// processes from now on: [`Fact::Pod`] or [`Fact::Gone`]. Another container of that name is left as it is.
+    /// processes from now on: [`Fact::Pod`] or [`Fact::ClientGone`]. Another container of that name is left as it is.
     Restart {
         /// Whose pod.
         id: WorkloadId,
@@ -131,14 +131,14 @@ pub enum Fact {
     /// All images of the workload are here. Says which could not be pulled although one is present.
     Pulled {
         /// The images that came in.
-        fetched: Vec<Fetched>,
+        fetched: Vec<PulledImage>,
         /// One sentence per image that could not be pulled, while an older one is here.
         stale: Vec<String>,
     },
     /// Nothing is known that would keep the workload's pod from starting.
     Fit {
         /// The images that came in.
-        fetched: Vec<Fetched>,
+        fetched: Vec<PulledImage>,
         /// The host ports that it wants and pods of ours have, with those.
         holders: Vec<(String, WorkloadId)>,
     },
@@ -203,8 +203,8 @@ pub struct Pod {
 
 impl Pod {
     /// When the last container ended, of those that did.
-    pub fn ended(&self) -> Option<SystemTime> {
-        self.containers.iter().filter_map(|it| it.state.ended()).max()
+    pub fn ended_at(&self) -> Option<SystemTime> {
+        self.containers.iter().filter_map(|it| it.state.ended_at()).max()
     }
 
     /// Which container ended for want of memory.
@@ -213,8 +213,14 @@ impl Pod {
         self.containers.iter().find_map(starved)
     }
 
+    /// Whether the container of this name never came to run.
+    pub fn is_stuck(&self, container: &str) -> bool {
+        let stuck = |it: &Container| it.name == container && matches!(it.state, ContainerState::Stuck(_));
+        self.containers.iter().any(stuck)
+    }
+
     /// How long the container ran that ran longest, of those that ended.
-    pub fn ran(&self) -> Duration {
+    pub fn longest_run(&self) -> Duration {
         let ran = |container: &Container| match container.state {
             ContainerState::Exited { ran, .. } => Some(ran),
             _ => None,
@@ -246,7 +252,7 @@ pub struct OutOfMemory {
 impl fmt::Display for OutOfMemory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("out of memory")?;
-        self.limit.map_or(Ok(()), |limit| write!(f, ": its limit is {}", quantity::written(limit)))
+        self.limit.map_or(Ok(()), |limit| write!(f, ": its limit is {}", quantity::format_exact(limit)))
     }
 }
 
@@ -270,12 +276,12 @@ pub enum ContainerState {
 
 impl ContainerState {
     /// When it ended, by the wall clock, if it did.
-    pub fn ended(&self) -> Option<SystemTime> {
+    pub fn ended_at(&self) -> Option<SystemTime> {
         if let Self::Exited { at, .. } = self { Some(*at) } else { None }
     }
 
     /// One that was started and ended at these times, by the wall clock: that may have been set meanwhile.
-    pub fn exited(code: i32, started: SystemTime, at: SystemTime) -> Self {
+    pub fn from_exit(code: i32, started: SystemTime, at: SystemTime) -> Self {
         Self::Exited { code, at, ran: at.duration_since(started).unwrap_or_default() }
     }
 }
@@ -287,7 +293,7 @@ pub type CpuLimit = Option<u64>;
 pub const CPU_PERIOD: u64 = 100_000;
 
 /// A limit of so many µs of CPU time per period, which is [`CPU_PERIOD`] where none or 0 is told, in µs per that one.
-pub fn per_cpu_period(quota: u64, period: Option<u64>) -> u64 {
+pub fn normalize_cpu_quota(quota: u64, period: Option<u64>) -> u64 {
     let period = period.filter(|period| *period > 0).unwrap_or(CPU_PERIOD);
     quota.saturating_mul(CPU_PERIOD) / period
 }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{pressure::Resource, quantity::bytes};
+use super::{pressure::Resource, quantity::parse_bytes};
 
 /// A pod in outline.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -14,8 +14,8 @@ pub struct Outline {
     pub sidecars: Box<[Box<str>]>,
     /// What becomes of those that don't leave it to the pod.
     policies: Box<[(Box<str>, RestartPolicy)]>,
-    memory: Requested,
-    disk: Requested,
+    memory: ResourceRequest,
+    disk: ResourceRequest,
 }
 
 /// What happens when a container of the pod ends.
@@ -32,7 +32,7 @@ pub enum RestartPolicy {
 
 /// What its containers may use together of something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-struct Requested {
+struct ResourceRequest {
     /// Of each the request, else the limit.
     bytes: u64,
     /// How many say neither.
@@ -54,13 +54,14 @@ impl Outline {
             Some((it["name"].as_str()?.into(), policy))
         };
         let policies = containers.iter().filter_map(policy).collect();
-        let asked = |key| Requested::of(containers.iter().chain(&sidecars).map(|it| &it["resources"]), key);
+        let asked =
+            |key| ResourceRequest::of(containers.iter().chain(&sidecars).map(|it| &it["resources"]), key);
         let (memory, disk) = (asked("memory"), asked("ephemeral-storage"));
         Self { containers: names(&containers), sidecars: names(&sidecars), policies, memory, disk }
     }
 
     /// What becomes of this container when it ends, if it doesn't leave that to the pod.
-    pub fn policy(&self, container: &str) -> Option<RestartPolicy> {
+    pub fn container_restart_policy(&self, container: &str) -> Option<RestartPolicy> {
         self.policies.iter().find(|(name, _)| **name == *container).map(|(_, policy)| *policy)
     }
 
@@ -70,7 +71,7 @@ impl Outline {
     }
 
     /// What its containers may use together: of each the request, else the limit, else the `default` limit of memory.
-    pub fn asks(&self, resource: Resource, default: u64) -> u64 {
+    pub fn requested_bytes(&self, resource: Resource, default: u64) -> u64 {
         match resource {
             Resource::Memory => {
                 self.memory.bytes.saturating_add(default.saturating_mul(self.memory.silent.into()))
@@ -81,10 +82,10 @@ impl Outline {
     }
 }
 
-impl Requested {
+impl ResourceRequest {
     fn of<'a>(resources: impl Iterator<Item = &'a Value>, key: &str) -> Self {
         resources.fold(Self::default(), |Self { bytes, silent }, resources| {
-            match quantity(&resources["requests"][key]).or(quantity(&resources["limits"][key])) {
+            match parse_quantity(&resources["requests"][key]).or(parse_quantity(&resources["limits"][key])) {
                 Some(asked) => Self { bytes: bytes.saturating_add(asked), silent },
                 None => Self { bytes, silent: silent.saturating_add(1) },
             }
@@ -92,10 +93,10 @@ impl Requested {
     }
 }
 
-fn quantity(value: &Value) -> Option<u64> {
+fn parse_quantity(value: &Value) -> Option<u64> {
     match value {
-        Value::String(text) => bytes(text),
-        Value::Number(number) => bytes(&number.to_string()),
+        Value::String(text) => parse_bytes(text),
+        Value::Number(number) => parse_bytes(&number.to_string()),
         _ => None,
     }
 }
@@ -120,9 +121,9 @@ mod tests {
         }));
         assert_eq!(outline.containers, ["a".into(), "b".into()].into());
         assert!(outline.is_sidecar("side") && !outline.is_sidecar("once") && !outline.is_sidecar("a"));
-        let policies = ["a", "b", "side"].map(|name| outline.policy(name));
+        let policies = ["a", "b", "side"].map(|name| outline.container_restart_policy(name));
         assert_eq!(policies, [None, Some(RestartPolicy::OnFailure), None]);
-        assert_eq!(outline.asks(Resource::Memory, 7), 1024 + 100 + 7);
-        assert_eq!(outline.asks(Resource::Disk, 7), 0);
+        assert_eq!(outline.requested_bytes(Resource::Memory, 7), 1024 + 100 + 7);
+        assert_eq!(outline.requested_bytes(Resource::Disk, 7), 0);
     }
 }

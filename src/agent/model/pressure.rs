@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::quantity::shown;
+use super::quantity::format_rounded;
 
 /// What can run short.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -53,7 +53,7 @@ pub struct Pressure {
 
 impl fmt::Display for Pressure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (available, reserve) = (shown(self.available), shown(self.reserve));
+        let (available, reserve) = (format_rounded(self.available), format_rounded(self.reserve));
         write!(f, "{} is short: {available} are left, the reserve is {reserve}", self.resource)?;
         match self.stalled {
             0 => Ok(()),

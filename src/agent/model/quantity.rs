@@ -1,21 +1,21 @@
 //! Quantities as Kubernetes writes them: `64Mi`, `1.5G`, `128974848`, `129e6`, `500m`.
 
 /// Bytes, rounded up; `None` for what is no quantity.
-pub fn bytes(text: &str) -> Option<u64> {
-    whole(number(text)?)
+pub fn parse_bytes(text: &str) -> Option<u64> {
+    round_up(parse_number(text)?)
 }
 
 /// As cores are counted, rounded up; `None` for what is no quantity.
-pub fn thousandths(text: &str) -> Option<u64> {
-    whole(number(text)? * 1000.0)
+pub fn parse_thousandths(text: &str) -> Option<u64> {
+    round_up(parse_number(text)? * 1000.0)
 }
 
-fn whole(number: f64) -> Option<u64> {
+fn round_up(number: f64) -> Option<u64> {
     // a thousandth has no exact binary fraction: 9m must not become 10
     (number < 1e19).then_some((number - 1e-6).ceil() as u64)
 }
 
-fn number(text: &str) -> Option<f64> {
+fn parse_number(text: &str) -> Option<f64> {
     let text = text.strip_prefix('+').unwrap_or(text);
     let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at(end);
@@ -42,7 +42,7 @@ fn number(text: &str) -> Option<f64> {
 }
 
 /// As people write a limit: `24Mi`.
-pub fn written(bytes: u64) -> String {
+pub fn format_exact(bytes: u64) -> String {
     let units = [(30, "Gi"), (20, "Mi"), (10, "Ki")];
     let fits = |(bits, _): &(u32, &str)| bytes > 0 && bytes.trailing_zeros() >= *bits;
     units
@@ -52,7 +52,7 @@ pub fn written(bytes: u64) -> String {
 }
 
 /// For people: whole MiB, or what is less than one in KiB.
-pub fn shown(bytes: u64) -> String {
+pub fn format_rounded(bytes: u64) -> String {
     match bytes >> 20 {
         0 => format!("{} KiB", bytes >> 10),
         mib => format!("{mib} MiB"),
@@ -77,15 +77,15 @@ mod tests {
             ("1500m", 2),
             ("2Ei", 2 << 60),
         ] {
-            assert_eq!(bytes(text), Some(expected), "{text}");
+            assert_eq!(parse_bytes(text), Some(expected), "{text}");
         }
     }
 
     #[test]
     fn what_is_no_quantity_is_none() {
-        assert_eq!(["0.5", "9m", "2"].map(thousandths), [500, 9, 2000].map(Some));
+        assert_eq!(["0.5", "9m", "2"].map(parse_thousandths), [500, 9, 2000].map(Some));
         for text in ["", "Mi", "-1", "64MiB", "64 Mi", "1.2.3", "1e", "1e999", "99E", "NaN", "inf", "e3"] {
-            assert_eq!(bytes(text), None, "{text}");
+            assert_eq!(parse_bytes(text), None, "{text}");
         }
     }
 }

@@ -11,7 +11,7 @@ impl Random {
     }
 
     /// 0 to 1, without 1.
-    pub fn share(&mut self) -> f64 {
+    pub fn next_fraction(&mut self) -> f64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;

@@ -80,7 +80,7 @@ pub struct Workload {
     /// Who asks for it.
     pub source: &'static str,
     /// In a word.
-    pub state: State,
+    pub state: WorkloadState,
     /// It does what it is to do now.
     pub well: bool,
     /// Whether each of its containers is ready for what others ask of it, if it runs.
@@ -116,13 +116,13 @@ pub struct Workload {
     /// The pod of what came up last: it comes back if another content doesn't come up.
     pub previous: Option<String>,
     /// The update that waits, if one does.
-    pub update: Option<Waits>,
+    pub update: Option<WaitingUpdateReport>,
     /// Containers that failed in their pod, and have not come up for good since.
     pub failures: Vec<ContainerFailure>,
     /// What probes told last.
-    pub probes: Vec<Probed>,
+    pub probes: Vec<ProbeResult>,
     /// The profiles that it lists.
-    pub profiles: Vec<Listed>,
+    pub profiles: Vec<ListedProfileReport>,
     /// What conditions on it go by: whether it is ready, whether it runs, and its last exit code.
     #[serde(skip)]
     pub metrics: [Option<f64>; 3],
@@ -130,7 +130,7 @@ pub struct Workload {
 
 /// An update that waits.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Waits {
+pub struct WaitingUpdateReport {
     /// What its pod will be called.
     pub pod: String,
     /// What it waits for: a sentence each.
@@ -154,7 +154,7 @@ pub struct ContainerFailure {
 
 /// What a probe told last.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Probed {
+pub struct ProbeResult {
     /// Whose it is.
     pub container: String,
     /// What it is called.
@@ -168,7 +168,7 @@ pub struct Probed {
 /// A workload's state in a word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 #[allow(missing_docs)] // the words say it
-pub enum State {
+pub enum WorkloadState {
     #[default]
     Unknown,
     Pulling,
@@ -196,7 +196,7 @@ pub enum State {
     Leaving,
 }
 
-impl State {
+impl WorkloadState {
     /// All of them, in the order of their numbers.
     pub const ALL: [Self; 15] = [
         Self::Unknown,
@@ -217,7 +217,7 @@ impl State {
     ];
 
     /// As people and scripts read it.
-    pub fn word(self) -> &'static str {
+    pub fn state_name(self) -> &'static str {
         match self {
             Self::Unknown => "unknown",
             Self::Pulling => "pulling",
@@ -238,9 +238,9 @@ impl State {
     }
 }
 
-impl Serialize for State {
+impl Serialize for WorkloadState {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.word())
+        serializer.serialize_str(self.state_name())
     }
 }
 
@@ -257,18 +257,18 @@ pub struct LastRun {
 
 /// A profile as a workload lists it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Listed {
+pub struct ListedProfileReport {
     /// Its name.
     pub name: String,
     /// One of the listed conditions is true.
     pub holds: bool,
     /// The listed ones.
-    pub conditions: Vec<ListedCondition>,
+    pub conditions: Vec<ListedConditionReport>,
 }
 
 /// A condition as a workload lists it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct ListedCondition {
+pub struct ListedConditionReport {
     /// Its name.
     pub name: String,
     /// The device defines it.
@@ -311,12 +311,12 @@ pub struct Condition {
     /// Why, with the present values.
     pub why: String,
     /// What it compares.
-    pub tests: Vec<Test>,
+    pub tests: Vec<Comparison>,
 }
 
 /// A comparison of a condition, for programs that draw thresholds.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Test {
+pub struct Comparison {
     /// Its name.
     pub metric: String,
     /// `==`, `!=`, `<`, `<=`, `>` or `>=`.

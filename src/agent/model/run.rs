@@ -12,11 +12,11 @@ use super::{
 };
 
 /// The exit code of what had to be killed.
-pub const KILLED: i32 = 137;
+pub const KILLED_EXIT_CODE: i32 = 137;
 
 /// A run that ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(from = "KeptRun")]
+#[serde(from = "StoredRun")]
 pub struct Run {
     /// The first exit code that isn't 0, or 0.
     pub code: i32,
@@ -27,21 +27,21 @@ pub struct Run {
 }
 
 /// The workloads that finished and don't run again, or wait for their next slot.
-pub type Finished = BTreeMap<WorkloadId, Run>;
+pub type FinishedRuns = BTreeMap<WorkloadId, Run>;
 
 /// As it was written by this version, or by one that knew no more than the exit code.
 #[derive(Deserialize)]
 #[serde(untagged)]
-enum KeptRun {
+enum StoredRun {
     Code(i32),
     Run { code: i32, ended: Option<u64>, ran: Option<u64> },
 }
 
-impl From<KeptRun> for Run {
-    fn from(kept: KeptRun) -> Self {
+impl From<StoredRun> for Run {
+    fn from(kept: StoredRun) -> Self {
         match kept {
-            KeptRun::Code(code) => Self { code, ended: None, ran: None },
-            KeptRun::Run { code, ended, ran } => Self { code, ended, ran },
+            StoredRun::Code(code) => Self { code, ended: None, ran: None },
+            StoredRun::Run { code, ended, ran } => Self { code, ended, ran },
         }
     }
 }
@@ -49,16 +49,16 @@ impl From<KeptRun> for Run {
 impl Run {
     /// Of this pod, all of whose containers ended.
     pub(in crate::agent) fn of(pod: &Pod, code: i32) -> Self {
-        Self { code, ended: pod.ended().map(since_epoch), ran: Some(pod.ran().as_secs()) }
+        Self { code, ended: pod.ended_at().map(since_epoch), ran: Some(pod.longest_run().as_secs()) }
     }
 
     /// Of a pod that is ended now, after this time.
-    pub(in crate::agent) fn cut_short(code: i32, ran: Duration, now: Now) -> Self {
+    pub(in crate::agent) fn from_cut_short_pod(code: i32, ran: Duration, now: Now) -> Self {
         Self { code, ended: Some(since_epoch(now.utc)), ran: Some(ran.as_secs()) }
     }
 
     /// Seconds since it ended.
-    pub(in crate::agent) fn age(&self, now: Now) -> Option<u64> {
+    pub(in crate::agent) fn seconds_since_end(&self, now: Now) -> Option<u64> {
         Some(since_epoch(now.utc).saturating_sub(self.ended?))
     }
 }

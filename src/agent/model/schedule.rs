@@ -8,15 +8,15 @@ pub use cron::{Cron, CronError};
 
 impl Backoff {
     /// The longest wait that [`Exponential`](Self::Exponential) grows to.
-    pub const CAP: Duration = Duration::from_secs(300);
+    pub const MAX_DELAY: Duration = Duration::from_secs(300);
 
     /// Between the tries of what runs to its end, as Kubernetes has it.
-    pub const OF_RUNS: Self =
+    pub const RUN_BACKOFF: Self =
         Self::Exponential { initial: Duration::from_secs(10), multiplier: 2.0, randomization: 0.0 };
 
     /// Whether a run of this length makes up for the failures before it.
-    pub(in crate::agent) fn forgives(ran: Duration) -> bool {
-        ran >= Self::CAP
+    pub(in crate::agent) fn resets_failures(ran: Duration) -> bool {
+        ran >= Self::MAX_DELAY
     }
 
     /// How long to wait when `failures` others came right before this one; the first of a row comes after 0.
@@ -25,22 +25,22 @@ impl Backoff {
         match *self {
             Self::Constant(period) => period,
             Self::Exponential { initial, multiplier, randomization } => {
-                let cap = Self::CAP.as_secs_f64();
+                let cap = Self::MAX_DELAY.as_secs_f64();
                 let factor = multiplier.powi(i32::try_from(failures).unwrap_or(i32::MAX)).min(f64::MAX);
                 // capped before it is moved too: many who fail for long must not come all at once
                 let middle = (initial.as_secs_f64() * factor).min(cap);
                 let moved = middle * (1.0 + randomization * (2.0 * random - 1.0));
-                Duration::try_from_secs_f64(moved.clamp(0.0, cap)).unwrap_or(Self::CAP)
+                Duration::try_from_secs_f64(moved.clamp(0.0, cap)).unwrap_or(Self::MAX_DELAY)
             }
         }
     }
 }
 
 /// The first slot after a time, in the device's time zone; `None` when there is none in years.
-pub type NextSlot = fn(&Cron, SystemTime) -> Option<SystemTime>;
+pub type NextSlotFn = fn(&Cron, SystemTime) -> Option<SystemTime>;
 
 /// The hour on the device then, from 0 to 23, and the day of the week, from 1 for Monday to 7.
-pub type LocalTime = fn(SystemTime) -> Option<[f64; 2]>;
+pub type LocalTimeFn = fn(SystemTime) -> Option<[f64; 2]>;
 
 /// How long to wait before a failed workload is started again.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -48,7 +48,7 @@ pub enum Backoff {
     /// Always the same time.
     Constant(Duration),
     /// `initial * multiplier ^ failures`, moved at random by up to `randomization` of it, at most
-    /// [`Backoff::CAP`].
+    /// [`Backoff::MAX_DELAY`].
     Exponential {
         /// The first wait.
         initial: Duration,
@@ -110,8 +110,8 @@ mod tests {
     fn an_exponential_back_off_grows_to_five_minutes() {
         let waits: Vec<_> = (0..6).map(|n| exponential(10, 2.0, 0.0).delay(n, 0.3).as_secs()).collect();
         assert_eq!(waits, [10, 20, 40, 80, 160, 300]);
-        assert_eq!(exponential(10, 2.0, 0.0).delay(u32::MAX, 0.0), Backoff::CAP);
-        assert_eq!(exponential(1000, 1.0, 0.0).delay(0, 0.0), Backoff::CAP);
+        assert_eq!(exponential(10, 2.0, 0.0).delay(u32::MAX, 0.0), Backoff::MAX_DELAY);
+        assert_eq!(exponential(1000, 1.0, 0.0).delay(0, 0.0), Backoff::MAX_DELAY);
         assert_eq!(exponential(0, 2.0, 0.5).delay(u32::MAX, 0.5), Duration::ZERO);
     }
 
@@ -127,9 +127,9 @@ mod tests {
     fn absurd_parameters_do_not_panic() {
         for value in [f64::NAN, f64::INFINITY, -1e300, 0.0] {
             for failures in [0, 1, u32::MAX] {
-                assert!(exponential(1, value, 0.5).delay(failures, 0.1) <= Backoff::CAP);
-                assert!(exponential(1, 2.0, value).delay(failures, 0.1) <= Backoff::CAP);
-                assert!(exponential(1, 2.0, 0.5).delay(failures, value) <= Backoff::CAP);
+                assert!(exponential(1, value, 0.5).delay(failures, 0.1) <= Backoff::MAX_DELAY);
+                assert!(exponential(1, 2.0, value).delay(failures, 0.1) <= Backoff::MAX_DELAY);
+                assert!(exponential(1, 2.0, 0.5).delay(failures, value) <= Backoff::MAX_DELAY);
             }
         }
     }

@@ -8,7 +8,7 @@ use super::workload::WorkloadId;
 
 /// A workload that was stopped by hand.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Stop {
+pub struct ManualStop {
     /// When, in seconds since 1970; `None` where the clock was wrong.
     pub since: Option<u64>,
     /// It is over when something else is asked for than this.
@@ -16,4 +16,4 @@ pub struct Stop {
 }
 
 /// By the workload's name.
-pub type Stops = BTreeMap<Arc<str>, Stop>;
+pub type ManualStops = BTreeMap<Arc<str>, ManualStop>;

@@ -39,7 +39,7 @@ pub(in crate::agent) fn since_epoch(at: SystemTime) -> u64 {
 pub fn date(time: SystemTime) -> Option<DateTime<Utc>> {
     // chrono ends a bit later; time zones may need that bit
     let in_bounds = |seconds: &i64| seconds.unsigned_abs() < 8_000_000_000_000;
-    let seconds = Some(seconds(time)).filter(in_bounds)?;
+    let seconds = Some(signed_epoch_seconds(time)).filter(in_bounds)?;
     DateTime::from_timestamp(
         seconds,
         time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().subsec_nanos(),
@@ -47,7 +47,7 @@ pub fn date(time: SystemTime) -> Option<DateTime<Utc>> {
 }
 
 /// Whole seconds since 1970, or before.
-fn seconds(time: SystemTime) -> i64 {
+fn signed_epoch_seconds(time: SystemTime) -> i64 {
     match time.duration_since(SystemTime::UNIX_EPOCH) {
         Ok(after) => i64::try_from(after.as_secs()).unwrap_or(i64::MAX),
         Err(before) => {
@@ -59,10 +59,10 @@ fn seconds(time: SystemTime) -> i64 {
 }
 
 /// `2026-11-23T03:42:24Z`, and something for any other time that a clock can read.
-pub fn stamp(time: SystemTime) -> String {
+pub fn format_timestamp(time: SystemTime) -> String {
     match date(time) {
         Some(date) => date.to_rfc3339_opts(SecondsFormat::Secs, true),
-        None => format!("@{}", seconds(time)),
+        None => format!("@{}", signed_epoch_seconds(time)),
     }
 }
 
@@ -74,10 +74,10 @@ mod tests {
     fn every_time_that_a_clock_can_read_has_a_stamp() {
         let epoch = SystemTime::UNIX_EPOCH;
         let far = |seconds: u64| epoch + Duration::from_secs(seconds);
-        assert_eq!(stamp(far(1_795_000_000)), "2026-11-18T11:06:40Z");
-        assert_eq!(stamp(far(253_402_300_800)), "+10000-01-01T00:00:00Z");
-        assert_eq!(stamp(epoch - Duration::from_millis(1500)), "1969-12-31T23:59:58Z");
-        assert_eq!(stamp(far(i64::MAX as u64)), "@9223372036854775807");
-        assert_eq!(stamp(epoch - Duration::from_secs(i64::MAX as u64)), "@-9223372036854775807");
+        assert_eq!(format_timestamp(far(1_795_000_000)), "2026-11-18T11:06:40Z");
+        assert_eq!(format_timestamp(far(253_402_300_800)), "+10000-01-01T00:00:00Z");
+        assert_eq!(format_timestamp(epoch - Duration::from_millis(1500)), "1969-12-31T23:59:58Z");
+        assert_eq!(format_timestamp(far(i64::MAX as u64)), "@9223372036854775807");
+        assert_eq!(format_timestamp(epoch - Duration::from_secs(i64::MAX as u64)), "@-9223372036854775807");
     }
 }

@@ -6,7 +6,7 @@ use super::workload::{Workload, WorkloadId};
 
 /// A content that waits until it may take the place of one that runs, or that may and has not come up yet.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Update {
+pub struct WaitingContent {
     /// The workload's name.
     pub name: Arc<str>,
     /// What is asked for.
@@ -20,4 +20,4 @@ pub struct Update {
 }
 
 /// At most one of each name. They are few.
-pub type Updates = Vec<Update>;
+pub type WaitingContents = Vec<WaitingContent>;

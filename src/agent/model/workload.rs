@@ -4,7 +4,7 @@ pub use super::outline::RestartPolicy;
 use super::{
     canonical::canonical,
     confidential::Confidential,
-    gather::{gather, in_order},
+    gather::{gather, sorted_by_view},
     probe::Probes,
     schedule::Schedule,
     specification::Specification,
@@ -161,7 +161,7 @@ impl Content {
             }
         }
         if !self.aliases.is_empty() {
-            whole["aliases"] = in_order(&self.aliases, Clone::clone).into();
+            whole["aliases"] = sorted_by_view(&self.aliases, Clone::clone).into();
         }
         // serde_json keeps objects sorted by key, as long as its feature `preserve_order` is off
         hex(digest(&SHA256, whole.to_string().as_bytes()).as_ref())
@@ -225,14 +225,14 @@ pub struct Workload {
 
 impl Workload {
     /// The longest part of a name that an id shows.
-    const NAME_IN_ID: usize = 50;
+    const MAX_NAME_IN_ID: usize = 50;
     /// How long a container may take to end where its author says nothing.
     pub const DEFAULT_GRACE: Duration = Duration::from_secs(10);
 
     /// Puts the parts together and gives the workload the id of its content.
     pub fn new(content: Content) -> Self {
         let hash = content.hash();
-        let shown: String = content.name.chars().take(Self::NAME_IN_ID).collect();
+        let shown: String = content.name.chars().take(Self::MAX_NAME_IN_ID).collect();
         let id = WorkloadId(format!("{}-{}", shown.trim_end_matches(['-', '.']), &hash[..12]).into());
         Self {
             id,
@@ -253,7 +253,7 @@ impl Workload {
 
     /// The same with another content, and the id that this gives it.
     #[must_use]
-    pub fn with(&self, content: Content) -> Self {
+    pub fn with_content(&self, content: Content) -> Self {
         let Self { id, hash, content, .. } = Self::new(content);
         Self { id, hash, content, ..self.clone() }
     }
@@ -265,8 +265,9 @@ impl Workload {
 
     /// Whether this container, which ended with this exit code, is wanted back in its pod. Of a run only what failed is,
     /// and only where its author says so.
-    pub fn wants_back(&self, container: &str, code: i32) -> bool {
-        match self.content.specification.outline().policy(container).unwrap_or(self.restart) {
+    pub fn restarts_after_exit(&self, container: &str, code: i32) -> bool {
+        match self.content.specification.outline().container_restart_policy(container).unwrap_or(self.restart)
+        {
             RestartPolicy::Always => self.is_service(),
             RestartPolicy::OnFailure => code != 0,
             RestartPolicy::Never => false,
@@ -274,13 +275,13 @@ impl Workload {
     }
 
     /// Whether this container is started again if it fails.
-    pub fn comes_back(&self, container: &str) -> bool {
-        self.content.specification.outline().is_sidecar(container) || self.wants_back(container, 1)
+    pub fn restarts_on_failure(&self, container: &str) -> bool {
+        self.content.specification.outline().is_sidecar(container) || self.restarts_after_exit(container, 1)
     }
 
     /// Whether any of its containers is, sidecars aside.
-    pub fn mends(&self) -> bool {
-        self.content.specification.outline().containers.iter().any(|it| self.wants_back(it, 1))
+    pub fn any_restarts_on_failure(&self) -> bool {
+        self.content.specification.outline().containers.iter().any(|it| self.restarts_after_exit(it, 1))
     }
 
     /// Whether it runs to its end, and not again.
@@ -289,7 +290,7 @@ impl Workload {
     }
 
     /// Whether the other one asks for the same, in whatever order.
-    fn asks_the_same(&self, other: &Self) -> bool {
+    fn is_equivalent_to(&self, other: &Self) -> bool {
         let Self {
             id: _,
             hash,
@@ -306,8 +307,8 @@ impl Workload {
             update,
         } = self;
         let listed = |profiles: &[ListedProfile]| {
-            in_order(profiles, |profile| ListedProfile {
-                conditions: in_order(&profile.conditions, Clone::clone),
+            sorted_by_view(profiles, |profile| ListedProfile {
+                conditions: sorted_by_view(&profile.conditions, Clone::clone),
                 ..profile.clone()
             })
         };
@@ -321,7 +322,7 @@ impl Workload {
             && *probes == other.probes
             && *update == other.update
             && listed(profiles) == listed(&other.profiles)
-            && in_order(depends_on, Clone::clone) == in_order(&other.depends_on, Clone::clone)
+            && sorted_by_view(depends_on, Clone::clone) == sorted_by_view(&other.depends_on, Clone::clone)
     }
 
     /// The workload's name, by which people and servers know it.
@@ -354,7 +355,7 @@ pub struct Condition {
 
 /// Everything one source wants on this device.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub struct Desired {
+pub struct DesiredState {
     /// What the device defines.
     pub profiles: Vec<Profile>,
     /// When contents may be replaced, whichever workload's; beside what each says of itself.
@@ -370,13 +371,13 @@ pub struct Desired {
     pub partial: bool,
 }
 
-impl Desired {
+impl DesiredState {
     /// Whether the other one asks for the same, in whatever order: a server may make its lists of maps.
-    pub fn asks_the_same(&self, other: &Self) -> bool {
+    pub fn is_equivalent_to(&self, other: &Self) -> bool {
         let Self { profiles, update, workloads, unreadable, partial, elsewhere } = self;
         let defined = |profiles: &[Profile]| {
-            in_order(profiles, |profile| Profile {
-                conditions: in_order(&profile.conditions, Clone::clone),
+            sorted_by_view(profiles, |profile| Profile {
+                conditions: sorted_by_view(&profile.conditions, Clone::clone),
                 ..profile.clone()
             })
         };
@@ -386,13 +387,13 @@ impl Desired {
         let (mine, others) = (named(workloads), named(&other.workloads));
         *partial == other.partial
             && *update == other.update
-            && in_order(elsewhere, Clone::clone) == in_order(&other.elsewhere, Clone::clone)
-            && in_order(unreadable, Clone::clone) == in_order(&other.unreadable, Clone::clone)
+            && sorted_by_view(elsewhere, Clone::clone) == sorted_by_view(&other.elsewhere, Clone::clone)
+            && sorted_by_view(unreadable, Clone::clone) == sorted_by_view(&other.unreadable, Clone::clone)
             && mine.len() == others.len()
             && mine
                 .iter()
                 .zip(&others)
-                .all(|((name, it), (its_name, other))| name == its_name && it.asks_the_same(other))
+                .all(|((name, it), (its_name, other))| name == its_name && it.is_equivalent_to(other))
             && defined(profiles) == defined(&other.profiles)
     }
 }

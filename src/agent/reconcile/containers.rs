@@ -1,8 +1,8 @@
 //! A container that ended is started again in its pod: its neighbours, the pod's address and its volumes stay.
 
-use super::tracked::Tracked;
+use super::tracked::TrackedWorkload;
 use crate::agent::{
-    containers::{Due, Missed, Ordered},
+    containers::{ContainerToRestart, DueStep, OrderedStep},
     context::Turn,
     model::{
         notice::{Notice, Reason},
@@ -11,18 +11,23 @@ use crate::agent::{
         time::Wake,
         workload::Workload,
     },
-    terminating::REMOVE_AGAIN,
+    terminating::REMOVAL_RETRY_DELAY,
 };
 
-impl Tracked {
+impl TrackedWorkload {
     /// Whether a container should run, and doesn't, in a pod that goes on.
-    pub(in crate::agent) fn is_ailing(&self) -> bool {
-        matches!(self.phase, Phase::Running | Phase::Looking { .. }) && self.content.containers.are_ailing()
+    pub(in crate::agent) fn has_container_down(&self) -> bool {
+        matches!(self.phase, Phase::Running | Phase::Looking { .. }) && self.content.containers.any_pending()
     }
 
     /// These ended and are to be started again. Answers whether one of them is news.
-    pub(super) fn miss(&mut self, wanted: &Workload, missed: Vec<Missed>, turn: &mut Turn<'_>) -> bool {
-        self.content.containers.only(&missed);
+    pub(super) fn schedule_restarts(
+        &mut self,
+        wanted: &Workload,
+        missed: Vec<ContainerToRestart>,
+        turn: &mut Turn<'_>,
+    ) -> bool {
+        self.content.containers.cancel_other_starts(&missed);
         let backoff = wanted.schedule.backoff();
         let is_run = wanted.retries.is_some() || !wanted.is_service();
         let mut any = false;
@@ -31,7 +36,9 @@ impl Tracked {
             let (now, cause, random) = (turn.now.up, it.cause.clone(), turn.random());
             let counts = is_run && !wanted.content.specification.outline().is_sidecar(&it.container);
             let since = now.saturating_sub(since);
-            let Some((wait, told)) = self.content.containers.missed(it, backoff, now, since, random) else {
+            let Some((wait, told)) =
+                self.content.containers.schedule_restart(it, backoff, now, since, random)
+            else {
                 continue;
             };
             any = true;
@@ -47,58 +54,66 @@ impl Tracked {
     }
 
     /// The container's probe failed, or its hook after the start.
-    pub(super) fn sicken(&mut self, wanted: &Workload, container: &str, cause: String, turn: &mut Turn<'_>) {
-        let then = if wanted.comes_back(container) {
+    pub(super) fn mark_unhealthy(
+        &mut self,
+        wanted: &Workload,
+        container: &str,
+        cause: String,
+        turn: &mut Turn<'_>,
+    ) {
+        let then = if wanted.restarts_on_failure(container) {
             "it is started anew after its back-off"
         } else {
             "it is stopped"
         };
         let message = format!("workload '{}': {cause}; {then}", self.name);
         turn.tell(Notice::warning(Reason::Unhealthy, message));
-        self.content.containers.sicken(container, &cause, turn.now.up);
+        self.content.containers.mark_unhealthy(container, &cause, turn.now.up);
         self.content.trial.ended(false);
         self.content.failure = Some((Reason::Unhealthy, cause));
     }
 
     /// Ends and starts containers that are due, and says when to ask again.
-    pub(super) fn mend(&mut self, wanted: &Workload, turn: &mut Turn<'_>) -> Wake {
+    pub(super) fn advance_containers(&mut self, wanted: &Workload, turn: &mut Turn<'_>) -> Wake {
         let holds = turn.context.short;
-        if holds && self.content.containers.are_ailing() {
+        if holds && self.content.containers.any_pending() {
             self.content.trial.suspend(); // the device comes first
         }
         loop {
-            let (due, wake) = self.content.containers.due(turn.now.up, holds);
+            let (due, wake) = self.content.containers.next_due_step(turn.now.up, holds);
             let Some(due) = due else { return wake };
             let id = wanted.id.clone();
             let task = match &due {
-                Due::End(container) => Task::End { id, container: container.clone(), grace: wanted.grace },
-                Due::Start(container, ended) => {
+                DueStep::End(container) => {
+                    Task::End { id, container: container.clone(), grace: wanted.grace }
+                }
+                DueStep::Start(container, ended) => {
                     self.content.restarts = self.content.restarts.saturating_add(1);
-                    if turn.context.can_be_taken_back(wanted) {
+                    if turn.context.can_roll_back(wanted) {
                         self.content.trial.begin(turn.now.up); // if its start was cut short, and came about
                     }
                     Task::Restart { id, container: container.clone(), ended: *ended }
                 }
             };
             // not this workload's `last`: the pod stays the same
-            let ticket = turn.order(&self.name, wanted.content.engine, task);
-            self.content.containers.ordered(&due, ticket);
+            let ticket = turn.issue_order(&self.name, wanted.content.engine, task);
+            self.content.containers.mark_ordered(&due, ticket);
         }
     }
 
     /// The outcome of an order. Gives it back if it was none of these.
-    pub(super) fn mended(
+    pub(super) fn take_container_outcome(
         &mut self,
         wanted: &Workload,
         ticket: Ticket,
         result: Result<Fact, Failure>,
         turn: &mut Turn<'_>,
     ) -> Option<Result<Fact, Failure>> {
-        let Some(ordered) = self.content.containers.order_ended(ticket) else { return Some(result) };
+        let Some(ordered) = self.content.containers.take_ended_order(ticket) else { return Some(result) };
         if self.phase != Phase::Running {
             // what a look under way tells may be older
-            if let Ordered::Start(_) = ordered {
-                self.content.containers.again(&ordered, turn.now.up);
+            if let OrderedStep::Start(_) = ordered {
+                self.content.containers.retry_at(&ordered, turn.now.up);
             }
             if let Phase::Looking { .. } | Phase::Unknown = self.phase {
                 self.content.look_at = Some(turn.now.up);
@@ -107,12 +122,12 @@ impl Tracked {
         }
         match (ordered, result) {
             (ordered, Err(Failure::Engine(cause))) => {
-                if let Ordered::Start(_) = ordered {
-                    self.content.containers.again(&ordered, turn.now.up); // unless it runs when podman answers
+                if let OrderedStep::Start(_) = ordered {
+                    self.content.containers.retry_at(&ordered, turn.now.up); // unless it runs when podman answers
                 }
-                self.lost(wanted.content.engine, cause, turn);
+                self.on_engine_lost(wanted.content.engine, cause, turn);
             }
-            (Ordered::Start(container), Ok(Fact::Pod(pod))) => {
+            (OrderedStep::Start(container), Ok(Fact::Pod(pod))) => {
                 let is_it = |state: &ContainerState| *state == ContainerState::Running;
                 if pod.failed_starts.is_empty()
                     && pod.containers.iter().any(|it| it.name == container && is_it(&it.state))
@@ -122,20 +137,22 @@ impl Tracked {
                     turn.tell(Notice::info(Reason::Started, message));
                 }
                 self.content.false_alarms = 0;
-                self.take_pod(wanted, &pod, false, turn);
+                self.apply_pod_state(wanted, &pod, false, turn);
             }
-            (Ordered::Start(_), Ok(_)) => {
+            (OrderedStep::Start(_), Ok(_)) => {
                 self.present = false;
-                self.failed("its pod is gone", turn.now.up, turn);
+                self.record_failure("its pod is gone", turn.now.up, turn);
             }
-            (Ordered::Start(container), Err(Failure::Workload(cause))) => {
+            (OrderedStep::Start(container), Err(Failure::Workload(cause))) => {
                 self.survives_failed_start(wanted, &container, &cause, turn);
             }
-            (Ordered::End(_), Ok(_)) => self.content.look_at = Some(turn.now.up),
-            (Ordered::End(container), Err(failure)) => {
+            (OrderedStep::End(_), Ok(_)) => self.content.look_at = Some(turn.now.up),
+            (OrderedStep::End(container), Err(failure)) => {
                 let what = format!("failed to stop container '{container}' of workload '{}'", self.name);
-                turn.failed(wanted.content.engine, &what, &failure);
-                self.content.containers.again(&Ordered::End(container), turn.now.up + REMOVE_AGAIN);
+                turn.on_order_failed(wanted.content.engine, &what, &failure);
+                self.content
+                    .containers
+                    .retry_at(&OrderedStep::End(container), turn.now.up + REMOVAL_RETRY_DELAY);
                 self.content.look_at = Some(turn.now.up); // it may have ended all the same
             }
         }
@@ -151,7 +168,7 @@ impl Tracked {
         cause: &str,
         turn: &mut Turn<'_>,
     ) -> bool {
-        if !wanted.is_service() && !wanted.comes_back(container) {
+        if !wanted.is_service() && !wanted.restarts_on_failure(container) {
             return true; // the run is over
         }
         let backoff = wanted.schedule.backoff();
@@ -160,7 +177,7 @@ impl Tracked {
             self.content.containers.note_failed_start(container, cause, backoff, now, random);
         let Some(wait) = wait else {
             self.content.failures = self.content.failures.max(failures - 1);
-            self.failed(cause, now.up, turn);
+            self.record_failure(cause, now.up, turn);
             return false;
         };
         self.content.failure = Some((Reason::BackOff, cause.to_owned()));

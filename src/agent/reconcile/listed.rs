@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use super::tracked::{Tracked, Workloads};
+use super::tracked::{TrackedWorkload, Workloads};
 use crate::agent::{
     context::Turn,
     model::{
@@ -16,7 +16,7 @@ use crate::agent::{
 };
 
 /// A list asked for by `listed` was whole, and shows these pods of `engine`.
-pub(in crate::agent) fn take_in(
+pub(in crate::agent) fn take_pod_list(
     workloads: &mut Workloads,
     engine: Engine,
     listed: Ticket,
@@ -24,7 +24,7 @@ pub(in crate::agent) fn take_in(
     turn: &mut Turn<'_>,
 ) {
     let is_wanted = |pod: &&PodSummary| {
-        workloads.get(&*pod.workload).is_some_and(|tracked| tracked.wants_on(engine, &pod.id))
+        workloads.get(&*pod.workload).is_some_and(|tracked| tracked.is_wanted_on(engine, &pod.id))
     };
     let (wanted, others): (Vec<_>, Vec<_>) = pods.iter().partition(is_wanted);
     let mut ids: BTreeMap<&str, Vec<&WorkloadId>> = BTreeMap::new();
@@ -32,32 +32,32 @@ pub(in crate::agent) fn take_in(
     for pod in others.into_iter().chain(wanted) {
         ids.entry(&pod.workload).or_default().push(&pod.id);
         let name = Arc::from(&*pod.workload);
-        let tracked = workloads.entry(name).or_insert_with_key(|name| Tracked::new(name.clone()));
-        tracked.seen(listed, engine, pod, turn);
+        let tracked = workloads.entry(name).or_insert_with_key(|name| TrackedWorkload::new(name.clone()));
+        tracked.on_pod_listed(listed, engine, pod, turn);
     }
     for (name, tracked) in workloads {
         let ids = ids.get(&**name).map_or(&[][..], Vec::as_slice);
-        tracked.not_in_list(listed, engine, ids, turn);
+        tracked.on_other_pods_unlisted(listed, engine, ids, turn);
     }
 }
 
-impl Tracked {
+impl TrackedWorkload {
     /// Whether a list is older than what is known of this workload.
-    fn knows_better(&self, listed: Ticket, engine: Engine, turn: &mut Turn<'_>) -> bool {
+    fn is_list_stale(&self, listed: Ticket, engine: Engine, turn: &mut Turn<'_>) -> bool {
         let is_old = self.last.get(&engine).is_some_and(|last| listed <= *last);
         if let (true, Phase::Unknown, Some(wanted)) = (is_old, self.phase, &self.wanted) {
-            turn.engines.list_now(wanted.content.engine, turn.now.up); // it waits for one
+            turn.engines.request_list(wanted.content.engine, turn.now.up); // it waits for one
         }
         is_old
     }
 
     /// A list asked for by `listed` shows this pod with the workload's name.
-    fn seen(&mut self, listed: Ticket, engine: Engine, pod: &PodSummary, turn: &mut Turn<'_>) {
+    fn on_pod_listed(&mut self, listed: Ticket, engine: Engine, pod: &PodSummary, turn: &mut Turn<'_>) {
         let &PodSummary { ref id, running, replaced, .. } = pod;
-        if self.knows_better(listed, engine, turn) {
+        if self.is_list_stale(listed, engine, turn) {
             return;
         }
-        let is_wanted = self.wants_on(engine, id);
+        let is_wanted = self.is_wanted_on(engine, id);
         match self.terminating.removal_state(id) {
             // Wanted again before its removal began.
             Some(RemovalState::Due(_)) if is_wanted && self.phase == Phase::Unknown => {
@@ -72,7 +72,7 @@ impl Tracked {
         }
         self.present = true;
         match self.phase {
-            Phase::Unknown | Phase::Inactive => self.look(true, turn),
+            Phase::Unknown | Phase::Inactive => self.order_inspection(true, turn),
             Phase::Finished { .. } if running || replaced => {
                 self.content.over = true; // its end was cut short, or a lost start came about
                 self.phase = Phase::Waiting { until: turn.now.up };
@@ -80,31 +80,39 @@ impl Tracked {
             Phase::Running
                 if !(running && self.content.whole)
                     && self.content.look_at.is_none()
-                    && !self.content.containers.any_starts() =>
+                    && !self.content.containers.any_starting() =>
             {
-                self.look(false, turn)
+                self.order_inspection(false, turn)
             }
             _ => {}
         }
     }
 
     /// A list asked for by `listed` was whole, and shows no pod of `engine` but the `ids`.
-    fn not_in_list(&mut self, listed: Ticket, engine: Engine, ids: &[&WorkloadId], turn: &mut Turn<'_>) {
-        if self.knows_better(listed, engine, turn) {
+    fn on_other_pods_unlisted(
+        &mut self,
+        listed: Ticket,
+        engine: Engine,
+        ids: &[&WorkloadId],
+        turn: &mut Turn<'_>,
+    ) {
+        if self.is_list_stale(listed, engine, turn) {
             return;
         }
-        self.terminating.not_in_list(engine, ids);
+        self.terminating.forget_unlisted(engine, ids);
         let Some(wanted) = self.wanted.clone() else { return };
         if wanted.content.engine != engine || ids.contains(&&wanted.id) {
             return;
         }
         match self.phase {
-            Phase::Unknown if self.content.failures > 0 && !self.content.over => self.wait(turn.now.up, turn),
+            Phase::Unknown if self.content.failures > 0 && !self.content.over => {
+                self.begin_wait(turn.now.up, turn)
+            }
             Phase::Unknown => {
                 let finished = turn.context.finished.get(&wanted.id);
                 self.phase = finished.map_or(Phase::Inactive, |run| Phase::Finished { code: run.code });
             }
-            Phase::Running => self.failed("its pod is gone", turn.now.up, turn),
+            Phase::Running => self.record_failure("its pod is gone", turn.now.up, turn),
             Phase::Waiting { .. } | Phase::Finished { .. } => {}
             _ => return, // an order is under way and knows better
         }
@@ -112,13 +120,13 @@ impl Tracked {
     }
 
     /// The wall clock was set, or the time zone may have changed.
-    pub(in crate::agent) fn clock_changed(&mut self, now: Now) {
-        self.content.cron_runs.clock_changed(now);
+    pub(in crate::agent) fn on_clock_change(&mut self, now: Now) {
+        self.content.cron_runs.on_clock_change(now);
     }
 
     /// A process of the pod ended.
-    pub(in crate::agent) fn exited(&mut self, id: &WorkloadId, now: Duration) {
-        if self.phase == Phase::Running && self.wants(id) {
+    pub(in crate::agent) fn on_process_exited(&mut self, id: &WorkloadId, now: Duration) {
+        if self.phase == Phase::Running && self.is_wanted_id(id) {
             // Believed at once, but not for ever: see `false_alarms`.
             let wait = match self.content.false_alarms {
                 0 | 1 => Duration::ZERO,

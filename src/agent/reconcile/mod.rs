@@ -29,5 +29,5 @@ mod tracked;
 mod waiting_update;
 mod wanted;
 
-pub(super) use listed::take_in as listed;
-pub(super) use tracked::{Ready, Tracked, Workloads, of};
+pub(super) use listed::take_pod_list as listed;
+pub(super) use tracked::{StartPrerequisites, TrackedWorkload, Workloads, find_by_id};

@@ -2,33 +2,33 @@
 
 use std::time::{Duration, SystemTime};
 
-use super::tracked::{Ready, Tracked};
+use super::tracked::{StartPrerequisites, TrackedWorkload};
 use crate::agent::{
-    containers::Missed,
+    containers::ContainerToRestart,
     context::Turn,
     model::{
         notice::{Notice, Reason},
-        order::{Container, ContainerState, CpuLimit, Fact, Failure, Pod, Ticket},
+        order::{ContainerState, CpuLimit, Fact, Failure, Pod, Ticket},
         phase::Phase,
-        report::State,
+        report::WorkloadState,
         run::Run,
         schedule::{Backoff, Schedule},
         workload::{Engine, Workload},
     },
-    restart_policy::{PodStatus, judge},
-    terminating::REMOVE_AGAIN,
+    restart_policy::{PodStatus, evaluate_pod},
+    terminating::REMOVAL_RETRY_DELAY,
     trial::had_come_up,
 };
 
 /// So many of the last runs are remembered.
-const RUNS: usize = 5;
+const MAX_REMEMBERED_RUNS: usize = 5;
 
 /// What follows a run that failed.
-fn next_run(wanted: &Workload) -> &'static str {
+fn next_run_note(wanted: &Workload) -> &'static str {
     if wanted.is_service() { "" } else { "; its next run is at its next slot" }
 }
 
-impl Tracked {
+impl TrackedWorkload {
     /// The outcome of one of this workload's orders.
     pub(in crate::agent) fn take_outcome(
         &mut self,
@@ -38,10 +38,10 @@ impl Tracked {
         turn: &mut Turn<'_>,
     ) {
         if result == Ok(Fact::Gone) {
-            turn.context.images.look();
+            turn.context.images.request_cleanup();
         }
         let last = turn.context.last;
-        let Some(result) = self.terminating.done(ticket, result, turn) else {
+        let Some(result) = self.terminating.take_outcome(ticket, result, turn) else {
             self.last.insert(engine, last);
             return;
         };
@@ -53,35 +53,35 @@ impl Tracked {
         {
             self.last.insert(engine, last);
         }
-        let Some(result) = self.fetched(ticket, result, turn) else { return };
-        let limit = self.limit.is_over(ticket); // also while the pod isn't wanted: it may be wanted again
+        let Some(result) = self.take_pull_outcome(ticket, result, turn) else { return };
+        let limit = self.limit.take_ended_order(ticket); // also while the pod isn't wanted: it may be wanted again
         let Some(wanted) = self.wanted.clone() else { return };
-        self.content.health.done(ticket, &result);
-        let Some(result) = self.checked(ticket, result, turn) else { return };
-        let Some(result) = self.mended(&wanted, ticket, result, turn) else { return };
+        self.content.health.record_outcome(ticket, &result);
+        let Some(result) = self.take_rehearsal_outcome(ticket, result, turn) else { return };
+        let Some(result) = self.take_container_outcome(&wanted, ticket, result, turn) else { return };
         if let Some(limit) = limit {
-            return self.limited(wanted.content.engine, limit, result, turn);
+            return self.on_limited(wanted.content.engine, limit, result, turn);
         }
         let result = match result {
             Err(Failure::Engine(cause)) if self.waits_for(ticket) => {
-                return self.lost(wanted.content.engine, cause, turn);
+                return self.on_engine_lost(wanted.content.engine, cause, turn);
             }
             Err(Failure::Engine(_)) => return,
             Err(Failure::Workload(cause)) => Err(cause),
             Ok(fact) => Ok(fact),
         };
         match self.phase {
-            Phase::Pulling(at) if at == ticket => self.pulled(result, turn),
+            Phase::Pulling(at) if at == ticket => self.on_pulled(result, turn),
             Phase::Cancelling(at) if at == ticket && !matches!(result, Ok(Fact::Pod(_))) => {
-                self.gone(&wanted, turn);
+                self.on_pod_gone(&wanted, turn);
             }
             Phase::Starting(at) | Phase::Cancelling(at) if at == ticket => {
-                self.started(&wanted, result, turn);
+                self.on_started(&wanted, result, turn);
             }
             Phase::Looking { ticket: at, adopting } if at == ticket => {
-                self.looked(&wanted, adopting, result, turn);
+                self.on_looked(&wanted, adopting, result, turn);
             }
-            Phase::Stopping(at) if at == ticket => self.stopped(&wanted, result, turn),
+            Phase::Stopping(at) if at == ticket => self.on_stopped(&wanted, result, turn),
             _ => {}
         }
     }
@@ -98,24 +98,24 @@ impl Tracked {
         }
     }
 
-    fn pulled(&mut self, result: Result<Fact, String>, turn: &mut Turn<'_>) {
+    fn on_pulled(&mut self, result: Result<Fact, String>, turn: &mut Turn<'_>) {
         match result {
             Ok(fact @ Fact::Pulled { .. }) => {
-                self.tell_stale(&fact, turn);
-                (self.content.ready, self.phase) = (Ready::Images, Phase::Inactive);
+                self.tell_stale_images(&fact, turn);
+                (self.content.ready, self.phase) = (StartPrerequisites::Images, Phase::Inactive);
             }
-            Ok(_) => (self.content.ready, self.phase) = (Ready::All, Phase::Inactive),
+            Ok(_) => (self.content.ready, self.phase) = (StartPrerequisites::All, Phase::Inactive),
             Err(cause) => {
-                let is_pull = self.content.ready == Ready::No;
+                let is_pull = self.content.ready == StartPrerequisites::No;
                 let reason = if is_pull { Reason::ImagePullFailed } else { Reason::BackOff };
-                self.content.ready = Ready::No;
-                self.failed_because(reason, &cause, turn.now.up, turn);
+                self.content.ready = StartPrerequisites::No;
+                self.record_failure_because(reason, &cause, turn.now.up, turn);
             }
         }
     }
 
     /// Images that could not be looked for anew.
-    pub(super) fn tell_stale(&self, fact: &Fact, turn: &mut Turn<'_>) {
+    pub(super) fn tell_stale_images(&self, fact: &Fact, turn: &mut Turn<'_>) {
         let Fact::Pulled { stale, .. } = fact else { return };
         for sentence in stale {
             let message = format!("workload '{}': {sentence}", self.name);
@@ -123,24 +123,24 @@ impl Tracked {
         }
     }
 
-    fn started(&mut self, wanted: &Workload, result: Result<Fact, String>, turn: &mut Turn<'_>) {
+    fn on_started(&mut self, wanted: &Workload, result: Result<Fact, String>, turn: &mut Turn<'_>) {
         match result {
             Ok(Fact::Pod(pod)) => {
                 self.present = true;
                 let message = format!("workload '{}' is started: pod '{}'", self.name, wanted.id);
                 turn.tell(Notice::info(Reason::Started, message));
-                self.take_pod(wanted, &pod, false, turn);
+                self.apply_pod_state(wanted, &pod, false, turn);
             }
-            Ok(_) => self.failed("its pod was gone as soon as it was made", turn.now.up, turn),
+            Ok(_) => self.record_failure("its pod was gone as soon as it was made", turn.now.up, turn),
             Err(cause) => {
                 // Perhaps an image was removed behind our back: ask for it again.
-                (self.present, self.content.ready) = (false, Ready::No);
-                self.failed(&cause, turn.now.up, turn);
+                (self.present, self.content.ready) = (false, StartPrerequisites::No);
+                self.record_failure(&cause, turn.now.up, turn);
             }
         }
     }
 
-    fn looked(
+    fn on_looked(
         &mut self,
         wanted: &Workload,
         adopting: bool,
@@ -148,33 +148,33 @@ impl Tracked {
         turn: &mut Turn<'_>,
     ) {
         match result {
-            Ok(Fact::Pod(pod)) => self.take_pod(wanted, &pod, adopting, turn),
-            Ok(_) if self.content.over => self.gone(wanted, turn),
+            Ok(Fact::Pod(pod)) => self.apply_pod_state(wanted, &pod, adopting, turn),
+            Ok(_) if self.content.over => self.on_pod_gone(wanted, turn),
             // it is removed all the same, and no reason to try again
             Err(_) if self.content.over => {
-                self.phase = Phase::Waiting { until: turn.now.up + REMOVE_AGAIN };
+                self.phase = Phase::Waiting { until: turn.now.up + REMOVAL_RETRY_DELAY };
             }
             Ok(_) if adopting => (self.present, self.phase) = (false, Phase::Inactive),
             Ok(_) => {
                 self.present = false;
-                self.failed("its pod is gone", turn.now.up, turn);
+                self.record_failure("its pod is gone", turn.now.up, turn);
             }
-            Err(cause) => self.failed(&cause, turn.now.up, turn),
+            Err(cause) => self.record_failure(&cause, turn.now.up, turn),
         }
     }
 
-    fn stopped(&mut self, wanted: &Workload, result: Result<Fact, String>, turn: &mut Turn<'_>) {
+    fn on_stopped(&mut self, wanted: &Workload, result: Result<Fact, String>, turn: &mut Turn<'_>) {
         if let Err(cause) = result {
             let what = format!("failed to remove pod '{}'", wanted.id);
-            turn.failed(wanted.content.engine, &what, &Failure::Workload(cause));
-            self.stop_after = turn.now.up + REMOVE_AGAIN;
+            turn.on_order_failed(wanted.content.engine, &what, &Failure::Workload(cause));
+            self.stop_after = turn.now.up + REMOVAL_RETRY_DELAY;
             self.phase = Phase::Waiting { until: self.stop_after };
             return;
         }
-        self.gone(wanted, turn);
+        self.on_pod_gone(wanted, turn);
     }
 
-    fn gone(&mut self, wanted: &Workload, turn: &mut Turn<'_>) {
+    fn on_pod_gone(&mut self, wanted: &Workload, turn: &mut Turn<'_>) {
         (self.present, self.phase) = (false, Phase::Inactive);
         turn.tell(Notice::info(Reason::Stopped, format!("workload '{}': its pod is gone", self.name)));
         // ended for good, and if it was for being unhealthy
@@ -186,7 +186,7 @@ impl Tracked {
     }
 
     /// The pod's CPU limit was applied, or not.
-    fn limited(
+    fn on_limited(
         &mut self,
         engine: Engine,
         limit: CpuLimit,
@@ -195,35 +195,41 @@ impl Tracked {
     ) {
         match result {
             // no event: metrics can move it as often as they are posted
-            Ok(Fact::Limited) => self.limit.applied(limit),
-            Ok(_) => self.limit.met_no_pod(limit), // the pod is gone: its processes' end tells
+            Ok(Fact::Limited) => self.limit.mark_applied(limit),
+            Ok(_) => self.limit.mark_no_pod(limit), // the pod is gone: its processes' end tells
             Err(Failure::Workload(cause)) => {
-                if self.limit.refused(limit) {
+                if self.limit.mark_refused(limit) {
                     let message = format!("workload '{}': its CPU can't be limited here: {cause}", self.name);
                     turn.tell(Notice::warning(Reason::Unsupported, message));
                 }
             }
-            Err(failure @ Failure::Engine(_)) => turn.failed(engine, "", &failure),
+            Err(failure @ Failure::Engine(_)) => turn.on_order_failed(engine, "", &failure),
         }
     }
 
     /// Takes the wanted pod for what its containers say.
-    pub(super) fn take_pod(&mut self, wanted: &Workload, pod: &Pod, adopting: bool, turn: &mut Turn<'_>) {
+    pub(super) fn apply_pod_state(
+        &mut self,
+        wanted: &Workload,
+        pod: &Pod,
+        adopting: bool,
+        turn: &mut Turn<'_>,
+    ) {
         if self.content.over {
             self.phase = Phase::Waiting { until: turn.now.up }; // podman failed while it was being removed
             return;
         }
-        self.limit.found(pod.cpu);
+        self.limit.set_found(pod.cpu);
         self.content.whole = pod.containers.iter().all(|it| it.state == ContainerState::Running);
-        self.content.containers.seen(pod);
+        self.content.containers.update_from_pod(pod);
         if !self.survives_failed_starts(wanted, pod, turn) {
             return;
         }
-        if adopting && turn.context.can_be_taken_back(wanted) {
+        if adopting && turn.context.can_roll_back(wanted) {
             self.content.trial.begin(turn.now.up);
         }
         let tries = wanted.retries.map_or(u32::MAX, |most| most.saturating_sub(self.content.retried));
-        match judge(wanted, pod, &self.content.containers, tries) {
+        match evaluate_pod(wanted, pod, &self.content.containers, tries) {
             PodStatus::Running { missed } => self.keep_running(wanted, pod, missed, adopting, turn),
             PodStatus::Finished { code, gives_up: false, .. }
                 if code != 0 && self.may_retry(wanted, false, turn) =>
@@ -231,18 +237,14 @@ impl Tracked {
                 self.retry_run(wanted, pod, code, turn);
             }
             PodStatus::Finished { code, lingers, .. } => self.finish_run(wanted, pod, code, lingers, turn),
-            PodStatus::Broken { cause } if adopting => self.found_broken(wanted, cause, turn),
-            PodStatus::Broken { cause } => self.failed(&cause, turn.now.up, turn),
+            PodStatus::Broken { cause } if adopting => self.on_broken_pod(wanted, cause, turn),
+            PodStatus::Broken { cause } => self.record_failure(&cause, turn.now.up, turn),
         }
     }
 
     /// Whether the pod goes on, although containers of it could not be started.
     fn survives_failed_starts(&mut self, wanted: &Workload, pod: &Pod, turn: &mut Turn<'_>) -> bool {
-        let is_stuck = |name: &str| {
-            let stuck = |it: &Container| it.name == name && matches!(it.state, ContainerState::Stuck(_));
-            pod.containers.iter().any(stuck)
-        };
-        let mut failed = pod.failed_starts.iter().filter(|(container, _)| is_stuck(container));
+        let mut failed = pod.failed_starts.iter().filter(|(container, _)| pod.is_stuck(container));
         failed.all(|(container, cause)| self.survives_failed_start(wanted, container, cause, turn))
     }
 
@@ -254,44 +256,44 @@ impl Tracked {
             self.content.retried = next; // of a slot's run each failure counts
         }
         let cause = format!("its run ended with exit code {code} (try {next} of {most} follows)");
-        self.failed(&cause, turn.now.up, turn);
+        self.record_failure(&cause, turn.now.up, turn);
     }
 
     /// The pod has ended, and no other follows before the next slot, if ever. `lingers`: sidecars of it run on.
     fn finish_run(&mut self, wanted: &Workload, pod: &Pod, code: i32, lingers: bool, turn: &mut Turn<'_>) {
         let why = pod.out_of_memory().map(|why| format!(": {why}")).unwrap_or_default();
-        let ran = pod.ran().as_secs();
+        let ran = pod.longest_run().as_secs();
         let cause = format!("has finished with exit code {code} after {ran} s{why}");
         let message = format!("workload '{}' {cause}", self.name);
         turn.tell(match code {
             0 => Notice::info(Reason::Finished, message),
-            _ => Notice::warning(Reason::Failed, format!("{message}{}", next_run(wanted))),
+            _ => Notice::warning(Reason::Failed, format!("{message}{}", next_run_note(wanted))),
         });
         self.phase = Phase::Finished { code };
         self.content.trial.ended(had_come_up(wanted, pod, &self.content.containers) == Some(true));
-        self.ended(wanted, Run::of(pod, code), (Reason::Failed, format!("it {cause}")), turn);
+        self.record_ended_run(wanted, Run::of(pod, code), (Reason::Failed, format!("it {cause}")), turn);
         if lingers {
             self.content.over = true;
-            self.stop(wanted, turn);
+            self.order_removal(wanted, turn);
         }
     }
 
     /// An agent before this one was interrupted while it made the pod, or removed it, or the device rebooted: no fault of
     /// the workload's.
-    fn found_broken(&mut self, wanted: &Workload, cause: String, turn: &mut Turn<'_>) {
+    fn on_broken_pod(&mut self, wanted: &Workload, cause: String, turn: &mut Turn<'_>) {
         self.phase = Phase::Waiting { until: turn.now.up };
-        if self.may_run() && !self.owes_a_try() {
-            self.count_try(turn);
+        if self.may_run() && !self.is_retry_pending() {
+            self.count_retry(turn);
         }
         let goes_on = wanted.is_service() || self.content.retried > 0;
         let then = match goes_on {
             _ if !self.may_run() => "; its pod is removed",
             true => "; its pod is made anew",
-            false => next_run(wanted),
+            false => next_run_note(wanted),
         };
         turn.tell(Notice::warning(Reason::Failed, format!("workload '{}': {cause}{then}", self.name)));
         if self.content.retried > 0 {
-            self.content.cron_runs.again(); // its run goes on
+            self.content.cron_runs.set_due_for_retry(); // its run goes on
         } else if !goes_on {
             self.content.failure = Some((Reason::Failed, cause));
         }
@@ -302,7 +304,7 @@ impl Tracked {
         &mut self,
         wanted: &Workload,
         pod: &Pod,
-        missed: Vec<Missed>,
+        missed: Vec<ContainerToRestart>,
         adopting: bool,
         turn: &mut Turn<'_>,
     ) {
@@ -314,12 +316,12 @@ impl Tracked {
             turn.tell(Notice::info(Reason::Adopted, message));
             self.content.false_alarms = 0;
             since = since.saturating_sub(began.unwrap_or_default());
-            self.state = (State::Running, since);
+            self.state = (WorkloadState::Running, since);
             let from = made.map_or(since, |age| turn.now.up.saturating_sub(age));
             self.content.deadline = wanted.deadline.map(|limit| from + limit);
         }
         self.content.runs_since.get_or_insert(since);
-        let is_news = self.miss(wanted, missed, turn);
+        let is_news = self.schedule_restarts(wanted, missed, turn);
         let alarmed = std::mem::take(&mut self.content.alarmed);
         if alarmed && !is_news && !adopting && matches!(self.phase, Phase::Looking { .. }) {
             self.content.false_alarms = self.content.false_alarms.saturating_add(1);
@@ -329,15 +331,20 @@ impl Tracked {
         };
         for (container, cause) in pod.failed_starts.iter().filter(|(name, _)| runs(name)) {
             if !self.content.containers.is_ending(container) {
-                self.sicken(wanted, container, cause.clone(), turn); // its hook failed
+                self.mark_unhealthy(wanted, container, cause.clone(), turn); // its hook failed
             }
         }
         let containers = &self.content.containers;
-        self.content.health.seen(&wanted.probes, pod, &|name| containers.is_ending(name), turn.now.up);
+        self.content.health.update_from_pod(
+            &wanted.probes,
+            pod,
+            &|name| containers.is_ending(name),
+            turn.now.up,
+        );
         self.phase = Phase::Running;
         match had_come_up(wanted, pod, containers) {
             Some(had_come_up) => self.content.trial.ended(had_come_up),
-            None if containers.are_ailing() => {}
+            None if containers.any_pending() => {}
             None => self.content.trial.note_running(since),
         }
     }
@@ -349,20 +356,26 @@ impl Tracked {
     }
 
     /// Whether what failed last in the run of a slot is counted, and the try that follows is still to come.
-    pub(super) fn owes_a_try(&self) -> bool {
+    pub(super) fn is_retry_pending(&self) -> bool {
         self.content.cron_runs.is_due() && self.content.retried > 0
     }
 
     /// The run of a slot failed, whatever failed: it is tried again, or it is over.
-    fn count_try(&mut self, turn: &Turn<'_>) {
+    fn count_retry(&mut self, turn: &Turn<'_>) {
         if let Some(wanted) = self.wanted.as_ref().filter(|it| !it.is_service()) {
-            let again = self.may_retry(wanted, wanted.mends(), turn);
+            let again = self.may_retry(wanted, wanted.any_restarts_on_failure(), turn);
             self.content.retried = if again { self.content.retried + 1 } else { 0 };
         }
     }
 
     /// A run is over, and nothing is started for it before the next slot, if ever.
-    pub(super) fn ended(&mut self, wanted: &Workload, run: Run, why: (Reason, String), turn: &mut Turn<'_>) {
+    pub(super) fn record_ended_run(
+        &mut self,
+        wanted: &Workload,
+        run: Run,
+        why: (Reason, String),
+        turn: &mut Turn<'_>,
+    ) {
         if run.code != 0 {
             self.content.failure = Some(why);
         } else if !wanted.is_service() {
@@ -370,32 +383,43 @@ impl Tracked {
         }
         self.content.retried = 0;
         self.content.runs.insert(0, run);
-        self.content.runs.truncate(RUNS);
+        self.content.runs.truncate(MAX_REMEMBERED_RUNS);
         turn.remember_run(&wanted.id, run);
     }
 
     /// The engine could not be asked: what is there must be seen again before anything else is done.
-    pub(super) fn lost(&mut self, engine: Engine, cause: String, turn: &mut Turn<'_>) {
+    pub(super) fn on_engine_lost(&mut self, engine: Engine, cause: String, turn: &mut Turn<'_>) {
         self.phase = Phase::Unknown;
         self.content.trial.suspend();
         self.content.trial.ended(false);
-        turn.failed(engine, &format!("workload '{}'", self.name), &Failure::Engine(cause));
+        turn.on_order_failed(engine, &format!("workload '{}'", self.name), &Failure::Engine(cause));
     }
 
-    pub(super) fn failed(&mut self, cause: &str, at: Duration, turn: &mut Turn<'_>) {
-        self.failed_because(Reason::BackOff, cause, at, turn);
+    pub(super) fn record_failure(&mut self, cause: &str, at: Duration, turn: &mut Turn<'_>) {
+        self.record_failure_because(Reason::BackOff, cause, at, turn);
     }
 
     /// A failure at this time since boot: the wait for the next try counts from there.
-    pub(super) fn failed_because(&mut self, reason: Reason, cause: &str, at: Duration, turn: &mut Turn<'_>) {
-        if self.content.runs_since.take().is_some_and(|since| Backoff::forgives(at.saturating_sub(since))) {
+    pub(super) fn record_failure_because(
+        &mut self,
+        reason: Reason,
+        cause: &str,
+        at: Duration,
+        turn: &mut Turn<'_>,
+    ) {
+        if self
+            .content
+            .runs_since
+            .take()
+            .is_some_and(|since| Backoff::resets_failures(at.saturating_sub(since)))
+        {
             self.content.failures = 0;
         }
         self.content.failures = self.content.failures.saturating_add(1);
         self.content.failure = Some((reason, cause.to_owned()));
-        self.count_try(turn);
+        self.count_retry(turn);
         self.content.trial.ended(false);
-        self.wait(at, turn);
+        self.begin_wait(at, turn);
         let again = match self.phase {
             Phase::Waiting { until } => {
                 format!("tried again in {:.0} s", until.saturating_sub(turn.now.up).as_secs_f32())
@@ -406,7 +430,7 @@ impl Tracked {
     }
 
     /// Rests until the back-off is over, or for the next slot.
-    pub(super) fn wait(&mut self, at: Duration, turn: &mut Turn<'_>) {
+    pub(super) fn begin_wait(&mut self, at: Duration, turn: &mut Turn<'_>) {
         let Some(wanted) = self.wanted.clone() else { return };
         self.phase = match &wanted.schedule {
             Schedule::Service(backoff) => {
@@ -414,11 +438,11 @@ impl Tracked {
                 Phase::Waiting { until: at + delay }
             }
             Schedule::Cron(_, backoff) if self.content.retried > 0 => {
-                self.content.cron_runs.again();
+                self.content.cron_runs.set_due_for_retry();
                 Phase::Waiting { until: at + backoff.delay(self.content.retried - 1, turn.random()) }
             }
             Schedule::Cron(..) => {
-                self.content.cron_runs.used(turn.now);
+                self.content.cron_runs.mark_begun(turn.now);
                 Phase::Inactive
             }
         };

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::tracked::{PendingRestart, Ready, Tracked};
+use super::tracked::{PendingRestart, StartPrerequisites, TrackedWorkload};
 use crate::agent::{
     context::Turn,
     model::{
@@ -17,7 +17,7 @@ use crate::agent::{
 /// Who asked is told by then that it isn't known yet.
 const STILL_CHECKING_AFTER: Duration = Duration::from_secs(6);
 
-impl Tracked {
+impl TrackedWorkload {
     /// A new pod is to take the place of the present one, or of none. Replies when that is known to be possible.
     ///
     /// # Errors
@@ -29,14 +29,14 @@ impl Tracked {
         };
         // (changes nothing that a list shows)
         let engine = wanted.content.engine;
-        let ticket = turn.order(&self.name, engine, Task::Rehearse { workload: wanted, moves: false });
+        let ticket = turn.issue_order(&self.name, engine, Task::Rehearse { workload: wanted, moves: false });
         self.content.restart =
             Some(PendingRestart { ticket, asker: Some((asker, turn.now.up + STILL_CHECKING_AFTER)) });
         Ok(())
     }
 
     fn may_restart(&self, turn: &Turn<'_>) -> Result<(), String> {
-        self.may_begin(turn)?;
+        self.may_start_by_hand(turn)?;
         if self.wanted.as_ref().is_some_and(|wanted| !wanted.is_service()) {
             return Err(format!(
                 "it runs at the slots of its cron schedule; 'device-worker-ng run {}' gives it a run now",
@@ -45,18 +45,18 @@ impl Tracked {
         }
         match self.phase {
             Phase::Running | Phase::Waiting { .. } | Phase::Finished { .. } => Ok(()),
-            _ => Err(format!("it is {} at this moment", self.state().word())),
+            _ => Err(format!("it is {} at this moment", self.state().state_name())),
         }
     }
 
     /// Whether something may be started by hand.
-    pub(super) fn may_begin(&self, turn: &Turn<'_>) -> Result<(), String> {
+    pub(super) fn may_start_by_hand(&self, turn: &Turn<'_>) -> Result<(), String> {
         let Some(wanted) = &self.wanted else { return Err("nothing asks for it any more".to_owned()) };
-        if let Some((why, remedy)) = turn.context.stops.why(&self.name) {
+        if let Some((why, remedy)) = turn.context.stops.stop_reason_and_remedy(&self.name) {
             return Err(format!("{why}; {remedy}"));
         }
         if self.content.evicted || !self.may_run() {
-            return Err(self.why_not(turn.now.up).to_owned());
+            return Err(self.block_message(turn.now.up).to_owned());
         }
         if self.waits {
             return Err("something that it depends on isn't ready".to_owned());
@@ -64,14 +64,14 @@ impl Tracked {
         if turn.context.short {
             return Err("the device is short of something, and nothing new is started".to_owned());
         }
-        if let Some(why) = turn.engines.why_not(wanted.content.engine) {
+        if let Some(why) = turn.engines.unready_reason(wanted.content.engine) {
             return Err(why);
         }
         Ok(())
     }
 
     /// The outcome of an order. Gives it back if it was none of these.
-    pub(super) fn checked(
+    pub(super) fn take_rehearsal_outcome(
         &mut self,
         ticket: Ticket,
         result: Result<Fact, Failure>,
@@ -82,13 +82,13 @@ impl Tracked {
         }
         let possible = match result {
             Ok(_) => {
-                self.content.ready = Ready::All;
+                self.content.ready = StartPrerequisites::All;
                 self.may_restart(turn)
             }
             Err(Failure::Workload(cause)) => Err(cause),
             Err(Failure::Engine(cause)) => {
                 let engine = self.wanted.as_ref()?.content.engine;
-                turn.failed(engine, "", &Failure::Engine(cause.clone()));
+                turn.on_order_failed(engine, "", &Failure::Engine(cause.clone()));
                 Err(format!("{engine} doesn't answer: {cause}"))
             }
         };

@@ -2,13 +2,14 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::tracked::{Ready, Tracked, Verdict};
+use super::tracked::{RunVerdict, StartPrerequisites, TrackedWorkload};
 use crate::agent::{
-    containers::Containers,
+    block_reason::BlockReason,
+    containers::ContainerRestarts,
     context::Turn,
     cron_runs::CronRuns,
     model::{
-        fallback::{Failed, Fallback},
+        fallback::{FailedContent, Fallback},
         notice::{Notice, Reason},
         order::{CpuLimit, Grace, Task},
         phase::Phase,
@@ -16,18 +17,17 @@ use crate::agent::{
         time::Wake,
         workload::Workload,
     },
-    not_allowed::NotAllowed,
     probes::Health,
     profiles::Allowance,
     trial::{DEADLINE, TrialState},
-    wrong_clock::LOOK_AGAIN,
+    wrong_clock::CLOCK_RECHECK_INTERVAL,
 };
 
-impl Tracked {
-    pub(super) fn look(&mut self, adopting: bool, turn: &mut Turn<'_>) {
+impl TrackedWorkload {
+    pub(super) fn order_inspection(&mut self, adopting: bool, turn: &mut Turn<'_>) {
         let Some(wanted) = &self.wanted else { return };
         self.content.look_at = None;
-        let ticket = turn.order(&self.name, wanted.content.engine, Task::Look(wanted.id.clone()));
+        let ticket = turn.issue_order(&self.name, wanted.content.engine, Task::Look(wanted.id.clone()));
         self.last.insert(wanted.content.engine, ticket);
         self.phase = Phase::Looking { ticket, adopting };
     }
@@ -35,41 +35,41 @@ impl Tracked {
     /// Does all that can be done now, and says when it wants to be asked again. `allowance`: what
     /// its profiles say.
     pub(in crate::agent) fn advance(&mut self, allowance: Allowance, turn: &mut Turn<'_>) -> Wake {
-        let update = self.judge_update(turn);
-        let mut flap = self.judge(allowance.runs, turn);
+        let update = self.advance_trial(turn);
+        let mut flap = self.update_verdict(allowance.runs, turn);
         self.waits = !allowance.starts;
         let had_waiting = self.waiting_update.is_some();
         let update = update.earlier(self.switch(allowance.update, turn)); // whether it may run is known
         if had_waiting && self.waiting_update.is_none() {
-            flap = self.judge(allowance.runs, turn); // a content that was let through begins anew
+            flap = self.update_verdict(allowance.runs, turn); // a content that was let through begins anew
         }
-        self.content.flapping.news(&self.name).into_iter().for_each(|it| turn.tell(it));
+        self.content.flapping.take_rest_notice(&self.name).into_iter().for_each(|it| turn.tell(it));
         let wake = flap.earlier(update).earlier(self.reply_still_checking(turn));
         let wake = wake.earlier(self.advance_wanted(Allowance { runs: self.may_run(), ..allowance }, turn));
-        let wake = wake.earlier(self.judge_deadline(turn)); // of a start that was just ordered, too
-        if !self.old_pods_go(turn) {
+        let wake = wake.earlier(self.enforce_deadline(turn)); // of a start that was just ordered, too
+        if !self.may_remove_old_pods(turn) {
             return wake;
         }
         wake.earlier(self.terminating.advance(&self.name, turn))
     }
 
     /// Judges whether what is wanted may run, and says when to ask again. `allowed`: its profiles hold.
-    fn judge(&mut self, allowed: bool, turn: &mut Turn<'_>) -> Wake {
+    fn update_verdict(&mut self, allowed: bool, turn: &mut Turn<'_>) -> Wake {
         let is_stopped = turn.context.stops.is_stopped(&self.name);
         let flapping = &mut self.content.flapping;
         let (may_run, wake) = flapping.may_run_unless_stopped(is_stopped, allowed, turn.now.up);
         self.verdict = match may_run && !self.content.evicted {
-            true => Verdict::Yes,
-            false if is_stopped => Verdict::Stopped,
-            false => Verdict::No,
+            true => RunVerdict::Yes,
+            false if is_stopped => RunVerdict::Stopped,
+            false => RunVerdict::No,
         };
         wake
     }
 
     /// Whether pods of it that aren't wanted are stopped and removed now.
-    fn old_pods_go(&self, turn: &Turn<'_>) -> bool {
+    fn may_remove_old_pods(&self, turn: &Turn<'_>) -> bool {
         if self.wanted.is_none() {
-            return turn.context.lets_go(self.unreadable, self.dismissed);
+            return turn.context.may_remove_unwanted(self.unreadable, self.dismissed);
         }
         // An old pod runs on until the new one is known to be able to start.
         !self.may_run()
@@ -78,23 +78,23 @@ impl Tracked {
     }
 
     /// Why it may not run.
-    pub(super) fn why_not(&self, now: Duration) -> &'static str {
-        let rests = self.content.flapping.rests(now).is_some();
-        NotAllowed::of(self.content.evicted, self.is_stopped(), rests).why()
+    pub(super) fn block_message(&self, now: Duration) -> &'static str {
+        let rests = self.content.flapping.resting_until(now).is_some();
+        BlockReason::of(self.content.evicted, self.is_stopped(), rests).block_message()
     }
 
     /// What has to be here before a start.
-    fn needed_before_start(&self) -> Ready {
-        if self.terminating.is_due() { Ready::All } else { Ready::Images }
+    fn needed_before_start(&self) -> StartPrerequisites {
+        if self.terminating.has_removal_due() { StartPrerequisites::All } else { StartPrerequisites::Images }
     }
 
     /// Notes what has come up, takes an update back whose time is over, and says when to ask again.
-    fn judge_update(&mut self, turn: &mut Turn<'_>) -> Wake {
+    fn advance_trial(&mut self, turn: &mut Turn<'_>) -> Wake {
         let Some(wanted) = self.wanted.clone() else { return Wake::Never };
-        match self.content.trial.progress(self.phase, turn.now.up) {
+        match self.content.trial.evaluate(self.phase, turn.now.up) {
             TrialState::Open(wake) => return wake,
-            TrialState::Passed if self.content.trial.is_to_remember() => {
-                turn.context.came_up(&self.name, &wanted);
+            TrialState::Passed if self.content.trial.take_unremembered() => {
+                turn.context.record_came_up(&self.name, &wanted);
             }
             TrialState::Passed => {}
             TrialState::Failed => {
@@ -110,10 +110,10 @@ impl Tracked {
                     self.name
                 );
                 turn.tell(Notice::warning(Reason::RolledBack, message));
-                let good = fallback.instead_of(&wanted);
-                let failed = Some(Failed { id: wanted.id.clone(), cause, by_hand: false });
-                turn.context.fall_back(&self.name, Fallback { failed, ..fallback });
-                self.replace(Some(good), turn);
+                let good = fallback.replacement_for(&wanted);
+                let failed = Some(FailedContent { id: wanted.id.clone(), cause, by_hand: false });
+                turn.context.set_fallback(&self.name, Fallback { failed, ..fallback });
+                self.replace_wanted(Some(good), turn);
             }
         }
         Wake::Never
@@ -125,34 +125,34 @@ impl Tracked {
         if !allowance.runs {
             self.forget_tries();
         }
-        if let Some(until) = self.back_off(allowance.runs, turn.now.up) {
+        if let Some(until) = self.back_off_until(allowance.runs, turn.now.up) {
             return Wake::At(until);
         }
-        let (may_run, slot) = self.look_for_slot(&wanted.schedule, allowance.runs, turn);
+        let (may_run, slot) = self.check_cron_slot(&wanted.schedule, allowance.runs, turn);
         if !may_run {
             self.cut_start_short(&wanted, turn);
         }
         if self.content.evicted && self.phase == Phase::Running {
-            return self.stop(&wanted, turn); // whether podman answers or not: its processes can be ended
+            return self.order_removal(&wanted, turn); // whether podman answers or not: its processes can be ended
         }
-        if !turn.ready(wanted.content.engine) {
+        if !turn.is_engine_ready(wanted.content.engine) {
             return slot; // a list will come
         }
-        self.give_order(wanted, may_run, allowance, turn).unwrap_or(slot)
+        self.order_next_step(wanted, may_run, allowance, turn).unwrap_or(slot)
     }
 
     /// What may not run has neither failures nor a trial: when it may run again it starts at once; or, if it has a
     /// schedule, at its next slot.
     fn forget_tries(&mut self) {
-        if self.owes_a_try() {
-            self.content.cron_runs.lapse();
+        if self.is_retry_pending() {
+            self.content.cron_runs.cancel_retry();
         }
         self.content.forget_failures();
         self.content.trial.suspend();
     }
 
     /// Until when it waits after a failure, if it may run and does.
-    fn back_off(&mut self, may_run: bool, now: Duration) -> Option<Duration> {
+    fn back_off_until(&mut self, may_run: bool, now: Duration) -> Option<Duration> {
         let Phase::Waiting { until } = self.phase else { return None };
         if may_run && now < until {
             return Some(until);
@@ -165,21 +165,22 @@ impl Tracked {
 
     /// Whether it may run now, and when to ask again: by a cron schedule only while the run of a slot is due. (What
     /// runs already, as a pod that was adopted, is the run of its slot.)
-    fn look_for_slot(&mut self, schedule: &Schedule, may_run: bool, turn: &mut Turn<'_>) -> (bool, Wake) {
+    fn check_cron_slot(&mut self, schedule: &Schedule, may_run: bool, turn: &mut Turn<'_>) -> (bool, Wake) {
         let Schedule::Cron(cron, _) = schedule else { return (may_run, Wake::Never) };
         if !matches!(self.phase, Phase::Inactive | Phase::Finished { .. }) {
             return (may_run, Wake::Never);
         }
-        let is_try = self.owes_a_try();
+        let is_try = self.is_retry_pending();
         if !self.content.cron_runs.is_due() {
             (self.content.retried, self.content.deadline) = (0, None); // of a run that was lost, perhaps
         }
-        if turn.context.clock_behind(turn.now).is_some() && !is_try {
+        if turn.context.clock_lag(turn.now).is_some() && !is_try {
             self.content.cron_runs = CronRuns::default(); // by such a clock no slot can be told
-            return (false, Wake::At(turn.now.up + LOOK_AGAIN));
+            return (false, Wake::At(turn.now.up + CLOCK_RECHECK_INTERVAL));
         }
         let may_run = may_run && !self.waits;
-        let (is_due, wake) = self.content.cron_runs.due(cron, may_run, turn.now, turn.context.next_slot);
+        let (is_due, wake) =
+            self.content.cron_runs.check_due(cron, may_run, turn.now, turn.context.next_slot);
         if is_due && self.present {
             self.phase = Phase::Waiting { until: turn.now.up }; // the pod of the last run goes first
         } else if is_due {
@@ -191,13 +192,13 @@ impl Tracked {
     /// Cancels a start that isn't wanted any more, whether podman answers or not: init containers may take minutes.
     fn cut_start_short(&mut self, wanted: &Workload, turn: &mut Turn<'_>) {
         if let Phase::Starting(ticket) = self.phase {
-            self.cancel(wanted, self.why_not(turn.now.up), turn);
+            self.cancel_start(wanted, self.block_message(turn.now.up), turn);
             self.phase = Phase::Cancelling(ticket);
         }
     }
 
     /// Gives the order that comes next to an engine that answers. `None`: there is nothing to wait for but a slot.
-    fn give_order(
+    fn order_next_step(
         &mut self,
         wanted: Arc<Workload>,
         may_run: bool,
@@ -211,9 +212,9 @@ impl Tracked {
         }
         let cpu = cpu_limit(&wanted, allowance.cpu);
         match self.phase {
-            Phase::Running => return self.look_after(&wanted, cpu, turn),
-            Phase::Starting(_) => self.bound(&wanted, cpu, turn),
-            Phase::Waiting { .. } => return Some(self.stop(&wanted, turn)),
+            Phase::Running => return self.tend_running_pod(&wanted, cpu, turn),
+            Phase::Starting(_) => self.order_cpu_limit(&wanted, cpu, turn),
+            Phase::Waiting { .. } => return Some(self.order_removal(&wanted, turn)),
             Phase::Inactive => self.prepare_start(wanted, may_run, cpu, turn),
             _ => {}
         }
@@ -223,27 +224,27 @@ impl Tracked {
     /// What may not run goes, if there is a pod of it.
     fn stop_what_may_not_run(&mut self, wanted: &Workload, turn: &mut Turn<'_>) -> Option<Wake> {
         if self.phase == Phase::Running {
-            let message = format!("workload '{}' is stopped: {}", self.name, self.why_not(turn.now.up));
+            let message = format!("workload '{}' is stopped: {}", self.name, self.block_message(turn.now.up));
             turn.tell(Notice::info(Reason::Inactive, message));
         } else if !(self.phase == Phase::Inactive && self.present) {
             return None;
         }
-        Some(self.stop(wanted, turn))
+        Some(self.order_removal(wanted, turn))
     }
 
     /// Looks at the running pod when that is due; else sees to its limit, its probes and what of it has ended.
-    fn look_after(&mut self, wanted: &Workload, cpu: CpuLimit, turn: &mut Turn<'_>) -> Option<Wake> {
+    fn tend_running_pod(&mut self, wanted: &Workload, cpu: CpuLimit, turn: &mut Turn<'_>) -> Option<Wake> {
         match self.content.look_at {
             Some(at) if turn.now.up < at => Some(Wake::At(at)),
-            Some(_) if self.content.containers.any_starts() => None, // that tells all about the pod
+            Some(_) if self.content.containers.any_starting() => None, // that tells all about the pod
             Some(_) => {
-                self.look(false, turn);
+                self.order_inspection(false, turn);
                 None
             }
             None => {
-                self.bound(wanted, cpu, turn);
+                self.order_cpu_limit(wanted, cpu, turn);
                 let wake = self.probe(wanted, turn);
-                Some(wake.earlier(self.mend(wanted, turn)))
+                Some(wake.earlier(self.advance_containers(wanted, turn)))
             }
         }
     }
@@ -272,11 +273,11 @@ impl Tracked {
 
     /// Whether its images have to be pulled: that is ordered then.
     fn pull_images(&mut self, wanted: &Arc<Workload>, turn: &mut Turn<'_>) -> bool {
-        let are_missing = self.content.ready == Ready::No;
+        let are_missing = self.content.ready == StartPrerequisites::No;
         if are_missing {
             // (changes nothing that a list shows)
             let pull = Task::Pull(wanted.clone());
-            self.phase = Phase::Pulling(turn.order(&self.name, wanted.content.engine, pull));
+            self.phase = Phase::Pulling(turn.issue_order(&self.name, wanted.content.engine, pull));
         }
         are_missing
     }
@@ -285,7 +286,7 @@ impl Tracked {
     fn adopt_found_pod(&mut self, wanted: &Workload, turn: &mut Turn<'_>) -> bool {
         let is_found = self.present && wanted.is_service();
         if is_found {
-            self.look(true, turn);
+            self.order_inspection(true, turn);
         }
         is_found
     }
@@ -296,7 +297,7 @@ impl Tracked {
         if is_needed {
             let engine = wanted.content.engine;
             let (workload, moves) = (wanted.clone(), self.terminating.is_elsewhere(engine));
-            let ticket = turn.order(&self.name, engine, Task::Rehearse { workload, moves });
+            let ticket = turn.issue_order(&self.name, engine, Task::Rehearse { workload, moves });
             self.phase = Phase::Pulling(ticket);
         }
         is_needed
@@ -310,7 +311,7 @@ impl Tracked {
     fn start(&mut self, wanted: Arc<Workload>, cpu: CpuLimit, turn: &mut Turn<'_>) {
         let (engine, is_service) = (wanted.content.engine, wanted.is_service());
         turn.forget_run(&wanted.id);
-        if turn.context.can_be_taken_back(&wanted) {
+        if turn.context.can_roll_back(&wanted) {
             self.content.trial.begin(turn.now.up);
         }
         self.content.restarts = self.content.restarts.saturating_add(u32::from(self.content.failures > 0));
@@ -318,35 +319,35 @@ impl Tracked {
             self.content.deadline = wanted.deadline.map(|limit| turn.now.up + limit);
         }
         self.content.over = false;
-        let ticket = turn.order(&self.name, engine, Task::Start(wanted, cpu));
-        self.limit.begins(cpu);
+        let ticket = turn.issue_order(&self.name, engine, Task::Start(wanted, cpu));
+        self.limit.reset_for_new_pod(cpu);
         self.last.insert(engine, ticket);
         (self.phase, self.present) = (Phase::Starting(ticket), true);
         (self.content.false_alarms, self.content.health) = (0, Health::default());
-        (self.content.containers, self.content.runs_since) = (Containers::default(), None);
+        (self.content.containers, self.content.runs_since) = (ContainerRestarts::default(), None);
         if !is_service {
-            self.content.cron_runs.used(turn.now);
-            self.content.ready = Ready::No; // the next run may find a newer image
+            self.content.cron_runs.mark_begun(turn.now);
+            self.content.ready = StartPrerequisites::No; // the next run may find a newer image
         }
     }
 
     /// Gives the pod another CPU limit, if that is what it is to have.
-    fn bound(&mut self, wanted: &Workload, cpu: CpuLimit, turn: &mut Turn<'_>) {
-        if self.limit.wants(cpu) {
+    fn order_cpu_limit(&mut self, wanted: &Workload, cpu: CpuLimit, turn: &mut Turn<'_>) {
+        if self.limit.needs_order(cpu) {
             let task = Task::Limit { id: wanted.id.clone(), cpu };
-            let ticket = turn.order(&self.name, wanted.content.engine, task);
-            self.limit.ordered(ticket, wanted.id.clone(), cpu);
+            let ticket = turn.issue_order(&self.name, wanted.content.engine, task);
+            self.limit.mark_ordered(ticket, wanted.id.clone(), cpu);
         }
     }
 
     /// Its start, which is under way, comes to nothing.
-    pub(super) fn cancel(&self, wanted: &Workload, cause: &str, turn: &mut Turn<'_>) {
+    pub(super) fn cancel_start(&self, wanted: &Workload, cause: &str, turn: &mut Turn<'_>) {
         let message = format!("workload '{}': its start is cut short: {cause}", self.name);
         turn.tell(Notice::info(Reason::Inactive, message));
-        turn.order(&self.name, wanted.content.engine, Task::Cancel(wanted.id.clone()));
+        turn.issue_order(&self.name, wanted.content.engine, Task::Cancel(wanted.id.clone()));
     }
 
-    pub(super) fn stop(&mut self, wanted: &Workload, turn: &mut Turn<'_>) -> Wake {
+    pub(super) fn order_removal(&mut self, wanted: &Workload, turn: &mut Turn<'_>) -> Wake {
         if turn.now.up < self.stop_after {
             return Wake::At(self.stop_after);
         }
@@ -357,7 +358,7 @@ impl Tracked {
             false => Grace::Given(wanted.grace),
         };
         let task = Task::Remove { id: wanted.id.clone(), grace };
-        let ticket = turn.order(&self.name, wanted.content.engine, task);
+        let ticket = turn.issue_order(&self.name, wanted.content.engine, task);
         self.last.insert(wanted.content.engine, ticket);
         self.phase = Phase::Stopping(ticket);
         Wake::Never

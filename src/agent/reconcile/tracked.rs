@@ -3,22 +3,22 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use crate::agent::{
-    containers::Containers,
+    containers::ContainerRestarts,
     cron_runs::CronRuns,
     flapping::Flapping,
-    limit::Limit,
+    limit::CpuLimitState,
     model::{
-        few::Few,
         notice::Reason,
         order::Ticket,
         phase::Phase,
         question::Asker,
-        report::State,
+        report::WorkloadState,
         run::Run,
+        vec_map::VecMap,
         workload::{Engine, Workload, WorkloadId},
     },
     probes::Health,
-    terminating::Terminating,
+    terminating::TerminatingPods,
     trial::Trial,
 };
 
@@ -26,7 +26,7 @@ use super::waiting_update::WaitingUpdate;
 
 /// What is known to be here before a start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub(in crate::agent) enum Ready {
+pub(in crate::agent) enum StartPrerequisites {
     #[default]
     No,
     Images,
@@ -36,7 +36,7 @@ pub(in crate::agent) enum Ready {
 
 /// Whether it may run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) enum Verdict {
+pub(super) enum RunVerdict {
     /// That was not judged yet.
     #[default]
     Open,
@@ -49,7 +49,7 @@ pub(super) enum Verdict {
 
 /// All that is known of one workload name.
 #[derive(Debug, Default)]
-pub(in crate::agent) struct Tracked {
+pub(in crate::agent) struct TrackedWorkload {
     pub(in crate::agent) name: Arc<str>,
     /// What is to run; `None` when everything of this name is terminating.
     pub(in crate::agent) wanted: Option<Arc<Workload>>,
@@ -62,32 +62,32 @@ pub(in crate::agent) struct Tracked {
     pub(in crate::agent) phase: Phase,
     /// Whether a pod of the wanted content is, or may be, on the engine.
     pub(super) present: bool,
-    pub(super) verdict: Verdict,
+    pub(super) verdict: RunVerdict,
     /// Something that it depends on isn't ready: it isn't started.
     pub(in crate::agent) waits: bool,
     /// What was last seen of `phase`, and since when, since boot.
-    pub(in crate::agent) state: (State, Duration),
+    pub(in crate::agent) state: (WorkloadState, Duration),
     /// The pod's removal failed: it isn't tried again before this time since boot.
     pub(super) stop_after: Duration,
-    pub(in crate::agent) limit: Limit,
+    pub(in crate::agent) limit: CpuLimitState,
     pub(in crate::agent) content: ContentState,
-    pub(in crate::agent) terminating: Terminating,
+    pub(in crate::agent) terminating: TerminatingPods,
     /// Up to these, lists of an engine say nothing: it did something to a pod of this workload since they were asked
     /// for.
-    pub(super) last: Few<Engine, Ticket>,
+    pub(super) last: VecMap<Engine, Ticket>,
 }
 
 /// What is known of the wanted content: with another one all of it begins anew.
 #[derive(Debug, Default)]
 pub(in crate::agent) struct ContentState {
     /// Containers of its pod that ended, or have to.
-    pub(in crate::agent) containers: Containers,
+    pub(in crate::agent) containers: ContainerRestarts,
     /// It had to go because the device is short of something.
     pub(in crate::agent) evicted: bool,
     /// Whether all its containers ran when they were looked at last.
     pub(super) whole: bool,
     /// What is known to be here of what it needs.
-    pub(in crate::agent) ready: Ready,
+    pub(in crate::agent) ready: StartPrerequisites,
     /// A new pod was asked for.
     pub(super) restart: Option<PendingRestart>,
     /// Failures of the pod as a whole, in a row.
@@ -134,14 +134,17 @@ pub(super) struct PendingRestart {
 }
 
 /// By the workload's name. Boxed, as a tree's nodes are half empty.
-pub(in crate::agent) type Workloads = BTreeMap<Arc<str>, Box<Tracked>>;
+pub(in crate::agent) type Workloads = BTreeMap<Arc<str>, Box<TrackedWorkload>>;
 
 /// The workload whose wanted content has this id.
-pub(in crate::agent) fn of<'a>(workloads: &'a Workloads, id: &WorkloadId) -> Option<&'a Tracked> {
-    workloads.values().map(Box::as_ref).find(|tracked| tracked.wants(id))
+pub(in crate::agent) fn find_by_id<'a>(
+    workloads: &'a Workloads,
+    id: &WorkloadId,
+) -> Option<&'a TrackedWorkload> {
+    workloads.values().map(Box::as_ref).find(|tracked| tracked.is_wanted_id(id))
 }
 
-impl Tracked {
+impl TrackedWorkload {
     pub(in crate::agent) fn new(name: Arc<str>) -> Box<Self> {
         Box::new(Self { name, ..Self::default() })
     }
@@ -151,7 +154,7 @@ impl Tracked {
     }
 
     /// What is to run.
-    pub(in crate::agent) fn wanted(&self) -> Option<&Arc<Workload>> {
+    pub(in crate::agent) fn wanted_workload(&self) -> Option<&Arc<Workload>> {
         self.wanted.as_ref()
     }
 
@@ -161,28 +164,28 @@ impl Tracked {
     }
 
     /// Whether its wanted content has this id.
-    pub(in crate::agent) fn wants(&self, id: &WorkloadId) -> bool {
+    pub(in crate::agent) fn is_wanted_id(&self, id: &WorkloadId) -> bool {
         self.wanted.as_ref().is_some_and(|wanted| wanted.id == *id)
     }
 
     /// Whether its wanted content has this id, and its pod belongs on this engine.
-    pub(super) fn wants_on(&self, engine: Engine, id: &WorkloadId) -> bool {
+    pub(super) fn is_wanted_on(&self, engine: Engine, id: &WorkloadId) -> bool {
         self.wanted.as_ref().is_some_and(|wanted| wanted.id == *id && wanted.content.engine == engine)
     }
 
     /// Its conditions allow it, it doesn't rest from their flapping, no person stopped it, and the device can afford it.
     pub(in crate::agent) fn may_run(&self) -> bool {
-        self.verdict == Verdict::Yes
+        self.verdict == RunVerdict::Yes
     }
 
     pub(in crate::agent) fn is_stopped(&self) -> bool {
-        self.verdict == Verdict::Stopped
+        self.verdict == RunVerdict::Stopped
     }
 
     /// Whether it has or gets pods on this engine.
-    pub(in crate::agent) fn uses(&self, engine: Engine) -> bool {
-        self.wanted().into_iter().chain(self.waiting_update()).any(|it| it.content.engine == engine)
-            || self.terminating.is_on(engine)
+    pub(in crate::agent) fn uses_engine(&self, engine: Engine) -> bool {
+        self.wanted_workload().into_iter().chain(self.waiting_update()).any(|it| it.content.engine == engine)
+            || self.terminating.has_pod_on(engine)
     }
 
     /// Whether pods of it are on their way out.
@@ -196,7 +199,7 @@ impl Tracked {
     }
 
     /// Whether nothing is left to know or do.
-    pub(in crate::agent) fn is_over(&self) -> bool {
+    pub(in crate::agent) fn is_forgettable(&self) -> bool {
         self.wanted.is_none() && self.terminating.is_empty() && !self.unreadable
     }
 }

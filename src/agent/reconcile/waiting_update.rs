@@ -8,14 +8,14 @@ use crate::agent::model::{order::Ticket, workload::Workload};
 #[derive(Debug)]
 pub(in crate::agent) struct WaitingUpdate {
     pub(super) workload: Arc<Workload>,
-    pub(super) images: Images,
+    pub(super) images: ImagePullState,
     pub(super) failures: u32,
     /// Why they could not be pulled.
     pub(super) lacks: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Images {
+pub(super) enum ImagePullState {
     /// Not before this time since boot.
     Due(Duration),
     UnderWay(Ticket),
@@ -24,14 +24,14 @@ pub(super) enum Images {
 
 impl WaitingUpdate {
     /// Whether its images could not be pulled.
-    pub(super) fn fails(&self) -> bool {
-        self.images != Images::Here && self.failures > 0
+    pub(super) fn is_pull_failing(&self) -> bool {
+        self.images != ImagePullState::Here && self.failures > 0
     }
 
     /// Why its images aren't here.
-    pub(in crate::agent) fn lacks(&self) -> Option<String> {
+    pub(in crate::agent) fn missing_images_reason(&self) -> Option<String> {
         match (&self.lacks, self.images) {
-            (_, Images::Here) => None,
+            (_, ImagePullState::Here) => None,
             (Some(cause), _) => Some(cause.clone()),
             (None, _) => Some("its images are being pulled".to_owned()),
         }

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use super::tracked::{ContentState, Tracked};
+use super::tracked::{ContentState, TrackedWorkload};
 use crate::agent::{
     context::Turn,
     cron_runs::CronRuns,
     model::{
-        fallback::{Fallback, by_todays_rules},
+        fallback::{Fallback, with_rules_of},
         phase::Phase,
         workload::{Workload, WorkloadId},
     },
@@ -15,7 +15,7 @@ use crate::agent::{
     trial::TrialState,
 };
 
-impl Tracked {
+impl TrackedWorkload {
     /// The configuration asks for this from now on: it is what is to run, unless it was given up, or has to wait.
     /// `is_gated`: an update may have to wait.
     pub(in crate::agent) fn follow_configuration(
@@ -25,24 +25,24 @@ impl Tracked {
         turn: &mut Turn<'_>,
     ) {
         if let (Some(wanted), TrialState::Passed) =
-            (&self.wanted, self.content.trial.progress(self.phase, turn.now.up))
+            (&self.wanted, self.content.trial.evaluate(self.phase, turn.now.up))
         {
-            turn.context.came_up(&self.name, wanted);
+            turn.context.record_came_up(&self.name, wanted);
         }
         let Some(asked) = asked else {
             self.waiting_update = None;
-            return self.replace(None, turn);
+            return self.replace_wanted(None, turn);
         };
         let wanted = match turn.context.fallbacks.get(&self.name).cloned() {
-            Some(it) if it.is_given_up(&asked.id) => it.instead_of(&asked),
+            Some(it) if it.is_given_up(&asked.id) => it.replacement_for(&asked),
             Some(it) => {
-                turn.context.fall_back(&self.name, Fallback { failed: None, ..it });
+                turn.context.set_fallback(&self.name, Fallback { failed: None, ..it });
                 asked
             }
             None => asked,
         };
-        let wanted = self.hold_back(wanted, is_gated, turn);
-        self.replace(Some(wanted), turn);
+        let wanted = self.choose_content_to_run(wanted, is_gated, turn);
+        self.replace_wanted(Some(wanted), turn);
     }
 
     /// A person wants what ran before, now: that waits for nothing that an update would.
@@ -55,13 +55,13 @@ impl Tracked {
         turn: &mut Turn<'_>,
     ) -> Result<WorkloadId, &'static str> {
         let Some(wanted) = self.wanted.clone() else { return Err("nothing asks for it any more") };
-        let good = turn.context.give_up(&wanted, before)?;
-        self.replace(Some(by_todays_rules(&good, &wanted)), turn);
+        let good = turn.context.reject_content(&wanted, before)?;
+        self.replace_wanted(Some(with_rules_of(&good, &wanted)), turn);
         Ok(good.id.clone())
     }
 
     /// Wants this content from now on. The pod of another one terminates.
-    pub(super) fn replace(&mut self, wanted: Option<Arc<Workload>>, turn: &mut Turn<'_>) {
+    pub(super) fn replace_wanted(&mut self, wanted: Option<Arc<Workload>>, turn: &mut Turn<'_>) {
         if let (Some(old), Some(new)) = (&self.wanted, &wanted)
             && old.id == new.id
         {
@@ -70,12 +70,12 @@ impl Tracked {
             self.wanted = wanted;
             if !same_kind {
                 self.content.cron_runs = CronRuns::default();
-                self.content.containers.only(&[]); // a look tells by the new schedule
+                self.content.containers.cancel_other_starts(&[]); // a look tells by the new schedule
                 match self.phase {
                     Phase::Running => self.content.look_at = Some(turn.now.up),
                     Phase::Finished { .. } => {
                         self.phase = Phase::Unknown; // what was the end of a run may be a service's failure
-                        turn.engines.list_now(engine, turn.now.up);
+                        turn.engines.request_list(engine, turn.now.up);
                     }
                     _ => {}
                 }
@@ -83,7 +83,7 @@ impl Tracked {
             return;
         }
         if let Some(old) = self.wanted.take() {
-            self.leave(&old, turn);
+            self.terminate_old_pod(&old, turn);
             self.dismissed = true;
         }
         self.refuse_restart("its content has changed meanwhile", turn);
@@ -102,18 +102,18 @@ impl Tracked {
             Some(run) => Phase::Finished { code: run.code },
             // Its pod is on its way out: it starts when that is over.
             None if self.terminating.removal_state(&new.id).is_some() => Phase::Inactive,
-            None if turn.ready(new.content.engine) && !back => Phase::Inactive,
+            None if turn.is_engine_ready(new.content.engine) && !back => Phase::Inactive,
             None => Phase::Unknown,
         };
-        if back && self.phase == Phase::Unknown && turn.ready(new.content.engine) {
-            self.look(true, turn);
+        if back && self.phase == Phase::Unknown && turn.is_engine_ready(new.content.engine) {
+            self.order_inspection(true, turn);
         }
     }
 
     /// Turns the present pod of `old`, if there may be one, into a terminating one.
-    fn leave(&mut self, old: &Workload, turn: &mut Turn<'_>) {
+    fn terminate_old_pod(&mut self, old: &Workload, turn: &mut Turn<'_>) {
         if let Phase::Starting(_) = self.phase {
-            self.cancel(old, "it is not wanted any more", turn);
+            self.cancel_start(old, "it is not wanted any more", turn);
         }
         let removal = match self.phase {
             Phase::Stopping(ticket) => RemovalState::UnderWay(ticket),

@@ -104,7 +104,7 @@ fn a_renewal_that_fails_is_tried_again_and_the_link_goes_on() {
 #[test]
 fn a_wall_clock_that_is_set_past_two_thirds_of_the_life_renews_at_once_but_10_s_after_the_last() {
     for (waited, renewed) in [(0, 0), (60, 1)] {
-        let mut world = World::managed(Remembered::default());
+        let mut world = World::managed(PersistedLinkState::default());
         while world.kept.certificate.is_none() {
             world.pass(S);
         }

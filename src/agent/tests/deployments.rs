@@ -2,11 +2,11 @@
 
 use super::{
     edge::{configuration, linked},
-    model::call::WorkloadStatus,
+    model::call::ServerWorkloadStatus,
     simulation::Random,
     *,
 };
-use crate::agent::model::deployment::{Deployment, DeploymentFact, Rollout, Watched};
+use crate::agent::model::deployment::{Deployment, DeploymentFact, DeploymentWatchEvent, Rollout};
 
 /// A cluster that does as it is told; its pods come up when the test says so.
 #[derive(Debug, Default)]
@@ -27,7 +27,7 @@ impl Cluster {
         match (task, self.refuses) {
             (DeploymentTask::List, _) => Ok(DeploymentFact::Listed(self.all.clone())),
             (_, Some(cause)) => Err(Failure::Workload(cause.into())),
-            (DeploymentTask::Apply { workload, replicas, companions, settled }, _) => {
+            (DeploymentTask::Apply { workload, replicas, dependents, settled }, _) => {
                 let version = self.version;
                 let (namespace, name) = (&workload.content.namespace, workload.name());
                 let found = self.all.iter().position(|it| it.namespace == *namespace && it.name == name);
@@ -45,14 +45,14 @@ impl Cluster {
                     it.rollout = if *replicas == 0 { Rollout::Available } else { Rollout::Progressing };
                 }
                 let name = |map: &serde_json::Value| map["metadata"]["name"].to_string();
-                it.companions = workload.content.config_maps.iter().map(name).collect();
-                let former: Vec<_> = companions
+                it.dependents = workload.content.config_maps.iter().map(name).collect();
+                let former: Vec<_> = dependents
                     .iter()
-                    .filter(|old| !settled && !it.companions.contains(old))
+                    .filter(|old| !settled && !it.dependents.contains(old))
                     .cloned()
                     .collect();
                 it.has_former = !former.is_empty();
-                it.companions.extend(former);
+                it.dependents.extend(former);
                 Ok(DeploymentFact::Applied(Box::new(it.clone())))
             }
             (DeploymentTask::Delete(deployment), _) => {
@@ -73,7 +73,7 @@ impl World {
         let it = self.cluster.all.iter_mut().find(|it| it.name == name).expect("a Deployment");
         (it.rollout, it.version) = (rollout, self.cluster.version);
         let seen = Box::new(it.clone());
-        self.happen(Event::Watched(Watched::Seen(seen)));
+        self.happen(Event::Watched(DeploymentWatchEvent::Seen(seen)));
         self.settle();
     }
 
@@ -83,13 +83,13 @@ impl World {
         let (gone, rest): (Vec<_>, _) = all.partition(|it| it.terminating);
         self.cluster.all = rest;
         for it in gone {
-            self.happen(Event::Watched(Watched::Gone(Box::new(it))));
+            self.happen(Event::Watched(DeploymentWatchEvent::Gone(Box::new(it))));
         }
         self.settle();
     }
 
-    fn status_of(&self, name: &str) -> WorkloadStatus {
-        self.agent.deployments.status(name).expect("it is wanted")
+    fn status_of(&self, name: &str) -> ServerWorkloadStatus {
+        self.agent.deployments.server_status(name).expect("it is wanted")
     }
 }
 
@@ -107,7 +107,7 @@ fn up(workload: &Workload) -> World {
     let mut world = World::new();
     world.want_and_settle(&[workload]);
     world.comes_to(workload.name(), Rollout::Available);
-    assert_eq!(world.status_of(workload.name()), WorkloadStatus::Running);
+    assert_eq!(world.status_of(workload.name()), ServerWorkloadStatus::Running);
     world.took();
     world.said.clear();
     world
@@ -127,9 +127,9 @@ fn a_workload_is_applied_once_and_runs_when_its_pods_are_available() {
     let web = web();
     let mut world = World::new();
     world.want_and_settle(&[&web]);
-    assert_eq!(world.status_of("web"), WorkloadStatus::Deploying);
+    assert_eq!(world.status_of("web"), ServerWorkloadStatus::Deploying);
     world.comes_to("web", Rollout::Available);
-    assert_eq!(world.status_of("web"), WorkloadStatus::Running);
+    assert_eq!(world.status_of("web"), ServerWorkloadStatus::Running);
     world.pass(3600 * S);
     assert_eq!(world.took(), [format!("apply {} 1", web.id)]);
     assert_eq!(world.heard(), [Reason::Started]);
@@ -141,14 +141,14 @@ fn profiles_scale_it_to_0_and_back_and_flapping_rests() {
     let web = web();
     let mut world = up(&web);
     world.post_and_settle("x", 5.0);
-    assert_eq!(world.status_of("web"), WorkloadStatus::Stopped);
+    assert_eq!(world.status_of("web"), ServerWorkloadStatus::Stopped);
     world.post_and_settle("x", 1.0);
-    assert_eq!(world.status_of("web"), WorkloadStatus::Deploying);
+    assert_eq!(world.status_of("web"), ServerWorkloadStatus::Deploying);
     assert_eq!(world.took(), [format!("apply {} 0", web.id), format!("apply {} 1", web.id)]);
     for x in [5.0, 1.0, 5.0, 1.0] {
         world.post_and_settle("x", x);
     }
-    assert_eq!(world.status_of("web"), WorkloadStatus::Stopped, "it rests");
+    assert_eq!(world.status_of("web"), ServerWorkloadStatus::Stopped, "it rests");
     world.pass(31 * S);
     assert_eq!(world.cluster.all[0].replicas, 1);
     assert!(world.heard().contains(&Reason::Flapping));
@@ -160,7 +160,7 @@ fn what_its_profiles_never_allowed_is_never_made() {
     world.want(&[&on_kubernetes(&gated("web", "hot"))]);
     world.pass(600 * S);
     assert!(world.cluster.all.is_empty() && world.took().is_empty());
-    assert_eq!(world.status_of("web"), WorkloadStatus::Stopped);
+    assert_eq!(world.status_of("web"), ServerWorkloadStatus::Stopped);
 }
 
 #[test]
@@ -170,19 +170,19 @@ fn another_content_is_applied_to_the_same_deployment() {
     let next = changed(&web);
     world.want_and_settle(&[&next]);
     assert_eq!(world.took(), [format!("apply {} 1", next.id)]);
-    assert_eq!(world.status_of("web"), WorkloadStatus::Deploying);
+    assert_eq!(world.status_of("web"), ServerWorkloadStatus::Deploying);
     world.comes_to("web", Rollout::Available);
-    assert_eq!((world.cluster.all.len(), world.status_of("web")), (1, WorkloadStatus::Running));
+    assert_eq!((world.cluster.all.len(), world.status_of("web")), (1, ServerWorkloadStatus::Running));
 }
 
 #[test]
 fn failing_pods_are_told_with_the_reason_and_so_is_their_recovery() {
     let mut world = up(&web());
     world.comes_to("web", Rollout::Unavailable("MinimumReplicasUnavailable".into()));
-    assert_eq!(world.status_of("web"), WorkloadStatus::Crashed, "it had come up");
+    assert_eq!(world.status_of("web"), ServerWorkloadStatus::Crashed, "it had come up");
     world.comes_to("web", Rollout::Available);
     world.comes_to("web", Rollout::Failed("ProgressDeadlineExceeded: no".into()));
-    assert_eq!(world.status_of("web"), WorkloadStatus::Crashed);
+    assert_eq!(world.status_of("web"), ServerWorkloadStatus::Crashed);
     assert!(world.said.iter().any(|it| it.message.ends_with("fails: ProgressDeadlineExceeded: no")));
     assert_eq!(world.heard(), [Reason::Failed, Reason::Started, Reason::Failed]);
     assert!(world.took().is_empty(), "that is Kubernetes' to put right");
@@ -195,9 +195,9 @@ fn what_was_scaled_up_has_two_minutes_to_come_up() {
     world.post_and_settle("x", 1.0);
     world.comes_to("web", Rollout::Unavailable("no".into()));
     world.pass(119 * S);
-    assert_eq!(world.status_of("web"), WorkloadStatus::Deploying);
+    assert_eq!(world.status_of("web"), ServerWorkloadStatus::Deploying);
     world.pass(2 * S);
-    assert_eq!(world.status_of("web"), WorkloadStatus::Crashed);
+    assert_eq!(world.status_of("web"), ServerWorkloadStatus::Crashed);
 }
 
 #[test]
@@ -209,12 +209,12 @@ fn what_is_refused_is_tried_again_after_the_back_off_and_told_once() {
     world.pass(61 * S);
     assert_eq!(world.took().len(), 4, "at 0, 20, 40 and 60 s");
     assert_eq!(world.heard(), [Reason::BackOff]);
-    assert_eq!(world.status_of("web"), WorkloadStatus::Crashed);
+    assert_eq!(world.status_of("web"), ServerWorkloadStatus::Crashed);
     world.want_and_settle(&[&changed(&web)]);
     assert_eq!(world.took().len(), 1, "another content waits for nothing");
     world.cluster.refuses = None;
     world.pass(20 * S);
-    assert_eq!(world.status_of("web"), WorkloadStatus::Deploying);
+    assert_eq!(world.status_of("web"), ServerWorkloadStatus::Deploying);
 }
 
 #[test]
@@ -226,7 +226,7 @@ fn a_next_agent_adopts_what_is_there_and_removes_what_is_not_wanted() {
     world.partial = true;
     world.want_and_settle(&[&web]);
     assert!(world.took().is_empty(), "it isn't known whether the other is wanted");
-    assert_eq!(world.status_of("web"), WorkloadStatus::Running);
+    assert_eq!(world.status_of("web"), ServerWorkloadStatus::Running);
     world.partial = false;
     world.want_and_settle(&[&web]);
     assert_eq!(world.took(), ["delete default/old"]);
@@ -270,12 +270,12 @@ fn what_only_an_earlier_content_needed_goes_when_the_next_one_has_come_up() {
     world.want(&[&web]);
     world.pass(600 * S);
     assert_eq!(world.took(), [format!("apply {} 1", web.id)], "the earlier pod may be the one that works");
-    assert_eq!((world.cluster.all[0].companions.len(), world.cluster.all[0].has_former), (1, true));
+    assert_eq!((world.cluster.all[0].dependents.len(), world.cluster.all[0].has_former), (1, true));
     world.comes_to("web", Rollout::Available);
     world.pass(600 * S);
     assert_eq!(world.took(), [format!("apply {} 1", web.id)], "once");
-    assert!(world.cluster.all[0].companions.is_empty());
-    assert_eq!(world.status_of("web"), WorkloadStatus::Running);
+    assert!(world.cluster.all[0].dependents.is_empty());
+    assert_eq!(world.status_of("web"), ServerWorkloadStatus::Running);
     assert_eq!(world.heard(), [Reason::Started]);
 }
 
@@ -302,9 +302,9 @@ fn moving_between_namespaces_and_engines_leaves_nothing_behind() {
 fn eval_knows_of_a_deployment_what_conditions_know() {
     let mut world = up(&web());
     let report = world.report();
-    let known = |fact: &str| report.own_metric(&format!("workload.web.{fact}"));
+    let known = |fact: &str| report.built_in_metric(&format!("workload.web.{fact}"));
     assert_eq!(["ready", "running", "last_exit"].map(known), [Some(1.0), Some(1.0), None]);
-    assert_eq!(report.own_metric("workload.other.ready"), None);
+    assert_eq!(report.built_in_metric("workload.other.ready"), None);
 }
 
 #[test]
@@ -329,9 +329,9 @@ fn an_outage_changes_nothing_and_what_happened_meanwhile_is_seen_after_it() {
     let (web, other) = (web(), on_kubernetes(&workload("other", 1)));
     let mut world = up_beside(&web, &other);
     world.cluster.is_away = true;
-    world.happen(Event::Watched(Watched::Lost));
+    world.happen(Event::Watched(DeploymentWatchEvent::Lost));
     world.pass(60 * S);
-    assert_eq!(world.status_of("web"), WorkloadStatus::Running, "as far as is known");
+    assert_eq!(world.status_of("web"), ServerWorkloadStatus::Running, "as far as is known");
     world.want(&[&web]);
     world.cluster.is_away = false;
     for it in &mut world.cluster.all {
@@ -339,7 +339,7 @@ fn an_outage_changes_nothing_and_what_happened_meanwhile_is_seen_after_it() {
         it.version += 100;
     }
     world.pass(31 * S);
-    assert_eq!(world.status_of("web"), WorkloadStatus::Crashed);
+    assert_eq!(world.status_of("web"), ServerWorkloadStatus::Crashed);
     assert_eq!(world.took(), ["delete default/other"]);
     let told = [Reason::EngineMissing, Reason::EngineBack, Reason::Failed, Reason::Removed];
     assert!(world.heard().iter().all(|reason| told.contains(reason)));
@@ -350,8 +350,8 @@ fn what_is_older_than_what_is_known_says_nothing() {
     let mut world = up(&web());
     let mut old = world.cluster.all[0].clone();
     (old.version, old.rollout) = (0, Rollout::Failed("long ago".into()));
-    world.happen(Event::Watched(Watched::Seen(Box::new(old))));
-    assert_eq!(world.status_of("web"), WorkloadStatus::Running);
+    world.happen(Event::Watched(DeploymentWatchEvent::Seen(Box::new(old))));
+    assert_eq!(world.status_of("web"), ServerWorkloadStatus::Running);
 }
 
 #[test]
@@ -363,11 +363,14 @@ fn the_server_hears_how_it_is_and_a_disconnected_device_removes_it() {
     world.comes_to("web", Rollout::Available);
     world.pass(70 * S);
     let beat = world.edge.beats.last().unwrap();
-    assert_eq!((&beat.workloads[..], beat.degraded), (&[("web".into(), WorkloadStatus::Running)][..], false));
+    assert_eq!(
+        (&beat.workloads[..], beat.degraded),
+        (&[("web".into(), ServerWorkloadStatus::Running)][..], false)
+    );
     world.comes_to("web", Rollout::Failed("no".into()));
     world.pass(70 * S);
     let beat = world.edge.beats.last().unwrap();
-    assert_eq!((beat.workloads[0].1, beat.degraded), (WorkloadStatus::Crashed, true));
+    assert_eq!((beat.workloads[0].1, beat.degraded), (ServerWorkloadStatus::Crashed, true));
     world.edge.disconnects = true;
     world.pass(70 * S);
     assert!(world.cluster.all[0].terminating);
@@ -428,7 +431,7 @@ fn live(seed: u64) {
                 world.deployment_orders.clear();
                 world.want(&wanted.iter().collect::<Vec<_>>());
             }
-            _ => world.happen(Event::Watched(Watched::Lost)),
+            _ => world.happen(Event::Watched(DeploymentWatchEvent::Lost)),
         }
         if random.one_in(2) {
             world.pass(S * random.below(100) as u32);
@@ -475,7 +478,7 @@ fn an_update_of_a_deployment_waits_and_what_runs_stays_over_a_restart() {
         world.want(&[&new]);
         world.pass(60 * S);
         assert_eq!(world.took(), [""; 0]);
-        assert_eq!(world.status_of("web"), WorkloadStatus::Deploying, "what is asked for isn't there");
+        assert_eq!(world.status_of("web"), ServerWorkloadStatus::Deploying, "what is asked for isn't there");
         let said = world.explain("web");
         assert!(said.starts_with("web is running\n"), "{said}");
         assert!(said.contains(": moving == 0, and moving is 1; "), "{said}");

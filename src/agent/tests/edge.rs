@@ -69,7 +69,7 @@ pub(super) fn configuration(version: &str, workloads: &[&Workload]) -> ServerCon
     let workloads = workloads.iter().map(|workload| Arc::new((*workload).clone())).collect();
     ServerConfiguration {
         version: version.into(),
-        desired: Desired { workloads, ..Desired::default() },
+        desired: DesiredState { workloads, ..DesiredState::default() },
         problems: Vec::new(),
         period: 60 * S,
         hardware: HardwareScope::Omit,
@@ -84,11 +84,11 @@ pub(super) fn refused(status: u16) -> CallFailure {
 
 impl Edge {
     /// One that let the device in long ago, as the device remembers it.
-    pub(super) fn remembered(now: Now, configuration: Option<ServerConfiguration>) -> Remembered {
-        Remembered {
+    pub(super) fn remembered(now: Now, configuration: Option<ServerConfiguration>) -> PersistedLinkState {
+        PersistedLinkState {
             certificate: Some((now.utc - 100 * S, now.utc + 30 * 86_400 * S)),
             configuration: configuration.map(Box::new),
-            ..Remembered::default()
+            ..PersistedLinkState::default()
         }
     }
 
@@ -187,7 +187,7 @@ impl Edge {
 
 /// A device that is linked, and has the server's configuration with these workloads.
 pub(super) fn linked(workloads: &[&Workload]) -> World {
-    let mut world = World::managed(Remembered::default());
+    let mut world = World::managed(PersistedLinkState::default());
     world.edge.configuration = configuration("1", workloads);
     world.edge.configuration.monitoring_interval = Some(300 * S);
     world.pass(200 * S);

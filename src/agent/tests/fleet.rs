@@ -18,11 +18,11 @@ fn busiest_second(period: Duration, outage: Duration) -> (u32, u32) {
         .map(|device| {
             let mut random = Random::new(u64::from(device + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
             let remembered = Edge::remembered(start, Some(known.clone()));
-            (Link::start(&remembered, start, &mut random), random)
+            (Link::restore(&remembered, start, &mut random), random)
         })
         .collect();
     let mut next: BinaryHeap<_> =
-        fleet.iter().zip(0..).map(|((link, _), device)| Reverse((link.wake(), device))).collect();
+        fleet.iter().zip(0..).map(|((link, _), device)| Reverse((link.next_wake(), device))).collect();
     let (away, back) = (start.up + 3 * period, start.up + 3 * period + outage);
     let mut seconds: BTreeMap<u64, u32> = BTreeMap::new();
     while let Some(Reverse((Wake::At(up), device))) = next.pop() {
@@ -30,15 +30,15 @@ fn busiest_second(period: Duration, outage: Duration) -> (u32, u32) {
             break;
         }
         let (link, random): &mut (Link, Random) = &mut fleet[device];
-        for kind in link.due(at(up)) {
+        for kind in link.take_due_calls(at(up)) {
             *seconds.entry(up.as_secs()).or_default() += 1;
             let result = match up >= away && up < back {
                 true => Err(CallFailure::Unreachable("connection refused".into())),
                 false => Ok(Answer::Beaten),
             };
-            link.answered(kind, &result, at(up), random);
+            link.on_answer(kind, &result, at(up), random);
         }
-        next.push(Reverse((link.wake(), device)));
+        next.push(Reverse((link.next_wake(), device)));
     }
     let busiest = seconds.range(start.up.as_secs()..).map(|(_, calls)| *calls).max().unwrap();
     (busiest, 3 * DEVICES / period.as_secs() as u32)

@@ -1,7 +1,7 @@
 //! Conditions that ask whether the device has a piece of hardware.
 
 use super::*;
-use model::{part::Part, record::OwnMetrics};
+use model::{record::BuiltInMetrics, subsystem::Subsystem};
 
 const CAMERA: &str = "device.present(\"/dev/video0\")";
 
@@ -89,7 +89,7 @@ fn what_cant_be_told_of_the_device_stays_as_it_was() {
     world.plugged.insert(CAMERA);
     world.want_and_settle(&[&a]);
     world.took();
-    world.happen(Event::Hardware(OwnMetrics::new()));
+    world.happen(Event::Hardware(BuiltInMetrics::new()));
     world.blind = true;
     world.pass(600 * S);
     assert_eq!((world.pods.len(), world.took()), (1, Vec::new()));
@@ -101,7 +101,7 @@ fn a_first_look_that_cant_tell_holds_up_what_runs_as_none_does() {
     let (mut world, a) = running();
     world.blind = true;
     world.want_and_settle(&[&a]);
-    world.happen(Event::Hardware(OwnMetrics::new()));
+    world.happen(Event::Hardware(BuiltInMetrics::new()));
     world.pass(4 * S);
     assert_eq!((world.pods.len(), world.took()), (1, Vec::new()));
     world.pass(S);
@@ -135,7 +135,7 @@ fn a_restart_of_the_agent_changes_nothing() {
 #[test]
 fn that_nothing_is_announced_degrades_the_device() {
     let mut world = World::new();
-    world.happen(Event::Works(Part::Hardware, Err("no announcements: EPERM".into())));
+    world.happen(Event::Works(Subsystem::Hardware, Err("no announcements: EPERM".into())));
     let report = world.agent.report(world.now);
     let why = "hardware that comes or goes is noticed a minute later: no announcements: EPERM";
     assert_eq!((report.device.healthy, report.device.problems), (false, vec![why.into()]));

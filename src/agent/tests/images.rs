@@ -14,7 +14,7 @@ fn with_image(w: &Workload, image: &str) -> Workload {
 }
 
 fn pulls(world: &mut World, image: &str, before: Option<&str>) {
-    world.fetched = vec![Fetched { image: image.into(), before: before.map(Into::into) }];
+    world.fetched = vec![PulledImage { image: image.into(), before: before.map(Into::into) }];
 }
 
 fn discarded(world: &mut World) -> Vec<String> {
@@ -82,7 +82,7 @@ fn an_image_that_was_here_before_is_not_the_agents_to_remove() {
 fn what_a_newer_image_took_the_name_of_goes_when_it_was_ours() {
     let mut w = workload("w", 1);
     w.schedule =
-        schedule::Schedule::Cron(schedule::Cron::parse("* * * * *").unwrap(), schedule::Backoff::OF_RUNS);
+        schedule::Schedule::Cron(schedule::Cron::parse("* * * * *").unwrap(), schedule::Backoff::RUN_BACKOFF);
     let mut world = World::new();
     pulls(&mut world, "i", None);
     world.want(&[&w]);

@@ -2,7 +2,7 @@
 
 use super::{
     edge::{configuration, linked, refused},
-    model::call::WorkloadStatus,
+    model::call::ServerWorkloadStatus,
     *,
 };
 
@@ -12,7 +12,7 @@ const HOUR: Duration = Duration::from_secs(3600);
 #[test]
 fn an_unknown_device_enrols_registers_and_runs_what_the_server_wants() {
     let w = workload("w", 1);
-    let mut world = World::managed(Remembered::default());
+    let mut world = World::managed(PersistedLinkState::default());
     world.edge.configuration = configuration("7", &[&w]);
     world.pass(15 * S);
     assert_eq!(world.edge.kinds()[..2], [CallKind::Enrol, CallKind::Register]);
@@ -21,21 +21,21 @@ fn an_unknown_device_enrols_registers_and_runs_what_the_server_wants() {
     world.pass(120 * S);
     let beat = world.edge.beats.last().unwrap();
     assert_eq!((beat.version.as_str(), beat.degraded), ("7", false));
-    assert_eq!(beat.workloads, [("w".to_string(), WorkloadStatus::Running)]);
+    assert_eq!(beat.workloads, [("w".to_string(), ServerWorkloadStatus::Running)]);
     assert_eq!(world.edge.unheard(), 0);
 }
 
 #[test]
 fn each_state_of_the_link_has_words_for_people() {
-    assert_eq!(World::new().agent.link(), None, "no server is given");
-    let mut world = World::managed(Remembered::default());
+    assert_eq!(World::new().agent.link_summary(), None, "no server is given");
+    let mut world = World::managed(PersistedLinkState::default());
     world.happen(Event::Tick);
-    assert_eq!(world.agent.link(), Some("enrolling"));
+    assert_eq!(world.agent.link_summary(), Some("enrolling"));
     let mut words = Vec::new();
     let mut follow = |world: &mut World, time: Duration| {
         for _ in 0..time.as_secs() {
             world.pass(S);
-            let word = world.agent.link().unwrap();
+            let word = world.agent.link_summary().unwrap();
             if words.last() != Some(&word) {
                 words.push(word);
             }
@@ -53,14 +53,14 @@ fn each_state_of_the_link_has_words_for_people() {
     assert_eq!(last(follow(&mut world, HOUR)), "linked");
     world.restart();
     world.happen(Event::Tick);
-    assert_eq!(world.agent.link(), Some("connecting"), "the server was not heard yet");
+    assert_eq!(world.agent.link_summary(), Some("connecting"), "the server was not heard yet");
     world.edge.disconnects = true;
     assert_eq!(last(follow(&mut world, HOUR)), "disconnected");
 }
 
 #[test]
 fn a_device_that_is_not_approved_asks_for_days_ever_more_slowly_and_says_so_once() {
-    let mut world = World::managed(Remembered::default());
+    let mut world = World::managed(PersistedLinkState::default());
     world.edge.approves = false;
     world.pass(HOUR);
     let since = world.now.up;
@@ -77,7 +77,7 @@ fn a_device_that_is_not_approved_asks_for_days_ever_more_slowly_and_says_so_once
 
 #[test]
 fn a_device_whose_certificate_was_lost_on_the_way_asks_to_be_let_in_as_soon_as_it_is_deleted() {
-    let mut world = World::managed(Remembered::default());
+    let mut world = World::managed(PersistedLinkState::default());
     (world.edge.broken, world.edge.only) = (Some(refused(500)), Some(CallKind::Register));
     world.pass(HOUR);
     let since = world.now.up;
@@ -310,7 +310,7 @@ fn a_certificate_that_is_refused_as_another_devices_leads_to_no_new_registration
     world.edge.broken = Some(refused(403));
     world.pass(DAY);
     assert_eq!(world.edge.count(CallKind::Register, Duration::ZERO), 0);
-    assert_eq!(world.agent.link(), Some("linked"));
+    assert_eq!(world.agent.link_summary(), Some("linked"));
     world.edge.broken = None;
     world.pass(400 * S);
     assert_eq!(world.edge.unheard(), 0);
@@ -371,7 +371,7 @@ fn a_device_whose_registration_is_not_found_asks_why_before_it_asks_to_be_let_in
     };
     let mut world = linked(&[]);
     gone(&mut world, true);
-    assert_eq!(world.agent.link(), Some("disconnected"));
+    assert_eq!(world.agent.link_summary(), Some("disconnected"));
     assert_eq!(world.edge.count(CallKind::Enrol, Duration::ZERO), 0);
     let mut world = linked(&[]);
     gone(&mut world, false);
@@ -386,7 +386,7 @@ fn a_registration_that_fails_for_ever_degrades_the_device_and_says_what_to_do() 
         CallFailure::Local("no CERT".into()),
     ];
     for failure in failures {
-        let mut world = World::managed(Remembered::default());
+        let mut world = World::managed(PersistedLinkState::default());
         (world.edge.broken, world.edge.only) = (Some(failure.clone()), Some(CallKind::Register));
         world.pass(HOUR);
         let report = world.agent.report(world.now);
@@ -396,7 +396,7 @@ fn a_registration_that_fails_for_ever_degrades_the_device_and_says_what_to_do() 
         world.pass(302 * S);
         assert!(world.agent.report(world.now).device.healthy);
     }
-    let mut world = World::managed(Remembered::default());
+    let mut world = World::managed(PersistedLinkState::default());
     world.edge.approves = false;
     world.pass(DAY);
     assert!(world.agent.report(world.now).device.healthy, "waiting for approval is no failure");
@@ -409,7 +409,7 @@ fn a_change_of_state_brings_the_next_heartbeat_forward() {
     world.edge.configuration = configuration("2", &[&w]);
     let runs = |world: &World| {
         let beat = world.edge.beats.last().unwrap();
-        beat.workloads.first().is_some_and(|it| it.1 == WorkloadStatus::Running)
+        beat.workloads.first().is_some_and(|it| it.1 == ServerWorkloadStatus::Running)
     };
     while world.pods.is_empty() {
         world.pass(S / 10);
@@ -419,7 +419,7 @@ fn a_change_of_state_brings_the_next_heartbeat_forward() {
     world.pass(120 * S);
     world.exit(&w.id, 1, S);
     world.pass(8 * S);
-    assert_eq!(world.edge.beats.last().unwrap().workloads[0].1, WorkloadStatus::Crashed);
+    assert_eq!(world.edge.beats.last().unwrap().workloads[0].1, ServerWorkloadStatus::Crashed);
     let since = world.now.up;
     for _ in 0..180 {
         world.pass(20 * S);
@@ -438,7 +438,7 @@ fn after_the_disconnect_nothing_is_said_to_be_tried_again() {
     assert!(troubles(&world)[0].contains("it is tried again"));
     world.edge.disconnects = true;
     world.pass(66 * S);
-    assert_eq!(world.agent.link(), Some("disconnected"));
+    assert_eq!(world.agent.link_summary(), Some("disconnected"));
     assert_eq!(troubles(&world), [""; 0]);
 }
 

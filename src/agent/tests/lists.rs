@@ -28,7 +28,7 @@ fn a_list_made_before_a_start_came_to_its_end_does_not_make_the_pod_missing() {
     world.happen(Event::Tick);
     let list = take_list(&mut world);
     world.answer(); // the start
-    assert_eq!(world.agent.states().next().unwrap(), State::Running);
+    assert_eq!(world.agent.workload_states().next().unwrap(), WorkloadState::Running);
     world.took();
     tell(&mut world, &list, vec![]); // as it was before
     world.settle();

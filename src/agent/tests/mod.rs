@@ -41,29 +41,28 @@ use serde_json::json;
 use super::{
     Action, Agent, Event, Sample, Setup,
     model::{
-        call::{self, Answer, Call, CallFailure, CallKind, Remembered, ServerConfiguration},
+        call::{self, Answer, Call, CallFailure, CallKind, PersistedLinkState, ServerConfiguration},
         deployment::{DeploymentOrder, DeploymentOutcome, DeploymentTask},
-        fallback::{Fallbacks, Replaced},
-        history,
-        image::{Fetched, Pulled},
-        lasting,
+        fallback::{Fallbacks, ReplacedContents},
+        history, hysteresis,
+        image::{PulledImage, PulledImages},
         notice::{self, Notice, Reason},
         order::{
             Container, ContainerState, Fact, Failure, Grace, Order, Outcome, Pod, PodSummary, Task, Ticket,
         },
-        part::Storage,
         phase::Phase,
         probe, question,
         record::{self, Record},
         report,
-        report::State,
-        run::{self, Finished},
+        report::WorkloadState,
+        run::{self, FinishedRuns},
         schedule,
-        stop::Stops,
+        stop::ManualStops,
+        subsystem::Storage,
         time::{Now, Wake},
         update, waiting,
         workload::{
-            self, Condition, Content, Desired, Engine, ListedCondition, ListedProfile, Profile,
+            self, Condition, Content, DesiredState, Engine, ListedCondition, ListedProfile, Profile,
             RestartPolicy, Workload, WorkloadId,
         },
     },
@@ -104,7 +103,7 @@ fn gated(name: &str, condition: &str) -> Workload {
 /// Runs at every full hour.
 fn hourly(name: &str) -> Workload {
     let schedule =
-        schedule::Schedule::Cron(schedule::Cron::parse("0 * * * *").unwrap(), schedule::Backoff::OF_RUNS);
+        schedule::Schedule::Cron(schedule::Cron::parse("0 * * * *").unwrap(), schedule::Backoff::RUN_BACKOFF);
     Workload { schedule, ..workload(name, 1) }
 }
 
@@ -128,13 +127,13 @@ fn first_setup() -> Setup {
         metrics_ttl: None,
         sockets: Vec::new(),
         default_memory: None,
-        finished: Finished::new(),
+        finished: FinishedRuns::new(),
         fallbacks: Fallbacks::new(),
-        images: Pulled::new(),
-        stops: Stops::new(),
-        updates: waiting::Updates::new(),
+        images: PulledImages::new(),
+        stops: ManualStops::new(),
+        updates: waiting::WaitingContents::new(),
         update_lock: false,
-        own_metrics: record::OwnMetrics::new(),
+        own_metrics: record::BuiltInMetrics::new(),
         lasting: Vec::new(),
         history: history::History::new(),
         manifests: true,
@@ -157,18 +156,18 @@ struct World {
     log: Vec<String>,
     said: Vec<Notice>,
     replies: Vec<question::Reply>,
-    remembered: Finished,
+    remembered: FinishedRuns,
     fallbacks: Fallbacks,
-    befores: Replaced,
-    stops: Stops,
-    updates: waiting::Updates,
+    befores: ReplacedContents,
+    stops: ManualStops,
+    updates: waiting::WaitingContents,
     /// When contents may be replaced, as the device says.
     update: Option<Box<update::UpdateRules>>,
-    own_metrics: record::OwnMetrics,
-    lasting: Vec<lasting::LastingState>,
-    pulled: Pulled,
+    own_metrics: record::BuiltInMetrics,
+    lasting: Vec<hysteresis::HysteresisState>,
+    pulled: PulledImages,
     /// The images that come in with each pull.
-    fetched: Vec<Fetched>,
+    fetched: Vec<PulledImage>,
     /// What runs on the engine, or is there in another state.
     pods: BTreeMap<WorkloadId, (String, ContainerState, usize)>,
     cluster: deployments::Cluster,
@@ -205,7 +204,7 @@ struct World {
     calls: VecDeque<Call>,
     edge: Edge,
     /// What the state directory keeps of the conversation.
-    kept: Remembered,
+    kept: PersistedLinkState,
     /// How often what the server has not heard was to be written.
     writes: usize,
     /// The hardware that there is, as conditions call it; what is to be looked at, and how often all of it was.
@@ -220,56 +219,56 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        Self::with(Finished::new())
+        Self::with(FinishedRuns::new())
     }
 
-    fn with(finished: Finished) -> Self {
+    fn with(finished: FinishedRuns) -> Self {
         Self::setup(finished, true, None)
     }
 
     /// With a server, and what an earlier process heard from it.
-    fn managed(kept: Remembered) -> Self {
-        let mut world = Self::setup(Finished::new(), false, Some(kept.clone()));
+    fn managed(kept: PersistedLinkState) -> Self {
+        let mut world = Self::setup(FinishedRuns::new(), false, Some(kept.clone()));
         world.kept = kept;
         world.happen(Event::Tick);
         world
     }
 
     fn agent(
-        finished: Finished,
+        finished: FinishedRuns,
         fallbacks: Fallbacks,
-        stops: Stops,
+        stops: ManualStops,
         manifests: bool,
-        server: Option<Remembered>,
+        server: Option<PersistedLinkState>,
         seed: u64,
     ) -> Agent {
         let sockets = vec!["/run/posts/metrics.sock".into()];
         Agent::new(Setup { sockets, finished, fallbacks, stops, manifests, server, seed, ..first_setup() })
     }
 
-    fn setup(finished: Finished, manifests: bool, server: Option<Remembered>) -> Self {
+    fn setup(finished: FinishedRuns, manifests: bool, server: Option<PersistedLinkState>) -> Self {
         let condition = |name: &str, expression: &str| Condition {
             name: name.into(),
             expression: expression.into(),
             ..Condition::default()
         };
         Self {
-            agent: Self::agent(finished, Fallbacks::new(), Stops::new(), manifests, server, 1),
+            agent: Self::agent(finished, Fallbacks::new(), ManualStops::new(), manifests, server, 1),
             now: Now { up: 1000 * S, utc: SystemTime::UNIX_EPOCH + 1_000_000 * S },
             wake: Wake::Never,
             orders: VecDeque::new(),
             deployment_orders: VecDeque::new(),
             log: Vec::new(),
             said: Vec::new(),
-            remembered: Finished::new(),
+            remembered: FinishedRuns::new(),
             fallbacks: Fallbacks::new(),
-            befores: Replaced::new(),
-            stops: Stops::new(),
-            updates: waiting::Updates::new(),
+            befores: ReplacedContents::new(),
+            stops: ManualStops::new(),
+            updates: waiting::WaitingContents::new(),
             update: None,
-            own_metrics: record::OwnMetrics::new(),
+            own_metrics: record::BuiltInMetrics::new(),
             lasting: Vec::new(),
-            pulled: Pulled::new(),
+            pulled: PulledImages::new(),
             fetched: Vec::new(),
             pods: BTreeMap::new(),
             cluster: deployments::Cluster::default(),
@@ -298,7 +297,7 @@ impl World {
             calls: VecDeque::new(),
             replies: Vec::new(),
             edge: Edge::default(),
-            kept: Remembered::default(),
+            kept: PersistedLinkState::default(),
             writes: 0,
             plugged: BTreeSet::new(),
             watched: Vec::new(),
@@ -372,7 +371,7 @@ impl World {
                 Action::Reply(_, reply) => self.replies.push(reply),
                 Action::AskUpdateLock => self.log.push("ask for the lock".into()),
                 Action::Keep(Record::Disconnected) => {
-                    self.kept = Remembered { disconnected: true, ..Default::default() }
+                    self.kept = PersistedLinkState { disconnected: true, ..Default::default() }
                 }
             }
         }
@@ -403,7 +402,7 @@ impl World {
     fn want_with_unreadable(&mut self, workloads: &[&Workload], unreadable: &[&str]) {
         let workloads = workloads.iter().map(|workload| Arc::new((*workload).clone())).collect();
         let unreadable = unreadable.iter().map(ToString::to_string).collect();
-        self.happen(Event::Desired(Desired {
+        self.happen(Event::Desired(DesiredState {
             profiles: self.profiles.clone(),
             update: self.update.clone(),
             workloads,

@@ -25,7 +25,7 @@ fn some_failure(random: &mut Random) -> CallFailure {
 
 fn live(seed: u64) {
     let mut random = Random::new(seed);
-    let mut world = World::managed(Remembered::default());
+    let mut world = World::managed(PersistedLinkState::default());
     let names = ["a", "b", "c"];
     for step in 0..100_usize {
         match random.below(14) {

@@ -4,12 +4,12 @@ use super::{
     edge::linked,
     model::pressure::{Level, Pressure, Resource},
     model::question::{Asker, Question, Reply, Wish},
-    model::report::{Report, State},
-    view::{table::Look, text},
+    model::report::{Report, WorkloadState},
+    view::{table::PageStyle, text},
     *,
 };
 
-const LOOK: Look = Look { width: 1000, colour: false };
+const LOOK: PageStyle = PageStyle { width: 1000, colour: false };
 
 impl World {
     pub(super) fn ask(&mut self, question: Question) -> Reply {
@@ -91,7 +91,7 @@ fn a_failed_workload_tells_its_exit_code_and_when_it_is_tried_again() {
     );
     world.pass(20 * S);
     let shown = world.shown("a");
-    assert_eq!((shown.state, shown.restarts, shown.since), (State::Running, 1, Some(5)));
+    assert_eq!((shown.state, shown.restarts, shown.since), (WorkloadState::Running, 1, Some(5)));
     assert_eq!(shown.failure.unwrap(), "container 'a' ended with exit code 7 after 3 s");
 }
 
@@ -113,7 +113,7 @@ fn a_workload_with_a_schedule_tells_when_its_next_slot_is() {
     let mut world = World::running(&[]);
     world.want_and_settle(&[&hourly("c")]);
     let shown = world.shown("c");
-    assert_eq!(shown.state, State::Scheduled);
+    assert_eq!(shown.state, WorkloadState::Scheduled);
     let left = shown.next.unwrap();
     assert!(left <= 3600, "{left}");
     let next = text::explain(&shown);
@@ -145,21 +145,21 @@ fn a_scheduled_run_that_failed_is_a_warning_a_state_and_a_failure_until_a_good_r
     let described = text::describe(&world.shown("w"), LOOK);
     let run = "\nlast run      1m0s ago, after 2s, with exit code 3\n";
     assert!(described.contains(run), "{described}");
-    assert_eq!(world.agent.workloads["w"].status(), call::WorkloadStatus::Crashed);
+    assert_eq!(world.agent.workloads["w"].server_status(), call::ServerWorkloadStatus::Crashed);
     // and so for an agent that starts meanwhile
     let mut later = World::with(world.remembered.clone());
     later.now = world.now;
     later.want(&[&w]);
     later.settle();
-    assert_eq!(later.shown("w").state, State::Failed);
+    assert_eq!(later.shown("w").state, WorkloadState::Failed);
     assert!(later.explain("w").contains("\nlast run: 1m0s ago, after 2s, with exit code 3\n"));
     world.pass(3600 * S);
-    assert_eq!(world.shown("w").state, State::Running);
+    assert_eq!(world.shown("w").state, WorkloadState::Running);
     world.exit(&w.id, 0, 4 * S);
     let shown = world.shown("w");
     assert!(shown.well && world.report().device.healthy);
-    assert_eq!((shown.state, shown.failure), (State::Scheduled, None));
-    let row = text::status(&world.report(), LOOK);
+    assert_eq!((shown.state, shown.failure), (WorkloadState::Scheduled, None));
+    let row = text::status_page(&world.report(), LOOK);
     assert!(row.contains("it waits for its next slot; last run 0s ago, after 4s, with exit code 0"), "{row}");
 }
 
@@ -169,7 +169,7 @@ fn a_scheduled_run_that_could_not_start_is_failed_until_a_good_run() {
     world.want_and_settle(&[&hourly("w")]);
     world.broken = Some(Failure::Workload("no such command".into()));
     world.pass(3600 * S);
-    assert_eq!(world.shown("w").state, State::Failed);
+    assert_eq!(world.shown("w").state, WorkloadState::Failed);
     let explained = world.explain("w");
     assert!(explained.starts_with("w is failed: no such command; its next run is at its next slot\n"));
     assert!(!world.report().device.healthy);
@@ -249,7 +249,7 @@ fn an_update_that_was_taken_back_is_told_while_the_old_content_runs() {
     world.happen(Event::Tick);
     world.settle();
     let shown = world.shown("a");
-    assert_eq!((shown.state, shown.pod.unwrap()), (State::Running, a.id.to_string()));
+    assert_eq!((shown.state, shown.pod.unwrap()), (WorkloadState::Running, a.id.to_string()));
     assert_eq!(shown.notes.len(), 1, "{:?}", shown.notes);
     assert!(shown.notes[0].contains("what ran before is back"), "{:?}", shown.notes);
 }
@@ -265,7 +265,7 @@ fn a_server_that_can_not_be_reached_is_told_with_the_cause_and_the_next_try() {
     world.edge.broken = Some(CallFailure::Unreachable("no route to host".into()));
     world.pass(100 * S);
     let report = world.report();
-    let shown = text::status(&report, LOOK);
+    let shown = text::status_page(&report, LOOK);
     let second = shown.lines().nth(2).unwrap();
     assert_eq!(
         second.trim(),
@@ -284,10 +284,10 @@ fn a_restart_waits_for_no_back_off_and_gives_a_running_workload_a_new_pod() {
     assert_eq!(world.took(), ["rehearse", "remove", "start"].map(|verb| format!("{verb} {}", a.id)));
     world.exit(&a.id, 1, S);
     world.pass(S);
-    assert_eq!(world.shown("a").state, State::BackOff);
+    assert_eq!(world.shown("a").state, WorkloadState::BackOff);
     assert_eq!(world.restart_of("a"), Reply::Done("a gets a new pod".into()));
     world.settle();
-    assert_eq!(world.shown("a").state, State::Running);
+    assert_eq!(world.shown("a").state, WorkloadState::Running);
     assert_eq!(world.restart_of("unknown"), Reply::Unknown);
 }
 
@@ -351,7 +351,7 @@ fn metrics_are_told_with_their_age_and_their_users() {
     world.post("x", 2.5);
     world.post("y", 1.0);
     world.step(world.now.up + 65 * S);
-    let shown = text::metrics(&world.report(), LOOK);
+    let shown = text::metrics_page(&world.report(), LOOK);
     let lines: Vec<Vec<&str>> = shown.lines().map(|line| line.split_whitespace().collect()).collect();
     let line = |name| lines.iter().find(|line| line[0] == name).unwrap();
     assert_eq!(line("x")[..], ["x", "2.5", "1m5s", "ago", "p.low"]);
@@ -377,7 +377,7 @@ fn schedules_wait_for_a_right_clock_and_say_so_and_go_on_when_it_is_set() {
     let cause =
         "the clock is at least 19988 days behind: cron schedules wait until it is set, see 'timedatectl'";
     let shown = world.shown("w");
-    assert_eq!((shown.state, shown.well, shown.next), (State::Scheduled, false, None));
+    assert_eq!((shown.state, shown.well, shown.next), (WorkloadState::Scheduled, false, None));
     assert_eq!(shown.cause.as_deref(), Some(cause));
     let device = world.report().device;
     assert_eq!((device.healthy, device.problems), (false, vec![cause.to_owned()]));
@@ -389,7 +389,7 @@ fn schedules_wait_for_a_right_clock_and_say_so_and_go_on_when_it_is_set() {
     assert!(world.report().device.healthy && world.report().device.problems.is_empty());
     assert_eq!(world.said[1].reason, Reason::ClockRight);
     world.pass(3600 * S);
-    assert_eq!(world.shown("w").state, State::Running);
+    assert_eq!(world.shown("w").state, WorkloadState::Running);
 }
 
 #[test]
@@ -416,8 +416,10 @@ fn another_time_zone_counts_at_once() {
 
 #[test]
 fn a_schedule_that_names_no_date_that_exists_never_runs_and_says_so() {
-    let schedule =
-        schedule::Schedule::Cron(schedule::Cron::parse("0 0 31 2 *").unwrap(), schedule::Backoff::OF_RUNS);
+    let schedule = schedule::Schedule::Cron(
+        schedule::Cron::parse("0 0 31 2 *").unwrap(),
+        schedule::Backoff::RUN_BACKOFF,
+    );
     let mut world = World::running(&[]);
     world.want_and_settle(&[&Workload { schedule, ..workload("w", 1) }]);
     let said = "w is scheduled: it never runs: no date that its cron schedule names exists\n";
@@ -428,8 +430,8 @@ fn a_schedule_that_names_no_date_that_exists_never_runs_and_says_so() {
 fn workloads_for_other_devices_are_named() {
     let mut world = World::new();
     let elsewhere = vec!["a".to_owned(), "b".to_owned()];
-    world.happen(Event::Desired(workload::Desired { elsewhere, ..workload::Desired::default() }));
-    let status = text::status(&world.report(), LOOK);
+    world.happen(Event::Desired(workload::DesiredState { elsewhere, ..workload::DesiredState::default() }));
+    let status = text::status_page(&world.report(), LOOK);
     assert!(status.contains("\nnote    2 workloads are for other devices: a, b\n"), "{status}");
 }
 

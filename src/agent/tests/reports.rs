@@ -2,7 +2,7 @@
 
 use super::{
     edge::{configuration, linked, refused},
-    model::call::{HardwareScope, WorkloadStatus},
+    model::call::{HardwareScope, ServerWorkloadStatus},
     *,
 };
 
@@ -34,34 +34,34 @@ fn a_heartbeat_says_how_each_of_the_servers_workloads_is() {
     world.pass(70 * S);
     let beat = world.edge.beats.last().unwrap();
     let named = |name: &str| beat.workloads.iter().find(|it| it.0 == name).unwrap().1;
-    assert_eq!(named("a"), WorkloadStatus::Crashed);
-    assert_eq!(named("b"), WorkloadStatus::Stopped);
-    assert_eq!(named("c"), WorkloadStatus::Stopped);
+    assert_eq!(named("a"), ServerWorkloadStatus::Crashed);
+    assert_eq!(named("b"), ServerWorkloadStatus::Stopped);
+    assert_eq!(named("c"), ServerWorkloadStatus::Stopped);
     assert!(beat.degraded);
     world.broken = None;
     world.pass(200 * S);
     let beat = world.edge.beats.last().unwrap();
-    assert_eq!(beat.workloads[0], ("a".into(), WorkloadStatus::Running));
+    assert_eq!(beat.workloads[0], ("a".into(), ServerWorkloadStatus::Running));
     assert!(!beat.degraded);
 }
 
 #[test]
 fn what_may_not_run_is_stopped_for_the_server_whatever_is_still_under_way() {
-    let status = |world: &World| world.agent.workloads["w"].status();
+    let status = |world: &World| world.agent.workloads["w"].server_status();
     let mut world = World::new();
     world.want(&[&gated("w", "low")]);
-    assert_eq!(status(&world), WorkloadStatus::Deploying);
+    assert_eq!(status(&world), ServerWorkloadStatus::Deploying);
     world.post("x", 5.0);
-    assert_eq!(status(&world), WorkloadStatus::Stopped, "podman has not told yet");
+    assert_eq!(status(&world), ServerWorkloadStatus::Stopped, "podman has not told yet");
     world.post("x", 1.0);
     while !world.orders.iter().any(|order| matches!(order.task, Task::Pull(_))) {
         world.answer();
     }
-    assert_eq!(status(&world), WorkloadStatus::Deploying);
+    assert_eq!(status(&world), ServerWorkloadStatus::Deploying);
     world.post("x", 5.0);
-    assert_eq!(status(&world), WorkloadStatus::Stopped, "its images are on their way");
+    assert_eq!(status(&world), ServerWorkloadStatus::Stopped, "its images are on their way");
     world.settle();
-    assert_eq!(status(&world), WorkloadStatus::Stopped);
+    assert_eq!(status(&world), ServerWorkloadStatus::Stopped);
 }
 
 #[test]
@@ -70,7 +70,7 @@ fn what_has_done_its_work_has_exited() {
     let mut world = linked(&[&job]);
     world.exit(&job.id, 0, S);
     world.pass(70 * S);
-    assert_eq!(world.edge.beats.last().unwrap().workloads, [("job".into(), WorkloadStatus::Exited)]);
+    assert_eq!(world.edge.beats.last().unwrap().workloads, [("job".into(), ServerWorkloadStatus::Exited)]);
 }
 
 #[test]

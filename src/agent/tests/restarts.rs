@@ -42,9 +42,9 @@ fn people_and_the_server_are_told_who_ended_and_when_it_is_started_again() {
         "{explained}"
     );
     assert!(explained.contains("next: in 20s\n"), "{explained}");
-    assert_eq!(world.agent.workloads["w"].status(), call::WorkloadStatus::Crashed);
+    assert_eq!(world.agent.workloads["w"].server_status(), call::ServerWorkloadStatus::Crashed);
     world.pass(20 * S);
-    assert_eq!(world.agent.workloads["w"].status(), call::WorkloadStatus::Running);
+    assert_eq!(world.agent.workloads["w"].server_status(), call::ServerWorkloadStatus::Running);
     assert!(world.explain("w").starts_with("w is running\n"), "{}", world.explain("w"));
     assert_eq!(world.heard(), [Reason::BackOff, Reason::Started]);
 }
@@ -122,7 +122,11 @@ fn a_container_that_waits_to_be_started_again_has_finished_as_soon_as_its_worklo
     let w = workload("w", 1);
     let mut world = World::running(&[&w]);
     world.exit(&w.id, 0, S);
-    assert_eq!(world.agent.states().collect::<Vec<_>>(), [State::BackOff], "its back-off is under way");
+    assert_eq!(
+        world.agent.workload_states().collect::<Vec<_>>(),
+        [WorkloadState::BackOff],
+        "its back-off is under way"
+    );
     world.want_and_settle(&[&hourly("w")]);
-    assert_eq!(world.agent.states().collect::<Vec<_>>(), [State::Scheduled]);
+    assert_eq!(world.agent.workload_states().collect::<Vec<_>>(), [WorkloadState::Scheduled]);
 }

@@ -3,7 +3,7 @@
 use super::*;
 
 fn job(retries: u32) -> Workload {
-    let schedule = schedule::Schedule::Service(schedule::Backoff::OF_RUNS);
+    let schedule = schedule::Schedule::Service(schedule::Backoff::RUN_BACKOFF);
     Workload { schedule, retries: Some(retries), restart: RestartPolicy::Never, ..workload("w", 1) }
 }
 
@@ -161,7 +161,7 @@ fn the_time_of_a_run_ends_it_while_a_container_waits() {
     world.pass(31 * S);
     let took = world.took();
     assert_eq!(took.last(), Some(&format!("remove {}", w.id)), "{took:?}");
-    assert_eq!(world.remembered[&w.id].code, run::KILLED);
+    assert_eq!(world.remembered[&w.id].code, run::KILLED_EXIT_CODE);
     world.pass(3600 * S);
     assert_eq!(starts(&mut world), 1, "the next slot");
 }
@@ -194,9 +194,11 @@ fn a_container_may_say_for_itself_that_it_is_started_again_in_a_run() {
     let mut content = workload("w", 2).content;
     content.specification.edit(|it| it["containers"][0]["restartPolicy"] = "OnFailure".into());
     let w = Workload { schedule: hourly("w").schedule, ..Workload::new(content) };
-    assert!(w.wants_back("a", 3) && !w.wants_back("a", 0) && !w.wants_back("b", 3));
+    assert!(
+        w.restarts_after_exit("a", 3) && !w.restarts_after_exit("a", 0) && !w.restarts_after_exit("b", 3)
+    );
     let w = Workload { schedule: schedule::Schedule::default(), ..w };
-    assert!(!w.wants_back("a", 0) && w.wants_back("b", 0));
+    assert!(!w.restarts_after_exit("a", 0) && w.restarts_after_exit("b", 0));
 }
 
 #[test]

@@ -468,8 +468,11 @@ fn a_cron_run_that_cannot_start_waits_for_the_next_slot() {
 fn a_cron_run_found_by_a_new_agent_goes_on_and_a_finished_one_is_not_repeated() {
     let w = hourly("w");
     for finished in [false, true] {
-        let mut world =
-            World::with(if finished { Finished::from([(w.id.clone(), WELL)]) } else { Finished::new() });
+        let mut world = World::with(if finished {
+            FinishedRuns::from([(w.id.clone(), WELL)])
+        } else {
+            FinishedRuns::new()
+        });
         let state = match finished {
             true => ContainerState::Exited { code: 0, at: world.now.utc - 10 * S, ran: S },
             false => ContainerState::Running,

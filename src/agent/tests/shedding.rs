@@ -271,7 +271,7 @@ fn an_update_that_waited_starts_as_soon_as_nothing_is_short_although_what_ran_wa
 fn an_evicted_workload_is_stopped_to_the_server_and_no_failure() {
     let (mut world, _) = with_an_evicted();
     let tracked = &world.agent.workloads["a"];
-    assert_eq!(tracked.status(), call::WorkloadStatus::Stopped);
+    assert_eq!(tracked.server_status(), call::ServerWorkloadStatus::Stopped);
     assert!(!world.heard().contains(&Reason::Inactive), "its profiles hold");
 }
 

@@ -3,8 +3,8 @@
 use super::{edge::configuration, *};
 
 /// With a directory of manifests and a server, of which this much is known.
-fn both(kept: Remembered) -> World {
-    let mut world = World::setup(Finished::new(), true, Some(kept.clone()));
+fn both(kept: PersistedLinkState) -> World {
+    let mut world = World::setup(FinishedRuns::new(), true, Some(kept.clone()));
     world.kept = kept;
     world.profiles.clear();
     if let Some(configuration) = &world.kept.configuration {
@@ -14,7 +14,7 @@ fn both(kept: Remembered) -> World {
     world
 }
 
-fn known(workloads: &[&Workload]) -> Remembered {
+fn known(workloads: &[&Workload]) -> PersistedLinkState {
     Edge::remembered(World::new().now, Some(configuration("1", workloads)))
 }
 
@@ -81,7 +81,7 @@ fn nothing_goes_before_both_sources_were_read() {
     for server_first in [true, false] {
         let mut world = match server_first {
             true => both(known(&[&server])),
-            false => both(Remembered { configuration: None, ..known(&[]) }),
+            false => both(PersistedLinkState { configuration: None, ..known(&[]) }),
         };
         for workload in [&server, &own] {
             let pod = (workload.name().into(), ContainerState::Running, 1);
@@ -109,7 +109,7 @@ fn nothing_goes_before_both_sources_were_read() {
 fn a_workload_of_manifests_that_finished_is_not_forgotten_while_only_the_server_was_read() {
     let mut once = workload("once", 1);
     once.restart = RestartPolicy::Never;
-    let finished = Finished::from([(once.id.clone(), WELL)]);
+    let finished = FinishedRuns::from([(once.id.clone(), WELL)]);
     let mut world = World::setup(finished, true, Some(known(&[])));
     world.happen(Event::Tick);
     world.want_and_settle(&[&once]);

@@ -4,7 +4,7 @@ use super::{
     edge::linked,
     model::{
         question::{Question, Reply, Wish},
-        report::State,
+        report::WorkloadState,
     },
     *,
 };
@@ -32,7 +32,7 @@ impl World {
         self.happen(Event::Tick);
     }
 
-    fn state_of(&mut self, name: &str) -> State {
+    fn state_of(&mut self, name: &str) -> WorkloadState {
         self.shown(name).state
     }
 }
@@ -51,12 +51,12 @@ fn what_is_stopped_by_hand_goes_and_says_why_and_how_to_start_it() {
     let mut world = World::running(&[&a]);
     let said = world.wish("a", STOP);
     assert_eq!(said, "a is stopped until 'device-worker-ng start a'");
-    assert_eq!(world.state_of("a"), State::Stopping);
+    assert_eq!(world.state_of("a"), WorkloadState::Stopping);
     world.settle();
     assert_eq!(world.took(), [format!("remove {}", a.id)]);
     assert_eq!(world.explain("a"), EXPLAINED);
     assert!(world.shown("a").well && world.report().device.healthy);
-    assert_eq!(world.agent.workloads["a"].status(), call::WorkloadStatus::Stopped);
+    assert_eq!(world.agent.workloads["a"].server_status(), call::ServerWorkloadStatus::Stopped);
     assert_eq!(world.heard(), [Reason::Commanded, Reason::Inactive, Reason::Stopped]);
     let already = "a is stopped already: an operator stopped it at 1970-01-12T13:46:40Z";
     let until = format!("{already}, until another content is asked for");
@@ -65,7 +65,7 @@ fn what_is_stopped_by_hand_goes_and_says_why_and_how_to_start_it() {
     }
     assert_eq!(world.wish("a", Wish::Start), "a may run again; 'device-worker-ng explain a' tells how it is");
     world.settle();
-    assert_eq!(world.state_of("a"), State::Running);
+    assert_eq!(world.state_of("a"), WorkloadState::Running);
     let said = world.wish("a", Wish::Start);
     assert_eq!(said, "a was not stopped; 'device-worker-ng explain a' tells how it is");
     assert!(world.stops.is_empty(), "nothing is kept of it");
@@ -87,13 +87,13 @@ fn a_stop_outlives_metrics_another_content_and_the_process_and_ends_with_the_wor
     world.next_process();
     world.want(&[&changed]);
     world.pass(300 * S);
-    assert_eq!((world.pods.len(), world.state_of("a")), (0, State::Stopped));
+    assert_eq!((world.pods.len(), world.state_of("a")), (0, WorkloadState::Stopped));
     world.want_with_unreadable(&[], &["b"]); // one can't be understood: the other may be what it was about
     assert_eq!(world.stops.len(), 1);
     world.want(&[]);
     assert!(world.stops.is_empty());
     world.want_and_settle(&[&changed]);
-    assert_eq!(world.state_of("a"), State::Running, "it is another one");
+    assert_eq!(world.state_of("a"), WorkloadState::Running, "it is another one");
 }
 
 #[test]
@@ -107,14 +107,14 @@ fn a_stop_until_it_changes_ends_with_another_content_and_no_sooner() {
     let ungated = Workload { profiles: Vec::new(), ..a.clone() };
     world.want(&[&ungated]);
     world.pass(300 * S);
-    assert_eq!(world.state_of("a"), State::Stopped);
+    assert_eq!(world.state_of("a"), WorkloadState::Stopped);
     assert!(world.explain("a").contains("Z, until another content is asked for\n"), "{}", world.explain("a"));
     world.want_and_settle(&[&changed(&a)]);
-    assert_eq!((world.state_of("a"), world.stops.len()), (State::Running, 0));
+    assert_eq!((world.state_of("a"), world.stops.len()), (WorkloadState::Running, 0));
     world.wish("a", UNTIL_CHANGED);
     world.wish("a", STOP); // for good
     world.want_and_settle(&[&a]);
-    assert_eq!(world.state_of("a"), State::Stopped);
+    assert_eq!(world.state_of("a"), WorkloadState::Stopped);
 }
 
 #[test]
@@ -131,7 +131,7 @@ fn what_an_update_was_taken_back_to_stays_stopped_until_something_else_is_asked_
     world.settle();
     world.want(&[&bad]); // the same again
     world.settle();
-    assert_eq!((world.state_of("a"), world.pods.len()), (State::Stopped, 0));
+    assert_eq!((world.state_of("a"), world.pods.len()), (WorkloadState::Stopped, 0));
     world.wish("a", Wish::Start);
     world.settle();
     assert!(world.pods.contains_key(&a.id), "and not what didn't come up");
@@ -144,7 +144,7 @@ fn an_update_that_was_stopped_by_hand_is_not_taken_back_for_that() {
     world.want_and_settle(&[&new]);
     world.wish("a", STOP);
     world.pass(600 * S);
-    assert_eq!((world.state_of("a"), world.fallbacks["a"].failed.clone()), (State::Stopped, None));
+    assert_eq!((world.state_of("a"), world.fallbacks["a"].failed.clone()), (WorkloadState::Stopped, None));
     world.wish("a", Wish::Start);
     world.pass(11 * S);
     assert!(world.pods.contains_key(&new.id) && world.fallbacks["a"].good.id == new.id);
@@ -157,13 +157,13 @@ fn what_is_in_its_back_off_goes_too_and_starts_at_once_when_it_may() {
     world.exit(&a.id, 1, S);
     world.wish("a", STOP);
     world.pass(60 * S);
-    assert_eq!((world.state_of("a"), world.pods.len()), (State::Stopped, 0));
+    assert_eq!((world.state_of("a"), world.pods.len()), (WorkloadState::Stopped, 0));
     assert!(world.report().device.healthy);
     let why = "an operator stopped it at 1970-01-12T13:46:40Z; start it with 'device-worker-ng start a'";
     assert_eq!(world.restart_of("a"), Reply::Refused(why.into()));
     world.wish("a", Wish::Start);
     world.settle();
-    assert_eq!(world.state_of("a"), State::Running);
+    assert_eq!(world.state_of("a"), WorkloadState::Running);
 }
 
 #[test]
@@ -175,7 +175,7 @@ fn a_stop_by_hand_is_no_change_of_conditions_to_rest_from() {
         world.wish("a", Wish::Start);
         world.settle();
     }
-    assert_eq!(world.state_of("a"), State::Running);
+    assert_eq!(world.state_of("a"), WorkloadState::Running);
     assert!(!world.heard().contains(&Reason::Flapping));
 }
 
@@ -186,16 +186,20 @@ fn no_slot_of_a_stopped_workload_is_used() {
     world.want(&[&w]);
     world.wish("w", STOP);
     world.pass(3 * 3600 * S);
-    assert_eq!((world.took().len(), world.state_of("w")), (0, State::Stopped));
+    assert_eq!((world.took().len(), world.state_of("w")), (0, WorkloadState::Stopped));
     world.wish("w", Wish::Start);
     world.settle();
-    assert_eq!((world.took().len(), world.state_of("w")), (0, State::Scheduled), "and none is made up");
+    assert_eq!(
+        (world.took().len(), world.state_of("w")),
+        (0, WorkloadState::Scheduled),
+        "and none is made up"
+    );
     world.pass(3600 * S);
-    assert_eq!(world.state_of("w"), State::Running);
+    assert_eq!(world.state_of("w"), WorkloadState::Running);
     world.exit(&w.id, 3, S);
     world.wish("w", STOP);
     world.settle();
-    assert_eq!((world.state_of("w"), world.shown("w").exit), (State::Stopped, Some(3)));
+    assert_eq!((world.state_of("w"), world.shown("w").exit), (WorkloadState::Stopped, Some(3)));
     assert!(world.report().device.healthy, "it is not to run");
 }
 
@@ -210,7 +214,7 @@ fn a_run_whose_retries_were_stopped_is_over_and_the_next_slots_has_its_time() {
     world.settle();
     world.wish("w", Wish::Start);
     world.pass(3600 * S);
-    assert_eq!(world.state_of("w"), State::Running);
+    assert_eq!(world.state_of("w"), WorkloadState::Running);
 }
 
 #[test]
@@ -230,7 +234,7 @@ fn a_stop_without_the_engine_counts_when_it_answers() {
     world.want_and_settle(&[&a]);
     world.engine_gone = false;
     world.pass(130 * S);
-    assert_eq!((world.state_of("a"), world.pods.len()), (State::Stopped, 0));
+    assert_eq!((world.state_of("a"), world.pods.len()), (WorkloadState::Stopped, 0));
 }
 
 #[test]
@@ -270,8 +274,8 @@ fn what_the_servers_workload_is_stopped_for_is_kept_too_and_told_as_stopped() {
     world.settle();
     world.restart();
     world.pass(120 * S);
-    assert_eq!((world.pods.len(), world.state_of("a")), (0, State::Stopped));
-    assert_eq!(world.agent.workloads["a"].status(), call::WorkloadStatus::Stopped);
+    assert_eq!((world.pods.len(), world.state_of("a")), (0, WorkloadState::Stopped));
+    assert_eq!(world.agent.workloads["a"].server_status(), call::ServerWorkloadStatus::Stopped);
 }
 
 impl World {
@@ -294,13 +298,19 @@ fn a_run_by_hand_is_one_more_run_and_the_slots_come_as_they_would_have() {
         assert_eq!(world.wish("w", Wish::Run), "w gets a run now; its slots stay as they are");
         assert_eq!(world.refusal("w"), "a run is going on");
         world.settle();
-        assert_eq!((world.state_of("w"), world.refusal("w")), (State::Running, "a run is going on".into()));
+        assert_eq!(
+            (world.state_of("w"), world.refusal("w")),
+            (WorkloadState::Running, "a run is going on".into())
+        );
         world.exit(&w.id, 0, S);
-        assert_eq!((world.state_of("w"), world.shown("w").next), (State::Scheduled, slot));
+        assert_eq!((world.state_of("w"), world.shown("w").next), (WorkloadState::Scheduled, slot));
     }
     assert_eq!(world.took().iter().filter(|order| order.starts_with("start")).count(), 2);
     world.pass(800 * S);
-    assert_eq!((world.state_of("w"), world.refusal("w")), (State::Running, "a run is going on".into()));
+    assert_eq!(
+        (world.state_of("w"), world.refusal("w")),
+        (WorkloadState::Running, "a run is going on".into())
+    );
     world.exit(&w.id, 0, S);
     world.pass(3500 * S);
     assert_eq!(world.took().iter().filter(|order| order.starts_with("start")).count(), 1);

@@ -195,7 +195,8 @@ fn what_came_up_in_an_earlier_process_is_returned_to() {
     let w = workload("w", 1);
     let mut world = World::running(&[&w]);
     world.pass(60 * S);
-    world.agent = World::agent(Finished::new(), world.fallbacks.clone(), Stops::new(), true, None, 2);
+    world.agent =
+        World::agent(FinishedRuns::new(), world.fallbacks.clone(), ManualStops::new(), true, None, 2);
     world.want(&[&changed(&w)]); // edited while no agent ran
     fail(&mut world);
     assert_eq!(runs(&world), [&w.id]);
@@ -211,7 +212,10 @@ fn an_update_that_is_known_not_to_start_stops_nothing_and_says_why() {
     assert!(!world.log.iter().any(|order| order.starts_with("remove")), "{:?}", world.log);
     let report = world.agent.report(world.now);
     let shown = &report.workloads[0];
-    assert_eq!((shown.state, shown.cause.as_deref()), (report::State::BackOff, Some("no such directory")));
+    assert_eq!(
+        (shown.state, shown.cause.as_deref()),
+        (report::WorkloadState::BackOff, Some("no such directory"))
+    );
     assert_eq!(shown.notes, ["what ran before stays until this is known to be able to start"]);
     assert!(!shown.well && !report.device.healthy);
     world.unfit = None;
@@ -229,7 +233,7 @@ fn an_update_that_was_taken_back_is_what_to_correct_although_what_is_back_is_not
     world.pass(30 * S);
     let report = world.agent.report(world.now);
     let shown = &report.workloads[0];
-    assert_eq!((shown.state, shown.ready), (report::State::Running, Some(false)));
+    assert_eq!((shown.state, shown.ready), (report::WorkloadState::Running, Some(false)));
     let remedy = shown.remedy.as_deref().unwrap_or_default();
     assert!(remedy.starts_with("correct that content: as it is, it isn't tried again"), "{remedy}");
 }
@@ -247,7 +251,8 @@ fn why_an_update_was_taken_back_is_told_until_it_changes() {
         assert_eq!(shown.failure.as_deref(), Some("no such command"));
         assert!(shown.notes[0].ends_with("what ran before is back: no such command"), "{:?}", shown.notes);
         assert!(shown.remedy.is_some() && !shown.well && !report.device.healthy);
-        world.agent = World::agent(Finished::new(), world.fallbacks.clone(), Stops::new(), true, None, 2);
+        world.agent =
+            World::agent(FinishedRuns::new(), world.fallbacks.clone(), ManualStops::new(), true, None, 2);
         world.want(&[&bad]); // a new process knows, too
     }
     world.want(&[&w]);
@@ -329,7 +334,8 @@ fn a_new_process_knows_what_was_given_up_and_what_to_return_to() {
     world.pass(60 * S);
     let reborn = |world: &mut World| {
         world.orders.clear();
-        world.agent = World::agent(Finished::new(), world.fallbacks.clone(), Stops::new(), true, None, 2);
+        world.agent =
+            World::agent(FinishedRuns::new(), world.fallbacks.clone(), ManualStops::new(), true, None, 2);
         world.want(&[&bad]);
     };
     reborn(&mut world); // in the middle of the trial
@@ -403,7 +409,8 @@ fn a_person_returns_to_what_ran_before_until_another_content_is_asked_for() {
         let took = world.took();
         let is_left = |it: &String| it.starts_with("look");
         assert!(took.iter().all(is_left) && runs(&world) == [&w.id], "the same is asked for: {took:?}");
-        world.agent = World::agent(Finished::new(), world.fallbacks.clone(), Stops::new(), true, None, seed);
+        world.agent =
+            World::agent(FinishedRuns::new(), world.fallbacks.clone(), ManualStops::new(), true, None, seed);
     }
     world.want(&[&third]);
     world.pass(60 * S);

@@ -3,7 +3,7 @@
 use super::{
     model::{
         question::{Question, Reply, Wish},
-        report::State,
+        report::WorkloadState,
     },
     update::{UpdateRules, Window},
     *,
@@ -89,11 +89,11 @@ fn images_are_pulled_at_once_and_the_switch_waits_until_it_is_allowed() {
     assert!(world.shown("a").well);
     let update = world.shown("a").update.unwrap();
     assert_eq!((update.pod, update.since, update.until), (new.id.to_string(), 86_400, None));
-    let status = |world: &World| world.agent.workloads["a"].status();
-    assert_eq!(status(&world), call::WorkloadStatus::Deploying, "what is asked for isn't there yet");
+    let status = |world: &World| world.agent.workloads["a"].server_status();
+    assert_eq!(status(&world), call::ServerWorkloadStatus::Deploying, "what is asked for isn't there yet");
     world.post_and_settle("moving", 0.0);
     assert_eq!(world.took(), switched(&a, &new));
-    assert_eq!((world.shown("a").state, world.shown("a").update), (State::Running, None));
+    assert_eq!((world.shown("a").state, world.shown("a").update), (WorkloadState::Running, None));
     assert!(!world.updates.is_empty(), "until it has come up");
     world.pass(11 * S);
     assert!(world.updates.is_empty());
@@ -309,7 +309,7 @@ fn images_that_cannot_be_pulled_are_tried_again_and_nothing_goes_before_they_are
     assert_eq!(world.runs(), [&a.id]);
     assert!(world.explain("a").contains("since 1s: no such image; "), "{}", world.explain("a"));
     assert!(world.heard().contains(&Reason::ImagePullFailed));
-    assert_eq!(world.agent.workloads["a"].status(), call::WorkloadStatus::Crashed);
+    assert_eq!(world.agent.workloads["a"].server_status(), call::ServerWorkloadStatus::Crashed);
     world.broken = None;
     world.pass(40 * S);
     assert_eq!(world.runs(), [&new.id]);

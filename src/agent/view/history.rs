@@ -6,21 +6,21 @@ use serde::Serialize;
 
 use crate::agent::{
     model::{
-        history::{Happened, History},
+        history::{History, HistoryEntry},
         notice::{Reason, Severity},
         time,
     },
-    view::table::{Look, table},
+    view::table::{PageStyle, table},
 };
 
 /// For scripts.
 #[derive(Debug, Serialize)]
-pub struct Events<'a> {
-    events: Vec<Event<'a>>,
+pub struct HistoryOutput<'a> {
+    events: Vec<HistoryRow<'a>>,
 }
 
 #[derive(Debug, Serialize)]
-struct Event<'a> {
+struct HistoryRow<'a> {
     time: String,
     first: String,
     times: u32,
@@ -31,32 +31,32 @@ struct Event<'a> {
 }
 
 /// What is about this workload, or all of it.
-pub fn events<'a>(history: &'a History, about: Option<&str>) -> Events<'a> {
-    let is_meant = |it: &&Happened| about.is_none() || it.notice.about() == about;
-    let event = |Happened { at, first, notice }: &'a Happened| Event {
-        time: stamp(*at),
-        first: stamp(*first),
+pub fn events<'a>(history: &'a History, about: Option<&str>) -> HistoryOutput<'a> {
+    let is_meant = |it: &&HistoryEntry| about.is_none() || it.notice.workload_name() == about;
+    let event = |HistoryEntry { at, first, notice }: &'a HistoryEntry| HistoryRow {
+        time: epoch_timestamp(*at),
+        first: epoch_timestamp(*first),
         times: notice.times,
         severity: notice.severity,
         reason: notice.reason,
-        workload: notice.about(),
+        workload: notice.workload_name(),
         message: &notice.message,
     };
-    Events { events: history.iter().map(|it| &**it).filter(is_meant).map(event).collect() }
+    HistoryOutput { events: history.iter().map(|it| &**it).filter(is_meant).map(event).collect() }
 }
 
 /// For people: a line each.
-pub fn text(Events { events }: &Events<'_>, look: Look) -> String {
+pub fn history_text(HistoryOutput { events }: &HistoryOutput<'_>, look: PageStyle) -> String {
     if events.is_empty() {
         return "nothing has happened, as far as is known\n".to_owned();
     }
-    let row = |Event { time, first, times, reason, message, .. }: &Event<'_>| {
+    let row = |HistoryRow { time, first, times, reason, message, .. }: &HistoryRow<'_>| {
         let often = if *times > 1 { format!(" ({times} times since {first})") } else { String::new() };
         vec![time.clone(), format!("{reason:?}"), format!("{message}{often}")]
     };
     table(&events.iter().map(row).collect::<Vec<_>>(), look)
 }
 
-fn stamp(seconds: u64) -> String {
-    time::stamp(UNIX_EPOCH.checked_add(Duration::from_secs(seconds)).unwrap_or(UNIX_EPOCH))
+fn epoch_timestamp(seconds: u64) -> String {
+    time::format_timestamp(UNIX_EPOCH.checked_add(Duration::from_secs(seconds)).unwrap_or(UNIX_EPOCH))
 }

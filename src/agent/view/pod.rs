@@ -1,32 +1,32 @@
 //! A workload as people see it: its state in a word, why, and what can be done about it.
 
-use super::report::View;
+use super::report::WorkloadContext;
 use crate::agent::{
+    block_reason::BlockReason,
     model::{
-        fallback::Failed,
+        fallback::FailedContent,
         notice::Reason,
         phase::Phase,
-        report::{self, State},
+        report::{self, WorkloadState},
         run::Run,
         schedule::Schedule,
         workload::{Engine, RestartPolicy, Workload},
     },
-    not_allowed::NotAllowed,
-    reconcile::{Ready, Tracked},
+    reconcile::{StartPrerequisites, TrackedWorkload},
     wrong_clock,
 };
 
 /// Where a user's podman answers, and that of root doesn't.
-const ROOTLESS: &str = "rootless podman answers: if that is meant, write 'rootless: true' in its spec, or the annotation \
+const ROOTLESS_REMEDY: &str = "rootless podman answers: if that is meant, write 'rootless: true' in its spec, or the annotation \
                         'flotta/rootless: \"true\"' of a Pod; else see 'systemctl status podman.socket'";
 /// Of a cron schedule that names no time to come.
-const NEVER: &str = "it never runs: no date that its cron schedule names exists";
+const NEVER_RUNS_MESSAGE: &str = "it never runs: no date that its cron schedule names exists";
 
-impl Tracked {
+impl TrackedWorkload {
     /// How it is; what others know of it is left out.
-    pub(in crate::agent) fn shown(&self, view: &View<'_>) -> report::Workload {
+    pub(in crate::agent) fn workload_report(&self, view: &WorkloadContext<'_>) -> report::Workload {
         let mut shown = report::Workload {
-            state: self.state_on(view.context, view.engines),
+            state: self.state_in_context(view.context, view.engines),
             since: Some(view.now.up.saturating_sub(self.state.1).as_secs()),
             restarts: self.content.restarts,
             failure: self.content.failure.as_ref().map(|(_, cause)| cause.clone()),
@@ -34,7 +34,9 @@ impl Tracked {
         };
         if !self.terminating.is_empty() && self.wanted.is_some() {
             let note = match self.phase {
-                _ if !self.may_run() || self.content.ready == Ready::All => "its old pod has not gone yet",
+                _ if !self.may_run() || self.content.ready == StartPrerequisites::All => {
+                    "its old pod has not gone yet"
+                }
                 Phase::Running | Phase::Finished { .. } => "its old pod has not gone yet",
                 _ => "what ran before stays until this is known to be able to start",
             };
@@ -48,13 +50,22 @@ impl Tracked {
             shown.cron = Some(cron.to_string());
         }
         shown.exit = view.context.finished.get(&wanted.id).map(|run| run.code);
-        let run = |run: &Run| report::LastRun { code: run.code, ended: run.age(view.now), ran: run.ran };
+        let run = |run: &Run| report::LastRun {
+            code: run.code,
+            ended: run.seconds_since_end(view.now),
+            ran: run.ran,
+        };
         shown.runs = self.content.runs.iter().map(run).collect();
         shown.last_run = shown.runs.first().copied();
-        shown.notes.extend(view.notes());
+        shown.notes.extend(view.complaint_notes());
         self.explain(wanted, view, &mut shown);
-        view.waits(&self.name, self.waiting_update.as_ref().and_then(|update| update.lacks()), &mut shown);
-        (shown.failures, shown.probes) = (self.content.containers.shown(), self.content.health.shown());
+        view.add_waiting_update(
+            &self.name,
+            self.waiting_update.as_ref().and_then(|update| update.missing_images_reason()),
+            &mut shown,
+        );
+        (shown.failures, shown.probes) =
+            (self.content.containers.container_failures(), self.content.health.probe_results());
         let fallback = view.context.fallbacks.get(&self.name);
         shown.previous = fallback.filter(|it| it.good.id != wanted.id).map(|it| it.good.id.to_string());
         let failed = fallback.and_then(|it| it.failed.as_ref());
@@ -62,11 +73,11 @@ impl Tracked {
             let note =
                 "an operator rolled it back to what ran before, until another content of it is asked for";
             shown.notes.insert(0, note.to_owned());
-        } else if let Some(Failed { cause, .. }) = failed {
+        } else if let Some(FailedContent { cause, .. }) = failed {
             let note = format!("its newest content didn't come up, so what ran before is back: {cause}");
             shown.notes.insert(0, note);
             shown.failure.get_or_insert_with(|| cause.clone());
-            if shown.state == State::Running {
+            if shown.state == WorkloadState::Running {
                 shown.remedy = None; // what comes back with a correction need not be looked at
             }
             shown.remedy.get_or_insert_with(|| {
@@ -79,41 +90,41 @@ impl Tracked {
     }
 
     /// Says why there is something of a workload that is not to run.
-    fn explain_unwanted(&self, view: &View<'_>, shown: &mut report::Workload) {
-        if shown.state == State::Unknown {
-            because(
+    fn explain_unwanted(&self, view: &WorkloadContext<'_>, shown: &mut report::Workload) {
+        if shown.state == WorkloadState::Unknown {
+            set_cause(
                 shown,
                 "no manifest that can be read asks for it".to_owned(),
                 "its pod stays until all manifests can be read: see the device's problems",
             );
-        } else if shown.state == State::Rejected {
+        } else if shown.state == WorkloadState::Rejected {
             let cause =
                 view.complaints.first().unwrap_or(&"it can't be understood; see the device's problems");
-            because(
+            set_cause(
                 shown,
                 (*cause).to_owned(),
                 "correct it where it is written; nothing of it changes before that",
             );
         } else {
-            because(shown, "it is not asked for any more; its pod is being removed".to_owned(), "");
+            set_cause(shown, "it is not asked for any more; its pod is being removed".to_owned(), "");
             shown.well = true;
         }
     }
 
     /// Says why it is in this state, until when, and what can be done.
-    fn explain(&self, wanted: &Workload, view: &View<'_>, shown: &mut report::Workload) {
-        if let Some((why, remedy)) = view.context.stops.why(&self.name) {
-            if shown.state == State::Stopped {
-                because(shown, why, &remedy);
+    fn explain(&self, wanted: &Workload, view: &WorkloadContext<'_>, shown: &mut report::Workload) {
+        if let Some((why, remedy)) = view.context.stops.stop_reason_and_remedy(&self.name) {
+            if shown.state == WorkloadState::Stopped {
+                set_cause(shown, why, &remedy);
                 shown.well = true;
                 return;
             }
             shown.notes.push(why);
         }
         match shown.state {
-            State::Running => {
-                shown.cpu = self.limit.present();
-                let unready: Vec<_> = self.content.health.unready().collect();
+            WorkloadState::Running => {
+                shown.cpu = self.limit.present_limit();
+                let unready: Vec<_> = self.content.health.unready_reasons().collect();
                 shown.well = unready.is_empty();
                 shown.ready = Some(shown.well);
                 if !shown.well {
@@ -121,40 +132,40 @@ impl Tracked {
                 }
                 shown.notes.splice(0..0, unready);
             }
-            State::Evicted => {
+            WorkloadState::Evicted => {
                 let (why, until) = view.evictions.why_evicted(&self.name).unwrap_or_default();
-                because(
+                set_cause(
                     shown,
                     format!("the device comes first: {why}"),
                     "it comes back by itself; give it limits, or a higher podman/priority",
                 );
-                shown.next = view.until(until);
+                shown.next = view.seconds_until(until);
             }
-            State::Inactive => {
-                let rest = self.content.flapping.rests(view.now.up);
-                if let Some((cause, remedy)) = view.closed() {
-                    because(shown, cause, &remedy);
+            WorkloadState::Inactive => {
+                let rest = self.content.flapping.resting_until(view.now.up);
+                if let Some((cause, remedy)) = view.unmet_profile() {
+                    set_cause(shown, cause, &remedy);
                 } else if rest.is_some() {
-                    because(shown, NotAllowed::Rests.why().to_owned(), "");
+                    set_cause(shown, BlockReason::Rests.block_message().to_owned(), "");
                 }
-                shown.next = rest.and_then(|until| view.until(until));
+                shown.next = rest.and_then(|until| view.seconds_until(until));
                 shown.well = true;
             }
-            State::Scheduled => {
-                self.schedule(view, shown);
+            WorkloadState::Scheduled => {
+                self.explain_schedule(view, shown);
                 shown.well = shown.next.is_some();
-                let (cause, remedy) = match view.context.clock_behind(view.now) {
-                    Some(behind) => (wrong_clock::says(behind), wrong_clock::REMEDY),
+                let (cause, remedy) = match view.context.clock_lag(view.now) {
+                    Some(behind) => (wrong_clock::clock_lag_message(behind), wrong_clock::REMEDY),
                     None if shown.well => ("it waits for its next slot".to_owned(), ""),
-                    None => (NEVER.to_owned(), ""),
+                    None => (NEVER_RUNS_MESSAGE.to_owned(), ""),
                 };
-                because(shown, cause, remedy);
+                set_cause(shown, cause, remedy);
             }
-            State::Failed => self.explain_failed(wanted, view, shown),
-            State::BackOff => self.explain_back_off(wanted, view, shown),
-            State::Finished => {
-                let policy = policy(wanted);
-                because(shown, format!("it has ended with exit code 0; its restartPolicy is {policy}"), "");
+            WorkloadState::Failed => self.explain_failed(wanted, view, shown),
+            WorkloadState::BackOff => self.explain_back_off(wanted, view, shown),
+            WorkloadState::Finished => {
+                let policy = restart_policy_name(wanted);
+                set_cause(shown, format!("it has ended with exit code 0; its restartPolicy is {policy}"), "");
                 shown.well = true;
             }
             _ => self.explain_start(wanted, view, shown),
@@ -162,7 +173,7 @@ impl Tracked {
     }
 
     /// Says why it has failed for good, or until its next slot.
-    fn explain_failed(&self, wanted: &Workload, view: &View<'_>, shown: &mut report::Workload) {
+    fn explain_failed(&self, wanted: &Workload, view: &WorkloadContext<'_>, shown: &mut report::Workload) {
         let (reason, cause) = self.content.failure.clone().unwrap_or_else(|| {
             let code = shown.exit.unwrap_or_default(); // of a run before this process
             (Reason::Failed, format!("it has finished with exit code {code}"))
@@ -176,74 +187,76 @@ impl Tracked {
             }
             Schedule::Service(_) => match wanted.retries {
                 Some(most) => format!("its backoffLimit is {most}"),
-                None => format!("its restartPolicy is {}", policy(wanted)),
+                None => format!("its restartPolicy is {}", restart_policy_name(wanted)),
             },
         };
         let remedy = self.failure_remedy(reason, &cause, wanted);
-        because(shown, format!("{cause}; {next}"), &remedy);
-        self.schedule(view, shown);
+        set_cause(shown, format!("{cause}; {next}"), &remedy);
+        self.explain_schedule(view, shown);
     }
 
     /// Says why it failed, and when it is tried again.
-    fn explain_back_off(&self, wanted: &Workload, view: &View<'_>, shown: &mut report::Workload) {
-        let ailing = self.content.containers.why().filter(|_| self.is_ailing());
-        let failure = ailing.or_else(|| self.content.failure.clone());
+    fn explain_back_off(&self, wanted: &Workload, view: &WorkloadContext<'_>, shown: &mut report::Workload) {
+        let down = self.content.containers.failure_cause().filter(|_| self.has_container_down());
+        let failure = down.or_else(|| self.content.failure.clone());
         let (reason, cause) = failure.unwrap_or((Reason::BackOff, "it is stopped".into()));
         let remedy = self.failure_remedy(reason, &cause, wanted);
-        because(shown, cause, &remedy);
+        set_cause(shown, cause, &remedy);
         let next = match self.phase {
             Phase::Waiting { until } => Some(until),
             _ => self.content.containers.next_start(),
         };
-        shown.next = next.and_then(|until| view.until(until));
-        if view.context.short && self.is_ailing() && shown.next.is_none_or(|left| left == 0) {
-            held(view, shown);
+        shown.next = next.and_then(|until| view.seconds_until(until));
+        if view.context.short && self.has_container_down() && shown.next.is_none_or(|left| left == 0) {
+            explain_held(view, shown);
         }
     }
 
     /// Says what it waits for before it runs.
-    fn explain_start(&self, wanted: &Workload, view: &View<'_>, shown: &mut report::Workload) {
+    fn explain_start(&self, wanted: &Workload, view: &WorkloadContext<'_>, shown: &mut report::Workload) {
         let engine = wanted.content.engine;
         match shown.state {
-            State::Unknown | State::Starting if !view.engines.ready(engine) => {
+            WorkloadState::Unknown | WorkloadState::Starting if !view.engines.is_ready(engine) => {
                 let rootless = Engine::Podman { rootless: true };
                 let remedy = match engine {
-                    Engine::Podman { rootless: false } if view.engines.ready(rootless) => ROOTLESS,
+                    Engine::Podman { rootless: false } if view.engines.is_ready(rootless) => ROOTLESS_REMEDY,
                     _ => engine_remedy(engine),
                 };
-                because(shown, view.engines.why_not(engine).unwrap_or_default(), remedy);
+                set_cause(shown, view.engines.unready_reason(engine).unwrap_or_default(), remedy);
             }
-            State::Held => held(view, shown),
-            State::Pulling | State::Starting
+            WorkloadState::Held => explain_held(view, shown),
+            WorkloadState::Pulling | WorkloadState::Starting
                 if self.content.failures > 0
                     && let Some((reason, cause)) = &self.content.failure =>
             {
-                because(shown, cause.clone(), &self.failure_remedy(*reason, cause, wanted));
+                set_cause(shown, cause.clone(), &self.failure_remedy(*reason, cause, wanted));
             }
-            State::Unknown => because(shown, format!("{engine} is asked whether it has a pod of it"), ""),
-            State::Starting
+            WorkloadState::Unknown => {
+                set_cause(shown, format!("{engine} is asked whether it has a pod of it"), "")
+            }
+            WorkloadState::Starting
                 if self.phase == Phase::Inactive
                     && let Some((cause, remedy)) = &view.unready_dependency =>
             {
-                because(shown, cause.clone(), remedy);
+                set_cause(shown, cause.clone(), remedy);
             }
-            State::Starting if !self.terminating.is_empty() => {
-                because(shown, "its old pod goes first".to_owned(), "");
+            WorkloadState::Starting if !self.terminating.is_empty() => {
+                set_cause(shown, "its old pod goes first".to_owned(), "");
             }
-            State::Starting if view.engines.awaits_a_podman() => {
+            WorkloadState::Starting if view.engines.awaits_a_podman() => {
                 let cause = "another engine has not told yet whether it has an old pod of it";
-                because(shown, cause.to_owned(), "");
+                set_cause(shown, cause.to_owned(), "");
             }
             _ => {}
         }
     }
 
     /// When the next slot of a workload with a cron schedule is, and what speaks against it.
-    fn schedule(&self, view: &View<'_>, shown: &mut report::Workload) {
+    fn explain_schedule(&self, view: &WorkloadContext<'_>, shown: &mut report::Workload) {
         let next = self.content.cron_runs.next();
         let left = next.map(|at| at.duration_since(view.now.utc).unwrap_or_default());
         shown.next = left.map(|left| left.as_secs_f64().ceil() as u64);
-        if let Some((cause, _)) = view.closed().filter(|_| shown.cron.is_some()) {
+        if let Some((cause, _)) = view.unmet_profile().filter(|_| shown.cron.is_some()) {
             shown.notes.push(format!("at present a slot would be skipped: {cause}"));
         }
     }
@@ -285,10 +298,10 @@ impl Tracked {
 }
 
 /// The device is short of something.
-fn held(view: &View<'_>, shown: &mut report::Workload) {
-    shown.state = State::Held;
+fn explain_held(view: &WorkloadContext<'_>, shown: &mut report::Workload) {
+    shown.state = WorkloadState::Held;
     let shortages = view.evictions.shortages().join("; ");
-    because(
+    set_cause(
         shown,
         format!("nothing new is pulled or started: {shortages}"),
         "free some; what is kept free is set by MEMORY_RESERVE and DISK_RESERVE",
@@ -296,7 +309,7 @@ fn held(view: &View<'_>, shown: &mut report::Workload) {
 }
 
 /// An empty remedy: nothing is to be done.
-fn because(shown: &mut report::Workload, cause: String, remedy: &str) {
+fn set_cause(shown: &mut report::Workload, cause: String, remedy: &str) {
     shown.cause = Some(cause);
     shown.remedy = (!remedy.is_empty()).then(|| remedy.to_owned());
 }
@@ -313,6 +326,6 @@ fn engine_remedy(engine: Engine) -> &'static str {
     }
 }
 
-fn policy(wanted: &Workload) -> &'static str {
+fn restart_policy_name(wanted: &Workload) -> &'static str {
     if wanted.restart == RestartPolicy::Never { "Never" } else { "OnFailure" }
 }

@@ -2,18 +2,18 @@
 
 use std::fmt::Write;
 
-use crate::agent::{legible::line, model::report::State};
+use crate::agent::{model::report::WorkloadState, sanitize::sanitize_line};
 
 /// What a line begins with that goes on with a row.
 const INDENT: usize = 4;
 /// The last column is not squeezed any further.
-const NARROWEST: usize = 32;
+const MIN_LAST_COLUMN_WIDTH: usize = 32;
 /// Longer names have a line of their own where the row wouldn't fit.
-const LONGEST_NAME: usize = 24;
+const MAX_INLINE_NAME: usize = 24;
 
 /// How a page is to look.
 #[derive(Debug, Clone, Copy)]
-pub struct Look {
+pub struct PageStyle {
     /// Of a line, in characters. Only a word that is longer by itself goes beyond.
     pub width: usize,
     /// States are coloured: each stands between a colour's [mark](MARKS) and the last one.
@@ -21,22 +21,33 @@ pub struct Look {
 }
 
 /// They stand for red, yellow, green and the end of a colour. No text has them, as it is made legible.
-pub const MARKS: [char; 4] = ['\x01', '\x02', '\x03', '\x04'];
+pub const COLOUR_MARKS: [char; 4] = ['\x01', '\x02', '\x03', '\x04'];
 
 /// The colour of a state, if a cell is one.
-fn mark(cell: &str) -> Option<char> {
-    match State::ALL.into_iter().find(|state| state.word() == cell)? {
-        State::BackOff | State::Failed | State::Rejected | State::Evicted => Some(MARKS[0]),
-        State::Unknown | State::Pulling | State::Starting | State::Stopping | State::Held => Some(MARKS[1]),
-        State::Running => Some(MARKS[2]),
-        State::Stopped | State::Inactive | State::Scheduled | State::Finished | State::Leaving => None,
+fn state_colour_mark(cell: &str) -> Option<char> {
+    match WorkloadState::ALL.into_iter().find(|state| state.state_name() == cell)? {
+        WorkloadState::BackOff | WorkloadState::Failed | WorkloadState::Rejected | WorkloadState::Evicted => {
+            Some(COLOUR_MARKS[0])
+        }
+        WorkloadState::Unknown
+        | WorkloadState::Pulling
+        | WorkloadState::Starting
+        | WorkloadState::Stopping
+        | WorkloadState::Held => Some(COLOUR_MARKS[1]),
+        WorkloadState::Running => Some(COLOUR_MARKS[2]),
+        WorkloadState::Stopped
+        | WorkloadState::Inactive
+        | WorkloadState::Scheduled
+        | WorkloadState::Finished
+        | WorkloadState::Leaving => None,
     }
 }
 
 /// Columns as wide as their widest cell. The last one has its words on as many lines as it takes: beside the others, or
 /// below them where that leaves too little room.
-pub fn table(rows: &[Vec<String>], look: Look) -> String {
-    let rows: Vec<Vec<_>> = rows.iter().map(|row| row.iter().map(|cell| line(cell)).collect()).collect();
+pub fn table(rows: &[Vec<String>], look: PageStyle) -> String {
+    let rows: Vec<Vec<_>> =
+        rows.iter().map(|row| row.iter().map(|cell| sanitize_line(cell)).collect()).collect();
     let columns = rows.iter().map(Vec::len).max().unwrap_or_default();
     let mut widths = vec![0; columns];
     for row in &rows {
@@ -47,18 +58,19 @@ pub fn table(rows: &[Vec<String>], look: Look) -> String {
     let last = columns.saturating_sub(1);
     let sum = |widths: &[usize]| widths.iter().take(last).map(|width| width + 2).sum::<usize>();
     if sum(&widths) > look.width && last > 0 {
-        widths[0] = widths[0].min(LONGEST_NAME);
+        widths[0] = widths[0].min(MAX_INLINE_NAME);
     }
     let start = sum(&widths);
-    let is_below = start + NARROWEST > look.width;
+    let is_below = start + MIN_LAST_COLUMN_WIDTH > look.width;
     let mut text = String::new();
     for row in &rows {
         let mut shown = String::new();
         for (at, (cell, width)) in row.iter().zip(&widths).enumerate().take(last) {
             let length = cell.chars().count();
-            match mark(cell).filter(|_| look.colour && at == 1) {
+            match state_colour_mark(cell).filter(|_| look.colour && at == 1) {
                 Some(mark) => {
-                    let _ = write!(shown, "{mark}{cell}{}{:pad$}", MARKS[3], "", pad = width - length + 2);
+                    let _ =
+                        write!(shown, "{mark}{cell}{}{:pad$}", COLOUR_MARKS[3], "", pad = width - length + 2);
                 }
                 None if length > *width => {
                     let _ = write!(shown, "{cell}\n{:pad$}", "", pad = width + 2);
@@ -97,7 +109,7 @@ pub fn table(rows: &[Vec<String>], look: Look) -> String {
 mod tests {
     use super::*;
 
-    const LOOK: Look = Look { width: 60, colour: false };
+    const LOOK: PageStyle = PageStyle { width: 60, colour: false };
 
     fn rows(rows: &[&[&str]]) -> Vec<Vec<String>> {
         rows.iter().map(|row| row.iter().map(ToString::to_string).collect()).collect()
@@ -119,7 +131,7 @@ mod tests {
              it has finished with exit code 3 after 0 s; its\n    \
              restartPolicy is Never\n"
         );
-        let one_line = table(&wide, Look { width: 200, colour: false });
+        let one_line = table(&wide, PageStyle { width: 200, colour: false });
         assert!(one_line.ends_with(&format!("failed  12m3s  {long}\n")), "{one_line}");
     }
 
@@ -140,7 +152,7 @@ mod tests {
     fn a_state_is_coloured_where_it_stands_and_what_others_say_is_not() {
         let rows = rows(&[&["running", "running", "\x01failed"], &["b", "inactive", "failed"]]);
         assert_eq!(
-            table(&rows, Look { width: 80, colour: true }),
+            table(&rows, PageStyle { width: 80, colour: true }),
             "running  \x03running\x04   \\u0001failed\nb        inactive  failed\n"
         );
     }

@@ -3,46 +3,46 @@
 use crate::{
     agent::{
         model::report::{Report, Workload},
-        view::text::for_another_device,
+        view::text::for_another_device_text,
     },
-    wire::podspec::nearest::nearest,
+    wire::podspec::nearest::nearest_word,
 };
 
 /// How many hex digits end a pod's name.
-const HASH: usize = 12;
+const HASH_LENGTH: usize = 12;
 
 /// The workload that is meant.
 ///
 /// # Errors
 /// There is none; which may be meant.
-pub(super) fn named<'a>(report: &'a Report, name: &str) -> Result<&'a Workload, String> {
+pub(super) fn find_workload<'a>(report: &'a Report, name: &str) -> Result<&'a Workload, String> {
     let workloads = &report.workloads;
     let has = |is: fn(&str, &str) -> bool| {
         workloads.iter().find(|it| it.pod.as_deref().is_some_and(|pod| is(pod, name)))
     };
     let own = workloads.iter().find(|it| it.name == name);
-    own.or_else(|| has(is_of)).or_else(|| has(was_of)).ok_or_else(|| {
+    own.or_else(|| has(is_pod_or_container)).or_else(|| has(is_former_pod)).ok_or_else(|| {
         if report.device.elsewhere.iter().any(|it| it == name) {
-            return format!("{}\n", for_another_device(&format!("the workload '{name}'")));
+            return format!("{}\n", for_another_device_text(&format!("the workload '{name}'")));
         }
-        let near = nearest(name, workloads.iter().map(|it| &*it.name));
+        let near = nearest_word(name, workloads.iter().map(|it| &*it.name));
         let near = near.map(|near| format!(": did you mean '{near}'?")).unwrap_or_default();
         format!("there is no workload '{name}'{near}\n")
     })
 }
 
 /// Whether this is the pod, or a container of it.
-fn is_of(pod: &str, name: &str) -> bool {
+fn is_pod_or_container(pod: &str, name: &str) -> bool {
     name.strip_prefix(pod).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
 }
 
 /// The same of the pod of another content.
-fn was_of(pod: &str, name: &str) -> bool {
-    let base = pod.len().saturating_sub(HASH);
-    let hash = name.get(base..base + HASH);
+fn is_former_pod(pod: &str, name: &str) -> bool {
+    let base = pod.len().saturating_sub(HASH_LENGTH);
+    let hash = name.get(base..base + HASH_LENGTH);
     pod.get(..base).is_some_and(|base| name.starts_with(base))
         && hash.is_some_and(|hash| hash.bytes().all(|it| it.is_ascii_hexdigit()))
-        && name.get(base + HASH..).is_some_and(|rest| is_of("", rest))
+        && name.get(base + HASH_LENGTH..).is_some_and(|rest| is_pod_or_container("", rest))
 }
 
 #[cfg(test)]
@@ -63,7 +63,7 @@ mod tests {
         ];
         let device = Device { elsewhere: vec!["away".into(), "hello".into()], ..Device::default() };
         let report = Report { device, workloads, ..Report::default() };
-        named(&report, asked).map(|it| it.name.clone())
+        find_workload(&report, asked).map(|it| it.name.clone())
     }
 
     #[test]

@@ -26,13 +26,13 @@ use crate::{
 };
 
 /// For one call, its answer's last byte included.
-const LIMIT: Duration = Duration::from_secs(30);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 /// The longest answer that is read, in bytes.
-const LARGEST: u64 = 8 << 20;
+const MAX_RESPONSE_BYTES: u64 = 8 << 20;
 /// Of an answer that says no, only a line is of interest.
-const LARGEST_REFUSAL: u64 = 64 << 10;
+const MAX_ERROR_BODY_BYTES: u64 = 64 << 10;
 /// How long an unused connection is kept: longer than any sensible period. Most servers close earlier.
-const IDLE: Duration = Duration::from_secs(600);
+const IDLE_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// Where the server is, and how to get there.
 #[derive(Debug, Clone)]
@@ -42,13 +42,13 @@ pub(super) struct Target {
     /// What its certificate must name, if not the host.
     pub(super) name: Option<String>,
     pub(super) proxy: Option<String>,
-    /// Of [`LIMIT`], which tests don't wait for.
+    /// Of [`REQUEST_TIMEOUT`], which tests don't wait for.
     pub(super) limit: Duration,
 }
 
 impl Target {
     pub(super) fn new(url: &str, name: Option<String>, proxy: Option<String>) -> Self {
-        Self { url: url.trim_end_matches('/').to_owned(), name, proxy, limit: LIMIT }
+        Self { url: url.trim_end_matches('/').to_owned(), name, proxy, limit: REQUEST_TIMEOUT }
     }
 }
 
@@ -76,12 +76,12 @@ impl EdgeApi {
             .timeout_global(Some(target.limit))
             .max_idle_connections(1)
             .max_idle_connections_per_host(1)
-            .max_idle_age(IDLE)
+            .max_idle_age(IDLE_TIMEOUT)
             .build();
-        let (agent, connections) = tls::agent(http, name, roots, Some(&identity.pair), clock.clone())?;
-        let base = match target.url.ends_with(edge_api::BASE) {
+        let (agent, connections) = tls::https_client(http, name, roots, Some(&identity.pair), clock.clone())?;
+        let base = match target.url.ends_with(edge_api::BASE_PATH) {
             true => target.url.clone(),
-            false => format!("{}{}", target.url, edge_api::BASE),
+            false => format!("{}{}", target.url, edge_api::BASE_PATH),
         };
         Ok(Self {
             agent,
@@ -95,21 +95,21 @@ impl EdgeApi {
     /// closed a kept connection just then.
     pub(super) fn call(&self, request: &Request, may_repeat: bool) -> Result<Vec<u8>, CallFailure> {
         let before = self.connections.load(Ordering::Relaxed);
-        let mut result = self.once(request);
-        if let Err(Failed::Http(Error::Io(error))) = &result
+        let mut result = self.send_once(request);
+        if let Err(RequestError::Http(Error::Io(error))) = &result
             && may_repeat
             && was_closed(error)
             && self.connections.load(Ordering::Relaxed) == before
         {
-            result = self.once(request);
+            result = self.send_once(request);
         }
         result.map_err(|failed| match failed {
-            Failed::Refused(failure) => failure,
-            Failed::Http(error) => failure::from_error(error, &self.parties),
+            RequestError::Refused(failure) => failure,
+            RequestError::Http(error) => failure::from_error(error, &self.parties),
         })
     }
 
-    fn once(&self, request: &Request) -> Result<Vec<u8>, Failed> {
+    fn send_once(&self, request: &Request) -> Result<Vec<u8>, RequestError> {
         let url = format!("{}{}", self.base, request.path);
         let response = match &request.body {
             Some(body) => self.agent.post(url).content_type("application/json").send(body),
@@ -117,21 +117,26 @@ impl EdgeApi {
         };
         let (parts, body) = response?.into_parts();
         if parts.status.is_success() {
-            return Ok(body.into_with_config().limit(LARGEST).read_to_vec()?);
+            return Ok(body.into_with_config().limit(MAX_RESPONSE_BYTES).read_to_vec()?);
         }
-        let said = body.into_with_config().limit(LARGEST_REFUSAL).read_to_vec().unwrap_or_default();
+        let said = body.into_with_config().limit(MAX_ERROR_BODY_BYTES).read_to_vec().unwrap_or_default();
         let text = |name| parts.headers.get(name).and_then(|value| value.to_str().ok());
         let retry_after = text(header::RETRY_AFTER);
-        Err(Failed::Refused(failure::from_status(parts.status.as_u16(), &said, retry_after, &self.parties)))
+        Err(RequestError::Refused(failure::from_status(
+            parts.status.as_u16(),
+            &said,
+            retry_after,
+            &self.parties,
+        )))
     }
 }
 
-enum Failed {
+enum RequestError {
     Refused(CallFailure),
     Http(Error),
 }
 
-impl From<Error> for Failed {
+impl From<Error> for RequestError {
     fn from(error: Error) -> Self {
         Self::Http(error)
     }

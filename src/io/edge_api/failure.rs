@@ -12,16 +12,16 @@ use rustls::{AlertDescription, CertificateError, pki_types::UnixTime};
 use ureq::Error;
 
 use crate::{
-    agent::{legible, model::call::CallFailure},
+    agent::{model::call::CallFailure, sanitize},
     io::{
         identity::Identity,
-        tls::{TrustedClock, certificate::Stamp, crypto},
+        tls::{TrustedClock, certificate::DisplayTime, crypto},
     },
-    wire::text::cut,
+    wire::text::truncate,
 };
 
 /// Of what a server says besides its status, in bytes.
-const LONGEST: usize = 200;
+const MAX_MESSAGE_BYTES: usize = 200;
 
 /// Who talks to whom, as a failure names it.
 pub(super) struct Parties {
@@ -39,12 +39,12 @@ pub(super) fn from_status(
     retry_after: Option<&str>,
     parties: &Parties,
 ) -> CallFailure {
-    let mut message = line(body);
+    let mut message = first_line(body);
     if matches!(status, 401 | 403) {
         let said = if message.is_empty() { "" } else { ": " };
-        message = format!("the server doesn't accept {}{said}{message}", credentials(parties));
+        message = format!("the server doesn't accept {}{said}{message}", describe_credentials(parties));
     }
-    let retry_after = retry_after.and_then(|text| wait(text.trim(), parties.clock.now()));
+    let retry_after = retry_after.and_then(|text| parse_retry_after(text.trim(), parties.clock.now()));
     CallFailure::Refused { status, message, retry_after }
 }
 
@@ -56,7 +56,7 @@ pub(super) fn from_error(error: Error, parties: &Parties) -> CallFailure {
         Error::Io(error) => match error.get_ref().and_then(|cause| cause.downcast_ref()) {
             Some(cause) => CallFailure::Untrusted(format!(
                 "no trust between '{server}' and this device: {}",
-                tls(cause, parties)
+                describe_tls_error(cause, parties)
             )),
             // (in words of its own the library points to its documentation)
             None if error.kind() == ErrorKind::UnexpectedEof => unreachable("it hung up"),
@@ -74,7 +74,7 @@ pub(super) fn from_error(error: Error, parties: &Parties) -> CallFailure {
 }
 
 /// `Retry-After`: seconds, or a date.
-fn wait(text: &str, now: SystemTime) -> Option<Duration> {
+fn parse_retry_after(text: &str, now: SystemTime) -> Option<Duration> {
     match text.parse::<u32>() {
         Ok(seconds) => Some(Duration::from_secs(seconds.into())),
         // an HTTP date is one of e-mail's
@@ -83,14 +83,14 @@ fn wait(text: &str, now: SystemTime) -> Option<Duration> {
 }
 
 /// The first line of what the server said, cut.
-fn line(body: &[u8]) -> String {
-    let text = String::from_utf8_lossy(&body[..body.len().min(4 * LONGEST)]);
+fn first_line(body: &[u8]) -> String {
+    let text = String::from_utf8_lossy(&body[..body.len().min(4 * MAX_MESSAGE_BYTES)]);
     let line = text.trim().lines().next().unwrap_or_default();
-    legible::line(cut(line, LONGEST)).into_owned()
+    sanitize::sanitize_line(truncate(line, MAX_MESSAGE_BYTES)).into_owned()
 }
 
 /// Which certificate was shown, and what is wrong with it as far as this device can tell.
-fn credentials(parties: &Parties) -> String {
+fn describe_credentials(parties: &Parties) -> String {
     let identity = &parties.identity;
     match identity.pair.facts.fault(parties.clock.now()) {
         Some(fault) => format!("{}, which {fault}", identity.origin),
@@ -98,27 +98,31 @@ fn credentials(parties: &Parties) -> String {
     }
 }
 
-fn tls(error: &rustls::Error, parties: &Parties) -> String {
+fn describe_tls_error(error: &rustls::Error, parties: &Parties) -> String {
     use rustls::Error;
     match error {
-        Error::InvalidCertificate(cause) => certificate(cause, parties),
+        Error::InvalidCertificate(cause) => describe_certificate_error(cause, parties),
         Error::AlertReceived(alert) => match alert {
             AlertDescription::ProtocolVersion => "the server doesn't speak TLS 1.3".into(),
             AlertDescription::UnrecognisedName => "the server doesn't know the name: see SERVER_NAME".into(),
             alert => {
-                format!("the server doesn't accept {} (TLS alert {})", credentials(parties), u8::from(*alert))
+                format!(
+                    "the server doesn't accept {} (TLS alert {})",
+                    describe_credentials(parties),
+                    u8::from(*alert)
+                )
             }
         },
         Error::InvalidMessage(_) => "the server doesn't speak TLS on this port".to_owned(),
-        error => crypto::words(error),
+        error => crypto::tls_error_message(error),
     }
 }
 
-fn certificate(error: &CertificateError, parties: &Parties) -> String {
-    let date = |time: &UnixTime| Stamp(UNIX_EPOCH + Duration::from_secs(time.as_secs()));
+fn describe_certificate_error(error: &CertificateError, parties: &Parties) -> String {
+    let date = |time: &UnixTime| DisplayTime(UNIX_EPOCH + Duration::from_secs(time.as_secs()));
     match error {
         CertificateError::NotValidForNameContext { expected, presented } => {
-            let names: Vec<_> = presented.iter().map(|name| bare(name)).collect();
+            let names: Vec<_> = presented.iter().map(|name| strip_name_wrapper(name)).collect();
             let names = if names.is_empty() { "no name at all".to_owned() } else { names.join(", ") };
             format!(
                 "the server's certificate is for {names}, and not for {}: see SERVER_NAME",
@@ -139,12 +143,15 @@ fn certificate(error: &CertificateError, parties: &Parties) -> String {
             date(not_before),
             date(time)
         ),
-        error => format!("the server's certificate can't be accepted: {}", crypto::fault(error)),
+        error => format!(
+            "the server's certificate can't be accepted: {}",
+            crypto::certificate_error_message(error)
+        ),
     }
 }
 
 /// The name in `DnsName("name")` and the like, as rustls lists them.
-fn bare(name: &str) -> &str {
+fn strip_name_wrapper(name: &str) -> &str {
     let inner = name.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')')).unwrap_or(name);
     inner.trim_matches('"')
 }
@@ -156,18 +163,18 @@ mod tests {
     #[test]
     fn retry_after_is_seconds_or_a_date() {
         let now = UNIX_EPOCH + Duration::from_secs(784_111_777);
-        assert_eq!(wait("120", now), Some(Duration::from_secs(120)));
-        assert_eq!(wait("Sun, 06 Nov 1994 08:50:07 GMT", now), Some(Duration::from_secs(30)));
+        assert_eq!(parse_retry_after("120", now), Some(Duration::from_secs(120)));
+        assert_eq!(parse_retry_after("Sun, 06 Nov 1994 08:50:07 GMT", now), Some(Duration::from_secs(30)));
         for nothing in ["", "-1", "soon", "99999999999", "Sun, 06 Nov 1994 08:49:00 GMT"] {
-            assert_eq!(wait(nothing, now), None, "{nothing}");
+            assert_eq!(parse_retry_after(nothing, now), None, "{nothing}");
         }
     }
 
     #[test]
     fn what_a_server_says_becomes_one_short_clean_line() {
-        assert_eq!(line(b"\r\n a\x1b[31mb\nsecond"), "a\\u001b[31mb");
-        assert_eq!(line(&[b'x'; 100_000]).len(), LONGEST);
-        assert!(line("ä".repeat(500).as_bytes()).len() <= LONGEST);
-        assert_eq!(line(b"\xff\xfe"), "\u{fffd}\u{fffd}");
+        assert_eq!(first_line(b"\r\n a\x1b[31mb\nsecond"), "a\\u001b[31mb");
+        assert_eq!(first_line(&[b'x'; 100_000]).len(), MAX_MESSAGE_BYTES);
+        assert!(first_line("ä".repeat(500).as_bytes()).len() <= MAX_MESSAGE_BYTES);
+        assert_eq!(first_line(b"\xff\xfe"), "\u{fffd}\u{fffd}");
     }
 }

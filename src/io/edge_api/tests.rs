@@ -19,7 +19,7 @@ use self::peer::{Authority, Peer, Reply};
 use super::*;
 use crate::{
     agent::model::{
-        call::{CallKind, Heartbeat, Remembered, WorkloadStatus},
+        call::{CallKind, Heartbeat, PersistedLinkState, ServerWorkloadStatus},
         notice::{Notice, Reason},
     },
     io::{
@@ -175,7 +175,8 @@ fn a_device_enrols_and_registers_with_the_bootstrap_pair_and_goes_on_with_its_ow
     assert_eq!(device.call(Call::Control), Ok(Answer::Controlled { disconnect: false }));
     assert_eq!(device.not_before.borrow().len(), 1, "what the clock must show is told, once a day");
     assert_eq!(bootstrap(scene.dir.path()), before);
-    let (received, until) = identity::remembered(&Store::new(scene.path("state")), "dev").unwrap();
+    let (received, until) =
+        identity::own_certificate_period(&Store::new(scene.path("state")), "dev").unwrap();
     assert!(until == expires && received > SystemTime::UNIX_EPOCH);
 
     // a renewal, and a restarted agent: both as itself
@@ -205,7 +206,7 @@ fn calls_share_one_connection() {
 #[test]
 fn a_heartbeat_of_ten_workloads_fits_into_a_kibibyte() {
     let (scene, device) = registered();
-    let workloads = (0..10).map(|n| (format!("workld-{n}"), WorkloadStatus::Deploying)).collect();
+    let workloads = (0..10).map(|n| (format!("workld-{n}"), ServerWorkloadStatus::Deploying)).collect();
     let version = "1234567890".to_owned();
     let (events, hardware) = (Vec::new(), HardwareScope::Omit);
     device.call(Call::Heartbeat(Heartbeat { degraded: true, version, workloads, events, hardware })).unwrap();
@@ -227,12 +228,12 @@ fn a_pair_that_came_before_a_crash_is_tried_before_another_is_asked_for() {
     });
     let scene = Scene::with(ca, peer);
     assert!(matches!(scene.server().failure(Call::Register), CallFailure::Unreachable(_)));
-    assert_eq!(identity::remembered(&Store::new(scene.path("state")), "dev"), None);
+    assert_eq!(identity::own_certificate_period(&Store::new(scene.path("state")), "dev"), None);
     *refuse.lock().unwrap() = false;
     assert!(matches!(scene.server().call(Call::Register), Ok(Answer::Registered { .. })));
     let heard = scene.peer.heard();
     assert_eq!(heard.iter().filter(|request| request.directive() == "registration").count(), 1);
-    assert!(identity::remembered(&Store::new(scene.path("state")), "dev").is_some());
+    assert!(identity::own_certificate_period(&Store::new(scene.path("state")), "dev").is_some());
 }
 
 #[test]
@@ -352,9 +353,9 @@ fn to_register_anew_means_from_the_beginning_whatever_there_is() {
         let scene = Scene::with(ca, peer);
         scene.server().call(Call::Register).unwrap();
         let stores = Stores::new(&scene.path("state"), &scene.path("run"));
-        assert!(persistence::of_server(&stores, "dev").certificate.is_some());
-        persistence::reconnect(&stores.state).unwrap();
-        assert_eq!(persistence::of_server(&stores, "dev").certificate, None);
+        assert!(persistence::load_server_state(&stores, "dev").certificate.is_some());
+        persistence::clear_disconnected(&stores.state).unwrap();
+        assert_eq!(persistence::load_server_state(&stores, "dev").certificate, None);
         let device = scene.server();
         device.call(Call::Enrol).unwrap();
         device.call(Call::Register).unwrap();
@@ -367,7 +368,10 @@ fn to_register_anew_means_from_the_beginning_whatever_there_is() {
         let asked = [("registration", "register"), ("enrolment", "register"), ("registration", "register")];
         assert_eq!(who[..3], asked);
         assert_eq!(&who[3..], if knows_it { &[("registration", "dev")][..] } else { &[] });
-        assert!(persistence::of_server(&stores, "dev").certificate.is_some(), "the beginning is over");
+        assert!(
+            persistence::load_server_state(&stores, "dev").certificate.is_some(),
+            "the beginning is over"
+        );
     }
 }
 
@@ -666,15 +670,15 @@ fn what_is_to_be_kept_of_a_configuration_is_understood_after_a_restart() {
     let (device, stores) = (scene.server(), Stores::new(&scene.path("state"), &scene.path("run")));
     let ask_and_keep = || {
         let Ok(Answer::Configured(configuration)) = device.call(Call::Configuration) else { panic!() };
-        stores.state.save(cached_configuration::NAME, &configuration.raw).unwrap();
+        stores.state.save(cached_configuration::STORE_KEY, &configuration.raw).unwrap();
         configuration
     };
     let image = || {
-        let kept = persistence::of_server(&stores, "dev").configuration.unwrap();
+        let kept = persistence::load_server_state(&stores, "dev").configuration.unwrap();
         assert!(kept.problems.is_empty());
         kept.desired.workloads[0].content.specification.value()["containers"][0]["image"].clone()
     };
-    assert_eq!(persistence::of_server(&stores, "dev"), Remembered::default());
+    assert_eq!(persistence::load_server_state(&stores, "dev"), PersistedLinkState::default());
     ask_and_keep();
     assert_eq!(image(), "busybox");
     assert_eq!(ask_and_keep().desired.unreadable, ["web"]);
@@ -683,5 +687,5 @@ fn what_is_to_be_kept_of_a_configuration_is_understood_after_a_restart() {
     assert_eq!(image(), "alpine");
     device.failure(Call::Configuration);
     assert_eq!(image(), "alpine");
-    assert_eq!(persistence::of_server(&stores, "renamed").configuration, None);
+    assert_eq!(persistence::load_server_state(&stores, "renamed").configuration, None);
 }

@@ -2,7 +2,7 @@
 
 use std::{fs, path::PathBuf};
 
-const ROOT: &str = "/sys/fs/cgroup";
+const CGROUP_ROOT: &str = "/sys/fs/cgroup";
 
 /// The file in which it is counted, of a process whose control groups `/proc` tells like this.
 pub(super) fn oom_kills_file(groups: &[u8], container: &str) -> Option<PathBuf> {
@@ -16,17 +16,17 @@ pub(super) fn oom_kills_file(groups: &[u8], container: &str) -> Option<PathBuf> 
                 .then(|| path.trim_start_matches('/'))
         })
     };
-    let old =
-        path("memory").map(|path| PathBuf::from(ROOT).join("memory").join(path).join("memory.oom_control"));
-    old.or_else(|| Some(PathBuf::from(ROOT).join(path("")?).join("memory.events")))
+    let old = path("memory")
+        .map(|path| PathBuf::from(CGROUP_ROOT).join("memory").join(path).join("memory.oom_control"));
+    old.or_else(|| Some(PathBuf::from(CGROUP_ROOT).join(path("")?).join("memory.events")))
 }
 
 /// Whether it says that something was killed.
-pub(super) fn has_killed(file: &PathBuf) -> bool {
-    fs::read_to_string(file).is_ok_and(|text| counts(&text))
+pub(super) fn records_oom_kill(file: &PathBuf) -> bool {
+    fs::read_to_string(file).is_ok_and(|text| has_oom_kills(&text))
 }
 
-fn counts(text: &str) -> bool {
+fn has_oom_kills(text: &str) -> bool {
     let count = text.lines().find_map(|line| line.strip_prefix("oom_kill "));
     count.and_then(|count| count.trim().parse::<u64>().ok()).is_some_and(|count| count > 0)
 }
@@ -52,9 +52,9 @@ mod tests {
 
     #[test]
     fn one_kill_is_enough() {
-        assert!(counts("low 0\nhigh 0\nmax 7\noom 1\noom_kill 1\n"));
-        assert!(counts("oom_kill_disable 0\nunder_oom 0\noom_kill 2\n"));
-        assert!(!counts("oom_kill_disable 1\nunder_oom 0\noom_kill 0\n"));
-        assert!(!counts("oom 1\n"));
+        assert!(has_oom_kills("low 0\nhigh 0\nmax 7\noom 1\noom_kill 1\n"));
+        assert!(has_oom_kills("oom_kill_disable 0\nunder_oom 0\noom_kill 2\n"));
+        assert!(!has_oom_kills("oom_kill_disable 1\nunder_oom 0\noom_kill 0\n"));
+        assert!(!has_oom_kills("oom 1\n"));
     }
 }

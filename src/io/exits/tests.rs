@@ -34,13 +34,13 @@ fn end_one_after_the_other([first, second]: [Child; 2], pod: &WorkloadId, events
     assert_eq!(events.recv_timeout(PATIENCE), Ok(Event::Exited(ENGINE, pod.clone())));
 }
 
-fn container(name: &str, own: Option<OwnedFd>, conmon: Option<OwnedFd>) -> Process {
-    Process { own, conmon, elsewhere: false, ..Process::elsewhere(name) }
+fn container(name: &str, own: Option<OwnedFd>, conmon: Option<OwnedFd>) -> ContainerProcesses {
+    ContainerProcesses { own, conmon, elsewhere: false, ..ContainerProcesses::watched_elsewhere(name) }
 }
 
-fn watch(own: OwnedFd, conmon: OwnedFd) -> (Exits, WorkloadId, Receiver<Event>) {
+fn watch(own: OwnedFd, conmon: OwnedFd) -> (ExitWatcher, WorkloadId, Receiver<Event>) {
     let (sender, events) = unbounded();
-    let exits = Exits::start(ENGINE, sender).unwrap();
+    let exits = ExitWatcher::start(ENGINE, sender).unwrap();
     let pod = WorkloadId::from_pod_name("p");
     let process = container("c", Some(own), Some(conmon));
     drop(exits.watch(&pod, vec![process]));
@@ -71,29 +71,29 @@ fn what_conmon_wrote_is_known_at_its_end() {
     };
     let ((own, own_fd), (conmon, conmon_fd)) = (process(), process());
     let ((other, other_fd), (its_conmon, its_conmon_fd)) = (process(), process());
-    let process = |name: &str, own, conmon| Process {
+    let process = |name: &str, own, conmon| ContainerProcesses {
         exit_file: Some(place.path().join(name)),
         ..container(name, Some(own), Some(conmon))
     };
     let processes = vec![process("c", own_fd, conmon_fd), process("d", other_fd, its_conmon_fd)];
     let (sender, events) = unbounded();
-    let exits = Exits::start(ENGINE, sender).unwrap();
+    let exits = ExitWatcher::start(ENGINE, sender).unwrap();
     let pod = WorkloadId::from_pod_name("p");
     drop(exits.watch(&pod, processes));
     write("3");
     end(own);
     assert!(events.recv_timeout(SOON).is_err(), "podman cleans up");
-    assert_eq!(exits.ended(&pod), []);
+    assert_eq!(exits.take_exits(&pod), []);
     fs::remove_file(place.path().join("c")).unwrap(); // as podman does
     end(conmon);
     assert_eq!(events.recv_timeout(PATIENCE), Ok(Event::Exited(ENGINE, pod.clone())));
-    let ended = exits.ended(&pod);
+    let ended = exits.take_exits(&pod);
     assert_eq!(
         ended.iter().map(|(container, exit)| (container.as_str(), exit.code)).collect::<Vec<_>>(),
         [("c", 3)]
     );
     assert!(ended[0].1.at.elapsed().unwrap() < PATIENCE);
-    assert_eq!(exits.ended(&pod), [], "it is told once");
+    assert_eq!(exits.take_exits(&pod), [], "it is told once");
     [other, its_conmon].into_iter().for_each(end);
 }
 
@@ -129,13 +129,13 @@ fn who_has_to_go_is_asked_first_and_killed_if_it_does_not() {
     deaf.stdout.as_mut().unwrap().read_exact(&mut [0]).unwrap();
     let ((mut own, own_fd), (conmon, conmon_fd)) = (process(), process());
     let (exits, pod, _events) = watch(own_fd, conmon_fd);
-    exits.end(&pod, PATIENCE);
+    exits.terminate(&pod, PATIENCE);
     assert_eq!(own.wait().unwrap().signal(), Some(Signal::TERM.as_raw()));
     drop(exits.watch(
         &pod,
         vec![container("c", Some(pidfd_open(Pid::from_child(&deaf), PidfdFlags::empty()).unwrap()), None)],
     ));
-    exits.end(&pod, SOON);
+    exits.terminate(&pod, SOON);
     assert_eq!(deaf.wait().unwrap().signal(), Some(Signal::KILL.as_raw()));
     end(conmon);
 }
@@ -145,8 +145,8 @@ fn a_process_that_is_no_containers_is_not_taken_for_one() {
     let (child, _fd) = process();
     let pid = Pid::from_child(&child).as_raw_pid();
     let container = "5d1e1494c66b1979cb5c9d8ebb667ff2537e3c305d303fa3c6a9723ba8cdb038";
-    assert_eq!(Process::open(container, pid, pid).unwrap_err(), Unwatchable::Unknown);
+    assert_eq!(ContainerProcesses::open(container, pid, pid).unwrap_err(), WatchError::Unknown);
     end(child);
-    assert_eq!(Process::open(container, pid, pid).unwrap_err(), Unwatchable::Gone);
-    assert_eq!(Process::open(container, 0, 0).unwrap_err(), Unwatchable::Gone);
+    assert_eq!(ContainerProcesses::open(container, pid, pid).unwrap_err(), WatchError::Gone);
+    assert_eq!(ContainerProcesses::open(container, 0, 0).unwrap_err(), WatchError::Gone);
 }

@@ -21,13 +21,13 @@ const IFA_ADDRESS: u16 = 1;
 const IFA_LOCAL: u16 = 2;
 /// Not usable: another device has it (0x08), or whether one does isn't known yet (0x40).
 const IFA_F_UNUSABLE: u8 = 0x08 | 0x40;
-const HEADER: usize = 16;
-const IFADDRMSG: usize = 8;
+const NLMSG_HEADER_SIZE: usize = 16;
+const IFADDRMSG_SIZE: usize = 8;
 
 /// The kernel never fills more at once.
 const BUFFER: usize = 32 * 1024;
 /// Some ten thousand addresses.
-const ROUNDS: usize = 64;
+const MAX_RECEIVES: usize = 64;
 
 /// An address of an interface, shown with its prefix length.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -45,7 +45,7 @@ impl fmt::Display for Address {
 }
 
 /// All addresses in this network namespace, in order; none where such sockets are forbidden.
-pub(super) fn of_this_namespace() -> Vec<Address> {
+pub(super) fn interface_addresses() -> Vec<Address> {
     let mut addresses = Vec::new();
     if let Err(error) = dump(&mut addresses) {
         log::debug!("failed to ask the kernel for interface addresses: {error}");
@@ -59,19 +59,19 @@ fn dump(addresses: &mut Vec<Address>) -> Result<(), Errno> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     // without a protocol it is NETLINK_ROUTE, whose number is 0
     let socket = socket_with(AddressFamily::NETLINK, SocketType::RAW, flags, None)?;
-    send(&socket, &request(), SendFlags::empty())?;
+    send(&socket, &dump_request(), SendFlags::empty())?;
     let mut buffer = vec![0; BUFFER];
-    for _ in 0..ROUNDS {
+    for _ in 0..MAX_RECEIVES {
         let (length, _) = recv(&socket, &mut buffer[..], RecvFlags::empty())?;
-        if let End::Reached = read(&buffer[..length], addresses) {
+        if let DumpProgress::Reached = read(&buffer[..length], addresses) {
             break;
         }
     }
     Ok(())
 }
 
-fn request() -> [u8; HEADER + IFADDRMSG] {
-    let mut request = [0; HEADER + IFADDRMSG]; // zeros ask for any family
+fn dump_request() -> [u8; NLMSG_HEADER_SIZE + IFADDRMSG_SIZE] {
+    let mut request = [0; NLMSG_HEADER_SIZE + IFADDRMSG_SIZE]; // zeros ask for any family
     let length = request.len() as u32;
     request[..4].copy_from_slice(&length.to_ne_bytes());
     request[4..6].copy_from_slice(&RTM_GETADDR.to_ne_bytes());
@@ -81,30 +81,31 @@ fn request() -> [u8; HEADER + IFADDRMSG] {
 
 /// Whether the kernel said that this was all.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum End {
+pub(super) enum DumpProgress {
     Reached,
     Ahead,
 }
 
 /// Reads the messages of one datagram.
-pub(super) fn read(mut datagram: &[u8], addresses: &mut Vec<Address>) -> End {
-    while let Some((header, _)) = datagram.split_first_chunk::<HEADER>() {
+pub(super) fn read(mut datagram: &[u8], addresses: &mut Vec<Address>) -> DumpProgress {
+    while let Some((header, _)) = datagram.split_first_chunk::<NLMSG_HEADER_SIZE>() {
         let [a, b, c, d, e, f, ..] = *header;
         let length = u32::from_ne_bytes([a, b, c, d]) as usize;
-        let Some(body) = datagram.get(HEADER..length) else { return End::Reached };
+        let Some(body) = datagram.get(NLMSG_HEADER_SIZE..length) else { return DumpProgress::Reached };
         match u16::from_ne_bytes([e, f]) {
-            NLMSG_DONE | NLMSG_ERROR => return End::Reached,
+            NLMSG_DONE | NLMSG_ERROR => return DumpProgress::Reached,
             RTM_NEWADDR => addresses.extend(address(body)),
             _ => {}
         }
         datagram = datagram.get(aligned(length)..).unwrap_or_default();
     }
-    End::Ahead
+    DumpProgress::Ahead
 }
 
 /// An `ifaddrmsg` and its attributes.
 fn address(body: &[u8]) -> Option<Address> {
-    let (&[_family, prefix, flags, _scope, a, b, c, d], mut rest) = body.split_first_chunk::<IFADDRMSG>()?;
+    let (&[_family, prefix, flags, _scope, a, b, c, d], mut rest) =
+        body.split_first_chunk::<IFADDRMSG_SIZE>()?;
     let (mut local, mut address) = (None, None);
     while let Some((&[a, b, c, d], _)) = rest.split_first_chunk::<4>() {
         let length = usize::from(u16::from_ne_bytes([a, b]));

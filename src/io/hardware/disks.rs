@@ -1,21 +1,21 @@
 //! Disks: what can be opened as a block device and has hardware below it.
 
-use super::tree::{PARTS, Tree, clean, quantity};
+use super::tree::{HostFs, MAX_LIST_ITEMS, checked_byte_count, clean};
 use crate::wire::edge_api::hardware::Disk;
 
 /// /sys counts in these, whatever the disk's own sectors are.
 const SECTOR: u64 = 512;
 
-pub(super) fn disks(tree: &Tree) -> Option<Vec<Disk>> {
+pub(super) fn disks(tree: &HostFs) -> Option<Vec<Disk>> {
     let by_id = links(tree, "dev/disk/by-id");
     let by_path = links(tree, "dev/disk/by-path");
     let disk = |name: &String| disk(tree, name, &by_id, &by_path);
-    Some(tree.names("sys/block")?.iter().filter_map(disk).take(PARTS).collect())
+    Some(tree.dir_entries("sys/block")?.iter().filter_map(disk).take(MAX_LIST_ITEMS).collect())
 }
 
-fn disk(tree: &Tree, name: &str, by_id: &[Link], by_path: &[Link]) -> Option<Disk> {
+fn disk(tree: &HostFs, name: &str, by_id: &[Link], by_path: &[Link]) -> Option<Disk> {
     let base = format!("sys/block/{name}");
-    let line = |file: &str| tree.line(&format!("{base}/{file}"));
+    let line = |file: &str| tree.first_line(&format!("{base}/{file}"));
     let is = |file: &str, value: &str| line(file).as_deref() == Some(value);
     // Loops, RAM disks, RAIDs and mapped devices have no device; a path to an NVMe namespace is hidden; the
     // boot areas of an eMMC belong to it; without sectors there is a drive, but no disk in it.
@@ -51,8 +51,8 @@ fn disk(tree: &Tree, name: &str, by_id: &[Link], by_path: &[Link]) -> Option<Dis
             Some(number) => Some(format!("0x{number}")),
             None => wwid.starts_with("eui.").then_some(wwid),
         }),
-        hctl: tree.target(&format!("{base}/device")).filter(|target| is_hctl(target)),
-        size_bytes: line("size").and_then(|size| quantity(size.parse().ok()?, SECTOR)),
+        hctl: tree.link_target(&format!("{base}/device")).filter(|target| is_hctl(target)),
+        size_bytes: line("size").and_then(|size| checked_byte_count(size.parse().ok()?, SECTOR)),
     })
 }
 
@@ -84,10 +84,10 @@ struct Link {
     disk: String,
 }
 
-fn links(tree: &Tree, directory: &str) -> Vec<Link> {
-    let names = tree.names(directory).unwrap_or_default();
+fn links(tree: &HostFs, directory: &str) -> Vec<Link> {
+    let names = tree.dir_entries(directory).unwrap_or_default();
     let link = |name: String| {
-        let disk = tree.target(&format!("{directory}/{name}"))?;
+        let disk = tree.link_target(&format!("{directory}/{name}"))?;
         Some(Link { name, disk })
     };
     names.into_iter().filter_map(link).collect()

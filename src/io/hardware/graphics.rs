@@ -1,30 +1,31 @@
 //! Graphics processors: on PCI, or part of a small board's chip.
 
-use super::tree::{PARTS, Tree};
+use super::tree::{HostFs, MAX_LIST_ITEMS};
 use crate::wire::edge_api::hardware::Gpu;
 
-const PCI: &str = "sys/bus/pci/devices";
-const DRM: &str = "sys/class/drm";
+const PCI_DEVICES_DIR: &str = "sys/bus/pci/devices";
+const DRM_DIR: &str = "sys/class/drm";
 /// PCI's base class of display controllers.
-const DISPLAY: &str = "0x03";
+const DISPLAY_CLASS_PREFIX: &str = "0x03";
 
-pub(super) fn gpus(tree: &Tree) -> Option<Vec<Gpu>> {
-    let (cards, chips) = (tree.names(PCI), tree.names(DRM));
+pub(super) fn gpus(tree: &HostFs) -> Option<Vec<Gpu>> {
+    let (cards, chips) = (tree.dir_entries(PCI_DEVICES_DIR), tree.dir_entries(DRM_DIR));
     if cards.is_none() && chips.is_none() {
         return None;
     }
-    let cards = cards.into_iter().flatten().filter_map(|address| card(tree, address));
-    let mut gpus: Vec<Gpu> = cards.take(PARTS).collect();
+    let cards = cards.into_iter().flatten().filter_map(|address| pci_gpu(tree, address));
+    let mut gpus: Vec<Gpu> = cards.take(MAX_LIST_ITEMS).collect();
     for name in chips.into_iter().flatten() {
-        let gpu = chip(tree, &name).filter(|gpu| !gpus.contains(gpu) && gpus.len() < PARTS);
+        let gpu =
+            device_tree_gpu(tree, &name).filter(|gpu| !gpus.contains(gpu) && gpus.len() < MAX_LIST_ITEMS);
         gpus.extend(gpu);
     }
     Some(gpus)
 }
 
-fn card(tree: &Tree, address: String) -> Option<Gpu> {
-    let line = |file: &str| tree.line(&format!("{PCI}/{address}/{file}"));
-    if !line("class")?.starts_with(DISPLAY) {
+fn pci_gpu(tree: &HostFs, address: String) -> Option<Gpu> {
+    let line = |file: &str| tree.first_line(&format!("{PCI_DEVICES_DIR}/{address}/{file}"));
+    if !line("class")?.starts_with(DISPLAY_CLASS_PREFIX) {
         return None;
     }
     let id = |file| line(file).map(|id| id.trim_start_matches("0x").to_owned());
@@ -55,15 +56,15 @@ fn vendor(id: &str) -> Option<&'static str> {
 }
 
 /// A `cardN` that the device tree describes, like "brcm,bcm2711-vc5".
-fn chip(tree: &Tree, name: &str) -> Option<Gpu> {
+fn device_tree_gpu(tree: &HostFs, name: &str) -> Option<Gpu> {
     name.strip_prefix("card")?.parse::<u32>().ok()?; // cardN-HDMI-A-1 is a connector
-    let uevent = tree.text(&format!("{DRM}/{name}/device/uevent"))?;
+    let uevent = tree.text(&format!("{DRM_DIR}/{name}/device/uevent"))?;
     let compatible = uevent.lines().find_map(|line| line.strip_prefix("OF_COMPATIBLE_0="))?;
     let (vendor, name_of_chip) = compatible.split_once(',')?;
     Some(Gpu {
         vendor: super::tree::clean(vendor),
         name: super::tree::clean(name_of_chip),
-        address: tree.target(&format!("{DRM}/{name}/device")),
+        address: tree.link_target(&format!("{DRM_DIR}/{name}/device")),
         ..Gpu::default()
     })
 }

@@ -5,38 +5,38 @@ use std::{collections::BTreeSet, net::IpAddr};
 
 use super::{
     addresses::Address,
-    tree::{PARTS, Tree},
+    tree::{HostFs, MAX_LIST_ITEMS},
 };
 use crate::wire::edge_api::hardware::Interface;
 
-const NET: &str = "sys/class/net";
+const NET_CLASS_DIR: &str = "sys/class/net";
 /// A VLAN on a bridge on a bond on a card is the deepest that makes sense.
-const STOREYS: usize = 4;
+const MAX_STACKING_DEPTH: usize = 4;
 
-pub(super) fn interfaces(tree: &Tree, addresses: &[Address]) -> Option<Vec<Interface>> {
-    let names = tree.names(NET)?;
+pub(super) fn interfaces(tree: &HostFs, addresses: &[Address]) -> Option<Vec<Interface>> {
+    let names = tree.dir_entries(NET_CLASS_DIR)?;
     let mut own: BTreeSet<String> =
-        default_routes(tree).into_iter().filter(|name| names.contains(name)).collect();
-    own.extend(names.iter().filter(|name| tree.has(&format!("{NET}/{name}/device"))).cloned());
-    let below: Vec<Vec<String>> = names.iter().map(|name| below(tree, name)).collect();
-    for _ in 1..STOREYS {
+        default_route_interfaces(tree).into_iter().filter(|name| names.contains(name)).collect();
+    own.extend(names.iter().filter(|name| tree.has(&format!("{NET_CLASS_DIR}/{name}/device"))).cloned());
+    let below: Vec<Vec<String>> = names.iter().map(|name| lower_interfaces(tree, name)).collect();
+    for _ in 1..MAX_STACKING_DEPTH {
         for (name, below) in names.iter().zip(&below) {
             if below.iter().any(|it| own.contains(it)) {
                 own.insert(name.clone());
             }
         }
     }
-    Some(own.into_iter().take(PARTS).map(|name| interface(tree, name, addresses)).collect())
+    Some(own.into_iter().take(MAX_LIST_ITEMS).map(|name| interface(tree, name, addresses)).collect())
 }
 
 /// What a bond, a bridge or a VLAN is built upon.
-fn below(tree: &Tree, name: &str) -> Vec<String> {
-    let entries = tree.names(&format!("{NET}/{name}")).unwrap_or_default();
+fn lower_interfaces(tree: &HostFs, name: &str) -> Vec<String> {
+    let entries = tree.dir_entries(&format!("{NET_CLASS_DIR}/{name}")).unwrap_or_default();
     entries.iter().filter_map(|entry| entry.strip_prefix("lower_")).map(str::to_owned).collect()
 }
 
 /// A modem's `ppp0` or a container's `eth0` has no device below it, and yet is the way out.
-fn default_routes(tree: &Tree) -> Vec<String> {
+fn default_route_interfaces(tree: &HostFs) -> Vec<String> {
     let routes = tree.text("proc/net/route").unwrap_or_default();
     let exit = |line: &str| {
         let fields: Vec<&str> = line.split('\t').map(str::trim).take(8).collect();
@@ -48,8 +48,8 @@ fn default_routes(tree: &Tree) -> Vec<String> {
     routes.lines().filter_map(exit).collect()
 }
 
-fn interface(tree: &Tree, name: String, addresses: &[Address]) -> Interface {
-    let line = |file: &str| tree.line(&format!("{NET}/{name}/{file}"));
+fn interface(tree: &HostFs, name: String, addresses: &[Address]) -> Interface {
+    let line = |file: &str| tree.first_line(&format!("{NET_CLASS_DIR}/{name}/{file}"));
     let index: Option<u32> = line("ifindex").and_then(|index| index.parse().ok());
     let own = addresses.iter().filter(|it| Some(it.interface) == index);
     let (ipv4, ipv6): (Vec<_>, Vec<_>) = own.partition(|it| it.ip.is_ipv4());
@@ -72,8 +72,8 @@ fn interface(tree: &Tree, name: String, addresses: &[Address]) -> Interface {
 
 /// The words of Go's `net` package, which the server's other devices use. Source: Linux, uapi/linux/if.h.
 fn flags(hex: &str) -> Vec<String> {
-    const NAMES: [(u32, &str); 5] =
+    const FLAG_NAMES: [(u32, &str); 5] =
         [(0x1, "up"), (0x2, "broadcast"), (0x8, "loopback"), (0x10, "pointtopoint"), (0x1000, "multicast")];
     let bits = u32::from_str_radix(hex.trim_start_matches("0x"), 16).unwrap_or(0);
-    NAMES.iter().filter(|(bit, _)| bits & bit != 0).map(|(_, name)| (*name).to_owned()).collect()
+    FLAG_NAMES.iter().filter(|(bit, _)| bits & bit != 0).map(|(_, name)| (*name).to_owned()).collect()
 }

@@ -1,45 +1,46 @@
 //! The machine as a whole: who made it, how it was booted, what it is called.
 
-use super::tree::{Tree, clean};
+use super::tree::{HostFs, clean};
 use crate::wire::edge_api::hardware::{Boot, Cpu, SystemVendor};
 
 /// The firmware's own description, on PCs and servers.
-const DMI: &str = "sys/class/dmi/id";
+const DMI_DIR: &str = "sys/class/dmi/id";
 /// The board's description, on nearly everything else.
-const DEVICE_TREE: &str = "sys/firmware/devicetree/base";
+const DEVICE_TREE_DIR: &str = "sys/firmware/devicetree/base";
 
-pub(super) fn hostname(tree: &Tree) -> Option<String> {
-    tree.line("proc/sys/kernel/hostname").filter(|name| name != "(none)")
+pub(super) fn hostname(tree: &HostFs) -> Option<String> {
+    tree.first_line("proc/sys/kernel/hostname").filter(|name| name != "(none)")
 }
 
 /// Without EFI only a machine with DMI was booted by a BIOS: others have neither.
-pub(super) fn boot(tree: &Tree) -> Option<Boot> {
+pub(super) fn boot_info(tree: &HostFs) -> Option<Boot> {
     let mode = match tree.has("sys/firmware/efi") {
         true => Some("uefi"),
-        false => tree.has(DMI).then_some("bios"),
+        false => tree.has(DMI_DIR).then_some("bios"),
     };
     let boot = Boot { current_boot_mode: mode.map(str::to_owned), pxe_interface: pxe_interface(tree) };
     (boot != Boot::default()).then_some(boot)
 }
 
 /// PXELINUX adds `BOOTIF=01-` and the interface's address to the kernel's arguments.
-fn pxe_interface(tree: &Tree) -> Option<String> {
+fn pxe_interface(tree: &HostFs) -> Option<String> {
     let arguments = tree.text("proc/cmdline")?;
     let address =
         arguments.split_whitespace().find_map(|it| it.strip_prefix("BOOTIF=01-"))?.replace('-', ":");
     let is_it = |name: &String| {
-        tree.line(&format!("sys/class/net/{name}/address"))
+        tree.first_line(&format!("sys/class/net/{name}/address"))
             .is_some_and(|it| it.eq_ignore_ascii_case(&address))
     };
-    tree.names("sys/class/net")?.into_iter().find(is_it)
+    tree.dir_entries("sys/class/net")?.into_iter().find(is_it)
 }
 
-pub(super) fn vendor(tree: &Tree, cpu: &Cpu) -> Option<SystemVendor> {
-    let dmi = |name: &str| tree.line(&format!("{DMI}/{name}")).filter(|value| !is_placeholder(value));
-    let board = |name: &str| tree.text(&format!("{DEVICE_TREE}/{name}")).and_then(|value| clean(&value));
+pub(super) fn vendor(tree: &HostFs, cpu: &Cpu) -> Option<SystemVendor> {
+    let dmi =
+        |name: &str| tree.first_line(&format!("{DMI_DIR}/{name}")).filter(|value| !is_placeholder(value));
+    let board = |name: &str| tree.text(&format!("{DEVICE_TREE_DIR}/{name}")).and_then(|value| clean(&value));
     // like "raspberrypi,4-model-b", the most exact one first
     let compatible = || {
-        let list = tree.text(&format!("{DEVICE_TREE}/compatible"))?;
+        let list = tree.text(&format!("{DEVICE_TREE_DIR}/compatible"))?;
         clean(list.split('\0').next()?.split_once(',')?.0)
     };
     let mut vendor = SystemVendor {
@@ -71,8 +72,8 @@ fn is_placeholder(value: &str) -> bool {
 }
 
 /// A virtual machine says so somewhere; a machine that says something else is a real one.
-fn is_virtual(tree: &Tree, cpu: &Cpu, vendor: &SystemVendor) -> Option<bool> {
-    const MAKERS: [&str; 13] = [
+fn is_virtual(tree: &HostFs, cpu: &Cpu, vendor: &SystemVendor) -> Option<bool> {
+    const VIRTUAL_VENDORS: [&str; 13] = [
         "QEMU",
         "KVM",
         "VMware",
@@ -88,8 +89,9 @@ fn is_virtual(tree: &Tree, cpu: &Cpu, vendor: &SystemVendor) -> Option<bool> {
         "linux,dummy-virt",
     ];
     let names = [&vendor.manufacturer, &vendor.product_name];
-    let by_name = names.into_iter().flatten().any(|name| MAKERS.iter().any(|maker| name.contains(maker)));
-    let by_hypervisor = tree.has("sys/hypervisor/type") || tree.has(&format!("{DEVICE_TREE}/hypervisor"));
+    let by_name =
+        names.into_iter().flatten().any(|name| VIRTUAL_VENDORS.iter().any(|maker| name.contains(maker)));
+    let by_hypervisor = tree.has("sys/hypervisor/type") || tree.has(&format!("{DEVICE_TREE_DIR}/hypervisor"));
     let flagged = |name: &str| cpu.flags.iter().any(|flag| flag == name);
     if by_name || by_hypervisor || flagged("hypervisor") {
         return Some(true);

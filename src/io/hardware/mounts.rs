@@ -2,13 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use super::tree::{PARTS, Tree};
+use super::tree::{HostFs, MAX_LIST_ITEMS};
 use crate::wire::edge_api::hardware::Mount;
 
 /// Their devices are names rather than paths.
-const STORAGE: [&str; 8] = ["9p", "ceph", "glusterfs", "nfs", "nfs4", "ubifs", "virtiofs", "zfs"];
+const STORAGE_FS_TYPES: [&str; 8] = ["9p", "ceph", "glusterfs", "nfs", "nfs4", "ubifs", "virtiofs", "zfs"];
 
-pub(super) fn file_systems(tree: &Tree) -> Option<Vec<Mount>> {
+pub(super) fn file_systems(tree: &HostFs) -> Option<Vec<Mount>> {
     // A service of systemd sees the machine's mounts made read-only: ask the first process.
     let table = tree.text("proc/1/mounts").or_else(|| tree.text("proc/self/mounts"))?;
     let mut seen = BTreeSet::new();
@@ -17,17 +17,25 @@ pub(super) fn file_systems(tree: &Tree) -> Option<Vec<Mount>> {
         let subvolume = mount.options.split(',').find(|option| option.starts_with("subvol="));
         seen.insert((mount.device.clone(), subvolume.map(str::to_owned)))
     };
-    Some(table.lines().filter_map(mount).filter(is_stored).filter(is_first).take(PARTS).collect())
+    Some(
+        table
+            .lines()
+            .filter_map(parse_mount)
+            .filter(is_storage_backed)
+            .filter(is_first)
+            .take(MAX_LIST_ITEMS)
+            .collect(),
+    )
 }
 
-fn mount(line: &str) -> Option<Mount> {
+fn parse_mount(line: &str) -> Option<Mount> {
     let mut fields = line.split(' ').map(unescaped);
     let mut next = || fields.next().filter(|field| !field.is_empty());
     Some(Mount { device: next()?, directory: next()?, r#type: next()?, options: next()? })
 }
 
-fn is_stored(mount: &Mount) -> bool {
-    mount.directory == "/" || mount.device.starts_with('/') || STORAGE.contains(&&*mount.r#type)
+fn is_storage_backed(mount: &Mount) -> bool {
+    mount.directory == "/" || mount.device.starts_with('/') || STORAGE_FS_TYPES.contains(&&*mount.r#type)
 }
 
 /// Blanks and the like are written as a backslash and three octal digits.

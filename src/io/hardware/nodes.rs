@@ -8,15 +8,15 @@ use std::{
 
 use rustix::fs::{major, minor};
 
-use super::tree::Tree;
+use super::tree::HostFs;
 use crate::wire::edge_api::hardware::HostDevice;
 
 /// Devices that are reported at most.
-const MOST: usize = 1024;
+const MAX_DEVICES: usize = 1024;
 /// /dev/bus/usb/001/002 is four deep.
 const DEPTH: usize = 5;
 
-pub(super) fn nodes(tree: &Tree) -> Option<Vec<HostDevice>> {
+pub(super) fn device_nodes(tree: &HostFs) -> Option<Vec<HostDevice>> {
     let file_system = fs::metadata(tree.path("dev")).ok()?.dev();
     let mut nodes = Vec::new();
     walk(tree, "dev", file_system, DEPTH, &mut nodes);
@@ -24,9 +24,9 @@ pub(super) fn nodes(tree: &Tree) -> Option<Vec<HostDevice>> {
 }
 
 /// Stays on one file system: terminals (/dev/pts) come and go with every login.
-fn walk(tree: &Tree, directory: &str, file_system: u64, depth: usize, nodes: &mut Vec<HostDevice>) {
-    for name in tree.names(directory).unwrap_or_default() {
-        if nodes.len() >= MOST {
+fn walk(tree: &HostFs, directory: &str, file_system: u64, depth: usize, nodes: &mut Vec<HostDevice>) {
+    for name in tree.dir_entries(directory).unwrap_or_default() {
+        if nodes.len() >= MAX_DEVICES {
             return;
         }
         let path = format!("{directory}/{name}");
@@ -37,12 +37,12 @@ fn walk(tree: &Tree, directory: &str, file_system: u64, depth: usize, nodes: &mu
                 walk(tree, &path, file_system, depth - 1, nodes);
             }
             true => {}
-            false => nodes.extend(node(&path, &metadata)),
+            false => nodes.extend(device_node(&path, &metadata)),
         }
     }
 }
 
-fn node(path: &str, metadata: &Metadata) -> Option<HostDevice> {
+fn device_node(path: &str, metadata: &Metadata) -> Option<HostDevice> {
     let file_type = metadata.file_type();
     let (major, minor) = (major(metadata.rdev()), minor(metadata.rdev()));
     // Not hardware: RAM disks, loops, zram; old pseudo terminals, consoles and their memory. Source: Linux,

@@ -1,12 +1,12 @@
 //! Processors and memory.
 
-use super::tree::{Tree, clean, quantity};
+use super::tree::{HostFs, checked_byte_count, clean};
 use crate::wire::edge_api::hardware::{Cpu, Memory};
 
 /// No processor has as many flags.
-const FLAGS: usize = 512;
+const MAX_CPU_FLAGS: usize = 512;
 
-pub(super) fn cpu(tree: &Tree) -> Cpu {
+pub(super) fn cpu(tree: &HostFs) -> Cpu {
     let cpuinfo = tree.text("proc/cpuinfo").unwrap_or_default();
     // the first processor speaks for all
     let value = |keys: &[&str]| {
@@ -16,11 +16,14 @@ pub(super) fn cpu(tree: &Tree) -> Cpu {
     let listed = cpuinfo.lines().filter(|line| line.split(':').next().map(str::trim) == Some("processor"));
     let listed = u32::try_from(listed.count()).ok().filter(|count| *count > 0);
     let flags: Vec<String> = value(&["flags", "Features"])
-        .map(|flags| flags.split_whitespace().take(FLAGS).filter_map(clean).collect())
+        .map(|flags| flags.split_whitespace().take(MAX_CPU_FLAGS).filter_map(clean).collect())
         .unwrap_or_default();
     Cpu {
-        architecture: tree.line("proc/sys/kernel/arch").or_else(|| Some(std::env::consts::ARCH.into())),
-        count: tree.line("sys/devices/system/cpu/online").and_then(|list| count(&list)).or(listed),
+        architecture: tree.first_line("proc/sys/kernel/arch").or_else(|| Some(std::env::consts::ARCH.into())),
+        count: tree
+            .first_line("sys/devices/system/cpu/online")
+            .and_then(|list| cpus_in_list(&list))
+            .or(listed),
         model_name: value(&["model name", "cpu model", "uarch"])
             .and_then(clean)
             .or_else(|| arm_core_name(value(&["CPU implementer"])?, value(&["CPU part"])?)),
@@ -35,7 +38,7 @@ pub(super) fn cpu(tree: &Tree) -> Cpu {
 }
 
 /// How many a kernel's list like `0-3,6` names.
-pub(super) fn count(list: &str) -> Option<u32> {
+pub(super) fn cpus_in_list(list: &str) -> Option<u32> {
     let mut count = 0_u32;
     for range in list.split(',') {
         let (first, last) = range.split_once('-').unwrap_or((range, range));
@@ -46,16 +49,16 @@ pub(super) fn count(list: &str) -> Option<u32> {
 }
 
 /// In MHz, of the fastest kind of core.
-fn highest_frequency(tree: &Tree) -> Option<f64> {
+fn highest_frequency(tree: &HostFs) -> Option<f64> {
     let policies = "sys/devices/system/cpu/cpufreq";
     let frequency = |name: &String| tree.number::<u32>(&format!("{policies}/{name}/cpuinfo_max_freq"));
-    let khz = tree.names(policies)?.iter().filter_map(frequency).max()?;
+    let khz = tree.dir_entries(policies)?.iter().filter_map(frequency).max()?;
     (khz > 0).then(|| f64::from(khz) / 1000.0)
 }
 
 /// The 64-bit ARM kernel tells numbers only. Source: Linux, arch/arm64/include/asm/cputype.h.
 fn arm_core_name(implementer: &str, part: &str) -> Option<String> {
-    const ARM: &str = "0x41";
+    const ARM_IMPLEMENTER: &str = "0x41";
     let name = match part {
         "0xb76" => "ARM1176",
         "0xc07" => "Cortex-A7",
@@ -75,25 +78,25 @@ fn arm_core_name(implementer: &str, part: &str) -> Option<String> {
         "0xd42" => "Cortex-A78AE",
         _ => return None,
     };
-    (implementer == ARM).then(|| name.to_owned())
+    (implementer == ARM_IMPLEMENTER).then(|| name.to_owned())
 }
 
-pub(super) fn memory(tree: &Tree) -> Option<Memory> {
+pub(super) fn memory(tree: &HostFs) -> Option<Memory> {
     let meminfo = tree.text("proc/meminfo").unwrap_or_default();
     let usable_bytes = meminfo
         .lines()
         .find_map(|line| line.strip_prefix("MemTotal:"))
-        .and_then(|value| quantity(value.trim().strip_suffix("kB")?.trim().parse().ok()?, 1024));
-    let memory = Memory { physical_bytes: physical(tree), usable_bytes };
+        .and_then(|value| checked_byte_count(value.trim().strip_suffix("kB")?.trim().parse().ok()?, 1024));
+    let memory = Memory { physical_bytes: physical_memory(tree), usable_bytes };
     (memory != Memory::default()).then_some(memory)
 }
 
 /// What can be plugged in and out is counted in blocks; other kernels don't tell.
-fn physical(tree: &Tree) -> Option<u64> {
+fn physical_memory(tree: &HostFs) -> Option<u64> {
     let blocks = "sys/devices/system/memory";
-    let size = u64::from_str_radix(&tree.line(&format!("{blocks}/block_size_bytes"))?, 16).ok()?;
+    let size = u64::from_str_radix(&tree.first_line(&format!("{blocks}/block_size_bytes"))?, 16).ok()?;
     let is_block =
         |name: &&String| name.strip_prefix("memory").is_some_and(|number| number.parse::<u32>().is_ok());
-    let count = tree.names(blocks)?.iter().filter(is_block).count();
-    quantity(u64::try_from(count).ok()?, size).filter(|bytes| *bytes > 0)
+    let count = tree.dir_entries(blocks)?.iter().filter(is_block).count();
+    checked_byte_count(u64::try_from(count).ok()?, size).filter(|bytes| *bytes > 0)
 }

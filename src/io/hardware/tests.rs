@@ -12,10 +12,10 @@ use rustix::fs::{CWD, FileType, Mode, mknodat};
 use serde_json::{Value, json};
 
 use super::{
-    addresses::{self, Address, End},
+    addresses::{self, Address, DumpProgress},
     collect, inventory, inventory_at,
     mounts::unescaped,
-    processor::count,
+    processor::cpus_in_list,
 };
 use crate::io::test_tree::test_tree;
 
@@ -246,10 +246,10 @@ fn a_number_that_the_server_could_not_read_is_left_out() {
 #[test]
 fn lists_of_processors_are_counted() {
     for (list, expected) in [("0", Some(1)), ("0-3", Some(4)), ("0-1,4,6-7", Some(5))] {
-        assert_eq!(count(list), expected, "{list}");
+        assert_eq!(cpus_in_list(list), expected, "{list}");
     }
     for list in ["", "a", "3-1", "0-", "0-4294967295", "-1"] {
-        assert_eq!(count(list), None, "{list}");
+        assert_eq!(cpus_in_list(list), None, "{list}");
     }
 }
 
@@ -272,7 +272,7 @@ fn this_machine_is_described_the_same_twice() {
 #[test]
 fn the_kernel_tells_the_loopback_address() {
     let loopback = address(1, Ipv4Addr::LOCALHOST, 8);
-    assert!(addresses::of_this_namespace().contains(&loopback));
+    assert!(addresses::interface_addresses().contains(&loopback));
 }
 
 /// One RTM_NEWADDR, made like the kernel does.
@@ -298,7 +298,7 @@ fn of_a_point_to_point_link_the_own_address_counts_not_the_peers() {
     let mut datagram = message(7, 0, 32, &[(1, &[10, 0, 0, 1]), (2, &[10, 0, 0, 2]), label]);
     datagram.extend(message(8, 0x40, 64, &[(1, &[0; 16])])); // tentative
     let mut found = Vec::new();
-    assert_eq!(addresses::read(&datagram, &mut found), End::Ahead);
+    assert_eq!(addresses::read(&datagram, &mut found), DumpProgress::Ahead);
     assert_eq!(found, [address(7, Ipv4Addr::new(10, 0, 0, 2), 32)]);
 }
 

@@ -15,7 +15,7 @@ mod examine;
 mod key;
 mod store;
 
-pub use self::store::{begin_anew, forget, remembered};
+pub use self::store::{own_certificate_period, remove_own_identity, request_reenrolment};
 pub(crate) use self::{
     examine::examine,
     store::{Identity, IdentityStore},

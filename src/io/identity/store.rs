@@ -17,17 +17,17 @@ use crate::{
     io::{
         clock,
         state::{Store, StoreError},
-        tls::{Pair, pem},
+        tls::{KeyAndCertificates, pem},
     },
     settings::Settings,
 };
 
-const OWN: &str = "identity";
-const NEXT: &str = "identity-next";
+const OWN_IDENTITY_KEY: &str = "identity";
+const NEXT_IDENTITY_KEY: &str = "identity-next";
 /// While it is there, the device asks to be let in as one that has no pair.
-const ANEW: &str = "register";
+const REENROL_MARKER_KEY: &str = "register";
 /// Stands before the PEM, whose readers skip it.
-const RECEIVED: &str = "received ";
+const RECEIVED_PREFIX: &str = "received ";
 
 /// The files that say who this device is.
 #[derive(Debug, Clone)]
@@ -43,7 +43,7 @@ pub(crate) struct IdentityStore {
 /// A pair, and where it comes from.
 #[derive(Debug, Clone)]
 pub(crate) struct Identity {
-    pub(crate) pair: Pair,
+    pub(crate) pair: KeyAndCertificates,
     /// When the device got it; none for the bootstrap pair.
     pub(crate) received: Option<SystemTime>,
     /// For people.
@@ -60,10 +60,10 @@ pub(crate) struct CertificateRequest {
 }
 
 /// Since when the device has a usable certificate of its own, and until when it is valid.
-pub fn remembered(state: &Store, device_id: &str) -> Option<(SystemTime, SystemTime)> {
+pub fn own_certificate_period(state: &Store, device_id: &str) -> Option<(SystemTime, SystemTime)> {
     let (state, device_id) = (state.clone(), device_id.to_owned());
     let store = IdentityStore { state, device_id, ca_root: None, cert: None, key: None };
-    let own = store.own().filter(|_| !store.begins_anew())?;
+    let own = store.own_identity().filter(|_| !store.is_reenrolment_requested())?;
     Some((own.received?, own.pair.facts.not_after))
 }
 
@@ -71,28 +71,28 @@ pub fn remembered(state: &Store, device_id: &str) -> Option<(SystemTime, SystemT
 ///
 /// # Errors
 /// The state directory can't be written.
-pub fn forget(state: &Store) -> Result<(), StoreError> {
-    state.remove(ANEW)?;
-    state.remove(NEXT)?;
-    state.remove(OWN)
+pub fn remove_own_identity(state: &Store) -> Result<(), StoreError> {
+    state.remove(REENROL_MARKER_KEY)?;
+    state.remove(NEXT_IDENTITY_KEY)?;
+    state.remove(OWN_IDENTITY_KEY)
 }
 
 /// Makes the device ask to be let in from the beginning. Its own pair stays: the server may take no other.
 ///
 /// # Errors
 /// The state directory can't be written.
-pub fn begin_anew(state: &Store) -> Result<(), StoreError> {
-    state.save(ANEW, b"by command")
+pub fn request_reenrolment(state: &Store) -> Result<(), StoreError> {
+    state.save(REENROL_MARKER_KEY, b"by command")
 }
 
 impl IdentityStore {
     /// `register` was asked for.
-    pub(crate) fn begins_anew(&self) -> bool {
-        self.state.load(ANEW).is_some()
+    pub(crate) fn is_reenrolment_requested(&self) -> bool {
+        self.state.load(REENROL_MARKER_KEY).is_some()
     }
 
     /// The files that the settings name.
-    pub(crate) fn of(settings: &Settings, state: Store) -> Self {
+    pub(crate) fn from_settings(settings: &Settings, state: Store) -> Self {
         Self {
             state,
             device_id: settings.device_id.clone(),
@@ -103,35 +103,38 @@ impl IdentityStore {
     }
 
     /// The device's own pair. One that can't be used is as good as none, and is logged.
-    pub(crate) fn own(&self) -> Option<Identity> {
-        self.kept(OWN).map_err(|cause| warn!("the device's own certificate is not used: {cause}")).ok()?
+    pub(crate) fn own_identity(&self) -> Option<Identity> {
+        self.load_identity(OWN_IDENTITY_KEY)
+            .map_err(|cause| warn!("the device's own certificate is not used: {cause}"))
+            .ok()?
     }
 
     /// A pair that came but was not tried to the end, because the process or the device ended.
     pub(crate) fn next(&self) -> Option<Identity> {
-        let next = self.state.load(NEXT)?;
-        if self.state.load(OWN).is_some_and(|own| own == next) {
+        let next = self.state.load(NEXT_IDENTITY_KEY)?;
+        if self.state.load(OWN_IDENTITY_KEY).is_some_and(|own| own == next) {
             return None;
         }
-        self.understand(&next).ok() // mostly the key of a request that came to nothing
+        self.parse_identity(&next).ok() // mostly the key of a request that came to nothing
     }
 
     /// The pair that devices share before they have one: only read here; each pair that is saved is in `STATE_DIR`.
-    pub(crate) fn bootstrap(&self) -> Result<Identity, String> {
+    pub(crate) fn bootstrap_identity(&self) -> Result<Identity, String> {
         let (Some(cert), Some(key)) = (&self.cert, &self.key) else {
             return Err(
                 "the device has no certificate yet, and CERT and KEY don't name one to ask with".into()
             );
         };
         let read = (pem::read(key)?, pem::read(cert)?);
-        let pair = Pair::read(&read.0, &pem::quoted(key), &read.1, &pem::quoted(cert))?;
+        let pair =
+            KeyAndCertificates::read(&read.0, &pem::quoted_path(key), &read.1, &pem::quoted_path(cert))?;
         Ok(Identity { pair, received: None, origin: "the bootstrap certificate", text: Vec::new() })
     }
 
     /// Whom to trust.
     pub(crate) fn roots(&self) -> Result<RootCertStore, String> {
         let path = self.ca_root.as_ref();
-        pem::roots(path.ok_or("CA_ROOT names no file, so there is no CA to trust")?)
+        pem::load_roots(path.ok_or("CA_ROOT names no file, so there is no CA to trust")?)
     }
 
     /// Makes a new key, and writes it down: so that nothing is asked for that the disk has no room for.
@@ -139,25 +142,25 @@ impl IdentityStore {
     pub(crate) fn request_certificate(&self) -> Result<CertificateRequest, String> {
         let request = CertificateRequest::new(&self.device_id)
             .map_err(|error| format!("failed to make a key and a certificate request: {error}"))?;
-        match self.state.save(NEXT, request.key.as_bytes()) {
+        match self.state.save(NEXT_IDENTITY_KEY, request.key.as_bytes()) {
             Ok(()) => {}
-            Err(error) if self.own().is_some() => warn!("{error}"),
+            Err(error) if self.own_identity().is_some() => warn!("{error}"),
             Err(error) => return Err(error.to_string()),
         }
         Ok(request)
     }
 
     /// Takes in the certificate that the server made of a request.
-    pub(crate) fn receive(
+    pub(crate) fn receive_certificate(
         &self,
         request: &CertificateRequest,
         certificate: &str,
         now: SystemTime,
     ) -> Result<Identity, String> {
         let seconds = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        let text = format!("{RECEIVED}{seconds}\n{}{certificate}", request.key);
-        let identity = self.understand(text.as_bytes())?;
-        if let Err(error) = self.state.save(NEXT, text.as_bytes()) {
+        let text = format!("{RECEIVED_PREFIX}{seconds}\n{}{certificate}", request.key);
+        let identity = self.parse_identity(text.as_bytes())?;
+        if let Err(error) = self.state.save(NEXT_IDENTITY_KEY, text.as_bytes()) {
             warn!("{error}"); // it can still be used until the agent ends
         }
         Ok(identity)
@@ -168,18 +171,18 @@ impl IdentityStore {
     /// # Errors
     /// The state directory can't be written: the pair is used until the agent ends.
     pub(crate) fn promote(&self, next: &Identity) -> Result<(), StoreError> {
-        self.state.save(NEXT, &next.text)?; // an older one must not seem to follow
-        self.state.save(OWN, &next.text)?;
-        self.state.remove(ANEW)
+        self.state.save(NEXT_IDENTITY_KEY, &next.text)?; // an older one must not seem to follow
+        self.state.save(OWN_IDENTITY_KEY, &next.text)?;
+        self.state.remove(REENROL_MARKER_KEY)
     }
 
-    fn kept(&self, name: &str) -> Result<Option<Identity>, String> {
-        self.state.load(name).map(|text| self.understand(&text)).transpose()
+    fn load_identity(&self, name: &str) -> Result<Option<Identity>, String> {
+        self.state.load(name).map(|text| self.parse_identity(&text)).transpose()
     }
 
-    fn understand(&self, text: &[u8]) -> Result<Identity, String> {
+    fn parse_identity(&self, text: &[u8]) -> Result<Identity, String> {
         let from = "the device's own pair";
-        let pair = Pair::read(text, from, text, from)?;
+        let pair = KeyAndCertificates::read(text, from, text, from)?;
         match &pair.facts.common_name {
             Some(name) if *name == self.device_id => {}
             Some(name) => {
@@ -188,7 +191,7 @@ impl IdentityStore {
             None => return Err("it does not say for whom it was made".to_owned()),
         }
         let line = text.split(|byte| *byte == b'\n').next().and_then(|line| std::str::from_utf8(line).ok());
-        let received = line.and_then(|line| clock::from_seconds(line.strip_prefix(RECEIVED)?));
+        let received = line.and_then(|line| clock::parse_unix_seconds(line.strip_prefix(RECEIVED_PREFIX)?));
         let received = received.unwrap_or(pair.facts.not_before);
         let origin = "the device's own certificate";
         Ok(Identity { pair, received: Some(received), origin, text: text.to_vec() })

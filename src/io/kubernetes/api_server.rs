@@ -13,36 +13,36 @@ use ureq::{
     http::{Request, Response, header},
 };
 
-use super::access::{Access, BearerToken};
+use super::access::{BearerToken, ClusterAccess};
 use crate::{
     agent::model::order::Failure,
     io::{
         http,
         tls::{self, TrustedClock, crypto},
     },
-    wire::text::cut,
+    wire::text::truncate,
 };
 
 /// Orders that are carried out at once, each with a connection.
 pub(super) const WORKERS: usize = 4;
 /// For one request, its answer's last byte included.
-const LIMIT: Duration = Duration::from_secs(30);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 /// The longest answer that is read, in bytes: a thousand Deployments with all that is noted of their fields.
-const LARGEST: u64 = 32 << 20;
+const MAX_RESPONSE_BYTES: u64 = 32 << 20;
 /// Of a watch; etcd takes nothing that is larger.
-const LONGEST_LINE: u64 = 2 << 20;
+const MAX_LINE_BYTES: u64 = 2 << 20;
 /// API servers close unused connections later than this.
-const IDLE: Duration = Duration::from_secs(75);
+const IDLE_TIMEOUT: Duration = Duration::from_secs(75);
 /// How often a busy server is asked before it counts as one that is away: as often as by Kubernetes' own clients. For how
 /// long it is waited for at a time, in seconds, and in all.
 const TRIES: u32 = 10;
-const LONGEST_WAIT: u64 = 10;
-const LONGEST_WAITS: Duration = Duration::from_secs(30);
+const MAX_RETRY_AFTER_SECONDS: u64 = 10;
+const MAX_TOTAL_RETRY_WAIT: Duration = Duration::from_secs(30);
 /// Of what a server says, in bytes.
-const LONGEST_REASON: usize = 400;
+const MAX_REASON_BYTES: usize = 400;
 
 /// The API server, seen by one identity.
-pub(super) struct ApiServer {
+pub(super) struct ApiServerClient {
     agent: Agent,
     server: String,
     token: Option<BearerToken>,
@@ -66,19 +66,19 @@ impl From<Error> for Failure {
     }
 }
 
-impl ApiServer {
+impl ApiServerClient {
     /// Nothing is sent yet. The error is a sentence about what can't be used.
-    pub(super) fn new(access: Access, clock: Arc<TrustedClock>) -> Result<Self, String> {
-        let Access { server, server_name, roots, pair, token } = access;
+    pub(super) fn new(access: ClusterAccess, clock: Arc<TrustedClock>) -> Result<Self, String> {
+        let ClusterAccess { server, server_name, roots, pair, token } = access;
         let what = format!("the server's URL '{server}'");
         let name = tls::server_name(&what, &server, server_name.as_deref(), "")?;
         let http = http::config()
-            .timeout_global(Some(LIMIT))
+            .timeout_global(Some(REQUEST_TIMEOUT))
             .max_idle_connections(WORKERS)
             .max_idle_connections_per_host(WORKERS)
-            .max_idle_age(IDLE)
+            .max_idle_age(IDLE_TIMEOUT)
             .build();
-        let (agent, _) = tls::agent(http, name, roots, pair.as_ref(), clock)?;
+        let (agent, _) = tls::https_client(http, name, roots, pair.as_ref(), clock)?;
         Ok(Self { agent, server: server.trim_end_matches('/').to_owned(), token })
     }
 
@@ -87,18 +87,18 @@ impl ApiServer {
         let body = body.map(Value::to_string).unwrap_or_default();
         let (mut tries, mut waited) = (1, Duration::ZERO);
         let bytes = loop {
-            let mut response = self.send(method, path, &body, LIMIT)?;
+            let mut response = self.send(method, path, &body, REQUEST_TIMEOUT)?;
             let status = response.status().as_u16();
-            let limit = if response.status().is_success() { LARGEST } else { 64 << 10 };
+            let limit = if response.status().is_success() { MAX_RESPONSE_BYTES } else { 64 << 10 };
             let bytes = response.body_mut().with_config().limit(limit).read_to_vec();
-            let bytes = bytes.map_err(|error| self.unreachable(&error))?;
-            match wait(&response) {
-                Some(wait) if tries < TRIES && waited + wait <= LONGEST_WAITS => {
+            let bytes = bytes.map_err(|error| self.unreachable_error(&error))?;
+            match retry_after(&response) {
+                Some(wait) if tries < TRIES && waited + wait <= MAX_TOTAL_RETRY_WAIT => {
                     let _ = after(wait).recv();
                     waited += wait;
                 }
                 _ if response.status().is_success() => break bytes,
-                _ => return Err(self.refused(status, &bytes)),
+                _ => return Err(self.refusal_error(status, &bytes)),
             }
             tries += 1;
         };
@@ -107,7 +107,7 @@ impl ApiServer {
     }
 
     /// Gets an answer that ends within `limit`, and hands each line to `line` as it comes.
-    pub(super) fn follow(
+    pub(super) fn stream_lines(
         &self,
         path: &str,
         limit: Duration,
@@ -117,15 +117,15 @@ impl ApiServer {
         let mut response = self.send("GET", path, "", limit)?;
         if !response.status().is_success() {
             let said = response.body_mut().with_config().limit(64 << 10).read_to_vec().unwrap_or_default();
-            return Err(self.refused(response.status().as_u16(), &said));
+            return Err(self.refusal_error(response.status().as_u16(), &said));
         }
         *started = true;
         let mut reader = BufReader::with_capacity(4096, response.into_body().into_reader());
         let mut buffer = Vec::new();
         loop {
             buffer.clear();
-            let read = reader.by_ref().take(LONGEST_LINE).read_until(b'\n', &mut buffer);
-            match read.map_err(|error| self.unreachable(&error.into()))? {
+            let read = reader.by_ref().take(MAX_LINE_BYTES).read_until(b'\n', &mut buffer);
+            match read.map_err(|error| self.unreachable_error(&error.into()))? {
                 0 => return Ok(()),
                 _ => line(&buffer),
             }
@@ -140,15 +140,15 @@ impl ApiServer {
             let token = token.read().map_err(Error::Broken)?;
             request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
         }
-        let request = request.body(body.as_bytes()).map_err(|error| self.unreachable(&error.into()))?;
+        let request = request.body(body.as_bytes()).map_err(|error| self.unreachable_error(&error.into()))?;
         let request = self.agent.configure_request(request).timeout_global(Some(limit));
         let request = request.allow_non_standard_methods(true).build(); // a DELETE with a body
-        self.agent.run(request).map_err(|error| self.unreachable(&error))
+        self.agent.run(request).map_err(|error| self.unreachable_error(&error))
     }
 
-    fn refused(&self, status: u16, said: &[u8]) -> Error {
+    fn refusal_error(&self, status: u16, said: &[u8]) -> Error {
         let said: Value = serde_json::from_slice(said).unwrap_or_default();
-        let said = cut(said["message"].as_str().unwrap_or_default(), LONGEST_REASON);
+        let said = truncate(said["message"].as_str().unwrap_or_default(), MAX_REASON_BYTES);
         let message = match status {
             401 => format!("'{}' doesn't accept this device's credentials (401)", self.server),
             _ => format!("'{}' refuses ({status}): {said}", self.server),
@@ -156,10 +156,10 @@ impl ApiServer {
         Error::Refused(status, message)
     }
 
-    fn unreachable(&self, error: &ureq::Error) -> Error {
+    fn unreachable_error(&self, error: &ureq::Error) -> Error {
         let cause = match error {
             ureq::Error::Timeout(_) => "it didn't answer in time".to_owned(),
-            ureq::Error::Io(error) => crypto::why_broken(error),
+            ureq::Error::Io(error) => crypto::connection_error_message(error),
             error => error.to_string(),
         };
         Error::Broken(format!("failed to reach '{}': {cause}", self.server))
@@ -167,10 +167,10 @@ impl ApiServer {
 }
 
 /// How long a server that is busy asks to be left alone.
-fn wait<T>(response: &Response<T>) -> Option<Duration> {
+fn retry_after<T>(response: &Response<T>) -> Option<Duration> {
     if !matches!(response.status().as_u16(), 429 | 503) {
         return None;
     }
     let seconds: u64 = response.headers().get(header::RETRY_AFTER)?.to_str().ok()?.parse().ok()?;
-    (seconds <= LONGEST_WAIT).then(|| Duration::from_secs(seconds.max(1)))
+    (seconds <= MAX_RETRY_AFTER_SECONDS).then(|| Duration::from_secs(seconds.max(1)))
 }

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::{
-    access::{self, ClusterPlace},
-    api_server::ApiServer,
+    access::{self, ClusterConfigSource},
+    api_server::ApiServerClient,
 };
 use crate::{
     io::{lock, tls::TrustedClock},
@@ -15,18 +15,18 @@ use crate::{
 
 /// What is known of the cluster before it is asked.
 pub(super) struct Cluster {
-    place: ClusterPlace,
+    place: ClusterConfigSource,
     pub(super) owner: String,
     pub(super) device_id: String,
     clock: Arc<TrustedClock>,
     /// Made when first needed, and again when it wasn't accepted: files change.
-    api: Mutex<Option<Arc<ApiServer>>>,
+    api: Mutex<Option<Arc<ApiServerClient>>>,
     pub(super) resume_version: ResumeVersion,
 }
 
 impl Cluster {
     pub(super) fn new(
-        place: ClusterPlace,
+        place: ClusterConfigSource,
         owner: String,
         device_id: String,
         clock: Arc<TrustedClock>,
@@ -35,23 +35,23 @@ impl Cluster {
         Self { place, owner, device_id, clock, api, resume_version }
     }
 
-    pub(super) fn api(&self) -> Result<Arc<ApiServer>, String> {
+    pub(super) fn api(&self) -> Result<Arc<ApiServerClient>, String> {
         let mut api = lock(&self.api);
         if let Some(api) = &*api {
             return Ok(api.clone());
         }
-        let new = Arc::new(ApiServer::new(access::read(&self.place)?, self.clock.clone())?);
+        let new = Arc::new(ApiServerClient::new(access::read(&self.place)?, self.clock.clone())?);
         *api = Some(new.clone());
         Ok(new)
     }
 
     /// The credentials weren't accepted: perhaps others stand in their place by now.
-    pub(super) fn forget(&self) {
+    pub(super) fn reset_api(&self) {
         *lock(&self.api) = None;
     }
 
     /// The path of all Deployments of ours, in all namespaces.
-    pub(super) fn ours(&self) -> String {
+    pub(super) fn own_deployments_path(&self) -> String {
         // the label's slash
         let label = OWNER_LABEL.replace('/', "%2F");
         format!("/apis/apps/v1/deployments?labelSelector={label}%3D{}", self.owner)

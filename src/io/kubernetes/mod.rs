@@ -23,7 +23,7 @@ use std::{
 
 use crossbeam_channel::Sender;
 
-pub use self::access::{ClusterPlace, place};
+pub use self::access::{ClusterConfigSource, find_config_source};
 use self::cluster::Cluster;
 use super::{lock, spawn_with_stack, state::Store, tls::TrustedClock};
 use crate::{
@@ -41,7 +41,7 @@ use crate::{
 #[derive(Debug, Clone)]
 pub struct ClusterConfig {
     /// How to get there.
-    pub place: ClusterPlace,
+    pub place: ClusterConfigSource,
     /// Whose Deployments are ours: [`owner`](crate::wire::ownership::owner).
     pub owner: String,
     /// Told to every container.
@@ -81,7 +81,7 @@ impl Kubernetes {
             events,
         });
         let watching = Arc::clone(&shared);
-        spawn("kube-watch", move || watch::follow(&watching.cluster, &watching.events))?;
+        spawn("kube-watch", move || watch::watch_deployments(&watching.cluster, &watching.events))?;
         Ok(Self { shared })
     }
 
@@ -96,7 +96,7 @@ impl Kubernetes {
             queue.threads += 1;
         }
         let shared = Arc::clone(&self.shared);
-        let error = spawn("kubernetes", move || shared.work()).err()?;
+        let error = spawn("kubernetes", move || shared.run_worker()).err()?;
         let mut queue = lock(&self.shared.queue);
         queue.threads -= 1;
         if queue.threads > 0 {
@@ -110,12 +110,12 @@ impl Kubernetes {
 
 /// With a stack for a kubeconfig, which is YAML, and for a specification as deep as a manifest may be.
 fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
-    spawn_with_stack(name, manifest::STACK, work)
+    spawn_with_stack(name, manifest::READER_STACK_BYTES, work)
 }
 
 impl SharedCluster {
     /// Carries out orders until none waits.
-    fn work(&self) {
+    fn run_worker(&self) {
         loop {
             let mut queue = lock(&self.queue);
             let Some(order) = queue.waiting.pop_front() else {

@@ -4,7 +4,7 @@ use log::warn;
 use serde_json::{Value, json};
 
 use super::{
-    api_server::{ApiServer, Error},
+    api_server::{ApiServerClient, Error},
     cluster::Cluster,
 };
 use crate::{
@@ -13,7 +13,7 @@ use crate::{
         order::Failure,
         workload::Workload,
     },
-    wire::kubernetes::{self, Companion},
+    wire::kubernetes::{self, DependentObject},
 };
 
 impl Cluster {
@@ -21,26 +21,26 @@ impl Cluster {
         let api = self.api().map_err(Failure::Engine)?;
         let result = match task {
             DeploymentTask::List => self.list(&api),
-            DeploymentTask::Apply { workload, replicas, companions, settled } => {
-                self.apply(&api, workload, *replicas, companions, *settled)
+            DeploymentTask::Apply { workload, replicas, dependents, settled } => {
+                self.apply(&api, workload, *replicas, dependents, *settled)
             }
             DeploymentTask::Delete(deployment) => delete(&api, deployment),
         };
         if let Err(Error::Refused(401, _) | Error::Broken(_)) = &result {
-            self.forget();
+            self.reset_api();
         }
         match (result, task) {
             (Err(Error::Refused(_, cause)), DeploymentTask::List) => {
-                self.forget(); // without the right to list nothing works, and there may be other credentials by now
+                self.reset_api(); // without the right to list nothing works, and there may be other credentials by now
                 Err(Failure::Engine(cause))
             }
             (result, _) => result.map_err(Failure::from),
         }
     }
 
-    fn list(&self, api: &ApiServer) -> Result<DeploymentFact, Error> {
-        let answer = api.request("GET", &self.ours(), None)?;
-        let (found, version) = kubernetes::list(&answer, &self.owner)
+    fn list(&self, api: &ApiServerClient) -> Result<DeploymentFact, Error> {
+        let answer = api.request("GET", &self.own_deployments_path(), None)?;
+        let (found, version) = kubernetes::parse_deployment_list(&answer, &self.owner)
             .ok_or_else(|| Error::Broken("the answer is no list".to_owned()))?;
         self.resume_version.set(version);
         Ok(DeploymentFact::Listed(found))
@@ -48,23 +48,23 @@ impl Cluster {
 
     fn apply(
         &self,
-        api: &ApiServer,
+        api: &ApiServerClient,
         workload: &Workload,
         replicas: u32,
-        companions: &[String],
+        dependents: &[String],
         settled: bool,
     ) -> Result<DeploymentFact, Error> {
-        let mut former = kubernetes::former(workload, companions);
+        let mut former = kubernetes::obsolete_dependents(workload, dependents);
         if settled {
             for name in former.drain(..) {
                 self.remove_companion(api, &workload.content.namespace, &name)?;
             }
         }
-        if !kubernetes::is_alone(workload) {
+        if !kubernetes::has_no_dependents(workload) {
             // the objects are this one's, so that they go with it
             let half = self.apply_deployment(api, workload, replicas, false, &former)?;
-            for companion in kubernetes::companions(workload, &self.owner, &half.uid) {
-                self.apply_companion(api, &workload.content.namespace, &companion)?;
+            for dependent in kubernetes::dependent_objects(workload, &self.owner, &half.uid) {
+                self.apply_dependent(api, &workload.content.namespace, &dependent)?;
             }
         }
         let now = self.apply_deployment(api, workload, replicas, true, &former)?;
@@ -75,7 +75,7 @@ impl Cluster {
     /// selector says, which can't be changed.
     fn apply_deployment(
         &self,
-        api: &ApiServer,
+        api: &ApiServerClient,
         workload: &Workload,
         replicas: u32,
         whole: bool,
@@ -84,7 +84,7 @@ impl Cluster {
         let (namespace, name) = (&workload.content.namespace, workload.name());
         let document =
             kubernetes::deployment(workload, replicas, &self.owner, &self.device_id, whole, former);
-        let path = format!("{}?{APPLY}", path_of(namespace, name));
+        let path = format!("{}?{APPLY_QUERY}", deployment_path(namespace, name));
         let object = api.request("PATCH", &path, Some(&document)).map_err(|error| match error {
             Error::Refused(422, said) if said.contains("spec.selector") && said.contains("immutable") => {
                 let cause = format!("a Deployment '{namespace}/{name}' is there that isn't this agent's");
@@ -95,8 +95,13 @@ impl Cluster {
         Ok(kubernetes::read(&object))
     }
 
-    fn apply_companion(&self, api: &ApiServer, namespace: &str, companion: &Companion) -> Result<(), Error> {
-        let Companion { plural, name, object } = companion;
+    fn apply_dependent(
+        &self,
+        api: &ApiServerClient,
+        namespace: &str,
+        dependent: &DependentObject,
+    ) -> Result<(), Error> {
+        let DependentObject { plural, name, object } = dependent;
         let path = format!("/api/v1/namespaces/{namespace}/{plural}/{name}");
         match api.request("GET", &path, None) {
             Ok(found) if !kubernetes::is_ours(&found, &self.owner) => {
@@ -106,15 +111,15 @@ impl Cluster {
             Ok(_) | Err(Error::Refused(404, _)) => {}
             Err(error) => return Err(error),
         }
-        api.request("PATCH", &format!("{path}?{APPLY}"), Some(object)).map(drop)
+        api.request("PATCH", &format!("{path}?{APPLY_QUERY}"), Some(object)).map(drop)
     }
 
     /// What is there by then and isn't ours stays. So does what may not be removed, until the Deployment goes.
-    fn remove_companion(&self, api: &ApiServer, namespace: &str, name: &str) -> Result<(), Error> {
+    fn remove_companion(&self, api: &ApiServerClient, namespace: &str, name: &str) -> Result<(), Error> {
         let path = format!("/api/v1/namespaces/{namespace}/{name}");
         let removed = match api.request("GET", &path, None) {
             Ok(found) if kubernetes::is_ours(&found, &self.owner) => {
-                api.request("DELETE", &path, Some(&this_one(&found["metadata"]["uid"], "Background")))
+                api.request("DELETE", &path, Some(&delete_options(&found["metadata"]["uid"], "Background")))
             }
             other => other,
         };
@@ -130,14 +135,14 @@ impl Cluster {
 }
 
 /// As whom an object is applied.
-const APPLY: &str = concat!("fieldManager=", env!("CARGO_PKG_NAME"), "&force=true");
+const APPLY_QUERY: &str = concat!("fieldManager=", env!("CARGO_PKG_NAME"), "&force=true");
 
-fn path_of(namespace: &str, name: &str) -> String {
+fn deployment_path(namespace: &str, name: &str) -> String {
     format!("/apis/apps/v1/namespaces/{namespace}/deployments/{name}")
 }
 
 /// Says to remove no other object of the same name.
-fn this_one(uid: &Value, propagation: &str) -> Value {
+fn delete_options(uid: &Value, propagation: &str) -> Value {
     json!({
         "apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": propagation,
         "preconditions": { "uid": uid },
@@ -145,9 +150,9 @@ fn this_one(uid: &Value, propagation: &str) -> Value {
 }
 
 /// Its pods go before it does, and so it can be seen until they have.
-fn delete(api: &ApiServer, deployment: &Deployment) -> Result<DeploymentFact, Error> {
-    let options = this_one(&deployment.uid.as_str().into(), "Foreground");
-    let path = path_of(&deployment.namespace, &deployment.name);
+fn delete(api: &ApiServerClient, deployment: &Deployment) -> Result<DeploymentFact, Error> {
+    let options = delete_options(&deployment.uid.as_str().into(), "Foreground");
+    let path = deployment_path(&deployment.namespace, &deployment.name);
     match api.request("DELETE", &path, Some(&options)) {
         // gone, or another one has its name
         Ok(_) | Err(Error::Refused(404 | 409, _)) => Ok(DeploymentFact::Gone),

@@ -15,17 +15,17 @@ use std::{
 
 use super::listing::{Files, LARGEST_FILE, MOST_FILES, MOST_PROBLEMS, list, read};
 use crate::{
-    agent::model::{gather::gather, workload::Desired},
+    agent::model::{gather::gather, workload::DesiredState},
     wire::{
         manifest::{
-            Broken, Budget, Contents, Document, Problem, Severity, SourceText, UnknownFields, assemble,
-            expression_problems,
+            BrokenDocument, Budget, Document, FileContents, Problem, Severity, SourceText, UnknownFields,
+            assemble, expression_problems,
         },
-        strict::Mapping,
+        strict::StreamedMapping,
     },
 };
 
-const MOST_BYTES: u64 = 16 << 20;
+const MAX_TOTAL_BYTES: u64 = 16 << 20;
 
 /// A directory of manifests.
 #[derive(Debug)]
@@ -36,14 +36,14 @@ pub(super) struct Folder {
     files: BTreeMap<String, KnownFile>,
     /// Files that were never read yet, because they are being written.
     waiting: BTreeSet<String>,
-    vanished: Vec<Vanished>,
+    vanished: Vec<VanishedDocument>,
     /// Quadlets, and the first file that is one too many.
     refused: Vec<Problem>,
 }
 
 /// What a file said that vanished while others came that can't be read.
 #[derive(Debug)]
-struct Vanished {
+struct VanishedDocument {
     document: Document,
     /// Until all of these can be read, or are gone.
     until: BTreeSet<String>,
@@ -53,14 +53,14 @@ struct Vanished {
 #[derive(Debug, Default)]
 struct KnownFile {
     /// `None`: not read by this process, or not readable.
-    stamp: Option<Stamp>,
+    stamp: Option<FileFingerprint>,
     /// What counts: the newest good version of every document.
     documents: Vec<Document>,
     /// It was read without an error once, so `documents` are all it ever said.
     was_whole: bool,
     /// So many of `documents`, the last ones, the present version doesn't have: part of it can't be read.
     stay: usize,
-    broken: Vec<Broken>,
+    broken: Vec<BrokenDocument>,
     problems: Vec<Problem>,
     /// What the documents take in memory, in bytes.
     took: usize,
@@ -68,15 +68,15 @@ struct KnownFile {
 
 /// Changes whenever the file does; the change time can't be set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Stamp {
+struct FileFingerprint {
     device: u64,
     inode: u64,
     size: u64,
     changed: (i64, i64),
 }
 
-impl Stamp {
-    fn of(metadata: &Metadata) -> Self {
+impl FileFingerprint {
+    fn from_metadata(metadata: &Metadata) -> Self {
         Self {
             device: metadata.dev(),
             inode: metadata.ino(),
@@ -99,15 +99,15 @@ impl Folder {
         }
     }
 
-    /// Takes in what [`Folder::kept`] gave, perhaps in an earlier life. What this version doesn't understand any
+    /// Takes in what [`Folder::to_saved_bytes`] gave, perhaps in an earlier life. What this version doesn't understand any
     /// more is left out.
-    pub(super) fn remember(&mut self, kept: &[u8]) -> Result<(), serde_json::Error> {
-        let files: BTreeMap<String, Vec<Mapping<SourceText>>> = serde_json::from_slice(kept)?;
-        let budget = Budget::default().accepted_before();
+    pub(super) fn restore(&mut self, kept: &[u8]) -> Result<(), serde_json::Error> {
+        let files: BTreeMap<String, Vec<StreamedMapping<SourceText>>> = serde_json::from_slice(kept)?;
+        let budget = Budget::default().for_accepted_documents();
         for (name, sources) in files {
             let file = Arc::from(name.as_str());
-            let mut contents = Contents::default();
-            for Mapping(source) in sources {
+            let mut contents = FileContents::default();
+            for StreamedMapping(source) in sources {
                 contents.read_document(&file, source, &budget);
             }
             let was_whole = contents.broken.is_empty();
@@ -125,7 +125,7 @@ impl Folder {
     }
 
     /// The last good version of every file that was good once.
-    pub(super) fn kept(&self) -> Result<Vec<u8>, serde_json::Error> {
+    pub(super) fn to_saved_bytes(&self) -> Result<Vec<u8>, serde_json::Error> {
         let sources = |known: &KnownFile| known.documents.iter().map(|d| d.source().clone()).collect();
         let whole = self.files.iter().filter(|(_, known)| known.was_whole);
         let files: BTreeMap<&str, Vec<SourceText>> =
@@ -133,7 +133,7 @@ impl Folder {
         serde_json::to_vec(&files)
     }
 
-    /// Reads what changed since the last time, but for files that another program `is_writing`: those stay as they were.
+    /// Reads what changed since the last time, but for files that another program `is_being_written`: those stay as they were.
     /// Says whether anything changed.
     ///
     /// # Errors
@@ -144,7 +144,7 @@ impl Folder {
         let (files, gone) = partition_files(std::mem::take(&mut self.files), is_there);
         self.files = files;
         (self.waiting, self.refused) = (BTreeSet::new(), refused);
-        let (changed, came) = self.changed(found, is_writing);
+        let (changed, came) = self.files_to_read(found, is_writing);
         let has_changed = !gone.is_empty() || !changed.is_empty();
         self.read(changed);
         self.keep_vanished(gone, came);
@@ -152,7 +152,11 @@ impl Folder {
     }
 
     /// The files that are to be read, and the names that are new.
-    fn changed(&mut self, found: Files, is_writing: &dyn Fn(&str) -> bool) -> (Files, BTreeSet<String>) {
+    fn files_to_read(
+        &mut self,
+        found: Files,
+        is_writing: &dyn Fn(&str) -> bool,
+    ) -> (Files, BTreeSet<String>) {
         let (mut changed, mut came) = (Files::new(), BTreeSet::new());
         let (mut count, mut is_full) = (self.files.len(), false);
         for (name, metadata) in found {
@@ -165,14 +169,14 @@ impl Folder {
                 }
                 continue;
             }
-            let stamp = metadata.as_ref().ok().map(Stamp::of);
+            let stamp = metadata.as_ref().ok().map(FileFingerprint::from_metadata);
             if stamp.is_some() && stamp == known.and_then(|known| known.stamp) {
                 continue;
             }
             if is_new && count >= MOST_FILES {
                 if !std::mem::replace(&mut is_full, true) {
                     let message = format!("is one too many: at most {MOST_FILES} files are read");
-                    self.refused.push(Problem::file(&name.into(), message));
+                    self.refused.push(Problem::for_file(&name.into(), message));
                 }
                 continue;
             }
@@ -187,31 +191,33 @@ impl Folder {
 
     /// Reads these files, as far as all together stay within their bounds.
     fn read(&mut self, changed: Files) {
-        let mut sought = Budget::default().sought();
+        let mut sought = Budget::default().line_search_bytes_left();
         let size = |known: &KnownFile| known.stamp.map_or(0, |stamp| stamp.size);
         let mut bytes: u64 = self.files.values().map(size).sum();
         for (name, metadata) in changed {
             let file: Arc<str> = Arc::from(name.as_str());
-            let stamp = metadata.as_ref().ok().map(Stamp::of);
+            let stamp = metadata.as_ref().ok().map(FileFingerprint::from_metadata);
             let others = bytes - self.files.get(&name).map_or(0, size);
             let read = metadata.and_then(|metadata| {
-                if metadata.len() <= LARGEST_FILE && others + metadata.len() > MOST_BYTES {
-                    return Err(io::Error::other(format!("all files together may have {MOST_BYTES} bytes")));
+                if metadata.len() <= LARGEST_FILE && others + metadata.len() > MAX_TOTAL_BYTES {
+                    return Err(io::Error::other(format!(
+                        "all files together may have {MAX_TOTAL_BYTES} bytes"
+                    )));
                 }
                 read(&self.dir.join(&name))
             });
-            let budget = self.budget(&name).within(sought);
+            let budget = self.budget(&name).with_line_search_bytes(sought);
             let known = self.files.entry(name).or_default();
             match read {
                 Ok(content) => {
                     bytes = others + stamp.map_or(0, |stamp| stamp.size);
-                    known.take_version(Contents::read(&file, &content, &budget));
-                    sought = budget.sought();
+                    known.apply_new_version(FileContents::read(&file, &content, &budget));
+                    sought = budget.line_search_bytes_left();
                     known.stamp = stamp;
                 }
                 Err(cause) => {
                     bytes = others;
-                    known.keep_unread(Problem::file(&file, format!("can't be read: {cause}")));
+                    known.mark_unreadable(Problem::for_file(&file, format!("can't be read: {cause}")));
                 }
             }
         }
@@ -223,7 +229,7 @@ impl Folder {
         let (documents, took) = beside.fold((0, 0), |(documents, took), known| {
             (documents + known.documents.len() + known.broken.len(), took + known.took)
         });
-        Budget::beside(documents, took).with(self.unknown)
+        Budget::after_used(documents, took).with_unknown_fields(self.unknown)
     }
 
     /// Documents of files that went stay until those that came are read: a file may have been renamed.
@@ -236,15 +242,15 @@ impl Folder {
         }
         came.retain(is_unread);
         let gone = gone.into_iter().flat_map(|(_, known)| known.documents);
-        self.vanished.extend(gone.map(|document| Vanished { document, until: came.clone() }));
+        self.vanished.extend(gone.map(|document| VanishedDocument { document, until: came.clone() }));
         self.vanished.retain(|it| !it.until.is_empty());
         self.vanished.truncate(MOST_FILES); // of one broken file after the other
     }
 
     /// What the files say all together, and what is wrong with them.
-    pub(super) fn assemble(&self, device_id: &str) -> (Desired, Vec<Problem>) {
+    pub(super) fn assemble(&self, device_id: &str) -> (DesiredState, Vec<Problem>) {
         let documents = self.documents();
-        let broken: Vec<Broken> =
+        let broken: Vec<BrokenDocument> =
             self.files.values().flat_map(|known| known.broken.iter().cloned()).collect();
         let (mut desired, found) = assemble(&documents, &broken, device_id);
         desired.partial = !self.waiting.is_empty() || self.files.values().any(KnownFile::is_unknown);
@@ -258,7 +264,7 @@ impl Folder {
             problems.extend(known.problems.iter().cloned());
             let first = problems[at..].iter_mut().find(|it| it.severity == Severity::Error);
             if let Some(first) = first.filter(|_| !stay.is_empty()) {
-                first.message.push_str(&protected(&stay));
+                first.message.push_str(&kept_documents_note(&stay));
             }
         }
         problems.extend(found);
@@ -276,7 +282,7 @@ impl Folder {
     }
 
     /// What vanished and no other file says by now.
-    fn still_vanished(&self) -> Vec<&Vanished> {
+    fn still_vanished(&self) -> Vec<&VanishedDocument> {
         if self.vanished.is_empty() {
             return Vec::new();
         }
@@ -291,14 +297,14 @@ impl Folder {
 }
 
 /// For people: what a broken file keeps from going.
-fn protected(documents: &[&Document]) -> String {
-    const MOST: usize = 5;
-    let names = documents.iter().take(MOST).map(|document| {
+fn kept_documents_note(documents: &[&Document]) -> String {
+    const MAX_NAMES_SHOWN: usize = 5;
+    let names = documents.iter().take(MAX_NAMES_SHOWN).map(|document| {
         let (_, _, name) = document.key();
         format!("{} `{name}`", document.kind())
     });
     let names: Vec<String> = names.collect();
-    let more = match documents.len().saturating_sub(MOST) {
+    let more = match documents.len().saturating_sub(MAX_NAMES_SHOWN) {
         0 => String::new(),
         more => format!(" and {more} more"),
     };
@@ -317,13 +323,13 @@ fn partition_files(
 impl KnownFile {
     /// It may say anything: nothing of it was ever known whole.
     fn is_unknown(&self) -> bool {
-        !self.was_whole && self.broken.contains(&Broken::Other)
+        !self.was_whole && self.broken.contains(&BrokenDocument::Other)
     }
 
     /// The new version counts. Where a document of it is broken, it isn't known which of the old ones it was, so all
     /// old ones that the new version doesn't define stay.
-    fn take_version(&mut self, contents: Contents) {
-        let Contents { mut documents, broken, problems, mut took } = contents;
+    fn apply_new_version(&mut self, contents: FileContents) {
+        let FileContents { mut documents, broken, problems, mut took } = contents;
         self.stay = 0;
         if broken.is_empty() {
             self.was_whole = true;
@@ -341,24 +347,24 @@ impl KnownFile {
     }
 
     /// Everything stays as it was, and the file is tried again at the next opportunity.
-    fn keep_unread(&mut self, problem: Problem) {
+    fn mark_unreadable(&mut self, problem: Problem) {
         self.stamp = None;
         self.stay = self.documents.len();
-        self.broken = vec![Broken::Other];
+        self.broken = vec![BrokenDocument::Other];
         self.problems = vec![problem];
     }
 }
 
 /// No more problems than a person reads: what is wrong with the directory itself first, then errors; how many more
 /// there are is one more. In order.
-pub(super) fn told(mut problems: Vec<Problem>, dir: &Path) -> Vec<Problem> {
+pub(super) fn limit_problems(mut problems: Vec<Problem>, dir: &Path) -> Vec<Problem> {
     let own = dir.to_string_lossy();
     problems.sort_by_key(|problem| (*problem.file != *own, problem.severity));
     let more = problems.get(MOST_PROBLEMS..).unwrap_or_default();
     if let [first, ..] = more {
         let (severity, message) = (first.severity, format!("and {} more problems", more.len()));
         problems.truncate(MOST_PROBLEMS);
-        problems.push(Problem { severity, ..Problem::file(&Arc::from(own), message) });
+        problems.push(Problem { severity, ..Problem::for_file(&Arc::from(own), message) });
     }
     problems.sort_unstable();
     problems
@@ -373,9 +379,9 @@ mod tests {
     #[test]
     fn of_too_many_problems_that_of_the_directory_is_told_and_the_rest_counted() {
         let file: Arc<str> = "a.yaml".into();
-        let mut problems: Vec<_> = (0..120).map(|_| Problem::file(&file, "bad")).collect();
-        problems.push(Problem::file(&"/m".into(), "can't be read"));
-        let told = told(problems, Path::new("/m"));
+        let mut problems: Vec<_> = (0..120).map(|_| Problem::for_file(&file, "bad")).collect();
+        problems.push(Problem::for_file(&"/m".into(), "can't be read"));
+        let told = limit_problems(problems, Path::new("/m"));
         assert_eq!(told.len(), MOST_PROBLEMS + 1);
         let of_directory: Vec<_> =
             told.iter().filter(|it| *it.file == *"/m").map(|it| &*it.message).collect();
@@ -391,7 +397,7 @@ mod tests {
         let source = SourceText { number: 1, lines_before: 0, text: text.to_owned() };
         let kept = serde_json::to_vec(&BTreeMap::from([("a.yaml", [source])])).unwrap();
         let mut folder = Folder::new(directory.path().to_owned(), UnknownFields::Refuse);
-        folder.remember(&kept).unwrap();
+        folder.restore(&kept).unwrap();
         for reads in 0..3 {
             let (desired, problems) = folder.assemble("pi");
             let names: Vec<_> = desired.workloads.iter().map(|workload| workload.name()).collect();

@@ -9,7 +9,7 @@ use std::{
     sync::Arc,
 };
 
-use crate::wire::manifest::{Problem, QUADLET, Severity};
+use crate::wire::manifest::{Problem, QUADLET_HINT, Severity};
 
 pub(super) const LARGEST_FILE: u64 = 1 << 20;
 pub(super) const MOST_FILES: usize = 1_000;
@@ -27,12 +27,13 @@ pub(super) fn is_manifest(name: &str) -> bool {
 
 /// Whether a file of this name is a Quadlet, which its author expects to run.
 fn is_quadlet(name: &str) -> bool {
-    const KINDS: [&str; 7] = ["build", "container", "image", "kube", "network", "pod", "volume"];
-    !name.starts_with('.') && name.rsplit_once('.').is_some_and(|(_, kind)| KINDS.contains(&kind))
+    const QUADLET_EXTENSIONS: [&str; 7] = ["build", "container", "image", "kube", "network", "pod", "volume"];
+    !name.starts_with('.')
+        && name.rsplit_once('.').is_some_and(|(_, kind)| QUADLET_EXTENSIONS.contains(&kind))
 }
 
 /// Whether something is said of a file of this name.
-pub(super) fn is_of_interest(name: &str) -> bool {
+pub(super) fn is_manifest_or_quadlet(name: &str) -> bool {
     is_manifest(name) || is_quadlet(name)
 }
 
@@ -44,7 +45,7 @@ pub(super) fn list(dir: &Path) -> io::Result<(Files, Vec<Problem>)> {
         let name = entry.file_name().to_string_lossy().into_owned();
         if !is_manifest(&name) {
             if is_quadlet(&name) && others.len() < MOST_PROBLEMS {
-                let problem = Problem::file(&Arc::from(name), QUADLET);
+                let problem = Problem::for_file(&Arc::from(name), QUADLET_HINT);
                 others.push(Problem { severity: Severity::Warning, ..problem });
             }
             continue;

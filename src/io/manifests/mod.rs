@@ -23,33 +23,33 @@ use std::{
 use crossbeam_channel::{SendError, Sender};
 use log::warn;
 
-use super::{clock::awake, spawn_with_stack, state::Store};
+use super::{clock::monotonic_time, spawn_with_stack, state::Store};
 use crate::{
     agent::{
         Event,
         model::{
             gather::gather,
             notice::{self, Notice, Reason},
-            part::Storage,
-            workload::Desired,
+            subsystem::Storage,
+            workload::DesiredState,
         },
         view::text,
     },
-    wire::manifest::{Problem, STACK, Severity, UnknownFields},
+    wire::manifest::{Problem, READER_STACK_BYTES, Severity, UnknownFields},
 };
 use folder::Folder;
-use watch::Watch;
+use watch::DirectoryWatch;
 
 /// Editors and package managers write several files in a row: wait for silence this long …
-const SILENCE: Duration = Duration::from_millis(50);
+const DEBOUNCE_DELAY: Duration = Duration::from_millis(50);
 /// … but not longer than this.
-const LONGEST_UNREST: Duration = Duration::from_millis(500);
+const MAX_DEBOUNCE_DELAY: Duration = Duration::from_millis(500);
 /// inotify doesn't see what a link leads to.
-const RESCAN: Duration = Duration::from_secs(60);
+const RESCAN_INTERVAL: Duration = Duration::from_secs(60);
 /// How long to wait before a directory that can't be watched is tried again: doubled each time, at most the latter.
-const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
+const RETRY_DELAY_RANGE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
 /// The name under which the last good version is kept.
-const KEPT: &str = "manifests";
+const STORE_KEY: &str = "manifests";
 
 /// Reads the directory once, without watching or keeping anything.
 ///
@@ -60,12 +60,12 @@ pub fn read_once(dir: &Path, device_id: &str, unknown: UnknownFields) -> io::Res
     folder.sync(&|_| false)?;
     let (desired, mut problems) = folder.assemble(device_id);
     problems.extend(folder.expression_problems(device_id));
-    let problems = folder::told(problems, dir);
+    let problems = folder::limit_problems(problems, dir);
     Ok(Snapshot { desired, problems, files: folder.file_count() })
 }
 
 /// The files of the directory as they are; without those that can't be read.
-pub fn texts(dir: &Path) -> Vec<(String, Vec<u8>)> {
+pub fn read_all_files(dir: &Path) -> Vec<(String, Vec<u8>)> {
     let names = listing::list(dir).map(|(files, _)| files).unwrap_or_default().into_keys();
     names.filter_map(|name| listing::read(&dir.join(&name)).ok().map(|text| (name, text))).collect()
 }
@@ -74,7 +74,7 @@ pub fn texts(dir: &Path) -> Vec<(String, Vec<u8>)> {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Snapshot {
     /// What is wanted on this device.
-    pub desired: Desired,
+    pub desired: DesiredState,
     /// What is wrong, expressions included, by file and line.
     pub problems: Vec<Problem>,
     /// How many files were read.
@@ -83,7 +83,7 @@ pub struct Snapshot {
 
 /// The thread that watches the directory.
 #[derive(Debug)]
-pub struct Manifests {
+pub struct ManifestWatcher {
     folder: Folder,
     dir: PathBuf,
     device_id: String,
@@ -91,13 +91,13 @@ pub struct Manifests {
     events: Sender<Event>,
     /// Whether everything that the directory says is known, from itself or from the store.
     is_known: bool,
-    told: Option<Desired>,
+    told: Option<DesiredState>,
     complaints: BTreeSet<Problem>,
     /// What the files say couldn't be kept.
     is_unkept: bool,
 }
 
-impl Manifests {
+impl ManifestWatcher {
     /// Starts the thread. It tells of what the directory says as soon as it was read, and then of every change;
     /// it ends with the agent.
     ///
@@ -121,18 +121,18 @@ impl Manifests {
             complaints: BTreeSet::new(),
             is_unkept: false,
         };
-        spawn_with_stack("manifests", STACK, move || {
-            manifests.remember();
+        spawn_with_stack("manifests", READER_STACK_BYTES, move || {
+            manifests.load_saved();
             let _ = manifests.run(); // an error: the agent ends
         })
     }
 
-    fn remember(&mut self) {
-        let Some(kept) = self.store.load(KEPT) else { return };
-        match self.folder.remember(&kept) {
+    fn load_saved(&mut self) {
+        let Some(kept) = self.store.load(STORE_KEY) else { return };
+        match self.folder.restore(&kept) {
             Ok(()) => self.is_known = true,
             Err(error) => {
-                let says = self.store.set_aside(KEPT, &kept);
+                let says = self.store.set_aside(STORE_KEY, &kept);
                 warn!("{says}: {error}");
             }
         }
@@ -140,22 +140,22 @@ impl Manifests {
 
     fn run(&mut self) -> Result<(), SendError<Event>> {
         let mut watch = None;
-        let mut retry = RETRY.0;
+        let mut retry = RETRY_DELAY_RANGE.0;
         loop {
             // the watch comes first, so that no change falls between it and the look
-            let watched = match watch.take().filter(Watch::is_current) {
+            let watched = match watch.take().filter(DirectoryWatch::is_current) {
                 Some(watch) => Ok(watch),
-                None => Watch::new(&self.dir),
+                None => DirectoryWatch::new(&self.dir),
             };
-            let is_writing = |name: &str| watched.as_ref().is_ok_and(|watch| watch.is_writing(name));
+            let is_writing = |name: &str| watched.as_ref().is_ok_and(|watch| watch.is_being_written(name));
             let read = self.folder.sync(&is_writing);
-            self.tell(read, watched.as_ref().err().map(|error| io::Error::from(*error)))?;
+            self.publish_changes(read, watched.as_ref().err().map(|error| io::Error::from(*error)))?;
             let Ok(mut present) = watched else {
-                let _ = watch::wait(&mut [], awake() + retry);
-                retry = RETRY.1.min(retry * 2);
+                let _ = watch::wait(&mut [], monotonic_time() + retry);
+                retry = RETRY_DELAY_RANGE.1.min(retry * 2);
                 continue;
             };
-            retry = RETRY.0;
+            retry = RETRY_DELAY_RANGE.0;
             if wait_for_change(&mut present).is_ok() {
                 watch = Some(present);
             }
@@ -163,32 +163,39 @@ impl Manifests {
     }
 
     /// Tells of what changed; both errors are about the directory itself.
-    fn tell(&mut self, read: io::Result<bool>, unwatched: Option<io::Error>) -> Result<(), SendError<Event>> {
+    fn publish_changes(
+        &mut self,
+        read: io::Result<bool>,
+        unwatched: Option<io::Error>,
+    ) -> Result<(), SendError<Event>> {
         let (desired, mut problems) = self.folder.assemble(&self.device_id);
         let dir: Arc<str> = Arc::from(self.dir.to_string_lossy());
         self.is_known |= read.is_ok();
         match read {
             Err(cause) => {
                 let stay = if self.is_known { "what it said before stays" } else { "waiting for it" };
-                problems.push(Problem::file(&dir, format!("can't be read: {cause}; {stay}")));
+                problems.push(Problem::for_file(&dir, format!("can't be read: {cause}; {stay}")));
             }
             Ok(has_changed) => {
                 if let Some(cause) = unwatched {
-                    let every = RETRY.1.as_secs();
+                    let every = RETRY_DELAY_RANGE.1.as_secs();
                     let message = format!("can't be watched: {cause}; it is read every {every} s");
-                    problems.push(Problem { severity: Severity::Warning, ..Problem::file(&dir, message) });
+                    problems
+                        .push(Problem { severity: Severity::Warning, ..Problem::for_file(&dir, message) });
                 }
                 if has_changed || self.is_unkept {
-                    self.keep()?;
+                    self.save_good_version()?;
                 }
             }
         }
-        self.complain(folder::told(problems, &self.dir))?;
-        if self.is_known && !self.told.as_ref().is_some_and(|told| told.asks_the_same(&desired)) {
+        self.report_problems(folder::limit_problems(problems, &self.dir))?;
+        if self.is_known && !self.told.as_ref().is_some_and(|told| told.is_equivalent_to(&desired)) {
             let count = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
             let (workloads, profiles) = (desired.workloads.len(), desired.profiles.len());
             let all = format!("{}, {}", count(workloads, "workload"), count(profiles, "profile"));
-            let others = text::elsewhere(&desired.elsewhere).map(|it| format!("; {it}")).unwrap_or_default();
+            let others = text::foreign_workloads_text(&desired.elsewhere)
+                .map(|it| format!("; {it}"))
+                .unwrap_or_default();
             let message = format!("'{dir}' asks for {all}{others}");
             self.events.send(Event::Notice(Notice::info(Reason::ConfigurationApplied, message)))?;
             self.events.send(Event::Desired(desired.clone()))?;
@@ -198,7 +205,7 @@ impl Manifests {
     }
 
     /// Each problem once, and each file once when nothing is wrong with it any more.
-    fn complain(&mut self, problems: Vec<Problem>) -> Result<(), SendError<Event>> {
+    fn report_problems(&mut self, problems: Vec<Problem>) -> Result<(), SendError<Event>> {
         let problems: BTreeSet<Problem> = gather(problems);
         for problem in problems.difference(&self.complaints) {
             let say = match problem.severity {
@@ -229,9 +236,10 @@ impl Manifests {
     }
 
     /// Keeps the last good version for the next start.
-    fn keep(&mut self) -> Result<(), SendError<Event>> {
-        let kept = self.folder.kept().map_err(|error| error.to_string());
-        let saved = kept.and_then(|kept| self.store.save(KEPT, &kept).map_err(|error| error.to_string()));
+    fn save_good_version(&mut self) -> Result<(), SendError<Event>> {
+        let kept = self.folder.to_saved_bytes().map_err(|error| error.to_string());
+        let saved =
+            kept.and_then(|kept| self.store.save(STORE_KEY, &kept).map_err(|error| error.to_string()));
         let is_news = saved.is_err() || self.is_unkept;
         self.is_unkept = saved.is_err();
         if is_news { self.events.send(Event::Stored(Storage::Manifests, saved)) } else { Ok(()) }
@@ -240,24 +248,24 @@ impl Manifests {
 
 /// Waits until it is time to look again: after a change and a little silence, when a writer takes too long, or
 /// after a minute. An error: the directory must be watched anew.
-fn wait_for_change(watch: &mut Watch) -> rustix::io::Result<()> {
-    let rescan = awake() + RESCAN;
+fn wait_for_change(watch: &mut DirectoryWatch) -> rustix::io::Result<()> {
+    let rescan = monotonic_time() + RESCAN_INTERVAL;
     // when the first and the last change were seen
     let mut unrest: Option<(Duration, Duration)> = None;
     loop {
-        let quiet = unrest.map(|(first, last)| (last + SILENCE).min(first + LONGEST_UNREST));
+        let quiet = unrest.map(|(first, last)| (last + DEBOUNCE_DELAY).min(first + MAX_DEBOUNCE_DELAY));
         let deadline = [quiet, watch.deadline(), Some(rescan)].into_iter().flatten().min().unwrap_or(rescan);
         let seen = watch.wait(deadline)?;
         if seen.lost {
             return Err(rustix::io::Errno::NOENT);
         }
-        let now = awake();
+        let now = monotonic_time();
         if seen.change {
             unrest = Some((unrest.map_or(now, |(first, _)| first), now));
         }
         let is_quiet = quiet.is_some_and(|quiet| quiet <= now) && !seen.change;
-        let is_unbearable = unrest.is_some_and(|(first, _)| first + LONGEST_UNREST <= now);
-        if watch.give_up(now) || is_quiet || is_unbearable || rescan <= now {
+        let is_unbearable = unrest.is_some_and(|(first, _)| first + MAX_DEBOUNCE_DELAY <= now);
+        if watch.drop_slow_writers(now) || is_quiet || is_unbearable || rescan <= now {
             return Ok(());
         }
     }

@@ -44,7 +44,7 @@ impl World {
         self.events = events;
         self.notices.clear();
         let store = Store::new(self.root.path().join("state"));
-        Manifests::start(self.path(""), store, "pi".to_owned(), UnknownFields::Refuse, sender).unwrap();
+        ManifestWatcher::start(self.path(""), store, "pi".to_owned(), UnknownFields::Refuse, sender).unwrap();
     }
 
     /// The agent is killed. As its threads live on in a test, all that follows is on a copy of its directories.
@@ -77,7 +77,7 @@ impl World {
         events.find(|event| !matches!(event, Event::Problems(_)))
     }
 
-    fn next_desired(&mut self) -> Desired {
+    fn next_desired(&mut self) -> DesiredState {
         loop {
             match self.receive(PATIENCE).expect("what is desired changes") {
                 Event::Desired(desired) => return desired,
@@ -131,7 +131,7 @@ fn only_manifests_are_read_and_nothing_that_editors_leave() {
 #[test]
 fn files_that_come_change_and_go_take_effect_long_before_the_next_full_look() {
     let mut world = World::reading(&[("b.yaml", &workload("b"))], &["b"]);
-    let start = awake();
+    let start = monotonic_time();
     world.write("a.yaml", &workloads(&["a1", "a2"]));
     assert_eq!(world.next(), ["a1", "a2", "b"], "sorted by file name");
     world.write("a.yaml", &workload("a2"));
@@ -140,7 +140,7 @@ fn files_that_come_change_and_go_take_effect_long_before_the_next_full_look() {
     assert_eq!(world.next(), ["a2", "b", "c"]);
     fs::remove_file(world.path("b.yaml")).unwrap();
     assert_eq!(world.next(), ["a2", "c"]);
-    assert!(awake() - start < PATIENCE, "{:?} for four changes", awake() - start);
+    assert!(monotonic_time() - start < PATIENCE, "{:?} for four changes", monotonic_time() - start);
     fs::write(world.path("c.yml~"), "x").unwrap();
     fs::write(world.path(".c.yml.swp"), "x").unwrap();
     world.write("c.yml", &(workload("c") + "# the same\n"));
@@ -280,9 +280,9 @@ fn a_file_is_not_read_half_while_it_is_written() {
     let mut new = File::create(world.path("b.yaml")).unwrap();
     new.write_all(workload("four").as_bytes()).unwrap();
     world.is_silent();
-    let start = awake();
+    let start = monotonic_time();
     assert_eq!(world.next(), ["one", "three", "four"], "a writer that never closes");
-    assert!(awake() - start < PATIENCE);
+    assert!(monotonic_time() - start < PATIENCE);
 }
 
 #[test]

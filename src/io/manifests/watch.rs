@@ -15,15 +15,15 @@ use rustix::{
     io::{Errno, Result},
 };
 
-use super::listing::is_of_interest;
-use crate::io::clock::awake;
+use super::listing::is_manifest_or_quadlet;
+use crate::io::clock::monotonic_time;
 
 /// A writer that holds a file open longer is not waited for.
-const LONGEST_WRITE: Duration = Duration::from_secs(if cfg!(test) { 2 } else { 5 });
+const MAX_WRITE_WAIT: Duration = Duration::from_secs(if cfg!(test) { 2 } else { 5 });
 
 /// A watched directory.
 #[derive(Debug)]
-pub(super) struct Watch {
+pub(super) struct DirectoryWatch {
     inotify: OwnedFd,
     dir: PathBuf,
     identity: Option<(u64, u64)>,
@@ -40,34 +40,34 @@ pub(super) struct SeenChange {
     pub(super) lost: bool,
 }
 
-impl Watch {
+impl DirectoryWatch {
     pub(super) fn new(dir: &Path) -> Result<Self> {
         let inotify = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?;
         let files = WatchFlags::CREATE | WatchFlags::MODIFY | WatchFlags::CLOSE_WRITE | WatchFlags::ATTRIB;
         let names = WatchFlags::MOVED_FROM | WatchFlags::MOVED_TO | WatchFlags::DELETE;
         let itself = WatchFlags::DELETE_SELF | WatchFlags::MOVE_SELF | WatchFlags::ONLYDIR;
         inotify::add_watch(&inotify, dir, files | names | itself)?;
-        Ok(Self { inotify, dir: dir.to_owned(), identity: identity(dir), writing: BTreeMap::new() })
+        Ok(Self { inotify, dir: dir.to_owned(), identity: dir_identity(dir), writing: BTreeMap::new() })
     }
 
     /// Whether the path leads to the same directory still: a link to it may point elsewhere by now.
     pub(super) fn is_current(&self) -> bool {
-        self.identity == identity(&self.dir)
+        self.identity == dir_identity(&self.dir)
     }
 
-    pub(super) fn is_writing(&self, name: &str) -> bool {
+    pub(super) fn is_being_written(&self, name: &str) -> bool {
         self.writing.contains_key(name)
     }
 
     /// When the first of the present writers is not waited for any longer.
     pub(super) fn deadline(&self) -> Option<Duration> {
-        self.writing.values().min().map(|since| *since + LONGEST_WRITE)
+        self.writing.values().min().map(|since| *since + MAX_WRITE_WAIT)
     }
 
     /// Gives up on writers that take too long; whether there was one.
-    pub(super) fn give_up(&mut self, now: Duration) -> bool {
+    pub(super) fn drop_slow_writers(&mut self, now: Duration) -> bool {
         let before = self.writing.len();
-        self.writing.retain(|_, since| now < *since + LONGEST_WRITE);
+        self.writing.retain(|_, since| now < *since + MAX_WRITE_WAIT);
         self.writing.len() < before
     }
 
@@ -76,7 +76,7 @@ impl Watch {
         if !wait(&mut [PollFd::new(&self.inotify, PollFlags::IN)], deadline)? {
             return Ok(SeenChange::default());
         }
-        let now = awake();
+        let now = monotonic_time();
         let mut seen = SeenChange::default();
         let mut buffer = [MaybeUninit::uninit(); 2048];
         let mut reader = inotify::Reader::new(&self.inotify, &mut buffer);
@@ -99,11 +99,11 @@ impl Watch {
             if name.starts_with("..") {
                 seen.change = true;
             }
-            if !is_of_interest(&name) {
+            if !is_manifest_or_quadlet(&name) {
                 continue;
             }
             let begins = flags.contains(ReadFlags::MODIFY)
-                || flags.contains(ReadFlags::CREATE) && will_be_closed(&self.dir.join(&*name));
+                || flags.contains(ReadFlags::CREATE) && is_open_by_creator(&self.dir.join(&*name));
             if begins {
                 self.writing.entry(name.into_owned()).or_insert(now);
             } else {
@@ -117,11 +117,11 @@ impl Watch {
 }
 
 /// Whether a new name is that of a file which its maker has open: not so for links of either sort.
-fn will_be_closed(path: &Path) -> bool {
+fn is_open_by_creator(path: &Path) -> bool {
     path.symlink_metadata().is_ok_and(|metadata| metadata.is_file() && metadata.nlink() == 1)
 }
 
-fn identity(dir: &Path) -> Option<(u64, u64)> {
+fn dir_identity(dir: &Path) -> Option<(u64, u64)> {
     fs::metadata(dir).ok().map(|metadata| (metadata.dev(), metadata.ino()))
 }
 
@@ -129,7 +129,7 @@ fn identity(dir: &Path) -> Option<(u64, u64)> {
 pub(super) fn wait(files: &mut [PollFd<'_>], deadline: Duration) -> Result<bool> {
     loop {
         // rounded up to milliseconds, as the kernel may do the opposite and make this a busy loop
-        let left = deadline.saturating_sub(awake()) + Duration::from_millis(1);
+        let left = deadline.saturating_sub(monotonic_time()) + Duration::from_millis(1);
         let left = Timespec { tv_sec: left.as_secs().cast_signed(), tv_nsec: left.subsec_nanos() as _ };
         match poll(files, Some(&left)) {
             Err(Errno::INTR) => {}

@@ -8,5 +8,5 @@ use crate::agent::Sample;
 
 /// Opens the log in this directory, and says what it holds.
 pub fn posted(directory: &Path) -> Vec<(Sample, Duration)> {
-    MetricsStore::open(directory, None, Duration::ZERO).posted()
+    MetricsStore::open(directory, None, Duration::ZERO).posted_samples()
 }

@@ -36,4 +36,4 @@ pub mod fuzzing;
 pub mod receiver;
 mod shared;
 
-pub use agent_side::{EndpointConfig, Handover, SUBCOMMAND, receivers_to_inherit, start};
+pub use agent_side::{EndpointConfig, Handover, SUBCOMMAND, inherited_receivers_env, start};

@@ -11,8 +11,8 @@ use ureq::{Agent, Body, http};
 
 use crate::{
     agent::model::order::Failure,
-    io::unix::{self, Hangup},
-    wire::{podman::answers::Refusal, strict},
+    io::unix::{self, CancelHandle},
+    wire::{podman::answers::ErrorBody, strict},
 };
 
 /// The version of the API that is asked for: podman 4.3 to 6 all speak it.
@@ -23,9 +23,9 @@ const MAX_ANSWER: u64 = 8 << 20;
 const MAX_LINE: u64 = 64 << 10;
 
 /// As much is kept of an answer that may have no end, in bytes.
-const MAX_BEGIN: usize = 16 << 10;
+const MAX_KEPT_OUTPUT_BYTES: usize = 16 << 10;
 /// For podman to begin such an answer.
-const HEAD_LIMIT: Duration = Duration::from_secs(30);
+const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What is asked, as the query of an address.
 pub(super) type Query<'a> = &'a [(&'a str, &'a str)];
@@ -64,23 +64,23 @@ impl PodmanAnswer {
     }
 
     /// Nothing, if the answer says yes.
-    pub(super) fn done(&self) -> Result<(), Error> {
+    pub(super) fn check_success(&self) -> Result<(), Error> {
         if self.is_success() { Ok(()) } else { Err(self.refusal()) }
     }
 
     /// What is not JSON.
     pub(super) fn text(&self) -> Result<String, Error> {
-        self.done().map(|()| String::from_utf8_lossy(&self.body).trim().to_owned())
+        self.check_success().map(|()| String::from_utf8_lossy(&self.body).trim().to_owned())
     }
 
     /// The same as it came.
     pub(super) fn bytes(&self) -> Result<&[u8], Error> {
-        self.done().map(|()| &*self.body)
+        self.check_success().map(|()| &*self.body)
     }
 
     fn refusal(&self) -> Error {
         match strict::from_json(&self.body) {
-            Ok(Refusal { message, .. }) if !message.is_empty() => Error::Refused(message),
+            Ok(ErrorBody { message, .. }) if !message.is_empty() => Error::Refused(message),
             _ => Error::Broken(format!("podman answered with status {}", self.status)),
         }
     }
@@ -116,12 +116,12 @@ impl From<Error> for Failure {
 
 impl PodmanClient {
     pub(super) fn new(socket: &Path) -> Self {
-        Self { agent: unix::agent(socket), socket: socket.into() }
+        Self { agent: unix::unix_http_client(socket), socket: socket.into() }
     }
 
     /// The same for one request, which ends when it is hung up.
-    pub(super) fn until(&self, hangup: Hangup) -> Self {
-        Self { agent: unix::agent_until(&self.socket, hangup), socket: self.socket.clone() }
+    pub(super) fn with_hangup(&self, hangup: CancelHandle) -> Self {
+        Self { agent: unix::cancellable_unix_client(&self.socket, hangup), socket: self.socket.clone() }
     }
 
     pub(super) fn get(&self, path: &str, query: Query, limit: Duration) -> Result<PodmanAnswer, Error> {
@@ -146,10 +146,10 @@ impl PodmanClient {
     }
 
     /// Whether there is such a thing.
-    pub(super) fn has(&self, path: &str, query: Query, limit: Duration) -> Result<bool, Error> {
+    pub(super) fn exists(&self, path: &str, query: Query, limit: Duration) -> Result<bool, Error> {
         let request = self.agent.head(format!("{BASE}{path}")).query_pairs(query.iter().copied());
         let answer = self.read(request.config().timeout_global(Some(limit)).build().call())?;
-        if answer.is_missing() { Ok(false) } else { answer.done().map(|()| true) }
+        if answer.is_missing() { Ok(false) } else { answer.check_success().map(|()| true) }
     }
 
     /// Puts an archive.
@@ -191,21 +191,28 @@ impl PodmanClient {
         limit: Duration,
         line: impl FnMut(&[u8]),
     ) -> Result<(), Error> {
-        let response =
-            self.post_raw(path, query, "", credentials, limit).map_err(|error| self.unreachable(error))?;
+        let response = self
+            .post_raw(path, query, "", credentials, limit)
+            .map_err(|error| self.unreachable_error(error))?;
         if !response.status().is_success() {
-            return self.read(Ok(response))?.done();
+            return self.read(Ok(response))?.check_success();
         }
-        self.lines(response, line)
+        self.read_lines(response, line)
     }
 
     /// Posts, and reads the answer from its head on for at most `limit`. Says how it begins.
-    pub(super) fn post_for(&self, path: &str, body: &str, limit: Duration) -> Result<Vec<u8>, Error> {
+    pub(super) fn post_with_body_timeout(
+        &self,
+        path: &str,
+        body: &str,
+        limit: Duration,
+    ) -> Result<Vec<u8>, Error> {
         let request = self.agent.post(format!("{BASE}{path}")).content_type("application/json").config();
-        let request = request.timeout_global(Some(HEAD_LIMIT + limit)).timeout_recv_body(Some(limit)).build();
-        let response = request.send(body).map_err(|error| self.unreachable(error))?;
+        let request =
+            request.timeout_global(Some(HEAD_TIMEOUT + limit)).timeout_recv_body(Some(limit)).build();
+        let response = request.send(body).map_err(|error| self.unreachable_error(error))?;
         if !response.status().is_success() {
-            self.read(Ok(response))?.done()?;
+            self.read(Ok(response))?.check_success()?;
             return Ok(Vec::new());
         }
         let (mut reader, mut begin, mut buffer) = (response.into_body().into_reader(), Vec::new(), [0; 2048]);
@@ -213,10 +220,10 @@ impl PodmanClient {
             match reader.read(&mut buffer) {
                 Ok(0) => return Ok(begin),
                 Ok(amount) => {
-                    let room = MAX_BEGIN.saturating_sub(begin.len());
+                    let room = MAX_KEPT_OUTPUT_BYTES.saturating_sub(begin.len());
                     begin.extend_from_slice(&buffer[..amount.min(room)]);
                 }
-                Err(error) => match self.unreachable(error.into()) {
+                Err(error) => match self.unreachable_error(error.into()) {
                     Error::Late(_) => return Ok(begin),
                     error => return Err(error),
                 },
@@ -225,19 +232,24 @@ impl PodmanClient {
     }
 
     /// Gets an answer without end, and hands each line to `line` as it comes; returns when podman hangs up.
-    pub(super) fn follow(&self, path: &str, query: Query, line: impl FnMut(&[u8])) -> Result<(), Error> {
+    pub(super) fn stream_lines(
+        &self,
+        path: &str,
+        query: Query,
+        line: impl FnMut(&[u8]),
+    ) -> Result<(), Error> {
         let request = self.agent.get(format!("{BASE}{path}")).query_pairs(query.iter().copied());
         // no limit: podman says nothing at all, not even a status, before the first event
-        let response = request.call().map_err(|error| self.unreachable(error))?;
+        let response = request.call().map_err(|error| self.unreachable_error(error))?;
         if !response.status().is_success() {
-            return self.read(Ok(response))?.done();
+            return self.read(Ok(response))?.check_success();
         }
-        self.lines(response, line)
+        self.read_lines(response, line)
     }
 
     /// Gets what is divided into frames (a stream's number, the length, and then that many bytes), and hands them on in
     /// pieces with that number, until `hear` says no. Without a limit a person waits, who can end it.
-    pub(super) fn frames(
+    pub(super) fn stream_frames(
         &self,
         path: &str,
         query: Query,
@@ -245,15 +257,19 @@ impl PodmanClient {
         hear: &mut dyn FnMut(u8, &[u8]) -> bool,
     ) -> Result<(), Error> {
         let request = self.agent.get(format!("{BASE}{path}")).query_pairs(query.iter().copied());
-        let response =
-            request.config().timeout_global(limit).build().call().map_err(|error| self.unreachable(error))?;
+        let response = request
+            .config()
+            .timeout_global(limit)
+            .build()
+            .call()
+            .map_err(|error| self.unreachable_error(error))?;
         if !response.status().is_success() {
-            return self.read(Ok(response))?.done();
+            return self.read(Ok(response))?.check_success();
         }
         let mut reader = BufReader::with_capacity(8192, response.into_body().into_reader());
         let (mut stream, mut left, mut head) = (0, 0, Vec::with_capacity(8));
         loop {
-            let piece = reader.fill_buf().map_err(|error| self.unreachable(error.into()))?;
+            let piece = reader.fill_buf().map_err(|error| self.unreachable_error(error.into()))?;
             if piece.is_empty() {
                 return Ok(());
             }
@@ -278,13 +294,13 @@ impl PodmanClient {
         }
     }
 
-    fn lines(&self, response: http::Response<Body>, mut line: impl FnMut(&[u8])) -> Result<(), Error> {
+    fn read_lines(&self, response: http::Response<Body>, mut line: impl FnMut(&[u8])) -> Result<(), Error> {
         let mut reader = BufReader::with_capacity(2048, response.into_body().into_reader());
         let mut buffer = Vec::new();
         loop {
             buffer.clear();
             let read = reader.by_ref().take(MAX_LINE).read_until(b'\n', &mut buffer);
-            match read.map_err(|error| self.unreachable(error.into()))? {
+            match read.map_err(|error| self.unreachable_error(error.into()))? {
                 0 => return Ok(()),
                 _ => line(&buffer),
             }
@@ -292,15 +308,15 @@ impl PodmanClient {
     }
 
     fn read(&self, result: Result<http::Response<Body>, ureq::Error>) -> Result<PodmanAnswer, Error> {
-        let response = result.map_err(|error| self.unreachable(error))?;
+        let response = result.map_err(|error| self.unreachable_error(error))?;
         let status = response.status().as_u16();
         let version = response.headers().get("libpod-api-version").and_then(|version| version.to_str().ok());
         let major = version.and_then(|version| version.split('.').next()?.parse().ok()).unwrap_or(0);
         let body = response.into_body().into_with_config().limit(MAX_ANSWER).read_to_vec();
-        Ok(PodmanAnswer { status, major, body: body.map_err(|error| self.unreachable(error))? })
+        Ok(PodmanAnswer { status, major, body: body.map_err(|error| self.unreachable_error(error))? })
     }
 
-    fn unreachable(&self, error: ureq::Error) -> Error {
+    fn unreachable_error(&self, error: ureq::Error) -> Error {
         let socket = self.socket.display();
         match error {
             ureq::Error::Timeout(_) => Error::Late(format!("podman at '{socket}' didn't answer in time")),

@@ -8,7 +8,7 @@ use std::{
 
 use rustix::{fs::stat, io::Errno};
 
-use crate::agent::model::order::{CPU_PERIOD, per_cpu_period};
+use crate::agent::model::order::{CPU_PERIOD, normalize_cpu_quota};
 
 const ROOT: &str = "/sys/fs/cgroup";
 /// A pod's directory in the hierarchy that bounds CPU time.
@@ -75,7 +75,7 @@ impl Cgroup {
     }
 
     /// The limit of the pod as a whole, in µs per 100,000 µs; also `None` if it is gone.
-    pub(super) fn cpu(&self) -> Option<u64> {
+    pub(super) fn cpu_limit(&self) -> Option<u64> {
         self.read(&self.dir)
     }
 
@@ -83,7 +83,7 @@ impl Cgroup {
         let text = fs::read_to_string(self.limit_file(dir)).ok()?;
         let mut words = text.split_ascii_whitespace();
         let quota: u64 = words.next()?.parse().ok()?; // neither `max` nor `-1` is a limit
-        Some(per_cpu_period(quota, words.next().and_then(|period| period.parse().ok())))
+        Some(normalize_cpu_quota(quota, words.next().and_then(|period| period.parse().ok())))
     }
 
     fn write(&self, dir: &Path, cpu: Option<u64>) -> Result<(), LimitError> {
@@ -102,7 +102,7 @@ impl Cgroup {
     ///
     /// # Errors
     /// The kernel doesn't want it so.
-    pub(super) fn limit(
+    pub(super) fn set_cpu_limit(
         &self,
         cpu: Option<u64>,
         own: &dyn Fn() -> Vec<(String, Option<u64>)>,
@@ -122,7 +122,7 @@ impl Cgroup {
                 }
             }
         }
-        if self.cpu() == cpu { Ok(()) } else { Err(LimitError::Other(self.limit_file(&self.dir))) }
+        if self.cpu_limit() == cpu { Ok(()) } else { Err(LimitError::Other(self.limit_file(&self.dir))) }
     }
 
     /// Gives each container with a limit of its own that one, or the pod's if that is lower.
@@ -176,11 +176,11 @@ mod tests {
         ] {
             let root = test_tree(&[(file, free)]);
             let cgroup = Cgroup::find_below(root.path(), path, 0).unwrap();
-            assert_eq!(cgroup.cpu(), None);
-            cgroup.limit(Some(50_000), &Vec::new).unwrap();
+            assert_eq!(cgroup.cpu_limit(), None);
+            cgroup.set_cpu_limit(Some(50_000), &Vec::new).unwrap();
             assert_eq!(fs::read_to_string(root.path().join(file)).unwrap(), limited);
-            assert_eq!(cgroup.cpu(), Some(50_000));
-            cgroup.limit(None, &Vec::new).unwrap();
+            assert_eq!(cgroup.cpu_limit(), Some(50_000));
+            cgroup.set_cpu_limit(None, &Vec::new).unwrap();
             assert_eq!(fs::read_to_string(root.path().join(file)).unwrap(), free);
         }
     }
@@ -189,11 +189,11 @@ mod tests {
     fn another_period_is_converted_and_a_pod_that_is_gone_has_no_limit() {
         let root = test_tree(&[("p/cpu.max", "10000 20000")]);
         let cgroup = Cgroup::find_below(root.path(), "/p", 0).unwrap();
-        assert_eq!(cgroup.cpu(), Some(50_000));
+        assert_eq!(cgroup.cpu_limit(), Some(50_000));
         fs::write(root.path().join("p/cpu.max"), "10000 0").unwrap();
-        assert_eq!(cgroup.cpu(), Some(10_000), "no period is none of the kernel's");
+        assert_eq!(cgroup.cpu_limit(), Some(10_000), "no period is none of the kernel's");
         fs::remove_dir_all(root.path().join("p")).unwrap();
-        assert_eq!(cgroup.cpu(), None);
-        assert!(cgroup.limit(Some(1), &Vec::new).is_err());
+        assert_eq!(cgroup.cpu_limit(), None);
+        assert!(cgroup.set_cpu_limit(Some(1), &Vec::new).is_err());
     }
 }

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use crate::{
     agent::model::workload::Engine,
-    io::{outputs::Outputs, pressure::Disks},
-    wire::podman::limits::Limits,
+    io::{outputs::ContainerOutputs, pressure::WatchedDisks},
+    wire::podman::limits::DefaultLimits,
 };
 
 /// Which podman, and as whom.
@@ -20,11 +20,11 @@ pub struct PodmanConfig {
     /// Told to every container.
     pub device_id: String,
     /// For containers that say nothing.
-    pub limits: Limits,
+    pub limits: DefaultLimits,
     /// Told where podman keeps things.
-    pub disks: Disks,
+    pub disks: WatchedDisks,
     /// Where the files of `ConfigMap`s and `Secret`s are: of this podman alone, and in memory.
     pub volumes: PathBuf,
     /// Takes what containers printed whose pod could not be started.
-    pub outputs: Outputs,
+    pub outputs: ContainerOutputs,
 }

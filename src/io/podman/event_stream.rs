@@ -21,34 +21,34 @@ use crate::{
             workload::Engine,
         },
     },
-    io::{exits::Exits, spawn},
+    io::{exits::ExitWatcher, spawn},
     wire::{ownership::OWNER_LABEL, podman::answers::ContainerEvent, strict},
 };
 
 /// Between two tries to get the stream.
-const PAUSE: Duration = Duration::from_secs(5);
+const RETRY_DELAY: Duration = Duration::from_secs(5);
 
 /// Listens once it is asked to, for the rest of the process's life.
 pub(super) struct EventStream {
     listening: AtomicBool,
-    listener: Arc<Listener>,
+    listener: Arc<EventListener>,
 }
 
 /// What listens.
-pub(super) struct Listener {
+pub(super) struct EventListener {
     pub(super) engine: Engine,
     pub(super) client: Arc<PodmanClient>,
     pub(super) owner: String,
-    pub(super) exits: Exits,
+    pub(super) exits: ExitWatcher,
     pub(super) events: Sender<Event>,
 }
 
 impl EventStream {
-    pub(super) fn new(listener: Listener) -> Self {
+    pub(super) fn new(listener: EventListener) -> Self {
         Self { listening: AtomicBool::new(false), listener: Arc::new(listener) }
     }
 
-    /// Tells [`Exits`] of every container that died since, in RFC 3339.
+    /// Tells [`ExitWatcher`] of every container that died since, in RFC 3339.
     pub(super) fn listen(&self, since: &str) {
         if self.listening.swap(true, Ordering::Relaxed) {
             return;
@@ -61,7 +61,7 @@ impl EventStream {
     }
 }
 
-impl Listener {
+impl EventListener {
     fn listen(&self, mut since: String) {
         let engine = self.engine;
         let notice =
@@ -71,11 +71,11 @@ impl Listener {
         let filters = json!({ "type": ["container"], "event": ["died"], "label": [label] }).to_string();
         loop {
             let query = [("stream", "true"), ("filters", filters.as_str()), ("since", &since.clone())];
-            let end = self.client.follow("events", &query, |line| {
+            let end = self.client.stream_lines("events", &query, |line| {
                 let Ok(event) = strict::from_json::<ContainerEvent>(line) else { return };
                 // in seconds: what happened in this one already is told again, and passed over
                 since = (event.time_nano / 1_000_000_000).to_string();
-                self.exits.died(&event.id);
+                self.exits.report_death(&event.id);
             });
             match end {
                 Ok(()) => {}
@@ -83,7 +83,7 @@ impl Listener {
                     log::debug!("failed to listen to the events of {engine}: {error}");
                 }
             }
-            let _ = after(PAUSE).recv();
+            let _ = after(RETRY_DELAY).recv();
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::volumes::Volumes;
-use crate::{agent::model::workload::Workload, wire::podman::libpod::trees};
+use crate::{agent::model::workload::Workload, wire::podman::libpod::file_volumes};
 
 /// Writes a workload's volumes into a directory.
 ///
@@ -11,7 +11,7 @@ use crate::{agent::model::workload::Workload, wire::podman::libpod::trees};
 /// They can't be written.
 pub fn write_volumes(workload: &Workload, directory: &Path) -> Result<(), String> {
     // any file of the user's own stands for podman's socket
-    let trees = trees(workload);
+    let trees = file_volumes(workload);
     let trees: Vec<_> = trees.iter().collect();
     Volumes::new(directory.to_owned(), "/proc/self/exe".into()).make(&workload.id, &trees)
 }

@@ -6,7 +6,7 @@ use super::api::{Error, PodmanClient};
 use crate::{
     agent::model::{
         gather::gather,
-        image::Fetched,
+        image::PulledImage,
         order::{Fact, Failure},
         workload::{Content, Workload},
     },
@@ -20,18 +20,18 @@ use crate::{
     },
 };
 
-const CHECK_LIMIT: Duration = Duration::from_secs(30);
+const CHECK_TIMEOUT: Duration = Duration::from_secs(30);
 /// For one image. There is no limit on silence: podman says nothing while a large layer comes in.
-const PULL_LIMIT: Duration = Duration::from_secs(30 * 60);
+const PULL_TIMEOUT: Duration = Duration::from_secs(30 * 60);
 
-/// Gets all images: [`Fact::Pulled`].
+/// Gets all images: [`Fact::PulledImages`].
 pub(super) fn pull(client: &PodmanClient, workload: &Workload) -> Result<Fact, Failure> {
     let (fetched, stale) = get_images(client, workload, true)?;
     Ok(Fact::Pulled { fetched, stale })
 }
 
 /// Gets the images that aren't here.
-pub(super) fn pull_missing(client: &PodmanClient, workload: &Workload) -> Result<Vec<Fetched>, Failure> {
+pub(super) fn pull_missing(client: &PodmanClient, workload: &Workload) -> Result<Vec<PulledImage>, Failure> {
     Ok(get_images(client, workload, false)?.0)
 }
 
@@ -40,7 +40,7 @@ fn get_images(
     client: &PodmanClient,
     workload: &Workload,
     anew: bool,
-) -> Result<(Vec<Fetched>, Vec<String>), Failure> {
+) -> Result<(Vec<PulledImage>, Vec<String>), Failure> {
     let (mut fetched, mut stale) = (Vec::new(), Vec::new());
     for (image, policy) in images(&workload.content) {
         let image = &*image;
@@ -48,9 +48,9 @@ fn get_images(
             return Err(Failure::Workload(format!("'{image}' is no name of an image")));
         }
         let is_renewed = anew && policy == Policy::Always;
-        let before = if is_renewed { id_of(client, image)? } else { None };
+        let before = if is_renewed { image_id(client, image)? } else { None };
         // (this answer takes podman a fraction of the time of all about the image)
-        let is_here = if is_renewed { before.is_some() } else { is_here(client, image)? };
+        let is_here = if is_renewed { before.is_some() } else { is_image_present(client, image)? };
         match policy {
             _ if is_here && !is_renewed => {}
             Policy::Never => {
@@ -61,7 +61,7 @@ fn get_images(
                 .map_err(|error| pull_failure(client, image, error))
             {
                 Ok(id) if before.as_ref() == Some(&id) => {}
-                Ok(_) => fetched.push(Fetched { image: image.into(), before }),
+                Ok(_) => fetched.push(PulledImage { image: image.into(), before }),
                 Err(Error::Refused(cause)) if is_here => {
                     stale.push(format!(
                         "failed to pull image '{image}', so the one that is here is used: {cause}"
@@ -77,26 +77,26 @@ fn get_images(
     Ok((fetched, stale))
 }
 
-fn is_here(client: &PodmanClient, image: &str) -> Result<bool, Error> {
-    let answer = client.get(&format!("images/{image}/exists"), &[], CHECK_LIMIT)?;
-    if answer.is_missing() { Ok(false) } else { answer.done().map(|()| true) }
+fn is_image_present(client: &PodmanClient, image: &str) -> Result<bool, Error> {
+    let answer = client.get(&format!("images/{image}/exists"), &[], CHECK_TIMEOUT)?;
+    if answer.is_missing() { Ok(false) } else { answer.check_success().map(|()| true) }
 }
 
 /// A pull that broke off has failed like one that podman refuses, if podman still answers: what it pulls from is to blame.
 /// But where it hung up, and there is no image to go on with, it is podman that has to come back.
 fn pull_failure(client: &PodmanClient, image: &str, error: Error) -> Error {
     match error {
-        Error::Late(_) if is_here(client, image).is_ok() => {
-            Error::Refused(format!("it was not here within {} minutes", PULL_LIMIT.as_secs() / 60))
+        Error::Late(_) if is_image_present(client, image).is_ok() => {
+            Error::Refused(format!("it was not here within {} minutes", PULL_TIMEOUT.as_secs() / 60))
         }
-        Error::Broken(why) if is_here(client, image).is_ok_and(|here| here) => Error::Refused(why),
+        Error::Broken(why) if is_image_present(client, image).is_ok_and(|here| here) => Error::Refused(why),
         error => error,
     }
 }
 
 /// podman's id of the image, if it is here.
-fn id_of(client: &PodmanClient, image: &str) -> Result<Option<String>, Failure> {
-    let answer = client.get(&format!("images/{image}/json"), &[], CHECK_LIMIT)?;
+fn image_id(client: &PodmanClient, image: &str) -> Result<Option<String>, Failure> {
+    let answer = client.get(&format!("images/{image}/json"), &[], CHECK_TIMEOUT)?;
     if answer.is_missing() {
         return Ok(None);
     }
@@ -106,9 +106,9 @@ fn id_of(client: &PodmanClient, image: &str) -> Result<Option<String>, Failure> 
 
 /// Removes an image that no container uses.
 pub(super) fn discard(client: &PodmanClient, image: &str) -> Result<Fact, Failure> {
-    let answer = client.delete(&format!("images/{image}"), &[], CHECK_LIMIT)?;
+    let answer = client.delete(&format!("images/{image}"), &[], CHECK_TIMEOUT)?;
     if !answer.is_missing() {
-        answer.done()?;
+        answer.check_success()?;
     }
     Ok(Fact::Gone)
 }
@@ -119,7 +119,7 @@ fn pull_one(client: &PodmanClient, image: &str, content: &Content) -> Result<Str
     let credentials = content.auth.0.as_str().and_then(|config| registry::credentials(config, image));
     let header = credentials.as_ref().map(|(_, header)| header.as_str());
     let query = [("reference", image), ("policy", "always")];
-    let pulled = client.post_lines("images/pull", &query, header, PULL_LIMIT, |line| {
+    let pulled = client.post_lines("images/pull", &query, header, PULL_TIMEOUT, |line| {
         end = strict::from_json(line).unwrap_or_default();
     });
     let why = match (pulled, end.error.trim(), end.id) {
@@ -140,7 +140,7 @@ fn pull_one(client: &PodmanClient, image: &str, content: &Content) -> Result<Str
 
 /// Every image once for each policy that containers have for it, `Always` first.
 fn images(content: &Content) -> BTreeSet<(String, Policy)> {
-    let spec = PodSpec::of(&content.specification.value());
+    let spec = PodSpec::read_accepted(&content.specification.value());
     let containers = spec.init_containers.into_iter().chain(spec.containers);
     let volumes = spec.volumes.into_iter().filter_map(|volume| volume.image);
     let named = containers

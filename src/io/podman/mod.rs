@@ -9,7 +9,7 @@ mod api;
 mod cgroup;
 mod config;
 mod event_stream;
-mod forks;
+mod fork_limits;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -32,12 +32,12 @@ use crossbeam_channel::Sender;
 
 pub use self::{
     config::PodmanConfig,
-    reading::Reading,
+    reading::PodmanReader,
     usage::{Usage, usage},
 };
 use self::{
     lanes::{Lane, Lanes},
-    tasks::{Done, Tasks},
+    tasks::{TaskOutcome, TaskRunner},
 };
 use super::{lock, spawn_with_stack};
 use crate::agent::{
@@ -60,12 +60,12 @@ pub struct Podman {
 struct SharedPodman {
     engine: Engine,
     events: Sender<Event>,
-    tasks: Tasks,
+    tasks: TaskRunner,
     lanes: Mutex<Lanes>,
 }
 
 /// The pod that this starts, or of which it starts a container: that can be cut short.
-fn started_by(task: &Task) -> Option<&WorkloadId> {
+fn pod_started_by(task: &Task) -> Option<&WorkloadId> {
     match task {
         Task::Start(workload, _) => Some(&workload.id),
         Task::Restart { id, .. } => Some(id),
@@ -77,12 +77,12 @@ impl Podman {
     /// Gets ready; podman itself is not asked for anything. Errors if there is no thread to be had.
     pub fn start(config: PodmanConfig, events: Sender<Event>) -> io::Result<Self> {
         let engine = config.engine;
-        let tasks = Tasks::start(config, events.clone())?;
+        let tasks = TaskRunner::start(config, events.clone())?;
         let lanes = Mutex::default();
         Ok(Self { shared: Arc::new(SharedPodman { engine, events, tasks, lanes }) })
     }
 
-    /// Takes the order, and never blocks. Its outcome comes as an [`Event::Done`]; or at once, from here, if it needs
+    /// Takes the order, and never blocks. Its outcome comes as an [`Event::TaskOutcome`]; or at once, from here, if it needs
     /// no thread to be carried out, or none can be started.
     #[must_use = "an outcome that comes from here comes from nowhere else"]
     pub fn submit(&self, order: Order) -> Option<Outcome> {
@@ -91,14 +91,14 @@ impl Podman {
             let result = self.shared.tasks.carry_out(&order.task).result;
             return Some(Outcome { engine, ticket, result });
         }
-        let start = started_by(&order.task).cloned();
-        start.iter().for_each(|id| self.shared.tasks.expect(id));
+        let start = pod_started_by(&order.task).cloned();
+        start.iter().for_each(|id| self.shared.tasks.register_start(id));
         let lane = Lane::of(&order.task);
         let order = self.shared.lanes().enter(lane, order)?;
         let shared = Arc::clone(&self.shared);
-        let error = spawn_with_stack("podman", STACK, move || shared.work(lane, order)).err()?;
+        let error = spawn_with_stack("podman", STACK, move || shared.run_lane(lane, order)).err()?;
         self.shared.lanes().leave(lane);
-        start.iter().for_each(|id| self.shared.tasks.over(id));
+        start.iter().for_each(|id| self.shared.tasks.unregister_start(id));
         let failure = Failure::Engine(format!("failed to start a thread for podman: {error}"));
         Some(Outcome { engine, ticket, result: Err(failure) })
     }
@@ -110,7 +110,7 @@ impl SharedPodman {
     }
 
     /// Carries out an order, and then what waited for this one's place.
-    fn work(&self, lane: Lane, mut order: Order) {
+    fn run_lane(&self, lane: Lane, mut order: Order) {
         loop {
             self.carry_out(&order);
             let Some(next) = self.lanes().next(lane) else { return };
@@ -119,8 +119,8 @@ impl SharedPodman {
     }
 
     fn carry_out(&self, order: &Order) {
-        let Done { result, running } = self.tasks.carry_out(&order.task);
-        started_by(&order.task).into_iter().for_each(|id| self.tasks.over(id));
+        let TaskOutcome { result, running } = self.tasks.carry_out(&order.task);
+        pod_started_by(&order.task).into_iter().for_each(|id| self.tasks.unregister_start(id));
         let outcome = Outcome { engine: self.engine, ticket: order.ticket, result };
         // held until the outcome is told, so that no exit overtakes it
         let pod = running.as_ref().map(|(pod, _)| pod.clone());

@@ -17,21 +17,21 @@ use crate::wire::podspec::volumes::{HostPath, HostPathKind};
 
 /// What only podman can make, or tell whether it is there.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Wanted {
+pub(super) struct MissingHostPath {
     pub(super) path: String,
     pub(super) is_directory: bool,
 }
 
 /// Makes what may be missing, and refuses what isn't what its volume says.
-pub(super) fn prepare(HostPath { path, kind }: &HostPath) -> Result<Option<Wanted>, String> {
+pub(super) fn prepare(HostPath { path, kind }: &HostPath) -> Result<Option<MissingHostPath>, String> {
     let (path, kind) = (&path.0, *kind);
     let is_directory = kind == HostPathKind::DirectoryOrCreate;
-    let wanted = || Some(Wanted { path: path.clone(), is_directory });
+    let wanted = || Some(MissingHostPath { path: path.clone(), is_directory });
     let is_to_be_made = is_directory || kind == HostPathKind::FileOrCreate;
     // the service manager may give the agent others of its own
     let is_private = ["/tmp/", "/var/tmp/"].iter().any(|place| path.starts_with(place));
     match fs::metadata(path) {
-        Ok(found) if is(&found, kind) => Ok(None),
+        Ok(found) if matches_kind(&found, kind) => Ok(None),
         Ok(_) => Err(format!("'{path}' is no {}", format!("{kind:?}").trim_end_matches("OrCreate"))),
         Err(_) if !is_to_be_made => Ok(None),
         Err(error) if is_private || error.kind() != ErrorKind::NotFound => Ok(wanted()),
@@ -56,7 +56,7 @@ fn is_forbidden(error: ErrorKind) -> bool {
     matches!(error, ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem)
 }
 
-fn is(found: &Metadata, kind: HostPathKind) -> bool {
+fn matches_kind(found: &Metadata, kind: HostPathKind) -> bool {
     use HostPathKind::{
         BlockDevice, CharDevice, Directory, DirectoryOrCreate, File, FileOrCreate, Socket, Unchecked,
     };
@@ -73,7 +73,7 @@ fn is(found: &Metadata, kind: HostPathKind) -> bool {
 
 /// Sees to it that this part of a volume is there, which is a directory if it has to be made, and that it is in the
 /// volume: what containers wrote there may lead anywhere.
-pub(super) fn part(volume: &str, path: &str) -> Result<(), String> {
+pub(super) fn ensure_subpath(volume: &str, path: &str) -> Result<(), String> {
     let failed = |error: io::Error| format!("failed to make '{path}' in the volume '{volume}': {error}");
     let flags = OFlags::PATH | OFlags::CLOEXEC;
     let root =
@@ -128,18 +128,18 @@ mod tests {
         fs::create_dir(&volume).unwrap();
         fs::set_permissions(&volume, fs::Permissions::from_mode(0o777)).unwrap();
         let at = volume.to_str().unwrap();
-        part(at, "a/b").unwrap();
-        part(at, "a/b").unwrap();
+        ensure_subpath(at, "a/b").unwrap();
+        ensure_subpath(at, "a/b").unwrap();
         let mode = fs::metadata(volume.join("a/b")).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o777);
         fs::write(volume.join("file"), "").unwrap();
-        part(at, "file").unwrap();
+        ensure_subpath(at, "file").unwrap();
         symlink("a", volume.join("inside")).unwrap();
-        part(at, "inside/b").unwrap();
+        ensure_subpath(at, "inside/b").unwrap();
         symlink("/", volume.join("out")).unwrap();
         symlink("..", volume.join("up")).unwrap();
         for leads in ["out", "out/etc", "up", "up/w", "inside/../../x"] {
-            assert!(part(at, leads).unwrap_err().contains("leads out"), "{leads}");
+            assert!(ensure_subpath(at, leads).unwrap_err().contains("leads out"), "{leads}");
         }
         assert_eq!(fs::read_dir(place.path()).unwrap().count(), 1);
     }
@@ -166,7 +166,7 @@ mod tests {
         let device = host("/dev/zero", CharDevice);
         assert_eq!((prepare(&device), at("missing", Directory)), (Ok(None), Ok(None)));
         let path = "/var/tmp/no-such-directory/f".to_owned();
-        let wanted = Wanted { path, is_directory: false };
+        let wanted = MissingHostPath { path, is_directory: false };
         assert_eq!(prepare(&host("/var/tmp/no-such-directory/f", FileOrCreate)), Ok(Some(wanted)));
     }
 }

@@ -25,25 +25,25 @@ use crate::{
         workload::WorkloadId,
     },
     io::{
-        exits::{parent, proc_file_mentions},
+        exits::{parent_pid, proc_file_mentions},
         http, lock, since_boot,
-        unix::{self, Hangup},
+        unix::{self, CancelHandle},
     },
     wire::{
         grpc,
         podman::{
             answers::InspectedPod,
             hooks::Hook,
-            session::{self, Exec, last_printed_line},
+            session::{self, ExecState, last_printed_line},
         },
     },
 };
 
 /// For what podman does at once.
-const LIMIT: Duration = Duration::from_secs(30);
+const PODMAN_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// As many images are remembered.
-const MOST_IMAGES: usize = 256;
+const MAX_CACHED_HEALTHCHECKS: usize = 256;
 
 /// Asks containers.
 pub(super) struct Prober {
@@ -63,7 +63,7 @@ impl Prober {
     }
 
     /// The pod goes.
-    pub(super) fn forget(&self, id: &WorkloadId) {
+    pub(super) fn forget_address(&self, id: &WorkloadId) {
         lock(&self.addresses).retain(|(other, _)| other != id);
     }
 
@@ -72,10 +72,10 @@ impl Prober {
         if let Some((_, known)) = lock(&self.healthchecks).iter().find(|(id, _)| id == image) {
             return known.clone();
         }
-        let answer = self.client.get(&format!("images/{image}/json"), &[], LIMIT).ok()?;
-        let healthcheck = session::healthcheck(&answer.json().ok()?).map(Arc::new);
+        let answer = self.client.get(&format!("images/{image}/json"), &[], PODMAN_TIMEOUT).ok()?;
+        let healthcheck = session::parse_healthcheck(&answer.json().ok()?).map(Arc::new);
         let mut known = lock(&self.healthchecks);
-        if known.len() >= MOST_IMAGES {
+        if known.len() >= MAX_CACHED_HEALTHCHECKS {
             known.clear();
         }
         known.push((image.to_owned(), healthcheck.clone()));
@@ -84,24 +84,26 @@ impl Prober {
 
     pub(super) fn probe(&self, id: &WorkloadId, container: &str, probe: &Probe) -> Result<Fact, Failure> {
         let complaint =
-            self.complaint((&self.client, &self.http), id, container, &probe.check, probe.timeout)?;
+            self.run_check((&self.client, &self.http), id, container, &probe.check, probe.timeout)?;
         Ok(Fact::Probed { healthy: complaint.is_none(), output: complaint.unwrap_or_default() })
     }
 
     /// Runs a hook, at most for so long, and until it is hung up. Says what is wrong, if anything is.
-    pub(super) fn run(
+    pub(super) fn run_hook(
         &self,
         id: &WorkloadId,
         container: &str,
         hook: &Hook,
         limit: Duration,
-        hangup: &Hangup,
+        hangup: &CancelHandle,
     ) -> Result<Option<String>, Error> {
         match hook {
             Hook::Ask(check) => {
-                let clients =
-                    (&self.client.until(hangup.clone()), &unix::network_agent_until(hangup.clone()));
-                self.complaint(clients, id, container, check, limit)
+                let clients = (
+                    &self.client.with_hangup(hangup.clone()),
+                    &unix::cancellable_network_client(hangup.clone()),
+                );
+                self.run_check(clients, id, container, check, limit)
             }
             Hook::Sleep(time) => {
                 let waited = hangup.wait((*time).min(limit));
@@ -111,7 +113,7 @@ impl Prober {
     }
 
     /// What is wrong, if anything is.
-    fn complaint(
+    fn run_check(
         &self,
         (client, http): (&PodmanClient, &Agent),
         id: &WorkloadId,
@@ -122,34 +124,34 @@ impl Prober {
         let complaint = match check {
             Check::Exec(command) => exec(client, &format!("{id}-{container}"), command, timeout)?,
             Check::Http { host, port, path, headers } => {
-                let host = self.host(id, host)?;
-                get(http, &format!("http://{host}:{port}{path}"), headers, timeout)
+                let host = self.url_host(id, host)?;
+                check_http(http, &format!("http://{host}:{port}{path}"), headers, timeout)
             }
             Check::Tcp { host, port } => {
-                let host = self.host(id, host)?;
+                let host = self.url_host(id, host)?;
                 connect(&host, *port, timeout).err().map(|error| error.to_string())
             }
             Check::Grpc { host, port, service } => {
-                let host = self.host(id, host)?;
+                let host = self.url_host(id, host)?;
                 match ask_grpc_health(&host, *port, service, timeout) {
                     Ok(said) => said.err(),
-                    Err(error) if is_late(&error) => Some(too_late(timeout)),
+                    Err(error) if is_timeout(&error) => Some(timeout_message(timeout)),
                     Err(error) => Some(error.to_string()),
                 }
             }
         };
         if complaint.is_some() {
-            self.forget(id); // a pod that was restarted behind our back may have another address
+            self.forget_address(id); // a pod that was restarted behind our back may have another address
         }
         log::debug!("container '{container}' of '{id}': {}", complaint.as_deref().unwrap_or("well"));
         Ok(complaint)
     }
 
     /// As it stands in a URL.
-    fn host(&self, id: &WorkloadId, host: &ProbeHost) -> Result<String, Failure> {
+    fn url_host(&self, id: &WorkloadId, host: &ProbeHost) -> Result<String, Failure> {
         let address = match host {
             ProbeHost::Named(name) => return Ok(name.clone()),
-            ProbeHost::Pod => self.address(id)?,
+            ProbeHost::Pod => self.pod_address(id)?,
         };
         Ok(match address {
             IpAddr::V4(address) => address.to_string(),
@@ -157,13 +159,13 @@ impl Prober {
         })
     }
 
-    fn address(&self, id: &WorkloadId) -> Result<IpAddr, Failure> {
+    fn pod_address(&self, id: &WorkloadId) -> Result<IpAddr, Failure> {
         if let Some((_, address)) = lock(&self.addresses).iter().find(|(other, _)| other == id) {
             return Ok(*address);
         }
-        let pod: InspectedPod = self.client.get(&format!("pods/{id}/json"), &[], LIMIT)?.json()?;
-        let infra = self.client.get(&format!("containers/{}/json", pod.infra_id), &[], LIMIT)?;
-        let address = session::address(&infra.json()?)
+        let pod: InspectedPod = self.client.get(&format!("pods/{id}/json"), &[], PODMAN_TIMEOUT)?.json()?;
+        let infra = self.client.get(&format!("containers/{}/json", pod.infra_id), &[], PODMAN_TIMEOUT)?;
+        let address = session::container_address(&infra.json()?)
             .ok_or_else(|| Failure::Workload(format!("pod '{id}' has no address")))?;
         lock(&self.addresses).push((id.clone(), address));
         Ok(address)
@@ -171,7 +173,7 @@ impl Prober {
 }
 
 /// What is wrong, if anything is.
-fn get(http: &Agent, url: &str, headers: &[(String, String)], timeout: Duration) -> Option<String> {
+fn check_http(http: &Agent, url: &str, headers: &[(String, String)], timeout: Duration) -> Option<String> {
     let mut request = http.get(url);
     for (name, value) in headers {
         request = request.header(name, value);
@@ -179,7 +181,7 @@ fn get(http: &Agent, url: &str, headers: &[(String, String)], timeout: Duration)
     match request.config().timeout_global(Some(timeout)).build().call() {
         Ok(response) if matches!(response.status().as_u16(), 200..=399) => None,
         Ok(response) => Some(format!("status {}", response.status().as_u16())),
-        Err(ureq::Error::Timeout(_)) => Some(too_late(timeout)),
+        Err(ureq::Error::Timeout(_)) => Some(timeout_message(timeout)),
         Err(error) => Some(error.to_string()),
     }
 }
@@ -192,28 +194,31 @@ fn exec(
     timeout: Duration,
 ) -> Result<Option<String>, Error> {
     let body = json!({ "AttachStdout": true, "AttachStderr": true, "Cmd": command }).to_string();
-    let created = client.post(&format!("containers/{container}/exec"), &[], &body, LIMIT)?;
+    let created = client.post(&format!("containers/{container}/exec"), &[], &body, PODMAN_TIMEOUT)?;
     let created: Value = created.json()?;
     let id = created["Id"].as_str().unwrap_or_default();
-    let printed = client.post_for(&format!("exec/{id}/start"), r#"{"Detach":false}"#, timeout)?;
-    match Exec::read(&client.get(&format!("exec/{id}/json"), &[], LIMIT)?.json()?) {
-        Exec::Running(pid) => {
+    let printed =
+        client.post_with_body_timeout(&format!("exec/{id}/start"), r#"{"Detach":false}"#, timeout)?;
+    match ExecState::read(&client.get(&format!("exec/{id}/json"), &[], PODMAN_TIMEOUT)?.json()?) {
+        ExecState::Running(pid) => {
             // it would go on for as long as the container does
-            kill(id, pid);
+            kill_exec_session(id, pid);
             Ok(Some(format!("its command took longer than {} s", timeout.as_secs())))
         }
-        Exec::Ended(0) => Ok(None),
-        Exec::Ended(code) => Ok(Some(match last_printed_line(&printed) {
+        ExecState::Ended(0) => Ok(None),
+        ExecState::Ended(code) => Ok(Some(match last_printed_line(&printed) {
             line if line.is_empty() => format!("exit code {code}"),
             line => format!("exit code {code}: {line}"),
         })),
-        Exec::Created => Err(Error::Late(format!("podman didn't run a command in '{container}' in time"))),
+        ExecState::Created => {
+            Err(Error::Late(format!("podman didn't run a command in '{container}' in time")))
+        }
     }
 }
 
 /// Ends the monitors that podman leaves for minutes after commands in these containers: their removal would wait for
 /// them, for seconds. The containers have ended, and what ran in them.
-pub(super) fn end_monitors(containers: &[String]) {
+pub(super) fn kill_exec_monitors(containers: &[String]) {
     let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
     for pid in processes.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok()) {
         let mentions = |text: &str| proc_file_mentions(pid, "cmdline", text);
@@ -252,7 +257,7 @@ fn ask_grpc_health(
     let end = since_boot() + timeout;
     let mut server = connect(host, port, timeout)?;
     let (mut answer, mut chunk) = (grpc::GrpcAnswer::default(), [0; 4096]);
-    let mut say = grpc::request(service, &format!("{host}:{port}"));
+    let mut say = grpc::health_check_request(service, &format!("{host}:{port}"));
     loop {
         let left = end.saturating_sub(since_boot());
         if left.is_zero() {
@@ -266,24 +271,24 @@ fn ask_grpc_health(
             0 => return Ok(Err("it ended the connection".into())),
             came => &chunk[..came],
         };
-        if let Some(said) = answer.take(came, &mut say) {
+        if let Some(said) = answer.receive(came, &mut say) {
             return Ok(said);
         }
     }
 }
 
-fn is_late(error: &io::Error) -> bool {
+fn is_timeout(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock)
 }
 
-fn too_late(timeout: Duration) -> String {
+fn timeout_message(timeout: Duration) -> String {
     format!("no answer within {} s", timeout.as_secs())
 }
 
 /// Kills the process of an exec session, and what it started; none that only has the same number: in another
 /// namespace it is another one.
-fn kill(session: &str, pid: i32) {
-    let (conmon, process) = (parent(pid).and_then(Pid::from_raw), Pid::from_raw(pid));
+fn kill_exec_session(session: &str, pid: i32) {
+    let (conmon, process) = (parent_pid(pid).and_then(Pid::from_raw), Pid::from_raw(pid));
     let (Some(conmon), Some(process)) = (conmon, process) else { return };
     if !proc_file_mentions(conmon.as_raw_pid(), "cmdline", session) {
         return;
@@ -315,7 +320,7 @@ mod tests {
         let mut others = [start(&["-c", &id]), start(&["--exec-process-spec", "/x"])];
         // (before it is another program, it has the name of this one)
         while !proc_file_mentions(monitor.id() as i32, "cmdline", &id) {}
-        end_monitors(&[id]);
+        kill_exec_monitors(&[id]);
         assert_eq!(monitor.wait().unwrap().signal(), Some(9));
         for other in &mut others {
             assert_eq!(other.try_wait().unwrap(), None);

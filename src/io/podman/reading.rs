@@ -14,15 +14,15 @@ use serde_json::Value;
 use super::api::{Error, PodmanClient, Query};
 
 /// For an answer.
-const LIMIT: Duration = Duration::from_secs(30);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// One podman.
-pub struct Reading {
+pub struct PodmanReader {
     client: PodmanClient,
     socket: PathBuf,
 }
 
-impl Reading {
+impl PodmanReader {
     /// Of the podman that listens on this socket.
     pub fn new(socket: &Path) -> Self {
         Self { client: PodmanClient::new(socket), socket: socket.into() }
@@ -33,7 +33,10 @@ impl Reading {
     /// # Errors
     /// It refuses or can't be reached: why, and what to do.
     pub fn get(&self, path: &str, query: Query) -> Result<Value, String> {
-        self.client.get(path, query, LIMIT).and_then(|answer| answer.json()).map_err(|error| self.why(error))
+        self.client
+            .get(path, query, ANSWER_TIMEOUT)
+            .and_then(|answer| answer.json())
+            .map_err(|error| self.error_message(error))
     }
 
     /// The same, where the answer has a line of JSON for each thing.
@@ -43,7 +46,7 @@ impl Reading {
     pub fn get_lines(&self, path: &str, query: Query) -> Result<Vec<Value>, String> {
         let mut all = Vec::new();
         let line = |line: &[u8]| all.extend(serde_json::from_slice::<Value>(line));
-        self.client.follow(path, query, line).map_err(|error| self.why(error))?;
+        self.client.stream_lines(path, query, line).map_err(|error| self.error_message(error))?;
         Ok(all)
     }
 
@@ -60,10 +63,10 @@ impl Reading {
         hear: &mut dyn FnMut(u8, &[u8]) -> bool,
     ) -> Result<(), String> {
         let path = format!("containers/{container}/logs");
-        self.client.frames(&path, query, limit, hear).map_err(|error| self.why(error))
+        self.client.stream_frames(&path, query, limit, hear).map_err(|error| self.error_message(error))
     }
 
-    fn why(&self, error: Error) -> String {
+    fn error_message(&self, error: Error) -> String {
         match error {
             Error::Broken(_) if access(&self.socket, Access::WRITE_OK) == Err(Errno::ACCESS) => {
                 format!("'{}' belongs to another user: try with sudo", self.socket.display())

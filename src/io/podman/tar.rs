@@ -1,6 +1,6 @@
 //! Archives, as podman takes files: the headers of POSIX's `ustar`.
 
-use crate::wire::podman::libpod::Tree;
+use crate::wire::podman::libpod::FileVolume;
 
 const BLOCK: usize = 512;
 
@@ -8,22 +8,22 @@ const BLOCK: usize = 512;
 ///
 /// # Errors
 /// A path is too long for an archive.
-pub(super) fn archive(tree: &Tree) -> Result<Vec<u8>, String> {
+pub(super) fn archive(tree: &FileVolume) -> Result<Vec<u8>, String> {
     let mut all = Vec::new();
     for file in &tree.files {
         add(&mut all, &file.path, file.mode, Some(&file.content))?;
     }
-    Ok(with_end(all))
+    Ok(finish_archive(all))
 }
 
 /// One directory, or one empty file.
 ///
 /// # Errors
 /// The path is too long for an archive.
-pub(super) fn single(path: &str, is_directory: bool) -> Result<Vec<u8>, String> {
+pub(super) fn single_entry_archive(path: &str, is_directory: bool) -> Result<Vec<u8>, String> {
     let mut all = Vec::new();
     if is_directory { add(&mut all, path, 0o755, None) } else { add(&mut all, path, 0o644, Some(&[])) }?;
-    Ok(with_end(all))
+    Ok(finish_archive(all))
 }
 
 /// A file with its content, or a directory. They are root's.
@@ -32,20 +32,20 @@ pub(super) fn single(path: &str, is_directory: bool) -> Result<Vec<u8>, String> 
 /// The path is too long for an archive.
 pub(crate) fn add(all: &mut Vec<u8>, path: &str, mode: u32, content: Option<&[u8]>) -> Result<(), String> {
     let mut header = [0; BLOCK];
-    let (prefix, name) = parted(path).ok_or_else(|| format!("`{path}` is too long"))?;
+    let (prefix, name) = split_path(path).ok_or_else(|| format!("`{path}` is too long"))?;
     let bytes = content.unwrap_or_default();
-    put(&mut header, 0, name.as_bytes());
-    put(&mut header, 100, format!("{mode:07o}").as_bytes());
-    put(&mut header, 108, b"0000000");
-    put(&mut header, 116, b"0000000");
-    put(&mut header, 124, format!("{:011o}", bytes.len()).as_bytes());
-    put(&mut header, 136, b"00000000000");
+    write_field(&mut header, 0, name.as_bytes());
+    write_field(&mut header, 100, format!("{mode:07o}").as_bytes());
+    write_field(&mut header, 108, b"0000000");
+    write_field(&mut header, 116, b"0000000");
+    write_field(&mut header, 124, format!("{:011o}", bytes.len()).as_bytes());
+    write_field(&mut header, 136, b"00000000000");
     // blanks count for the sum that comes here; then its kind
-    put(&mut header, 148, if content.is_some() { b"        0" } else { b"        5" });
-    put(&mut header, 257, b"ustar\x0000");
-    put(&mut header, 345, prefix.as_bytes());
+    write_field(&mut header, 148, if content.is_some() { b"        0" } else { b"        5" });
+    write_field(&mut header, 257, b"ustar\x0000");
+    write_field(&mut header, 345, prefix.as_bytes());
     let sum: u32 = header.iter().map(|byte| u32::from(*byte)).sum();
-    put(&mut header, 148, format!("{sum:06o}\0").as_bytes());
+    write_field(&mut header, 148, format!("{sum:06o}\0").as_bytes());
     all.extend_from_slice(&header);
     all.extend_from_slice(bytes);
     all.resize(all.len().next_multiple_of(BLOCK), 0);
@@ -53,17 +53,17 @@ pub(crate) fn add(all: &mut Vec<u8>, path: &str, mode: u32, content: Option<&[u8
 }
 
 /// An archive that has all.
-pub(crate) fn with_end(mut all: Vec<u8>) -> Vec<u8> {
+pub(crate) fn finish_archive(mut all: Vec<u8>) -> Vec<u8> {
     all.resize(all.len() + 2 * BLOCK, 0);
     all
 }
 
-fn put(header: &mut [u8; BLOCK], at: usize, bytes: &[u8]) {
+fn write_field(header: &mut [u8; BLOCK], at: usize, bytes: &[u8]) {
     header[at..at + bytes.len()].copy_from_slice(bytes);
 }
 
 /// What a header has room for: 155 bytes of directories, 100 of the rest.
-fn parted(path: &str) -> Option<(&str, &str)> {
+fn split_path(path: &str) -> Option<(&str, &str)> {
     if path.len() <= 100 {
         return Some(("", path));
     }
@@ -84,7 +84,7 @@ mod tests {
         let file =
             |path: &str, mode, content: &[u8]| File { path: path.into(), mode, content: content.into() };
         let files = vec![file("a", 0o644, b"1"), file("b/c", 0o400, &[7; 512]), file(&long, 0o755, b"")];
-        let tree = Tree { name: "v".into(), files, is_secret: false };
+        let tree = FileVolume { name: "v".into(), files, is_secret: false };
         let place = tempfile::tempdir().unwrap();
         let tar = place.path().join("tar");
         fs::write(&tar, archive(&tree).unwrap()).unwrap();
@@ -97,7 +97,7 @@ mod tests {
             assert_eq!(fs::read(&path).unwrap(), file.content);
             assert_eq!(fs::metadata(path).unwrap().permissions().mode() & 0o777, file.mode);
         }
-        let endless = Tree { files: vec![file(&"x".repeat(101), 0, b"")], ..tree };
+        let endless = FileVolume { files: vec![file(&"x".repeat(101), 0, b"")], ..tree };
         assert!(archive(&endless).is_err());
     }
 }

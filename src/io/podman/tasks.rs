@@ -1,12 +1,12 @@
 //! What each order asks of podman, in which sequence, and what its answers mean.
 
+mod found_pod;
 mod hooks;
 mod limits;
 mod look;
 mod making;
 mod mending;
 mod rehearsal;
-mod seen;
 mod start;
 
 use std::{
@@ -27,10 +27,10 @@ use super::{
     api::{Error, PodmanAnswer, PodmanClient, Query},
     cgroup::Cgroup,
     config::PodmanConfig,
-    event_stream::{EventStream, Listener},
-    forks::Forks,
+    event_stream::{EventListener, EventStream},
+    fork_limits::ForkLimitWatcher,
     images,
-    probes::{Prober, end_monitors},
+    probes::{Prober, kill_exec_monitors},
     usage,
     volumes::Volumes,
 };
@@ -45,42 +45,42 @@ use crate::{
         },
     },
     io::{
-        exits::{Exits, Process},
-        outputs::Outputs,
-        pressure::Disks,
-        unix::Hangup,
+        exits::{ContainerProcesses, ExitWatcher},
+        outputs::ContainerOutputs,
+        pressure::WatchedDisks,
+        unix::CancelHandle,
     },
     wire::{
         ownership::{OWNER_LABEL, WORKLOAD_LABEL},
         podman::{
-            answers::{InspectedPod, ListedPod, Volume, storage},
+            answers::{InspectedPod, ListedPod, ListedVolume, storage_root},
             hooks::HOOKS_LABEL,
-            limits::Limits,
-            names::own_prefix,
+            limits::DefaultLimits,
+            names::pod_name_prefix,
         },
     },
 };
-use seen::{Found, KnownPod};
+use found_pod::{FoundPod, KnownPod};
 
 /// For what podman does at once.
-const LIMIT: Duration = Duration::from_secs(30);
+const PODMAN_TIMEOUT: Duration = Duration::from_secs(30);
 /// For the start of one container.
-const START_LIMIT: Duration = Duration::from_secs(120);
+const START_TIMEOUT: Duration = Duration::from_secs(120);
 /// For the containers of a pod that could not be made, or has to go because the device is short of something.
 const SHORT_GRACE: Duration = Duration::from_secs(1);
 
 /// Knows how to carry out orders, and who we are.
-pub(super) struct Tasks {
+pub(super) struct TaskRunner {
     client: Arc<PodmanClient>,
     socket: PathBuf,
     owner: String,
     device_id: String,
-    limits: Limits,
-    disks: Disks,
+    limits: DefaultLimits,
+    disks: WatchedDisks,
     /// Whether podman has told where it keeps things.
     storage_known: AtomicBool,
     /// The pods that were seen to be ours, as they were looked at last: these can be stopped without another look.
-    ours: Mutex<BTreeMap<WorkloadId, Own>>,
+    ours: Mutex<BTreeMap<WorkloadId, OwnPod>>,
     /// What those consist of that were looked at: as long as all of it is there, it is the same pod.
     looked: Mutex<BTreeMap<WorkloadId, KnownPod>>,
     /// The control groups of the pods that were looked at, and the CPU limit that each is to have.
@@ -88,21 +88,21 @@ pub(super) struct Tasks {
     /// The graces of the stops under way: podman's list of pods, and a look at one of these, waits for them.
     graces: Mutex<Vec<Duration>>,
     /// The starts that were ordered and are not over, and how to cut each short.
-    starts: Mutex<BTreeMap<WorkloadId, Hangup>>,
+    starts: Mutex<BTreeMap<WorkloadId, CancelHandle>>,
     /// The pods that are made to see whether they can be.
     rehearsals: Mutex<BTreeSet<WorkloadId>>,
-    exits: Exits,
-    forks: Forks,
+    exits: ExitWatcher,
+    forks: ForkLimitWatcher,
     event_stream: EventStream,
     prober: Prober,
     volumes: Volumes,
-    outputs: Outputs,
+    outputs: ContainerOutputs,
     events: Sender<Event>,
 }
 
 /// A pod of ours.
 #[derive(Clone)]
-struct Own {
+struct OwnPod {
     /// podman's own for it.
     id: Box<str>,
     /// What its containers ask for after their start and before their stop, as its label says it.
@@ -110,24 +110,24 @@ struct Own {
 }
 
 /// An order's result, and the processes to watch from now on.
-pub(super) struct Done {
+pub(super) struct TaskOutcome {
     pub(super) result: Result<Fact, Failure>,
-    pub(super) running: Option<(WorkloadId, Vec<Process>)>,
+    pub(super) running: Option<(WorkloadId, Vec<ContainerProcesses>)>,
 }
 
-impl From<Result<Fact, Failure>> for Done {
+impl From<Result<Fact, Failure>> for TaskOutcome {
     fn from(result: Result<Fact, Failure>) -> Self {
         Self { result, running: None }
     }
 }
 
-impl Tasks {
+impl TaskRunner {
     pub(super) fn start(config: PodmanConfig, events: Sender<Event>) -> io::Result<Self> {
         let PodmanConfig { engine, socket, owner, device_id, limits, disks, volumes, outputs } = config;
         let client = Arc::new(PodmanClient::new(&socket));
-        let exits = Exits::start(engine, events.clone())?;
-        let forks = Forks::start(engine, events.clone())?;
-        let listener = Listener {
+        let exits = ExitWatcher::start(engine, events.clone())?;
+        let forks = ForkLimitWatcher::start(engine, events.clone())?;
+        let listener = EventListener {
             engine,
             client: client.clone(),
             owner: owner.clone(),
@@ -160,7 +160,7 @@ impl Tasks {
         })
     }
 
-    pub(super) fn exits(&self) -> &Exits {
+    pub(super) fn exits(&self) -> &ExitWatcher {
         &self.exits
     }
 
@@ -169,7 +169,7 @@ impl Tasks {
         self.forks.watch(pod, usage::pids_groups(&self.exits, pod));
     }
 
-    pub(super) fn carry_out(&self, task: &Task) -> Done {
+    pub(super) fn carry_out(&self, task: &Task) -> TaskOutcome {
         let seen = match task {
             Task::List => return self.list().into(),
             Task::Usage(resource) => return self.usage(*resource).into(),
@@ -178,13 +178,13 @@ impl Tasks {
             }
             Task::Rehearse { workload, moves } => return self.rehearse(workload, *moves).into(),
             Task::Discard(image) => return images::discard(&self.client, image).into(),
-            Task::Limit { id, cpu } => return self.limit(id, *cpu).into(),
+            Task::Limit { id, cpu } => return self.limit_cpu(id, *cpu).into(),
             Task::Remove { id, grace } => {
                 return self.stop_and_remove(id, *grace).map(|()| Fact::Gone).into();
             }
             Task::Probe { id, container, probe } => return self.prober.probe(id, container, probe).into(),
-            Task::End { id, container, grace } => return self.end(id, container, *grace).into(),
-            Task::Look(id) => self.look(id).map(|seen| (id, seen)),
+            Task::End { id, container, grace } => return self.end_container(id, container, *grace).into(),
+            Task::Look(id) => self.observe_pod(id).map(|seen| (id, seen)),
             Task::Restart { id, container, ended } => {
                 self.restart(id, container, *ended).map(|seen| (id, seen))
             }
@@ -195,14 +195,14 @@ impl Tasks {
             Task::Start(workload, cpu) => self.start_pod(workload, *cpu).map(|seen| (&workload.id, seen)),
         };
         match seen {
-            Ok((id, Some(Found { seen, made, torn, failed_starts }))) => {
+            Ok((id, Some(FoundPod { seen, made, torn, failed_starts }))) => {
                 let running = seen.iter().filter(|seen| seen.process.is_some());
                 let began = running.filter_map(|seen| seen.began).max();
                 let (containers, processes): (_, Vec<_>) =
                     seen.into_iter().map(|seen| (seen.container, seen.process)).unzip();
                 let running = Some((id.clone(), processes.into_iter().flatten().collect()));
-                let cpu = lock(&self.cgroups).get(id).and_then(|(cgroup, _)| cgroup.cpu());
-                Done {
+                let cpu = lock(&self.cgroups).get(id).and_then(|(cgroup, _)| cgroup.cpu_limit());
+                TaskOutcome {
                     result: Ok(Fact::Pod(Pod { containers, cpu, began, made, torn, failed_starts })),
                     running,
                 }
@@ -217,21 +217,21 @@ impl Tasks {
 
     fn list(&self) -> Result<Fact, Failure> {
         let filters = json!({ "label": [format!("{OWNER_LABEL}={}", self.owner)] }).to_string();
-        let pods: Vec<ListedPod> = self.wait_for("pods/json", &[("filters", &filters)])?.json()?;
+        let pods: Vec<ListedPod> = self.get_after_stops("pods/json", &[("filters", &filters)])?.json()?;
         // (the filter is podman's word alone, and what isn't ours is never touched)
         let pods = pods.into_iter().filter(|pod| self.is_ours(&pod.labels));
-        self.keep_limits();
-        self.forks.look(true);
+        self.reapply_limits();
+        self.forks.check_counters(true);
         let mut ours = lock(&self.ours);
         let mut before = std::mem::take(&mut *ours);
         let summary = |mut pod: ListedPod| {
             let id = WorkloadId::from_pod_name(&pod.name);
             // of one that was replaced the agent knows nothing but the name until it was looked at
             let new =
-                || Own { id: pod.id.clone(), hooks: pod.labels.get(HOOKS_LABEL).map(|it| (**it).into()) };
+                || OwnPod { id: pod.id.clone(), hooks: pod.labels.get(HOOKS_LABEL).map(|it| (**it).into()) };
             let known = before.remove(&id).unwrap_or_else(new);
             let replaced = known.id != pod.id;
-            let running = pod.runs() && !replaced;
+            let running = pod.is_running() && !replaced;
             ours.insert(id.clone(), known);
             let workload = pod.labels.remove(WORKLOAD_LABEL).unwrap_or_default();
             PodSummary { id, workload, running, replaced }
@@ -241,7 +241,7 @@ impl Tasks {
         let pods = pods.filter(is_kept).map(summary).collect();
         drop(rehearsals);
         drop(ours);
-        self.volumes.tidy(&|id| self.has_pod(id));
+        self.volumes.remove_orphans(&|id| self.has_pod(id));
         Ok(Fact::Pods(pods))
     }
 
@@ -261,8 +261,8 @@ impl Tasks {
         if self.storage_known.swap(true, Ordering::Relaxed) {
             return;
         }
-        match self.client.get("info", &[], LIMIT).and_then(|answer| answer.json()) {
-            Ok(info) => storage(&info).into_iter().for_each(|path| self.disks.add(path)),
+        match self.client.get("info", &[], PODMAN_TIMEOUT).and_then(|answer| answer.json()) {
+            Ok(info) => storage_root(&info).into_iter().for_each(|path| self.disks.add(path)),
             Err(_) => self.storage_known.store(false, Ordering::Relaxed),
         }
     }
@@ -272,13 +272,13 @@ impl Tasks {
         lock(&self.ours).contains_key(id)
             || !self
                 .client
-                .get(&format!("pods/{id}/exists"), &[], LIMIT)
+                .get(&format!("pods/{id}/exists"), &[], PODMAN_TIMEOUT)
                 .is_ok_and(|answer| answer.is_missing())
     }
 
     /// The pod, if there is one; a failure if it isn't this agent's.
     fn inspect(&self, id: &WorkloadId) -> Result<Option<InspectedPod>, Failure> {
-        let answer = self.wait_for(&format!("pods/{id}/json"), &[])?;
+        let answer = self.get_after_stops(&format!("pods/{id}/json"), &[])?;
         if answer.is_missing() {
             return Ok(None);
         }
@@ -287,8 +287,8 @@ impl Tasks {
             return Err(Failure::Workload(format!("a pod named '{id}' is here that isn't this agent's")));
         }
         let hooks = pod.labels.get(HOOKS_LABEL).map(|it| (**it).into());
-        lock(&self.ours).insert(id.clone(), Own { id: pod.id.clone(), hooks });
-        self.found_group(id, &pod.cgroup_path);
+        lock(&self.ours).insert(id.clone(), OwnPod { id: pod.id.clone(), hooks });
+        self.remember_cgroup(id, &pod.cgroup_path);
         Ok(Some(pod))
     }
 
@@ -298,11 +298,11 @@ impl Tasks {
     }
 
     /// The control group of a pod, by podman's word; whether it is seen from here.
-    fn found_group(&self, id: &WorkloadId, path: &str) -> bool {
+    fn remember_cgroup(&self, id: &WorkloadId, path: &str) -> bool {
         let Some(cgroup) = Cgroup::find(path, &self.socket) else { return false };
         let mut cgroups = lock(&self.cgroups);
         if cgroups.get(id).is_none_or(|(known, _)| *known != cgroup) {
-            let cpu = cgroup.cpu();
+            let cpu = cgroup.cpu_limit();
             cgroups.insert(id.clone(), (cgroup, cpu));
         }
         true
@@ -315,7 +315,7 @@ impl Tasks {
             Grace::Given(grace) => self.stop_with_hooks(id, grace)?,
             Grace::Own => self.stop_with_hooks(id, self.own_grace(id)?)?,
             Grace::Shortest => {
-                self.exits.end(id, SHORT_GRACE);
+                self.exits.terminate(id, SHORT_GRACE);
                 SHORT_GRACE
             }
         };
@@ -324,7 +324,7 @@ impl Tasks {
 
     fn remove(&self, id: &WorkloadId, grace: Duration) -> Result<(), Failure> {
         self.exits.forget(id);
-        self.prober.forget(id);
+        self.prober.forget_address(id);
         let known = lock(&self.ours).remove(id);
         // A known id may be out of date: then the name tells.
         if !known.is_some_and(|pod| self.remove_pod(id, &pod.id, grace).is_ok_and(|found| found))
@@ -338,7 +338,7 @@ impl Tasks {
         lock(&self.cgroups).remove(id);
         self.remove_volumes(id)?;
         self.volumes.remove(id).map_err(|error| {
-            Failure::Engine(format!("failed to remove '{}': {error}", self.volumes.of(id).display()))
+            Failure::Engine(format!("failed to remove '{}': {error}", self.volumes.pod_dir(id).display()))
         })
     }
 
@@ -347,13 +347,16 @@ impl Tasks {
         self.stop(pod, grace)?;
         let ids = |known: &KnownPod| known.containers.iter().map(|it| it.listed.id.clone()).collect();
         let containers: Vec<String> = lock(&self.looked).get(id).map(ids).unwrap_or_default();
-        end_monitors(&containers);
-        let answer =
-            self.client.delete(&format!("pods/{pod}"), &[("force", "true"), ("timeout", "0")], LIMIT)?;
+        kill_exec_monitors(&containers);
+        let answer = self.client.delete(
+            &format!("pods/{pod}"),
+            &[("force", "true"), ("timeout", "0")],
+            PODMAN_TIMEOUT,
+        )?;
         if answer.is_missing() {
             return Ok(false);
         }
-        answer.done()?;
+        answer.check_success()?;
         Ok(true)
     }
 
@@ -362,7 +365,7 @@ impl Tasks {
     fn stop(&self, pod: &str, grace: Duration) -> Result<(), Failure> {
         // podman takes 0 for its own 10 s
         let seconds = grace.as_secs().max(1).to_string();
-        let (path, limit) = (format!("pods/{pod}/stop"), grace.saturating_add(LIMIT));
+        let (path, limit) = (format!("pods/{pod}/stop"), grace.saturating_add(PODMAN_TIMEOUT));
         self.while_stopping(grace, || self.client.post(&path, &[("t", &seconds)], "", limit))?;
         Ok(())
     }
@@ -380,29 +383,31 @@ impl Tasks {
     }
 
     /// Asks what podman may answer only after a stop that is under way, or begins meanwhile.
-    fn wait_for(&self, path: &str, query: Query) -> Result<PodmanAnswer, Error> {
-        let limit = self.patience();
+    fn get_after_stops(&self, path: &str, query: Query) -> Result<PodmanAnswer, Error> {
+        let limit = self.answer_timeout();
         match self.client.get(path, query, limit) {
-            Err(Error::Late(_)) if self.patience() > limit => self.client.get(path, query, self.patience()),
+            Err(Error::Late(_)) if self.answer_timeout() > limit => {
+                self.client.get(path, query, self.answer_timeout())
+            }
             answer => answer,
         }
     }
 
-    fn patience(&self) -> Duration {
+    fn answer_timeout(&self) -> Duration {
         let stop = lock(&self.graces).iter().max().copied().unwrap_or_default();
-        LIMIT.saturating_add(stop) // a grace is its author's
+        PODMAN_TIMEOUT.saturating_add(stop) // a grace is its author's
     }
 
     /// They stay behind when it goes.
     fn remove_volumes(&self, id: &WorkloadId) -> Result<(), Failure> {
-        let own = own_prefix(id);
+        let own = pod_name_prefix(id);
         let filters = json!({ "name": [format!("^{own}")] }).to_string();
-        let volumes: Option<Vec<Volume>> =
-            self.client.get("volumes/json", &[("filters", &filters)], LIMIT)?.json()?;
-        for Volume { name } in volumes.into_iter().flatten().filter(|it| it.name.starts_with(&own)) {
-            let answer = self.client.delete(&format!("volumes/{name}"), &[], LIMIT)?;
+        let volumes: Option<Vec<ListedVolume>> =
+            self.client.get("volumes/json", &[("filters", &filters)], PODMAN_TIMEOUT)?.json()?;
+        for ListedVolume { name } in volumes.into_iter().flatten().filter(|it| it.name.starts_with(&own)) {
+            let answer = self.client.delete(&format!("volumes/{name}"), &[], PODMAN_TIMEOUT)?;
             if !answer.is_missing() {
-                answer.done()?;
+                answer.check_success()?;
             }
         }
         Ok(())

@@ -11,41 +11,41 @@ use serde_json::Value;
 
 use super::api::{Error, PodmanClient};
 use crate::{
-    agent::model::{order::per_cpu_period, workload::WorkloadId},
-    io::{exits::Exits, processors::processors},
+    agent::model::{order::normalize_cpu_quota, workload::WorkloadId},
+    io::{exits::ExitWatcher, processors::processor_count},
     wire::podman::answers,
 };
 
 /// It counts files.
-const MEASURE_LIMIT: Duration = Duration::from_secs(120);
-const STATS_LIMIT: Duration = Duration::from_secs(30);
+const DISK_USAGE_TIMEOUT: Duration = Duration::from_secs(120);
+const STATS_TIMEOUT: Duration = Duration::from_secs(30);
 /// No container's processes are counted beyond.
-const PROCESSES: usize = 4096;
+const MAX_PROCESSES: usize = 4096;
 
 /// Bytes, or microseconds, by pod.
-type Uses = Vec<(WorkloadId, u64)>;
+type UsageByPod = Vec<(WorkloadId, u64)>;
 
 /// Of memory, without the file cache that the kernel takes back at once.
-pub(super) fn memory(client: &PodmanClient, exits: &Exits) -> Result<Uses, Error> {
+pub(super) fn memory(client: &PodmanClient, exits: &ExitWatcher) -> Result<UsageByPod, Error> {
     let mut stats = Value::Null;
-    let running = exits.running();
+    let running = exits.running_containers();
     if running.iter().any(|(_, _, pid)| pid.is_none()) {
-        stats = client.get("containers/stats", &[("stream", "false")], STATS_LIMIT)?.json()?;
+        stats = client.get("containers/stats", &[("stream", "false")], STATS_TIMEOUT)?.json()?;
     }
-    let mut uses = Uses::new();
+    let mut uses = UsageByPod::new();
     for (pod, container, pid) in running {
         let used = match pid {
-            Some(pid) => of_container(Path::new("/"), pid, &container),
+            Some(pid) => container_memory(Path::new("/"), pid, &container),
             None => answers::memory_usage(&stats, &container),
         };
-        add(&mut uses, pod, used);
+        add_usage(&mut uses, pod, used);
     }
     Ok(uses)
 }
 
-fn of_container(root: &Path, pid: i32, container: &str) -> u64 {
+fn container_memory(root: &Path, pid: i32, container: &str) -> u64 {
     let cgroup = fs::read_to_string(root.join(format!("proc/{pid}/cgroup"))).unwrap_or_default();
-    of_cgroup(root, &cgroup, container).unwrap_or_else(|| of_processes(root, pid))
+    cgroup_memory(root, &cgroup, container).unwrap_or_else(|| processes_memory(root, pid))
 }
 
 /// What a container uses and may use. What isn't known, or not limited, is none.
@@ -73,7 +73,7 @@ pub fn usage(pid: i32, container: &str) -> Usage {
 fn usage_below(root: &Path, pid: i32, container: &str) -> Usage {
     let cgroup = fs::read_to_string(root.join(format!("proc/{pid}/cgroup"))).unwrap_or_default();
     let number = |controller: &str, files: [&str; 2]| {
-        let groups = Groups::of(root, &cgroup, controller, container)?;
+        let groups = CgroupPaths::find_for_container(root, &cgroup, controller, container)?;
         let text = fs::read_to_string(groups.own.join(files[usize::from(!groups.is_unified)])).ok()?;
         let mut words = text.split_ascii_whitespace();
         let first = words.next()?.parse::<u64>().ok(); // `max` and -1 are no limits
@@ -82,27 +82,27 @@ fn usage_below(root: &Path, pid: i32, container: &str) -> Usage {
     let first = |controller, files| number(controller, files).map(|(first, _)| first);
     let quota = number("cpu", ["cpu.max", "cpu.cfs_quota_us"]);
     Usage {
-        memory: (!cgroup.is_empty()).then(|| of_container(root, pid, container)),
+        memory: (!cgroup.is_empty()).then(|| container_memory(root, pid, container)),
         // what version 1 says where there is none
         memory_limit: first("memory", ["memory.max", "memory.limit_in_bytes"])
             .filter(|limit| *limit < 1 << 60),
-        cpu: time(root, pid, container),
-        cpu_limit: quota.map(|(quota, period)| per_cpu_period(quota, period)),
+        cpu: cpu_time(root, pid, container),
+        cpu_limit: quota.map(|(quota, period)| normalize_cpu_quota(quota, period)),
         processes: first("pids", ["pids.current"; 2]),
         processes_limit: first("pids", ["pids.max"; 2]),
     }
 }
 
 /// A process's control group in the hierarchy of this controller, and the container's own, which may be above it.
-struct Groups {
+struct CgroupPaths {
     own: PathBuf,
     process: PathBuf,
     is_unified: bool,
 }
 
-impl Groups {
+impl CgroupPaths {
     /// `cgroup`: the process's file of that name. Nothing if the container has no group of its own.
-    fn of(root: &Path, cgroup: &str, controller: &str, container: &str) -> Option<Self> {
+    fn find_for_container(root: &Path, cgroup: &str, controller: &str, container: &str) -> Option<Self> {
         let line = |is_it: &dyn Fn(&str) -> bool| {
             let mut lines = cgroup.lines().map(|line| line.splitn(3, ':').skip(1));
             lines
@@ -114,14 +114,15 @@ impl Groups {
             Some(path) => (base.join(controller), path, false),
             None => (base, line(&str::is_empty)?, true),
         };
-        let (own, process) = (own_group(path, container)?, path.trim_start_matches('/'));
+        let (own, process) = (container_cgroup_path(path, container)?, path.trim_start_matches('/'));
         Some(Self { own: base.join(own), process: base.join(process), is_unified })
     }
 }
 
 /// What the container's own cgroup says, of either version; nothing if it has none.
-fn of_cgroup(root: &Path, cgroup: &str, container: &str) -> Option<u64> {
-    let Groups { own: directory, is_unified, .. } = Groups::of(root, cgroup, "memory", container)?;
+fn cgroup_memory(root: &Path, cgroup: &str, container: &str) -> Option<u64> {
+    let CgroupPaths { own: directory, is_unified, .. } =
+        CgroupPaths::find_for_container(root, cgroup, "memory", container)?;
     let (usage, cache) = match is_unified {
         true => ("memory.current", "inactive_file "),
         false => ("memory.usage_in_bytes", "total_inactive_file "),
@@ -133,20 +134,21 @@ fn of_cgroup(root: &Path, cgroup: &str, container: &str) -> Option<u64> {
 }
 
 /// Of the processor's time since the container began, in µs of all cores together, for those with a group of their own.
-pub(super) fn cpu(exits: &Exits) -> Uses {
-    let cores = processors();
-    let mut uses = Uses::new();
-    for (pod, container, pid) in exits.running() {
-        if let Some(used) = pid.and_then(|pid| time(Path::new("/"), pid, &container)) {
-            add(&mut uses, pod, used / cores);
+pub(super) fn cpu(exits: &ExitWatcher) -> UsageByPod {
+    let cores = processor_count();
+    let mut uses = UsageByPod::new();
+    for (pod, container, pid) in exits.running_containers() {
+        if let Some(used) = pid.and_then(|pid| cpu_time(Path::new("/"), pid, &container)) {
+            add_usage(&mut uses, pod, used / cores);
         }
     }
     uses
 }
 
-fn time(root: &Path, pid: i32, container: &str) -> Option<u64> {
+fn cpu_time(root: &Path, pid: i32, container: &str) -> Option<u64> {
     let cgroup = fs::read_to_string(root.join(format!("proc/{pid}/cgroup"))).ok()?;
-    let Groups { own, is_unified, .. } = Groups::of(root, &cgroup, "cpuacct", container)?;
+    let CgroupPaths { own, is_unified, .. } =
+        CgroupPaths::find_for_container(root, &cgroup, "cpuacct", container)?;
     if !is_unified {
         let nanoseconds: u64 = fs::read_to_string(own.join("cpuacct.usage")).ok()?.trim().parse().ok()?;
         return Some(nanoseconds / 1000);
@@ -157,12 +159,12 @@ fn time(root: &Path, pid: i32, container: &str) -> Option<u64> {
 
 /// The control groups in which the kernel counts processes that it refused to this pod: those of its containers, and,
 /// on older kernels, those of the processes that wanted more.
-pub(super) fn pids_groups(exits: &Exits, pod: &WorkloadId) -> Vec<PathBuf> {
+pub(super) fn pids_groups(exits: &ExitWatcher, pod: &WorkloadId) -> Vec<PathBuf> {
     let mut all = Vec::new();
-    for (_, container, pid) in exits.running().into_iter().filter(|(it, ..)| it == pod) {
+    for (_, container, pid) in exits.running_containers().into_iter().filter(|(it, ..)| it == pod) {
         let path = format!("/proc/{}/cgroup", pid.unwrap_or_default());
         let cgroup = fs::read_to_string(path).unwrap_or_default();
-        if let Some(groups) = Groups::of(Path::new("/"), &cgroup, "pids", &container) {
+        if let Some(groups) = CgroupPaths::find_for_container(Path::new("/"), &cgroup, "pids", &container) {
             for group in [groups.own, groups.process] {
                 if !all.contains(&group) {
                     all.push(group);
@@ -174,17 +176,17 @@ pub(super) fn pids_groups(exits: &Exits, pod: &WorkloadId) -> Vec<PathBuf> {
 }
 
 /// The container's own part of its process's path, which may be in a group below.
-fn own_group<'a>(path: &'a str, container: &str) -> Option<&'a str> {
+fn container_cgroup_path<'a>(path: &'a str, container: &str) -> Option<&'a str> {
     let end = path.find(container)? + container.len();
     let end = path[end..].find('/').map_or(path.len(), |more| end + more);
     Some(path[..end].trim_start_matches('/'))
 }
 
 /// What its container has written to disks, where the kernel counts that: with cgroups of version 2.
-fn written(root: &Path, pid: i32, container: &str) -> Option<u64> {
+fn bytes_written(root: &Path, pid: i32, container: &str) -> Option<u64> {
     let cgroup = fs::read_to_string(root.join(format!("proc/{pid}/cgroup"))).ok()?;
     let path = cgroup.lines().find_map(|line| line.strip_prefix("0::"))?;
-    let stat = root.join("sys/fs/cgroup").join(own_group(path, container)?).join("io.stat");
+    let stat = root.join("sys/fs/cgroup").join(container_cgroup_path(path, container)?).join("io.stat");
     let stat = fs::read_to_string(stat).ok()?;
     let bytes =
         stat.split_whitespace().filter_map(|field| field.strip_prefix("wbytes=")?.parse::<u64>().ok());
@@ -192,11 +194,11 @@ fn written(root: &Path, pid: i32, container: &str) -> Option<u64> {
 }
 
 /// What this process and its descendants hold; what they share counts more than once.
-fn of_processes(root: &Path, first: i32) -> u64 {
+fn processes_memory(root: &Path, first: i32) -> u64 {
     let mut processes = vec![first];
     let (mut next, mut used) = (0, 0);
     while let Some(pid) = processes.get(next).copied()
-        && next < PROCESSES
+        && next < MAX_PROCESSES
     {
         next += 1;
         let directory = root.join(format!("proc/{pid}"));
@@ -213,8 +215,12 @@ fn of_processes(root: &Path, first: i32) -> u64 {
 
 /// Of disk space: what its containers wrote, and its volumes. A claim's stays when the pod goes, but it
 /// grows no more.
-pub(super) fn disk(client: &PodmanClient, exits: &Exits, pods: Vec<WorkloadId>) -> Result<Uses, Error> {
-    match client.get("system/df", &[], MEASURE_LIMIT)?.json() {
+pub(super) fn disk(
+    client: &PodmanClient,
+    exits: &ExitWatcher,
+    pods: Vec<WorkloadId>,
+) -> Result<UsageByPod, Error> {
+    match client.get("system/df", &[], DISK_USAGE_TIMEOUT)?.json() {
         Ok(df) => {
             let with_use = |pod: WorkloadId| {
                 let used = answers::disk_usage(&df, pod.as_str());
@@ -225,10 +231,10 @@ pub(super) fn disk(client: &PodmanClient, exits: &Exits, pods: Vec<WorkloadId>) 
         // on a full disk podman can't measure, as it would have to write: who wrote most is the next best
         Err(Error::Refused(cause)) => {
             log::debug!("podman can't tell who fills the disk: {cause}");
-            let mut uses = Uses::new();
-            for (pod, container, pid) in exits.running() {
-                let used = pid.and_then(|pid| written(Path::new("/"), pid, &container));
-                add(&mut uses, pod, used.unwrap_or(0));
+            let mut uses = UsageByPod::new();
+            for (pod, container, pid) in exits.running_containers() {
+                let used = pid.and_then(|pid| bytes_written(Path::new("/"), pid, &container));
+                add_usage(&mut uses, pod, used.unwrap_or(0));
             }
             Ok(uses)
         }
@@ -236,7 +242,7 @@ pub(super) fn disk(client: &PodmanClient, exits: &Exits, pods: Vec<WorkloadId>) 
     }
 }
 
-fn add(uses: &mut Uses, pod: WorkloadId, used: u64) {
+fn add_usage(uses: &mut UsageByPod, pod: WorkloadId, used: u64) {
     match uses.iter_mut().find(|(known, _)| *known == pod) {
         Some((_, sum)) => *sum += used,
         None => uses.push((pod, used)),
@@ -261,8 +267,8 @@ mod tests {
     fn a_cgroup_of_either_version_tells_without_its_file_cache() {
         let two =
             second_version(&[("memory.current", "5000\n"), ("memory.stat", "anon 3\ninactive_file 1000\n")]);
-        assert_eq!(of_container(two.path(), 7, "c1"), 4000);
-        let written = || written(two.path(), 7, "c1");
+        assert_eq!(container_memory(two.path(), 7, "c1"), 4000);
+        let written = || bytes_written(two.path(), 7, "c1");
         assert_eq!(written(), None);
         let stat = "254:0 rbytes=9 wbytes=30 rios=1 wios=2\n8:0 rbytes=0 wbytes=5\n";
         fs::write(two.path().join("sys/fs/cgroup/machine.slice/pod.slice/libpod-c1.scope/io.stat"), stat)
@@ -276,19 +282,19 @@ mod tests {
                 "inactive_file 7\ntotal_inactive_file 4000\n",
             ),
         ]);
-        assert_eq!(of_container(one.path(), 7, "c1"), 1000);
+        assert_eq!(container_memory(one.path(), 7, "c1"), 1000);
     }
 
     #[test]
     fn processor_time_is_told_by_a_cgroup_of_either_version_and_by_no_other() {
         let two = second_version(&[("cpu.stat", "usage_usec 5000\nuser_usec 4000\n")]);
-        assert_eq!(time(two.path(), 7, "c1"), Some(5000));
+        assert_eq!(cpu_time(two.path(), 7, "c1"), Some(5000));
         let one = test_tree(&[
             ("proc/7/cgroup", "8:cpu,cpuacct:/libpod_parent/libpod-c1\n0::/\n"),
             ("sys/fs/cgroup/cpuacct/libpod_parent/libpod-c1/cpuacct.usage", "5000999\n"),
         ]);
-        assert_eq!(time(one.path(), 7, "c1"), Some(5000));
-        assert_eq!(time(one.path(), 7, "c2"), None);
+        assert_eq!(cpu_time(one.path(), 7, "c1"), Some(5000));
+        assert_eq!(cpu_time(one.path(), 7, "c2"), None);
     }
 
     #[test]
@@ -337,7 +343,7 @@ mod tests {
             ("proc/8/status", "VmRSS:\t 5 kB\n"),
             ("proc/10/status", "VmRSS:\t 2 kB\n"),
         ]);
-        assert_eq!(of_container(root.path(), 7, "c1"), 17 * 1024);
-        assert_eq!(of_container(root.path(), 99, "c1"), 0, "it has ended");
+        assert_eq!(container_memory(root.path(), 7, "c1"), 17 * 1024);
+        assert_eq!(container_memory(root.path(), 99, "c1"), 0, "it has ended");
     }
 }

@@ -17,7 +17,7 @@ use rustix::process::geteuid;
 use crate::{
     agent::model::workload::WorkloadId,
     io::{confined_dir::ConfinedDir, lock},
-    wire::podman::libpod::Tree,
+    wire::podman::libpod::FileVolume,
 };
 
 /// The volumes of one podman's pods.
@@ -29,9 +29,9 @@ pub(super) struct Volumes {
 }
 
 /// A pod is being made while this lives.
-pub(super) struct Starting<'a>(&'a Volumes, WorkloadId);
+pub(super) struct StartingGuard<'a>(&'a Volumes, WorkloadId);
 
-impl Drop for Starting<'_> {
+impl Drop for StartingGuard<'_> {
     fn drop(&mut self) {
         lock(&self.0.starting).retain(|id| *id != self.1);
     }
@@ -43,28 +43,28 @@ impl Volumes {
     }
 
     /// Where those of a pod are.
-    pub(super) fn of(&self, id: &WorkloadId) -> PathBuf {
+    pub(super) fn pod_dir(&self, id: &WorkloadId) -> PathBuf {
         self.directory.join(id.as_str())
     }
 
-    /// Keeps [`tidy`](Self::tidy) from what is made from now on.
-    pub(super) fn starting(&self, id: &WorkloadId) -> Starting<'_> {
+    /// Keeps [`remove_orphans`](Self::tidy) from what is made from now on.
+    pub(super) fn guard_starting(&self, id: &WorkloadId) -> StartingGuard<'_> {
         lock(&self.starting).push(id.clone());
-        Starting(self, id.clone())
+        StartingGuard(self, id.clone())
     }
 
     /// Whether podman can come near. It can't if it is a user's and the agent another's: and root must not write where a
     /// user could lead it astray.
-    pub(super) fn are_seen(&self) -> bool {
+    pub(super) fn are_visible_to_podman(&self) -> bool {
         fs::metadata(&self.socket).map_or(true, |its| its.uid() == 0 || its.uid() == geteuid().as_raw())
     }
 
     /// Makes those of a pod, if it has any.
-    pub(super) fn make(&self, id: &WorkloadId, trees: &[&Tree]) -> Result<(), String> {
+    pub(super) fn make(&self, id: &WorkloadId, trees: &[&FileVolume]) -> Result<(), String> {
         if trees.is_empty() {
             return Ok(());
         }
-        let own = self.of(id);
+        let own = self.pod_dir(id);
         let failed = |error: io::Error| {
             let path = own.display();
             format!("failed to write the volumes of its ConfigMaps and Secrets to '{path}': {error}")
@@ -73,51 +73,51 @@ impl Volumes {
         self.write(id, trees).map_err(failed)
     }
 
-    fn write(&self, id: &WorkloadId, trees: &[&Tree]) -> io::Result<()> {
+    fn write(&self, id: &WorkloadId, trees: &[&FileVolume]) -> io::Result<()> {
         DirBuilder::new().recursive(true).mode(0o700).create(&self.directory)?;
         fs::set_permissions(&self.directory, Permissions::from_mode(0o700))?;
-        let own = ConfinedDir::open(&self.directory)?.directory(id.as_str(), 0o700)?;
+        let own = ConfinedDir::open(&self.directory)?.ensure_directory(id.as_str(), 0o700)?;
         for tree in trees {
-            let root = own.directory(&tree.name, 0o755)?;
+            let root = own.ensure_directory(&tree.name, 0o755)?;
             for file in &tree.files {
-                root.file(&file.path, &file.content, file.mode, 0o755)?;
+                root.create_file(&file.path, &file.content, file.mode, 0o755)?;
             }
         }
         Ok(())
     }
 
     /// A container's hook begins: if the agent dies before it is over, the next one sees that here.
-    pub(super) fn mark(&self, id: &WorkloadId, container: &str) -> io::Result<()> {
+    pub(super) fn mark_hook(&self, id: &WorkloadId, container: &str) -> io::Result<()> {
         DirBuilder::new().recursive(true).mode(0o700).create(&self.directory)?;
-        ConfinedDir::open(&self.directory)?.directory(id.as_str(), 0o700)?;
-        fs::write(self.mark_of(id, container), "")
+        ConfinedDir::open(&self.directory)?.ensure_directory(id.as_str(), 0o700)?;
+        fs::write(self.hook_mark_path(id, container), "")
     }
 
     /// The hook is over.
-    pub(super) fn unmark(&self, id: &WorkloadId, container: &str) {
-        let _ = fs::remove_file(self.mark_of(id, container)); // or there was none
+    pub(super) fn unmark_hook(&self, id: &WorkloadId, container: &str) {
+        let _ = fs::remove_file(self.hook_mark_path(id, container)); // or there was none
     }
 
     /// Whether the container's hook began, and is not over.
-    pub(super) fn is_marked(&self, id: &WorkloadId, container: &str) -> bool {
-        self.mark_of(id, container).exists()
+    pub(super) fn is_hook_marked(&self, id: &WorkloadId, container: &str) -> bool {
+        self.hook_mark_path(id, container).exists()
     }
 
     /// No volume's name begins like this.
-    fn mark_of(&self, id: &WorkloadId, container: &str) -> PathBuf {
-        self.of(id).join(format!("_{container}"))
+    fn hook_mark_path(&self, id: &WorkloadId, container: &str) -> PathBuf {
+        self.pod_dir(id).join(format!("_{container}"))
     }
 
     /// They are gone when this succeeds.
     pub(super) fn remove(&self, id: &WorkloadId) -> io::Result<()> {
-        match fs::remove_dir_all(self.of(id)) {
+        match fs::remove_dir_all(self.pod_dir(id)) {
             Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
             _ => Ok(()),
         }
     }
 
     /// Removes those without a pod: the agent was killed before it made one, or while it removed one.
-    pub(super) fn tidy(&self, has_pod: &dyn Fn(&WorkloadId) -> bool) {
+    pub(super) fn remove_orphans(&self, has_pod: &dyn Fn(&WorkloadId) -> bool) {
         for entry in fs::read_dir(&self.directory).into_iter().flatten().flatten() {
             let id = WorkloadId::from_pod_name(&entry.file_name().to_string_lossy());
             // held, so that none starts in between
@@ -143,17 +143,17 @@ mod tests {
         let socket = dir.path().join("socket");
         fs::write(&socket, "").unwrap();
         let file = File { path: "k".into(), mode: 0o644, content: b"v".into() };
-        let tree = Tree { name: "v".into(), files: vec![file], is_secret: true };
+        let tree = FileVolume { name: "v".into(), files: vec![file], is_secret: true };
         let id = WorkloadId::from_pod_name("w-0");
         let volumes = Volumes::new(dir.path().join("volumes"), socket.clone());
-        assert!(volumes.are_seen());
+        assert!(volumes.are_visible_to_podman());
         volumes.make(&id, &[&tree]).unwrap();
-        assert_eq!(fs::read(volumes.of(&id).join("v/k")).unwrap(), b"v");
+        assert_eq!(fs::read(volumes.pod_dir(&id).join("v/k")).unwrap(), b"v");
         volumes.remove(&id).unwrap();
-        assert!(!volumes.of(&id).exists());
+        assert!(!volumes.pod_dir(&id).exists());
         if geteuid().is_root() {
             std::os::unix::fs::chown(&socket, Some(1234), None).unwrap();
-            assert!(!volumes.are_seen());
+            assert!(!volumes.are_visible_to_podman());
         }
     }
 
@@ -162,10 +162,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let volumes = Volumes::new(dir.path().join("volumes"), dir.path().into());
         let id = WorkloadId::from_pod_name("w-0");
-        let marked = || ["a", "b"].map(|container| volumes.is_marked(&id, container));
-        ["a", "b", "b"].into_iter().for_each(|container| volumes.mark(&id, container).unwrap());
+        let marked = || ["a", "b"].map(|container| volumes.is_hook_marked(&id, container));
+        ["a", "b", "b"].into_iter().for_each(|container| volumes.mark_hook(&id, container).unwrap());
         assert_eq!(marked(), [true, true]);
-        ["a", "a"].into_iter().for_each(|container| volumes.unmark(&id, container));
+        ["a", "a"].into_iter().for_each(|container| volumes.unmark_hook(&id, container));
         assert_eq!(marked(), [false, true]);
         volumes.remove(&id).unwrap();
         assert_eq!(marked(), [false, false]);
@@ -176,14 +176,14 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let volumes = Volumes::new(dir.path().join("volumes"), dir.path().into());
         let id = WorkloadId::from_pod_name("w-0");
-        fs::create_dir_all(volumes.of(&id)).unwrap();
-        let starting = volumes.starting(&id);
-        volumes.tidy(&|_| false);
-        assert!(volumes.of(&id).exists());
+        fs::create_dir_all(volumes.pod_dir(&id)).unwrap();
+        let starting = volumes.guard_starting(&id);
+        volumes.remove_orphans(&|_| false);
+        assert!(volumes.pod_dir(&id).exists());
         drop(starting);
-        volumes.tidy(&|_| true);
-        assert!(volumes.of(&id).exists());
-        volumes.tidy(&|_| false);
-        assert!(!volumes.of(&id).exists());
+        volumes.remove_orphans(&|_| true);
+        assert!(volumes.pod_dir(&id).exists());
+        volumes.remove_orphans(&|_| false);
+        assert!(!volumes.pod_dir(&id).exists());
     }
 }

@@ -5,21 +5,21 @@ use std::time::Duration;
 use crate::agent::model::pressure::{Level, Pressure, Resource};
 
 /// Near the reserve, and below it.
-const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
+const MIN_POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// When there is plenty.
-pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+pub(super) const MAX_POLL_INTERVAL: Duration = Duration::from_secs(60);
 /// Bytes a second: what is left should not be gone before the next look.
-const FAST: u64 = 32 << 20;
+const MAX_DRAIN_RATE: u64 = 32 << 20;
 /// Something is critical when it has been for so long, or at once when half of that is left of memory.
-const SUSTAINED: Duration = Duration::from_secs(2);
+const CRITICAL_AFTER: Duration = Duration::from_secs(2);
 /// Between two tellings of how much is left while it is short.
-const TELL_AGAIN: Duration = Duration::from_secs(5);
+const REPORT_INTERVAL: Duration = Duration::from_secs(5);
 /// Per cent of the last ten seconds in which all waited for memory: the device does little else, and has for a while.
-const STALLED: u8 = 10;
+const STALL_THRESHOLD_PERCENT: u8 = 10;
 
 /// What is left of something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Reading {
+pub(super) struct ResourceReading {
     pub(super) available: u64,
     /// More than 0.
     pub(super) reserve: u64,
@@ -27,24 +27,24 @@ pub(super) struct Reading {
     pub(super) stalled: u8,
 }
 
-impl Reading {
+impl ResourceReading {
     /// 1 at the reserve.
     pub(super) fn headroom(&self) -> f64 {
         self.available as f64 / self.reserve as f64
     }
 
     /// Until the next look.
-    pub(super) fn pause(&self, gauge: &Gauge) -> Duration {
+    pub(super) fn poll_interval(&self, gauge: &Gauge) -> Duration {
         if gauge.level != Level::Fine || self.is_critical(self.reserve / 2) {
-            return SHORTEST_PAUSE;
+            return MIN_POLL_INTERVAL;
         }
-        let seconds = self.available.saturating_sub(self.reserve) / FAST;
-        Duration::from_secs(seconds).clamp(SHORTEST_PAUSE, LONGEST_PAUSE)
+        let seconds = self.available.saturating_sub(self.reserve) / MAX_DRAIN_RATE;
+        Duration::from_secs(seconds).clamp(MIN_POLL_INTERVAL, MAX_POLL_INTERVAL)
     }
 
     /// Stalls alone prove little: a container that fights its own limit stalls, too, while the device has plenty.
     fn is_critical(&self, bound: u64) -> bool {
-        self.available < bound || self.stalled >= STALLED && self.headroom() < 2.0
+        self.available < bound || self.stalled >= STALL_THRESHOLD_PERCENT && self.headroom() < 2.0
     }
 }
 
@@ -65,8 +65,8 @@ impl Gauge {
     }
 
     /// The new level, if it is another; while it is short also the amount, now and then.
-    pub(super) fn judge(&mut self, reading: &Reading, now: Duration) -> Option<Pressure> {
-        let Reading { available, reserve, stalled } = *reading;
+    pub(super) fn update_level(&mut self, reading: &ResourceReading, now: Duration) -> Option<Pressure> {
+        let ResourceReading { available, reserve, stalled } = *reading;
         let more = |bound: u64, level: Level| if self.level >= level { bound / 4 * 5 } else { bound };
         let is_low = available < more(reserve, Level::Low);
         if reading.is_critical(more(reserve / 2, Level::Critical)) {
@@ -74,20 +74,24 @@ impl Gauge {
         } else {
             self.critical = None;
         }
-        let is_worse = self.resource == Resource::Memory && available < reserve / 4 || stalled >= STALLED;
+        let is_worse = self.resource == Resource::Memory && available < reserve / 4
+            || stalled >= STALL_THRESHOLD_PERCENT;
         let level = match self.critical {
             Some(_) if is_worse => Level::Critical,
-            Some(since) if self.level == Level::Critical || now >= since + SUSTAINED => Level::Critical,
+            Some(since) if self.level == Level::Critical || now >= since + CRITICAL_AFTER => Level::Critical,
             _ if is_low => Level::Low,
             _ => Level::Fine,
         };
         let is_other = std::mem::replace(&mut self.level, level) != level;
         // said only where it is the cause
-        let stalled = if available < reserve / 2 || stalled < STALLED { 0 } else { stalled };
+        let stalled = if available < reserve / 2 || stalled < STALL_THRESHOLD_PERCENT { 0 } else { stalled };
         let pressure = Pressure { resource: self.resource, level, available, reserve, stalled };
         let is_news = is_other
             || level != Level::Fine
-                && self.told.as_ref().is_none_or(|(told, at)| *told != pressure && now >= *at + TELL_AGAIN);
+                && self
+                    .told
+                    .as_ref()
+                    .is_none_or(|(told, at)| *told != pressure && now >= *at + REPORT_INTERVAL);
         is_news.then(|| {
             self.told = Some((pressure.clone(), now));
             pressure
@@ -106,9 +110,9 @@ mod tests {
         let mut gauge = Gauge::new(Resource::Memory);
         let mut told = Vec::new();
         for (second, (available, stalled)) in (0..).zip(readings) {
-            let reading = Reading { available: *available, reserve: 400, stalled: *stalled };
+            let reading = ResourceReading { available: *available, reserve: 400, stalled: *stalled };
             let before = gauge.level;
-            let news = gauge.judge(&reading, S * second).filter(|it| it.level != before);
+            let news = gauge.update_level(&reading, S * second).filter(|it| it.level != before);
             told.extend(news.map(|pressure| (u64::from(second), pressure.level)));
         }
         told
@@ -127,8 +131,8 @@ mod tests {
         for (second, available) in
             (0..).zip([900, 390, 380, 370, 360, 350, 340, 340, 340, 340, 340, 340, 900])
         {
-            let reading = Reading { available, reserve: 400, stalled: 0 };
-            told.extend(gauge.judge(&reading, S * second).map(|it| (second, it.available)));
+            let reading = ResourceReading { available, reserve: 400, stalled: 0 };
+            told.extend(gauge.update_level(&reading, S * second).map(|it| (second, it.available)));
         }
         assert_eq!(told, [(1, 390), (6, 340), (12, 900)]);
     }
@@ -158,8 +162,8 @@ mod tests {
     fn the_less_is_left_the_sooner_is_the_next_look() {
         let mib = 1 << 20;
         let pause = |available: u64| {
-            let reading = Reading { available: available * mib, reserve: 32 * mib, stalled: 0 };
-            reading.pause(&Gauge::new(Resource::Memory)).as_secs()
+            let reading = ResourceReading { available: available * mib, reserve: 32 * mib, stalled: 0 };
+            reading.poll_interval(&Gauge::new(Resource::Memory)).as_secs()
         };
         assert_eq!([10_000, 352, 96, 40, 10].map(pause), [60, 10, 2, 1, 1]);
     }

@@ -3,18 +3,18 @@
 
 use std::{fs::File, os::fd::OwnedFd, path::Path, time::Duration};
 
-use super::source::{head, trigger};
+use super::source::{open_psi_trigger, read_head};
 use crate::agent::model::pressure::{Level, Pressure, Resource};
 
 /// Wakes when some process waited for the processor for half of 2 s.
-const TRIGGER: &[u8] = b"some 1000000 2000000\0";
+const PSI_TRIGGER: &[u8] = b"some 1000000 2000000\0";
 /// Per cent of the time in which some process waits.
-const STALLED: u128 = 50;
+const STALL_THRESHOLD_PERCENT: u128 = 50;
 /// How long it lasts before it is told: a start of a pod takes less.
-const SUSTAINED: Duration = Duration::from_secs(30);
+const STALL_WINDOW: Duration = Duration::from_secs(30);
 
 /// What the kernel says of the time that processes wait for the processor.
-pub(super) struct Processor {
+pub(super) struct CpuPressure {
     stalls: File,
     trigger: OwnedFd,
     level: Level,
@@ -22,11 +22,11 @@ pub(super) struct Processor {
     since: (Duration, Duration),
 }
 
-impl Processor {
+impl CpuPressure {
     /// Nothing where the kernel can't wake this thread.
     pub(super) fn open(proc: &Path) -> Option<Self> {
         let path = proc.join("pressure/cpu");
-        Some(Self::new(File::open(&path).ok()?, trigger(&path, TRIGGER)?))
+        Some(Self::new(File::open(&path).ok()?, open_psi_trigger(&path, PSI_TRIGGER)?))
     }
 
     fn new(stalls: File, trigger: OwnedFd) -> Self {
@@ -40,22 +40,22 @@ impl Processor {
 
     /// When to look again, if anything goes on.
     pub(super) fn next(&self) -> Option<Duration> {
-        (self.level != Level::Fine).then(|| self.since.0 + SUSTAINED)
+        (self.level != Level::Fine).then(|| self.since.0 + STALL_WINDOW)
     }
 
     /// The new level, if it is another: low at once, critical when it lasts; and that again, as long as it does. `woken`:
     /// the trigger has news.
-    pub(super) fn judge(&mut self, woken: bool, now: Duration) -> Option<Pressure> {
+    pub(super) fn update_level(&mut self, woken: bool, now: Duration) -> Option<Pressure> {
         let is_due = self.next().map_or(woken, |next| next <= now);
         if !is_due {
             return None;
         }
-        let waited = waited(&self.stalls).unwrap_or(self.since.1);
+        let waited = total_stall_time(&self.stalls).unwrap_or(self.since.1);
         let (since, before) = std::mem::replace(&mut self.since, (now, waited));
         let share = waited.saturating_sub(before).as_micros() * 100 / (now - since).as_micros().max(1);
         let level = match self.level {
             Level::Fine => Level::Low,
-            _ if share >= STALLED => Level::Critical,
+            _ if share >= STALL_THRESHOLD_PERCENT => Level::Critical,
             _ => Level::Fine,
         };
         let stalled = share.min(100) as u8;
@@ -65,9 +65,9 @@ impl Processor {
 }
 
 /// How long some process has waited since boot.
-fn waited(stalls: &File) -> Option<Duration> {
+fn total_stall_time(stalls: &File) -> Option<Duration> {
     let mut buffer = [0; 512];
-    let line = head(stalls, &mut buffer)?.lines().find(|line| line.starts_with("some "))?;
+    let line = read_head(stalls, &mut buffer)?.lines().find(|line| line.starts_with("some "))?;
     Some(Duration::from_micros(line.rsplit_once("total=")?.1.parse().ok()?))
 }
 
@@ -81,12 +81,12 @@ mod tests {
     fn each_half_minute_of_waiting_is_told_and_its_end_too() {
         let stalls = tempfile::NamedTempFile::new().unwrap();
         let open = || File::open(stalls.path()).unwrap();
-        let mut processor = Processor::new(open(), open().into());
+        let mut processor = CpuPressure::new(open(), open().into());
         // the second, how many seconds some process had waited by then, and whether the kernel wakes
         let mut at = |second: u32, waited: u32, woken| {
             let text = format!("some avg10=0.00 avg60=0.00 avg300=0.00 total={waited}000000\nfull total=0\n");
             std::fs::write(stalls.path(), text).unwrap();
-            let told = processor.judge(woken, S * second);
+            let told = processor.update_level(woken, S * second);
             (told.map(|it| (it.level, it.stalled)), processor.next().map(|it| it.as_secs()))
         };
         assert_eq!(at(100, 50, false), (None, None), "it is not looked at unless the kernel says so");

@@ -13,7 +13,7 @@ const MIB: u64 = 1024;
 struct Device {
     proc: tempfile::TempDir,
     events: Receiver<Event>,
-    disks: Disks,
+    disks: WatchedDisks,
 }
 
 impl Device {
@@ -22,8 +22,8 @@ impl Device {
         let proc = tempfile::tempdir().unwrap();
         meminfo(proc.path(), available);
         let (sender, events) = unbounded();
-        let disks = Disks::default();
-        let reserves = Reserves { memory, disk, disks: disks.clone(), proc: proc.path().into() };
+        let disks = WatchedDisks::default();
+        let reserves = PressureConfig { memory, disk, disks: disks.clone(), proc: proc.path().into() };
         start(reserves, sender).unwrap();
         Self { proc, events, disks }
     }
@@ -51,15 +51,15 @@ fn meminfo(proc: &Path, available: u64) {
 
 #[test]
 fn what_is_short_at_the_start_is_told_before_anything_else_can_be() {
-    let device = Device::new(63, Reserve::MEMORY, Reserve::OFF);
+    let device = Device::new(63, Reserve::DEFAULT_MEMORY, Reserve::OFF);
     assert_eq!(device.events.try_recv().map(|_| ()), Ok(()));
-    let device = Device::new(64, Reserve::MEMORY, Reserve::OFF);
+    let device = Device::new(64, Reserve::DEFAULT_MEMORY, Reserve::OFF);
     assert!(device.events.try_recv().is_err());
 }
 
 #[test]
 fn memory_that_runs_out_and_comes_back_is_told_once_a_level() {
-    let device = Device::new(65, Reserve::MEMORY, Reserve::OFF);
+    let device = Device::new(65, Reserve::DEFAULT_MEMORY, Reserve::OFF);
     device.has(40);
     assert_eq!(device.next(), (Resource::Memory, Level::Low));
     device.has(30);
@@ -74,7 +74,7 @@ fn a_disk_that_becomes_known_is_looked_at_at_once() {
     let device = Device::new(300, Reserve::OFF, Reserve::ALL);
     device.disks.add(std::env::temp_dir());
     assert_eq!(device.next(), (Resource::Disk, Level::Low));
-    assert!(disk(Path::new("/nowhere"), &Reserve::ALL).is_none());
+    assert!(read_disk(Path::new("/nowhere"), &Reserve::ALL).is_none());
 }
 
 #[test]
@@ -93,8 +93,16 @@ fn a_device_that_waits_for_memory_tells_although_more_than_the_reserve_is_left()
     fs::write(device.proc.path().join("pressure/memory"), text).unwrap();
     let (sender, events) = unbounded();
     let proc = device.proc.path().into();
-    start(Reserves { memory: Reserve::MEMORY, disk: Reserve::OFF, disks: Disks::default(), proc }, sender)
-        .unwrap();
+    start(
+        PressureConfig {
+            memory: Reserve::DEFAULT_MEMORY,
+            disk: Reserve::OFF,
+            disks: WatchedDisks::default(),
+            proc,
+        },
+        sender,
+    )
+    .unwrap();
     let Ok(Event::Pressure(pressure)) = events.try_recv() else { panic!("nothing is told") };
     assert_eq!((pressure.level, pressure.stalled), (Level::Critical, 31));
 }
@@ -102,8 +110,8 @@ fn a_device_that_waits_for_memory_tells_although_more_than_the_reserve_is_left()
 #[test]
 fn the_kernels_pressure_stall_information_wakes_where_there_is_any() {
     let has = |path: &str| Path::new(path).exists();
-    let memory = Memory::open(Path::new("/proc"), &Reserve::MEMORY).unwrap();
+    let memory = MemorySource::open(Path::new("/proc"), &Reserve::DEFAULT_MEMORY).unwrap();
     // older kernels want a capability for it, whatever the window
-    assert!(memory.trigger().is_none() || has("/proc/pressure/memory"));
+    assert!(memory.open_psi_trigger().is_none() || has("/proc/pressure/memory"));
     assert!(memory.read().unwrap().available > 0);
 }

@@ -5,7 +5,7 @@ use std::{fmt, time::SystemTime};
 
 use chrono::NaiveDateTime;
 
-use crate::agent::model::time::stamp;
+use crate::agent::model::time::format_timestamp;
 
 /// From a certificate's signed part.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,15 +19,15 @@ pub(crate) struct ParsedCertificate {
 impl ParsedCertificate {
     /// Nothing when it is no certificate.
     pub(crate) fn read(der: &[u8]) -> Option<Self> {
-        let mut certificate = Der(Der(der).expect(SEQUENCE)?);
-        let mut signed = Der(certificate.expect(SEQUENCE)?);
+        let mut certificate = DerReader(DerReader(der).expect(SEQUENCE)?);
+        let mut signed = DerReader(certificate.expect(SEQUENCE)?);
         let (tag, _) = signed.next()?;
         if tag == VERSION {
             signed.expect(INTEGER)?; // the serial number
         }
         signed.expect(SEQUENCE)?; // the algorithm
         signed.expect(SEQUENCE)?; // the issuer
-        let mut validity = Der(signed.expect(SEQUENCE)?);
+        let mut validity = DerReader(signed.expect(SEQUENCE)?);
         let (not_before, not_after) = (time(validity.next()?)?, time(validity.next()?)?);
         let common_name = common_name(signed.expect(SEQUENCE)?);
         Some(Self { not_before, not_after, common_name })
@@ -36,12 +36,16 @@ impl ParsedCertificate {
     /// What a person should know when it is not valid at this time.
     pub(crate) fn fault(&self, now: SystemTime) -> Option<String> {
         if now > self.not_after {
-            Some(format!("expired on {}, and the clock reads {}", Stamp(self.not_after), Stamp(now)))
+            Some(format!(
+                "expired on {}, and the clock reads {}",
+                DisplayTime(self.not_after),
+                DisplayTime(now)
+            ))
         } else if now < self.not_before {
             Some(format!(
                 "is not valid before {}, and the clock reads {}",
-                Stamp(self.not_before),
-                Stamp(now)
+                DisplayTime(self.not_before),
+                DisplayTime(now)
             ))
         } else {
             None
@@ -61,9 +65,9 @@ const VERSION: u8 = 0xa0;
 const COMMON_NAME: [u8; 5] = [0x06, 3, 0x55, 4, 3];
 
 /// Values of the distinguished encoding rules, one after the other.
-struct Der<'a>(&'a [u8]);
+struct DerReader<'a>(&'a [u8]);
 
-impl<'a> Der<'a> {
+impl<'a> DerReader<'a> {
     /// A tag and what it holds.
     fn next(&mut self) -> Option<(u8, &'a [u8])> {
         let (tag, rest) = self.0.split_first()?;
@@ -99,11 +103,11 @@ fn time((tag, text): (u8, &[u8])) -> Option<SystemTime> {
 }
 
 fn common_name(name: &[u8]) -> Option<String> {
-    let mut parts = Der(name);
+    let mut parts = DerReader(name);
     while let Some(part) = parts.expect(SET) {
-        let Some(pair) = Der(part).expect(SEQUENCE) else { continue };
+        let Some(pair) = DerReader(part).expect(SEQUENCE) else { continue };
         let Some(value) = pair.strip_prefix(&COMMON_NAME) else { continue };
-        let (tag, text) = Der(value).next()?;
+        let (tag, text) = DerReader(value).next()?;
         return match tag {
             UTF8_STRING | PRINTABLE_STRING => String::from_utf8(text.to_vec()).ok(),
             _ => None,
@@ -113,11 +117,11 @@ fn common_name(name: &[u8]) -> Option<String> {
 }
 
 /// A time for people.
-pub(crate) struct Stamp(pub(crate) SystemTime);
+pub(crate) struct DisplayTime(pub(crate) SystemTime);
 
-impl fmt::Display for Stamp {
+impl fmt::Display for DisplayTime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&stamp(self.0))
+        f.write_str(&format_timestamp(self.0))
     }
 }
 
@@ -157,7 +161,7 @@ mod tests {
             ParsedCertificate::read(&certificate((1960, 2100), &[(DnType::CommonName, printable)])).unwrap();
         assert_eq!(facts.common_name.as_deref(), Some("dev"));
         assert!(facts.not_before < UNIX_EPOCH);
-        assert_eq!(Stamp(facts.not_after).to_string(), "2100-01-01T00:00:00Z");
+        assert_eq!(DisplayTime(facts.not_after).to_string(), "2100-01-01T00:00:00Z");
         assert_eq!(
             ParsedCertificate::read(&certificate((2020, 2030), &[organization])).unwrap().common_name,
             None

@@ -27,7 +27,7 @@ use ureq::{
     },
 };
 
-use super::{clock::TrustedClock, crypto, pem::Pair};
+use super::{clock::TrustedClock, crypto, pem::KeyAndCertificates};
 
 /// What the server's certificate must name: `name`, or else the URL's host. In an error the URL is called `what`, and
 /// `remedy` says what helps against a bad name.
@@ -46,27 +46,27 @@ pub(crate) fn server_name(
 
 /// Speaks HTTP over TLS, perhaps by way of a proxy, to a server of this name that `roots` vouch for; as the owner of
 /// `pair`, or without a certificate. Besides, how many connections there have been.
-pub(crate) fn agent(
+pub(crate) fn https_client(
     http: Config,
     name: ServerName<'static>,
     roots: RootCertStore,
-    pair: Option<&Pair>,
+    pair: Option<&KeyAndCertificates>,
     clock: Arc<TrustedClock>,
 ) -> Result<(Agent, Arc<AtomicUsize>), String> {
     let count = Arc::new(AtomicUsize::new(0));
-    let tls = TlsConnector { config: config(roots, pair, clock)?, name, count: count.clone() };
+    let tls = TlsConnector { config: tls_config(roots, pair, clock)?, name, count: count.clone() };
     let connector = ().chain(ConnectProxyConnector::default()).chain(TcpConnector::default()).chain(tls);
     Ok((Agent::with_parts(http, connector, DefaultResolver::default()), count))
 }
 
-fn config(
+fn tls_config(
     roots: RootCertStore,
-    pair: Option<&Pair>,
+    pair: Option<&KeyAndCertificates>,
     clock: Arc<TrustedClock>,
 ) -> Result<Arc<ClientConfig>, String> {
     let config = ClientConfig::builder_with_details(Arc::new(crypto::provider()), clock)
         .with_safe_default_protocol_versions()
-        .map_err(|error| format!("failed to set TLS up: {}", crypto::words(&error)))?
+        .map_err(|error| format!("failed to set TLS up: {}", crypto::tls_error_message(&error)))?
         .with_root_certificates(roots);
     let mut config = match pair {
         Some(pair) => {

@@ -16,10 +16,10 @@ use rustls::{
 use webpki::ring as verify;
 
 /// What is wrong, in words for people: the library's own are for its users.
-pub(crate) fn words(error: &Error) -> String {
+pub(crate) fn tls_error_message(error: &Error) -> String {
     let words = match error {
         Error::InvalidCertificate(error) => {
-            return format!("its certificate can't be accepted: {}", fault(error));
+            return format!("its certificate can't be accepted: {}", certificate_error_message(error));
         }
         Error::AlertReceived(alert) => {
             return format!("it ended the connection (TLS alert {})", u8::from(*alert));
@@ -40,7 +40,7 @@ pub(crate) fn words(error: &Error) -> String {
 }
 
 /// Why a certificate can't be used.
-pub(crate) fn fault(error: &CertificateError) -> &'static str {
+pub(crate) fn certificate_error_message(error: &CertificateError) -> &'static str {
     use CertificateError as E;
     match error {
         E::BadEncoding => "it can't be read as an X.509 certificate",
@@ -65,9 +65,9 @@ pub(crate) fn fault(error: &CertificateError) -> &'static str {
 }
 
 /// Why a connection broke: of TLS or not.
-pub(crate) fn why_broken(error: &std::io::Error) -> String {
+pub(crate) fn connection_error_message(error: &std::io::Error) -> String {
     let of_tls = error.get_ref().and_then(|cause| cause.downcast_ref());
-    of_tls.map_or_else(|| error.to_string(), words)
+    of_tls.map_or_else(|| error.to_string(), tls_error_message)
 }
 
 /// For a `ClientConfig`.
@@ -75,14 +75,14 @@ pub(crate) fn provider() -> CryptoProvider {
     CryptoProvider {
         cipher_suites: vec![cipher_suite::TLS13_AES_256_GCM_SHA384, cipher_suite::TLS13_AES_128_GCM_SHA256],
         kx_groups: vec![kx_group::SECP256R1, kx_group::SECP384R1],
-        signature_verification_algorithms: SIGNATURES,
-        secure_random: &Ring,
-        key_provider: &Ring,
+        signature_verification_algorithms: SIGNATURE_ALGORITHMS,
+        secure_random: &RingProvider,
+        key_provider: &RingProvider,
     }
 }
 
 /// Of servers and of those who signed their certificates.
-const SIGNATURES: WebPkiSupportedAlgorithms = WebPkiSupportedAlgorithms {
+const SIGNATURE_ALGORITHMS: WebPkiSupportedAlgorithms = WebPkiSupportedAlgorithms {
     all: &[
         verify::ECDSA_P256_SHA256,
         verify::ECDSA_P256_SHA384,
@@ -112,15 +112,15 @@ const SIGNATURES: WebPkiSupportedAlgorithms = WebPkiSupportedAlgorithms {
 };
 
 #[derive(Debug)]
-struct Ring;
+struct RingProvider;
 
-impl SecureRandom for Ring {
+impl SecureRandom for RingProvider {
     fn fill(&self, bytes: &mut [u8]) -> Result<(), GetRandomFailed> {
         SystemRandom::new().fill(bytes).map_err(|_| GetRandomFailed)
     }
 }
 
-impl KeyProvider for Ring {
+impl KeyProvider for RingProvider {
     fn load_private_key(&self, der: PrivateKeyDer<'static>) -> Result<Arc<dyn SigningKey>, Error> {
         match sign::RsaSigningKey::new(&der) {
             Ok(key) => Ok(Arc::new(key)),

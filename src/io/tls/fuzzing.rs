@@ -9,7 +9,7 @@ use super::{certificate::ParsedCertificate, pem};
 /// # Errors
 /// Why they can't be used.
 pub fn pair(key: &[u8], certificate: &[u8]) -> Result<Vec<u8>, String> {
-    let pair = pem::Pair::read(key, "'key.pem'", certificate, "'cert.pem'")?;
+    let pair = pem::KeyAndCertificates::read(key, "'key.pem'", certificate, "'cert.pem'")?;
     Ok(pair.certified.cert.first().map(|first| first.to_vec()).unwrap_or_default())
 }
 
@@ -18,7 +18,7 @@ pub fn pair(key: &[u8], certificate: &[u8]) -> Result<Vec<u8>, String> {
 /// # Errors
 /// Why there is none.
 pub fn roots(text: &[u8]) -> Result<usize, String> {
-    pem::roots_in(text, "'ca.pem'").map(|roots| roots.len())
+    pem::parse_roots(text, "'ca.pem'").map(|roots| roots.len())
 }
 
 /// From when to when a certificate is valid, for whom it was made, and what is wrong with it at this time.

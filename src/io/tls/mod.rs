@@ -12,6 +12,6 @@ pub(crate) mod pem;
 
 pub(crate) use self::{
     clock::TrustedClock,
-    connector::{agent, server_name},
-    pem::Pair,
+    connector::{https_client, server_name},
+    pem::KeyAndCertificates,
 };

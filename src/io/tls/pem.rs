@@ -13,16 +13,16 @@ use super::{certificate::ParsedCertificate, crypto};
 use crate::io::files;
 
 /// More than any PEM file of keys and certificates, in bytes.
-const LARGEST: u64 = 1 << 20;
+const MAX_FILE_BYTES: u64 = 1 << 20;
 
 /// A key, and certificates that match it.
 #[derive(Debug, Clone)]
-pub(crate) struct Pair {
+pub(crate) struct KeyAndCertificates {
     pub(crate) certified: Arc<CertifiedKey>,
     pub(crate) facts: ParsedCertificate,
 }
 
-impl Pair {
+impl KeyAndCertificates {
     /// Each text may hold both. `key_from` and `certificate_from` name them in errors.
     pub(crate) fn read(
         key: &[u8],
@@ -30,7 +30,7 @@ impl Pair {
         certificate: &[u8],
         certificate_from: &str,
     ) -> Result<Self, String> {
-        let certificates = certificates(certificate, certificate_from)?;
+        let certificates = parse_certificates(certificate, certificate_from)?;
         let Some(first) = certificates.first() else {
             return Err(format!("{certificate_from} holds no certificate"));
         };
@@ -41,7 +41,7 @@ impl Pair {
                 format!("the key in {key_from} is encrypted, and its password can't be entered here")
             }
             rustls::pki_types::pem::Error::NoItemsFound => format!("{key_from} holds no private key"),
-            error => format!("the key in {key_from} can't be read: {}", plain(&error)),
+            error => format!("the key in {key_from} can't be read: {}", pem_error_message(&error)),
         })?;
         if is_encrypted(key) {
             return Err(format!(
@@ -60,11 +60,11 @@ impl Pair {
                 Err(format!("the key in {key_from} is not that of the certificate in {certificate_from}"))
             }
             Err(rustls::Error::InvalidCertificate(error)) => {
-                let fault = crypto::fault(&error);
+                let fault = crypto::certificate_error_message(&error);
                 Err(format!("the certificate in {certificate_from} can't be used: {fault}"))
             }
             Err(error) => {
-                let words = crypto::words(&error);
+                let words = crypto::tls_error_message(&error);
                 Err(format!("the certificate in {certificate_from} can't be used: {words}"))
             }
         }
@@ -72,13 +72,13 @@ impl Pair {
 }
 
 /// The only CAs to trust.
-pub(crate) fn roots(path: &Path) -> Result<RootCertStore, String> {
-    roots_in(&read(path)?, &quoted(path))
+pub(crate) fn load_roots(path: &Path) -> Result<RootCertStore, String> {
+    parse_roots(&read(path)?, &quoted_path(path))
 }
 
 /// The same, from what `name` holds.
-pub(crate) fn roots_in(pem: &[u8], name: &str) -> Result<RootCertStore, String> {
-    let certificates = certificates(pem, name)?;
+pub(crate) fn parse_roots(pem: &[u8], name: &str) -> Result<RootCertStore, String> {
+    let certificates = parse_certificates(pem, name)?;
     let mut roots = RootCertStore::empty();
     let count = certificates.len();
     let (good, bad) = roots.add_parsable_certificates(certificates);
@@ -93,12 +93,12 @@ pub(crate) fn roots_in(pem: &[u8], name: &str) -> Result<RootCertStore, String> 
     }
 }
 
-fn certificates(pem: &[u8], from: &str) -> Result<Vec<CertificateDer<'static>>, String> {
+fn parse_certificates(pem: &[u8], from: &str) -> Result<Vec<CertificateDer<'static>>, String> {
     if pem.trim_ascii().is_empty() {
         return Err(format!("{from} is empty"));
     }
     let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
-    all.map_err(|error| format!("{from} is no valid PEM: {}", plain(&error)))
+    all.map_err(|error| format!("{from} is no valid PEM: {}", pem_error_message(&error)))
 }
 
 /// Either as PKCS#8, or as OpenSSL did it before.
@@ -108,7 +108,7 @@ fn is_encrypted(pem: &[u8]) -> bool {
 }
 
 /// The parser's own words quote the file, where a key may stand.
-fn plain(error: &rustls::pki_types::pem::Error) -> &'static str {
+fn pem_error_message(error: &rustls::pki_types::pem::Error) -> &'static str {
     use rustls::pki_types::pem::Error;
     match error {
         Error::MissingSectionEnd { .. } => "a section has no end: the file may be torn",
@@ -121,14 +121,16 @@ fn plain(error: &rustls::pki_types::pem::Error) -> &'static str {
 
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
-    let read = files::open(path).and_then(|file| file.take(LARGEST + 1).read_to_end(&mut bytes));
+    let read = files::open(path).and_then(|file| file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes));
     match read {
-        Err(error) => Err(format!("failed to read {}: {error}", quoted(path))),
-        Ok(_) if bytes.len() as u64 > LARGEST => Err(format!("{} is larger than 1 MiB", quoted(path))),
+        Err(error) => Err(format!("failed to read {}: {error}", quoted_path(path))),
+        Ok(_) if bytes.len() as u64 > MAX_FILE_BYTES => {
+            Err(format!("{} is larger than 1 MiB", quoted_path(path)))
+        }
         Ok(_) => Ok(bytes),
     }
 }
 
-pub(crate) fn quoted(path: &Path) -> String {
+pub(crate) fn quoted_path(path: &Path) -> String {
     format!("'{}'", path.display())
 }

@@ -33,7 +33,7 @@ pub fn certificate(body: &[u8]) -> Result<String, String> {
 ///
 /// # Errors
 /// What makes no sense in it.
-pub fn disconnects(body: &[u8]) -> Result<bool, String> {
+pub fn is_disconnect_command(body: &[u8]) -> Result<bool, String> {
     if body.trim_ascii().is_empty() {
         return Ok(false);
     }

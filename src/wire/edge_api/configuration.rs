@@ -7,15 +7,15 @@ use serde_json::{Value, json};
 use super::answer::ServerMessage;
 use crate::{
     agent::model::{
-        call::{HardwareScope, PERIOD, ServerConfiguration},
+        call::{DEFAULT_CALL_PERIOD, HardwareScope, ServerConfiguration},
         confidential::Confidential,
         gather::gather,
         notice::Problem,
         update::UpdateRules,
-        workload::{Content, Desired, Profile, Workload},
+        workload::{Content, DesiredState, Profile, Workload},
     },
     wire::{
-        field::{Field, Finding, Step},
+        field::{FieldPath, Finding, PathSegment},
         json::set,
         manifest::{
             Strictness, UnknownFields, assemble, config_map, edge_device, edge_workload, resource::ConfigMap,
@@ -27,11 +27,11 @@ use crate::{
 };
 
 /// What all YAML in one configuration may grow to, in bytes.
-const LARGEST: usize = 32 << 20;
+const MAX_YAML_BYTES: usize = 32 << 20;
 /// More workloads or profiles than this are taken for an accident.
-const MOST: usize = 1_000;
+const MAX_LIST_ITEMS: usize = 1_000;
 /// Seconds before a workload is started again, where its back-off has no initial interval.
-const DEFAULT_WAIT: u64 = 20;
+const DEFAULT_BACKOFF_SECONDS: u64 = 20;
 
 /// A configuration as it came, and as it was understood.
 #[derive(Debug, Clone, PartialEq)]
@@ -43,12 +43,12 @@ pub struct Configuration {
 }
 
 /// Marks a kept workload of which no version could be understood.
-const UNREADABLE: &str = "unreadable";
+const UNREADABLE_KEY: &str = "unreadable";
 
 impl Configuration {
     /// What is there after a restart: this content, but what was kept before of each workload that could
     /// not be understood this time.
-    pub fn to_keep(&self, before: Option<&Value>) -> Value {
+    pub fn to_cached(&self, before: Option<&Value>) -> Value {
         let mut content = self.content.clone();
         let before = before.and_then(|before| before["workloads"].as_array()).map_or(&[][..], Vec::as_slice);
         for workload in content.get_mut("workloads").and_then(Value::as_array_mut).into_iter().flatten() {
@@ -56,7 +56,7 @@ impl Configuration {
             if self.meaning.desired.unreadable.iter().any(|unreadable| unreadable == name) {
                 match before.iter().find(|before| before["name"] == name) {
                     Some(before) => *workload = before.clone(),
-                    None => set(workload, UNREADABLE, true.into()),
+                    None => set(workload, UNREADABLE_KEY, true.into()),
                 }
             }
         }
@@ -70,20 +70,20 @@ impl Configuration {
 /// # Errors
 /// Why none of it counts: it isn't JSON, isn't for this device, or what should be a list is something else.
 pub fn configuration(body: &[u8], device: &str, unknown: UnknownFields) -> Result<Configuration, String> {
-    understood(body, device, Strictness { was_accepted: false, unknown })
+    parse_configuration(body, device, Strictness { was_accepted: false, unknown })
 }
 
 /// The same of one that was kept: what ran isn't judged anew.
 ///
 /// # Errors
 /// As for any.
-pub fn kept_configuration(body: &[u8], device: &str) -> Result<Configuration, String> {
-    understood(body, device, Strictness { was_accepted: true, ..Strictness::default() })
+pub fn cached_configuration(body: &[u8], device: &str) -> Result<Configuration, String> {
+    parse_configuration(body, device, Strictness { was_accepted: true, ..Strictness::default() })
 }
 
-fn understood(body: &[u8], device: &str, strictness: Strictness) -> Result<Configuration, String> {
+fn parse_configuration(body: &[u8], device: &str, strictness: Strictness) -> Result<Configuration, String> {
     let mut content = ServerMessage::content(body)?;
-    in_one_order(&mut content);
+    sort_lists(&mut content);
     if content["device_id"].is_null() && content["workloads"].is_null() {
         // an empty list of workloads is an order to remove them all, so it has to be meant
         return Err("has neither a device_id nor workloads".to_owned());
@@ -92,22 +92,22 @@ fn understood(body: &[u8], device: &str, strictness: Strictness) -> Result<Confi
         // what is refused is said on one line
         return Err(format!("is the configuration of device '{}'", other.escape_debug()));
     }
-    let workloads = list(&content, &["workloads"])?;
+    let workloads = list_at(&content, &["workloads"])?;
     let settings = &content["configuration"];
     let mut problems = Vec::new();
-    let profiles = match list(settings, &["profiles"]) {
+    let profiles = match list_at(settings, &["profiles"]) {
         Ok(list) => profiles(list, &mut problems),
         Err(problem) => {
             problems.push(format!("the configuration {problem}").into());
             Vec::new()
         }
     };
-    let update = update(&settings["update"], &mut problems);
-    let mut desired = Desired { profiles, update, ..Desired::default() };
-    let secrets = secrets(list(&content, &["secrets"])?, &mut problems);
+    let update = parse_update_rules(&settings["update"], &mut problems);
+    let mut desired = DesiredState { profiles, update, ..DesiredState::default() };
+    let secrets = secrets(list_at(&content, &["secrets"])?, &mut problems);
     let secrets: Vec<&Secret> = secrets.iter().collect();
     all_workloads(workloads, (device, strictness), &secrets, &mut desired, &mut problems);
-    for (name, why) in desired.refuse_circles() {
+    for (name, why) in desired.refuse_dependency_cycles() {
         let message = format!("workload '{name}' is left as it is: it {why}");
         problems.push(Problem { workload: Some(name), message });
     }
@@ -121,7 +121,7 @@ fn understood(body: &[u8], device: &str, strictness: Strictness) -> Result<Confi
         },
         desired,
         problems,
-        period: seconds(&heartbeat["period_seconds"]).unwrap_or(PERIOD),
+        period: seconds(&heartbeat["period_seconds"]).unwrap_or(DEFAULT_CALL_PERIOD),
         hardware: match &heartbeat["hardware_profile"] {
             profile if profile["include"] != true => HardwareScope::Omit,
             profile if profile["scope"] == "delta" => HardwareScope::IfChanged,
@@ -134,7 +134,7 @@ fn understood(body: &[u8], device: &str, strictness: Strictness) -> Result<Confi
 
 /// The server makes these lists of maps, so that they come in another order each time. Sorted, the first of two and
 /// the place in a list are the same for the same content.
-fn in_one_order(content: &mut Value) {
+fn sort_lists(content: &mut Value) {
     for workload in content.get_mut("workloads").and_then(Value::as_array_mut).into_iter().flatten() {
         sort(workload.get_mut("configmaps"));
     }
@@ -148,12 +148,12 @@ fn sort(list: Option<&mut Value>) {
     list.sort_unstable_by(|a, b| name(a).cmp(&name(b)).then_with(|| a.to_string().cmp(&b.to_string())));
 }
 
-fn list<'a>(value: &'a Value, path: &[&str]) -> Result<&'a [Value], String> {
+fn list_at<'a>(value: &'a Value, path: &[&str]) -> Result<&'a [Value], String> {
     let name = path.join(".");
     match path.iter().fold(value, |value, key| &value[key]) {
         Value::Null => Ok(&[]),
-        Value::Array(items) if items.len() <= MOST => Ok(items),
-        Value::Array(items) => Err(format!("has {} {name}: at most {MOST} are taken", items.len())),
+        Value::Array(items) if items.len() <= MAX_LIST_ITEMS => Ok(items),
+        Value::Array(items) => Err(format!("has {} {name}: at most {MAX_LIST_ITEMS} are taken", items.len())),
         _ => Err(format!("has no list in {name}")),
     }
 }
@@ -171,7 +171,7 @@ fn profiles(list: &[Value], problems: &mut Vec<Problem>) -> Vec<Profile> {
         match edge_device::read(&device) {
             Ok((device, _)) => {
                 for fault in device.faults.iter().take(20) {
-                    problems.push(format!("profiles[{index}]: {}", without_steps(3, fault)).into());
+                    problems.push(format!("profiles[{index}]: {}", format_without_prefix(3, fault)).into());
                 }
                 profiles.extend(device.profiles);
             }
@@ -180,7 +180,7 @@ fn profiles(list: &[Value], problems: &mut Vec<Problem>) -> Vec<Profile> {
                     Some(name) => format!("profile '{name}'"),
                     None => format!("profiles[{index}]"),
                 };
-                problems.push(format!("{subject} is skipped: {}", without_steps(3, &finding)).into());
+                problems.push(format!("{subject} is skipped: {}", format_without_prefix(3, &finding)).into());
             }
         }
     }
@@ -188,16 +188,16 @@ fn profiles(list: &[Value], problems: &mut Vec<Problem>) -> Vec<Profile> {
 }
 
 /// One that can't be understood lets no update through by itself.
-fn update(value: &Value, problems: &mut Vec<Problem>) -> Option<Box<UpdateRules>> {
+fn parse_update_rules(value: &Value, problems: &mut Vec<Problem>) -> Option<Box<UpdateRules>> {
     let device = json!({"metadata": {"name": "device"}, "spec": {"update": value}});
     match edge_device::read(&device) {
         Ok((device, findings)) => {
-            let told = |it| format!("the configuration's {}", without_steps(1, it)).into();
+            let told = |it| format!("the configuration's {}", format_without_prefix(1, it)).into();
             problems.extend(findings.iter().map(told));
             device.update
         }
         Err(finding) => {
-            let finding = without_steps(1, &finding);
+            let finding = format_without_prefix(1, &finding);
             problems
                 .push(format!("the configuration's {finding}: updates wait until that is corrected").into());
             Some(Box::new(UpdateRules { when: Some(String::new()), ..UpdateRules::default() }))
@@ -224,11 +224,11 @@ fn all_workloads(
     list: &[Value],
     device: (&str, Strictness),
     secrets: &[&Secret],
-    desired: &mut Desired,
+    desired: &mut DesiredState,
     problems: &mut Vec<Problem>,
 ) {
     let mut names = BTreeMap::new();
-    let budget = Cell::new(LARGEST);
+    let budget = Cell::new(MAX_YAML_BYTES);
     for (index, value) in list.iter().enumerate() {
         let name = value["name"].as_str().unwrap_or_default();
         let subject = match name {
@@ -265,14 +265,14 @@ fn workload(
         yaml::parse_within(text, budget).map_err(|error| format!("specification: {error}"))?;
     let say = |finding: &Finding| match finding.field.0.strip_prefix(&*steps(["spec", "pod", "spec"])) {
         Some(steps) => {
-            let line = yaml::line_of(text, &Field(steps.to_vec()));
-            format!("specification, line {line}: {}", without_steps(3, finding))
+            let line = yaml::line_of(text, &FieldPath(steps.to_vec()));
+            format!("specification, line {line}: {}", format_without_prefix(3, finding))
         }
-        None => without_steps(1, finding),
+        None => format_without_prefix(1, finding),
     };
-    let was_accepted = strictness.was_accepted && value[UNREADABLE] != true;
+    let was_accepted = strictness.was_accepted && value[UNREADABLE_KEY] != true;
     let strictness = Strictness { was_accepted, ..strictness };
-    let document = manifest(value, &specification)?;
+    let document = to_manifest(value, &specification)?;
     let (mut manifest, mut findings) = edge_workload::read(document, strictness).map_err(|found| {
         // the first ones tell enough
         let told: Vec<String> = found.iter().take(3).map(&say).collect();
@@ -282,12 +282,13 @@ fn workload(
     let mut changed = None;
     let has_none = auth.is_null() || auth == "";
     // the server has the Secret, and sends its content
-    if let Some(field) = manifest.without_registries().filter(|_| has_none && !was_accepted) {
+    if let Some(field) = manifest.take_pull_secret().filter(|_| has_none && !was_accepted) {
         let message = "has no effect: the server sent no credentials with it".to_owned();
         findings.push(Finding { field, message });
     }
     if !has_none {
-        let checked = auth.as_str().map_or_else(|| Err("is no text".to_owned()), registry::check);
+        let checked =
+            auth.as_str().map_or_else(|| Err("is no text".to_owned()), registry::check_docker_config);
         checked.map_err(|why| format!("imageRegistries.authFile: {why}"))?;
         changed = Some(Content { auth: Confidential(auth.clone()), ..manifest.workload.content.clone() });
     }
@@ -303,13 +304,13 @@ fn workload(
 }
 
 /// The manifest that says the same.
-fn manifest(value: &Value, specification: &Value) -> Result<Value, String> {
+fn to_manifest(value: &Value, specification: &Value) -> Result<Value, String> {
     Ok(json!({
         "metadata": {
             "name": value["name"],
             "namespace": if value["namespace"] == "" { &Value::Null } else { &value["namespace"] },
-            "labels": prefixed(&value["labels"]),
-            "annotations": prefixed(&value["annotations"]),
+            "labels": with_podman_prefix(&value["labels"]),
+            "annotations": with_podman_prefix(&value["annotations"]),
         },
         "spec": {
             "type": match value["kind"].as_str() {
@@ -318,7 +319,7 @@ fn manifest(value: &Value, specification: &Value) -> Result<Value, String> {
             },
             "cron": value["cron"],
             "rootless": value["rootless"],
-            "retry": retry(&value["retry"])?,
+            "retry": to_manifest_retry(&value["retry"])?,
             "profiles": value["profiles"],
             "update": value["update"],
             "dependsOn": value["dependsOn"],
@@ -330,28 +331,29 @@ fn manifest(value: &Value, specification: &Value) -> Result<Value, String> {
 /// Those that come with a workload, by their names.
 fn config_maps(value: &Value, budget: &Cell<usize>) -> Result<BTreeMap<String, ConfigMap>, String> {
     let mut maps = BTreeMap::new();
-    for (index, text) in list(value, &["configmaps"])?.iter().enumerate() {
+    for (index, text) in list_at(value, &["configmaps"])?.iter().enumerate() {
         let wrong = |why: String| format!("configmaps[{index}]: {why}");
         let text = text.as_str().ok_or_else(|| wrong("is no text".to_owned()))?;
         let document = yaml::parse_within(text, budget).map_err(|error| wrong(error.to_string()))?;
-        let (map, _) = config_map::read(document).map_err(|finding| wrong(without_steps(0, &finding)))?;
+        let (map, _) =
+            config_map::read(document).map_err(|finding| wrong(format_without_prefix(0, &finding)))?;
         maps.insert(map.name.clone(), map);
     }
     Ok(maps)
 }
 
 /// As a person writes what is to reach the pod; the server has stripped the prefix.
-fn prefixed(pairs: &Value) -> Value {
+fn with_podman_prefix(pairs: &Value) -> Value {
     let Some(pairs) = pairs.as_object() else { return pairs.clone() };
     Value::Object(gather(pairs.iter().map(|(key, value)| (format!("podman/{key}"), value.clone()))))
 }
 
 /// As a person writes it: with its kind as a key. A 0 is Go's way of saying nothing.
-fn retry(flat: &Value) -> Result<Value, String> {
+fn to_manifest_retry(flat: &Value) -> Result<Value, String> {
     let given = |key: &str| Some(flat[key].clone()).filter(|value| !value.is_null() && *value != 0);
     match flat["backoff"].as_str() {
         Some("exponentialBackoff") => Ok(json!({"exponentialBackoff": {
-            "initialIntervalSeconds": given("initialIntervalSeconds").unwrap_or(DEFAULT_WAIT.into()),
+            "initialIntervalSeconds": given("initialIntervalSeconds").unwrap_or(DEFAULT_BACKOFF_SECONDS.into()),
             "multiplier": given("multiplier"),
             "randomizationFactor": flat["randomizationFactor"],
         }})),
@@ -363,13 +365,13 @@ fn retry(flat: &Value) -> Result<Value, String> {
     }
 }
 
-fn steps<const N: usize>(keys: [&str; N]) -> Vec<Step> {
-    keys.map(Step::from).into()
+fn steps<const N: usize>(keys: [&str; N]) -> Vec<PathSegment> {
+    keys.map(PathSegment::from).into()
 }
 
 /// The finding in a sentence, its field without the first steps, which only this file took.
-fn without_steps(steps: usize, finding: &Finding) -> String {
-    match Field(finding.field.0.iter().skip(steps).cloned().collect()).to_string() {
+fn format_without_prefix(steps: usize, finding: &Finding) -> String {
+    match FieldPath(finding.field.0.iter().skip(steps).cloned().collect()).to_string() {
         field if field.is_empty() => finding.message.clone(),
         field => format!("{field}: {}", finding.message),
     }

@@ -15,7 +15,7 @@ const LONGEST_LABEL: usize = 63;
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
 #[allow(missing_docs)] // the swagger's names
 pub struct Hardware {
-    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "as_label")]
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "serialize_as_label")]
     pub hostname: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub boot: Option<Boot>,
@@ -53,11 +53,11 @@ pub struct Boot {
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
 #[allow(missing_docs)]
 pub struct SystemVendor {
-    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "as_label")]
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "serialize_as_label")]
     pub manufacturer: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "as_label")]
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "serialize_as_label")]
     pub product_name: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "as_label")]
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "serialize_as_label")]
     pub serial_number: Option<String>,
     /// Whether it is a virtual machine.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -69,12 +69,12 @@ pub struct SystemVendor {
 #[allow(missing_docs)]
 pub struct Cpu {
     /// As `uname -m` says.
-    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "as_label")]
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "serialize_as_label")]
     pub architecture: Option<String>,
     /// Those online.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub count: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "as_label")]
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "serialize_as_label")]
     pub model_name: Option<String>,
     /// The highest, in MHz.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -206,7 +206,7 @@ pub struct Mount {
 /// The edge API makes labels of some fields: it lower-cases them, takes out what no label may have, and fails if the rest
 /// is too long, or has letters of other alphabets at its ends. What becomes no label is cleaned here; the rest is for
 /// people and stays as it is.
-fn label(text: &str) -> Cow<'_, str> {
+fn sanitize_label(text: &str) -> Cow<'_, str> {
     let kept: String =
         text.chars().filter(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.')).collect();
     let is_end = |c: char| !c.is_ascii_alphanumeric();
@@ -218,8 +218,8 @@ fn label(text: &str) -> Cow<'_, str> {
 }
 
 #[allow(clippy::ref_option)] // as serde calls it
-fn as_label<S: Serializer>(text: &Option<String>, serializer: S) -> Result<S::Ok, S::Error> {
-    text.as_deref().map(label).serialize(serializer)
+fn serialize_as_label<S: Serializer>(text: &Option<String>, serializer: S) -> Result<S::Ok, S::Error> {
+    text.as_deref().map(sanitize_label).serialize(serializer)
 }
 
 #[cfg(test)]
@@ -238,10 +238,10 @@ mod tests {
             ("", ""),
         ];
         for (text, expected) in cases {
-            assert_eq!(label(text), expected);
+            assert_eq!(sanitize_label(text), expected);
         }
         let words = "AMD Ryzen Embedded (tm) V1605B with Radeon Vega Gfx and a few more words than will do";
-        assert_eq!(label(words), "AMDRyzenEmbeddedtmV1605BwithRadeonVegaGfxandafewmorewordsthanwi");
+        assert_eq!(sanitize_label(words), "AMDRyzenEmbeddedtmV1605BwithRadeonVegaGfxandafewmorewordsthanwi");
         let cpu = Cpu { model_name: Some("x".repeat(100)), ..Cpu::default() };
         assert_eq!(serde_json::to_value(cpu).unwrap()["model_name"], "x".repeat(63));
     }

@@ -7,15 +7,15 @@ use serde_json::Value;
 
 use crate::{
     agent::model::{
-        call::{Call, Heartbeat, WorkloadStatus},
+        call::{Call, Heartbeat, ServerWorkloadStatus},
         notice::{Notice, Severity},
-        time::stamp,
+        time::format_timestamp,
     },
-    wire::text::cut,
+    wire::text::truncate,
 };
 
 /// Where the API's paths start.
-pub const BASE: &str = "/api/flotta-management/v1";
+pub const BASE_PATH: &str = "/api/flotta-management/v1";
 
 /// Who says something, and when.
 #[derive(Debug, Clone, Copy)]
@@ -33,7 +33,7 @@ pub struct Header<'a> {
 /// A request to the edge API: a POST if it has a body, otherwise a GET.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
-    /// After [`BASE`].
+    /// After [`BASE_PATH`].
     pub path: String,
     /// JSON.
     pub body: Option<String>,
@@ -118,14 +118,16 @@ pub fn request(
             header.envelope("enrolment", content)?
         }
         Call::Register => header.envelope("registration", Registration { certificate_request, hardware })?,
-        Call::Heartbeat(beat) => header.envelope("heartbeat", HeartbeatContent::of(beat, hardware))?,
+        Call::Heartbeat(beat) => {
+            header.envelope("heartbeat", HeartbeatContent::from_heartbeat(beat, hardware))?
+        }
     };
     Ok(Request { path: format!("/data/{device}/out"), body: Some(body) })
 }
 
 impl Header<'_> {
     fn envelope(self, directive: &'static str, content: impl Serialize) -> Result<String, serde_json::Error> {
-        let sent = stamp(self.sent);
+        let sent = format_timestamp(self.sent);
         let kind = "data";
         serde_json::to_string(&Envelope {
             kind,
@@ -139,41 +141,41 @@ impl Header<'_> {
 }
 
 impl<'a> HeartbeatContent<'a> {
-    fn of(beat: &'a Heartbeat, hardware: Option<&'a Value>) -> Self {
+    fn from_heartbeat(beat: &'a Heartbeat, hardware: Option<&'a Value>) -> Self {
         let workload = |(name, at): &'a (String, _)| Workload { name, status: status_word(*at) };
         Self {
             status: if beat.degraded { "degraded" } else { "up" },
             version: &beat.version,
             workloads: beat.workloads.iter().map(workload).collect(),
-            events: beat.events.iter().map(Event::of).collect(),
+            events: beat.events.iter().map(Event::from_notice).collect(),
             hardware,
         }
     }
 }
 
 /// The words of the resource's type.
-fn status_word(status: WorkloadStatus) -> &'static str {
+fn status_word(status: ServerWorkloadStatus) -> &'static str {
     match status {
-        WorkloadStatus::Deploying => "Deploying",
-        WorkloadStatus::Running => "Running",
-        WorkloadStatus::Exited => "Exited",
-        WorkloadStatus::Crashed => "Crashed",
-        WorkloadStatus::Stopped => "Stopped",
+        ServerWorkloadStatus::Deploying => "Deploying",
+        ServerWorkloadStatus::Running => "Running",
+        ServerWorkloadStatus::Exited => "Exited",
+        ServerWorkloadStatus::Crashed => "Crashed",
+        ServerWorkloadStatus::Stopped => "Stopped",
     }
 }
 
 impl<'a> Event<'a> {
     /// What Kubernetes takes as an event's message, in bytes.
-    const LONGEST: usize = 1024;
+    const MAX_MESSAGE_BYTES: usize = 1024;
 
-    fn of(notice: &'a Notice) -> Self {
+    fn from_notice(notice: &'a Notice) -> Self {
         let times = if notice.times > 1 { format!(" ({} times)", notice.times) } else { String::new() };
         let message = &notice.message;
         Self {
             reason: format!("{:?}", notice.reason),
             message: match message.len() {
-                length if length + times.len() > Self::LONGEST => {
-                    format!("{}…{times}", cut(message, Self::LONGEST - times.len() - 3)).into()
+                length if length + times.len() > Self::MAX_MESSAGE_BYTES => {
+                    format!("{}…{times}", truncate(message, Self::MAX_MESSAGE_BYTES - times.len() - 3)).into()
                 }
                 _ if times.is_empty() => message.into(),
                 _ => format!("{message}{times}").into(),

@@ -11,6 +11,6 @@ mod message;
 #[cfg(test)]
 mod tests;
 
-pub use answer::{certificate, disconnects};
-pub use configuration::{Configuration, configuration, kept_configuration};
-pub use message::{BASE, Header, Request, request};
+pub use answer::{certificate, is_disconnect_command};
+pub use configuration::{Configuration, cached_configuration, configuration};
+pub use message::{BASE_PATH, Header, Request, request};

@@ -7,12 +7,12 @@ use serde_json::{Value, json};
 use super::*;
 use crate::{
     agent::model::{
-        call::{Call, HardwareScope, Heartbeat, ServerConfiguration, WorkloadStatus},
+        call::{Call, HardwareScope, Heartbeat, ServerConfiguration, ServerWorkloadStatus},
         notice::{Notice, Reason},
         schedule::{Backoff, Schedule},
         workload::Workload,
     },
-    wire::manifest::{Budget, Contents, UnknownFields, assemble},
+    wire::manifest::{Budget, FileContents, UnknownFields, assemble},
 };
 
 fn read(content: Value) -> ServerConfiguration {
@@ -64,7 +64,7 @@ kind: ConfigMap
 metadata: {name: cm1}
 data: {KEY1: value1}
 "#;
-    let contents = Contents::read(&"m.yaml".into(), manifests.as_bytes(), &Budget::default());
+    let contents = FileContents::read(&"m.yaml".into(), manifests.as_bytes(), &Budget::default());
     let documents: Vec<_> = contents.documents.iter().collect();
     let (desired, problems) = assemble(&documents, &contents.broken, "dev");
     assert!(problems.is_empty() && contents.problems.is_empty(), "{problems:?} {:?}", contents.problems);
@@ -395,7 +395,7 @@ fn each_call_is_the_request_that_the_server_expects() {
     let beat = Heartbeat {
         degraded: true,
         version: "7".into(),
-        workloads: vec![("web".into(), WorkloadStatus::Deploying)],
+        workloads: vec![("web".into(), ServerWorkloadStatus::Deploying)],
         events: vec![Notice::warning(Reason::ImagePullFailed, "ä".repeat(600))],
         hardware: HardwareScope::Omit,
     };
@@ -412,15 +412,15 @@ fn each_call_is_the_request_that_the_server_expects() {
 
 #[test]
 fn control_messages_are_read() {
-    assert_eq!(disconnects(b""), Ok(false));
-    assert_eq!(disconnects(b"\n"), Ok(false));
-    assert_eq!(disconnects(br#"{"type":"command","content":null}"#), Ok(false));
-    assert_eq!(disconnects(br#"{"content":{"command":"other"}}"#), Ok(false));
+    assert_eq!(is_disconnect_command(b""), Ok(false));
+    assert_eq!(is_disconnect_command(b"\n"), Ok(false));
+    assert_eq!(is_disconnect_command(br#"{"type":"command","content":null}"#), Ok(false));
+    assert_eq!(is_disconnect_command(br#"{"content":{"command":"other"}}"#), Ok(false));
     assert_eq!(
-        disconnects(br#"{"type":"command","content":{"command":"disconnect","arguments":null}}"#),
+        is_disconnect_command(br#"{"type":"command","content":{"command":"disconnect","arguments":null}}"#),
         Ok(true)
     );
-    assert!(disconnects(b"<html>").is_err());
+    assert!(is_disconnect_command(b"<html>").is_err());
 }
 
 #[test]
@@ -437,12 +437,12 @@ fn what_an_earlier_version_accepted_and_kept_is_not_judged_anew() {
         {"name": "web", "specification": "hostNetwrok: true\n".to_owned() + SPECIFICATION},
     ]});
     let body = |content: &Value| json!({"content": content}).to_string();
-    let kept = |content: &Value| kept_configuration(body(content).as_bytes(), "dev").unwrap().meaning;
+    let kept = |content: &Value| cached_configuration(body(content).as_bytes(), "dev").unwrap().meaning;
     assert_eq!(kept(&content).desired.workloads[0].name(), "web");
     let fresh = configuration(body(&content).as_bytes(), "dev", UnknownFields::Refuse).unwrap();
     assert_eq!(fresh.meaning.desired.unreadable, ["web"]);
     assert!(fresh.meaning.problems[0].message.contains("line 1: hostNetwrok: unknown field"));
-    let again = |before: Option<&Value>| kept(&fresh.to_keep(before)).desired;
+    let again = |before: Option<&Value>| kept(&fresh.to_cached(before)).desired;
     assert_eq!(again(Some(&content)).workloads[0].name(), "web");
     assert_eq!(again(None).unreadable, ["web"], "what never ran doesn't begin to after a restart");
 }

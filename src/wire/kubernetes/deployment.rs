@@ -15,25 +15,27 @@ use crate::{
     wire::{
         base64,
         dns_names::is_dns_label,
-        json::{items, set, strings},
-        ownership::{OWNER_LABEL, WORKLOAD_LABEL, fitted, name_containers, short_name, tell_device},
+        json::{items, set, string_map},
+        ownership::{
+            OWNER_LABEL, WORKLOAD_LABEL, add_device_id_variable, fit_name, name_containers, short_name,
+        },
     },
 };
 
 /// The annotation with the content's hash: on the pods always, on the Deployment once all of it was applied.
-const HASH: &str = "project-flotta.io/hash";
-/// The annotations of the Deployment that say which companions it has: for what it is, and for what it was.
-const COMPANIONS: &str = "project-flotta.io/objects";
-const FORMER_COMPANIONS: &str = "project-flotta.io/former-objects";
+const HASH_ANNOTATION: &str = "project-flotta.io/hash";
+/// The annotations of the Deployment that say which dependents it has: for what it is, and for what it was.
+const DEPENDENTS_ANNOTATION: &str = "project-flotta.io/objects";
+const FORMER_DEPENDENTS_ANNOTATION: &str = "project-flotta.io/former-objects";
 /// A `ConfigMap` stands below these keys of a specification.
 const CONFIG_MAP_KEYS: [&str; 3] = ["configMap", "configMapRef", "configMapKeyRef"];
 /// A `Secret` below these.
 const SECRET_KEYS: [&str; 3] = ["secret", "secretRef", "secretKeyRef"];
 /// What the `Secret` with the credentials of registries is called.
-const REGISTRIES: &str = "registry.credentials";
+const PULL_SECRET_NAME: &str = "registry.credentials";
 
 /// An object that a Deployment needs beside it, a `ConfigMap` or a `Secret`.
-pub struct Companion {
+pub struct DependentObject {
     /// As in its address.
     pub plural: &'static str,
     /// Its own name in the cluster.
@@ -42,7 +44,7 @@ pub struct Companion {
     pub object: Value,
 }
 
-/// The Deployment to apply. `whole`: nothing else is left to do for this content, but for the `former` objects to go.
+/// The Deployment to apply. `whole`: nothing else is left to do for this content, but for the `obsolete_dependents` objects to go.
 pub fn deployment(
     workload: &Workload,
     replicas: u32,
@@ -54,26 +56,30 @@ pub fn deployment(
     let content = &workload.content;
     let mut spec = content.specification.value();
     for list in ["initContainers", "containers"] {
-        items(&mut spec, list).for_each(|container| tell_device(container, device_id, content));
+        items(&mut spec, list).for_each(|container| add_device_id_variable(container, device_id, content));
     }
-    rename(&mut spec, workload);
+    rename_references(&mut spec, workload);
     if !content.auth.0.is_null() {
-        let pull = json!([{ "name": own_name(workload, REGISTRIES) }]);
+        let pull = json!([{ "name": scoped_name(workload, PULL_SECRET_NAME) }]);
         set(&mut spec, "imagePullSecrets", pull);
     }
-    name_containers(&mut spec, |name| fitted(name, is_dns_label));
+    name_containers(&mut spec, |name| fit_name(name, is_dns_label));
     // neither changes while the Deployment lives: Kubernetes refuses that, also where it is another's
     let selector = json!({ OWNER_LABEL: owner, WORKLOAD_LABEL: short_name(workload) });
-    let mut labels = strings(&content.labels);
+    let mut labels = string_map(&content.labels);
     labels.extend([OWNER_LABEL, WORKLOAD_LABEL].map(|key| (key.to_owned(), selector[key].clone())));
-    let mut annotations = strings(&content.annotations);
-    annotations.retain(|key, _| ![HASH, COMPANIONS, FORMER_COMPANIONS].contains(&key.as_str()));
+    let mut annotations = string_map(&content.annotations);
+    annotations.retain(|key, _| {
+        ![HASH_ANNOTATION, DEPENDENTS_ANNOTATION, FORMER_DEPENDENTS_ANNOTATION].contains(&key.as_str())
+    });
     let mut own = annotations.clone();
-    annotations.insert(HASH.into(), workload.hash.as_str().into());
+    annotations.insert(HASH_ANNOTATION.into(), workload.hash.as_str().into());
     if whole {
         own.clone_from(&annotations);
     }
-    for (key, names) in [(COMPANIONS, &companion_names(workload)[..]), (FORMER_COMPANIONS, former)] {
+    for (key, names) in
+        [(DEPENDENTS_ANNOTATION, &dependent_names(workload)[..]), (FORMER_DEPENDENTS_ANNOTATION, former)]
+    {
         if !names.is_empty() {
             own.insert(key.into(), names.join(" ").into());
         }
@@ -91,16 +97,18 @@ pub fn deployment(
 }
 
 /// Whether the Deployment needs nothing beside it.
-pub fn is_alone(workload: &Workload) -> bool {
+pub fn has_no_dependents(workload: &Workload) -> bool {
     let content = &workload.content;
-    content.config_maps.is_empty() && content.secrets.names().next().is_none() && content.auth.0.is_null()
+    content.config_maps.is_empty()
+        && content.secrets.secret_names().next().is_none()
+        && content.auth.0.is_null()
 }
 
 /// What the Deployment of this `uid` needs beside it.
-pub fn companions(workload: &Workload, owner: &str, uid: &str) -> Vec<Companion> {
+pub fn dependent_objects(workload: &Workload, owner: &str, uid: &str) -> Vec<DependentObject> {
     let content = &workload.content;
-    let companion = |plural, name: &str, mut object: Value| {
-        let name = own_name(workload, name);
+    let dependent = |plural, name: &str, mut object: Value| {
+        let name = scoped_name(workload, name);
         let metadata = json!({
             "name": name,
             "labels": { OWNER_LABEL: owner, WORKLOAD_LABEL: short_name(workload) },
@@ -109,41 +117,41 @@ pub fn companions(workload: &Workload, owner: &str, uid: &str) -> Vec<Companion>
             }],
         });
         set(&mut object, "metadata", metadata);
-        Companion { plural, name, object }
+        DependentObject { plural, name, object }
     };
     let secret =
         |kind: &str, data: Value| json!({ "apiVersion": "v1", "kind": "Secret", "type": kind, "data": data });
     let maps = content
         .config_maps
         .iter()
-        .filter_map(|map| Some(companion("configmaps", map["metadata"]["name"].as_str()?, map.clone())));
-    let secrets = content.secrets.names().filter_map(|name| {
+        .filter_map(|map| Some(dependent("configmaps", map["metadata"]["name"].as_str()?, map.clone())));
+    let secrets = content.secrets.secret_names().filter_map(|name| {
         let data = content.secrets.data_of(name)?.clone().into();
-        Some(companion("secrets", name, secret("Opaque", data)))
+        Some(dependent("secrets", name, secret("Opaque", data)))
     });
     let auth = (!content.auth.0.is_null()).then(|| {
         let data = json!({ ".dockerconfigjson": base64::encode(content.auth.0.to_string().as_bytes()) });
-        companion("secrets", REGISTRIES, secret("kubernetes.io/dockerconfigjson", data))
+        dependent("secrets", PULL_SECRET_NAME, secret("kubernetes.io/dockerconfigjson", data))
     });
     maps.chain(secrets).chain(auth).collect()
 }
 
-/// The names of its companions, as `<plural>/<name>`.
-fn companion_names(workload: &Workload) -> Vec<String> {
-    let all = companions(workload, "", "").into_iter();
-    all.map(|Companion { plural, name, .. }| format!("{plural}/{name}")).collect()
+/// The names of its dependents, as `<plural>/<name>`.
+fn dependent_names(workload: &Workload) -> Vec<String> {
+    let all = dependent_objects(workload, "", "").into_iter();
+    all.map(|DependentObject { plural, name, .. }| format!("{plural}/{name}")).collect()
 }
 
-/// Of the Deployment's companions: those that this content doesn't need. Others may have written that down, so it
+/// Of the Deployment's dependents: those that this content doesn't need. Others may have written that down, so it
 /// only counts what can be the workload's own.
-pub fn former(workload: &Workload, companions: &[String]) -> Vec<String> {
-    let (needed, own) = (companion_names(workload), own_name(workload, ""));
+pub fn obsolete_dependents(workload: &Workload, dependents: &[String]) -> Vec<String> {
+    let (needed, own) = (dependent_names(workload), scoped_name(workload, ""));
     let is_own = |name: &str| {
         let name = ["configmaps/", "secrets/"].iter().find_map(|plural| name.strip_prefix(plural));
         let is_plain = |c: char| c.is_ascii_alphanumeric() || "-.".contains(c);
         name.is_some_and(|name| name.starts_with(&own) && name.chars().all(is_plain))
     };
-    companions.iter().filter(|name| is_own(name) && !needed.contains(name)).cloned().collect()
+    dependents.iter().filter(|name| is_own(name) && !needed.contains(name)).cloned().collect()
 }
 
 /// Whether what was found under a name, or by a label, is this owner's.
@@ -152,14 +160,14 @@ pub fn is_ours(found: &Value, owner: &str) -> bool {
 }
 
 /// The first part has no dot, so that no two pairs give the same.
-fn own_name(workload: &Workload, name: &str) -> String {
-    format!("{}.{name}", fitted(workload.name(), is_dns_label))
+fn scoped_name(workload: &Workload, name: &str) -> String {
+    format!("{}.{name}", fit_name(workload.name(), is_dns_label))
 }
 
 /// Gives the workload's own objects their own names, wherever they are used.
-fn rename(value: &mut Value, workload: &Workload) {
+fn rename_references(value: &mut Value, workload: &Workload) {
     match value {
-        Value::Array(list) => list.iter_mut().for_each(|it| rename(it, workload)),
+        Value::Array(list) => list.iter_mut().for_each(|it| rename_references(it, workload)),
         Value::Object(fields) => {
             for (key, it) in fields {
                 let content = &workload.content;
@@ -167,14 +175,14 @@ fn rename(value: &mut Value, workload: &Workload) {
                     _ if CONFIG_MAP_KEYS.contains(&kind) => {
                         content.config_maps.iter().any(|map| map["metadata"]["name"] == *name)
                     }
-                    _ => SECRET_KEYS.contains(&kind) && content.secrets.names().any(|own| name == own),
+                    _ => SECRET_KEYS.contains(&kind) && content.secrets.secret_names().any(|own| name == own),
                 };
                 for field in ["name", "secretName"] {
                     if let Some(name) = it.get_mut(field).filter(|name| is_own(key, name)) {
-                        *name = own_name(workload, name.as_str().unwrap_or_default()).into();
+                        *name = scoped_name(workload, name.as_str().unwrap_or_default()).into();
                     }
                 }
-                rename(it, workload);
+                rename_references(it, workload);
             }
         }
         _ => {}
@@ -183,14 +191,14 @@ fn rename(value: &mut Value, workload: &Workload) {
 
 /// The Deployments of a list that are this owner's, and from where on changes to it are to be watched. Nothing if it is
 /// none.
-pub fn list(answer: &Value, owner: &str) -> Option<(Vec<Deployment>, String)> {
+pub fn parse_deployment_list(answer: &Value, owner: &str) -> Option<(Vec<Deployment>, String)> {
     let items = answer["items"].as_array()?.iter();
     let found = items.filter(|item| is_ours(item, owner)).map(read).collect();
-    Some((found, version(answer)?))
+    Some((found, resource_version(answer)?))
 }
 
 /// From where on changes to this are to be watched.
-pub fn version(object: &Value) -> Option<String> {
+pub fn resource_version(object: &Value) -> Option<String> {
     object["metadata"]["resourceVersion"].as_str().map(ToOwned::to_owned)
 }
 
@@ -199,31 +207,31 @@ pub fn read(object: &Value) -> Deployment {
     let metadata = &object["metadata"];
     let text = |key: &str| metadata[key].as_str().unwrap_or_default().to_owned();
     let note = |key: &str| metadata["annotations"][key].as_str().unwrap_or_default();
-    let [companions, former] =
-        [COMPANIONS, FORMER_COMPANIONS].map(|key| note(key).split_whitespace().map(ToOwned::to_owned));
+    let [dependents, former] = [DEPENDENTS_ANNOTATION, FORMER_DEPENDENTS_ANNOTATION]
+        .map(|key| note(key).split_whitespace().map(ToOwned::to_owned));
     Deployment {
         namespace: text("namespace"),
         name: text("name"),
         uid: text("uid"),
-        hash: note(HASH).to_owned(),
-        replicas: number(&object["spec"], "replicas") as u32,
-        generation: number(metadata, "generation"),
+        hash: note(HASH_ANNOTATION).to_owned(),
+        replicas: u64_field(&object["spec"], "replicas") as u32,
+        generation: u64_field(metadata, "generation"),
         // opaque by contract, and yet a counter on every API server there is
-        version: version(object).and_then(|it| it.parse().ok()).unwrap_or_default(),
+        version: resource_version(object).and_then(|it| it.parse().ok()).unwrap_or_default(),
         terminating: !metadata["deletionTimestamp"].is_null(),
         rollout: rollout(object),
         has_former: former.clone().next().is_some(),
-        companions: companions.chain(former).collect(),
+        dependents: dependents.chain(former).collect(),
     }
 }
 
-fn number(value: &Value, key: &str) -> u64 {
+fn u64_field(value: &Value, key: &str) -> u64 {
     value[key].as_u64().unwrap_or_default()
 }
 
 fn rollout(object: &Value) -> Rollout {
     let status = &object["status"];
-    if number(status, "observedGeneration") < number(&object["metadata"], "generation") {
+    if u64_field(status, "observedGeneration") < u64_field(&object["metadata"], "generation") {
         return Rollout::Progressing; // the status is of an earlier one
     }
     let condition = |kind: &str| {
@@ -234,9 +242,10 @@ fn rollout(object: &Value) -> Rollout {
         let word = |key: &str| it[key].as_str().unwrap_or_default();
         format!("{}: {}", word("reason"), word("message"))
     };
-    let replicas = number(&object["spec"], "replicas");
-    let is_there = number(status, "updatedReplicas") == replicas && number(status, "replicas") == replicas;
-    if is_there && number(status, "availableReplicas") >= replicas {
+    let replicas = u64_field(&object["spec"], "replicas");
+    let is_there =
+        u64_field(status, "updatedReplicas") == replicas && u64_field(status, "replicas") == replicas;
+    if is_there && u64_field(status, "availableReplicas") >= replicas {
         return Rollout::Available;
     }
     if let Some(failed) = condition("ReplicaFailure").filter(|it| it["status"] == "True") {
@@ -264,7 +273,7 @@ mod tests {
             json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "cm"}, "data": {"a": "b"}});
         Workload::new(Content {
             labels: vec![("app".into(), "x".into()), (OWNER_LABEL.into(), "forged".into())],
-            annotations: vec![("note".into(), "n".into()), (HASH.into(), "forged".into())],
+            annotations: vec![("note".into(), "n".into()), (HASH_ANNOTATION.into(), "forged".into())],
             config_maps: vec![map],
             secrets: Confidential(json!({"s": {"password": "aHVudGVyMg=="}})),
             ..Content::new("web", Engine::Kubernetes, specification)
@@ -285,17 +294,17 @@ mod tests {
         let old = ["configmaps/web.old".to_owned()];
         let half = deployment(&web, 1, "me", "dev1", false, &old);
         let objects = "configmaps/web.cm secrets/web.s";
-        let noted = json!({"note": "n", COMPANIONS: objects, FORMER_COMPANIONS: "configmaps/web.old"});
+        let noted = json!({"note": "n", DEPENDENTS_ANNOTATION: objects, FORMER_DEPENDENTS_ANNOTATION: "configmaps/web.old"});
         assert_eq!(half["metadata"]["annotations"], noted);
         assert_eq!(
-            (read(&half).companions.join(" "), read(&half).has_former),
+            (read(&half).dependents.join(" "), read(&half).has_former),
             (format!("{objects} {}", old[0]), true)
         );
         let whole = deployment(&web, 0, "me", "dev1", true, &[]);
-        let annotations = json!({"note": "n", HASH: web.hash});
+        let annotations = json!({"note": "n", HASH_ANNOTATION: web.hash});
         assert_eq!(
             whole["metadata"]["annotations"],
-            json!({"note": "n", HASH: web.hash, COMPANIONS: objects})
+            json!({"note": "n", HASH_ANNOTATION: web.hash, DEPENDENTS_ANNOTATION: objects})
         );
         let selector = json!({OWNER_LABEL: "me", WORKLOAD_LABEL: "web"});
         assert_eq!(whole["spec"]["selector"], json!({"matchLabels": selector}));
@@ -319,7 +328,8 @@ mod tests {
 
     #[test]
     fn config_maps_are_the_deployments_own() {
-        let [Companion { name, object: map, .. }, secret] = &companions(&workload(json!({})), "me", "u1")[..]
+        let [DependentObject { name, object: map, .. }, secret] =
+            &dependent_objects(&workload(json!({})), "me", "u1")[..]
         else {
             panic!("two")
         };
@@ -334,11 +344,11 @@ mod tests {
 
     #[test]
     fn what_only_an_earlier_content_needed_is_former_and_nothing_that_is_not_the_workloads() {
-        let companions = "configmaps/web.cm configmaps/web.old secrets/web.registry.credentials secrets/web.s \
+        let dependents = "configmaps/web.cm configmaps/web.old secrets/web.registry.credentials secrets/web.s \
                           pods/web.x configmaps/other.old secrets/web.x/../../y secrets/web.x?y secrets/webx";
-        let companions: Vec<_> = companions.split_whitespace().map(ToOwned::to_owned).collect();
+        let dependents: Vec<_> = dependents.split_whitespace().map(ToOwned::to_owned).collect();
         let expected = ["configmaps/web.old", "secrets/web.registry.credentials"];
-        assert_eq!(former(&workload(json!({})), &companions), expected);
+        assert_eq!(obsolete_dependents(&workload(json!({})), &dependents), expected);
     }
 
     fn rollout(replicas: u32, status: Value) -> Rollout {
@@ -380,9 +390,9 @@ mod tests {
     #[test]
     fn an_answer_that_is_no_list_is_none() {
         let page = json!({"metadata": {"resourceVersion": "9"}, "items": []});
-        assert_eq!(list(&page, "me"), Some((Vec::new(), "9".to_owned())));
-        assert_eq!(list(&json!({"metadata": {"resourceVersion": "9"}}), "me"), None);
-        assert_eq!(list(&json!({"metadata": {}, "items": []}), "me"), None);
+        assert_eq!(parse_deployment_list(&page, "me"), Some((Vec::new(), "9".to_owned())));
+        assert_eq!(parse_deployment_list(&json!({"metadata": {"resourceVersion": "9"}}), "me"), None);
+        assert_eq!(parse_deployment_list(&json!({"metadata": {}, "items": []}), "me"), None);
     }
 
     #[test]
@@ -394,7 +404,7 @@ mod tests {
             item("bare", Value::Null),
         ];
         let page = json!({"metadata": {"resourceVersion": "9"}, "items": items});
-        let (found, _) = list(&page, "me").unwrap();
+        let (found, _) = parse_deployment_list(&page, "me").unwrap();
         assert_eq!(found.iter().map(|it| it.name.as_str()).collect::<Vec<_>>(), ["ours"]);
     }
 }

@@ -15,16 +15,16 @@ pub struct Kubeconfig {
     /// The name in the server's certificate, if it isn't the host.
     pub server_name: Option<String>,
     /// Whom to trust: PEM.
-    pub ca: Material,
+    pub ca: DataOrFile,
     /// The client's certificate and its key: PEM.
-    pub pair: Option<(Material, Material)>,
+    pub pair: Option<(DataOrFile, DataOrFile)>,
     /// The client's token.
-    pub token: Option<Material>,
+    pub token: Option<DataOrFile>,
 }
 
 /// What stands in the configuration, or in a file that it names.
 #[derive(Clone, PartialEq, Eq)]
-pub enum Material {
+pub enum DataOrFile {
     /// The thing itself.
     Here(Vec<u8>),
     /// Where it is.
@@ -32,7 +32,7 @@ pub enum Material {
 }
 
 /// A key or token is not to be read.
-impl std::fmt::Debug for Material {
+impl std::fmt::Debug for DataOrFile {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Here(_) => f.write_str("Here(…)"),
@@ -50,12 +50,12 @@ impl Kubeconfig {
         let config = yaml::parse(text).map_err(|error| error.to_string())?;
         let name = config["current-context"].as_str().filter(|name| !name.is_empty());
         let name = name.ok_or("current-context: is missing")?;
-        let context = named(&config, "contexts", "context", name)?;
+        let context = find_named(&config, "contexts", "context", name)?;
         let part =
             |key: &str| context[key].as_str().ok_or_else(|| format!("contexts: '{name}' names no {key}"));
         let (cluster_name, user_name) = (part("cluster")?, part("user")?);
-        let cluster = named(&config, "clusters", "cluster", cluster_name)?;
-        let user = named(&config, "users", "user", user_name)?;
+        let cluster = find_named(&config, "clusters", "cluster", cluster_name)?;
+        let user = find_named(&config, "users", "user", user_name)?;
         let text = |value: &Value, key: &str| {
             value[key].as_str().filter(|text| !text.is_empty()).map(ToOwned::to_owned)
         };
@@ -74,16 +74,16 @@ impl Kubeconfig {
             }
         }
         let server = text(cluster, "server").filter(|url| url.starts_with("https://"));
-        let cluster_part = |key: &str| material(cluster, key).map_err(|what| in_cluster(&what));
-        let user_part = |key: &str| material(user, key).map_err(|what| in_user(&what));
+        let cluster_part = |key: &str| data_or_file(cluster, key).map_err(|what| in_cluster(&what));
+        let user_part = |key: &str| data_or_file(user, key).map_err(|what| in_user(&what));
         let pair = match (user_part("client-certificate")?, user_part("client-key")?) {
             (Some(certificate), Some(key)) => Some((certificate, key)),
             (None, None) => None,
             _ => return Err(in_user("client-certificate and client-key go together")),
         };
         // kubectl prefers the file, which may be renewed
-        let token = text(user, "tokenFile").map(|path| Material::File(path.into()));
-        let token = token.or_else(|| text(user, "token").map(|token| Material::Here(token.into())));
+        let token = text(user, "tokenFile").map(|path| DataOrFile::File(path.into()));
+        let token = token.or_else(|| text(user, "token").map(|token| DataOrFile::Here(token.into())));
         if pair.is_none() && token.is_none() {
             return Err(in_user("has neither a token nor a client certificate"));
         }
@@ -99,21 +99,21 @@ impl Kubeconfig {
     }
 }
 
-fn named<'a>(config: &'a Value, list: &str, key: &str, name: &str) -> Result<&'a Value, String> {
+fn find_named<'a>(config: &'a Value, list: &str, key: &str, name: &str) -> Result<&'a Value, String> {
     let mut entries = config[list].as_array().into_iter().flatten();
     let entry = entries.find(|entry| entry["name"] == name);
     entry.map(|entry| &entry[key]).ok_or_else(|| format!("{list}: there is no '{name}'"))
 }
 
 /// `key-data`, in base64, before the file that `key` names: as `kubectl` does it.
-fn material(value: &Value, key: &str) -> Result<Option<Material>, String> {
+fn data_or_file(value: &Value, key: &str) -> Result<Option<DataOrFile>, String> {
     let data = format!("{key}-data");
     if let Some(text) = value[&*data].as_str().filter(|text| !text.is_empty()) {
         let bytes = base64::decode(text).ok_or_else(|| format!("{data}: is no base64"))?;
-        return Ok(Some(Material::Here(bytes)));
+        return Ok(Some(DataOrFile::Here(bytes)));
     }
     let path = value[key].as_str().filter(|path| !path.is_empty());
-    Ok(path.map(|path| Material::File(path.into())))
+    Ok(path.map(|path| DataOrFile::File(path.into())))
 }
 
 #[cfg(test)]
@@ -136,9 +136,9 @@ users:
         let expected = Kubeconfig {
             server: "https://k.example:6443".into(),
             server_name: Some("k8s".into()),
-            ca: Material::File("ca.pem".into()),
+            ca: DataOrFile::File("ca.pem".into()),
             pair: None,
-            token: Some(Material::Here(b"secret".to_vec())),
+            token: Some(DataOrFile::Here(b"secret".to_vec())),
         };
         assert_eq!(Kubeconfig::read(GOOD), Ok(expected));
         assert!(!format!("{:?}", Kubeconfig::read(GOOD)).contains("115, 101"), "secrets stay out of logs");
@@ -148,8 +148,8 @@ users:
     fn data_stands_before_a_file_and_a_token_file_before_a_token() {
         let user = "{client-certificate-data: 'QUI=', client-certificate: f, client-key: /k, token: a, tokenFile: t}";
         let config = Kubeconfig::read(&GOOD.replace("{token: secret}", user)).unwrap();
-        assert_eq!(config.pair, Some((Material::Here(b"AB".to_vec()), Material::File("/k".into()))));
-        assert_eq!(config.token, Some(Material::File("t".into())));
+        assert_eq!(config.pair, Some((DataOrFile::Here(b"AB".to_vec()), DataOrFile::File("/k".into()))));
+        assert_eq!(config.token, Some(DataOrFile::File("t".into())));
     }
 
     #[test]

@@ -3,4 +3,7 @@
 mod deployment;
 pub mod kubeconfig;
 
-pub use deployment::{Companion, companions, deployment, former, is_alone, is_ours, list, read, version};
+pub use deployment::{
+    DependentObject, dependent_objects, deployment, has_no_dependents, is_ours, obsolete_dependents,
+    parse_deployment_list, read, resource_version,
+};

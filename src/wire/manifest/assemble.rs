@@ -8,25 +8,25 @@ use std::{
 use serde_json::Map;
 
 use super::{
-    contents::Broken,
+    contents::BrokenDocument,
     document::Document,
+    object_references::ObjectReference,
     problem::{MOST_WARNINGS, Problem, Severity},
     resource::{ConfigMap, Device, Resource, WorkloadManifest},
     secret::Secret,
-    serving::Serving,
-    uses::Use,
+    services::ServiceMatcher,
 };
 use crate::{
     agent::model::{
         confidential::Confidential,
         gather::gather,
-        workload::{Content, Desired, Engine, Workload},
+        workload::{Content, DesiredState, Engine, Workload},
     },
     wire::{
-        field::{Field, Finding},
+        field::{FieldPath, Finding},
         podman::{
             libpod::{self, ObjectKind},
-            registry::{self, DOCKER_CONFIG},
+            registry::{self, DOCKER_CONFIG_KEY},
         },
     },
 };
@@ -35,7 +35,11 @@ use crate::{
 ///
 /// The documents come in the order in which they count: the first of two with the same name is taken. `broken`
 /// are the documents that could not be read, whose workloads stay as they are.
-pub fn assemble(documents: &[&Document], broken: &[Broken], device_id: &str) -> (Desired, Vec<Problem>) {
+pub fn assemble(
+    documents: &[&Document],
+    broken: &[BrokenDocument],
+    device_id: &str,
+) -> (DesiredState, Vec<Problem>) {
     let mut problems = Vec::new();
     let unique = without_duplicates(documents, &mut problems);
     let mut devices = Vec::new();
@@ -53,14 +57,14 @@ pub fn assemble(documents: &[&Document], broken: &[Broken], device_id: &str) -> 
             Resource::Workload(_) | Resource::Claim { .. } | Resource::Meaningless { .. } => {}
         }
     }
-    let device = this_device(&devices, device_id, &mut problems).map(|(_, device)| device);
-    let mut desired = Desired {
+    let device = find_device_document(&devices, device_id, &mut problems).map(|(_, device)| device);
+    let mut desired = DesiredState {
         profiles: device.map(|device| device.profiles.clone()).unwrap_or_default(),
         update: device.and_then(|device| device.update.clone()),
-        ..Desired::default()
+        ..DesiredState::default()
     };
     let none = BTreeMap::new();
-    let mut serving = Serving::new(&services);
+    let mut serving = ServiceMatcher::new(&services);
     for document in unique {
         let Resource::Workload(manifest) = &document.resource else { continue };
         if !is_for(manifest, device, device_id) {
@@ -70,7 +74,7 @@ pub fn assemble(documents: &[&Document], broken: &[Broken], device_id: &str) -> 
         if manifest.is_off {
             continue;
         }
-        let served = serving.serve(manifest, &mut problems);
+        let served = serving.apply_services(manifest, &mut problems);
         let labels = device.map_or(&none, |device| &device.labels);
         let node = (device_id, Some(labels));
         match assemble_workload(manifest, served, &maps, &secrets, node) {
@@ -81,11 +85,11 @@ pub fn assemble(documents: &[&Document], broken: &[Broken], device_id: &str) -> 
             }
         }
     }
-    refuse_circles(&mut desired, documents, &mut problems);
-    serving.warn_of_the_rest(&desired.workloads, &mut problems);
+    refuse_dependency_cycles(&mut desired, documents, &mut problems);
+    serving.warn_of_unused_services(&desired.workloads, &mut problems);
     let known: BTreeSet<&str> = gather(desired.workloads.iter().map(|workload| workload.name()));
     let broken_names = broken.iter().filter_map(|broken| match broken {
-        Broken::Workload(name) if !known.contains(name.as_str()) => Some(name.clone()),
+        BrokenDocument::Workload(name) if !known.contains(name.as_str()) => Some(name.clone()),
         _ => None,
     });
     desired.unreadable.extend(broken_names);
@@ -95,8 +99,12 @@ pub fn assemble(documents: &[&Document], broken: &[Broken], device_id: &str) -> 
 }
 
 /// What would wait for itself stays as it was.
-fn refuse_circles(desired: &mut Desired, documents: &[&Document], problems: &mut Vec<Problem>) {
-    for (name, why) in desired.refuse_circles() {
+fn refuse_dependency_cycles(
+    desired: &mut DesiredState,
+    documents: &[&Document],
+    problems: &mut Vec<Problem>,
+) {
+    for (name, why) in desired.refuse_dependency_cycles() {
         let is_it = |document: &&&Document| match &document.resource {
             Resource::Workload(manifest) => manifest.workload.name() == name,
             _ => false,
@@ -104,10 +112,10 @@ fn refuse_circles(desired: &mut Desired, documents: &[&Document], problems: &mut
         let Some(document) = documents.iter().find(is_it) else { continue };
         let by_condition = why.split(" -> ").nth(1).is_some_and(|next| next.starts_with("workload."));
         let field = match (document.kind(), by_condition) {
-            ("EdgeWorkload", false) => Field::from(["spec", "dependsOn"]),
-            ("EdgeWorkload", true) => Field::from(["spec", "profiles"]),
-            (_, false) => Field::from(["metadata", "annotations", "flotta/depends-on"]),
-            (_, true) => Field::from(["metadata", "annotations", "flotta/profiles"]),
+            ("EdgeWorkload", false) => FieldPath::from(["spec", "dependsOn"]),
+            ("EdgeWorkload", true) => FieldPath::from(["spec", "profiles"]),
+            (_, false) => FieldPath::from(["metadata", "annotations", "flotta/depends-on"]),
+            (_, true) => FieldPath::from(["metadata", "annotations", "flotta/profiles"]),
         };
         problems.push(document.problem(Severity::Error, Finding { field, message: why }));
     }
@@ -125,7 +133,9 @@ pub fn expression_problems(documents: &[&Document], device_id: &str) -> Vec<Prob
             _ => None,
         })
         .collect();
-    let Some((document, device)) = this_device(&devices, device_id, &mut Vec::new()) else { return problems };
+    let Some((document, device)) = find_device_document(&devices, device_id, &mut Vec::new()) else {
+        return problems;
+    };
     for finding in device.expressions.iter().take(MOST_WARNINGS) {
         problems.push(document.problem(Severity::Error, finding.clone()));
     }
@@ -151,7 +161,7 @@ fn without_duplicates<'a>(documents: &[&'a Document], problems: &mut Vec<Problem
                     first.place()
                 ),
             };
-            let finding = Finding { field: Field::from(["metadata", "name"]), message };
+            let finding = Finding { field: FieldPath::from(["metadata", "name"]), message };
             problems.push(document.problem(Severity::Error, finding));
         } else {
             first.insert(key, document);
@@ -162,7 +172,7 @@ fn without_duplicates<'a>(documents: &[&'a Document], problems: &mut Vec<Problem
 }
 
 /// The `EdgeDevice` that is this one: by name, or because there is no other.
-fn this_device<'a>(
+fn find_device_document<'a>(
     devices: &[(&'a Document, &'a Device)],
     device_id: &str,
     problems: &mut Vec<Problem>,
@@ -177,7 +187,7 @@ fn this_device<'a>(
                     "none of the {} EdgeDevices is named `{device_id}` as this device is: it has no profiles",
                     devices.len()
                 );
-                let finding = Finding { field: Field::from(["metadata", "name"]), message };
+                let finding = Finding { field: FieldPath::from(["metadata", "name"]), message };
                 problems.push(first.problem(Severity::Error, finding));
             }
             named.copied()
@@ -206,17 +216,17 @@ pub(in crate::wire) fn assemble_workload(
     (device_id, labels): (&str, Option<&BTreeMap<String, String>>),
 ) -> Result<Arc<Workload>, Finding> {
     let written = &manifest.workload;
-    let at = || Field::from(manifest.at);
+    let at = || FieldPath::from(manifest.at);
     if let Some(node) = manifest.node.as_ref().filter(|_| written.content.engine != Engine::Kubernetes) {
-        node.check(device_id, labels, &at())?;
+        node.check_device(device_id, labels, &at())?;
     }
     let workload = match content(manifest, changed, maps, secrets)? {
-        Some(content) => Arc::new(written.with(content)),
+        Some(content) => Arc::new(written.with_content(content)),
         None => Arc::clone(written),
     };
-    match libpod::problem(&workload) {
+    match libpod::first_problem(&workload) {
         None => Ok(workload),
-        Some((field, message)) => Err(Finding { field, message }.within(&at())),
+        Some((field, message)) => Err(Finding { field, message }.with_path_prefix(&at())),
     }
 }
 
@@ -234,12 +244,12 @@ fn content(
     let namespace = written.namespace.as_str();
     let is_seen = |secret: &Secret| secret.namespace.is_empty() || secret.namespace == namespace;
     let secret_of = |name: &str| secrets.iter().find(|secret| secret.name == name && is_seen(secret));
-    let missing = |field: &Field, what: &str, name: &str| {
+    let missing = |field: &FieldPath, what: &str, name: &str| {
         let message = format!("there is no {what} `{name}` in namespace `{namespace}`");
         Finding { field: field.clone(), message }
     };
     let (mut used_maps, mut used_secrets) = (BTreeMap::new(), Map::new());
-    for Use { kind, name, optional, field, keys } in &manifest.uses {
+    for ObjectReference { kind, name, optional, field, keys } in &manifest.uses {
         let key = (namespace, name.as_str());
         match (kind, maps.get(&key), secret_of(name)) {
             (ObjectKind::ConfigMap, Some(map), _) => {
@@ -255,7 +265,7 @@ fn content(
                 drop(used_secrets.insert(name.clone(), secret.data.0.clone()))
             }
             _ if *optional => {}
-            _ => return Err(missing(field, kind.named(), name)),
+            _ => return Err(missing(field, kind.kind_name(), name)),
         }
     }
     let mut content = changed.unwrap_or_else(|| written.clone());
@@ -263,11 +273,11 @@ fn content(
     if !used_secrets.is_empty() {
         content.secrets = Confidential(used_secrets.into());
     }
-    if let Some(Use { name, optional, field, .. }) = &manifest.registries {
+    if let Some(ObjectReference { name, optional, field, .. }) = &manifest.registries {
         content.auth = match secret_of(name) {
             None if *optional => Confidential::default(),
             None => return Err(missing(field, "Secret", name)),
-            Some(secret) => auth(secret).map_err(|why| {
+            Some(secret) => registry_auth(secret).map_err(|why| {
                 let message = format!("the Secret `{name}` {why}");
                 Finding { field: field.clone(), message }
             })?,
@@ -277,10 +287,11 @@ fn content(
 }
 
 /// The credentials for image registries in a `Secret`.
-fn auth(secret: &Secret) -> Result<Confidential, String> {
-    let Some(config) = secret.text(DOCKER_CONFIG) else {
-        return Err(format!("has no text in the key `{DOCKER_CONFIG}`"));
+fn registry_auth(secret: &Secret) -> Result<Confidential, String> {
+    let Some(config) = secret.text(DOCKER_CONFIG_KEY) else {
+        return Err(format!("has no text in the key `{DOCKER_CONFIG_KEY}`"));
     };
-    registry::check(&config).map_err(|why| format!("can't be used: `{DOCKER_CONFIG}` {why}"))?;
+    registry::check_docker_config(&config)
+        .map_err(|why| format!("can't be used: `{DOCKER_CONFIG_KEY}` {why}"))?;
     Ok(Confidential(config.into()))
 }

@@ -15,10 +15,10 @@ pub const MOST_DOCUMENTS: usize = 1_000;
 pub const MOST_MEMORY: usize = 32 << 20;
 /// What documents that are refused in the end may have grown to, in bytes, before others may grow but to so many times
 /// their text: more than any without aliases takes.
-const MOST_WASTED: usize = MOST_MEMORY;
-const MOST_GROWTH: usize = 256;
+const MAX_REFUSED_MEMORY: usize = MOST_MEMORY;
+const MAX_GROWTH_FACTOR: usize = 256;
 /// How much text is read again to find the lines of problems, in bytes: each takes reading its document once more.
-const MOST_SOUGHT: usize = 8 << 20;
+const MAX_LINE_SEARCH_BYTES: usize = 8 << 20;
 
 /// What is left of what a whole directory may take.
 #[derive(Debug)]
@@ -34,43 +34,43 @@ pub struct Budget {
 
 impl Default for Budget {
     fn default() -> Self {
-        Self::beside(0, 0)
+        Self::after_used(0, 0)
     }
 }
 
 impl Budget {
     /// Beside so many documents, which take so much memory.
-    pub fn beside(documents: usize, memory: usize) -> Self {
+    pub fn after_used(documents: usize, memory: usize) -> Self {
         Self {
             strictness: Strictness::default(),
             documents: MOST_DOCUMENTS.saturating_sub(documents),
             memory: Cell::new(MOST_MEMORY.saturating_sub(memory)),
-            wasted: Cell::new(MOST_WASTED),
-            sought: Cell::new(MOST_SOUGHT),
+            wasted: Cell::new(MAX_REFUSED_MEMORY),
+            sought: Cell::new(MAX_LINE_SEARCH_BYTES),
         }
     }
 
     /// For documents that were accepted before, perhaps by a version that judged less.
     #[must_use]
-    pub fn accepted_before(self) -> Self {
+    pub fn for_accepted_documents(self) -> Self {
         let strictness = Strictness { was_accepted: true, ..self.strictness };
         Self { strictness, ..self }
     }
 
     /// Where a field that nothing knows does this.
     #[must_use]
-    pub fn with(self, unknown: UnknownFields) -> Self {
+    pub fn with_unknown_fields(self, unknown: UnknownFields) -> Self {
         Self { strictness: Strictness { unknown, ..self.strictness }, ..self }
     }
 
     /// With so much text left to be read again for the lines of problems.
     #[must_use]
-    pub fn within(self, sought: usize) -> Self {
+    pub fn with_line_search_bytes(self, sought: usize) -> Self {
         Self { sought: Cell::new(sought), ..self }
     }
 
     /// How much text is left to be read again.
-    pub fn sought(&self) -> usize {
+    pub fn line_search_bytes_left(&self) -> usize {
         self.sought.get()
     }
 
@@ -88,11 +88,11 @@ impl Budget {
     /// What a document of this text may grow to.
     fn growth_limit(&self, text: &str) -> usize {
         let most = self.memory.get().min(yaml::LARGEST_DOCUMENT);
-        if self.wasted.get() > 0 { most } else { most.min(text.len().saturating_mul(MOST_GROWTH)) }
+        if self.wasted.get() > 0 { most } else { most.min(text.len().saturating_mul(MAX_GROWTH_FACTOR)) }
     }
 
     /// The problem with its line, or with the document's first one where finding it would take too long.
-    pub(super) fn problem(
+    pub(super) fn problem_with_line(
         &self,
         source: &SourceText,
         file: &Arc<str>,
@@ -124,8 +124,8 @@ mod tests {
         let tries =
             (0..1_000).filter(|_| budget.growth_limit(&bomb) == first && budget.parse(&bomb).is_err());
         // each stops just before the most
-        assert_eq!(tries.count(), MOST_WASTED / yaml::LARGEST_DOCUMENT + 1);
-        assert_eq!(budget.growth_limit(&bomb), bomb.len() * MOST_GROWTH);
+        assert_eq!(tries.count(), MAX_REFUSED_MEMORY / yaml::LARGEST_DOCUMENT + 1);
+        assert_eq!(budget.growth_limit(&bomb), bomb.len() * MAX_GROWTH_FACTOR);
         budget.parse(&fine).unwrap_err();
         budget.parse(mapping).unwrap();
     }

@@ -6,9 +6,9 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{
-    metadata::{Metadata, namespace},
+    metadata::{Metadata, namespace_or_default},
     resource::ConfigMap,
-    typed::typed,
+    typed::deserialize_reporting,
 };
 use crate::wire::{
     dns_names::{Key, Subdomain},
@@ -28,7 +28,7 @@ struct ConfigMapDocument {
 
 /// Reads and judges a `ConfigMap`. The findings are warnings.
 pub(in crate::wire) fn read(document: Value) -> Result<(ConfigMap, Vec<Finding>), Finding> {
-    let (ConfigMapDocument { metadata, .. }, findings) = typed(&document, &["immutable"])?;
-    let (name, namespace) = (metadata.name.0, namespace(metadata.namespace));
+    let (ConfigMapDocument { metadata, .. }, findings) = deserialize_reporting(&document, &["immutable"])?;
+    let (name, namespace) = (metadata.name.0, namespace_or_default(metadata.namespace));
     Ok((ConfigMap { name, namespace, whole: document }, findings))
 }

@@ -14,47 +14,47 @@ use super::{
     source::SourceText,
 };
 use crate::wire::{
-    field::{Field, Finding},
-    yaml::{self, Chunk},
+    field::{FieldPath, Finding},
+    yaml::{self, DocumentText},
 };
 
 /// What a file says.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub struct Contents {
+pub struct FileContents {
     /// What the valid documents take in memory, in bytes.
     pub took: usize,
     /// The valid documents, in the file's order.
     pub documents: Vec<Document>,
     /// One for each broken document.
-    pub broken: Vec<Broken>,
+    pub broken: Vec<BrokenDocument>,
     /// What is wrong, in the file's order.
     pub problems: Vec<Problem>,
 }
 
 /// A document that can't be used.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Broken {
+pub enum BrokenDocument {
     /// It was meant to define this workload.
     Workload(String),
     /// It is another kind's, or it doesn't say what it was meant to be.
     Other,
 }
 
-impl Contents {
+impl FileContents {
     /// Reads a file's bytes, whatever they are.
     pub fn read(file: &Arc<str>, bytes: &[u8], budget: &Budget) -> Self {
         let mut contents = Self::default();
-        let chunks = yaml::documents(bytes);
+        let chunks = yaml::split_documents(bytes);
         if chunks.len() > budget.documents {
-            contents.broken.push(Broken::Other);
+            contents.broken.push(BrokenDocument::Other);
             let message = format!(
                 "has {} documents: at most {MOST_DOCUMENTS} are read of all files together",
                 chunks.len()
             );
-            contents.problems.push(Problem::file(file, message));
+            contents.problems.push(Problem::for_file(file, message));
             return contents;
         }
-        for Chunk { number, lines_before, text } in chunks {
+        for DocumentText { number, lines_before, text } in chunks {
             match std::str::from_utf8(text) {
                 Ok(text) => {
                     let source = SourceText { number, lines_before, text: text.to_owned() };
@@ -63,11 +63,11 @@ impl Contents {
                 Err(error) => {
                     let good = &text[..error.valid_up_to()];
                     let line = lines_before + good.iter().filter(|byte| **byte == b'\n').count() + 1;
-                    contents.broken.push(Broken::Other);
+                    contents.broken.push(BrokenDocument::Other);
                     contents.problems.push(Problem {
                         document: Some(number),
                         line: Some(line),
-                        ..Problem::file(file, "is not UTF-8")
+                        ..Problem::for_file(file, "is not UTF-8")
                     });
                 }
             }
@@ -80,7 +80,7 @@ impl Contents {
         let (value, took) = match budget.parse(&source.text) {
             Ok(read) => read,
             Err(error) => {
-                self.broken.push(Broken::Other);
+                self.broken.push(BrokenDocument::Other);
                 self.problems.push(source.syntax_problem(file, &error));
                 return;
             }
@@ -91,7 +91,7 @@ impl Contents {
             Value::Object(list) if list.get("kind").is_some_and(|kind| kind == "List") => {
                 self.read_list(file, &source, list, budget);
             }
-            value => self.take(value, budget, &DocumentPlace { file, source: &source, item: None }),
+            value => self.add_document(value, budget, &DocumentPlace { file, source: &source, item: None }),
         }
     }
 
@@ -127,29 +127,29 @@ impl Contents {
         }
         let whole = Arc::new(source.clone());
         for (index, value) in items.drain(..).enumerate() {
-            let at = Field::from(["items"]).then(index);
+            let at = FieldPath::from(["items"]).child(index);
             let place = DocumentPlace { file, source, item: Some((&whole, &at)) };
             if value["kind"] == "List" {
                 self.refuse(&place, budget, Finding::new(["kind"], "a List within a List isn't read"));
                 continue;
             }
-            self.take(value, budget, &place);
+            self.add_document(value, budget, &place);
         }
     }
 
     fn refuse(&mut self, place: &DocumentPlace<'_>, budget: &Budget, finding: Finding) {
-        self.broken.push(Broken::Other);
+        self.broken.push(BrokenDocument::Other);
         self.problems.extend(place.problems(budget, Severity::Error, vec![finding], ""));
     }
 
     /// What a document, or an item of a list, says.
-    fn take(&mut self, value: Value, budget: &Budget, place: &DocumentPlace<'_>) {
-        let broken = match kind::workload(&value) {
-            Some(name) => Broken::Workload(name.to_owned()),
-            None => Broken::Other,
+    fn add_document(&mut self, value: Value, budget: &Budget, place: &DocumentPlace<'_>) {
+        let broken = match kind::workload_name(&value) {
+            Some(name) => BrokenDocument::Workload(name.to_owned()),
+            None => BrokenDocument::Other,
         };
         let kept = match place.item {
-            Some(_) => SourceText { text: yaml::written(&value), ..*place.source },
+            Some(_) => SourceText { text: yaml::to_single_line(&value), ..*place.source },
             None => place.source.clone(),
         };
         match kind::read(value, budget.strictness) {
@@ -170,7 +170,7 @@ impl Contents {
             }
             Err(findings) => {
                 for mut problem in place.problems(budget, Severity::Error, findings, "things are wrong") {
-                    if let Broken::Workload(name) = &broken {
+                    if let BrokenDocument::Workload(name) = &broken {
                         problem.workload = Some(name.clone());
                     }
                     self.problems.push(problem);
@@ -186,7 +186,7 @@ struct DocumentPlace<'a> {
     file: &'a Arc<str>,
     source: &'a SourceText,
     /// Of an item of a list: the list, and where in it.
-    item: Option<(&'a Arc<SourceText>, &'a Field)>,
+    item: Option<(&'a Arc<SourceText>, &'a FieldPath)>,
 }
 
 impl DocumentPlace<'_> {
@@ -204,10 +204,10 @@ impl DocumentPlace<'_> {
             findings.push(Finding::new([], format!("{more} more {what}")));
         }
         let within = |finding: Finding| match self.item {
-            Some((_, at)) => finding.within(at),
+            Some((_, at)) => finding.with_path_prefix(at),
             None => finding,
         };
-        let problem = |finding| budget.problem(self.source, self.file, severity, within(finding));
+        let problem = |finding| budget.problem_with_line(self.source, self.file, severity, within(finding));
         findings.into_iter().map(problem).collect()
     }
 }

@@ -7,7 +7,7 @@ use super::{
     resource::Resource,
     source::SourceText,
 };
-use crate::wire::field::{Field, Finding};
+use crate::wire::field::{FieldPath, Finding};
 
 /// A valid document.
 #[derive(Debug, Clone, PartialEq)]
@@ -15,7 +15,7 @@ pub struct Document {
     pub(super) file: Arc<str>,
     pub(super) source: SourceText,
     /// Of an item of a list: the list, and where in it.
-    pub(super) within: Option<(Arc<SourceText>, Field)>,
+    pub(super) within: Option<(Arc<SourceText>, FieldPath)>,
     pub(super) resource: Resource,
 }
 
@@ -49,7 +49,7 @@ impl Document {
 
     pub(super) fn problem(&self, severity: Severity, finding: Finding) -> Problem {
         let mut problem = match &self.within {
-            Some((list, at)) => list.problem(&self.file, severity, finding.within(at)),
+            Some((list, at)) => list.problem(&self.file, severity, finding.with_path_prefix(at)),
             None => self.source.problem(&self.file, severity, finding),
         };
         if let Resource::Workload(workload) = &self.resource {
@@ -61,8 +61,8 @@ impl Document {
     /// For people: `web.yaml, line 7`.
     pub(super) fn place(&self) -> String {
         let line = match &self.within {
-            Some((list, at)) => list.line(&at.then("kind")),
-            None => self.source.line(&Field::from(["kind"])),
+            Some((list, at)) => list.line(&at.child("kind")),
+            None => self.source.line(&FieldPath::from(["kind"])),
         };
         format!("{}, line {line}", self.file)
     }

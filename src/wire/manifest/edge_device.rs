@@ -7,12 +7,12 @@ use super::{
     metadata::Metadata,
     profiles::DeviceProfiles,
     resource::Device,
-    typed::typed,
+    typed::deserialize_reporting,
     update::{self, Update},
 };
 use crate::wire::{
     dns_names::Subdomain,
-    field::{Field, Finding},
+    field::{FieldPath, Finding},
 };
 
 #[derive(Deserialize)]
@@ -47,9 +47,10 @@ pub(in crate::wire) fn read(document: &Value) -> Result<(Device, Vec<Finding>), 
         "spec.requestTime",
         "spec.storage",
     ];
-    let (DeviceDocument { metadata, spec }, mut findings) = typed(document, &READ_ELSEWHERE)?;
+    let (DeviceDocument { metadata, spec }, mut findings) = deserialize_reporting(document, &READ_ELSEWHERE)?;
     let spec = spec.unwrap_or_default();
-    let (above, below) = (Field::from(["spec", "profiles"]), Field::from(["spec", "heartbeat", "profiles"]));
+    let (above, below) =
+        (FieldPath::from(["spec", "profiles"]), FieldPath::from(["spec", "heartbeat", "profiles"]));
     let update = update::rules(spec.update, &mut findings);
     let deeper = spec.heartbeat.and_then(|heartbeat| heartbeat.profiles);
     if spec.profiles.is_some() && deeper.is_some() {

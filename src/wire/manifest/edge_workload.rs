@@ -8,16 +8,16 @@ use serde_json::Value;
 
 use super::{
     agent_part, findings,
-    metadata::{Metadata, for_the_pod, namespace},
-    node::Node,
+    metadata::{Metadata, namespace_or_default, strip_podman_prefix},
+    node::NodeConstraint,
+    object_references::{self, ObjectReference},
     profiles::WorkloadProfile,
     resource::WorkloadManifest,
     select::Selector,
     strictness::Strictness,
     timing::{self, CronField, Retry},
-    typed::typed,
+    typed::deserialize_reporting,
     update::{self, Update},
-    uses::{self, Use},
 };
 use crate::{
     agent::model::{
@@ -26,7 +26,7 @@ use crate::{
     },
     wire::{
         dns_names::Subdomain,
-        field::{Field, Finding},
+        field::{FieldPath, Finding},
         podman::libpod::ObjectKind,
         podspec::PodSpec,
     },
@@ -36,7 +36,7 @@ use crate::{
 const POD_SPEC_PATH: [&str; 3] = ["spec", "pod", "spec"];
 
 /// Where it names the `Secret` with its credentials for image registries.
-const REGISTRIES: [&str; 4] = ["spec", "imageRegistries", "secretRef", "name"];
+const PULL_SECRET_PATH: [&str; 4] = ["spec", "imageRegistries", "secretRef", "name"];
 
 #[derive(Deserialize)]
 struct WorkloadDocument {
@@ -95,9 +95,9 @@ impl WorkloadSpec {
 }
 
 /// What a Deployment can't have.
-fn for_a_cluster(spec: &WorkloadSpec, pod: &PodSpec, findings: &mut Vec<Finding>) -> Result<(), Finding> {
-    if agent_part::restart(pod) != RestartPolicy::Always {
-        let field = Field::from(["spec", "pod", "spec", "restartPolicy"]);
+fn check_for_cluster(spec: &WorkloadSpec, pod: &PodSpec, findings: &mut Vec<Finding>) -> Result<(), Finding> {
+    if agent_part::to_restart_policy(pod) != RestartPolicy::Always {
+        let field = FieldPath::from(["spec", "pod", "spec", "restartPolicy"]);
         let message = "must be Always for `k8s`: a Deployment knows nothing else".to_owned();
         return Err(Finding { field, message });
     }
@@ -115,29 +115,35 @@ fn for_a_cluster(spec: &WorkloadSpec, pod: &PodSpec, findings: &mut Vec<Finding>
 }
 
 /// The `Secret` with the credentials for them.
-fn registry_credentials(written: Option<&Value>) -> Result<Option<Use>, Finding> {
+fn registry_credentials(written: Option<&Value>) -> Result<Option<ObjectReference>, Finding> {
     let is_empty = |written: &&Value| written.as_object().is_some_and(serde_json::Map::is_empty);
     let Some(registries) = written.filter(|written| !is_empty(written)) else { return Ok(None) };
     match registries["secretRef"]["name"].as_str() {
         Some(name) => {
-            let (name, field) = (name.to_owned(), Field::from(REGISTRIES));
-            Ok(Some(Use { kind: ObjectKind::Secret, name, optional: false, field, keys: Vec::new() }))
+            let (name, field) = (name.to_owned(), FieldPath::from(PULL_SECRET_PATH));
+            Ok(Some(ObjectReference {
+                kind: ObjectKind::Secret,
+                name,
+                optional: false,
+                field,
+                keys: Vec::new(),
+            }))
         }
-        None => Err(Finding::new(REGISTRIES, "is missing: it names a Secret")),
+        None => Err(Finding::new(PULL_SECRET_PATH, "is missing: it names a Secret")),
     }
 }
 
 /// The `Secret` with the credentials that count: the workload's before its pod's.
 fn effective_pull_secret(
-    registries: Option<Use>,
-    own: Option<Use>,
+    registries: Option<ObjectReference>,
+    own: Option<ObjectReference>,
     surplus: Option<Finding>,
-    pod: &Field,
+    pod: &FieldPath,
     findings: &mut Vec<Finding>,
-) -> Option<Use> {
+) -> Option<ObjectReference> {
     if own.is_some() && registries.is_some() {
         let message = "has no effect: `spec.imageRegistries` counts".to_owned();
-        findings.push(Finding { field: pod.then("imagePullSecrets"), message });
+        findings.push(Finding { field: pod.child("imagePullSecrets"), message });
     } else {
         findings.extend(surplus);
     }
@@ -151,21 +157,21 @@ pub(in crate::wire) fn read(
     strictness: Strictness,
 ) -> Result<(WorkloadManifest, Vec<Finding>), Vec<Finding>> {
     const READ_ELSEWHERE: [&str; 4] = ["spec.data", "spec.logCollection", "spec.metrics", "spec.pod.spec"];
-    let (written, mut findings): (WorkloadDocument, _) = typed(&document, &READ_ELSEWHERE)?;
-    let (at, engine) = (Field::from(POD_SPEC_PATH), written.spec.engine());
+    let (written, mut findings): (WorkloadDocument, _) = deserialize_reporting(&document, &READ_ELSEWHERE)?;
+    let (at, engine) = (FieldPath::from(POD_SPEC_PATH), written.spec.engine());
     let (pod, found) = findings::read(&document["spec"]["pod"]["spec"], &at, engine, strictness);
     if !found.errors.is_empty() {
         return Err(found.errors);
     }
     findings.extend(found.warnings);
     let specification = document.pointer_mut("/spec/pod/spec").map(Value::take).unwrap_or_default();
-    let manifest = written.manifest(pod, specification, strictness, &mut findings)?;
+    let manifest = written.into_manifest(pod, specification, strictness, &mut findings)?;
     Ok((WorkloadManifest { notes: found.notes, ..manifest }, findings))
 }
 
 impl WorkloadDocument {
     /// What it means, with the pod that its specification describes.
-    fn manifest(
+    fn into_manifest(
         self,
         pod: PodSpec,
         specification: Value,
@@ -173,27 +179,27 @@ impl WorkloadDocument {
         findings: &mut Vec<Finding>,
     ) -> Result<WorkloadManifest, Finding> {
         let Self { metadata, spec } = self;
-        let (at, engine) = (Field::from(POD_SPEC_PATH), spec.engine());
+        let (at, engine) = (FieldPath::from(POD_SPEC_PATH), spec.engine());
         if engine == Engine::Kubernetes {
-            for_a_cluster(&spec, &pod, findings)?;
+            check_for_cluster(&spec, &pod, findings)?;
         }
         let cron = spec.cron.and_then(|cron| cron.0).filter(|_| engine != Engine::Kubernetes);
         let given = (cron, spec.retry.map(|retry| retry.0));
         let usual = (Backoff::default(), agent_part::retries_in_place(&pod));
-        let places = (Field::from(["spec", "cron"]), Field::from(["spec", "retry"]));
+        let places = (FieldPath::from(["spec", "cron"]), FieldPath::from(["spec", "retry"]));
         let schedule = timing::schedule(given, usual, places, findings);
         let mut registries = registry_credentials(spec.image_registries.as_ref())?;
         if engine != Engine::Kubernetes {
-            let (own, surplus) = uses::pull_secret(&pod, &at, strictness);
+            let (own, surplus) = object_references::pull_secret(&pod, &at, strictness);
             registries = effective_pull_secret(registries, own, surplus, &at, findings);
         }
         // exactly as long as they are: they stay
         let profiles: Box<[_]> = spec.profiles.into_iter().flatten().map(|profile| profile.0).collect();
         let depends_on: Box<[_]> = spec.depends_on.into_iter().flatten().map(|name| name.0).collect();
         let content = Content {
-            namespace: namespace(metadata.namespace),
-            labels: for_the_pod(metadata.labels),
-            annotations: for_the_pod(metadata.annotations),
+            namespace: namespace_or_default(metadata.namespace),
+            labels: strip_podman_prefix(metadata.labels),
+            annotations: strip_podman_prefix(metadata.annotations),
             ..Content::new(metadata.name.0, engine, specification)
         };
         Ok(WorkloadManifest {
@@ -202,7 +208,7 @@ impl WorkloadDocument {
             is_off: false,
             device: spec.device.filter(|name| !name.is_empty()),
             selector: spec.device_selector,
-            uses: uses::uses(&pod, &at),
+            uses: object_references::object_references(&pod, &at),
             notes: Vec::new(),
             registries,
             workload: Arc::new(Workload {
@@ -212,7 +218,7 @@ impl WorkloadDocument {
                 update: update::rules(spec.update, findings),
                 ..agent_part::workload(&pod, content, &at, findings)
             }),
-            node: Node::of(pod, strictness),
+            node: NodeConstraint::from_pod_spec(pod, strictness),
         })
     }
 }

@@ -6,8 +6,8 @@ use super::strictness::{Strictness, UnknownFields};
 use crate::{
     agent::model::workload::Engine,
     wire::{
-        field::{Field, Finding},
-        podspec::{self, PodSpec, reader::Class},
+        field::{FieldPath, Finding},
+        podspec::{self, PodSpec, reader::FindingClass},
     },
 };
 
@@ -24,21 +24,21 @@ pub(super) struct Findings {
 /// Nothing is said of what `was_accepted` before.
 pub(super) fn read(
     specification: &Value,
-    at: &Field,
+    at: &FieldPath,
     engine: Engine,
     strictness: Strictness,
 ) -> (PodSpec, Findings) {
     let (spec, found) = podspec::read(specification);
     let is_accepted = strictness.was_accepted && !spec.containers.is_empty();
     let findings =
-        if is_accepted { Findings::default() } else { sorted(found, at, engine, strictness.unknown) };
+        if is_accepted { Findings::default() } else { classify(found, at, engine, strictness.unknown) };
     (spec, findings)
 }
 
 /// What the findings mean for a workload on this engine, as seen from the document.
-pub(super) fn sorted(
-    found: Vec<(Class, Finding)>,
-    at: &Field,
+pub(super) fn classify(
+    found: Vec<(FindingClass, Finding)>,
+    at: &FieldPath,
     engine: Engine,
     unknown: UnknownFields,
 ) -> Findings {
@@ -46,17 +46,22 @@ pub(super) fn sorted(
     for (class, mut finding) in found {
         finding.field.0.splice(0..0, at.0.iter().cloned());
         match (class, engine) {
-            (Class::Unknown, Engine::Podman { .. }) if unknown == UnknownFields::Warn => {
+            (FindingClass::Unknown, Engine::Podman { .. }) if unknown == UnknownFields::Warn => {
                 findings.warnings.push(finding);
             }
-            (Class::Shape, _) | (Class::Value | Class::Unknown | Class::Refused, Engine::Podman { .. }) => {
+            (FindingClass::Shape, _)
+            | (FindingClass::Value | FindingClass::Unknown | FindingClass::Refused, Engine::Podman { .. }) => {
                 findings.errors.push(finding);
             }
-            (Class::Value | Class::Unknown, Engine::Kubernetes) | (Class::Ignored, Engine::Podman { .. }) => {
+            (FindingClass::Value | FindingClass::Unknown, Engine::Kubernetes)
+            | (FindingClass::Ignored, Engine::Podman { .. }) => {
                 findings.warnings.push(finding);
             }
-            (Class::Meaningless, Engine::Podman { .. }) => findings.notes.push(finding),
-            (Class::Refused | Class::Ignored | Class::Meaningless, Engine::Kubernetes) => {}
+            (FindingClass::Meaningless, Engine::Podman { .. }) => findings.notes.push(finding),
+            (
+                FindingClass::Refused | FindingClass::Ignored | FindingClass::Meaningless,
+                Engine::Kubernetes,
+            ) => {}
         }
     }
     findings
@@ -66,11 +71,12 @@ pub(super) fn sorted(
 ///
 /// # Errors
 /// What makes it unusable.
-pub(super) fn of_object(
-    found: Vec<(Class, Finding)>,
+pub(super) fn classify_for_object(
+    found: Vec<(FindingClass, Finding)>,
     strictness: Strictness,
 ) -> Result<Findings, Vec<Finding>> {
-    let findings = sorted(found, &Field::default(), Engine::Podman { rootless: false }, strictness.unknown);
+    let findings =
+        classify(found, &FieldPath::default(), Engine::Podman { rootless: false }, strictness.unknown);
     if !findings.errors.is_empty() && !strictness.was_accepted {
         return Err(findings.errors);
     }

@@ -14,5 +14,5 @@ pub fn document(text: &str) -> Result<Value, String> {
 
 /// A stream cut into documents: how many lines stand before each, and its text.
 pub fn documents(stream: &[u8]) -> Vec<(usize, &[u8])> {
-    yaml::documents(stream).into_iter().map(|chunk| (chunk.lines_before, chunk.text)).collect()
+    yaml::split_documents(stream).into_iter().map(|chunk| (chunk.lines_before, chunk.text)).collect()
 }

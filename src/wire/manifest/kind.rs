@@ -8,14 +8,18 @@ use super::{
 };
 use crate::wire::{field::Finding, podspec::nearest};
 
-const FLOTTA: &str = "management.project-flotta.io/v1alpha1";
+const FLOTTA_API_VERSION: &str = "management.project-flotta.io/v1alpha1";
 
 /// The kinds that have readers of their own; the others are Kubernetes' objects.
-const OWN_READERS: [(&str, &str); 4] =
-    [("EdgeDevice", FLOTTA), ("EdgeWorkload", FLOTTA), ("ConfigMap", "v1"), ("Secret", "v1")];
+const OWN_KINDS: [(&str, &str); 4] = [
+    ("EdgeDevice", FLOTTA_API_VERSION),
+    ("EdgeWorkload", FLOTTA_API_VERSION),
+    ("ConfigMap", "v1"),
+    ("Secret", "v1"),
+];
 
 /// The name of the workload that a document was meant to define, as far as it says so: also of a broken one.
-pub(super) fn workload(document: &Value) -> Option<&str> {
+pub(super) fn workload_name(document: &Value) -> Option<&str> {
     let kind = document["kind"].as_str()?;
     (kind == "EdgeWorkload" || kinds::is_workload(kind)).then(|| document["metadata"]["name"].as_str())?
 }
@@ -24,14 +28,14 @@ pub(super) fn workload(document: &Value) -> Option<&str> {
 pub(super) fn read(document: Value, strictness: Strictness) -> Result<(Resource, Findings), Vec<Finding>> {
     let Some(kind) = document["kind"].as_str() else {
         let message = match document["services"].is_object() {
-            true => COMPOSE,
+            true => COMPOSE_FILE_HINT,
             false => "is missing",
         };
         return Err(Finding::new(["kind"], message).into());
     };
-    let known = OWN_READERS.iter().copied().chain(kinds::known());
+    let known = OWN_KINDS.iter().copied().chain(kinds::known_kinds());
     let Some((kind, expected)) = known.clone().find(|(known, _)| *known == kind) else {
-        return Err(Finding::new(["kind"], unknown(kind, known.map(|it| it.0))).into());
+        return Err(Finding::new(["kind"], unknown_kind_message(kind, known.map(|it| it.0))).into());
     };
     match document["apiVersion"].as_str() {
         Some(version) if version == expected => {}
@@ -64,14 +68,14 @@ pub(super) fn read(document: Value, strictness: Strictness) -> Result<(Resource,
     })
 }
 
-const COMPOSE: &str = "is missing: this is a compose file, which isn't read here. Start it once by `podman-compose up`, \
+const COMPOSE_FILE_HINT: &str = "is missing: this is a compose file, which isn't read here. Start it once by `podman-compose up`, \
                        then make a manifest of each pod: `podman generate kube POD > FILE`";
 
-fn unknown(kind: &str, known: impl Iterator<Item = &'static str> + Clone) -> String {
-    if let Some(why) = kinds::refused(kind) {
+fn unknown_kind_message(kind: &str, known: impl Iterator<Item = &'static str> + Clone) -> String {
+    if let Some(why) = kinds::refusal_hint(kind) {
         return format!("`{kind}` can't be obeyed here: {why}");
     }
-    match nearest::nearest(kind, known.clone()) {
+    match nearest::nearest_word(kind, known.clone()) {
         Some(near) => format!("`{kind}` is unknown here: did you mean `{near}`?"),
         None => format!(
             "`{kind}` is unknown here: {} are known",

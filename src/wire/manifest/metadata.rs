@@ -14,12 +14,12 @@ pub(super) struct Metadata<Name> {
     pub(super) annotations: Option<BTreeMap<String, String>>,
 }
 
-pub(super) fn namespace(given: Option<Label>) -> String {
+pub(super) fn namespace_or_default(given: Option<Label>) -> String {
     given.map_or_else(|| DEFAULT_NAMESPACE.to_owned(), |name| name.0)
 }
 
 /// Only what carries the `podman/` prefix reaches the pod, and without it: as the server does it.
-pub(super) fn for_the_pod(pairs: Option<BTreeMap<String, String>>) -> Vec<(String, String)> {
+pub(super) fn strip_podman_prefix(pairs: Option<BTreeMap<String, String>>) -> Vec<(String, String)> {
     let stripped = pairs.into_iter().flatten().filter_map(|(key, value)| {
         let key = key.strip_prefix("podman/").filter(|key| !key.is_empty())?;
         Some((key.to_owned(), value))

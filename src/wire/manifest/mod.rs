@@ -40,33 +40,33 @@ mod kind;
 mod kinds;
 mod metadata;
 mod node;
+mod object_references;
 mod problem;
 mod profiles;
-mod public;
+mod redaction;
 pub(in crate::wire) mod resource;
 pub(in crate::wire) mod secret;
 mod select;
-mod serving;
+mod services;
 mod source;
 mod strictness;
 mod timing;
 mod typed;
 mod update;
-mod uses;
 
 #[cfg(test)]
 mod tests;
 
-pub(in crate::wire) use agent_part::from_kept;
+pub(in crate::wire) use agent_part::from_stored_content;
 pub use assemble::{assemble, expression_problems};
 pub use budget::{Budget, MOST_DOCUMENTS, MOST_MEMORY};
-pub use contents::{Broken, Contents};
+pub use contents::{BrokenDocument, FileContents};
 pub use document::Document;
 pub use problem::{Problem, Severity};
-pub use public::{learn, public};
-pub use source::{QUADLET, SourceText};
+pub use redaction::{learn_secrets, redact_manifests};
+pub use source::{QUADLET_HINT, SourceText};
 pub(in crate::wire) use strictness::Strictness;
 pub use strictness::UnknownFields;
 
 /// The stack that reading takes: `serde_yaml` goes 128 levels deep. Only what is used becomes memory.
-pub const STACK: usize = 1 << 20;
+pub const READER_STACK_BYTES: usize = 1 << 20;

@@ -4,33 +4,33 @@ use std::collections::BTreeMap;
 
 use super::strictness::Strictness;
 use crate::wire::{
-    field::{Field, Finding},
+    field::{FieldPath, Finding},
     podspec::PodSpec,
 };
 
 /// What a specification says of its node.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Node {
+pub(super) struct NodeConstraint {
     pub(super) name: String,
     pub(super) selector: BTreeMap<String, String>,
 }
 
-impl Node {
+impl NodeConstraint {
     /// What `was_accepted` before isn't asked again.
-    pub(super) fn of(pod: PodSpec, strictness: Strictness) -> Option<Self> {
+    pub(super) fn from_pod_spec(pod: PodSpec, strictness: Strictness) -> Option<Self> {
         (!strictness.was_accepted).then_some(Self { name: pod.node_name, selector: pod.node_selector })
     }
 
     /// Whether it is this device, of which only some labels are known where a server chose.
-    pub(super) fn check(
+    pub(super) fn check_device(
         &self,
         device_id: &str,
         labels: Option<&BTreeMap<String, String>>,
-        at: &Field,
+        at: &FieldPath,
     ) -> Result<(), Finding> {
         if !self.name.is_empty() && self.name != device_id {
             let message = format!("is `{}`, and this device is `{device_id}`", self.name);
-            return Err(Finding { field: at.then("nodeName"), message });
+            return Err(Finding { field: at.child("nodeName"), message });
         }
         for (key, wanted) in &self.selector {
             let own = match key.as_str() {
@@ -48,7 +48,7 @@ impl Node {
                 }
                 None => "this device has no such label: its EdgeDevice takes `metadata.labels`".to_owned(),
             };
-            return Err(Finding { field: at.then("nodeSelector").then(key.as_str()), message });
+            return Err(Finding { field: at.child("nodeSelector").child(key.as_str()), message });
         }
         Ok(())
     }

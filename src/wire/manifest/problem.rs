@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
-use crate::agent::legible;
+use crate::agent::sanitize;
 
 /// No person reads more warnings about a document than this, and finding the line of each takes its time.
 pub(super) const MOST_WARNINGS: usize = 20;
@@ -39,7 +39,7 @@ pub struct Problem {
 
 impl Problem {
     /// About a file as a whole.
-    pub fn file(file: &Arc<str>, message: impl Into<String>) -> Self {
+    pub fn for_file(file: &Arc<str>, message: impl Into<String>) -> Self {
         Self {
             file: file.clone(),
             workload: None,
@@ -54,7 +54,7 @@ impl Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&legible::line(&self.file))?;
+        f.write_str(&sanitize::sanitize_line(&self.file))?;
         if let Some(document) = self.document {
             write!(f, ", document {document}")?;
         }
@@ -62,8 +62,8 @@ impl fmt::Display for Problem {
             write!(f, ", line {line}")?;
         }
         if !self.field.is_empty() {
-            write!(f, ": {}", legible::line(&self.field))?;
+            write!(f, ": {}", sanitize::sanitize_line(&self.field))?;
         }
-        write!(f, ": {}", legible::message(&self.message))
+        write!(f, ": {}", sanitize::sanitize_message(&self.message))
     }
 }

@@ -13,9 +13,9 @@ use crate::{
         model::workload::{Condition, ListedCondition, ListedProfile, Profile},
     },
     wire::{
-        dns_names::{check_shown, is_hidden},
-        field::{Field, Finding},
-        manifest::update::Span,
+        dns_names::{check_display_name, is_unprintable},
+        field::{FieldPath, Finding},
+        manifest::update::DurationField,
     },
 };
 
@@ -23,7 +23,7 @@ use crate::{
 const MOST_CONDITIONS: usize = 1_000;
 
 /// What a condition may limit CPU time to. The kernel takes no quota under 1 ms; the upper end is 10,000 cores.
-pub(super) const CPU: RangeInclusive<u64> = 1_000..=1_000_000_000;
+pub(super) const CPU_QUOTA_RANGE: RangeInclusive<u64> = 1_000..=1_000_000_000;
 
 /// An `EdgeDevice`'s profiles, as they are written.
 #[derive(Debug, Deserialize)]
@@ -42,7 +42,7 @@ struct DeviceCondition {
     name: String,
     expression: Option<String>,
     #[serde(rename = "for")]
-    hold: Option<Span>,
+    hold: Option<DurationField>,
     until: Option<String>,
 }
 
@@ -50,27 +50,27 @@ impl DeviceProfiles {
     /// The profiles and conditions whose names can be used; each other one costs itself alone, and is a fault.
     pub(super) fn into_usable(
         self,
-        at: &Field,
+        at: &FieldPath,
         faults: &mut Vec<Finding>,
         expressions: &mut Vec<Finding>,
     ) -> Vec<Profile> {
         let (mut profiles, mut names, mut count) = (Vec::new(), BTreeSet::new(), 0);
         for (index, DeviceProfile { name, conditions }) in self.0.into_iter().enumerate() {
-            let at = at.then(index);
+            let at = at.child(index);
             if !is_usable(&name, &at, &mut names, faults) {
                 continue;
             }
             let (mut usable, mut names) = (Vec::new(), BTreeSet::new());
             for (index, condition) in conditions.into_iter().flatten().enumerate() {
                 let DeviceCondition { name, expression, hold, until } = condition;
-                let at = at.then("conditions").then(index);
+                let at = at.child("conditions").child(index);
                 if count < MOST_CONDITIONS && is_usable(&name, &at, &mut names, faults) {
                     let expression = expression.unwrap_or_default();
                     let until = until.filter(|text| !text.trim().is_empty());
                     let texts = [("expression", Some(&expression)), ("until", until.as_ref())];
                     for (field, text) in texts {
-                        if let Some(Err(error)) = text.map(|text| Expression::read(text)) {
-                            expressions.push(Finding { field: at.then(field), message: error.to_string() });
+                        if let Some(Err(error)) = text.map(|text| Expression::parse_only(text)) {
+                            expressions.push(Finding { field: at.child(field), message: error.to_string() });
                         }
                     }
                     let hold = hold.map(|hold| hold.0).unwrap_or_default();
@@ -88,25 +88,25 @@ impl DeviceProfiles {
     }
 }
 
-fn is_usable(name: &str, at: &Field, seen: &mut BTreeSet<String>, faults: &mut Vec<Finding>) -> bool {
-    let message = match check_shown(name) {
+fn is_usable(name: &str, at: &FieldPath, seen: &mut BTreeSet<String>, faults: &mut Vec<Finding>) -> bool {
+    let message = match check_display_name(name) {
         Err(why) => why.to_owned(),
         Ok(()) if !seen.insert(name.to_owned()) => format!("`{name}` is defined twice: the first counts"),
         Ok(()) => return true,
     };
-    faults.push(Finding { field: at.then("name"), message });
+    faults.push(Finding { field: at.child("name"), message });
     false
 }
 
 /// A name as it is listed. One that no device can define is kept as another one that no device can define either, and
 /// that can be shown: what it stands for is false, and the rest counts.
-fn listed(name: String) -> String {
-    const BAD: char = '\u{fffd}';
-    match check_shown(&name) {
+fn sanitize_name(name: String) -> String {
+    const REPLACEMENT: char = '\u{fffd}';
+    match check_display_name(&name) {
         Ok(()) => name,
         Err(_) => {
-            let shown = name.chars().take(50).map(|c| if is_hidden(c) { BAD } else { c });
-            shown.chain([BAD]).collect()
+            let shown = name.chars().take(50).map(|c| if is_unprintable(c) { REPLACEMENT } else { c });
+            shown.chain([REPLACEMENT]).collect()
         }
     }
 }
@@ -126,7 +126,7 @@ impl TryFrom<WorkloadProfileFields> for WorkloadProfile {
     type Error = String;
 
     fn try_from(fields: WorkloadProfileFields) -> Result<Self, String> {
-        let name = listed(fields.name);
+        let name = sanitize_name(fields.name);
         // exactly as long as they are: they stay
         let is_given = fields.conditions.is_some();
         let conditions: Box<[_]> = fields.conditions.into_iter().flatten().map(|listed| listed.0).collect();
@@ -159,13 +159,13 @@ impl<'de> Deserialize<'de> for WorkloadCondition {
             }
 
             fn visit_str<E: Error>(self, name: &str) -> Result<Self::Value, E> {
-                Ok(WorkloadCondition(ListedCondition { name: listed(name.to_owned()), cpu: None }))
+                Ok(WorkloadCondition(ListedCondition { name: sanitize_name(name.to_owned()), cpu: None }))
             }
 
             fn visit_map<A: MapAccess<'de>>(self, access: A) -> Result<Self::Value, A::Error> {
                 let fields = WorkloadConditionFields::deserialize(MapAccessDeserializer::new(access))?;
                 let cpu = fields.cpu.and_then(|quota| quota.0);
-                Ok(WorkloadCondition(ListedCondition { name: listed(fields.name), cpu }))
+                Ok(WorkloadCondition(ListedCondition { name: sanitize_name(fields.name), cpu }))
             }
         }
 
@@ -189,7 +189,7 @@ impl<'de> Deserialize<'de> for Quota {
             type Value = Quota;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                let (least, most) = (CPU.start(), CPU.end());
+                let (least, most) = (CPU_QUOTA_RANGE.start(), CPU_QUOTA_RANGE.end());
                 write!(
                     f,
                     "CPU time in µs per 100000 µs, a whole number from {least} to {most} (50000 is half a core)"
@@ -198,7 +198,7 @@ impl<'de> Deserialize<'de> for Quota {
 
             fn visit_u64<E: Error>(self, cpu: u64) -> Result<Quota, E> {
                 match cpu {
-                    _ if CPU.contains(&cpu) => Ok(Quota(Some(cpu))),
+                    _ if CPU_QUOTA_RANGE.contains(&cpu) => Ok(Quota(Some(cpu))),
                     _ => Err(E::invalid_value(Unexpected::Unsigned(cpu), &self)),
                 }
             }

@@ -4,15 +4,15 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use serde_json::Value;
 
-use super::{node::Node, secret::Secret, select::Selector, uses::Use};
+use super::{node::NodeConstraint, object_references::ObjectReference, secret::Secret, select::Selector};
 use crate::{
     agent::model::{
         update::UpdateRules,
         workload::{Profile, Workload},
     },
     wire::{
-        field::{Field, Finding},
-        podspec::{container::Protocol, values::PortName},
+        field::{FieldPath, Finding},
+        podspec::{container::Protocol, values::PortNumberOrName},
     },
 };
 
@@ -62,18 +62,18 @@ pub(in crate::wire) struct WorkloadManifest {
     pub(super) selector: Option<Selector>,
     /// Still without them; shared with what is to run where nothing is added.
     pub(in crate::wire) workload: Arc<Workload>,
-    pub(super) uses: Vec<Use>,
+    pub(super) uses: Vec<ObjectReference>,
     /// The `Secret` with the credentials for image registries.
-    pub(super) registries: Option<Use>,
+    pub(super) registries: Option<ObjectReference>,
     /// Which device its pod is for.
-    pub(super) node: Option<Node>,
+    pub(super) node: Option<NodeConstraint>,
     /// What means nothing on one device.
     pub(super) notes: Vec<Finding>,
 }
 
 impl WorkloadManifest {
     /// From now on it names no `Secret` with credentials for image registries. Says where it did.
-    pub(in crate::wire) fn without_registries(&mut self) -> Option<Field> {
+    pub(in crate::wire) fn take_pull_secret(&mut self) -> Option<FieldPath> {
         self.registries.take().map(|used| used.field)
     }
 }
@@ -92,15 +92,15 @@ pub(super) struct Service {
     pub(super) name: String,
     pub(super) namespace: String,
     pub(super) selector: BTreeMap<String, String>,
-    pub(super) ports: Vec<Leading>,
+    pub(super) ports: Vec<ServicePortMapping>,
 }
 
 /// A port of a [`Service`].
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Leading {
+pub(super) struct ServicePortMapping {
     /// Where clients ask on a cluster.
     pub(super) port: u16,
-    pub(super) target: PortName,
+    pub(super) target: PortNumberOrName,
     pub(super) protocol: Protocol,
     /// Those of the device that lead there, too.
     pub(super) host_ports: Vec<u16>,

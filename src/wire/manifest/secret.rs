@@ -6,7 +6,7 @@ use crate::{
     agent::model::{confidential::Confidential, workload::DEFAULT_NAMESPACE},
     wire::{
         base64,
-        dns_names::{Label, NO_KEY, Subdomain, is_key},
+        dns_names::{KEY_ERROR, Label, Subdomain, is_config_map_key},
         field::Finding,
     },
 };
@@ -22,7 +22,7 @@ pub(in crate::wire) struct Secret {
 
 impl Secret {
     pub(super) fn read(document: &Value) -> Result<(Self, Vec<Finding>), Finding> {
-        const FIELDS: [&str; 7] =
+        const KNOWN_FIELDS: [&str; 7] =
             ["apiVersion", "data", "immutable", "kind", "metadata", "stringData", "type"];
         let metadata = &document["metadata"];
         let text = |key: &str| metadata[key].as_str().map(str::to_owned);
@@ -34,12 +34,12 @@ impl Secret {
         for (field, is_plain) in [("data", false), ("stringData", true)] {
             let wrong = |message| Finding::new([field], message);
             for (key, value) in pairs(&document[field]).map_err(wrong)? {
-                let encoded = encoded(key, value, is_plain);
+                let encoded = to_base64(key, value, is_plain);
                 data.insert(key.clone(), encoded.map_err(|message| Finding::new([field, key], message))?);
             }
         }
         let fields = document.as_object().into_iter().flat_map(Map::keys);
-        let unknown = fields.filter(|field| !FIELDS.contains(&field.as_str()));
+        let unknown = fields.filter(|field| !KNOWN_FIELDS.contains(&field.as_str()));
         let findings =
             unknown.map(|field| Finding::new([field], "unknown field: it has no effect")).collect();
         let data = Confidential(data.into());
@@ -58,7 +58,10 @@ impl Secret {
         let json = entry["data"].as_str().and_then(|text| serde_json::from_str(text).ok());
         let mut data = Map::new();
         for (key, value) in pairs(&json.unwrap_or(Value::Bool(false))).map_err(|why| format!("data {why}"))? {
-            data.insert(key.clone(), encoded(key, value, false).map_err(|why| format!("key `{key}` {why}"))?);
+            data.insert(
+                key.clone(),
+                to_base64(key, value, false).map_err(|why| format!("key `{key}` {why}"))?,
+            );
         }
         Ok(Self { name: name.to_owned(), namespace: String::new(), data: Confidential(data.into()) })
     }
@@ -73,9 +76,9 @@ fn pairs(value: &Value) -> Result<impl Iterator<Item = (&String, &Value)>, &'sta
 }
 
 /// The value as base64, always the same for the same bytes.
-fn encoded(key: &str, value: &Value, is_plain: bool) -> Result<Value, &'static str> {
-    if !is_key(key) {
-        return Err(NO_KEY);
+fn to_base64(key: &str, value: &Value, is_plain: bool) -> Result<Value, &'static str> {
+    if !is_config_map_key(key) {
+        return Err(KEY_ERROR);
     }
     let text = match value {
         Value::Null => "",

@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc};
 
 use super::problem::{Problem, Severity};
 use crate::wire::{
-    field::{Field, Finding},
+    field::{FieldPath, Finding},
     yaml,
 };
 
@@ -27,7 +27,7 @@ impl fmt::Debug for SourceText {
 }
 
 impl SourceText {
-    pub(super) fn line(&self, field: &Field) -> usize {
+    pub(super) fn line(&self, field: &FieldPath) -> usize {
         self.line_of_file(yaml::line_of(&self.text, field))
     }
 
@@ -69,10 +69,10 @@ impl SourceText {
         let mut problem = Problem {
             document: Some(self.number),
             line: Some(self.first_line()),
-            ..Problem::file(file, "can't be read as YAML")
+            ..Problem::for_file(file, "can't be read as YAML")
         };
-        if is_unit(&self.text) {
-            return Problem { message: QUADLET.to_owned(), ..problem };
+        if is_systemd_unit(&self.text) {
+            return Problem { message: QUADLET_HINT.to_owned(), ..problem };
         }
         // the reader may quote what it stumbles over
         let letters = self.text.chars().filter(|c| c.is_alphanumeric() || *c == ':');
@@ -89,18 +89,18 @@ impl SourceText {
                 it if it.contains("scanning an alias") => ": a value that begins with * belongs in quotes",
                 _ => "",
             };
-            problem.message = moved(&message, self.lines_before) + hint;
+            problem.message = shift_line_numbers(&message, self.lines_before) + hint;
         }
         problem
     }
 }
 
 /// What to say of a Quadlet.
-pub const QUADLET: &str = "is a Quadlet, which systemd reads from /etc/containers/systemd, not the agent. Start it there \
+pub const QUADLET_HINT: &str = "is a Quadlet, which systemd reads from /etc/containers/systemd, not the agent. Start it there \
                            once, then make a manifest of it: `podman generate kube CONTAINER > FILE.yaml`";
 
 /// Whether it is a unit of systemd's: nothing else begins with the name of a section.
-fn is_unit(text: &str) -> bool {
+fn is_systemd_unit(text: &str) -> bool {
     const SECTIONS: [&str; 9] =
         ["Container", "Pod", "Kube", "Volume", "Network", "Image", "Build", "Unit", "Service"];
     let mut lines = text.lines().map(str::trim);
@@ -110,7 +110,7 @@ fn is_unit(text: &str) -> bool {
 }
 
 /// The text with each ` at line N column` moved down by some lines.
-fn moved(text: &str, lines: usize) -> String {
+fn shift_line_numbers(text: &str, lines: usize) -> String {
     let mut parts = text.split(" at line ");
     let mut moved = parts.next().unwrap_or_default().to_owned();
     for part in parts {

@@ -7,25 +7,26 @@ use serde::Deserialize;
 
 use crate::{
     agent::model::schedule::{Backoff, Cron, Schedule},
-    wire::field::{Field, Finding},
+    wire::field::{FieldPath, Finding},
 };
 
 /// Of a schedule like 30 February.
-pub(super) const NEVER: &str = "never comes: no date that it names exists";
+pub(super) const NEVER_DUE_ERROR: &str = "never comes: no date that it names exists";
 
 /// When a workload runs, by what stands at these places; `usual`: how long to wait where neither does; `tries`: what fails
 /// in a run is tried again.
 pub(super) fn schedule(
     (cron, retry): (Option<Cron>, Option<Backoff>),
     (usual, tries): (Backoff, bool),
-    (cron_at, retry_at): (Field, Field),
+    (cron_at, retry_at): (FieldPath, FieldPath),
     warnings: &mut Vec<Finding>,
 ) -> Schedule {
     let backoff = retry.unwrap_or(usual);
     let Some(cron) = cron else { return Schedule::Service(backoff) };
-    let mut warn = |field: &Field, message: String| warnings.push(Finding { field: field.clone(), message });
-    if cron.is_never() {
-        warn(&cron_at, NEVER.to_owned());
+    let mut warn =
+        |field: &FieldPath, message: String| warnings.push(Finding { field: field.clone(), message });
+    if cron.never_runs() {
+        warn(&cron_at, NEVER_DUE_ERROR.to_owned());
     }
     if retry.is_some() && !tries {
         warn(&retry_at, format!("has no effect beside `{cron_at}` without `restartPolicy: OnFailure`"));
@@ -35,7 +36,7 @@ pub(super) fn schedule(
 }
 
 /// Of a schedule that is written as in the model's README.
-pub(super) fn warn_of_backslash(cron: &Cron, field: Field, warnings: &mut Vec<Finding>) {
+pub(super) fn warn_of_backslash(cron: &Cron, field: FieldPath, warnings: &mut Vec<Finding>) {
     if cron.has_backslash() {
         warnings.push(Finding { field, message: "`\\` is taken for `/`".to_owned() });
     }
@@ -72,15 +73,15 @@ struct RetryFields {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Constant {
-    period_seconds: Seconds,
+    period_seconds: BackoffSeconds,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Exponential {
-    initial_interval_seconds: Seconds,
+    initial_interval_seconds: BackoffSeconds,
     multiplier: Option<Multiplier>,
-    randomization_factor: Option<Share>,
+    randomization_factor: Option<JitterFraction>,
 }
 
 impl TryFrom<RetryFields> for Retry {
@@ -103,9 +104,9 @@ impl TryFrom<RetryFields> for Retry {
 /// More than nothing, at most a day.
 #[derive(Deserialize)]
 #[serde(try_from = "f64")]
-struct Seconds(Duration);
+struct BackoffSeconds(Duration);
 
-impl TryFrom<f64> for Seconds {
+impl TryFrom<f64> for BackoffSeconds {
     type Error = String;
 
     fn try_from(seconds: f64) -> Result<Self, String> {
@@ -133,9 +134,9 @@ impl TryFrom<f64> for Multiplier {
 
 #[derive(Deserialize)]
 #[serde(try_from = "f64")]
-struct Share(f64);
+struct JitterFraction(f64);
 
-impl TryFrom<f64> for Share {
+impl TryFrom<f64> for JitterFraction {
     type Error = String;
 
     fn try_from(share: f64) -> Result<Self, String> {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::timing::{NEVER, warn_of_backslash};
+use super::timing::{NEVER_DUE_ERROR, warn_of_backslash};
 use crate::{
     agent::{
         expression::Expression,
@@ -13,11 +13,11 @@ use crate::{
             update::{UpdateRules, Window},
         },
     },
-    wire::field::{Field, Finding},
+    wire::field::{FieldPath, Finding},
 };
 
 /// Longer windows and deadlines than this are taken for an accident.
-const LONGEST: Duration = Duration::from_secs(366 * 86_400);
+const MAX_DURATION: Duration = Duration::from_secs(366 * 86_400);
 
 /// `spec.update`.
 #[derive(Debug, Deserialize)]
@@ -27,21 +27,21 @@ pub(super) struct Update(Box<UpdateRules>);
 /// What `spec.update` says, if it is there.
 pub(super) fn rules(written: Option<Update>, warnings: &mut Vec<Finding>) -> Option<Box<UpdateRules>> {
     let Update(rules) = written?;
-    judge(&rules, Field::from(["spec", "update", "window", "cron"]), warnings);
+    judge(&rules, FieldPath::from(["spec", "update", "window", "cron"]), warnings);
     Some(rules)
 }
 
 /// The same by annotations; none where they say nothing.
 pub(super) fn annotated(
     rules: UpdateRules,
-    window_at: Field,
+    window_at: FieldPath,
     warnings: &mut Vec<Finding>,
 ) -> Option<Box<UpdateRules>> {
     judge(&rules, window_at, warnings);
     (!rules.is_empty()).then(|| Box::new(rules))
 }
 
-fn judge(rules: &UpdateRules, window_at: Field, warnings: &mut Vec<Finding>) {
+fn judge(rules: &UpdateRules, window_at: FieldPath, warnings: &mut Vec<Finding>) {
     if let Some(window) = &rules.window {
         warn_of_backslash(&window.cron, window_at, warnings);
     }
@@ -49,15 +49,15 @@ fn judge(rules: &UpdateRules, window_at: Field, warnings: &mut Vec<Finding>) {
 
 #[derive(Deserialize)]
 struct UpdateFields {
-    when: Option<When>,
+    when: Option<ConditionExpression>,
     window: Option<WindowFields>,
-    deadline: Option<Span>,
+    deadline: Option<DurationField>,
 }
 
 #[derive(Deserialize)]
 struct WindowFields {
-    cron: Slots,
-    duration: Span,
+    cron: SlotSchedule,
+    duration: DurationField,
 }
 
 impl From<WindowFields> for Window {
@@ -82,27 +82,27 @@ impl TryFrom<UpdateFields> for Update {
 /// An expression that can be read.
 #[derive(Deserialize)]
 #[serde(try_from = "String")]
-struct When(String);
+struct ConditionExpression(String);
 
-impl TryFrom<String> for When {
+impl TryFrom<String> for ConditionExpression {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
-        when(&text).map(Self)
+        parse_expression(&text).map(Self)
     }
 }
 
 /// An expression that can be read.
-pub(super) fn when(text: &str) -> Result<String, String> {
-    Expression::read(text).map(|_| text.to_owned()).map_err(|error| error.to_string())
+pub(super) fn parse_expression(text: &str) -> Result<String, String> {
+    Expression::parse_only(text).map(|_| text.to_owned()).map_err(|error| error.to_string())
 }
 
 /// A schedule that names a time.
 #[derive(Deserialize)]
 #[serde(try_from = "String")]
-struct Slots(Cron);
+struct SlotSchedule(Cron);
 
-impl TryFrom<String> for Slots {
+impl TryFrom<String> for SlotSchedule {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
@@ -112,24 +112,24 @@ impl TryFrom<String> for Slots {
 
 fn parse_slots(text: &str) -> Result<Cron, String> {
     let cron = Cron::parse(text).map_err(|error| error.to_string())?;
-    if cron.is_never() { Err(NEVER.to_owned()) } else { Ok(cron) }
+    if cron.never_runs() { Err(NEVER_DUE_ERROR.to_owned()) } else { Ok(cron) }
 }
 
 /// `2h`, `90m`, `1d12h`.
 #[derive(Debug, Deserialize)]
 #[serde(try_from = "String")]
-pub(super) struct Span(pub(super) Duration);
+pub(super) struct DurationField(pub(super) Duration);
 
-impl TryFrom<String> for Span {
+impl TryFrom<String> for DurationField {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
-        span(&text).map(Self)
+        parse_duration(&text).map(Self)
     }
 }
 
 /// `2h`, `90m`, `1d12h`.
-pub(super) fn span(text: &str) -> Result<Duration, String> {
+pub(super) fn parse_duration(text: &str) -> Result<Duration, String> {
     let wrong = || format!("must be a time like `90m`, `2h` or `1d12h`, from 1s to 366d, not `{text}`");
     let (mut seconds, mut rest) = (0_u64, text.trim());
     while !rest.is_empty() {
@@ -146,14 +146,14 @@ pub(super) fn span(text: &str) -> Result<Duration, String> {
         rest = &rest[digits + 1..];
     }
     let span = Duration::from_secs(seconds);
-    if span.is_zero() || span > LONGEST { Err(wrong()) } else { Ok(span) }
+    if span.is_zero() || span > MAX_DURATION { Err(wrong()) } else { Ok(span) }
 }
 
 /// `0 2 * * * for 2h`.
-pub(super) fn window(text: &str) -> Result<Window, String> {
+pub(super) fn parse_window(text: &str) -> Result<Window, String> {
     let form = "must be a schedule and a time: `0 2 * * * for 2h`";
     let (cron, duration) = text.rsplit_once(" for ").ok_or_else(|| form.to_owned())?;
-    Ok(Window { cron: parse_slots(cron)?, duration: span(duration)? })
+    Ok(Window { cron: parse_slots(cron)?, duration: parse_duration(duration)? })
 }
 
 #[cfg(test)]
@@ -170,12 +170,12 @@ mod tests {
             (" 1m30s ", 90),
             ("366d", 31_622_400),
         ] {
-            assert_eq!(span(text), Ok(Duration::from_secs(seconds)), "{text}");
+            assert_eq!(parse_duration(text), Ok(Duration::from_secs(seconds)), "{text}");
         }
         for text in
             ["", "2", "h", "2h3", "0s", "367d", "-1s", "1.5h", "2 h", "1w", "99999999999999999999d", "1ö"]
         {
-            assert!(span(text).is_err(), "{text}");
+            assert!(parse_duration(text).is_err(), "{text}");
         }
     }
 }

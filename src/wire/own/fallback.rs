@@ -6,11 +6,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     agent::model::{
-        fallback::{Failed, Fallback, Fallbacks},
+        fallback::{FailedContent, Fallback, Fallbacks},
         gather::gather,
         workload::{Content, WorkloadId},
     },
-    wire::{manifest::from_kept, strict},
+    wire::{manifest::from_stored_content, strict},
 };
 
 #[derive(Serialize, Deserialize)]
@@ -53,8 +53,8 @@ pub fn from_bytes(bytes: &[u8]) -> Result<Fallbacks, serde_json::Error> {
     let kept: BTreeMap<Arc<str>, KeptFallback> = strict::from_json(bytes)?;
     let mut fallbacks = Fallbacks::new();
     for (name, KeptFallback { content, failed, cause, by_hand }) in kept {
-        let failed = failed.map(|id| Failed { id, cause, by_hand });
-        fallbacks.insert(name, Fallback { good: Arc::new(from_kept(content)?), failed });
+        let failed = failed.map(|id| FailedContent { id, cause, by_hand });
+        fallbacks.insert(name, Fallback { good: Arc::new(from_stored_content(content)?), failed });
     }
     Ok(fallbacks)
 }
@@ -79,16 +79,18 @@ mod tests {
             it["terminationGracePeriodSeconds"] = 3.into();
             it["containers"][0]["livenessProbe"] = json!({ "tcpSocket": { "port": 80 } });
         });
-        let good = from_kept(content).unwrap();
+        let good = from_stored_content(content).unwrap();
         assert_eq!((good.restart, good.grace.as_secs(), good.probes.len()), (RestartPolicy::OnFailure, 3, 1));
-        let failed = Some(Failed { id: workload("w", 1).id, cause: "no such command".into(), by_hand: true });
+        let failed =
+            Some(FailedContent { id: workload("w", 1).id, cause: "no such command".into(), by_hand: true });
         let fallbacks: Fallbacks = [("w".into(), Fallback { good: Arc::new(good), failed })].into();
         assert_eq!(from_bytes(&to_bytes(&fallbacks).unwrap()).unwrap(), fallbacks);
     }
 
     #[test]
     fn what_was_kept_before_there_were_secrets_is_read() {
-        let fallback = |content| Fallback { good: Arc::new(from_kept(content).unwrap()), failed: None };
+        let fallback =
+            |content| Fallback { good: Arc::new(from_stored_content(content).unwrap()), failed: None };
         let fallbacks: Fallbacks = [("w".into(), fallback(workload("w", 1).content))].into();
         let kept = String::from_utf8(to_bytes(&fallbacks).unwrap()).unwrap();
         let before =

@@ -43,15 +43,15 @@ pub enum Ack {
 
 /// These bytes were not written by a sound receiver.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Malformed(&'static str);
+pub struct MalformedFrame(&'static str);
 
-impl std::fmt::Display for Malformed {
+impl std::fmt::Display for MalformedFrame {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "malformed frame: {}", self.0)
     }
 }
 
-impl std::error::Error for Malformed {}
+impl std::error::Error for MalformedFrame {}
 
 /// Whether an expression could mention this name: `[A-Za-z_%][A-Za-z0-9_%]*`, but for `nil`.
 ///
@@ -92,20 +92,20 @@ impl Post {
     /// Takes the next frame off `bytes`; `None`: it isn't whole yet.
     ///
     /// # Errors
-    /// [`Malformed`] when it can't become a valid post.
-    pub fn take(bytes: &mut &[u8]) -> Result<Option<Self>, Malformed> {
+    /// [`MalformedFrame`] when it can't become a valid post.
+    pub fn decode(bytes: &mut &[u8]) -> Result<Option<Self>, MalformedFrame> {
         let Some((length, rest)) = bytes.split_first_chunk() else { return Ok(None) };
         let length = u32::from_le_bytes(*length) as usize;
         if length > MAX_POST {
-            return Err(Malformed("too long"));
+            return Err(MalformedFrame("too long"));
         }
         let Some((mut frame, rest)) = rest.split_at_checked(length) else { return Ok(None) };
         *bytes = rest;
-        let id = u32::from_le_bytes(take(&mut frame)?);
+        let id = u32::from_le_bytes(take_bytes(&mut frame)?);
         let mut samples = Vec::new();
         while !frame.is_empty() {
             if samples.len() == MAX_SAMPLES {
-                return Err(Malformed("too many samples"));
+                return Err(MalformedFrame("too many samples"));
             }
             samples.push(take_sample(&mut frame)?);
         }
@@ -113,25 +113,25 @@ impl Post {
     }
 }
 
-fn take_sample(frame: &mut &[u8]) -> Result<Sample, Malformed> {
-    let [length] = take(frame)?;
-    let (name, rest) = frame.split_at_checked(length.into()).ok_or(Malformed("ends in a name"))?;
+fn take_sample(frame: &mut &[u8]) -> Result<Sample, MalformedFrame> {
+    let [length] = take_bytes(frame)?;
+    let (name, rest) = frame.split_at_checked(length.into()).ok_or(MalformedFrame("ends in a name"))?;
     *frame = rest;
-    let name = str::from_utf8(name).map_err(|_| Malformed("name is not text"))?;
-    check_name(name).map_err(Malformed)?;
-    let value = match take(frame)? {
+    let name = str::from_utf8(name).map_err(|_| MalformedFrame("name is not text"))?;
+    check_name(name).map_err(MalformedFrame)?;
+    let value = match take_bytes(frame)? {
         [0] => None,
-        [1] => Some(f64::from_le_bytes(take(frame)?)),
-        _ => return Err(Malformed("neither set nor unset")),
+        [1] => Some(f64::from_le_bytes(take_bytes(frame)?)),
+        _ => return Err(MalformedFrame("neither set nor unset")),
     };
     if value.is_some_and(|v| !v.is_finite()) {
-        return Err(Malformed("value is not finite"));
+        return Err(MalformedFrame("value is not finite"));
     }
     Ok(Sample { name: name.to_owned(), value })
 }
 
-fn take<const N: usize>(frame: &mut &[u8]) -> Result<[u8; N], Malformed> {
-    let (head, rest) = frame.split_first_chunk().ok_or(Malformed("ends early"))?;
+fn take_bytes<const N: usize>(frame: &mut &[u8]) -> Result<[u8; N], MalformedFrame> {
+    let (head, rest) = frame.split_first_chunk().ok_or(MalformedFrame("ends early"))?;
     *frame = rest;
     Ok(*head)
 }
@@ -152,7 +152,7 @@ pub fn read_ack([a, b, c, d, ack]: [u8; 5]) -> (u32, Ack) {
 /// The longest report, in bytes: of some 1,400 workloads.
 pub const MAX_REPORT: usize = 2 * 1024 * 1024;
 /// How long the head of a report is, in bytes.
-pub const REPORT_HEAD: usize = 5;
+pub const REPORT_HEAD_LEN: usize = 5;
 
 /// What a receiver can ask for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -169,16 +169,16 @@ impl ReportKind {
     /// Reads a question.
     ///
     /// # Errors
-    /// [`Malformed`] when there is no such kind.
-    pub fn read([kind]: [u8; 1]) -> Result<Self, Malformed> {
+    /// [`MalformedFrame`] when there is no such kind.
+    pub fn read([kind]: [u8; 1]) -> Result<Self, MalformedFrame> {
         let mut kinds = [Self::Metrics, Self::Status, Self::History].into_iter();
-        kinds.find(|it| *it as u8 == kind).ok_or(Malformed("no such question"))
+        kinds.find(|it| *it as u8 == kind).ok_or(MalformedFrame("no such question"))
     }
 }
 
 /// Why there is no report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Refused {
+pub enum ReportRefusal {
     /// The agent's loop didn't reply in time.
     Busy = 1,
     /// It would be longer than [`MAX_REPORT`].
@@ -187,7 +187,7 @@ pub enum Refused {
     Off = 3,
 }
 
-impl Refused {
+impl ReportRefusal {
     /// For the client.
     #[must_use]
     pub fn reason(self) -> &'static str {
@@ -201,7 +201,7 @@ impl Refused {
 
 /// The head of a report of this length, or all there is to say.
 #[must_use]
-pub fn report_head(report: Result<usize, Refused>) -> [u8; REPORT_HEAD] {
+pub fn encode_report_head(report: Result<usize, ReportRefusal>) -> [u8; REPORT_HEAD_LEN] {
     let code = report.err().map_or(0, |refused| refused as u8);
     let [a, b, c, d] = (report.unwrap_or(0) as u32).to_le_bytes();
     [code, a, b, c, d]
@@ -211,13 +211,13 @@ pub fn report_head(report: Result<usize, Refused>) -> [u8; REPORT_HEAD] {
 ///
 /// # Errors
 /// None do: why.
-pub fn read_report_head([code, length @ ..]: [u8; REPORT_HEAD]) -> Result<usize, Refused> {
+pub fn read_report_head([code, length @ ..]: [u8; REPORT_HEAD_LEN]) -> Result<usize, ReportRefusal> {
     if code == 0 {
         let length = u32::from_le_bytes(length) as usize;
-        return Some(length).filter(|it| *it <= MAX_REPORT).ok_or(Refused::TooLong);
+        return Some(length).filter(|it| *it <= MAX_REPORT).ok_or(ReportRefusal::TooLong);
     }
-    let known = [Refused::TooLong, Refused::Off].into_iter().find(|it| *it as u8 == code);
-    Err(known.unwrap_or(Refused::Busy))
+    let known = [ReportRefusal::TooLong, ReportRefusal::Off].into_iter().find(|it| *it as u8 == code);
+    Err(known.unwrap_or(ReportRefusal::Busy))
 }
 
 #[cfg(test)]
@@ -240,15 +240,15 @@ mod tests {
         for cut in 0..bytes.len() {
             let mut rest = &bytes[..cut];
             let mut seen = Vec::new();
-            while let Some(post) = Post::take(&mut rest).unwrap() {
+            while let Some(post) = Post::decode(&mut rest).unwrap() {
                 seen.push(post);
             }
             assert_eq!(seen, posts[..seen.len()]);
             assert!(seen.len() < 2);
         }
         let mut rest = &bytes[..];
-        assert_eq!(Post::take(&mut rest).unwrap().unwrap(), posts[0]);
-        assert_eq!(Post::take(&mut rest).unwrap().unwrap(), posts[1]);
+        assert_eq!(Post::decode(&mut rest).unwrap().unwrap(), posts[0]);
+        assert_eq!(Post::decode(&mut rest).unwrap().unwrap(), posts[1]);
         assert!(rest.is_empty());
     }
 
@@ -257,7 +257,7 @@ mod tests {
         let refused = |samples: Vec<Sample>| {
             let mut bytes = Vec::new();
             Post { id: 1, samples }.write(&mut bytes);
-            Post::take(&mut &bytes[..]).is_err()
+            Post::decode(&mut &bytes[..]).is_err()
         };
         assert!(refused(vec![sample("a", Some(f64::NAN))]));
         assert!(refused(vec![sample("a", Some(f64::INFINITY))]));
@@ -266,7 +266,7 @@ mod tests {
         assert!(refused(vec![sample(&"a".repeat(129), None)]));
         assert!(refused(vec![sample("a", None); MAX_SAMPLES + 1]));
         assert!(!refused(vec![sample(&"a".repeat(128), None)]));
-        assert!(Post::take(&mut &[0xff, 0xff, 0xff, 0xff][..]).is_err());
+        assert!(Post::decode(&mut &[0xff, 0xff, 0xff, 0xff][..]).is_err());
     }
 
     #[test]
@@ -284,10 +284,16 @@ mod tests {
             assert_eq!(ReportKind::read([kind as u8]), Ok(kind));
         }
         ReportKind::read([3]).unwrap_err();
-        for report in [Ok(0), Ok(MAX_REPORT), Err(Refused::Busy), Err(Refused::TooLong), Err(Refused::Off)] {
-            assert_eq!(read_report_head(report_head(report)), report);
+        for report in [
+            Ok(0),
+            Ok(MAX_REPORT),
+            Err(ReportRefusal::Busy),
+            Err(ReportRefusal::TooLong),
+            Err(ReportRefusal::Off),
+        ] {
+            assert_eq!(read_report_head(encode_report_head(report)), report);
         }
-        assert_eq!(read_report_head(report_head(Ok(MAX_REPORT + 1))), Err(Refused::TooLong));
+        assert_eq!(read_report_head(encode_report_head(Ok(MAX_REPORT + 1))), Err(ReportRefusal::TooLong));
     }
 
     proptest! {
@@ -295,7 +301,7 @@ mod tests {
         fn any_bytes_are_a_valid_post_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
             let framed = [&(bytes.len() as u32).to_le_bytes()[..], &bytes].concat();
             let mut rest = &framed[..];
-            if let Ok(Some(post)) = Post::take(&mut rest) {
+            if let Ok(Some(post)) = Post::decode(&mut rest) {
                 prop_assert!(post.samples.iter().all(|s| check_name(&s.name).is_ok()));
                 let mut again = Vec::new();
                 post.write(&mut again);

@@ -6,12 +6,12 @@ use std::io::{self, Write};
 
 use crate::agent::model::{
     order::CPU_PERIOD,
-    report::{Report, State, Workload},
+    report::{Report, Workload, WorkloadState},
 };
 
 /// In front of every name.
 const PREFIX: &str = "device_worker_ng_";
-const LINKS: [&str; 4] = ["enrolling", "registering", "linked", "disconnected"];
+const LINK_STATES: [&str; 4] = ["enrolling", "registering", "linked", "disconnected"];
 
 /// Names and values that tell a sample from others of its family.
 type Labels<'a> = &'a [(&'a str, &'a str)];
@@ -21,75 +21,93 @@ type Labels<'a> = &'a [(&'a str, &'a str)];
 /// # Errors
 /// Those of `out`.
 pub fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
-    let mut page = Page { out, name: String::new() };
-    of_the_device(report, &mut page)?;
-    of_workloads(&report.workloads, &mut page)?;
-    page.family("condition", "gauge", "", "1: the condition holds.")?;
+    let mut page = MetricsWriter { out, name: String::new() };
+    write_device_metrics(report, &mut page)?;
+    write_workload_metrics(&report.workloads, &mut page)?;
+    page.start_family("condition", "gauge", "", "1: the condition holds.")?;
     for profile in &report.profiles {
         for condition in &profile.conditions {
             let labels = [("profile", &*profile.name), ("condition", &*condition.name)];
-            page.sample("", &labels, is(condition.holds))?;
+            page.sample("", &labels, bool_value(condition.holds))?;
         }
     }
-    page.family("metric_value", "gauge", "", "What was posted last.")?;
+    page.start_family("metric_value", "gauge", "", "What was posted last.")?;
     for metric in &report.metrics {
-        page.optional(&[("name", &metric.name)], metric.value)?;
+        page.sample_if_some(&[("name", &metric.name)], metric.value)?;
     }
-    page.family("metric_age", "gauge", "seconds", "Since it was posted.")?;
+    page.start_family("metric_age", "gauge", "seconds", "Since it was posted.")?;
     for metric in &report.metrics {
-        page.optional(&[("name", &metric.name)], metric.age.map(|age| age as f64))?;
+        page.sample_if_some(&[("name", &metric.name)], metric.age.map(|age| age as f64))?;
     }
     page.out.write_all(b"# EOF\n")
 }
 
-fn of_the_device(Report { version, device, .. }: &Report, page: &mut Page<'_>) -> io::Result<()> {
+fn write_device_metrics(
+    Report { version, device, .. }: &Report,
+    page: &mut MetricsWriter<'_>,
+) -> io::Result<()> {
     let plain: Labels<'_> = &[];
-    page.family("build", "info", "", "The agent's version, and the device's name.")?;
+    page.start_family("build", "info", "", "The agent's version, and the device's name.")?;
     page.sample("_info", &[("version", version), ("device", &device.id)], 1.0)?;
-    page.family("device_healthy", "gauge", "", "1: nothing is crashed or missing, and all can be written.")?;
-    page.sample("", plain, is(device.healthy))?;
-    page.family("problems", "gauge", "", "What was asked for and can't be done or kept.")?;
+    page.start_family(
+        "device_healthy",
+        "gauge",
+        "",
+        "1: nothing is crashed or missing, and all can be written.",
+    )?;
+    page.sample("", plain, bool_value(device.healthy))?;
+    page.start_family("problems", "gauge", "", "What was asked for and can't be done or kept.")?;
     page.sample("", plain, device.problems.len() as f64)?;
-    page.family("shortages", "gauge", "", "What the device is short of.")?;
+    page.start_family("shortages", "gauge", "", "What the device is short of.")?;
     page.sample("", plain, device.shortages.len() as f64)?;
-    page.family("engine_ready", "gauge", "", "1: the engine answers.")?;
+    page.start_family("engine_ready", "gauge", "", "1: the engine answers.")?;
     for engine in &device.engines {
-        page.sample("", &[("engine", &engine.name)], is(engine.ready))?;
+        page.sample("", &[("engine", &engine.name)], bool_value(engine.ready))?;
     }
 
     if let Some(server) = &device.server {
-        page.family("link", "stateset", "", "The conversation with the edge API.")?;
-        page.state_set(&[], &LINKS, server.link)?;
+        page.start_family("link", "stateset", "", "The conversation with the edge API.")?;
+        page.state_set(&[], &LINK_STATES, server.link)?;
         let seconds = |age: Option<u64>| age.map(|age| age as f64);
         for (name, value, help) in [
             ("server_silence", seconds(server.heard), "Since the edge API was last heard."),
             ("certificate_left", server.certificate.map(|left| left as f64), "Until the certificate ends."),
             ("configuration_age", seconds(server.configuration_age), "Since the configuration was applied."),
         ] {
-            page.family(name, "gauge", "seconds", help)?;
-            page.optional(plain, value)?;
+            page.start_family(name, "gauge", "seconds", help)?;
+            page.sample_if_some(plain, value)?;
         }
     }
     Ok(())
 }
 
-fn of_workloads(workloads: &[Workload], page: &mut Page<'_>) -> io::Result<()> {
-    page.family("workload_state", "stateset", "", "What each workload does.")?;
-    let words = State::ALL.map(State::word);
+fn write_workload_metrics(workloads: &[Workload], page: &mut MetricsWriter<'_>) -> io::Result<()> {
+    page.start_family("workload_state", "stateset", "", "What each workload does.")?;
+    let words = WorkloadState::ALL.map(WorkloadState::state_name);
     for workload in workloads {
-        page.state_set(&[("workload", &workload.name)], &words, workload.state.word())?;
+        page.state_set(&[("workload", &workload.name)], &words, workload.state.state_name())?;
     }
-    page.family("workload_well", "gauge", "", "1: the workload does what it should do now.")?;
+    page.start_family("workload_well", "gauge", "", "1: the workload does what it should do now.")?;
     for workload in workloads {
-        page.sample("", &[("workload", &workload.name)], is(workload.well))?;
+        page.sample("", &[("workload", &workload.name)], bool_value(workload.well))?;
     }
-    page.family("workload_restarts", "counter", "", "Starts after failures, since the agent's own start.")?;
+    page.start_family(
+        "workload_restarts",
+        "counter",
+        "",
+        "Starts after failures, since the agent's own start.",
+    )?;
     for workload in workloads {
         page.sample("_total", &[("workload", &workload.name)], workload.restarts.into())?;
     }
-    page.family("workload_cpu_limit", "gauge", "cores", "What the conditions that hold limit a pod to.")?;
+    page.start_family(
+        "workload_cpu_limit",
+        "gauge",
+        "cores",
+        "What the conditions that hold limit a pod to.",
+    )?;
     for workload in workloads {
-        page.optional(
+        page.sample_if_some(
             &[("workload", &workload.name)],
             workload.cpu.map(|cpu| cpu as f64 / CPU_PERIOD as f64),
         )?;
@@ -98,15 +116,15 @@ fn of_workloads(workloads: &[Workload], page: &mut Page<'_>) -> io::Result<()> {
 }
 
 /// What is written, family after family.
-struct Page<'a> {
+struct MetricsWriter<'a> {
     out: &'a mut dyn Write,
     /// Of the present family.
     name: String,
 }
 
-impl Page<'_> {
+impl MetricsWriter<'_> {
     /// Opens a family; its unit becomes the end of its name.
-    fn family(&mut self, name: &str, kind: &str, unit: &str, help: &str) -> io::Result<()> {
+    fn start_family(&mut self, name: &str, kind: &str, unit: &str, help: &str) -> io::Result<()> {
         let link = if unit.is_empty() { "" } else { "_" };
         self.name = format!("{PREFIX}{name}{link}{unit}");
         let Self { out, name } = self;
@@ -129,7 +147,7 @@ impl Page<'_> {
         writeln!(self.out, "{} {value:?}", if labels.is_empty() { "" } else { "}" })
     }
 
-    fn optional(&mut self, labels: Labels<'_>, value: Option<f64>) -> io::Result<()> {
+    fn sample_if_some(&mut self, labels: Labels<'_>, value: Option<f64>) -> io::Result<()> {
         value.map_or(Ok(()), |value| self.sample("", labels, value))
     }
 
@@ -138,13 +156,13 @@ impl Page<'_> {
         let name = self.name.clone();
         for state in states {
             let labels = [labels, &[(&*name, state)]].concat();
-            self.sample("", &labels, is(*state == present))?;
+            self.sample("", &labels, bool_value(*state == present))?;
         }
         Ok(())
     }
 }
 
-fn is(true_: bool) -> f64 {
+fn bool_value(true_: bool) -> f64 {
     f64::from(u8::from(true_))
 }
 
@@ -168,7 +186,7 @@ mod tests {
         let engine = EngineState { name: "podman".into(), ready: false, cause: Some("a sentence".into()) };
         let workload = Workload {
             name: "camera".into(),
-            state: State::BackOff,
+            state: WorkloadState::BackOff,
             restarts: 3,
             cpu: Some(20_000),
             cause: Some("a sentence".into()),

@@ -14,7 +14,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use super::host_ports::HostPort;
-use crate::agent::model::order::{ContainerState, per_cpu_period};
+use crate::agent::model::order::{ContainerState, normalize_cpu_quota};
 
 /// A Go list or map that is empty comes as `null`.
 fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(from: D) -> Result<T, D::Error> {
@@ -24,7 +24,7 @@ fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(from: D)
 /// The body of a refusal.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub struct Refusal {
+pub struct ErrorBody {
     /// The innermost error.
     pub cause: String,
     /// The error with everything around it.
@@ -52,9 +52,9 @@ pub struct ListedPod {
 
 impl ListedPod {
     /// Whether it has containers, and all of them run, and what holds its namespaces.
-    pub fn runs(&self) -> bool {
+    pub fn is_running(&self) -> bool {
         let has_own = self.containers.iter().any(|container| container.id != self.infra_id);
-        has_own && self.containers.iter().all(ListedPodContainer::runs)
+        has_own && self.containers.iter().all(ListedPodContainer::is_running)
     }
 }
 
@@ -68,7 +68,7 @@ pub struct ListedPodContainer {
 }
 
 impl ListedPodContainer {
-    fn runs(&self) -> bool {
+    fn is_running(&self) -> bool {
         self.status == "running"
     }
 }
@@ -103,7 +103,7 @@ struct PublishedPort {
 
 impl ListedContainer {
     /// Whether this port of the host leads to it.
-    pub fn has(&self, port: &HostPort) -> bool {
+    pub fn publishes(&self, port: &HostPort) -> bool {
         self.ports.iter().any(|it| {
             let last = it.host_port.saturating_add(it.range.saturating_sub(1));
             let is_udp = it.protocol.eq_ignore_ascii_case("udp");
@@ -185,7 +185,7 @@ impl InspectedContainer {
     pub fn cpu_limit(&self) -> Option<u64> {
         let HostConfig { cpu_period, cpu_quota, .. } = self.host_config;
         let quota = u64::try_from(cpu_quota?).ok().filter(|quota| *quota > 0)?;
-        Some(per_cpu_period(quota, cpu_period))
+        Some(normalize_cpu_quota(quota, cpu_period))
     }
 }
 
@@ -228,19 +228,19 @@ pub struct InspectedState {
 
 impl InspectedState {
     /// Whether podman says that its process is alive.
-    pub fn runs(&self) -> bool {
+    pub fn is_running(&self) -> bool {
         // stopping: it was asked to end, and hasn't yet
         matches!(self.status.as_str(), "running" | "stopping")
     }
 
     /// In the agent's words.
-    pub fn meaning(&self) -> ContainerState {
-        if self.runs() {
+    pub fn to_container_state(&self) -> ContainerState {
+        if self.is_running() {
             return ContainerState::Running;
         }
         match (self.status.as_str(), self.times()) {
             ("exited" | "stopped", (Some(started), Some(at))) => {
-                ContainerState::exited(self.exit_code, started, at)
+                ContainerState::from_exit(self.exit_code, started, at)
             }
             ("exited" | "stopped", (Some(_), None)) => Self::cut_short(),
             ("exited" | "stopped", _) => ContainerState::Stuck("it never ran".into()),
@@ -248,12 +248,12 @@ impl InspectedState {
         }
     }
 
-    /// Whether [`meaning`](Self::meaning) may take an earlier end for that of the last run: podman keeps it over a start,
+    /// Whether [`to_container_state`](Self::meaning) may take an earlier end for that of the last run: podman keeps it over a start,
     /// and 5 and 6 call all that ran when the device went down exited, with 0 (4.3: created). Or the clock was set back
     /// during the run.
     pub fn may_be_cut_short(&self) -> bool {
         let ended_before = matches!(self.times(), (Some(started), Some(at)) if at < started);
-        !self.runs() && self.exit_code == 0 && ended_before
+        !self.is_running() && self.exit_code == 0 && ended_before
     }
 
     /// Of a container whose last run has no end that podman knows of.
@@ -269,7 +269,7 @@ impl InspectedState {
 /// A volume in a list.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
-pub struct Volume {
+pub struct ListedVolume {
     /// Its name.
     pub name: String,
 }
@@ -300,7 +300,7 @@ pub fn disk_usage(df: &Value, pod: &str) -> u64 {
 }
 
 /// Where podman keeps containers, images and volumes, of what `info` tells.
-pub fn storage(info: &Value) -> Option<PathBuf> {
+pub fn storage_root(info: &Value) -> Option<PathBuf> {
     info["store"]["graphRoot"].as_str().map(PathBuf::from)
 }
 
@@ -334,8 +334,8 @@ pub struct ContainerEvent {
 }
 
 /// podman's reasons for a failed play in one sentence, without the parts that say nothing.
-pub fn plain(reasons: &[String]) -> String {
-    const BEFORE: [&str; 7] = [
+pub fn plain_reason(reasons: &[String]) -> String {
+    const NOISE_PREFIXES: [&str; 7] = [
         "playing YAML file: ",
         "playing kube YAML file: ",
         "starting ",
@@ -346,7 +346,7 @@ pub fn plain(reasons: &[String]) -> String {
     ];
     let mut sentences: Vec<String> = Vec::new();
     for mut reason in reasons.iter().map(String::as_str) {
-        for noise in BEFORE {
+        for noise in NOISE_PREFIXES {
             reason = reason.strip_prefix(noise).unwrap_or(reason);
         }
         // crun's own words stand before it

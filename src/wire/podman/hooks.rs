@@ -12,16 +12,16 @@ pub const HOOKS_LABEL: &str = "project-flotta.io/hooks";
 
 /// When a hook runs; called as in a specification.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum When {
+pub enum HookPoint {
     /// Right after the container's start.
     PostStart,
     /// Before the container is asked to end.
     PreStop,
 }
 
-impl When {
+impl HookPoint {
     /// Its name in a specification.
-    pub const fn word(self) -> &'static str {
+    pub const fn field_name(self) -> &'static str {
         match self {
             Self::PostStart => "postStart",
             Self::PreStop => "preStop",
@@ -39,9 +39,9 @@ pub enum Hook {
 }
 
 /// The hook of this container, of what the label says.
-pub fn read(label: &str, container: &str, when: When) -> Option<Hook> {
+pub fn read(label: &str, container: &str, when: HookPoint) -> Option<Hook> {
     let all: Value = serde_json::from_str(label).ok()?;
-    let hook = &all[container][when.word()];
+    let hook = &all[container][when.field_name()];
     let text = |value: &Value| value.as_str().map(str::to_owned);
     if let Some(command) = hook["exec"].as_array() {
         return Some(Hook::Ask(Check::Exec(command.iter().filter_map(text).collect())));

@@ -29,14 +29,14 @@ impl fmt::Display for HostPort {
 
 /// The ports that podman binds before the pod starts: only where their author says a port of the host. In the host's
 /// own network a pod takes its ports itself.
-pub(super) fn published(spec: &PodSpec) -> impl Iterator<Item = &ContainerPort> {
+pub(super) fn published_ports(spec: &PodSpec) -> impl Iterator<Item = &ContainerPort> {
     let containers = spec.all_containers().filter(|_| !spec.host_network);
     containers.flat_map(|(_, container)| &container.ports).filter(|port| port.host_port.0 > 0)
 }
 
 /// Those of them whose owner can be found.
 pub fn host_ports(spec: &PodSpec) -> Vec<HostPort> {
-    let ports = published(spec).filter(|port| port.protocol != Protocol::Sctp);
+    let ports = published_ports(spec).filter(|port| port.protocol != Protocol::Sctp);
     let host_port = |port: &ContainerPort| HostPort {
         ip: port.host_ip.map(|it| it.0).filter(|ip| !ip.is_unspecified()),
         port: port.host_port.0,

@@ -2,16 +2,16 @@
 
 use std::borrow::Cow;
 
-use crate::{agent::model::workload::WorkloadId, wire::ownership::fitted};
+use crate::{agent::model::workload::WorkloadId, wire::ownership::fit_name};
 
 /// What podman calls a container.
 pub fn container_name(pod: &WorkloadId, container: &str) -> String {
-    format!("{pod}-{}", fitted_name(container))
+    format!("{pod}-{}", podman_safe_name(container))
 }
 
 /// The container's own part of that: the name of its author, where podman takes it and it isn't one of ours.
-pub fn fitted_name(container: &str) -> Cow<'_, str> {
-    fitted(container, |name| {
+pub fn podman_safe_name(container: &str) -> Cow<'_, str> {
+    fit_name(container, |name| {
         let is_fine = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
         let is_taken = [INFRA, CARRIER].contains(&name);
         name.len() <= 63
@@ -31,12 +31,12 @@ pub fn infra_name(pod: &str) -> String {
 }
 
 /// The container that never runs, by which files come into volumes.
-pub fn carrier_name(pod: &WorkloadId) -> String {
+pub fn file_copy_name(pod: &WorkloadId) -> String {
     format!("{pod}-{CARRIER}")
 }
 
 /// What all names begin with that the pod doesn't share with any other: those of its volumes, but for claims.
-pub fn own_prefix(pod: &WorkloadId) -> String {
+pub fn pod_name_prefix(pod: &WorkloadId) -> String {
     // no name of Kubernetes has an underscore, so that no other name can look like this one
     format!("{pod}_")
 }
@@ -48,16 +48,16 @@ mod tests {
     #[test]
     fn a_container_gets_a_name_that_podman_allows_and_no_two_the_same() {
         for fine in ["web", "nginx_1", "Main_1", "a.b"] {
-            assert_eq!(fitted_name(fine), fine);
+            assert_eq!(podman_safe_name(fine), fine);
         }
         let odd = ["a b", "a_b ", "-a", "_", "ä", &"x".repeat(64), &"x".repeat(65), "infra", "files_"]
-            .map(|it| fitted_name(it).into_owned());
+            .map(|it| podman_safe_name(it).into_owned());
         for name in &odd {
-            assert_eq!(&fitted_name(name), name, "it is one that fits");
+            assert_eq!(&podman_safe_name(name), name, "it is one that fits");
             assert_eq!(odd.iter().filter(|other| *other == name).count(), 1, "{name}");
         }
         let pod = WorkloadId::from_pod_name("p-0");
-        for ours in [infra_name("p-0"), carrier_name(&pod)] {
+        for ours in [infra_name("p-0"), file_copy_name(&pod)] {
             let part = ours.strip_prefix("p-0-").unwrap();
             assert_ne!(container_name(&pod, part), ours);
         }

@@ -5,16 +5,16 @@ use serde_json::{Value, json};
 use crate::wire::{base64, json::set};
 
 /// The key of a `Secret` that holds such a content.
-pub const DOCKER_CONFIG: &str = ".dockerconfigjson";
+pub const DOCKER_CONFIG_KEY: &str = ".dockerconfigjson";
 
 /// Says what is wrong with a content, without a word of it but the names of registries.
 ///
 /// # Errors
 /// It isn't JSON, or the credentials of a registry make no sense.
-pub fn check(config: &str) -> Result<(), String> {
-    for (registry, entry) in entries(&parsed(config)?)? {
+pub fn check_docker_config(config: &str) -> Result<(), String> {
+    for (registry, entry) in auth_entries(&parse_config(config)?)? {
         // (what is wrong is said on one line)
-        login(entry)
+        login_credentials(entry)
             .map_err(|problem| format!("the credentials for `{}` {problem}", registry.escape_debug()))?;
     }
     Ok(())
@@ -22,38 +22,38 @@ pub fn check(config: &str) -> Result<(), String> {
 
 /// For whom an image's credentials are, and podman's header for them; `None` if there are none for it.
 pub fn credentials(config: &str, image: &str) -> Option<(String, String)> {
-    let config = parsed(config).ok()?;
+    let config = parse_config(config).ok()?;
     let repository = repository(image)?;
     let matches = |registry: &str| {
         let rest = repository.strip_prefix(registry)?;
         (rest.is_empty() || rest.starts_with('/')).then_some(registry.len())
     };
     // the longest is the most special
-    let entries = entries(&config).ok()?.map(|(key, entry)| (registry(key), entry));
+    let entries = auth_entries(&config).ok()?.map(|(key, entry)| (normalize_registry(key), entry));
     let best = entries.filter_map(|(registry, entry)| Some((matches(&registry)?, registry, entry)));
     let (_, registry, entry) = best.max_by_key(|(length, ..)| *length)?;
-    Some((registry, base64::encode_for_urls(login(entry).ok()??.to_string().as_bytes())))
+    Some((registry, base64::encode_for_urls(login_credentials(entry).ok()??.to_string().as_bytes())))
 }
 
-fn parsed(config: &str) -> Result<Value, String> {
+fn parse_config(config: &str) -> Result<Value, String> {
     // what serde_json says of it may quote it
     serde_json::from_str(config).map_err(|_| "is no JSON, as a docker config.json is".to_owned())
 }
 
-fn entries(config: &Value) -> Result<impl Iterator<Item = (&str, &Value)>, String> {
+fn auth_entries(config: &Value) -> Result<impl Iterator<Item = (&str, &Value)>, String> {
     let auths = config["auths"].as_object().ok_or("has no `auths`, as a docker config.json has")?;
     Ok(auths.iter().map(|(registry, entry)| (registry.as_str(), entry)))
 }
 
 /// What podman takes; nothing where a helper, which a device hasn't got, would know more.
-fn login(entry: &Value) -> Result<Option<Value>, &'static str> {
-    const NO_LOGIN: &str = "are no base64 of `user:password`";
+fn login_credentials(entry: &Value) -> Result<Option<Value>, &'static str> {
+    const MALFORMED_AUTH: &str = "are no base64 of `user:password`";
     let text = |key: &str| entry[key].as_str().filter(|text| !text.is_empty());
     let (user, password) = match text("auth") {
         Some(auth) => {
-            let decoded = base64::decode(auth).ok_or(NO_LOGIN)?;
-            let decoded = String::from_utf8(decoded).map_err(|_| NO_LOGIN)?;
-            let (user, password) = decoded.split_once(':').ok_or(NO_LOGIN)?;
+            let decoded = base64::decode(auth).ok_or(MALFORMED_AUTH)?;
+            let decoded = String::from_utf8(decoded).map_err(|_| MALFORMED_AUTH)?;
+            let (user, password) = decoded.split_once(':').ok_or(MALFORMED_AUTH)?;
             // docker fills up with these
             (user.to_owned(), password.trim_end_matches('\0').to_owned())
         }
@@ -80,11 +80,11 @@ fn repository(image: &str) -> Option<String> {
         return None;
     }
     let path = path.split(['@', ':']).next().unwrap_or(path);
-    Some(registry(&format!("{host}/{path}")))
+    Some(normalize_registry(&format!("{host}/{path}")))
 }
 
 /// As images name it: docker's own registry has several names, and old keys are addresses.
-fn registry(key: &str) -> String {
+fn normalize_registry(key: &str) -> String {
     let key = key.split_once("://").map_or(key, |(_, rest)| rest).trim_end_matches('/');
     let key = key.strip_suffix("/v1").or_else(|| key.strip_suffix("/v2")).unwrap_or(key);
     match key.split_once('/').unwrap_or((key, "")) {
@@ -175,9 +175,9 @@ mod tests {
             ("{\"auths\": {\"r.io\": \"hunter2\"}}", "the credentials for `r.io` have neither"),
             (r#"{"auths": {"r\nio": "hunter2"}}"#, r"the credentials for `r\nio` have neither"),
         ] {
-            let problem = check(config).unwrap_err();
+            let problem = check_docker_config(config).unwrap_err();
             assert!(problem.starts_with(expected) && !problem.contains("hunter2"), "{config}: {problem}");
         }
-        assert_eq!(check("{\"auths\": {\"r.io\": {}}, \"credsStore\": \"x\"}"), Ok(()));
+        assert_eq!(check_docker_config("{\"auths\": {\"r.io\": {}}, \"credsStore\": \"x\"}"), Ok(()));
     }
 }

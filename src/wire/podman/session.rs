@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::agent::model::probe::{Check, Probe};
 
 /// An address that reaches an inspected container from this device, if root's podman made its network.
-pub fn address(container: &Value) -> Option<IpAddr> {
+pub fn container_address(container: &Value) -> Option<IpAddr> {
     let networks = container["NetworkSettings"]["Networks"].as_object()?;
     let addresses = networks.values().flat_map(|it| [&it["IPAddress"], &it["GlobalIPv6Address"]]);
     addresses.filter_map(Value::as_str).find_map(|address| address.parse().ok())
@@ -15,7 +15,7 @@ pub fn address(container: &Value) -> Option<IpAddr> {
 
 /// How far a process in a container is that was asked for by `exec`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Exec {
+pub enum ExecState {
     /// It lives, as this process.
     Running(i32),
     /// It has ended, with this exit code.
@@ -24,7 +24,7 @@ pub enum Exec {
     Created,
 }
 
-impl Exec {
+impl ExecState {
     /// What `exec/ID/json` answers.
     pub fn read(session: &Value) -> Self {
         let number = |key: &str| session[key].as_i64().and_then(|number| i32::try_from(number).ok());
@@ -37,7 +37,7 @@ impl Exec {
 }
 
 /// What an inspected image's HEALTHCHECK asks for, with Docker's defaults.
-pub fn healthcheck(image: &Value) -> Option<Probe> {
+pub fn parse_healthcheck(image: &Value) -> Option<Probe> {
     let healthcheck = &image["Healthcheck"];
     let test: Vec<&str> = healthcheck["Test"].as_array()?.iter().filter_map(Value::as_str).collect();
     let command = match &test[..] {
@@ -97,17 +97,17 @@ mod tests {
 
     #[test]
     fn a_command_that_has_not_begun_has_not_ended_well() {
-        let read = |session: &str| Exec::read(&serde_json::from_str(session).unwrap());
-        assert_eq!(read(r#"{"Running": true, "Pid": 7, "ExitCode": 0}"#), Exec::Running(7));
-        assert_eq!(read(r#"{"Running": false, "CanRemove": true, "ExitCode": 3}"#), Exec::Ended(3));
-        assert_eq!(read(r#"{"Running": false, "CanRemove": false, "ExitCode": 0}"#), Exec::Created);
+        let read = |session: &str| ExecState::read(&serde_json::from_str(session).unwrap());
+        assert_eq!(read(r#"{"Running": true, "Pid": 7, "ExitCode": 0}"#), ExecState::Running(7));
+        assert_eq!(read(r#"{"Running": false, "CanRemove": true, "ExitCode": 3}"#), ExecState::Ended(3));
+        assert_eq!(read(r#"{"Running": false, "CanRemove": false, "ExitCode": 0}"#), ExecState::Created);
     }
 
     #[test]
     fn a_healthcheck_is_a_command_or_a_line_for_the_shell_or_none() {
         let probe = |healthcheck: &str| {
             let text = format!(r#"{{"Healthcheck": {healthcheck}}}"#);
-            super::healthcheck(&serde_json::from_str(&text).unwrap())
+            super::parse_healthcheck(&serde_json::from_str(&text).unwrap())
         };
         let command = |healthcheck: &str| match probe(healthcheck).map(|probe| probe.check) {
             Some(Check::Exec(command)) => command.join("|"),
@@ -133,7 +133,7 @@ mod tests {
     fn the_first_address_that_there_is_counts() {
         let address = |networks: &str| {
             let text = format!(r#"{{"NetworkSettings": {{"Networks": {networks}}}}}"#);
-            super::address(&serde_json::from_str(&text).unwrap()).map(|address| address.to_string())
+            super::container_address(&serde_json::from_str(&text).unwrap()).map(|address| address.to_string())
         };
         let two = r#"{"a": {"IPAddress": "", "GlobalIPv6Address": ""}, "b": {"IPAddress": "10.0.0.2"}}"#;
         assert_eq!(address(two).as_deref(), Some("10.0.0.2"));

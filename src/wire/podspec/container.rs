@@ -6,7 +6,10 @@ use super::{
     probe::Probe,
     security::SecurityContext,
     types::{mapping, words},
-    values::{AbsolutePath, Address, Amounts, Filled, Label, OptionalPort, Port, ServiceName, Shown},
+    values::{
+        AbsolutePath, Filled, HostPortNumber, IanaServiceName, IpAddressText, Label, Port, ResourceList,
+        Shown,
+    },
 };
 
 mapping! {
@@ -48,10 +51,10 @@ words! {
 mapping! {
     /// A port of a container. It is published only where `hostPort` says so.
     ContainerPort {
-        name: ServiceName,
+        name: IanaServiceName,
         container_port: Port,
-        host_port: OptionalPort,
-        host_ip: Option<Address> = "hostIP",
+        host_port: HostPortNumber,
+        host_ip: Option<IpAddressText> = "hostIP",
         protocol: Protocol,
     }
 }
@@ -63,7 +66,7 @@ words! {
 
 mapping! {
     /// What a container, or a pod, may take and wants to have.
-    ResourceRequirements { limits: Amounts, requests: Amounts }
+    ResourceRequirements { limits: ResourceList, requests: ResourceList }
 }
 
 mapping! {

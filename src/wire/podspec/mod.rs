@@ -15,8 +15,8 @@
 mod checks;
 pub mod container;
 pub mod env;
-pub mod fate;
-pub mod fates;
+pub mod field_support;
+pub mod field_tables;
 pub mod lifecycle;
 pub mod nearest;
 pub mod pod;
@@ -36,28 +36,28 @@ use serde_json::Value;
 
 use container::Container;
 pub use pod::PodSpec;
-use reader::{Class, Notes, Read};
+use reader::{FindingClass, Read, ReadContext};
 
-use crate::wire::field::{Field, Finding, Step};
+use crate::wire::field::{FieldPath, Finding, PathSegment};
 
 /// The specification, and what is wrong with it.
-pub(in crate::wire) fn read(specification: &Value) -> (PodSpec, Vec<(Class, Finding)>) {
-    let mut notes = Notes::default();
-    let spec = PodSpec::checked(specification, &mut notes);
+pub(in crate::wire) fn read(specification: &Value) -> (PodSpec, Vec<(FindingClass, Finding)>) {
+    let mut notes = ReadContext::default();
+    let spec = PodSpec::read_checked(specification, &mut notes);
     (spec, notes.found)
 }
 
 impl PodSpec {
     /// Reads it where the notes stand, with what its shape alone doesn't say.
-    pub(in crate::wire) fn checked(specification: &Value, notes: &mut Notes) -> Self {
+    pub(in crate::wire) fn read_checked(specification: &Value, notes: &mut ReadContext) -> Self {
         let spec = Self::read(specification, notes);
         checks::check(&spec, notes);
         spec
     }
 
     /// Of a workload that was accepted before.
-    pub fn of(specification: &Value) -> Self {
-        Self::read(specification, &mut Notes::default())
+    pub fn read_accepted(specification: &Value) -> Self {
+        Self::read(specification, &mut ReadContext::default())
     }
 
     /// Of a workload that was accepted before, perhaps by a version that read less of it: what isn't read any more is
@@ -65,22 +65,23 @@ impl PodSpec {
     ///
     /// # Errors
     /// The first thing that can't be read, and where it stands.
-    pub(in crate::wire) fn legible(specification: &Value) -> Result<Self, (Field, String)> {
-        let mut notes = Notes::default();
+    pub(in crate::wire) fn read_legible(specification: &Value) -> Result<Self, (FieldPath, String)> {
+        let mut notes = ReadContext::default();
         let spec = Self::read(specification, &mut notes);
         // a probe that can't be read is none: no pod waits for it
-        let is_probe = |step: &Step| matches!(step, Step::Key(key) if key.ends_with("Probe"));
+        let is_probe = |step: &PathSegment| matches!(step, PathSegment::Key(key) if key.ends_with("Probe"));
         let found = notes.found.into_iter().find(|(class, finding)| {
-            matches!(class, Class::Shape | Class::Value) && !finding.field.0.iter().any(is_probe)
+            matches!(class, FindingClass::Shape | FindingClass::Value)
+                && !finding.field.0.iter().any(is_probe)
         });
         found.map_or(Ok(spec), |(_, finding)| Err((finding.field, finding.message)))
     }
 
     /// Init containers first, each with its place.
-    pub(in crate::wire) fn all_containers(&self) -> impl Iterator<Item = (Field, &Container)> {
+    pub(in crate::wire) fn all_containers(&self) -> impl Iterator<Item = (FieldPath, &Container)> {
         let lists = [("initContainers", &self.init_containers), ("containers", &self.containers)];
         lists.into_iter().flat_map(|(list, containers)| {
-            let place = move |index: usize| Field::from([list]).then(index);
+            let place = move |index: usize| FieldPath::from([list]).child(index);
             containers.iter().enumerate().map(move |(index, container)| (place(index), container))
         })
     }

@@ -1,14 +1,14 @@
 //! What was meant by a word that isn't known.
 
-use super::{fate::Table, fates};
+use super::{field_support::FieldTable, field_tables};
 
 /// The word that is most like the given one, if any is like it at all.
-pub fn nearest<'a>(given: &str, mut words: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    of_words(given, &mut words)
+pub fn nearest_word<'a>(given: &str, mut words: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    nearest_word_dyn(given, &mut words)
 }
 
 /// The same, there once.
-fn of_words<'a>(given: &str, words: &mut dyn Iterator<Item = &'a str>) -> Option<&'a str> {
+fn nearest_word_dyn<'a>(given: &str, words: &mut dyn Iterator<Item = &'a str>) -> Option<&'a str> {
     let plain = given.to_ascii_lowercase();
     let most = match plain.len() {
         0..=3 => 1,
@@ -48,11 +48,11 @@ fn distance(a: &str, b: &str) -> usize {
 }
 
 /// What to say of a field that a mapping doesn't have.
-pub(super) fn unknown(table: &Table, key: &str) -> String {
-    if let Some(near) = nearest(key, table.names()) {
+pub(super) fn unknown_field_message(table: &FieldTable, key: &str) -> String {
+    if let Some(near) = nearest_word(key, table.field_names()) {
         return format!("unknown field: did you mean `{near}`?");
     }
-    match fates::with(key) {
+    match field_tables::table_with_field(key) {
         Some(other) => format!("unknown field: it stands in {}", other.place),
         None => "unknown field".to_owned(),
     }
@@ -73,10 +73,10 @@ mod tests {
             ("securitycontext", "securityContext"),
             ("imgae", "image"),
         ] {
-            assert_eq!(nearest(slip, fields.into_iter()), Some(name), "{slip}");
+            assert_eq!(nearest_word(slip, fields.into_iter()), Some(name), "{slip}");
         }
         for other in ["", "x", "replicas", "selector", &"x".repeat(10_000)] {
-            assert_eq!(nearest(other, fields.into_iter()), None, "{other}");
+            assert_eq!(nearest_word(other, fields.into_iter()), None, "{other}");
         }
     }
 }

@@ -7,7 +7,7 @@ use super::{
     env::LocalReference,
     security::PodSecurityContext,
     types::{mapping, words},
-    values::{Address, Whole},
+    values::{BoundedInt, IpAddressText},
     volumes::Volume,
 };
 
@@ -18,8 +18,8 @@ mapping! {
         init_containers: Vec<Container>,
         volumes: Vec<Volume>,
         restart_policy: RestartPolicy,
-        termination_grace_period_seconds: Option<Whole<0, 86_400>>,
-        active_deadline_seconds: Option<Whole<1, 2_147_483_647>>,
+        termination_grace_period_seconds: Option<BoundedInt<0, 86_400>>,
+        active_deadline_seconds: Option<BoundedInt<1, 2_147_483_647>>,
         host_network: bool,
         host_pid: bool = "hostPID",
         host_ipc: bool = "hostIPC",
@@ -43,7 +43,7 @@ mapping! {
 
 mapping! {
     /// Names for an address, in the pod's `/etc/hosts`.
-    HostAlias { ip: Address, hostnames: Vec<String> }
+    HostAlias { ip: IpAddressText, hostnames: Vec<String> }
 }
 
 words! {
@@ -58,7 +58,7 @@ words! {
 
 mapping! {
     /// What is in the pod's `/etc/resolv.conf`.
-    PodDnsConfig { nameservers: Vec<Address>, searches: Vec<String>, options: Vec<PodDnsOption> }
+    PodDnsConfig { nameservers: Vec<IpAddressText>, searches: Vec<String>, options: Vec<PodDnsOption> }
 }
 
 mapping! {

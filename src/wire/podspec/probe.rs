@@ -2,7 +2,7 @@
 
 use super::{
     types::{mapping, words},
-    values::{Count, Port, PortName},
+    values::{Count, Port, PortNumberOrName},
 };
 
 mapping! {
@@ -32,7 +32,7 @@ mapping! {
         host: String,
         http_headers: Vec<HttpHeader>,
         path: String,
-        port: PortName,
+        port: PortNumberOrName,
         scheme: Scheme,
     }
 }
@@ -49,7 +49,7 @@ mapping! {
 
 mapping! {
     /// Whether it takes a connection.
-    TcpSocketAction { host: String, port: PortName }
+    TcpSocketAction { host: String, port: PortNumberOrName }
 }
 
 mapping! {

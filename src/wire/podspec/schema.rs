@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{fate::Fate, fates};
+use super::{field_support::FieldSupport, field_tables};
 use crate::wire::json::set;
 
 /// The definitions of the mappings that were described.
@@ -14,7 +14,7 @@ pub struct Schema {
 
 impl Schema {
     /// A reference to a mapping, which is described unless it was. `fields`: what is read of it, and of what form.
-    pub(in crate::wire) fn mapping(
+    pub(in crate::wire) fn mapping_ref(
         &mut self,
         kind: &'static str,
         fields: impl FnOnce(&mut Self) -> Vec<(&'static str, Value)>,
@@ -22,24 +22,28 @@ impl Schema {
         if !self.definitions.contains_key(kind) {
             self.definitions.insert(kind.to_owned(), Value::Null); // it may hold itself
             let fields = fields(self);
-            self.definitions.insert(kind.to_owned(), described(kind, fields));
+            self.definitions.insert(kind.to_owned(), mapping_schema(kind, fields));
         }
         json!({ "$ref": format!("#/definitions/{kind}") })
     }
 }
 
 /// A mapping by its table, with the forms of the fields that are read.
-pub(in crate::wire) fn described(kind: &'static str, fields: Vec<(&'static str, Value)>) -> Value {
-    let table = fates::of(kind);
-    let required: Vec<&str> = table.required().collect();
+pub(in crate::wire) fn mapping_schema(kind: &'static str, fields: Vec<(&'static str, Value)>) -> Value {
+    let table = field_tables::table_of(kind);
+    let required: Vec<&str> = table.required_fields().collect();
     let mut properties = Map::new();
-    for name in table.names() {
+    for name in table.field_names() {
         let form = fields.iter().find(|(field, _)| *field == name).map(|it| it.1.clone());
-        let property = match (table.fate(name), form) {
-            (Some(Fate::Refused(why)), _) => said(nothing(), &format!("refused: {why}")),
-            (Some(Fate::Meaningless(why)), _) => said(json!({}), &format!("no meaning: {why}")),
-            (Some(Fate::Ignored(why)), form) => {
-                said(or_null(form.unwrap_or_else(|| json!({}))), &format!("no effect: {why}"))
+        let property = match (table.field_support(name), form) {
+            (Some(FieldSupport::Refused(why)), _) => {
+                with_description(empty_value_schema(), &format!("refused: {why}"))
+            }
+            (Some(FieldSupport::Meaningless(why)), _) => {
+                with_description(json!({}), &format!("no meaning: {why}"))
+            }
+            (Some(FieldSupport::Ignored(why)), form) => {
+                with_description(or_null(form.unwrap_or_else(|| json!({}))), &format!("no effect: {why}"))
             }
             (_, Some(form)) if required.contains(&name) => form,
             (_, Some(form)) => or_null(form),
@@ -55,11 +59,11 @@ pub(in crate::wire) fn described(kind: &'static str, fields: Vec<(&'static str, 
 }
 
 /// What says as little as a field that isn't there.
-fn nothing() -> Value {
+fn empty_value_schema() -> Value {
     json!({ "enum": [null, false, 0, "", []] })
 }
 
-fn said(mut form: Value, what: &str) -> Value {
+fn with_description(mut form: Value, what: &str) -> Value {
     set(&mut form, "description", what.into());
     form
 }

@@ -3,20 +3,20 @@
 use serde_json::Value;
 
 use super::{
-    reader::{Class, Notes, Read},
+    reader::{FindingClass, Read, ReadContext},
     types::{mapping, words},
-    values::Id,
+    values::UnixId,
 };
 
 mapping! {
     /// What counts for all containers of a pod that don't say otherwise.
     PodSecurityContext {
-        run_as_user: Option<Id>,
-        run_as_group: Option<Id>,
+        run_as_user: Option<UnixId>,
+        run_as_group: Option<UnixId>,
         run_as_non_root: Option<bool>,
-        fs_group: Option<Id>,
+        fs_group: Option<UnixId>,
         fs_group_change_policy: FsGroupChangePolicy,
-        supplemental_groups: Vec<Id>,
+        supplemental_groups: Vec<UnixId>,
         supplemental_groups_policy: SupplementalGroupsPolicy,
         sysctls: Vec<Sysctl>,
         seccomp_profile: Option<Profile>,
@@ -48,8 +48,8 @@ mapping! {
         capabilities: Capabilities,
         proc_mount: ProcMount,
         read_only_root_filesystem: bool,
-        run_as_user: Option<Id>,
-        run_as_group: Option<Id>,
+        run_as_user: Option<UnixId>,
+        run_as_group: Option<UnixId>,
         run_as_non_root: Option<bool>,
         seccomp_profile: Option<Profile>,
         app_armor_profile: Option<Profile>,
@@ -87,16 +87,16 @@ mapping! {
 pub struct Capability(pub &'static str);
 
 impl Read for Capability {
-    fn read(value: &Value, notes: &mut Notes) -> Self {
-        let text = notes.text(value);
+    fn read(value: &Value, notes: &mut ReadContext) -> Self {
+        let text = notes.expect_text(value);
         let plain = text.to_ascii_uppercase();
         let plain = plain.strip_prefix("CAP_").unwrap_or(&plain);
         if let Some(known) = CAPABILITIES.iter().find(|known| **known == plain) {
             return Self(known);
         }
         if value.is_string() {
-            let hint = notes.hint(plain, CAPABILITIES.iter().copied());
-            notes.add(Class::Value, format!("`{text}` is no capability{hint}"));
+            let hint = notes.spelling_hint(plain, CAPABILITIES.iter().copied());
+            notes.add(FindingClass::Value, format!("`{text}` is no capability{hint}"));
         }
         Self("")
     }

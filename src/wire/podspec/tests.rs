@@ -1,26 +1,26 @@
 //! Good and bad values, and what is said of them.
 
 use super::{
-    reader::Class::{self, *},
+    reader::FindingClass::{self, *},
     *,
 };
 use crate::wire::yaml;
 
 /// Everything that is found in a specification: how it counts, where, and the words.
-fn all(specification: &str) -> Vec<(Class, String, String)> {
+fn all(specification: &str) -> Vec<(FindingClass, String, String)> {
     let value = yaml::parse(specification).unwrap();
     let (_, found) = read(&value);
     found.into_iter().map(|(class, finding)| (class, finding.field.to_string(), finding.message)).collect()
 }
 
 /// The same but for what is good and has no effect.
-fn found(specification: &str) -> Vec<(Class, String, String)> {
+fn found(specification: &str) -> Vec<(FindingClass, String, String)> {
     all(specification).into_iter().filter(|(class, ..)| *class != Ignored).collect()
 }
 
 fn spec(specification: &str) -> PodSpec {
     assert_eq!(found(specification), [], "{specification}");
-    PodSpec::of(&yaml::parse(specification).unwrap())
+    PodSpec::read_accepted(&yaml::parse(specification).unwrap())
 }
 
 /// A pod whose container has these fields, in a pod with these.

@@ -10,15 +10,15 @@ macro_rules! mapping {
         pub struct $name { $(pub $field: $type,)* }
 
         impl $crate::wire::podspec::reader::Read for $name {
-            fn read(value: &serde_json::Value, notes: &mut $crate::wire::podspec::reader::Notes) -> Self {
-                let _fields = notes.mapping(value, stringify!($name));
-                Self { $($field: notes.field(_fields, $crate::wire::podspec::types::key!($field $($key)?)),)* }
+            fn read(value: &serde_json::Value, notes: &mut $crate::wire::podspec::reader::ReadContext) -> Self {
+                let _fields = notes.expect_mapping(value, stringify!($name));
+                Self { $($field: notes.read_field(_fields, $crate::wire::podspec::types::key!($field $($key)?)),)* }
             }
 
             #[cfg(test)]
             fn schema(schema: &mut $crate::wire::podspec::schema::Schema) -> serde_json::Value {
                 use $crate::wire::podspec::{reader::Read, types::key};
-                schema.mapping(stringify!($name), |_schema| {
+                schema.mapping_ref(stringify!($name), |_schema| {
                     vec![$((key!($field $($key)?), <$type as Read>::schema(_schema))),*]
                 })
             }
@@ -96,8 +96,8 @@ macro_rules! words {
         impl $crate::wire::podspec::reader::Read for $name {
             const CAN_BE_EMPTY: bool = true;
 
-            fn read(value: &serde_json::Value, notes: &mut $crate::wire::podspec::reader::Notes) -> Self {
-                let number = notes.word(value, &[
+            fn read(value: &serde_json::Value, notes: &mut $crate::wire::podspec::reader::ReadContext) -> Self {
+                let number = notes.one_of_words(value, &[
                     $crate::wire::podspec::types::word!($first $($first_word)?),
                     $($crate::wire::podspec::types::word!($variant $($word)?)),*
                 ]);

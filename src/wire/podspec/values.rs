@@ -6,7 +6,7 @@ use core::net::IpAddr;
 use serde_json::json;
 use serde_json::{Map, Value};
 
-use super::reader::{Class, Notes, Read};
+use super::reader::{FindingClass, Read, ReadContext};
 #[cfg(test)]
 use super::schema::Schema;
 use crate::agent::model::quantity;
@@ -14,11 +14,11 @@ pub use crate::wire::dns_names::{Below, Filled, Key, Label, Shown, Subdomain};
 
 /// A whole number within bounds; without one 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub struct Whole<const LEAST: i64, const MOST: i64>(pub i64);
+pub struct BoundedInt<const LEAST: i64, const MOST: i64>(pub i64);
 
-impl<const LEAST: i64, const MOST: i64> Read for Whole<LEAST, MOST> {
-    fn read(value: &Value, notes: &mut Notes) -> Self {
-        Self(notes.whole(value, LEAST, MOST))
+impl<const LEAST: i64, const MOST: i64> Read for BoundedInt<LEAST, MOST> {
+    fn read(value: &Value, notes: &mut ReadContext) -> Self {
+        Self(notes.integer(value, LEAST, MOST))
     }
 
     #[cfg(test)]
@@ -28,17 +28,17 @@ impl<const LEAST: i64, const MOST: i64> Read for Whole<LEAST, MOST> {
 }
 
 /// How often, or for how many seconds.
-pub type Count = Whole<0, 2_147_483_647>;
+pub type Count = BoundedInt<0, 2_147_483_647>;
 /// A user or a group.
-pub type Id = Whole<0, 2_147_483_647>;
+pub type UnixId = BoundedInt<0, 2_147_483_647>;
 
 /// The number of a port; 0 where none is meant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct PortNumber<const LEAST: i64>(pub u16);
 
 impl<const LEAST: i64> Read for PortNumber<LEAST> {
-    fn read(value: &Value, notes: &mut Notes) -> Self {
-        Self(u16::try_from(notes.whole(value, LEAST, 65_535)).unwrap_or(0))
+    fn read(value: &Value, notes: &mut ReadContext) -> Self {
+        Self(u16::try_from(notes.integer(value, LEAST, 65_535)).unwrap_or(0))
     }
 
     #[cfg(test)]
@@ -50,25 +50,25 @@ impl<const LEAST: i64> Read for PortNumber<LEAST> {
 /// A port that must be given.
 pub type Port = PortNumber<1>;
 /// A port of the host: 0 says that there is none.
-pub type OptionalPort = PortNumber<0>;
+pub type HostPortNumber = PortNumber<0>;
 
 /// A port by its number or its name.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum PortName {
+pub enum PortNumberOrName {
     /// From 1; 0 where none stands.
     Number(u16),
     /// That of a port of the container.
     Name(String),
 }
 
-impl Default for PortName {
+impl Default for PortNumberOrName {
     fn default() -> Self {
         Self::Number(0)
     }
 }
 
-impl Read for PortName {
-    fn read(value: &Value, notes: &mut Notes) -> Self {
+impl Read for PortNumberOrName {
+    fn read(value: &Value, notes: &mut ReadContext) -> Self {
         match value {
             Value::Null => Self::default(),
             Value::String(name) => Self::Name(name.clone()),
@@ -76,7 +76,7 @@ impl Read for PortName {
                 Some(port @ 1..) => Self::Number(port),
                 _ => {
                     let message = format!("must be from 1 to 65535 or the name of a port, not {value}");
-                    notes.add(Class::Shape, message);
+                    notes.add(FindingClass::Shape, message);
                     Self::default()
                 }
             },
@@ -96,27 +96,27 @@ pub struct Quantity(pub String);
 impl Quantity {
     /// Rounded up.
     pub fn bytes(&self) -> Option<u64> {
-        quantity::bytes(&self.0)
+        quantity::parse_bytes(&self.0)
     }
 
     /// Rounded up: of a core, for example.
     pub fn thousandths(&self) -> Option<u64> {
-        quantity::thousandths(&self.0)
+        quantity::parse_thousandths(&self.0)
     }
 }
 
 impl Read for Quantity {
-    fn read(value: &Value, notes: &mut Notes) -> Self {
+    fn read(value: &Value, notes: &mut ReadContext) -> Self {
         let text = match value {
             Value::Null => return Self::default(),
             Value::String(text) => text.clone(),
             Value::Number(number) => number.to_string(),
             _ => {
-                notes.shape("a quantity", value);
+                notes.add_shape_error("a quantity", value);
                 return Self::default();
             }
         };
-        if quantity::thousandths(&text).is_none() {
+        if quantity::parse_thousandths(&text).is_none() {
             let number = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
             let hint = match text.strip_prefix(number).unwrap_or_default() {
                 _ if text.starts_with('-') => ": it can't be negative".to_owned(),
@@ -129,7 +129,7 @@ impl Read for Quantity {
                 "g" | "t" => format!(": write `{number}{}`", text[number.len()..].to_ascii_uppercase()),
                 _ => ": it is a number with perhaps one of m, k, M, G, T, Ki, Mi, Gi, Ti".to_owned(),
             };
-            notes.add(Class::Value, format!("`{text}` is no quantity{hint}"));
+            notes.add(FindingClass::Value, format!("`{text}` is no quantity{hint}"));
             return Self::default();
         }
         Self(text)
@@ -143,20 +143,20 @@ impl Read for Quantity {
 
 /// Resources and how much of each.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Amounts(pub Vec<(String, Quantity)>);
+pub struct ResourceList(pub Vec<(String, Quantity)>);
 
-impl Amounts {
+impl ResourceList {
     /// How much of this resource.
     pub fn get(&self, resource: &str) -> Option<&Quantity> {
         self.0.iter().find(|(name, _)| name == resource).map(|(_, amount)| amount)
     }
 }
 
-impl Read for Amounts {
-    fn read(value: &Value, notes: &mut Notes) -> Self {
-        let fields = notes.any_mapping(value);
+impl Read for ResourceList {
+    fn read(value: &Value, notes: &mut ReadContext) -> Self {
+        let fields = notes.expect_any_mapping(value);
         let names = fields.into_iter().flat_map(Map::keys);
-        Self(names.map(|name| (name.clone(), notes.field(fields, name))).collect())
+        Self(names.map(|name| (name.clone(), notes.read_field(fields, name))).collect())
     }
 
     #[cfg(test)]
@@ -176,15 +176,15 @@ pub(in crate::wire) fn parse_mode(value: &Value) -> Option<u32> {
 
 /// The permissions of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Mode(pub u32);
+pub struct FileMode(pub u32);
 
-impl Read for Mode {
-    fn read(value: &Value, notes: &mut Notes) -> Self {
+impl Read for FileMode {
+    fn read(value: &Value, notes: &mut ReadContext) -> Self {
         if value.is_null() {
             return Self(0);
         }
         Self(parse_mode(value).unwrap_or_else(|| {
-            notes.add(Class::Value, format!("must be from 0 to 0777 (511), not {value}"));
+            notes.add(FindingClass::Value, format!("must be from 0 to 0777 (511), not {value}"));
             0
         }))
     }
@@ -197,19 +197,19 @@ impl Read for Mode {
 
 /// An address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Address(pub IpAddr);
+pub struct IpAddressText(pub IpAddr);
 
-impl Default for Address {
+impl Default for IpAddressText {
     fn default() -> Self {
         Self(IpAddr::from([0; 4]))
     }
 }
 
-impl Read for Address {
+impl Read for IpAddressText {
     const CAN_BE_EMPTY: bool = true;
 
-    fn read(value: &Value, notes: &mut Notes) -> Self {
-        notes.formed(value, |text| {
+    fn read(value: &Value, notes: &mut ReadContext) -> Self {
+        notes.parse_text(value, |text| {
             text.parse()
                 .map(Self)
                 .map_err(|_| format!("must be an address, as 192.0.2.1 or fd00::1, not `{text}`"))
@@ -225,13 +225,13 @@ impl Read for Address {
 macro_rules! named {
     ($($name:ident),*) => { $(
         impl Read for $name {
-            fn read(value: &Value, notes: &mut Notes) -> Self {
-                let text = notes.text(value);
+            fn read(value: &Value, notes: &mut ReadContext) -> Self {
+                let text = notes.expect_text(value);
                 if !value.is_string() {
                     return Self::default();
                 }
                 Self::try_from(text.to_owned()).unwrap_or_else(|why| {
-                    notes.add(Class::Shape, why.to_string());
+                    notes.add(FindingClass::Shape, why.to_string());
                     Self::default()
                 })
             }
@@ -248,11 +248,11 @@ named!(Below, Filled, Key, Label, Shown, Subdomain);
 
 /// The name of a port: of a service, as the IANA lists them.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct ServiceName(pub String);
+pub struct IanaServiceName(pub String);
 
-impl Read for ServiceName {
-    fn read(value: &Value, notes: &mut Notes) -> Self {
-        notes.formed(value, |text| {
+impl Read for IanaServiceName {
+    fn read(value: &Value, notes: &mut ReadContext) -> Self {
+        notes.parse_text(value, |text| {
             let is_fine = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
             let is_name = text.len() <= 15
                 && text.bytes().all(is_fine)
@@ -281,8 +281,8 @@ impl Read for ServiceName {
 pub struct AbsolutePath(pub String);
 
 impl Read for AbsolutePath {
-    fn read(value: &Value, notes: &mut Notes) -> Self {
-        notes.formed(value, |text| match text {
+    fn read(value: &Value, notes: &mut ReadContext) -> Self {
+        notes.parse_text(value, |text| match text {
             _ if !text.starts_with('/') => Err(format!("must be an absolute path, not `{text}`")),
             _ if text.contains('\0') => Err("holds a character that no path can hold".to_owned()),
             _ => Ok(Self(text.to_owned())),

@@ -4,7 +4,7 @@ use super::{
     container::PullPolicy,
     env::{ObjectFieldSelector, ResourceFieldSelector},
     types::{mapping, words},
-    values::{AbsolutePath, Below, Filled, Key, Label, Mode, Quantity, Subdomain},
+    values::{AbsolutePath, Below, FileMode, Filled, Key, Label, Quantity, Subdomain},
 };
 
 mapping! {
@@ -27,7 +27,7 @@ mapping! {
     ConfigMapVolume {
         name: Subdomain,
         items: Vec<KeyToPath>,
-        default_mode: Option<Mode>,
+        default_mode: Option<FileMode>,
         optional: bool,
     }
 }
@@ -37,14 +37,14 @@ mapping! {
     SecretVolume {
         secret_name: Subdomain,
         items: Vec<KeyToPath>,
-        default_mode: Option<Mode>,
+        default_mode: Option<FileMode>,
         optional: bool,
     }
 }
 
 mapping! {
     /// Which value becomes a file, and where.
-    KeyToPath { key: Key, path: Below, mode: Option<Mode> }
+    KeyToPath { key: Key, path: Below, mode: Option<FileMode> }
 }
 
 mapping! {
@@ -88,14 +88,14 @@ mapping! {
 
 mapping! {
     /// Fields of the pod as files.
-    DownwardVolume { items: Vec<DownwardFile>, default_mode: Option<Mode> }
+    DownwardVolume { items: Vec<DownwardFile>, default_mode: Option<FileMode> }
 }
 
 mapping! {
     /// A field of the pod, or a limit or request of a container: exactly one of both.
     DownwardFile {
         path: Below,
-        mode: Option<Mode>,
+        mode: Option<FileMode>,
         field_ref: Option<ObjectFieldSelector>,
         resource_field_ref: Option<ResourceFieldSelector>,
     }
@@ -103,7 +103,7 @@ mapping! {
 
 mapping! {
     /// Several sources in one volume.
-    ProjectedVolume { sources: Vec<ProjectedSource>, default_mode: Option<Mode> }
+    ProjectedVolume { sources: Vec<ProjectedSource>, default_mode: Option<FileMode> }
 }
 
 mapping! {

@@ -10,7 +10,7 @@ mod table;
 
 use std::collections::BTreeSet;
 
-use device_worker_ng::wire::podspec::fates::TABLES;
+use device_worker_ng::wire::podspec::field_tables::POD_SPEC_TABLES;
 
 use self::{
     run::{Outcome, Run},
@@ -60,8 +60,12 @@ fn each_row_has_a_name_of_its_own_and_known_fields() {
         assert!(!row.name.contains(['|', '\t']) && !row.expected.contains('|'), "{}", row.name);
         for field in row.fields() {
             let (kind, key) = field.split_once('.').unwrap_or_else(|| panic!("{field}"));
-            let table = TABLES.iter().find(|table| table.kind == kind);
-            assert!(table.is_some_and(|table| table.fate(key).is_some()), "'{}' is about {field}", row.name);
+            let table = POD_SPEC_TABLES.iter().find(|table| table.kind == kind);
+            assert!(
+                table.is_some_and(|table| table.field_support(key).is_some()),
+                "'{}' is about {field}",
+                row.name
+            );
         }
     }
 }

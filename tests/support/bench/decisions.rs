@@ -12,7 +12,7 @@ use device_worker_ng::agent::{
         order::{Container, ContainerState, Fact, Order, Outcome, Pod, PodSummary, Task},
         time::{Now, Wake},
         workload::{
-            Condition, Content, Desired, Engine, ListedCondition, ListedProfile, Profile, Workload,
+            Condition, Content, DesiredState, Engine, ListedCondition, ListedProfile, Profile, Workload,
             WorkloadId,
         },
     },
@@ -115,7 +115,11 @@ impl Device {
         let mut device = Self { agent, now, wake: Wake::Never, pods: BTreeMap::new() };
         let profile = Profile { name: "p".into(), conditions: (0..CONDITIONS).map(condition).collect() };
         let workloads = (0..count).map(|index| workload(index).into()).collect();
-        device.happen(Event::Desired(Desired { profiles: vec![profile], workloads, ..Desired::default() }));
+        device.happen(Event::Desired(DesiredState {
+            profiles: vec![profile],
+            workloads,
+            ..DesiredState::default()
+        }));
         device.happen(camera(0)); // before that nothing is decided
         device
     }

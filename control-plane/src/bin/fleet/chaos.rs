@@ -116,8 +116,8 @@ pub(crate) async fn run(
     let changes = tokio::spawn(change(Arc::clone(cluster)));
     let mut random = schedule::random(seed);
     for round in 1..=rounds {
-        sleep(Duration::from_secs(8).mul_f64(random.share())).await;
-        let down = Duration::from_secs(4).mul_f64(random.share());
+        sleep(Duration::from_secs(8).mul_f64(random.next_fraction())).await;
+        let down = Duration::from_secs(4).mul_f64(random.next_fraction());
         let what = parts.end_one(&mut random, down).await?;
         say(&format!("round {round}: {what} ended, for {:.1} s", down.as_secs_f64()));
     }
@@ -128,7 +128,7 @@ pub(crate) async fn run(
 impl Parts {
     /// One of them, by chance; it comes back after a while.
     async fn end_one(&mut self, random: &mut Random, down: Duration) -> Result<&'static str> {
-        match (random.share() * 4.0) as usize {
+        match (random.next_fraction() * 4.0) as usize {
             2 => {
                 self.api_server.kill()?;
                 sleep(down).await;

@@ -4,7 +4,7 @@
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result, bail, ensure};
-use device_worker_ng::wire::edge_api::{BASE, Request};
+use device_worker_ng::wire::edge_api::{BASE_PATH, Request};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -115,7 +115,8 @@ impl Connection {
             Some(body) => ("POST", body.as_str()),
             None => ("GET", ""),
         };
-        let mut head = format!("{method} {BASE}{} HTTP/1.1\r\nhost: project-flotta.io\r\n", request.path);
+        let mut head =
+            format!("{method} {BASE_PATH}{} HTTP/1.1\r\nhost: project-flotta.io\r\n", request.path);
         if !body.is_empty() {
             head += &format!("content-type: application/json\r\ncontent-length: {}\r\n", body.len());
         }

@@ -8,7 +8,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 use device_worker_ng::{
     agent::model::{
-        call::{Call, CallKind, HardwareScope, Heartbeat, WorkloadStatus},
+        call::{Call, CallKind, HardwareScope, Heartbeat, ServerWorkloadStatus},
         notice::{Notice, Reason},
         random::Random,
     },
@@ -63,7 +63,7 @@ pub(crate) struct Device {
     choice: usize,
     hardware: Value,
     version: String,
-    workloads: Vec<(String, WorkloadStatus)>,
+    workloads: Vec<(String, ServerWorkloadStatus)>,
     events: Vec<Notice>,
     count: u64,
     last_heartbeat: Option<Time>,
@@ -79,7 +79,7 @@ impl Device {
             id,
             config: Arc::clone(&fleet.bootstrap),
             connection: Connection::default(),
-            choice: (random.share() * 1e6) as usize,
+            choice: (random.next_fraction() * 1e6) as usize,
             random,
             version: String::new(),
             workloads: Vec::new(),
@@ -94,7 +94,7 @@ impl Device {
     pub(crate) async fn run(mut self) {
         while let Err(error) = self.join().await {
             self.fleet.figures.failed(&format!("to join: {error:#}"));
-            sleep(FIRST_WAIT.mul_f64(self.random.share())).await;
+            sleep(FIRST_WAIT.mul_f64(self.random.next_fraction())).await;
         }
         self.fleet.figures.registered.fetch_add(1, Relaxed);
         self.fleet.figures.moved.notify_one();
@@ -136,7 +136,7 @@ impl Device {
                     self.connection = Connection::default();
                     return Ok(Identity { certificate, key: key.serialize_pem() });
                 }
-                404 => sleep(IMPATIENCE.mul_f64(self.random.share())).await,
+                404 => sleep(IMPATIENCE.mul_f64(self.random.next_fraction())).await,
                 status => bail!("registration: {status}"),
             }
         }
@@ -156,7 +156,7 @@ impl Device {
             if let Some(when) = up.filter(|when| *when <= at) {
                 sleep_until(when).await;
                 up = None;
-                self.workloads.iter_mut().for_each(|(_, status)| *status = WorkloadStatus::Running);
+                self.workloads.iter_mut().for_each(|(_, status)| *status = ServerWorkloadStatus::Running);
                 attempts[0].1.hurry(self.last_heartbeat, &mut self.random);
                 continue;
             }
@@ -169,7 +169,9 @@ impl Device {
                         attempts.iter_mut().for_each(|(_, it)| it.is_back(period, &mut self.random));
                     }
                     if is_news {
-                        up = Some(Time::now() + Duration::from_secs(3).mul_f64(1.0 + self.random.share()));
+                        up = Some(
+                            Time::now() + Duration::from_secs(3).mul_f64(1.0 + self.random.next_fraction()),
+                        );
                         attempts[0].1.hurry(self.last_heartbeat, &mut self.random);
                     }
                 }
@@ -246,10 +248,10 @@ impl Device {
         let workloads = content["workloads"].as_array().into_iter().flatten();
         let names = workloads.filter_map(|workload| workload["name"].as_str());
         let is_first = self.workloads.is_empty();
-        self.workloads = names.map(|name| (name.to_owned(), WorkloadStatus::Running)).collect();
+        self.workloads = names.map(|name| (name.to_owned(), ServerWorkloadStatus::Running)).collect();
         // One of them is made anew.
         if let Some((name, status)) = self.workloads.first_mut().filter(|_| !is_first) {
-            *status = WorkloadStatus::Deploying;
+            *status = ServerWorkloadStatus::Deploying;
             let message = format!("'{name}' is updated by version {version}");
             self.events.push(Notice::info(Reason::ConfigurationApplied, message));
         }
@@ -263,7 +265,7 @@ impl Device {
         let hardware = Some(&self.hardware).filter(|hardware| !hardware.is_null());
         let request = edge_api::request(call, header, hardware, certificate_request)?;
         let began = Instant::now();
-        self.choice = self.choice.wrapping_add((self.random.share() * 16.0) as usize);
+        self.choice = self.choice.wrapping_add((self.random.next_fraction() * 16.0) as usize);
         let fleet = Arc::clone(&self.fleet);
         let asked = self.connection.call(&fleet.place, &self.config, self.choice, &request).await;
         let (status, connected) = asked.as_ref().map_or((0, false), |(answer, new)| (answer.status, *new));

@@ -19,7 +19,7 @@ pub(crate) fn random(seed: u64) -> Random {
     let mut random = Random::new(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
     // neighbours start alike
     for _ in 0..8 {
-        random.share();
+        random.next_fraction();
     }
     random
 }
@@ -34,19 +34,19 @@ pub(crate) struct Attempt {
 
 impl Attempt {
     pub(crate) fn within(spread: Duration, random: &mut Random) -> Self {
-        Self { at: Instant::now() + spread.mul_f64(random.share()), failures: 0, is_told: false }
+        Self { at: Instant::now() + spread.mul_f64(random.next_fraction()), failures: 0, is_told: false }
     }
 
     /// Again after the period, give or take a tenth.
     pub(crate) fn good(&mut self, period: Duration, random: &mut Random) {
         (self.failures, self.is_told) = (0, false);
-        self.at = Instant::now() + period.mul_f64(0.9 + 0.2 * random.share());
+        self.at = Instant::now() + period.mul_f64(0.9 + 0.2 * random.next_fraction());
     }
 
     /// Again at any time up to `first`, twice that after the next failure, and so on; not before the server says.
     pub(crate) fn failed(&mut self, first: Duration, asked: Option<Duration>, random: &mut Random) {
         let longest = first.saturating_mul(1 << self.failures.min(16)).min(LONGEST_WAIT);
-        let wait = longest.mul_f64(random.share()).max(SHORTEST_WAIT);
+        let wait = longest.mul_f64(random.next_fraction()).max(SHORTEST_WAIT);
         self.at = Instant::now() + asked.unwrap_or_default() + wait;
         self.failures = self.failures.saturating_add(1);
         self.is_told = asked.is_some();
@@ -68,7 +68,7 @@ impl Attempt {
         if !self.has_failed() {
             let earliest =
                 last.map_or_else(Instant::now, |last| Instant::now().max(last + BETWEEN_HEARTBEATS));
-            self.at = self.at.min(earliest + NEWS_SPREAD.mul_f64(random.share()));
+            self.at = self.at.min(earliest + NEWS_SPREAD.mul_f64(random.next_fraction()));
         }
     }
 }

@@ -27,25 +27,26 @@ impl CallPace {
     pub(super) const NEVER: Self = Self { at: Wake::Never, failures: 0, is_told: false };
 
     /// The first one: at any time within `spread`.
-    pub(super) fn within(spread: Duration, now: Duration, random: &mut Random) -> Self {
-        Self { at: Wake::At(now + spread.mul_f64(random.share())), ..Self::NEVER }
+    pub(super) fn due_within(spread: Duration, now: Duration, random: &mut Random) -> Self {
+        Self { at: Wake::At(now + spread.mul_f64(random.next_fraction())), ..Self::NEVER }
     }
 
     /// As if it had failed `failures` times.
-    pub(super) fn after(failures: u32, first: Duration, now: Duration, random: &mut Random) -> Self {
-        let wait = failures.checked_sub(1).map_or(Duration::ZERO, |before| back_off(first, before, random));
+    pub(super) fn after_failures(failures: u32, first: Duration, now: Duration, random: &mut Random) -> Self {
+        let wait =
+            failures.checked_sub(1).map_or(Duration::ZERO, |before| backoff_delay(first, before, random));
         Self { at: Wake::At(now + wait), failures, is_told: false }
     }
 
     /// It went well: again after the period, give or take a tenth.
-    pub(super) fn succeeded(&mut self, period: Duration, now: Duration, random: &mut Random) {
+    pub(super) fn on_success(&mut self, period: Duration, now: Duration, random: &mut Random) {
         (self.failures, self.is_told) = (0, false);
-        self.at = Wake::At(now.saturating_add(period.mul_f64(0.9 + 0.2 * random.share())));
+        self.at = Wake::At(now.saturating_add(period.mul_f64(0.9 + 0.2 * random.next_fraction())));
     }
 
     /// It failed: again at any time up to `first`, twice that after the next failure, and so on. Where the
     /// server says how long to wait, that comes before it.
-    pub(super) fn failed(
+    pub(super) fn on_failure(
         &mut self,
         first: Duration,
         failure: &CallFailure,
@@ -56,22 +57,23 @@ impl CallPace {
             CallFailure::Refused { retry_after, .. } => retry_after.unwrap_or_default(),
             _ => Duration::ZERO,
         };
-        self.at = Wake::At(now + asked.min(LONGEST_RETRY_AFTER) + back_off(first, self.failures, random));
+        self.at =
+            Wake::At(now + asked.min(LONGEST_RETRY_AFTER) + backoff_delay(first, self.failures, random));
         self.failures = self.failures.saturating_add(1);
         self.is_told = !asked.is_zero();
     }
 
     /// Another call was answered well: what waits because the server was away need not wait for long any more.
-    pub(super) fn is_back(&mut self, period: Duration, now: Duration, random: &mut Random) {
+    pub(super) fn on_server_back(&mut self, period: Duration, now: Duration, random: &mut Random) {
         if self.failures > 0 && !self.is_told {
-            self.at = self.at.earlier(Self::within(period, now, random).at);
+            self.at = self.at.earlier(Self::due_within(period, now, random).at);
         }
     }
 
     /// The period is shorter now: what waited for the old one comes by the new one.
-    pub(super) fn period_shortened(&mut self, period: Duration, now: Duration, random: &mut Random) {
+    pub(super) fn on_period_shortened(&mut self, period: Duration, now: Duration, random: &mut Random) {
         if self.failures == 0 {
-            self.at = self.at.earlier(Self::within(period, now, random).at);
+            self.at = self.at.earlier(Self::due_within(period, now, random).at);
         }
     }
 
@@ -79,15 +81,15 @@ impl CallPace {
         self.failures > 0
     }
 
-    pub(super) fn not_before(&mut self, at: Duration) {
+    pub(super) fn delay_until(&mut self, at: Duration) {
         self.at = self.at.max(Wake::At(at));
     }
 }
 
 /// Full jitter: what failed together comes again spread over all of the wait, not at its end.
-fn back_off(first: Duration, failures: u32, random: &mut Random) -> Duration {
+fn backoff_delay(first: Duration, failures: u32, random: &mut Random) -> Duration {
     let longest = first.saturating_mul(1 << failures.min(16)).min(LONGEST_WAIT);
-    longest.mul_f64(random.share()).max(SHORTEST_WAIT)
+    longest.mul_f64(random.next_fraction()).max(SHORTEST_WAIT)
 }
 
 #[cfg(test)]
@@ -100,7 +102,7 @@ mod tests {
     fn waits_spread_over_all_of_a_limit_that_doubles_up_to_five_minutes() {
         let mut random = Random::new(7);
         for (failures, limit) in [(0, 10), (1, 20), (4, 160), (5, 300), (u32::MAX, 300)] {
-            let waits: Vec<_> = (0..1000).map(|_| back_off(10 * S, failures, &mut random)).collect();
+            let waits: Vec<_> = (0..1000).map(|_| backoff_delay(10 * S, failures, &mut random)).collect();
             let limit = S * limit;
             assert!(waits.iter().all(|wait| (S..=limit).contains(wait)));
             let mean = waits.iter().sum::<Duration>() / 1000;
@@ -113,9 +115,9 @@ mod tests {
         let mut random = Random::new(7);
         let mut attempt = CallPace::NEVER;
         let busy = CallFailure::Refused { status: 503, message: String::new(), retry_after: Some(600 * S) };
-        attempt.failed(60 * S, &busy, S, &mut random);
-        attempt.period_shortened(5 * S, S, &mut random);
-        attempt.is_back(5 * S, S, &mut random);
+        attempt.on_failure(60 * S, &busy, S, &mut random);
+        attempt.on_period_shortened(5 * S, S, &mut random);
+        attempt.on_server_back(5 * S, S, &mut random);
         assert!(attempt.at > Wake::At(601 * S) && attempt.at <= Wake::At(661 * S));
     }
 }

@@ -6,19 +6,19 @@ use super::call_pace::{CallPace, FIRST_WAIT};
 use crate::agent::model::{call::CallKind, random::Random, time::Wake};
 
 /// Between two certificates, at least.
-const BETWEEN_RENEWALS: Duration = Duration::from_secs(10);
+const MIN_RENEWAL_INTERVAL: Duration = Duration::from_secs(10);
 /// Between a heartbeat and one that a change of state brings forward, at least; twice that before the next such one.
-const BETWEEN_HEARTBEATS: Duration = Duration::from_secs(5);
+const MIN_HURRIED_HEARTBEAT_GAP: Duration = Duration::from_secs(5);
 /// Devices that change together don't say so together.
-const NEWS_SPREAD: Duration = Duration::from_secs(2);
+const HURRIED_HEARTBEAT_SPREAD: Duration = Duration::from_secs(2);
 
 /// When the next certificate may be asked for, after one that came, or was asked for, at `last`.
 pub(super) fn earliest_renewal(last: Duration) -> Duration {
-    last.saturating_add(BETWEEN_RENEWALS)
+    last.saturating_add(MIN_RENEWAL_INTERVAL)
 }
 
 #[derive(Debug)]
-pub(super) struct Linked {
+pub(super) struct LinkedState {
     pub(super) heartbeat: CallPace,
     pub(super) configuration: CallPace,
     pub(super) control: CallPace,
@@ -39,8 +39,8 @@ pub(super) struct Linked {
     gap: Duration,
 }
 
-impl Linked {
-    pub(super) fn attempt(&mut self, kind: CallKind) -> Option<&mut CallPace> {
+impl LinkedState {
+    pub(super) fn pace_of(&mut self, kind: CallKind) -> Option<&mut CallPace> {
         match kind {
             CallKind::Heartbeat => Some(&mut self.heartbeat),
             CallKind::Configuration => Some(&mut self.configuration),
@@ -53,9 +53,9 @@ impl Linked {
     /// The configuration and a heartbeat within `first`, the rest spread over `spread`.
     pub(super) fn new(first: Duration, spread: Duration, now: Duration, random: &mut Random) -> Self {
         Self {
-            heartbeat: CallPace::within(first, now, random),
-            configuration: CallPace::within(first, now, random),
-            control: CallPace::within(spread, now, random),
+            heartbeat: CallPace::due_within(first, now, random),
+            configuration: CallPace::due_within(first, now, random),
+            control: CallPace::due_within(spread, now, random),
             renewal: CallPace::NEVER,
             renewal_utc: None,
             unauthorized: 0,
@@ -63,22 +63,22 @@ impl Linked {
             proven: false,
             last_heartbeat: None,
             is_hurried: false,
-            gap: BETWEEN_HEARTBEATS,
+            gap: MIN_HURRIED_HEARTBEAT_GAP,
         }
     }
 
     /// One change after the other must not make a stream of heartbeats.
-    pub(super) fn sends_heartbeat(&mut self, now: Duration, period: Duration) {
+    pub(super) fn note_heartbeat_sent(&mut self, now: Duration, period: Duration) {
         self.last_heartbeat = Some(now);
         self.gap = match std::mem::take(&mut self.is_hurried) {
-            true => (self.gap * 2).min(period.max(BETWEEN_HEARTBEATS)),
-            false => BETWEEN_HEARTBEATS,
+            true => (self.gap * 2).min(period.max(MIN_HURRIED_HEARTBEAT_GAP)),
+            false => MIN_HURRIED_HEARTBEAT_GAP,
         };
     }
 
     /// Plans the renewal of a certificate of which `passed` has passed. One that seems to have ended when it
     /// came tells that the wall clock is wrong, and nothing else: a 401 will tell.
-    pub(super) fn renew(
+    pub(super) fn plan_renewal(
         &mut self,
         since: SystemTime,
         until: SystemTime,
@@ -92,23 +92,24 @@ impl Linked {
             return;
         }
         // Devices that were approved together need not come together.
-        let two_thirds =
-            life.mul_f64(2.0 / 3.0 * (0.95 + 0.1 * random.share())).max(earliest_renewal(Duration::ZERO));
+        let two_thirds = life
+            .mul_f64(2.0 / 3.0 * (0.95 + 0.1 * random.next_fraction()))
+            .max(earliest_renewal(Duration::ZERO));
         let left = two_thirds.saturating_sub(passed);
         self.renewal.at = match left {
-            Duration::ZERO => CallPace::within(FIRST_WAIT, now, random).at,
+            Duration::ZERO => CallPace::due_within(FIRST_WAIT, now, random).at,
             left => Wake::At(now.saturating_add(left)),
         };
         self.renewal_utc = since.checked_add(two_thirds).filter(|_| !left.is_zero());
     }
 
     /// Brings the next heartbeat forward.
-    pub(super) fn hurry(&mut self, now: Duration, random: &mut Random) {
+    pub(super) fn hurry_heartbeat(&mut self, now: Duration, random: &mut Random) {
         if let Some(last) = self.last_heartbeat
             && !self.is_hurried
             && !self.heartbeat.has_failed()
         {
-            let soon = CallPace::within(NEWS_SPREAD, now.max(last + self.gap), random).at;
+            let soon = CallPace::due_within(HURRIED_HEARTBEAT_SPREAD, now.max(last + self.gap), random).at;
             self.is_hurried = soon < self.heartbeat.at;
             self.heartbeat.at = self.heartbeat.at.earlier(soon);
         }

@@ -2,32 +2,36 @@
 
 use crate::agent::model::{
     call::{Answer, CallFailure, CallKind},
-    few::Few,
     notice::{Notice, Reason},
+    vec_map::VecMap,
 };
 
 /// Sentences that may vary with every try are bounded until one try goes well.
 const MOST_SENTENCES: usize = 16;
 
 /// Refusals in a row of what brings a certificate, until it looks like it won't pass by itself.
-const STUCK: u32 = 3;
+const REFUSALS_UNTIL_STUCK: u32 = 3;
 
 /// What was said and isn't over yet.
 #[derive(Debug, Default)]
 pub(in crate::agent) struct Troubles {
     /// Of enrolment and registration: how often each was refused in a row, other than for want of approval.
-    refused: Few<CallKind, u32>,
+    refused: VecMap<CallKind, u32>,
     /// The kinds of call that met no server when they were last made.
-    unheard: Few<CallKind, ()>,
+    unheard: VecMap<CallKind, ()>,
     /// The sentences, with the kind of call that each is about; none: about the way to the server.
     told: Vec<(Option<CallKind>, String)>,
 }
 
 impl Troubles {
     /// Takes in how a call ended; what is news is to be told.
-    pub(super) fn heard(&mut self, kind: CallKind, result: &Result<Answer, CallFailure>) -> Vec<Notice> {
+    pub(super) fn note_result(
+        &mut self,
+        kind: CallKind,
+        result: &Result<Answer, CallFailure>,
+    ) -> Vec<Notice> {
         let mut notices = Vec::new();
-        self.count(kind, result);
+        self.count_refusal(kind, result);
         match result {
             Err(CallFailure::Unreachable(_) | CallFailure::Untrusted(_)) => {
                 self.unheard.insert(kind, ());
@@ -35,16 +39,16 @@ impl Troubles {
             Err(CallFailure::Local(_)) => {}
             Ok(_) | Err(CallFailure::Refused { .. } | CallFailure::Nonsense(_) | CallFailure::Taken(_)) => {
                 self.unheard.remove(&kind);
-                if self.unheard.is_empty() && self.over(None) {
+                if self.unheard.is_empty() && self.resolve(None) {
                     notices.push(Notice::info(Reason::ServerBack, "the edge API answers again"));
                 }
             }
         }
         let Err(failure) = result else {
-            self.over(Some(kind));
+            self.resolve(Some(kind));
             return notices;
         };
-        let (about, notice) = sentence(kind, failure);
+        let (about, notice) = failure_notice(kind, failure);
         let sentence = (about, notice.message.clone());
         if self.told.len() < MOST_SENTENCES && !self.told.contains(&sentence) {
             self.told.push(sentence);
@@ -53,7 +57,7 @@ impl Troubles {
         notices
     }
 
-    fn count(&mut self, kind: CallKind, result: &Result<Answer, CallFailure>) {
+    fn count_refusal(&mut self, kind: CallKind, result: &Result<Answer, CallFailure>) {
         match (kind, result) {
             (CallKind::Heartbeat | CallKind::Configuration | CallKind::Control, _)
             | (_, Err(CallFailure::Unreachable(_))) => {}
@@ -70,28 +74,28 @@ impl Troubles {
 
     /// A person has to do something.
     pub(super) fn needs_a_person(&self) -> bool {
-        self.refused.iter().any(|(_, times)| *times >= STUCK)
+        self.refused.iter().any(|(_, times)| *times >= REFUSALS_UNTIL_STUCK)
     }
 
     /// What isn't over.
-    pub(in crate::agent) fn sentences(&self) -> impl Iterator<Item = &str> {
+    pub(in crate::agent) fn unresolved_sentences(&self) -> impl Iterator<Item = &str> {
         self.told.iter().map(|(_, sentence)| &**sentence)
     }
 
     /// Whether a call of this kind met no server when it was last made.
-    pub(in crate::agent) fn is_unheard(&self, kind: CallKind) -> bool {
+    pub(in crate::agent) fn is_unreachable(&self, kind: CallKind) -> bool {
         self.unheard.contains_key(&kind)
     }
 
     /// Says whether there was anything.
-    fn over(&mut self, about: Option<CallKind>) -> bool {
+    fn resolve(&mut self, about: Option<CallKind>) -> bool {
         let before = self.told.len();
         self.told.retain(|(other, _)| *other != about);
         self.told.len() < before
     }
 }
 
-fn sentence(kind: CallKind, failure: &CallFailure) -> (Option<CallKind>, Notice) {
+fn failure_notice(kind: CallKind, failure: &CallFailure) -> (Option<CallKind>, Notice) {
     let what = match kind {
         CallKind::Enrol => "enrol the device",
         CallKind::Register => "register the device",
@@ -133,7 +137,7 @@ mod tests {
     use CallKind::{Configuration, Heartbeat};
 
     fn told(troubles: &mut Troubles, kind: CallKind, result: Result<Answer, CallFailure>) -> Vec<Reason> {
-        troubles.heard(kind, &result).iter().map(|notice| notice.reason).collect()
+        troubles.note_result(kind, &result).iter().map(|notice| notice.reason).collect()
     }
 
     #[test]

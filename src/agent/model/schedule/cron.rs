@@ -72,15 +72,16 @@ impl Cron {
         let weekday = Field::WEEKDAY.parse(weekday)?;
 
         let is_starred = day.is_starred || weekday.is_starred;
-        let (minute, hour, month) = (minute.list(0), hour.list(0), month.list(0));
+        let (minute, hour, month) =
+            (minute.to_saffron_list(0), hour.to_saffron_list(0), month.to_saffron_list(0));
         let (days, weekdays, filter) = match (day.is_full(), weekday.is_full()) {
             (true, true) => ("*".to_owned(), "*".to_owned(), None),
-            (true, false) if is_starred => ("*".to_owned(), weekday.list(1), None),
-            (false, true) if is_starred => (day.list(0), "*".to_owned(), None),
-            (false, false) if is_starred => (day.list(0), "*".to_owned(), Some(weekday)),
+            (true, false) if is_starred => ("*".to_owned(), weekday.to_saffron_list(1), None),
+            (false, true) if is_starred => (day.to_saffron_list(0), "*".to_owned(), None),
+            (false, false) if is_starred => (day.to_saffron_list(0), "*".to_owned(), Some(weekday)),
             // either of them, and one is every day: `1-31` with `1`
             (true, false) | (false, true) => ("*".to_owned(), "*".to_owned(), None),
-            (false, false) => (day.list(0), weekday.list(1), None),
+            (false, false) => (day.to_saffron_list(0), weekday.to_saffron_list(1), None),
         };
         let lists = format!("{minute} {hour} {days} {month} {weekdays}");
         let times = lists.parse().map_err(|_| CronError(format!("the sets {lists} are refused")))?;
@@ -93,7 +94,7 @@ impl Cron {
     }
 
     /// Whether no date that it names exists, as with the 31st of February.
-    pub fn is_never(&self) -> bool {
+    pub fn never_runs(&self) -> bool {
         self.next(&DateTime::UNIX_EPOCH).is_none()
     }
 

@@ -24,17 +24,17 @@ pub(super) struct Device<'a> {
     pub(super) engines: [Podman; 2],
     pub(super) calls: Vec<Call>,
     pub(super) edge: Edge,
-    pub(super) kept: Remembered,
-    pub(super) remembered: Finished,
+    pub(super) kept: PersistedLinkState,
+    pub(super) remembered: FinishedRuns,
     pub(super) fallbacks: Fallbacks,
     /// What ran before those.
-    pub(super) befores: Replaced,
-    pulled: Pulled,
-    pub(super) stops: Stops,
-    updates: waiting::Updates,
+    pub(super) befores: ReplacedContents,
+    pulled: PulledImages,
+    pub(super) stops: ManualStops,
+    updates: waiting::WaitingContents,
     pub(super) lock: Lock,
-    own_metrics: record::OwnMetrics,
-    lasting: Vec<lasting::LastingState>,
+    own_metrics: record::BuiltInMetrics,
+    lasting: Vec<hysteresis::HysteresisState>,
     /// The last reply to a person.
     pub(super) replied: Option<question::Reply>,
     /// What the configurations of the server asked for, by version.
@@ -54,7 +54,7 @@ pub(super) struct Device<'a> {
 impl<'a> Device<'a> {
     pub(super) fn new(catalogue: &'a Catalogue, options: Options, tells: bool) -> Self {
         let now = Now { up: 1000 * S, utc: SystemTime::UNIX_EPOCH + 10_000_000 * S };
-        let kept = Remembered::default();
+        let kept = PersistedLinkState::default();
         let mut edge = Edge::default();
         edge.configuration = configuration("0", &[]);
         edge.configuration.desired = catalogue.desired(&Wishes::default());
@@ -74,14 +74,14 @@ impl<'a> Device<'a> {
             calls: Vec::new(),
             edge,
             kept,
-            remembered: Finished::new(),
+            remembered: FinishedRuns::new(),
             fallbacks: Fallbacks::new(),
-            befores: Replaced::new(),
-            pulled: Pulled::new(),
-            stops: Stops::new(),
-            updates: waiting::Updates::new(),
+            befores: ReplacedContents::new(),
+            pulled: PulledImages::new(),
+            stops: ManualStops::new(),
+            updates: waiting::WaitingContents::new(),
             lock: Lock::default(),
-            own_metrics: record::OwnMetrics::new(),
+            own_metrics: record::BuiltInMetrics::new(),
             lasting: Vec::new(),
             replied: None,
             versions: vec![Wishes::default()],
@@ -94,12 +94,12 @@ impl<'a> Device<'a> {
         }
     }
 
-    fn agent(options: Options, server: Option<Remembered>, events: u64) -> Agent {
+    fn agent(options: Options, server: Option<PersistedLinkState>, events: u64) -> Agent {
         Agent::new(Self::fresh(options, server, events))
     }
 
     /// What an agent is told that starts where none ran before.
-    fn fresh(options: Options, server: Option<Remembered>, events: u64) -> Setup {
+    fn fresh(options: Options, server: Option<PersistedLinkState>, events: u64) -> Setup {
         Setup {
             engines: vec![PODMAN, ROOTLESS],
             metrics_ttl: options.ttl,
@@ -187,7 +187,7 @@ impl<'a> Device<'a> {
         Ok(())
     }
 
-    fn act(&mut self, action: Action, finished: &Finished) -> Holds {
+    fn act(&mut self, action: Action, finished: &FinishedRuns) -> Holds {
         match action {
             Action::Reply(_, reply) => self.replied = Some(reply),
             Action::AskUpdateLock => self.lock.asked = true,
@@ -244,7 +244,7 @@ impl<'a> Device<'a> {
             Action::Keep(Record::Unheard(unheard)) => self.kept.unheard = unheard,
             Action::Keep(Record::Configuration(raw)) => self.kept.configuration = self.edge.read(&raw),
             Action::Keep(Record::Disconnected) => {
-                self.kept = Remembered { disconnected: true, ..Remembered::default() };
+                self.kept = PersistedLinkState { disconnected: true, ..PersistedLinkState::default() };
             }
         }
         Ok(())
@@ -689,7 +689,7 @@ impl<'a> Device<'a> {
         let sample = |(name, it): (&str, Option<(f64, Duration)>)| {
             it.map(|(value, at)| (Sample { name: name.into(), value: Some(value) }, at))
         };
-        self.agent.restore(&posted.into_iter().filter_map(sample).collect::<Vec<_>>());
+        self.agent.restore_metrics(&posted.into_iter().filter_map(sample).collect::<Vec<_>>());
         self.rules.restarted(wanted, self.now);
         let levels = std::mem::replace(&mut self.rules.levels, [Level::Fine; 3]);
         for (resource, level) in [Resource::Memory, Resource::Disk, Resource::Cpu].into_iter().zip(levels) {

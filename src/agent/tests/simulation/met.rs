@@ -56,7 +56,7 @@ impl Device<'_> {
             Err(_) if !own => Kind::LeftFailed,
             Ok(Fact::Pulled { .. } | Fact::Fit { .. }) => Kind::Pulled,
             Ok(Fact::Pod(pod)) => match name.and_then(|name| self.rules.spec(name)) {
-                Some(spec) => meaning(&restart_policy::judge(
+                Some(spec) => meaning(&restart_policy::evaluate_pod(
                     self.catalogue.workload(spec),
                     pod,
                     &Default::default(),

@@ -275,12 +275,12 @@ impl Podman {
         Fact::Pod(pod)
     }
 
-    /// What is missing comes in; `Half`: a newer image is there and can't be had, `Stuck`: it can.
+    /// What is missing comes in; `Half`: a newer image is there and can't be had, `FixedValues`: it can.
     fn pull(&mut self, workload: &Workload, how: How) -> Result<Fact, Failure> {
         let (mut fetched, mut stale) = (Vec::new(), Vec::new());
         for image in workload.content.images() {
             if self.images.insert(image.clone()) {
-                fetched.push(Fetched { image, before: None });
+                fetched.push(PulledImage { image, before: None });
             } else if how == How::Half {
                 stale.push(format!("an old image '{image}' is used"));
             } else if how == How::Stuck {
@@ -290,7 +290,7 @@ impl Podman {
                     pod.images.iter_mut().filter(|it| **it == image).for_each(|it| it.clone_from(&before));
                 }
                 self.images.insert(before.clone());
-                fetched.push(Fetched { image, before: Some(before) });
+                fetched.push(PulledImage { image, before: Some(before) });
             }
         }
         Ok(Fact::Pulled { fetched, stale })

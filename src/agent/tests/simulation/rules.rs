@@ -261,8 +261,8 @@ pub(super) struct Rules<'a> {
     /// Pods whose removal was ordered last.
     stopped: BTreeSet<WorkloadId>,
     /// Images that the agent was told it pulled; and those of them that podman wouldn't part from.
-    pulled: Pulled,
-    pub(super) clinging: Pulled,
+    pulled: PulledImages,
+    pub(super) clinging: PulledImages,
 }
 
 /// The index of an engine.
@@ -296,8 +296,8 @@ impl<'a> Rules<'a> {
             fine_since: Duration::ZERO,
             evicts: false,
             stopped: BTreeSet::new(),
-            pulled: Pulled::new(),
-            clinging: Pulled::new(),
+            pulled: PulledImages::new(),
+            clinging: PulledImages::new(),
         }
     }
 

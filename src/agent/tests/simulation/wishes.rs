@@ -311,8 +311,8 @@ impl Catalogue {
     }
 
     /// What a source says.
-    pub(super) fn desired(&self, wishes: &Wishes) -> Desired {
-        Desired {
+    pub(super) fn desired(&self, wishes: &Wishes) -> DesiredState {
+        DesiredState {
             profiles: profiles(wishes.definition),
             update: None,
             workloads: wishes.workloads.iter().map(|spec| self.workload(*spec).clone()).collect(),

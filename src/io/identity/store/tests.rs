@@ -33,7 +33,7 @@ fn bootstrap(key: &str, certificate: &str) -> Result<Identity, String> {
     let store = store(dir.path());
     fs::write(store.key.as_ref().unwrap(), key).unwrap();
     fs::write(store.cert.as_ref().unwrap(), certificate).unwrap();
-    store.bootstrap()
+    store.bootstrap_identity()
 }
 
 /// What a server makes of a request: a certificate of a CA that is asked for nothing else.
@@ -90,10 +90,10 @@ fn what_cannot_be_used_is_refused_with_a_sentence() {
         assert!(!error.contains("secret"), "{error}");
     }
     let dir = tempfile::tempdir().unwrap();
-    let error = store(dir.path()).bootstrap().unwrap_err();
+    let error = store(dir.path()).bootstrap_identity().unwrap_err();
     assert!(error.contains("failed to read '") && error.contains("No such file"), "{error}");
     let unset = IdentityStore { key: None, ..store(dir.path()) };
-    assert!(unset.bootstrap().unwrap_err().contains("CERT and KEY"));
+    assert!(unset.bootstrap_identity().unwrap_err().contains("CERT and KEY"));
 }
 
 #[test]
@@ -123,13 +123,13 @@ fn a_ca_file_without_a_ca_is_refused() {
 fn a_new_pair_takes_the_old_ones_place_only_when_it_is_promoted() {
     let dir = tempfile::tempdir().unwrap();
     let store = store(dir.path());
-    assert!(store.own().is_none() && store.next().is_none());
+    assert!(store.own_identity().is_none() && store.next().is_none());
     let mut before = None;
     for round in 1..=3 {
         let request = store.request_certificate().unwrap();
         assert!(store.next().is_none(), "a key alone is no pair");
-        let next = store.receive(&request, &sign(&request, "dev"), at(round)).unwrap();
-        assert_eq!(store.own().map(|own| own.pair.certified.cert.clone()), before);
+        let next = store.receive_certificate(&request, &sign(&request, "dev"), at(round)).unwrap();
+        assert_eq!(store.own_identity().map(|own| own.pair.certified.cert.clone()), before);
         let waiting = store.next().unwrap();
         assert_eq!(
             (waiting.received, &waiting.pair.certified.cert),
@@ -137,13 +137,13 @@ fn a_new_pair_takes_the_old_ones_place_only_when_it_is_promoted() {
         );
         store.promote(&next).unwrap();
         assert!(store.next().is_none());
-        assert_eq!(store.own().unwrap().pair.certified.cert, next.pair.certified.cert);
+        assert_eq!(store.own_identity().unwrap().pair.certified.cert, next.pair.certified.cert);
         let expires = next.pair.facts.not_after;
-        assert_eq!(remembered(&store.state, "dev"), Some((at(round), expires)));
+        assert_eq!(own_certificate_period(&store.state, "dev"), Some((at(round), expires)));
         before = Some(next.pair.certified.cert.clone());
     }
-    assert_eq!(remembered(&store.state, "renamed"), None);
-    for name in [OWN, NEXT] {
+    assert_eq!(own_certificate_period(&store.state, "renamed"), None);
+    for name in [OWN_IDENTITY_KEY, NEXT_IDENTITY_KEY] {
         let mode = fs::metadata(dir.path().join("state").join(name)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
     }
@@ -154,11 +154,11 @@ fn a_certificate_for_another_key_or_device_is_refused_and_nothing_changes() {
     let dir = tempfile::tempdir().unwrap();
     let store = store(dir.path());
     let (first, second) = (store.request_certificate().unwrap(), store.request_certificate().unwrap());
-    let refused = |certificate: &str| store.receive(&second, certificate, at(1)).unwrap_err();
+    let refused = |certificate: &str| store.receive_certificate(&second, certificate, at(1)).unwrap_err();
     assert!(refused(&sign(&first, "dev")).contains("is not that of the certificate"));
     assert!(refused(&sign(&second, "other")).contains("made for 'other', and this device is 'dev'"));
     assert!(refused("text").contains("no certificate"));
-    assert!(store.own().is_none() && store.next().is_none());
+    assert!(store.own_identity().is_none() && store.next().is_none());
 }
 
 /// The writes of a registration are renames of whole files. Cut them off at any point, with a torn file lying
@@ -169,9 +169,9 @@ fn a_crash_at_any_moment_leaves_a_usable_pair() {
     let store = store(dir.path());
     let state = dir.path().join("state");
     let request = store.request_certificate().unwrap();
-    let first = store.receive(&request, &sign(&request, "dev"), at(1)).unwrap();
+    let first = store.receive_certificate(&request, &sign(&request, "dev"), at(1)).unwrap();
     store.promote(&first).unwrap();
-    let old = store.own().unwrap().pair.certified.cert.clone();
+    let old = store.own_identity().unwrap().pair.certified.cert.clone();
 
     let snapshot = || -> Vec<(std::ffi::OsString, Vec<u8>)> {
         let files = fs::read_dir(&state).unwrap().map(|entry| entry.unwrap());
@@ -180,7 +180,7 @@ fn a_crash_at_any_moment_leaves_a_usable_pair() {
     let mut moments = vec![snapshot()];
     let request = store.request_certificate().unwrap();
     moments.push(snapshot());
-    let next = store.receive(&request, &sign(&request, "dev"), at(2)).unwrap();
+    let next = store.receive_certificate(&request, &sign(&request, "dev"), at(2)).unwrap();
     moments.push(snapshot());
     store.promote(&next).unwrap();
     moments.push(snapshot());
@@ -189,7 +189,9 @@ fn a_crash_at_any_moment_leaves_a_usable_pair() {
     for (number, files) in moments.iter().enumerate() {
         // what the next write could have left half done: a part of the file that is to be renamed
         let after = moments.get(number + 1).unwrap_or(files);
-        for (name, content) in after.iter().filter(|(name, _)| name == OWN || name == NEXT) {
+        for (name, content) in
+            after.iter().filter(|(name, _)| name == OWN_IDENTITY_KEY || name == NEXT_IDENTITY_KEY)
+        {
             for length in (0..content.len()).step_by(97) {
                 let dir = tempfile::tempdir().unwrap();
                 let again = self::store(dir.path());
@@ -199,7 +201,7 @@ fn a_crash_at_any_moment_leaves_a_usable_pair() {
                 }
                 let half = format!("{}.new", name.display());
                 fs::write(dir.path().join("state").join(half), &content[..length]).unwrap();
-                let own = again.own().unwrap().pair.certified.cert.clone();
+                let own = again.own_identity().unwrap().pair.certified.cert.clone();
                 assert_eq!(own, if number == 3 { new.clone() } else { old.clone() });
                 assert_eq!(again.next().is_some(), number == 2);
             }
@@ -218,19 +220,22 @@ fn a_disk_that_takes_nothing_stops_a_first_registration_before_it_starts() {
     // a device that has a pair can ask again whenever it likes, so it goes on in memory
     fs::remove_dir(dir.path().join("state/identity-next.new")).unwrap();
     let request = full.request_certificate().unwrap();
-    let first = full.receive(&request, &sign(&request, "dev"), at(1)).unwrap();
+    let first = full.receive_certificate(&request, &sign(&request, "dev"), at(1)).unwrap();
     full.promote(&first).unwrap();
-    let before = full.own().unwrap().pair.certified.cert.clone();
+    let before = full.own_identity().unwrap().pair.certified.cert.clone();
     fs::create_dir(dir.path().join("state/identity-next.new")).unwrap();
     let request = full.request_certificate().unwrap();
-    let second = full.receive(&request, &sign(&request, "dev"), at(2)).unwrap();
+    let second = full.receive_certificate(&request, &sign(&request, "dev"), at(2)).unwrap();
     assert!(full.promote(&second).unwrap_err().to_string().contains("directory"));
-    assert_eq!(full.own().unwrap().pair.certified.cert, before);
+    assert_eq!(full.own_identity().unwrap().pair.certified.cert, before);
 
     // until the disk has room again
     fs::remove_dir(dir.path().join("state/identity-next.new")).unwrap();
     full.promote(&second).unwrap();
-    assert!(full.own().unwrap().pair.certified.cert == second.pair.certified.cert && full.next().is_none());
+    assert!(
+        full.own_identity().unwrap().pair.certified.cert == second.pair.certified.cert
+            && full.next().is_none()
+    );
 }
 
 #[test]

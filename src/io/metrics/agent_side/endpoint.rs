@@ -10,22 +10,22 @@ use crossbeam_channel::Sender;
 use rustix::event::{PollFd, PollFlags, poll};
 
 use super::handover::Handover;
-use super::listen_sockets::{Change, ListenSocket};
-use super::process::{self, ReceiverProcess};
+use super::listen_sockets::{BindChange, ListenSocket};
+use super::receiver_process::{self, ReceiverProcess};
 use super::report_server::ReportServer;
 use super::store::MetricsStore;
 use crate::agent::{
     Event, Sample,
-    model::{few::Few, part::Part},
+    model::{subsystem::Subsystem, vec_map::VecMap},
 };
-use crate::io::{clock::until, query::Queries, since_boot, spawn_with_stack};
+use crate::io::{clock::poll_timeout, query::Queries, since_boot, spawn_with_stack};
 use crate::settings::ListenAddress;
 use crate::wire::own::frames::{Ack, Post, write_ack};
 
 /// The wait before a receiver that died soon after its start is replaced, and the longest.
-const RESPAWN: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(800));
+const RESPAWN_DELAY_RANGE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(800));
 /// The same after so many in a row that served no post: they won't get better soon.
-const HOPELESS: (u32, Duration) = (8, Duration::from_secs(10));
+const REPEATED_FAILURE_BACKOFF: (u32, Duration) = (8, Duration::from_secs(10));
 /// After so many in a row that is said.
 const TOLD_AFTER_FAILURES: u32 = 3;
 /// From one look at the stored values to the next: what could tell that they are gone can be used up.
@@ -62,9 +62,9 @@ pub fn start(
     queries: Queries,
     events: Sender<Event>,
 ) -> io::Result<Vec<(Sample, Duration)>> {
-    process::reap_inherited()?;
+    receiver_process::reap_inherited()?;
     let store = MetricsStore::open(&config.directory, config.ttl, since_boot());
-    let posted = store.posted();
+    let posted = store.posted_samples();
     let endpoint = Endpoint {
         store,
         look: Duration::ZERO,
@@ -76,7 +76,7 @@ pub fn start(
         started: Duration::ZERO,
         wait: Duration::ZERO,
         failures: 0,
-        told: Few::default(),
+        told: VecMap::default(),
         events,
     };
     spawn_with_stack("metrics", STACK, move || endpoint.run())?;
@@ -98,7 +98,7 @@ struct Endpoint {
     /// How many receivers in a row served no post and died soon, or didn't start.
     failures: u32,
     /// What the loop was told of parts that don't work.
-    told: Few<Part, String>,
+    told: VecMap<Subsystem, String>,
     events: Sender<Event>,
 }
 
@@ -112,11 +112,11 @@ impl Endpoint {
             }
             if now >= self.look {
                 self.look = now + STORE_CHECK_INTERVAL;
-                let kept = self.store.keep().map_err(|error| error.to_string());
-                self.tell(Part::Metrics, kept);
+                let kept = self.store.ensure_log().map_err(|error| error.to_string());
+                self.report_part(Subsystem::Metrics, kept);
             }
             if self.receiver.is_some() && self.failures > 0 && now >= self.started + RECEIVER_STABLE_AFTER {
-                self.receiver_works();
+                self.mark_receiver_working();
             }
             let next = match (&self.receiver, self.failures) {
                 (None, _) => Some(self.started + self.wait),
@@ -125,9 +125,12 @@ impl Endpoint {
             };
             let deadline =
                 self.sockets.iter().filter_map(ListenSocket::deadline).chain(next).chain([self.look]).min();
-            let mut fds: Vec<_> =
-                self.receiver.iter().map(|receiver| PollFd::new(receiver.posts(), PollFlags::IN)).collect();
-            if !matches!(poll(&mut fds, until(deadline, now).as_ref()), Ok(ready) if ready > 0) {
+            let mut fds: Vec<_> = self
+                .receiver
+                .iter()
+                .map(|receiver| PollFd::new(receiver.posts_socket(), PollFlags::IN))
+                .collect();
+            if !matches!(poll(&mut fds, poll_timeout(deadline, now).as_ref()), Ok(ready) if ready > 0) {
                 continue;
             }
             match self.serve() {
@@ -142,32 +145,33 @@ impl Endpoint {
         let mut has_new = false;
         for at in 0..self.sockets.len() {
             let Some(change) = self.sockets[at].bind(now, &self.handover) else { continue };
-            let part = Part::Listener(self.sockets[at].address());
-            has_new |= !matches!(change, Change::Failed(_));
+            let part = Subsystem::Listener(self.sockets[at].address());
+            has_new |= !matches!(change, BindChange::Failed(_));
             match (change, &self.receiver) {
-                (Change::Failed(error), _) => {
-                    self.tell(part, Err(error.to_string()));
+                (BindChange::Failed(error), _) => {
+                    self.report_part(part, Err(error.to_string()));
                     continue;
                 }
                 // the next receiver gets all the listeners that count
-                (Change::Replaced, _) => (self.receiver, self.wait) = (None, Duration::ZERO),
-                (Change::New, Some(receiver)) => {
-                    if let Err(error) = self.sockets[at].listener().map_or(Ok(()), |new| receiver.listen(new))
+                (BindChange::Replaced, _) => (self.receiver, self.wait) = (None, Duration::ZERO),
+                (BindChange::New, Some(receiver)) => {
+                    if let Err(error) =
+                        self.sockets[at].listener().map_or(Ok(()), |new| receiver.pass_listener(new))
                     {
                         self.replace_receiver(&error);
                     }
                 }
-                (Change::New, None) => {}
+                (BindChange::New, None) => {}
             }
-            self.tell(part, Ok(()));
+            self.report_part(part, Ok(()));
         }
         if has_new {
-            self.handover.keep(self.sockets.iter().filter_map(ListenSocket::unix_listener));
+            self.handover.store_listeners(self.sockets.iter().filter_map(ListenSocket::unix_listener));
         }
     }
 
     /// Tells the loop whether a part works, when that is news.
-    fn tell(&mut self, part: Part, result: Result<(), String>) {
+    fn report_part(&mut self, part: Subsystem, result: Result<(), String>) {
         let is_news = match &result {
             Ok(()) => self.told.remove(&part).is_some(),
             Err(cause) => self.told.insert(part.clone(), cause.clone()).as_ref() != Some(cause),
@@ -178,21 +182,22 @@ impl Endpoint {
     }
 
     /// The present receiver does.
-    fn receiver_works(&mut self) {
+    fn mark_receiver_working(&mut self) {
         self.failures = 0;
-        self.tell(Part::Receiver, Ok(()));
+        self.report_part(Subsystem::Receiver, Ok(()));
     }
 
-    fn failed(&mut self, error: &io::Error) {
+    fn count_failure(&mut self, error: &io::Error) {
         self.failures = self.failures.saturating_add(1);
         if self.failures >= TOLD_AFTER_FAILURES {
-            self.tell(Part::Receiver, Err(error.to_string()));
+            self.report_part(Subsystem::Receiver, Err(error.to_string()));
         }
     }
 
     fn start_receiver(&mut self, now: Duration) {
-        let (first, most) = RESPAWN;
-        let longest = if self.failures < HOPELESS.0 { most } else { HOPELESS.1 };
+        let (first, most) = RESPAWN_DELAY_RANGE;
+        let longest =
+            if self.failures < REPEATED_FAILURE_BACKOFF.0 { most } else { REPEATED_FAILURE_BACKOFF.1 };
         self.wait = if now >= self.started + RECEIVER_STABLE_AFTER {
             first
         } else {
@@ -203,12 +208,12 @@ impl Endpoint {
             self.sockets
                 .iter()
                 .filter_map(ListenSocket::listener)
-                .try_for_each(|listener| receiver.listen(listener))?;
+                .try_for_each(|listener| receiver.pass_listener(listener))?;
             Ok(receiver)
         });
         match started {
             Ok(receiver) => self.receiver = Some(receiver),
-            Err(error) => self.failed(&error),
+            Err(error) => self.count_failure(&error),
         }
     }
 
@@ -221,7 +226,7 @@ impl Endpoint {
         if self.failures < TOLD_AFTER_FAILURES {
             log::warn!("the metrics receiver is replaced: {error}");
         }
-        self.failed(error);
+        self.count_failure(error);
     }
 
     /// Takes all the posts that are there: one write to the store, one event, one write of acknowledgements.
@@ -230,7 +235,7 @@ impl Endpoint {
         let Some(receiver) = &mut self.receiver else { return Ok(true) };
         let posts = receiver.receive()?;
         if self.failures > 0 && !posts.is_empty() {
-            self.receiver_works();
+            self.mark_receiver_working();
         }
         let now = since_boot();
         let mut answers = Vec::with_capacity(posts.len());
@@ -241,10 +246,10 @@ impl Endpoint {
         let stored = self.store.commit(now);
         let lost = stored.is_err();
         match stored {
-            Err(error) => self.tell(Part::Metrics, Err(error.to_string())),
+            Err(error) => self.report_part(Subsystem::Metrics, Err(error.to_string())),
             Ok(samples) if samples.is_empty() => {}
             Ok(samples) => {
-                self.tell(Part::Metrics, Ok(()));
+                self.report_part(Subsystem::Metrics, Ok(()));
                 // Before the acknowledgement, so that a client that has it can rely on the effect to come.
                 if self.events.send(Event::Metrics(samples)).is_err() {
                     return Ok(false);
@@ -257,7 +262,7 @@ impl Endpoint {
             write_ack(id, ack, &mut acks);
         }
         if let Some(receiver) = &mut self.receiver {
-            receiver.answer(&acks)?;
+            receiver.send_acks(&acks)?;
         }
         Ok(true)
     }

@@ -19,9 +19,9 @@ use sd_notify::NotifyState;
 use crate::io::lock;
 
 /// In the service manager's store, whose other descriptors would be another's affair.
-const NAME: NotifyState<'static> = NotifyState::FdName("metrics");
+const FD_STORE_NAME: NotifyState<'static> = NotifyState::FdName("metrics");
 /// The first number of an inherited descriptor: from there on they stand side by side.
-const FIRST: i32 = 512;
+const FIRST_INHERITED_FD: i32 = 512;
 
 /// The listeners that an earlier process left, and those that this one leaves to the next.
 #[derive(Debug, Default)]
@@ -35,13 +35,13 @@ impl Handover {
     pub fn of_environment() -> Self {
         let mut given = ListenFd::from_env();
         let left = (0..given.len()).filter_map(|at| given.take_unix_listener(at).ok().flatten());
-        // under other numbers: those from `FIRST` on must be free for the next program
+        // under other numbers: those from `FIRST_INHERITED_FD` on must be free for the next program
         let left = left.filter_map(|listener| listener.try_clone().ok()).collect();
         Self { left: Mutex::new(left), kept: Mutex::default() }
     }
 
     /// The listener that was left of this path.
-    pub(super) fn take(&self, path: &Path) -> Option<OwnedFd> {
+    pub(super) fn take_listener(&self, path: &Path) -> Option<OwnedFd> {
         let mut left = lock(&self.left);
         let is_it =
             |socket: &UnixListener| socket.local_addr().is_ok_and(|it| it.as_pathname() == Some(path));
@@ -50,14 +50,14 @@ impl Handover {
     }
 
     /// These, and no others, are left to the next process.
-    pub(super) fn keep<'a>(&self, listeners: impl Iterator<Item = &'a OwnedFd>) {
+    pub(super) fn store_listeners<'a>(&self, listeners: impl Iterator<Item = &'a OwnedFd>) {
         lock(&self.left).clear();
         let listeners: Vec<OwnedFd> = listeners.filter_map(|listener| listener.try_clone().ok()).collect();
-        let stored = sd_notify::notify(&[NotifyState::FdStoreRemove, NAME]).and_then(|()| {
+        let stored = sd_notify::notify(&[NotifyState::FdStoreRemove, FD_STORE_NAME]).and_then(|()| {
             let borrowed: Vec<_> = listeners.iter().map(AsFd::as_fd).collect();
             match &borrowed[..] {
                 [] => Ok(()),
-                some => sd_notify::notify_with_fds(&[NotifyState::FdStore, NAME], some),
+                some => sd_notify::notify_with_fds(&[NotifyState::FdStore, FD_STORE_NAME], some),
             }
         });
         if let Err(error) = stored {
@@ -70,9 +70,10 @@ impl Handover {
     pub fn environment(&self) -> Vec<(&'static str, String)> {
         let mut count = 0;
         for listener in &*lock(&self.kept) {
-            match fcntl_dupfd_cloexec(listener, FIRST + count) {
+            match fcntl_dupfd_cloexec(listener, FIRST_INHERITED_FD + count) {
                 Ok(copy)
-                    if copy.as_raw_fd() == FIRST + count && fcntl_setfd(&copy, FdFlags::empty()).is_ok() =>
+                    if copy.as_raw_fd() == FIRST_INHERITED_FD + count
+                        && fcntl_setfd(&copy, FdFlags::empty()).is_ok() =>
                 {
                     _ = copy.into_raw_fd(); // it is the next program's
                     count += 1;
@@ -80,7 +81,8 @@ impl Handover {
                 _ => break, // that one makes a new socket
             }
         }
-        let values = [count, FIRST, std::process::id().cast_signed()].map(|value| value.to_string());
+        let values =
+            [count, FIRST_INHERITED_FD, std::process::id().cast_signed()].map(|value| value.to_string());
         ["LISTEN_FDS", "LISTEN_FDS_FIRST_FD", "LISTEN_PID"].into_iter().zip(values).collect()
     }
 }

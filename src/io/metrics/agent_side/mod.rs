@@ -3,12 +3,12 @@
 mod endpoint;
 mod handover;
 mod listen_sockets;
-mod process;
+mod receiver_process;
 mod report_server;
 pub(super) mod store;
 
 pub use self::{
     endpoint::{EndpointConfig, start},
     handover::Handover,
-    process::{SUBCOMMAND, receivers_to_inherit},
+    receiver_process::{SUBCOMMAND, inherited_receivers_env},
 };

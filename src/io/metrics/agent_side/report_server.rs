@@ -14,14 +14,14 @@ use crate::agent::{
     model::question::{Question, Reply},
     view::history,
 };
-use crate::io::{clock::until, query::Queries, since_boot};
-use crate::wire::own::frames::{MAX_REPORT, Refused, ReportKind, report_head};
+use crate::io::{clock::poll_timeout, query::Queries, since_boot};
+use crate::wire::own::frames::{MAX_REPORT, ReportKind, ReportRefusal, encode_report_head};
 use crate::wire::own::openmetrics;
 
 /// For a receiver to take what it asked for.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
 /// From one report to the next.
-const REST: Duration = Duration::from_millis(100);
+const MIN_REPORT_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Knows how to ask the loop, and what a receiver may read.
 #[derive(Debug, Clone)]
@@ -39,20 +39,24 @@ impl ReportServer {
             let mut kind = [0];
             socket.read_exact(&mut kind)?;
             let report = self.report(ReportKind::read(kind).map_err(io::Error::other)?);
-            socket.write_all(&report_head(report.as_ref().map(Vec::len).map_err(|refused| *refused)))?;
+            socket
+                .write_all(&encode_report_head(report.as_ref().map(Vec::len).map_err(|refused| *refused)))?;
             socket.write_all(&report.unwrap_or_default())?;
-            let rested = since_boot() + REST;
+            let rested = since_boot() + MIN_REPORT_INTERVAL;
             // Not watched for anything, it still ends the rest when it is closed.
-            poll(&mut [PollFd::new(socket, PollFlags::empty())], until(Some(rested), since_boot()).as_ref())?;
+            poll(
+                &mut [PollFd::new(socket, PollFlags::empty())],
+                poll_timeout(Some(rested), since_boot()).as_ref(),
+            )?;
         }
     }
 
-    fn report(&self, kind: ReportKind) -> Result<Vec<u8>, Refused> {
+    fn report(&self, kind: ReportKind) -> Result<Vec<u8>, ReportRefusal> {
         if kind != ReportKind::Metrics && !self.has_page {
-            return Err(Refused::Off);
+            return Err(ReportRefusal::Off);
         }
         let question = if kind == ReportKind::History { Question::History } else { Question::Report };
-        let mut out = Bounded(Vec::new());
+        let mut out = BoundedWriter(Vec::new());
         let written = match self.queries.ask(question) {
             Some(Reply::Report(report)) if kind == ReportKind::Metrics => {
                 openmetrics::write(&report, &mut out)
@@ -61,16 +65,16 @@ impl ReportServer {
             Some(Reply::History(past)) => {
                 serde_json::to_writer(&mut out, &history::events(&past, None)).map_err(io::Error::from)
             }
-            _ => return Err(Refused::Busy),
+            _ => return Err(ReportRefusal::Busy),
         };
-        written.map(|()| out.0).map_err(|_| Refused::TooLong)
+        written.map(|()| out.0).map_err(|_| ReportRefusal::TooLong)
     }
 }
 
 /// As much as a receiver takes.
-struct Bounded(Vec<u8>);
+struct BoundedWriter(Vec<u8>);
 
-impl Write for Bounded {
+impl Write for BoundedWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if self.0.len() + bytes.len() > MAX_REPORT {
             return Err(io::ErrorKind::StorageFull.into());
@@ -93,7 +97,7 @@ mod tests {
         Event,
         model::report::{Device, Metric, Report},
     };
-    use crate::wire::own::frames::{REPORT_HEAD, read_report_head};
+    use crate::wire::own::frames::{REPORT_HEAD_LEN, read_report_head};
 
     fn report(metrics: usize) -> Report {
         let device = Device {
@@ -116,7 +120,11 @@ mod tests {
     }
 
     /// Asks a server of reports whose loop knows so many metrics; `None`: it has no loop.
-    fn answers_to(metrics: Option<usize>, has_page: bool, kinds: &[u8]) -> Vec<Result<String, Refused>> {
+    fn answers_to(
+        metrics: Option<usize>,
+        has_page: bool,
+        kinds: &[u8],
+    ) -> Vec<Result<String, ReportRefusal>> {
         let (events, inbox) = bounded(1);
         let queries = Queries::new(events);
         if let Some(metrics) = metrics {
@@ -135,7 +143,7 @@ mod tests {
         std::thread::spawn(move || ReportServer { queries, has_page }.run(&theirs));
         let answer = |kind: &u8| {
             (&ours).write_all(&[*kind]).unwrap();
-            let mut head = [0; REPORT_HEAD];
+            let mut head = [0; REPORT_HEAD_LEN];
             (&ours).read_exact(&mut head).unwrap();
             let mut body = vec![0; read_report_head(head)?];
             (&ours).read_exact(&mut body).unwrap();
@@ -152,22 +160,22 @@ mod tests {
         let status: serde_json::Value = serde_json::from_str(status.as_ref().unwrap()).unwrap();
         assert_eq!(status["device"]["id"], "pi");
         let answers = answers_to(Some(1), false, &[1, 2, 0]);
-        assert_eq!(answers[..2], [Err(Refused::Off), Err(Refused::Off)]);
+        assert_eq!(answers[..2], [Err(ReportRefusal::Off), Err(ReportRefusal::Off)]);
         assert!(answers[2].is_ok());
     }
 
     #[test]
     fn what_would_be_too_long_or_comes_from_nowhere_is_refused() {
         let answers = answers_to(Some(20_000), true, &[0, 1, 0]);
-        assert!(answers.iter().all(|answer| *answer == Err(Refused::TooLong)), "{answers:.80?}");
-        assert_eq!(answers_to(None, true, &[0]), [Err(Refused::Busy)]);
+        assert!(answers.iter().all(|answer| *answer == Err(ReportRefusal::TooLong)), "{answers:.80?}");
+        assert_eq!(answers_to(None, true, &[0]), [Err(ReportRefusal::Busy)]);
     }
 
     #[test]
     fn a_receiver_that_asks_without_end_gets_ten_answers_a_second_at_most() {
         let start = since_boot();
         assert_eq!(answers_to(Some(1), true, &[1; 6]).len(), 6);
-        assert!(since_boot() - start >= 5 * REST);
+        assert!(since_boot() - start >= 5 * MIN_REPORT_INTERVAL);
     }
 
     #[test]

@@ -17,22 +17,22 @@ use std::time::Duration;
 
 use crate::agent::{
     Sample,
-    model::{event::MAX_NAMES, gather::gather},
+    model::{event::MAX_METRIC_NAMES, gather::gather},
 };
 use crate::io::{clock::boot_id, files};
 use crate::wire::own::frames::check_name;
 
 /// A log may outgrow its content by this many bytes, and then by as much again as its content has.
-const SLACK: u64 = 64 * 1024;
+const LOG_GROWTH_SLACK: u64 = 64 * 1024;
 /// Names of the full length, each with a long value, and the slack: twice that is not our log.
 const MAX_LOG: u64 = 4 * 1024 * 1024;
 
 /// A value, and when it was posted: seconds since boot.
-type Posted = (f64, u64);
+type PostedValue = (f64, u64);
 
 pub(crate) struct MetricsStore {
     directory: PathBuf,
-    values: BTreeMap<String, Posted>,
+    values: BTreeMap<String, PostedValue>,
     /// What the present batch would change.
     staged: BTreeMap<String, Option<f64>>,
     /// How many names there are once the batch is stored.
@@ -65,13 +65,13 @@ impl MetricsStore {
         }
         store.names = store.values.len();
         store.forget_expired(now);
-        _ = store.rewrite(); // tried again by the first `keep` or `commit`
+        _ = store.rewrite(); // tried again by the first `ensure_log` or `commit`
         store
     }
 
     /// Makes sure that what is known is in the log, and the log where the next process looks for it: it or its
     /// directory may have been removed or replaced.
-    pub(super) fn keep(&mut self) -> io::Result<()> {
+    pub(super) fn ensure_log(&mut self) -> io::Result<()> {
         let is_there = |log: &File| {
             let (ours, there) = (log.metadata().ok()?, fs::symlink_metadata(self.path()).ok()?);
             Some((ours.dev(), ours.ino()) == (there.dev(), there.ino()))
@@ -83,7 +83,7 @@ impl MetricsStore {
     }
 
     /// What is known, and when since boot it was posted.
-    pub(crate) fn posted(&self) -> Vec<(Sample, Duration)> {
+    pub(crate) fn posted_samples(&self) -> Vec<(Sample, Duration)> {
         let sample = |name: &String, value| Sample { name: name.clone(), value: Some(value) };
         self.values
             .iter()
@@ -93,9 +93,9 @@ impl MetricsStore {
 
     /// Adds a post to the batch, all of it or, when there would be too many names, nothing.
     pub(super) fn stage(&mut self, samples: Vec<Sample>, now: Duration) -> bool {
-        if self.names + samples.len() > MAX_NAMES && self.grown(&samples) > MAX_NAMES {
+        if self.names + samples.len() > MAX_METRIC_NAMES && self.names_after(&samples) > MAX_METRIC_NAMES {
             self.forget_expired(now);
-            if self.grown(&samples) > MAX_NAMES {
+            if self.names_after(&samples) > MAX_METRIC_NAMES {
                 return false;
             }
         }
@@ -108,7 +108,7 @@ impl MetricsStore {
     }
 
     /// How many names there would be with these.
-    fn grown(&self, samples: &[Sample]) -> usize {
+    fn names_after(&self, samples: &[Sample]) -> usize {
         let last: BTreeMap<&str, bool> = gather(samples.iter().map(|s| (&*s.name, s.value.is_some())));
         let had = last.keys().filter(|name| self.has(name)).count();
         self.names - had + last.values().filter(|&&set| set).count()
@@ -127,7 +127,7 @@ impl MetricsStore {
         let seconds = now.as_secs();
         let mut lines = String::new();
         for (name, value) in &staged {
-            line(&mut lines, name, *value, seconds);
+            write_log_line(&mut lines, name, *value, seconds);
         }
         let written = self.append(lines.as_bytes());
         if written.is_ok() {
@@ -148,7 +148,7 @@ impl MetricsStore {
     }
 
     fn append(&mut self, lines: &[u8]) -> io::Result<()> {
-        self.keep()?;
+        self.ensure_log()?;
         let Some(log) = &mut self.log else { return Err(io::ErrorKind::NotFound.into()) };
         if let Err(error) = log.write_all(lines) {
             // A refused post must not come back after a restart, nor a torn line swallow the next one.
@@ -173,7 +173,7 @@ impl MetricsStore {
         DirBuilder::new().recursive(true).mode(0o700).create(&self.directory)?;
         let mut lines = format!("boot {}\n", boot_id());
         for (name, &(value, at)) in &self.values {
-            line(&mut lines, name, Some(value), at);
+            write_log_line(&mut lines, name, Some(value), at);
         }
         let new = self.directory.join("metrics.log.new");
         _ = fs::remove_file(&new);
@@ -182,7 +182,7 @@ impl MetricsStore {
         fs::rename(&new, self.path())?;
         self.log = Some(log);
         self.length = lines.len() as u64;
-        self.limit = self.length * 2 + SLACK;
+        self.limit = self.length * 2 + LOG_GROWTH_SLACK;
         Ok(())
     }
 
@@ -229,7 +229,7 @@ impl MetricsStore {
     }
 }
 
-fn line(out: &mut String, name: &str, value: Option<f64>, at: u64) {
+fn write_log_line(out: &mut String, name: &str, value: Option<f64>, at: u64) {
     // `{:?}` is the shortest text that reads back as the same number; writing to a String can't fail.
     _ = match value {
         Some(value) => writeln!(out, "{at} {name} {value:?}"),

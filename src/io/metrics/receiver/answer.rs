@@ -4,10 +4,10 @@ use httparse::Status;
 
 /// An answer that the frontend gives, and that ends the connection: its status, and why.
 #[derive(Debug, PartialEq)]
-pub(super) struct Refusal(pub(super) &'static str, pub(super) &'static str);
+pub(super) struct RefusalResponse(pub(super) &'static str, pub(super) &'static str);
 
-impl Refusal {
-    pub(super) fn answer(&self) -> Vec<u8> {
+impl RefusalResponse {
+    pub(super) fn to_response_bytes(&self) -> Vec<u8> {
         let Self(status, reason) = self;
         let length = reason.len() + 1;
         format!(
@@ -22,7 +22,7 @@ impl Refusal {
 ///
 /// # Errors
 /// It is no answer.
-pub(super) fn length(bytes: &[u8], bodiless: bool) -> Result<Option<usize>, httparse::Error> {
+pub(super) fn response_length(bytes: &[u8], bodiless: bool) -> Result<Option<usize>, httparse::Error> {
     let mut headers = [httparse::EMPTY_HEADER; 16];
     let mut response = httparse::Response::new(&mut headers);
     let Status::Complete(head) = response.parse(bytes)? else { return Ok(None) };
@@ -32,7 +32,7 @@ pub(super) fn length(bytes: &[u8], bodiless: bool) -> Result<Option<usize>, http
 }
 
 /// Adds to an answer that it is the last one on its connection.
-pub(super) fn close_after(answer: &mut Vec<u8>) {
+pub(super) fn add_connection_close(answer: &mut Vec<u8>) {
     if let Some(end) = answer.windows(2).position(|pair| pair == b"\r\n") {
         answer.splice(end..end, *b"\r\nConnection: close");
     }
@@ -45,11 +45,11 @@ mod tests {
     #[test]
     fn an_answer_ends_where_its_length_says() {
         let answer = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 5\r\n\r\nhello";
-        assert_eq!(length(answer, false), Ok(Some(answer.len())));
-        assert_eq!(length(answer, true), Ok(Some(answer.len() - 5)));
-        assert_eq!(length(&answer[..20], false), Ok(None));
+        assert_eq!(response_length(answer, false), Ok(Some(answer.len())));
+        assert_eq!(response_length(answer, true), Ok(Some(answer.len() - 5)));
+        assert_eq!(response_length(&answer[..20], false), Ok(None));
         let mut last = answer.to_vec();
-        close_after(&mut last);
+        add_connection_close(&mut last);
         assert!(last.starts_with(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length"));
     }
 }

@@ -40,7 +40,13 @@ impl Backend {
     }
 
     /// Takes the request of a client. `bodiless`: its answer has no body.
-    pub(super) fn take(&mut self, client: u64, bodiless: bool, head: &[u8], body: impl Iterator<Item = u8>) {
+    pub(super) fn assign_request(
+        &mut self,
+        client: u64,
+        bodiless: bool,
+        head: &[u8],
+        body: impl Iterator<Item = u8>,
+    ) {
         self.serves = Some((client, bodiless));
         self.outbox.extend_from_slice(head);
         self.outbox.extend(body);
@@ -50,7 +56,7 @@ impl Backend {
     ///
     /// # Errors
     /// tiny_http is broken.
-    pub(super) fn work(&mut self, scratch: &mut [u8]) -> io::Result<Option<(u64, Vec<u8>)>> {
+    pub(super) fn exchange_bytes(&mut self, scratch: &mut [u8]) -> io::Result<Option<(u64, Vec<u8>)>> {
         self.write()?;
         let answer = self.read(scratch)?;
         Ok(answer.and_then(|answer| self.serves.take().map(|(client, _)| (client, answer))))
@@ -72,7 +78,7 @@ impl Backend {
         }
         let confused = || io::Error::other("tiny_http is confused");
         let Some((_, bodiless)) = self.serves else { return Err(confused()) };
-        match answer::length(&self.inbox, bodiless).map_err(io::Error::other)? {
+        match answer::response_length(&self.inbox, bodiless).map_err(io::Error::other)? {
             Some(length) if length == self.inbox.len() => Ok(Some(std::mem::take(&mut self.inbox))),
             Some(length) if length < self.inbox.len() => Err(confused()),
             _ if self.inbox.len() > MAX_ANSWER => Err(confused()),

@@ -5,10 +5,10 @@ use std::borrow::Cow;
 use serde::{Deserialize, Deserializer};
 
 use crate::agent::Sample;
-use crate::wire::{own::frames::check_name, strict::Mapping};
+use crate::wire::{own::frames::check_name, strict::StreamedMapping};
 
 #[derive(Deserialize)]
-struct Raw<'a> {
+struct RawSample<'a> {
     #[serde(borrow)]
     name: Cow<'a, str>,
     // A field read by a function has to be there: only a written `null` unsets.
@@ -30,17 +30,19 @@ pub(super) fn read(body: &[u8]) -> Result<Vec<Sample>, String> {
     // Not an untagged enum, which would say only that neither form fits.
     let raw = match body.trim_ascii_start().as_bytes().first() {
         None => return Err(r#"no body: expected {"name": "cpu", "value": 20}, or an array of such"#.into()),
-        Some(b'[') => serde_json::from_str::<Vec<Mapping<Raw<'_>>>>(body),
-        Some(_) => serde_json::from_str::<Mapping<Raw<'_>>>(body).map(|one| vec![one]),
+        Some(b'[') => serde_json::from_str::<Vec<StreamedMapping<RawSample<'_>>>>(body),
+        Some(_) => serde_json::from_str::<StreamedMapping<RawSample<'_>>>(body).map(|one| vec![one]),
     };
     // serde quotes what it found, however long that is.
     raw.map_err(|error| error.to_string().chars().take(200).collect::<String>())?
         .into_iter()
-        .map(sample)
+        .map(check_sample)
         .collect()
 }
 
-fn sample(Mapping(Raw { name, value }): Mapping<Raw<'_>>) -> Result<Sample, String> {
+fn check_sample(
+    StreamedMapping(RawSample { name, value }): StreamedMapping<RawSample<'_>>,
+) -> Result<Sample, String> {
     check_name(&name).map_err(|reason| match name.len() {
         0..=64 => format!("name {name:?} {reason}"),
         _ => format!("a name {reason}"),

@@ -7,17 +7,17 @@ use std::time::Duration;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
 
-use super::answer::Refusal;
+use super::answer::RefusalResponse;
 use super::outbox::send_what_fits;
-use super::pages::Get;
+use super::pages::GetResource;
 use super::request::{self, Request};
 
 /// From the first byte of a request to its last, and for reading an answer.
-const REQUEST: Duration = Duration::from_secs(10);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// From one request to the next.
-const IDLE: Duration = Duration::from_secs(60);
+const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 /// For a client to stop sending what was refused. Closed before that, TCP would throw the answer away.
-const LINGER: Duration = Duration::from_secs(2);
+const LINGER_TIMEOUT: Duration = Duration::from_secs(2);
 
 pub(super) struct Connection {
     pub(super) socket: OwnedFd,
@@ -53,7 +53,7 @@ pub(super) enum Stage {
 }
 
 /// What a client's socket said, when it can't be used any more.
-pub(super) struct Gone;
+pub(super) struct ClientGone;
 
 impl Connection {
     pub(super) fn new(socket: OwnedFd, is_local: bool, now: Duration) -> Self {
@@ -67,31 +67,31 @@ impl Connection {
             body: None,
             sent: 0,
             since: now,
-            deadline: now + REQUEST,
+            deadline: now + REQUEST_TIMEOUT,
         }
     }
 
     /// Reads what is there; how many bytes.
-    pub(super) fn receive(&mut self, scratch: &mut [u8]) -> Result<usize, Gone> {
+    pub(super) fn receive(&mut self, scratch: &mut [u8]) -> Result<usize, ClientGone> {
         match recv(&self.socket, scratch, RecvFlags::empty()) {
-            Ok((0, _)) => Err(Gone),
+            Ok((0, _)) => Err(ClientGone),
             Ok((read, _)) => Ok(read),
             Err(Errno::WOULDBLOCK | Errno::INTR) => Ok(0),
-            Err(_) => Err(Gone),
+            Err(_) => Err(ClientGone),
         }
     }
 
-    pub(super) fn read(&mut self, scratch: &mut [u8], now: Duration) -> Result<(), Gone> {
+    pub(super) fn read(&mut self, scratch: &mut [u8], now: Duration) -> Result<(), ClientGone> {
         let read = self.receive(scratch)?;
         if self.inbox.is_empty() && self.request.is_none() {
-            self.deadline = now + REQUEST;
+            self.deadline = now + REQUEST_TIMEOUT;
         }
         self.inbox.extend_from_slice(&scratch[..read]);
         self.take_head(now)
     }
 
     /// Takes the head off what was read.
-    fn take_head(&mut self, now: Duration) -> Result<(), Gone> {
+    fn take_head(&mut self, now: Duration) -> Result<(), ClientGone> {
         if self.request.is_none() {
             match request::parse(&self.inbox) {
                 Ok(Some(request)) => {
@@ -112,41 +112,46 @@ impl Connection {
         Ok(())
     }
 
-    pub(super) fn is_whole(&self) -> bool {
+    pub(super) fn is_request_complete(&self) -> bool {
         self.request.as_ref().is_some_and(|request| self.inbox.len() >= request.body_length)
     }
 
-    pub(super) fn refuse(&mut self, refusal: &Refusal, now: Duration) -> Result<(), Gone> {
+    pub(super) fn refuse(&mut self, refusal: &RefusalResponse, now: Duration) -> Result<(), ClientGone> {
         log::debug!("refused a request: {}, {}", refusal.0, refusal.1);
         self.request = None;
         self.inbox = Vec::new();
-        self.answer(refusal.answer(), now)
+        self.answer(refusal.to_response_bytes(), now)
     }
 
-    pub(super) fn answer(&mut self, answer: Vec<u8>, now: Duration) -> Result<(), Gone> {
+    pub(super) fn answer(&mut self, answer: Vec<u8>, now: Duration) -> Result<(), ClientGone> {
         self.outbox = answer;
         self.stage = Stage::Answering;
-        self.deadline = now + REQUEST;
+        self.deadline = now + REQUEST_TIMEOUT;
         self.write(now)
     }
 
     /// Answers with what was asked for.
-    pub(super) fn answer_get(&mut self, get: Get, body: &Rc<Vec<u8>>, now: Duration) -> Result<(), Gone> {
+    pub(super) fn answer_get(
+        &mut self,
+        get: GetResource,
+        body: &Rc<Vec<u8>>,
+        now: Duration,
+    ) -> Result<(), ClientGone> {
         let (keep_alive, bodiless) = self
             .request
             .as_ref()
             .map_or((false, true), |request| (request.keep_alive, request.bodiless_answer));
         self.body = (!bodiless).then(|| body.clone());
-        self.answer(get.head(body, keep_alive), now)
+        self.answer(get.response_head(body, keep_alive), now)
     }
 
     /// It waits for others, and not they for it.
-    pub(super) fn waits(&self) -> bool {
+    pub(super) fn is_awaiting_answer(&self) -> bool {
         matches!(self.stage, Stage::Queued | Stage::Forwarded | Stage::AwaitsReport)
     }
 
-    pub(super) fn write(&mut self, now: Duration) -> Result<(), Gone> {
-        if !send_what_fits(&self.socket, &mut self.outbox).map_err(|_| Gone)? {
+    pub(super) fn write(&mut self, now: Duration) -> Result<(), ClientGone> {
+        if !send_what_fits(&self.socket, &mut self.outbox).map_err(|_| ClientGone)? {
             return Ok(());
         }
         while let Some(rest) = self.body.as_ref().and_then(|body| body.get(self.sent..))
@@ -155,19 +160,19 @@ impl Connection {
             match send(&self.socket, rest, SendFlags::NOSIGNAL) {
                 Ok(sent) => self.sent += sent,
                 Err(Errno::WOULDBLOCK) => return Ok(()),
-                Err(_) => return Err(Gone),
+                Err(_) => return Err(ClientGone),
             }
         }
         (self.outbox, self.body, self.sent) = (Vec::new(), None, 0);
         if self.request.take().is_some_and(|request| request.keep_alive) {
             self.stage = Stage::Reading;
             self.since = now;
-            self.deadline = now + if self.inbox.is_empty() { IDLE } else { REQUEST };
+            self.deadline = now + if self.inbox.is_empty() { IDLE_TIMEOUT } else { REQUEST_TIMEOUT };
             // The next request may have come along with the last one.
             return self.take_head(now);
         }
         self.stage = Stage::Lingering;
-        self.deadline = now + LINGER;
-        shutdown(&self.socket, Shutdown::Write).map_err(|_| Gone)
+        self.deadline = now + LINGER_TIMEOUT;
+        shutdown(&self.socket, Shutdown::Write).map_err(|_| ClientGone)
     }
 }

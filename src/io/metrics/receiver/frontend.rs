@@ -17,24 +17,24 @@ use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, accept_with, getsockname};
 
 use super::admission::{Connections, MAX_CLIENTS};
-use super::answer::{self, Refusal};
+use super::answer::{self, RefusalResponse};
 use super::backend::Backend;
-use super::connection::{Gone, Stage};
-use super::pages::{self, Get};
+use super::connection::{ClientGone, Stage};
+use super::pages::{self, GetResource};
 use super::report_client::ReportClient;
 use crate::io::metrics::shared::descriptors;
-use crate::io::{clock::until, since_boot};
+use crate::io::{clock::poll_timeout, since_boot};
 
 /// Clients that wait for a report at once; posts find a place beside them.
 const MAX_READERS: usize = 32;
 /// From the end of a request to the agent's word.
-const ANSWER: Duration = Duration::from_secs(5);
+const AGENT_ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 /// Without descriptors or memory for another client.
-const PAUSE: Duration = Duration::from_millis(100);
+const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
 /// In which all sockets of an agent that ends are closed.
-const MOMENT: Timespec = Timespec { tv_sec: 0, tv_nsec: 300_000_000 };
+const AGENT_HANGUP_WAIT: Timespec = Timespec { tv_sec: 0, tv_nsec: 300_000_000 };
 
-const UNAVAILABLE: Refusal = Refusal("503 Service Unavailable", "the agent is busy");
+const UNAVAILABLE: RefusalResponse = RefusalResponse("503 Service Unavailable", "the agent is busy");
 
 pub(super) struct Frontend {
     /// Brings listeners.
@@ -49,7 +49,7 @@ pub(super) struct Frontend {
     /// Those whose requests wait for a backend, in order.
     queue: VecDeque<u64>,
     /// Those that read something, in order.
-    readers: VecDeque<(u64, Get)>,
+    readers: VecDeque<(u64, GetResource)>,
     /// Those that the report is for which the agent was asked for.
     asked_for: Vec<u64>,
     /// No new clients before this time.
@@ -58,7 +58,7 @@ pub(super) struct Frontend {
 }
 
 #[derive(Clone, Copy)]
-enum Ready {
+enum ReadySource {
     Control,
     Agent,
     Listener(usize),
@@ -96,15 +96,15 @@ impl Frontend {
     pub(super) fn run(mut self) -> io::Result<()> {
         match self.serve() {
             // whichever of its sockets was seen to end first
-            Err(_) if self.is_alone() => Ok(()),
+            Err(_) if self.has_agent_hung_up() => Ok(()),
             result => result,
         }
     }
 
     /// The agent has gone, in an orderly way or not: nothing failed here.
-    fn is_alone(&self) -> bool {
+    fn has_agent_hung_up(&self) -> bool {
         let mut control = [PollFd::new(&self.control, PollFlags::IN)];
-        poll(&mut control, Some(&MOMENT)).is_ok() && control[0].revents().contains(PollFlags::HUP)
+        poll(&mut control, Some(&AGENT_HANGUP_WAIT)).is_ok() && control[0].revents().contains(PollFlags::HUP)
     }
 
     fn serve(&mut self) -> io::Result<()> {
@@ -113,14 +113,14 @@ impl Frontend {
             let now = since_boot();
             for ready in ready {
                 match ready {
-                    Ready::Control => match descriptors::receive(&self.control)? {
-                        Some(listeners) => self.listeners.extend(listeners.into_iter().map(with_family)),
+                    ReadySource::Control => match descriptors::receive(&self.control)? {
+                        Some(listeners) => self.listeners.extend(listeners.into_iter().map(with_is_unix)),
                         None => return Ok(()),
                     },
-                    Ready::Agent => self.hand_on_report(now)?,
-                    Ready::Listener(index) => self.accept(index, now),
-                    Ready::Backend(index) => self.work(index, now)?,
-                    Ready::Client(id) => self.attend(id, now),
+                    ReadySource::Agent => self.hand_on_report(now)?,
+                    ReadySource::Listener(index) => self.accept(index, now),
+                    ReadySource::Backend(index) => self.drive_backend(index, now)?,
+                    ReadySource::Client(id) => self.handle_client(id, now),
                 }
             }
             self.expire(now);
@@ -130,23 +130,25 @@ impl Frontend {
     }
 
     /// Waits until something is ready, or a deadline has passed.
-    fn wait(&self) -> io::Result<Vec<Ready>> {
+    fn wait(&self) -> io::Result<Vec<ReadySource>> {
         let now = since_boot();
-        let open = now >= self.accept_from && self.connections.is_open();
+        let open = now >= self.accept_from && self.connections.can_accept();
         let listeners = self.listeners.iter().enumerate().filter(|_| open);
-        let listeners = listeners.map(|(index, (fd, _))| (Ready::Listener(index), fd, PollFlags::IN));
+        let listeners = listeners.map(|(index, (fd, _))| (ReadySource::Listener(index), fd, PollFlags::IN));
         let backends = self.backends.iter().enumerate().map(|(index, backend)| {
             let out = if backend.is_sending() { PollFlags::OUT } else { PollFlags::empty() };
-            (Ready::Backend(index), backend.socket(), PollFlags::IN | out)
+            (ReadySource::Backend(index), backend.socket(), PollFlags::IN | out)
         });
         let clients = self.connections.iter().filter_map(|(id, connection)| match connection.stage {
-            Stage::Reading | Stage::Lingering => Some((Ready::Client(id), &connection.socket, PollFlags::IN)),
-            Stage::Answering => Some((Ready::Client(id), &connection.socket, PollFlags::OUT)),
+            Stage::Reading | Stage::Lingering => {
+                Some((ReadySource::Client(id), &connection.socket, PollFlags::IN))
+            }
+            Stage::Answering => Some((ReadySource::Client(id), &connection.socket, PollFlags::OUT)),
             // Not even watched: poll reports a hang-up, asked or not, again and again.
             Stage::Queued | Stage::Forwarded | Stage::AwaitsReport => None,
         });
-        let control = (Ready::Control, &self.control, PollFlags::IN);
-        let agent = (Ready::Agent, self.reports.socket(), PollFlags::IN);
+        let control = (ReadySource::Control, &self.control, PollFlags::IN);
+        let agent = (ReadySource::Agent, self.reports.socket(), PollFlags::IN);
         let (names, mut fds): (Vec<_>, Vec<_>) = [control, agent]
             .into_iter()
             .chain(listeners)
@@ -156,7 +158,7 @@ impl Frontend {
             .unzip();
         let paused = (now < self.accept_from).then_some(self.accept_from);
         let deadline = self.connections.iter().map(|(_, it)| it.deadline).chain(paused).min();
-        match poll(&mut fds, until(deadline, now).as_ref()) {
+        match poll(&mut fds, poll_timeout(deadline, now).as_ref()) {
             Ok(_) => {}
             Err(Errno::INTR) => return Ok(Vec::new()),
             Err(error) => return Err(error.into()),
@@ -179,7 +181,7 @@ impl Frontend {
                 Err(error) => {
                     log::debug!("failed to accept a connection: {error}");
                     self.connections.drop_idlest();
-                    self.accept_from = now + PAUSE;
+                    self.accept_from = now + ACCEPT_RETRY_DELAY;
                     return;
                 }
             }
@@ -187,7 +189,7 @@ impl Frontend {
     }
 
     /// Reads from a client, or writes to it.
-    fn attend(&mut self, id: u64, now: Duration) {
+    fn handle_client(&mut self, id: u64, now: Duration) {
         let Some(client) = self.connections.get_mut(id) else { return };
         let outcome = match client.stage {
             Stage::Reading => client.read(&mut self.scratch, now),
@@ -195,18 +197,18 @@ impl Frontend {
             Stage::Answering => client.write(now),
             Stage::Queued | Stage::Forwarded | Stage::AwaitsReport => Ok(()),
         };
-        self.settle(id, outcome, now);
-        self.connections.bound_requests();
+        self.apply_outcome(id, outcome, now);
+        self.connections.limit_request_bytes();
     }
 
     /// Draws the consequences of what happened to a client.
-    fn settle(&mut self, id: u64, outcome: Result<(), Gone>, now: Duration) {
+    fn apply_outcome(&mut self, id: u64, outcome: Result<(), ClientGone>, now: Duration) {
         match (outcome, self.connections.get_mut(id)) {
-            (Err(Gone), _) => self.connections.remove(id),
-            (Ok(()), Some(client)) if client.stage == Stage::Reading && client.is_whole() => {
-                client.deadline = now + ANSWER;
+            (Err(ClientGone), _) => self.connections.remove(id),
+            (Ok(()), Some(client)) if client.stage == Stage::Reading && client.is_request_complete() => {
+                client.deadline = now + AGENT_ANSWER_TIMEOUT;
                 let get = client.request.as_ref().and_then(|request| request.get);
-                match get.filter(|get| self.has_page || *get == Get::Metrics) {
+                match get.filter(|get| self.has_page || *get == GetResource::Metrics) {
                     Some(get) => {
                         client.stage = Stage::AwaitsReport;
                         self.readers.push_back((id, get));
@@ -226,9 +228,9 @@ impl Frontend {
     fn serve_readers(&mut self, now: Duration) -> io::Result<bool> {
         let (mut waiting, mut is_any) = (Vec::new(), false);
         while let Some((id, get)) = self.readers.pop_front() {
-            let Some(client) = self.connections.at(id, Stage::AwaitsReport) else { continue };
-            let outcome = if get.kind().is_none() {
-                let page = Rc::new(pages::PAGE.to_vec());
+            let Some(client) = self.connections.get_mut_at_stage(id, Stage::AwaitsReport) else { continue };
+            let outcome = if get.report_kind().is_none() {
+                let page = Rc::new(pages::STATUS_PAGE_GZIP.to_vec());
                 client.answer_get(get, &page, now)
             } else if waiting.len() + self.asked_for.len() < MAX_READERS {
                 waiting.push((id, get));
@@ -237,12 +239,12 @@ impl Frontend {
                 client.refuse(&UNAVAILABLE, now)
             };
             is_any = true;
-            self.settle(id, outcome, now);
-            self.connections.bound_reports();
+            self.apply_outcome(id, outcome, now);
+            self.connections.limit_report_bytes();
         }
         self.readers = waiting.into();
         if let Some((_, first)) = self.readers.front().copied()
-            && let Some(kind) = first.kind()
+            && let Some(kind) = first.report_kind()
             && self.reports.is_idle()
         {
             self.reports.request(kind)?;
@@ -259,15 +261,15 @@ impl Frontend {
         let Some(answer) = self.reports.receive(&mut self.scratch)? else { return Ok(()) };
         let answer = answer.map(Rc::new);
         for id in std::mem::take(&mut self.asked_for) {
-            let Some(client) = self.connections.at(id, Stage::AwaitsReport) else { continue };
+            let Some(client) = self.connections.get_mut_at_stage(id, Stage::AwaitsReport) else { continue };
             let outcome = match (&answer, client.request.as_ref().and_then(|request| request.get)) {
                 (Ok(report), Some(get)) => client.answer_get(get, report, now),
-                (Err(why), _) => client.refuse(&Refusal(UNAVAILABLE.0, why.reason()), now),
-                _ => Err(Gone),
+                (Err(why), _) => client.refuse(&RefusalResponse(UNAVAILABLE.0, why.reason()), now),
+                _ => Err(ClientGone),
             };
-            self.settle(id, outcome, now);
+            self.apply_outcome(id, outcome, now);
         }
-        self.connections.bound_reports();
+        self.connections.limit_report_bytes();
         Ok(())
     }
 
@@ -277,27 +279,29 @@ impl Frontend {
         while let Some(index) = self.backends.iter().position(Backend::is_free)
             && let Some(id) = self.queue.pop_front()
         {
-            let Some(client) = self.connections.at(id, Stage::Queued) else { continue };
+            let Some(client) = self.connections.get_mut_at_stage(id, Stage::Queued) else { continue };
             let Some(request) = &client.request else { continue };
             let body = client.inbox.drain(..request.body_length);
-            self.backends[index].take(id, request.bodiless_answer, &request.head, body);
+            self.backends[index].assign_request(id, request.bodiless_answer, &request.head, body);
             client.inbox.shrink_to_fit();
             client.stage = Stage::Forwarded;
-            self.work(index, now)?;
+            self.drive_backend(index, now)?;
             is_any = true;
         }
         Ok(is_any)
     }
 
     /// Moves bytes to and from a backend. Any failure is tiny_http's, and ends this process.
-    fn work(&mut self, index: usize, now: Duration) -> io::Result<()> {
-        let Some((id, mut answer)) = self.backends[index].work(&mut self.scratch)? else { return Ok(()) };
-        let Some(client) = self.connections.at(id, Stage::Forwarded) else { return Ok(()) };
+    fn drive_backend(&mut self, index: usize, now: Duration) -> io::Result<()> {
+        let Some((id, mut answer)) = self.backends[index].exchange_bytes(&mut self.scratch)? else {
+            return Ok(());
+        };
+        let Some(client) = self.connections.get_mut_at_stage(id, Stage::Forwarded) else { return Ok(()) };
         if client.request.as_ref().is_some_and(|request| !request.keep_alive) {
-            answer::close_after(&mut answer);
+            answer::add_connection_close(&mut answer);
         }
         let outcome = client.answer(answer, now);
-        self.settle(id, outcome, now);
+        self.apply_outcome(id, outcome, now);
         Ok(())
     }
 
@@ -305,16 +309,16 @@ impl Frontend {
         let late = self.connections.iter().filter(|(_, connection)| connection.deadline <= now);
         for id in late.map(|(id, _)| id).collect::<Vec<_>>() {
             let outcome = match self.connections.get_mut(id) {
-                Some(client) if client.waits() => client.refuse(&UNAVAILABLE, now),
-                _ => Err(Gone),
+                Some(client) if client.is_awaiting_answer() => client.refuse(&UNAVAILABLE, now),
+                _ => Err(ClientGone),
             };
-            self.settle(id, outcome, now);
+            self.apply_outcome(id, outcome, now);
         }
     }
 }
 
 /// A listener, and whether it is a unix socket.
-fn with_family(listener: OwnedFd) -> (OwnedFd, bool) {
+fn with_is_unix(listener: OwnedFd) -> (OwnedFd, bool) {
     let is_local =
         getsockname(&listener).is_ok_and(|address| address.address_family() == AddressFamily::UNIX);
     (listener, is_local)

@@ -30,9 +30,9 @@ pub fn body(bytes: &[u8]) -> Result<Vec<Sample>, String> {
 /// # Errors
 /// The answer.
 pub fn head(bytes: &[u8]) -> Result<Option<Head>, Vec<u8>> {
-    let request = request::parse(bytes).map_err(|refusal| refusal.answer())?;
+    let request = request::parse(bytes).map_err(|refusal| refusal.to_response_bytes())?;
     Ok(request.map(|request| Head {
-        get: request.get.map(|get| get.head(b"", request.keep_alive)),
+        get: request.get.map(|get| get.response_head(b"", request.keep_alive)),
         head: request.head,
         head_length: request.head_length,
         body_length: request.body_length,
@@ -42,10 +42,10 @@ pub fn head(bytes: &[u8]) -> Result<Option<Head>, Vec<u8>> {
 
 /// How long an answer is; the inner `None`: its head isn't whole yet.
 pub fn answer_length(bytes: &[u8], bodiless: bool) -> Option<Option<usize>> {
-    answer::length(bytes, bodiless).ok()
+    answer::response_length(bytes, bodiless).ok()
 }
 
 /// Whether a `Host` is a name.
 pub fn is_name(host: &[u8]) -> bool {
-    origin::is_name(host)
+    origin::is_foreign_host(host)
 }

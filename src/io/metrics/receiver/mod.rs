@@ -28,8 +28,8 @@ use rustix::process::{DumpableBehavior, Rlimit, set_dumpable_behavior, setrlimit
 use rustix::thread::set_no_new_privs;
 use tiny_http::Server;
 
-use self::{frontend::Frontend, posts::Pending, report_client::ReportClient};
-use super::shared::{descriptors, process_limits::Limits};
+use self::{frontend::Frontend, posts::PendingPosts, report_client::ReportClient};
+use super::shared::{descriptors, process_limits::ReceiverLimits};
 use crate::io::spawn_with_stack;
 
 const STACK: usize = 64 * 1024;
@@ -49,10 +49,10 @@ pub fn run(has_page: bool, clients: usize) -> io::Result<()> {
         return Err(io::Error::other("started by hand: this is a part of the agent"));
     };
     let server = Server::from_listener(UnixListener::from(private), None).map_err(io::Error::other)?;
-    let pending = Pending::default();
+    let pending = PendingPosts::default();
     let (acks, waiting) = (agent.try_clone()?, pending.clone());
-    spawn_with_stack("acks", STACK, move || posts::answer(acks, &waiting))?;
-    spawn_with_stack("posts", STACK, move || posts::take(&server, agent, &pending, has_page))?;
+    spawn_with_stack("acks", STACK, move || posts::answer_posts(acks, &waiting))?;
+    spawn_with_stack("posts", STACK, move || posts::receive_posts(&server, agent, &pending, has_page))?;
     Frontend::new(control, ReportClient::new(asks)?, has_page, clients, descriptors)?.run()
 }
 
@@ -64,7 +64,7 @@ pub fn run(has_page: bool, clients: usize) -> io::Result<()> {
 pub fn confine() -> io::Result<usize> {
     set_no_new_privs(true)?;
     set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
-    let limits = Limits::within_present()?;
+    let limits = ReceiverLimits::within_current_limits()?;
     for (resource, most) in limits.resources {
         setrlimit(resource, Rlimit { current: Some(most), maximum: Some(most) })?;
     }

@@ -5,23 +5,23 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use super::answer::Refusal;
+use super::answer::RefusalResponse;
 
 /// Refuses what a web page sends: none reads this, or switches workloads.
-pub(super) fn check(has_origin: bool, has_name: bool) -> Result<(), Refusal> {
+pub(super) fn check(has_origin: bool, has_name: bool) -> Result<(), RefusalResponse> {
     let reason = match (has_origin, has_name) {
         (true, _) => "web pages may neither read this nor post",
         (_, true) => "the Host has to be an IP address or localhost: other names may be a foreign page's",
         _ => return Ok(()),
     };
-    Err(Refusal("403 Forbidden", reason))
+    Err(RefusalResponse("403 Forbidden", reason))
 }
 
 /// What no page can be called; the last two are what podman calls the device in its containers.
-const OWN_NAMES: [&str; 3] = ["localhost", "host.containers.internal", "host.docker.internal"];
+const LOCAL_HOST_NAMES: [&str; 3] = ["localhost", "host.containers.internal", "host.docker.internal"];
 
 /// Whether a `Host` is a name that a stranger could have given to this address.
-pub(super) fn is_name(host: &[u8]) -> bool {
+pub(super) fn is_foreign_host(host: &[u8]) -> bool {
     let Ok(host) = str::from_utf8(host) else { return true };
     let name = match host.rsplit_once(':') {
         Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
@@ -29,7 +29,7 @@ pub(super) fn is_name(host: &[u8]) -> bool {
     };
     let six = name.strip_prefix('[').and_then(|name| name.strip_suffix(']'));
     !(name.is_empty()
-        || OWN_NAMES.iter().any(|own| name.eq_ignore_ascii_case(own))
+        || LOCAL_HOST_NAMES.iter().any(|own| name.eq_ignore_ascii_case(own))
         || name.parse::<Ipv4Addr>().is_ok()
         || six.is_some_and(|six| six.parse::<Ipv6Addr>().is_ok()))
 }
@@ -50,7 +50,7 @@ mod tests {
             "[fe80::1]",
             "host.containers.internal:8080",
         ] {
-            assert!(!is_name(host.as_bytes()), "{host}");
+            assert!(!is_foreign_host(host.as_bytes()), "{host}");
         }
         for host in [
             "evil.example:8080",
@@ -61,8 +61,8 @@ mod tests {
             "[::1",
             "x",
         ] {
-            assert!(is_name(host.as_bytes()), "{host}");
+            assert!(is_foreign_host(host.as_bytes()), "{host}");
         }
-        assert!(is_name(b"\xff"));
+        assert!(is_foreign_host(b"\xff"));
     }
 }

@@ -4,9 +4,9 @@ use crate::wire::own::frames::ReportKind;
 
 /// The status page, with its style and its script, as the build makes it of `page.html`: compressed. All browsers take
 /// that, and who doesn't say what it takes has to.
-pub(super) const PAGE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/page.html.gz"));
+pub(super) const STATUS_PAGE_GZIP: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/page.html.gz"));
 /// Nothing but this very style and script runs, and it talks only to us.
-const OF_PAGE: &str = concat!(
+const PAGE_HEADERS: &str = concat!(
     "Content-Encoding: gzip\r\nContent-Security-Policy: default-src 'none'; script-src 'sha256-",
     env!("PAGE_SCRIPT"),
     "'; style-src 'sha256-",
@@ -14,26 +14,26 @@ const OF_PAGE: &str = concat!(
     "'; connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'\r\n"
 );
 /// Where it gets its figures from.
-const STATUS: &str = "/status.json";
+const STATUS_PATH: &str = "/status.json";
 /// And what has happened of late.
-const HISTORY: &str = "/history.json";
+const HISTORY_PATH: &str = "/history.json";
 
 /// What can be read.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Get {
+pub(super) enum GetResource {
     Metrics,
     Status,
     History,
     Page,
 }
 
-impl Get {
+impl GetResource {
     /// What a request without a body wants to read.
-    pub(super) fn of(method: &str, target: &str) -> Option<Self> {
-        let get = match path(target) {
+    pub(super) fn from_request(method: &str, target: &str) -> Option<Self> {
+        let get = match path_without_query(target) {
             "/metrics" => Self::Metrics,
-            STATUS => Self::Status,
-            HISTORY => Self::History,
+            STATUS_PATH => Self::Status,
+            HISTORY_PATH => Self::History,
             "/" => Self::Page,
             _ => return None,
         };
@@ -41,7 +41,7 @@ impl Get {
     }
 
     /// What the agent is asked for; none: nothing.
-    pub(super) fn kind(self) -> Option<ReportKind> {
+    pub(super) fn report_kind(self) -> Option<ReportKind> {
         match self {
             Self::Metrics => Some(ReportKind::Metrics),
             Self::Status => Some(ReportKind::Status),
@@ -51,11 +51,11 @@ impl Get {
     }
 
     /// The head of an answer with this body.
-    pub(super) fn head(self, body: &[u8], keep_alive: bool) -> Vec<u8> {
+    pub(super) fn response_head(self, body: &[u8], keep_alive: bool) -> Vec<u8> {
         let (kind, more) = match self {
             Self::Metrics => ("application/openmetrics-text; version=1.0.0; charset=utf-8", ""),
             Self::Status | Self::History => ("application/json", ""),
-            Self::Page => ("text/html; charset=utf-8", OF_PAGE),
+            Self::Page => ("text/html; charset=utf-8", PAGE_HEADERS),
         };
         let connection = if keep_alive { "" } else { "Connection: close\r\n" };
         let length = body.len();
@@ -69,13 +69,13 @@ impl Get {
 }
 
 /// Without the query.
-pub(super) fn path(target: &str) -> &str {
+pub(super) fn path_without_query(target: &str) -> &str {
     target.split('?').next().unwrap_or_default()
 }
 
 /// Whether that is one of the status page's.
-pub(super) fn is_page(path: &str) -> bool {
-    ["/", STATUS, HISTORY].contains(&path)
+pub(super) fn is_status_page_path(path: &str) -> bool {
+    ["/", STATUS_PATH, HISTORY_PATH].contains(&path)
 }
 
 #[cfg(test)]
@@ -95,12 +95,12 @@ mod tests {
         let file = concat!(env!("OUT_DIR"), "/page.html.gz");
         let output = Command::new("gzip").args(["-dc", file]).output().unwrap();
         assert!(output.stdout == TEXT.as_bytes());
-        assert_eq!(PAGE, std::fs::read(file).unwrap());
+        assert_eq!(STATUS_PAGE_GZIP, std::fs::read(file).unwrap());
         for tag in ["style", "script"] {
             let inner =
                 TEXT.split(&format!("<{tag}>")).nth(1).unwrap().split(&format!("</{tag}>")).next().unwrap();
             let hash = base64::encode(digest(&SHA256, inner.as_bytes()).as_ref());
-            assert!(OF_PAGE.contains(&format!("{tag}-src 'sha256-{hash}'")), "{OF_PAGE}");
+            assert!(PAGE_HEADERS.contains(&format!("{tag}-src 'sha256-{hash}'")), "{PAGE_HEADERS}");
         }
     }
 

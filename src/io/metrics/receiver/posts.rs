@@ -7,15 +7,15 @@ use std::sync::{Arc, Mutex};
 use tiny_http::{Header, Method, Request, Response, Server};
 
 use super::{body, pages};
-use crate::agent::{Sample, model::event::MAX_NAMES};
+use crate::agent::{Sample, model::event::MAX_METRIC_NAMES};
 use crate::io::lock;
-use crate::wire::own::frames::{Ack, Post, Refused, read_ack};
+use crate::wire::own::frames::{Ack, Post, ReportRefusal, read_ack};
 
 /// Requests that wait for the agent's word; never more than there are backends.
-pub(super) type Pending = Arc<Mutex<Vec<(u32, Request)>>>;
+pub(super) type PendingPosts = Arc<Mutex<Vec<(u32, Request)>>>;
 
 /// Reads posts, and asks the agent to store what they say.
-pub(super) fn take(server: &Server, mut agent: UnixStream, pending: &Pending, has_page: bool) {
+pub(super) fn receive_posts(server: &Server, mut agent: UnixStream, pending: &PendingPosts, has_page: bool) {
     let mut frame = Vec::new();
     for (id, mut request) in (0..u32::MAX).cycle().zip(server.incoming_requests()) {
         match read(&mut request, has_page) {
@@ -34,11 +34,11 @@ pub(super) fn take(server: &Server, mut agent: UnixStream, pending: &Pending, ha
 type HttpAnswer = (u16, String);
 
 fn read(request: &mut Request, has_page: bool) -> Result<Vec<Sample>, HttpAnswer> {
-    let path = pages::path(request.url());
+    let path = pages::path_without_query(request.url());
     if path != "/metrics" {
-        return Err(match (pages::is_page(path), has_page) {
+        return Err(match (pages::is_status_page_path(path), has_page) {
             (true, true) => (405, "the status page is only read".into()),
-            (true, false) => (404, Refused::Off.reason().into()),
+            (true, false) => (404, ReportRefusal::Off.reason().into()),
             _ => (404, "metrics are posted to /metrics".into()),
         });
     }
@@ -53,7 +53,7 @@ fn read(request: &mut Request, has_page: bool) -> Result<Vec<Sample>, HttpAnswer
 }
 
 /// Answers posts as the agent did.
-pub(super) fn answer(mut agent: UnixStream, pending: &Pending) {
+pub(super) fn answer_posts(mut agent: UnixStream, pending: &PendingPosts) {
     let mut ack = [0; 5];
     while agent.read_exact(&mut ack).is_ok() {
         let (id, ack) = read_ack(ack);
@@ -62,7 +62,7 @@ pub(super) fn answer(mut agent: UnixStream, pending: &Pending) {
         drop(waiting);
         let answer = match ack {
             Ack::Stored => (200, String::new()),
-            Ack::TooManyNames => (400, format!("there are {} names already", MAX_NAMES)),
+            Ack::TooManyNames => (400, format!("there are {} names already", MAX_METRIC_NAMES)),
             Ack::NotStored => (503, "the agent could not store it".into()),
         };
         if let Some(request) = request {
@@ -72,7 +72,11 @@ pub(super) fn answer(mut agent: UnixStream, pending: &Pending) {
 }
 
 fn respond(request: Request, (status, reason): HttpAnswer) {
-    let allow = if pages::is_page(pages::path(request.url())) { "GET, HEAD" } else { "GET, HEAD, POST" };
+    let allow = if pages::is_status_page_path(pages::path_without_query(request.url())) {
+        "GET, HEAD"
+    } else {
+        "GET, HEAD, POST"
+    };
     let reason = if reason.is_empty() { reason } else { reason + "\n" };
     let mut response = Response::from_string(reason).with_status_code(status);
     if status == 405

@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 
-use crate::wire::own::frames::{REPORT_HEAD, Refused, ReportKind, read_report_head};
+use crate::wire::own::frames::{REPORT_HEAD_LEN, ReportKind, ReportRefusal, read_report_head};
 
 pub(super) struct ReportClient {
     socket: OwnedFd,
@@ -44,10 +44,13 @@ impl ReportClient {
     ///
     /// # Errors
     /// The agent is gone.
-    pub(super) fn receive(&mut self, scratch: &mut [u8]) -> io::Result<Option<Result<Vec<u8>, Refused>>> {
+    pub(super) fn receive(
+        &mut self,
+        scratch: &mut [u8],
+    ) -> io::Result<Option<Result<Vec<u8>, ReportRefusal>>> {
         loop {
             let inbox = self.inbox.get_or_insert_default();
-            let missing = self.length.unwrap_or(REPORT_HEAD) - inbox.len();
+            let missing = self.length.unwrap_or(REPORT_HEAD_LEN) - inbox.len();
             let most = missing.min(scratch.len());
             match recv(&self.socket, &mut scratch[..most], RecvFlags::empty()) {
                 Ok((0, _)) => return Err(io::ErrorKind::UnexpectedEof.into()),

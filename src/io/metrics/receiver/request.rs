@@ -5,9 +5,9 @@
 
 use httparse::Status;
 
-use super::answer::Refusal;
-use super::origin::{self, is_name};
-use super::pages::Get;
+use super::answer::RefusalResponse;
+use super::origin::{self, is_foreign_host};
+use super::pages::GetResource;
 
 /// In bytes, request line included.
 pub(super) const MAX_HEAD: usize = 8 * 1024;
@@ -32,7 +32,7 @@ pub(super) struct Request {
     /// Whether the answer has no body, whatever length it names.
     pub(super) bodiless_answer: bool,
     /// What the client wants to read, if it doesn't post.
-    pub(super) get: Option<Get>,
+    pub(super) get: Option<GetResource>,
     /// Whether a web page asks.
     has_origin: bool,
     /// Whether it asks by a name that isn't `localhost`.
@@ -41,29 +41,30 @@ pub(super) struct Request {
 
 impl Request {
     /// Whether this client may post or read; one that came over a unix socket under any name.
-    pub(super) fn check(&self, is_local: bool) -> Result<(), Refusal> {
+    pub(super) fn check(&self, is_local: bool) -> Result<(), RefusalResponse> {
         origin::check(self.has_origin, self.has_name && !is_local)
     }
 }
 
-const TOO_LARGE: Refusal = Refusal("431 Request Header Fields Too Large", "the head may have 8 KiB");
-const BAD_LENGTH: Refusal = Refusal("400 Bad Request", "Content-Length is not one number");
+const TOO_LARGE: RefusalResponse =
+    RefusalResponse("431 Request Header Fields Too Large", "the head may have 8 KiB");
+const BAD_LENGTH: RefusalResponse = RefusalResponse("400 Bad Request", "Content-Length is not one number");
 
 /// Reads the head of a request; `None`: it isn't whole yet.
-pub(super) fn parse(bytes: &[u8]) -> Result<Option<Request>, Refusal> {
+pub(super) fn parse(bytes: &[u8]) -> Result<Option<Request>, RefusalResponse> {
     let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
     let mut request = httparse::Request::new(&mut headers);
     let head_length = match request.parse(bytes) {
         Ok(Status::Complete(length)) if length <= MAX_HEAD => length,
         Ok(Status::Partial) if bytes.len() < MAX_HEAD => return Ok(None),
         Ok(_) | Err(httparse::Error::TooManyHeaders) => return Err(TOO_LARGE),
-        Err(_) => return Err(Refusal("400 Bad Request", "not an HTTP/1 request")),
+        Err(_) => return Err(RefusalResponse("400 Bad Request", "not an HTTP/1 request")),
     };
     let (Some(method), Some(target), Some(version)) = (request.method, request.path, request.version) else {
-        return Err(Refusal("400 Bad Request", "not an HTTP/1 request"));
+        return Err(RefusalResponse("400 Bad Request", "not an HTTP/1 request"));
     };
     if !target.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Err(Refusal("400 Bad Request", "the target is not ASCII"));
+        return Err(RefusalResponse("400 Bad Request", "the target is not ASCII"));
     }
     let mut length = None;
     let (mut has_origin, mut has_name) = (false, false);
@@ -72,19 +73,21 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Option<Request>, Refusal> {
         match header.name.to_ascii_lowercase().as_str() {
             "content-length" if length.is_some() => return Err(BAD_LENGTH),
             "content-length" => length = Some(content_length(header.value)?),
-            "transfer-encoding" => return Err(Refusal("411 Length Required", "send a Content-Length")),
+            "transfer-encoding" => {
+                return Err(RefusalResponse("411 Length Required", "send a Content-Length"));
+            }
             "expect" if header.value.eq_ignore_ascii_case(b"100-continue") => expects_continue = true,
-            "expect" => return Err(Refusal("417 Expectation Failed", "only 100-continue is known")),
+            "expect" => return Err(RefusalResponse("417 Expectation Failed", "only 100-continue is known")),
             "connection" => {
                 keep_alive &= !header.value.to_ascii_lowercase().windows(5).any(|w| w == b"close")
             }
             "origin" => has_origin = true,
-            "host" => has_name |= is_name(header.value),
+            "host" => has_name |= is_foreign_host(header.value),
             _ => {}
         }
     }
     let body_length = length.unwrap_or(0);
-    let get = Get::of(method, target).filter(|_| body_length == 0);
+    let get = GetResource::from_request(method, target).filter(|_| body_length == 0);
     let head = format!("{method} {target} HTTP/1.1\r\nContent-Length: {body_length}\r\n\r\n").into_bytes();
     let bodiless_answer = method == "HEAD";
     Ok(Some(Request {
@@ -100,14 +103,14 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Option<Request>, Refusal> {
     }))
 }
 
-fn content_length(value: &[u8]) -> Result<usize, Refusal> {
+fn content_length(value: &[u8]) -> Result<usize, RefusalResponse> {
     let digits =
         str::from_utf8(value).ok().filter(|v| !v.is_empty() && v.bytes().all(|b| b.is_ascii_digit()));
     // What doesn't fit into a number is too large as well.
     let length = digits.ok_or(BAD_LENGTH)?.parse().unwrap_or(usize::MAX);
     if length > MAX_BODY {
         const { assert!(MAX_BODY == 64 << 10, "the next line says so") };
-        Err(Refusal("413 Content Too Large", "a body may have 64 KiB"))
+        Err(RefusalResponse("413 Content Too Large", "a body may have 64 KiB"))
     } else {
         Ok(length)
     }
@@ -121,7 +124,7 @@ mod tests {
         parse(head.as_bytes()).unwrap_err().0
     }
 
-    fn lengths(values: &[&str]) -> Result<Option<Request>, Refusal> {
+    fn lengths(values: &[&str]) -> Result<Option<Request>, RefusalResponse> {
         let headers: String = values.iter().map(|value| format!("Content-Length: {value}\r\n")).collect();
         parse(format!("POST /metrics HTTP/1.1\r\n{headers}\r\n").as_bytes())
     }

@@ -3,8 +3,8 @@
 use std::{thread, time::Duration};
 
 use super::{
-    LIMIT, Tasks,
-    seen::{Inspected, InspectedPod},
+    PODMAN_TIMEOUT, TaskRunner,
+    found_pod::{ContainerInspection, PodInspection},
 };
 use crate::{
     agent::{
@@ -19,20 +19,20 @@ use crate::{
         lock,
         podman::{STACK, api::Error},
         since_boot,
-        unix::Hangup,
+        unix::CancelHandle,
     },
     wire::podman::{
-        answers::plain,
-        hooks::{self, Hook, When},
+        answers::plain_reason,
+        hooks::{self, Hook, HookPoint},
     },
 };
 
 /// For a hook after a start.
-const POST_START_LIMIT: Duration = Duration::from_secs(120);
+const POST_START_TIMEOUT: Duration = Duration::from_secs(120);
 /// What is left to a container after its hook, at least: as much as Kubernetes leaves.
 const LEAST_GRACE: Duration = Duration::from_secs(2);
 
-impl Tasks {
+impl TaskRunner {
     /// What this pod's containers ask for, as far as it was seen.
     pub(super) fn hooks(&self, id: &WorkloadId) -> Option<Box<str>> {
         lock(&self.ours).get(id)?.hooks.clone()
@@ -44,32 +44,32 @@ impl Tasks {
         id: &WorkloadId,
         hooks: Option<&str>,
         container: &str,
-        hangup: &Hangup,
+        hangup: &CancelHandle,
         start: impl FnOnce() -> Result<(), Error>,
     ) -> Result<Option<String>, Error> {
-        let Some(hook) = hooks.and_then(|hooks| hooks::read(hooks, container, When::PostStart)) else {
+        let Some(hook) = hooks.and_then(|hooks| hooks::read(hooks, container, HookPoint::PostStart)) else {
             return start().map(|()| None);
         };
-        if let Err(error) = self.volumes.mark(id, container) {
+        if let Err(error) = self.volumes.mark_hook(id, container) {
             log::warn!("failed to note that a hook of '{container}' of pod '{id}' begins: {error}");
         }
         let done = start().and_then(|()| self.post_start(id, container, &hook, hangup));
-        self.volumes.unmark(id, container);
+        self.volumes.unmark_hook(id, container);
         done
     }
 
     /// Containers of a pod that run, and whose hook an agent began that died meanwhile.
-    pub(super) fn interrupted(&self, id: &WorkloadId, asked: &InspectedPod) -> Vec<(String, String)> {
+    pub(super) fn interrupted_hooks(&self, id: &WorkloadId, asked: &PodInspection) -> Vec<(String, String)> {
         if lock(&self.starts).contains_key(id) {
             return Vec::new(); // it goes on
         }
-        let runs = |it: &&Inspected| it.seen.container.state == ContainerState::Running;
+        let runs = |it: &&ContainerInspection| it.seen.container.state == ContainerState::Running;
         let names = asked.all.iter().filter(runs).map(|it| &it.seen.container.name);
         let why = |name: &String| {
             let why = format!("container '{name}': its postStart hook was cut off when the agent ended");
             (name.clone(), why)
         };
-        names.filter(|name| self.volumes.is_marked(id, name)).map(why).collect()
+        names.filter(|name| self.volumes.is_hook_marked(id, name)).map(why).collect()
     }
 
     fn post_start(
@@ -77,10 +77,10 @@ impl Tasks {
         id: &WorkloadId,
         container: &str,
         hook: &Hook,
-        hangup: &Hangup,
+        hangup: &CancelHandle,
     ) -> Result<Option<String>, Error> {
-        let failure = match self.prober.run(id, container, hook, POST_START_LIMIT, hangup) {
-            Err(Error::Refused(why)) => Some(plain(&[why])),
+        let failure = match self.prober.run_hook(id, container, hook, POST_START_TIMEOUT, hangup) {
+            Err(Error::Refused(why)) => Some(plain_reason(&[why])),
             Err(Error::Late(why)) => Some(why),
             other => other?,
         };
@@ -93,13 +93,14 @@ impl Tasks {
         if !lock(&self.ours).contains_key(id) && self.inspect(id)?.is_none() {
             return Ok(grace);
         }
-        let Some(hooks) = self.hooks(id).filter(|hooks| hooks.contains(When::PreStop.word())) else {
+        let Some(hooks) = self.hooks(id).filter(|hooks| hooks.contains(HookPoint::PreStop.field_name()))
+        else {
             return Ok(grace);
         };
         self.exits.forget(id);
         let Some(asked) = self.inspect_all(id)? else { return Ok(grace) };
         self.while_stopping(grace, || {
-            let runs = |it: &&Inspected| it.seen.container.state == ContainerState::Running;
+            let runs = |it: &&ContainerInspection| it.seen.container.state == ContainerState::Running;
             thread::scope(|scope| {
                 for it in asked.all.iter().filter(runs) {
                     let (container, podmans) = (&it.seen.container.name, &it.listed.id);
@@ -123,10 +124,12 @@ impl Tasks {
         grace: Duration,
     ) -> Result<(), Error> {
         let mut left = grace;
-        if let Some(hook) = hooks::read(hooks, container, When::PreStop) {
+        if let Some(hook) = hooks::read(hooks, container, HookPoint::PreStop) {
             let begun = since_boot();
-            let failure = match self.prober.run(id, container, &hook, grace, &Hangup::default()) {
-                Err(Error::Refused(why) | Error::Broken(why) | Error::Late(why)) => Some(plain(&[why])),
+            let failure = match self.prober.run_hook(id, container, &hook, grace, &CancelHandle::default()) {
+                Err(Error::Refused(why) | Error::Broken(why) | Error::Late(why)) => {
+                    Some(plain_reason(&[why]))
+                }
                 Ok(failure) => failure,
             };
             if let Some(why) = failure {
@@ -140,8 +143,8 @@ impl Tasks {
         }
         // 0 would be a kill without a word
         let seconds = left.as_secs().max(1).to_string();
-        let (path, limit) = (format!("containers/{podmans}/stop"), left.saturating_add(LIMIT));
+        let (path, limit) = (format!("containers/{podmans}/stop"), left.saturating_add(PODMAN_TIMEOUT));
         let answer = self.client.post(&path, &[("timeout", &seconds)], "", limit)?;
-        if answer.is_missing() { Ok(()) } else { answer.done() }
+        if answer.is_missing() { Ok(()) } else { answer.check_success() }
     }
 }

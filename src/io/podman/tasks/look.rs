@@ -5,17 +5,20 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::{
-    LIMIT, Tasks,
-    seen::{Found, Inspected, InspectedPod, KnownContainer, KnownPod, Life, SeenContainer, short_name},
+    PODMAN_TIMEOUT, TaskRunner,
+    found_pod::{
+        ContainerInspection, ContainerLife, FoundPod, KnownContainer, KnownPod, PodInspection, SeenContainer,
+        short_name,
+    },
 };
 use crate::{
     agent::model::{
         order::{Container, ContainerState, Failure, OutOfMemory},
-        run::KILLED,
+        run::KILLED_EXIT_CODE,
         workload::{Workload, WorkloadId},
     },
     io::{
-        exits::{Process, Unwatchable},
+        exits::{ContainerProcesses, WatchError},
         lock,
     },
     wire::podman::answers::{
@@ -23,21 +26,21 @@ use crate::{
     },
 };
 
-impl Tasks {
+impl TaskRunner {
     /// All of the pod's containers, in the order of its specification; nothing if there is no such pod.
-    pub(super) fn look(&self, id: &WorkloadId) -> Result<Option<Found>, Failure> {
-        if let Some(seen) = self.after_exit(id) {
-            return Ok(Some(Found { seen, made: None, torn: false, failed_starts: Vec::new() }));
+    pub(super) fn observe_pod(&self, id: &WorkloadId) -> Result<Option<FoundPod>, Failure> {
+        if let Some(seen) = self.containers_after_exit(id) {
+            return Ok(Some(FoundPod { seen, made: None, torn: false, failed_starts: Vec::new() }));
         }
         let Some(asked) = self.inspect_all(id)? else { return Ok(None) };
-        let failed_starts = self.interrupted(id, &asked);
-        Ok(Some(Found { failed_starts, ..asked.into() }))
+        let failed_starts = self.interrupted_hooks(id, &asked);
+        Ok(Some(FoundPod { failed_starts, ..asked.into() }))
     }
 
     /// If one of them has failed, and how it is with each is plain without podman. That may be slow to answer: it goes on
     /// with its clean-up, and those of its processes that find its database taken try again after 50 ms.
-    fn after_exit(&self, id: &WorkloadId) -> Option<Vec<SeenContainer>> {
-        let ended = self.exits.ended(id);
+    fn containers_after_exit(&self, id: &WorkloadId) -> Option<Vec<SeenContainer>> {
+        let ended = self.exits.take_exits(id);
         if ended.is_empty() || !ended.iter().all(|(_, exit)| exit.is_own_failure()) {
             return None;
         }
@@ -45,7 +48,7 @@ impl Tasks {
         let known = &mut looked.get_mut(id)?.containers;
         let now = |one: &KnownContainer| {
             let end = ended.iter().find(|(container, _)| *container == one.listed.id).map(|(_, end)| *end);
-            one.life.as_ref()?.now(&one.listed, end)
+            one.life.as_ref()?.current_state(&one.listed, end)
         };
         let seen: Vec<SeenContainer> = known.iter().map(now).collect::<Option<_>>()?;
         for (known, seen) in known.iter_mut().zip(&seen) {
@@ -57,32 +60,32 @@ impl Tasks {
 
     /// podman is asked for the pod itself only where its containers aren't known: that takes longer than to ask for each
     /// of them, and waits for whatever it does with the pod.
-    pub(super) fn inspect_all(&self, id: &WorkloadId) -> Result<Option<InspectedPod>, Failure> {
-        self.asked(id, |infra| Ok(!self.holds(infra)?))
+    pub(super) fn inspect_all(&self, id: &WorkloadId) -> Result<Option<PodInspection>, Failure> {
+        self.inspect_with(id, |infra| Ok(!self.is_infra_running(infra)?))
     }
 
     /// The same of a pod that was just started: what holds its namespaces runs, or its containers would not.
-    pub(super) fn ask_started(&self, id: &WorkloadId) -> Result<Option<InspectedPod>, Failure> {
-        let Some(asked) = self.asked(id, |_| Ok(false))? else { return Ok(None) };
+    pub(super) fn inspect_started(&self, id: &WorkloadId) -> Result<Option<PodInspection>, Failure> {
+        let Some(asked) = self.inspect_with(id, |_| Ok(false))? else { return Ok(None) };
         let known = lock(&self.ours).get(id).map(|own| own.id.clone()).unwrap_or_default();
-        let place = asked.all.iter().find_map(|it| pod_group(&it.answer.state.cgroup_path, &known));
-        if !place.is_some_and(|place| self.found_group(id, place)) {
+        let place = asked.all.iter().find_map(|it| pod_cgroup_path(&it.answer.state.cgroup_path, &known));
+        if !place.is_some_and(|place| self.remember_cgroup(id, place)) {
             self.inspect(id)?;
         }
         Ok(Some(asked))
     }
 
-    fn asked(
+    fn inspect_with(
         &self,
         id: &WorkloadId,
         is_torn: impl FnOnce(&str) -> Result<bool, Failure>,
-    ) -> Result<Option<InspectedPod>, Failure> {
+    ) -> Result<Option<PodInspection>, Failure> {
         let known = lock(&self.looked).remove(id).map(|known| {
             let listed = known.containers.into_iter().map(|one| one.listed).collect::<Vec<_>>();
             (known.infra, listed)
         });
         let found = match &known {
-            Some((_, containers)) => self.ask_for_all(id, containers)?,
+            Some((_, containers)) => self.inspect_containers(id, containers)?,
             None => Vec::new(),
         };
         let (infra, mut all) = match known {
@@ -90,22 +93,25 @@ impl Tasks {
             _ => {
                 let Some(pod) = self.inspect(id)? else { return Ok(None) };
                 let containers: Vec<_> = pod.containers().cloned().collect();
-                (pod.infra_id, self.ask_for_all(id, &containers)?)
+                (pod.infra_id, self.inspect_containers(id, &containers)?)
             }
         };
         let torn = is_torn(&infra)?;
         // podman lists them by id, and made them in the order of the specification
         all.sort_unstable_by_key(|one| parse_time(&one.answer.created));
-        let known = all.iter().map(|one| KnownContainer { listed: one.listed.clone(), life: Life::of(one) });
+        let known = all.iter().map(|one| KnownContainer {
+            listed: one.listed.clone(),
+            life: ContainerLife::from_inspection(one),
+        });
         let known = KnownPod { infra, containers: known.collect() };
         lock(&self.looked).insert(id.clone(), known);
-        Ok(Some(InspectedPod { all, torn }))
+        Ok(Some(PodInspection { all, torn }))
     }
 
     /// How long the pod's containers may take to end, as podman was told when it made them. A pod that can't be looked at
     /// goes all the same.
     pub(super) fn own_grace(&self, id: &WorkloadId) -> Result<Duration, Failure> {
-        let asked = match self.asked(id, |_| Ok(false)) {
+        let asked = match self.inspect_with(id, |_| Ok(false)) {
             Err(Failure::Workload(_)) => None,
             asked => asked?,
         };
@@ -114,32 +120,33 @@ impl Tasks {
     }
 
     /// Whether what holds a pod's namespaces runs; podman can make pods without.
-    fn holds(&self, infra: &str) -> Result<bool, Failure> {
+    fn is_infra_running(&self, infra: &str) -> Result<bool, Failure> {
         if infra.is_empty() {
             return Ok(true);
         }
-        let answer = self.client.get(&format!("containers/{infra}/json"), &[], LIMIT)?;
+        let answer = self.client.get(&format!("containers/{infra}/json"), &[], PODMAN_TIMEOUT)?;
         if answer.is_missing() {
             return Ok(false);
         }
         let infra: InspectedContainer = answer.json()?;
-        Ok(infra.state.runs())
+        Ok(infra.state.is_running())
     }
 
     /// Whether podman has seen the end of its last run, which its inspection doesn't tell.
     fn has_exited(&self, container: &str) -> Result<bool, Failure> {
         let filters = json!({ "id": [container] }).to_string();
         let query = [("all", "true"), ("filters", filters.as_str())];
-        let listed: Vec<ListedContainer> = self.client.get("containers/json", &query, LIMIT)?.json()?;
+        let listed: Vec<ListedContainer> =
+            self.client.get("containers/json", &query, PODMAN_TIMEOUT)?.json()?;
         Ok(listed.iter().any(|it| it.exited))
     }
 
     /// Those that are there.
-    fn ask_for_all(
+    fn inspect_containers(
         &self,
         id: &WorkloadId,
         containers: &[InspectedPodContainer],
-    ) -> Result<Vec<Inspected>, Failure> {
+    ) -> Result<Vec<ContainerInspection>, Failure> {
         let found = containers.iter().map(|listed| self.inspect_container(id, listed));
         Ok(found.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
     }
@@ -149,10 +156,10 @@ impl Tasks {
         &self,
         id: &WorkloadId,
         listed: &InspectedPodContainer,
-    ) -> Result<Option<Inspected>, Failure> {
+    ) -> Result<Option<ContainerInspection>, Failure> {
         let mut may_have_ended = true;
         loop {
-            let answer = self.client.get(&format!("containers/{}/json", listed.id), &[], LIMIT)?;
+            let answer = self.client.get(&format!("containers/{}/json", listed.id), &[], PODMAN_TIMEOUT)?;
             if answer.is_missing() {
                 return Ok(None);
             }
@@ -160,10 +167,10 @@ impl Tasks {
             let now = &answer.state;
             let (state, process) = if now.may_be_cut_short() && !self.has_exited(&listed.id)? {
                 (InspectedState::cut_short(), None)
-            } else if !now.runs() {
-                (now.meaning(), None)
+            } else if !now.is_running() {
+                (now.to_container_state(), None)
             } else {
-                match Process::open(&listed.id, now.pid, now.conmon_pid) {
+                match ContainerProcesses::open(&listed.id, now.pid, now.conmon_pid) {
                     Ok(process) => (ContainerState::Running, Some(process)),
                     Err(_) if may_have_ended => {
                         // since podman looked, that is
@@ -171,12 +178,12 @@ impl Tasks {
                         continue;
                     }
                     // its conmon was killed, and so podman never learns that it has ended
-                    Err(Unwatchable::Gone) if now.cgroup_path.is_empty() => {
+                    Err(WatchError::Gone) if now.cgroup_path.is_empty() => {
                         (ContainerState::Stuck("its process is gone, and podman doesn't know".into()), None)
                     }
                     Err(_) => {
                         self.event_stream.listen(&now.started_at);
-                        (ContainerState::Running, Some(Process::elsewhere(&listed.id)))
+                        (ContainerState::Running, Some(ContainerProcesses::watched_elsewhere(&listed.id)))
                     }
                 }
             };
@@ -186,19 +193,19 @@ impl Tasks {
             let name = short_name(id, listed).into();
             let container = Container { name, state, out_of_memory, healthcheck };
             let (listed, seen) = (listed.clone(), SeenContainer { container, process, began });
-            return Ok(Some(Inspected { listed, seen, answer }));
+            return Ok(Some(ContainerInspection { listed, seen, answer }));
         }
     }
 }
 
 /// Of a pod, by that of one of its containers.
-fn pod_group<'a>(container: &'a str, pod: &str) -> Option<&'a str> {
+fn pod_cgroup_path<'a>(container: &'a str, pod: &str) -> Option<&'a str> {
     let start = container.find(pod).filter(|_| !pod.is_empty())?;
     let end = container[start..].find('/')?;
     container.get(..start + end)
 }
 
-impl Tasks {
+impl TaskRunner {
     /// podman can't tell where the control groups are the older ones, and the kernel not for long.
     fn out_of_memory(
         &self,
@@ -206,8 +213,8 @@ impl Tasks {
         answer: &InspectedContainer,
         state: &ContainerState,
     ) -> Option<OutOfMemory> {
-        let is_killed = matches!(state, ContainerState::Exited { code: KILLED, .. });
-        let is_out = is_killed && (answer.state.oom_killed || self.exits.ran_out(container));
+        let is_killed = matches!(state, ContainerState::Exited { code: KILLED_EXIT_CODE, .. });
+        let is_out = is_killed && (answer.state.oom_killed || self.exits.was_oom_killed(container));
         is_out.then(|| OutOfMemory { limit: answer.memory_limit() })
     }
 }

@@ -3,8 +3,8 @@
 use std::time::{Duration, SystemTime};
 
 use super::{
-    START_LIMIT, Tasks,
-    seen::{Found, Inspected, InspectedPod, short_name},
+    START_TIMEOUT, TaskRunner,
+    found_pod::{ContainerInspection, FoundPod, PodInspection, short_name},
 };
 use crate::{
     agent::model::{
@@ -18,15 +18,20 @@ use crate::{
             cgroup::{self, Cgroup},
         },
     },
-    wire::podman::answers::{parse_time, plain},
+    wire::podman::answers::{parse_time, plain_reason},
 };
 
 /// The same end, told by its process and told by podman.
-const SAME: Duration = Duration::from_secs(2);
+const EXIT_TIME_TOLERANCE: Duration = Duration::from_secs(2);
 
-impl Tasks {
+impl TaskRunner {
     /// Ends a container; it stays where it is.
-    pub(super) fn end(&self, id: &WorkloadId, container: &str, grace: Duration) -> Result<Fact, Failure> {
+    pub(super) fn end_container(
+        &self,
+        id: &WorkloadId,
+        container: &str,
+        grace: Duration,
+    ) -> Result<Fact, Failure> {
         let hooks = self.hooks(id).unwrap_or_default();
         let known = lock(&self.looked).get(id).filter(|_| hooks.is_empty()).and_then(|pod| {
             let it = pod.containers.iter().find(|it| short_name(id, &it.listed) == container)?;
@@ -34,7 +39,7 @@ impl Tasks {
         });
         let known = match known {
             None => self.inspect_all(id)?.and_then(|asked| {
-                let it = named(&asked, container)?;
+                let it = find_container(&asked, container)?;
                 (it.seen.container.state == ContainerState::Running).then(|| it.listed.id.clone())
             }),
             known => known,
@@ -51,71 +56,72 @@ impl Tasks {
         id: &WorkloadId,
         container: &str,
         ended: SystemTime,
-    ) -> Result<Option<Found>, Failure> {
+    ) -> Result<Option<FoundPod>, Failure> {
         let Some(asked) = self.inspect_all(id)? else { return Ok(None) };
-        let Some(it) = named(&asked, container).filter(|it| !asked.torn && has_ended(it, ended)) else {
+        let Some(it) = find_container(&asked, container).filter(|it| !asked.torn && ended_then(it, ended))
+        else {
             return Ok(Some(asked.into()));
         };
         let podmans = it.listed.id.clone();
-        let bounded = self.unbind(id, &asked);
+        let bounded = self.lift_cpu_limit(id, &asked);
         let start = || {
-            let started = self.client.post(&format!("containers/{podmans}/start"), &[], "", START_LIMIT);
+            let started = self.client.post(&format!("containers/{podmans}/start"), &[], "", START_TIMEOUT);
             if let Some((cgroup, cpu)) = bounded
-                && let Err(error) = cgroup.limit(Some(cpu), &|| own_limits(&asked))
+                && let Err(error) = cgroup.set_cpu_limit(Some(cpu), &|| own_limits(&asked))
             {
                 log::debug!("pod '{id}' has lost its CPU limit: {error}");
             }
             // podman 5 sets a pod's own limit anew at each start of a container
-            self.keep_limits();
-            started?.done()
+            self.reapply_limits();
+            started?.check_success()
         };
         let (hooks, hangup) = (self.hooks(id), self.hangup(id));
         let failed = self.start_with_hook(id, hooks.as_deref(), container, &hangup, start);
         let failed = failed.map_err(|error| match error {
             Error::Refused(why) => {
-                let why = plain(&[why]).replace(&podmans, &format!("'{container}'"));
+                let why = plain_reason(&[why]).replace(&podmans, &format!("'{container}'"));
                 Failure::Workload(format!("container '{container}' was not started again: {why}"))
             }
             Error::Late(_) => {
-                let limit = START_LIMIT.as_secs();
+                let limit = START_TIMEOUT.as_secs();
                 Failure::Workload(format!("container '{container}' was not started again within {limit} s"))
             }
             error => error.into(),
         })?;
         let failed_starts = failed.map(|why| (container.to_owned(), why)).into_iter().collect();
-        Ok(self.inspect_all(id)?.map(|asked| Found { failed_starts, ..asked.into() }))
+        Ok(self.inspect_all(id)?.map(|asked| FoundPod { failed_starts, ..asked.into() }))
     }
 
     /// In the older hierarchy no container can be started whose own limit is higher than the pod's: for that moment the pod
     /// has none.
-    fn unbind(&self, id: &WorkloadId, asked: &InspectedPod) -> Option<(Cgroup, u64)> {
+    fn lift_cpu_limit(&self, id: &WorkloadId, asked: &PodInspection) -> Option<(Cgroup, u64)> {
         if cgroup::is_unified() {
             return None;
         }
         let (cgroup, cpu) = lock(&self.cgroups).get(id).cloned()?;
         let cpu =
             cpu.filter(|cpu| own_limits(asked).iter().any(|(_, own)| own.is_some_and(|own| own > *cpu)))?;
-        cgroup.limit(None, &|| own_limits(asked)).ok()?;
+        cgroup.set_cpu_limit(None, &|| own_limits(asked)).ok()?;
         Some((cgroup, cpu))
     }
 }
 
-fn named<'a>(asked: &'a InspectedPod, container: &str) -> Option<&'a Inspected> {
+fn find_container<'a>(asked: &'a PodInspection, container: &str) -> Option<&'a ContainerInspection> {
     asked.all.iter().find(|it| it.seen.container.name == container)
 }
 
 /// What each was given, by podman's ids.
-fn own_limits(asked: &InspectedPod) -> Vec<(String, Option<u64>)> {
+fn own_limits(asked: &PodInspection) -> Vec<(String, Option<u64>)> {
     asked.all.iter().map(|it| (it.answer.id.clone(), it.answer.cpu_limit())).collect()
 }
 
 /// Whether it is the one that ended then. A start that failed may have left it as if it had never run.
-fn has_ended(it: &Inspected, ended: SystemTime) -> bool {
+fn ended_then(it: &ContainerInspection, ended: SystemTime) -> bool {
     match it.seen.container.state {
         ContainerState::Running => false,
         ContainerState::Exited { at, .. } => {
             let apart = at.duration_since(ended).or_else(|_| ended.duration_since(at)).unwrap_or_default();
-            apart <= SAME
+            apart <= EXIT_TIME_TOLERANCE
         }
         ContainerState::Stuck(_) => {
             let is_new = matches!(it.answer.state.status.as_str(), "created" | "configured" | "initialized");

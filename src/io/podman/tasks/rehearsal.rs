@@ -12,7 +12,7 @@ use rustix::{
 };
 use serde_json::json;
 
-use super::{LIMIT, SHORT_GRACE, Tasks, making::Making};
+use super::{PODMAN_TIMEOUT, SHORT_GRACE, TaskRunner, making::PodBuilder};
 use crate::{
     agent::model::{
         order::{Fact, Failure},
@@ -33,48 +33,48 @@ use crate::{
 };
 
 /// Of the kernel's list of sockets.
-const MOST_SOCKETS: u64 = 4 << 20;
+const MAX_SOCKET_LIST_BYTES: u64 = 4 << 20;
 
-impl Tasks {
+impl TaskRunner {
     /// Whether the pod could be made and started. Pulls the images that are missing; then podman makes the pod, by another
     /// name, and never starts it: it knows best what it would refuse, and sees the host's directories as they are.
     /// `moves`: a pod on another podman gives its ports away before.
     pub(super) fn rehearse(&self, workload: &Workload, moves: bool) -> Result<Fact, Failure> {
         let fetched = images::pull_missing(&self.client, workload)?;
-        let holders = self.holders(workload, moves)?;
+        let holders = self.port_holders(workload, moves)?;
         let hash = workload.hash.get(..12).unwrap_or_default();
         let id = WorkloadId::from_pod_name(&format!("rehearsal-{hash}"));
         let stand_in = Workload { id: id.clone(), ..workload.clone() };
         lock(&self.rehearsals).insert(id.clone());
-        let _starting = self.volumes.starting(&id);
-        let made = self.make(&stand_in).map_err(Failure::from);
+        let _starting = self.volumes.guard_starting(&id);
+        let made = self.make_rehearsal_pod(&stand_in).map_err(Failure::from);
         let removed = self.remove(&id, SHORT_GRACE);
         lock(&self.rehearsals).remove(&id);
         made.and(removed).map(|()| Fact::Fit { fetched, holders })
     }
 
     /// Makes the pod with all its containers, and starts nothing.
-    fn make(&self, workload: &Workload) -> Result<(), Error> {
+    fn make_rehearsal_pod(&self, workload: &Workload) -> Result<(), Error> {
         let trees_dir = self.trees_dir(&workload.id);
-        let mut making = Making::new(self, workload, self.agent(trees_dir.as_deref()))?;
+        let mut making = PodBuilder::new(self, workload, self.agent_identity(trees_dir.as_deref()))?;
         let made = self.make_all(&mut making);
         made.map_err(|error| making.explain(error))
     }
 
-    fn make_all(&self, making: &mut Making) -> Result<(), Error> {
-        making.pod(None)?;
-        making.volumes()?;
-        making.files()?;
-        let steps = making.plan.steps().to_vec();
-        steps.iter().try_for_each(|step| making.container(step))
+    fn make_all(&self, making: &mut PodBuilder) -> Result<(), Error> {
+        making.create_pod(None)?;
+        making.create_volumes()?;
+        making.write_files()?;
+        let steps = making.plan.planned_containers().to_vec();
+        steps.iter().try_for_each(|step| making.create_container(step))
     }
 
     /// Who has the port for want of which podman refused a pod, if that can be seen.
-    pub(super) fn holder(&self, workload: &Workload, refused: &str) -> Option<String> {
+    pub(super) fn port_holder(&self, workload: &Workload, refused: &str) -> Option<String> {
         if !refused.contains("address already in use") {
             return None;
         }
-        match self.holders(workload, false) {
+        match self.port_holders(workload, false) {
             Ok(holders) => holders.first().map(|(port, id)| {
                 let name = id.as_str().rsplit_once('-').map_or(id.as_str(), |(name, _)| name);
                 format!("host port {port} is taken by workload '{name}'")
@@ -88,24 +88,24 @@ impl Tasks {
     ///
     /// # Errors
     /// Another program has one.
-    fn holders(&self, workload: &Workload, moves: bool) -> Result<Vec<(String, WorkloadId)>, Failure> {
-        let wanted = host_ports(&PodSpec::of(&workload.content.specification.value()));
+    fn port_holders(&self, workload: &Workload, moves: bool) -> Result<Vec<(String, WorkloadId)>, Failure> {
+        let wanted = host_ports(&PodSpec::read_accepted(&workload.content.specification.value()));
         let taken: Vec<HostPort> = wanted.into_iter().filter(is_taken).collect();
         if taken.is_empty() {
             return Ok(Vec::new());
         }
         let filters = json!({ "status": ["running"] }).to_string();
         let running: Vec<ListedContainer> =
-            self.client.get("containers/json", &[("filters", &filters)], LIMIT)?.json()?;
+            self.client.get("containers/json", &[("filters", &filters)], PODMAN_TIMEOUT)?.json()?;
         let mut holders = Vec::new();
         for port in taken {
-            let holder = running.iter().find(|container| container.has(&port));
+            let holder = running.iter().find(|container| container.publishes(&port));
             let refused = |by: &str| Err(Failure::Workload(format!("host port {port} is taken by {by}")));
             let Some(holder) = holder else {
                 if moves {
                     continue;
                 }
-                return refused(&program(&port));
+                return refused(&port_owner_program(&port));
             };
             let id = WorkloadId::from_pod_name(&holder.pod_name);
             if lock(&self.ours).contains_key(&id) {
@@ -121,10 +121,10 @@ impl Tasks {
 }
 
 /// Who has this port, as far as the kernel tells.
-fn program(port: &HostPort) -> String {
+fn port_owner_program(port: &HostPort) -> String {
     let ip = port.ip.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
     let address = ListenAddress::Tcp(SocketAddr::new(ip, port.port));
-    let found = holder::find(&address).filter(|_| !port.is_udp);
+    let found = holder::find_holder(&address).filter(|_| !port.is_udp);
     found.map_or_else(|| "another program".to_owned(), |it| it.to_string())
 }
 
@@ -132,15 +132,15 @@ fn program(port: &HostPort) -> String {
 fn is_taken(port: &HostPort) -> bool {
     let ip = port.ip.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)); // as podman takes it
     let address = SocketAddr::new(ip, port.port);
-    match bound(&address, port.is_udp) {
+    match try_bind(&address, port.is_udp) {
         Ok(()) => false,
         Err(Errno::ADDRINUSE) => true,
         // a low port needs a right that the agent may lack; an address may come with the network
-        Err(_) => is_listed(&address, port.is_udp),
+        Err(_) => is_socket_listed(&address, port.is_udp),
     }
 }
 
-fn bound(address: &SocketAddr, is_udp: bool) -> Result<(), Errno> {
+fn try_bind(address: &SocketAddr, is_udp: bool) -> Result<(), Errno> {
     let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
     let socket = socket(family, if is_udp { SocketType::DGRAM } else { SocketType::STREAM }, None)?;
     if !is_udp {
@@ -150,12 +150,12 @@ fn bound(address: &SocketAddr, is_udp: bool) -> Result<(), Errno> {
 }
 
 /// Whether the kernel lists a socket at this IPv4 address, or at all of them.
-fn is_listed(address: &SocketAddr, is_udp: bool) -> bool {
+fn is_socket_listed(address: &SocketAddr, is_udp: bool) -> bool {
     let IpAddr::V4(ip) = address.ip() else { return false };
     let Ok(file) = File::open(if is_udp { "/proc/net/udp" } else { "/proc/net/tcp" }) else { return false };
     let places = [ip, Ipv4Addr::UNSPECIFIED]
         .map(|ip| format!("{:08X}:{:04X}", u32::from_ne_bytes(ip.octets()), address.port()));
-    BufReader::new(file.take(MOST_SOCKETS)).lines().map_while(Result::ok).any(|line| {
+    BufReader::new(file.take(MAX_SOCKET_LIST_BYTES)).lines().map_while(Result::ok).any(|line| {
         let mut fields = line.split_whitespace().skip(1);
         let (local, state) = (fields.next(), fields.nth(1));
         let (ip, port) = (local.unwrap_or_default(), format!(":{:04X}", address.port()));
@@ -183,12 +183,18 @@ mod tests {
         ] {
             assert_eq!(is_taken(&port(ip, is_udp)), taken, "{ip} {is_udp}");
             let ip = ip.parse().unwrap_or(Ipv4Addr::UNSPECIFIED);
-            assert_eq!(is_listed(&SocketAddr::new(ip.into(), at.port()), is_udp), taken, "{ip} {is_udp}");
+            assert_eq!(
+                is_socket_listed(&SocketAddr::new(ip.into(), at.port()), is_udp),
+                taken,
+                "{ip} {is_udp}"
+            );
         }
         drop(listener);
         assert!(!is_taken(&port("", false)));
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         let at = socket.local_addr().unwrap();
-        assert!(is_taken(&HostPort { ip: None, port: at.port(), is_udp: true }) && is_listed(&at, true));
+        assert!(
+            is_taken(&HostPort { ip: None, port: at.port(), is_udp: true }) && is_socket_listed(&at, true)
+        );
     }
 }

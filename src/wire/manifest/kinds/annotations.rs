@@ -25,11 +25,11 @@ use crate::{
     wire::{
         dns_names::Subdomain,
         manifest::{
-            profiles::{CPU, WorkloadProfile},
+            profiles::{CPU_QUOTA_RANGE, WorkloadProfile},
             timing::Retry,
             update,
         },
-        podspec::reader::{Class, Notes},
+        podspec::reader::{FindingClass, ReadContext},
         strict,
     },
 };
@@ -50,7 +50,7 @@ const OWN_ANNOTATIONS: [&str; 9] = [
 
 /// What the annotations say.
 #[derive(Debug, Default)]
-pub(super) struct Own {
+pub(super) struct WorkloadAnnotations {
     pub(super) cron: Option<Cron>,
     pub(super) depends_on: Vec<String>,
     pub(super) device: Option<String>,
@@ -61,53 +61,61 @@ pub(super) struct Own {
 }
 
 /// What is wrong, and at which byte of the text.
-type Wrong = (usize, String);
+type AnnotationError = (usize, String);
 
 /// Whether an annotation is one of these.
-pub(super) fn is_own(key: &str) -> bool {
+pub(super) fn is_agent_annotation(key: &str) -> bool {
     key.starts_with(PREFIX)
 }
 
-impl Own {
+impl WorkloadAnnotations {
     /// Of the annotations where the notes stand.
-    pub(super) fn read(annotations: &BTreeMap<String, String>, kind: &str, notes: &mut Notes) -> Self {
+    pub(super) fn read(annotations: &BTreeMap<String, String>, kind: &str, notes: &mut ReadContext) -> Self {
         let mut own = Self::default();
-        for (key, text) in annotations.iter().filter(|(key, _)| is_own(key)) {
-            if let Err((at, why)) = own.take(key, text, kind, notes) {
-                notes.add_at(key, Class::Value, format!("{}: {why}", place(text, at)));
+        for (key, text) in annotations.iter().filter(|(key, _)| is_agent_annotation(key)) {
+            if let Err((at, why)) = own.set(key, text, kind, notes) {
+                notes.add_at(key, FindingClass::Value, format!("{}: {why}", format_position(text, at)));
             }
         }
         own
     }
 
-    fn take(&mut self, key: &str, text: &str, kind: &str, notes: &mut Notes) -> Result<(), Wrong> {
+    fn set(
+        &mut self,
+        key: &str,
+        text: &str,
+        kind: &str,
+        notes: &mut ReadContext,
+    ) -> Result<(), AnnotationError> {
         match key {
             "flotta/cron" if kind != "Pod" => {
                 let other = "is for a Pod: a CronJob has `spec.schedule`";
-                notes.add_at(key, Class::Refused, other);
+                notes.add_at(key, FindingClass::Refused, other);
             }
             "flotta/cron" => self.cron = Some(Cron::parse(text).map_err(|why| (0, why.to_string()))?),
-            "flotta/depends-on" => self.depends_on = names(text)?,
+            "flotta/depends-on" => self.depends_on = parse_names(text)?,
             "flotta/device" if text.trim().is_empty() => return Err((0, "must name a device".to_owned())),
             "flotta/device" => self.device = Some(text.trim().to_owned()),
-            "flotta/profiles" => self.profiles = profiles(text)?,
-            "flotta/retry" => self.retry = Some(retry(text)?),
+            "flotta/profiles" => self.profiles = parse_profiles(text)?,
+            "flotta/retry" => self.retry = Some(parse_backoff(text)?),
             "flotta/rootless" => {
                 self.rootless = text.parse().map_err(|_| (0, "must be `true` or `false`".to_owned()))?;
             }
-            "flotta/update-when" => self.update.when = Some(update::when(text).map_err(|why| (0, why))?),
+            "flotta/update-when" => {
+                self.update.when = Some(update::parse_expression(text).map_err(|why| (0, why))?)
+            }
             "flotta/update-window" => {
-                self.update.window = Some(update::window(text).map_err(|why| (0, why))?);
+                self.update.window = Some(update::parse_window(text).map_err(|why| (0, why))?);
             }
             "flotta/update-deadline" => {
-                self.update.deadline = Some(update::span(text).map_err(|why| (0, why))?);
+                self.update.deadline = Some(update::parse_duration(text).map_err(|why| (0, why))?);
             }
             _ => {
-                let hint = match notes.hint(key, OWN_ANNOTATIONS.into_iter()) {
+                let hint = match notes.spelling_hint(key, OWN_ANNOTATIONS.into_iter()) {
                     hint if hint.is_empty() => format!(": {} are known", OWN_ANNOTATIONS.join(", ")),
                     hint => hint,
                 };
-                notes.add_at(key, Class::Value, format!("unknown annotation{hint}"));
+                notes.add_at(key, FindingClass::Value, format!("unknown annotation{hint}"));
             }
         }
         Ok(())
@@ -115,7 +123,7 @@ impl Own {
 }
 
 /// For people: `column 7`, and of a text of several lines `line 2, column 7`.
-fn place(text: &str, at: usize) -> String {
+fn format_position(text: &str, at: usize) -> String {
     let before = text.get(..at).unwrap_or(text);
     let (line, start) = (before.matches('\n').count() + 1, before.rfind('\n').map_or(0, |it| it + 1));
     let column = before[start..].chars().count() + 1;
@@ -127,7 +135,11 @@ fn place(text: &str, at: usize) -> String {
 }
 
 /// The parts of a text between separators, without blanks around them, and where each begins.
-fn parts(text: &str, start: usize, is_between: fn(char) -> bool) -> impl Iterator<Item = (usize, &str)> {
+fn split_trimmed(
+    text: &str,
+    start: usize,
+    is_between: fn(char) -> bool,
+) -> impl Iterator<Item = (usize, &str)> {
     text.split(is_between).map(move |part| {
         let at = start + (part.as_ptr() as usize - text.as_ptr() as usize);
         (at + (part.len() - part.trim_start().len()), part.trim())
@@ -135,25 +147,28 @@ fn parts(text: &str, start: usize, is_between: fn(char) -> bool) -> impl Iterato
 }
 
 /// `mqtt, db`
-fn names(text: &str) -> Result<Vec<String>, Wrong> {
+fn parse_names(text: &str) -> Result<Vec<String>, AnnotationError> {
     let name = |(at, name): (usize, &str)| Subdomain::try_from(name.to_owned()).map_err(|why| (at, why));
-    parts(text, 0, |c| c == ',').map(|part| Ok(name(part)?.0)).collect()
+    split_trimmed(text, 0, |c| c == ',').map(|part| Ok(name(part)?.0)).collect()
 }
 
-fn profiles(text: &str) -> Result<Vec<ListedProfile>, Wrong> {
+fn parse_profiles(text: &str) -> Result<Vec<ListedProfile>, AnnotationError> {
     let mut profiles = Vec::new();
-    for (at, entry) in parts(text, 0, |c| matches!(c, ';' | '\n')).filter(|(_, entry)| !entry.is_empty()) {
+    for (at, entry) in
+        split_trimmed(text, 0, |c| matches!(c, ';' | '\n')).filter(|(_, entry)| !entry.is_empty())
+    {
         let (name, listed) = entry
             .split_once(':')
             .ok_or_else(|| (at, format!("`{entry}` must be `PROFILE: CONDITION, CONDITION`")))?;
         let start = at + name.len() + 1;
         let mut conditions = Vec::new();
-        for (at, item) in parts(listed, start, |c| c == ',') {
-            conditions.push(condition(item).map_err(|why| (at, why))?);
+        for (at, item) in split_trimmed(listed, start, |c| c == ',') {
+            conditions.push(parse_condition(item).map_err(|why| (at, why))?);
         }
         let listed: Vec<_> = conditions.iter().map(|it| json!({ "name": it.name, "cpu": it.cpu })).collect();
         let whole = json!({ "name": name.trim(), "conditions": listed });
-        let (WorkloadProfile(profile), _) = strict::typed(&whole).map_err(|finding| (at, finding.message))?;
+        let (WorkloadProfile(profile), _) =
+            strict::deserialize_strict(&whole).map_err(|finding| (at, finding.message))?;
         if profile.name != name.trim() {
             return Err((at, format!("`{}` can't be the name of a profile", name.trim())));
         }
@@ -166,15 +181,15 @@ fn profiles(text: &str) -> Result<Vec<ListedProfile>, Wrong> {
 }
 
 /// `low`, or `low=50000`.
-fn condition(text: &str) -> Result<ListedCondition, String> {
+fn parse_condition(text: &str) -> Result<ListedCondition, String> {
     let (name, cpu) =
         text.split_once('=').map_or((text, None), |(name, cpu)| (name.trim(), Some(cpu.trim())));
     if name.is_empty() {
         return Err("a condition's name is missing".to_owned());
     }
     let cpu = cpu.map(|cpu| {
-        cpu.parse().ok().filter(|cpu| CPU.contains(cpu)).ok_or_else(|| {
-            let (least, most) = (CPU.start(), CPU.end());
+        cpu.parse().ok().filter(|cpu| CPU_QUOTA_RANGE.contains(cpu)).ok_or_else(|| {
+            let (least, most) = (CPU_QUOTA_RANGE.start(), CPU_QUOTA_RANGE.end());
             format!(
                 "`{cpu}` must be µs of CPU time per 100000 µs, from {least} to {most} (50000 is half a core)"
             )
@@ -183,9 +198,9 @@ fn condition(text: &str) -> Result<ListedCondition, String> {
     Ok(ListedCondition { name: name.to_owned(), cpu: cpu.transpose()? })
 }
 
-fn retry(text: &str) -> Result<Backoff, Wrong> {
+fn parse_backoff(text: &str) -> Result<Backoff, AnnotationError> {
     let form = "must be seconds, perhaps with `multiplier=2` and `randomization=0.5`";
-    let mut words = parts(text, 0, |c| c.is_ascii_whitespace()).filter(|(_, word)| !word.is_empty());
+    let mut words = split_trimmed(text, 0, |c| c.is_ascii_whitespace()).filter(|(_, word)| !word.is_empty());
     let (first, seconds) = words.next().ok_or_else(|| (0, form.to_owned()))?;
     let number = |at: usize, text: &str| {
         text.parse::<f64>().map_err(|_| (at, format!("`{text}` is no number: it {form}")))
@@ -211,7 +226,7 @@ fn retry(text: &str) -> Result<Backoff, Wrong> {
         others.insert("initialIntervalSeconds".to_owned(), json!(seconds));
         json!({ "exponentialBackoff": others })
     };
-    strict::typed::<Retry>(&whole).map(|(retry, _)| retry.0).map_err(|finding| {
+    strict::deserialize_strict::<Retry>(&whole).map(|(retry, _)| retry.0).map_err(|finding| {
         let field = finding.field.to_string();
         let found = places.iter().find(|(key, _)| field.ends_with(*key));
         (found.map_or(first, |(_, at)| *at), finding.message)
@@ -222,9 +237,9 @@ fn retry(text: &str) -> Result<Backoff, Wrong> {
 mod tests {
     use super::*;
 
-    fn read(key: &str, text: &str) -> Result<Own, String> {
-        let mut notes = Notes::default();
-        let own = Own::read(&[(key.to_owned(), text.to_owned())].into(), "Pod", &mut notes);
+    fn read(key: &str, text: &str) -> Result<WorkloadAnnotations, String> {
+        let mut notes = ReadContext::default();
+        let own = WorkloadAnnotations::read(&[(key.to_owned(), text.to_owned())].into(), "Pod", &mut notes);
         match notes.found.first() {
             None => Ok(own),
             Some((_, finding)) => Err(finding.message.clone()),
@@ -310,8 +325,12 @@ mod tests {
 
     #[test]
     fn only_a_pod_takes_a_schedule_by_annotation() {
-        let mut notes = Notes::default();
-        Own::read(&[("flotta/cron".to_owned(), "* * * * *".to_owned())].into(), "Deployment", &mut notes);
+        let mut notes = ReadContext::default();
+        WorkloadAnnotations::read(
+            &[("flotta/cron".to_owned(), "* * * * *".to_owned())].into(),
+            "Deployment",
+            &mut notes,
+        );
         assert_eq!(notes.found[0].1.message, "is for a Pod: a CronJob has `spec.schedule`");
     }
 }

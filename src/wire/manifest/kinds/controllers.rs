@@ -4,9 +4,9 @@ use serde_json::{Value, json};
 
 use super::{
     claim,
-    pods::Described,
+    pods::PodDescription,
     types::{
-        Checked, DaemonSetSpec, DeploymentSpec, LabelSelector, Labels, Object, ObjectMeta, Operator,
+        CheckedPodSpec, DaemonSetSpec, DeploymentSpec, LabelSelector, Labels, Object, ObjectMeta, Operator,
         PodTemplate, StatefulSetSpec,
     },
 };
@@ -17,107 +17,107 @@ use crate::{
         manifest::{
             agent_part,
             select::{self, Selector},
-            serving,
+            services,
         },
         podspec::{
-            reader::{Class, Notes, Read},
+            reader::{FindingClass, Read, ReadContext},
             values::Count,
         },
     },
 };
 
 /// `v1` `Pod`
-pub(super) fn lone_pod(document: &Value, notes: &mut Notes) -> Described {
-    let Object { metadata, spec } = Object::<Checked>::read(document, notes);
+pub(super) fn lone_pod(document: &Value, notes: &mut ReadContext) -> PodDescription {
+    let Object { metadata, spec } = Object::<CheckedPodSpec>::read(document, notes);
     let (labels, annotations) = (metadata.labels.0.clone(), metadata.annotations.0.clone());
-    Described::new("Pod", metadata, labels, annotations, spec.0, &["spec"])
+    PodDescription::new("Pod", metadata, labels, annotations, spec.0, &["spec"])
 }
 
 /// `apps/v1` `Deployment`
-pub(super) fn deployment(document: &Value, notes: &mut Notes) -> Described {
+pub(super) fn deployment(document: &Value, notes: &mut ReadContext) -> PodDescription {
     let Object { metadata, spec } = Object::<DeploymentSpec>::read(document, notes);
-    let is_off = is_off(spec.replicas, notes);
-    check(&spec.selector, &spec.template, "a Deployment", notes);
-    Described { is_off, ..templated("Deployment", metadata, spec.template) }
+    let is_off = is_scaled_to_zero(spec.replicas, notes);
+    check_selector(&spec.selector, &spec.template, "a Deployment", notes);
+    PodDescription { is_off, ..from_pod_template("Deployment", metadata, spec.template) }
 }
 
 /// `apps/v1` `DaemonSet`
-pub(super) fn daemon_set(document: &Value, notes: &mut Notes) -> Described {
+pub(super) fn daemon_set(document: &Value, notes: &mut ReadContext) -> PodDescription {
     let Object { metadata, spec } = Object::<DaemonSetSpec>::read(document, notes);
-    check(&spec.selector, &spec.template, "a DaemonSet", notes);
-    templated("DaemonSet", metadata, spec.template)
+    check_selector(&spec.selector, &spec.template, "a DaemonSet", notes);
+    from_pod_template("DaemonSet", metadata, spec.template)
 }
 
 /// `apps/v1` `StatefulSet`. Its claims are volumes of its pod, and its pod is number 0.
-pub(super) fn stateful_set(document: &mut Value, notes: &mut Notes) -> Described {
+pub(super) fn stateful_set(document: &mut Value, notes: &mut ReadContext) -> PodDescription {
     add_claims(document);
     add_hostname(document);
     let Object { metadata, spec } = Object::<StatefulSetSpec>::read(document, notes);
-    let is_off = is_off(spec.replicas, notes);
-    check(&spec.selector, &spec.template, "a StatefulSet", notes);
+    let is_off = is_scaled_to_zero(spec.replicas, notes);
+    check_selector(&spec.selector, &spec.template, "a StatefulSet", notes);
     for (index, claim) in spec.volume_claim_templates.iter().enumerate() {
-        notes.at(["spec".into(), "volumeClaimTemplates".into(), index.into()], |notes| {
+        notes.at_path(["spec".into(), "volumeClaimTemplates".into(), index.into()], |notes| {
             claim::check(&claim.spec, notes);
         });
     }
     let mut aliases = Vec::new();
     if let Some(service) = spec.service_name {
         let namespace = metadata.namespace.as_ref().map_or(DEFAULT_NAMESPACE, |it| &*it.0);
-        aliases.extend(serving::names(&service.0, namespace));
+        aliases.extend(services::service_dns_names(&service.0, namespace));
         aliases.push(format!("{}-0", metadata.name.0));
         aliases.push(format!("{}-0.{}", metadata.name.0, service.0));
     }
-    Described { is_off, aliases, ..templated("StatefulSet", metadata, spec.template) }
+    PodDescription { is_off, aliases, ..from_pod_template("StatefulSet", metadata, spec.template) }
 }
 
 /// Of an object whose pod is described by `spec.template`.
-fn templated(kind: &'static str, metadata: ObjectMeta, template: PodTemplate) -> Described {
+fn from_pod_template(kind: &'static str, metadata: ObjectMeta, template: PodTemplate) -> PodDescription {
     let PodTemplate { metadata: own, spec } = template;
     let at = &["spec", "template", "spec"];
-    Described::new(kind, metadata, own.labels.0, own.annotations.0, spec.0, at)
+    PodDescription::new(kind, metadata, own.labels.0, own.annotations.0, spec.0, at)
 }
 
 /// Whether nothing is to run.
-fn is_off(replicas: Option<Count>, notes: &mut Notes) -> bool {
+fn is_scaled_to_zero(replicas: Option<Count>, notes: &mut ReadContext) -> bool {
     let count = replicas.map_or(1, |it| it.0);
-    notes.at(["spec".into(), "replicas".into()], |notes| match count {
-        0 if replicas.is_some() => notes.add(Class::Meaningless, "is 0: nothing of it runs"),
-        2.. => notes.add(Class::Refused, format!("a device runs one pod of it, not {count}: write 1")),
+    notes.at_path(["spec".into(), "replicas".into()], |notes| match count {
+        0 if replicas.is_some() => notes.add(FindingClass::Meaningless, "is 0: nothing of it runs"),
+        2.. => notes.add(FindingClass::Refused, format!("a device runs one pod of it, not {count}: write 1")),
         _ => {}
     });
     count == 0
 }
 
 /// What the API server asks of what runs without an end.
-fn check(selector: &LabelSelector, template: &PodTemplate, what: &str, notes: &mut Notes) {
+fn check_selector(selector: &LabelSelector, template: &PodTemplate, what: &str, notes: &mut ReadContext) {
     let labels = &template.metadata.labels;
-    notes.at(["spec".into(), "selector".into()], |notes| {
+    notes.at_path(["spec".into(), "selector".into()], |notes| {
         if let Some(selector) = to_selector(selector, notes)
             && !selector.matches(&labels.0)
             && !notes.has_any_below(&[])
         {
-            notes.add(Class::Value, "doesn't match the labels of its template");
+            notes.add(FindingClass::Value, "doesn't match the labels of its template");
         }
     });
     let spec = &template.spec.0;
-    notes.at(["spec".into(), "template".into(), "spec".into()], |notes| {
-        if agent_part::restart(spec) != RestartPolicy::Always {
+    notes.at_path(["spec".into(), "template".into(), "spec".into()], |notes| {
+        if agent_part::to_restart_policy(spec) != RestartPolicy::Always {
             let message = format!("must be `Always` in {what}: a Job or a Pod may end");
-            notes.add_at("restartPolicy", Class::Value, message);
+            notes.add_at("restartPolicy", FindingClass::Value, message);
         }
         if spec.active_deadline_seconds.is_some() {
             let message = format!("is not for {what}: a Job or a Pod takes it");
-            notes.add_at("activeDeadlineSeconds", Class::Value, message);
+            notes.add_at("activeDeadlineSeconds", FindingClass::Value, message);
         }
     });
 }
 
 /// As the agent compares labels; none, where something is wrong with it.
-fn to_selector(selector: &LabelSelector, notes: &mut Notes) -> Option<Selector> {
+fn to_selector(selector: &LabelSelector, notes: &mut ReadContext) -> Option<Selector> {
     let LabelSelector { match_labels: Labels(labels), match_expressions } = selector;
     if labels.is_empty() && match_expressions.is_empty() {
         if !notes.has_any_below(&[]) {
-            notes.add(Class::Value, "must name a label: `matchLabels: {app: NAME}`");
+            notes.add(FindingClass::Value, "must name a label: `matchLabels: {app: NAME}`");
         }
         return None;
     }
@@ -131,8 +131,8 @@ fn to_selector(selector: &LabelSelector, notes: &mut Notes) -> Option<Selector> 
         };
         match select::Requirement::new(it.key.clone(), operator, it.values.clone()) {
             Ok(requirement) => requirements.push(requirement),
-            Err(why) => notes.at(["matchExpressions".into(), index.into()], |notes| {
-                notes.add_at("values", Class::Value, why);
+            Err(why) => notes.at_path(["matchExpressions".into(), index.into()], |notes| {
+                notes.add_at("values", FindingClass::Value, why);
             }),
         }
     }

@@ -17,10 +17,10 @@ mod types;
 use serde_json::Value;
 
 use super::{findings::Findings, resource::Resource, strictness::Strictness};
-use crate::wire::{field::Finding, podspec::reader::Notes};
+use crate::wire::{field::Finding, podspec::reader::ReadContext};
 
 /// Those with a pod, and their versions.
-const WORKLOADS: [(&str, &str); 6] = [
+const WORKLOAD_KINDS: [(&str, &str); 6] = [
     ("Pod", "v1"),
     ("Deployment", "apps/v1"),
     ("StatefulSet", "apps/v1"),
@@ -30,44 +30,44 @@ const WORKLOADS: [(&str, &str); 6] = [
 ];
 
 /// Those beside a pod.
-const OTHERS: [(&str, &str); 2] = [("Service", "v1"), ("PersistentVolumeClaim", "v1")];
+const PODLESS_KINDS: [(&str, &str); 2] = [("Service", "v1"), ("PersistentVolumeClaim", "v1")];
 
-const NO_CLUSTER: &str = "there is no cluster to share";
-const NO_USERS: &str = "there is no API server to authenticate to";
-const NO_SCHEDULER: &str = "nothing chooses between devices or copies here";
+const NO_CLUSTER_REASON: &str = "there is no cluster to share";
+const NO_API_SERVER_REASON: &str = "there is no API server to authenticate to";
+const NO_SCHEDULER_REASON: &str = "nothing chooses between devices or copies here";
 
 /// Those that have nothing to say to a single device, and why.
-const MEANINGLESS: [(&str, &str, &str); 10] = [
-    ("Namespace", "v1", NO_CLUSTER),
-    ("ServiceAccount", "v1", NO_USERS),
-    ("Role", "rbac.authorization.k8s.io/v1", NO_USERS),
-    ("RoleBinding", "rbac.authorization.k8s.io/v1", NO_USERS),
-    ("ClusterRole", "rbac.authorization.k8s.io/v1", NO_USERS),
-    ("ClusterRoleBinding", "rbac.authorization.k8s.io/v1", NO_USERS),
-    ("HorizontalPodAutoscaler", "autoscaling/v2", NO_SCHEDULER),
-    ("PodDisruptionBudget", "policy/v1", NO_SCHEDULER),
+const MEANINGLESS_KINDS: [(&str, &str, &str); 10] = [
+    ("Namespace", "v1", NO_CLUSTER_REASON),
+    ("ServiceAccount", "v1", NO_API_SERVER_REASON),
+    ("Role", "rbac.authorization.k8s.io/v1", NO_API_SERVER_REASON),
+    ("RoleBinding", "rbac.authorization.k8s.io/v1", NO_API_SERVER_REASON),
+    ("ClusterRole", "rbac.authorization.k8s.io/v1", NO_API_SERVER_REASON),
+    ("ClusterRoleBinding", "rbac.authorization.k8s.io/v1", NO_API_SERVER_REASON),
+    ("HorizontalPodAutoscaler", "autoscaling/v2", NO_SCHEDULER_REASON),
+    ("PodDisruptionBudget", "policy/v1", NO_SCHEDULER_REASON),
     ("PriorityClass", "scheduling.k8s.io/v1", "the annotation `podman/priority` orders eviction"),
     ("StorageClass", "storage.k8s.io/v1", "podman keeps all claims on the disk of its volumes"),
 ];
 
 /// All that are read, with their versions.
-pub(super) fn known() -> impl Iterator<Item = (&'static str, &'static str)> + Clone {
-    let meaningless = MEANINGLESS.into_iter().map(|(kind, version, _)| (kind, version));
-    WORKLOADS.into_iter().chain(OTHERS).chain(meaningless)
+pub(super) fn known_kinds() -> impl Iterator<Item = (&'static str, &'static str)> + Clone {
+    let meaningless = MEANINGLESS_KINDS.into_iter().map(|(kind, version, _)| (kind, version));
+    WORKLOAD_KINDS.into_iter().chain(PODLESS_KINDS).chain(meaningless)
 }
 
 /// Whether it says nothing to a single device.
 pub(super) fn is_meaningless(kind: &str) -> bool {
-    MEANINGLESS.iter().any(|(known, ..)| *known == kind)
+    MEANINGLESS_KINDS.iter().any(|(known, ..)| *known == kind)
 }
 
 /// Whether an object of this kind has a pod.
 pub(super) fn is_workload(kind: &str) -> bool {
-    WORKLOADS.iter().any(|(known, _)| *known == kind)
+    WORKLOAD_KINDS.iter().any(|(known, _)| *known == kind)
 }
 
 /// What to do instead, of a kind that people have and a device can't obey.
-pub(super) fn refused(kind: &str) -> Option<&'static str> {
+pub(super) fn refusal_hint(kind: &str) -> Option<&'static str> {
     Some(match kind {
         "Ingress" => "a container's `hostPort` opens a port of the device",
         "NetworkPolicy" => "pods of a device reach each other: the device's firewall bounds the rest",
@@ -83,14 +83,14 @@ pub(super) fn read(
     mut document: Value,
     strictness: Strictness,
 ) -> Result<(Resource, Findings), Vec<Finding>> {
-    if let Some((kind, _, why)) = MEANINGLESS.into_iter().find(|(known, ..)| *known == kind) {
+    if let Some((kind, _, why)) = MEANINGLESS_KINDS.into_iter().find(|(known, ..)| *known == kind) {
         let text = |key: &str| document["metadata"][key].as_str().unwrap_or_default().to_owned();
         let note = Finding::new(["kind"], format!("`{kind}` means nothing on one device: {why}"));
         let findings = Findings { notes: vec![note], ..Findings::default() };
         let (name, namespace) = (text("name"), text("namespace"));
         return Ok((Resource::Meaningless { kind, name, namespace }, findings));
     }
-    let mut notes = Notes::default();
+    let mut notes = ReadContext::default();
     let described = match kind {
         "Pod" => controllers::lone_pod(&document, &mut notes),
         "Deployment" => controllers::deployment(&document, &mut notes),
@@ -101,5 +101,5 @@ pub(super) fn read(
         "Service" => return service::read(&document, notes, strictness),
         _ => return claim::read(&document, notes, strictness),
     };
-    described.workload(document, notes, strictness)
+    described.into_workload(document, notes, strictness)
 }

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use serde_json::Value;
 
 use super::{
-    annotations::{self, Own},
+    annotations::{self, WorkloadAnnotations},
     types::ObjectMeta,
 };
 use crate::{
@@ -15,26 +15,27 @@ use crate::{
         workload::{Content, Engine, RestartPolicy, Workload},
     },
     wire::{
-        field::{Field, Finding},
+        field::{FieldPath, Finding},
         manifest::{
             agent_part,
             findings::{self, Findings},
-            metadata::{for_the_pod, namespace},
-            node::Node,
+            metadata::{namespace_or_default, strip_podman_prefix},
+            node::NodeConstraint,
+            object_references,
             resource::{Resource, WorkloadManifest},
             strictness::Strictness,
-            timing, update, uses,
+            timing, update,
         },
         podspec::{
             PodSpec,
-            reader::{Class, Notes},
+            reader::{FindingClass, ReadContext},
         },
     },
 };
 
 /// What an object says of the one pod that a device runs of it.
 #[derive(Debug)]
-pub(super) struct Described {
+pub(super) struct PodDescription {
     pub(super) kind: &'static str,
     pub(super) metadata: ObjectMeta,
     /// The pod's own.
@@ -54,7 +55,7 @@ pub(super) struct Described {
     pub(super) is_off: bool,
 }
 
-impl Described {
+impl PodDescription {
     /// Of an object with a pod like this, which stands at a field.
     pub(super) fn new(
         kind: &'static str,
@@ -64,7 +65,7 @@ impl Described {
         spec: PodSpec,
         at: &'static [&'static str],
     ) -> Self {
-        let (restart, deadline) = (agent_part::restart(&spec), agent_part::deadline(&spec));
+        let (restart, deadline) = (agent_part::to_restart_policy(&spec), agent_part::active_deadline(&spec));
         Self {
             kind,
             metadata,
@@ -81,48 +82,48 @@ impl Described {
         }
     }
 
-    fn cron_at(&self) -> Field {
+    fn cron_field(&self) -> FieldPath {
         match self.cron {
-            Some(_) => Field::from(["spec", "schedule"]),
-            None => annotation("flotta/cron"),
+            Some(_) => FieldPath::from(["spec", "schedule"]),
+            None => annotation_field("flotta/cron"),
         }
     }
 
     /// The workload. `document`: where the specification is taken from.
-    pub(super) fn workload(
+    pub(super) fn into_workload(
         self,
         mut document: Value,
-        mut notes: Notes,
+        mut notes: ReadContext,
         strictness: Strictness,
     ) -> Result<(Resource, Findings), Vec<Finding>> {
-        let at = Field::from(self.at);
-        let mut own = Own::default();
-        notes.at(["metadata".into(), "annotations".into()], |notes| {
-            own = Own::read(&self.metadata.annotations.0, self.kind, notes);
+        let at = FieldPath::from(self.at);
+        let mut own = WorkloadAnnotations::default();
+        notes.at_path(["metadata".into(), "annotations".into()], |notes| {
+            own = WorkloadAnnotations::read(&self.metadata.annotations.0, self.kind, notes);
         });
-        let (registries, surplus) = uses::pull_secret(&self.spec, &at, strictness);
-        notes.found.extend(surplus.map(|it| (Class::Ignored, it)));
+        let (registries, surplus) = object_references::pull_secret(&self.spec, &at, strictness);
+        notes.found.extend(surplus.map(|it| (FindingClass::Ignored, it)));
         let engine = Engine::Podman { rootless: own.rootless };
-        let mut findings = findings::sorted(notes.found, &Field::default(), engine, strictness.unknown);
+        let mut findings = findings::classify(notes.found, &FieldPath::default(), engine, strictness.unknown);
         if strictness.was_accepted && !self.spec.containers.is_empty() {
             findings = Findings::default();
         }
         if !findings.errors.is_empty() {
             return Err(findings.errors);
         }
-        let usual = if self.retries.is_some() { Backoff::OF_RUNS } else { Backoff::default() };
-        let places = (self.cron_at(), annotation("flotta/retry"));
+        let usual = if self.retries.is_some() { Backoff::RUN_BACKOFF } else { Backoff::default() };
+        let places = (self.cron_field(), annotation_field("flotta/retry"));
         let given = (self.cron.or(own.cron), own.retry);
         let tries = self.retries.is_some() || agent_part::retries_in_place(&self.spec);
         let schedule = timing::schedule(given, (usual, tries), places, &mut findings.warnings);
-        let window_at = annotation("flotta/update-window");
+        let window_at = annotation_field("flotta/update-window");
         let update = update::annotated(own.update, window_at, &mut findings.warnings);
         let specification =
             document.pointer_mut(&format!("/{}", self.at.join("/"))).map(Value::take).unwrap_or_default();
         let content = Content {
-            namespace: namespace(self.metadata.namespace),
-            labels: carried(self.metadata.labels.0, self.labels),
-            annotations: carried(self.metadata.annotations.0, self.annotations),
+            namespace: namespace_or_default(self.metadata.namespace),
+            labels: merge_pod_metadata(self.metadata.labels.0, self.labels),
+            annotations: merge_pod_metadata(self.metadata.annotations.0, self.annotations),
             aliases: self.aliases,
             ..Content::new(self.metadata.name.0, engine, specification)
         };
@@ -130,7 +131,7 @@ impl Described {
             kind: self.kind,
             device: own.device,
             selector: None,
-            uses: uses::uses(&self.spec, &at),
+            uses: object_references::object_references(&self.spec, &at),
             registries,
             is_off: self.is_off,
             workload: Arc::new(Workload {
@@ -143,7 +144,7 @@ impl Described {
                 update,
                 ..agent_part::workload(&self.spec, content, &at, &mut findings.warnings)
             }),
-            node: Node::of(self.spec, strictness),
+            node: NodeConstraint::from_pod_spec(self.spec, strictness),
             at: self.at,
             notes: Vec::new(),
         };
@@ -152,22 +153,25 @@ impl Described {
 }
 
 /// Where an annotation of the object stands.
-fn annotation(key: &str) -> Field {
-    Field::from(["metadata", "annotations", key])
+fn annotation_field(key: &str) -> FieldPath {
+    FieldPath::from(["metadata", "annotations", key])
 }
 
 /// The labels or annotations that the pod has: its own, and those of its object with the prefix that an `EdgeWorkload`
 /// has for the purpose.
-fn carried(objects: BTreeMap<String, String>, own: BTreeMap<String, String>) -> Vec<(String, String)> {
-    let mut all: BTreeMap<String, String> = gather(for_the_pod(Some(objects)));
-    let plain = own.iter().filter(|(key, _)| !key.starts_with("podman/") && is_the_pods(key));
+fn merge_pod_metadata(
+    objects: BTreeMap<String, String>,
+    own: BTreeMap<String, String>,
+) -> Vec<(String, String)> {
+    let mut all: BTreeMap<String, String> = gather(strip_podman_prefix(Some(objects)));
+    let plain = own.iter().filter(|(key, _)| !key.starts_with("podman/") && is_passed_to_pod(key));
     let plain: Vec<_> = plain.map(|(key, value)| (key.clone(), value.clone())).collect();
-    all.extend(for_the_pod(Some(own)));
+    all.extend(strip_podman_prefix(Some(own)));
     all.extend(plain);
     all.into_iter().collect()
 }
 
 /// Not what is said to the agent, and not what `kubectl` notes for itself.
-fn is_the_pods(key: &str) -> bool {
-    !annotations::is_own(key) && key != "kubectl.kubernetes.io/last-applied-configuration"
+fn is_passed_to_pod(key: &str) -> bool {
+    !annotations::is_agent_annotation(key) && key != "kubectl.kubernetes.io/last-applied-configuration"
 }

@@ -7,17 +7,17 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::annotations::is_own;
+use super::annotations::is_agent_annotation;
 #[cfg(test)]
-use crate::wire::podspec::schema::{Schema, described};
+use crate::wire::podspec::schema::{Schema, mapping_schema};
 use crate::wire::{
-    dns_names::{is_dns_subdomain, is_qualified_end},
+    dns_names::{is_dns_subdomain, is_label_value},
     podspec::{
         PodSpec,
         container::{Protocol, ResourceRequirements},
-        reader::{Class, Notes, Read},
+        reader::{FindingClass, Read, ReadContext},
         types::{mapping, words},
-        values::{Count, Label, Port, PortName, ServiceName, Subdomain},
+        values::{Count, IanaServiceName, Label, Port, PortNumberOrName, Subdomain},
     },
 };
 
@@ -43,7 +43,7 @@ mapping! {
     /// The pods of an object.
     PodTemplate {
         metadata: TemplateMeta,
-        spec: Checked,
+        spec: CheckedPodSpec,
     }
 }
 
@@ -120,11 +120,11 @@ words! {
 mapping! {
     /// A port of a service, and where it leads to.
     ServicePort {
-        name: ServiceName,
+        name: IanaServiceName,
         node_port: Option<Port>,
         port: Port,
         protocol: Protocol,
-        target_port: Option<PortName>,
+        target_port: Option<PortNumberOrName>,
     }
 }
 
@@ -162,15 +162,15 @@ pub struct Object<T> {
 }
 
 impl<T: Read> Read for Object<T> {
-    fn read(value: &Value, notes: &mut Notes) -> Self {
-        let fields = notes.mapping(value, "Object");
-        Self { metadata: notes.field(fields, "metadata"), spec: notes.field(fields, "spec") }
+    fn read(value: &Value, notes: &mut ReadContext) -> Self {
+        let fields = notes.expect_mapping(value, "Object");
+        Self { metadata: notes.read_field(fields, "metadata"), spec: notes.read_field(fields, "spec") }
     }
 
     #[cfg(test)]
     fn schema(schema: &mut Schema) -> Value {
         let fields = vec![("metadata", ObjectMeta::schema(schema)), ("spec", T::schema(schema))];
-        described("Object", fields)
+        mapping_schema("Object", fields)
     }
 }
 
@@ -179,14 +179,14 @@ pub type ClaimTemplate = Object<ClaimSpec>;
 
 /// A specification, with what its shape alone doesn't say.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub struct Checked(pub PodSpec);
+pub struct CheckedPodSpec(pub PodSpec);
 
-impl Read for Checked {
-    fn read(value: &Value, notes: &mut Notes) -> Self {
+impl Read for CheckedPodSpec {
+    fn read(value: &Value, notes: &mut ReadContext) -> Self {
         if value.is_null() {
             return Self::default(); // it is missing, and that is said
         }
-        Self(PodSpec::checked(value, notes))
+        Self(PodSpec::read_checked(value, notes))
     }
 
     #[cfg(test)]
@@ -200,15 +200,15 @@ impl Read for Checked {
 pub struct Labels(pub BTreeMap<String, String>);
 
 impl Read for Labels {
-    fn read(value: &Value, notes: &mut Notes) -> Self {
+    fn read(value: &Value, notes: &mut ReadContext) -> Self {
         let labels = BTreeMap::<String, String>::read(value, notes);
         for (key, value) in &labels {
             check_key(key, notes);
-            if !value.is_empty() && !is_qualified_end(value) {
+            if !value.is_empty() && !is_label_value(value) {
                 let message = format!(
                     "`{value}` can't be a label's value: it takes at most 63 letters, digits, and inner `-`, `_` and `.`"
                 );
-                notes.add_at(key, Class::Value, message);
+                notes.add_at(key, FindingClass::Value, message);
             }
         }
         Self(labels)
@@ -225,7 +225,7 @@ impl Read for Labels {
 pub struct Annotations(pub BTreeMap<String, String>);
 
 impl Read for Annotations {
-    fn read(value: &Value, notes: &mut Notes) -> Self {
+    fn read(value: &Value, notes: &mut ReadContext) -> Self {
         let annotations = BTreeMap::<String, String>::read(value, notes);
         annotations.keys().for_each(|key| check_key(key, notes));
         Self(annotations)
@@ -242,10 +242,10 @@ impl Read for Annotations {
 pub struct PodAnnotations(pub BTreeMap<String, String>);
 
 impl Read for PodAnnotations {
-    fn read(value: &Value, notes: &mut Notes) -> Self {
+    fn read(value: &Value, notes: &mut ReadContext) -> Self {
         let Annotations(annotations) = Annotations::read(value, notes);
-        for key in annotations.keys().filter(|key| is_own(key)) {
-            notes.add_at(key, Class::Value, "belongs to `metadata.annotations` of the object itself");
+        for key in annotations.keys().filter(|key| is_agent_annotation(key)) {
+            notes.add_at(key, FindingClass::Value, "belongs to `metadata.annotations` of the object itself");
         }
         Self(annotations)
     }
@@ -256,11 +256,11 @@ impl Read for PodAnnotations {
     }
 }
 
-fn check_key(key: &str, notes: &mut Notes) {
+fn check_key(key: &str, notes: &mut ReadContext) {
     let (prefix, name) = key.split_once('/').map_or((None, key), |(prefix, name)| (Some(prefix), name));
-    if prefix.is_some_and(|prefix| !is_dns_subdomain(prefix)) || !is_qualified_end(name) {
+    if prefix.is_some_and(|prefix| !is_dns_subdomain(prefix)) || !is_label_value(name) {
         let message = "can't be a key: it takes at most 63 letters, digits, and inner `-`, `_` and `.`, perhaps after \
                        a lower-case domain and `/`";
-        notes.add_at(key, Class::Value, message);
+        notes.add_at(key, FindingClass::Value, message);
     }
 }

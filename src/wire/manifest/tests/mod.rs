@@ -13,14 +13,14 @@ use serde_json::json;
 use super::*;
 use crate::agent::model::{
     schedule::{Backoff, Cron, Schedule},
-    workload::{Desired, Engine, RestartPolicy, Workload},
+    workload::{DesiredState, Engine, RestartPolicy, Workload},
 };
 
-fn read(text: &str) -> Contents {
-    Contents::read(&Arc::from("f.yaml"), text.as_bytes(), &Budget::default())
+fn read(text: &str) -> FileContents {
+    FileContents::read(&Arc::from("f.yaml"), text.as_bytes(), &Budget::default())
 }
 
-pub(super) fn assembled(text: &str) -> (Desired, Vec<String>) {
+pub(super) fn assembled(text: &str) -> (DesiredState, Vec<String>) {
     let contents = read(text);
     let documents: Vec<&Document> = contents.documents.iter().collect();
     let (desired, more) = assemble(&documents, &contents.broken, "pi");
@@ -58,7 +58,7 @@ pub(super) fn problems(text: &str) -> Vec<String> {
     assembled(text).1
 }
 
-fn names(desired: &Desired) -> Vec<&str> {
+fn names(desired: &DesiredState) -> Vec<&str> {
     desired.workloads.iter().map(|workload| workload.name()).collect()
 }
 
@@ -274,7 +274,7 @@ fn syntax_errors_count_their_lines_in_the_file() {
     let problem = &contents.problems[0];
     assert_eq!((problem.document, problem.line), (Some(2), Some(11)), "{problem}");
     let bytes = b"a: 1\n---\nb: 2\nc: \xff\n";
-    let contents = Contents::read(&Arc::from("f"), bytes, &Budget::default());
+    let contents = FileContents::read(&Arc::from("f"), bytes, &Budget::default());
     assert_eq!(contents.problems.last().unwrap().to_string(), "f, document 2, line 4: is not UTF-8");
 }
 
@@ -410,7 +410,7 @@ fn a_bad_schedule_is_an_error_and_a_doubtful_one_a_warning() {
 fn a_kept_document_reads_the_same_again() {
     let file: Arc<str> = Arc::from("f.yaml");
     let contents = read(&format!("# first\n{}", workload("a", "crom: 1")));
-    let mut again = Contents::default();
+    let mut again = FileContents::default();
     again.read_document(&file, contents.documents[0].source().clone(), &Budget::default());
     assert_eq!(again, contents);
 }
@@ -439,7 +439,7 @@ proptest! {
 
     #[test]
     fn no_bytes_make_the_reader_panic(bytes in prop_oneof![nearly_valid(), prop::collection::vec(any::<u8>(), 0..300)]) {
-        let contents = Contents::read(&Arc::from("f"), &bytes, &Budget::default());
+        let contents = FileContents::read(&Arc::from("f"), &bytes, &Budget::default());
         let documents: Vec<&Document> = contents.documents.iter().collect();
         let (desired, _) = assemble(&documents, &contents.broken, "pi");
         prop_assert!(contents.broken.is_empty() || !contents.problems.is_empty());

@@ -92,7 +92,7 @@ fn permissions_are_octal_as_people_write_them() {
         let volume =
             using(&format!("volumes: [{{name: v, secret: {{secretName: s, defaultMode: {written}}}}}]"));
         let workload = only(&(volume + &secret("s", "stringData: {k: v}")));
-        let trees = crate::wire::podman::libpod::trees(&workload);
+        let trees = crate::wire::podman::libpod::file_volumes(&workload);
         assert_eq!(trees[0].files[0].mode, expected, "{written}");
     }
 }

@@ -6,7 +6,7 @@ use crate::wire::{manifest::resource::Resource, yaml};
 #[test]
 fn marker_lines_cut_the_stream_and_empty_parts_do_not_count() {
     let cut = |text: &'static str| -> Vec<(usize, usize, &str)> {
-        let chunks = yaml::documents(text.as_bytes());
+        let chunks = yaml::split_documents(text.as_bytes());
         chunks.iter().map(|c| (c.number, c.lines_before, std::str::from_utf8(c.text).unwrap())).collect()
     };
     assert_eq!(
@@ -91,7 +91,7 @@ fn too_many_documents_are_refused_as_a_whole() {
         contents.problems[0].to_string(),
         "f.yaml: has 1001 documents: at most 1000 are read of all files together"
     );
-    assert_eq!(contents.broken, [Broken::Other]);
+    assert_eq!(contents.broken, [BrokenDocument::Other]);
 }
 
 #[test]
@@ -103,7 +103,7 @@ fn deep_nesting_is_an_error_at_once_and_within_the_stack_of_the_manifests_thread
         format!("a: [{}", "{a: ".repeat(120)),
         format!("{}1", "- ".repeat(100_000)),
     ];
-    let thread = std::thread::Builder::new().stack_size(STACK).spawn(move || {
+    let thread = std::thread::Builder::new().stack_size(READER_STACK_BYTES).spawn(move || {
         for text in ways {
             assert_eq!(read(&text).problems.len(), 1);
         }
@@ -182,7 +182,7 @@ fn small_documents_of_aliases_together_take_no_more_than_is_allowed() {
     let many = map.replace("LIST", &"*a,".repeat(5_000)).repeat(100);
     let budget = Budget::default();
     for text in [many.clone(), many.replace("k: &a {x: 1}", "k: x\nc: &a {x: 1}")] {
-        let contents = Contents::read(&Arc::from("f"), text.as_bytes(), &budget);
+        let contents = FileContents::read(&Arc::from("f"), text.as_bytes(), &budget);
         assert!(contents.took <= MOST_MEMORY, "{}", contents.took);
         assert!(contents.broken.len() > 80, "{}", contents.broken.len());
     }

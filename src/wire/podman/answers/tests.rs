@@ -35,13 +35,14 @@ fn a_pod_runs_when_it_has_containers_and_they_and_what_holds_its_namespaces_do()
         .unwrap()
     };
     let infra = r#"{"Id":"i","Status":"running"}"#;
-    assert!(pod(&format!(r#"[{infra},{{"Id":"a","Status":"running"}}]"#)).runs());
-    assert!(!pod(r#"[{"Id":"i","Status":"exited"},{"Id":"a","Status":"running"}]"#).runs());
+    assert!(pod(&format!(r#"[{infra},{{"Id":"a","Status":"running"}}]"#)).is_running());
+    assert!(!pod(r#"[{"Id":"i","Status":"exited"},{"Id":"a","Status":"running"}]"#).is_running());
     assert!(
-        !pod(&format!(r#"[{infra},{{"Id":"a","Status":"running"}},{{"Id":"b","Status":"exited"}}]"#)).runs()
+        !pod(&format!(r#"[{infra},{{"Id":"a","Status":"running"}},{{"Id":"b","Status":"exited"}}]"#))
+            .is_running()
     );
-    assert!(!pod(&format!("[{infra}]")).runs());
-    assert!(!pod("null").runs());
+    assert!(!pod(&format!("[{infra}]")).is_running());
+    assert!(!pod("null").is_running());
 }
 
 #[test]
@@ -73,9 +74,10 @@ fn a_container_that_never_started_has_not_ended_well() {
         ..InspectedState::default()
     };
     let never = "0001-01-01T00:00:00Z";
-    assert!(matches!(state("created", never).meaning(), ContainerState::Stuck(_)));
-    assert!(matches!(state("exited", never).meaning(), ContainerState::Stuck(_)));
-    let ContainerState::Exited { code: 0, ran, .. } = state("exited", "2026-11-23T03:42:24Z").meaning()
+    assert!(matches!(state("created", never).to_container_state(), ContainerState::Stuck(_)));
+    assert!(matches!(state("exited", never).to_container_state(), ContainerState::Stuck(_)));
+    let ContainerState::Exited { code: 0, ran, .. } =
+        state("exited", "2026-11-23T03:42:24Z").to_container_state()
     else {
         panic!("not exited");
     };
@@ -96,7 +98,7 @@ fn an_end_before_the_last_start_with_code_0_may_be_of_an_earlier_run() {
     for sure in [state("exited", 0, after), state("exited", 3, before), state("running", 0, before)] {
         assert!(!sure.may_be_cut_short(), "{sure:?}");
     }
-    assert_eq!(state("exited", 0, never).meaning(), InspectedState::cut_short());
+    assert_eq!(state("exited", 0, never).to_container_state(), InspectedState::cut_short());
 }
 
 #[test]
@@ -105,9 +107,9 @@ fn reasons_are_cut_to_what_they_say() {
                      or directory: OCI runtime attempted to invoke a command that was not found";
     let dependency = "starting container d217: a dependency of container d217 failed to start";
     assert_eq!(
-        plain(&[dependency.into(), not_found.into()]),
+        plain_reason(&[dependency.into(), not_found.into()]),
         "container eb8d: executable file `/nope` not found in $PATH: No such file or directory"
     );
-    assert_eq!(plain(&["playing YAML file: a:1: image not known".into()]), "a:1: image not known");
-    assert_eq!(plain(&[dependency.into()]), &dependency["starting ".len()..]);
+    assert_eq!(plain_reason(&["playing YAML file: a:1: image not known".into()]), "a:1: image not known");
+    assert_eq!(plain_reason(&[dependency.into()]), &dependency["starting ".len()..]);
 }

@@ -3,36 +3,36 @@
 use std::collections::BTreeMap;
 
 use super::{
-    env::{expanded, variables},
+    env::{expand_variables, variables},
     fields::PodContext,
     hooks,
+    host_info::ImageUser,
     pod::{dns, labels},
-    problem::Problem,
-    request::{Bind, ContainerRequest, Dns, NamespaceMode, VolumeMount},
+    problem::SpecProblem,
+    request::{BindMount, ContainerRequest, Dns, NamespaceMode, VolumeMount},
     resources,
-    security::Security,
-    surroundings::Image,
+    security::EffectiveSecurityContext,
     volumes::{SubPath, Volumes},
 };
 use crate::{
     agent::model::{gather::gather, workload::Engine},
     wire::{
-        field::Field,
+        field::FieldPath,
         podman::{
             limits::pids_limit_annotation,
-            names::{carrier_name, container_name, fitted_name, own_prefix},
+            names::{container_name, file_copy_name, pod_name_prefix, podman_safe_name},
         },
         podspec::container::Container,
     },
 };
 
 /// Where the root of the host is in a container that never runs.
-pub const HOST: &str = "/host";
+pub const HOST_ROOT_MOUNT: &str = "/host";
 /// Whether init containers run at each start of a pod, and stay; ours run once, as a pod is started once.
 const INIT_CONTAINER_TYPE: &str = "io.podman.annotations.init.container.type";
 
 /// What is asked of podman for a container, and what has to be there before.
-pub struct Made {
+pub struct ContainerPlan {
     /// `containers/create`
     pub request: ContainerRequest,
     /// Parts of volumes that it mounts alone.
@@ -41,17 +41,17 @@ pub struct Made {
 
 /// The container stands at this place in the specification.
 pub(super) fn request(
-    (container, at): (&Container, &Field),
+    (container, at): (&Container, &FieldPath),
     context: &PodContext,
     volumes: &Volumes,
-    image: &Image,
+    image: &ImageUser,
     place: &dyn Fn(&str) -> String,
-) -> Result<Made, Problem> {
+) -> Result<ContainerPlan, SpecProblem> {
     let spec = context.spec;
-    let name = fitted_name(&container.name.0);
+    let name = podman_safe_name(&container.name.0);
     let env = variables(container, at, context)?;
     let mounts = volumes.mounts((container, at), context, &env, place)?;
-    let texts = |list: &[String]| list.iter().map(|text| expanded(text, &env)).collect();
+    let texts = |list: &[String]| list.iter().map(|text| expand_variables(text, &env)).collect();
     let (entrypoint, command) = (texts(&container.command), texts(&container.args));
     let mut annotations: BTreeMap<_, _> = gather(context.workload.content.annotations.iter().cloned());
     annotations.remove(INIT_CONTAINER_TYPE);
@@ -83,9 +83,9 @@ pub(super) fn request(
         oom_score_adj: (context.workload.content.engine == Engine::Podman { rootless: false })
             .then(|| resources::oom_score(spec, container, context.surroundings.memory))
             .flatten(),
-        resource_limits: resources::of(
+        resource_limits: resources::container_resources(
             &container.resources,
-            &resources::defaults(spec, context.agent.limits),
+            &resources::container_defaults(spec, context.agent.limits),
             pids,
         ),
         mounts: mounts.binds,
@@ -95,15 +95,20 @@ pub(super) fn request(
         env,
         ..ContainerRequest::default()
     };
-    Security::new(spec, container).apply(&mut request, at, image, context.surroundings.major)?;
-    Ok(Made { request, parts: mounts.parts })
+    EffectiveSecurityContext::new(spec, container).apply(
+        &mut request,
+        at,
+        image,
+        context.surroundings.major,
+    )?;
+    Ok(ContainerPlan { request, parts: mounts.parts })
 }
 
 /// One that never runs: podman puts files into its volumes.
-pub(super) fn carrier(context: &PodContext, image: String) -> ContainerRequest {
+pub(super) fn file_copy_container(context: &PodContext, image: String) -> ContainerRequest {
     let id = &context.workload.id;
     ContainerRequest {
-        name: carrier_name(id),
+        name: file_copy_name(id),
         pod: id.to_string(),
         image,
         labels: labels(context),
@@ -112,13 +117,13 @@ pub(super) fn carrier(context: &PodContext, image: String) -> ContainerRequest {
 }
 
 /// The volume of this name in the specification.
-pub(super) fn carried(context: &PodContext, volume: &str, dest: &str) -> VolumeMount {
-    let name = format!("{}{volume}", own_prefix(&context.workload.id));
+pub(super) fn file_copy_mount(context: &PodContext, volume: &str, dest: &str) -> VolumeMount {
+    let name = format!("{}{volume}", pod_name_prefix(&context.workload.id));
     VolumeMount { name, dest: dest.to_owned(), options: vec!["nocopy".to_owned()] }
 }
 
 /// All that the host has.
-pub(super) fn host() -> Bind {
+pub(super) fn host_root_bind() -> BindMount {
     let options = vec!["rbind".to_owned()];
-    Bind { kind: "bind", source: "/".to_owned(), destination: HOST.to_owned(), options }
+    BindMount { kind: "bind", source: "/".to_owned(), destination: HOST_ROOT_MOUNT.to_owned(), options }
 }

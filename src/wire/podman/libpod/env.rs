@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use super::{
     fields::PodContext,
-    problem::Problem,
+    problem::SpecProblem,
     sources::{self, ObjectKind},
 };
 use crate::wire::{
-    field::Field,
-    ownership::DEVICE_ID,
+    field::FieldPath,
+    ownership::DEVICE_ID_VARIABLE,
     podspec::{container::Container, env::EnvVarSource},
 };
 
@@ -18,9 +18,9 @@ pub(super) type Variables = BTreeMap<String, String>;
 
 pub(super) fn variables(
     container: &Container,
-    at: &Field,
+    at: &FieldPath,
     context: &PodContext,
-) -> Result<Variables, Problem> {
+) -> Result<Variables, SpecProblem> {
     let mut all = Variables::new();
     let content = &context.workload.content;
     for (index, source) in container.env_from.iter().enumerate() {
@@ -29,19 +29,19 @@ pub(super) fn variables(
         for (kind, reference) in sources {
             let Some(reference) = reference else { continue };
             let name = &*reference.name.0;
-            for (key, value) in sources::data(content, kind, name).into_iter().flatten() {
-                let text = sources::text(kind, name, &key, value);
-                let text = text.map_err(|why| (at.then("envFrom").then(index), why))?;
+            for (key, value) in sources::object_data(content, kind, name).into_iter().flatten() {
+                let text = sources::value_as_text(kind, name, &key, value);
+                let text = text.map_err(|why| (at.child("envFrom").child(index), why))?;
                 all.insert(format!("{}{key}", source.prefix), text);
             }
         }
     }
     for (index, variable) in container.env.iter().enumerate() {
         let value = match &variable.value_from {
-            None => Some(expanded(variable.value.as_deref().unwrap_or_default(), &all)),
+            None => Some(expand_variables(variable.value.as_deref().unwrap_or_default(), &all)),
             Some(from) => {
-                let referred = referred(from, container, context);
-                let place = |key| at.then("env").then(index).then("valueFrom").then(key);
+                let referred = resolve_value_from(from, container, context);
+                let place = |key| at.child("env").child(index).child("valueFrom").child(key);
                 referred.map_err(|(key, why)| (place(key), why))?
             }
         };
@@ -49,12 +49,12 @@ pub(super) fn variables(
             all.insert(variable.name.0.clone(), value);
         }
     }
-    all.entry(DEVICE_ID.to_owned()).or_insert_with(|| context.agent.device_id.to_owned());
+    all.entry(DEVICE_ID_VARIABLE.to_owned()).or_insert_with(|| context.agent.device_id.to_owned());
     Ok(all)
 }
 
 /// An error is said with the key of the reference.
-fn referred(
+fn resolve_value_from(
     from: &EnvVarSource,
     container: &Container,
     context: &PodContext,
@@ -66,21 +66,24 @@ fn referred(
     ];
     for (key, kind, reference) in named {
         if let Some(reference) = reference {
-            return sources::value(content, kind, reference).map_err(|why| (key, why));
+            return sources::resolve_key_ref(content, kind, reference).map_err(|why| (key, why));
         }
     }
     if let Some(reference) = &from.field_ref {
-        return context.field(reference).map(Some).map_err(|why| ("fieldRef", why));
+        return context.resolve_field_ref(reference).map(Some).map_err(|why| ("fieldRef", why));
     }
     let Some(reference) = &from.resource_field_ref else {
         return Err(("fieldRef", "is missing".to_owned()));
     };
-    context.resource(reference, Some(container)).map(Some).map_err(|why| ("resourceFieldRef", why))
+    context
+        .resolve_resource_ref(reference, Some(container))
+        .map(Some)
+        .map_err(|why| ("resourceFieldRef", why))
 }
 
 /// The text with the values of the variables that it names by `$(NAME)`; a name without a value stays as it is
 /// written, and `$$` is one `$` that begins no name.
-pub(super) fn expanded(text: &str, variables: &Variables) -> String {
+pub(super) fn expand_variables(text: &str, variables: &Variables) -> String {
     let mut whole = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(at) = rest.find('$') {

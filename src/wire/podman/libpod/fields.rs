@@ -3,8 +3,8 @@
 use core::net::IpAddr;
 
 use super::{
+    host_info::{HostInfo, PodOwner},
     resources,
-    surroundings::{Agent, Surroundings},
 };
 use crate::{
     agent::model::workload::{Content, Workload},
@@ -19,29 +19,29 @@ use crate::{
 #[derive(Clone, Copy)]
 pub(super) struct PodContext<'a> {
     pub(super) workload: &'a Workload,
-    pub(super) agent: Agent<'a>,
-    pub(super) surroundings: Surroundings,
+    pub(super) agent: PodOwner<'a>,
+    pub(super) surroundings: HostInfo,
     /// The workload's specification.
     pub(super) spec: &'a PodSpec,
 }
 
 impl PodContext<'_> {
     /// The value of a `fieldRef`.
-    pub(super) fn field(&self, reference: &ObjectFieldSelector) -> Result<String, String> {
+    pub(super) fn resolve_field_ref(&self, reference: &ObjectFieldSelector) -> Result<String, String> {
         let Content { namespace, labels, annotations, .. } = &self.workload.content;
         Ok(match &*reference.field_path {
             "metadata.name" => self.workload.id.to_string(),
             "metadata.namespace" => namespace.clone(),
-            "metadata.uid" => uid(&self.workload.hash),
-            "metadata.labels" => lines(labels),
-            "metadata.annotations" => lines(annotations),
+            "metadata.uid" => uuid_from_hash(&self.workload.hash),
+            "metadata.labels" => format_key_values(labels),
+            "metadata.annotations" => format_key_values(annotations),
             "spec.nodeName" => self.agent.device_id.to_owned(),
             "spec.serviceAccountName" => match &*self.spec.service_account_name {
                 "" => "default".to_owned(),
                 name => name.to_owned(),
             },
-            "status.podIP" | "status.podIPs" => address(self.surroundings.address),
-            "status.hostIP" | "status.hostIPs" => address(self.surroundings.host_address),
+            "status.podIP" | "status.podIPs" => format_address(self.surroundings.address),
+            "status.hostIP" | "status.hostIPs" => format_address(self.surroundings.host_address),
             other => {
                 let of = |list: &str| other.strip_prefix(list)?.strip_prefix("['")?.strip_suffix("']");
                 let value = |pairs: &[(String, String)], key: &str| {
@@ -58,7 +58,7 @@ impl PodContext<'_> {
     }
 
     /// The value of a `resourceFieldRef`; without a container's name it is about this one.
-    pub(super) fn resource(
+    pub(super) fn resolve_resource_ref(
         &self,
         reference: &ResourceFieldSelector,
         container: Option<&Container>,
@@ -80,7 +80,7 @@ impl PodContext<'_> {
         let (given, divisor, all, unit) = match kind {
             "cpu" => {
                 let divisor = divisor.as_ref().and_then(|it| it.thousandths());
-                (resources::cpu(amounts), divisor, self.surroundings.cores * 1000, 1000)
+                (resources::cpu_thousandths(amounts), divisor, self.surroundings.cores * 1000, 1000)
             }
             "memory" => {
                 let divisor = divisor.as_ref().and_then(|it| it.bytes());
@@ -94,18 +94,18 @@ impl PodContext<'_> {
     }
 }
 
-fn address(address: Option<IpAddr>) -> String {
+fn format_address(address: Option<IpAddr>) -> String {
     address.map(|address| address.to_string()).unwrap_or_default()
 }
 
 /// As a UUID is written.
-fn uid(hash: &str) -> String {
+fn uuid_from_hash(hash: &str) -> String {
     let part = |from: usize, to: usize| hash.get(from..to).unwrap_or_default();
     [part(0, 8), part(8, 12), part(12, 16), part(16, 20), part(20, 32)].join("-")
 }
 
 /// As Kubernetes writes them into a file, sorted.
-fn lines(pairs: &[(String, String)]) -> String {
+fn format_key_values(pairs: &[(String, String)]) -> String {
     let mut lines: Vec<String> = pairs
         .iter()
         .map(|(key, value)| format!("{key}={}", serde_json::Value::from(value.as_str())))

@@ -3,49 +3,51 @@
 
 use serde_json::{Map, Value, json};
 
-use super::problem::Problem;
+use super::problem::SpecProblem;
 use crate::{
     agent::model::{
         probe::{Check, ProbeHost},
         workload::Engine,
     },
     wire::{
-        field::Field,
-        podman::{asked::ProbeTarget, hooks::When, names::fitted_name},
+        field::FieldPath,
+        podman::{hooks::HookPoint, names::podman_safe_name, probe_checks::ProbeTarget},
         podspec::{PodSpec, container::Container, lifecycle::LifecycleHandler},
     },
 };
 
 /// The hooks of all containers; `None`: there are none.
-pub(super) fn label(spec: &PodSpec, engine: Engine) -> Result<Option<String>, Problem> {
+pub(super) fn hooks_label(spec: &PodSpec, engine: Engine) -> Result<Option<String>, SpecProblem> {
     let mut all = Map::new();
     for (at, container) in spec.all_containers() {
         let Some(lifecycle) = &container.lifecycle else { continue };
         let rootless = engine == Engine::Podman { rootless: true };
         let asked = ProbeTarget { host_network: spec.host_network, rootless, ports: &container.ports };
         let mut own = Map::new();
-        for (when, hook) in [(When::PostStart, &lifecycle.post_start), (When::PreStop, &lifecycle.pre_stop)] {
+        for (when, hook) in
+            [(HookPoint::PostStart, &lifecycle.post_start), (HookPoint::PreStop, &lifecycle.pre_stop)]
+        {
             let Some(hook) = hook else { continue };
-            let at = || at.then("lifecycle").then(when.word());
-            own.insert(when.word().to_owned(), written(hook, asked, &at)?);
+            let at = || at.child("lifecycle").child(when.field_name());
+            own.insert(when.field_name().to_owned(), hook_to_json(hook, asked, &at)?);
         }
         if !own.is_empty() {
-            all.insert(fitted_name(&container.name.0).into_owned(), Value::Object(own));
+            all.insert(podman_safe_name(&container.name.0).into_owned(), Value::Object(own));
         }
     }
     Ok((!all.is_empty()).then(|| Value::Object(all).to_string()))
 }
 
-fn written(
+fn hook_to_json(
     hook: &LifecycleHandler,
     asked: ProbeTarget<'_>,
-    at: &dyn Fn() -> Field,
-) -> Result<Value, Problem> {
+    at: &dyn Fn() -> FieldPath,
+) -> Result<Value, SpecProblem> {
     if let Some(action) = &hook.exec {
         return Ok(json!({ "exec": action.command }));
     }
     if let Some(action) = &hook.http_get {
-        let check = asked.http(action).map_err(|why| (at().then("httpGet"), why.to_owned()))?;
+        let check = asked.http_check(action).map_err(|why| (at().child("httpGet"), why.to_owned()))?;
         let Check::Http { host, port, path, headers } = check else { return Ok(Value::Null) };
         let host = if let ProbeHost::Named(name) = host { Value::String(name) } else { Value::Null };
         return Ok(json!({ "httpGet": { "host": host, "port": port, "path": path, "headers": headers } }));
@@ -54,23 +56,23 @@ fn written(
 }
 
 /// The signal that asks it to end, where its author names one.
-pub(super) fn stop_signal(container: &Container, at: &Field) -> Result<Option<u32>, Problem> {
+pub(super) fn stop_signal(container: &Container, at: &FieldPath) -> Result<Option<u32>, SpecProblem> {
     let Some(name) = container.lifecycle.as_ref().and_then(|it| it.stop_signal.as_ref()) else {
         return Ok(None);
     };
     let unknown = || {
-        let at = at.then("lifecycle").then("stopSignal");
+        let at = at.child("lifecycle").child("stopSignal");
         (at, format!("`{name}` is no signal: write it as `SIGTERM` is written"))
     };
-    signal(name).map(Some).ok_or_else(unknown)
+    signal_number(name).map(Some).ok_or_else(unknown)
 }
 
 /// The number of a signal by its name, as Linux has it on all that this agent is built for.
-fn signal(name: &str) -> Option<u32> {
-    const NAMES: &str = "HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM STKFLT CHLD CONT \
+fn signal_number(name: &str) -> Option<u32> {
+    const SIGNAL_NAMES: &str = "HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM STKFLT CHLD CONT \
                          STOP TSTP TTIN TTOU URG XCPU XFSZ VTALRM PROF WINCH IO PWR SYS";
     let name = name.strip_prefix("SIG")?;
-    if let Some(place) = NAMES.split(' ').position(|known| known == name) {
+    if let Some(place) = SIGNAL_NAMES.split(' ').position(|known| known == name) {
         return u32::try_from(place + 1).ok();
     }
     let real_time = match name.strip_prefix("RTMIN") {
@@ -102,18 +104,18 @@ mod tests {
             { "name": "c", "image": "i" },
         ]});
         let podman = Engine::Podman { rootless: false };
-        let label = label(&PodSpec::of(&spec), podman).unwrap().unwrap();
+        let label = hooks_label(&PodSpec::read_accepted(&spec), podman).unwrap().unwrap();
         let (path, headers) = ("/up?x=1".to_owned(), vec![("A".to_owned(), "b".to_owned())]);
         let get = Check::Http { host: ProbeHost::Pod, port: 81, path, headers };
-        assert_eq!(read(&label, "a", When::PostStart), Some(Hook::Ask(get)));
+        assert_eq!(read(&label, "a", HookPoint::PostStart), Some(Hook::Ask(get)));
         let command = ["sh", "-c", "a \"b\""].map(str::to_owned).to_vec();
-        assert_eq!(read(&label, "a", When::PreStop), Some(Hook::Ask(Check::Exec(command))));
-        assert_eq!(read(&label, "b", When::PreStop), Some(Hook::Sleep(Duration::from_secs(5))));
-        assert_eq!(read(&label, "b", When::PostStart), None);
-        assert_eq!(read(&label, "c", When::PreStop), None);
-        assert_eq!(read("no JSON", "a", When::PreStop), None);
+        assert_eq!(read(&label, "a", HookPoint::PreStop), Some(Hook::Ask(Check::Exec(command))));
+        assert_eq!(read(&label, "b", HookPoint::PreStop), Some(Hook::Sleep(Duration::from_secs(5))));
+        assert_eq!(read(&label, "b", HookPoint::PostStart), None);
+        assert_eq!(read(&label, "c", HookPoint::PreStop), None);
+        assert_eq!(read("no JSON", "a", HookPoint::PreStop), None);
         let without = json!({ "containers": [{ "name": "c", "image": "i", "lifecycle": {} }] });
-        assert_eq!(super::label(&PodSpec::of(&without), podman), Ok(None));
+        assert_eq!(super::hooks_label(&PodSpec::read_accepted(&without), podman), Ok(None));
     }
 
     #[test]
@@ -123,7 +125,8 @@ mod tests {
             let get: Value = serde_json::from_str(&get).unwrap();
             let hook = json!({ "preStop": { "httpGet": get } });
             let spec = json!({ "containers": [{ "name": "a", "image": "i", "lifecycle": hook }] });
-            let (at, why) = label(&PodSpec::of(&spec), Engine::Podman { rootless: true }).unwrap_err();
+            let (at, why) =
+                hooks_label(&PodSpec::read_accepted(&spec), Engine::Podman { rootless: true }).unwrap_err();
             (at.to_string(), why)
         };
         let at = "containers[0].lifecycle.preStop.httpGet";
@@ -149,7 +152,7 @@ mod tests {
             ("TERM", None),
             ("SIGNONE", None),
         ] {
-            assert_eq!(signal(name), number, "{name}");
+            assert_eq!(signal_number(name), number, "{name}");
         }
     }
 }

@@ -5,47 +5,47 @@
 //! Of `Secret`s podman hears nothing but variables, which stand in the container's own configuration and go with it:
 //! volumes of them are directories of the agent's, in memory, mounted read-only; those of `ConfigMap`s likewise.
 //!
-//! `problem`: what can't be done, and where · `surroundings`: what is known beside the specification · `sources`: `ConfigMap`s and `Secret`s · `fields`: what a pod is told about itself ·
-//! `hooks`, `env`, `resources`, `security`, `trees`, `volumes`: each a part of a container · `pod`, `container`: the whole ·
+//! `first_problem`: what can't be done, and where · `surroundings`: what is known beside the specification · `sources`: `ConfigMap`s and `Secret`s · `fields`: what a pod is told about itself ·
+//! `hooks`, `env`, `resources`, `security`, `file_volumes`, `volumes`: each a part of a container · `pod_request`, `container_plan`: the whole ·
 //! `request`: what is sent.
 
 mod container;
 mod env;
 mod fields;
+mod file_volumes;
 mod hooks;
+mod host_info;
 mod pod;
 mod problem;
 mod request;
 pub(in crate::wire) mod resources;
 mod security;
 mod sources;
-mod surroundings;
 #[cfg(test)]
 mod tests;
-mod trees;
 mod volumes;
 
-pub use container::{HOST, Made};
+pub use container::{ContainerPlan, HOST_ROOT_MOUNT};
 use fields::PodContext;
-pub use pod::NETWORK;
-pub(in crate::wire) use problem::Problem;
-use problem::told;
+pub use file_volumes::{File, FileVolume};
+pub use host_info::{HostInfo, ImageUser, PodOwner};
+pub use pod::DEFAULT_NETWORK;
+pub(in crate::wire) use problem::SpecProblem;
+use problem::format_problem;
 pub use request::{ContainerRequest, PodRequest, VolumeRequest};
-use security::Security;
+use security::EffectiveSecurityContext;
 pub(in crate::wire) use sources::ObjectKind;
-pub use surroundings::{Agent, Image, Surroundings};
-pub use trees::{File, Tree};
 pub use volumes::SubPath;
 use volumes::Volumes;
 
-use super::{limits::Limits, names};
+use super::{limits::DefaultLimits, names};
 use crate::{
     agent::model::{
         order::CpuLimit,
         workload::{Engine, Workload, WorkloadId},
     },
     wire::{
-        field::Field,
+        field::FieldPath,
         podspec::{
             PodSpec,
             container::{Container, RestartPolicy},
@@ -56,7 +56,7 @@ use crate::{
 
 /// When a container runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Role {
+pub enum ContainerRole {
     /// To its end, before those after it begin.
     Init,
     /// From its turn among the init containers on.
@@ -67,9 +67,9 @@ pub enum Role {
 
 /// A container of the plan.
 #[derive(Debug, Clone)]
-pub struct Step {
+pub struct PlannedContainer {
     /// When it runs.
-    pub role: Role,
+    pub role: ContainerRole,
     /// As its author calls it.
     pub name: String,
     /// What it is made from.
@@ -79,64 +79,64 @@ pub struct Step {
 }
 
 /// A workload's pod, as podman is to make it.
-pub struct Plan<'a> {
+pub struct PodPlan<'a> {
     workload: &'a Workload,
-    agent: Agent<'a>,
+    agent: PodOwner<'a>,
     spec: PodSpec,
     volumes: Volumes,
-    steps: Vec<Step>,
+    steps: Vec<PlannedContainer>,
     hooks: Option<String>,
 }
 
-impl<'a> Plan<'a> {
+impl<'a> PodPlan<'a> {
     /// Reads the specification.
     ///
     /// # Errors
     /// In the author's words, with the place in the specification.
-    pub fn new(workload: &'a Workload, agent: Agent<'a>, surroundings: Surroundings) -> Result<Self, String> {
-        let spec = PodSpec::legible(&workload.content.specification.value());
-        spec.and_then(|spec| Self::of(spec, workload, agent, surroundings)).map_err(told)
+    pub fn new(workload: &'a Workload, agent: PodOwner<'a>, surroundings: HostInfo) -> Result<Self, String> {
+        let spec = PodSpec::read_legible(&workload.content.specification.value());
+        spec.and_then(|spec| Self::find_in_spec(spec, workload, agent, surroundings)).map_err(format_problem)
     }
 
-    fn of(
+    fn find_in_spec(
         spec: PodSpec,
         workload: &'a Workload,
-        agent: Agent<'a>,
-        surroundings: Surroundings,
-    ) -> Result<Self, Problem> {
+        agent: PodOwner<'a>,
+        surroundings: HostInfo,
+    ) -> Result<Self, SpecProblem> {
         let (mut steps, mut users) = (Vec::new(), Vec::new());
         for (is_init, containers) in [(true, &spec.init_containers), (false, &spec.containers)] {
             for (index, container) in containers.iter().enumerate() {
                 let role = match container.restart_policy {
-                    _ if !is_init => Role::Main,
-                    Some(RestartPolicy::Always) => Role::Sidecar,
-                    _ => Role::Init,
+                    _ if !is_init => ContainerRole::Main,
+                    Some(RestartPolicy::Always) => ContainerRole::Sidecar,
+                    _ => ContainerRole::Init,
                 };
                 let (name, image) = (container.name.0.clone(), container.image.0.clone());
-                steps.push(Step { role, name, image, is_init, index });
-                users.push(Security::new(&spec, container).user());
+                steps.push(PlannedContainer { role, name, image, is_init, index });
+                users.push(EffectiveSecurityContext::new(&spec, container).user());
             }
         }
         let owner = users.first().copied().flatten().filter(|user| users.iter().all(|it| *it == Some(*user)));
         let group = spec.security_context.fs_group;
         let volumes =
             Volumes::read(&PodContext { workload, agent, surroundings, spec: &spec }, owner, group)?;
-        let hooks = hooks::label(&spec, workload.content.engine)?;
+        let hooks = hooks::hooks_label(&spec, workload.content.engine)?;
         Ok(Self { workload, agent, volumes, steps, hooks, spec })
     }
 
     /// Who makes the pod.
-    pub fn agent(&self) -> Agent<'a> {
+    pub fn agent(&self) -> PodOwner<'a> {
         self.agent
     }
 
-    fn context(&self, surroundings: Surroundings) -> PodContext<'_> {
+    fn pod_context(&self, surroundings: HostInfo) -> PodContext<'_> {
         PodContext { workload: self.workload, agent: self.agent, surroundings, spec: &self.spec }
     }
 
     /// `pods/create`
-    pub fn pod(&self, cpu: CpuLimit) -> PodRequest {
-        pod::request(&self.context(Surroundings::default()), cpu, self.hooks.as_deref())
+    pub fn pod_request(&self, cpu: CpuLimit) -> PodRequest {
+        pod::request(&self.pod_context(HostInfo::default()), cpu, self.hooks.as_deref())
     }
 
     /// What its containers ask for after their start and before their stop, as the pod's label says it.
@@ -145,39 +145,39 @@ impl<'a> Plan<'a> {
     }
 
     /// Its containers in the order in which they are started.
-    pub fn steps(&self) -> &[Step] {
+    pub fn planned_containers(&self) -> &[PlannedContainer] {
         &self.steps
     }
 
     /// What podman calls a container.
-    pub fn container_name(pod: &WorkloadId, step: &Step) -> String {
+    pub fn container_name(pod: &WorkloadId, step: &PlannedContainer) -> String {
         names::container_name(pod, &step.name)
     }
 
     /// What the agent writes for it.
-    pub fn trees(&self) -> impl Iterator<Item = &Tree> {
-        self.volumes.trees()
+    pub fn file_volumes(&self) -> impl Iterator<Item = &FileVolume> {
+        self.volumes.file_volumes()
     }
 
     /// A container that never runs, and where it has which tree: podman puts the files there.
-    pub fn carrier(&self) -> Option<(ContainerRequest, Vec<(String, &Tree)>)> {
-        let trees: Vec<_> = self.trees().map(|tree| (format!("/{}", tree.name), tree)).collect();
+    pub fn file_copy_container(&self) -> Option<(ContainerRequest, Vec<(String, &FileVolume)>)> {
+        let trees: Vec<_> = self.file_volumes().map(|tree| (format!("/{}", tree.name), tree)).collect();
         if self.agent.trees_dir.is_some() || trees.is_empty() {
             return None;
         }
-        let context = self.context(Surroundings::default());
-        let mut carrier = container::carrier(&context, self.steps.first()?.image.clone());
-        let carried = trees.iter().map(|(dest, tree)| container::carried(&context, &tree.name, dest));
-        carrier.volumes.extend(carried);
-        Some((carrier, trees))
+        let context = self.pod_context(HostInfo::default());
+        let mut file_copy = container::file_copy_container(&context, self.steps.first()?.image.clone());
+        let carried = trees.iter().map(|(dest, tree)| container::file_copy_mount(&context, &tree.name, dest));
+        file_copy.volumes.extend(carried);
+        Some((file_copy, trees))
     }
 
     /// A container that never runs, and has the root of the host at [`HOST`].
-    pub fn surveyor(&self) -> Option<ContainerRequest> {
-        let context = self.context(Surroundings::default());
-        let mut surveyor = container::carrier(&context, self.steps.first()?.image.clone());
-        surveyor.mounts.push(container::host());
-        Some(surveyor)
+    pub fn host_view_container(&self) -> Option<ContainerRequest> {
+        let context = self.pod_context(HostInfo::default());
+        let mut host_view = container::file_copy_container(&context, self.steps.first()?.image.clone());
+        host_view.mounts.push(container::host_root_bind());
+        Some(host_view)
     }
 
     /// `volumes/create`, for those that go with the pod.
@@ -191,19 +191,19 @@ impl<'a> Plan<'a> {
     }
 
     /// Those that outlive it, and of which a container mounts a part alone: podman has to say where they are.
-    pub fn claims_in_parts(&self) -> Vec<String> {
+    pub fn sub_path_claims(&self) -> Vec<String> {
         let mounts = self.spec.all_containers().flat_map(|(_, container)| &container.volume_mounts);
         let parts = mounts.filter(|mount| !mount.sub_path.is_empty() || !mount.sub_path_expr.is_empty());
-        parts.filter_map(|mount| self.volumes.claim(&mount.name.0)).map(str::to_owned).collect()
+        parts.filter_map(|mount| self.volumes.claim_volume_name(&mount.name.0)).map(str::to_owned).collect()
     }
 
     /// The group that the pod's own volumes are shared with.
-    pub fn group(&self) -> bool {
+    pub fn has_fs_group(&self) -> bool {
         self.spec.security_context.fs_group.is_some()
     }
 
     /// Whether a container is told the pod's address.
-    pub fn wants_address(&self) -> bool {
+    pub fn needs_pod_ip(&self) -> bool {
         let variables = self.spec.all_containers().flat_map(|(_, container)| &container.env);
         let mut fields = variables.filter_map(|variable| variable.value_from.as_ref()?.field_ref.as_ref());
         fields.any(|field| field.field_path.starts_with("status.podIP"))
@@ -215,92 +215,97 @@ impl<'a> Plan<'a> {
     }
 
     /// Whether a container's image has to be asked who its user is.
-    pub fn asks_image_for_user(&self, step: &Step, major: u32) -> bool {
-        step.of(&self.spec)
-            .is_some_and(|(container, _)| Security::new(&self.spec, container).asks_image_for_user(major))
+    pub fn asks_image_for_user(&self, step: &PlannedContainer, major: u32) -> bool {
+        step.find_in_spec(&self.spec).is_some_and(|(container, _)| {
+            EffectiveSecurityContext::new(&self.spec, container).asks_image_for_user(major)
+        })
     }
 
     /// `containers/create`; `place` tells where podman keeps a volume.
     ///
     /// # Errors
     /// In the author's words, with the place in the specification.
-    pub fn container(
+    pub fn container_plan(
         &self,
-        step: &Step,
-        surroundings: Surroundings,
-        image: &Image,
+        step: &PlannedContainer,
+        surroundings: HostInfo,
+        image: &ImageUser,
         place: &dyn Fn(&str) -> String,
-    ) -> Result<Made, String> {
-        self.made(step, surroundings, image, place).map_err(told)
+    ) -> Result<ContainerPlan, String> {
+        self.try_container_plan(step, surroundings, image, place).map_err(format_problem)
     }
 
-    fn made(
+    fn try_container_plan(
         &self,
-        step: &Step,
-        surroundings: Surroundings,
-        image: &Image,
+        step: &PlannedContainer,
+        surroundings: HostInfo,
+        image: &ImageUser,
         place: &dyn Fn(&str) -> String,
-    ) -> Result<Made, Problem> {
-        let (container, at) = step.of(&self.spec).ok_or_else(|| (Field::default(), step.name.clone()))?;
-        container::request((container, &at), &self.context(surroundings), &self.volumes, image, place)
+    ) -> Result<ContainerPlan, SpecProblem> {
+        let (container, at) =
+            step.find_in_spec(&self.spec).ok_or_else(|| (FieldPath::default(), step.name.clone()))?;
+        container::request((container, &at), &self.pod_context(surroundings), &self.volumes, image, place)
     }
 }
 
-impl Step {
+impl PlannedContainer {
     /// The container, and where it stands.
-    fn of<'a>(&self, spec: &'a PodSpec) -> Option<(&'a Container, Field)> {
+    fn find_in_spec<'a>(&self, spec: &'a PodSpec) -> Option<(&'a Container, FieldPath)> {
         let (list, containers) = match self.is_init {
             true => ("initContainers", &spec.init_containers),
             false => ("containers", &spec.containers),
         };
-        Some((containers.get(self.index)?, Field::from([list]).then(self.index)))
+        Some((containers.get(self.index)?, FieldPath::from([list]).child(self.index)))
     }
 }
 
 /// What the agent writes for a workload that was found valid.
-pub fn trees(workload: &Workload) -> Vec<Tree> {
-    let plan = Plan::new(workload, AGENT, Surroundings::default());
-    plan.map(|plan| plan.trees().cloned().collect()).unwrap_or_default()
+pub fn file_volumes(workload: &Workload) -> Vec<FileVolume> {
+    let plan = PodPlan::new(workload, PLACEHOLDER_AGENT, HostInfo::default());
+    plan.map(|plan| plan.file_volumes().cloned().collect()).unwrap_or_default()
 }
 
 /// Any, to find out what can't be done.
-const AGENT: Agent = {
-    const LIMITS: &Limits = &Limits { memory: None, cpu: None, pids: None };
-    Agent { owner: "", device_id: "", limits: LIMITS, trees_dir: Some("/") }
+const PLACEHOLDER_AGENT: PodOwner = {
+    const NO_LIMITS: &DefaultLimits = &DefaultLimits { memory: None, cpu: None, pids: None };
+    PodOwner { owner: "", device_id: "", limits: NO_LIMITS, trees_dir: Some("/") }
 };
 
 /// The first thing in a specification, which was read and judged, that can't be done, as far as that can be known
 /// without podman.
-pub(in crate::wire) fn problem(workload: &Workload) -> Option<Problem> {
-    let spec = PodSpec::of(&workload.content.specification.value());
+pub(in crate::wire) fn first_problem(workload: &Workload) -> Option<SpecProblem> {
+    let spec = PodSpec::read_accepted(&workload.content.specification.value());
     if workload.content.engine == Engine::Kubernetes {
-        return secrets_problem(workload, &spec).err();
+        return check_secrets(workload, &spec).err();
     }
     // a user that is no root leaves for later what only the image can tell
-    let image = Image { user: "1".to_owned() };
-    let plan = match Plan::of(spec, workload, AGENT, Surroundings::default()) {
+    let image = ImageUser { user: "1".to_owned() };
+    let plan = match PodPlan::find_in_spec(spec, workload, PLACEHOLDER_AGENT, HostInfo::default()) {
         Ok(plan) => plan,
         Err(problem) => return Some(problem),
     };
     let place = |_: &str| "/".to_owned();
-    plan.steps.iter().find_map(|step| plan.made(step, Surroundings::default(), &image, &place).err())
+    plan.steps
+        .iter()
+        .find_map(|step| plan.try_container_plan(step, HostInfo::default(), &image, &place).err())
 }
 
 /// A cluster reads the specification itself; what the agent knows about it is its `Secret`s.
-fn secrets_problem(workload: &Workload, spec: &PodSpec) -> Result<(), Problem> {
+fn check_secrets(workload: &Workload, spec: &PodSpec) -> Result<(), SpecProblem> {
     for (place, container) in spec.all_containers() {
         for (index, variable) in container.env.iter().enumerate() {
             let from = variable.value_from.as_ref();
             if let Some(reference) = from.and_then(|from| from.secret_key_ref.as_ref()) {
-                let value = sources::value(&workload.content, sources::ObjectKind::Secret, reference);
-                let at = || place.then("env").then(index).then("valueFrom").then("secretKeyRef");
+                let value =
+                    sources::resolve_key_ref(&workload.content, sources::ObjectKind::Secret, reference);
+                let at = || place.child("env").child(index).child("valueFrom").child("secretKeyRef");
                 value.map_err(|why| (at(), why))?;
             }
         }
     }
-    let context = PodContext { workload, agent: AGENT, surroundings: Surroundings::default(), spec };
+    let context = PodContext { workload, agent: PLACEHOLDER_AGENT, surroundings: HostInfo::default(), spec };
     for (index, volume) in spec.volumes.iter().enumerate().filter(|(_, volume)| volume.secret.is_some()) {
-        trees::tree(volume, &Field::from(["volumes"]).then(index), &context, false)?;
+        file_volumes::file_volume(volume, &FieldPath::from(["volumes"]).child(index), &context, false)?;
     }
     Ok(())
 }

@@ -11,7 +11,7 @@ use crate::{
     agent::model::{gather::gather, order::CpuLimit},
     wire::{
         ownership::{HASH_LABEL, OWNER_LABEL, WORKLOAD_LABEL, short_name},
-        podman::{hooks::HOOKS_LABEL, host_ports::published, names::infra_name},
+        podman::{hooks::HOOKS_LABEL, host_ports::published_ports, names::infra_name},
         podspec::{
             PodSpec,
             container::Protocol,
@@ -22,7 +22,7 @@ use crate::{
 
 /// The network of all pods that have none of their own, by the name that podman's own plays give it: what they made
 /// and what the agent makes reach each other.
-pub const NETWORK: &str = "podman-default-kube-network";
+pub const DEFAULT_NETWORK: &str = "podman-default-kube-network";
 
 /// The author's labels, and the agent's own.
 pub(super) fn labels(context: &PodContext) -> BTreeMap<String, String> {
@@ -45,7 +45,7 @@ pub(super) fn request(context: &PodContext, cpu: CpuLimit, hooks: Option<&str>) 
         labels: labels(context),
         exit_policy: "continue",
         netns: if spec.host_network { NamespaceMode::HOST } else { NamespaceMode { nsmode: "bridge" } },
-        resource_limits: resources::of_pod(&spec.resources, cpu),
+        resource_limits: resources::pod_resources(&spec.resources, cpu),
         dns: dns(spec),
         ..PodRequest::default()
     };
@@ -55,9 +55,9 @@ pub(super) fn request(context: &PodContext, cpu: CpuLimit, hooks: Option<&str>) 
         let mut aliases = vec![short_name(context.workload).into_owned()];
         let others = context.workload.content.aliases.iter().filter(|it| **it != aliases[0]).cloned();
         aliases.extend(others.collect::<Vec<_>>());
-        request.networks.insert(NETWORK, Network { aliases });
+        request.networks.insert(DEFAULT_NETWORK, Network { aliases });
     }
-    for port in published(spec) {
+    for port in published_ports(spec) {
         request.portmappings.push(Port {
             container_port: port.container_port.0,
             host_port: port.host_port.0,

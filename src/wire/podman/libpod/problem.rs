@@ -1,11 +1,11 @@
 //! What can't be done, and where that stands in the specification.
 
-use crate::wire::field::Field;
+use crate::wire::field::FieldPath;
 
 /// Its place, and why.
-pub(in crate::wire) type Problem = (Field, String);
+pub(in crate::wire) type SpecProblem = (FieldPath, String);
 
 /// As people read it.
-pub(super) fn told((field, message): Problem) -> String {
+pub(super) fn format_problem((field, message): SpecProblem) -> String {
     format!("{field}: {message}")
 }

@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::wire::podman::limits::LOG_SIZE;
 
 /// Memory that the containers of a pod share.
-const SHARED: &str = "/dev/shm";
+const SHM_PATH: &str = "/dev/shm";
 
 fn is_false(flag: &bool) -> bool {
     !*flag
@@ -137,7 +137,7 @@ pub struct ContainerRequest {
     pub(super) stop_timeout: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) stop_signal: Option<u32>,
-    pub(super) log_configuration: Log,
+    pub(super) log_configuration: LogConfig,
     /// The image's HEALTHCHECK is the agent's to ask.
     pub(super) healthconfig: NoHealthcheck,
     #[serde(skip_serializing_if = "is_false")]
@@ -179,37 +179,37 @@ pub struct ContainerRequest {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) oom_score_adj: Option<u64>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(super) mounts: Vec<Bind>,
+    pub(super) mounts: Vec<BindMount>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) volumes: Vec<VolumeMount>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(super) devices: Vec<Device>,
+    pub(super) devices: Vec<HostDeviceNode>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) image_volumes: Vec<ImageMount>,
 }
 
 impl ContainerRequest {
     /// Whether podman 5 would take away its shared memory, too.
-    pub fn lacks_memory(&self) -> bool {
-        let taken = |dest: &str| dest.trim_end_matches('/') == SHARED;
+    pub fn lacks_shared_memory(&self) -> bool {
+        let taken = |dest: &str| dest.trim_end_matches('/') == SHM_PATH;
         self.read_only_filesystem
             && !self.mounts.iter().any(|mount| taken(&mount.destination))
             && !self.volumes.iter().any(|volume| taken(&volume.dest))
     }
 
     /// Gives it the shared memory of its pod, which is there.
-    pub fn share_memory(&mut self, source: String) {
+    pub fn mount_shared_memory(&mut self, source: String) {
         let options = vec!["rbind".to_owned(), "rw".to_owned()];
-        self.mounts.push(Bind { kind: "bind", source, destination: SHARED.to_owned(), options });
+        self.mounts.push(BindMount { kind: "bind", source, destination: SHM_PATH.to_owned(), options });
     }
 }
 
 #[derive(Debug, PartialEq, Serialize)]
-pub(super) struct Log {
+pub(super) struct LogConfig {
     pub(super) size: u64,
 }
 
-impl Default for Log {
+impl Default for LogConfig {
     fn default() -> Self {
         Self { size: LOG_SIZE }
     }
@@ -236,7 +236,7 @@ impl Default for NoHealthcheck {
 }
 
 #[derive(Debug, PartialEq, Serialize)]
-pub(super) struct Bind {
+pub(super) struct BindMount {
     #[serde(rename = "type")]
     pub(super) kind: &'static str,
     pub(super) source: String,
@@ -263,7 +263,7 @@ pub(super) struct ImageMount {
 
 /// One of the host, and where it is in the container.
 #[derive(Debug, PartialEq, Serialize)]
-pub(super) struct Device {
+pub(super) struct HostDeviceNode {
     pub(super) path: String,
 }
 
@@ -283,7 +283,7 @@ pub struct VolumeRequest {
 impl VolumeRequest {
     /// The same, as podman makes it by itself: for the user of the first container that mounts it. `None`: it is for
     /// one user or group, or in memory.
-    pub fn plain(&self) -> Option<Self> {
+    pub fn without_options(&self) -> Option<Self> {
         let is_any = self.options.len() == 1 && self.options.get("o").is_some_and(|ids| ids == "uid=0,gid=0");
         let (name, driver, options) = (self.name.clone(), self.driver, BTreeMap::new());
         is_any.then_some(Self { name, is_open: false, driver, options })

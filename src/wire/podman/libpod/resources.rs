@@ -3,38 +3,38 @@
 use super::request::{Cpu, Memory, Pids, Resources};
 use crate::agent::model::order::CPU_PERIOD;
 use crate::wire::{
-    podman::limits::Limits,
+    podman::limits::DefaultLimits,
     podspec::{
         PodSpec,
         container::{Container, ResourceRequirements},
-        values::{Amounts, Quantity},
+        values::{Quantity, ResourceList},
     },
 };
 
 /// Thousandths of a core.
-pub(super) fn cpu(amounts: &Amounts) -> Option<u64> {
+pub(super) fn cpu_thousandths(amounts: &ResourceList) -> Option<u64> {
     amounts.get("cpu").and_then(Quantity::thousandths)
 }
 
 /// Bytes.
-pub(super) fn memory(amounts: &Amounts) -> Option<u64> {
+pub(super) fn memory(amounts: &ResourceList) -> Option<u64> {
     amounts.get("memory").and_then(Quantity::bytes)
 }
 
 /// µs per period; the kernel takes no less than a millisecond.
-fn micros(thousandths: u64) -> Option<u64> {
+fn quota_micros(thousandths: u64) -> Option<u64> {
     (thousandths > 0).then(|| (thousandths.saturating_mul(CPU_PERIOD) / 1000).max(1000))
 }
 
 /// The limit of CPU time, in µs per period.
-pub(in crate::wire) fn quota(written: &ResourceRequirements) -> Option<u64> {
-    cpu(&written.limits).and_then(micros)
+pub(in crate::wire) fn cpu_quota(written: &ResourceRequirements) -> Option<u64> {
+    cpu_thousandths(&written.limits).and_then(quota_micros)
 }
 
 /// Of a pod as a whole, beside the limit of its CPU time, which the agent changes.
-pub(super) fn of_pod(written: &ResourceRequirements, quota: Option<u64>) -> Option<Resources> {
-    let none = Limits { memory: None, cpu: None, pids: None };
-    let Resources { cpu, memory, .. } = of(written, &none, None);
+pub(super) fn pod_resources(written: &ResourceRequirements, quota: Option<u64>) -> Option<Resources> {
+    let none = DefaultLimits { memory: None, cpu: None, pids: None };
+    let Resources { cpu, memory, .. } = container_resources(written, &none, None);
     let shares = cpu.and_then(|cpu| cpu.shares);
     let cpu = (quota.is_some() || shares.is_some()).then_some(Cpu {
         quota,
@@ -45,22 +45,26 @@ pub(super) fn of_pod(written: &ResourceRequirements, quota: Option<u64>) -> Opti
 }
 
 /// What a container may take whose author says nothing of it, but of its pod.
-pub(super) fn defaults(spec: &PodSpec, defaults: &Limits) -> Limits {
+pub(super) fn container_defaults(spec: &PodSpec, defaults: &DefaultLimits) -> DefaultLimits {
     let limits = &spec.resources.limits;
-    Limits {
+    DefaultLimits {
         memory: defaults.memory.filter(|_| memory(limits).is_none()),
-        cpu: defaults.cpu.filter(|_| cpu(limits).is_none()),
+        cpu: defaults.cpu.filter(|_| cpu_thousandths(limits).is_none()),
         pids: defaults.pids,
     }
 }
 
 /// With the limits that its author left out; those are no less than was requested.
-pub(super) fn of(written: &ResourceRequirements, defaults: &Limits, pids: Option<u32>) -> Resources {
-    let [cpu_request, cpu_limit] = [cpu(&written.requests), cpu(&written.limits)];
+pub(super) fn container_resources(
+    written: &ResourceRequirements,
+    defaults: &DefaultLimits,
+    pids: Option<u32>,
+) -> Resources {
+    let [cpu_request, cpu_limit] = [cpu_thousandths(&written.requests), cpu_thousandths(&written.limits)];
     let [memory_request, memory_limit] = [memory(&written.requests), memory(&written.limits)];
     let cpu_default = defaults.cpu.map(|cpu| u64::from(cpu).max(cpu_request.unwrap_or(0)));
     let memory_default = defaults.memory.map(|memory| memory.max(memory_request.unwrap_or(0)));
-    let quota = cpu_limit.or(cpu_default).and_then(micros);
+    let quota = cpu_limit.or(cpu_default).and_then(quota_micros);
     let limit = memory_limit.or(memory_default).filter(|bytes| *bytes > 0);
     let shares = cpu_request.or(cpu_limit);
     let shares = shares.map(|thousandths| (thousandths.saturating_mul(1024) / 1000).clamp(2, 262_144));
@@ -85,17 +89,18 @@ pub(super) fn oom_score(spec: &PodSpec, container: &Container, all_memory: u64) 
         let all = spec.all_containers().map(|(_, container)| &container.resources);
         is_of_pod.then_some(&spec.resources).into_iter().chain(all.filter(move |_| !is_of_pod))
     };
-    let amounts = |it: &ResourceRequirements, read: fn(&Amounts) -> Option<u64>| {
-        let given = |amounts: &Amounts| read(amounts).filter(|amount| *amount > 0);
+    let amounts = |it: &ResourceRequirements, read: fn(&ResourceList) -> Option<u64>| {
+        let given = |amounts: &ResourceList| read(amounts).filter(|amount| *amount > 0);
         (given(&it.requests), given(&it.limits))
     };
-    let is_silent =
-        |it: &ResourceRequirements| [cpu, memory].into_iter().all(|read| amounts(it, read) == (None, None));
+    let is_silent = |it: &ResourceRequirements| {
+        [cpu_thousandths, memory].into_iter().all(|read| amounts(it, read) == (None, None))
+    };
     let is_bound = |it: &ResourceRequirements| {
         let is_equal = |(request, limit): (Option<u64>, Option<u64>)| {
             limit.is_some() && (request.is_none() || request == limit)
         };
-        [cpu, memory].into_iter().all(|read| is_equal(amounts(it, read)))
+        [cpu_thousandths, memory].into_iter().all(|read| is_equal(amounts(it, read)))
     };
     if every().all(is_silent) {
         return Some(1000);

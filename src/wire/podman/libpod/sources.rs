@@ -15,7 +15,7 @@ pub(in crate::wire) enum ObjectKind {
 }
 
 impl ObjectKind {
-    pub(in crate::wire) fn named(self) -> &'static str {
+    pub(in crate::wire) fn kind_name(self) -> &'static str {
         match self {
             Self::ConfigMap => "ConfigMap",
             Self::Secret => "Secret",
@@ -24,12 +24,12 @@ impl ObjectKind {
 }
 
 /// What a `ConfigMap` or `Secret` has; `None`: it isn't there.
-pub(super) fn data(content: &Content, kind: ObjectKind, name: &str) -> Option<Vec<(String, Vec<u8>)>> {
+pub(super) fn object_data(content: &Content, kind: ObjectKind, name: &str) -> Option<Vec<(String, Vec<u8>)>> {
     let mut all = Vec::new();
     let mut take = |data: Option<&Map<String, Value>>, is_plain| {
         for (key, value) in data.into_iter().flatten() {
             let plain = value.as_str().filter(|_| is_plain).map(|text| text.as_bytes().to_vec());
-            all.push((key.clone(), plain.unwrap_or_else(|| decoded(value))));
+            all.push((key.clone(), plain.unwrap_or_else(|| decode_base64(value))));
         }
     };
     match kind {
@@ -43,33 +43,38 @@ pub(super) fn data(content: &Content, kind: ObjectKind, name: &str) -> Option<Ve
     Some(all)
 }
 
-fn decoded(value: &Value) -> Vec<u8> {
+fn decode_base64(value: &Value) -> Vec<u8> {
     // checked when it was read
     value.as_str().and_then(base64::decode).unwrap_or_default()
 }
 
 /// The value as text, which a variable can hold.
-pub(super) fn text(kind: ObjectKind, name: &str, key: &str, value: Vec<u8>) -> Result<String, String> {
+pub(super) fn value_as_text(
+    kind: ObjectKind,
+    name: &str,
+    key: &str,
+    value: Vec<u8>,
+) -> Result<String, String> {
     String::from_utf8(value).ok().filter(|text| !text.contains('\0')).ok_or_else(|| {
-        format!("key `{key}` of the {} `{name}` is no text: no variable can hold it", kind.named())
+        format!("key `{key}` of the {} `{name}` is no text: no variable can hold it", kind.kind_name())
     })
 }
 
 /// The value of the key that a reference names; `None`: it isn't there, and need not be.
-pub(super) fn value(
+pub(super) fn resolve_key_ref(
     content: &Content,
     kind: ObjectKind,
     reference: &KeySelector,
 ) -> Result<Option<String>, String> {
     let (name, key) = (&*reference.name.0, &*reference.key.0);
-    let found = data(content, kind, name).and_then(|all| all.into_iter().find(|(its, _)| its == key));
+    let found = object_data(content, kind, name).and_then(|all| all.into_iter().find(|(its, _)| its == key));
     match found {
-        Some((_, value)) => text(kind, name, key, value).map(Some),
+        Some((_, value)) => value_as_text(kind, name, key, value).map(Some),
         None if reference.optional => Ok(None),
-        None => Err(missing(kind, name, key)),
+        None => Err(missing_key_message(kind, name, key)),
     }
 }
 
-pub(super) fn missing(kind: ObjectKind, name: &str, key: &str) -> String {
-    format!("the {} `{name}` has no key `{key}`", kind.named())
+pub(super) fn missing_key_message(kind: ObjectKind, name: &str, key: &str) -> String {
+    format!("the {} `{name}` has no key `{key}`", kind.kind_name())
 }

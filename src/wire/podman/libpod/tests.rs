@@ -11,7 +11,7 @@ use crate::{
     },
     wire::{
         ownership::OWNER_LABEL,
-        podman::{limits::pids_limit_annotation, names::own_prefix},
+        podman::{limits::pids_limit_annotation, names::pod_name_prefix},
     },
 };
 
@@ -36,14 +36,14 @@ fn workload(specification: Value) -> Workload {
     })
 }
 
-const LIMITS: Limits = Limits { memory: None, cpu: None, pids: Some(512) };
+const LIMITS: DefaultLimits = DefaultLimits { memory: None, cpu: None, pids: Some(512) };
 
-fn agent(limits: &Limits) -> Agent<'_> {
-    Agent { owner: "me", device_id: "dev1", limits, trees_dir: Some("/own") }
+fn agent(limits: &DefaultLimits) -> PodOwner<'_> {
+    PodOwner { owner: "me", device_id: "dev1", limits, trees_dir: Some("/own") }
 }
 
-fn surroundings() -> Surroundings {
-    Surroundings {
+fn surroundings() -> HostInfo {
+    HostInfo {
         major: 4,
         address: "10.0.0.2".parse().ok(),
         host_address: "192.0.2.7".parse().ok(),
@@ -53,11 +53,16 @@ fn surroundings() -> Surroundings {
 }
 
 /// What is asked for the last container of this specification.
-fn made_within(specification: Value, limits: &Limits) -> Result<Value, String> {
+fn made_within(specification: Value, limits: &DefaultLimits) -> Result<Value, String> {
     let workload = workload(specification);
-    let plan = Plan::new(&workload, agent(limits), surroundings())?;
+    let plan = PodPlan::new(&workload, agent(limits), surroundings())?;
     let place = |name: &str| format!("/place/{name}");
-    let made = plan.container(plan.steps().last().unwrap(), surroundings(), &Image::default(), &place)?;
+    let made = plan.container_plan(
+        plan.planned_containers().last().unwrap(),
+        surroundings(),
+        &ImageUser::default(),
+        &place,
+    )?;
     Ok(serde_json::to_value(&made.request).unwrap())
 }
 
@@ -74,8 +79,8 @@ fn container(fields: Value) -> Result<Value, String> {
 
 fn pod(specification: Value) -> Result<Value, String> {
     let workload = workload(specification);
-    let plan = Plan::new(&workload, agent(&LIMITS), surroundings())?;
-    Ok(serde_json::to_value(plan.pod(None)).unwrap())
+    let plan = PodPlan::new(&workload, agent(&LIMITS), surroundings())?;
+    Ok(serde_json::to_value(plan.pod_request(None)).unwrap())
 }
 
 fn env(fields: Value) -> Vec<String> {
@@ -102,7 +107,7 @@ fn a_pod_has_our_labels_and_its_authors_and_a_name_for_others() {
             "labels": labels,
             "exit_policy": "continue",
             "netns": { "nsmode": "bridge" },
-            "Networks": { NETWORK: { "aliases": ["web"] } },
+            "Networks": { DEFAULT_NETWORK: { "aliases": ["web"] } },
         })
     );
 }
@@ -208,8 +213,8 @@ fn a_pod_is_told_about_itself() {
 /// Path, permissions and content of the files of the only volume, which is this.
 fn files_of(specification: Value) -> Result<Vec<String>, String> {
     let workload = workload(specification);
-    let plan = Plan::new(&workload, agent(&LIMITS), surroundings())?;
-    let all = plan.trees().flat_map(|tree| &tree.files);
+    let plan = PodPlan::new(&workload, agent(&LIMITS), surroundings())?;
+    let all = plan.file_volumes().flat_map(|tree| &tree.files);
     Ok(all.map(|it| format!("{} {:o} {}", it.path, it.mode, String::from_utf8_lossy(&it.content))).collect())
 }
 
@@ -270,7 +275,7 @@ fn volumes_are_the_workloads_own_and_parts_are_mounted_themselves() {
             { "name": "host", "hostPath": { "path": "/srv/" } },
         ],
     });
-    let own = own_prefix(&workload(specification.clone()).id);
+    let own = pod_name_prefix(&workload(specification.clone()).id);
     let made = made(specification).unwrap();
     let bind = |source: &str, destination: &str, options: &[&str]| json!({ "type": "bind", "source": source, "destination": destination, "options": options });
     assert_eq!(
@@ -299,10 +304,13 @@ fn files_are_in_podmans_own_volumes_where_it_sees_no_others() {
         ]}],
         "volumes": [{ "name": "v", "configMap": { "name": "cm" } }],
     }));
-    let own = own_prefix(&workload.id);
-    let plan = Plan::new(&workload, Agent { trees_dir: None, ..agent(&LIMITS) }, surroundings()).unwrap();
+    let own = pod_name_prefix(&workload.id);
+    let plan =
+        PodPlan::new(&workload, PodOwner { trees_dir: None, ..agent(&LIMITS) }, surroundings()).unwrap();
     let place = |name: &str| format!("/place/{name}");
-    let made = plan.container(&plan.steps()[0], surroundings(), &Image::default(), &place).unwrap();
+    let made = plan
+        .container_plan(&plan.planned_containers()[0], surroundings(), &ImageUser::default(), &place)
+        .unwrap();
     let made = serde_json::to_value(made.request).unwrap();
     assert_eq!(
         made["volumes"],
@@ -310,10 +318,10 @@ fn files_are_in_podmans_own_volumes_where_it_sees_no_others() {
     );
     assert_eq!(made["mounts"][0]["source"], format!("/place/{own}v/k"));
     assert_eq!(plan.own_volumes()[0].name, format!("{own}v"));
-    let (carrier, trees) = plan.carrier().unwrap();
+    let (file_copy, trees) = plan.file_copy_container().unwrap();
     assert_eq!((trees.len(), &*trees[0].0, trees[0].1.is_secret), (1, "/v", false));
-    assert_eq!(serde_json::to_value(carrier).unwrap()["volumes"][0]["Dest"], "/v");
-    assert!(Plan::new(&workload, agent(&LIMITS), surroundings()).unwrap().carrier().is_none());
+    assert_eq!(serde_json::to_value(file_copy).unwrap()["volumes"][0]["Dest"], "/v");
+    assert!(PodPlan::new(&workload, agent(&LIMITS), surroundings()).unwrap().file_copy_container().is_none());
 }
 
 #[test]
@@ -323,7 +331,7 @@ fn an_empty_directory_belongs_to_its_user_and_group_and_is_bounded_in_memory() {
             "securityContext": security, "containers": [{ "name": "c", "image": "i" }],
             "volumes": [{ "name": "d", "emptyDir": empty }],
         }));
-        let plan = Plan::new(&workload, agent(&LIMITS), surroundings()).unwrap();
+        let plan = PodPlan::new(&workload, agent(&LIMITS), surroundings()).unwrap();
         serde_json::to_value(plan.own_volumes()).unwrap()[0]["Options"].clone()
     };
     assert_eq!(volume(json!({}), json!({})), json!({ "o": "uid=0,gid=0" }));
@@ -337,7 +345,7 @@ fn an_empty_directory_belongs_to_its_user_and_group_and_is_bounded_in_memory() {
 
 #[test]
 fn limits_are_the_authors_or_the_devices_and_never_cut_a_request() {
-    let defaults = Limits { memory: Some(64 << 20), cpu: Some(500), pids: None };
+    let defaults = DefaultLimits { memory: Some(64 << 20), cpu: Some(500), pids: None };
     let limits = |resources: Value| {
         let specification = json!({ "containers": [{ "name": "c", "image": "i", "resources": resources }] });
         made_within(specification, &defaults).unwrap()["resource_limits"].clone()
@@ -361,16 +369,19 @@ fn limits_are_the_authors_or_the_devices_and_never_cut_a_request() {
         "its author has said how much memory"
     );
     let whole = workload(of_pod);
-    let request = Plan::new(&whole, agent(&LIMITS), surroundings()).unwrap().pod(Some(30_000));
+    let request = PodPlan::new(&whole, agent(&LIMITS), surroundings()).unwrap().pod_request(Some(30_000));
     let whole = json!({ "quota": 30_000, "period": 100_000, "shares": 102 });
     let limits = json!({ "cpu": whole, "memory": { "limit": 8 << 20 } });
     assert_eq!(serde_json::to_value(request).unwrap()["resource_limits"], limits);
 
     let mut workload = workload(json!({ "containers": [{ "name": "c", "image": "i" }] }));
     workload.content.annotations = vec![(pids_limit_annotation("c"), "10".into())];
-    let plan = Plan::new(&workload, agent(&LIMITS), surroundings()).unwrap();
-    let made =
-        plan.container(&plan.steps()[0], surroundings(), &Image::default(), &|_| String::new()).unwrap();
+    let plan = PodPlan::new(&workload, agent(&LIMITS), surroundings()).unwrap();
+    let made = plan
+        .container_plan(&plan.planned_containers()[0], surroundings(), &ImageUser::default(), &|_| {
+            String::new()
+        })
+        .unwrap();
     assert_eq!(serde_json::to_value(made.request).unwrap()["resource_limits"]["pids"]["limit"], 10);
 }
 
@@ -400,12 +411,14 @@ fn a_container_has_the_rights_of_its_security_context() {
             "securityContext": { "fsGroup": 9, "supplementalGroups": [4] },
             "containers": [{ "name": "c", "image": "i", "securityContext": security }],
         }));
-        let plan = Plan::new(&workload, agent(&LIMITS), surroundings()).unwrap();
-        let image = Image { user: image.into() };
-        let made =
-            plan.container(&plan.steps()[0], Surroundings { major, ..surroundings() }, &image, &|_| {
-                String::new()
-            });
+        let plan = PodPlan::new(&workload, agent(&LIMITS), surroundings()).unwrap();
+        let image = ImageUser { user: image.into() };
+        let made = plan.container_plan(
+            &plan.planned_containers()[0],
+            HostInfo { major, ..surroundings() },
+            &image,
+            &|_| String::new(),
+        );
         made.map(|made| serde_json::to_value(made.request).unwrap())
     };
     let whole = made(json!({ "runAsUser": 1, "runAsGroup": 2, "readOnlyRootFilesystem": true,
@@ -553,7 +566,7 @@ fn what_cannot_be_done_is_said_with_its_place_and_without_a_value() {
             "securityContext.seccompProfile.localhostProfile: names no file",
         ),
     ] {
-        let problem = problem(&workload(specification)).map(told);
+        let problem = first_problem(&workload(specification)).map(format_problem);
         assert_eq!(problem.as_deref(), Some(expected));
     }
 }
@@ -596,7 +609,7 @@ fn what_was_accepted_is_made_or_named() {
 fn a_cluster_is_told_only_of_secrets_that_lack_a_key() {
     let of = |specification: Value| {
         let content = Content { engine: Engine::Kubernetes, ..workload(specification).content };
-        problem(&Workload::new(content)).map(told)
+        first_problem(&Workload::new(content)).map(format_problem)
     };
     assert_eq!(of(json!({ "containers": [], "volumes": [{ "name": "v", "nfs": {} }] })), None);
     let reference = json!({ "name": "A", "valueFrom": { "secretKeyRef": { "name": "s", "key": "x" } } });
@@ -611,7 +624,7 @@ fn nonsense_is_no_panic() {
         json!("x"),
         json!({ "containers": [5, { "env": "x", "envFrom": 1 }], "volumes": [1, "x"] }),
     ] {
-        let _ = problem(&workload(odd.clone()));
+        let _ = first_problem(&workload(odd.clone()));
         let _ = pod(odd);
     }
 }

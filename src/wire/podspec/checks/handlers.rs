@@ -7,11 +7,11 @@ use crate::wire::podspec::{
     lifecycle::LifecycleHandler,
     pod::PodSpec,
     probe::{ExecAction, HttpGetAction, Probe},
-    reader::{Class, Notes},
-    values::PortName,
+    reader::{FindingClass, ReadContext},
+    values::PortNumberOrName,
 };
 
-pub(super) fn check(container: &Container, spec: &PodSpec, is_init: bool, notes: &mut Notes) {
+pub(super) fn check(container: &Container, spec: &PodSpec, is_init: bool, notes: &mut ReadContext) {
     let probes = [
         ("startupProbe", &container.startup_probe),
         ("livenessProbe", &container.liveness_probe),
@@ -21,31 +21,31 @@ pub(super) fn check(container: &Container, spec: &PodSpec, is_init: bool, notes:
     let is_short = is_init && container.restart_policy != Some(RestartPolicy::Always);
     for (key, probe) in probes {
         let Some(probe) = probe else { continue };
-        notes.below(key, |notes| {
+        notes.at_child(key, |notes| {
             if is_short {
-                notes.add(Class::Value, "an init container that ends can't have one");
+                notes.add(FindingClass::Value, "an init container that ends can't have one");
             }
-            self::probe(probe, container, key == "readinessProbe", notes);
+            self::check_probe(probe, container, key == "readinessProbe", notes);
         });
     }
     let Some(lifecycle) = &container.lifecycle else { return };
-    notes.below("lifecycle", |notes| {
+    notes.at_child("lifecycle", |notes| {
         if is_short {
-            notes.add(Class::Value, "an init container that ends can't have one");
+            notes.add(FindingClass::Value, "an init container that ends can't have one");
         }
         for (key, hook) in [("postStart", &lifecycle.post_start), ("preStop", &lifecycle.pre_stop)] {
             if let Some(hook) = hook {
-                notes.below(key, |notes| self::hook(hook, container, spec, notes));
+                notes.at_child(key, |notes| self::hook(hook, container, spec, notes));
             }
         }
     });
 }
 
-fn hook(hook: &LifecycleHandler, container: &Container, spec: &PodSpec, notes: &mut Notes) {
+fn hook(hook: &LifecycleHandler, container: &Container, spec: &PodSpec, notes: &mut ReadContext) {
     let given = [hook.exec.is_some(), hook.http_get.is_some(), hook.sleep.is_some()];
-    notes.exactly_one(&given, &["exec", "httpGet", "sleep"]);
+    notes.check_exactly_one(&given, &["exec", "httpGet", "sleep"]);
     if let Some(action) = &hook.exec {
-        exec(action, notes);
+        check_exec(action, notes);
     }
     if let Some(action) = &hook.http_get {
         http(action, container, notes);
@@ -55,69 +55,72 @@ fn hook(hook: &LifecycleHandler, container: &Container, spec: &PodSpec, notes: &
         && action.seconds.0 > grace
     {
         let message = format!("must not be longer than `terminationGracePeriodSeconds` ({grace})");
-        notes.at(["sleep".into(), "seconds".into()], |notes| notes.add(Class::Value, message));
+        notes.at_path(["sleep".into(), "seconds".into()], |notes| notes.add(FindingClass::Value, message));
     }
 }
 
-fn probe(probe: &Probe, container: &Container, is_readiness: bool, notes: &mut Notes) {
+fn check_probe(probe: &Probe, container: &Container, is_readiness: bool, notes: &mut ReadContext) {
     if !is_readiness && probe.success_threshold.0 > 1 {
-        notes.add_at("successThreshold", Class::Shape, "must be 1 for this probe");
+        notes.add_at("successThreshold", FindingClass::Shape, "must be 1 for this probe");
     }
     let given =
         [probe.exec.is_some(), probe.http_get.is_some(), probe.tcp_socket.is_some(), probe.grpc.is_some()];
-    notes.exactly_one(&given, &["exec", "httpGet", "tcpSocket", "grpc"]);
+    notes.check_exactly_one(&given, &["exec", "httpGet", "tcpSocket", "grpc"]);
     if let Some(action) = &probe.exec {
-        exec(action, notes);
+        check_exec(action, notes);
     }
     if let Some(action) = &probe.http_get {
         http(action, container, notes);
     }
     if let Some(action) = &probe.tcp_socket {
-        notes.below("tcpSocket", |notes| target(&action.host, &action.port, container, notes));
+        notes
+            .at_child("tcpSocket", |notes| check_host_and_port(&action.host, &action.port, container, notes));
     }
 }
 
-fn exec(action: &ExecAction, notes: &mut Notes) {
+fn check_exec(action: &ExecAction, notes: &mut ReadContext) {
     if action.command.is_empty() && !notes.has_any_below(&["exec"]) {
-        notes.at(["exec".into(), "command".into()], |notes| notes.add(Class::Shape, "must not be empty"));
+        notes.at_path(["exec".into(), "command".into()], |notes| {
+            notes.add(FindingClass::Shape, "must not be empty")
+        });
     }
 }
 
-fn http(action: &HttpGetAction, container: &Container, notes: &mut Notes) {
-    notes.below("httpGet", |notes| {
-        target(&action.host, &action.port, container, notes);
+fn http(action: &HttpGetAction, container: &Container, notes: &mut ReadContext) {
+    notes.at_child("httpGet", |notes| {
+        check_host_and_port(&action.host, &action.port, container, notes);
         let is_fine = |byte: u8| byte.is_ascii_graphic() && !b"\"#<>\\^`{|}".contains(&byte);
         if !action.path.bytes().all(is_fine) {
             let message = format!("`{}` can't be a path: write other characters as %XX", action.path);
-            notes.add_at("path", Class::Shape, message);
+            notes.add_at("path", FindingClass::Shape, message);
         }
         for (index, header) in action.http_headers.iter().enumerate() {
             let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
             let is_plain = |byte: u8| byte == b' ' || byte.is_ascii_graphic();
-            notes.at(["httpHeaders".into(), index.into()], |notes| {
+            notes.at_path(["httpHeaders".into(), index.into()], |notes| {
                 if !header.name.bytes().all(is_token) {
                     let message = format!("`{}` can't be a header", header.name);
-                    notes.add_at("name", Class::Shape, message);
+                    notes.add_at("name", FindingClass::Shape, message);
                 }
                 if !header.value.bytes().all(is_plain) {
                     let message = format!("`{}` must be of printable ASCII characters", header.value);
-                    notes.add_at("value", Class::Shape, message);
+                    notes.add_at("value", FindingClass::Shape, message);
                 }
             });
         }
     });
 }
 
-fn target(host: &str, port: &PortName, container: &Container, notes: &mut Notes) {
-    if let PortName::Name(name) = port
+fn check_host_and_port(host: &str, port: &PortNumberOrName, container: &Container, notes: &mut ReadContext) {
+    if let PortNumberOrName::Name(name) = port
         && !container.ports.iter().any(|port| port.name.0 == *name && port.container_port.0 > 0)
     {
         let message = format!("the container has no port named `{name}`");
-        notes.add_at("port", Class::Shape, message);
+        notes.add_at("port", FindingClass::Shape, message);
     }
     let is_fine = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
     if !host.bytes().all(is_fine) && host.parse::<Ipv6Addr>().is_err() {
         let message = format!("`{host}` can't be the name or address of a host");
-        notes.add_at("host", Class::Shape, message);
+        notes.add_at("host", FindingClass::Shape, message);
     }
 }

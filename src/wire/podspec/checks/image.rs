@@ -1,16 +1,18 @@
 //! The name of an image, as registries take it: `[HOST[:PORT]/]PATH[:TAG][@DIGEST]`.
 
-use crate::wire::podspec::reader::{Class, Notes};
+use crate::wire::podspec::reader::{FindingClass, ReadContext};
 
-pub(super) fn check(key: &str, image: &str, notes: &mut Notes) {
+pub(super) fn check(key: &str, image: &str, notes: &mut ReadContext) {
     if !image.is_empty()
-        && let Err(why) = parse(image)
+        && let Err(why) = validate_reference(image)
     {
-        notes.below(key, |notes| notes.add(Class::Value, format!("`{image}` is no name of an image: {why}")));
+        notes.at_child(key, |notes| {
+            notes.add(FindingClass::Value, format!("`{image}` is no name of an image: {why}"))
+        });
     }
 }
 
-fn parse(image: &str) -> Result<(), &'static str> {
+fn validate_reference(image: &str) -> Result<(), &'static str> {
     if image.trim() != image {
         return Err("it begins or ends with a blank");
     }
@@ -86,7 +88,7 @@ mod tests {
             &digest,
             &format!("registry.example/{digest}"),
         ] {
-            assert_eq!(parse(good), Ok(()), "{good}");
+            assert_eq!(validate_reference(good), Ok(()), "{good}");
         }
         for bad in [
             "Registry.Example/App:1",
@@ -108,7 +110,7 @@ mod tests {
             "ä",
             "a\n",
         ] {
-            assert!(parse(bad).is_err(), "{bad}");
+            assert!(validate_reference(bad).is_err(), "{bad}");
         }
     }
 }

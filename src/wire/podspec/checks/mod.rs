@@ -11,22 +11,22 @@ mod volumes;
 
 use super::{
     pod::PodSpec,
-    reader::{Class, Notes},
+    reader::{FindingClass, ReadContext},
 };
 use seen::SeenNames;
 
 /// Adds what is wrong to the notes of a specification that was read.
-pub(super) fn check(spec: &PodSpec, notes: &mut Notes) {
+pub(super) fn check(spec: &PodSpec, notes: &mut ReadContext) {
     pods::check(spec, notes);
     volumes::check(spec, notes);
-    let mut seen = SeenNames::of(spec);
+    let mut seen = SeenNames::with_volumes_of(spec);
     for (list, containers) in [("initContainers", &spec.init_containers), ("containers", &spec.containers)] {
         for (index, container) in containers.iter().enumerate() {
-            notes.at([list.into(), index.into()], |notes| {
+            notes.at_path([list.into(), index.into()], |notes| {
                 let name = &*container.name.0;
-                if !seen.container(name) {
+                if !seen.insert_container(name) {
                     let message = format!("`{name}` names two containers");
-                    notes.add_at("name", Class::Shape, message);
+                    notes.add_at("name", FindingClass::Shape, message);
                 }
                 containers::check(container, spec, list == "initContainers", &mut seen, notes);
             });

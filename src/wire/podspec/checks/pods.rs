@@ -2,49 +2,49 @@
 
 use std::collections::BTreeSet;
 
-use super::containers::{profiles, resources};
+use super::containers::{check_security_profiles, resources};
 use crate::wire::{
     dns_names::{is_dns_label, is_dns_subdomain},
     podspec::{
         pod::{DnsPolicy, OsName, PodSpec},
-        reader::{Class, Notes},
+        reader::{FindingClass, ReadContext},
         security::Sysctl,
         values::Quantity,
     },
 };
 
-pub(super) fn check(spec: &PodSpec, notes: &mut Notes) {
+pub(super) fn check(spec: &PodSpec, notes: &mut ReadContext) {
     if spec.containers.is_empty() && !notes.has_any_below(&["containers"]) {
-        notes.add_at("containers", Class::Shape, "must list at least one container");
+        notes.add_at("containers", FindingClass::Shape, "must list at least one container");
     }
     let mut wrong = |key: &'static str, class, message: &str| notes.add_at(key, class, message);
     if spec.host_users == Some(false) {
         wrong(
             "hostUsers",
-            Class::Refused,
+            FindingClass::Refused,
             "can't be obeyed here: rootless podman maps users (`spec.rootless`)",
         );
     }
     if spec.os.as_ref().is_some_and(|os| os.name == OsName::Windows) {
-        wrong("os", Class::Refused, "this device runs Linux");
+        wrong("os", FindingClass::Refused, "this device runs Linux");
     }
     if spec.host_pid && spec.share_process_namespace {
-        wrong("shareProcessNamespace", Class::Value, "can't stand beside `hostPID`");
+        wrong("shareProcessNamespace", FindingClass::Value, "can't stand beside `hostPID`");
     }
-    names(spec, notes);
-    notes.below("resources", |notes| {
+    check_host_names(spec, notes);
+    notes.at_child("resources", |notes| {
         resources(&spec.resources, notes);
-        shares(spec, notes);
+        check_pod_resources(spec, notes);
     });
     let context = &spec.security_context;
-    notes.below("securityContext", |notes| {
-        profiles(&context.seccomp_profile, &context.app_armor_profile, notes);
+    notes.at_child("securityContext", |notes| {
+        check_security_profiles(&context.seccomp_profile, &context.app_armor_profile, notes);
         sysctls(spec, notes);
     });
 }
 
 /// What it may take as a whole is no less than what its parts may, or want together.
-fn shares(spec: &PodSpec, notes: &mut Notes) {
+fn check_pod_resources(spec: &PodSpec, notes: &mut ReadContext) {
     for (name, whole) in &spec.resources.limits.0 {
         let parts = |it: &Quantity| it.thousandths();
         let Some(most) = parts(whole) else { continue };
@@ -60,22 +60,22 @@ fn shares(spec: &PodSpec, notes: &mut Notes) {
             }
             None => continue,
         };
-        notes.at(["limits".into(), (&**name).into()], |notes| notes.add(Class::Value, message));
+        notes.at_path(["limits".into(), (&**name).into()], |notes| notes.add(FindingClass::Value, message));
     }
 }
 
 /// What it is called, and where it looks up others.
-fn names(spec: &PodSpec, notes: &mut Notes) {
+fn check_host_names(spec: &PodSpec, notes: &mut ReadContext) {
     let mut wrong = |key: &'static str, class, message: &str| notes.add_at(key, class, message);
     for (key, name) in [("hostname", &spec.hostname), ("hostnameOverride", &spec.hostname_override)] {
         let is_name = if key == "hostname" { is_dns_label(name) } else { is_dns_subdomain(name) };
         if !name.is_empty() && !is_name {
-            wrong(key, Class::Value, &format!("`{name}` can't name a host"));
+            wrong(key, FindingClass::Value, &format!("`{name}` can't name a host"));
         }
     }
     let dns = &spec.dns_config;
     if spec.dns_policy == Some(DnsPolicy::None) && dns.nameservers.is_empty() {
-        wrong("dnsConfig", Class::Value, "must have `nameservers` with `dnsPolicy: None`");
+        wrong("dnsConfig", FindingClass::Value, "must have `nameservers` with `dnsPolicy: None`");
     }
     let most =
         |list: usize, most: usize| (list > most).then(|| format!("at most {most} are taken, not {list}"));
@@ -83,38 +83,40 @@ fn names(spec: &PodSpec, notes: &mut Notes) {
         [("nameservers", most(dns.nameservers.len(), 3)), ("searches", most(dns.searches.len(), 32))]
     {
         if let Some(message) = message {
-            notes.at(["dnsConfig".into(), key.into()], |notes| notes.add(Class::Value, message));
+            notes.at_path(["dnsConfig".into(), key.into()], |notes| notes.add(FindingClass::Value, message));
         }
     }
     for (index, alias) in spec.host_aliases.iter().enumerate() {
         for (inner, name) in alias.hostnames.iter().enumerate().filter(|(_, name)| !is_dns_subdomain(name)) {
             let steps = ["hostAliases".into(), index.into(), "hostnames".into(), inner.into()];
-            notes.at(steps, |notes| notes.add(Class::Value, format!("`{name}` can't name a host")));
+            notes.at_path(steps, |notes| {
+                notes.add(FindingClass::Value, format!("`{name}` can't name a host"))
+            });
         }
     }
 }
 
 /// Settings of the kernel that are a pod's own.
-fn sysctls(spec: &PodSpec, notes: &mut Notes) {
+fn sysctls(spec: &PodSpec, notes: &mut ReadContext) {
     let mut names = BTreeSet::new();
     for (index, sysctl) in spec.security_context.sysctls.iter().enumerate() {
-        notes.at(["sysctls".into(), index.into(), "name".into()], |notes| {
-            if let Some(why) = self::sysctl(sysctl, spec) {
-                notes.add(Class::Value, format!("`{}` {why}", sysctl.name));
+        notes.at_path(["sysctls".into(), index.into(), "name".into()], |notes| {
+            if let Some(why) = self::sysctl_problem(sysctl, spec) {
+                notes.add(FindingClass::Value, format!("`{}` {why}", sysctl.name));
             }
             if !names.insert(sysctl.name.as_str()) {
-                notes.add(Class::Value, format!("`{}` stands twice", sysctl.name));
+                notes.add(FindingClass::Value, format!("`{}` stands twice", sysctl.name));
             }
         });
     }
 }
 
-fn sysctl(sysctl: &Sysctl, spec: &PodSpec) -> Option<&'static str> {
-    const OF_IPC: [&str; 4] = ["kernel.shm", "kernel.msg", "kernel.sem", "fs.mqueue."];
+fn sysctl_problem(sysctl: &Sysctl, spec: &PodSpec) -> Option<&'static str> {
+    const IPC_SYSCTLS: [&str; 4] = ["kernel.shm", "kernel.msg", "kernel.sem", "fs.mqueue."];
     let name = sysctl.name.replace('/', ".");
     let is_fine = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"._-".contains(&byte);
     let is_of_network = name.starts_with("net.");
-    let is_of_ipc = OF_IPC.iter().any(|start| name.starts_with(start));
+    let is_of_ipc = IPC_SYSCTLS.iter().any(|start| name.starts_with(start));
     match () {
         () if name.is_empty() => None,
         () if name.len() > 253 || !name.bytes().all(is_fine) => Some("is no name of a setting"),

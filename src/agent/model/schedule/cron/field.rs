@@ -48,16 +48,16 @@ impl Field {
         let mut set = Set { bits: 0, full, is_starred: false };
         for item in text.split(',') {
             let (range, step) = match item.split_once('/') {
-                Some((range, step)) => (range, Some(self.step(item, step)?)),
+                Some((range, step)) => (range, Some(self.parse_step(item, step)?)),
                 None => (item, None),
             };
             let (from, to) = if matches!(range, "*" | "?") {
                 set.is_starred = true;
                 (self.first, self.last)
             } else if let Some((from, to)) = range.split_once('-') {
-                (self.number(item, from)?, self.number(item, to)?)
+                (self.parse_number(item, from)?, self.parse_number(item, to)?)
             } else {
-                let from = self.number(item, range)?;
+                let from = self.parse_number(item, range)?;
                 // `5/10` is `5-59/10`, as everywhere
                 (from, if step.is_some() { self.last.max(from) } else { from })
             };
@@ -73,19 +73,19 @@ impl Field {
         Ok(set)
     }
 
-    fn step(&self, item: &str, step: &str) -> Result<usize, CronError> {
-        match digits(step) {
+    fn parse_step(&self, item: &str, step: &str) -> Result<usize, CronError> {
+        match parse_digits(step) {
             Some(step) if step > 0 => Ok(step as usize),
             _ => Err(self.error(item, &format!("the step {step:?} is not a number above 0"))),
         }
     }
 
-    fn number(&self, item: &str, text: &str) -> Result<u32, CronError> {
+    fn parse_number(&self, item: &str, text: &str) -> Result<u32, CronError> {
         if let Some(index) = self.names.iter().position(|name| name.eq_ignore_ascii_case(text)) {
             return Ok(self.first + index as u32);
         }
         let (first, last) = (self.first, self.last_written);
-        match digits(text) {
+        match parse_digits(text) {
             Some(number) if (first..=last).contains(&number) => Ok(number),
             Some(_) => Err(self.error(item, &format!("{text} is not from {first} to {last}"))),
             None if self.names.is_empty() => Err(self.error(item, &format!("{text:?} is not a number"))),
@@ -105,7 +105,7 @@ impl Field {
 }
 
 /// `u32::from_str` would take `+5` as well. What is too large for it is so for every field.
-fn digits(text: &str) -> Option<u32> {
+fn parse_digits(text: &str) -> Option<u32> {
     let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     is_number.then(|| text.parse().unwrap_or(u32::MAX))
 }
@@ -120,7 +120,7 @@ impl Set {
     }
 
     /// As saffron reads it, each number raised by `shift`: its Sunday is 1.
-    pub(super) fn list(self, shift: u32) -> String {
+    pub(super) fn to_saffron_list(self, shift: u32) -> String {
         let numbers: Vec<_> = (0..64)
             .filter(|number| self.contains(*number))
             .map(|number| (number + shift).to_string())

@@ -15,7 +15,7 @@ impl Rules<'_> {
             }
             let longest = match spec.schedule().backoff() {
                 Backoff::Constant(wait) => *wait.max(&REMOVE_AGAIN),
-                Backoff::Exponential { .. } => Backoff::CAP,
+                Backoff::Exponential { .. } => Backoff::MAX_DELAY,
             };
             if until > now.up + longest {
                 let wait = until - now.up;

@@ -19,7 +19,7 @@ impl Rules<'_> {
         &mut self,
         order: &Order,
         pending: &[Pending],
-        finished: &Finished,
+        finished: &FinishedRuns,
         now: Now,
     ) -> Holds {
         self.newest = order.ticket;
@@ -138,7 +138,7 @@ impl Rules<'_> {
     }
 
     /// The images of all that is to run, or may come back.
-    pub(super) fn needed(&self) -> Pulled {
+    pub(super) fn needed(&self) -> PulledImages {
         let good = self.fallbacks.values().filter_map(|it| self.catalogue.of(&it.good.id));
         let next = self.updates.next().filter_map(|id| self.catalogue.of(id));
         let specs = self.accounts.iter().filter_map(|it| it.spec).chain(good).chain(next);
@@ -288,7 +288,7 @@ impl Rules<'_> {
         name: usize,
         id: &WorkloadId,
         order: &Order,
-        finished: &Finished,
+        finished: &FinishedRuns,
         now: Now,
     ) -> Holds {
         let account = &self.accounts[name];
@@ -351,7 +351,7 @@ impl Rules<'_> {
         name: usize,
         id: &WorkloadId,
         order: &Order,
-        finished: &Finished,
+        finished: &FinishedRuns,
         now: Now,
     ) -> Holds {
         self.is_wanted(name, id, order, now)?;

@@ -64,7 +64,7 @@ impl Rules<'_> {
             return;
         }
         if let Ok(Fact::Pulled { fetched, .. } | Fact::Fit { fetched, .. }) = result {
-            for Fetched { image, before } in fetched {
+            for PulledImage { image, before } in fetched {
                 let image = (order.engine, image.clone());
                 if before.is_none() || self.pulled.contains(&image) {
                     self.pulled.insert(image);
@@ -213,7 +213,7 @@ impl Rules<'_> {
             Ok(Fact::Pod(pod)) if own => {
                 it.waits = false;
                 let ended =
-                    pod.containers.iter().find(|it| it.name == container).and_then(|it| it.state.ended());
+                    pod.containers.iter().find(|it| it.name == container).and_then(|it| it.state.ended_at());
                 if ended != Some(it.at) {
                     account.killed.remove(container); // it ran anew, however briefly
                 }
@@ -342,7 +342,7 @@ impl Rules<'_> {
                 continue;
             }
             let is_same = known.as_ref().is_some_and(|it| it.at == at);
-            let failures = known.map_or(0, |it| if ran >= Backoff::CAP { 0 } else { it.failures });
+            let failures = known.map_or(0, |it| if ran >= Backoff::MAX_DELAY { 0 } else { it.failures });
             let (shortest, longest) = wait(spec, failures);
             let since = now.utc.duration_since(at).unwrap_or_default();
             let from = if is_same { now.up } else { now.up.saturating_sub(since) };
@@ -358,7 +358,7 @@ impl Rules<'_> {
     pub(super) fn failed(&mut self, name: usize, at: Duration) {
         let account = &mut self.accounts[name];
         account.remake = true;
-        if account.pod_since.take().is_some_and(|since| at >= since + Backoff::CAP) {
+        if account.pod_since.take().is_some_and(|since| at >= since + Backoff::MAX_DELAY) {
             account.failures = 0;
         }
         let tries = |spec: &Spec| match spec.schedule() {
@@ -378,7 +378,7 @@ fn wait(spec: Spec, failures: u32) -> (Duration, Duration) {
         Backoff::Constant(wait) => (wait, wait),
         Backoff::Exponential { initial, multiplier, randomization } => {
             let grown = initial.as_secs_f64() * multiplier.powi(failures.min(1000) as i32);
-            (Duration::from_secs_f64(grown.min(300.0) * (1.0 - randomization)), Backoff::CAP)
+            (Duration::from_secs_f64(grown.min(300.0) * (1.0 - randomization)), Backoff::MAX_DELAY)
         }
     }
 }

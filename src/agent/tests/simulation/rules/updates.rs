@@ -7,7 +7,7 @@ use crate::agent::tests::simulation::wishes::DEADLINE;
 #[derive(Debug, Default)]
 pub(super) struct Updates {
     /// As the agent keeps them.
-    kept: waiting::Updates,
+    kept: waiting::WaitingContents,
     /// Since when one waits, since boot.
     since: [Option<Duration>; NAMES.len()],
     /// The clock was set meanwhile: after a restart it can't be said how long it has waited.
@@ -25,7 +25,7 @@ pub(super) struct Updates {
 }
 
 impl Updates {
-    fn of(&self, name: usize) -> Option<&waiting::Update> {
+    fn of(&self, name: usize) -> Option<&waiting::WaitingContent> {
         self.kept.iter().find(|it| &*it.name == NAMES[name]).filter(|it| !it.passed)
     }
 
@@ -81,7 +81,7 @@ impl Updates {
 
 impl Rules<'_> {
     /// The agent keeps other updates from now on.
-    pub(in super::super) fn waiting(&mut self, updates: &waiting::Updates, now: Now) {
+    pub(in super::super) fn waiting(&mut self, updates: &waiting::WaitingContents, now: Now) {
         for it in updates.iter().filter(|it| !it.passed) {
             let known = self.updates.kept.iter().find(|known| known.name == it.name && !known.passed);
             if known.is_none_or(|known| known.to != it.to) {

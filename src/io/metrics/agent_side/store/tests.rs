@@ -19,7 +19,7 @@ fn open(directory: &Path) -> MetricsStore {
 }
 
 fn remembered(directory: &Path) -> Vec<(String, f64)> {
-    open(directory).posted().into_iter().map(|(s, _)| (s.name, s.value.unwrap())).collect()
+    open(directory).posted_samples().into_iter().map(|(s, _)| (s.name, s.value.unwrap())).collect()
 }
 
 fn post(store: &mut MetricsStore, samples: Vec<Sample>) -> Vec<Sample> {
@@ -68,7 +68,7 @@ fn metrics_of_an_earlier_boot_and_files_of_others_are_forgotten() {
 fn a_post_that_makes_too_many_names_changes_nothing() {
     let directory = tempfile::tempdir().unwrap();
     let mut store = open(directory.path());
-    post(&mut store, many("n", MAX_NAMES - 1));
+    post(&mut store, many("n", MAX_METRIC_NAMES - 1));
     assert!(!store.stage(many("m", 2), NOW));
     assert!(
         store.stage(vec![sample("n0", None), sample("x", 1.0), sample("y", 1.0), sample("n1", 5.0)], NOW)
@@ -78,7 +78,7 @@ fn a_post_that_makes_too_many_names_changes_nothing() {
     assert!(!store.stage(many("m", 1), NOW));
     assert!(store.stage(vec![sample("x", 2.0)], NOW));
     store.commit(NOW).unwrap();
-    assert_eq!(remembered(directory.path()).len(), MAX_NAMES);
+    assert_eq!(remembered(directory.path()).len(), MAX_METRIC_NAMES);
 }
 
 #[test]
@@ -95,12 +95,12 @@ fn the_log_stays_bounded_under_endless_posts() {
 #[test]
 fn an_expired_value_is_not_remembered_and_makes_room() {
     let directory = tempfile::tempdir().unwrap();
-    post(&mut open(directory.path()), many("n", MAX_NAMES));
+    post(&mut open(directory.path()), many("n", MAX_METRIC_NAMES));
     let ttl = Some(Duration::from_secs(60));
     let later = NOW + Duration::from_secs(59);
     let mut store = MetricsStore::open(directory.path(), ttl, later);
-    assert_eq!(store.posted().len(), MAX_NAMES);
-    assert_eq!(store.posted()[0].1, NOW);
+    assert_eq!(store.posted_samples().len(), MAX_METRIC_NAMES);
+    assert_eq!(store.posted_samples()[0].1, NOW);
     assert!(!store.stage(many("m", 1), later));
     assert!(store.stage(many("m", 1), NOW + Duration::from_secs(60)));
 }
@@ -113,7 +113,7 @@ fn a_store_that_cannot_be_written_refuses_and_works_again_when_it_can() {
     let mut store = open(&inner);
     assert!(store.stage(vec![sample("a", 1.0)], NOW));
     store.commit(NOW).unwrap_err();
-    assert_eq!(store.posted(), []);
+    assert_eq!(store.posted_samples(), []);
     fs::remove_file(&inner).unwrap();
     post(&mut store, vec![sample("b", 2.0)]);
     assert_eq!(remembered(&inner), [("b".into(), 2.0)]);

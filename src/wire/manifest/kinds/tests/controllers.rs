@@ -8,7 +8,7 @@ use crate::{
         schedule::{Backoff, Cron, Schedule},
         workload::{Engine, RestartPolicy},
     },
-    wire::manifest::{Budget, Contents, Severity, UnknownFields},
+    wire::manifest::{Budget, FileContents, Severity, UnknownFields},
 };
 
 const POD: &str = "apiVersion: v1
@@ -226,8 +226,8 @@ fn a_field_that_nothing_knows_is_a_warning_where_the_settings_say_so() {
                 spec: {type: pod, pod: {spec: {newField: x, containers: [{name: c, image: i}]}}}\n";
     let text = deployment("  newField: x\n") + edge;
     let read = |unknown| {
-        let budget = Budget::default().with(unknown);
-        let contents = Contents::read(&"f.yaml".into(), text.as_bytes(), &budget);
+        let budget = Budget::default().with_unknown_fields(unknown);
+        let contents = FileContents::read(&"f.yaml".into(), text.as_bytes(), &budget);
         let severities: Vec<_> = contents.problems.iter().map(|it| it.severity).collect();
         (contents.documents.len(), severities)
     };

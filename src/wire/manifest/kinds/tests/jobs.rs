@@ -42,7 +42,7 @@ fn a_job_runs_once_and_is_tried_again_as_often_as_it_says() {
         (job.retries, job.restart, job.deadline),
         (Some(2), RestartPolicy::Never, Some(Duration::from_secs(60)))
     );
-    assert_eq!(job.schedule, Schedule::Service(Backoff::OF_RUNS));
+    assert_eq!(job.schedule, Schedule::Service(Backoff::RUN_BACKOFF));
     let plain = only(&replaced(JOB, "  backoffLimit: 2\n", ""));
     assert_eq!((plain.retries, plain.id.clone()), (Some(6), job.id), "its limits are no part of its content");
     assert_eq!(only(&replaced(JOB, "Never", "OnFailure")).restart, RestartPolicy::OnFailure);
@@ -60,13 +60,17 @@ fn the_shorter_of_two_deadlines_counts() {
 #[test]
 fn a_cron_job_runs_at_its_slots() {
     let job = only(CRON_JOB);
-    assert_eq!(job.schedule, Schedule::Cron(Cron::parse("0 3 * * *").unwrap(), Backoff::OF_RUNS));
+    assert_eq!(job.schedule, Schedule::Cron(Cron::parse("0 3 * * *").unwrap(), Backoff::RUN_BACKOFF));
     assert_eq!((job.retries, job.name(), job.content.labels.len()), (Some(6), "night", 1));
     let own = only(&replaced(CRON_JOB, "{name: night}", "{name: night, annotations: {flotta/retry: '5'}}"));
     assert_eq!(own.schedule.backoff(), &Backoff::Constant(Duration::from_secs(5)));
     for (word, fields) in [("@hourly", "0 * * * *"), ("@daily", "0 0 * * *"), ("@weekly", "0 0 * * 0")] {
         let job = only(&replaced(CRON_JOB, "0 3 * * *", &format!("'{word}'")));
-        assert_eq!(job.schedule, Schedule::Cron(Cron::parse(fields).unwrap(), Backoff::OF_RUNS), "{word}");
+        assert_eq!(
+            job.schedule,
+            Schedule::Cron(Cron::parse(fields).unwrap(), Backoff::RUN_BACKOFF),
+            "{word}"
+        );
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{assembled, problems};
-use crate::wire::manifest::{Budget, Contents};
+use crate::wire::manifest::{Budget, FileContents};
 
 const LIST: &str = "apiVersion: v1
 kind: List
@@ -47,12 +47,12 @@ fn each_item_of_a_list_is_a_document_of_its_own() {
 #[test]
 fn what_is_kept_of_an_item_says_the_same() {
     let file = Arc::from("f.yaml");
-    let contents = Contents::read(&file, LIST.as_bytes(), &Budget::default());
-    let mut again = Contents::default();
+    let contents = FileContents::read(&file, LIST.as_bytes(), &Budget::default());
+    let mut again = FileContents::default();
     for document in &contents.documents {
         again.read_document(&file, document.source().clone(), &Budget::default());
     }
-    let named = |contents: &Contents| {
+    let named = |contents: &FileContents| {
         contents.documents.iter().map(|it| (it.key().2.to_owned(), it.resource.clone())).collect::<Vec<_>>()
     };
     assert_eq!(named(&again)[0], named(&contents)[0]);

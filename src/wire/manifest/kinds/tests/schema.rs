@@ -6,14 +6,14 @@ use serde_json::{Value, json};
 
 use crate::wire::{
     manifest::kinds::{
-        MEANINGLESS, OTHERS, WORKLOADS,
+        MEANINGLESS_KINDS, PODLESS_KINDS, WORKLOAD_KINDS,
         jobs::{CronJobSpec, JobSpec},
         types::*,
     },
     podspec::{
         PodSpec,
         reader::Read,
-        schema::{Schema, described, or_null},
+        schema::{Schema, mapping_schema, or_null},
     },
 };
 
@@ -132,12 +132,12 @@ fn kinds(schema: &mut Schema) -> Vec<(&'static str, &'static str, Value)> {
         ("ConfigMap", "v1", values),
         ("Secret", "v1", secret),
     ];
-    for (kind, version) in WORKLOADS.into_iter().chain(OTHERS) {
+    for (kind, version) in WORKLOAD_KINDS.into_iter().chain(PODLESS_KINDS) {
         all.push((
             kind,
             version,
             match kind {
-                "Pod" => Object::<Checked>::schema(schema),
+                "Pod" => Object::<CheckedPodSpec>::schema(schema),
                 "Deployment" => Object::<DeploymentSpec>::schema(schema),
                 "StatefulSet" => Object::<StatefulSetSpec>::schema(schema),
                 "DaemonSet" => Object::<DaemonSetSpec>::schema(schema),
@@ -149,7 +149,7 @@ fn kinds(schema: &mut Schema) -> Vec<(&'static str, &'static str, Value)> {
             },
         ));
     }
-    for (kind, version, why) in MEANINGLESS {
+    for (kind, version, why) in MEANINGLESS_KINDS {
         all.push((kind, version, json!({ "description": format!("means nothing on one device: {why}") })));
     }
     all
@@ -201,7 +201,7 @@ fn the_schema_of_manifests_is_that_of_the_types() {
 
 #[test]
 fn a_field_that_is_refused_may_only_say_nothing() {
-    let form = described("PodSpec", Vec::new());
+    let form = mapping_schema("PodSpec", Vec::new());
     let refused = &form["properties"]["runtimeClassName"];
     assert!(refused["description"].as_str().unwrap().starts_with("refused: "), "{refused}");
     assert_eq!(refused["enum"], json!([null, false, 0, "", []]));

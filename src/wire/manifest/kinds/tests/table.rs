@@ -5,8 +5,8 @@ use std::{fmt::Write, fs};
 use crate::wire::{
     manifest::kinds::{jobs::*, types::*},
     podspec::{
-        fate::Fate,
-        fates::{KINDS, tests},
+        field_support::FieldSupport,
+        field_tables::{OBJECT_TABLES, tests},
     },
 };
 
@@ -74,7 +74,7 @@ fn said() -> impl Iterator<Item = (&'static str, &'static str, &'static str)> {
 /// The rows of the document's table.
 fn document() -> String {
     let mut text = "| where | fields | what becomes of them |\n|---|---|---|\n".to_owned();
-    for table in KINDS {
+    for table in OBJECT_TABLES {
         let said = |name: &str| {
             let is_meant = |it: &(&str, &str, _)| it.0 == table.kind && it.1.split(' ').any(|it| it == name);
             said().find(is_meant).map_or("obeyed", |it| it.2)
@@ -104,14 +104,17 @@ fn the_document_says_what_the_table_says() {
 #[test]
 fn the_table_has_each_field_that_is_read_once_and_no_other_to_be_obeyed() {
     let is_of_all = |kind: &str, name: &str| kind == "Object" && matches!(name, "apiVersion" | "kind");
-    let is_read = |kind: &str, name: &str, fate| fate == Fate::Obeyed && !is_of_all(kind, name);
-    tests::assert_that_they_agree(TYPES, KINDS, is_read, |_| true);
+    let is_read = |kind: &str, name: &str, fate| fate == FieldSupport::Obeyed && !is_of_all(kind, name);
+    tests::assert_that_they_agree(TYPES, OBJECT_TABLES, is_read, |_| true);
 }
 
 #[test]
 fn what_is_said_of_a_field_is_of_one_that_there_is() {
     for (kind, names, _) in said() {
-        let table = KINDS.iter().find(|table| table.kind == kind).unwrap();
-        assert!(names.split(' ').all(|name| table.fate(name) == Some(Fate::Obeyed)), "{kind}: {names}");
+        let table = OBJECT_TABLES.iter().find(|table| table.kind == kind).unwrap();
+        assert!(
+            names.split(' ').all(|name| table.field_support(name) == Some(FieldSupport::Obeyed)),
+            "{kind}: {names}"
+        );
     }
 }

@@ -4,7 +4,7 @@ use super::{notice::Reason, workload::Engine};
 
 /// What can fail on its own.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Part {
+pub enum Subsystem {
     /// Writes down what is to be kept over a restart.
     Storage(Storage),
     /// Keeps others from the state directory.
@@ -23,9 +23,9 @@ pub enum Part {
     Hardware,
 }
 
-impl Part {
+impl Subsystem {
     /// What follows when it can't do its work.
-    pub fn lost(&self) -> String {
+    pub fn failure_message(&self) -> String {
         match self {
             Self::Storage(Storage::State) => "nothing is kept over a restart".into(),
             Self::Storage(Storage::Manifests) => "what manifests say now isn't kept over a restart".into(),
@@ -45,7 +45,7 @@ impl Part {
     }
 
     /// That it works again, if that has to be told.
-    pub(in crate::agent) fn back(&self) -> Option<String> {
+    pub(in crate::agent) fn recovery_message(&self) -> Option<String> {
         Some(match self {
             Self::Storage(Storage::State) => "the state directory can be written again".into(),
             Self::Storage(Storage::Manifests) => "what manifests say is kept".into(),
@@ -62,7 +62,7 @@ impl Part {
         })
     }
 
-    pub(in crate::agent) fn reasons(&self) -> (Reason, Reason) {
+    pub(in crate::agent) fn failure_and_recovery_reasons(&self) -> (Reason, Reason) {
         match self {
             Self::Storage(_) => (Reason::StateNotKept, Reason::StateKept),
             _ => (Reason::Failed, Reason::Recovered),

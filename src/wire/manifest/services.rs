@@ -7,37 +7,37 @@ use serde_json::{Value, json};
 use super::{
     document::Document,
     problem::{Problem, Severity},
-    resource::{Leading, Service, WorkloadManifest},
+    resource::{Service, ServicePortMapping, WorkloadManifest},
 };
 use crate::{
     agent::model::workload::{Content, Engine, Workload},
     wire::{
-        field::{Field, Finding},
+        field::{FieldPath, Finding},
         json::{items, set},
-        podspec::{container::Protocol, reader::flag, values::PortName},
+        podspec::{container::Protocol, reader::parse_bool, values::PortNumberOrName},
     },
 };
 
 /// The `Service`s of a directory, and which of them lead somewhere.
-pub(super) struct Serving<'a> {
+pub(super) struct ServiceMatcher<'a> {
     services: &'a [(&'a Document, &'a Service)],
     lead: BTreeSet<usize>,
 }
 
 /// By which names pods ask for a service of a namespace on a cluster.
-pub(super) fn names(service: &str, namespace: &str) -> [String; 4] {
+pub(super) fn service_dns_names(service: &str, namespace: &str) -> [String; 4] {
     let short = format!("{service}.{namespace}");
     let (middle, long) = (format!("{short}.svc"), format!("{short}.svc.cluster.local"));
     [service.to_owned(), short, middle, long]
 }
 
-impl<'a> Serving<'a> {
+impl<'a> ServiceMatcher<'a> {
     pub(super) fn new(services: &'a [(&'a Document, &'a Service)]) -> Self {
         Self { services, lead: BTreeSet::new() }
     }
 
     /// The workload's content with what all `Service`s add that select it; none, if none does.
-    pub(super) fn serve(
+    pub(super) fn apply_services(
         &mut self,
         manifest: &WorkloadManifest,
         problems: &mut Vec<Problem>,
@@ -54,26 +54,26 @@ impl<'a> Serving<'a> {
             self.lead.insert(index);
             let (with, specification) =
                 served.get_or_insert_with(|| (written.clone(), written.specification.value()));
-            with.aliases.extend(names(&service.name, &service.namespace));
-            let mut say = |severity, field: Field, message| {
+            with.aliases.extend(service_dns_names(&service.name, &service.namespace));
+            let mut say = |severity, field: FieldPath, message| {
                 problems.push(document.problem(severity, Finding { field, message }));
             };
             let name = &written.name;
-            if flag(&specification["hostNetwork"]) == Some(true) {
+            if parse_bool(&specification["hostNetwork"]) == Some(true) {
                 let message = format!(
                     "workload `{name}` is in the device's network, where this name doesn't lead to it"
                 );
-                say(Severity::Warning, Field::from(["spec", "selector"]), message);
+                say(Severity::Warning, FieldPath::from(["spec", "selector"]), message);
             }
             for (index, port) in service.ports.iter().enumerate() {
-                let at = Field::from(["spec", "ports"]).then(index);
+                let at = FieldPath::from(["spec", "ports"]).child(index);
                 match publish(port, specification) {
                     Ok(target) if target != port.port => {
                         let message = format!(
                             "nothing leads from port {} to {target} here: other pods ask for `{}:{target}`",
                             port.port, service.name
                         );
-                        say(Severity::Warning, at.then("port"), message);
+                        say(Severity::Warning, at.child("port"), message);
                     }
                     Ok(_) => {}
                     Err(why) => say(Severity::Error, at, format!("workload `{name}` {why}")),
@@ -88,22 +88,22 @@ impl<'a> Serving<'a> {
     }
 
     /// What is to be said when all workloads are known.
-    pub(super) fn warn_of_the_rest(self, workloads: &[Arc<Workload>], problems: &mut Vec<Problem>) {
+    pub(super) fn warn_of_unused_services(self, workloads: &[Arc<Workload>], problems: &mut Vec<Problem>) {
         for (index, (document, service)) in self.services.iter().enumerate() {
-            let mut warn = |field: Field, message| {
+            let mut warn = |field: FieldPath, message| {
                 problems.push(document.problem(Severity::Warning, Finding { field, message }));
             };
             if !self.lead.contains(&index) {
                 let message =
                     "selects no workload: it compares the labels of pods, `template.metadata.labels`";
-                warn(Field::from(["spec", "selector"]), message.to_owned());
+                warn(FieldPath::from(["spec", "selector"]), message.to_owned());
             }
             let other = workloads
                 .iter()
                 .find(|it| it.name() == service.name && !it.content.aliases.contains(&service.name));
             if other.is_some() && self.lead.contains(&index) {
                 let message = format!("workload `{}` has this name, too: it leads to both", service.name);
-                warn(Field::from(["metadata", "name"]), message);
+                warn(FieldPath::from(["metadata", "name"]), message);
             }
         }
     }
@@ -115,8 +115,8 @@ fn selects(service: &Service, content: &Content) -> bool {
 }
 
 /// Publishes the ports of the device that lead to a port of the pod. Gives the port of the pod.
-fn publish(port: &Leading, specification: &mut Value) -> Result<u16, String> {
-    let is_host = flag(&specification["hostNetwork"]) == Some(true);
+fn publish(port: &ServicePortMapping, specification: &mut Value) -> Result<u16, String> {
+    let is_host = parse_bool(&specification["hostNetwork"]) == Some(true);
     let protocol = match port.protocol {
         Protocol::Tcp => "TCP",
         Protocol::Udp => "UDP",
@@ -125,8 +125,8 @@ fn publish(port: &Leading, specification: &mut Value) -> Result<u16, String> {
     let is_meant = |it: &Value| {
         it["protocol"].as_str().filter(|it| !it.is_empty()).unwrap_or("TCP") == protocol
             && match &port.target {
-                PortName::Number(number) => it["containerPort"] == *number,
-                PortName::Name(name) => it["name"] == **name,
+                PortNumberOrName::Number(number) => it["containerPort"] == *number,
+                PortNumberOrName::Name(name) => it["name"] == **name,
             }
     };
     let mut containers: Vec<&mut Value> = items(specification, "containers").collect();
@@ -139,8 +139,8 @@ fn publish(port: &Leading, specification: &mut Value) -> Result<u16, String> {
         (Some((index, it)), _) => {
             (index, it["containerPort"].as_u64().and_then(|it| u16::try_from(it).ok()).unwrap_or_default())
         }
-        (None, PortName::Number(number)) => (0, *number),
-        (None, PortName::Name(name)) => return Err(format!("has no {protocol} port named `{name}`")),
+        (None, PortNumberOrName::Number(number)) => (0, *number),
+        (None, PortNumberOrName::Name(name)) => return Err(format!("has no {protocol} port named `{name}`")),
     };
     for host_port in &port.host_ports {
         if is_host && *host_port != target {

@@ -2,7 +2,7 @@
 
 /// The most urgent reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum NotAllowed {
+pub(super) enum BlockReason {
     /// The device is short of something.
     Evicted,
     /// A person stopped it.
@@ -12,7 +12,7 @@ pub(super) enum NotAllowed {
     Profiles,
 }
 
-impl NotAllowed {
+impl BlockReason {
     /// The most urgent of these; where it is none of them, its profiles don't hold.
     pub(super) fn of(is_evicted: bool, is_stopped: bool, rests: bool) -> Self {
         match (is_evicted, is_stopped, rests) {
@@ -24,7 +24,7 @@ impl NotAllowed {
     }
 
     /// For people.
-    pub(super) fn why(self) -> &'static str {
+    pub(super) fn block_message(self) -> &'static str {
         match self {
             Self::Evicted => "the device comes first",
             Self::Stopped => "that was asked for on the device",

@@ -5,11 +5,11 @@ use std::{net::Ipv6Addr, sync::Arc, time::Duration};
 use crate::{
     agent::model::probe::{Check, Probe, ProbeHost},
     wire::{
-        field::{Field, Finding},
+        field::{FieldPath, Finding},
         podspec::{
             container::ContainerPort,
             probe::{self, GrpcAction, HttpGetAction, Scheme},
-            values::{Count, PortName},
+            values::{Count, PortNumberOrName},
         },
     },
 };
@@ -23,23 +23,23 @@ pub(in crate::wire) struct ProbeTarget<'a> {
 }
 
 /// What can be asked, or why it can't be.
-pub(in crate::wire) type Possible<T> = Result<T, &'static str>;
+pub(in crate::wire) type OrUnsupported<T> = Result<T, &'static str>;
 
 /// A probe; nothing but a finding if it is a good one that can't be made here.
-pub(in crate::wire) fn probe(
+pub(in crate::wire) fn to_probe(
     written: &probe::Probe,
-    at: &Field,
+    at: &FieldPath,
     asked: ProbeTarget<'_>,
     findings: &mut Vec<Finding>,
 ) -> Option<Arc<Probe>> {
     let (kind, check) = if let Some(action) = &written.exec {
         ("exec", Ok(Check::Exec(action.command.clone())))
     } else if let Some(action) = &written.http_get {
-        ("httpGet", asked.http(action))
+        ("httpGet", asked.http_check(action))
     } else if let Some(action) = &written.tcp_socket {
-        ("tcpSocket", asked.tcp(&action.host, &action.port))
+        ("tcpSocket", asked.tcp_check(&action.host, &action.port))
     } else if let Some(action) = &written.grpc {
-        ("grpc", asked.grpc(action))
+        ("grpc", asked.grpc_check(action))
     } else {
         return None;
     };
@@ -59,15 +59,15 @@ pub(in crate::wire) fn probe(
             success_threshold: number(written.success_threshold, 1),
         })),
         Err(why) => {
-            findings.push(Finding { field: at.then(kind), message: format!("has no effect: {why}") });
+            findings.push(Finding { field: at.child(kind), message: format!("has no effect: {why}") });
             None
         }
     }
 }
 
 impl ProbeTarget<'_> {
-    pub(in crate::wire) fn http(self, action: &HttpGetAction) -> Possible<Check> {
-        let (host, port) = self.target(&action.host, &action.port)?;
+    pub(in crate::wire) fn http_check(self, action: &HttpGetAction) -> OrUnsupported<Check> {
+        let (host, port) = self.host_and_port(&action.host, &action.port)?;
         if action.scheme == Scheme::Https {
             return Err("HTTPS is not supported");
         }
@@ -77,8 +77,8 @@ impl ProbeTarget<'_> {
         Ok(Check::Http { host, port, path, headers })
     }
 
-    fn tcp(self, host: &str, port: &PortName) -> Possible<Check> {
-        let (named, port) = self.target(host, port)?;
+    fn tcp_check(self, host: &str, port: &PortNumberOrName) -> OrUnsupported<Check> {
+        let (named, port) = self.host_and_port(host, port)?;
         if self.rootless && !self.host_network && host.is_empty() {
             // podman takes them, and only then looks whether a program listens behind
             return Err("the port of a rootless pod takes connections even if nothing listens in the pod");
@@ -86,16 +86,16 @@ impl ProbeTarget<'_> {
         Ok(Check::Tcp { host: named, port })
     }
 
-    fn grpc(self, action: &GrpcAction) -> Possible<Check> {
-        let (host, port) = self.target("", &PortName::Number(action.port.0))?;
+    fn grpc_check(self, action: &GrpcAction) -> OrUnsupported<Check> {
+        let (host, port) = self.host_and_port("", &PortNumberOrName::Number(action.port.0))?;
         Ok(Check::Grpc { host, port, service: action.service.clone() })
     }
 
     /// Whom to ask.
-    fn target(self, host: &str, port: &PortName) -> Possible<(ProbeHost, u16)> {
+    fn host_and_port(self, host: &str, port: &PortNumberOrName) -> OrUnsupported<(ProbeHost, u16)> {
         let wanted = match port {
-            PortName::Number(number) => *number,
-            PortName::Name(name) => {
+            PortNumberOrName::Number(number) => *number,
+            PortNumberOrName::Name(name) => {
                 let named = self.ports.iter().find(|port| port.name.0 == *name);
                 named.map_or(0, |port| port.container_port.0)
             }

@@ -2,7 +2,7 @@
 
 /// What becomes of a field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fate {
+pub enum FieldSupport {
     /// It does what it says.
     Obeyed,
     /// It has no effect; why.
@@ -16,7 +16,7 @@ pub enum Fate {
 /// The fields of a mapping. Names stand in one text, with blanks between them: a list of texts takes several times the
 /// room in the binary.
 #[derive(Debug)]
-pub struct Table {
+pub struct FieldTable {
     /// Its type, by Kubernetes' name.
     pub kind: &'static str,
     /// Where it stands, for people.
@@ -29,37 +29,39 @@ pub struct Table {
     pub ignored: Reasons,
     /// See [`Fate::Meaningless`].
     pub meaningless: Reasons,
-    /// See [`Fate::Refused`].
+    /// See [`Fate::ReportRefusal`].
     pub refused: Reasons,
 }
 
 /// Names, and why.
 type Reasons = &'static [(&'static str, &'static str)];
 
-impl Table {
+impl FieldTable {
     /// Without fields.
-    pub const BARE: Self =
+    pub const EMPTY: Self =
         Self { kind: "", place: "", required: "", obeyed: "", ignored: &[], meaningless: &[], refused: &[] };
 
     /// What becomes of the field of this name, if there is one.
-    pub fn fate(&self, name: &str) -> Option<Fate> {
+    pub fn field_support(&self, name: &str) -> Option<FieldSupport> {
         let is_in = |names: &str| names.split_ascii_whitespace().any(|known| known == name);
         let why = |reasons: Reasons| reasons.iter().find(|(names, _)| is_in(names)).map(|it| it.1);
         if is_in(self.obeyed) {
-            return Some(Fate::Obeyed);
+            return Some(FieldSupport::Obeyed);
         }
-        let others = why(self.refused).map(Fate::Refused).or_else(|| why(self.ignored).map(Fate::Ignored));
-        others.or_else(|| why(self.meaningless).map(Fate::Meaningless))
+        let others = why(self.refused)
+            .map(FieldSupport::Refused)
+            .or_else(|| why(self.ignored).map(FieldSupport::Ignored));
+        others.or_else(|| why(self.meaningless).map(FieldSupport::Meaningless))
     }
 
     /// The names of all its fields.
-    pub fn names(&self) -> impl Iterator<Item = &'static str> {
+    pub fn field_names(&self) -> impl Iterator<Item = &'static str> {
         let others = self.ignored.iter().chain(self.meaningless).chain(self.refused).map(|it| it.0);
         [self.obeyed].into_iter().chain(others).flat_map(str::split_ascii_whitespace)
     }
 
     /// The names of those that must be there.
-    pub fn required(&self) -> impl Iterator<Item = &'static str> {
+    pub fn required_fields(&self) -> impl Iterator<Item = &'static str> {
         self.required.split_ascii_whitespace()
     }
 }

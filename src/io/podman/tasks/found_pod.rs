@@ -7,7 +7,7 @@ use crate::{
         order::{Container, ContainerState},
         workload::WorkloadId,
     },
-    io::exits::{Exit, Process},
+    io::exits::{ContainerProcesses, Exit},
     wire::podman::answers::{InspectedContainer, InspectedPodContainer, InspectedState, parse_time},
 };
 
@@ -15,20 +15,20 @@ use crate::{
 pub(super) struct SeenContainer {
     pub(super) container: Container,
     /// If it runs.
-    pub(super) process: Option<Process>,
+    pub(super) process: Option<ContainerProcesses>,
     /// When it was started, if it was.
     pub(super) began: Option<SystemTime>,
 }
 
 /// A container as podman told it.
-pub(super) struct Inspected {
+pub(super) struct ContainerInspection {
     pub(super) listed: InspectedPodContainer,
     pub(super) seen: SeenContainer,
     pub(super) answer: InspectedContainer,
 }
 
 /// A pod as it was found.
-pub(super) struct Found {
+pub(super) struct FoundPod {
     pub(super) seen: Vec<SeenContainer>,
     /// When its first container was made, if podman was asked.
     pub(super) made: Option<SystemTime>,
@@ -39,14 +39,14 @@ pub(super) struct Found {
 }
 
 /// A pod as podman told it.
-pub(super) struct InspectedPod {
-    pub(super) all: Vec<Inspected>,
+pub(super) struct PodInspection {
+    pub(super) all: Vec<ContainerInspection>,
     /// What held its namespaces has ended.
     pub(super) torn: bool,
 }
 
-impl From<InspectedPod> for Found {
-    fn from(InspectedPod { all, torn }: InspectedPod) -> Self {
+impl From<PodInspection> for FoundPod {
+    fn from(PodInspection { all, torn }: PodInspection) -> Self {
         let made = all.iter().filter_map(|one| parse_time(&one.answer.created)).min();
         Self { seen: all.into_iter().map(|one| one.seen).collect(), made, torn, failed_starts: Vec::new() }
     }
@@ -63,33 +63,41 @@ pub(super) struct KnownPod {
 pub(super) struct KnownContainer {
     pub(super) listed: InspectedPodContainer,
     /// If it ran, and its processes can be seen from here.
-    pub(super) life: Option<Life>,
+    pub(super) life: Option<ContainerLife>,
 }
 
 /// What tells how a container's life ends, without podman.
-pub(super) struct Life {
+pub(super) struct ContainerLife {
     container: Container,
     began: SystemTime,
     pid: i32,
     conmon_pid: i32,
 }
 
-impl Life {
-    pub(super) fn of(inspected: &Inspected) -> Option<Self> {
+impl ContainerLife {
+    pub(super) fn from_inspection(inspected: &ContainerInspection) -> Option<Self> {
         let SeenContainer { container, process, began } = &inspected.seen;
-        process.as_ref().filter(|process| process.is_whole())?;
+        process.as_ref().filter(|process| process.has_both_processes())?;
         let InspectedState { pid, conmon_pid, .. } = inspected.answer.state;
         Some(Self { container: container.clone(), began: (*began)?, pid, conmon_pid })
     }
 
     /// The container as it is now, whose end is known if it ended; nothing if that is unclear.
-    pub(super) fn now(&self, listed: &InspectedPodContainer, end: Option<Exit>) -> Option<SeenContainer> {
+    pub(super) fn current_state(
+        &self,
+        listed: &InspectedPodContainer,
+        end: Option<Exit>,
+    ) -> Option<SeenContainer> {
         let Container { name, healthcheck, .. } = &self.container;
         let (state, process, healthcheck) = if let Some(Exit { code, at }) = end {
-            (ContainerState::exited(code, self.began, at), None, None)
+            (ContainerState::from_exit(code, self.began, at), None, None)
         } else {
-            let process = Process::open(&listed.id, self.pid, self.conmon_pid).ok();
-            (ContainerState::Running, Some(process.filter(Process::is_whole)?), healthcheck.clone())
+            let process = ContainerProcesses::open(&listed.id, self.pid, self.conmon_pid).ok();
+            (
+                ContainerState::Running,
+                Some(process.filter(ContainerProcesses::has_both_processes)?),
+                healthcheck.clone(),
+            )
         };
         let container = Container { name: name.clone(), state, out_of_memory: None, healthcheck };
         Some(SeenContainer { container, process, began: Some(self.began) })

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// A condition that is true until something ends it, or whose expression isn't true for long enough yet.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LastingState {
+pub struct HysteresisState {
     /// The condition's.
     pub profile: String,
     /// Its name in the profile.

@@ -1,28 +1,28 @@
-//! What becomes of each field of the objects around a specification. A part of the same table: see [`super::TABLES`].
+//! What becomes of each field of the objects around a specification. A part of the same table: see [`super::POD_SPEC_TABLES`].
 
-use crate::wire::podspec::fate::Table;
+use crate::wire::podspec::field_support::FieldTable;
 
-const BARE: Table = Table::BARE;
+const EMPTY: FieldTable = FieldTable::EMPTY;
 
-const ITS_OWN: &str = "an API server keeps it";
+const API_SERVER_MANAGED: &str = "an API server keeps it";
 const ALWAYS_RECREATES: &str = "a device runs one pod of it: the old one goes, then the new one comes";
-const HISTORY: &str = "what came up last is kept, and nothing before it";
-const UP_AFTER_10_S: &str = "a pod has come up when it has run for 10 s";
-const INDEXED: &str = "a device runs one pod of it: write one Job for each";
-const NO_PROXY: &str = "nothing stands between a client and the pod";
-const NO_STORAGE: &str = "podman keeps all claims: remove it";
+const NO_REVISION_HISTORY: &str = "what came up last is kept, and nothing before it";
+const MIN_READY_IS_10_S: &str = "a pod has come up when it has run for 10 s";
+const NO_INDEXED_JOBS: &str = "a device runs one pod of it: write one Job for each";
+const NO_SERVICE_PROXY: &str = "nothing stands between a client and the pod";
+const NO_VOLUME_BINDING: &str = "podman keeps all claims: remove it";
 
 /// All there are, in the order in which people read them.
-pub const KINDS: &[Table] = &[
-    Table {
+pub const OBJECT_TABLES: &[FieldTable] = &[
+    FieldTable {
         kind: "Object",
         place: "every object",
         required: "metadata spec",
         obeyed: "apiVersion kind metadata spec",
-        meaningless: &[("status", ITS_OWN)],
-        ..BARE
+        meaningless: &[("status", API_SERVER_MANAGED)],
+        ..EMPTY
     },
-    Table {
+    FieldTable {
         kind: "ObjectMeta",
         place: "`metadata`",
         required: "name",
@@ -30,12 +30,18 @@ pub const KINDS: &[Table] = &[
         meaningless: &[(
             "creationTimestamp deletionGracePeriodSeconds deletionTimestamp finalizers generateName generation \
              managedFields ownerReferences resourceVersion selfLink uid",
-            ITS_OWN,
+            API_SERVER_MANAGED,
         )],
-        ..BARE
+        ..EMPTY
     },
-    Table { kind: "PodTemplate", place: "`template`", required: "spec", obeyed: "metadata spec", ..BARE },
-    Table {
+    FieldTable {
+        kind: "PodTemplate",
+        place: "`template`",
+        required: "spec",
+        obeyed: "metadata spec",
+        ..EMPTY
+    },
+    FieldTable {
         kind: "TemplateMeta",
         place: "`template.metadata`",
         obeyed: "labels annotations",
@@ -44,60 +50,65 @@ pub const KINDS: &[Table] = &[
             (
                 "creationTimestamp deletionGracePeriodSeconds deletionTimestamp finalizers generateName \
                  generation managedFields ownerReferences resourceVersion selfLink uid",
-                ITS_OWN,
+                API_SERVER_MANAGED,
             ),
         ],
-        ..BARE
+        ..EMPTY
     },
-    Table { kind: "LabelSelector", place: "`selector`", obeyed: "matchLabels matchExpressions", ..BARE },
-    Table {
+    FieldTable {
+        kind: "LabelSelector",
+        place: "`selector`",
+        obeyed: "matchLabels matchExpressions",
+        ..EMPTY
+    },
+    FieldTable {
         kind: "LabelRequirement",
         place: "`selector.matchExpressions`",
         required: "key operator",
         obeyed: "key operator values",
-        ..BARE
+        ..EMPTY
     },
-    Table {
+    FieldTable {
         kind: "DeploymentSpec",
         place: "a Deployment's `spec`",
         required: "selector template",
         obeyed: "replicas selector template",
         meaningless: &[
-            ("minReadySeconds", UP_AFTER_10_S),
+            ("minReadySeconds", MIN_READY_IS_10_S),
             ("progressDeadlineSeconds", "an update that isn't up after 120 s is taken back"),
-            ("revisionHistoryLimit", HISTORY),
+            ("revisionHistoryLimit", NO_REVISION_HISTORY),
             ("strategy", ALWAYS_RECREATES),
         ],
         refused: &[("paused", "what is saved takes effect: remove it")],
-        ..BARE
+        ..EMPTY
     },
-    Table {
+    FieldTable {
         kind: "StatefulSetSpec",
         place: "a StatefulSet's `spec`",
         required: "selector template",
         obeyed: "replicas selector serviceName template volumeClaimTemplates",
         meaningless: &[
-            ("minReadySeconds", UP_AFTER_10_S),
+            ("minReadySeconds", MIN_READY_IS_10_S),
             ("podManagementPolicy updateStrategy", ALWAYS_RECREATES),
-            ("revisionHistoryLimit", HISTORY),
+            ("revisionHistoryLimit", NO_REVISION_HISTORY),
             ("persistentVolumeClaimRetentionPolicy", "claims stay until podman's volume is removed"),
         ],
         refused: &[("ordinals", "the only pod has the number 0: remove it")],
-        ..BARE
+        ..EMPTY
     },
-    Table {
+    FieldTable {
         kind: "DaemonSetSpec",
         place: "a DaemonSet's `spec`",
         required: "selector template",
         obeyed: "selector template",
         meaningless: &[
-            ("minReadySeconds", UP_AFTER_10_S),
-            ("revisionHistoryLimit", HISTORY),
+            ("minReadySeconds", MIN_READY_IS_10_S),
+            ("revisionHistoryLimit", NO_REVISION_HISTORY),
             ("updateStrategy", ALWAYS_RECREATES),
         ],
-        ..BARE
+        ..EMPTY
     },
-    Table {
+    FieldTable {
         kind: "JobSpec",
         place: "a Job's `spec`",
         required: "template",
@@ -108,21 +119,21 @@ pub const KINDS: &[Table] = &[
             ("ttlSecondsAfterFinished", "the finished pod stays, with its logs, until its manifest goes"),
         ],
         refused: &[
-            ("backoffLimitPerIndex maxFailedIndexes successPolicy", INDEXED),
+            ("backoffLimitPerIndex maxFailedIndexes successPolicy", NO_INDEXED_JOBS),
             ("managedBy", "the agent is the only controller here: remove it"),
             ("podFailurePolicy", "`backoffLimit` counts for all exit codes"),
         ],
-        ..BARE
+        ..EMPTY
     },
-    Table {
+    FieldTable {
         kind: "JobTemplate",
         place: "`jobTemplate`",
         required: "spec",
         obeyed: "spec",
         meaningless: &[("metadata", "the workload is named by its CronJob")],
-        ..BARE
+        ..EMPTY
     },
-    Table {
+    FieldTable {
         kind: "CronJobSpec",
         place: "a CronJob's `spec`",
         required: "jobTemplate schedule",
@@ -134,7 +145,7 @@ pub const KINDS: &[Table] = &[
         )],
         refused: &[("timeZone", "slots are by the device's local time: `timedatectl set-timezone` sets it")],
     },
-    Table {
+    FieldTable {
         kind: "ServiceSpec",
         place: "a Service's `spec`",
         obeyed: "clusterIP ports selector type",
@@ -143,7 +154,7 @@ pub const KINDS: &[Table] = &[
                 "allocateLoadBalancerNodePorts clusterIPs externalTrafficPolicy healthCheckNodePort \
                  internalTrafficPolicy ipFamilies ipFamilyPolicy loadBalancerClass sessionAffinity \
                  sessionAffinityConfig trafficDistribution",
-                NO_PROXY,
+                NO_SERVICE_PROXY,
             ),
             ("publishNotReadyAddresses", "a name always leads to its pods"),
         ],
@@ -152,17 +163,17 @@ pub const KINDS: &[Table] = &[
             ("externalName", "`hostAliases` of a pod names other machines"),
             ("loadBalancerSourceRanges", "the device's firewall chooses who may connect"),
         ],
-        ..BARE
+        ..EMPTY
     },
-    Table {
+    FieldTable {
         kind: "ServicePort",
         place: "a port of a Service",
         required: "port",
         obeyed: "name nodePort port protocol targetPort",
-        meaningless: &[("appProtocol", NO_PROXY)],
-        ..BARE
+        meaningless: &[("appProtocol", NO_SERVICE_PROXY)],
+        ..EMPTY
     },
-    Table {
+    FieldTable {
         kind: "ClaimSpec",
         place: "a PersistentVolumeClaim's `spec`",
         required: "accessModes resources",
@@ -173,8 +184,8 @@ pub const KINDS: &[Table] = &[
         )],
         refused: &[
             ("dataSource dataSourceRef", "a claim begins empty: let an init container fill it"),
-            ("selector volumeName", NO_STORAGE),
+            ("selector volumeName", NO_VOLUME_BINDING),
         ],
-        ..BARE
+        ..EMPTY
     },
 ];

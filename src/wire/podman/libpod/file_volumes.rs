@@ -4,13 +4,13 @@ use std::path::{Component, Path};
 
 use super::{
     fields::PodContext,
-    problem::Problem,
+    problem::SpecProblem,
     sources::{self, ObjectKind},
 };
 use crate::wire::{
-    field::Field,
+    field::FieldPath,
     podspec::{
-        values::{Below, Mode},
+        values::{Below, FileMode},
         volumes::{DownwardFile, KeyToPath, Volume},
     },
 };
@@ -20,7 +20,7 @@ const DEFAULT_MODE: u32 = 0o644;
 /// More files in a volume than this are taken for an accident.
 const MOST_FILES: usize = 1_000;
 
-/// A file of a [`Tree`].
+/// A file of a [`FileVolume`].
 #[derive(Clone, PartialEq, Eq)]
 pub struct File {
     /// Below the volume: relative, without `..`.
@@ -33,7 +33,7 @@ pub struct File {
 
 /// Files to be mounted.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Tree {
+pub struct FileVolume {
     /// The volume's name in the specification.
     pub name: String,
     /// Each path once.
@@ -42,15 +42,15 @@ pub struct Tree {
     pub is_secret: bool,
 }
 
-impl Tree {
+impl FileVolume {
     /// Whether there is such a file, or a directory on the way to one.
-    pub(super) fn has(&self, path: &str) -> bool {
+    pub(super) fn contains_path(&self, path: &str) -> bool {
         self.files.iter().any(|file| file.path == path || is_below(&file.path, path))
     }
 }
 
 /// Values of a `ConfigMap` or `Secret`, as a volume takes them.
-struct TreeSource<'a> {
+struct FileVolumeSource<'a> {
     kind: ObjectKind,
     name: &'a str,
     items: &'a [KeyToPath],
@@ -58,44 +58,49 @@ struct TreeSource<'a> {
 }
 
 /// The files of a volume; `None`: it is none of these.
-pub(super) fn tree(
+pub(super) fn file_volume(
     volume: &Volume,
-    at: &Field,
+    at: &FieldPath,
     context: &PodContext,
     group: bool,
-) -> Result<Option<Tree>, Problem> {
-    let mut files = Files { context, mode: DEFAULT_MODE, all: Vec::new() };
-    let mode = |given: Option<Mode>| given.map_or(DEFAULT_MODE, |mode| mode.0);
+) -> Result<Option<FileVolume>, SpecProblem> {
+    let mut files = FileVolumeBuilder { context, mode: DEFAULT_MODE, all: Vec::new() };
+    let mode = |given: Option<FileMode>| given.map_or(DEFAULT_MODE, |mode| mode.0);
     let mut is_secret = false;
     if let Some(secret) = &volume.secret {
         files.mode = mode(secret.default_mode);
         is_secret = true;
         let (name, items, optional) = (&*secret.secret_name.0, &*secret.items, secret.optional);
-        files.add(&TreeSource { kind: ObjectKind::Secret, name, items, optional }, &at.then("secret"))?;
+        files.add(
+            &FileVolumeSource { kind: ObjectKind::Secret, name, items, optional },
+            &at.child("secret"),
+        )?;
     } else if let Some(map) = &volume.config_map {
         files.mode = mode(map.default_mode);
         let (name, items, optional) = (&*map.name.0, &*map.items, map.optional);
-        files
-            .add(&TreeSource { kind: ObjectKind::ConfigMap, name, items, optional }, &at.then("configMap"))?;
+        files.add(
+            &FileVolumeSource { kind: ObjectKind::ConfigMap, name, items, optional },
+            &at.child("configMap"),
+        )?;
     } else if let Some(downward) = &volume.downward_api {
         files.mode = mode(downward.default_mode);
-        files.describe(&downward.items, &at.then("downwardAPI"))?;
+        files.add_downward_files(&downward.items, &at.child("downwardAPI"))?;
     } else if let Some(projected) = &volume.projected {
         files.mode = mode(projected.default_mode);
         for (index, source) in projected.sources.iter().enumerate() {
-            let at = at.then("projected").then("sources").then(index);
+            let at = at.child("projected").child("sources").child(index);
             let (kind, key, keys) = match (&source.secret, &source.config_map, &source.downward_api) {
                 (Some(keys), ..) => (ObjectKind::Secret, "secret", keys),
                 (_, Some(keys), _) => (ObjectKind::ConfigMap, "configMap", keys),
                 (.., Some(downward)) => {
-                    files.describe(&downward.items, &at.then("downwardAPI"))?;
+                    files.add_downward_files(&downward.items, &at.child("downwardAPI"))?;
                     continue;
                 }
                 (None, None, None) => return Err((at, "is nothing that a device has".to_owned())),
             };
             is_secret |= kind == ObjectKind::Secret;
             let (name, items, optional) = (&*keys.name.0, &*keys.items, keys.optional);
-            files.add(&TreeSource { kind, name, items, optional }, &at.then(key))?;
+            files.add(&FileVolumeSource { kind, name, items, optional }, &at.child(key))?;
         }
     } else {
         return Ok(None);
@@ -108,21 +113,21 @@ pub(super) fn tree(
             file.mode = shared | (shared >> 3) & 0o007;
         }
     }
-    Ok(Some(Tree { name: volume.name.0.clone(), files, is_secret }))
+    Ok(Some(FileVolume { name: volume.name.0.clone(), files, is_secret }))
 }
 
 /// What comes together in a volume.
-struct Files<'a> {
+struct FileVolumeBuilder<'a> {
     context: &'a PodContext<'a>,
     /// For those that say nothing.
     mode: u32,
     all: Vec<File>,
 }
 
-impl Files<'_> {
+impl FileVolumeBuilder<'_> {
     /// What a source puts into a volume: all it has, or its `items`.
-    fn add(&mut self, source: &TreeSource, at: &Field) -> Result<(), Problem> {
-        let found = sources::data(&self.context.workload.content, source.kind, source.name);
+    fn add(&mut self, source: &FileVolumeSource, at: &FieldPath) -> Result<(), SpecProblem> {
+        let found = sources::object_data(&self.context.workload.content, source.kind, source.name);
         let optional = found.is_none() || source.optional;
         let data = found.unwrap_or_default();
         if source.items.is_empty() {
@@ -132,28 +137,28 @@ impl Files<'_> {
             return Ok(());
         }
         for (index, item) in source.items.iter().enumerate() {
-            let at = at.then("items").then(index);
+            let at = at.child("items").child(index);
             let key = &*item.key.0;
-            let path = path(&item.path, &at)?;
+            let path = file_path(&item.path, &at)?;
             if let Some((_, content)) = data.iter().find(|(its, _)| its == key) {
                 self.put(path, item.mode, content.clone()).map_err(|why| (at, why))?;
             } else if !optional {
-                return Err((at.then("key"), sources::missing(source.kind, source.name, key)));
+                return Err((at.child("key"), sources::missing_key_message(source.kind, source.name, key)));
             }
         }
         Ok(())
     }
 
     /// What a pod is told about itself.
-    fn describe(&mut self, items: &[DownwardFile], at: &Field) -> Result<(), Problem> {
+    fn add_downward_files(&mut self, items: &[DownwardFile], at: &FieldPath) -> Result<(), SpecProblem> {
         for (index, item) in items.iter().enumerate() {
-            let at = at.then("items").then(index);
+            let at = at.child("items").child(index);
             let content = match (&item.field_ref, &item.resource_field_ref) {
-                (Some(field), _) => self.context.field(field),
-                (None, Some(resource)) => self.context.resource(resource, None),
+                (Some(field), _) => self.context.resolve_field_ref(field),
+                (None, Some(resource)) => self.context.resolve_resource_ref(resource, None),
                 (None, None) => Err("must name a fieldRef or a resourceFieldRef".to_owned()),
             };
-            let path = path(&item.path, &at)?;
+            let path = file_path(&item.path, &at)?;
             let put = content.and_then(|content| self.put(path, item.mode, content.into()));
             put.map_err(|why| (at, why))?;
         }
@@ -161,7 +166,7 @@ impl Files<'_> {
     }
 
     /// What comes later wins.
-    fn put(&mut self, path: String, mode: Option<Mode>, content: Vec<u8>) -> Result<(), String> {
+    fn put(&mut self, path: String, mode: Option<FileMode>, content: Vec<u8>) -> Result<(), String> {
         self.all.retain(|other| other.path != path);
         let collides = |other: &&File| is_below(&other.path, &path) || is_below(&path, &other.path);
         if let Some(other) = self.all.iter().find(collides) {
@@ -176,13 +181,13 @@ impl Files<'_> {
 }
 
 /// Below the volume, without what says nothing.
-fn path(path: &Below, item: &Field) -> Result<String, Problem> {
-    let clean = plain(&path.0).filter(|clean| !clean.is_empty());
-    clean.ok_or_else(|| (item.then("path"), "names no file".to_owned()))
+fn file_path(path: &Below, item: &FieldPath) -> Result<String, SpecProblem> {
+    let clean = normalize_path(&path.0).filter(|clean| !clean.is_empty());
+    clean.ok_or_else(|| (item.child("path"), "names no file".to_owned()))
 }
 
 /// A relative path without `.` and doubled slashes; `None` if it leads elsewhere.
-pub(super) fn plain(path: &str) -> Option<String> {
+pub(super) fn normalize_path(path: &str) -> Option<String> {
     let mut clean = String::new();
     for part in Path::new(path).components() {
         let name = match part {

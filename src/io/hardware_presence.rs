@@ -23,53 +23,53 @@ use rustix::{
 use super::{lock, spawn};
 use crate::agent::{
     Event,
-    expression::hardware,
-    model::{gather::gather, part::Part, record::OwnMetrics},
+    expression::parse_hardware_metric,
+    model::{gather::gather, record::BuiltInMetrics, subsystem::Subsystem},
 };
 
 /// The kernel's announcements, and udev's.
-const GROUPS: u32 = 1 | 2;
+const UEVENT_GROUPS: u32 = 1 | 2;
 /// From one try to get a socket to the next.
-const RETRY: Timespec = Timespec { tv_sec: 10, tv_nsec: 0 };
+const RETRY_INTERVAL: Timespec = Timespec { tv_sec: 10, tv_nsec: 0 };
 /// A hub that is plugged in brings hundreds of announcements: they gather for so long, and are one.
-const GATHER: Timespec = Timespec { tv_sec: 0, tv_nsec: 20_000_000 };
+const COALESCE_DELAY: Timespec = Timespec { tv_sec: 0, tv_nsec: 20_000_000 };
 /// How many are taken before what is asked for is looked at.
-const AT_ONCE: usize = 4096;
+const MAX_DRAINED_MESSAGES: usize = 4096;
 
 /// What conditions ask for, and the thread that looks at it, if they ever asked.
-pub struct Presence {
+pub struct HardwarePresence {
     events: Sender<Event>,
-    open: Open,
+    open: SocketOpener,
     watcher: Option<Arc<PresenceWatcher>>,
 }
 
 /// Gets a socket that hears announcements.
-type Open = fn() -> rustix::io::Result<OwnedFd>;
+type SocketOpener = fn() -> rustix::io::Result<OwnedFd>;
 
 /// What the thread is asked.
 struct PresenceWatcher {
-    asked: Mutex<Asked>,
+    asked: Mutex<PresenceRequest>,
     /// Wakes the thread.
     wake: OwnedFd,
 }
 
-struct Asked {
+struct PresenceRequest {
     /// As conditions call it.
     names: Vec<Arc<str>>,
     /// It is to be told whether it has changed or not.
     anew: bool,
 }
 
-impl Presence {
+impl HardwarePresence {
     /// Nothing is asked for yet.
     pub fn new(events: Sender<Event>) -> Self {
-        Self { events, open: announcements, watcher: None }
+        Self { events, open: open_uevent_socket, watcher: None }
     }
 
     /// Has all of this looked at, now and whenever some may have come or gone. Never blocks.
-    pub fn look(&mut self, names: Vec<Arc<str>>) -> Option<Event> {
+    pub fn watch_names(&mut self, names: Vec<Arc<str>>) -> Option<Event> {
         let is_none = names.is_empty();
-        let asked = Asked { names, anew: true };
+        let asked = PresenceRequest { names, anew: true };
         if let Some(watcher) = &self.watcher {
             *lock(&watcher.asked) = asked;
             let _ = rustix::io::write(&watcher.wake, &1_u64.to_ne_bytes()); // when it is full it wakes already
@@ -79,14 +79,16 @@ impl Presence {
             if is_none { Ok(None) } else { PresenceWatcher::start(&self.events, self.open, asked).map(Some) };
         match started {
             Ok(watcher @ Some(_)) => self.watcher = watcher,
-            other => return Some(Event::Works(Part::Hardware, other.map(drop).map_err(|it| it.to_string()))),
+            other => {
+                return Some(Event::Works(Subsystem::Hardware, other.map(drop).map_err(|it| it.to_string())));
+            }
         }
         None
     }
 }
 
 impl PresenceWatcher {
-    fn start(events: &Sender<Event>, open: Open, asked: Asked) -> io::Result<Arc<Self>> {
+    fn start(events: &Sender<Event>, open: SocketOpener, asked: PresenceRequest) -> io::Result<Arc<Self>> {
         let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
         let watcher = Arc::new(Self { asked: Mutex::new(asked), wake });
         let (of_thread, events) = (watcher.clone(), events.clone());
@@ -97,8 +99,8 @@ impl PresenceWatcher {
     }
 
     /// Until the agent ends.
-    fn run(&self, events: &Sender<Event>, open: Open) -> Option<()> {
-        let (mut socket, mut told) = (None, OwnMetrics::new());
+    fn run(&self, events: &Sender<Event>, open: SocketOpener) -> Option<()> {
+        let (mut socket, mut told) = (None, BuiltInMetrics::new());
         loop {
             let (names, anew) = {
                 let mut asked = lock(&self.asked);
@@ -107,19 +109,19 @@ impl PresenceWatcher {
             if names.is_empty() || socket.is_none() {
                 let opened = if names.is_empty() { Ok(None) } else { open().map(Some) };
                 let works = opened.as_ref().map(drop).map_err(|it| format!("no announcements: {it}"));
-                events.send(Event::Works(Part::Hardware, works)).ok()?;
+                events.send(Event::Works(Subsystem::Hardware, works)).ok()?;
                 socket = opened.ok().flatten();
             }
-            let found: OwnMetrics =
-                gather(names.iter().filter_map(|name| Some((name.clone(), present(name)?))));
+            let found: BuiltInMetrics =
+                gather(names.iter().filter_map(|name| Some((name.clone(), presence_metric(name)?))));
             if anew || found != told {
                 events.send(Event::Hardware(found.clone())).ok()?;
                 told = found;
             }
-            let patience = (socket.is_none() && !names.is_empty()).then_some(&RETRY);
+            let patience = (socket.is_none() && !names.is_empty()).then_some(&RETRY_INTERVAL);
             let files = [&self.wake, socket.as_ref().unwrap_or(&self.wake)];
             let _ = poll(&mut files.map(|file| PollFd::new(file, PollFlags::IN)), patience);
-            let _ = poll(&mut [], Some(&GATHER));
+            let _ = poll(&mut [], Some(&COALESCE_DELAY));
             let _ = rustix::io::read(&self.wake, &mut [0; 8]);
             socket.iter().for_each(drain);
         }
@@ -127,11 +129,11 @@ impl PresenceWatcher {
 }
 
 /// A socket that hears them.
-fn announcements() -> rustix::io::Result<OwnedFd> {
-    hear(GROUPS)
+fn open_uevent_socket() -> rustix::io::Result<OwnedFd> {
+    open_netlink_socket(UEVENT_GROUPS)
 }
 
-fn hear(groups: u32) -> rustix::io::Result<OwnedFd> {
+fn open_netlink_socket(groups: u32) -> rustix::io::Result<OwnedFd> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let socket = socket_with(AddressFamily::NETLINK, SocketType::RAW, flags, Some(KOBJECT_UEVENT))?;
     bind(&socket, &SocketAddrNetlink::new(0, groups))?;
@@ -140,7 +142,7 @@ fn hear(groups: u32) -> rustix::io::Result<OwnedFd> {
 
 /// What they say is not read. Too many at once are an error that is read like one of them.
 fn drain(socket: &OwnedFd) {
-    for _ in 0..AT_ONCE {
+    for _ in 0..MAX_DRAINED_MESSAGES {
         match recv(socket, &mut [0; 1], RecvFlags::empty()) {
             Ok(_) | Err(Errno::NOBUFS | Errno::INTR) => {}
             Err(_) => return,
@@ -149,23 +151,25 @@ fn drain(socket: &OwnedFd) {
 }
 
 /// Whether the device has what conditions call so, 1 or 0; none: that is no hardware, or can't be told.
-pub(super) fn present(name: &str) -> Option<f64> {
-    Some(f64::from(u8::from(is_present(Path::new("/"), hardware(name)?)?)))
+pub(super) fn presence_metric(name: &str) -> Option<f64> {
+    Some(f64::from(u8::from(is_present(Path::new("/"), parse_hardware_metric(name)?)?)))
 }
 
 /// Whether the device has this, by the files below `root`; none: that can't be told, as while too many files are open.
 fn is_present(root: &Path, hardware: &str) -> Option<bool> {
-    find(root, hardware).or_else(|error| if is_absence(&error) { Ok(false) } else { Err(error) }).ok()
+    device_exists(root, hardware)
+        .or_else(|error| if is_absence(&error) { Ok(false) } else { Err(error) })
+        .ok()
 }
 
-fn find(root: &Path, hardware: &str) -> io::Result<bool> {
+fn device_exists(root: &Path, hardware: &str) -> io::Result<bool> {
     if let Some(interface) = hardware.strip_prefix("net:") {
         return Ok(fs::metadata(root.join("sys/class/net").join(interface))?.is_dir());
     }
     if let Some(ids) = hardware.strip_prefix("usb:") {
         let mut found = Ok(false);
         for device in fs::read_dir(root.join("sys/bus/usb/devices"))? {
-            match is_usb(&device?.path(), ids) {
+            match matches_usb_ids(&device?.path(), ids) {
                 Ok(true) => return Ok(true),
                 Err(error) if !is_absence(&error) => found = Err(error),
                 _ => {} // an interface of a device has no ids
@@ -177,7 +181,7 @@ fn find(root: &Path, hardware: &str) -> io::Result<bool> {
     Ok(node.is_char_device() || node.is_block_device())
 }
 
-fn is_usb(device: &Path, ids: &str) -> io::Result<bool> {
+fn matches_usb_ids(device: &Path, ids: &str) -> io::Result<bool> {
     let id = |file| fs::read_to_string(device.join(file));
     Ok([id("idVendor")?.trim(), ":", id("idProduct")?.trim()].concat().eq_ignore_ascii_case(ids))
 }
@@ -269,18 +273,18 @@ mod tests {
         assert_eq!([Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::ACCESS, Errno::IO].map(is), [false; 5]);
     }
 
-    fn started(names: &[&str]) -> (Presence, Receiver<Event>) {
+    fn started(names: &[&str]) -> (HardwarePresence, Receiver<Event>) {
         let (sender, events) = unbounded();
-        let mut presence = Presence::new(sender);
-        assert_eq!(presence.look(names.iter().map(|name| Arc::from(*name)).collect()), None);
+        let mut presence = HardwarePresence::new(sender);
+        assert_eq!(presence.watch_names(names.iter().map(|name| Arc::from(*name)).collect()), None);
         (presence, events)
     }
 
-    fn next(events: &Receiver<Event>) -> OwnMetrics {
+    fn next(events: &Receiver<Event>) -> BuiltInMetrics {
         loop {
             match events.recv_timeout(PATIENCE).unwrap() {
                 Event::Hardware(found) => return found,
-                works => assert_eq!(works, Event::Works(Part::Hardware, Ok(()))),
+                works => assert_eq!(works, Event::Works(Subsystem::Hardware, Ok(()))),
             }
         }
     }
@@ -288,12 +292,13 @@ mod tests {
     #[test]
     fn each_look_is_answered_whether_something_has_changed_or_not() {
         let (mut presence, events) = started(&[LOOPBACK, "device.present(\"/dev/none\")"]);
-        let found = OwnMetrics::from([(LOOPBACK.into(), 1.0), ("device.present(\"/dev/none\")".into(), 0.0)]);
+        let found =
+            BuiltInMetrics::from([(LOOPBACK.into(), 1.0), ("device.present(\"/dev/none\")".into(), 0.0)]);
         assert_eq!(next(&events), found);
-        presence.look(found.keys().cloned().collect());
+        presence.watch_names(found.keys().cloned().collect());
         assert_eq!(next(&events), found);
-        presence.look(Vec::new());
-        assert_eq!(next(&events), OwnMetrics::new());
+        presence.watch_names(Vec::new());
+        assert_eq!(next(&events), BuiltInMetrics::new());
     }
 
     #[test]
@@ -301,15 +306,16 @@ mod tests {
         static TRIES: AtomicU32 = AtomicU32::new(0);
         let open = || match TRIES.fetch_add(1, Ordering::SeqCst) {
             0 => Err(Errno::PERM),
-            _ => announcements(),
+            _ => open_uevent_socket(),
         };
         let (sender, events) = unbounded();
-        let mut presence = Presence { open, ..Presence::new(sender) };
-        presence.look(vec![LOOPBACK.into()]);
-        let told =
-            |result| assert_eq!(events.recv_timeout(PATIENCE).unwrap(), Event::Works(Part::Hardware, result));
+        let mut presence = HardwarePresence { open, ..HardwarePresence::new(sender) };
+        presence.watch_names(vec![LOOPBACK.into()]);
+        let told = |result| {
+            assert_eq!(events.recv_timeout(PATIENCE).unwrap(), Event::Works(Subsystem::Hardware, result))
+        };
         told(Err("no announcements: Operation not permitted (os error 1)".into()));
-        let found = Event::Hardware(OwnMetrics::from([(LOOPBACK.into(), 1.0)]));
+        let found = Event::Hardware(BuiltInMetrics::from([(LOOPBACK.into(), 1.0)]));
         assert_eq!(events.recv_timeout(PATIENCE).unwrap(), found, "it is looked at all the same");
         told(Ok(()));
     }
@@ -321,7 +327,7 @@ mod tests {
             return println!("skipped: nothing can be announced: {error}");
         }
         let hears_on = || {
-            let socket = hear(1).unwrap(); // what udev says of these comes at any time
+            let socket = open_netlink_socket(1).unwrap(); // what udev says of these comes at any time
             let _ = rustix::net::sockopt::set_socket_recv_buffer_size(&socket, 1);
             (0..200).for_each(|_| announce().unwrap());
             drain(&socket);
@@ -335,9 +341,9 @@ mod tests {
     #[test]
     fn nothing_is_started_before_something_is_asked_for() {
         let (sender, events) = unbounded();
-        let mut presence = Presence::new(sender);
+        let mut presence = HardwarePresence::new(sender);
         // nothing is missed that isn't asked for, whatever failed before
-        assert_eq!(presence.look(Vec::new()), Some(Event::Works(Part::Hardware, Ok(()))));
+        assert_eq!(presence.watch_names(Vec::new()), Some(Event::Works(Subsystem::Hardware, Ok(()))));
         assert!(presence.watcher.is_none() && events.is_empty());
     }
 }

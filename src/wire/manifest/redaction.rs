@@ -6,32 +6,32 @@ use serde_json::Value;
 
 use crate::{
     agent::redact::Redactor,
-    wire::{podspec::nearest::nearest, yaml},
+    wire::{podspec::nearest::nearest_word, yaml},
 };
 
 /// Looks for what these documents have that is confidential.
-pub fn learn(stream: &[u8], redactor: &mut Redactor) {
-    for chunk in yaml::documents(stream) {
+pub fn learn_secrets(stream: &[u8], redactor: &mut Redactor) {
+    for chunk in yaml::split_documents(stream) {
         let document = yaml::parse(&String::from_utf8_lossy(chunk.text)).unwrap_or_default();
-        has_secret(&document, &mut |it| redactor.learn(it));
-        redactor.learn_named(&document);
+        contains_secret_document(&document, &mut |it| redactor.learn_secret(it));
+        redactor.learn_named_values(&document);
     }
 }
 
 /// The file as it is written without what is looked for, but for the documents that hold a Secret, can't be read, have more
 /// of it than is looked for, or spell it in a way of their own.
-pub fn public(stream: &[u8], redactor: &Redactor) -> String {
+pub fn redact_manifests(stream: &[u8], redactor: &Redactor) -> String {
     let mut shown = String::new();
-    for chunk in yaml::documents(stream) {
+    for chunk in yaml::split_documents(stream) {
         let text = String::from_utf8_lossy(chunk.text);
         let text = match yaml::parse(&text) {
-            Ok(document) if has_secret(&document, &mut |_| {}) => {
+            Ok(document) if contains_secret_document(&document, &mut |_| {}) => {
                 let name = document["metadata"]["name"].as_str().unwrap_or_default();
                 format!("---\n# left out: the Secret '{name}'")
             }
             Ok(document) => {
                 let text = redactor.redact(&text);
-                let is_whole = Redactor::default().learn_named(&document);
+                let is_whole = Redactor::default().learn_named_values(&document);
                 match yaml::parse(&text) {
                     Ok(cut) if is_whole && !redactor.finds(&cut) => text.into_owned(),
                     _ => "---\n# left out: what is confidential in this can't be cut out".to_owned(),
@@ -45,15 +45,15 @@ pub fn public(stream: &[u8], redactor: &Redactor) -> String {
 }
 
 /// Whether it is one, or is meant to be, or is a list of which one is part.
-fn has_secret(document: &Value, hear: &mut dyn FnMut(&Value)) -> bool {
+fn contains_secret_document(document: &Value, hear: &mut dyn FnMut(&Value)) -> bool {
     let kind = document["kind"].as_str().unwrap_or_default();
-    let is_one = nearest(kind, ["Secret"].into_iter()).is_some() || document.get("stringData").is_some();
+    let is_one = nearest_word(kind, ["Secret"].into_iter()).is_some() || document.get("stringData").is_some();
     if is_one {
         hear(document);
     }
     let items = document["items"].as_array().into_iter().flatten();
     // each is told of
-    items.filter(|item| has_secret(item, hear)).count() > 0 || is_one
+    items.filter(|item| contains_secret_document(item, hear)).count() > 0 || is_one
 }
 
 #[cfg(test)]
@@ -69,8 +69,8 @@ mod tests {
         let broken = "kind: Secret\n\tdata: {k: aHVudGVyMg==}\n";
         let all = [other, secret, list, slip, broken, other].join("---\n");
         let mut redactor = Redactor::default();
-        learn(all.as_bytes(), &mut redactor);
-        let shown = public(all.as_bytes(), &redactor);
+        learn_secrets(all.as_bytes(), &mut redactor);
+        let shown = redact_manifests(all.as_bytes(), &redactor);
         assert_eq!(
             shown,
             format!(
@@ -96,8 +96,8 @@ mod tests {
             (&format!("data:\n  password: |\n{many}"), left_out),
         ] {
             let mut redactor = Redactor::default();
-            learn(text.as_bytes(), &mut redactor);
-            assert_eq!(public(text.as_bytes(), &redactor), expected, "{text}");
+            learn_secrets(text.as_bytes(), &mut redactor);
+            assert_eq!(redact_manifests(text.as_bytes(), &redactor), expected, "{text}");
         }
     }
 }

@@ -15,7 +15,7 @@ use rustix::fs::{CWD, Mode, OFlags};
 use rustix::process::{Pid, WaitOptions, waitpid};
 
 use super::report_server::ReportServer;
-use crate::io::metrics::shared::{descriptors, process_limits::Limits};
+use crate::io::metrics::shared::{descriptors, process_limits::ReceiverLimits};
 use crate::wire::own::frames::Post;
 
 /// The hidden subcommand that [`run`](crate::io::metrics::receiver::run)s the receiver; after it come the log level, and whether
@@ -26,11 +26,11 @@ const BACKENDS: usize = 4;
 /// Where it gets its connections, for a moment.
 const BACKENDS_NAME: &str = "backends";
 /// The user without rights, on every distribution.
-const UNPRIVILEGED: u32 = 65534;
+const UNPRIVILEGED_UID: u32 = 65534;
 /// In bytes: for tiny_http's threads, which it starts without saying how large.
 const STACK: &str = "65536";
 /// The most bytes taken before they are worked on.
-const INBOX: usize = 128 * 1024;
+const MAX_INBOX_BYTES: usize = 128 * 1024;
 
 /// A receiver that lives as long as this value.
 pub(super) struct ReceiverProcess {
@@ -45,7 +45,7 @@ pub(super) struct ReceiverProcess {
 impl ReceiverProcess {
     /// Starts a receiver: it reads posts from no address yet.
     pub(super) fn start(directory: &Path, report_server: &ReportServer) -> io::Result<Self> {
-        Limits::within_present()?; // it would end at once, and again and again
+        ReceiverLimits::within_current_limits()?; // it would end at once, and again and again
         let (posts, stdin) = UnixStream::pair()?;
         let (control, controlled) = UnixStream::pair()?;
         let (reports, asks) = UnixStream::pair()?;
@@ -61,7 +61,7 @@ impl ReceiverProcess {
         command.envs(env::var_os("JOURNAL_STREAM").map(|stream| ("JOURNAL_STREAM", stream)));
         if rustix::process::geteuid().is_root() {
             // With the user, std drops the supplementary groups.
-            command.uid(UNPRIVILEGED).gid(UNPRIVILEGED);
+            command.uid(UNPRIVILEGED_UID).gid(UNPRIVILEGED_UID);
         }
         let receiver = Self { process: command.spawn()?, posts, control, reports, inbox: Vec::new() };
         let mut descriptors = vec![controlled.as_fd(), private.as_fd(), asks.as_fd()];
@@ -80,12 +80,12 @@ impl ReceiverProcess {
     }
 
     /// Hands a listener down.
-    pub(super) fn listen(&self, listener: &OwnedFd) -> io::Result<()> {
+    pub(super) fn pass_listener(&self, listener: &OwnedFd) -> io::Result<()> {
         descriptors::send(&self.control, &[listener.as_fd()])
     }
 
     /// What becomes readable when there are posts, or when the receiver is gone.
-    pub(super) fn posts(&self) -> &UnixStream {
+    pub(super) fn posts_socket(&self) -> &UnixStream {
         &self.posts
     }
 
@@ -95,7 +95,7 @@ impl ReceiverProcess {
     /// The receiver is gone, or sent what a sound one doesn't.
     pub(super) fn receive(&mut self) -> io::Result<Vec<Post>> {
         let mut chunk = [0; 8 * 1024];
-        while self.inbox.len() < INBOX {
+        while self.inbox.len() < MAX_INBOX_BYTES {
             match self.posts.read(&mut chunk) {
                 Ok(0) => return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it ended")),
                 Ok(n) => self.inbox.extend(&chunk[..n]),
@@ -106,7 +106,7 @@ impl ReceiverProcess {
         }
         let mut rest = &self.inbox[..];
         let mut posts = Vec::new();
-        while let Some(post) = Post::take(&mut rest).map_err(io::Error::other)? {
+        while let Some(post) = Post::decode(&mut rest).map_err(io::Error::other)? {
             posts.push(post);
         }
         let taken = self.inbox.len() - rest.len();
@@ -119,7 +119,7 @@ impl ReceiverProcess {
     ///
     /// # Errors
     /// Also when they don't fit into the socket: a sound receiver has only a few posts in flight.
-    pub(super) fn answer(&mut self, acks: &[u8]) -> io::Result<()> {
+    pub(super) fn send_acks(&mut self, acks: &[u8]) -> io::Result<()> {
         self.posts.write_all(acks)
     }
 }
@@ -135,14 +135,14 @@ impl Drop for ReceiverProcess {
 }
 
 /// Tells a process that takes this one's place by `exec` which receivers it inherits.
-const INHERITED_RECEIVERS: &str = "DEVICE_WORKER_NG_RECEIVERS";
+const INHERITED_RECEIVERS_VAR: &str = "DEVICE_WORKER_NG_RECEIVERS";
 
 /// What to put into the environment of a program that takes this one's place: it has to wait for the receivers
 /// that end when it begins.
-pub fn receivers_to_inherit() -> (&'static str, String) {
+pub fn inherited_receivers_env() -> (&'static str, String) {
     let tasks = std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
     let lists = tasks.filter_map(|task| std::fs::read_to_string(task.path().join("children")).ok());
-    (INHERITED_RECEIVERS, lists.collect())
+    (INHERITED_RECEIVERS_VAR, lists.collect())
 }
 
 /// Waits for the receivers of the program whose place this one took: no other process can.
@@ -150,7 +150,7 @@ pub fn receivers_to_inherit() -> (&'static str, String) {
 /// # Errors
 /// No thread could be started.
 pub(super) fn reap_inherited() -> io::Result<()> {
-    let Ok(left) = std::env::var(INHERITED_RECEIVERS) else { return Ok(()) };
+    let Ok(left) = std::env::var(INHERITED_RECEIVERS_VAR) else { return Ok(()) };
     crate::io::spawn("reaper", move || {
         for pid in left.split_whitespace().filter_map(|pid| Pid::from_raw(pid.parse().ok()?)) {
             // They end because their socket pair did. What isn't a child of ours is an error at once.
@@ -209,11 +209,11 @@ mod tests {
         says.write_all(&[0xff; 64]).unwrap();
         garbler.receive().unwrap_err();
         let (mut deaf, _says) = receiver();
-        (0..10_000).try_for_each(|_| deaf.answer(&[0; 1000])).unwrap_err();
+        (0..10_000).try_for_each(|_| deaf.send_acks(&[0; 1000])).unwrap_err();
         let (mut gone, says) = receiver();
         drop(says);
         // Whatever another test is just starting holds a copy of `says` until its exec.
-        rustix::event::poll(&mut [PollFd::new(gone.posts(), PollFlags::IN)], None).unwrap();
+        rustix::event::poll(&mut [PollFd::new(gone.posts_socket(), PollFlags::IN)], None).unwrap();
         gone.receive().unwrap_err();
     }
 

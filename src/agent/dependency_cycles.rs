@@ -9,22 +9,22 @@ use std::{
 use super::{
     conditions::{
         Conditions,
-        own::{UNSTARTED, parts},
+        built_in_metrics::{UNSTARTED_VALUES, parse_workload_metric},
     },
     expression::MetricIndex,
     model::{
         gather::gather,
-        workload::{Desired, Workload},
+        workload::{DesiredState, Workload},
     },
 };
 
-impl Desired {
+impl DesiredState {
     /// Those that would wait for themselves are left as they were. Answers their names, and why.
-    pub fn refuse_circles(&mut self) -> BTreeMap<String, String> {
+    pub fn refuse_dependency_cycles(&mut self) -> BTreeMap<String, String> {
         let mut conditions = Conditions::default();
         conditions.define(&self.profiles, Duration::ZERO);
         let workloads = gather(self.workloads.iter().map(|it| (it.name().into(), it.clone())));
-        let circles = circles(&workloads, &conditions);
+        let circles = find_dependency_cycles(&workloads, &conditions);
         self.workloads.retain(|workload| !circles.contains_key(workload.name()));
         self.unreadable.extend(circles.keys().cloned());
         circles
@@ -32,15 +32,15 @@ impl Desired {
 }
 
 /// For each workload that would wait for itself: `depends on itself: a -> workload.b.ready -> a`.
-pub(super) fn circles(
+pub(super) fn find_dependency_cycles(
     workloads: &BTreeMap<Arc<str>, Arc<Workload>>,
     conditions: &Conditions,
 ) -> BTreeMap<String, String> {
     let stuck = gather(workloads.keys().map(|it| &**it));
-    let mut all = All { workloads, conditions, names: conditions.names(), stuck };
+    let mut all = CycleSearch { workloads, conditions, names: conditions.metric_names(), stuck };
     // what needs none of the others can start, and then what needs only those
     loop {
-        let is_stuck = |name: &&str| !all.needs(name).is_empty();
+        let is_stuck = |name: &&str| !all.stuck_dependencies(name).is_empty();
         let still: BTreeSet<&str> = gather(all.stuck.iter().copied().filter(is_stuck));
         if still.len() == all.stuck.len() {
             break;
@@ -49,14 +49,14 @@ pub(super) fn circles(
     }
     let mut found = BTreeMap::new();
     for name in &all.stuck {
-        if let Some(way) = all.circle(name) {
+        if let Some(way) = all.shortest_cycle(name) {
             found.insert((*name).to_owned(), ["depends on itself: ", &way].concat());
         }
     }
     found
 }
 
-struct All<'a> {
+struct CycleSearch<'a> {
     workloads: &'a BTreeMap<Arc<str>, Arc<Workload>>,
     conditions: &'a Conditions,
     /// Of what conditions mention, by index.
@@ -65,24 +65,24 @@ struct All<'a> {
     stuck: BTreeSet<&'a str>,
 }
 
-impl<'a> All<'a> {
+impl<'a> CycleSearch<'a> {
     /// What the workload can't start without, of those that are stuck: their names, and of what conditions ask of them.
     /// (What ends a condition isn't asked: as long as the agent doesn't know how a workload is, it ends nothing, and the
     /// condition can become true.)
-    fn needs(&self, name: &str) -> Vec<&'a str> {
+    fn stuck_dependencies(&self, name: &str) -> Vec<&'a str> {
         let Some(workload) = self.workloads.get(name) else { return Vec::new() };
         let depends_on = workload.depends_on.iter().map(|it| &**it);
         let mut found: Vec<&str> = depends_on.filter(|it| self.stuck.contains(it)).collect();
         let is_stuck = |MetricIndex(index): MetricIndex| {
-            let (workload, fact) = parts(self.names[index as usize])?;
-            self.stuck.contains(workload).then_some(UNSTARTED[fact])
+            let (workload, fact) = parse_workload_metric(self.names[index as usize])?;
+            self.stuck.contains(workload).then_some(UNSTARTED_VALUES[fact])
         };
         for profile in &workload.profiles {
             let mut needed = Vec::new();
             let ids =
                 profile.conditions.iter().filter_map(|it| self.conditions.find(&profile.name, &it.name));
             let mut expressions = ids.filter_map(|id| self.conditions.expression(id));
-            if expressions.all(|it| it.needs(&is_stuck, &mut needed)) {
+            if expressions.all(|it| it.cannot_hold(&is_stuck, &mut needed)) {
                 found.extend(needed.iter().map(|MetricIndex(index)| self.names[*index as usize]));
             }
         }
@@ -90,12 +90,12 @@ impl<'a> All<'a> {
     }
 
     /// The shortest way from a workload back to itself.
-    fn circle(&self, name: &'a str) -> Option<String> {
-        let workload = |step: &'a str| parts(step).map_or(step, |(workload, _)| workload);
+    fn shortest_cycle(&self, name: &'a str) -> Option<String> {
+        let workload = |step: &'a str| parse_workload_metric(step).map_or(step, |(workload, _)| workload);
         // each step with the number of the one before it
         let (mut steps, mut seen, mut at) = (vec![(name, 0)], BTreeSet::new(), 0);
         while let Some((step, _)) = steps.get(at) {
-            for next in self.needs(workload(step)) {
+            for next in self.stuck_dependencies(workload(step)) {
                 if workload(next) == name {
                     let mut way = next.to_owned();
                     loop {
@@ -159,7 +159,10 @@ mod tests {
         let mut conditions = Conditions::default();
         conditions.define(&[profile], Duration::ZERO);
         let workloads = gather(all.iter().map(|it| (it.name().into(), it.clone())));
-        circles(&workloads, &conditions).iter().map(|(name, why)| format!("{name} {why}")).collect()
+        find_dependency_cycles(&workloads, &conditions)
+            .iter()
+            .map(|(name, why)| format!("{name} {why}"))
+            .collect()
     }
 
     /// `a` while one of these is true, and `b` when `a` is ready.

@@ -20,31 +20,31 @@ use crate::{
     agent::{
         Event,
         model::{
-            part::Part,
+            subsystem::Subsystem,
             workload::{Engine, WorkloadId},
         },
     },
     io::{lock, spawn},
 };
 
-const EVENTS: &str = "pids.events";
+const PIDS_EVENTS_FILE: &str = "pids.events";
 /// From one try to get an inotify instance to the next.
-const RETRY: Timespec = Timespec { tv_sec: 10, tv_nsec: 0 };
+const RETRY_INTERVAL: Timespec = Timespec { tv_sec: 10, tv_nsec: 0 };
 
 /// The pods of one podman.
 #[derive(Clone)]
-pub(super) struct Forks(Arc<SharedForks>);
+pub(super) struct ForkLimitWatcher(Arc<SharedForkLimitWatcher>);
 
-struct SharedForks {
+struct SharedForkLimitWatcher {
     engine: Engine,
     events: Sender<Event>,
     /// When the kernel has one to give: what is missed without is seen by the full look.
     inotify: OnceLock<OwnedFd>,
-    pods: Mutex<Pods>,
+    pods: Mutex<WatchedForkPods>,
 }
 
 #[derive(Default)]
-struct Pods {
+struct WatchedForkPods {
     all: Vec<WatchedPod>,
     /// The kernel has no watch for some, as told.
     short: Option<Errno>,
@@ -65,16 +65,16 @@ struct WatchedPod {
 
 impl WatchedPod {
     /// Nothing when all its groups are gone.
-    fn count(&self) -> Option<u64> {
+    fn refused_forks(&self) -> Option<u64> {
         let counts = self.groups.iter().filter_map(|group| {
-            let text = fs::read_to_string(group.join(EVENTS)).ok()?;
+            let text = fs::read_to_string(group.join(PIDS_EVENTS_FILE)).ok()?;
             text.lines().find_map(|line| line.strip_prefix("max ")?.parse::<u64>().ok())
         });
         counts.reduce(u64::saturating_add)
     }
 
     /// The lowest of the limits that count for its groups.
-    fn limit(&self) -> Option<u64> {
+    fn lowest_pids_limit(&self) -> Option<u64> {
         let read = |group: &Path| fs::read_to_string(group.join("pids.max")).ok()?.trim().parse().ok();
         self.groups.iter().flat_map(|group| group.ancestors()).filter_map(read).min()
     }
@@ -83,7 +83,7 @@ impl WatchedPod {
         let Some(inotify) = inotify else { return };
         (self.watches, self.short) = (Vec::new(), None);
         for group in &self.groups {
-            match inotify::add_watch(inotify, group.join(EVENTS), WatchFlags::MODIFY) {
+            match inotify::add_watch(inotify, group.join(PIDS_EVENTS_FILE), WatchFlags::MODIFY) {
                 Ok(watch) => self.watches.push(watch),
                 Err(error @ (Errno::NOSPC | Errno::NOMEM)) => self.short = Some(error),
                 Err(_) => {} // the group is gone
@@ -101,10 +101,11 @@ impl WatchedPod {
     }
 }
 
-impl Forks {
+impl ForkLimitWatcher {
     /// Starts the one thread that waits, for one engine.
     pub(super) fn start(engine: Engine, events: Sender<Event>) -> io::Result<Self> {
-        let shared = SharedForks { engine, events, inotify: OnceLock::new(), pods: Mutex::default() };
+        let shared =
+            SharedForkLimitWatcher { engine, events, inotify: OnceLock::new(), pods: Mutex::default() };
         let forks = Self(Arc::new(shared));
         let first = inotify::init(CreateFlags::CLOEXEC).map(|inotify| forks.0.inotify.set(inotify));
         let waiting = forks.clone();
@@ -117,7 +118,7 @@ impl Forks {
             let Some(inotify) = waiting.0.inotify.get() else { return };
             // which file it was doesn't matter
             while rustix::io::retry_on_intr(|| rustix::io::read(inotify, &mut [0; 512])).is_ok() {
-                waiting.look(false);
+                waiting.check_counters(false);
             }
         })?;
         Ok(forks)
@@ -125,13 +126,13 @@ impl Forks {
 
     /// Until the kernel has an instance to give, and then watches all pods; `false`: the agent ends.
     fn wait_for_inotify(&self, mut error: Errno) -> bool {
-        let SharedForks { engine, events, inotify, pods } = &*self.0;
-        let tell = |result| events.send(Event::Works(Part::Forks(*engine), result)).is_ok();
+        let SharedForkLimitWatcher { engine, events, inotify, pods } = &*self.0;
+        let tell = |result| events.send(Event::Works(Subsystem::Forks(*engine), result)).is_ok();
         loop {
             if !tell(Err(format!("no inotify instance: {error}"))) {
                 return false;
             }
-            let _ = poll(&mut [], Some(&RETRY));
+            let _ = poll(&mut [], Some(&RETRY_INTERVAL));
             match inotify::init(CreateFlags::CLOEXEC) {
                 Ok(new) => drop(inotify.set(new)),
                 Err(again) => {
@@ -141,7 +142,7 @@ impl Forks {
             }
             lock(pods).all.iter_mut().filter(|pod| !pod.told).for_each(|pod| pod.watch(inotify.get()));
             let goes_on = tell(Ok(()));
-            self.look(false);
+            self.check_counters(false);
             return goes_on;
         }
     }
@@ -171,27 +172,27 @@ impl Forks {
             pod.watch(self.0.inotify.get());
             pods.all.push(pod);
             drop(pods);
-            self.look(false); // it may have met its limit before it was watched
+            self.check_counters(false); // it may have met its limit before it was watched
         }
     }
 
     /// Reads all counters. `full`: it is the full look, which comes once in a while.
-    pub(super) fn look(&self, full: bool) {
-        let SharedForks { engine, events, inotify, pods } = &*self.0;
+    pub(super) fn check_counters(&self, full: bool) {
+        let SharedForkLimitWatcher { engine, events, inotify, pods } = &*self.0;
         let inotify = inotify.get();
         let mut pods = lock(pods);
         pods.all.retain_mut(|pod| {
             if pod.told && !full {
                 return true; // what another pod's refusals wake this for would hide that it is refused more
             }
-            let Some(refusals) = pod.count() else {
+            let Some(refusals) = pod.refused_forks() else {
                 pod.unwatch(inotify);
                 return false;
             };
             let more = refusals > std::mem::replace(&mut pod.refusals, refusals);
             if more && !pod.told {
                 pod.unwatch(inotify);
-                let _ = events.send(Event::Refused(*engine, pod.id.clone(), pod.limit())); // or the agent ends
+                let _ = events.send(Event::Refused(*engine, pod.id.clone(), pod.lowest_pids_limit())); // or the agent ends
             } else if full && !more && (pod.told || pod.short.is_some()) {
                 pod.watch(inotify);
                 pod.told = false;
@@ -202,7 +203,7 @@ impl Forks {
         let short = pods.all.iter().find_map(|pod| pod.short);
         if short != std::mem::replace(&mut pods.short, short) {
             let result = short.map_or(Ok(()), |error| Err(format!("no inotify watch: {error}")));
-            let _ = events.send(Event::Works(Part::Forks(*engine), result));
+            let _ = events.send(Event::Works(Subsystem::Forks(*engine), result));
         }
     }
 }
@@ -220,7 +221,7 @@ mod tests {
 
     struct Bed {
         root: tempfile::TempDir,
-        forks: Forks,
+        forks: ForkLimitWatcher,
         events: Receiver<Event>,
     }
 
@@ -229,11 +230,11 @@ mod tests {
         fn new(refusals: u64) -> Self {
             let root = tempfile::tempdir().unwrap();
             let (sender, events) = unbounded();
-            let bed = Self { root, forks: Forks::start(ENGINE, sender).unwrap(), events };
+            let bed = Self { root, forks: ForkLimitWatcher::start(ENGINE, sender).unwrap(), events };
             for container in ["a", "b"] {
                 fs::create_dir_all(bed.group(container)).unwrap();
                 fs::write(bed.group(container).join("pids.max"), "max\n").unwrap();
-                fs::write(bed.group(container).join(EVENTS), "max 0\n").unwrap();
+                fs::write(bed.group(container).join(PIDS_EVENTS_FILE), "max 0\n").unwrap();
             }
             fs::write(bed.root.path().join("pod/pids.max"), "512\n").unwrap();
             bed.refuse(refusals);
@@ -251,7 +252,7 @@ mod tests {
         }
 
         fn refuse(&self, times: u64) {
-            fs::write(self.group("b").join(EVENTS), format!("max {times}\n")).unwrap();
+            fs::write(self.group("b").join(PIDS_EVENTS_FILE), format!("max {times}\n")).unwrap();
         }
 
         fn is_told(&self) {
@@ -267,17 +268,17 @@ mod tests {
         bed.is_told();
         for more in [8, 9] {
             bed.refuse(more);
-            bed.forks.look(true);
+            bed.forks.check_counters(true);
         }
         assert!(bed.events.is_empty());
-        bed.forks.look(true);
+        bed.forks.check_counters(true);
         bed.refuse(10);
         bed.is_told();
         bed.refuse(11);
-        bed.forks.look(false);
-        bed.forks.look(true);
+        bed.forks.check_counters(false);
+        bed.forks.check_counters(true);
         bed.refuse(12);
-        bed.forks.look(true);
+        bed.forks.check_counters(true);
         assert!(bed.events.is_empty(), "whatever else wakes it in between");
     }
 
@@ -294,7 +295,7 @@ mod tests {
     fn a_pod_that_is_gone_is_watched_no_more() {
         let bed = Bed::new(0);
         fs::remove_dir_all(bed.root.path().join("pod")).unwrap();
-        bed.forks.look(true);
+        bed.forks.check_counters(true);
         assert!(lock(&bed.forks.0.pods).all.is_empty());
     }
 
@@ -318,14 +319,14 @@ mod tests {
         fs::write(LIMIT, "1").unwrap();
         let bed = Bed::new(0);
         let told = |result| {
-            let works = Event::Works(Part::Forks(ENGINE), result);
+            let works = Event::Works(Subsystem::Forks(ENGINE), result);
             assert_eq!(bed.events.recv_timeout(PATIENCE), Ok(works));
         };
         told(Err("no inotify watch: No space left on device (os error 28)".into()));
-        bed.forks.look(true);
+        bed.forks.check_counters(true);
         assert!(bed.events.is_empty(), "once");
         fs::write(LIMIT, "100").unwrap();
-        bed.forks.look(true);
+        bed.forks.check_counters(true);
         told(Ok(()));
     }
 }

@@ -3,37 +3,37 @@
 
 /// In the order of its keys.
 #[derive(Debug, Clone)]
-pub struct Few<K, V>(Vec<(K, V)>);
+pub struct VecMap<K, V>(Vec<(K, V)>);
 
-impl<K, V> Default for Few<K, V> {
+impl<K, V> Default for VecMap<K, V> {
     fn default() -> Self {
         Self(Vec::new())
     }
 }
 
-impl<K: Ord, V> Few<K, V> {
-    fn place(&self, key: &K) -> Result<usize, usize> {
+impl<K: Ord, V> VecMap<K, V> {
+    fn search_index(&self, key: &K) -> Result<usize, usize> {
         self.0.binary_search_by(|(other, _)| other.cmp(key))
     }
 
     /// What is known by this key.
     pub fn get(&self, key: &K) -> Option<&V> {
-        self.place(key).ok().map(|at| &self.0[at].1)
+        self.search_index(key).ok().map(|at| &self.0[at].1)
     }
 
     /// The same, to be changed.
     pub fn get_mut(&mut self, key: &K) -> Option<&mut V> {
-        self.place(key).ok().map(|at| &mut self.0[at].1)
+        self.search_index(key).ok().map(|at| &mut self.0[at].1)
     }
 
     /// Whether there is something by this key.
     pub fn contains_key(&self, key: &K) -> bool {
-        self.place(key).is_ok()
+        self.search_index(key).is_ok()
     }
 
     /// What it was before, if there was something.
     pub fn insert(&mut self, key: K, value: V) -> Option<V> {
-        match self.place(&key) {
+        match self.search_index(&key) {
             Ok(at) => Some(std::mem::replace(&mut self.0[at].1, value)),
             Err(at) => {
                 self.0.insert(at, (key, value));
@@ -44,7 +44,7 @@ impl<K: Ord, V> Few<K, V> {
 
     /// What it was, if there was something.
     pub fn remove(&mut self, key: &K) -> Option<V> {
-        self.place(key).ok().map(|at| self.0.remove(at).1)
+        self.search_index(key).ok().map(|at| self.0.remove(at).1)
     }
 
     /// All of them.
@@ -63,7 +63,7 @@ impl<K: Ord, V> Few<K, V> {
     }
 }
 
-impl<K: Ord, V> Extend<(K, V)> for Few<K, V> {
+impl<K: Ord, V> Extend<(K, V)> for VecMap<K, V> {
     fn extend<T: IntoIterator<Item = (K, V)>>(&mut self, things: T) {
         things.into_iter().for_each(|(key, value)| drop(self.insert(key, value)));
     }
@@ -75,7 +75,7 @@ mod tests {
 
     #[test]
     fn it_is_as_a_map_is_and_in_order() {
-        let (mut few, mut map) = (Few::default(), std::collections::BTreeMap::new());
+        let (mut few, mut map) = (VecMap::default(), std::collections::BTreeMap::new());
         for step in 0..1_000_u32 {
             let key = step.wrapping_mul(2_654_435_761) >> 29;
             if step % 3 == 0 {
@@ -88,7 +88,7 @@ mod tests {
         }
         few.values_mut().for_each(|it| *it = 1);
         few.get_mut(&3).into_iter().for_each(|it| *it = 2);
-        let mut again = Few::default();
+        let mut again = VecMap::default();
         again.extend(few.iter().map(|(key, value)| (*key, *value)));
         assert!(!again.is_empty() && again.iter().eq(few.iter()));
     }

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, fmt::Write, fs};
 
 use super::*;
-use crate::wire::podspec::fate::Fate;
+use crate::wire::podspec::field_support::FieldSupport;
 use crate::wire::podspec::{container::*, env::*, lifecycle::*, pod::*, probe::*, security::*, volumes::*};
 
 const TYPES: &[(&str, &[&str])] = &[
@@ -57,16 +57,16 @@ const TYPES: &[(&str, &[&str])] = &[
 
 /// What becomes of the fields of a type, those with the same fate together. `obeyed`: what that means of a field.
 pub(in crate::wire) fn rows(
-    table: &'static Table,
+    table: &'static FieldTable,
     obeyed: impl Fn(&str) -> &'static str,
 ) -> Vec<(String, Vec<&'static str>)> {
     let mut rows: Vec<(String, Vec<&str>)> = Vec::new();
-    for name in table.names() {
-        let meaning = match table.fate(name) {
-            Some(Fate::Obeyed) => obeyed(name).to_owned(),
-            Some(Fate::Ignored(why)) => format!("no effect: {why}"),
-            Some(Fate::Meaningless(why)) => format!("no meaning: {why}"),
-            Some(Fate::Refused(why)) => format!("refused: {why}"),
+    for name in table.field_names() {
+        let meaning = match table.field_support(name) {
+            Some(FieldSupport::Obeyed) => obeyed(name).to_owned(),
+            Some(FieldSupport::Ignored(why)) => format!("no effect: {why}"),
+            Some(FieldSupport::Meaningless(why)) => format!("no meaning: {why}"),
+            Some(FieldSupport::Refused(why)) => format!("refused: {why}"),
             None => unreachable!("it has that name"),
         };
         match rows.iter_mut().find(|row| row.0 == meaning) {
@@ -82,29 +82,29 @@ pub(in crate::wire) fn rows(
 /// that it is.
 pub(in crate::wire) fn assert_that_they_agree(
     types: &[(&str, &[&str])],
-    tables: &[Table],
-    is_read: impl Fn(&str, &str, Fate) -> bool,
-    is_told: impl Fn(Fate) -> bool,
+    tables: &[FieldTable],
+    is_read: impl Fn(&str, &str, FieldSupport) -> bool,
+    is_told: impl Fn(FieldSupport) -> bool,
 ) {
     let described: BTreeSet<&str> = tables.iter().map(|table| table.kind).collect();
     assert_eq!(types.iter().map(|it| it.0).collect::<BTreeSet<_>>(), described);
     for (kind, keys) in types {
-        let table = of(kind);
-        let fate = |name: &str| table.fate(name);
+        let table = table_of(kind);
+        let fate = |name: &str| table.field_support(name);
         let expected: BTreeSet<&str> =
-            table.names().filter(|name| is_read(kind, name, fate(name).unwrap())).collect();
+            table.field_names().filter(|name| is_read(kind, name, fate(name).unwrap())).collect();
         let told = keys.iter().copied().filter(|key| fate(key).is_none_or(&is_told));
         assert_eq!(told.collect::<BTreeSet<_>>(), expected, "{kind}");
-        let names: Vec<&str> = table.names().collect();
+        let names: Vec<&str> = table.field_names().collect();
         assert_eq!(names.iter().collect::<BTreeSet<_>>().len(), names.len(), "{kind} has a name twice");
-        assert!(table.required().all(|key| keys.contains(&key)), "{kind}");
+        assert!(table.required_fields().all(|key| keys.contains(&key)), "{kind}");
     }
 }
 
 /// What `docs/podspec.md` says below its heading, from the table.
 fn document() -> String {
     let mut text = String::new();
-    for table in TABLES {
+    for table in POD_SPEC_TABLES {
         let mut place = table.place.to_owned();
         place[..1].make_ascii_uppercase();
         let _ = write!(text, "\n## {place}\n\n| fields | what becomes of them |\n|---|---|\n");
@@ -130,7 +130,9 @@ fn the_document_says_what_the_table_says() {
 
 #[test]
 fn the_table_has_each_field_that_is_read_once_and_no_other_to_be_obeyed() {
-    let is_read = |_: &str, _: &str, fate| matches!(fate, Fate::Obeyed | Fate::Ignored(_));
+    let is_read = |_: &str, _: &str, fate| matches!(fate, FieldSupport::Obeyed | FieldSupport::Ignored(_));
     // (also what has no meaning but for a `fieldRef`)
-    assert_that_they_agree(TYPES, TABLES, is_read, |fate| !matches!(fate, Fate::Meaningless(_)));
+    assert_that_they_agree(TYPES, POD_SPEC_TABLES, is_read, |fate| {
+        !matches!(fate, FieldSupport::Meaningless(_))
+    });
 }

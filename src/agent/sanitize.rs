@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 
 /// Of one line, in bytes.
-const LONGEST: usize = 4096;
+const MAX_LINE_BYTES: usize = 4096;
 /// What a line of the agent's own begins with that goes on where another one ended.
 const INDENT: &str = "    ";
 
@@ -25,7 +25,7 @@ fn is_legible(text: &str) -> bool {
     !text.contains(is_hidden)
 }
 
-fn push(shown: &mut String, c: char) {
+fn push_escaped(shown: &mut String, c: char) {
     if is_hidden(c) {
         let mut units = [0; 2];
         c.encode_utf16(&mut units).iter().for_each(|unit| shown.push_str(&format!("\\u{unit:04x}")));
@@ -61,15 +61,15 @@ fn without_logins(text: &str) -> Cow<'_, str> {
 }
 
 /// One line, and not a long one.
-pub fn line(text: &str) -> Cow<'_, str> {
+pub fn sanitize_line(text: &str) -> Cow<'_, str> {
     let text = without_logins(text);
-    if text.len() <= LONGEST && is_legible(&text) {
+    if text.len() <= MAX_LINE_BYTES && is_legible(&text) {
         return text;
     }
     let mut shown = String::new();
     for c in text.trim_end_matches(['\n', '\r']).chars() {
-        push(&mut shown, if matches!(c, '\n' | '\r' | '\t') { ' ' } else { c });
-        if shown.len() > LONGEST {
+        push_escaped(&mut shown, if matches!(c, '\n' | '\r' | '\t') { ' ' } else { c });
+        if shown.len() > MAX_LINE_BYTES {
             shown.push('…');
             break;
         }
@@ -78,9 +78,9 @@ pub fn line(text: &str) -> Cow<'_, str> {
 }
 
 /// The lines of a message: what doesn't go on as the agent's own do is part of the line before.
-pub fn message(text: &str) -> Cow<'_, str> {
+pub fn sanitize_message(text: &str) -> Cow<'_, str> {
     if !text.contains('\n') {
-        return line(text);
+        return sanitize_line(text);
     }
     let mut parts = text.trim_end().split('\n');
     let mut lines = vec![parts.next().unwrap_or_default().to_owned()];
@@ -90,11 +90,11 @@ pub fn message(text: &str) -> Cow<'_, str> {
             _ => lines.push(part.to_owned()),
         }
     }
-    lines.iter().map(|text| line(text)).collect::<Vec<_>>().join("\n").into()
+    lines.iter().map(|text| sanitize_line(text)).collect::<Vec<_>>().join("\n").into()
 }
 
 /// What the agent has put together of many lines, for a terminal.
-pub fn page(text: &str) -> Cow<'_, str> {
+pub fn sanitize_page(text: &str) -> Cow<'_, str> {
     let text = without_logins(text);
     let is_fine = |c: char| c == '\n' || !is_hidden(c);
     if text.chars().all(is_fine) {
@@ -102,13 +102,13 @@ pub fn page(text: &str) -> Cow<'_, str> {
     }
     let mut shown = String::with_capacity(text.len());
     for c in text.chars() {
-        if c == '\n' { shown.push(c) } else { push(&mut shown, c) }
+        if c == '\n' { shown.push(c) } else { push_escaped(&mut shown, c) }
     }
     shown.into()
 }
 
 /// A line that a program printed, of any length. Its colours are left out, and its tabs are blanks.
-pub fn printed(line: &str) -> Cow<'_, str> {
+pub fn sanitize_output_line(line: &str) -> Cow<'_, str> {
     if is_legible(line) {
         return line.into();
     }
@@ -123,7 +123,7 @@ pub fn printed(line: &str) -> Cow<'_, str> {
         rest = match (colour, rest[at..].strip_prefix('\x1b')) {
             (Some(after), _) => after,
             (None, Some(after)) => {
-                push(&mut plain, '\x1b');
+                push_escaped(&mut plain, '\x1b');
                 after
             }
             _ => {
@@ -133,7 +133,7 @@ pub fn printed(line: &str) -> Cow<'_, str> {
         };
     }
     plain.push_str(rest);
-    page(&plain.replace('\n', " ")).into_owned().into()
+    sanitize_page(&plain.replace('\n', " ")).into_owned().into()
 }
 
 #[cfg(test)]
@@ -142,43 +142,43 @@ mod tests {
 
     #[test]
     fn what_a_program_printed_has_no_colours_and_moves_no_cursor() {
-        assert_eq!(printed("\x1b[1;32minfo\x1b[0m a\tb\r"), "info a  b");
-        assert_eq!(printed("\x1b[2Jgone\x1b[31"), "\\u001b[2Jgone\\u001b[31");
-        assert_eq!(printed("100%\r\u{202e}txt"), "100%  \\u202etxt");
-        assert!(matches!(printed("größer als 3 °C"), Cow::Borrowed(_)));
+        assert_eq!(sanitize_output_line("\x1b[1;32minfo\x1b[0m a\tb\r"), "info a  b");
+        assert_eq!(sanitize_output_line("\x1b[2Jgone\x1b[31"), "\\u001b[2Jgone\\u001b[31");
+        assert_eq!(sanitize_output_line("100%\r\u{202e}txt"), "100%  \\u202etxt");
+        assert!(matches!(sanitize_output_line("größer als 3 °C"), Cow::Borrowed(_)));
     }
 
     #[test]
     fn what_could_forge_a_line_or_move_a_cursor_is_shown_by_its_number() {
-        assert_eq!(line("a\n[ERROR] b\r\n"), "a [ERROR] b");
+        assert_eq!(sanitize_line("a\n[ERROR] b\r\n"), "a [ERROR] b");
         assert_eq!(
-            line("\x1b[31mred\x07\u{202e}txt.\u{200b}\u{9b}"),
+            sanitize_line("\x1b[31mred\x07\u{202e}txt.\u{200b}\u{9b}"),
             "\\u001b[31mred\\u0007\\u202etxt.\\u200b\\u009b"
         );
-        assert_eq!(line("\u{e0041}"), "\\udb40\\udc41");
-        assert!(matches!(line("größer als 3 °C, 温度"), Cow::Borrowed(_)));
+        assert_eq!(sanitize_line("\u{e0041}"), "\\udb40\\udc41");
+        assert!(matches!(sanitize_line("größer als 3 °C, 温度"), Cow::Borrowed(_)));
     }
 
     #[test]
     fn a_line_has_an_end() {
-        let long = line(&"ä".repeat(10_000)).into_owned();
-        assert!(long.len() < LONGEST + 8 && long.ends_with('…'));
+        let long = sanitize_line(&"ä".repeat(10_000)).into_owned();
+        assert!(long.len() < MAX_LINE_BYTES + 8 && long.ends_with('…'));
     }
 
     #[test]
     fn only_the_agents_own_lines_go_on() {
         let caret = "condition 'c': column 4: a number is missing\n    x <\n       ^";
-        assert_eq!(message(caret), caret);
-        assert_eq!(message("failed: a\nb\n  c\n"), "failed: a b   c");
+        assert_eq!(sanitize_message(caret), caret);
+        assert_eq!(sanitize_message("failed: a\nb\n  c\n"), "failed: a b   c");
     }
 
     #[test]
     fn a_login_in_a_url_is_not_shown() {
         assert_eq!(
-            line("failed: http://joe:pw@host:1/a@b, https://x@y"),
+            sanitize_line("failed: http://joe:pw@host:1/a@b, https://x@y"),
             "failed: http://(confidential)@host:1/a@b, https://(confidential)@y"
         );
-        assert_eq!(line("https://host/a@sha256:1"), "https://host/a@sha256:1");
+        assert_eq!(sanitize_line("https://host/a@sha256:1"), "https://host/a@sha256:1");
         for url in ["http://joe:p/w@host:3128", "http//joe:pw@host", "joe:p@w@host:3128"] {
             let shown = without_login(url);
             assert!(!shown.contains("joe") && shown.contains("@host"), "{shown}");
@@ -190,10 +190,10 @@ mod tests {
     #[test]
     fn json_stays_the_same_json() {
         let json = serde_json::to_string(&["\u{202e}\u{7f}\u{e0041}\n"]).unwrap();
-        let shown = page(&json);
+        let shown = sanitize_page(&json);
         assert!(shown.is_ascii(), "{shown}");
         let back: Vec<String> = serde_json::from_str(&shown).unwrap();
         assert_eq!(back, ["\u{202e}\u{7f}\u{e0041}\n"]);
-        assert_eq!(page("a\nb\x1b\n"), "a\nb\\u001b\n");
+        assert_eq!(sanitize_page("a\nb\x1b\n"), "a\nb\\u001b\n");
     }
 }

@@ -9,7 +9,7 @@ use crate::agent::{
 
 /// When a condition is true beyond what its expression is at this moment.
 #[derive(Debug)]
-pub(in crate::agent) struct Lasting {
+pub(in crate::agent) struct Hysteresis {
     /// How long the expression has to be true without a break.
     pub(in crate::agent) hold: Duration,
     /// What ends the condition.
@@ -20,7 +20,7 @@ pub(in crate::agent) struct Lasting {
     pub(super) due: Option<Duration>,
 }
 
-impl Lasting {
+impl Hysteresis {
     /// None where the condition is what its expression is.
     pub(super) fn new(
         condition: &workload::Condition,
@@ -32,12 +32,18 @@ impl Lasting {
     }
 
     /// When the condition becomes true if nothing changes.
-    pub(in crate::agent) fn becomes_true(&self) -> Option<Duration> {
+    pub(in crate::agent) fn becomes_true_at(&self) -> Option<Duration> {
         self.since.map(|since| since.saturating_add(self.hold))
     }
 
     /// Whether the condition is true, which it was or wasn't, now that its expression is or isn't.
-    pub(super) fn judge(&mut self, held: bool, is_true: bool, values: &[f64], now: Duration) -> bool {
+    pub(super) fn apply_hysteresis(
+        &mut self,
+        held: bool,
+        is_true: bool,
+        values: &[f64],
+        now: Duration,
+    ) -> bool {
         let ends = self.until.as_ref().is_some_and(|until| until.holds(values));
         if held {
             return if self.until.is_some() { !ends } else { is_true };

@@ -17,7 +17,7 @@ pub(super) fn refuse_taken_port(
 ) -> Result<Fact, Failure> {
     let Ok(Fact::Fit { holders, .. }) = &result else { return result };
     let keeps = |(port, id): &(String, WorkloadId)| {
-        let other = reconcile::of(workloads, id).filter(|it| it.name() != name)?;
+        let other = reconcile::find_by_id(workloads, id).filter(|it| it.name() != name)?;
         Some(format!("host port {port} is taken by workload '{}'", other.name()))
     };
     match holders.iter().find_map(keeps) {

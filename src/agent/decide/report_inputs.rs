@@ -6,15 +6,15 @@ use super::Agent;
 use crate::agent::{
     control_plane::{
         conversation::Conversation,
-        heartbeat::{self, ToldStatus},
+        heartbeat::{self, ReportedStatus},
     },
     model::{
-        report::{Report, State},
+        report::{Report, WorkloadState},
         time::Now,
         workload::Engine,
     },
     redact::Redactor,
-    view::report::Everything,
+    view::report::ReportInputs,
 };
 
 impl Agent {
@@ -24,8 +24,9 @@ impl Agent {
     }
 
     /// How each workload is, in a word.
-    pub fn states(&self) -> impl Iterator<Item = State> {
-        let pods = self.workloads.values().map(|tracked| tracked.state_on(&self.context, &self.engines));
+    pub fn workload_states(&self) -> impl Iterator<Item = WorkloadState> {
+        let pods =
+            self.workloads.values().map(|tracked| tracked.state_in_context(&self.context, &self.engines));
         pods.chain(self.deployments.states(&self.context, &self.engines))
     }
 
@@ -35,7 +36,7 @@ impl Agent {
     }
 
     /// How things are with the edge API, in a few words for people; none where none is talked to.
-    pub fn link(&self) -> Option<&'static str> {
+    pub fn link_summary(&self) -> Option<&'static str> {
         self.server.as_ref().map(|server| server.link.summary())
     }
 
@@ -47,17 +48,22 @@ impl Agent {
 
     /// How everything is.
     pub fn report(&self, now: Now) -> Report {
-        self.everything(now).report()
+        self.report_inputs(now).report()
     }
 
     /// What the server is to hear.
-    pub(super) fn told_status(&self, server: &Conversation, now: Now) -> ToldStatus {
-        let everything = Everything { server: Some(server), ..self.everything(now) };
-        heartbeat::told_status(everything.is_degraded(), &self.sources, &self.workloads, &self.deployments)
+    pub(super) fn reported_status(&self, server: &Conversation, now: Now) -> ReportedStatus {
+        let everything = ReportInputs { server: Some(server), ..self.report_inputs(now) };
+        heartbeat::reported_status(
+            everything.is_degraded(),
+            &self.sources,
+            &self.workloads,
+            &self.deployments,
+        )
     }
 
-    pub(super) fn everything(&self, now: Now) -> Everything<'_> {
-        Everything {
+    pub(super) fn report_inputs(&self, now: Now) -> ReportInputs<'_> {
+        ReportInputs {
             now,
             context: &self.context,
             engines: &self.engines,
