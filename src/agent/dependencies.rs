@@ -41,7 +41,7 @@ impl AllWorkloads<'_> {
         self.workloads.get(name).is_some_and(|it| it.is_ready()) || self.deployments.is_ready(name)
     }
 
-    /// The same for conditions. `is_partial`: not all that is to run is known; `is_socket_listed`: Deployments are.
+    /// The same for conditions. `is_partial`: not all that is to run is known; `is_listed`: Deployments are.
     pub(super) fn workload_metrics(&self, name: &str, is_partial: bool, is_listed: bool) -> WorkloadMetrics {
         if let Some(metrics) = self.workloads.get(name).and_then(|it| it.workload_metrics()) {
             return metrics;

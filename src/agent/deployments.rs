@@ -164,7 +164,7 @@ impl Deployments {
         is_any
     }
 
-    /// A list asked for by `take_list` was whole.
+    /// A list asked for by `listed` was whole.
     pub(super) fn take_list(&mut self, listed: Ticket, found: Vec<Deployment>) {
         for managed in self.all.values_mut().filter(|managed| managed.last < listed) {
             managed.found.retain(|old| found.iter().any(|it| it.uid == old.uid));

@@ -166,7 +166,7 @@ impl Engines {
         std::mem::take(&mut state.missed)
     }
 
-    /// The engines to ask now; [`mark_list_ordered`](Self::list_ordered) must follow for each.
+    /// The engines to ask now; [`mark_list_ordered`](Self::mark_list_ordered) must follow for each.
     pub(super) fn engines_to_list(&self, now: Duration) -> Vec<Engine> {
         let due = |state: &EngineContact| state.listing.is_none() && state.list_at <= now;
         self.states.iter().filter(|(_, state)| due(state)).map(|(engine, _)| *engine).collect()

@@ -55,7 +55,7 @@ impl ImageCleanup {
         self.due |= std::mem::take(&mut self.lost);
     }
 
-    /// What can go, beside what these contents need; [`mark_ordered`](Self::ordered) must follow for each.
+    /// What can go, beside what these contents need; [`mark_ordered`](Self::mark_ordered) must follow for each.
     pub(super) fn unused<'a>(
         &mut self,
         contents: impl Iterator<Item = &'a Content>,

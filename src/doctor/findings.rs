@@ -22,7 +22,7 @@ enum Verdict {
 #[derive(Debug, Serialize)]
 struct Finding {
     what: String,
-    /// `add_good`, `add_doubt` or `add_bad`.
+    /// `good`, `doubt` or `bad`.
     verdict: &'static str,
     says: String,
     remedy: Option<String>,

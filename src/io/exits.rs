@@ -5,7 +5,7 @@
 //! So the end of the first starts a wait for the end of the second.
 //!
 //! An agent that lives in another PID namespace than podman can't see these processes. It registers them by
-//! name only, and what hears of their end calls [`Exits::report_death`].
+//! name only, and what hears of their end calls [`ExitWatcher::report_death`].
 
 mod conmon;
 #[cfg(feature = "fuzzing")]
@@ -289,7 +289,7 @@ impl ExitWatcher {
         signal(Signal::KILL);
     }
 
-    /// The end was noticed elsewhere of a container that was registered as [`Process::watched_elsewhere`].
+    /// The end was noticed elsewhere of a container that was registered as [`ContainerProcesses::watched_elsewhere`].
     pub fn report_death(&self, container: &str) {
         let mut pods = self.shared.lock();
         let is_it =

@@ -17,7 +17,7 @@ pub(super) fn run(input: &[u8]) {
         let wanted = number(&answer["spec"]["replicas"]);
         assert!(number(&status["availableReplicas"]) >= wanted, "available without being so: {answer}");
     }
-    assert!(object.companions.iter().all(|name| !name.contains(char::is_whitespace)));
+    assert!(object.dependents.iter().all(|name| !name.contains(char::is_whitespace)));
     if let Some((found, from)) = parse_deployment_list(&answer, "owner") {
         assert_eq!(Some(from), resource_version(&answer));
         let items = answer["items"].as_array().map_or(&[][..], Vec::as_slice);

@@ -194,7 +194,7 @@ impl Conversation {
         }
     }
 
-    /// The calls that are due; [`push_calls`](Self::call) must follow.
+    /// The calls that are due; [`push_calls`](Self::push_calls) must follow.
     pub(in crate::agent) fn take_due_calls(&mut self, now: Now) -> Vec<CallKind> {
         self.link.take_due_calls(now)
     }

@@ -14,7 +14,7 @@
 //! To a 404 the server may have an explanation: control is asked before anything else follows from it, and so it is
 //! when a registration with the device's own certificate is answered by 404.
 //!
-//! In `LinkedState` heartbeats, configuration, control messages and the certificate's renewal each go at their own
+//! In `Linked` heartbeats, configuration, control messages and the certificate's renewal each go at their own
 //! pace; elsewhere there is one call at a time. What runs on the device depends on none of it.
 //!
 //! All waits are in time since boot, which never steps. Only a certificate's times are the wall clock's: it is

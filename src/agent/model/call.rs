@@ -191,7 +191,7 @@ pub struct PersistedLinkState {
     pub configuration: Option<Box<ServerConfiguration>>,
     /// The server unregistered this device: nothing is said to it before a person asks for it.
     pub disconnected: bool,
-    /// What was last given to [`Record::UndeliveredEvents`](super::record::Record::Unheard).
+    /// What was last given to [`Record::Unheard`](super::record::Record::Unheard).
     pub unheard: UndeliveredEvents,
 }
 

@@ -19,7 +19,7 @@ pub struct DeploymentOrder {
 /// What a cluster can do.
 #[derive(Debug, Clone, PartialEq)]
 pub enum DeploymentTask {
-    /// Tell all Deployments of this owner, and all changes to them from then on: [`DeploymentFact::ListedProfileReport`].
+    /// Tell all Deployments of this owner, and all changes to them from then on: [`DeploymentFact::Listed`].
     List,
     /// Make the workload's Deployment what it is to be: [`DeploymentFact::Applied`].
     Apply {
@@ -32,7 +32,7 @@ pub enum DeploymentTask {
         /// It has come up with this content: what only earlier ones needed goes.
         settled: bool,
     },
-    /// Remove this very Deployment, after its pods: [`DeploymentFact::ClientGone`] once that has begun, or if there was none.
+    /// Remove this very Deployment, after its pods: [`DeploymentFact::Gone`] once that has begun, or if there was none.
     Delete(Box<Deployment>),
 }
 

@@ -122,7 +122,7 @@ pub struct Setup {
     pub sockets: Vec<PathBuf>,
     /// The memory that a container is limited to that says nothing.
     pub default_memory: Option<u64>,
-    /// What was last given to [`Record::FinishedRuns`].
+    /// What was last given to [`Record::Finished`].
     pub finished: FinishedRuns,
     /// What was last given to [`Record::Fallbacks`].
     pub fallbacks: Fallbacks,
@@ -132,11 +132,11 @@ pub struct Setup {
     pub update_lock: bool,
     /// What was last given to [`Record::Images`].
     pub images: PulledImages,
-    /// What was last given to [`Record::ManualStops`].
+    /// What was last given to [`Record::Stops`].
     pub stops: ManualStops,
-    /// What was last given to [`Record::BuiltInMetrics`].
+    /// What was last given to [`Record::OwnMetrics`].
     pub own_metrics: BuiltInMetrics,
-    /// What was last given to [`Record::Hysteresis`].
+    /// What was last given to [`Record::Lasting`].
     pub lasting: Vec<HysteresisState>,
     /// What was last given to [`Record::History`].
     pub history: History,

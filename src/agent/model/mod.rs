@@ -14,7 +14,7 @@
 //! | [`image`] | images that the agent pulled |
 //! | [`run`] | how a workload's last run ended |
 //! | [`pressure`] | what a device can run short of |
-//! | [`part`] | parts of the agent that what is around it can keep from their work |
+//! | [`subsystem`] | subsystems of the agent that what is around it can keep from their work |
 //! | [`fallback`] | what a workload returns to when its update fails |
 //! | [`update`], [`waiting`] | when a content may be replaced, and what waits for that |
 //! | [`stop`] | what was stopped by hand |
@@ -23,10 +23,10 @@
 //! | [`question`] | what people and programs on the device ask |
 //! | [`report`] | how everything is, for those who ask |
 //! | [`notice`] | what the agent has to say by itself |
-//! | [`lasting`] | what is to be remembered of conditions |
+//! | [`hysteresis`] | what is to be remembered of conditions |
 //! | [`history`] | what it said of late |
 //! | [`event`] | all that comes in, and all that goes out |
-//! | [`time`], [`quantity`], [`confidential`], [`random`], [`few`], [`mod@gather`] | time, sizes, Secrets, chance, collections |
+//! | [`time`], [`quantity`], [`confidential`], [`random`], [`vec_map`], [`mod@gather`] | time, sizes, Secrets, chance, collections |
 
 pub mod call;
 mod canonical;

@@ -45,7 +45,7 @@ pub struct Order {
 pub enum Task {
     /// Tell all pods of this owner: [`Fact::Pods`].
     List,
-    /// Get the workload's images as each container's pull policy says: [`Fact::PulledImages`].
+    /// Get the workload's images as each container's pull policy says: [`Fact::Pulled`].
     Pull(Arc<Workload>),
     /// Rehearse a start: see whether the workload's pod could be made and started, as far as that can be known while
     /// its host ports may be held by a pod of ours that is to go first; images that are not here are got:
@@ -56,13 +56,13 @@ pub enum Task {
         /// A pod of it that is to go is on another podman: a port that none of this podman holds may be that one's.
         moves: bool,
     },
-    /// Make and start the workload's pod; nothing half-made stays behind on failure: [`Fact::Pod`], or [`Fact::ClientGone`]
+    /// Make and start the workload's pod; nothing half-made stays behind on failure: [`Fact::Pod`], or [`Fact::Gone`]
     /// if that was cut short. Its CPU time is bounded from the start where that can be had: the pod's limit tells.
     Start(Arc<Workload>, CpuLimit),
-    /// Cut the start of this pod short that is under way: [`Fact::ClientGone`] at once. What came of it, the start's own
+    /// Cut the start of this pod short that is under way: [`Fact::Gone`] at once. What came of it, the start's own
     /// outcome tells, and soon.
     Cancel(WorkloadId),
-    /// Tell all about one pod, and watch its processes from now on: [`Fact::Pod`] or [`Fact::ClientGone`].
+    /// Tell all about one pod, and watch its processes from now on: [`Fact::Pod`] or [`Fact::Gone`].
     Look(WorkloadId),
     /// Bound the CPU time of a running pod as a whole, or free it: [`Fact::Limited`], once that was read back.
     Limit {
@@ -71,16 +71,16 @@ pub enum Task {
         /// From now on.
         cpu: CpuLimit,
     },
-    /// Remove an image that no container uses: [`Fact::ClientGone`], also if there was none.
+    /// Remove an image that no container uses: [`Fact::Gone`], also if there was none.
     Discard(String),
-    /// Stop the pod and remove it with what belongs to it alone: [`Fact::ClientGone`], also if there was none.
+    /// Stop the pod and remove it with what belongs to it alone: [`Fact::Gone`], also if there was none.
     Remove {
         /// Whose pod.
         id: WorkloadId,
         /// How long its containers may take to end after SIGTERM.
         grace: Grace,
     },
-    /// Ask a container whether it is well: [`Fact::ProbeResult`]. A failure to ask says nothing about it.
+    /// Ask a container whether it is well: [`Fact::Probed`]. A failure to ask says nothing about it.
     Probe {
         /// Whose pod.
         id: WorkloadId,
@@ -99,7 +99,7 @@ pub enum Task {
         grace: Duration,
     },
     /// Start a container of a pod again that has ended, and nothing else of it; then tell all about the pod, and watch its
-    /// processes from now on: [`Fact::Pod`] or [`Fact::ClientGone`]. Another container of that name is left as it is.
+    /// processes from now on: [`Fact::Pod`] or [`Fact::Gone`]. Another container of that name is left as it is.
     Restart {
         /// Whose pod.
         id: WorkloadId,

@@ -10,12 +10,12 @@
 //!          ─► Finished     └─ Stopping ◄┴── its conditions don't hold (from Running, Waiting)
 //! ```
 //!
-//! Conditions that fail while the pod is being made lead from `StartingGuard` by way of `Cancelling` to `Inactive`. A container
+//! Conditions that fail while the pod is being made lead from `Starting` by way of `Cancelling` to `Inactive`. A container
 //! that ended and is to run again leaves the pod `Running`: it is started again there.
 //!
 //! A phase with a [`Ticket`] has an order under way, and until its outcome is here nothing else is asked for this
 //! workload, but that a pod that is being made gets another CPU limit or isn't made. A workload with a cron schedule
-//! rests in `Inactive` or `FinishedRuns` between its slots.
+//! rests in `Inactive` or `Finished` between its slots.
 
 use std::time::Duration;
 

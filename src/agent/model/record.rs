@@ -41,7 +41,7 @@ pub enum Record {
     OwnMetrics(BuiltInMetrics),
     /// What conditions remember, as long as the device runs.
     Lasting(Vec<HysteresisState>),
-    /// The server unregistered this device ([`Remembered::disconnected`](super::call::Remembered::disconnected)): its
+    /// The server unregistered this device ([`PersistedLinkState::disconnected`](super::call::PersistedLinkState::disconnected)): its
     /// identity and configuration are to be forgotten, and what it has not heard.
     Disconnected,
 }

@@ -16,7 +16,7 @@ const MAX_INLINE_NAME: usize = 24;
 pub struct PageStyle {
     /// Of a line, in characters. Only a word that is longer by itself goes beyond.
     pub width: usize,
-    /// States are coloured: each stands between a colour's [mark](MARKS) and the last one.
+    /// States are coloured: each stands between a colour's [mark](COLOUR_MARKS) and the last one.
     pub colour: bool,
 }
 

@@ -24,7 +24,7 @@ const CHECK_TIMEOUT: Duration = Duration::from_secs(30);
 /// For one image. There is no limit on silence: podman says nothing while a large layer comes in.
 const PULL_TIMEOUT: Duration = Duration::from_secs(30 * 60);
 
-/// Gets all images: [`Fact::PulledImages`].
+/// Gets all images: [`Fact::Pulled`].
 pub(super) fn pull(client: &PodmanClient, workload: &Workload) -> Result<Fact, Failure> {
     let (fetched, stale) = get_images(client, workload, true)?;
     Ok(Fact::Pulled { fetched, stale })

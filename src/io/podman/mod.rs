@@ -82,7 +82,7 @@ impl Podman {
         Ok(Self { shared: Arc::new(SharedPodman { engine, events, tasks, lanes }) })
     }
 
-    /// Takes the order, and never blocks. Its outcome comes as an [`Event::TaskOutcome`]; or at once, from here, if it needs
+    /// Takes the order, and never blocks. Its outcome comes as an [`Event::Done`]; or at once, from here, if it needs
     /// no thread to be carried out, or none can be started.
     #[must_use = "an outcome that comes from here comes from nowhere else"]
     pub fn submit(&self, order: Order) -> Option<Outcome> {

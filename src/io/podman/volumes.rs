@@ -47,7 +47,7 @@ impl Volumes {
         self.directory.join(id.as_str())
     }
 
-    /// Keeps [`remove_orphans`](Self::tidy) from what is made from now on.
+    /// Keeps [`remove_orphans`](Self::remove_orphans) from what is made from now on.
     pub(super) fn guard_starting(&self, id: &WorkloadId) -> StartingGuard<'_> {
         lock(&self.starting).push(id.clone());
         StartingGuard(self, id.clone())

@@ -44,7 +44,7 @@ pub struct DependentObject {
     pub object: Value,
 }
 
-/// The Deployment to apply. `whole`: nothing else is left to do for this content, but for the `obsolete_dependents` objects to go.
+/// The Deployment to apply. `whole`: nothing else is left to do for this content, but for the `former` objects to go.
 pub fn deployment(
     workload: &Workload,
     replicas: u32,

@@ -248,9 +248,9 @@ impl InspectedState {
         }
     }
 
-    /// Whether [`to_container_state`](Self::meaning) may take an earlier end for that of the last run: podman keeps it over a start,
-    /// and 5 and 6 call all that ran when the device went down exited, with 0 (4.3: created). Or the clock was set back
-    /// during the run.
+    /// Whether [`to_container_state`](Self::to_container_state) may take an earlier end for that of the last run: podman
+    /// keeps it over a start, and 5 and 6 call all that ran when the device went down exited, with 0 (4.3: created). Or
+    /// the clock was set back during the run.
     pub fn may_be_cut_short(&self) -> bool {
         let ended_before = matches!(self.times(), (Some(started), Some(at)) if at < started);
         !self.is_running() && self.exit_code == 0 && ended_before

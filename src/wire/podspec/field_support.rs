@@ -23,13 +23,13 @@ pub struct FieldTable {
     pub place: &'static str,
     /// Those that must be there; they stand below as well.
     pub required: &'static str,
-    /// See [`Fate::Obeyed`].
+    /// See [`FieldSupport::Obeyed`].
     pub obeyed: &'static str,
-    /// See [`Fate::Ignored`].
+    /// See [`FieldSupport::Ignored`].
     pub ignored: Reasons,
-    /// See [`Fate::Meaningless`].
+    /// See [`FieldSupport::Meaningless`].
     pub meaningless: Reasons,
-    /// See [`Fate::ReportRefusal`].
+    /// See [`FieldSupport::Refused`].
     pub refused: Reasons,
 }
 

@@ -2,7 +2,7 @@
 //!
 //! | look in | for |
 //! |---|---|
-//! | [`fates`] | what becomes of each field: obeyed, without effect, without meaning on one device, or refused |
+//! | [`field_tables`] | what becomes of each field: obeyed, without effect, without meaning on one device, or refused |
 //! | [`pod`], [`container`], [`mod@env`], [`volumes`], [`security`], [`probe`], [`lifecycle`] | the types |
 //! | [`values`] | quantities, modes, ports, names, paths |
 //! | `checks` | what the shape alone doesn't say: names that stand twice, what refers to nothing |

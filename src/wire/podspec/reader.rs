@@ -1,6 +1,6 @@
 //! Reads a specification from JSON into its types: everything that is wrong in it, each with its place.
 //!
-//! Unlike the readers that serde derives, this one doesn't stop at the first mistake, asks [`fates`]
+//! Unlike the readers that serde derives, this one doesn't stop at the first mistake, asks [`field_tables`]
 //! about each field, and costs little code for each of the many small types.
 
 use std::{collections::BTreeMap, fmt::Display};

@@ -275,7 +275,7 @@ impl Podman {
         Fact::Pod(pod)
     }
 
-    /// What is missing comes in; `Half`: a newer image is there and can't be had, `FixedValues`: it can.
+    /// What is missing comes in; `Half`: a newer image is there and can't be had, `Stuck`: it can.
     fn pull(&mut self, workload: &Workload, how: How) -> Result<Fact, Failure> {
         let (mut fetched, mut stale) = (Vec::new(), Vec::new());
         for image in workload.content.images() {

@@ -5,8 +5,8 @@
 //! Of `Secret`s podman hears nothing but variables, which stand in the container's own configuration and go with it:
 //! volumes of them are directories of the agent's, in memory, mounted read-only; those of `ConfigMap`s likewise.
 //!
-//! `first_problem`: what can't be done, and where · `surroundings`: what is known beside the specification · `sources`: `ConfigMap`s and `Secret`s · `fields`: what a pod is told about itself ·
-//! `hooks`, `env`, `resources`, `security`, `file_volumes`, `volumes`: each a part of a container · `pod_request`, `container_plan`: the whole ·
+//! `problem`: what can't be done, and where · `host_info`: what is known beside the specification · `sources`: `ConfigMap`s and `Secret`s · `fields`: what a pod is told about itself ·
+//! `hooks`, `env`, `resources`, `security`, `file_volumes`, `volumes`: each a part of a container · `pod`, `container`: the whole ·
 //! `request`: what is sent.
 
 mod container;
@@ -172,7 +172,7 @@ impl<'a> PodPlan<'a> {
         Some((file_copy, trees))
     }
 
-    /// A container that never runs, and has the root of the host at [`HOST`].
+    /// A container that never runs, and has the root of the host at [`HOST_ROOT_MOUNT`].
     pub fn host_view_container(&self) -> Option<ContainerRequest> {
         let context = self.pod_context(HostInfo::default());
         let mut host_view = container::file_copy_container(&context, self.steps.first()?.image.clone());
