@@ -30,7 +30,7 @@ const fn setting_key_with_flag(
 
 /// In the order in which people read them.
 pub(crate) const SETTING_KEYS: [SettingKey; 25] = [
-    setting_key("MANIFESTS", "none", "directory of EdgeDevice, EdgeWorkload and ConfigMap files; watched"),
+    setting_key("MANIFESTS", "none", "directory of manifests; watched"),
     setting_key(
         "UNKNOWN_FIELDS",
         "refuse",
