@@ -53,7 +53,7 @@ use crate::{
 /// Events that wait for the loop; a thread that sends one more waits too.
 const EVENT_QUEUE_CAPACITY: usize = 256;
 /// The loop looks at the clock at least this often: suspended time moves deadlines unseen.
-const LONGEST_SLEEP: Duration = Duration::from_secs(60);
+const MAX_SLEEP: Duration = Duration::from_secs(60);
 
 /// Why the loop ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -149,14 +149,14 @@ fn initial_setup(settings: &Settings, stores: &Stores, has_cluster: bool) -> Set
         metrics_ttl: settings.metrics_ttl,
         sockets: settings.metrics_sockets(),
         default_memory: settings.limits.memory,
-        finished: persistence::finished_workloads(state),
+        finished: persistence::finished_runs(state),
         fallbacks: persistence::fallbacks(state),
-        updates: persistence::updates(state),
+        updates: persistence::waiting_contents(state),
         update_lock: true,
         images: persistence::pulled_images(state),
         stops: persistence::manual_stops(state),
         history: persistence::history(&stores.runtime),
-        own_metrics: persistence::own_metrics(&stores.runtime),
+        built_in_metrics: persistence::built_in_metrics(&stores.runtime),
         lasting: persistence::hysteresis_states(&stores.runtime),
         manifests: settings.manifests.is_some(),
         server: settings.server.as_ref().map(|_| persistence::load_server_state(stores, &settings.device_id)),
@@ -323,7 +323,7 @@ fn event_loop(
         if !waiting.is_empty() {
             continue;
         }
-        let mut sleep = notify.longest_sleep().unwrap_or(LONGEST_SLEEP).min(LONGEST_SLEEP);
+        let mut sleep = notify.longest_sleep().unwrap_or(MAX_SLEEP).min(MAX_SLEEP);
         if let Wake::At(at) = wake {
             sleep = sleep.min(at.saturating_sub(clock::now().up));
         }

@@ -141,7 +141,7 @@ impl Context {
     pub(super) fn record_came_up(&mut self, name: &Arc<str>, content: &Arc<Workload>) {
         self.waiting.end_passed(name, &content.id);
         match self.fallbacks.get(name) {
-            Some(it) if it.good.id == content.id || it.is_given_up(&content.id) => return,
+            Some(it) if it.good.id == content.id || it.has_given_up(&content.id) => return,
             Some(it) => self.replaced.push((name.clone(), Some(it.good.clone()))),
             None => {}
         }

@@ -75,8 +75,8 @@ impl CronRuns {
         self.due
     }
 
-    /// The run failed, and is to be tried again.
-    pub(super) fn set_due_for_retry(&mut self) {
+    /// A run is to begin without a slot: once more, after a failure, or as a person asked for it.
+    pub(super) fn set_due_now(&mut self) {
         self.due = true;
     }
 

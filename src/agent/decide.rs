@@ -63,13 +63,13 @@ pub struct Agent {
     pub(super) evictions: Evictions,
     /// Taken up with the first event.
     remembered: Option<PersistedLinkState>,
-    hindered: FailedSubsystems,
+    failed_subsystems: FailedSubsystems,
     past: NoticeHistory,
     /// What is wrong with the configuration, as told.
     problems: BTreeSet<String>,
     clock: ClockState,
     /// What is wrong with the manifests, which their reader has told.
-    complaints: Vec<Problem>,
+    manifest_problems: Vec<Problem>,
     agenda: Agenda,
     event_redactor: EventRedactor,
     /// See [`revision`](Self::revision).
@@ -84,7 +84,7 @@ impl Agent {
     pub fn new(mut setup: Setup) -> Self {
         let context = Context::new(&mut setup);
         let mut conditions = Conditions::new(setup.metrics_ttl);
-        conditions.restore_built_in_metrics(&setup.own_metrics);
+        conditions.restore_built_in_metrics(&setup.built_in_metrics);
         conditions.restore_hysteresis(std::mem::take(&mut setup.lasting));
         Self {
             conditions,
@@ -97,11 +97,11 @@ impl Agent {
             server: None,
             evictions: Evictions::new(setup.default_memory),
             remembered: setup.server,
-            hindered: FailedSubsystems::default(),
+            failed_subsystems: FailedSubsystems::default(),
             past: NoticeHistory::new(setup.history),
             problems: BTreeSet::new(),
             clock: ClockState::default(),
-            complaints: Vec::new(),
+            manifest_problems: Vec::new(),
             agenda: Agenda::default(),
             event_redactor: EventRedactor::default(),
             revision: 0,
@@ -150,11 +150,11 @@ impl Agent {
             self.discard_images();
         }
         self.context.actions.extend(
-            self.conditions.take_changed_built_in_metrics().map(Record::OwnMetrics).map(Action::Keep),
+            self.conditions.take_changed_built_in_metrics().map(Record::BuiltInMetrics).map(Action::Keep),
         );
         self.context
             .actions
-            .extend(self.conditions.take_changed_hysteresis().map(Record::Lasting).map(Action::Keep));
+            .extend(self.conditions.take_changed_hysteresis().map(Record::Hysteresis).map(Action::Keep));
         self.context.push_records_and_replies();
         let wake = self
             .agenda
@@ -175,7 +175,7 @@ impl Agent {
                 self.apply_configuration(now);
             }
             Event::Notice(notice) => self.context.tell(notice),
-            Event::Problems(problems) => self.complaints = problems,
+            Event::Problems(problems) => self.manifest_problems = problems,
             Event::Asked(asker, question) => self.reply(asker, &question, now),
             Event::Exited(_, id) => self.on_process_exited(&id, now),
             Event::Refused(_, id, limit) => {
@@ -216,7 +216,7 @@ impl Agent {
             Event::Stored(what, result) => {
                 self.handle_event(Event::Works(Subsystem::Storage(what), result), now)
             }
-            Event::Works(part, result) => self.hindered.set(part, result, &mut self.context),
+            Event::Works(part, result) => self.failed_subsystems.set(part, result, &mut self.context),
             Event::Metrics(_) | Event::Tick | Event::Terminate | Event::Reload => {}
         }
     }
@@ -366,7 +366,7 @@ impl Agent {
 
     /// A call was answered, or not.
     fn on_call_answered(&mut self, kind: CallKind, result: Result<Answer, CallFailure>, now: Now) {
-        let store = self.hindered.has(&Subsystem::Storage(Storage::State));
+        let store = self.failed_subsystems.has(&Subsystem::Storage(Storage::State));
         let turn = &mut turn!(self, now);
         if let Some(server) = &mut self.server
             && let Some(notices) = server.on_call_answered(kind, result, store, &mut self.sources, turn)

@@ -20,7 +20,7 @@ use super::{
 
 impl DesiredState {
     /// Those that would wait for themselves are left as they were. Answers their names, and why.
-    pub fn refuse_dependency_cycles(&mut self) -> BTreeMap<String, String> {
+    pub fn set_aside_dependency_cycles(&mut self) -> BTreeMap<String, String> {
         let mut conditions = Conditions::default();
         conditions.define(&self.profiles, Duration::ZERO);
         let workloads = gather(self.workloads.iter().map(|it| (it.name().into(), it.clone())));

@@ -165,7 +165,7 @@ impl Deployments {
     }
 
     /// A list asked for by `listed` was whole.
-    pub(super) fn take_list(&mut self, listed: Ticket, found: Vec<Deployment>) {
+    pub(super) fn on_listed(&mut self, listed: Ticket, found: Vec<Deployment>) {
         for managed in self.all.values_mut().filter(|managed| managed.last < listed) {
             managed.found.retain(|old| found.iter().any(|it| it.uid == old.uid));
         }

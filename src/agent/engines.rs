@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::model::{
-    call::LONGEST_PERIOD, gather::gather, order::Ticket, report::EngineState, time::Wake, vec_map::VecMap,
+    call::MAX_PERIOD, gather::gather, order::Ticket, report::EngineState, time::Wake, vec_map::VecMap,
     workload::Engine,
 };
 
@@ -52,8 +52,7 @@ impl Engines {
 
     /// Between two full looks from now on: what a server asks for, or the agent's own.
     pub(super) fn set_interval(&mut self, asked: Option<Duration>, now: Duration) {
-        self.interval =
-            asked.map_or(self.own_interval, |asked| asked.clamp(MIN_LIST_INTERVAL, LONGEST_PERIOD));
+        self.interval = asked.map_or(self.own_interval, |asked| asked.clamp(MIN_LIST_INTERVAL, MAX_PERIOD));
         for state in self.states.values_mut() {
             state.list_at = state.list_at.min(now.saturating_add(self.interval));
         }
@@ -234,7 +233,7 @@ mod tests {
         let mut engines = Engines::new(&[PODMAN], 60 * S);
         engines.set_interval(Some(Duration::MAX), S);
         engines.mark_answered(PODMAN, S);
-        assert_eq!(engines.next_wake(), Wake::At(S + LONGEST_PERIOD));
+        assert_eq!(engines.next_wake(), Wake::At(S + MAX_PERIOD));
     }
 
     #[test]

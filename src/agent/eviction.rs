@@ -189,7 +189,7 @@ impl Evictions {
     }
 
     /// The outcome of an order. Gives it back if it was none of these.
-    pub(super) fn take_usage_outcome(
+    pub(super) fn on_usage_told(
         &mut self,
         ticket: Ticket,
         result: Result<Fact, Failure>,
@@ -198,7 +198,7 @@ impl Evictions {
         turn: &mut Turn<'_>,
     ) -> Option<Result<Fact, Failure>> {
         let Some(asked) = self.asked.as_mut().filter(|asked| asked.tickets.contains(&ticket)) else {
-            return self.busy.take_cpu_usage_outcome(ticket, result, workloads, turn);
+            return self.busy.on_cpu_usage_told(ticket, result, workloads, turn);
         };
         asked.tickets.retain(|it| *it != ticket);
         match result {

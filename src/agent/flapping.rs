@@ -11,7 +11,7 @@ use super::model::{
 const CHANGE_WINDOW: Duration = Duration::from_secs(60);
 const MAX_CHANGES_IN_WINDOW: usize = 5;
 const FIRST_REST: Duration = Duration::from_secs(30);
-const LONGEST_REST: Duration = Duration::from_secs(300);
+const MAX_REST: Duration = Duration::from_secs(300);
 
 /// The recent changes of one workload's conditions. All times are since boot.
 #[derive(Debug, Default)]
@@ -63,7 +63,7 @@ impl Flapping {
     fn begin_rest(&mut self, now: Duration) {
         let length = match self.rest {
             // It flaps again, and not long after that hold ended.
-            Some(last) if now < last.until + LONGEST_REST => (last.length * 2).min(LONGEST_REST),
+            Some(last) if now < last.until + MAX_REST => (last.length * 2).min(MAX_REST),
             _ => FIRST_REST,
         };
         self.rest = Some(Rest { until: now + length, length });

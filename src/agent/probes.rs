@@ -255,7 +255,7 @@ impl Health {
     }
 
     /// What people should hear: whether it is good, and which container isn't ready, or is again.
-    pub(super) fn take_readiness_news(&mut self) -> Option<(bool, String)> {
+    pub(super) fn next_unreported_readiness(&mut self) -> Option<(bool, String)> {
         let it = self.containers.iter_mut().find(|it| it.readiness.is_news)?;
         it.readiness.is_news = false;
         let is_ready = it.readiness.is_ready;

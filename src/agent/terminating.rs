@@ -88,7 +88,7 @@ impl TerminatingPods {
     }
 
     /// The outcome of an order. Gives it back if it is about none of these.
-    pub(super) fn take_outcome(
+    pub(super) fn on_removal_done(
         &mut self,
         ticket: Ticket,
         result: Result<Fact, Failure>,

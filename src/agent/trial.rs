@@ -18,9 +18,9 @@ use super::{
 use std::time::Duration;
 
 /// From the first start of a new content until it must have come up.
-pub(super) const DEADLINE: Duration = Duration::from_secs(120);
+pub(super) const TRIAL_LENGTH: Duration = Duration::from_secs(120);
 /// How long all containers have to run until it has come up.
-const MIN_READY: Duration = Duration::from_secs(10);
+const MIN_UP_TIME: Duration = Duration::from_secs(10);
 
 /// How far a content is from having come up.
 #[derive(Debug, Default)]
@@ -50,7 +50,7 @@ impl Trial {
     /// The pod was ordered to start, or was found where an earlier process started it.
     pub(super) fn begin(&mut self, now: Duration) {
         if !self.passed {
-            self.until.get_or_insert(now + DEADLINE);
+            self.until.get_or_insert(now + TRIAL_LENGTH);
         }
     }
 
@@ -65,7 +65,7 @@ impl Trial {
     }
 
     /// It doesn't run any more as it should; `had_come_up`: until then it did, for long enough.
-    pub(super) fn ended(&mut self, had_come_up: bool) {
+    pub(super) fn note_run_ended(&mut self, had_come_up: bool) {
         self.passed |= had_come_up;
         self.running_since = None;
     }
@@ -79,7 +79,7 @@ impl Trial {
     pub(super) fn evaluate(&mut self, phase: Phase, now: Duration) -> TrialState {
         let settled = match (phase, self.running_since) {
             (Phase::Finished { code: 0 }, _) => Some(Duration::ZERO),
-            (Phase::Running, Some(since)) => Some(since + MIN_READY),
+            (Phase::Running, Some(since)) => Some(since + MIN_UP_TIME),
             _ => None,
         };
         self.passed |= settled.is_some_and(|at| at <= now);
@@ -114,10 +114,10 @@ pub(super) fn had_come_up(workload: &Workload, pod: &Pod, known: &ContainerResta
         return None;
     }
     let up_from = |it: &Container| match it.state {
-        ContainerState::Running => pod.began?.checked_add(MIN_READY),
+        ContainerState::Running => pod.began?.checked_add(MIN_UP_TIME),
         ContainerState::Exited { at, ran, .. } => {
-            let is_ready = at.checked_sub(ran)?.checked_add(MIN_READY)?;
-            Some(if ended_badly(it) { is_ready } else { is_ready.min(at) })
+            let up_at = at.checked_sub(ran)?.checked_add(MIN_UP_TIME)?;
+            Some(if ended_badly(it) { up_at } else { up_at.min(at) })
         }
         ContainerState::Stuck(_) => None,
     };

@@ -71,7 +71,7 @@ impl ImageCleanup {
     }
 
     /// Whether this was the removal of an image. One that is still in use is tried again with the next look.
-    pub(super) fn take_outcome(&mut self, ticket: Ticket, result: &Result<Fact, Failure>) -> bool {
+    pub(super) fn on_removal_done(&mut self, ticket: Ticket, result: &Result<Fact, Failure>) -> bool {
         let Some(image) = self.under_way.remove(&ticket) else { return false };
         self.lost |= matches!(result, Err(Failure::Engine(_)));
         if matches!(result, Ok(Fact::Gone)) {

@@ -43,7 +43,7 @@ use crate::{
 /// The directory in the archive.
 const ARCHIVE_ROOT: &str = "device-worker-ng-support";
 /// Of a name in it, in bytes.
-const LONGEST_NAME: usize = 90;
+const MAX_NAME_BYTES: usize = 90;
 /// Of what a container printed, in bytes.
 const MAX_OUTPUT_BYTES: usize = 256 << 10;
 /// For what a container printed.
@@ -158,7 +158,7 @@ impl Bundle {
     fn add(&mut self, name: &str, text: &str) {
         let text = without_private_keys(&sanitize::sanitize_page(&self.redactor.redact(text)));
         let name: String = name.chars().filter(|c| !sanitize::is_hidden(*c)).collect();
-        let path = format!("{ARCHIVE_ROOT}/{}", truncate(&name, LONGEST_NAME));
+        let path = format!("{ARCHIVE_ROOT}/{}", truncate(&name, MAX_NAME_BYTES));
         self.count += usize::from(tar::add(&mut self.archive, &path, 0o600, Some(text.as_bytes())).is_ok());
     }
 

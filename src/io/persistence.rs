@@ -92,10 +92,10 @@ pub(super) fn write(Stores { state, runtime, outputs }: &Stores, record: &Record
         Record::Stops(stops) if stops.is_empty() => state.remove(STOPS),
         Record::Stops(stops) => save(state, STOPS, stops),
         Record::History(history) => save(runtime, HISTORY, &**history),
-        Record::OwnMetrics(known) => save(runtime, OWN_METRICS, &with_boot_id(known)),
-        Record::Lasting(held) => save(runtime, HYSTERESIS, &with_boot_id(held)),
-        Record::Unheard(unheard) if unheard.is_empty() => runtime.remove(UNDELIVERED),
-        Record::Unheard(unheard) => save(runtime, UNDELIVERED, unheard),
+        Record::BuiltInMetrics(known) => save(runtime, OWN_METRICS, &with_boot_id(known)),
+        Record::Hysteresis(held) => save(runtime, HYSTERESIS, &with_boot_id(held)),
+        Record::Undelivered(unheard) if unheard.is_empty() => runtime.remove(UNDELIVERED),
+        Record::Undelivered(unheard) => save(runtime, UNDELIVERED, unheard),
         Record::Configuration(raw) => state.save(cached_configuration::STORE_KEY, raw),
         Record::Disconnected => {
             state.save(DISCONNECTED, b"by the server")?;
@@ -138,7 +138,7 @@ fn load<T: Default>(store: &Store, name: &str, read: fn(&[u8]) -> Result<T, serd
 }
 
 /// The workloads that finished.
-pub fn finished_workloads(state: &Store) -> FinishedRuns {
+pub fn finished_runs(state: &Store) -> FinishedRuns {
     load(state, FINISHED, strict::from_json)
 }
 
@@ -153,7 +153,7 @@ pub fn history(runtime: &Store) -> History {
 }
 
 /// What conditions ask of workloads.
-pub fn own_metrics(runtime: &Store) -> BuiltInMetrics {
+pub fn built_in_metrics(runtime: &Store) -> BuiltInMetrics {
     if_current_boot(load(runtime, OWN_METRICS, strict::from_json))
 }
 
@@ -177,7 +177,7 @@ pub fn fallbacks(state: &Store) -> Fallbacks {
 }
 
 /// Updates that wait, or are under way.
-pub fn updates(state: &Store) -> WaitingContents {
+pub fn waiting_contents(state: &Store) -> WaitingContents {
     load(state, UPDATES, update::from_bytes)
 }
 
@@ -234,7 +234,7 @@ mod tests {
 
     fn unheard(messages: &[&str]) -> Record {
         let events = messages.iter().map(|message| Notice::warning(Reason::Failed, *message)).collect();
-        Record::Unheard(UndeliveredEvents { events, dropped: 3 })
+        Record::Undelivered(UndeliveredEvents { events, dropped: 3 })
     }
 
     fn messages(stores: &Stores) -> Vec<String> {
@@ -263,7 +263,7 @@ mod tests {
 
     #[test]
     fn what_was_heard_and_what_an_unregistered_device_has_to_say_leave_nothing_behind() {
-        for forget in [Record::Unheard(UndeliveredEvents::default()), Record::Disconnected] {
+        for forget in [Record::Undelivered(UndeliveredEvents::default()), Record::Disconnected] {
             let dir = tempfile::tempdir().unwrap();
             let stores = Stores::new(&dir.path().join("state"), &dir.path().join("run"));
             for record in [unheard(&["one"]), unheard(&["one", "two"]), forget] {
@@ -325,7 +325,7 @@ mod tests {
         keep(Record::Disconnected);
         assert_eq!(holders(dir.path(), &secret), [""; 0]);
         let kept = fallbacks(&stores.state).into_values().map(|it| it.good);
-        let kept = kept.chain(updates(&stores.state).into_iter().filter_map(|it| it.runs));
+        let kept = kept.chain(waiting_contents(&stores.state).into_iter().filter_map(|it| it.runs));
         let kept = kept.chain(previous_workload(&stores.state, "own"));
         assert!(kept.map(|it| it.id.clone()).eq([&own.id; 3].into_iter().cloned()));
         assert!(is_disconnected(&stores.state));
@@ -344,7 +344,7 @@ mod tests {
         for record in [Record::Finished(finished.clone()), Record::Images(images.clone())] {
             write(&stores, &record).unwrap();
         }
-        assert_eq!(super::finished_workloads(&stores.state), finished);
+        assert_eq!(super::finished_runs(&stores.state), finished);
         assert_eq!(super::pulled_images(&stores.state), images);
     }
 
@@ -359,15 +359,15 @@ mod tests {
         assert!(!dir.path().join("state").exists(), "no wear of the flash");
         let known =
             BuiltInMetrics::from([("workload.a.ready".into(), 1.0), ("workload.b.last_exit".into(), -3.0)]);
-        write(&stores, &Record::OwnMetrics(known.clone())).unwrap();
-        assert_eq!(super::own_metrics(&stores.runtime), known);
+        write(&stores, &Record::BuiltInMetrics(known.clone())).unwrap();
+        assert_eq!(super::built_in_metrics(&stores.runtime), known);
         let name = || "p".to_owned();
         let held =
             HysteresisState { profile: name(), name: name(), says: name(), holds: true, since: Some(3) };
-        write(&stores, &Record::Lasting(vec![held.clone()])).unwrap();
+        write(&stores, &Record::Hysteresis(vec![held.clone()])).unwrap();
         assert_eq!(super::hysteresis_states(&stores.runtime), [held]);
         save(&stores.runtime, OWN_METRICS, &("another boot", known)).unwrap();
-        assert_eq!(super::own_metrics(&stores.runtime), BuiltInMetrics::new());
+        assert_eq!(super::built_in_metrics(&stores.runtime), BuiltInMetrics::new());
         let stop =
             ManualStop { since: Some(3), until_not: Some(WorkloadId::from_pod_name("a-0123456789ab")) };
         let stops = ManualStops::from([

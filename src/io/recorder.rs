@@ -120,8 +120,8 @@ fn write_pending(
             _ => write(stores, &record).map_err(|error| error.to_string()),
         };
         let kept = match record {
-            Record::Unheard(_) => Storage::Unheard,
-            Record::OwnMetrics(_) | Record::Lasting(_) => Storage::History, // in the same place
+            Record::Undelivered(_) => Storage::Unheard,
+            Record::BuiltInMetrics(_) | Record::Hysteresis(_) => Storage::History, // in the same place
             Record::History(_) => Storage::History,
             _ => Storage::State,
         };
@@ -165,7 +165,7 @@ mod tests {
 
     fn unheard(messages: &[&str]) -> Record {
         let events = messages.iter().map(|message| Notice::warning(Reason::Failed, *message)).collect();
-        Record::Unheard(UndeliveredEvents { events, dropped: 3 })
+        Record::Undelivered(UndeliveredEvents { events, dropped: 3 })
     }
 
     #[test]

@@ -62,7 +62,7 @@ impl CommandLine {
                     *place = Some(text);
                 }
                 Arg::Long("config") => command.config = Some(parser.value().map_err(fault)?.into()),
-                Arg::Short('f') => command.take_flag("follow", String::new())?,
+                Arg::Short('f') => command.read_flag("follow", String::new())?,
                 Arg::Long(flag) => {
                     let key = keys::SETTING_KEYS.iter().find(|key| key.flag == Some(flag));
                     let own = keys::COMMAND_FLAGS.iter().find(|own| own.flag == flag);
@@ -75,14 +75,14 @@ impl CommandLine {
                         )));
                     }
                     if let Some(keys::CommandFlag { flag, argument: "", .. }) = own {
-                        command.take_flag(flag, String::new())?;
+                        command.read_flag(flag, String::new())?;
                         continue;
                     }
                     let value = parser.value().map_err(fault)?;
                     let text =
                         value.into_string().map_err(|bad| fault(lexopt::Error::NonUnicodeValue(bad)))?;
                     let Some(key) = key else {
-                        own.map_or(Ok(()), |own| command.take_flag(own.flag, text))?;
+                        own.map_or(Ok(()), |own| command.read_flag(own.flag, text))?;
                         continue;
                     };
                     command.flags.add(key, vec![text], SettingSource::Flag(key.flag.unwrap_or_default()));
@@ -126,7 +126,7 @@ impl CommandLine {
     }
 
     /// This flag of one command was given.
-    fn take_flag(&mut self, flag: &str, text: String) -> Result<(), SettingsError> {
+    fn read_flag(&mut self, flag: &str, text: String) -> Result<(), SettingsError> {
         let CommandOptions { follow, previous, watch, since, tail, container, output } = &mut self.options;
         let wrong = |what: &str| {
             Err(SettingsError(format!("command line: --{flag} must be {what}, not '{text}' (see --help)")))

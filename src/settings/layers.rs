@@ -28,7 +28,7 @@ const ENV_PREFIX: &str = "EDGE_DEVICE_";
 /// The keys whose files may be credentials, and what these are called then.
 const CREDENTIAL_NAMES: [(&str, &str); 4] =
     [("CA_ROOT", "ca-root"), ("CERT", "cert"), ("KEY", "key"), ("KUBECONFIG", "kubeconfig")];
-const LARGEST_FILE: u64 = 1 << 20;
+const MAX_FILE_BYTES: u64 = 1 << 20;
 
 /// Where a setting was given.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -152,10 +152,10 @@ impl Layers {
     fn read_file(&mut self, path: &Path) -> Result<(), SettingsError> {
         let fault = |cause: String| SettingsError(format!("settings file '{}': {cause}", path.display()));
         let mut text = String::new();
-        let read = File::open(path).and_then(|file| file.take(LARGEST_FILE + 1).read_to_string(&mut text));
+        let read = File::open(path).and_then(|file| file.take(MAX_FILE_BYTES + 1).read_to_string(&mut text));
         read.map_err(|error| fault(error.to_string()))?;
-        if text.len() as u64 > LARGEST_FILE {
-            return Err(fault(format!("is larger than {LARGEST_FILE} bytes")));
+        if text.len() as u64 > MAX_FILE_BYTES {
+            return Err(fault(format!("is larger than {MAX_FILE_BYTES} bytes")));
         }
         if yaml::split_documents(text.as_bytes()).is_empty() {
             return Ok(());

@@ -12,18 +12,18 @@ use super::field::{FieldPath, PathSegment};
 
 /// What one document may grow to through its aliases, in bytes: a few lines of nested aliases can ask for
 /// gigabytes, and `serde_yaml` bounds only how many aliases it follows.
-pub(crate) const LARGEST_DOCUMENT: usize = 8 << 20;
+pub(crate) const MAX_DOCUMENT_BYTES: usize = 8 << 20;
 
 /// More brackets than this open at once are refused before they are parsed: libyaml's time per token grows with
 /// them, so that a mebibyte of `[` would take hours. Counts those in texts too, where they come in pairs.
-const MOST_OPEN_BRACKETS: usize = 1_000;
+const MAX_OPEN_BRACKETS: usize = 1_000;
 
 /// More lists and mappings than this are refused likewise: libyaml keeps up to 400 bytes for each, so that a mebibyte of
 /// `? ` would take two hundred. Counts what looks like one in texts, too.
 const MAX_COLLECTIONS: usize = 100_000;
 
 /// More directives than this are refused likewise: libyaml compares each with all before it.
-const MOST_DIRECTIVES: usize = 16;
+const MAX_DIRECTIVES: usize = 16;
 
 /// What a mapping takes beside what is in it, in bytes, and a key beside its text: as the trees of the standard library
 /// are laid out.
@@ -93,7 +93,7 @@ pub(crate) fn to_single_line(value: &Value) -> String {
 /// Names the place within `text`, and what is wrong there: syntax, a key that is no string or stands twice,
 /// a number that JSON doesn't know, a tag, too deep a nesting, or aliases that make too much of it.
 pub(crate) fn parse(text: &str) -> Result<Value, serde_yaml::Error> {
-    parse_within(text, &Cell::new(LARGEST_DOCUMENT))
+    parse_within(text, &Cell::new(MAX_DOCUMENT_BYTES))
 }
 
 /// As [`parse`], for many documents that together may not grow beyond a budget in bytes.
@@ -122,11 +122,11 @@ pub(crate) fn check_bounds(text: &str) -> Result<(), serde_yaml::Error> {
             let message = format!("more than {MAX_COLLECTIONS} lists and mappings");
             return Err(serde_yaml::Error::custom(message));
         }
-        if open > MOST_OPEN_BRACKETS {
+        if open > MAX_OPEN_BRACKETS {
             return Err(serde_yaml::Error::custom("too many brackets are open at once"));
         }
-        if directives > MOST_DIRECTIVES {
-            let message = format!("more than {MOST_DIRECTIVES} directives (lines that begin with `%`)");
+        if directives > MAX_DIRECTIVES {
+            let message = format!("more than {MAX_DIRECTIVES} directives (lines that begin with `%`)");
             return Err(serde_yaml::Error::custom(message));
         }
     }

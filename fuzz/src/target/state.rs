@@ -28,7 +28,7 @@ fn whole(directory: &Path, files: &[(String, Vec<u8>)]) {
         store.save(name, content).expect("ours");
         assert_eq!(store.load(name).as_deref(), Some(content));
     }
-    let (_, unheard) = (persistence::finished_workloads(&store), persistence::undelivered_events(&store));
+    let (_, unheard) = (persistence::finished_runs(&store), persistence::undelivered_events(&store));
     persistence::pulled_images(&store);
     assert!(!persistence::is_disconnected(&store));
     if let Ok(text) = serde_json::to_vec(&unheard) {

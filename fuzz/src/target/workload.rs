@@ -18,7 +18,7 @@ use device_worker_ng::{
         dns_names, kubernetes,
         own::fallback,
         podman::{
-            libpod::{self, HostInfo, ImageUser, PodOwner, PodPlan},
+            libpod::{self, ImageUser, PodMaker, PodPlan, Surroundings},
             limits::DefaultLimits,
         },
     },
@@ -39,20 +39,20 @@ pub(super) fn holds(workload: &Arc<Workload>) {
 /// Both engines get what they can read.
 fn engines(workload: &Workload) {
     if matches!(workload.content.engine, Engine::Podman { .. }) {
-        let agent = PodOwner {
+        let agent = PodMaker {
             owner: "owner",
             device_id: "demo",
             limits: &DefaultLimits::default(),
             trees_dir: Some("/volumes"),
         };
         let plan =
-            PodPlan::new(workload, agent, HostInfo::default()).unwrap_or_else(|error| panic!("{error}"));
+            PodPlan::new(workload, agent, Surroundings::default()).unwrap_or_else(|error| panic!("{error}"));
         let pod = serde_json::to_string(&plan.pod_request(Some(1000))).expect("JSON");
         assert!(pod.contains(workload.id.as_str()));
         let image = ImageUser { user: "1".into() };
         for step in plan.planned_containers() {
             let place = |name: &str| format!("/place/{name}");
-            let made = plan.container_plan(step, HostInfo::default(), &image, &place);
+            let made = plan.container_plan(step, Surroundings::default(), &image, &place);
             let made = made.unwrap_or_else(|error| panic!("{error}"));
             assert!(made.parts.iter().all(|part| is_below(&part.path)), "a part leads out of its volume");
         }

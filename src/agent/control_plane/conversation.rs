@@ -102,7 +102,7 @@ impl Conversation {
             self.forget_server_state(sources, turn);
             Some(Vec::new())
         } else if talked && let Ok(Answer::Configured(configuration)) = result {
-            let applied = self.take_configuration(configuration, store, sources, turn)?;
+            let applied = self.on_configured(configuration, store, sources, turn)?;
             Some(vec![applied])
         } else {
             None
@@ -110,7 +110,7 @@ impl Conversation {
     }
 
     /// Only another content does anything; the version alone is just sent back.
-    fn take_configuration(
+    fn on_configured(
         &mut self,
         mut configuration: Box<ServerConfiguration>,
         store: bool,
@@ -221,7 +221,7 @@ impl Conversation {
         // A heartbeat waits for no write: only its good answer takes anything out of what is kept.
         context
             .actions
-            .extend(self.reporter.take_changed_undelivered().map(Record::Unheard).map(Action::Keep));
+            .extend(self.reporter.take_changed_undelivered().map(Record::Undelivered).map(Action::Keep));
         self.link.next_wake()
     }
 

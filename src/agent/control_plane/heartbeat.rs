@@ -17,9 +17,9 @@ use crate::agent::{
 };
 
 /// Events that wait for the server; the oldest goes when there is one more.
-const MOST_EVENTS: usize = 100;
+const MAX_EVENTS: usize = 100;
 /// Heartbeats in a row that the server may refuse for their events.
-const MOST_REFUSALS: u32 = 2;
+const MAX_REFUSALS: u32 = 2;
 /// Bytes of an event's text.
 const MAX_EVENT_BYTES: usize = 1024;
 /// An event that comes again is told again after this: Kubernetes' recorder lets through 25 of a device, and then one in
@@ -96,7 +96,7 @@ impl HeartbeatOutbox {
     }
 
     fn drop_excess_events(&mut self) {
-        while self.waiting.events.len() > MOST_EVENTS {
+        while self.waiting.events.len() > MAX_EVENTS {
             let oldest = self.waiting.events.pop_front();
             self.waiting.dropped += oldest.map_or(0, |event| event.times.into());
             self.changed = true;
@@ -144,7 +144,7 @@ impl HeartbeatOutbox {
         let sent = std::mem::take(&mut self.sent);
         self.changed |= !sent.is_empty();
         self.told.extend(sent.events.into_iter().map(|event| (event.message, now)));
-        self.told.drain(..self.told.len().saturating_sub(MOST_EVENTS));
+        self.told.drain(..self.told.len().saturating_sub(MAX_EVENTS));
         self.refused = 0;
         if self.sent_hardware != HardwareScope::Omit {
             self.hardware_at = Some(now);
@@ -159,12 +159,12 @@ impl HeartbeatOutbox {
         let is_refused = matches!(failure, CallFailure::Refused { status: 400 | 413 | 422, .. });
         if is_refused && !sent.events.is_empty() {
             self.refused += 1;
-            if self.refused == MOST_REFUSALS {
+            if self.refused == MAX_REFUSALS {
                 let count = sent.events.len();
                 let message = format!("{count} events are dropped: the server refuses heartbeats with them");
                 notice = Some(Notice::warning(Reason::EventsDropped, message));
             }
-            if self.refused >= MOST_REFUSALS {
+            if self.refused >= MAX_REFUSALS {
                 sent.dropped += sent.events.drain(..).map(|event| u64::from(event.times)).sum::<u64>();
                 self.changed = true;
             }

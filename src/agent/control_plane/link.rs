@@ -28,7 +28,7 @@ mod troubles;
 use std::time::{Duration, SystemTime};
 
 use crate::agent::model::{
-    call::{Answer, CallFailure, CallKind, DEFAULT_CALL_PERIOD, LONGEST_PERIOD, PersistedLinkState},
+    call::{Answer, CallFailure, CallKind, DEFAULT_CALL_PERIOD, MAX_PERIOD, PersistedLinkState},
     notice::{Notice, Reason},
     random::Random,
     time::{Now, Wake},
@@ -39,7 +39,7 @@ use linked::{LinkedState, earliest_renewal};
 use troubles::Troubles;
 
 /// A shorter one would be an attack on both sides.
-const SHORTEST_PERIOD: Duration = Duration::from_secs(1);
+const MIN_PERIOD: Duration = Duration::from_secs(1);
 /// After a step that went well, the next one comes within this.
 const NEXT_STEP_SPREAD: Duration = Duration::from_secs(1);
 /// Registrations answered by 404, until the device asks to be let in again: its request may be lost.
@@ -72,7 +72,7 @@ enum LinkState {
     Enrolling(CallPace),
     /// The device asks for a certificate.
     Registering {
-        attempt: CallPace,
+        pace: CallPace,
         /// How many more times 404 means that it is not approved yet.
         tries_left: u32,
         /// The device was registered before: why it isn't any more is asked first.
@@ -88,8 +88,8 @@ enum LinkState {
 
 impl LinkState {
     /// With the certificate that the device has.
-    fn registering_again(attempt: CallPace) -> Self {
-        Self::Registering { attempt, tries_left: 1, was_linked: true, control: CallPace::NEVER }
+    fn registering_again(pace: CallPace) -> Self {
+        Self::Registering { pace, tries_left: 1, was_linked: true, control: CallPace::NEVER }
     }
 }
 
@@ -162,8 +162,8 @@ impl Link {
         if std::mem::replace(&mut self.period, period) != period
             && let LinkState::Linked(linked) = &mut self.state
         {
-            for attempt in [&mut linked.heartbeat, &mut linked.configuration, &mut linked.control] {
-                attempt.on_period_shortened(period, now, random);
+            for pace in [&mut linked.heartbeat, &mut linked.configuration, &mut linked.control] {
+                pace.on_period_shortened(period, now, random);
             }
         }
     }
@@ -203,15 +203,15 @@ impl Link {
     }
 
     fn planned_calls(&self) -> [(CallKind, Wake); 4] {
-        let mut attempts = [(CallKind::Enrol, Wake::Never); 4];
+        let mut planned = [(CallKind::Enrol, Wake::Never); 4];
         match &self.state {
-            LinkState::Enrolling(attempt) => attempts[0] = (CallKind::Enrol, attempt.at),
+            LinkState::Enrolling(pace) => planned[0] = (CallKind::Enrol, pace.at),
             LinkState::Registering { control, .. } if control.at != Wake::Never => {
-                attempts[0] = (CallKind::Control, control.at);
+                planned[0] = (CallKind::Control, control.at);
             }
-            LinkState::Registering { attempt, .. } => attempts[0] = (CallKind::Register, attempt.at),
+            LinkState::Registering { pace, .. } => planned[0] = (CallKind::Register, pace.at),
             LinkState::Linked(linked) => {
-                attempts = [
+                planned = [
                     (CallKind::Heartbeat, linked.heartbeat.at),
                     (CallKind::Configuration, linked.configuration.at),
                     (CallKind::Control, linked.control.at),
@@ -220,7 +220,7 @@ impl Link {
             }
             LinkState::Disconnected => {}
         }
-        attempts
+        planned
     }
 
     /// A call was answered, or not. Says what people should know.
@@ -255,9 +255,9 @@ impl Link {
 
     fn on_success(&mut self, kind: CallKind, now: Duration, random: &mut Random) {
         match &mut self.state {
-            LinkState::Enrolling(attempt) if kind == CallKind::Enrol => {
-                let attempt = *attempt;
-                self.on_enrolled(attempt, now, random);
+            LinkState::Enrolling(pace) if kind == CallKind::Enrol => {
+                let pace = *pace;
+                self.on_enrolled(pace, now, random);
             }
             // it is known after all
             LinkState::Registering { control, tries_left, .. } => {
@@ -268,9 +268,9 @@ impl Link {
                 if kind != CallKind::Heartbeat {
                     (linked.unauthorized, linked.proven, self.vain) = (0, true, 0);
                 }
-                let Some(attempt) = linked.pace_of(kind) else { return };
-                let was_away = attempt.has_failed();
-                attempt.on_success(self.period, now, random);
+                let Some(pace) = linked.pace_of(kind) else { return };
+                let was_away = pace.has_failed();
+                pace.on_success(self.period, now, random);
                 if was_away {
                     let others = [&mut linked.heartbeat, &mut linked.configuration, &mut linked.control];
                     others.into_iter().for_each(|it| it.on_server_back(self.period, now, random));
@@ -292,16 +292,16 @@ impl Link {
             _ => 0,
         };
         match &mut self.state {
-            LinkState::Enrolling(attempt) => attempt.on_failure(FIRST_WAIT, failure, now, random),
-            LinkState::Registering { attempt, control, .. } if kind == CallKind::Control => {
-                let attempt = *attempt;
+            LinkState::Enrolling(pace) => pace.on_failure(FIRST_WAIT, failure, now, random),
+            LinkState::Registering { pace, control, .. } if kind == CallKind::Control => {
+                let pace = *pace;
                 match failure {
-                    CallFailure::Refused { .. } => self.enrol_again(attempt),
+                    CallFailure::Refused { .. } => self.enrol_again(pace),
                     _ => control.on_failure(FIRST_WAIT, failure, now, random),
                 }
             }
-            LinkState::Registering { attempt, tries_left, was_linked, control } => {
-                attempt.on_failure(FIRST_WAIT, failure, now, random);
+            LinkState::Registering { pace, tries_left, was_linked, control } => {
+                pace.on_failure(FIRST_WAIT, failure, now, random);
                 match status {
                     404 => *tries_left = tries_left.saturating_sub(1),
                     // The server has registered this device, and wants a certificate that this side never got:
@@ -313,16 +313,16 @@ impl Link {
                 if *tries_left == 0 && *was_linked {
                     *control = CallPace::due_within(NEXT_STEP_SPREAD, now, random);
                 } else if *tries_left == 0 {
-                    let attempt = *attempt;
-                    self.enrol_again(attempt);
+                    let pace = *pace;
+                    self.enrol_again(pace);
                 }
             }
             LinkState::Linked(linked) => {
                 let first = if kind == CallKind::Register { FIRST_WAIT } else { self.period };
-                let attempt = linked.pace_of(kind)?;
-                attempt.on_failure(first, failure, now, random);
+                let pace = linked.pace_of(kind)?;
+                pace.on_failure(first, failure, now, random);
                 if kind == CallKind::Register {
-                    attempt.delay_until(earliest_renewal(now));
+                    pace.delay_until(earliest_renewal(now));
                 }
                 linked.unauthorized += u32::from(status == 401);
                 linked.unknown += u32::from(status == 404);
@@ -347,11 +347,11 @@ impl Link {
     }
 
     /// Enrolling → Registering: the request is stored, or the device exists. Registering tells which.
-    fn on_enrolled(&mut self, mut attempt: CallPace, now: Duration, random: &mut Random) {
-        attempt.at = CallPace::due_within(NEXT_STEP_SPREAD, now, random).at;
+    fn on_enrolled(&mut self, mut pace: CallPace, now: Duration, random: &mut Random) {
+        pace.at = CallPace::due_within(NEXT_STEP_SPREAD, now, random).at;
         let control = CallPace::NEVER;
         self.enter_state(LinkState::Registering {
-            attempt,
+            pace,
             tries_left: NOT_FOUND_TRIES,
             was_linked: false,
             control,
@@ -359,8 +359,8 @@ impl Link {
     }
 
     /// Registering → Enrolling, at the pace that the registrations had.
-    fn enrol_again(&mut self, attempt: CallPace) {
-        self.enter_state(LinkState::Enrolling(attempt));
+    fn enrol_again(&mut self, pace: CallPace) {
+        self.enter_state(LinkState::Enrolling(pace));
     }
 
     /// Any state → Linked; in Linked this was the renewal.
@@ -386,17 +386,17 @@ impl Link {
 
     /// Linked → Registering, with the present certificate.
     fn on_unauthorized(&mut self, now: Duration, random: &mut Random) -> Notice {
-        let mut attempt = self.pace_after_link(now, random);
-        attempt.delay_until(self.certified.map_or(now, earliest_renewal));
-        self.enter_state(LinkState::registering_again(attempt));
+        let mut pace = self.pace_after_link(now, random);
+        pace.delay_until(self.certified.map_or(now, earliest_renewal));
+        self.enter_state(LinkState::registering_again(pace));
         let message = "the server doesn't accept the device's certificate; the device registers again";
         Notice::warning(Reason::Unauthorized, message)
     }
 
     /// Linked → Enrolling.
     fn on_device_unknown(&mut self, now: Duration, random: &mut Random) -> Notice {
-        let attempt = self.pace_after_link(now, random);
-        self.enter_state(LinkState::Enrolling(attempt));
+        let pace = self.pace_after_link(now, random);
+        self.enter_state(LinkState::Enrolling(pace));
         let message = "the server doesn't know this device any more; what it runs stays, and it asks to be let \
                        in again";
         Notice::warning(Reason::DeviceUnknown, message)
@@ -419,5 +419,5 @@ impl Link {
 }
 
 fn clamp_period(period: Duration) -> Duration {
-    period.clamp(SHORTEST_PERIOD, LONGEST_PERIOD)
+    period.clamp(MIN_PERIOD, MAX_PERIOD)
 }

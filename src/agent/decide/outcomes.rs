@@ -29,23 +29,23 @@ impl Agent {
         if let Some(name) = self.context.open.remove(&ticket) {
             let result = port_conflicts::refuse_taken_port(&name, result, &self.workloads);
             if let Some(tracked) = self.workloads.get_mut(&name) {
-                tracked.take_outcome(engine, ticket, result, &mut turn!(self, now));
+                tracked.on_order_done(engine, ticket, result, &mut turn!(self, now));
                 self.agenda.add(name);
             }
             return;
         }
-        if self.context.images.take_outcome(ticket, &result) {
+        if self.context.images.on_removal_done(ticket, &result) {
             return;
         }
         let turn = &mut turn!(self, now);
         let result =
-            self.evictions.take_usage_outcome(ticket, result, &mut self.workloads, &mut self.agenda, turn);
+            self.evictions.on_usage_told(ticket, result, &mut self.workloads, &mut self.agenda, turn);
         let Some(result) = result else { return };
         let tells = turn.engines.end_list(engine, ticket);
         match result {
             Ok(Fact::Pods(pods)) if tells => {
                 turn.on_engine_answered(engine);
-                reconcile::listed(&mut self.workloads, engine, ticket, &pods, turn);
+                reconcile::on_pods_listed(&mut self.workloads, engine, ticket, &pods, turn);
                 self.enqueue_all_pods();
             }
             Err(failure) if tells => self.on_list_failed(engine, failure, now),
@@ -68,7 +68,7 @@ impl Agent {
         match result {
             Ok(DeploymentFact::Listed(found)) if tells => {
                 turn!(self, now).on_engine_answered(engine);
-                self.deployments.take_list(ticket, found);
+                self.deployments.on_listed(ticket, found);
                 self.enqueue_all_deployments();
             }
             Err(failure) if tells => self.on_list_failed(engine, failure, now),

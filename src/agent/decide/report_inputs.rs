@@ -68,7 +68,7 @@ impl Agent {
             context: &self.context,
             engines: &self.engines,
             evictions: &self.evictions,
-            hindered: &self.hindered,
+            failed_subsystems: &self.failed_subsystems,
             sources: &self.sources,
             conditions: &self.conditions,
             profiles: &self.profiles,
@@ -77,7 +77,7 @@ impl Agent {
             server: self.server.as_ref(),
             clock_behind: self.clock.is_behind(),
             problems: &self.problems,
-            complaints: &self.complaints,
+            manifest_problems: &self.manifest_problems,
         }
     }
 }

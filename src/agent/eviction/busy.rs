@@ -50,7 +50,7 @@ impl CpuContention {
     }
 
     /// The outcome of an order. Gives it back if it was none of these.
-    pub(super) fn take_cpu_usage_outcome(
+    pub(super) fn on_cpu_usage_told(
         &mut self,
         ticket: Ticket,
         result: Result<Fact, Failure>,

@@ -123,7 +123,7 @@ pub enum Answer {
 /// Between two heartbeats, where the server says nothing of that, or 0.
 pub const DEFAULT_CALL_PERIOD: Duration = Duration::from_secs(60);
 /// Longer periods are cut: a typing mistake must not silence a device for years.
-pub const LONGEST_PERIOD: Duration = Duration::from_secs(86_400);
+pub const MAX_PERIOD: Duration = Duration::from_secs(86_400);
 
 /// What the server wants of this device.
 #[derive(Debug, Clone, PartialEq)]
@@ -191,7 +191,7 @@ pub struct PersistedLinkState {
     pub configuration: Option<Box<ServerConfiguration>>,
     /// The server unregistered this device: nothing is said to it before a person asks for it.
     pub disconnected: bool,
-    /// What was last given to [`Record::Unheard`](super::record::Record::Unheard).
+    /// What was last given to [`Record::Undelivered`](super::record::Record::Undelivered).
     pub unheard: UndeliveredEvents,
 }
 

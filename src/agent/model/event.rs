@@ -134,9 +134,9 @@ pub struct Setup {
     pub images: PulledImages,
     /// What was last given to [`Record::Stops`].
     pub stops: ManualStops,
-    /// What was last given to [`Record::OwnMetrics`].
-    pub own_metrics: BuiltInMetrics,
-    /// What was last given to [`Record::Lasting`].
+    /// What was last given to [`Record::BuiltInMetrics`].
+    pub built_in_metrics: BuiltInMetrics,
+    /// What was last given to [`Record::Hysteresis`].
     pub lasting: Vec<HysteresisState>,
     /// What was last given to [`Record::History`].
     pub history: History,

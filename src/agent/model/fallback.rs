@@ -15,7 +15,7 @@ pub struct Fallback {
 
 impl Fallback {
     /// Whether this content isn't tried again.
-    pub(in crate::agent) fn is_given_up(&self, id: &WorkloadId) -> bool {
+    pub(in crate::agent) fn has_given_up(&self, id: &WorkloadId) -> bool {
         self.failed.as_ref().is_some_and(|failed| failed.id == *id)
     }
 

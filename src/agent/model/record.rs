@@ -36,11 +36,11 @@ pub enum Record {
     /// What was told of late. It need not survive a reboot either.
     History(Arc<History>),
     /// What the server has not heard. It need not survive a reboot, and is best kept in memory.
-    Unheard(UndeliveredEvents),
+    Undelivered(UndeliveredEvents),
     /// What conditions ask of workloads. It need not survive a reboot: then nothing runs.
-    OwnMetrics(BuiltInMetrics),
+    BuiltInMetrics(BuiltInMetrics),
     /// What conditions remember, as long as the device runs.
-    Lasting(Vec<HysteresisState>),
+    Hysteresis(Vec<HysteresisState>),
     /// The server unregistered this device ([`PersistedLinkState::disconnected`](super::call::PersistedLinkState::disconnected)): its
     /// identity and configuration are to be forgotten, and what it has not heard.
     Disconnected,

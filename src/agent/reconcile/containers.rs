@@ -69,7 +69,7 @@ impl TrackedWorkload {
         let message = format!("workload '{}': {cause}; {then}", self.name);
         turn.tell(Notice::warning(Reason::Unhealthy, message));
         self.content.containers.mark_unhealthy(container, &cause, turn.now.up);
-        self.content.trial.ended(false);
+        self.content.trial.note_run_ended(false);
         self.content.failure = Some((Reason::Unhealthy, cause));
     }
 
@@ -102,7 +102,7 @@ impl TrackedWorkload {
     }
 
     /// The outcome of an order. Gives it back if it was none of these.
-    pub(super) fn take_container_outcome(
+    pub(super) fn on_container_order_done(
         &mut self,
         wanted: &Workload,
         ticket: Ticket,
@@ -141,10 +141,10 @@ impl TrackedWorkload {
             }
             (OrderedStep::Start(_), Ok(_)) => {
                 self.present = false;
-                self.record_failure("its pod is gone", turn.now.up, turn);
+                self.fail_and_back_off("its pod is gone", turn.now.up, turn);
             }
             (OrderedStep::Start(container), Err(Failure::Workload(cause))) => {
-                self.survives_failed_start(wanted, &container, &cause, turn);
+                self.on_failed_start(wanted, &container, &cause, turn);
             }
             (OrderedStep::End(_), Ok(_)) => self.content.look_at = Some(turn.now.up),
             (OrderedStep::End(container), Err(failure)) => {
@@ -161,7 +161,7 @@ impl TrackedWorkload {
 
     /// The container could not be started: a failure of its own, or of the pod if nothing else runs in it. Answers
     /// whether the pod goes on.
-    pub(super) fn survives_failed_start(
+    pub(super) fn on_failed_start(
         &mut self,
         wanted: &Workload,
         container: &str,
@@ -177,7 +177,7 @@ impl TrackedWorkload {
             self.content.containers.note_failed_start(container, cause, backoff, now, random);
         let Some(wait) = wait else {
             self.content.failures = self.content.failures.max(failures - 1);
-            self.record_failure(cause, now.up, turn);
+            self.fail_and_back_off(cause, now.up, turn);
             return false;
         };
         self.content.failure = Some((Reason::BackOff, cause.to_owned()));

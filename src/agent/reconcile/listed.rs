@@ -16,7 +16,7 @@ use crate::agent::{
 };
 
 /// A list asked for by `listed` was whole, and shows these pods of `engine`.
-pub(in crate::agent) fn take_pod_list(
+pub(in crate::agent) fn on_pods_listed(
     workloads: &mut Workloads,
     engine: Engine,
     listed: Ticket,
@@ -72,7 +72,7 @@ impl TrackedWorkload {
         }
         self.present = true;
         match self.phase {
-            Phase::Unknown | Phase::Inactive => self.order_inspection(true, turn),
+            Phase::Unknown | Phase::Inactive => self.order_look(true, turn),
             Phase::Finished { .. } if running || replaced => {
                 self.content.over = true; // its end was cut short, or a lost start came about
                 self.phase = Phase::Waiting { until: turn.now.up };
@@ -82,7 +82,7 @@ impl TrackedWorkload {
                     && self.content.look_at.is_none()
                     && !self.content.containers.any_starting() =>
             {
-                self.order_inspection(false, turn)
+                self.order_look(false, turn)
             }
             _ => {}
         }
@@ -112,7 +112,7 @@ impl TrackedWorkload {
                 let finished = turn.context.finished.get(&wanted.id);
                 self.phase = finished.map_or(Phase::Inactive, |run| Phase::Finished { code: run.code });
             }
-            Phase::Running => self.record_failure("its pod is gone", turn.now.up, turn),
+            Phase::Running => self.fail_and_back_off("its pod is gone", turn.now.up, turn),
             Phase::Waiting { .. } | Phase::Finished { .. } => {}
             _ => return, // an order is under way and knows better
         }

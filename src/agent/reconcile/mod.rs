@@ -29,5 +29,5 @@ mod tracked;
 mod waiting_update;
 mod wanted;
 
-pub(super) use listed::take_pod_list as listed;
-pub(super) use tracked::{StartPrerequisites, TrackedWorkload, Workloads, find_by_id};
+pub(super) use listed::on_pods_listed;
+pub(super) use tracked::{Prepared, TrackedWorkload, Workloads, find_by_id};

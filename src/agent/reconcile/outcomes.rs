@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use super::tracked::{StartPrerequisites, TrackedWorkload};
+use super::tracked::{Prepared, TrackedWorkload};
 use crate::agent::{
     containers::ContainerToRestart,
     context::Turn,
@@ -30,7 +30,7 @@ fn next_run_note(wanted: &Workload) -> &'static str {
 
 impl TrackedWorkload {
     /// The outcome of one of this workload's orders.
-    pub(in crate::agent) fn take_outcome(
+    pub(in crate::agent) fn on_order_done(
         &mut self,
         engine: Engine,
         ticket: Ticket,
@@ -41,7 +41,7 @@ impl TrackedWorkload {
             turn.context.images.request_cleanup();
         }
         let last = turn.context.last;
-        let Some(result) = self.terminating.take_outcome(ticket, result, turn) else {
+        let Some(result) = self.terminating.on_removal_done(ticket, result, turn) else {
             self.last.insert(engine, last);
             return;
         };
@@ -53,12 +53,12 @@ impl TrackedWorkload {
         {
             self.last.insert(engine, last);
         }
-        let Some(result) = self.take_pull_outcome(ticket, result, turn) else { return };
+        let Some(result) = self.on_update_pulled(ticket, result, turn) else { return };
         let limit = self.limit.take_ended_order(ticket); // also while the pod isn't wanted: it may be wanted again
         let Some(wanted) = self.wanted.clone() else { return };
         self.content.health.record_outcome(ticket, &result);
-        let Some(result) = self.take_rehearsal_outcome(ticket, result, turn) else { return };
-        let Some(result) = self.take_container_outcome(&wanted, ticket, result, turn) else { return };
+        let Some(result) = self.on_rehearsed(ticket, result, turn) else { return };
+        let Some(result) = self.on_container_order_done(&wanted, ticket, result, turn) else { return };
         if let Some(limit) = limit {
             return self.on_limited(wanted.content.engine, limit, result, turn);
         }
@@ -102,14 +102,14 @@ impl TrackedWorkload {
         match result {
             Ok(fact @ Fact::Pulled { .. }) => {
                 self.tell_stale_images(&fact, turn);
-                (self.content.ready, self.phase) = (StartPrerequisites::Images, Phase::Inactive);
+                (self.content.ready, self.phase) = (Prepared::Images, Phase::Inactive);
             }
-            Ok(_) => (self.content.ready, self.phase) = (StartPrerequisites::All, Phase::Inactive),
+            Ok(_) => (self.content.ready, self.phase) = (Prepared::All, Phase::Inactive),
             Err(cause) => {
-                let is_pull = self.content.ready == StartPrerequisites::No;
+                let is_pull = self.content.ready == Prepared::Nothing;
                 let reason = if is_pull { Reason::ImagePullFailed } else { Reason::BackOff };
-                self.content.ready = StartPrerequisites::No;
-                self.record_failure_because(reason, &cause, turn.now.up, turn);
+                self.content.ready = Prepared::Nothing;
+                self.fail_and_back_off_because(reason, &cause, turn.now.up, turn);
             }
         }
     }
@@ -131,11 +131,11 @@ impl TrackedWorkload {
                 turn.tell(Notice::info(Reason::Started, message));
                 self.apply_pod_state(wanted, &pod, false, turn);
             }
-            Ok(_) => self.record_failure("its pod was gone as soon as it was made", turn.now.up, turn),
+            Ok(_) => self.fail_and_back_off("its pod was gone as soon as it was made", turn.now.up, turn),
             Err(cause) => {
                 // Perhaps an image was removed behind our back: ask for it again.
-                (self.present, self.content.ready) = (false, StartPrerequisites::No);
-                self.record_failure(&cause, turn.now.up, turn);
+                (self.present, self.content.ready) = (false, Prepared::Nothing);
+                self.fail_and_back_off(&cause, turn.now.up, turn);
             }
         }
     }
@@ -157,9 +157,9 @@ impl TrackedWorkload {
             Ok(_) if adopting => (self.present, self.phase) = (false, Phase::Inactive),
             Ok(_) => {
                 self.present = false;
-                self.record_failure("its pod is gone", turn.now.up, turn);
+                self.fail_and_back_off("its pod is gone", turn.now.up, turn);
             }
-            Err(cause) => self.record_failure(&cause, turn.now.up, turn),
+            Err(cause) => self.fail_and_back_off(&cause, turn.now.up, turn),
         }
     }
 
@@ -222,7 +222,7 @@ impl TrackedWorkload {
         self.limit.set_found(pod.cpu);
         self.content.whole = pod.containers.iter().all(|it| it.state == ContainerState::Running);
         self.content.containers.update_from_pod(pod);
-        if !self.survives_failed_starts(wanted, pod, turn) {
+        if !self.on_failed_starts(wanted, pod, turn) {
             return;
         }
         if adopting && turn.context.can_roll_back(wanted) {
@@ -238,25 +238,25 @@ impl TrackedWorkload {
             }
             PodStatus::Finished { code, lingers, .. } => self.finish_run(wanted, pod, code, lingers, turn),
             PodStatus::Broken { cause } if adopting => self.on_broken_pod(wanted, cause, turn),
-            PodStatus::Broken { cause } => self.record_failure(&cause, turn.now.up, turn),
+            PodStatus::Broken { cause } => self.fail_and_back_off(&cause, turn.now.up, turn),
         }
     }
 
     /// Whether the pod goes on, although containers of it could not be started.
-    fn survives_failed_starts(&mut self, wanted: &Workload, pod: &Pod, turn: &mut Turn<'_>) -> bool {
+    fn on_failed_starts(&mut self, wanted: &Workload, pod: &Pod, turn: &mut Turn<'_>) -> bool {
         let mut failed = pod.failed_starts.iter().filter(|(container, _)| pod.is_stuck(container));
-        failed.all(|(container, cause)| self.survives_failed_start(wanted, container, cause, turn))
+        failed.all(|(container, cause)| self.on_failed_start(wanted, container, cause, turn))
     }
 
     /// The pod of a run has ended with an error, and another follows.
     fn retry_run(&mut self, wanted: &Workload, pod: &Pod, code: i32, turn: &mut Turn<'_>) {
-        self.content.trial.ended(had_come_up(wanted, pod, &self.content.containers) == Some(true));
+        self.content.trial.note_run_ended(had_come_up(wanted, pod, &self.content.containers) == Some(true));
         let (next, most) = (self.content.retried + 1, wanted.retries.unwrap_or_default());
         if wanted.is_service() {
             self.content.retried = next; // of a slot's run each failure counts
         }
         let cause = format!("its run ended with exit code {code} (try {next} of {most} follows)");
-        self.record_failure(&cause, turn.now.up, turn);
+        self.fail_and_back_off(&cause, turn.now.up, turn);
     }
 
     /// The pod has ended, and no other follows before the next slot, if ever. `lingers`: sidecars of it run on.
@@ -270,7 +270,7 @@ impl TrackedWorkload {
             _ => Notice::warning(Reason::Failed, format!("{message}{}", next_run_note(wanted))),
         });
         self.phase = Phase::Finished { code };
-        self.content.trial.ended(had_come_up(wanted, pod, &self.content.containers) == Some(true));
+        self.content.trial.note_run_ended(had_come_up(wanted, pod, &self.content.containers) == Some(true));
         self.record_ended_run(wanted, Run::of(pod, code), (Reason::Failed, format!("it {cause}")), turn);
         if lingers {
             self.content.over = true;
@@ -293,7 +293,7 @@ impl TrackedWorkload {
         };
         turn.tell(Notice::warning(Reason::Failed, format!("workload '{}': {cause}{then}", self.name)));
         if self.content.retried > 0 {
-            self.content.cron_runs.set_due_for_retry(); // its run goes on
+            self.content.cron_runs.set_due_now(); // its run goes on
         } else if !goes_on {
             self.content.failure = Some((Reason::Failed, cause));
         }
@@ -343,7 +343,7 @@ impl TrackedWorkload {
         );
         self.phase = Phase::Running;
         match had_come_up(wanted, pod, containers) {
-            Some(had_come_up) => self.content.trial.ended(had_come_up),
+            Some(had_come_up) => self.content.trial.note_run_ended(had_come_up),
             None if containers.any_pending() => {}
             None => self.content.trial.note_running(since),
         }
@@ -391,16 +391,16 @@ impl TrackedWorkload {
     pub(super) fn on_engine_lost(&mut self, engine: Engine, cause: String, turn: &mut Turn<'_>) {
         self.phase = Phase::Unknown;
         self.content.trial.suspend();
-        self.content.trial.ended(false);
+        self.content.trial.note_run_ended(false);
         turn.on_order_failed(engine, &format!("workload '{}'", self.name), &Failure::Engine(cause));
     }
 
-    pub(super) fn record_failure(&mut self, cause: &str, at: Duration, turn: &mut Turn<'_>) {
-        self.record_failure_because(Reason::BackOff, cause, at, turn);
+    pub(super) fn fail_and_back_off(&mut self, cause: &str, at: Duration, turn: &mut Turn<'_>) {
+        self.fail_and_back_off_because(Reason::BackOff, cause, at, turn);
     }
 
     /// A failure at this time since boot: the wait for the next try counts from there.
-    pub(super) fn record_failure_because(
+    pub(super) fn fail_and_back_off_because(
         &mut self,
         reason: Reason,
         cause: &str,
@@ -418,7 +418,7 @@ impl TrackedWorkload {
         self.content.failures = self.content.failures.saturating_add(1);
         self.content.failure = Some((reason, cause.to_owned()));
         self.count_retry(turn);
-        self.content.trial.ended(false);
+        self.content.trial.note_run_ended(false);
         self.begin_wait(at, turn);
         let again = match self.phase {
             Phase::Waiting { until } => {
@@ -438,7 +438,7 @@ impl TrackedWorkload {
                 Phase::Waiting { until: at + delay }
             }
             Schedule::Cron(_, backoff) if self.content.retried > 0 => {
-                self.content.cron_runs.set_due_for_retry();
+                self.content.cron_runs.set_due_now();
                 Phase::Waiting { until: at + backoff.delay(self.content.retried - 1, turn.random()) }
             }
             Schedule::Cron(..) => {

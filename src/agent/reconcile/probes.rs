@@ -17,7 +17,7 @@ impl TrackedWorkload {
         while let Some((container, cause)) = self.content.health.take_unhealthy() {
             self.mark_unhealthy(wanted, &container, cause, turn);
         }
-        while let Some((is_good, message)) = self.content.health.take_readiness_news() {
+        while let Some((is_good, message)) = self.content.health.next_unreported_readiness() {
             let message = format!("workload '{}': {message}", self.name);
             turn.tell(match is_good {
                 true => Notice::info(Reason::Recovered, message),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::tracked::{PendingRestart, StartPrerequisites, TrackedWorkload};
+use super::tracked::{PendingRestart, Prepared, TrackedWorkload};
 use crate::agent::{
     context::Turn,
     model::{
@@ -71,7 +71,7 @@ impl TrackedWorkload {
     }
 
     /// The outcome of an order. Gives it back if it was none of these.
-    pub(super) fn take_rehearsal_outcome(
+    pub(super) fn on_rehearsed(
         &mut self,
         ticket: Ticket,
         result: Result<Fact, Failure>,
@@ -82,7 +82,7 @@ impl TrackedWorkload {
         }
         let possible = match result {
             Ok(_) => {
-                self.content.ready = StartPrerequisites::All;
+                self.content.ready = Prepared::All;
                 self.may_restart(turn)
             }
             Err(Failure::Workload(cause)) => Err(cause),

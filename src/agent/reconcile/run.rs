@@ -34,7 +34,7 @@ impl TrackedWorkload {
             }
             _ => return Err("a run is going on".to_owned()),
         }
-        self.content.cron_runs.set_due_for_retry();
+        self.content.cron_runs.set_due_now();
         let message = format!("workload '{}' gets a run now, as was asked for on the device", self.name);
         turn.tell(Notice::info(Reason::Commanded, message));
         Ok(())

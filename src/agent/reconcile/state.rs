@@ -1,6 +1,6 @@
 //! How a workload is, in a word: for people, and for the server.
 
-use super::tracked::{RunVerdict, StartPrerequisites, TrackedWorkload};
+use super::tracked::{Prepared, RunVerdict, TrackedWorkload};
 use crate::agent::{
     conditions::built_in_metrics::WorkloadMetrics,
     context::Context,
@@ -63,7 +63,7 @@ impl TrackedWorkload {
             _ if self.content.evicted => WorkloadState::Evicted,
             _ if self.has_container_down() => WorkloadState::BackOff,
             (_, Phase::Running | Phase::Looking { adopting: false, .. }) => WorkloadState::Running,
-            (_, Phase::Pulling(_)) if self.content.ready == StartPrerequisites::No => WorkloadState::Pulling,
+            (_, Phase::Pulling(_)) if self.content.ready == Prepared::Nothing => WorkloadState::Pulling,
             (_, Phase::Pulling(_) | Phase::Starting(_)) => WorkloadState::Starting,
             (_, Phase::Unknown | Phase::Looking { .. }) => WorkloadState::Unknown,
             (_, Phase::Cancelling(_)) => WorkloadState::Stopping,

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::tracked::{RunVerdict, StartPrerequisites, TrackedWorkload};
+use super::tracked::{Prepared, RunVerdict, TrackedWorkload};
 use crate::agent::{
     block_reason::BlockReason,
     containers::ContainerRestarts,
@@ -19,12 +19,12 @@ use crate::agent::{
     },
     probes::Health,
     profiles::Allowance,
-    trial::{DEADLINE, TrialState},
+    trial::{TRIAL_LENGTH, TrialState},
     wrong_clock::CLOCK_RECHECK_INTERVAL,
 };
 
 impl TrackedWorkload {
-    pub(super) fn order_inspection(&mut self, adopting: bool, turn: &mut Turn<'_>) {
+    pub(super) fn order_look(&mut self, adopting: bool, turn: &mut Turn<'_>) {
         let Some(wanted) = &self.wanted else { return };
         self.content.look_at = None;
         let ticket = turn.issue_order(&self.name, wanted.content.engine, Task::Look(wanted.id.clone()));
@@ -35,16 +35,16 @@ impl TrackedWorkload {
     /// Does all that can be done now, and says when it wants to be asked again. `allowance`: what
     /// its profiles say.
     pub(in crate::agent) fn advance(&mut self, allowance: Allowance, turn: &mut Turn<'_>) -> Wake {
-        let update = self.advance_trial(turn);
-        let mut flap = self.update_verdict(allowance.runs, turn);
+        let trial = self.advance_trial(turn);
+        let mut verdict = self.update_verdict(allowance.runs, turn);
         self.waits = !allowance.starts;
         let had_waiting = self.waiting_update.is_some();
-        let update = update.earlier(self.switch(allowance.update, turn)); // whether it may run is known
+        let switch = self.switch(allowance.update, turn); // whether it may run is known
         if had_waiting && self.waiting_update.is_none() {
-            flap = self.update_verdict(allowance.runs, turn); // a content that was let through begins anew
+            verdict = self.update_verdict(allowance.runs, turn); // a content that was let through begins anew
         }
         self.content.flapping.take_rest_notice(&self.name).into_iter().for_each(|it| turn.tell(it));
-        let wake = flap.earlier(update).earlier(self.reply_still_checking(turn));
+        let wake = verdict.earlier(trial).earlier(switch).earlier(self.reply_still_checking(turn));
         let wake = wake.earlier(self.advance_wanted(Allowance { runs: self.may_run(), ..allowance }, turn));
         let wake = wake.earlier(self.enforce_deadline(turn)); // of a start that was just ordered, too
         if !self.may_remove_old_pods(turn) {
@@ -84,8 +84,8 @@ impl TrackedWorkload {
     }
 
     /// What has to be here before a start.
-    fn needed_before_start(&self) -> StartPrerequisites {
-        if self.terminating.has_removal_due() { StartPrerequisites::All } else { StartPrerequisites::Images }
+    fn needed_before_start(&self) -> Prepared {
+        if self.terminating.has_removal_due() { Prepared::All } else { Prepared::Images }
     }
 
     /// Notes what has come up, takes an update back whose time is over, and says when to ask again.
@@ -101,7 +101,7 @@ impl TrackedWorkload {
                 let Some(fallback) = turn.context.fallbacks.get(&self.name).cloned() else {
                     return Wake::Never;
                 };
-                let limit = DEADLINE.as_secs();
+                let limit = TRIAL_LENGTH.as_secs();
                 let failure = self.content.failure.as_ref().map(|(_, cause)| cause.clone());
                 let cause = failure.unwrap_or_else(|| format!("it didn't start within {limit} s"));
                 let message = format!(
@@ -238,7 +238,7 @@ impl TrackedWorkload {
             Some(at) if turn.now.up < at => Some(Wake::At(at)),
             Some(_) if self.content.containers.any_starting() => None, // that tells all about the pod
             Some(_) => {
-                self.order_inspection(false, turn);
+                self.order_look(false, turn);
                 None
             }
             None => {
@@ -273,7 +273,7 @@ impl TrackedWorkload {
 
     /// Whether its images have to be pulled: that is ordered then.
     fn pull_images(&mut self, wanted: &Arc<Workload>, turn: &mut Turn<'_>) -> bool {
-        let are_missing = self.content.ready == StartPrerequisites::No;
+        let are_missing = self.content.ready == Prepared::Nothing;
         if are_missing {
             // (changes nothing that a list shows)
             let pull = Task::Pull(wanted.clone());
@@ -286,7 +286,7 @@ impl TrackedWorkload {
     fn adopt_found_pod(&mut self, wanted: &Workload, turn: &mut Turn<'_>) -> bool {
         let is_found = self.present && wanted.is_service();
         if is_found {
-            self.order_inspection(true, turn);
+            self.order_look(true, turn);
         }
         is_found
     }
@@ -327,7 +327,7 @@ impl TrackedWorkload {
         (self.content.containers, self.content.runs_since) = (ContainerRestarts::default(), None);
         if !is_service {
             self.content.cron_runs.mark_begun(turn.now);
-            self.content.ready = StartPrerequisites::No; // the next run may find a newer image
+            self.content.ready = Prepared::Nothing; // the next run may find a newer image
         }
     }
 
@@ -351,7 +351,7 @@ impl TrackedWorkload {
         if turn.now.up < self.stop_after {
             return Wake::At(self.stop_after);
         }
-        self.content.trial.ended(false); // whatever it did, it doesn't go on
+        self.content.trial.note_run_ended(false); // whatever it did, it doesn't go on
         self.content.health = Health::default(); // if it stays it is asked anew
         let grace = match self.content.evicted {
             true => Grace::Shortest, // the device comes first

@@ -6,7 +6,7 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    tracked::{StartPrerequisites, TrackedWorkload},
+    tracked::{Prepared, TrackedWorkload},
     waiting_update::{ImagePullState, WaitingUpdate},
 };
 use crate::agent::{
@@ -53,7 +53,7 @@ impl TrackedWorkload {
             _ => {
                 let images = ImagePullState::Due(turn.now.up);
                 self.waiting_update =
-                    Some(Box::new(WaitingUpdate { workload: asked, images, failures: 0, lacks: None }));
+                    Some(Box::new(WaitingUpdate { workload: asked, images, failures: 0, pull_error: None }));
             }
         }
         runs
@@ -138,7 +138,7 @@ impl TrackedWorkload {
         }
         self.replace_wanted(Some(update.workload), turn);
         if update.images == ImagePullState::Here {
-            self.content.ready = StartPrerequisites::Images;
+            self.content.ready = Prepared::Images;
         }
         true
     }
@@ -160,7 +160,7 @@ impl TrackedWorkload {
     }
 
     /// The outcome of an order. Gives it back if it wasn't that one.
-    pub(super) fn take_pull_outcome(
+    pub(super) fn on_update_pulled(
         &mut self,
         ticket: Ticket,
         result: Result<Fact, Failure>,
@@ -175,7 +175,7 @@ impl TrackedWorkload {
         update.images = ImagePullState::Due(turn.now.up);
         match result {
             Ok(fact) => {
-                (update.images, update.lacks) = (ImagePullState::Here, None);
+                (update.images, update.pull_error) = (ImagePullState::Here, None);
                 self.tell_stale_images(&fact, turn);
             }
             Err(Failure::Engine(cause)) => turn.on_order_failed(engine, "", &Failure::Engine(cause)),
@@ -188,7 +188,7 @@ impl TrackedWorkload {
                     self.name,
                     delay.as_secs_f32()
                 );
-                update.lacks = Some(cause);
+                update.pull_error = Some(cause);
                 turn.tell(Notice::warning(Reason::ImagePullFailed, message));
             }
         }

@@ -26,9 +26,9 @@ use super::waiting_update::WaitingUpdate;
 
 /// What is known to be here before a start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub(in crate::agent) enum StartPrerequisites {
+pub(in crate::agent) enum Prepared {
     #[default]
-    No,
+    Nothing,
     Images,
     /// All that can be known before what runs has to go.
     All,
@@ -87,7 +87,7 @@ pub(in crate::agent) struct ContentState {
     /// Whether all its containers ran when they were looked at last.
     pub(super) whole: bool,
     /// What is known to be here of what it needs.
-    pub(in crate::agent) ready: StartPrerequisites,
+    pub(in crate::agent) ready: Prepared,
     /// A new pod was asked for.
     pub(super) restart: Option<PendingRestart>,
     /// Failures of the pod as a whole, in a row.

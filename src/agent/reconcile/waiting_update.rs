@@ -10,8 +10,8 @@ pub(in crate::agent) struct WaitingUpdate {
     pub(super) workload: Arc<Workload>,
     pub(super) images: ImagePullState,
     pub(super) failures: u32,
-    /// Why they could not be pulled.
-    pub(super) lacks: Option<String>,
+    /// Why its images could not be pulled.
+    pub(super) pull_error: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,7 +30,7 @@ impl WaitingUpdate {
 
     /// Why its images aren't here.
     pub(in crate::agent) fn missing_images_reason(&self) -> Option<String> {
-        match (&self.lacks, self.images) {
+        match (&self.pull_error, self.images) {
             (_, ImagePullState::Here) => None,
             (Some(cause), _) => Some(cause.clone()),
             (None, _) => Some("its images are being pulled".to_owned()),

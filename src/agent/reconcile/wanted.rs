@@ -34,7 +34,7 @@ impl TrackedWorkload {
             return self.replace_wanted(None, turn);
         };
         let wanted = match turn.context.fallbacks.get(&self.name).cloned() {
-            Some(it) if it.is_given_up(&asked.id) => it.replacement_for(&asked),
+            Some(it) if it.has_given_up(&asked.id) => it.replacement_for(&asked),
             Some(it) => {
                 turn.context.set_fallback(&self.name, Fallback { failed: None, ..it });
                 asked
@@ -106,7 +106,7 @@ impl TrackedWorkload {
             None => Phase::Unknown,
         };
         if back && self.phase == Phase::Unknown && turn.is_engine_ready(new.content.engine) {
-            self.order_inspection(true, turn);
+            self.order_look(true, turn);
         }
     }
 

@@ -192,7 +192,7 @@ fn neither_a_lost_podman_nor_a_restart_of_the_agent_changes_such_a_condition() {
     world.engine_gone = false;
     world.pods.get_mut(&b.id).unwrap().1 = ContainerState::Running;
     world.pass(100 * S);
-    world.agent = Agent::new(Setup { own_metrics: world.own_metrics.clone(), ..first_setup() });
+    world.agent = Agent::new(Setup { built_in_metrics: world.built_in_metrics.clone(), ..first_setup() });
     world.orders.clear();
     world.want(&[&a, &b]);
     world.pass(100 * S);
@@ -282,8 +282,8 @@ fn a_condition_over_the_hour_that_lasts_outlives_a_restart() {
     world.want_and_settle(&[&a]);
     world.pass(600 * S);
     assert_eq!(starts(&mut world).len(), 1);
-    let (own_metrics, lasting) = (world.own_metrics.clone(), world.lasting.clone());
-    world.agent = Agent::new(Setup { own_metrics, lasting, ..first_setup() });
+    let (built_in_metrics, lasting) = (world.built_in_metrics.clone(), world.lasting.clone());
+    world.agent = Agent::new(Setup { built_in_metrics, lasting, ..first_setup() });
     world.orders.clear();
     world.want(&[&a]);
     world.pass(S);

@@ -93,7 +93,7 @@ fn what_cant_be_told_of_the_device_stays_as_it_was() {
     world.blind = true;
     world.pass(600 * S);
     assert_eq!((world.pods.len(), world.took()), (1, Vec::new()));
-    assert_eq!(world.own_metrics.get(CAMERA), Some(&1.0));
+    assert_eq!(world.built_in_metrics.get(CAMERA), Some(&1.0));
 }
 
 #[test]
@@ -125,7 +125,7 @@ fn a_restart_of_the_agent_changes_nothing() {
     world.plugged.insert(CAMERA);
     world.want_and_settle(&[&a]);
     world.took();
-    world.agent = Agent::new(Setup { own_metrics: world.own_metrics.clone(), ..first_setup() });
+    world.agent = Agent::new(Setup { built_in_metrics: world.built_in_metrics.clone(), ..first_setup() });
     (world.blind, world.orders) = (true, VecDeque::new());
     world.want_and_settle(&[&a]);
     world.pass(30 * S);

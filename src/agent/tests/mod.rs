@@ -133,7 +133,7 @@ fn first_setup() -> Setup {
         stops: ManualStops::new(),
         updates: waiting::WaitingContents::new(),
         update_lock: false,
-        own_metrics: record::BuiltInMetrics::new(),
+        built_in_metrics: record::BuiltInMetrics::new(),
         lasting: Vec::new(),
         history: history::History::new(),
         manifests: true,
@@ -163,7 +163,7 @@ struct World {
     updates: waiting::WaitingContents,
     /// When contents may be replaced, as the device says.
     update: Option<Box<update::UpdateRules>>,
-    own_metrics: record::BuiltInMetrics,
+    built_in_metrics: record::BuiltInMetrics,
     lasting: Vec<hysteresis::HysteresisState>,
     pulled: PulledImages,
     /// The images that come in with each pull.
@@ -266,7 +266,7 @@ impl World {
             stops: ManualStops::new(),
             updates: waiting::WaitingContents::new(),
             update: None,
-            own_metrics: record::BuiltInMetrics::new(),
+            built_in_metrics: record::BuiltInMetrics::new(),
             lasting: Vec::new(),
             pulled: PulledImages::new(),
             fetched: Vec::new(),
@@ -361,9 +361,9 @@ impl World {
                 Action::Keep(Record::Stops(stops)) => self.stops = stops,
                 Action::Keep(Record::Updates(updates)) => self.updates = updates,
                 Action::Keep(Record::History(_)) => {}
-                Action::Keep(Record::OwnMetrics(own)) => self.own_metrics = own,
-                Action::Keep(Record::Lasting(lasting)) => self.lasting = lasting,
-                Action::Keep(Record::Unheard(unheard)) => {
+                Action::Keep(Record::BuiltInMetrics(own)) => self.built_in_metrics = own,
+                Action::Keep(Record::Hysteresis(lasting)) => self.lasting = lasting,
+                Action::Keep(Record::Undelivered(unheard)) => {
                     self.kept.unheard = unheard;
                     self.writes += 1;
                 }

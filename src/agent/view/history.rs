@@ -46,7 +46,7 @@ pub fn events<'a>(history: &'a History, about: Option<&str>) -> HistoryOutput<'a
 }
 
 /// For people: a line each.
-pub fn history_text(HistoryOutput { events }: &HistoryOutput<'_>, look: PageStyle) -> String {
+pub fn history_text(HistoryOutput { events }: &HistoryOutput<'_>, style: PageStyle) -> String {
     if events.is_empty() {
         return "nothing has happened, as far as is known\n".to_owned();
     }
@@ -54,7 +54,7 @@ pub fn history_text(HistoryOutput { events }: &HistoryOutput<'_>, look: PageStyl
         let often = if *times > 1 { format!(" ({times} times since {first})") } else { String::new() };
         vec![time.clone(), format!("{reason:?}"), format!("{message}{often}")]
     };
-    table(&events.iter().map(row).collect::<Vec<_>>(), look)
+    table(&events.iter().map(row).collect::<Vec<_>>(), style)
 }
 
 fn epoch_timestamp(seconds: u64) -> String {

@@ -12,7 +12,7 @@ use crate::agent::{
         schedule::Schedule,
         workload::{Engine, RestartPolicy, Workload},
     },
-    reconcile::{StartPrerequisites, TrackedWorkload},
+    reconcile::{Prepared, TrackedWorkload},
     wrong_clock,
 };
 
@@ -34,9 +34,7 @@ impl TrackedWorkload {
         };
         if !self.terminating.is_empty() && self.wanted.is_some() {
             let note = match self.phase {
-                _ if !self.may_run() || self.content.ready == StartPrerequisites::All => {
-                    "its old pod has not gone yet"
-                }
+                _ if !self.may_run() || self.content.ready == Prepared::All => "its old pod has not gone yet",
                 Phase::Running | Phase::Finished { .. } => "its old pod has not gone yet",
                 _ => "what ran before stays until this is known to be able to start",
             };
@@ -98,8 +96,10 @@ impl TrackedWorkload {
                 "its pod stays until all manifests can be read: see the device's problems",
             );
         } else if shown.state == WorkloadState::Rejected {
-            let cause =
-                view.complaints.first().unwrap_or(&"it can't be understood; see the device's problems");
+            let cause = view
+                .manifest_problems
+                .first()
+                .unwrap_or(&"it can't be understood; see the device's problems");
             set_cause(
                 shown,
                 (*cause).to_owned(),

@@ -33,7 +33,7 @@ pub(in crate::agent) struct ReportInputs<'a> {
     pub(in crate::agent) context: &'a Context,
     pub(in crate::agent) engines: &'a Engines,
     pub(in crate::agent) evictions: &'a Evictions,
-    pub(in crate::agent) hindered: &'a FailedSubsystems,
+    pub(in crate::agent) failed_subsystems: &'a FailedSubsystems,
     pub(in crate::agent) sources: &'a Sources,
     pub(in crate::agent) conditions: &'a Conditions,
     pub(in crate::agent) profiles: &'a WorkloadProfiles,
@@ -44,17 +44,17 @@ pub(in crate::agent) struct ReportInputs<'a> {
     /// What is wrong with the configuration.
     pub(in crate::agent) problems: &'a BTreeSet<String>,
     /// What is wrong with the manifests.
-    pub(in crate::agent) complaints: &'a [Problem],
+    pub(in crate::agent) manifest_problems: &'a [Problem],
 }
 
 impl ReportInputs<'_> {
     /// How everything is.
     pub(in crate::agent) fn report(&self) -> Report {
         let now = self.now;
-        let said = self.complaints.iter().map(|problem| problem.message.clone());
+        let said = self.manifest_problems.iter().map(|problem| problem.message.clone());
         let mut problems: Vec<String> = said.chain(self.problems.iter().cloned()).collect();
         problems.extend(self.context.clock_lag(now).map(wrong_clock::clock_lag_message));
-        problems.extend(self.hindered.failure_messages());
+        problems.extend(self.failed_subsystems.failure_messages());
         problems.sort_unstable();
         problems.dedup();
         let device = Device {
@@ -88,7 +88,7 @@ impl ReportInputs<'_> {
                 context: self.context,
                 engines: self.engines,
                 evictions: self.evictions,
-                complaints: self.complaints_about(name),
+                manifest_problems: self.problems_about(name),
                 profiles: wanted
                     .map(|it| self.conditions.listed_profile_reports(&it.profiles, self.now.up))
                     .unwrap_or_default(),
@@ -143,10 +143,10 @@ impl ReportInputs<'_> {
     }
 
     /// What is wrong with what a source says of this workload.
-    fn complaints_about(&self, name: &str) -> Vec<&str> {
+    fn problems_about(&self, name: &str) -> Vec<&str> {
         let about = |problem: &&Problem| problem.workload.as_deref() == Some(name);
         let served = self.server.into_iter().flat_map(|server| server.problems());
-        let told = self.complaints.iter().chain(served).filter(about).map(|problem| &*problem.message);
+        let told = self.manifest_problems.iter().chain(served).filter(about).map(|problem| &*problem.message);
         let own = ["workload '", name, "' "].concat();
         let circles = self.problems.iter().filter_map(|it| it.strip_prefix(&own));
         told.chain(circles.filter(|it| it.starts_with("depends on itself"))).collect()
@@ -162,7 +162,7 @@ impl ReportInputs<'_> {
             || self.server.is_some_and(Conversation::needs_a_person)
             || self.context.short
             || self.clock_behind
-            || !self.hindered.is_empty()
+            || !self.failed_subsystems.is_empty()
     }
 }
 
@@ -181,7 +181,7 @@ pub(in crate::agent) struct WorkloadContext<'a> {
     pub(in crate::agent) engines: &'a Engines,
     pub(in crate::agent) evictions: &'a Evictions,
     /// What is wrong with what is asked for.
-    pub(in crate::agent) complaints: Vec<&'a str>,
+    pub(in crate::agent) manifest_problems: Vec<&'a str>,
     pub(in crate::agent) profiles: Vec<ListedProfileReport>,
     /// What its update may wait for.
     pub(in crate::agent) update_gate: Option<&'a UpdateGate>,
@@ -194,7 +194,7 @@ impl WorkloadContext<'_> {
     /// Of a workload that is wanted, and perhaps not as it is written.
     pub(in crate::agent) fn complaint_notes(&self) -> Vec<String> {
         let note = |complaint: &&str| format!("not all that is asked for counts: {complaint}");
-        self.complaints.iter().map(note).collect()
+        self.manifest_problems.iter().map(note).collect()
     }
 
     /// Whole seconds until then, counted up; none when it is over.

@@ -45,7 +45,7 @@ fn state_colour_mark(cell: &str) -> Option<char> {
 
 /// Columns as wide as their widest cell. The last one has its words on as many lines as it takes: beside the others, or
 /// below them where that leaves too little room.
-pub fn table(rows: &[Vec<String>], look: PageStyle) -> String {
+pub fn table(rows: &[Vec<String>], style: PageStyle) -> String {
     let rows: Vec<Vec<_>> =
         rows.iter().map(|row| row.iter().map(|cell| sanitize_line(cell)).collect()).collect();
     let columns = rows.iter().map(Vec::len).max().unwrap_or_default();
@@ -57,17 +57,17 @@ pub fn table(rows: &[Vec<String>], look: PageStyle) -> String {
     }
     let last = columns.saturating_sub(1);
     let sum = |widths: &[usize]| widths.iter().take(last).map(|width| width + 2).sum::<usize>();
-    if sum(&widths) > look.width && last > 0 {
+    if sum(&widths) > style.width && last > 0 {
         widths[0] = widths[0].min(MAX_INLINE_NAME);
     }
     let start = sum(&widths);
-    let is_below = start + MIN_LAST_COLUMN_WIDTH > look.width;
+    let is_below = start + MIN_LAST_COLUMN_WIDTH > style.width;
     let mut text = String::new();
     for row in &rows {
         let mut shown = String::new();
         for (at, (cell, width)) in row.iter().zip(&widths).enumerate().take(last) {
             let length = cell.chars().count();
-            match state_colour_mark(cell).filter(|_| look.colour && at == 1) {
+            match state_colour_mark(cell).filter(|_| style.colour && at == 1) {
                 Some(mark) => {
                     let _ =
                         write!(shown, "{mark}{cell}{}{:pad$}", COLOUR_MARKS[3], "", pad = width - length + 2);
@@ -81,14 +81,14 @@ pub fn table(rows: &[Vec<String>], look: PageStyle) -> String {
             }
         }
         let end = row.get(last).map_or("", |cell| cell);
-        let is_fitting = start + end.chars().count() <= look.width;
+        let is_fitting = start + end.chars().count() <= style.width;
         let (mut at, indent) = match is_below && !is_fitting {
-            true => (look.width, INDENT),
+            true => (style.width, INDENT),
             false => (start, start),
         };
         for (index, word) in end.split(' ').enumerate() {
             let length = word.chars().count();
-            if !is_fitting && at > indent && at + 1 + length > look.width {
+            if !is_fitting && at > indent && at + 1 + length > style.width {
                 shown.truncate(shown.trim_end().len());
                 let _ = write!(shown, "\n{:indent$}", "");
                 at = indent;

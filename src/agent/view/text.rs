@@ -9,7 +9,7 @@ use crate::agent::{
 };
 
 /// The device and everything on it.
-pub fn status_page(report: &Report, look: PageStyle) -> String {
+pub fn status_page(report: &Report, style: PageStyle) -> String {
     let device = &report.device;
     let health = if device.healthy { "healthy" } else { "degraded" };
     let mut rows = vec![vec!["device".to_owned(), format!("{}: {health}", device.id)]];
@@ -30,17 +30,17 @@ pub fn status_page(report: &Report, look: PageStyle) -> String {
     if let Some(text) = foreign_workloads_text(&device.elsewhere) {
         rows.push(vec!["note".to_owned(), text]);
     }
-    let mut text = table(&rows, look);
+    let mut text = table(&rows, style);
     text.push('\n');
     if report.workloads.is_empty() {
         text.push_str("no workloads\n");
     } else {
-        text.push_str(&table(&[vec![workload_counts(&report.workloads)]], look));
+        text.push_str(&table(&[vec![workload_counts(&report.workloads)]], style));
         let mut rows = vec![table_header(&["WORKLOAD", "STATE", "SINCE", "RESTARTS", "NEXT", "CPU", "WHY"])];
         let mut workloads: Vec<&Workload> = report.workloads.iter().collect();
         workloads.sort_by_key(|workload| urgency(workload));
         rows.extend(workloads.into_iter().map(workload_row));
-        text.push_str(&table(&rows, look));
+        text.push_str(&table(&rows, style));
     }
     let conditions: Vec<_> = report
         .profiles
@@ -50,7 +50,7 @@ pub fn status_page(report: &Report, look: PageStyle) -> String {
         .collect();
     if !conditions.is_empty() {
         let heads = table_header(&["PROFILE", "CONDITION", "HOLDS", "WHY"]);
-        let _ = write!(text, "\n{}", table(&[vec![heads], conditions].concat(), look));
+        let _ = write!(text, "\n{}", table(&[vec![heads], conditions].concat(), style));
     }
     text
 }
@@ -105,7 +105,7 @@ fn workload_row(workload: &Workload) -> Vec<String> {
 }
 
 /// One workload, with all that is known of it.
-pub fn describe(workload: &Workload, look: PageStyle) -> String {
+pub fn describe(workload: &Workload, style: PageStyle) -> String {
     let text = |text: &Option<String>| text.clone().unwrap_or_default();
     let mut rows: Vec<(&str, String)> = vec![
         ("name", workload.name.clone()),
@@ -150,7 +150,7 @@ pub fn describe(workload: &Workload, look: PageStyle) -> String {
         }
     }
     rows.retain(|(_, value)| !value.is_empty());
-    table(&rows.into_iter().map(|(key, value)| vec![key.to_owned(), value]).collect::<Vec<_>>(), look)
+    table(&rows.into_iter().map(|(key, value)| vec![key.to_owned(), value]).collect::<Vec<_>>(), style)
 }
 
 /// Why a workload runs, or doesn't, and what can be done.
@@ -180,7 +180,7 @@ pub fn explain(workload: &Workload) -> String {
 }
 
 /// The metrics, and who asks for them.
-pub fn metrics_page(report: &Report, look: PageStyle) -> String {
+pub fn metrics_page(report: &Report, style: PageStyle) -> String {
     let mut rows = vec![table_header(&["METRIC", "VALUE", "POSTED", "USED BY"])];
     for metric in &report.metrics {
         let mut users = Vec::new();
@@ -196,7 +196,7 @@ pub fn metrics_page(report: &Report, look: PageStyle) -> String {
     if rows.len() == 1 {
         "no metrics: none was posted, and no condition mentions one\n".into()
     } else {
-        table(&rows, look)
+        table(&rows, style)
     }
 }
 

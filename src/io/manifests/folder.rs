@@ -13,7 +13,7 @@ use std::{
     sync::Arc,
 };
 
-use super::listing::{Files, LARGEST_FILE, MOST_FILES, MOST_PROBLEMS, list, read};
+use super::listing::{Files, MAX_FILE_BYTES, MAX_FILES, MAX_PROBLEMS, list, read};
 use crate::{
     agent::model::{gather::gather, workload::DesiredState},
     wire::{
@@ -173,9 +173,9 @@ impl Folder {
             if stamp.is_some() && stamp == known.and_then(|known| known.stamp) {
                 continue;
             }
-            if is_new && count >= MOST_FILES {
+            if is_new && count >= MAX_FILES {
                 if !std::mem::replace(&mut is_full, true) {
-                    let message = format!("is one too many: at most {MOST_FILES} files are read");
+                    let message = format!("is one too many: at most {MAX_FILES} files are read");
                     self.refused.push(Problem::for_file(&name.into(), message));
                 }
                 continue;
@@ -199,7 +199,7 @@ impl Folder {
             let stamp = metadata.as_ref().ok().map(FileFingerprint::from_metadata);
             let others = bytes - self.files.get(&name).map_or(0, size);
             let read = metadata.and_then(|metadata| {
-                if metadata.len() <= LARGEST_FILE && others + metadata.len() > MAX_TOTAL_BYTES {
+                if metadata.len() <= MAX_FILE_BYTES && others + metadata.len() > MAX_TOTAL_BYTES {
                     return Err(io::Error::other(format!(
                         "all files together may have {MAX_TOTAL_BYTES} bytes"
                     )));
@@ -244,7 +244,7 @@ impl Folder {
         let gone = gone.into_iter().flat_map(|(_, known)| known.documents);
         self.vanished.extend(gone.map(|document| VanishedDocument { document, until: came.clone() }));
         self.vanished.retain(|it| !it.until.is_empty());
-        self.vanished.truncate(MOST_FILES); // of one broken file after the other
+        self.vanished.truncate(MAX_FILES); // of one broken file after the other
     }
 
     /// What the files say all together, and what is wrong with them.
@@ -360,10 +360,10 @@ impl KnownFile {
 pub(super) fn limit_problems(mut problems: Vec<Problem>, dir: &Path) -> Vec<Problem> {
     let own = dir.to_string_lossy();
     problems.sort_by_key(|problem| (*problem.file != *own, problem.severity));
-    let more = problems.get(MOST_PROBLEMS..).unwrap_or_default();
+    let more = problems.get(MAX_PROBLEMS..).unwrap_or_default();
     if let [first, ..] = more {
         let (severity, message) = (first.severity, format!("and {} more problems", more.len()));
-        problems.truncate(MOST_PROBLEMS);
+        problems.truncate(MAX_PROBLEMS);
         problems.push(Problem { severity, ..Problem::for_file(&Arc::from(own), message) });
     }
     problems.sort_unstable();
@@ -382,7 +382,7 @@ mod tests {
         let mut problems: Vec<_> = (0..120).map(|_| Problem::for_file(&file, "bad")).collect();
         problems.push(Problem::for_file(&"/m".into(), "can't be read"));
         let told = limit_problems(problems, Path::new("/m"));
-        assert_eq!(told.len(), MOST_PROBLEMS + 1);
+        assert_eq!(told.len(), MAX_PROBLEMS + 1);
         let of_directory: Vec<_> =
             told.iter().filter(|it| *it.file == *"/m").map(|it| &*it.message).collect();
         assert_eq!(of_directory, ["and 21 more problems", "can't be read"]);

@@ -11,10 +11,10 @@ use std::{
 
 use crate::wire::manifest::{Problem, QUADLET_HINT, Severity};
 
-pub(super) const LARGEST_FILE: u64 = 1 << 20;
-pub(super) const MOST_FILES: usize = 1_000;
+pub(super) const MAX_FILE_BYTES: u64 = 1 << 20;
+pub(super) const MAX_FILES: usize = 1_000;
 /// More problems than this at once don't help.
-pub(super) const MOST_PROBLEMS: usize = 100;
+pub(super) const MAX_PROBLEMS: usize = 100;
 
 /// By their names.
 pub(super) type Files = BTreeMap<String, io::Result<Metadata>>;
@@ -44,7 +44,7 @@ pub(super) fn list(dir: &Path) -> io::Result<(Files, Vec<Problem>)> {
         let entry = entry?;
         let name = entry.file_name().to_string_lossy().into_owned();
         if !is_manifest(&name) {
-            if is_quadlet(&name) && others.len() < MOST_PROBLEMS {
+            if is_quadlet(&name) && others.len() < MAX_PROBLEMS {
                 let problem = Problem::for_file(&Arc::from(name), QUADLET_HINT);
                 others.push(Problem { severity: Severity::Warning, ..problem });
             }
@@ -59,8 +59,8 @@ pub(super) fn list(dir: &Path) -> io::Result<(Files, Vec<Problem>)> {
                 found.insert(name, metadata);
             }
         }
-        if found.len() > 10 * MOST_FILES {
-            return Err(io::Error::other(format!("it holds more than {} files", 10 * MOST_FILES)));
+        if found.len() > 10 * MAX_FILES {
+            return Err(io::Error::other(format!("it holds more than {} files", 10 * MAX_FILES)));
         }
     }
     Ok((found, others))
@@ -74,9 +74,9 @@ pub(super) fn read(path: &Path) -> io::Result<Vec<u8>> {
         return Err(io::Error::other("it is no regular file"));
     }
     let mut content = Vec::new();
-    file.take(LARGEST_FILE + 1).read_to_end(&mut content)?;
-    if content.len() as u64 > LARGEST_FILE {
-        return Err(io::Error::other(format!("it is larger than {LARGEST_FILE} bytes")));
+    file.take(MAX_FILE_BYTES + 1).read_to_end(&mut content)?;
+    if content.len() as u64 > MAX_FILE_BYTES {
+        return Err(io::Error::other(format!("it is larger than {MAX_FILE_BYTES} bytes")));
     }
     Ok(content)
 }

@@ -107,7 +107,7 @@ fn parse_configuration(body: &[u8], device: &str, strictness: Strictness) -> Res
     let secrets = secrets(list_at(&content, &["secrets"])?, &mut problems);
     let secrets: Vec<&Secret> = secrets.iter().collect();
     all_workloads(workloads, (device, strictness), &secrets, &mut desired, &mut problems);
-    for (name, why) in desired.refuse_dependency_cycles() {
+    for (name, why) in desired.set_aside_dependency_cycles() {
         let message = format!("workload '{name}' is left as it is: it {why}");
         problems.push(Problem { workload: Some(name), message });
     }

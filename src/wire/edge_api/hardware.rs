@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use serde::{Serialize, Serializer};
 
 /// The longest label on Kubernetes.
-const LONGEST_LABEL: usize = 63;
+const MAX_LABEL_BYTES: usize = 63;
 
 /// A device's hardware. An empty one must not be sent: it overwrites what the server knew.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
@@ -211,10 +211,10 @@ fn sanitize_label(text: &str) -> Cow<'_, str> {
         text.chars().filter(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.')).collect();
     let is_end = |c: char| !c.is_ascii_alphanumeric();
     let kept = kept.trim_matches(is_end);
-    if text.is_ascii() && kept.len() <= LONGEST_LABEL {
+    if text.is_ascii() && kept.len() <= MAX_LABEL_BYTES {
         return text.into();
     }
-    kept[..kept.len().min(LONGEST_LABEL)].trim_end_matches(is_end).to_owned().into()
+    kept[..kept.len().min(MAX_LABEL_BYTES)].trim_end_matches(is_end).to_owned().into()
 }
 
 #[allow(clippy::ref_option)] // as serde calls it

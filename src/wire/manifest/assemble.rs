@@ -11,7 +11,7 @@ use super::{
     contents::BrokenDocument,
     document::Document,
     object_references::ObjectReference,
-    problem::{MOST_WARNINGS, Problem, Severity},
+    problem::{MAX_WARNINGS, Problem, Severity},
     resource::{ConfigMap, Device, Resource, WorkloadManifest},
     secret::Secret,
     services::ServiceMatcher,
@@ -85,7 +85,7 @@ pub fn assemble(
             }
         }
     }
-    refuse_dependency_cycles(&mut desired, documents, &mut problems);
+    report_dependency_cycles(&mut desired, documents, &mut problems);
     serving.warn_of_unused_services(&desired.workloads, &mut problems);
     let known: BTreeSet<&str> = gather(desired.workloads.iter().map(|workload| workload.name()));
     let broken_names = broken.iter().filter_map(|broken| match broken {
@@ -99,12 +99,12 @@ pub fn assemble(
 }
 
 /// What would wait for itself stays as it was.
-fn refuse_dependency_cycles(
+fn report_dependency_cycles(
     desired: &mut DesiredState,
     documents: &[&Document],
     problems: &mut Vec<Problem>,
 ) {
-    for (name, why) in desired.refuse_dependency_cycles() {
+    for (name, why) in desired.set_aside_dependency_cycles() {
         let is_it = |document: &&&Document| match &document.resource {
             Resource::Workload(manifest) => manifest.workload.name() == name,
             _ => false,
@@ -136,10 +136,10 @@ pub fn expression_problems(documents: &[&Document], device_id: &str) -> Vec<Prob
     let Some((document, device)) = find_device_document(&devices, device_id, &mut Vec::new()) else {
         return problems;
     };
-    for finding in device.expressions.iter().take(MOST_WARNINGS) {
+    for finding in device.expressions.iter().take(MAX_WARNINGS) {
         problems.push(document.problem(Severity::Error, finding.clone()));
     }
-    if let Some(more) = device.expressions.len().checked_sub(MOST_WARNINGS).filter(|more| *more > 0) {
+    if let Some(more) = device.expressions.len().checked_sub(MAX_WARNINGS).filter(|more| *more > 0) {
         let finding = Finding::new(["spec"], format!("{more} more expressions can't be read"));
         problems.push(document.problem(Severity::Error, finding));
     }

@@ -10,12 +10,12 @@ use super::{
 use crate::wire::{field::Finding, yaml};
 
 /// More documents than this, in a file or in all of a directory, are taken for an accident.
-pub const MOST_DOCUMENTS: usize = 1_000;
+pub const MAX_DOCUMENTS: usize = 1_000;
 /// What all documents of a directory may grow to in memory, in bytes.
-pub const MOST_MEMORY: usize = 32 << 20;
+pub const MAX_MEMORY: usize = 32 << 20;
 /// What documents that are refused in the end may have grown to, in bytes, before others may grow but to so many times
 /// their text: more than any without aliases takes.
-const MAX_REFUSED_MEMORY: usize = MOST_MEMORY;
+const MAX_REFUSED_MEMORY: usize = MAX_MEMORY;
 const MAX_GROWTH_FACTOR: usize = 256;
 /// How much text is read again to find the lines of problems, in bytes: each takes reading its document once more.
 const MAX_LINE_SEARCH_BYTES: usize = 8 << 20;
@@ -43,8 +43,8 @@ impl Budget {
     pub fn after_used(documents: usize, memory: usize) -> Self {
         Self {
             strictness: Strictness::default(),
-            documents: MOST_DOCUMENTS.saturating_sub(documents),
-            memory: Cell::new(MOST_MEMORY.saturating_sub(memory)),
+            documents: MAX_DOCUMENTS.saturating_sub(documents),
+            memory: Cell::new(MAX_MEMORY.saturating_sub(memory)),
             wasted: Cell::new(MAX_REFUSED_MEMORY),
             sought: Cell::new(MAX_LINE_SEARCH_BYTES),
         }
@@ -87,7 +87,7 @@ impl Budget {
 
     /// What a document of this text may grow to.
     fn growth_limit(&self, text: &str) -> usize {
-        let most = self.memory.get().min(yaml::LARGEST_DOCUMENT);
+        let most = self.memory.get().min(yaml::MAX_DOCUMENT_BYTES);
         if self.wasted.get() > 0 { most } else { most.min(text.len().saturating_mul(MAX_GROWTH_FACTOR)) }
     }
 
@@ -124,7 +124,7 @@ mod tests {
         let tries =
             (0..1_000).filter(|_| budget.growth_limit(&bomb) == first && budget.parse(&bomb).is_err());
         // each stops just before the most
-        assert_eq!(tries.count(), MAX_REFUSED_MEMORY / yaml::LARGEST_DOCUMENT + 1);
+        assert_eq!(tries.count(), MAX_REFUSED_MEMORY / yaml::MAX_DOCUMENT_BYTES + 1);
         assert_eq!(budget.growth_limit(&bomb), bomb.len() * MAX_GROWTH_FACTOR);
         budget.parse(&fine).unwrap_err();
         budget.parse(mapping).unwrap();

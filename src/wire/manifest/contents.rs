@@ -5,11 +5,11 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use super::{
-    budget::{Budget, MOST_DOCUMENTS},
+    budget::{Budget, MAX_DOCUMENTS},
     document::Document,
     findings::Findings,
     kind,
-    problem::{MOST_WARNINGS, Problem, Severity},
+    problem::{MAX_WARNINGS, Problem, Severity},
     resource::Resource,
     source::SourceText,
 };
@@ -48,7 +48,7 @@ impl FileContents {
         if chunks.len() > budget.documents {
             contents.broken.push(BrokenDocument::Other);
             let message = format!(
-                "has {} documents: at most {MOST_DOCUMENTS} are read of all files together",
+                "has {} documents: at most {MAX_DOCUMENTS} are read of all files together",
                 chunks.len()
             );
             contents.problems.push(Problem::for_file(file, message));
@@ -120,7 +120,7 @@ impl FileContents {
         let most = budget.documents.saturating_sub(self.documents.len() + self.broken.len());
         if items.len() > most {
             let message = format!(
-                "has {} items: at most {MOST_DOCUMENTS} documents are read of all files together",
+                "has {} items: at most {MAX_DOCUMENTS} documents are read of all files together",
                 items.len()
             );
             return self.refuse(&place, budget, Finding::new(["items"], message));
@@ -198,8 +198,8 @@ impl DocumentPlace<'_> {
         mut findings: Vec<Finding>,
         what: &str,
     ) -> Vec<Problem> {
-        let more = findings.len().saturating_sub(MOST_WARNINGS);
-        findings.truncate(MOST_WARNINGS);
+        let more = findings.len().saturating_sub(MAX_WARNINGS);
+        findings.truncate(MAX_WARNINGS);
         if more > 0 {
             findings.push(Finding::new([], format!("{more} more {what}")));
         }

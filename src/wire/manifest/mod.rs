@@ -59,7 +59,7 @@ mod tests;
 
 pub(in crate::wire) use agent_part::from_stored_content;
 pub use assemble::{assemble, expression_problems};
-pub use budget::{Budget, MOST_DOCUMENTS, MOST_MEMORY};
+pub use budget::{Budget, MAX_DOCUMENTS, MAX_MEMORY};
 pub use contents::{BrokenDocument, FileContents};
 pub use document::Document;
 pub use problem::{Problem, Severity};

@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc};
 use crate::agent::sanitize;
 
 /// No person reads more warnings about a document than this, and finding the line of each takes its time.
-pub(super) const MOST_WARNINGS: usize = 20;
+pub(super) const MAX_WARNINGS: usize = 20;
 
 /// How bad a [`Problem`] is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// More conditions on one device than this are taken for an accident.
-const MOST_CONDITIONS: usize = 1_000;
+const MAX_CONDITIONS: usize = 1_000;
 
 /// What a condition may limit CPU time to. The kernel takes no quota under 1 ms; the upper end is 10,000 cores.
 pub(super) const CPU_QUOTA_RANGE: RangeInclusive<u64> = 1_000..=1_000_000_000;
@@ -64,7 +64,7 @@ impl DeviceProfiles {
             for (index, condition) in conditions.into_iter().flatten().enumerate() {
                 let DeviceCondition { name, expression, hold, until } = condition;
                 let at = at.child("conditions").child(index);
-                if count < MOST_CONDITIONS && is_usable(&name, &at, &mut names, faults) {
+                if count < MAX_CONDITIONS && is_usable(&name, &at, &mut names, faults) {
                     let expression = expression.unwrap_or_default();
                     let until = until.filter(|text| !text.trim().is_empty());
                     let texts = [("expression", Some(&expression)), ("until", until.as_ref())];
@@ -80,8 +80,8 @@ impl DeviceProfiles {
             }
             profiles.push(Profile { name, conditions: usable });
         }
-        if let Some(more) = count.checked_sub(MOST_CONDITIONS).filter(|more| *more > 0) {
-            let message = format!("{more} conditions are left out: at most {MOST_CONDITIONS} are read");
+        if let Some(more) = count.checked_sub(MAX_CONDITIONS).filter(|more| *more > 0) {
+            let message = format!("{more} conditions are left out: at most {MAX_CONDITIONS} are read");
             faults.push(Finding { field: at.clone(), message });
         }
         profiles

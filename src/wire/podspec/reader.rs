@@ -227,9 +227,9 @@ impl ReadContext {
         given: &str,
         words: impl Iterator<Item = &'a str>,
     ) -> String {
-        const MOST_WORDS: usize = 200;
+        const MAX_WORDS: usize = 200;
         let near = (!self.is_full(FindingClass::Value))
-            .then(|| nearest::nearest_word(given, words.take(MOST_WORDS)))
+            .then(|| nearest::nearest_word(given, words.take(MAX_WORDS)))
             .flatten();
         near.map(|word| format!(": did you mean `{word}`?")).unwrap_or_default()
     }

@@ -1,4 +1,4 @@
-//! JSON Schema of what is read, from the types that read it and the table of fates. Only for the file in
+//! JSON Schema of what is read, from the types that read it and the field tables. Only for the file in
 //! `packaging/schema`: no part of the agent.
 
 use serde_json::{Map, Value, json};

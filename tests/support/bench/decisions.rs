@@ -101,7 +101,7 @@ impl Device {
             stops: Default::default(),
             updates: Default::default(),
             update_lock: false,
-            own_metrics: Default::default(),
+            built_in_metrics: Default::default(),
             lasting: Default::default(),
             history: Default::default(),
             manifests: true,

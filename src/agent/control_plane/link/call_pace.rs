@@ -8,11 +8,11 @@ use crate::agent::model::{call::CallFailure, random::Random, time::Wake};
 /// devices that were switched on together are spread.
 pub(super) const FIRST_WAIT: Duration = Duration::from_secs(10);
 /// The longest back-off.
-const LONGEST_WAIT: Duration = Duration::from_secs(300);
+const MAX_WAIT: Duration = Duration::from_secs(300);
 /// The shortest: chance must not make a loop of it.
-const SHORTEST_WAIT: Duration = Duration::from_secs(1);
+const MIN_WAIT: Duration = Duration::from_secs(1);
 /// A server that asks for more patience gets this much.
-const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(3600);
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(3600);
 
 /// When a call is made next, and how often it failed in a row. All times are since boot.
 #[derive(Debug, Clone, Copy)]
@@ -57,8 +57,7 @@ impl CallPace {
             CallFailure::Refused { retry_after, .. } => retry_after.unwrap_or_default(),
             _ => Duration::ZERO,
         };
-        self.at =
-            Wake::At(now + asked.min(LONGEST_RETRY_AFTER) + backoff_delay(first, self.failures, random));
+        self.at = Wake::At(now + asked.min(MAX_RETRY_AFTER) + backoff_delay(first, self.failures, random));
         self.failures = self.failures.saturating_add(1);
         self.is_told = !asked.is_zero();
     }
@@ -88,8 +87,8 @@ impl CallPace {
 
 /// Full jitter: what failed together comes again spread over all of the wait, not at its end.
 fn backoff_delay(first: Duration, failures: u32, random: &mut Random) -> Duration {
-    let longest = first.saturating_mul(1 << failures.min(16)).min(LONGEST_WAIT);
-    longest.mul_f64(random.next_fraction()).max(SHORTEST_WAIT)
+    let longest = first.saturating_mul(1 << failures.min(16)).min(MAX_WAIT);
+    longest.mul_f64(random.next_fraction()).max(MIN_WAIT)
 }
 
 #[cfg(test)]
@@ -113,11 +112,11 @@ mod tests {
     #[test]
     fn retry_after_is_a_least_wait_that_a_shorter_period_does_not_cut() {
         let mut random = Random::new(7);
-        let mut attempt = CallPace::NEVER;
+        let mut pace = CallPace::NEVER;
         let busy = CallFailure::Refused { status: 503, message: String::new(), retry_after: Some(600 * S) };
-        attempt.on_failure(60 * S, &busy, S, &mut random);
-        attempt.on_period_shortened(5 * S, S, &mut random);
-        attempt.on_server_back(5 * S, S, &mut random);
-        assert!(attempt.at > Wake::At(601 * S) && attempt.at <= Wake::At(661 * S));
+        pace.on_failure(60 * S, &busy, S, &mut random);
+        pace.on_period_shortened(5 * S, S, &mut random);
+        pace.on_server_back(5 * S, S, &mut random);
+        assert!(pace.at > Wake::At(601 * S) && pace.at <= Wake::At(661 * S));
     }
 }

@@ -7,7 +7,7 @@ use crate::agent::model::{
 };
 
 /// Sentences that may vary with every try are bounded until one try goes well.
-const MOST_SENTENCES: usize = 16;
+const MAX_SENTENCES: usize = 16;
 
 /// Refusals in a row of what brings a certificate, until it looks like it won't pass by itself.
 const REFUSALS_UNTIL_STUCK: u32 = 3;
@@ -50,7 +50,7 @@ impl Troubles {
         };
         let (about, notice) = failure_notice(kind, failure);
         let sentence = (about, notice.message.clone());
-        if self.told.len() < MOST_SENTENCES && !self.told.contains(&sentence) {
+        if self.told.len() < MAX_SENTENCES && !self.told.contains(&sentence) {
             self.told.push(sentence);
             notices.push(notice);
         }

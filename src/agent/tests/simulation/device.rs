@@ -33,7 +33,7 @@ pub(super) struct Device<'a> {
     pub(super) stops: ManualStops,
     updates: waiting::WaitingContents,
     pub(super) lock: Lock,
-    own_metrics: record::BuiltInMetrics,
+    built_in_metrics: record::BuiltInMetrics,
     lasting: Vec<hysteresis::HysteresisState>,
     /// The last reply to a person.
     pub(super) replied: Option<question::Reply>,
@@ -81,7 +81,7 @@ impl<'a> Device<'a> {
             stops: ManualStops::new(),
             updates: waiting::WaitingContents::new(),
             lock: Lock::default(),
-            own_metrics: record::BuiltInMetrics::new(),
+            built_in_metrics: record::BuiltInMetrics::new(),
             lasting: Vec::new(),
             replied: None,
             versions: vec![Wishes::default()],
@@ -239,9 +239,9 @@ impl<'a> Device<'a> {
             Action::Keep(Record::Stops(stops)) => self.stops = stops,
             Action::Keep(Record::Updates(_)) => {} // likewise
             Action::Keep(Record::History(_)) => {}
-            Action::Keep(Record::OwnMetrics(own)) => self.own_metrics = own,
-            Action::Keep(Record::Lasting(lasting)) => self.lasting = lasting,
-            Action::Keep(Record::Unheard(unheard)) => self.kept.unheard = unheard,
+            Action::Keep(Record::BuiltInMetrics(own)) => self.built_in_metrics = own,
+            Action::Keep(Record::Hysteresis(lasting)) => self.lasting = lasting,
+            Action::Keep(Record::Undelivered(unheard)) => self.kept.unheard = unheard,
             Action::Keep(Record::Configuration(raw)) => self.kept.configuration = self.edge.read(&raw),
             Action::Keep(Record::Disconnected) => {
                 self.kept = PersistedLinkState { disconnected: true, ..PersistedLinkState::default() };
@@ -679,7 +679,7 @@ impl<'a> Device<'a> {
             images: self.pulled.clone(),
             stops: self.stops.clone(),
             updates: self.updates.clone(),
-            own_metrics: self.own_metrics.clone(),
+            built_in_metrics: self.built_in_metrics.clone(),
             lasting: self.lasting.clone(),
             engines: [PODMAN, ROOTLESS].into_iter().filter(|it| self.has_socket(*it)).collect(),
             ..Self::fresh(self.options, server, self.coverage.events)

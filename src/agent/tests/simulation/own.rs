@@ -101,8 +101,9 @@ impl Life {
             }
             7 => {
                 self.story.push("the agent dies, and starts again".into());
-                let (own_metrics, lasting) = (self.world.own_metrics.clone(), self.world.lasting.clone());
-                self.world.agent = Agent::new(Setup { own_metrics, lasting, ..first_setup() });
+                let (built_in_metrics, lasting) =
+                    (self.world.built_in_metrics.clone(), self.world.lasting.clone());
+                self.world.agent = Agent::new(Setup { built_in_metrics, lasting, ..first_setup() });
                 self.world.orders.clear();
                 (self.x, self.lost) = (None, BTreeMap::new());
                 self.want();

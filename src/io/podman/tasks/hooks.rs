@@ -30,7 +30,7 @@ use crate::{
 /// For a hook after a start.
 const POST_START_TIMEOUT: Duration = Duration::from_secs(120);
 /// What is left to a container after its hook, at least: as much as Kubernetes leaves.
-const LEAST_GRACE: Duration = Duration::from_secs(2);
+const MIN_GRACE: Duration = Duration::from_secs(2);
 
 impl TaskRunner {
     /// What this pod's containers ask for, as far as it was seen.
@@ -111,7 +111,7 @@ impl TaskRunner {
                 }
             });
         });
-        Ok(LEAST_GRACE.min(grace))
+        Ok(MIN_GRACE.min(grace))
     }
 
     /// Runs the hook of a container that runs, if it has one, and then asks it to end.
@@ -139,7 +139,7 @@ impl TaskRunner {
                 let notice = Notice::warning(Reason::Failed, message);
                 let _ = self.events.send(Event::Notice(notice)); // an error: the agent ends
             }
-            left = grace.saturating_sub(since_boot().saturating_sub(begun)).max(LEAST_GRACE);
+            left = grace.saturating_sub(since_boot().saturating_sub(begun)).max(MIN_GRACE);
         }
         // 0 would be a kill without a word
         let seconds = left.as_secs().max(1).to_string();

@@ -34,8 +34,8 @@ use crate::{
     wire::podman::{
         answers::{InspectedPodContainer, plain_reason},
         libpod::{
-            ContainerRequest, ContainerRole, DEFAULT_NETWORK, HOST_ROOT_MOUNT, HostInfo, ImageUser,
-            PlannedContainer, PodOwner, PodPlan, SubPath, VolumeRequest,
+            ContainerRequest, ContainerRole, DEFAULT_NETWORK, HOST_ROOT_MOUNT, ImageUser, PlannedContainer,
+            PodMaker, PodPlan, SubPath, Surroundings, VolumeRequest,
         },
         names::{infra_name, pod_name_prefix},
         session,
@@ -47,7 +47,7 @@ pub(super) struct PodBuilder<'a> {
     tasks: &'a TaskRunner,
     workload: &'a Workload,
     pub(super) plan: PodPlan<'a>,
-    surroundings: HostInfo,
+    surroundings: Surroundings,
     /// Where podman keeps volumes.
     places: BTreeMap<String, String>,
     images: BTreeMap<String, ImageUser>,
@@ -79,20 +79,20 @@ impl<'a> PodBuilder<'a> {
     pub(super) fn new(
         tasks: &'a TaskRunner,
         workload: &'a Workload,
-        agent: PodOwner<'a>,
+        agent: PodMaker<'a>,
     ) -> Result<Self, Error> {
         let system = rustix::system::sysinfo();
-        let surroundings = HostInfo {
+        let surroundings = Surroundings {
             cores: processor_count(),
             memory: u64::from(system.mem_unit).saturating_mul(system.totalram as u64),
             host_address: host_address(),
-            ..HostInfo::default()
+            ..Surroundings::default()
         };
         let plan = PodPlan::new(workload, agent, surroundings).map_err(Error::Refused)?;
         let (places, images, pod) = (BTreeMap::new(), BTreeMap::new(), String::new());
         let (ids, wanted) = (Vec::new(), Vec::new());
-        let making = Self { tasks, workload, plan, surroundings, places, images, pod, ids, wanted };
-        let trees: Vec<_> = making.plan.file_volumes().collect();
+        let builder = Self { tasks, workload, plan, surroundings, places, images, pod, ids, wanted };
+        let trees: Vec<_> = builder.plan.file_volumes().collect();
         if agent.trees_dir.is_some() {
             tasks.volumes.make(&workload.id, &trees).map_err(Error::Refused)?;
         } else if trees.iter().any(|tree| tree.is_secret) {
@@ -100,10 +100,10 @@ impl<'a> PodBuilder<'a> {
             return Err(Error::Refused(why.to_owned()));
         }
         let mut wanted = Vec::new();
-        for path in making.plan.host_paths() {
+        for path in builder.plan.host_paths() {
             wanted.extend(paths::prepare(path).map_err(Error::Refused)?);
         }
-        Ok(Self { wanted, ..making })
+        Ok(Self { wanted, ..builder })
     }
 
     /// The same once more: what was made of it is gone.

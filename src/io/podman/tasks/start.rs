@@ -17,7 +17,7 @@ use crate::{
         unix::CancelHandle,
     },
     wire::podman::{
-        libpod::{ContainerRole, PlannedContainer, PodOwner, PodPlan},
+        libpod::{ContainerRole, PlannedContainer, PodMaker, PodPlan},
         names::podman_safe_name,
     },
 };
@@ -258,8 +258,8 @@ impl TaskRunner {
     }
 
     /// Who makes the pod whose trees are there.
-    pub(super) fn agent_identity<'a>(&'a self, trees_dir: Option<&'a str>) -> PodOwner<'a> {
+    pub(super) fn agent_identity<'a>(&'a self, trees_dir: Option<&'a str>) -> PodMaker<'a> {
         let Self { owner, device_id, limits, .. } = self;
-        PodOwner { owner, device_id, limits, trees_dir }
+        PodMaker { owner, device_id, limits, trees_dir }
     }
 }

@@ -1,6 +1,6 @@
 //! Objects of Kubernetes, as people have them: each with the one pod that a device runs of it, or beside one.
 //!
-//! `types`: their shapes; what becomes of each field stands in the table of fates · `annotations`: what an `EdgeWorkload`
+//! `types`: their shapes; what becomes of each field stands in the field tables · `annotations`: what an `EdgeWorkload`
 //! has fields for · `controllers`, `jobs`: from an object to its pod · `pods`: from a pod to a workload · `service`,
 //! `claim`: beside a pod
 

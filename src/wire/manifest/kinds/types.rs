@@ -1,5 +1,5 @@
 //! The objects that hold a specification, or stand beside one, as Kubernetes has them. What becomes of each field
-//! stands in the table of fates.
+//! stands in the field tables.
 
 #![allow(unreachable_pub)] // what the macros make is public
 

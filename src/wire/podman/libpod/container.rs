@@ -105,7 +105,7 @@ pub(super) fn request(
 }
 
 /// One that never runs: podman puts files into its volumes.
-pub(super) fn file_copy_container(context: &PodContext, image: String) -> ContainerRequest {
+pub(super) fn idle_container(context: &PodContext, image: String) -> ContainerRequest {
     let id = &context.workload.id;
     ContainerRequest {
         name: file_copy_name(id),

@@ -3,7 +3,7 @@
 use core::net::IpAddr;
 
 use super::{
-    host_info::{HostInfo, PodOwner},
+    host_info::{PodMaker, Surroundings},
     resources,
 };
 use crate::{
@@ -19,8 +19,8 @@ use crate::{
 #[derive(Clone, Copy)]
 pub(super) struct PodContext<'a> {
     pub(super) workload: &'a Workload,
-    pub(super) agent: PodOwner<'a>,
-    pub(super) surroundings: HostInfo,
+    pub(super) agent: PodMaker<'a>,
+    pub(super) surroundings: Surroundings,
     /// The workload's specification.
     pub(super) spec: &'a PodSpec,
 }

@@ -18,7 +18,7 @@ use crate::wire::{
 /// Kubernetes' own.
 const DEFAULT_MODE: u32 = 0o644;
 /// More files in a volume than this are taken for an accident.
-const MOST_FILES: usize = 1_000;
+const MAX_FILES: usize = 1_000;
 
 /// A file of a [`FileVolume`].
 #[derive(Clone, PartialEq, Eq)]
@@ -172,8 +172,8 @@ impl FileVolumeBuilder<'_> {
         if let Some(other) = self.all.iter().find(collides) {
             return Err(format!("`{}` and `{path}`: none can be a file and a directory", other.path));
         }
-        if self.all.len() >= MOST_FILES {
-            return Err(format!("more than {MOST_FILES} files in a volume"));
+        if self.all.len() >= MAX_FILES {
+            return Err(format!("more than {MAX_FILES} files in a volume"));
         }
         self.all.push(File { path, mode: mode.map_or(self.mode, |mode| mode.0), content });
         Ok(())

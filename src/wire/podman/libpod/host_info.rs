@@ -6,7 +6,7 @@ use crate::wire::podman::limits::DefaultLimits;
 
 /// Who makes the pod.
 #[derive(Debug, Clone, Copy)]
-pub struct PodOwner<'a> {
+pub struct PodMaker<'a> {
     /// Whose pods are ours: [`owner`](crate::wire::ownership::owner).
     pub owner: &'a str,
     /// Told to every container.
@@ -19,7 +19,7 @@ pub struct PodOwner<'a> {
 
 /// What is known of podman, the device and the pod.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct HostInfo {
+pub struct Surroundings {
     /// podman's version.
     pub major: u32,
     /// The pod's, once it has one.

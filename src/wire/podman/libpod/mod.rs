@@ -28,7 +28,7 @@ mod volumes;
 pub use container::{ContainerPlan, HOST_ROOT_MOUNT};
 use fields::PodContext;
 pub use file_volumes::{File, FileVolume};
-pub use host_info::{HostInfo, ImageUser, PodOwner};
+pub use host_info::{ImageUser, PodMaker, Surroundings};
 pub use pod::DEFAULT_NETWORK;
 pub(in crate::wire) use problem::SpecProblem;
 use problem::format_problem;
@@ -81,7 +81,7 @@ pub struct PlannedContainer {
 /// A workload's pod, as podman is to make it.
 pub struct PodPlan<'a> {
     workload: &'a Workload,
-    agent: PodOwner<'a>,
+    agent: PodMaker<'a>,
     spec: PodSpec,
     volumes: Volumes,
     steps: Vec<PlannedContainer>,
@@ -93,16 +93,20 @@ impl<'a> PodPlan<'a> {
     ///
     /// # Errors
     /// In the author's words, with the place in the specification.
-    pub fn new(workload: &'a Workload, agent: PodOwner<'a>, surroundings: HostInfo) -> Result<Self, String> {
+    pub fn new(
+        workload: &'a Workload,
+        agent: PodMaker<'a>,
+        surroundings: Surroundings,
+    ) -> Result<Self, String> {
         let spec = PodSpec::read_legible(&workload.content.specification.value());
-        spec.and_then(|spec| Self::find_in_spec(spec, workload, agent, surroundings)).map_err(format_problem)
+        spec.and_then(|spec| Self::from_spec(spec, workload, agent, surroundings)).map_err(format_problem)
     }
 
-    fn find_in_spec(
+    fn from_spec(
         spec: PodSpec,
         workload: &'a Workload,
-        agent: PodOwner<'a>,
-        surroundings: HostInfo,
+        agent: PodMaker<'a>,
+        surroundings: Surroundings,
     ) -> Result<Self, SpecProblem> {
         let (mut steps, mut users) = (Vec::new(), Vec::new());
         for (is_init, containers) in [(true, &spec.init_containers), (false, &spec.containers)] {
@@ -126,17 +130,17 @@ impl<'a> PodPlan<'a> {
     }
 
     /// Who makes the pod.
-    pub fn agent(&self) -> PodOwner<'a> {
+    pub fn agent(&self) -> PodMaker<'a> {
         self.agent
     }
 
-    fn pod_context(&self, surroundings: HostInfo) -> PodContext<'_> {
+    fn pod_context(&self, surroundings: Surroundings) -> PodContext<'_> {
         PodContext { workload: self.workload, agent: self.agent, surroundings, spec: &self.spec }
     }
 
     /// `pods/create`
     pub fn pod_request(&self, cpu: CpuLimit) -> PodRequest {
-        pod::request(&self.pod_context(HostInfo::default()), cpu, self.hooks.as_deref())
+        pod::request(&self.pod_context(Surroundings::default()), cpu, self.hooks.as_deref())
     }
 
     /// What its containers ask for after their start and before their stop, as the pod's label says it.
@@ -165,8 +169,8 @@ impl<'a> PodPlan<'a> {
         if self.agent.trees_dir.is_some() || trees.is_empty() {
             return None;
         }
-        let context = self.pod_context(HostInfo::default());
-        let mut file_copy = container::file_copy_container(&context, self.steps.first()?.image.clone());
+        let context = self.pod_context(Surroundings::default());
+        let mut file_copy = container::idle_container(&context, self.steps.first()?.image.clone());
         let carried = trees.iter().map(|(dest, tree)| container::file_copy_mount(&context, &tree.name, dest));
         file_copy.volumes.extend(carried);
         Some((file_copy, trees))
@@ -174,8 +178,8 @@ impl<'a> PodPlan<'a> {
 
     /// A container that never runs, and has the root of the host at [`HOST_ROOT_MOUNT`].
     pub fn host_view_container(&self) -> Option<ContainerRequest> {
-        let context = self.pod_context(HostInfo::default());
-        let mut host_view = container::file_copy_container(&context, self.steps.first()?.image.clone());
+        let context = self.pod_context(Surroundings::default());
+        let mut host_view = container::idle_container(&context, self.steps.first()?.image.clone());
         host_view.mounts.push(container::host_root_bind());
         Some(host_view)
     }
@@ -197,7 +201,7 @@ impl<'a> PodPlan<'a> {
         parts.filter_map(|mount| self.volumes.claim_volume_name(&mount.name.0)).map(str::to_owned).collect()
     }
 
-    /// The group that the pod's own volumes are shared with.
+    /// Whether the pod's own volumes are shared with a group.
     pub fn has_fs_group(&self) -> bool {
         self.spec.security_context.fs_group.is_some()
     }
@@ -228,7 +232,7 @@ impl<'a> PodPlan<'a> {
     pub fn container_plan(
         &self,
         step: &PlannedContainer,
-        surroundings: HostInfo,
+        surroundings: Surroundings,
         image: &ImageUser,
         place: &dyn Fn(&str) -> String,
     ) -> Result<ContainerPlan, String> {
@@ -238,7 +242,7 @@ impl<'a> PodPlan<'a> {
     fn try_container_plan(
         &self,
         step: &PlannedContainer,
-        surroundings: HostInfo,
+        surroundings: Surroundings,
         image: &ImageUser,
         place: &dyn Fn(&str) -> String,
     ) -> Result<ContainerPlan, SpecProblem> {
@@ -261,14 +265,14 @@ impl PlannedContainer {
 
 /// What the agent writes for a workload that was found valid.
 pub fn file_volumes(workload: &Workload) -> Vec<FileVolume> {
-    let plan = PodPlan::new(workload, PLACEHOLDER_AGENT, HostInfo::default());
+    let plan = PodPlan::new(workload, PLACEHOLDER_AGENT, Surroundings::default());
     plan.map(|plan| plan.file_volumes().cloned().collect()).unwrap_or_default()
 }
 
 /// Any, to find out what can't be done.
-const PLACEHOLDER_AGENT: PodOwner = {
+const PLACEHOLDER_AGENT: PodMaker = {
     const NO_LIMITS: &DefaultLimits = &DefaultLimits { memory: None, cpu: None, pids: None };
-    PodOwner { owner: "", device_id: "", limits: NO_LIMITS, trees_dir: Some("/") }
+    PodMaker { owner: "", device_id: "", limits: NO_LIMITS, trees_dir: Some("/") }
 };
 
 /// The first thing in a specification, which was read and judged, that can't be done, as far as that can be known
@@ -280,14 +284,14 @@ pub(in crate::wire) fn first_problem(workload: &Workload) -> Option<SpecProblem>
     }
     // a user that is no root leaves for later what only the image can tell
     let image = ImageUser { user: "1".to_owned() };
-    let plan = match PodPlan::find_in_spec(spec, workload, PLACEHOLDER_AGENT, HostInfo::default()) {
+    let plan = match PodPlan::from_spec(spec, workload, PLACEHOLDER_AGENT, Surroundings::default()) {
         Ok(plan) => plan,
         Err(problem) => return Some(problem),
     };
     let place = |_: &str| "/".to_owned();
     plan.steps
         .iter()
-        .find_map(|step| plan.try_container_plan(step, HostInfo::default(), &image, &place).err())
+        .find_map(|step| plan.try_container_plan(step, Surroundings::default(), &image, &place).err())
 }
 
 /// A cluster reads the specification itself; what the agent knows about it is its `Secret`s.
@@ -303,7 +307,8 @@ fn check_secrets(workload: &Workload, spec: &PodSpec) -> Result<(), SpecProblem>
             }
         }
     }
-    let context = PodContext { workload, agent: PLACEHOLDER_AGENT, surroundings: HostInfo::default(), spec };
+    let context =
+        PodContext { workload, agent: PLACEHOLDER_AGENT, surroundings: Surroundings::default(), spec };
     for (index, volume) in spec.volumes.iter().enumerate().filter(|(_, volume)| volume.secret.is_some()) {
         file_volumes::file_volume(volume, &FieldPath::from(["volumes"]).child(index), &context, false)?;
     }

@@ -38,12 +38,12 @@ fn workload(specification: Value) -> Workload {
 
 const LIMITS: DefaultLimits = DefaultLimits { memory: None, cpu: None, pids: Some(512) };
 
-fn agent(limits: &DefaultLimits) -> PodOwner<'_> {
-    PodOwner { owner: "me", device_id: "dev1", limits, trees_dir: Some("/own") }
+fn agent(limits: &DefaultLimits) -> PodMaker<'_> {
+    PodMaker { owner: "me", device_id: "dev1", limits, trees_dir: Some("/own") }
 }
 
-fn surroundings() -> HostInfo {
-    HostInfo {
+fn surroundings() -> Surroundings {
+    Surroundings {
         major: 4,
         address: "10.0.0.2".parse().ok(),
         host_address: "192.0.2.7".parse().ok(),
@@ -306,7 +306,7 @@ fn files_are_in_podmans_own_volumes_where_it_sees_no_others() {
     }));
     let own = pod_name_prefix(&workload.id);
     let plan =
-        PodPlan::new(&workload, PodOwner { trees_dir: None, ..agent(&LIMITS) }, surroundings()).unwrap();
+        PodPlan::new(&workload, PodMaker { trees_dir: None, ..agent(&LIMITS) }, surroundings()).unwrap();
     let place = |name: &str| format!("/place/{name}");
     let made = plan
         .container_plan(&plan.planned_containers()[0], surroundings(), &ImageUser::default(), &place)
@@ -415,7 +415,7 @@ fn a_container_has_the_rights_of_its_security_context() {
         let image = ImageUser { user: image.into() };
         let made = plan.container_plan(
             &plan.planned_containers()[0],
-            HostInfo { major, ..surroundings() },
+            Surroundings { major, ..surroundings() },
             &image,
             &|_| String::new(),
         );

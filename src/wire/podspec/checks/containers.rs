@@ -103,7 +103,7 @@ fn ports(container: &Container, spec: &PodSpec, seen: &mut SeenNames<'_>, notes:
 }
 
 /// Bytes; below it is no amount but a mistake: nothing starts in a page.
-const LEAST_MEMORY: u64 = 4096;
+const MIN_MEMORY: u64 = 4096;
 
 /// Of a container or a pod.
 pub(super) fn resources(resources: &ResourceRequirements, notes: &mut ReadContext) {
@@ -119,7 +119,7 @@ pub(super) fn resources(resources: &ResourceRequirements, notes: &mut ReadContex
                     (FindingClass::Value, message)
                 }
                 "memory" => match amount.bytes() {
-                    Some(bytes @ 1..LEAST_MEMORY) => {
+                    Some(bytes @ 1..MIN_MEMORY) => {
                         (FindingClass::Value, format!("`{bytes}` are bytes, in which nothing starts"))
                     }
                     _ => continue,

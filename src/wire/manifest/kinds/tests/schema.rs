@@ -1,4 +1,4 @@
-//! The JSON Schema of manifests says what the types and the tables of fates say.
+//! The JSON Schema of manifests says what the types and the field tables say.
 
 use std::fs;
 

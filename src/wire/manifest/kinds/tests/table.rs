@@ -1,4 +1,4 @@
-//! The table of fates, the types and the document say the same.
+//! The field tables, the types and the document say the same.
 
 use std::{fmt::Write, fs};
 
